@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from tests.conftest import ROOT
 from trainables.data import DataSpec, Manifest, open_images, open_manifest
 from trainables.data.sources import decode_mask, read_bytes
 from trainables.data.synthesis import DEFECTS, TEXTURES, Surface, add_defect, paint_surface
@@ -24,6 +28,24 @@ def test_options_decide_every_pixel(tmp_path: Path) -> None:
     first, second = synthetic(tmp_path / "a"), synthetic(tmp_path / "b")
     assert first.hash == second.hash
     assert synthetic(tmp_path / "a", seed=1).hash != first.hash
+
+
+def test_processors_that_round_differently_render_the_same_bytes(tmp_path: Path) -> None:
+    """Nodes of a cluster compare manifests: an older processor has fewer vector instructions."""
+    options = {"images": 240, "positives": 120, "items": 60, "size": (128, 128)}
+    code = f"""
+from pathlib import Path
+from tests.data.test_synthetic import synthetic
+print(synthetic(Path({str(tmp_path / "older")!r}), **{options!r}).hash)
+"""
+    older = {
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+        "OPENCV_CPU_DISABLE": "AVX2,FP16,AVX512-SKX",
+    }
+    environment = {**os.environ, **older}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    output = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == synthetic(tmp_path / "here", **options).hash
 
 
 def test_counts_sizes_and_kinds_are_as_asked(tmp_path: Path) -> None:

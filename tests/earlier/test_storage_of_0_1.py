@@ -105,7 +105,7 @@ def test_the_same_study_file_plans_the_same_trials_but_for_a_new_revision_of_its
     assay: Assay, storage: Path, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trials = stored_plan(Store(storage), study).trials
-    # Processors round a few pixels of synthetic images differently: the plan is to be of those images.
+    # A few pixels of synthetic images changed since: the plan is to be of those images.
     (images,) = {trial.manifest for trial in trials}
     monkeypatch.setattr(Manifest, "hash", images)
     for trial in trials:

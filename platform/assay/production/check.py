@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from assay.storage import Record, Store
 from assay.study import Trial
-from trainables.data import READERS, make_split, open_manifest
+from trainables.data import READERS, Manifest, make_split, open_manifest
 from trainables.data.formats import BrokenImageError
 from trainables.data.sources import decode_image, read_bytes, resize_image
 from trainables.deployed import Decision, DeployedModel
@@ -64,16 +64,8 @@ class Check:
         return f"{text}; from the scores recorded at training {self.recorded:.1e}"
 
 
-def _test_photos(store: Store, record: Record, data: Path | None, cache: Path) -> CheckPhotos:
+def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest) -> CheckPhotos:
     """At most 64 test images, spread over all."""
-    trial = Trial.model_validate(record.trial)
-    manifest = open_manifest(trial.data, data, cache)
-    if manifest.hash != trial.manifest:
-        raise InputError(
-            f"the data are not those of trial {trial.id}: manifest {manifest.hash[:12]}, trained on "
-            f"{trial.manifest[:12]}. Name the root of the same files with --data, or leave it out: the "
-            "export is then checked on the photos that the trial kept."
-        )
     test = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold).test
     chosen = [test[i] for i in np.linspace(0, len(test) - 1, min(_PHOTOS, len(test))).round().astype(int)]
     table = store.read_part(record, "predictions.parquet")
@@ -99,9 +91,8 @@ def _test_photos(store: Store, record: Record, data: Path | None, cache: Path) -
     )
 
 
-def _kept_photos(store: Store, record: Record) -> CheckPhotos:
+def _kept_photos(store: Store, record: Record, trial: Trial) -> CheckPhotos:
     """The small photos of test images that the trial kept with its heatmaps."""
-    trial = Trial.model_validate(record.trial)
     channels, tiles = trial.config["channels"], trial.data.tiles
     table = store.read_part(record, "maps.parquet")
     if table is None or not table.num_rows:
@@ -122,6 +113,8 @@ def _kept_photos(store: Store, record: Record) -> CheckPhotos:
 def check_photos(store: Store, record: Record, data: Path | None, cache: Path) -> CheckPhotos:
     """The study's test images where they can be opened, else what the trial kept.
 
+    Synthetic images need no root, and are not the trial's where another version made those.
+
     Args:
         store: Where the trial lies.
         record: The trial's.
@@ -131,9 +124,19 @@ def check_photos(store: Store, record: Record, data: Path | None, cache: Path) -
     Raises:
         InputError: If the data are not the trial's; or if there is no root and the trial kept no photos.
     """
-    if data is not None or not READERS[record.trial["data"]["reader"]].needs_root:
-        return _test_photos(store, record, data, cache)
-    return _kept_photos(store, record)
+    trial = Trial.model_validate(record.trial)
+    if data is None and READERS[trial.data.reader].needs_root:
+        return _kept_photos(store, record, trial)
+    manifest = open_manifest(trial.data, data, cache)
+    if manifest.hash == trial.manifest:
+        return _test_photos(store, record, trial, manifest)
+    if data is None:
+        return _kept_photos(store, record, trial)
+    raise InputError(
+        f"the data are not those of trial {trial.id}: manifest {manifest.hash[:12]}, trained on "
+        f"{trial.manifest[:12]}. Name the root of the same files with --data, or leave it out: the "
+        "export is then checked on the photos that the trial kept."
+    )
 
 
 def check_export(exported: Decide, model: DeployedModel, photos: CheckPhotos) -> Check:

@@ -27,7 +27,7 @@ from trainables.data.synthesis import DEFECTS, TEXTURES, Surface, add_defect, pa
 
 __all__ = ["READER"]
 
-_RENDERING = 1  # raised when the same options give other pixels
+_RENDERING = 2  # raised when the same options give other pixels
 
 
 class SyntheticOptions(BaseModel, frozen=True, extra="forbid"):

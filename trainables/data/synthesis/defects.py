@@ -53,14 +53,14 @@ class _Canvas:
             a, b = (int(start[0]), int(start[1])), (int(end[0]), int(end[1]))
             cv2.line(fine, a, b, 255, max(1, round(float(thickness) * _FINE)), cv2.LINE_8)
         mean = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
-        return (mean / 255).astype(np.float32)
+        return mean / 255
 
     def distance(self, y: float, x: float, stretch: float, angle: float) -> Field:
         """Elliptic distance of every pixel from (y, x); ``stretch`` is long over short axis."""
-        rows, columns = np.mgrid[0 : self.shape[0], 0 : self.shape[1]].astype(np.float32)
+        rows, columns = np.mgrid[0 : self.shape[0], 0 : self.shape[1]].astype(np.float64)
         along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
         across = (rows - y) * np.cos(angle) - (columns - x) * np.sin(angle)
-        return np.hypot(along / stretch, across * stretch).astype(np.float32)
+        return np.hypot(along / stretch, across * stretch)
 
 
 def _scratch(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
@@ -106,23 +106,23 @@ def _dent(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
     y, x = canvas.centre(rng)
     radius = rng.uniform(6, 11) * canvas.unit
     far = canvas.distance(y, x, rng.uniform(1, 1.4), rng.uniform(0, np.pi)) / radius
-    hollow = np.exp(-((far / 0.62) ** 2)).astype(np.float32)
+    hollow = np.exp(-((far / 0.62) ** 2))
     slope_y, slope_x = np.gradient(hollow)
     light = rng.uniform(0, 2 * np.pi)
     flank = (np.cos(light) * slope_x + np.sin(light) * slope_y) * radius
-    return Mark((1.15 * flank - 0.35 * hollow).astype(np.float32), np.clip(1.6 - 1.25 * far, 0, 1))
+    return Mark(1.15 * flank - 0.35 * hollow, np.clip(1.6 - 1.25 * far, 0, 1))
 
 
 def _pits(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
     """A few small dark holes close together."""
     y, x = canvas.centre(rng)
-    cover = np.zeros(canvas.shape, np.float32)
+    cover = np.zeros(canvas.shape)
     for _ in range(int(rng.integers(2, 6))):
         away = rng.normal(0, 5.5 * canvas.unit, 2)
         radius = rng.uniform(1.3, 2.9) * canvas.unit
         far = canvas.distance(y + away[0], x + away[1], rng.uniform(1, 1.3), rng.uniform(0, np.pi))
         cover = np.maximum(cover, np.clip((radius - far) / 1.2 + 0.5, 0, 1))
-    return Mark((-1.2 * cover).astype(np.float32), cover)
+    return Mark(-1.2 * cover, cover)
 
 
 def _patch(canvas: _Canvas, rng: np.random.Generator, low: float, high: float, edge: float) -> Field:
@@ -132,7 +132,7 @@ def _patch(canvas: _Canvas, rng: np.random.Generator, low: float, high: float, e
     far = canvas.distance(y, x, rng.uniform(1, 1.5), rng.uniform(0, np.pi)) / radius
     wavelength = 1.3 * radius
     rough = filtered_noise(canvas.shape, rng, lambda fy, fx: np.exp(-((np.hypot(fy, fx) * wavelength) ** 2)))
-    return np.clip((1 - far + 0.22 * rough) / edge + 0.5, 0, 1).astype(np.float32)
+    return np.clip((1 - far + 0.22 * rough) / edge + 0.5, 0, 1)
 
 
 def _stain(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
@@ -140,7 +140,7 @@ def _stain(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
     cover = _patch(canvas, rng, 10, 19, edge=0.3)
     rim = 4 * cover * (1 - cover)
     polarity = rng.choice([-1.0, 1.0], p=[0.7, 0.3])
-    return Mark(polarity * (0.7 * cover + 0.3 * rim).astype(np.float32), cover)
+    return Mark(polarity * (0.7 * cover + 0.3 * rim), cover)
 
 
 def _smear(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
@@ -183,5 +183,5 @@ def add_defect(
     change = mark.change
     if kind not in ("smear", "dent", "stain"):
         change = cv2.GaussianBlur(change, (0, 0), 0.35 + 0.5 * difficulty)
-    marked = (grey + surface.contrast * strength * change).astype(np.float32)
+    marked = grey + surface.contrast * strength * change
     return marked, np.where(mark.cover > 0.35, 255, 0).astype(np.uint8)

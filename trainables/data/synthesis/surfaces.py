@@ -1,8 +1,8 @@
 """Textured surfaces in the manner of DAGM 2007: statistical grey textures under uneven light.
 
 A :class:`Surface` is one physical item: its texture, orientation, scale and light. Painting it again
-gives another patch of the same material, never the same pixels. Fields are H × W float32 with mean 0
-and standard deviation 1.
+gives another patch of the same material, never the same pixels. Fields are H × W float64 with mean 0
+and standard deviation 1. Processors round the last bits differently: of float32, grey levels would too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["TEXTURES", "Field", "Surface", "paint_surface", "standardise"]
 
-Field = NDArray[np.float32]  # H × W
+Field = NDArray[np.float64]  # H × W
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Surface:
 
 def standardise(field: NDArray[np.floating]) -> Field:
     """The field with mean 0 and standard deviation 1."""
-    return ((field - field.mean()) / (field.std() + 1e-6)).astype(np.float32)
+    return (field - field.mean()) / (field.std() + 1e-6)
 
 
 def filtered_noise(
@@ -63,8 +63,8 @@ def filtered_noise(
 ) -> Field:
     """White noise shaped by an amplitude spectrum of the frequencies (fy, fx), cycles per pixel."""
     height, width = shape
-    fy = np.fft.fftfreq(height)[:, None].astype(np.float32)
-    fx = np.fft.rfftfreq(width)[None, :].astype(np.float32)
+    fy = np.fft.fftfreq(height)[:, None].astype(np.float64)
+    fx = np.fft.rfftfreq(width)[None, :].astype(np.float64)
     noise = np.fft.rfft2(rng.standard_normal(shape))
     return standardise(np.fft.irfft2(noise * spectrum(fy, fx), s=shape))
 
@@ -110,7 +110,7 @@ def _cast(shape: tuple[int, int], surface: Surface, rng: np.random.Generator) ->
 def _woven(shape: tuple[int, int], surface: Surface, rng: np.random.Generator) -> Field:
     """Plain weave: threads over and under, unevenly thick."""
     height, width = shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     tilt = 0.12 * np.sin(2 * surface.angle)  # cloth lies nearly square to the camera
     along, across = _rotated(y, x, tilt)
     pitch = 2 * np.pi / (7.5 * surface.scale)
@@ -125,7 +125,7 @@ def _woven(shape: tuple[int, int], surface: Surface, rng: np.random.Generator) -
 def _pebbled(shape: tuple[int, int], surface: Surface, rng: np.random.Generator) -> Field:
     """Leather-like grain: rounded cells between dark furrows, lit from one side."""
     relief = 1 - np.abs(_band(shape, rng, 17 * surface.scale, 0.35))
-    relief = cv2.GaussianBlur(relief.astype(np.float32), (0, 0), 0.8)
+    relief = cv2.GaussianBlur(relief, (0, 0), 0.8)
     return standardise(-relief + 0.9 * _lit(relief, surface.angle) + 0.2 * _band(shape, rng, 3.5, 0.5))
 
 
@@ -138,7 +138,7 @@ def _coated(shape: tuple[int, int], surface: Surface, rng: np.random.Generator) 
 def _lit(relief: NDArray[Any], angle: float) -> Field:
     """Shading of a relief under a light from ``angle``: the slope towards it."""
     slope_y, slope_x = np.gradient(relief)
-    return (np.cos(angle) * slope_x + np.sin(angle) * slope_y).astype(np.float32)
+    return np.cos(angle) * slope_x + np.sin(angle) * slope_y
 
 
 TEXTURES: Mapping[str, Callable[[tuple[int, int], Surface, np.random.Generator], Field]] = {
@@ -158,14 +158,14 @@ def paint_surface(shape: tuple[int, int], surface: Surface, rng: np.random.Gener
     """
     texture = TEXTURES[surface.texture](shape, surface, rng)
     height, width = shape
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     toward = float(rng.uniform(0, 2 * np.pi))
     light = x * np.cos(toward) + y * np.sin(toward) - 0.5 * (x**2 + y**2)
     grey = surface.grey + surface.light * light + surface.contrast * texture
-    dust = np.zeros(shape, np.float32)
+    dust = np.zeros(shape)
     for _ in range(int(rng.poisson(3.0 * height * width / 128**2))):
         dust[int(rng.integers(height)), int(rng.integers(width))] = rng.choice([-1.0, 1.0]) * rng.uniform(
             5, 9
         )
     grey = grey + surface.contrast * cv2.GaussianBlur(dust, (0, 0), 0.7)
-    return (grey + rng.normal(0, 1.5, shape)).astype(np.float32), texture
+    return grey + rng.normal(0, 1.5, shape), texture
