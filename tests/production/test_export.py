@@ -119,7 +119,13 @@ def test_data_of_another_study_are_refused(trained: Train, cache_root: Path) -> 
     store, record = trained("segdec")
     other = record.model_copy(update={"trial": {**record.trial, "manifest": "0" * 64}})
     with pytest.raises(InputError, match="the data are not those of trial"):
-        check_photos(store, other, None, cache_root)
+        check_photos(store, other, cache_root, cache_root)
+
+
+def test_synthetic_images_of_another_version_are_not_the_trials(trained: Train, cache_root: Path) -> None:
+    store, record = trained("segdec")
+    other = record.model_copy(update={"trial": {**record.trial, "manifest": "0" * 64}})
+    assert check_photos(store, other, None, cache_root).source == "small photos that the trial kept"
 
 
 def test_an_export_that_says_something_else_is_refused_and_leaves_nothing(
