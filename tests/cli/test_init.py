@@ -92,6 +92,21 @@ def test_supervision_follows_from_the_masks_there_are(
 
 
 @pytest.mark.parametrize(
+    ("masks", "options"), [(0, ()), (36, ("--labels",))], ids=["no mask", "a row without masks"]
+)
+def test_image_labels_alone_teach_segdecnets_trunk_too(
+    masks: int, options: tuple[str, ...], assay: Assay, tmp_path: Path
+) -> None:
+    images, study = make_images(tmp_path / "own", defective=36, masks=masks), tmp_path / "own.yaml"
+    answer = assay("init", "--images", images, "--output", study, *options)
+    assert answer.code == 0, answer.err
+    cells = plan_study(read_study(study), None, "cpu").cells
+    weak = [cell for cell in cells if cell.trainable == "segdec" and cell.supervision.kind == "weak"]
+    assert weak
+    assert not any(cell.config["gradient_stop"] for cell in weak)
+
+
+@pytest.mark.parametrize(
     ("masks", "methods"), [(0, 2), (5, 2), (12, 2), (36, 1)], ids=["none", "some", "few", "many"]
 )
 def test_two_methods_are_compared_where_masks_are_few(

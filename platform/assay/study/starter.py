@@ -189,6 +189,8 @@ def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
         ("channel_scale: 0.25", "a quarter of the published width; leave out on a GPU"),
         (f"epochs: {_epochs(survey)}", "an epoch shows every defective image once"),
     ]
+    if supervision == "weak":
+        settings.append(("gradient_stop: false", "with it the trunk would learn from normal images alone"))
     parts = ", part_ap, part_fp, part_fn" if survey.spec.item else ""
     metrics = f"{{primary: image_ap, report: [image_auroc, fp, fn{pixels}{parts}]}}"
     return _Method("segdec", "SegDecNet with mixed supervision", settings, metrics)
@@ -299,7 +301,8 @@ def _question(supervision: str, known: int, *, weak: bool) -> str:
         compared = "{factor: masks, to: all}, {factor: images, to: all}"
     else:
         what, images, labelling, compared = "what masks buy", "", "", "{factor: masks, to: all}"
-    none = "    none: {supervision: weak, config: {balance: none, distance_weights: false}}\n" if weak else ""
+    alone = "{balance: none, distance_weights: false, gradient_stop: false}"
+    none = f"    none: {{supervision: weak, config: {alone}}}\n" if weak else ""
     block = f"""\
 factors:
 {images}  masks:
