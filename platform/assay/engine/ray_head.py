@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_alive", "kill_session"]
+__all__ = ["free_port", "is_alive", "kill_session"]
 
 LOOPBACK = "127.0.0.1"  # with this address Ray's processes listen nowhere else
 _POLL_SECONDS = 0.1
@@ -42,7 +42,7 @@ _NO_AGENT: dict[str, Any] = {
     "dashboard_agent_listen_port": 3,
 }
 # Above those of Ray's workers, below those that Linux gives to connections and to servers that ask for any.
-_AGENT_PORTS = range(32_000, 32_768)
+_FREE_PORTS = range(32_000, 32_768)
 _STAND_IN = "DashboardAgent"  # in its place: this program, with this argument
 # In commands and titles of the raylet's children.
 _AGENTS = ("RuntimeEnvAgent", "runtime_env", "DashboardAgent")
@@ -97,7 +97,7 @@ class _Head:
                 self._webui_url = ""
 
         self._patch(node, services)
-        agent_port = _free_port()
+        agent_port = free_port()
         settings: dict[str, Any] = {**_NO_AGENT, "include_log_monitor": False}  # declared as other types
         parameters = RayParams(
             node_ip_address=LOOPBACK,
@@ -203,16 +203,20 @@ def _without_agent(command: list[str], folder: Path) -> list[str]:
     return [agent + subprocess.list2cmdline(program) if part.startswith(agent) else part for part in command]
 
 
-def _free_port() -> int:
-    """A port for the agent, which binds it seconds later: one that nothing else is given meanwhile."""
-    for port in random.sample(_AGENT_PORTS, len(_AGENT_PORTS)):
+def free_port(host: str = LOOPBACK) -> int:
+    """A port for a server that binds it seconds later: one that nothing else is given meanwhile.
+
+    Raises:
+        RuntimeError: If all are taken.
+    """
+    for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
         with socket.socket() as probe:
             try:
-                probe.bind((LOOPBACK, port))
+                probe.bind((host, port))
             except OSError:
                 continue
         return port
-    raise RuntimeError(f"the ports {_AGENT_PORTS[0]} to {_AGENT_PORTS[-1]} of this machine are all taken")
+    raise RuntimeError(f"the ports {_FREE_PORTS[0]} to {_FREE_PORTS[-1]} of this machine are all taken")
 
 
 def _answers(port: int) -> bool:

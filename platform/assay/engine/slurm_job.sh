@@ -19,15 +19,12 @@ ray_node() { # one node of Ray, until SIGTERM or the head's end
 }
 export -f ray_node
 
-read -r host port client < <("$python" -c '
-import socket
-from contextlib import ExitStack
+read -r host port < <("$python" -c '
+from assay.engine.ray_head import free_port
 from ray.util import get_node_ip_address
-with ExitStack() as stack:
-    free = [stack.enter_context(socket.create_server(("", 0))).getsockname()[1] for _ in range(2)]
-print(get_node_ip_address(), *free)')
-ray_node --head --node-ip-address="$host" --port="$port" --ray-client-server-port="$client" \
-  --include-dashboard=false &
+print(get_node_ip_address(), free_port(host=""))')
+# Port 0: no server for `ray://`, which nobody here uses, and whose port somebody else may have taken.
+ray_node --head --node-ip-address="$host" --port="$port" --ray-client-server-port=0 --include-dashboard=false &
 head=$!
 
 end_ray() { # on the other nodes, whose step is the first of the job, and here
