@@ -92,6 +92,21 @@ def test_a_study_that_is_told_to_end_before_its_time_limit_goes_on_when_it_is_su
     assert "resumed after epoch" in log
 
 
+@pytest.mark.timeout(300)
+def test_a_job_whose_ray_does_not_start_ends_and_says_so(here: Slurm, tmp_path: Path) -> None:
+    """The node's Ray ends at once, because this ``ray`` beside the job's Python is none."""
+    python, ray = tmp_path / "python", tmp_path / "ray"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    ray.write_text("#!/bin/sh\necho no room for Ray here\nexit 1\n")
+    for program in (python, ray):
+        program.chmod(0o755)
+    said: list[str] = []
+    script = slurm_script("toy", tmp_path / "toy.yaml", [], python=str(python), options="")
+    assert submit_script(script).follow(said.append) == 2, "".join(said)
+    assert "no room for Ray here" in "".join(said)
+    assert "error: Ray did not start on all 1 nodes of job" in "".join(said)
+
+
 def _of_jobs(slurm: Slurm) -> list[str]:
     """Commands of the processes that jobs of this Slurm began."""
     commands: list[str] = []

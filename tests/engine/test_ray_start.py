@@ -205,15 +205,17 @@ def test_a_child_of_the_raylet_that_is_not_yet_its_own_program_is_no_agent(tmp_p
         raylet.communicate()
 
 
-def test_the_agents_port_is_none_that_linux_gives_to_others() -> None:
+def test_ports_for_ray_are_none_that_linux_gives_to_others() -> None:
     first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    assert 20_000 <= ray_head.free_port() < first_given
+    first, second = ray_head.free_ports(2)
+    assert first != second
+    assert all(20_000 <= port < first_given for port in (first, second))
 
 
-def test_the_agents_port_is_one_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_for_ray_is_one_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         monkeypatch.setattr(ray_head, "_FREE_PORTS", range(port, port + 1))
         with pytest.raises(RuntimeError, match="all taken"):
-            ray_head.free_port()
+            ray_head.free_ports(1)

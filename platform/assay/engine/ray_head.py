@@ -25,10 +25,11 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["free_port", "is_alive", "kill_session"]
+__all__ = ["free_ports", "is_alive", "kill_session"]
 
 LOOPBACK = "127.0.0.1"  # with this address Ray's processes listen nowhere else
 _POLL_SECONDS = 0.1
@@ -97,7 +98,7 @@ class _Head:
                 self._webui_url = ""
 
         self._patch(node, services)
-        agent_port = free_port()
+        [agent_port] = free_ports(1)
         settings: dict[str, Any] = {**_NO_AGENT, "include_log_monitor": False}  # declared as other types
         parameters = RayParams(
             node_ip_address=LOOPBACK,
@@ -203,20 +204,22 @@ def _without_agent(command: list[str], folder: Path) -> list[str]:
     return [agent + subprocess.list2cmdline(program) if part.startswith(agent) else part for part in command]
 
 
-def free_port(host: str = LOOPBACK) -> int:
-    """A port for a server that binds it seconds later: one that nothing else is given meanwhile.
+def free_ports(count: int, host: str = LOOPBACK) -> list[int]:
+    """Ports for servers that bind them seconds later: others than this one are not given them meanwhile.
 
     Raises:
-        RuntimeError: If all are taken.
+        RuntimeError: If there are fewer.
     """
+    ports: list[int] = []
     for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-        return port
-    raise RuntimeError(f"the ports {_FREE_PORTS[0]} to {_FREE_PORTS[-1]} of this machine are all taken")
+        if len(ports) == count:
+            break
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((host, port))
+            ports.append(port)
+    if len(ports) < count:
+        raise RuntimeError(f"the ports {_FREE_PORTS[0]} to {_FREE_PORTS[-1]} of this machine are all taken")
+    return ports
 
 
 def _answers(port: int) -> bool:

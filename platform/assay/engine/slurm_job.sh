@@ -19,12 +19,13 @@ ray_node() { # one node of Ray, until SIGTERM or the head's end
 }
 export -f ray_node
 
-read -r host port < <("$python" -c '
-from assay.engine.ray_head import free_port
+# Not ports that connections are given: the head binds them seconds later, and somebody may have them by then.
+read -r host port client < <("$python" -c '
+from assay.engine.ray_head import free_ports
 from ray.util import get_node_ip_address
-print(get_node_ip_address(), free_port(host=""))')
-# Port 0: no server for `ray://`, which nobody here uses, and whose port somebody else may have taken.
-ray_node --head --node-ip-address="$host" --port="$port" --ray-client-server-port=0 --include-dashboard=false &
+print(get_node_ip_address(), *free_ports(2, host=""))')
+ray_node --head --node-ip-address="$host" --port="$port" --ray-client-server-port="$client" \
+  --include-dashboard=false &
 head=$!
 
 end_ray() { # on the other nodes, whose step is the first of the job, and here
@@ -34,7 +35,7 @@ end_ray() { # on the other nodes, whose step is the first of the job, and here
 } 2>/dev/null
 
 await_nodes() { # until so many are there, while each of so many parts runs
-  until "$python" -c '
+  until (: <"/dev/tcp/$host/$port") 2>/dev/null && "$python" -c '
 import sys
 import ray
 ray.init(logging_level="ERROR", log_to_driver=False)
@@ -48,7 +49,7 @@ sys.exit(sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[1]))' "$1" 2>
 }
 
 export RAY_ADDRESS=$host:$port
-await_nodes 1 1 # a node that comes before the head gives up
+await_nodes 1 1 # a node that comes before the head gives up, and a driver waits 20 minutes
 if ((SLURM_JOB_NUM_NODES > 1)); then
   others=$((SLURM_JOB_NUM_NODES - 1))
   srun --export=ALL --nodes="$others" --ntasks="$others" --ntasks-per-node=1 --exclude="$SLURMD_NODENAME" --overlap \
