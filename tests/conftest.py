@@ -46,7 +46,9 @@ _FIRST = (
     "tests/cli/test_gate.py",
 )
 
-torch.set_num_threads(1)  # tiny images: more threads only wait for each other
+# Tiny images: more threads only wait for each other, here and in the programs that tests start.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(optionalhook=True)
