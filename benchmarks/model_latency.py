@@ -42,7 +42,7 @@ def kept_models(storage: str, study: str) -> dict[str, tuple[DeployedModel, floa
 
 
 def answer(model: DeployedModel, photo: bytes) -> Callable[[], object]:
-    """What is timed: a model's answer to one image."""
+    """The call that is timed: a model's answer to one image."""
     card = model.card
     image = model.prepare(decode_image(photo, card.channels, card.white))
     return lambda: model.decide([image])

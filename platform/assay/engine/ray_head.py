@@ -218,7 +218,8 @@ def free_ports(count: int, host: str = LOOPBACK) -> list[int]:
             probe.bind((host, port))
             ports.append(port)
     if len(ports) < count:
-        raise RuntimeError(f"the ports {_FREE_PORTS[0]} to {_FREE_PORTS[-1]} of this machine are all taken")
+        span = f"{_FREE_PORTS[0]} to {_FREE_PORTS[-1]}"
+        raise RuntimeError(f"Ray needs {count} free ports of {span} on this machine, found {len(ports)}")
     return ports
 
 
