@@ -86,7 +86,10 @@ def test_the_method_without_accidents_owes_no_footnote() -> None:
         ({"feature_norm": "std"}, "square root"),
         ({"batch_gradient": "mean", "batch_size": 10}, "mean gradient of its 10 images"),
         ({"dilation": 7}, "original masks"),
-        ({"flips": "both"}, "flips: both. The published training has no flips"),
+        (
+            {"flips": "both", "schedule": "cosine"},
+            "flips: both, schedule: cosine. The published training has",
+        ),
         ({"channel_scale": 0.25}, "another width"),
         ({"distance_scope": "component"}, "image-wide"),
         ({"balance": "power", "balance_power": 2}, "linear"),
@@ -100,7 +103,12 @@ def test_footnotes_name_each_departure(changes: dict[str, Any], words: str) -> N
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"clip_norm": 1.0, "flips": "both"}, {"lr_warmup_epochs": 2, "weight_average": 0.9}]
+    "changes",
+    [
+        {},
+        {"clip_norm": 1.0, "flips": "both"},
+        {"lr_warmup_epochs": 2, "schedule": "cosine", "weight_average": 0.9},
+    ],
 )
 def test_settings_that_came_later_are_part_of_an_id_only_where_they_are_set(changes: dict[str, Any]) -> None:
     config = tiny_config(**changes)

@@ -75,6 +75,7 @@ def test_training_finds_the_defects() -> None:
         {
             "memory_format": "channels_last",
             "flips": "both",
+            "schedule": "cosine",
             "lr_warmup_epochs": 3,
             "clip_norm": 0.1,
             "weight_average": 0.8,
@@ -98,15 +99,25 @@ def test_killed_training_goes_on_to_bit_identical_weights(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"lr_warmup_epochs": 1}, {"clip_norm": 0.01}, {"weight_average": 0.5}],
+    [{"schedule": "cosine"}, {"lr_warmup_epochs": 1}, {"clip_norm": 0.01}, {"weight_average": 0.5}],
     ids=lambda c: next(iter(c)),
 )
-def test_each_remedy_of_a_collapse_changes_what_is_learnt(changes: dict[str, Any]) -> None:
+def test_each_pace_and_remedy_changes_what_is_learnt(changes: dict[str, Any]) -> None:
     with_it, without = (
         weights(TRAINABLE.fit(tiny_config(epochs=1, **each), tiny_data(), LocalRun()))
         for each in (changes, {})
     )
     assert not equal(with_it, without)
+
+
+def test_the_rate_rises_over_its_warm_up_and_falls_to_nothing_on_a_cosine() -> None:
+    run = LocalRun()
+    config = tiny_config(epochs=6, lr=0.2, schedule="cosine", lr_warmup_epochs=2)
+    TRAINABLE.fit(config, tiny_data(), run)
+    rates = [entry["lr"] for entry in run.history]
+    assert max(rates) == rates[1] < 0.2
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[-1] < 0.01
 
 
 def test_the_averaged_weights_are_what_is_validated_and_kept() -> None:

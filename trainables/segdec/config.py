@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.contract import TrainableConfig
-from trainables.nn.choices import Flips, flip_views
+from trainables.nn.choices import Flips, RateSchedule, flip_views
 from trainables.nn.weight_counts import convolution
 
 __all__ = ["SegDecConfig", "count_parameters"]
@@ -26,7 +26,7 @@ _NARROW = 0.25  # channel_scale up to which channels_last is the faster layout o
 class SegDecConfig(TrainableConfig, frozen=True):
     """Settings of one SegDecNet training."""
 
-    later = frozenset({"flips", "lr_warmup_epochs", "clip_norm", "weight_average", "cuda_graph"})
+    later = frozenset({"flips", "schedule", "lr_warmup_epochs", "clip_norm", "weight_average", "cuda_graph"})
 
     sf_kernel: Literal[5, 15] = Field(
         15,
@@ -105,7 +105,10 @@ class SegDecConfig(TrainableConfig, frozen=True):
         description="Gradient of a step: sum over its images (code), or their mean, for which the learning "
         "rate does not depend on batch_size.",
     )
-    lr: float = Field(0.1, gt=0, le=100, description="Learning rate of plain SGD, constant.")
+    lr: float = Field(0.1, gt=0, le=100, description="Learning rate of plain SGD.")
+    schedule: RateSchedule = Field(
+        "constant", description="Learning rate over the steps: constant (published), or to 0 (cosine)."
+    )
     lr_warmup_epochs: int = Field(
         0, ge=0, le=10_000, description="Epochs over which the learning rate rises linearly first; 0: none."
     )

@@ -91,6 +91,7 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
         run,
         schedule=TrainingSchedule(
             config.epochs,
+            rate=config.schedule,
             validate_every=config.validate_every,
             warmup_epochs=config.lr_warmup_epochs,
             clip_norm=config.clip_norm,

@@ -39,8 +39,10 @@ _SEVERSTAL: _Settings = {
     "checkpoint": "best",  # the one data set with a validation split of its own
 }  # fmt: skip
 
-# Off, as published, at these values: more views of few images, and remedies for trainings that collapse.
-_ADDED = {"flips": "none", "lr_warmup_epochs": 0, "clip_norm": 0.0, "weight_average": 0.0}
+# Off, as published, at these values: more views of few images, a rate that falls, remedies for collapses.
+_ADDED = {
+    "flips": "none", "schedule": "constant", "lr_warmup_epochs": 0, "clip_norm": 0.0, "weight_average": 0.0,
+}  # fmt: skip
 _MASKS: _Settings = {"balance": "linear", "gradient_stop": True, "distance_weights": True}
 # Without masks there is nothing to weigh, and the published weak rows do without the schedule of λ.
 _WEAK: _Settings = {"balance": "none", "gradient_stop": True, "distance_weights": False}
@@ -138,7 +140,7 @@ def footnotes(config: SegDecConfig) -> Sequence[str]:
     added = [f"{name}: {value}" for name, off in _ADDED.items() if (value := getattr(config, name)) != off]
     if added:
         notes.append(
-            f"{', '.join(added)}. The published training has no flips, no warm-up, no clipping and no "
+            f"{', '.join(added)}. The published training has a constant rate, no flips, no clipping and no "
             "averaged weights."
         )
     if config.balance == "power":
