@@ -10,11 +10,13 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from assay.analysis.label_costs import LabelCosts
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval
 from assay.report.figures.label_costs_figure import draw_label_costs
+from assay.report.figures.ladder import draw_ladder, score_range
 from assay.report.figures.name_placement import Box, place_names
 from tests.analysis.label_studies import GRID, LINE, RUNGS, ladder, trained
 
@@ -101,6 +103,22 @@ def test_every_cell_of_a_ladder_is_named_beside_its_point_and_the_signs_are_expl
         "on the front: no cell is better for fewer or as many hours",
     ):
         assert part in found
+
+
+def test_no_name_lies_on_the_line_from_the_last_of_the_front_to_the_edge() -> None:
+    costs = ladder_costs()
+    figure = Figure(figsize=(8, 5), dpi=100)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    last = costs.fronts[0][-1]
+    axes.set_xlim(min(cell.hours for cell in costs.cells) / 2, 3 * last.hours)
+    axes.set_ylim(*score_range(costs, {}))
+    draw_ladder(figure, axes, costs, {}, times=1)
+    line_y = axes.transData.transform((last.hours, last.mean))[1]
+    names = [text.get_window_extent() for text in axes.texts if text.get_text() in RUNGS]
+    point_x = axes.transData.transform((last.hours, last.mean))[0]
+    assert len(names) == len(RUNGS)
+    assert not [name for name in names if name.x1 > point_x and name.y0 < line_y < name.y1]
 
 
 def test_a_ladder_has_the_same_bytes_every_time() -> None:

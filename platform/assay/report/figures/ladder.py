@@ -98,7 +98,8 @@ def draw_ladder(
         )  # fmt: skip
         ways.append([point.at for point in of_line])
     for front in costs.fronts:
-        ways.append(_draw_front(axes, [by_name[cell.cell.name] for cell in front]))
+        right = float(axes.get_window_extent().x1) * _INCH / figure.dpi
+        ways.append(_draw_front(axes, [by_name[cell.cell.name] for cell in front], right))
     for point in drawn:
         interval = intervals.get(point.cell.cell.name)
         if interval is None:
@@ -117,8 +118,11 @@ def draw_ladder(
     _draw_names(figure, axes, drawn, taken)
 
 
-def _draw_front(axes: Axes, front: Sequence[_Drawn]) -> Way:
-    """Draw the best that the hours buy, as steps to the right edge, and a ring around each cell."""
+def _draw_front(axes: Axes, front: Sequence[_Drawn], right: float) -> Way:
+    """Draw the best that the hours buy, as steps to the right edge, and a ring around each cell.
+
+    ``right`` is that edge in points, as the corners are.
+    """
     scores = [point.cell.mean for point in front]
     at = [point.x for point in front]
     steps = [*at, axes.get_xlim()[1]]
@@ -141,7 +145,7 @@ def _draw_front(axes: Axes, front: Sequence[_Drawn]) -> Way:
     corners = [(other.at[0], point.at[1]) for point, other in pairwise(front)]
     return [
         place
-        for point, corner in zip(front, [*corners, front[-1].at], strict=True)
+        for point, corner in zip(front, [*corners, (right, front[-1].at[1])], strict=True)
         for place in (point.at, corner)
     ]
 
