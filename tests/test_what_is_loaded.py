@@ -63,3 +63,11 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
 )
 def test_a_process_of_a_study_loads_only_what_it_uses(module: str, absent: tuple[str, ...]) -> None:
     assert not loaded(f"import {module}") & set(absent)
+
+
+def test_an_evaluation_loads_no_scikit_learn_and_none_of_the_statistics() -> None:
+    code = (
+        "import numpy as np, trainables.evaluate; from trainables.metrics import image_metrics\n"
+        "print(image_metrics(np.array([True, False]), np.array([0.9, 0.1]), 0.5)['image_ap'])"
+    )
+    assert not loaded(code) & {"sklearn", "scipy.stats", "pandas"}

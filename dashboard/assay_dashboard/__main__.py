@@ -1,6 +1,6 @@
 """The server's process: ``python -m assay_dashboard run app.py …`` is Streamlit's program, our imports made.
 
-Otherwise the first reader would wait seconds for pandas, statsmodels and thousands of records. They are read
+Otherwise the first reader would wait seconds for pandas, SciPy and thousands of records. They are read
 while the browser opens.
 """
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+from trainables.metrics.images import counts_by_score, rates_by_score
 
 __all__ = ["DecisionCurve", "confusion", "precision_recall", "roc"]
 
@@ -30,22 +34,26 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def roc(predictions: pd.DataFrame) -> DecisionCurve:
     """True positives against false ones; both kinds of image must be there."""
-    from sklearn.metrics import roc_curve
-
-    false, true, _ = roc_curve(predictions["label"], predictions["score"], drop_intermediate=False)
+    label, decided, score = _columns(predictions)
+    true, false = (np.append(0.0, rates[::-1]) for rates in rates_by_score(label, score))
     table = pd.DataFrame({"x": false, "y": true}).reset_index()
-    label, decided = (predictions[name].to_numpy(bool) for name in ("label", "decision"))
     mark = float(decided[~label].mean()), float(decided[label].mean())
     return DecisionCurve(table, "false positive rate", "true positive rate", mark)
 
 
 def precision_recall(predictions: pd.DataFrame) -> DecisionCurve:
     """Precision against recall; both kinds of image must be there."""
-    from sklearn.metrics import precision_recall_curve
-
-    precision, recall, _ = precision_recall_curve(predictions["label"], predictions["score"])
-    table = pd.DataFrame({"x": recall, "y": precision}).reset_index()
-    label, decided = (predictions[name].to_numpy(bool) for name in ("label", "decision"))
+    label, decided, score = _columns(predictions)
+    _, hits, decided_by = counts_by_score(label, score)
+    x, y = np.append(hits / label.sum(), 0.0), np.append(hits / decided_by, 1.0)  # ends where nothing is decided
+    table = pd.DataFrame({"x": x, "y": y}).reset_index()
     hit = float((label & decided).sum())
     mark = float(decided[label].mean()), hit / max(1.0, float(decided.sum()))
     return DecisionCurve(table, "recall", "precision", mark)
+
+
+def _columns(
+    predictions: pd.DataFrame,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
+    label, decided = (predictions[name].to_numpy(bool) for name in ("label", "decision"))
+    return label, decided, predictions["score"].to_numpy(np.float64)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from trainables.metrics import METRICS, Undefined, best_f1_threshold, image_ap, image_metrics
 
@@ -97,6 +98,15 @@ cases = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_s
 def test_ap_depends_on_the_order_of_scores_only(rows: list[tuple[bool, int]]) -> None:
     labels, ranks = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 20
     assert image_ap(labels, ranks) == pytest.approx(image_ap(labels, ranks**3 / 2 + 0.1))
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(cases)
+def test_ap_and_auroc_are_those_of_scikit_learn_to_the_bit(rows: list[tuple[bool, int]]) -> None:
+    labels, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 20
+    metrics = image_metrics(labels, scores, 0.5)
+    assert metrics["image_ap"] == average_precision_score(labels, scores)
+    assert metrics["image_auroc"] == roc_auc_score(labels, scores)
 
 
 @settings(deadline=None, max_examples=30)  # a busy machine is no failure

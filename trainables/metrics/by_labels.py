@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.metrics.base import ImageMetric, Metric, of_parts
-from trainables.metrics.images import f1_by_score, rates_by_score
+from trainables.metrics.images import counts_by_score, f1_by_score, rates_by_score
 from trainables.metrics.inputs import ImageScores, Undefined, missing_class
 
 __all__ = ["DECLARED", "image_ap"]
@@ -24,9 +24,9 @@ def image_ap(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> fl
     missing = missing_class(labels)
     if missing is not None:
         return missing
-    from sklearn.metrics import average_precision_score  # a second: only what scores pays for it
-
-    return float(average_precision_score(labels, scores))
+    _, tp, decided = counts_by_score(labels, scores)
+    recall = np.append(tp / tp[0], 0.0)  # the lowest score finds all
+    return float(np.sum(-np.diff(recall) * (tp / decided)))
 
 
 @ImageMetric.of("image_ap", "AP", "Average precision of image scores, step-wise.")
@@ -39,9 +39,12 @@ def _auroc(images: ImageScores) -> float | Undefined:
     """Share of pairs in which the defective image scores higher; ties count half."""
     if images.missing is not None:
         return images.missing
-    from sklearn.metrics import roc_auc_score  # a second: only what scores pays for it
-
-    return float(roc_auc_score(images.labels, images.scores))
+    _, tp, decided = counts_by_score(images.labels, images.scores)
+    hits, alarms = np.append(0.0, tp[::-1]), np.append(0.0, (decided - tp)[::-1])
+    # Corners alone, as scikit-learn has it: to the bit, so that records which it counted tie with later ones.
+    turns = np.flatnonzero((np.diff(hits[1:], 2) != 0) | (np.diff(alarms[1:], 2) != 0)) + 2
+    corners = np.concatenate([[0, 1], turns, [len(hits) - 1]])
+    return float(np.trapezoid(hits[corners] / tp[0], alarms[corners] / (decided - tp)[0]))
 
 
 # Decisions at the threshold that validation chose ------------------------------------------------------

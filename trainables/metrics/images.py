@@ -13,6 +13,7 @@ from trainables.metrics.inputs import ImageScores, Undefined, missing_class
 __all__ = [
     "best_f1_threshold",
     "choose_image_threshold",
+    "counts_by_score",
     "f1_by_score",
     "image_metrics",
     "rates_by_score",
@@ -72,11 +73,18 @@ def f1_by_score(
     labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64]]:
     """The distinct scores, ascending, and F1 with each of them as the threshold."""
+    levels, tp, decided = counts_by_score(labels, scores)
+    return levels, 2 * tp / (decided + labels.sum())
+
+
+def counts_by_score(
+    labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64], NDArray[np.int64]]:
+    """The distinct scores, ascending, and with each as threshold the true positives and all positives."""
     levels, inverse = np.unique(scores, return_inverse=True)
     positives = np.bincount(inverse, weights=labels, minlength=len(levels))
-    decided = np.bincount(inverse, minlength=len(levels))[::-1].cumsum()[::-1]
-    tp = positives[::-1].cumsum()[::-1]
-    return levels, 2 * tp / (decided + labels.sum())
+    decided = np.bincount(inverse, minlength=len(levels))
+    return levels, positives[::-1].cumsum()[::-1], decided[::-1].cumsum()[::-1]
 
 
 def rates_by_score(

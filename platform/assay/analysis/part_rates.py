@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 from assay.analysis.later_metrics import image_scores_of
 from assay.analysis.results import StudyResults
@@ -51,11 +52,9 @@ def part_rates(results: StudyResults, metric: str) -> list[PartRate]:
 
 def exact_interval(errors: float, parts: float) -> tuple[float, float]:
     """Clopper and Pearson's 95 % interval of a share, ``errors`` of ``parts``; means need not be whole."""
-    from scipy.stats import beta
-
     tail = (1 - _LEVEL) / 2
-    low = 0.0 if errors <= 0 else float(beta.ppf(tail, errors, parts - errors + 1))
-    high = 1.0 if errors >= parts else float(beta.ppf(1 - tail, errors + 1, parts - errors))
+    low = 0.0 if errors <= 0 else float(special.betaincinv(errors, parts - errors + 1, tail))
+    high = 1.0 if errors >= parts else float(special.betaincinv(errors + 1, parts - errors, 1 - tail))
     return low, high
 
 

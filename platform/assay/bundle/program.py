@@ -13,7 +13,7 @@ from assay.study import Plan
 
 __all__ = ["Program", "installed_packages"]
 
-_OF_REPORTS = ("matplotlib", "pandas", "scipy", "statsmodels", "optuna")  # beside those of records
+_OF_REPORTS = ("matplotlib", "pandas", "scipy", "optuna")  # beside those of records
 
 
 class Program(BaseModel):

@@ -5,7 +5,7 @@
 suggested: +0.021 [0.008, 0.034], better in 5 of 5, p = .0625. With 5 repeats the exact test cannot go …
 
 ``table`` is a study's ``summary.parquet``: one row per trial and metric. Nothing here reads or writes files.
-The names below load with pandas and statsmodels, each when it is first asked for: `assay plan` needs neither.
+The names below load with pandas and SciPy, each when it is first asked for: `assay plan` needs neither.
 """
 
 from __future__ import annotations

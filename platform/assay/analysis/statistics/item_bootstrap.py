@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from assay.analysis.statistics.paired import ALPHA
 
@@ -104,7 +104,7 @@ class ItemBootstrap:
             return ItemInterval(None, None, "one defective item: nothing to resample")
         margin = 0.5 / images
         logits = _logit(_mean_of([trial.resampled for trial in usable]), margin)
-        half = float(stats.t.ppf(1 - ALPHA / 2, defective - 1)) * _sd(logits)
+        half = float(special.stdtrit(defective - 1, 1 - ALPHA / 2)) * _sd(logits)
         centre = float(_logit(np.array([ap]), margin)[0])
         low, high = (_back(centre + step, margin) for step in (-half, half))
         return ItemInterval(low, high)
@@ -119,7 +119,7 @@ class ItemBootstrap:
             return ItemInterval(None, None, "one item: nothing to resample")
         resampled = _mean_of([t.resampled for t in left]) - _mean_of([t.resampled for t in right])
         difference = float(np.mean([t.ap for t in left]) - np.mean([t.ap for t in right]))
-        half = float(stats.t.ppf(1 - ALPHA / 2, items - 1)) * _sd(resampled)
+        half = float(special.stdtrit(items - 1, 1 - ALPHA / 2)) * _sd(resampled)
         if half == 0:
             return ItemInterval(None, None, "no resample changes the difference")
         return ItemInterval(difference - half, difference + half)

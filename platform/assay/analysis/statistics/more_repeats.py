@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
-from statsmodels.stats.power import TTestPower
+from scipy import optimize, special
 
 from assay.analysis.statistics.paired import ALPHA, enough_repeats, t_half_width
 
@@ -61,7 +60,7 @@ def more_repeats(n: int, sd: float, delta: float, m: int, *, overlap: float | No
 @lru_cache(maxsize=256)
 def _chi2_range(df: int) -> tuple[float, float]:
     """The .8 and .2 quantiles of χ²."""
-    return float(stats.chi2.ppf(0.8, df)), float(stats.chi2.ppf(0.2, df))
+    return 2 * float(special.gammaincinv(df / 2, 0.8)), 2 * float(special.gammaincinv(df / 2, 0.2))
 
 
 def _needed(effect_size: float, m: int, overlap: float | None) -> int | None:
@@ -77,17 +76,16 @@ def _needed(effect_size: float, m: int, overlap: float | None) -> int | None:
 @lru_cache(maxsize=256)
 def _detectable(m: int, overlap: float | None) -> NDArray[np.float64]:
     """Effect size (in sd of d) that is found with 80 % chance, at 3, 4, … 50 repeats."""
-    power = TTestPower().power
 
     def lacking(effect: float, effective: float, df: int) -> float:
         # The nearer tail only: the other holds less than 1e-5 here, and its distribution turns NaN far out.
-        reached = power(effect, effective, ALPHA / m / 2, df=df, alternative="larger")
-        return float(reached) - _POWER
+        critical = -special.stdtrit(df, ALPHA / m / 2)
+        return 1 - _POWER - float(special.nctdtr(df, effect * math.sqrt(effective), critical))
 
     effects: list[float] = []
     for n in range(_FEWEST, MOST_REPEATS + 1):
         effective = 1 / (1 / n + (overlap or 0.0))  # repeats without overlap that would say as much
-        most = 2 + 2 * float(stats.t.isf(ALPHA / m / 2, n - 1))
+        most = 2 - 2 * float(special.stdtrit(n - 1, ALPHA / m / 2))
         root = optimize.brentq(lacking, 0.0, most / math.sqrt(effective), args=(effective, n - 1), xtol=1e-9)
         effects.append(float(np.asarray(root)))
     return np.array(effects)

@@ -5,8 +5,8 @@ on it carries three files: the child's connection, its output, and where the ser
 (``-9``: by signal 9; else the exit code). The reply is its pid. The server trains nothing and starts no
 thread, so its forks are whole. When the socket's other end is closed, it kills what it started and ends.
 
-A training may need more than torch that is slow to load (``_SLOW``). It says so, and the server loads it too,
-while the training's model is scored: the next ones find it there.
+A training whose optimiser loads torch's compiler, a second of CPU, says so. The server loads it too, while
+the training's model is scored: the next ones find it there.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
 
@@ -30,8 +30,7 @@ __all__ = ["serve"]
 
 _DIE_WITH_PARENT = 1  # prctl
 _PARENT_IS_GONE = 3
-# A second of CPU each: scores of the validation part, and what torch's optimisers load. Not all need them.
-_SLOW = ("sklearn.metrics", "torch._dynamo")
+_COMPILER = "torch._dynamo"
 
 
 def serve(control: socket.socket) -> None:
@@ -39,12 +38,14 @@ def serve(control: socket.socket) -> None:
     statuses: dict[
         int, tuple[int, int]
     ] = {}  # file that watches a child → its pid, where to say how it ended
-    news, tell = os.pipe()  # of children: names of modules
+    news, tell = os.pipe()  # a byte from each child that loaded the compiler
     control.sendall(READY)
     while True:
         readable, _, _ = select.select([control, news, *statuses], [], [])
         if news in readable:
-            _load(os.read(news, select.PIPE_BUF).decode().split())
+            os.read(news, select.PIPE_BUF)
+            import_module(_COMPILER)
+            gc.freeze()  # pages that are never collected are never copied
         for watched in statuses.keys() & set(readable):
             _bury(watched, *statuses.pop(watched))
         if control not in readable:
@@ -70,13 +71,6 @@ def serve(control: socket.socket) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _load(names: list[str]) -> None:
-    for name in _SLOW:
-        if name in names:  # a training could say anything
-            import_module(name)
-    gc.freeze()  # pages that are never collected are never copied
-
-
 def _bury(watched: int, pid: int, status: int) -> None:
     _, ended = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(ended)
@@ -97,7 +91,7 @@ def _become_child(connection: int, output: int, tell: int) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
-        run_child(Connection(connection), trained=_telling(tell, set(sys.modules)))
+        run_child(Connection(connection), trained=partial(_tell_news, tell, _COMPILER in sys.modules))
         code = 0
     finally:
         sys.stdout.flush()
@@ -105,15 +99,11 @@ def _become_child(connection: int, output: int, tell: int) -> None:
         os._exit(code)
 
 
-def _telling(tell: int, before: set[str]) -> Callable[[], None]:
-    """Tells the server what was loaded since."""
-
-    def trained() -> None:
-        names = [name for name in _SLOW if name in sys.modules.keys() - before]
-        os.write(tell, "".join(f"{name}\n" for name in names).encode())
-        os.close(tell)
-
-    return trained
+def _tell_news(tell: int, known: bool) -> None:
+    """Tell the server that the training loaded the compiler, unless it was ``known``."""
+    if not known and _COMPILER in sys.modules:
+        os.write(tell, b"\n")
+    os.close(tell)
 
 
 if __name__ == "__main__":
