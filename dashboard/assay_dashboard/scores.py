@@ -44,8 +44,8 @@ def roc(predictions: pd.DataFrame) -> DecisionCurve:
 def precision_recall(predictions: pd.DataFrame) -> DecisionCurve:
     """Precision against recall; both kinds of image must be there."""
     label, decided, score = _columns(predictions)
-    _, hits, decided_by = counts_by_score(label, score)
-    x, y = np.append(hits / label.sum(), 0.0), np.append(hits / decided_by, 1.0)  # ends where nothing is decided
+    _, hits, chosen = counts_by_score(label, score)
+    x, y = np.append(hits / label.sum(), 0.0), np.append(hits / chosen, 1.0)  # ends where nothing is decided
     table = pd.DataFrame({"x": x, "y": y}).reset_index()
     hit = float((label & decided).sum())
     mark = float(decided[label].mean()), hit / max(1.0, float(decided.sum()))
