@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from assay.analysis.label_costs import LabelCosts
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval
+from assay.report.figures.drawing import MARKERS
 from assay.report.figures.label_costs_figure import draw_label_costs
 from assay.report.figures.ladder import draw_ladder, score_range
 from assay.report.figures.name_placement import Box, place_names
@@ -119,6 +120,21 @@ def test_no_name_lies_on_the_line_from_the_last_of_the_front_to_the_edge() -> No
     point_x = axes.transData.transform((last.hours, last.mean))[0]
     assert len(names) == len(RUNGS)
     assert not [name for name in names if name.x1 > point_x and name.y0 < line_y < name.y1]
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_no_point_that_stands_aside_is_cut_by_the_edge(scale: str) -> None:
+    costs = ladder_costs()
+    figure = Figure(figsize=(8, 5), dpi=100)
+    axes = figure.add_subplot()
+    axes.set_xscale(scale)
+    axes.set_xlim(0.99 * min(cell.hours for cell in costs.cells), 2 * max(cell.hours for cell in costs.cells))
+    axes.set_ylim(*score_range(costs, {}))
+    draw_ladder(figure, axes, costs, {}, times=1)
+    points = [line for line in axes.lines if line.get_marker() in MARKERS and np.size(line.get_xdata()) == 1]
+    at = [axes.transData.transform((float(np.asarray(line.get_xdata())[0]), 0.0))[0] for line in points]
+    assert len(at) == len(RUNGS)
+    assert min(at) > axes.get_window_extent().x0 + 8 * figure.dpi / 72  # a marker has 8 points, a ring 15
 
 
 def test_a_ladder_has_the_same_bytes_every_time() -> None:

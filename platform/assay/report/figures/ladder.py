@@ -87,6 +87,7 @@ def draw_ladder(
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    _make_room(figure, axes, _placed(figure, axes, costs, times))
     drawn = _placed(figure, axes, costs, times)
     by_name = {point.cell.cell.name: point for point in drawn}
     ways: list[Way] = []  # that names should not hide
@@ -166,6 +167,13 @@ def _placed(figure: Figure, axes: Axes, costs: LabelCosts, times: float) -> list
         data = axes.transData.inverted().transform((x / scale, point[1]))
         drawn.append(_Drawn(cell, float(data[0]), (x, float(point[1]) * scale), *looks[cell.cell.name]))
     return drawn
+
+
+def _make_room(figure: Figure, axes: Axes, drawn: Sequence[_Drawn]) -> None:
+    """Begin the axis further left where a point that stands aside would be cut."""
+    needed = (min(point.at[0] for point in drawn) - _APART) * figure.dpi / _INCH
+    if needed < axes.get_window_extent().x0:
+        axes.set_xlim(left=float(axes.transData.inverted().transform((needed, 0.0))[0]))
 
 
 def _along(way: Way) -> Iterator[Box]:
