@@ -80,7 +80,7 @@ def f1_by_score(
 def counts_by_score(
     labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64], NDArray[np.int64]]:
-    """The distinct scores, ascending, and with each as threshold how many are hits and how many are decided."""
+    """The distinct scores, ascending, and with each as threshold the hits and all decided defective."""
     levels, inverse = np.unique(scores, return_inverse=True)
     positives = np.bincount(inverse, weights=labels, minlength=len(levels))
     decided = np.bincount(inverse, minlength=len(levels))
