@@ -28,6 +28,7 @@ __all__ = [
     "of_another_study",
     "read_only",
     "select_rows",
+    "settle_cells",
     "settle_study",
     "storage_uri",
     "trial_of",
@@ -132,6 +133,14 @@ def select_rows(key: str, rows: Iterable[int]) -> None:
     state = st.session_state.get(key)
     if wanted != sorted(state["selection"]["rows"] if state is not None else []):
         st.session_state[key] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
+
+
+def settle_cells(options: Iterable[str], usual: Sequence[str], most: int) -> None:
+    """Settle what a select of cells, drawn next, takes over from this page or another; at least ``usual``."""
+    chosen = st.session_state.get(CELLS)
+    kept = known(chosen or (), options)[:most] or list(usual)
+    if chosen not in (None, kept):
+        st.session_state[CELLS] = kept
 
 
 def known(values: Iterable[str], options: Iterable[str]) -> list[str]:

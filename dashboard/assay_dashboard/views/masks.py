@@ -36,7 +36,7 @@ from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
 from assay_dashboard.layout import errors_shown, message, missing, study_view
-from assay_dashboard.state import CELLS, REPEAT, keep_in_url, known
+from assay_dashboard.state import CELLS, REPEAT, keep_in_url, settle_cells
 from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
@@ -48,7 +48,9 @@ def main() -> None:
     """One run of the page."""
     study = study_view()
     if not study.kept_maps:
-        missing("No finished trial of this study has kept probe images yet.", "keep: {probes: 12}")
+        asked = study.results.plan.study.keep.probes
+        lines = "" if asked else "keep: {probes: 12}"
+        missing("No finished trial of this study has kept probe images yet.", lines)
         return
     _compare(study)
 
@@ -149,13 +151,11 @@ def _choose_cells(
     )
     cells = by_name[repeat]
     usual = telling_cells(study.results, cells, MOST_CELLS)
-    earlier = st.session_state.get(CELLS)
-    if earlier is not None:  # by this page or another, where it may be none, more, or other cells
-        st.session_state[CELLS] = (known(earlier, cells) or usual)[:MOST_CELLS]
+    settle_cells(cells, usual, MOST_CELLS)
     chosen = place.multiselect(
         f"Cells, up to {MOST_CELLS}",
         list(cells),
-        default=None if earlier is not None else usual[:MOST_CELLS],
+        default=usual,
         max_selections=MOST_CELLS,
         wrap=True,
         key=CELLS,

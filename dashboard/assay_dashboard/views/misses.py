@@ -10,20 +10,18 @@ from assay.study.names import counted
 from assay_dashboard import study_view as reading
 from assay_dashboard.layout import message, missing, paragraph, study_view
 from assay_dashboard.misses import KINDS, has_predictions, of_kind, wrong_shares
-from assay_dashboard.state import CELLS, known
+from assay_dashboard.state import CELLS, settle_cells
 
 _ROW = 34  # pixels
 
 
 def _choose_cells(view: reading.StudyView, names: list[str]) -> list[str]:
     usual = telling_cells(view.results, names, MOST_CELLS)
-    earlier = st.session_state.get(CELLS)
-    if earlier is not None:  # by this page or another
-        st.session_state[CELLS] = (known(earlier, names) or usual)[:MOST_CELLS]
+    settle_cells(names, usual, MOST_CELLS)
     return st.multiselect(
         f"Cells, up to {MOST_CELLS}",
         names,
-        default=None if earlier is not None else usual,
+        default=usual,
         max_selections=MOST_CELLS,
         wrap=True,
         key=CELLS,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.trial_curves import CLOCKS, curves_of
 from assay.storage import Record, Store
@@ -28,29 +29,26 @@ _LOG_LINES = 400
 
 
 def _chosen(view: reading.StudyView) -> Trial | None:
-    trials = view.results.trials
-    cells = list(dict.fromkeys(trial.cell for trial in trials))
-    _open_with_a_trial(view, cells)
-    left, middle, _ = st.columns([3, 2, 2])
-    # Without an index the URL names every cell: a link stays that of its trial when another becomes the best.
-    cell = left.selectbox("Cell", cells, key=CELL, bind="query-params", index=None)
-    if cell is None:
+    """The reader's trial, at first the telling one; None where the study has none yet."""
+    trials, usual = view.results.trials, telling_trial(view)
+    if usual is None:
         return None
-    of_cell = (trial for trial in trials if trial.cell == cell)
-    repeats = [repeat_name(trial.seed, trial.fold) for trial in of_cell]
-    repeat = middle.selectbox("Repeat", repeats, key=REPEAT, bind="query-params")
-    return trial_of(trials, cell, repeat) if repeat else None
+    left, middle, _ = st.columns([3, 2, 2])
+    cells = list(dict.fromkeys(trial.cell for trial in trials))
+    cell = _select(left, "Cell", cells, CELL, usual.cell)
+    repeats = [repeat_name(trial.seed, trial.fold) for trial in trials if trial.cell == cell]
+    first = repeat_name(usual.seed, usual.fold) if cell == usual.cell else repeats[0]
+    return trial_of(trials, cell, _select(middle, "Repeat", repeats, REPEAT, first))
 
 
-def _open_with_a_trial(view: reading.StudyView, cells: Sequence[str]) -> None:
-    """The newest running trial, else the best cell's first finished one, where the reader names no cell."""
-    if st.session_state.get(CELL) in cells or st.query_params.get(CELL) in cells:
-        return
-    trial = telling_trial(view)
-    if trial is not None:
-        repeat = repeat_name(trial.seed, trial.fold)
-        for name, value in {CELL: trial.cell, REPEAT: repeat}.items():
-            st.session_state[name] = st.query_params[name] = value
+def _select(place: Container, label: str, options: Sequence[str], key: str, usual: str) -> str:
+    """A select that shows ``usual`` where the URL names none, as after Back to where nothing was chosen yet.
+
+    What was chosen in another study, or on another page, is forgotten where it is no option here.
+    """
+    if st.session_state.get(key) not in (None, *options):
+        st.session_state[key] = usual
+    return place.selectbox(label, options, index=options.index(usual), key=key, bind="query-params")
 
 
 def _summary(view: reading.StudyView, trial: Trial, record: Record | None) -> None:

@@ -47,7 +47,10 @@ _FLAGS = {
     "client.showErrorDetails": "none",
     "client.showErrorLinks": "false",
     "runner.magicEnabled": "false",
+    # A select has a default, which Back goes to, and takes over what was chosen on another page.
+    "global.disableWidgetStateDuplicationWarning": "true",
     "logger.level": "error",
+    "logger.enableRich": "false",  # it would write to the standard output, which nobody reads
     "theme.baseFontSize": "15",
     "theme.baseRadius": "small",
     "theme.showWidgetBorder": "true",

@@ -150,6 +150,39 @@ def test_a_trial_shows_its_record_and_its_log(reader: Reader, results: Results) 
     expect(page).to_have_url(re.compile("part=Log"))
 
 
+def test_another_study_on_the_trial_page_shows_a_trial_of_that_study(reader: Reader) -> None:
+    page = reader.open("/trial?study=small&cell=balance&repeat=seed+1")
+    page.get_by_label("Study").click()
+    page.get_by_role("option", name="staged", exact=True).click()
+    expect(page.get_by_label("Cell")).to_have_value(re.compile("sharpen="))
+    expect(page).to_have_url(re.compile(r"study=staged"))
+    expect(page.get_by_text("of training")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("masks", ".grid[data-ready]"), ("misses", "[data-testid=stDataFrame]")]
+)
+def test_back_leads_to_the_cells_that_a_page_opened_with(reader: Reader, path: str, shown: str) -> None:
+    page = reader.open(f"/{path}?study=small")
+    page.locator(shown).first.wait_for()
+    cells = page.locator("[data-testid=stMultiSelect]").first.inner_text()
+    page.get_by_role("link", name="Effects").click()
+    expect(page.get_by_text("Look closer at").first).to_be_visible()
+    page.go_back()
+    page.locator(shown).first.wait_for()
+    expect(page.locator("[data-testid=stMultiSelect]").first).to_have_text(cells, use_inner_text=True)
+
+
+def test_back_leads_to_the_trial_that_the_page_opened_with(reader: Reader) -> None:
+    page = reader.open("/trial?study=small")
+    cell = page.get_by_label("Cell").input_value()
+    page.get_by_role("link", name="Effects").click()
+    expect(page.get_by_text("Look closer at").first).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("Cell")).to_have_value(cell)
+    expect(page.get_by_text("of training")).to_be_visible()
+
+
 def test_two_studies_stand_side_by_side(reader: Reader) -> None:
     page = reader.open("/compare?study=staged&other=staged_longer")
     page.get_by_role("heading", name="What differs").wait_for()
