@@ -63,6 +63,26 @@ def test_a_perfect_cell_is_told_in_a_note(store: Store, records: dict[str, Recor
     assert f"- ¹ {cell}: no error on 7 defective items; at most 35 % missed (95 %)" in page
 
 
+def test_a_difference_is_that_of_the_repeats_which_both_cells_have(
+    store: Store, records: dict[str, Record]
+) -> None:
+    """Those of one cell alone change nothing, as in the row's own difference."""
+    first, second = (cell.name for cell in PLAN.cells[:2])
+    alone = next(trial.id for trial in PLAN.trials if trial.cell == second)
+    others = {id_: record for id_, record in records.items() if id_ != alone}
+    seed = records[alone].trial["seed"]
+    without = {
+        id_: record
+        for id_, record in others.items()
+        if not (record.trial["cell"] == first and record.trial["seed"] == seed)
+    }
+    kept, fewer = (
+        intervals_of(results_of(some, store)).difference(second, first) for some in (others, without)
+    )
+    assert (kept.low, kept.high) == (fewer.low, fewer.high)
+    assert kept.low is not None
+
+
 def test_damaged_predictions_are_named_and_left_out(store: Store, records: dict[str, Record]) -> None:
     lost = PLAN.trials[0].id
     record = records[lost]

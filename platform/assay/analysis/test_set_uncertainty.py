@@ -6,13 +6,14 @@ report reads more than records: here it is one file per trial.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from assay.analysis.results import ReadPart, StudyResults
 from assay.analysis.statistics import ItemBootstrap, ItemInterval
+from assay.analysis.summary import Repeat
 from assay.storage.store import DamagedFileError
 
 __all__ = ["MOST_TRIALS_AT_ONCE", "RESAMPLED_METRIC", "ItemIntervals", "read_item_intervals"]
@@ -27,7 +28,7 @@ _OTHER_DATA = ItemInterval(None, None, "the cells are on other data")
 class ItemIntervals:
     """Intervals over test items, for cells and for differences of cells."""
 
-    trials: Mapping[str, Sequence[str]]  # cell → its trials with predictions
+    trials: Mapping[str, Mapping[Repeat, str]]  # cell → its trials with predictions
     data: Mapping[str, str]  # cell → manifest
     bootstraps: Mapping[str, ItemBootstrap]  # manifest → its items, resampled
     smallest_step: float | None  # 1 / (fewest defective images of a test part); None: no predictions
@@ -36,16 +37,18 @@ class ItemIntervals:
     def cell(self, name: str) -> ItemInterval:
         """Interval of a cell's mean score."""
         trials = self.trials.get(name)
-        return self.bootstraps[self.data[name]].cell(trials) if trials else _NO_PREDICTIONS
+        return self.bootstraps[self.data[name]].cell([*trials.values()]) if trials else _NO_PREDICTIONS
 
     def difference(self, first: str, second: str) -> ItemInterval:
-        """Interval of the mean score of ``first`` minus that of ``second``."""
-        left, right = self.trials.get(first), self.trials.get(second)
-        if not left or not right:
+        """Interval of the mean score of ``first`` minus that of ``second``, over the repeats of both."""
+        left, right = self.trials.get(first, {}), self.trials.get(second, {})
+        common = [repeat for repeat in left if repeat in right]
+        if not common:
             return _NO_PREDICTIONS
         if self.data[first] != self.data[second]:
             return _OTHER_DATA
-        return self.bootstraps[self.data[first]].difference(left, right)
+        sides = ([side[repeat] for repeat in common] for side in (left, right))
+        return self.bootstraps[self.data[first]].difference(*sides)
 
 
 def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemIntervals | None:
@@ -61,7 +64,7 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
     if results.primary.name != RESAMPLED_METRIC:
         return None
     frames: dict[str, list[pd.DataFrame]] = {}
-    trials: dict[str, list[str]] = {}
+    trials: dict[str, dict[Repeat, str]] = {}
     data: dict[str, str] = {}
     problems: list[str] = []
     for trial in results.reported.trials:
@@ -79,7 +82,7 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
         if table is not None:
             frame = table.select(["sample", "item", "label", "score"]).to_pandas()
             frames.setdefault(trial.manifest, []).append(frame.assign(trial=trial.id))
-            trials.setdefault(trial.cell, []).append(trial.id)
+            trials.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = trial.id
             data[trial.cell] = trial.manifest
     if not frames:
         return ItemIntervals({}, {}, {}, None, tuple(problems)) if problems else None
