@@ -155,8 +155,9 @@ def test_nothing_fades_while_the_server_works(reader: Reader) -> None:
     assert page.evaluate("window.seen.least") == 1
 
 
-def test_heads_of_masks_say_which_cells_they_are_on_a_telephone(reader: Reader) -> None:
-    reader.page.set_viewport_size({"width": 400, "height": 800})
+@pytest.mark.parametrize("width", [1100, 400])
+def test_heads_of_masks_say_which_cells_they_are(reader: Reader, width: int) -> None:
+    reader.page.set_viewport_size({"width": width, "height": 800})
     page = reader.open("/masks")
     page.locator(".grid[data-ready]").wait_for()
     names = page.locator(".column .name")

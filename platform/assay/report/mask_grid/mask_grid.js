@@ -53,7 +53,7 @@ function legendEntry([name, shape, text]) {
   const entry = element("span", "entry");
   const swatch = element("i", `swatch ${shape}`);
   swatch.style.setProperty("--colour", name in COLOUR && name !== "truth" ? rgb(COLOUR[name]) : GREY[name]);
-  if (name in GREY) swatch.style.borderColor = "currentColor"; // white is seen on white
+  if (name in GREY) swatch.style.borderColor = shape === "filled" ? "grey" : "currentColor"; // white is seen on white
   entry.append(swatch, document.createTextNode(text));
   return entry;
 }
@@ -281,11 +281,11 @@ class MaskGrid {
     this.most = { target: 1, weights: Math.max(1, ...taught.map(({ heaviest }) => heaviest)) };
     this.zooms = header.rows.map(() => ({ factor: 1, x: 0.5, y: 0.5 }));
     this.heads = this.columns.map(({ name, mark }) => {
-      const head = element("div", "column");
-      const [title, letter] = [element("b", "name", name), element("i", "mark", mark)];
-      title.title = name;
+      const [head, title] = [element("div", "column"), element("div", "title")];
+      const letter = element("i", "mark", mark);
       letter.hidden = mark === "";
-      head.append(letter, title, ...[0, 1, 2].map(() => element("span", "line")));
+      title.append(letter, element("b", "name", name));
+      head.append(title, ...[0, 1, 2].map(() => element("span", "line")));
       return head;
     });
     const counts = new Set(this.columns.map(({ images }) => images));
@@ -303,6 +303,8 @@ class MaskGrid {
     this.grid.style.setProperty("--columns", this.columns.length);
     this.grid.style.setProperty("--widest", Math.max(...this.cells.map(({ width, height }) => width / height)));
     this.grid.replaceChildren(corner, ...this.heads, ...rows);
+    const lines = Math.max(...this.heads.map((head) => head.firstChild.offsetHeight)) - corner.firstChild.offsetHeight;
+    this.grid.style.setProperty("--names", `${Math.max(0, lines)}px`);
     const against = this.root.querySelector(".against");
     against.hidden = this.base < 0;
     against.title = this.base < 0 ? "" : `Every picture as its difference to ${this.columns[this.base].name}`;
