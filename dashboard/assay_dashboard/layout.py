@@ -34,6 +34,7 @@ __all__ = [
     "missing",
     "missing_verdicts",
     "notes",
+    "nothing_yet",
     "paragraph",
     "plain",
     "section",
@@ -59,12 +60,21 @@ def study_view() -> reading.StudyView:
     store, name = reading.open_store(storage_uri()), chosen_study()
     if name is None:
         message(
-            "There is no such study here. Choose a study above."
-            if store.studies()
-            else f"No study has been run into {store.uri} yet. `assay run STUDY` starts one."
+            "There is no such study here. Choose a study above." if store.studies() else nothing_yet(store)
         )
         raise _PageEnds
     return watched(store, name)
+
+
+def nothing_yet(store: Store) -> str:
+    """A message on a storage without a study, which may have been moved."""
+    gone = store.local_path is not None and not store.local_path.exists()
+    where = (
+        f"There is no folder {store.uri}: no study has been run into it yet, or it was moved."
+        if gone
+        else f"No study has been run into {store.uri} yet."
+    )
+    return f"{where} `assay run STUDY` starts one."
 
 
 def watched(store: Store, name: str) -> reading.StudyView:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import ago, counted, duration, escaped, progress_bar
-from assay_dashboard.layout import EVERY, errors_shown, message, paragraph, plain
+from assay_dashboard.layout import EVERY, errors_shown, message, nothing_yet, paragraph, plain
 from assay_dashboard.state import STUDY, storage_uri
 
 _MANY = 8  # studies from which on they can be searched
@@ -70,9 +70,7 @@ def _list() -> None:
     store = reading.open_store(storage_uri())
     entries = _in_order(reading.studies(store))
     if not entries:
-        message(
-            f"No study has been run into {store.uri} yet. `assay run STUDY` starts one, and it appears here."
-        )
+        message(nothing_yet(store))
         return
     wanted = ""
     if len(entries) > _MANY:

@@ -126,7 +126,9 @@ def _curves(view: reading.StudyView, record: Record) -> None:
         plain("Measured in its stages", "heading")
         (row,) = curve.drop_columns([name for name in curve.column_names if name in CLOCKS]).to_pylist()
         facts = [(name, f"{value:.4g}") for name, value in row.items() if value is not None]
-        st.dataframe(pd.DataFrame(facts, columns=["what", "value"]), hide_index=True, width="content")
+        wide = {"value": st.column_config.TextColumn(width=110)}  # its own is cut where many digits stand
+        table = pd.DataFrame(facts, columns=["what", "value"])
+        st.dataframe(table, hide_index=True, width="content", column_config=wide)
     elif curve is not None:
         _draw_curves(curves_of(curve.to_pandas()))
     _draw_curves(

@@ -161,7 +161,7 @@ def test_a_storage_that_goes_away_is_named_on_the_open_page_which_comes_back_wit
     reader: Reader, shared: Shared, tmp_path: Path, path: str, shown: str
 ) -> None:
     page = reader.open(path)
-    message = page.locator(".message", has_text=str(shared.storage))
+    message = page.locator(".message", has_text=f"There is no folder {shared.storage}")
     shared.storage.rename(tmp_path / "away")
     message.first.wait_for()
     (tmp_path / "away").rename(shared.storage)
