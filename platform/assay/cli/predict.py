@@ -85,8 +85,8 @@ def predict(
 
     Thresholds are those that the trial chose on its validation images. Ctrl-C keeps what is done.
     Where the study made parts of file names (data.item), there is a table of decisions on parts too.
-    Exit code 1: some images could not be read, or pictures were passed over (another format, behind a link).
-    They are named, and the others are done.
+    Exit code 1: some images could not be read, or pictures were passed over (another format, behind a link,
+    in a folder that cannot be listed). They are named, and the others are done.
     """
     from assay.cli.live import LiveView
     from assay.cli.output import console

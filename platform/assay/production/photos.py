@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -38,8 +38,10 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
     for text in paths:
         files = list(_files(text))
         if not files:
+            passed = "".join(f" {files}" for files in unread_photos([text]))
             raise InputError(
                 f"{text!r} leads to no image ({', '.join(IMAGE_SUFFIXES)}). Name files, folders or patterns."
+                f"{passed}"
             )
         for file in files:
             files_by_place.setdefault(file.parent.resolve() / file.name, file)
@@ -50,13 +52,23 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
 
 
 def unread_photos(paths: Sequence[str]) -> tuple[Unread, ...]:
-    """Pictures that ``paths`` name and :func:`find_photos` passes over, for their format or behind a link."""
+    """Pictures that ``paths`` name and :func:`find_photos` passes over, and folders that cannot be listed.
+
+    Such pictures are of another format, or behind a link.
+    """
     unread: dict[tuple[str, str], Unread] = {}  # a folder may be named twice
+
+    def add_folder(error: OSError) -> None:
+        name, why = str(error.filename), f"the folder cannot be listed ({error.strerror})"
+        unread.setdefault((str(Path(name).resolve()), why), Unread(name, 1, name, why))
+
     for text in paths:
         path = Path(text).expanduser()
+        if "**" in path.parts and not path.exists():
+            _images_below(_divided(path)[0], add_folder)
         for match in [path] if path.exists() else _matches(path):
             if match.is_dir():
-                images = {image.relative_to(match).as_posix() for image in _images_below(match)}
+                images = {image.relative_to(match).as_posix() for image in _images_below(match, add_folder)}
                 for files in unread_files(match, images, lambda _: "it is no plain file", annotations=False):
                     unread.setdefault((str(match.resolve() / files.what), files.why), files)
             elif match != path and is_picture(match) and not _is_image(match):
@@ -82,12 +94,22 @@ def _files(text: str) -> Iterator[Path]:
 
 
 def _matches(pattern: Path) -> list[Path]:
+    folder, wild = _divided(pattern)
+    return sorted(folder.glob(str(wild)))
+
+
+def _divided(pattern: Path) -> tuple[Path, Path]:
+    """The folder in which a pattern is looked for, and the pattern below it."""
     fixed = next(i for i, part in enumerate(pattern.parts) if _MAGIC & set(part))
-    return sorted(Path(*pattern.parts[:fixed]).glob(str(Path(*pattern.parts[fixed:]))))
+    return Path(*pattern.parts[:fixed]), Path(*pattern.parts[fixed:])
 
 
-def _images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if _is_image(path))
+def _images_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> list[Path]:
+    """Images in a folder and its sub-folders; ``on_error`` is told of those that cannot be listed."""
+    images: list[Path] = []
+    for inner, _, names in os.walk(folder, onerror=on_error):
+        images += [path for name in names if _is_image(path := Path(inner, name))]
+    return sorted(images)
 
 
 def _is_image(path: Path) -> bool:

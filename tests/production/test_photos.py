@@ -1,0 +1,54 @@
+"""Photos that paths lead to: what is taken, what is passed over, and what is told of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PRINT_PHOTOS = """
+import sys
+from assay.production.photos import find_photos, unread_photos
+from trainables.errors import InputError
+try:
+    print(*(photo.name for photo in find_photos(sys.argv[1:])))
+except InputError as error:
+    print(error)
+print(*unread_photos(sys.argv[1:]), sep="\\n")
+"""
+
+
+def as_user(*program: str) -> tuple[str, ...]:
+    """A program without the right to read everything, which root has."""
+    rights = ("--bounding-set=-all", "--inh-caps=-all")
+    return ("setpriv", *rights, *program) if os.getuid() == 0 else program
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody may list, beside a photo."""
+    folder = tmp_path / "in" / "closed"
+    touch(tmp_path / "in" / "a.png", folder / "b.png")
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o755)
+
+
+@pytest.mark.parametrize(("path", "found"), [("in", "in/a.png"), ("in/**/*.png", "in/a.png"), ("in/c*", "")])
+def test_a_folder_that_cannot_be_listed_is_told(path: str, found: str, closed: Path, tmp_path: Path) -> None:
+    command = as_user(sys.executable, "-c", PRINT_PHOTOS, path)
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    told = "1 file is not read: in/closed: the folder cannot be listed (Permission denied)."
+    first, *unread = said.splitlines()
+    assert unread == [told]
+    assert first == found or (not found and first.endswith(told))
