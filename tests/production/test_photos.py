@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from assay.production.photos import find_photos
+
 PRINT_PHOTOS = """
 import sys
 from assay.production.photos import find_photos, unread_photos
@@ -52,3 +54,22 @@ def test_a_folder_that_cannot_be_listed_is_told(path: str, found: str, closed: P
     first, *unread = said.splitlines()
     assert unread == [told]
     assert first == found or (not found and first.endswith(told))
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("in", ["in/a.png"]),
+        ("in/*", ["in/a.png"]),
+        ("in/**/*.png", ["in/a.png"]),
+        ("in/._a.png", ["in/._a.png"]),
+        ("in/.*.png", ["in/._a.png"]),
+        ("in/.thumbs", ["in/.thumbs/b.png"]),
+    ],
+)
+def test_hidden_files_and_folders_are_photos_only_where_they_are_named(
+    path: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(*(tmp_path / "in" / name for name in ("a.png", "._a.png", ".thumbs/b.png")))
+    monkeypatch.chdir(tmp_path)
+    assert [photo.name for photo in find_photos([path])] == found

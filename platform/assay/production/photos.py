@@ -29,7 +29,8 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
     """All images that ``paths`` name, once each, in the order of the paths and sorted within a folder.
 
     A folder stands for the images below it, a pattern (``*``, ``**``, ``?``, ``[…]``) for what it matches; a
-    file is taken whatever its name. Links to folders are not followed.
+    file is taken whatever its name. Links to folders are not followed. Hidden files and folders (``.x``) are
+    passed over, unless a path or a pattern names one.
 
     Raises:
         InputError: If a path does not exist, or leads to no image.
@@ -95,7 +96,10 @@ def _files(text: str) -> Iterator[Path]:
 
 def _matches(pattern: Path) -> list[Path]:
     folder, wild = _divided(pattern)
-    return sorted(folder.glob(str(wild)))
+    matches = sorted(folder.glob(str(wild)))
+    if any(map(_is_hidden, wild.parts)):
+        return matches
+    return [match for match in matches if not any(map(_is_hidden, match.relative_to(folder).parts))]
 
 
 def _divided(pattern: Path) -> tuple[Path, Path]:
@@ -107,9 +111,14 @@ def _divided(pattern: Path) -> tuple[Path, Path]:
 def _images_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> list[Path]:
     """Images in a folder and its sub-folders; ``on_error`` is told of those that cannot be listed."""
     images: list[Path] = []
-    for inner, _, names in os.walk(folder, onerror=on_error):
-        images += [path for name in names if _is_image(path := Path(inner, name))]
+    for inner, folders, names in os.walk(folder, onerror=on_error):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        images += [path for name in names if not _is_hidden(name) and _is_image(path := Path(inner, name))]
     return sorted(images)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _is_image(path: Path) -> bool:
