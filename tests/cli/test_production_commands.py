@@ -152,13 +152,14 @@ def test_predict_decides_on_parts_where_the_study_has_them(
     [
         (["--trial", "{trial}", "nowhere"], "there is no file or folder 'nowhere'"),
         (
-            ["--trial", "ffff", "{photos}", "--output", "{photos}/new"],
+            ["--trial", "ffff", "{photos}", "--output", "{photos}_new"],
             "no trial in .* has an id that starts with 'ffff'",
         ),
         (["--trial", "{trial}", "{photos}", "--output", "{photos}"], "--output is a new or empty folder"),
-        (["{photos}", "--output", "{photos}/new"], "takes one model, --trial ID or --model DIR, found none"),
-        (["--trial", "{trial}", "--model", "{photos}", "{photos}", "--output", "{photos}/new"], "found both"),
-        (["--model", "{photos}", "{photos}", "--output", "{photos}/new"], "found no .*model.onnx"),
+        (["--trial", "{trial}", "{photos}", "--output", "{photos}/new"], "outside the folders of photos"),
+        (["{photos}", "--output", "{photos}_new"], "takes one model, --trial ID or --model DIR, found none"),
+        (["--trial", "{trial}", "--model", "{photos}", "{photos}", "--output", "{photos}_new"], "found both"),
+        (["--model", "{photos}", "{photos}", "--output", "{photos}_new"], "found no .*model.onnx"),
     ],
 )
 def test_predict_refuses_bad_input_with_2(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.production.photos import find_photos
+from assay.production.photos import find_photos, refuse_output_below
+from trainables.errors import InputError
 
 PRINT_PHOTOS = """
 import sys
@@ -73,3 +74,23 @@ def test_hidden_files_and_folders_are_photos_only_where_they_are_named(
     touch(*(tmp_path / "in" / name for name in ("a.png", "._a.png", ".thumbs/b.png")))
     monkeypatch.chdir(tmp_path)
     assert [photo.name for photo in find_photos([path])] == found
+
+
+@pytest.mark.parametrize("path", ["in", "i*", "in/**/*.png", "."])
+def test_an_output_among_the_photos_is_refused(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "in" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    refuse_output_below([path], tmp_path.parent / "found")
+    with pytest.raises(InputError, match="found in/found in "):
+        refuse_output_below([path], Path("in/found"))
+
+
+@pytest.mark.parametrize("path", ["in/a.png", "in/*.png"])
+def test_an_output_beside_photos_that_are_named_one_by_one_is_taken(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "in" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    refuse_output_below([path], Path("in/found"))

@@ -96,11 +96,12 @@ def predict(
     with LiveView(console(stderr=True)) as view:
         view.message("looking for images")
         from assay.production.folder import refuse_used_folder
-        from assay.production.photos import find_photos, unread_photos
+        from assay.production.photos import find_photos, refuse_output_below, unread_photos
 
         refuse_used_folder(output)
         load = _loader(trial, exported, storage)
         photos, unread = find_photos(paths), unread_photos(paths)
+        refuse_output_below(paths, output)
         view.message("loading the model")
         from assay.production.annotation_files import annotation_writer
         from assay.production.parts import PartRows

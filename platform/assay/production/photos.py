@@ -11,7 +11,7 @@ from trainables.data.formats import IMAGE_SUFFIXES
 from trainables.data.unread import Unread, is_picture, no_format, unread_files
 from trainables.errors import InputError
 
-__all__ = ["Photo", "as_text", "find_photos", "unread_photos"]
+__all__ = ["Photo", "as_text", "find_photos", "refuse_output_below", "unread_photos"]
 
 _MAGIC = frozenset("*?[")
 
@@ -76,6 +76,25 @@ def unread_photos(paths: Sequence[str]) -> tuple[Unread, ...]:
                 files = Unread(str(match), 1, str(match), no_format(match.suffix.lower()))
                 unread.setdefault((str(match.resolve()), ""), files)
     return tuple(unread.values())
+
+
+def refuse_output_below(paths: Sequence[str], output: Path) -> None:
+    """Refuse an output whose pictures the next prediction of ``paths`` would take for photos.
+
+    Raises:
+        InputError: If it lies in a folder that is looked through.
+    """
+    for text in paths:
+        path = Path(text).expanduser()
+        folders = [path] if path.exists() else _matches(path)
+        if "**" in path.parts and not path.exists():
+            folders.append(_divided(path)[0])
+        for folder in folders:
+            if folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
+                raise InputError(
+                    f"--output lies outside the folders of photos, found {output} in {folder}: the next "
+                    "prediction would take its pictures for photos. Choose another --output."
+                )
 
 
 def _files(text: str) -> Iterator[Path]:
