@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def test_predicted_outlines_come_back_as_the_predicted_masks(
             np.testing.assert_array_equal(cv2.imread(str(imported), cv2.IMREAD_UNCHANGED), mask)
 
 
+@pytest.mark.parametrize("form", ["labelme", "coco"])
+def test_outlines_of_a_photo_whose_name_is_not_utf8_are_refused_before_anything_is_written(
+    form: str, assay: Assay, shop: tuple[Path, str], photos: Path, tmp_path: Path
+) -> None:
+    storage, trial = shop
+    (photos / "0.png").rename(photos / os.fsdecode(b"g\xfc.png"))
+    answer = assay(
+        "predict", "--trial", trial, photos, "--annotations", form, "--output", tmp_path / "found",
+        "--storage", storage,
+    )  # fmt: skip
+    assert answer.code == 2
+    assert f"--annotations names photos in UTF-8, found {photos}/g\\xfc.png. Rename" in answer.err
+    assert not (tmp_path / "found").exists()
+
+
 @pytest.fixture
 def parts_trial(tmp_path: Path, cache_root: Path) -> Record:
     """A trial on parts with four views, below ``parts``, in the storage ``storage``."""
@@ -145,6 +161,17 @@ def test_predict_decides_on_parts_where_the_study_has_them(
             "true" if row["defective_views"] != "0" else "" if part == "part_02" else "false"
         )
     assert rows["part_02"]["unread_views"] == "1"
+
+
+def test_a_part_whose_name_is_not_utf8_has_its_row(assay: Assay, parts_trial: Record, tmp_path: Path) -> None:
+    good, out = tmp_path / "parts" / "good", tmp_path / "found"
+    (good / "part_01_back.png").rename(good / os.fsdecode(b"p\xfc_back.png"))
+    answer = assay(
+        "predict", "--trial", parts_trial.id, good, "--output", out, "--storage", tmp_path / "storage"
+    )
+    assert answer.code == 0, answer.err
+    with (out / "parts.csv").open(encoding="utf-8") as parts:
+        assert "p\\xfc" in {row["part"] for row in csv.DictReader(parts)}
 
 
 @pytest.mark.parametrize(

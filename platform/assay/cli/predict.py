@@ -102,6 +102,10 @@ def predict(
         load = _loader(trial, exported, storage)
         photos, unread = find_photos(paths), unread_photos(paths)
         refuse_output_below(paths, output)
+        if annotations is not None:
+            from assay.production.annotation_files import refuse_names
+
+            refuse_names(annotations, photos)
         view.message("loading the model")
         from assay.production.annotation_files import annotation_writer
         from assay.production.parts import PartRows

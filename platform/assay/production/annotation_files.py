@@ -15,19 +15,35 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TextIO
 
-from assay.production.photos import Photo
+from assay.production.photos import Photo, as_text
 from assay.production.rows import PhotoRow
 from trainables.data.annotations import ImageAnnotation, Polygon, Shape
 from trainables.data.annotations.coco import annotation_of
 from trainables.data.annotations.labelme import file_of
+from trainables.errors import InputError
 
-__all__ = ["AddOutlines", "AnnotationFormat", "annotation_writer"]
+__all__ = ["AddOutlines", "AnnotationFormat", "annotation_writer", "refuse_names"]
 
 AnnotationFormat = Literal["labelme", "coco"]
 _CLASS = "defect"
 
 
 AddOutlines = Callable[[Photo, PhotoRow, Sequence[Polygon]], None]  # takes one photo that was scored
+
+
+def refuse_names(form: AnnotationFormat, photos: Sequence[Photo]) -> None:
+    """Refuse photos that the files could not name.
+
+    Raises:
+        InputError: If a path is not UTF-8, as JSON is.
+    """
+    for photo in photos:
+        path = photo.place if form == "coco" else photo.path.absolute()
+        if as_text(path) != str(path):
+            raise InputError(
+                f"--annotations names photos in UTF-8, found {photo.name}. Rename the file (or its folder), "
+                "or leave --annotations out."
+            )
 
 
 @contextmanager

@@ -6,14 +6,14 @@ The pattern of file names comes with the model (``data.item`` of its study).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from assay.production.photos import Photo
+from assay.production.photos import Photo, as_text
 from assay.production.rows import PhotoRow, TableFormat
 from trainables.data.items import item_of
 
@@ -56,7 +56,7 @@ class PartRows:
 
     def __init__(self, pattern: str, photos: list[Photo], rows: RowSink) -> None:
         self._rows = rows
-        items = {photo.name: item_of(pattern, photo.path.absolute()) for photo in photos}
+        items = {photo.name: item_of(pattern, PurePath(as_text(photo.path.absolute()))) for photo in photos}
         self.others = tuple(name for name, item in items.items() if item is None)  # parts of their own
         self._part_of = {name: item or name for name, item in items.items()}
         self._parts: dict[str, _Part] = {}
