@@ -36,6 +36,7 @@ def bundle(
     """
     from assay.bundle.archive import archive_bytes
     from assay.bundle.write import bundle_files
+    from assay.cli.files import replace_file
     from assay.cli.lookup import study_name
     from assay.cli.output import size
     from assay.storage import Store
@@ -51,7 +52,7 @@ def bundle(
     name = study_name(store, study)
     files = bundle_files(store, name, lambda spec: open_manifest(spec, data, cache))
     content = archive_bytes(files)
-    output.write_bytes(content)
+    replace_file(output, content)
     records = sum(path.endswith("/record.json") for path in files)
     typer.echo(f"{output}: {counted(records, 'record')} of {name}, {len(files)} files, {size(len(content))}")
     typer.echo(f"check it anywhere: `assay verify {output.name}`")

@@ -44,6 +44,7 @@ def export(
     It is compared with the trial's own model on the study's test images where its data are at hand (--data),
     else on the photos that the trial kept. A difference above 0.001 is refused with exit code 2.
     """
+    from assay.cli.files import writing
     from assay.cli.live import LiveView
     from assay.cli.lookup import trial_id
     from assay.cli.output import console
@@ -64,6 +65,7 @@ def export(
         record = trained_record(store, id_)
         photos = check_photos(store, record, data, cache)
         view.message(f"writing {to} and checking it")
-        check = export_model(store, record, export_format, output, photos)
+        with writing(output):
+            check = export_model(store, record, export_format, output, photos)
     typer.echo(f"{output}: {to} of trial {record.id}")
     typer.echo(f"checked on {check}")

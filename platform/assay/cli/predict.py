@@ -88,6 +88,7 @@ def predict(
     Exit code 1: some images could not be read, or pictures were passed over (another format, behind a link,
     in a folder that cannot be listed). They are named, and the others are done.
     """
+    from assay.cli.files import writing
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from trainables.memory import keep_freed_memory
@@ -116,9 +117,9 @@ def predict(
         model = load()
         if white is not None:
             model = replace(model, card=model.card.model_copy(update={"white": white}))
-        output.mkdir(parents=True, exist_ok=True)
         table = output / f"predictions.{form}"
-        with ExitStack() as stack:
+        with writing(output), ExitStack() as stack:
+            output.mkdir(parents=True, exist_ok=True)
             rows = stack.enter_context(RowWriter(table, form))
             parts = None if model.card.item is None else PartRows(model.card.item, photos, rows)
             outlines = None

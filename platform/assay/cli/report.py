@@ -185,11 +185,11 @@ def give_files(files: Mapping[str, bytes], output: Path | None, *, as_json: bool
     if output is None:
         typer.echo(files[""].decode(), nl=False)
         return
+    from assay.cli.files import replace_file
+
     for name, content in files.items():
         file = output.parent / name
-        if "/" in name:  # a picture's folder; that of the report is the user's
-            file.parent.mkdir(exist_ok=True)
-        file.write_bytes(content)
+        replace_file(file, content)
         typer.echo(f"wrote {file}", err=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TextIO
 
+from assay.production.folder import write_inside
 from assay.production.photos import Photo, as_text
 from assay.production.rows import PhotoRow
 from trainables.data.annotations import ImageAnnotation, Polygon, Shape
@@ -52,24 +54,30 @@ def annotation_writer(form: AnnotationFormat, folder: Path) -> Generator[AddOutl
     if form == "labelme":
         yield partial(_add_labelme, folder / "labelme")
         return
-    with (folder / "annotations.json").open("w", encoding="utf-8") as file:
-        file.write('{"annotations": [')
-        coco = _CocoFile(file)
-        try:
-            yield coco.add
-        finally:  # an interrupted prediction leaves a whole file
-            coco.end()
+    unfinished = folder / ".annotations.json.partial"
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write('{"annotations": [')
+            coco = _CocoFile(file)
+            try:
+                yield coco.add
+            finally:  # an interruption leaves a whole file, a full disk may have cut one short
+                if not isinstance(sys.exception(), OSError):
+                    coco.end()
+                    file.close()
+                    unfinished.rename(folder / "annotations.json")
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _add_labelme(folder: Path, photo: Photo, row: PhotoRow, defects: Sequence[Polygon]) -> None:
     path = folder / photo.place.with_name(f"{photo.path.stem}.json")  # as LabelMe looks for it
     if path.exists():  # x.png beside x.jpg
         path = path.with_name(f"{photo.path.name}.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
     image = os.path.relpath(photo.path, path.parent)
     shapes = tuple(Shape(_CLASS, polygon) for polygon in defects)
     content = file_of(ImageAnnotation(image, (row.height or 0, row.width or 0), shapes))
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_inside(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainables.errors import InputError
 
-__all__ = ["new_folder", "refuse_used_folder"]
+__all__ = ["new_folder", "refuse_used_folder", "write_inside"]
 
 
 def refuse_used_folder(path: Path) -> None:
@@ -41,6 +41,16 @@ def new_folder(path: Path) -> Generator[Path]:
         unfinished.rename(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_inside(path: Path, content: bytes) -> None:
+    """Write a file of a new folder, and the folders above it; one that does not fit is not left in part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.write_bytes(content)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _umask() -> int:

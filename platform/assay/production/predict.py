@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.production.annotation_files import AddOutlines
+from assay.production.folder import write_inside
 from assay.production.palette_png import palette_png
 from assay.production.parts import RowSink
 from assay.production.photos import Photo, as_text
@@ -246,9 +247,7 @@ class _Pipeline:
     def _picture(self, kind: str, photo: Photo, png: bytes) -> str:
         """Write one file; returns its path below the folder."""
         place = kind / photo.place
-        path = self._pictures.folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png)
+        write_inside(self._pictures.folder / place, png)
         return as_text(place)
 
     def _collect(self) -> None:

@@ -1,0 +1,36 @@
+"""The place of a command's file: it is taken at once, through links, and never a pipe's or another file's."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from assay.cli.files import create_file, replace_file
+from trainables.errors import InputError
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "old.md").write_text("old")
+    (tmp_path / "link.md").symlink_to("old.md")
+    replace_file(tmp_path / "link.md", b"new")
+    assert (tmp_path / "link.md").is_symlink()
+    assert (tmp_path / "old.md").read_text() == "new"
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "pipe").read_bytes)
+        replace_file(tmp_path / "pipe", b"new")
+        assert read.result() == b"new"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_new_file_takes_the_place_of_none(tmp_path: Path) -> None:
+    create_file(tmp_path / "deep" / "a.yaml", b"first")
+    with pytest.raises(InputError, match=r"a\.yaml cannot be written: File exists"):
+        create_file(tmp_path / "deep" / "a.yaml", b"second")
+    assert (tmp_path / "deep" / "a.yaml").read_bytes() == b"first"
