@@ -291,6 +291,18 @@ def test_an_existing_file_is_not_replaced(assay: Assay, tmp_path: Path) -> None:
     assert (tmp_path / "own.yaml").read_text(encoding="utf-8") == "mine"
 
 
+def test_a_contact_sheet_replaces_no_picture(assay: Assay, tmp_path: Path) -> None:
+    images, names = make_images(tmp_path / "own"), ("contact_sheet.png", "a.contact_sheet.png")
+    (tmp_path / names[0]).write_text("mine", encoding="utf-8")
+    answer = assay("init", "--images", images, "--output", tmp_path / "a.yaml")
+    assert f"look at {tmp_path / names[1]}: 12 masks" in answer.out
+    (tmp_path / "a.yaml").unlink()
+    answer = assay("init", "--images", images, "--output", tmp_path / "a.yaml")
+    assert (answer.code, f"{names[1]} exists already and is not replaced" in answer.err) == (2, True)
+    assert not (tmp_path / "a.yaml").exists()
+    assert (tmp_path / names[0]).read_text(encoding="utf-8") == "mine"
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [("Line 3 (new)", "line_3_new"), ("2024", "images_2024"), ("null", "images_null"), ("é", "images")],

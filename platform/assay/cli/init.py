@@ -87,9 +87,9 @@ def _write_study(
         view.message(f"looking at {folder}")
         survey = survey_images(folder, cache, options, white)
         text = starter_study(survey, starter_name(path.stem), labels=labels)
+        sheet = _new_sheet(path) if survey.with_mask else None
         _write(path, text)
-        sheet = path.with_name("contact_sheet.png")
-        shown = write_sheet(survey.spec, folder, cache, sheet) if survey.with_mask else ""
+        shown = write_sheet(survey.spec, folder, cache, sheet) if sheet else ""
     counts = f"{survey.normal} normal and {survey.defective} defective images, {survey.with_mask} with a mask"
     typer.echo(f"{path}: {counts}")
     typer.echo(f"pixels: {survey.manifest.pixels}")
@@ -107,6 +107,15 @@ def _write_study(
     typer.echo("next:")
     typer.echo(f"  assay run {shlex.quote(str(path))} --data {shlex.quote(str(folder))}")
     typer.echo(f"  assay {'labels' if labels else 'report'} {starter_name(path.stem)}")
+
+
+def _new_sheet(study: Path) -> Path:
+    """Place of the contact sheet: a picture of that name may be the user's, or of another study."""
+    sheet = study.with_name("contact_sheet.png")
+    if sheet.exists():
+        sheet = study.with_name(f"{study.stem}.contact_sheet.png")
+        _refuse_existing(sheet)
+    return sheet
 
 
 def _write_method(name: str, output: Path | None) -> None:
