@@ -34,6 +34,8 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "p",
         ["p/predictions.csv"],
     ),
+    "init: the sheet": ("init --images {images} --output s.yaml --cache {cache}", "contact_sheet.png", []),
+    "init: a plug-in": ("init --method blur_net", "blur_net", []),
 }
 
 

@@ -74,6 +74,7 @@ def _write_study(
     *,
     labels: bool,
 ) -> None:
+    from assay.cli.files import create_file
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.study.starter import starter_name, starter_study
@@ -88,8 +89,13 @@ def _write_study(
         survey = survey_images(folder, cache, options, white)
         text = starter_study(survey, starter_name(path.stem), labels=labels)
         sheet = _new_sheet(path) if survey.with_mask else None
-        _write(path, text)
-        shown = write_sheet(survey.spec, folder, cache, sheet) if sheet else ""
+        create_file(path, text.encode())
+        try:
+            shown = write_sheet(survey.spec, folder, cache, sheet) if sheet else ""
+        except BaseException:  # half a start would stand in the way of the next one
+            for file in filter(None, (path, sheet)):
+                file.unlink(missing_ok=True)
+            raise
     counts = f"{survey.normal} normal and {survey.defective} defective images, {survey.with_mask} with a mask"
     typer.echo(f"{path}: {counts}")
     typer.echo(f"pixels: {survey.manifest.pixels}")
@@ -119,13 +125,16 @@ def _new_sheet(study: Path) -> Path:
 
 
 def _write_method(name: str, output: Path | None) -> None:
+    from assay.cli.files import writing
+    from assay.production.folder import new_folder, write_inside
     from assay.study.starter import method_files
 
     files = method_files(name)
     folder = output or Path(name)
     _refuse_existing(folder)
-    for path, text in files.items():
-        _write(folder / path, text)
+    with writing(folder), new_folder(folder) as unfinished:
+        for path, text in files.items():
+            write_inside(unfinished / path, text.encode())
     typer.echo(f"{folder}: a plug-in with the method {name}, {len(files)} files")
     typer.echo("next:")
     typer.echo(f"  cd {shlex.quote(str(folder))}")
@@ -145,14 +154,3 @@ def _refuse_existing(path: Path) -> None:
 
     if path.exists():
         raise InputError(f"{path} exists already and is not replaced. Choose another --output, or remove it.")
-
-
-def _write(path: Path, text: str) -> None:
-    from trainables.errors import InputError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}. Choose another --output.") from error
