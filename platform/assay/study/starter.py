@@ -23,6 +23,7 @@ from trainables.data.splits import make_split
 from trainables.data.survey import Survey
 from trainables.errors import InputError
 from trainables.nn.settings import ROOT_VARIABLE
+from trainables.supervised.presets import PRESETS
 
 __all__ = ["method_files", "starter_name", "starter_study"]
 
@@ -202,7 +203,7 @@ def _masks_alone(survey: Survey, seen: tuple[int, int]) -> _Method:
         ("preset: unet_small", "from random weights, in minutes on two cores"),
         *_image_settings(survey, seen),
         ("image_weight: 0", "no image is normal: there is nothing to tell defective images from"),
-        (f"epochs: {_epochs(survey)}", "an epoch shows every image once"),
+        (f"epochs: {_epochs(survey)}", f"an epoch shows every image once{_epochs_added(survey, seen)}"),
     ]
     return _Method(
         "supervised",
@@ -261,6 +262,17 @@ def _dilation(survey: Survey, preset: _Preset, seen: tuple[int, int]) -> int:
 def _epochs(survey: Survey) -> int:
     trained = max(1, round(survey.defective * 0.7 * 0.8))
     return min(60, max(10, round(_IMAGES_SEEN / (2 * trained))))
+
+
+def _epochs_added(survey: Survey, seen: tuple[int, int]) -> str:
+    """Remark on the epochs that the U-Net's preset adds where the images are few; "" where it adds none."""
+    preset = PRESETS["unet_small"]
+    steps = -(-len(_masks_to_learn_from(survey, _SEEDS[0])) // preset["batch_size"])
+    epochs = -(-preset["min_steps"] // steps)
+    if epochs <= _epochs(survey):
+        return ""
+    most = "" if seen == survey.size else "up to "  # of tiles with a defect there are more than images
+    return f"; {most}{epochs} are trained: the preset makes {preset['min_steps']} steps at least (min_steps)"
 
 
 def _fewest_masks(survey: Survey) -> int:
