@@ -282,6 +282,20 @@ def test_what_no_study_can_use_is_refused_with_the_way_out(assay: Assay, tmp_pat
     assert not (tmp_path / "own.yaml").exists()
 
 
+@pytest.mark.parametrize(("kind", "folder"), [("normal", "good"), ("defective", "defect")])
+def test_images_with_the_same_bytes_are_one_item(
+    kind: str, folder: str, assay: Assay, tmp_path: Path
+) -> None:
+    images = make_images(tmp_path / "own")
+    first, *others = sorted((images / folder).iterdir())
+    for path in others:
+        path.write_bytes(first.read_bytes())
+    answer = assay("init", "--images", images, "--output", tmp_path / "own.yaml")
+    assert answer.code == 2
+    assert f"a study needs 3 {kind} items or more" in answer.err
+    assert f"{len(others) + 1} {kind} images show 1: " in answer.err
+
+
 def test_an_existing_file_is_not_replaced(assay: Assay, tmp_path: Path) -> None:
     images = make_images(tmp_path / "own")
     (tmp_path / "own.yaml").write_text("mine", encoding="utf-8")

@@ -17,6 +17,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
 
+from assay.study.names import counted
 from assay.study.reach import least_dilation
 from trainables.data.spec import Supervision, Tiles
 from trainables.data.splits import make_split
@@ -35,6 +36,7 @@ _LONGEST = 512  # pixels of the longer side
 _SMALL_DEFECT = 0.005  # share of the image
 _LINE_SCAN = 2048  # pixels of the longer side: above, defects would vanish at the network's size
 _TILES = Tiles(height=512, width=512, overlap=64)
+_FEWEST_ITEMS = 3  # of a kind: one each for training, validation and test
 _FEWEST_TO_VARY = 16  # defective images to train on, of which a quarter is still more than a few masks
 _LITE0 = "efficientnet-lite0-57934424.pth"  # docs/methods.md says where it is had
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -121,8 +123,9 @@ def starter_study(survey: Survey, name: str, *, labels: bool = False) -> str:
         labels: Ask what to label next, which without it stands in comments.
 
     Raises:
-        InputError: If that is to be asked of images that cannot tell.
+        InputError: If that is to be asked of images that cannot tell, or they show too few items.
     """
+    _refuse_few_items(survey)
     known = _fewest_masks(survey)
     supervision, why = _supervision(survey, known)
     tiled = supervision != "weak" and max(survey.size) > _LINE_SCAN  # tiles have labels by masks alone
@@ -163,6 +166,19 @@ metrics: {method.metrics}
 resources: {{workers: 1, cpus: 1, pack: auto}}
 keep: {{models: best_per_cell, probes: 12}}
 """
+
+
+def _refuse_few_items(survey: Survey) -> None:
+    """Refuse images that show fewer items than the split has parts: all images of an item lie in one part."""
+    for what, label in (("normal", False), ("defective", True)):
+        rows = [row for row in survey.manifest.rows if row.label is label]
+        items = min(len({row.group for row in rows}), len({row.image_hash for row in rows}))
+        if rows and items < _FEWEST_ITEMS:
+            raise InputError(
+                f"a study needs {_FEWEST_ITEMS} {what} items or more, for training, validation and test; "
+                f"{counted(len(rows), f'{what} image')} show {items}: images of one part, or with the same "
+                "bytes, are one item. Add some."
+            )
 
 
 def _tiles_line(median_size: str) -> str:
