@@ -46,7 +46,9 @@ def verdict_word(result: ComparisonResult) -> str:
     if result.verdict == "shown":
         sign = 1 if result.scored_by.better == "higher" else -1
         return "Yes." if sign * (result.difference or 0.0) > 0 else "No, it is worse."
-    return "No difference that matters." if result.verdict in ("negligible", "identical") else "Not shown."
+    if result.too_small:
+        return "No difference that matters."
+    return "Every repeat ties." if result.verdict == "identical" else "Not shown."
 
 
 def best_point_rows(results: StudyResults, cell: str) -> BestPoints:

@@ -62,6 +62,7 @@ def _verdict(shift: Callable[[int], float], seeds: int = SEEDS) -> GateVerdict:
         (lambda seed: 0.001 * (seed % 3 - 1), "not worse"),  # negligible
         (lambda seed: -0.002 - 0.0001 * seed, "not worse"),  # shown, and not worth knowing
         (lambda seed: 0.1 * (-1) ** seed, "undecided"),
+        (lambda _: 0.0, "undecided"),  # every seed ties: no spread, so nothing is sure
     ],
 )
 def test_a_head_is_worse_where_a_difference_worth_knowing_is_shown_against_it(

@@ -38,8 +38,9 @@ def results_of(gain: float, noise: float = 0.002, text: str = SWITCH) -> StudyRe
     plan = make_plan(text)
 
     def of(trial: Trial) -> float:
-        spread = np.random.default_rng([trial.seed, int(trial.levels["stop"] == "on")]).normal(0, noise)
-        return 0.8 + gain * (trial.levels["stop"] == "on") + float(spread)
+        changed = trial.levels["stop"] in ("on", "long")
+        spread = np.random.default_rng([trial.seed, int(changed)]).normal(0, noise)
+        return 0.8 + gain * changed + float(spread)
 
     records = {
         trial.id: make_record(trial, lambda trial: {"image_ap": of(trial), "fp": 1.0})
@@ -66,6 +67,7 @@ def group(answer: Answer, title: str) -> AnswerGroup:
         (0.0, 0.002, ["Pays", "Can go"]),
         (0.005, 0.0005, ["Pays", "Small"]),
         (-0.005, 0.0005, ["Pays", "Small"]),
+        (0.0, 0.0, ["Pays", "Every repeat ties"]),
         (0.0, 0.05, ["Pays", "Open"]),
     ],
 )
@@ -80,6 +82,21 @@ def test_a_verdict_stands_under_what_it_means_for_the_reader(
 def test_a_difference_that_is_shown_and_too_small_to_matter_says_so() -> None:
     (sentence,) = group(answer_of(results_of(0.005, 0.0005)), "Small").sentences
     assert sentence.endswith("There is a difference, of less than 0.01.")
+
+
+@pytest.mark.parametrize(
+    ("resolve", "title"),
+    [("", "Every repeat ties"), ("resolve: 0.8", "Every repeat ties"), ("resolve: 2", "Can go")],
+)
+def test_where_every_repeat_ties_it_can_go_only_if_the_interval_is_within_resolve(
+    resolve: str, title: str
+) -> None:
+    text = SWITCH.replace("resolve: 0.01", resolve).replace(
+        "primary: image_ap, report: [fp]", "primary: fp, report: []"
+    )
+    (comparison,) = results_of(0.0, text=text).analysis.comparisons
+    assert (comparison.low, comparison.high) == pytest.approx((-0.836, 0.836), abs=0.001)
+    assert [group.title for group in answer_of(results_of(0.0, text=text)).groups] == ["Pays", title]
 
 
 def test_of_two_methods_that_do_not_differ_none_can_go() -> None:

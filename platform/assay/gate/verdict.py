@@ -1,7 +1,8 @@
 """The verdict of a gate, from the records of both sides: worse, not worse or undecided.
 
 A cell is worse where its difference is `shown` against the head and its interval reaches beyond ± `resolve`.
-It is not worse where the difference is `negligible`, `shown` otherwise, or absent. All else is undecided.
+It is not worse where the difference is `negligible` or `shown` otherwise. All else is undecided, also a cell
+of which every repeat ties: scores without a spread say of no difference how large it may be.
 
 Where nothing differs, at most 5 % of gates say worse: `shown` against the head takes half of the 5 % that
 all looks together spend, and of six seeds on which one side alone loses trainings all are the head's in
@@ -110,7 +111,7 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
 def _of_comparison(result: ComparisonResult, study: str) -> CellVerdict:
     text = sentence(result, result.scored_by.decimals)
     gain = (1 if result.scored_by.better == "higher" else -1) * (result.difference or 0.0)
-    decision: GateDecision = "not worse" if result.verdict in ("negligible", "identical") else "undecided"
+    decision: GateDecision = "not worse" if result.too_small else "undecided"
     if result.verdict == "shown":
         ends = (result.difference, result.low, result.high)
         large = any(abs(end) > (result.resolve or 0.0) for end in ends if end is not None)

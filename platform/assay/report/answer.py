@@ -1,4 +1,4 @@
-"""The answer of a study at one glance: what pays, costs, is too small to matter, can go or is open.
+"""The answer of a study at one glance: what pays, costs, is too small to matter, can go, ties or is open.
 
 The sentences are those of :mod:`assay.analysis.statistics.wording`, about the results that the report lists
 first: main effects where the design has them, else the comparisons, by the narrowest claim. What is shown or
@@ -79,7 +79,8 @@ def _groups(
     ranked = sorted(of_claim, key=_clarity)
     shown = [result for result in ranked if result.verdict == "shown" and not result.small]
     small = [result for result in ranked if result.small]
-    settled = [result for result in ranked if result.verdict in ("negligible", "identical")]
+    settled = [result for result in ranked if result.too_small]
+    tied = [result for result in ranked if result.verdict == "identical" and not result.too_small]
     unsettled = [result for result in ranked if result.verdict not in _CONCLUDED]
     pays = [result for result in shown if _is_better(result)]
     costs = [result for result in shown if not _is_better(result)]
@@ -88,6 +89,7 @@ def _groups(
         ("Costs", "suggested", costs),
         ("Small", "negligible", small),
         ("Can go" if all(map(is_switch, settled)) else "No difference", "negligible", settled),
+        ("Every repeat ties", "identical", tied),
     ):
         sentences = tuple(_concluded(result, others, decimals) for result in of_kind[:most])
         if sentences or title == "Pays":

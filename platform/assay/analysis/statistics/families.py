@@ -73,7 +73,16 @@ class ComparisonResult:
     @property
     def small(self) -> bool:
         """True where a difference is shown, and its whole interval is within ``resolve``."""
-        if self.verdict != "shown" or self.resolve is None or self.low is None or self.high is None:
+        return self.verdict == "shown" and self._is_within_resolve
+
+    @property
+    def too_small(self) -> bool:
+        """True where the difference is negligible, or every repeat ties and the interval is as narrow."""
+        return self.verdict == "negligible" or (self.verdict == "identical" and self._is_within_resolve)
+
+    @property
+    def _is_within_resolve(self) -> bool:
+        if self.resolve is None or self.low is None or self.high is None:
             return False
         return max(abs(self.low), abs(self.high)) < self.resolve
 
