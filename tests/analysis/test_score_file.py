@@ -282,6 +282,12 @@ def test_a_question_beside_the_table_is_refused(question: ScoreQuestion, said: s
     assert said in str(refusal.value)
 
 
+def test_a_score_on_a_split_of_its_own_without_the_sizes_of_its_parts_is_refused() -> None:
+    text = "cell,seed,ap,n_train,n_test\na,0,.5,100,30\na,1,.6,100,30\nb,0,.7,100,30\nb,1,.9,,\n"
+    with pytest.raises(InputError, match=r"of 4 scores of scores.csv, 1 lack them"):
+        read(text, ScoreQuestion(splits="per_seed"))
+
+
 @pytest.mark.parametrize(
     ("row", "n", "planned", "status"),
     [

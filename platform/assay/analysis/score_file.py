@@ -198,11 +198,16 @@ def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
 def _refuse_unknown_sizes(table: pd.DataFrame, splits: Splits, name: str) -> None:
     """The claim of new data needs n_test / n_train where no folds tell it."""
     sizes = (table["n_test"] / table["n_train"]).tolist()
+    of_scores = [
+        size for size, value in zip(sizes, table["value"].tolist(), strict=True) if not math.isnan(value)
+    ]
+    lacking = sum(map(math.isnan, of_scores))
     folds = {fold for _, _, fold, _ in _keys(table)}
-    if splits == "per_seed" and len(folds) < 2 and all(map(math.isnan, sizes)):
+    if splits == "per_seed" and len(folds) < 2 and lacking:
         raise InputError(
             "where every seed draws its own split, the claim on new data needs how many images trained and "
-            f"tested it, columns n_train and n_test; {name} lacks them. Add both."
+            f"tested it, columns n_train and n_test; of {len(of_scores)} scores of {name}, {lacking} lack "
+            "them. Add both."
         )
 
 

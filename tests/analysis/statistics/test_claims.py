@@ -73,6 +73,29 @@ def test_own_splits_make_the_claim_new_data_with_the_sizes_of_the_parts() -> Non
     assert answer.more is None or answer.more.half_width > 0
 
 
+def test_new_data_takes_the_sizes_of_the_compared_parts_whatever_other_cells_have() -> None:
+    cells = {"b": BASE[:, 0], "a": BASE[:, 0] + GAIN[:, 0]}
+    compared, beside = tidy_table(cells), tidy_table({"c": BASE[:, 1]}, n_train=40)
+    alone = compare(compared, ASK, metric="image_ap", splits="per_seed")
+    with_another = compare(pd.concat([compared, beside]), ASK, metric="image_ap", splits="per_seed")
+    assert with_another == alone
+
+
+def test_new_data_takes_the_sizes_of_the_common_repeats() -> None:
+    base = tidy_table({"b": BASE[:, 0]})
+    base.loc[base["seed"] == 0, "n_train"] = 10
+    gained = tidy_table({"a": [None, *(BASE[1:, 0] + GAIN[1:, 0])]})
+    _, answer = compare(pd.concat([base, gained]), ASK, metric="image_ap", splits="per_seed")
+    assert (answer.low, answer.high, answer.p) == pytest.approx(nadeau_bengio(GAIN[1:, 0], 50 / 100, 4))
+
+
+def test_where_everything_diverged_new_data_has_no_sizes_and_needs_none() -> None:
+    table = tidy_table({"b": ["diverged"] * 6, "a": ["diverged"] * 6}, n_train=None, n_test=None)
+    assert [each.verdict for each in compare(table, ASK, metric="image_ap", splits="per_seed")] == [
+        "too few", "too few",
+    ]  # fmt: skip
+
+
 def test_own_partitions_into_folds_have_a_degree_less_for_each_side() -> None:
     table = tidy_table({"b": BASE, "a": BASE + GAIN}, folds=3)
     _, answer = compare(table, ASK, metric="image_ap", splits="per_seed")

@@ -78,15 +78,18 @@ def measure(
     if worst is None:
         note = f"{units.diverged} diverged, and {scores.metric.title} has no worst value: not tested"
         return replace(complete, p=None, p_t=1.0, notes=(*complete.notes, note))
+    lost = f"{units.diverged} diverged"
+    if complete.p is None:
+        return replace(complete, notes=(*complete.notes, lost))
     filled = units_of(scores, contrast.weights, claim, worst=worst)
     with_worst = Measured(contrast, filled, paired.rounded(filled.first - filled.second))
-    return _both(complete, _tested(with_worst, resolution, test), f"{units.diverged} diverged", worst)
+    return _both(complete, _tested(with_worst, resolution, test), lost, worst)
 
 
 def _both(complete: Measured, filled: Measured, lost: str, worst: float) -> Measured:
     notes = (*complete.notes, f"{lost}: tested without and with {worst:g} in place, the larger p counts")
-    if complete.p is None or filled.p is None:
-        return replace(complete, notes=(*complete.notes, lost))
+    assert complete.p is not None, "it is tested before it is filled"
+    assert filled.p is not None, "with fillings there are no fewer repeats"
     if np.sign(complete.d.mean()) != np.sign(filled.d.mean()):
         note = f"{lost}: without and with {worst:g} in place the difference has two signs"
         return replace(complete, p=1.0, p_t=1.0, notes=(*complete.notes, note))

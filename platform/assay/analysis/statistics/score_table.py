@@ -39,7 +39,7 @@ class Scores:
     values: NDArray[np.float64]  # R × C; NaN: none
     planned: NDArray[np.bool_]  # R × C
     diverged: NDArray[np.bool_]  # R × C: lost by the method, not by a machine
-    test_share: float | None  # n_test / n_train, mean over trials; None when no trial says it
+    test_shares: NDArray[np.float64]  # R × C: n_test / n_train; NaN: the trial does not say it
 
     def columns(self, cells: Sequence[str]) -> list[int]:
         """Columns of cells.
@@ -91,6 +91,11 @@ def read_scores(
         r, c = np.argwhere(np.isinf(values))[0]
         at = _where(metric, str(names[c]), repeats[r])
         raise ValueError(f"a value is a finite number, found {values[r, c]} for {at}")
+    shares = np.full(planned.shape, np.nan)
+    test, train = (
+        table[name].to_numpy(np.float64, na_value=np.nan)[chosen] for name in ("n_test", "n_train")
+    )
+    shares[row, column] = test / train
     diverged = np.zeros(planned.shape, np.bool_)
     diverged[row, column] = (table["status"] == "diverged").to_numpy(np.bool_)[chosen]
     return Scores(
@@ -105,7 +110,7 @@ def read_scores(
         values=values,
         planned=planned > 0,
         diverged=diverged & np.isnan(values),
-        test_share=_test_share(table, chosen),
+        test_shares=shares,
     )
 
 
@@ -125,11 +130,3 @@ def _where(metric: str, cell: str, repeat: NDArray[np.int64]) -> str:
     """``image_ap of stop·full, seed 3, fold 0``."""
     seed, fold = map(int, repeat)
     return f"{metric} of {cell}, seed {seed}" + (f", fold {fold}" if fold != NO_FOLD else "")
-
-
-def _test_share(table: pd.DataFrame, chosen: NDArray[np.bool_]) -> float | None:
-    test, train = (
-        table[name].to_numpy(np.float64, na_value=np.nan)[chosen] for name in ("n_test", "n_train")
-    )
-    shares = (test / train)[~np.isnan(test) & ~np.isnan(train)]
-    return float(np.mean(shares)) if len(shares) else None

@@ -88,7 +88,8 @@ def units_of(
     else:
         names, table, total = tuple(scores.names[complete]), sides[complete], int(planned.sum())
     n = len(table)
-    overlap = _overlap(scores, len(of_fold)) if claim == "new data" and n else None
+    shares = scores.test_shares[complete][:, columns]
+    overlap = _overlap(shares, len(of_fold)) if claim == "new data" and n else None
     return Units(
         claim=claim,
         first=table[:, 0],
@@ -120,13 +121,14 @@ def _whole_seeds(
     return {name: chosen for name, chosen in of_seeds.items() if complete[chosen].all()}
 
 
-def _overlap(scores: Scores, folds: int) -> float:
-    """n_test/n_train: of K folds 1/(K − 1), else as recorded."""
+def _overlap(shares: NDArray[np.float64], folds: int) -> float:
+    """n_test/n_train: of K folds 1/(K − 1), else as recorded, the mean over the trials that are compared."""
     if folds > 1:
         return 1 / (folds - 1)
-    if scores.test_share is None:
+    known = shares[~np.isnan(shares)]
+    if not len(known):
         raise ValueError(
             "the claim `new data` needs n_train and n_test of at least one trial, "
-            f"and no trial of the {len(scores.names)} repeats has them"
+            f"and no trial of the {len(shares)} repeats has them"
         )
-    return scores.test_share
+    return float(np.mean(known))
