@@ -273,6 +273,7 @@ def test_an_odd_table_is_refused_with_a_way_out(text: str | bytes, said: str) ->
             "--score names a column of scores.csv, found loss",
         ),
         (ScoreQuestion(splits="per_seed"), "columns n_train and n_test"),
+        (ScoreQuestion(resolve=5), "--resolve is a difference of score, a share, and below 1, found 5"),
         (ScoreQuestion(signs="no hash"), "found no hash"),
     ],
 )

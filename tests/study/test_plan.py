@@ -206,6 +206,10 @@ def test_a_row_of_the_table_is_a_whole_trial() -> None:
         ),
         ({"metrics": {"primary": "image_pa"}}, "metrics.primary: unknown metric `image_pa`; did you mean"),
         (
+            {"resolve": 5},
+            "resolve: image_ap is a share, and its differences are below 1, found 5: 5 % are 0.05",
+        ),
+        (
             {"metrics": {"report": ["fp", "fnn"]}},
             "metrics.report[1]: unknown metric `fnn`; did you mean `fn`?",
         ),

@@ -97,6 +97,11 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             "Name one of them."
         )
     metrics = tuple(_metric(metric, table, metric in question.lower) for metric in read.metrics)
+    if question.resolve is not None and question.resolve >= metrics[0].highest:
+        raise InputError(
+            f"--resolve is a difference of {metrics[0].name}, a share, and below 1, found "
+            f"{question.resolve:g}. Name it as a share: 5 % are 0.05."
+        )
     _refuse_unknown_sizes(table, question.splits, name)
     of_metrics = {metric.name: table.loc[table["metric"] == metric.name] for metric in metrics}
     scores = ScoreTables(

@@ -240,7 +240,7 @@ def plan_study(
         InputError: Naming everything that is wrong, with line and column of the study file.
     """
     source = study.source
-    refuse(source, [*reference_problems(study), *_unknown_metrics(study)])
+    refuse(source, [*reference_problems(study), *_metric_problems(study)])
     combinations, notes = design_cells(study)
     refuse(source, published_problems(study, [cell.levels for cell in combinations]))
     cells = _plan_cells(study, combinations, device, find)
@@ -275,16 +275,20 @@ def plan_study(
     )
 
 
-def _unknown_metrics(study: Study) -> list[StudyProblem]:
+def _metric_problems(study: Study) -> Iterator[StudyProblem]:
     from trainables.metrics import METRICS
 
     names: dict[KeyPath, str] = {("metrics", "primary"): study.metrics.primary}
     names |= {("metrics", "report", i): name for i, name in enumerate(study.metrics.report)}
-    return [
-        StudyProblem(path, f"unknown metric `{name}`; {nearest(name, METRICS)}")
-        for path, name in names.items()
-        if name not in METRICS
-    ]
+    for path, name in names.items():
+        if name not in METRICS:
+            yield StudyProblem(path, f"unknown metric `{name}`; {nearest(name, METRICS)}")
+    primary, resolve = METRICS.get(study.metrics.primary), study.resolve
+    if primary is not None and resolve is not None and resolve >= primary.highest:
+        message = (
+            f"{primary.name} is a share, and its differences are below 1, found {resolve:g}: 5 % are 0.05"
+        )
+        yield StudyProblem(("resolve",), message)
 
 
 def _plan_cells(
