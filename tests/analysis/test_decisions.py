@@ -145,3 +145,21 @@ def test_the_page_says_at_how_many_seeds_verdicts_come() -> None:
     text = markdown_of(needed_plan(PLAN, {}), {})
     assert "verdicts come at n = 8" in text
     assert "Verdicts come at 8, 10, 13 seeds, `resolve` is 0.02: 0 of 4 comparisons settled" in text
+
+
+ON_ONE_SPLIT = DECIDES.replace("splits: per_seed", "splits: published")
+
+
+@pytest.mark.parametrize(
+    ("text", "claim"),
+    [
+        (DECIDES, "this data"),
+        (ON_ONE_SPLIT.replace("{decide:", "{folds: [0, 1, 2], decide:"), "these folds"),
+        (ON_ONE_SPLIT, None),
+    ],
+)
+def test_the_page_says_that_looks_decide_the_narrowest_claim_alone(text: str, claim: str | None) -> None:
+    plan = make_plan(text)
+    page = markdown_of(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
+    assert ("for new data no look is planned" in page) == (claim is not None)
+    assert claim is None or f"They are about {claim} alone" in page

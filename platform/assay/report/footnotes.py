@@ -64,7 +64,13 @@ def _decision_note(results: StudyResults) -> list[str]:
         return []
     study = results.plan.study
     looks = ", ".join(map(str, study.repeats.decide))
-    return [f"Verdicts come at {looks} seeds, `resolve` is {study.resolve:g}: {results.decisions}."]
+    note = f"Verdicts come at {looks} seeds, `resolve` is {study.resolve:g}: {results.decisions}."
+    claims = [result.claim for result in results.analysis.comparisons]
+    if claims and claims[0] != "this split":
+        note += (
+            f" They are about {claims[0]} alone: for new data no look is planned, and nothing is compared."
+        )
+    return [note]
 
 
 def _registered_note(results: StudyResults) -> list[str]:
