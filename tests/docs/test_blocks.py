@@ -58,6 +58,15 @@ def test_modules_that_the_documents_run_exist(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name
+)  # it is of other times
+def test_study_files_that_the_documents_name_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8").replace("studies/x.yaml", "")  # that is any study
+    named = set(re.findall(r"\bstudies/\w+\.yaml", text))
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
 def test_python_in_the_documents_compiles(block: Block) -> None:
     compile(block.text, str(block), "exec")
