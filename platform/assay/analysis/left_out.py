@@ -1,4 +1,4 @@
-"""Costs of damage to a study, in sentences: repeats whose record is damaged, and files that are gone.
+"""Costs of damage to a study, in sentences: repeats whose record is damaged or gone, and files that are gone.
 
 Scores of a record whose files are gone stand: the record vouches for them. What was computed from the files
 is left out. ``assay check`` looks at every byte. Here a file is there or it is not.
@@ -30,7 +30,9 @@ def left_out(results: StudyResults) -> tuple[str, ...]:
 
     Predictions that are gone are not among them: who reads them names them.
     """
-    return results.once("left out", lambda: (*_damaged_records(results), *_gone_files(results)))
+    return results.once(
+        "left out", lambda: (*_damaged_records(results), *_gone_records(results), *_gone_files(results))
+    )
 
 
 def _damaged_records(results: StudyResults) -> list[str]:
@@ -44,6 +46,19 @@ def _damaged_records(results: StudyResults) -> list[str]:
         + " ".join(f"{problem.path}: {problem.text}." for problem in problems)
         + " `assay check --repair` sets damaged records aside, and `assay run` trains their trials anew."
         for cell, problems in by_cell.items()
+    ]
+
+
+def _gone_records(results: StudyResults) -> list[str]:
+    planned = Counter(trial.cell for trial in results.plan.trials)
+    by_cell: dict[str, list[str]] = {}
+    for trial in results.plan.trials:
+        if trial.id in results.gone:
+            by_cell.setdefault(trial.cell, []).append(trial.id)
+    return [
+        f"Left out: {len(ids)} of {planned[cell]} repeats of `{cell}`. Gone: the record of {_trials(ids)}, "
+        "of which the last summary has a score. `assay run` trains what is gone anew."
+        for cell, ids in by_cell.items()
     ]
 
 

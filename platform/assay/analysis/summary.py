@@ -164,7 +164,7 @@ class CellSummary(RepeatSummary):
 
 def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list[CellSummary]:
     """One metric on test data for some cells of the plan, in their order."""
-    damaged = results.damaged
+    absent = _absent(results)
     values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in cells}
     lost: dict[str, Counter[tuple[str, str | None]]] = {cell.name: Counter() for cell in cells}
     planned: dict[str, list[Repeat]] = {cell.name: [] for cell in cells}
@@ -173,7 +173,7 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
             continue
         repeat = Repeat(trial.seed, trial.fold)
         planned[trial.cell].append(repeat)
-        value = outcome(results.measured.get(trial.id), metric, trial.id in damaged)
+        value = outcome(results.measured.get(trial.id), metric, absent.get(trial.id, _MISSING))
         if not isinstance(value, tuple):
             values[trial.cell][repeat] = value
         else:
@@ -219,10 +219,10 @@ def tidy(results: StudyResults) -> pa.Table:
     """
     reported = [metric.name for metric in results.metrics]
 
-    def rows(record: Record | None, damaged: bool) -> Iterator[_Row]:
+    def rows(record: Record | None, absent: str) -> Iterator[_Row]:
         finished = record.result if record is not None and record.status == "finished" else None
         for metric in dict.fromkeys([*reported, *(finished.metrics if finished is not None else ())]):
-            yield _test_row(record, metric, damaged)
+            yield _test_row(record, metric, absent)
         for metric, value in finished.validation.items() if finished is not None else ():
             yield "val", metric, value, "finished", None
 
@@ -234,7 +234,7 @@ def metric_rows(results: StudyResults, metric: str) -> pa.Table:
     return _tabled(
         results,
         results.reported.trials,
-        lambda record, damaged: [_test_row(record, metric, damaged)],
+        lambda record, absent: [_test_row(record, metric, absent)],
     )
 
 
@@ -251,17 +251,17 @@ _Row = tuple[Part, str, float | None, str, str | None]  # part, metric, value, s
 def _tabled(
     results: StudyResults,
     trials: Iterable[Trial],
-    rows: Callable[[Record | None, bool], Iterable[_Row]],
+    rows: Callable[[Record | None, str], Iterable[_Row]],
 ) -> pa.Table:
-    """The ``rows`` of each trial's record, which is None or damaged, beside what names the trial."""
+    """The ``rows`` of each trial's record, or of why there is none, beside what names the trial."""
     factors = list(results.plan.study.factors)
     schema = _schema(factors)
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-    damaged = results.damaged
+    absent = _absent(results)
     for trial in trials:
         record = results.measured.get(trial.id)
         fixed = _fixed_columns(results.name, trial, record, factors)
-        for part, metric, value, status, reason in rows(record, trial.id in damaged):
+        for part, metric, value, status, reason in rows(record, absent.get(trial.id, _MISSING)):
             row = {
                 **fixed,
                 "part": part,
@@ -311,18 +311,24 @@ def _fixed_columns(study: str, trial: Trial, record: Record | None, factors: Seq
     }
 
 
-def _test_row(record: Record | None, metric: str, damaged: bool) -> _Row:
-    value = outcome(record, metric, damaged)
+def _test_row(record: Record | None, metric: str, absent: str) -> _Row:
+    value = outcome(record, metric, absent)
     if not isinstance(value, tuple):
         return "test", metric, value, "finished", None
     status, reason = value
     return "test", metric, None, "finished" if status == "undefined" else status, reason
 
 
-def outcome(record: Record | None, metric: str, damaged: bool) -> float | tuple[str, str | None]:
-    """The value of a repeat, or why it has none: (status, reason)."""
+def _absent(results: StudyResults) -> dict[str, str]:
+    """Trial → what became of its record, where it had one."""
+    damaged = dict.fromkeys(results.damaged, "its record is damaged")
+    return damaged | dict.fromkeys(results.gone, "its record is gone")
+
+
+def outcome(record: Record | None, metric: str, absent: str = _MISSING) -> float | tuple[str, str | None]:
+    """The value of a repeat, or why it has none: (status, reason). ``absent``: why there is no record."""
     if record is None:
-        return "missing", "its record is damaged" if damaged else _MISSING
+        return "missing", absent
     if record.status != "finished" or record.result is None:
         return record.status, record.reason
     value = record.result.metrics.get(metric)

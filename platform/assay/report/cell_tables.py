@@ -106,6 +106,6 @@ def _outcomes(record: Record | None, metrics: Sequence[Metric], damaged: bool) -
     status = "damaged" if damaged else "missing" if record is None else record.status
     values: list[str] = []
     for metric in metrics:
-        value = outcome(record, metric.name, damaged)
+        value = outcome(record, metric.name)
         values.append(NOTHING if isinstance(value, tuple) else metric.text(value))
     return [status, *values]
