@@ -100,7 +100,7 @@ def test_the_only_other_study_is_chosen_and_refused_in_a_sentence_where_no_cell_
     put(store, plan, make_records(plan))
     app = open_page("compare")
     assert not app.exception
-    assert "Give factors and levels the same names" in texts_of(app)
+    assert "Give both the same factors and levels" in texts_of(app)
 
 
 def looks_of(spec: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:

@@ -83,6 +83,17 @@ def test_only_common_repeats_count() -> None:
     assert rows_of(section)[0][3] == "3 of 3"
 
 
+@pytest.mark.parametrize("lacking", [0, 1], ids=["the first", "the second"])
+def test_while_a_record_is_missing_there_are_no_verdicts(lacking: int) -> None:
+    sides = [of(make_plan(FIRST)), second_side()]
+    whole = sides[lacking]
+    records = {id_: record for id_, record in whole.records.items() if id_ != whole.plan.trials[0].id}
+    sides[lacking] = StudyResults(whole.plan, records)
+    comparisons = pair_studies(*sides).comparisons
+    assert {result.verdict for result in comparisons} == {"interim"}
+    assert [result.n for result in comparisons] == [7, 8, 8, 8]
+
+
 def test_repeats_of_another_split_are_not_compared() -> None:
     other = second_side(SECOND.replace("splits: published", "splits: per_seed"))
     page = page_of(of(make_plan(FIRST)), other)
@@ -128,17 +139,22 @@ OTHER_LEVELS = (
     .replace("few: {", "part: {")
     .replace("from: few, to: full", "from: part, to: whole")
 )
+FURTHER_FACTOR = SECOND.replace(
+    "  stop: {",
+    "  flips: {off: {config: {flips: none}}, on: {config: {flips: both}}}\n  stop: {",
+)
 OTHER_METRIC = SECOND.replace("primary: image_ap, report: [fp, pixel_iou]", "primary: image_auroc")
 
 
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        (OTHER_LEVELS, "cells of two studies are matched by their levels"),
+        (OTHER_LEVELS, r"cells of two studies are matched by their levels.* Give levels the same names\."),
+        (FURTHER_FACTOR, "Factors of one study only: `flips` in longer alone"),
         (OTHER_METRIC, "image_ap, and longer reports image_auroc"),
         (FIRST, "found additions twice"),
     ],
-    ids=["no common cell", "no common metric", "a study and itself"],
+    ids=["no common cell", "a further factor", "no common metric", "a study and itself"],
 )
 def test_studies_that_cannot_be_compared_are_refused(other: str, told: str) -> None:
     with pytest.raises(InputError, match=told):

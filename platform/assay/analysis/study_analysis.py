@@ -17,7 +17,7 @@ from assay.study import Cell, ReportedPlan
 from assay.study.cell_names import common_name
 from trainables.metrics import Metric
 
-__all__ = ["analyse_study", "score_tables", "so_far", "splits_of"]
+__all__ = ["analyse_study", "score_tables", "so_far", "splits_of", "until_planned"]
 
 
 def analyse_study(results: StudyResults) -> ScoreAnalysis:
@@ -34,8 +34,8 @@ def analyse_study(results: StudyResults) -> ScoreAnalysis:
             return ScoreAnalysis(scores, with_best=with_best)
         return ScoreAnalysis(
             scores,
-            comparisons=lambda: tuple(_until_planned(result) for result in scores.comparisons()),
-            until_then=_until_planned,
+            comparisons=lambda: tuple(until_planned(result) for result in scores.comparisons()),
+            until_then=until_planned,
         )
 
     def tested(seeds: int | None) -> tuple[ComparisonResult, ...]:
@@ -88,8 +88,8 @@ def score_tables(results: StudyResults) -> ScoreTables:
     )
 
 
-def _until_planned(result: ComparisonResult) -> ComparisonResult:
-    """A result before the one planned look; of two repeats at most no verdict will ever come."""
+def until_planned(result: ComparisonResult) -> ComparisonResult:
+    """Give a result before the one planned look; of two repeats at most no verdict will ever come."""
     if result.n_planned <= TOO_FEW:
         return result
     return interim(result, result.n_planned if result.n < result.n_planned else None)

@@ -15,7 +15,7 @@ import pandas as pd
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreTables
 from assay.analysis.statistics import ComparisonResult, Splits, comparison
-from assay.analysis.study_analysis import splits_of
+from assay.analysis.study_analysis import splits_of, until_planned
 from assay.study import Cell, ReportedPlan, Trial
 from trainables.errors import InputError
 from trainables.metrics import METRICS, Metric
@@ -52,7 +52,7 @@ class StudyPair:
 
 
 def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
-    """Match the cells of two studies, and compare their common repeats.
+    """Match the cells of two studies, and compare their common repeats; no verdict while one of them goes on.
 
     Raises:
         InputError: If they are one, have no cell in common, or the second does not report the primary metric
@@ -63,13 +63,16 @@ def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
     metric = _common_metric(left, right)
     cells = match_cells(left.reported, right.reported)
     compared, scores = paired_scores(left, right, cells, metric, (left.name, right.name))
+    comparisons = scores.tested(metric, "studies", scores.contrasts)
+    if not (left.all_ended and right.all_ended):
+        comparisons = tuple(map(until_planned, comparisons))
     return StudyPair(
         left=left,
         right=right,
         metric=metric,
         cells=tuple(cells),
         compared=compared,
-        comparisons=scores.tested(metric, "studies", scores.contrasts),
+        comparisons=comparisons,
     )
 
 
@@ -106,9 +109,21 @@ def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
         raise InputError(
             f"cells of two studies are matched by their levels, and {left.study.study} has "
             f"{listed([cell.name for cell in left.cells])}, {right.study.study} has "
-            f"{listed([cell.name for cell in right.cells])}. Give factors and levels the same names."
+            f"{listed([cell.name for cell in right.cells])}. {_way_to_match(left, right)}"
         )
     return matches
+
+
+def _way_to_match(left: ReportedPlan, right: ReportedPlan) -> str:
+    factors = [dict.fromkeys(name for cell in side.cells for name in cell.levels) for side in (left, right)]
+    alone = [
+        f"{listed([f'`{name}`' for name in here if name not in there])} in {side.study.study} alone"
+        for side, here, there in zip((left, right), factors, factors[::-1], strict=True)
+        if here.keys() - there.keys()
+    ]
+    if alone:
+        return f"Factors of one study only: {', '.join(alone)}. Give both the same factors and levels."
+    return "Give levels the same names."
 
 
 def paired_scores(
