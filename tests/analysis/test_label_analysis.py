@@ -139,6 +139,15 @@ def test_a_start_without_a_choice_gets_no_advice() -> None:
     )
 
 
+def test_methods_without_a_start_are_named_in_one_sentence() -> None:
+    intro = next_section(next_labels(StudyResults(*ladder()))).intro
+    assert intro.count("No advice for ") == 1
+    assert intro.endswith(
+        "No advice: none of cam, cropping, region_cam, unet_all has the masks of some defective images and "
+        "not of others: there is no choice to make."
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "note"),
     [

@@ -17,6 +17,7 @@ from assay.analysis.statistics import ComparisonResult, Splits, compare, compari
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
 from assay.analysis.study_analysis import splits_of
+from assay.analysis.study_pair import listed
 from assay.study import Study
 from trainables.errors import InputError
 
@@ -75,7 +76,7 @@ def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
         costs=costs,
         steps=compared,
         enough=tuple(_enough(costs, table, splits, study.resolve)),
-        further=tuple(_next(costs, table, group) for group in _groups(study, costs) if _is_grid(group)),
+        further=_advised(costs, table, [group for group in _groups(study, costs) if _is_grid(group)]),
     )
 
 
@@ -112,7 +113,7 @@ def next_labels(
             names = ", ".join(cell.cell.name for cell in costs.cells)
             raise InputError(f"no finished cell is called {start}. There are: {names}.")
     table = results.table(costs.metric.name)
-    return tuple(_next(costs, table, group, hours=hours, start=start) for group in groups)
+    return _advised(costs, table, groups, hours=hours, start=start)
 
 
 def _enough(
@@ -152,13 +153,33 @@ def _is_grid(group: Sequence[LabelCell]) -> bool:
     return len({round(cell.image_labels) for cell in group}) > 1 and len({round(c.masks) for c in group}) > 1
 
 
+def _advised(
+    costs: LabelCosts,
+    table: pd.DataFrame,
+    groups: Sequence[Sequence[LabelCell]],
+    *,
+    hours: float | None = None,
+    start: str | None = None,
+) -> tuple[NextLabels, ...]:
+    """Advice for the start of each group, and why there is none for all cells of the groups without one."""
+    starts = [(group, _start(group, start)) for group in groups]
+    advice = [_next(costs, table, group, now, hours) for group, now in starts if now is not None]
+    names = [cell.cell.name for group, now in starts if now is None for cell in group]
+    if names:
+        names = names if start is None else [start]
+        which = f"{names[0]} does not have" if len(names) == 1 else f"none of {listed(names)} has"
+        reason = f"{which} the masks of some defective images and not of others: there is no choice to make"
+        none = LabelAdvice(hours or 0.0, Labels(0, 0), None, reason)
+        advice.append(NextLabels(None, Labels(0, 0), "image labels", none))
+    return tuple(advice)
+
+
 def _next(
     costs: LabelCosts,
     table: pd.DataFrame,
     group: Sequence[LabelCell],
-    *,
-    hours: float | None = None,
-    start: str | None = None,
+    now: LabelCell,
+    hours: float | None,
 ) -> NextLabels:
     # Where all cells have the same normal images, further labels are labels of defective ones.
     same_normal = len({round(cell.image_labels - cell.defective) for cell in group}) == 1
@@ -166,11 +187,6 @@ def _next(
     counted = "labels of defective images" if defective else "image labels"
     counts = {c.cell.name: Labels(c.defective if defective else c.image_labels, c.masks) for c in group}
     seconds = Labels(costs.labelling.image_label_seconds, costs.labelling.mask_seconds)
-    now = _start(group, start)
-    if now is None:
-        which = "no cell has" if start is None else f"{start} does not have"
-        reason = f"{which} the masks of some defective images and not of others: there is no choice to make"
-        return NextLabels(None, Labels(0, 0), counted, LabelAdvice(hours or 0.0, Labels(0, 0), None, reason))
     labels, pending_points = counts[now.cell.name], now.defective - now.masks
     if hours is None:
         hours = min(most_hours(labels, seconds), pending_points * seconds.masks / _HOUR)
