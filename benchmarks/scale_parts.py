@@ -87,17 +87,20 @@ def study_part(given: argparse.Namespace) -> Figures:
         plan = planned(given.trials[0], folder)
         store = CountedStore(wait)
         figures = _begin_and_end(plan, store, Path(folder), lambda: waited)
+    lease = Lease(store, plan.study.study)
+    lease.take()
     for trial in plan.trials[-given.nodes :]:
         store.delete_tree(f"{store.trial(trial.id)}/record.json")
         store.write_progress(Progress.now(trial.id, 1, given.epochs, {"loss": 0.5}, 1.0))
     figures["program_mb"] = program_mb
-    watch = Watch(store, plan, None, stages_of, needed_plan)
+    watch = Watch(store, plan, stages_of=stages_of, needed=needed_plan)
     watch.look()
     store.requests.clear()
     waited = 0.0
     snapshot, seconds = timed(watch.look)
     assert len(snapshot.running) == min(given.nodes, len(plan.trials))
     figures |= {"look": dict(store.requests), "look_cpu": seconds.cpu, "look_waited": waited}
+    lease.give_back()
     results = StudyResults.of_plan(plan, store, known=dict(watch.records))
     page, seconds = timed(partial(FORMATS["md"].study_files, results.without_predictions()))
     assert page

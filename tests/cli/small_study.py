@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from assay.storage import Environment, Record, Result, Store
+from assay.storage.lease_note import LeaseNote, lease_path
 from assay.study import Trial
 
-__all__ = ["STUDY", "Assay", "Output", "finished"]
+__all__ = ["STUDY", "Assay", "Output", "finished", "run_elsewhere"]
 
 STUDY = """\
 study: small
@@ -70,3 +72,12 @@ def finished(trial: Trial, store: Store, image_ap: float = 0.9, *, model: bool =
     )
     store.write_record(record)
     return record
+
+
+def run_elsewhere(store: Store, study: str = "small", since: float = 3600.0, silent: float = 0.0) -> None:
+    """The lease of a run on another machine: since how many seconds it runs, and gave no sign of life."""
+    now = time.time()
+    note = LeaseNote(
+        token="theirs", host="elsewhere", machine="elsewhere", pid=1, started=now - since, beat=now - silent
+    )
+    store.write_bytes(lease_path(study), note.model_dump_json().encode())

@@ -22,9 +22,9 @@ from assay.demo import unpack_demo
 from assay.report.answers import ANSWERS, answer_schema
 from assay.report.answers.base import Answer, Count, Value
 from assay.report.answers.plans import plan_answer
-from assay.storage import Store
-from assay.study import parse_study, plan_study, read_study
-from tests.cli.small_study import STUDY, Assay
+from assay.storage import Progress, Store
+from assay.study import Plan, parse_study, plan_study, read_study
+from tests.cli.small_study import STUDY, Assay, run_elsewhere
 from tests.study.test_studies import SOUND
 
 EARLIER = Path(__file__).parents[1] / "earlier" / "storage.tar.xz"
@@ -258,6 +258,18 @@ def test_status_tells_what_has_no_result_and_why(assay: Assay, store: Store) -> 
     assert content["counts"] == {"finished": 2, "failed": 1}
     assert [row["reason"] for row in content["unfinished"]] == ["RuntimeError: it broke"]
     assert (content["held"], content["over"]) == (False, False)
+
+
+def test_trials_of_a_run_that_was_killed_are_planned_in_words_and_in_json(
+    assay: Assay, store: Store, plan: Plan
+) -> None:
+    run_elsewhere(store, silent=61.0)
+    store.write_progress(Progress.now(plan.trials[3].id, 3, 10, {}, seconds_per_epoch=2.0))
+    content = json.loads(assay("status", "small", "--json", "--storage", store.uri).out)
+    assert (content["held"], content["running"], content["planned"]) == (False, [], 1)
+    assert "3/4 trials · 2 finished · 1 failed · 0 running · 1 planned" in (
+        assay("status", "small", "--storage", store.uri).out
+    )
 
 
 def test_two_studies_side_by_side_are_an_answer(assay: Assay, store: Store) -> None:

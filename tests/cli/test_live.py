@@ -18,7 +18,7 @@ from assay.storage import Environment, Progress, Store
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score
 from assay.study import Plan, Trial
-from tests.cli.small_study import finished
+from tests.cli.small_study import finished, run_elsewhere
 from tests.waiting import wait_for
 
 
@@ -32,7 +32,10 @@ def beat(store: Store, trial: str, age: float = 0.0) -> None:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Store:
-    return Store(tmp_path / "storage")
+    """A storage without results; somebody runs the study, for an hour by now."""
+    store = Store(tmp_path / "storage")
+    run_elsewhere(store)
+    return store
 
 
 def test_running_trials_are_known_by_their_heartbeat(empty: Store, plan: Plan) -> None:
@@ -52,14 +55,31 @@ def test_a_trial_before_its_first_epoch_is_shown(empty: Store, plan: Plan) -> No
     assert one.progress is None
 
 
-def test_a_silent_trial_is_not_counted_as_running(empty: Store, plan: Plan) -> None:
+def test_a_silent_trial_tells_no_time_and_is_counted_once(empty: Store, plan: Plan) -> None:
     beat(empty, plan.trials[0].id, age=600)
     seen = Watch(empty, plan).look()
     assert seen.running[0].silent == pytest.approx(600, abs=1)
-    assert (seen.planned, seen.left) == (4, None)
+    assert (len(seen.running), seen.planned, seen.left) == (1, 3, None)
+    assert "0/4 trials · 1 running · 3 planned" in shown(seen, Curves("image_ap"))
 
 
-def test_heartbeats_of_an_earlier_run_are_not_shown(empty: Store, plan: Plan) -> None:
+@pytest.mark.parametrize("change", [{"since": 0.0}, {"silent": 61.0}, None])
+def test_what_no_run_of_now_trains_does_not_run(
+    empty: Store, plan: Plan, change: dict[str, float] | None
+) -> None:
+    """Of an earlier run than that of now, of one that gives no sign of life, of one that has ended."""
+    beat(empty, plan.trials[0].id, age=5)
+    empty.begin_attempt(plan.trials[1].id, Environment(host="here"))
+    if change is None:
+        empty.delete_tree("studies/small/lease.json")
+    else:
+        time.sleep(0.01)
+        run_elsewhere(empty, **change)
+    seen = Watch(empty, plan).look()
+    assert (seen.running, seen.planned, seen.left) == ((), 4, None)
+
+
+def test_heartbeats_from_before_a_display_are_not_shown(empty: Store, plan: Plan) -> None:
     beat(empty, plan.trials[0].id, age=5)
     assert Watch(empty, plan, since=time.time()).look().running == ()
 

@@ -20,7 +20,7 @@ from assay.report.answers.progress import Look
 from assay.storage import Environment, Store
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
-from tests.cli.small_study import STUDY, finished
+from tests.cli.small_study import STUDY, finished, run_elsewhere
 from trainables.errors import InputError
 
 DECIDING = STUDY.replace("seeds: [0, 1]", "decide: [6, 8]").replace(
@@ -93,6 +93,7 @@ def test_a_study_that_stands_still_is_told_of_once_until_it_moves(
     hook: Hook, store: Store, plan: Plan
 ) -> None:
     now = [0.0]
+    run_elsewhere(store)
     watch = Watch(store, plan)
     with Webhook(hook.url, store, stalled_after=60, clock=lambda: now[0]) as webhook:
         for now[0] in (0, 59, 60, 200):

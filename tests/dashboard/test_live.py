@@ -14,7 +14,7 @@ from assay.storage.stop import StopKind, request_stop, stop_requested
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard import study_view
 from assay_dashboard.study_view import StudyView, studies
-from tests.cli.small_study import STUDY, finished
+from tests.cli.small_study import STUDY, finished, run_elsewhere
 from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.errors import StorageError
 
@@ -153,6 +153,29 @@ def test_the_page_of_a_running_trial_ends_with_its_log(show: Show, running: Tria
     assert app.code[0].value == "12:00:00  epoch 1 of 2: loss 0.5"
 
 
+def test_a_trial_whose_run_has_ended_does_not_run(show: Show, store: Store, running: Trial) -> None:
+    run_elsewhere(store, silent=61.0)
+    text = texts_of(show("trial", cell=running.cell, repeat="seed 1"))
+    assert "This trial has no record yet and is not running." in text
+
+
+def test_a_trial_that_gives_no_sign_of_life_says_so_instead_of_a_time(
+    show: Show, store: Store, plan: Plan
+) -> None:
+    run_elsewhere(store)
+    beat = Progress.now(plan.trials[3].id, 1, 2, {"loss": 0.5}, 30.0, "001-gone")
+    store.write_progress(beat.model_copy(update={"time": beat.time - 1020}))
+    app = show("trial", cell=plan.trials[3].cell, repeat="seed 1")
+    (bar,) = app.get("progress")
+    assert bar.proto.text == "epoch 1 of 2 · no sign of life for 17 min"
+
+
+def test_a_trial_before_its_first_epoch_starts(show: Show, store: Store, plan: Plan) -> None:
+    run_elsewhere(store)
+    store.begin_attempt(plan.trials[3].id, Environment())
+    assert "This trial has no record yet: it starts." in texts_of(show("trial"))
+
+
 @pytest.mark.parametrize("kind", ["study", "trial"])
 def test_a_button_asks_to_stop_and_the_next_one_takes_it_back(
     show: Show, open_page: Open, store: Store, running: Trial, kind: StopKind
@@ -197,6 +220,7 @@ def test_a_study_that_was_just_started_stands_at_the_top(store: Store, other: Pl
 
 
 def test_a_heartbeat_counts_as_a_change_of_a_study(store: Store, plan: Plan, other: Plan) -> None:
+    run_elsewhere(store)
     store.begin_attempt(plan.trials[3].id, Environment())
     store.write_progress(Progress.now(plan.trials[3].id, 1, 2, {"loss": 0.5}))
     assert [entry.name for entry in studies(store)] == ["small", "other"]

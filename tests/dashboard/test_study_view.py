@@ -18,7 +18,7 @@ from assay.study import Plan
 from assay_dashboard.__main__ import read_ahead
 from assay_dashboard.study_view import curve, stage_curves, studies, view
 from tests.analysis.made_studies import numbers_of
-from tests.cli.small_study import finished
+from tests.cli.small_study import finished, run_elsewhere
 from tests.dashboard.conftest import Show
 
 
@@ -73,6 +73,7 @@ def test_a_new_record_raises_the_version_and_leaves_the_others_as_they_were(stor
 
 
 def test_a_heartbeat_changes_neither_version_nor_analysis(store: Store, plan: Plan) -> None:
+    run_elsewhere(store)
     before = view(store, "small")
     analysis = before.results.analysis
     store.begin_attempt(plan.trials[3].id, next(iter(before.results.records.values())).environment)

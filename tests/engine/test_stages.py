@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from assay.engine.packs import StageTask
+from assay.storage.lease import Lease
 from assay.storage.retention import clean_plan, free
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
 from assay.storage.store import DamagedFileError
@@ -48,8 +49,9 @@ def test_shared_stages_are_made_first_and_found_by_every_trial(study: StagedStud
 
 
 def test_a_stage_that_is_made_leaves_no_trial_that_seems_to_run(study: StagedStudy) -> None:
-    study.train(stages=all_stages(study))
-    assert Watch(study.store, study.plan).look().running == ()
+    with Lease(study.store, study.plan.study.study):
+        study.train(stages=all_stages(study))
+        assert Watch(study.store, study.plan).look().running == ()
 
 
 def test_a_trial_makes_what_it_lacks_and_the_next_one_finds_it(study: StagedStudy) -> None:

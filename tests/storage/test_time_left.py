@@ -16,7 +16,7 @@ from assay.storage.time_left import Left
 from assay.storage.watch import Watch
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.stage_graph import stages_of
-from tests.cli.small_study import finished
+from tests.cli.small_study import finished, run_elsewhere
 from tests.engine.staged_study import STAGED
 from tests.waiting import wait_for
 
@@ -32,7 +32,10 @@ def plan() -> Plan:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "storage")
+    """A storage without results; somebody runs the study."""
+    store = Store(tmp_path / "storage")
+    run_elsewhere(store, "staged")
+    return store
 
 
 def make(store: Store, trial: Trial, stage: str, seconds: float, folder: Path) -> None:

@@ -95,11 +95,17 @@ def _heartbeat(view: reading.StudyView, trial: str) -> None:
     if problem is not None:
         message(str(problem))
         return
-    progress = view.progress.get(trial)
-    if progress is None:
+    running = next((each for each in view.running if each.trial.id == trial), None)
+    if running is None:
         message("This trial has no record yet and is not running. `assay run` trains what is missing.")
         return
-    left = f" · about {duration(progress.eta)} left" if progress.eta is not None else ""
+    progress = running.progress
+    if progress is None:
+        message("This trial has no record yet: it starts.")
+        return
+    left = f" · about {duration(running.left)} left" if running.left is not None else ""
+    if running.silent is not None:
+        left = f" · no sign of life for {duration(running.silent)}"
     stage = f"{progress.stage}: " if progress.stage else ""
     st.progress(
         min(1.0, progress.epoch / max(1, progress.epochs)),

@@ -72,7 +72,7 @@ def status(
         return
     plan = written_plan(store, name)
     watch = Watch(store, plan, needed=needed_plan)
-    page = _Page(store, storage, plan, watch, Curves(plan.study.metrics.primary))
+    page = _Page(storage, plan, watch, Curves(plan.study.metrics.primary))
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
@@ -84,15 +84,13 @@ def status_now(store: Store, name: str) -> StatusAnswer:
     """The state of a study of the storage."""
     from assay.analysis.results import StudyResults, needed_plan
     from assay.report.answers.progress import Look, status_answer
-    from assay.storage.lease import holder
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
 
     watch = Watch(store, written_plan(store, name), needed=needed_plan)
-    held = holder(store, watch.plan.study.study) is not None
     snapshot = watch.look()
     decisions = StudyResults(watch.plan, watch.records).decisions
-    return status_answer(store, Look(watch, snapshot, decisions), held=held)
+    return status_answer(store, Look(watch, snapshot, decisions), held=snapshot.held)
 
 
 def status_of_all(store: Store) -> StatusOfAllAnswer:
@@ -189,7 +187,6 @@ def _follow(page: _Page, shown: RenderableType, out: Console) -> None:
 class _Page:
     """The state of one study, looked at again and again."""
 
-    store: Store
     storage: str
     plan: Plan
     watch: Watch
@@ -198,15 +195,11 @@ class _Page:
 
     def look(self) -> RenderableType:
         """The state now, as a page."""
-        from assay.storage.lease import holder
-
-        # Asked before the look: of a run that ends in between, all records are seen.
-        held = holder(self.store, self.plan.study.study) is not None
         snapshot = self.watch.look()
         self.curves.see(snapshot.running)
         left = snapshot.total - snapshot.done
-        self.moving = held and left > 0
-        return self._page(snapshot, nobody=not held and left > 0)
+        self.moving = snapshot.held and left > 0
+        return self._page(snapshot, nobody=not snapshot.held and left > 0)
 
     def _page(self, snapshot: Snapshot, nobody: bool) -> RenderableType:
         from rich.console import Group

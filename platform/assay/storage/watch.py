@@ -1,8 +1,8 @@
-"""State of a study, read from its records and heartbeats alone: nobody has to report to the display.
+"""State of a study, read from its records, lease and heartbeats: nobody has to report to the display.
 
-:meth:`Watch.look` costs one listing of the trials (and of the stages, while some are to be made) and one
-small read for each that moves, so it is cheap for ten thousand trials and on an object store;
-:attr:`Watch.pause` grows with what a look costs.
+:meth:`Watch.look` costs one listing of the trials (and of the stages, while some are to be made), a read of
+the lease and one small read for each trial that moves, so it is cheap for ten thousand trials and on an
+object store; :attr:`Watch.pause` grows with what a look costs.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from assay.storage.gc_paused import collector_paused
+from assay.storage.lease import holder
 from assay.storage.progress import Running
 from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import with_points
@@ -42,6 +44,7 @@ class Snapshot:
     left: Left | None  # until all is done; None: nothing to reckon from yet
     stages: tuple[int, int] = (0, 0)  # made, in all: of trials that had no record at the first look
     undrawn: int = 0  # of the total: trials of points that a search has not drawn yet
+    held: bool = False  # somebody runs the study; without, nothing of it runs
 
     @property
     def done(self) -> int:
@@ -51,7 +54,7 @@ class Snapshot:
     @property
     def planned(self) -> int:
         """Trials that nobody trains yet."""
-        return self.total - self.done - len([r for r in self.running if r.silent is None])
+        return self.total - self.done - len(self.running)
 
 
 class Watch:
@@ -60,7 +63,8 @@ class Watch:
     Args:
         store: Where the results lie.
         plan: All trials; of a search, looked at anew each time for points that were drawn since.
-        since: Unix time; heartbeats from before belong to an earlier, killed run and are not shown.
+        since: Unix time; heartbeats from before are not shown. Those from before the lease of whoever runs
+            the study now belong to an earlier, killed run, and never are.
         stages_of: :func:`~assay.study.stage_graph.stages_of`, which loads methods (and torch). Without it the
             time left of a study whose trials share stages is a least one, without the stages.
         needed: :func:`~assay.analysis.results.needed_plan`: of a study that decides, the trials that are
@@ -71,7 +75,7 @@ class Watch:
         self,
         store: Store,
         plan: Plan,
-        since: float | None = None,
+        since: float = 0.0,
         stages_of: Callable[[Trial], Sequence[Need]] | None = None,
         needed: Callable[[Plan, Mapping[str, Record]], Plan] | None = None,
     ) -> None:
@@ -114,6 +118,8 @@ class Watch:
     def look(self, begun: AbstractSet[str] | None = None) -> Snapshot:
         """The state now; ``begun``: the trials that left anything, where the caller has listed them."""
         start = time.monotonic()
+        # Asked before the records are read: of a run that ends in between, all records are then seen.
+        run = holder(self._store, self._whole.study.study)
         with collector_paused():
             known = self._grow() if self._plan.study.search is not None else {}
             if begun is None:
@@ -121,17 +127,19 @@ class Watch:
             first, ended = self._first, self._new_records(begun, known)
             if self._needed_of is not None and (first or ended):
                 self._narrow(self._needed_of)
-        started = begun & (self._trials.keys() - self._records.keys())
-        maybe_running = self._store.each(
-            self._running, [self._trials[i] for i in self._trials if i in started]
-        )
-        running = tuple(trial for trial in maybe_running if trial is not None)
+        running: tuple[Running, ...] = ()
+        if run is not None:
+            started = begun & (self._trials.keys() - self._records.keys())
+            of_run = partial(self._running, since=max(self._since, run.started))
+            maybe = self._store.each(of_run, [self._trials[i] for i in self._trials if i in started])
+            running = tuple(trial for trial in maybe if trial is not None)
         counts = Counter(record.status for record in self._records.values())
         stages = self._look_for_stages()
         self._cost = time.monotonic() - start
         undrawn = self._plan.pending_points
         total = len(self._trials) + undrawn
-        return Snapshot(total, counts, running, ended, self._left(running), stages, undrawn)
+        left = self._left(running)
+        return Snapshot(total, counts, running, ended, left, stages, undrawn, run is not None)
 
     def _narrow(self, needed_of: Callable[[Plan, Mapping[str, Record]], Plan]) -> None:
         """Leave out the trials that no undecided comparison needs by now."""
@@ -173,17 +181,14 @@ class Watch:
         first, self._first = self._first, False
         return () if first else new
 
-    def _running(self, trial: Trial) -> Running | None:
+    def _running(self, trial: Trial, since: float) -> Running | None:
         progress = self._store.progress(trial.id)
         if progress is None:
             attempts = self._store.attempts(trial.id)
-            if not attempts:
-                return None
-            age = time.time() - attempts[-1].started.timestamp()
-            if (self._since is not None and age > time.time() - self._since) or age > _SILENT_AFTER:
-                return None
-            return Running(trial, None)
-        if self._since is not None and progress.time < self._since:
+            began = attempts[-1].started.timestamp() if attempts else 0.0
+            recent = began >= max(since, time.time() - _SILENT_AFTER)
+            return Running(trial, None) if recent else None
+        if progress.time < since:
             return None
         age = time.time() - progress.time
         patience = max(_SILENT_AFTER, 3 * (progress.seconds_per_epoch or 0.0))
