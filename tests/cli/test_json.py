@@ -272,6 +272,18 @@ def test_trials_of_a_run_that_was_killed_are_planned_in_words_and_in_json(
     )
 
 
+def test_a_record_that_cannot_be_believed_is_named_in_words_and_in_json(
+    assay: Assay, store: Store, plan: Plan
+) -> None:
+    path = f"trials/{plan.trials[0].id}/record.json"
+    store.write_bytes(path, b"{")
+    content = json.loads(assay("status", "small", "--json", "--storage", store.uri).out)
+    assert content["damaged"] == [plan.trials[0].id]
+    shown = assay("status", "small", "--storage", store.uri).out
+    assert f"{path}: " in shown
+    assert "`assay check --repair` sets it aside" in shown
+
+
 def test_two_studies_side_by_side_are_an_answer(assay: Assay, store: Store) -> None:
     text = STUDY.replace("study: small", "study: longer")
     longer = plan_study(parse_study(text, "longer.yaml"), None, "cpu")

@@ -218,6 +218,10 @@ class _Page:
                 str(StudyResults(self.watch.plan, self.watch.records).decisions or ""),
             ),
         ]
+        damaged = self.watch.problems
+        parts += [Text(visible(str(problem)), style="red") for problem in damaged[:_FAILURES]]
+        if len(damaged) > _FAILURES:
+            parts.append(Text(f"and {len(damaged) - _FAILURES} more whose record is damaged"))
         lost = [record for record in self.watch.records.values() if record.status != "finished"]
         for record in lost[:_FAILURES]:
             why = record.reason or "no reason noted"
