@@ -228,8 +228,8 @@ def test_part_without_a_defective_image_is_refused(train: int, test: int, named:
 @pytest.mark.parametrize(
     ("changes", "supervision", "told"),
     [
-        ({}, mixed(50), r"reads 50 masks; the training part has \d"),
-        ({"positives": 30}, FULL, r"data\.positives: 30 .*the training part has \d+ \(seed 0"),
+        ({}, mixed(50), r"reads 50 masks, and the training part has \d+\. "),
+        ({"positives": 30}, FULL, r"data\.positives: 30 .*the training part has \d+\. "),
     ],
     ids=["masks", "positives"],
 )

@@ -307,7 +307,10 @@ def test_an_allowance_that_nothing_needs_is_pointed_out() -> None:
             {"repeats": {"folds": [0]}, "data": {**BASIC["data"], "splits": "per_seed"}},
             "repeats.folds: with `splits: per_seed` every seed draws its own split",
         ),
-        ({"supervision": {"mixed": 500}}, "supervision: seed 0: supervision: {mixed: 500} reads 500 masks"),
+        (
+            {"supervision": {"mixed": 500}},
+            "supervision: seed 0: `{mixed: 500}` reads 500 masks, and the training part has 8. Ask for fewer",
+        ),
         ({"data": {**BASIC["data"], "classes": ["rust"]}}, "data: data.classes: unknown class rust"),
         (
             {"factors": {"s": {"x": {}, "y": {"data": {"test": {"share": 0.5}}}}}},

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     Field,
@@ -44,7 +45,13 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
     """
 
     kind: SupervisionKind
-    masks: int | None = Field(default=None, ge=0, description="Number of training masks, for `mixed` only.")
+    # As the file has it: `{mixed: N}`, so that a message names the key that was written.
+    masks: int | None = Field(
+        default=None,
+        ge=0,
+        validation_alias=AliasChoices("mixed", "masks"),
+        description="Number of training masks, for `mixed` only.",
+    )
     by: ChoiceRule = Field(default="random", description="Rule that picks the images whose masks are read.")
     first: int | None = Field(default=None, ge=0, description="Masks drawn at random before the rule picks.")
 
@@ -55,10 +62,17 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
             kind, _, masks = value.partition(": ")  # `mixed: 5`, as it is printed
             return {"kind": kind, "masks": masks} if masks else {"kind": kind}
         if isinstance(value, dict) and "mixed" in value:
+            for key in ("kind", "masks"):
+                if key in value:
+                    raise ValueError(
+                        f"`mixed` says how many masks are read, found `{key}: {value[key]!r}` beside "
+                        f"`mixed: {value['mixed']!r}`. Remove `{key}`."
+                    )
             masks, rule = value["mixed"], value.get("by", "random")
             half = {"first": masks // 2} if rule != "random" and isinstance(masks, int) else {}
-            rest = {key: each for key, each in value.items() if key != "mixed"}
-            return {"kind": "mixed", "masks": masks, **half, **rest}
+            return {"kind": "mixed", **half, **value}
+        if not isinstance(value, Supervision) and not (isinstance(value, dict) and "kind" in value):
+            raise ValueError("labels are `none`, `weak`, `full`, or some masks as in `{mixed: 5}`")
         return value
 
     @model_validator(mode="after")

@@ -254,7 +254,7 @@ def _limit_positives(train: list[ImageRow], spec: DataSpec, seed: int, fold: int
     if spec.positives > len(defective):
         raise InputError(
             f"data.positives: {spec.positives} defective images to train on, and the training part has "
-            f"{len(defective)} (seed {seed}, fold {fold}). Ask for fewer, or leave it out to take all."
+            f"{len(defective)}. Ask for fewer, or leave it out to take all."
         )
     kept = set(shuffled(defective, seed_for(seed, fold, "masks"))[: spec.positives])
     return [row for row in train if not row.label or row.sample in kept]
@@ -284,8 +284,8 @@ def _choose_masks(
     if wanted > len(known):
         _require_masks(manifest, positives)
         raise InputError(
-            f"supervision: {{mixed: {wanted}}} reads {wanted} masks; the training part has {len(known)} "
-            f"(seed {seed}, fold {fold}). Ask for fewer, or use supervision: full."
+            f"`{{mixed: {wanted}}}` reads {wanted} masks, and the training part has {len(known)}. Ask for "
+            "fewer, or use `full`."
         )
     return frozenset(shuffled(known, seed_for(seed, fold, "masks"))[: supervision.start.masks])
 
