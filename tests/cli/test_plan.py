@@ -31,6 +31,26 @@ def test_plan_shows_what_differs_and_what_is_done(assay: Assay, study_file: Path
     assert not (tmp_path / "empty").exists()
 
 
+@pytest.mark.parametrize(
+    ("place", "written"),
+    [
+        ("Does the balance pay?", r'"\x1b[31m"'),
+        ("config: {balance: none}", r'data: {path: "\x1b[31m"}'),
+        ("gpus", r'"gpus\x1b[31m"'),
+    ],
+    ids=["question", "difference", "error"],
+)
+def test_control_characters_of_a_file_are_written_out(
+    assay: Assay, study_file: Path, place: str, written: str
+) -> None:
+    text = study_file.read_text(encoding="utf-8").replace("cpus: 1}", "cpus: 1, gpus: 0}")
+    assert text.count(place) == 1
+    study_file.write_text(text.replace(place, written), encoding="utf-8")
+    answer = assay("plan", study_file, "--no-data")
+    assert "\x1b" not in answer.out + answer.err
+    assert r"\x1b[31m" in answer.out + answer.err
+
+
 @pytest.mark.parametrize("command", [("plan", "--no-data"), ("plan",), ("run",)], ids=" ".join)
 def test_a_confounded_study_is_refused_with_both_values_side_by_side(
     assay: Assay, tmp_path: Path, command: tuple[str, ...]

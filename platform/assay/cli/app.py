@@ -130,7 +130,9 @@ def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoRet
 
 
 def _end(text: str, answer_error: Callable[[str, int], None]) -> NoReturn:
-    typer.echo(f"error: {text}", err=True)
+    from assay.report.page.inline import visible
+
+    typer.echo(visible(f"error: {text}"), err=True)
     answer_error(text, exit_codes.REFUSED)
     sys.exit(exit_codes.REFUSED)
 

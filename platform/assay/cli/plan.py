@@ -160,23 +160,19 @@ def _show(
 ) -> None:
     from assay.cli.expected import format_expected
     from assay.cli.output import console
+    from assay.report.page.inline import visible
 
-    out = console()
+    parts: list[Table | str] = []
     if planned.study.question:
-        out.print(f"{planned.study.study}: {planned.study.question}")
-    out.print(f"design: {answer.design}")
-    for part in _parts(planned, records, trials, known=known):
-        out.print(part)
+        parts.append(f"{planned.study.study}: {planned.study.question}")
+    parts += [f"design: {answer.design}", *_parts(planned, records, trials, known=known)]
     if answer.stages:
-        out.print(_stage_table(answer.stages))
-    for line in _summary(planned, records):
-        out.print(line)
-    for line in format_expected(answer.expected):
-        out.print(line, highlight=False)
-    for line in answer.reach:
-        out.print(line)
-    for warning in answer.warnings:
-        out.print(f"warning: {warning}")
+        parts.append(_stage_table(answer.stages))
+    parts += [*_summary(planned, records), *format_expected(answer.expected), *answer.reach]
+    parts += [f"warning: {warning}" for warning in answer.warnings]
+    out = console()
+    for part in parts:
+        out.print(visible(part) if isinstance(part, str) else part)
 
 
 def _parts(

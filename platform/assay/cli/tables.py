@@ -19,7 +19,7 @@ def text_table(
     whole: Collection[str] = (),
     wide: Collection[str] = (),
 ) -> Table:
-    """A table with a line below its titles; long texts are folded, and never read as markup.
+    """A table with a line below its titles; long texts are folded, and neither markup nor control characters.
 
     Args:
         titles: Of the columns.
@@ -32,6 +32,8 @@ def text_table(
     from rich.table import Table
     from rich.text import Text
 
+    from assay.report.page.inline import visible
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in titles:
         table.add_column(
@@ -42,5 +44,5 @@ def text_table(
             ratio=1 if title in wide else None,
         )
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(text)) for text in row))
     return table
