@@ -39,7 +39,7 @@ space:
 start: [preset]
 replicate: {best: 2, seeds: [10, 11]}
 """
-KIND = r"should be a valid (integer|number|boolean)"
+KIND = r"should be (a (whole )?number|true or false)"
 
 
 def refusal(study: str, slip: tuple[str, str]) -> str:
@@ -90,6 +90,22 @@ def test_without_a_slip_they_are_planned(study: str) -> None:
         (("resolve: 0.1", "supervision: {weak: 3}"), "supervision: labels are `none`, `weak`, `full`"),
         (("resolve: 0.1", "supervision: [weak]"), r"supervision: labels are .*, found \['weak'\]$"),
         (("items: 20}", "items: 20}, validation: {share: '0.2'}"), KIND),
+        (
+            ("items: 20}", "items: 20}, white: blue"),
+            r"data\.white: should be 'auto' or a number, found 'blue'$",
+        ),
+        (
+            ("seeds: [0, 1]", "seeds: []"),
+            r"repeats\.seeds: should be a list of at least 1 value, found \[\]$",
+        ),
+        (("seeds: [0, 1]", "seeds: [1.5]"), r"seeds\[0\]: should be a whole number, found 1\.5$"),
+        (("seeds: [0, 1]", "seeds: 3"), r"repeats\.seeds: should be a list, found 3$"),
+        (
+            ("[128, 128], channel", "[128], channel"),
+            r"image_size: the list has too few values, found \[128\]$",
+        ),
+        (("{config: {delta: 1.0}}", "null"), r"factors\.a\.on: should be a mapping, found nothing$"),
+        (("question: q", f"question: {'q' * 2001}"), "question: should be text of at most 2,000 characters"),
         (("study: s", "study: -s"), "takes? it for an option"),
         (("study: s", "study: -5"), "takes? it for an option"),
         (("[fp, fn]", "[fp, fp]"), "`fp` twice"),
@@ -121,6 +137,42 @@ def test_a_slip_in_a_study_is_refused(slip: tuple[str, str], rule: str) -> None:
         (("[0.01, 1.0]", "['0.01', 1.0]"), KIND),
         (("choice: [0.1, 1.0]", "choice: [0.1, true]"), KIND),
         (("choice: [0.1, 1.0]", "choice: [0.1, '1.0']"), KIND),
+        (("[0.01, 1.0]", "[0.1]"), r"config\.lr\.float: the list has too few values, found \[0\.1\]$"),
+        (
+            ("[0.01, 1.0]", "[0, 1, 2]"),
+            r"lr\.float: should be a list of at most 2 values, found \[0, 1, 2\]$",
+        ),
+        (("[0.01, 1.0]", "[1, 0.1]"), r"space\.config\.lr: bounds are \[lowest, highest\], found"),
+        (("log: true", "step: 1"), "unknown key `step`; known here: float, log, when$"),
+        (
+            ("log: true", "when: {config.epochs: 1}"),
+            "another parameter of the space; known here: config.delta$",
+        ),
+        (
+            ("choice: [0.1, 1.0]", "choice: [1, 1]"),
+            r"space\.config\.delta: each value of a choice stands once",
+        ),
+        (
+            ("choice: [0.1, 1.0]", "choice: [[1]]"),
+            r"^\S+ space\.config\.delta\.choice\[0\]: should be .* or text",
+        ),
+        (
+            ("{max: validation.image_ap}", "{max: test.image_ap}"),
+            "metric of validation images, such as `valid",
+        ),
+        (
+            ("image_ap}", "image_ap, min: train_seconds}"),
+            r"search\.objective: an objective has one direction",
+        ),
+        (("start: [preset]", "start: [foo]"), r"^\S+ start\[0\]: a start is `preset`, .*, found 'foo'$"),
+        (
+            ("start: [preset]", "start: [{study: e, bst: 1}]"),
+            r"^\S+ start\[0\]\.bst: .* did you mean `best`\?$",
+        ),
+        (
+            ("start: [preset]", "start: [{lr: 1}]"),
+            r"^\S+ start\[0\]\.lr: a start point sets the method's config",
+        ),
         (("config.lr: {float: [0.01, 1.0]", "config.epochs: {float: [1, 20]"), r"write `\{int: \[1, 20\]\}`"),
         (("config.lr: {float: [0.01, 1.0]", "config.epochs: {float: [1, 2]"), r"write `\{int: \[1, 2\]\}`"),
         (("start: [preset]", "start: [{study: s}]"), "its own name, s"),

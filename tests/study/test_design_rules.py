@@ -62,7 +62,10 @@ THREE = {**BASIC["factors"], "c": {f"l{level}": {"config": {"c": level}} for lev
             {"cumulative": {"base": {"a": "off", "b": "off"}, "add": [{"c": "l1"}], "across": {"c": "l0"}}},
             "cumulative.add[0]: `c` is not in the base",
         ),
-        ({"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": []}}, "at least 1 item"),
+        (
+            {"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": []}},
+            "at least 1 value, found []",
+        ),
         ({"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": [{}]}}, "add[0]: a step is a"),
     ],
 )

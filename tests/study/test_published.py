@@ -54,7 +54,7 @@ def test_a_stored_plan_keeps_them() -> None:
         ({"values": {"image_ap": 93.4}}, r"a share, 0\.\.1, found 93\.4: 93\.4 % are 0\.934"),
         ({"values": {"fp": -1}}, r"a number of images, 0 or more, found -1"),
         ({"values": {"image_ap": "high"}}, r"values\.image_ap: .*number.*'high'"),
-        ({"values": {"image_ap": True}}, r"values\.image_ap: .*number.*True"),
+        ({"values": {"image_ap": True}}, r"values\.image_ap: .*number.*true"),
         ({"values": {}}, r"values: .*at least 1"),
         ({"at": {"a": "on"}}, r"the key `values` is missing"),
         ({"att": {"a": "on"}, "values": {"image_ap": 0.9}}, r"unknown key `att`; did you mean `at`"),

@@ -80,7 +80,7 @@ replicate: {best: 3, seeds: [100, 101]}
     [
         ("repeats: {sedes: [1]}", "s.yaml:4:11: repeats.sedes: unknown key `sedes`; did you mean `seeds`?"),
         ("trainabel: x", "s.yaml:4:1: trainabel: unknown key `trainabel`; did you mean `trainable`?"),
-        ("repeats: {seeds: [1, x]}", "s.yaml:4:22: repeats.seeds[1]: should be a valid integer"),
+        ("repeats: {seeds: [1, x]}", "s.yaml:4:22: repeats.seeds[1]: should be a whole number, found 'x'"),
         ("repeats: {seeds: [1, 1]}", "s.yaml:4:11: repeats.seeds: each is named once, found twice: 1"),
         ("repeats: {seeds: []}", "s.yaml:4:11: repeats.seeds"),
         ("resources: {gpus: 1.5}", "found 1.5"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
@@ -25,6 +25,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from assay.study.design_rules import reference_problems
 from assay.study.schema import Study
+from assay.study.slips import rule_of
 from assay.study.source import KeyPath, Source, StudyProblem, nearest, refuse
 from trainables.errors import InputError
 
@@ -34,6 +35,7 @@ MAX_BYTES = 1_000_000
 _MAX_VALUES = 30_000  # a second of reading
 _MAX_DEPTH = 32
 _SHORT = 60  # signs of a value in a message
+_RULE, _FOUND = "should be ", ", found "
 _SCALARS = (str, int, float, NoneType)  # a truth value is an int
 # Kind of value that is wanted, by pydantic's name of the slip → kinds that it would take for one.
 _TAKEN_FOR: dict[str, tuple[type, ...]] = {
@@ -99,12 +101,13 @@ def check_model(
     except ValidationError as error:
         details = error.errors(include_url=False)
         # A list whose elements are wrong is called too short as well: one slip is one message.
-        wrong_inside = {detail["loc"][:-1] for detail in details}
-        return None, [
+        around = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+        problems = (
             _problem(model, value, detail, at)
             for detail in details
-            if not (detail["type"] == "too_short" and detail["loc"] in wrong_inside)
-        ]
+            if not (detail["type"] == "too_short" and detail["loc"] in around)
+        )
+        return None, list(_joined(problems))
 
 
 def _wrong_kinds(model: type[BaseModel], value: Any, at: KeyPath) -> list[StudyProblem]:
@@ -125,13 +128,32 @@ def _wrong_kinds(model: type[BaseModel], value: Any, at: KeyPath) -> list[StudyP
     return []
 
 
+def _joined(problems: Iterable[StudyProblem]) -> Iterator[StudyProblem]:
+    """All kinds that a value may have instead in one message: ``should be 'auto' or a number``."""
+    kinds: dict[tuple[KeyPath, str], list[str]] = {}
+    for problem in problems:
+        rule, comma, value = problem.message.partition(_FOUND)
+        if not rule.startswith(_RULE):
+            yield problem
+            continue
+        of_value = kinds.setdefault((problem.path, comma + value), [])
+        if (kind := rule.removeprefix(_RULE)) not in of_value:
+            of_value.append(kind)
+    for (path, value_found), (*others, last) in kinds.items():
+        either = f"{', '.join(others)} or " if others else ""
+        yield StudyProblem(path, f"{_RULE}{either}{last}{value_found}")
+
+
 def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPath) -> StudyProblem:
-    path = _path_in(value, detail["loc"])
-    value_found = f", found {_short(detail['input'])}"
+    path = _path_in(value, detail["loc"], missing=detail["type"] == "missing")
+    value_found = f"{_FOUND}{_short(detail['input'])}"
     match detail["type"]:
         case "extra_forbidden":
             key = str(path[-1])
-            return StudyProblem(at + path, f"unknown key `{key}`; {nearest(key, _keys_at(model, path[:-1]))}")
+            known = _keys_at(model, path[:-1], detail["loc"])
+            return StudyProblem(at + path, f"unknown key `{key}`; {nearest(key, known)}")
+        case "missing" if isinstance(detail["loc"][-1], int):
+            return StudyProblem(at + path, f"the list has too few values{value_found}")
         case "missing":
             return StudyProblem(at + path, f"the key `{detail['loc'][-1]}` is missing")
         case "value_error":
@@ -140,10 +162,8 @@ def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPa
         case "string_pattern_mismatch" if "[a-z0-9_-]" in str(detail.get("ctx", {}).get("pattern")):
             return StudyProblem(at + path, f"a name has 1..64 of the signs a-z 0-9 _ -{value_found}")
         case _:
-            text = (
-                detail["msg"].removeprefix("Input ").replace("tuple", "list").replace("dictionary", "mapping")
-            )
-            return StudyProblem(at + path, text + ("" if isinstance(detail["input"], dict) else value_found))
+            end = "" if isinstance(detail["input"], dict) else value_found
+            return StudyProblem(at + path, rule_of(detail) + end)
 
 
 def _with_value(message: str, value: Any) -> str:
@@ -160,32 +180,38 @@ def _is_short(value: Any) -> bool:
     return all(isinstance(part, _SCALARS) for part in parts) and len(repr(value)) <= _SHORT
 
 
-def _path_in(value: Any, loc: tuple[int | str, ...]) -> KeyPath:
-    """``loc`` without the steps that pydantic adds for unions and keys and that the file does not have."""
+def _path_in(value: Any, loc: tuple[int | str, ...], *, missing: bool) -> KeyPath:
+    """``loc`` without the steps that pydantic adds for unions and keys and that the file does not have.
+
+    ``missing``: the last step is a key that the file should have.
+    """
     path: list[str | int] = []
     for index, step in enumerate(loc):
         if isinstance(value, dict) and step in value:
             value = cast(dict[Any, Any], value)[step]
         elif isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value):
             value = cast(list[Any], value)[step]
-        elif index < len(loc) - 1 or not isinstance(value, dict) or step == "[key]":
+        elif index < len(loc) - 1 or not isinstance(value, dict) or not missing:
             continue
         path.append(step)
     return tuple(path)
 
 
-def _keys_at(annotation: Any, path: KeyPath) -> list[str]:
-    """The keys that the schema has at ``path`` below a type."""
+def _keys_at(annotation: Any, path: KeyPath, loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that the schema has at ``path`` below a type; of several types those of the one in ``loc``."""
     keys: list[str] = []
-    for candidate in _alternatives(annotation):
+    candidates = list(_alternatives(annotation))
+    taken = [each for each in candidates if getattr(each, "__name__", None) in loc]
+    for candidate in taken or candidates:
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             fields = {field.alias or name: field for name, field in candidate.model_fields.items()}
             if not path:
                 keys += fields
             elif path[0] in fields:
-                keys += _keys_at(fields[str(path[0])].annotation, path[1:])
+                keys += _keys_at(fields[str(path[0])].annotation, path[1:], loc)
         elif path and get_args(candidate):
-            keys += _keys_at(get_args(candidate)[-1 if get_origin(candidate) is dict else 0], path[1:])
+            element = get_args(candidate)[-1 if get_origin(candidate) is dict else 0]
+            keys += _keys_at(element, path[1:], loc)
     return keys
 
 
@@ -201,7 +227,7 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
 
 
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
+    text = "nothing" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
-    StringConstraints,
     Tag,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -62,12 +64,26 @@ LATENCIES = ("latency_ms", "latency_ratio")
 _GOAL = rf"^(validation\.[a-z0-9_]+|{'|'.join(COSTS)})$"
 
 
+def _measured_by_then(value: str) -> str:
+    if re.match(_GOAL, value) is None:
+        raise ValueError(
+            "a search improves a metric of validation images, such as `validation.image_ap`, or one of "
+            f"{', '.join(COSTS)}"
+        )
+    return value
+
+
+_Goal = Annotated[
+    str, AfterValidator(_measured_by_then), WithJsonSchema({"type": "string", "pattern": _GOAL})
+]
+
+
 class Objective(BaseModel):
     """Goal of a search: a metric, computed on validation data, or a cost of the trained model."""
 
     model_config = _STRICT
-    max: str | None = Field(default=None, pattern=_GOAL, description="Metric to raise.")
-    min: str | None = Field(default=None, pattern=_GOAL, description="Metric or cost to lower.")
+    max: _Goal | None = Field(default=None, description="Metric to raise.")
+    min: _Goal | None = Field(default=None, description="Metric or cost to lower.")
 
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
@@ -307,11 +323,39 @@ class StartStudy(BaseModel):
     best: int = Field(default=1, ge=1, description="How many of its best cells or points.")
 
 
-Start = (
-    Literal["preset"]
-    | StartStudy
-    | dict[Annotated[str, StringConstraints(pattern=r"^(config\.|supervision$)")], _Written]
-)
+def _start(value: Any) -> str | None:
+    if isinstance(value, StartStudy) or (isinstance(value, dict) and "study" in value):
+        return "StartStudy"
+    if isinstance(value, dict):
+        return "point"
+    return "preset" if value == "preset" else None
+
+
+_SETTING = r"^(config\.|supervision$)"
+
+
+def _set_by_a_search(value: str) -> str:
+    if re.match(_SETTING, value) is None:
+        raise ValueError("a start point sets the method's config, such as `config.lr`, or `supervision`")
+    return value
+
+
+_Setting = Annotated[
+    str, AfterValidator(_set_by_a_search), WithJsonSchema({"type": "string", "pattern": _SETTING})
+]
+Start = Annotated[
+    Annotated[Literal["preset"], Tag("preset")]
+    | Annotated[StartStudy, Tag("StartStudy")]
+    | Annotated[
+        dict[_Setting, _Written], Field(json_schema_extra={"additionalProperties": False}), Tag("point")
+    ],
+    Discriminator(
+        _start,
+        custom_error_type="start",
+        custom_error_message="a start is `preset`, a point as in `{config.lr: 0.01}`, or the best of an "
+        "earlier study as in `{study: name}`",
+    ),
+]
 
 
 class Replicate(BaseModel):

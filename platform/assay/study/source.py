@@ -67,7 +67,9 @@ def refuse(source: Source, problems: Iterable[StudyProblem]) -> None:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` (did you mean `seeds`?)``, or the list of what is known when nothing is near."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    # All settings of a search begin with `config.`, which makes none like another.
+    compared = {name.removeprefix("config."): name for name in names}
+    close = get_close_matches(word.removeprefix("config."), compared, n=1, cutoff=0.6)
     if close:
-        return f"did you mean `{close[0]}`?"
+        return f"did you mean `{compared[close[0]]}`?"
     return f"known here: {', '.join(names)}" if names else "nothing is known here"

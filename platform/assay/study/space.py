@@ -122,9 +122,8 @@ def space_problems(space: Space) -> Iterator[StudyProblem]:
             at = ("space", path, "when", other)
             if other not in space:
                 known = [name for name in space if name != path]
-                yield StudyProblem(
-                    at, f"a condition names another parameter of the space; {nearest(other, known)}"
-                )
+                way_out = nearest(other, known) if known else "it has no other"
+                yield StudyProblem(at, f"a condition names another parameter of the space; {way_out}")
             elif not contains(space[other], value):
                 yield StudyProblem(
                     at, f"`{other}` is never {value!r}: it is {format_parameter(space[other])}"
