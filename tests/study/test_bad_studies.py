@@ -106,6 +106,7 @@ def test_without_a_slip_they_are_planned(study: str) -> None:
         ),
         (("{config: {delta: 1.0}}", "null"), r"factors\.a\.on: should be a mapping, found nothing$"),
         (("question: q", f"question: {'q' * 2001}"), "question: should be text of at most 2,000 characters"),
+        (("60, positives: 20, size: [128, 128], items: 20", "48"), "found 60 items by default for 48 images"),
         (("study: s", "study: -s"), "takes? it for an option"),
         (("study: s", "study: -5"), "takes? it for an option"),
         (("[fp, fn]", "[fp, fp]"), "`fp` twice"),

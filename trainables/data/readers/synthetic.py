@@ -63,7 +63,11 @@ class SyntheticOptions(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
         if self.items > self.images:
-            raise ValueError(f"every item has an image: {self.items} items for {self.images} images")
+            default = "" if "items" in self.model_fields_set else " by default"
+            raise ValueError(
+                f"every item has an image, found {self.items} items{default} for {self.images} images. Write "
+                f"`items: {self.images}` or fewer"
+            )
         if self.positives >= self.images:
             raise ValueError(f"some images are normal: {self.positives} positives of {self.images} images")
         return self
