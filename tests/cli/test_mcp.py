@@ -76,10 +76,44 @@ def answers(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[
         answers["compare"] = await call("compare", left="tiny", right="tiny")
         answers["look"] = await call("look", study="tiny", cell="stop")
         answers["settings"] = await call("settings", method="segdec", name="delta")
+        for number, (tool, arguments, _) in enumerate(REFUSED):
+            answers[f"refused {number}"] = await call(tool, **arguments)
         answers["ledger"] = await call("ledger")
         return answers
 
     return connected(folder, cache_root, work)
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "wait",
+        {"study": "tiny", "seconds": 40},
+        "the tool wait takes `study`, `minutes`, found `seconds: 40`.",
+    ),
+    (
+        "settings",
+        {"method": "segdec", "setting": "lr"},
+        "the tool settings takes `method`, `name`, found `setting: 'lr'`.",
+    ),
+    ("ledger", {"study": "tiny"}, "the tool ledger takes no arguments, found `study: 'tiny'`."),
+    ("status", {}, "the tool status takes `study`: found no `study`."),
+    (
+        "wait",
+        {"study": 3, "minutes": "few"},
+        "the tool wait takes `study`, `minutes`: `study` should be text, found 3; `minutes` should be a "
+        "number, found 'few'.",
+    ),
+    ("reprt", {}, "there is no tool `reprt`; did you mean `report`?"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)), ids=lambda number: REFUSED[number][0])
+def test_arguments_that_a_tool_does_not_have_are_refused_in_words(
+    answers: dict[str, Any], number: int
+) -> None:
+    answer = answers[f"refused {number}"]
+    assert answer.is_error
+    assert answer.content[0].text == REFUSED[number][2]
 
 
 TOOLS = ["validate", "plan", "start", "wait", "status", "report", "settings", "ledger"]

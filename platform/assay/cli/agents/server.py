@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import resources
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import Field
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from pydantic import Field, ValidationError
 
 import assay
 from assay.cli.agents.tools import AgentTools, OutOfBoundsError
@@ -23,6 +23,8 @@ from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
 from assay.report.answers.results import PairAnswer
 from assay.storage.agent_requests import note_request
 from assay.storage.redaction import redact
+from assay.study.slips import rule_of
+from assay.study.source import dotted, nearest
 from trainables.errors import InputError
 
 __all__ = ["make_server"]
@@ -35,12 +37,48 @@ _READS = ToolAnnotations(read_only_hint=True)
 def make_server(tools: AgentTools) -> MCPServer[Any]:
     """The server over its tools; ``run("stdio")`` serves until standard input ends."""
     text = resources.files(__package__ or "").joinpath("skill.md").read_text(encoding="utf-8")
-    server: MCPServer[Any] = MCPServer(
+    server = _Server(
         "assay", instructions=text.split("---\n", 2)[-1].strip(), version=assay.__version__, log_level="ERROR"
     )
     _add_study_tools(server, tools)
     _add_result_tools(server, tools)
     return server
+
+
+class _Server(MCPServer[Any]):
+    """Refuses arguments in plain words, also those that a tool does not have: the SDK ignores them."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool.
+
+        Raises:
+            ToolError: If there is no such tool, its arguments are others, or it refuses.
+        """
+        known = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
+        if name not in known:
+            raise ToolError(f"there is no tool `{name}`; {nearest(name, known)}")
+        for argument, value in arguments.items():
+            if argument not in known[name]:
+                raise ToolError(f"{_takes(name, known[name])}, found `{argument}: {value!r}`.")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            slips = "; ".join(
+                f"found no `{dotted(slip['loc'])}`"
+                if slip["type"] == "missing"
+                else f"`{dotted(slip['loc'])}` {rule_of(slip)}, found {slip['input']!r}"
+                for slip in error.__cause__.errors()
+            )
+            raise ToolError(f"{_takes(name, known[name])}: {slips}.") from error.__cause__
+
+
+def _takes(tool: str, arguments: Collection[str]) -> str:
+    names = ", ".join(f"`{name}`" for name in arguments) or "no arguments"
+    return f"the tool {tool} takes {names}"
 
 
 def _add_study_tools(server: MCPServer[Any], tools: AgentTools) -> None:
