@@ -10,13 +10,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from assay.analysis.results import StudyResults
+from assay.report.build import compared_sections
 from assay.report.figures.effects_rows import MOST_ROWS, EffectRow, comparisons_plot
+from assay.report.page.html import html_section
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.plots import difference_plot
 from tests.analysis.made_studies import make_plan, make_records
+from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import finished
-from tests.dashboard.conftest import Show
+from tests.dashboard.conftest import Show, put, texts_of
 from tests.dashboard.made_records import large_study_text
 
 ROW = re.compile(r"(lr: l0 → l\d) within (w_pos=l\d) is ")  # of the words for who cannot see the picture
@@ -30,6 +33,14 @@ def many(store: Store) -> Plan:
     for trial in plan.trials:
         finished(trial, store)
     return plan
+
+
+@pytest.fixture
+def predicted(store: Store) -> StudyResults:
+    """`additions`, whose trials have kept their predictions; some of its repeats are all equal."""
+    plan = make_plan()
+    put(store, plan, {one.id: with_predictions(store, one, 0) for one in make_records(plan).values()})
+    return StudyResults.read(store, "additions")
 
 
 def drawn(app: AppTest) -> list[tuple[str, str]]:
@@ -73,3 +84,22 @@ def test_a_repeat_is_named_and_the_smallest_p_stands_in_its_row() -> None:
     rows = [line for lines in chart["datasets"].values() for line in lines]
     assert [line["repeat"] for line in rows if "repeat" in line] == ["seed 0", "seed 1", "seed 2"]
     assert [line["support"] for line in rows if "support" in line] == ["n = 3, better in 3, smallest p .031"]
+
+
+def test_unfolded_numbers_are_those_of_the_report_with_its_item_intervals(
+    show: Show, predicted: StudyResults
+) -> None:
+    text = texts_of(show("effects", "additions", numbers="true"))
+    sections = compared_sections(predicted)
+    assert [part.title for part in sections if html_section(part) not in text] == []
+    assert "item interval" in text
+
+
+def test_of_many_trials_no_predictions_are_read_and_the_page_says_what_that_leaves_out(
+    show: Show, predicted: StudyResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = len(predicted.reported.trials) - 1
+    monkeypatch.setattr("assay.analysis.test_set_uncertainty.MOST_TRIALS_AT_ONCE", few)
+    text = texts_of(show("effects", "additions", numbers="true"))
+    assert f"Left out in a study of more than {few} trials: item intervals" in text
+    assert text.count("item interval") == 1

@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator as Container
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.wording import sentence
+from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE, RESAMPLED_METRIC
 from assay.report.build import compared_sections
 from assay.report.figures.effects_rows import (
     MOST_ROWS,
@@ -26,7 +27,18 @@ from assay_dashboard.layout import draw, head, missing_verdicts, plain, section,
 from assay_dashboard.plots import difference_plot
 from trainables.metrics import METRICS
 
+_LEFT_OUT = (
+    f"Left out in a study of more than {MOST_TRIALS_AT_ONCE} trials: item intervals, and intervals of "
+    "repeats that are all equal. They need the predictions of every trial, which `assay report` reads."
+)
 _TITLES = {"comparisons": "Comparisons", "effects": "Main effects and interactions"}
+
+
+def _compared(results: StudyResults) -> StudyResults:
+    """With predictions, as a report has them; without those of many trials, which the page then says."""
+    if len(results.reported.trials) <= MOST_TRIALS_AT_ONCE:
+        return results
+    return results.without_predictions()
 
 
 def _plots(results: StudyResults) -> dict[str, EffectsPlot]:
@@ -141,7 +153,7 @@ def _page() -> None:
     view = study_view()
     head(view)
     with st.spinner("Comparing cells …"):
-        results = view.results.without_predictions()
+        results = _compared(view.results)
         analysis = results.analysis
     plots = _plots(results)
     if not plots:
@@ -156,9 +168,18 @@ def _page() -> None:
     _plot(plots[what])
     effects = (*analysis.main_effects, *analysis.interactions)
     _closer(view.name, analysis.comparisons if what == "comparisons" else effects)
-    with st.expander("All numbers, as the report has them"):
-        for part in results.once("sections", lambda: compared_sections(results)):
-            section(part)
+    _numbers(results)
+
+
+def _numbers(results: StudyResults) -> None:
+    """The report's sections. Test items are resampled for them, so they are made when they are unfolded."""
+    if results.read_part is None and results.primary.name == RESAMPLED_METRIC:
+        plain(_LEFT_OUT, "quiet")
+    unfolded = st.expander("All numbers, as the report has them", key="numbers", bind="query-params")
+    if unfolded.open:
+        with unfolded, st.spinner("Resampling test items …"):
+            for part in results.once("sections", lambda: compared_sections(results)):
+                section(part)
 
 
 _page()

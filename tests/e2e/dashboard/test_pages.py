@@ -84,7 +84,9 @@ def test_cells_of_the_table_lead_to_their_trials(reader: Reader, results: Result
 
 def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results: Results) -> None:
     page = reader.open("/effects?study=small")
-    small = StudyResults(results.small.plan, results.small.records(), looks=(2,))
+    small = StudyResults(
+        results.small.plan, results.small.records(), read_part=results.store.read_part, looks=(2,)
+    )
     one = small.analysis.comparisons[0]
     page.get_by_label("Look closer at").click()
     page.keyboard.type(f"{one.comparison}, {one.within}")
