@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import pandas as pd
@@ -124,11 +125,22 @@ def _published(table: TextTable, metrics: Sequence[Metric]) -> dict[str, dict[st
 def _of_metric(metric: Metric, summaries: Sequence[CellSummary]) -> dict[str, _Shown]:
     """Mean and spread."""
     form = f"%.{metric.decimals}f"
-    title = metric_title(metric)
+    means = [_settled(summary.mean, metric.decimals) for summary in summaries]
+    spreads = [_settled(summary.spread, metric.decimals) for summary in summaries]
     return {
-        f"mean {metric.name}": _Shown(title, [summary.mean for summary in summaries], form),
-        f"spread {metric.name}": _Shown("±", [summary.spread for summary in summaries], form),
+        f"mean {metric.name}": _Shown(metric_title(metric), means, form),
+        f"spread {metric.name}": _Shown("±", spreads, form),
     }
+
+
+def _settled(value: float | None, decimals: int) -> float | None:
+    """The same number, but one midway between two that can be shown: there the one in the report.
+
+    The grid rounds in the browser, 3.25 to 3.3. The report rounds in Python, to 3.2.
+    """
+    if value is None or Fraction(value) * 10**decimals % 1 != Fraction(1, 2):
+        return value
+    return round(value, decimals)
 
 
 def _intervals(results: StudyResults, metric: Metric) -> _Shown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import ROUND_HALF_UP, Decimal
 from urllib.parse import unquote
 
 import pytest
@@ -14,7 +15,7 @@ from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.cells import ablation, cell_table
 from assay_dashboard.dots import dot_plots
 from assay_dashboard.study_view import view
-from tests.analysis.made_studies import make_plan, make_records
+from tests.analysis.made_studies import make_plan, make_record, make_records
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import STUDY
 from tests.dashboard.conftest import Show, put, texts_of
@@ -37,6 +38,22 @@ def test_further_metrics_have_a_spread_and_published_figures_stand_beside_their_
     assert titles == ["balance", *primary, "FP", "±", "FN", "±"]
     assert table.frame.loc["balance", "published image_ap"] == 0.912
     assert table.frame.loc["all off", "spread fp"] == 0.0
+
+
+@pytest.mark.parametrize(("false_alarms", "shown"), [((3, 3, 3, 4), "3.2"), ((3, 4, 4, 4), "3.8")])
+def test_a_mean_midway_between_two_numbers_is_rounded_as_in_the_report(
+    store: Store, false_alarms: tuple[int, ...], shown: str
+) -> None:
+    text = STUDY.replace("study: small", "study: midway").replace("seeds: [0, 1]", "seeds: [0, 1, 2, 3]")
+    plan = plan_study(parse_study(text, "midway.yaml"), None, "cpu")
+    scores = {seed: {"image_ap": 0.5, "fp": float(count)} for seed, count in enumerate(false_alarms)}
+    put(store, plan, {one.id: make_record(one, lambda trial: scores[trial.seed]) for one in plan.trials})
+    results = view(store, "midway").results
+    table = cell_table(results)
+    assert table.formats["mean fp"] == "%.1f"
+    in_a_browser = Decimal(table.frame["mean fp"].iloc[0]).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    assert str(in_a_browser) == shown
+    assert any(text.startswith(f"{shown} ±") for text in ablation(results).rows[0])
 
 
 def test_marks_of_the_table_are_the_reports_and_refer_to_its_notes(store: Store) -> None:
