@@ -23,25 +23,25 @@ class Dots(NamedTuple):
 
 
 def dot_plots(results: StudyResults) -> Dots:
-    """Repeats, mean and 95 % interval of the primary metric. The axis ends with the repeats."""
+    """Repeats, mean and 95 % interval of the primary metric, on an axis that holds them all."""
     metric = results.primary
-    summaries = results.summary(metric.name)
-    values = [value for summary in summaries for value in summary.values.values()]
-    if not values:
-        return Dots("repeats", {})
-    low, high = min(values), max(values)
     intervals = results.analysis.intervals(metric.name)
-    pictures: dict[str, str | None] = dict.fromkeys(summary.cell.name for summary in summaries)
+    drawn: dict[str, list[float]] = {}
+    summaries = results.summary(metric.name)
     for summary in summaries:
-        if summary.mean is None:
-            continue
-        interval = intervals.get(summary.cell.name)
-        ends = (summary.mean, summary.mean) if interval is None else (interval.low, interval.high)
-        places = [summary.mean, *(min(high, max(low, end)) for end in ends), *summary.values.values()]
-        scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
-        pictures[summary.cell.name] = _address(*(_MARGIN + scale * (place - low) for place in places))
+        if summary.mean is not None:
+            interval = intervals.get(summary.cell.name)
+            ends = (summary.mean, summary.mean) if interval is None else (interval.low, interval.high)
+            drawn[summary.cell.name] = [summary.mean, *ends, *summary.values.values()]
+    if not drawn:
+        return Dots("repeats", {})
+    low, high = min(map(min, drawn.values())), max(map(max, drawn.values()))
+    scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
+    pictures: dict[str, str | None] = dict.fromkeys(summary.cell.name for summary in summaries)
+    for cell, places in drawn.items():
+        pictures[cell] = _address(*(_MARGIN + scale * (place - low) for place in places))
     decimals = metric.decimals
-    return Dots(f"repeats {low:.{decimals}f} – {high:.{decimals}f}", pictures)
+    return Dots(f"axis {low:.{decimals}f} – {high:.{decimals}f}", pictures)
 
 
 def _address(mean: float, left: float, right: float, *repeats: float) -> str:

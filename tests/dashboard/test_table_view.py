@@ -102,10 +102,24 @@ def test_what_is_not_known_is_a_dash(show: Show) -> None:
 def test_dots_of_all_cells_share_an_axis_from_the_lowest_repeat_to_the_highest(store: Store) -> None:
     """Repeats of 0.8, 0.82 and 0.95: the first at the left end, 7 pixels in, the last at the right one."""
     dots = dot_plots(view(store, "small").results.without_predictions())
-    assert dots.title == "repeats 0.800 – 0.950"
+    assert dots.title == "axis 0.800 – 0.950"
     pictures = [unquote(dots.pictures[cell] or "") for cell in ("all off", "balance")]
     places = [re.findall(r"M(\d+\.\d) 5\.0v14", picture) for picture in pictures]
     assert places == [["7.0", "25.1"], ["143.0"]]
+
+
+def test_the_axis_of_the_dots_holds_every_interval(store: Store) -> None:
+    plan = make_plan()
+    put(store, plan, make_records(plan))
+    results = view(store, "additions").results
+    dots = dot_plots(results)
+    intervals = results.analysis.intervals("image_ap").values()
+    low, high = (min(one.low for one in intervals), max(one.high for one in intervals))
+    values = [value for summary in results.summary("image_ap") for value in summary.values.values()]
+    assert low < min(values), "an interval of three repeats is wider than they are"
+    assert dots.title == f"axis {low:.3f} – {max(high, *values):.3f}"
+    lines = [re.search(r"M(\d+\.\d) 12\.0H", unquote(picture or "")) for picture in dots.pictures.values()]
+    assert min(float(line[1]) for line in lines if line is not None) == 7.0
 
 
 def test_item_intervals_begin_as_suits_the_study_whatever_the_one_before_was(
