@@ -132,11 +132,12 @@ def difference_plot(
     x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8)
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
-    marks: list[Mark] = ["shown", "small", "suggested", "negligible", "open"]
+    marks: list[Mark] = ["shown", "small", "suggested", "negligible", "identical", "open"]
     blue, orange, green = colours(theme)[:3]
     grey = "#9AA3AB" if theme == "dark" else "#6E6E6E"
-    colours_of = alt.Scale(domain=marks, range=[blue, green, orange, green, grey])
-    shapes_of = alt.Scale(domain=marks, range=["circle", "circle", "diamond", "triangle", "square"])
+    colours_of = alt.Scale(domain=marks, range=[blue, green, orange, green, green, grey])
+    shapes = ["circle", "circle", "diamond", "triangle", "square", "square"]
+    shapes_of = alt.Scale(domain=marks, range=shapes)
     colour = alt.Color("mark:N", scale=colours_of, legend=None)
     shape = alt.Shape("mark:N", scale=shapes_of, legend=None)
     tooltip = [

@@ -86,6 +86,14 @@ def test_a_repeat_is_named_and_the_smallest_p_stands_in_its_row() -> None:
     assert [line["support"] for line in rows if "support" in line] == ["n = 3, better in 3, smallest p .031"]
 
 
+def test_what_is_identical_has_a_mark_of_its_own_and_is_not_said_to_be_open(
+    show: Show, predicted: StudyResults
+) -> None:
+    app = show("effects", "additions")
+    assert "is identical" in " ".join(chart.proto.alt for chart in app.get("vega_lite_chart"))
+    assert "■</i> identical: no repeat differs" in texts_of(app)
+
+
 def test_unfolded_numbers_are_those_of_the_report_with_its_item_intervals(
     show: Show, predicted: StudyResults
 ) -> None:

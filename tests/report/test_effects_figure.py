@@ -76,6 +76,12 @@ def test_a_difference_that_is_shown_but_too_small_to_matter_is_no_full_success(
     assert [(row.mark, row.verdict) for row in rows] == [(mark, verdict)] * 2
 
 
+def test_what_is_identical_is_not_drawn_as_open() -> None:
+    plan = with_seeds(8)
+    rows = [row for row in compared(plan, records_of(plan)).rows if row.name == "supervision: few → full"]
+    assert [(row.mark, row.verdict) for row in rows] == [("identical", "identical")] * 2
+
+
 def test_each_claim_is_a_group_of_its_own() -> None:
     plan = with_seeds(3, ", folds: [0, 1, 2]")
     rows = compared(plan, records_of(plan)).rows
@@ -137,4 +143,4 @@ def test_verdicts_differ_in_colour() -> None:
     assert image is not None
     assert image.shape[1] == 1600
     colours = {tuple(int(part) for part in colour) for colour in np.unique(image.reshape(-1, 3), axis=0)}
-    assert {(0xB2, 0x72, 0x00), (0x6E, 0x6E, 0x6E)} <= colours  # blue: shown; grey: identical; as BGR
+    assert {(0xB2, 0x72, 0x00), (0x73, 0x9E, 0x00)} <= colours  # blue: shown; green: identical; as BGR

@@ -114,6 +114,7 @@ def _legend(plot: EffectsPlot) -> str:
         "small": ("●", f"shown, small: there is one, below {band}"),
         "suggested": ("◇", "suggested: too few repeats for the exact test"),
         "negligible": ("▲", f"negligible: at most {band} either way"),
+        "identical": ("■", "identical: no repeat differs"),
         "open": ("□", "open: not known"),
     }
     marks = {row.mark for row in plot.rows if row.result is not None}

@@ -27,6 +27,7 @@ _MARKS: dict[Mark, dict[str, Any]] = {
     "small": {"color": COLOURS[2], "marker": "o", "markerfacecolor": COLOURS[2]},
     "suggested": {"color": COLOURS[1], "marker": "D", "markerfacecolor": "white"},
     "negligible": {"color": COLOURS[2], "marker": "^", "markerfacecolor": COLOURS[2]},
+    "identical": {"color": COLOURS[2], "marker": "s", "markerfacecolor": COLOURS[2]},
     "open": {"color": _FAINT, "marker": "s", "markerfacecolor": "white"},
 }
 _SPREAD = 0.55  # of a row: how far the repeats of a difference are apart

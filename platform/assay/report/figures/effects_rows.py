@@ -27,7 +27,7 @@ __all__ = [
     "studies_plot",
 ]
 
-Mark = Literal["shown", "small", "suggested", "negligible", "open"]
+Mark = Literal["shown", "small", "suggested", "negligible", "identical", "open"]
 _COMPARISONS = "Comparisons"
 MOST_ROWS = 40  # a taller picture fits no page
 _MARGIN = 0.06  # of the axis, beyond the outermost value
@@ -48,7 +48,7 @@ class EffectRow:
         if self.result.small:
             return "small"
         verdict = self.result.verdict
-        return verdict if verdict in ("shown", "suggested", "negligible") else "open"
+        return verdict if verdict in ("shown", "suggested", "negligible", "identical") else "open"
 
     @property
     def verdict(self) -> str:
