@@ -40,13 +40,28 @@ def test_every_page_opens_on_the_study_that_changed_last(open_page: Open, store:
         ("labels", "No two finished cells differ in hours"),
         ("labels", "labelling: {image_label_seconds: 1, mask_seconds: 79}"),
         ("masks", "keep: {probes: 12}"),
-        ("answer", "keep: {probes: 12}"),
+        ("answer", "No pictures: no finished trial has kept probe images."),
         ("misses", "has kept its predictions yet"),
         ("compare", "This storage holds one study"),
     ],
 )
 def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: str) -> None:
     assert text in texts_of(show(page))
+
+
+@pytest.mark.parametrize(
+    ("probes", "text"),
+    [(0, "This in the study file fills the place"), (6, "No pictures yet: the first finished trial brings")],
+)
+def test_the_answer_advises_to_keep_probe_images_only_where_the_study_keeps_none(
+    show: Show, store: Store, probes: int, text: str
+) -> None:
+    study = STUDY.replace("study: small", "study: later").replace("0.125", "0.25")
+    study += f"keep: {{probes: {probes}}}\n"
+    put(store, plan_study(parse_study(study, "later.yaml"), None, "cpu"), {})
+    shown = texts_of(show("answer", study="later"))
+    assert text in shown
+    assert ("keep: {probes: 12}" in shown) is (probes == 0)
 
 
 def test_lines_that_would_fill_an_empty_page_are_those_of_a_study_file(show: Show) -> None:

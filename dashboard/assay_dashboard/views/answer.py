@@ -159,13 +159,22 @@ def _masks(view: reading.StudyView) -> None:
             return
         if pair is None:
             if not view.kept_maps:
-                missing("No pictures: no finished trial has kept probe images.", "keep: {probes: 12}")
+                _no_pictures(view.results)
             return
         html = view.results.once("telling html", lambda: pair_html(pair))
         text = f"Most different on {pair.sample}, {pair.repeat}: decision in orange, truth outlined in white."
         st.html(html + paragraph(text, "quiet"))
         place = {STUDY: view.name, CELLS: list(pair.cells), "sort": "disagreement"}
         st.page_link("views/masks.py", label="More masks", icon=":material/compare:", query_params=place)
+
+
+def _no_pictures(results: StudyResults) -> None:
+    if results.plan.study.keep.probes == 0:
+        missing("No pictures: the study keeps no probe images.", "keep: {probes: 12}")
+    elif any(record.status == "finished" for record in results.records.values()):
+        missing("No pictures: no finished trial has kept probe images.")
+    else:
+        missing("No pictures yet: the first finished trial brings them.")
 
 
 def _page() -> None:
