@@ -11,13 +11,26 @@ import yaml
 from assay.report.formats import FORMATS
 from assay.report.telling_cells import in_order
 from assay.storage import Store
-from assay.study import Plan, parse_study, plan_study
+from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.cells import cell_table, trial_table
 from assay_dashboard.study_view import view
+from tests.analysis.made_studies import make_record
 from tests.cli.small_study import STUDY
 from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.metrics import METRICS
 
+LINE_OF_LEVELS = """
+study: levels
+question: How long?
+trainable: segdec
+data: {{reader: synthetic, splits: published}}
+config: {{preset: ksdd, image_size: [128, 64]}}
+factors: {{length: {{{levels}}}}}
+design: {{full: all}}
+comparisons: [{{factor: length, from: e1}}]
+repeats: {{seeds: [0, 1, 2, 3, 4, 5, 6, 7]}}
+metrics: {{primary: image_ap}}
+"""
 PAGES = ("answer", "table", "effects", "search", "labels", "misses", "trial", "compare")
 
 
@@ -72,6 +85,26 @@ def test_lines_that_would_fill_an_empty_page_are_those_of_a_study_file(show: Sho
         study = yaml.safe_load(STUDY) | yaml.safe_load(html.unescape(lines[1]))
         study["comparisons"] = [{"factor": factor} for factor in study["factors"]]
         parse_study(yaml.safe_dump(study), "small.yaml")
+
+
+def test_the_answer_draws_first_what_its_sentences_name(show: Show, store: Store) -> None:
+    """Of eight comparisons the last is the clearest, and no sentence names those that stand before it."""
+    levels = ", ".join(f"e{n}: {{config: {{epochs: {n}}}}}" for n in range(1, 10))
+    text = LINE_OF_LEVELS.format(levels=levels)
+    plan = plan_study(parse_study(text, "levels.yaml"), None, "cpu")
+
+    def scores(trial: Trial) -> dict[str, float]:
+        last = trial.levels["length"] == "e9"
+        return {"image_ap": 0.8 + 0.1 * last + 0.01 * trial.seed + 0.001 * (trial.seed % 2) * last}
+
+    put(store, plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
+    app = show("answer", study="levels")
+    rows = re.findall(r"length: e1 → e\d", app.get("vega_lite_chart")[0].proto.alt)
+    assert rows[0] == "length: e1 → e9", "it pays"
+    assert len(rows) == 6
+    text = texts_of(app)
+    assert "5 more on the page Effects." in text
+    assert "6 of 8. The page Effects shows all." in text
 
 
 def test_an_empty_storage_says_how_to_fill_it(show: Show, store: Store) -> None:

@@ -127,6 +127,15 @@ def test_what_is_open_says_what_would_settle_it() -> None:
     assert settle_text(comparison, 3) in group(answer_of(results), "Open").takes
 
 
+def test_a_kind_names_its_first_results_and_counts_the_others() -> None:
+    answer = study_answer(results_of(0.05, text=FACTORIAL), most=1)
+    assert answer is not None
+    of_kind = [(kind.title, len(kind.results), len(kind.named), kind.left_out) for kind in answer.groups]
+    assert of_kind == [("Pays", 1, 1, 0), ("Can go", 1, 1, 0)]
+    nothing = group(answer_of(results_of(0.0)), "Pays")
+    assert (nothing.sentences, nothing.results, nothing.left_out) == (("Nothing is shown to pay.",), (), 0)
+
+
 def test_main_effects_answer_where_the_design_has_them() -> None:
     results = results_of(0.05, text=FACTORIAL)
     assert answer_of(results).results == results.analysis.main_effects

@@ -38,7 +38,7 @@ from assay_dashboard.plots import difference_plot
 from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY
 from assay_dashboard.telling import pair_html, telling_pair
 
-_ROWS = 6  # of the plot
+_ROWS = 6  # of the plot, or as many as have a sentence
 _CELLS = 8  # of the table
 _FACTORS = 3  # with more the table names its cells
 _RUNNING = 3  # trials that are named
@@ -101,7 +101,7 @@ def _verdicts(answer: Answer) -> None:
 
 def _group(group: AnswerGroup) -> str:
     sentences = "".join(paragraph(text) for text in group.sentences)
-    more = f"{group.left_out} more below. " if group.left_out > 0 else ""
+    more = f"{group.left_out} more on the page Effects. " if group.left_out > 0 else ""
     takes = f"What it would take: {group.takes}" if group.takes else ""
     rest = paragraph(f"{more}{takes}", "quiet") if more or takes else ""
     return f'<div class="kind {group.verdict}">{group.title}</div><div>{sentences}{rest}</div>'
@@ -111,17 +111,18 @@ def _plot(results: StudyResults, answer: Answer) -> None:
     most = len(answer.results)
     plot = effects_plot(results, most) if results.analysis.main_effects else comparisons_plot(results, most)
     assert plot is not None, "an answer has a result"
-    rows = tuple(
-        EffectRow(result.comparison, result.within, result)
-        for result in sorted(answer.results, key=lambda result: result.difference is None)[:_ROWS]
-    )
+    named = [result for group in answer.groups for result in group.named]
+    others = [result for result in answer.results if result not in named]
+    others.sort(key=lambda result: result.difference is None)
+    drawn = [*named, *others][: max(_ROWS, len(named))]
+    rows = tuple(EffectRow(result.comparison, result.within, result) for result in drawn)
     shown = replace(plot, rows=rows)
     chart = difference_plot(
         rows, axis=shown.axis, limits=shown.limits, resolve=shown.resolve, theme=theme(), step=_STEP
     )
     draw(chart, shown.alt)
     if len(answer.results) > len(rows):
-        st.html(paragraph(f"The first {len(rows)} of {len(answer.results)}. Effects shows all.", "quiet"))
+        st.html(paragraph(f"{len(rows)} of {len(answer.results)}. The page Effects shows all.", "quiet"))
 
 
 def _table(results: StudyResults) -> None:

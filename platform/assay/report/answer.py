@@ -34,14 +34,19 @@ class AnswerGroup(NamedTuple):
 
     title: str  # `Pays`
     verdict: str  # that gives it its colour
-    sentences: tuple[str, ...]
-    total: int  # results of this kind
+    sentences: tuple[str, ...]  # of the first results, or that there are none
+    results: tuple[ComparisonResult, ...]  # all of this kind
     takes: str = ""  # what would settle those that are open
 
     @property
+    def named(self) -> tuple[ComparisonResult, ...]:
+        """Results with a sentence."""
+        return self.results[: len(self.sentences)]
+
+    @property
     def left_out(self) -> int:
-        """Results without a sentence."""
-        return self.total - len(self.sentences)
+        """Number of results without a sentence."""
+        return len(self.results) - len(self.named)
 
 
 @dataclass(frozen=True)
@@ -94,12 +99,13 @@ def _groups(
         sentences = tuple(_concluded(result, others, decimals) for result in of_kind[:most])
         if sentences or title == "Pays":
             none = ("Nothing is shown to pay yet.",) if unsettled else ("Nothing is shown to pay.",)
-            yield AnswerGroup(title, verdict, sentences or none, len(of_kind) or 1)
+            yield AnswerGroup(title, verdict, sentences or none, tuple(of_kind))
     if unsettled:
         sentences = tuple(
             f"{_name(result)}{_mark(result)}: {claimed_text(result, decimals)}" for result in unsettled[:most]
         )
-        yield AnswerGroup("Open", "open", sentences, len(unsettled), _takes(unsettled[0], decimals))
+        takes = _takes(unsettled[0], decimals)
+        yield AnswerGroup("Open", "open", sentences, tuple(unsettled), takes)
 
 
 def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], decimals: int) -> str:
