@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
 from assay.report.figures.drawing import MARKERS
-from assay_dashboard.plots import Chart, Theme, colours, cycled
+from assay_dashboard.plots import NARROW, Chart, Theme, colours, cycled
 
 __all__ = ["cost_plot"]
 
@@ -19,7 +21,7 @@ _SHAPES = {
     "P": "cross",
     "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z",
     "p": "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z",
-    "D": "diamond",
+    "D": "M0,-1L1,0L0,1L-1,0Z",
 }
 
 
@@ -31,9 +33,9 @@ def cost_plot(
     Colours and markers are the report's: there is one more of these, so no two lines look alike.
 
     Args:
-        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (its position on that axis),
-            ``mean``, ``low`` and ``high`` (of its repeats), ``front`` (true for a cell on it), ``masks``,
-            ``labels``, ``name`` (beside its point; empty: none).
+        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (its position on that axis), ``narrow``
+            (the same in a narrow window), ``mean``, ``low`` and ``high`` (of its repeats), ``front`` (true
+            for a cell on it), ``masks``, ``labels``, ``name`` (beside its point; empty: none).
         axis: Name and unit of the scores.
         unit: ``hours`` or ``minutes``.
         lines: Title of the legend of the lines; None: no legend.
@@ -59,13 +61,12 @@ def cost_plot(
         scale=alt.Scale(domain=names, range=cycled(shapes, len(names))),
         legend=legend,
     )
+    kind: dict[str, Any] = {"type": "log"} if logarithmic else {"zero": False}
     x = alt.X(
-        "place:Q",
+        "at:Q",
         title=f"{unit} of labelling the training part{' (log scale)' if logarithmic else ''}",
-        scale=alt.Scale(
-            type="log" if logarithmic else "linear", padding=24, nice=not logarithmic, zero=not logarithmic
-        ),
-        axis=alt.Axis(tickCount=12, format="~g"),
+        scale=alt.Scale(**kind, padding=24, nice=False),
+        axis=alt.Axis(tickCount=alt.ExprRef("max(3, floor(width / 90))"), format="~g"),
     )
     y_scale = alt.Scale(
         domain=_room(float(min(cells["low"])), float(max(cells["high"]))), nice=False, zero=False
@@ -78,12 +79,12 @@ def cost_plot(
         alt.Tooltip("masks:Q", format=".1f"),
     ]
     y = alt.Y("mean:Q", title=axis, scale=y_scale)
-    base = alt.Chart(cells)
+    base = alt.Chart(cells).transform_calculate(at=f"{NARROW} ? datum.narrow : datum.place")
     ways = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
     spread = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(
         x=x, y=alt.Y("low:Q", title=axis, scale=y_scale), y2="high:Q", color=colour
     )
-    points = base.mark_point(size=80, opacity=1, filled=True)
+    points = base.mark_point(size=100, opacity=1, filled=True)
     dots = points.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
     rings = base.transform_filter("datum.front").mark_point(
         size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1

@@ -18,6 +18,7 @@ from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import format_scalar
 
 __all__ = [
+    "NARROW",
     "Chart",
     "Theme",
     "bar_plot",
@@ -35,12 +36,12 @@ Chart = alt.LayerChart | alt.FacetChart  # what `alt.layer` says that it returns
 _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 
 _ROW, _TWO_LINES = 24, 30  # pixels of a row, and of one whose name may take two lines
-_NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
+NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
 _WORDS = "split(datum.label, ' ')"
 _MIDDLE = f"ceil(length({_WORDS}) / 2)"
 # There a name stands in two lines: cut off, names of cells that differ in their last factor are the same.
 _HALVES = f"[join(slice({_WORDS}, 0, {_MIDDLE}), ' '), join(slice({_WORDS}, {_MIDDLE}), ' ')]"
-_HALVED = f"{_NARROW} ? {_HALVES} : datum.label"
+_HALVED = f"{NARROW} ? {_HALVES} : datum.label"
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
@@ -127,7 +128,7 @@ def difference_plot(
     part = f"split(datum.label, '{_SEPARATOR}')"
     left = _row_axis(labelExpr=f"[{part}[0], {part}[1]]", labelFontSize=12)
     # Where there is no room for the support it stands in the tooltip only.
-    decision = f"{_NARROW} ? {part}[2] : [{part}[2], {part}[3]]"
+    decision = f"{NARROW} ? {part}[2] : [{part}[2], {part}[3]]"
     right = _row_axis(labelExpr=decision, orient="right", labelAlign="left", labelFontSize=12)
     x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8)
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
@@ -212,7 +213,7 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
 
 def _row_axis(**more: Any) -> alt.Axis:
     """Names of rows."""
-    limit = alt.ExprRef(f"{_NARROW} ? 120 : 320")
+    limit = alt.ExprRef(f"{NARROW} ? 120 : 320")
     return alt.Axis(labelOverlap=False, labelLimit=limit, labelPadding=8, ticks=False, domain=False, **more)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from itertools import pairwise
 from statistics import mean
 from typing import Any
 
@@ -141,7 +143,7 @@ def test_methods_of_a_ladder_stand_side_by_side_and_are_in_the_legend(show: Show
     put(store, *ladder())
     (chart,) = show("labels", study="ladder").get("vega_lite_chart")
     for layer in json.loads(chart.proto.spec)["layer"]:
-        assert layer["encoding"]["x"]["field"] == "place"
+        assert layer["encoding"]["x"]["field"] == "at"
         assert layer["encoding"].get("color", {}).get("legend", {"title": "method"})["title"] == "method"
     (data,) = chart.proto.datasets
     rows = pa.ipc.open_stream(data.data.data).read_all().to_pylist()
@@ -151,3 +153,24 @@ def test_methods_of_a_ladder_stand_side_by_side_and_are_in_the_legend(show: Show
     ink = {"labelColor": INK["light"], "titleColor": INK["light"]}
     assert ink.items() <= config["axis"].items()
     assert ink.items() <= config["legend"].items()
+
+
+@pytest.mark.parametrize(("seconds", "kind"), [("79", "log"), ("1", "linear")])
+def test_methods_that_cost_the_same_do_not_cover_each_other_in_any_window(
+    show: Show, store: Store, seconds: str, kind: str
+) -> None:
+    """A marker is 11 pixels wide. The axis begins with the cheapest cell, logarithmic or not."""
+    put(store, *ladder())
+    (chart,) = show("labels", study="ladder", **{"mask-seconds": seconds}).get("vega_lite_chart")
+    (data,) = chart.proto.datasets
+    rows = pa.ipc.open_stream(data.data.data).read_all().to_pylist()
+    to = math.log if kind == "log" else float
+    for column, pixels in {"place": 1200, "narrow": 240}.items():
+        places = sorted(to(row[column]) for row in rows)
+        nearest = min(right - left for left, right in pairwise(places))
+        assert pixels * nearest / (places[-1] - places[0]) >= 11
+    spec = json.loads(chart.proto.spec)
+    scales = [layer["encoding"]["x"]["scale"] for layer in spec["layer"]]
+    assert {(one.get("type", "linear"), one.get("zero", False), one["nice"]) for one in scales} == {
+        (kind, False, False)
+    }

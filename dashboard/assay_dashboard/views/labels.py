@@ -29,7 +29,8 @@ _GRID = """factors:
 design: {full: all}
 repeats: {seeds: [0, 1, 2]}"""
 _NEXT = "What to label next"  # title of the report's section
-_WIDTH, _APART = 1200, 22  # pixels: about that of the picture, and of cells that cost the same
+# Pixels: about the width of the picture, and the distance of cells that cost the same.
+_WIDE, _NARROW = (1200, 22), (240, 12)  # in a wide and in a narrow window
 
 
 def _seconds(study: str, named: Labelling) -> Labelling:
@@ -59,6 +60,7 @@ def _plot(costs: LabelCosts, factors: Factors) -> None:
             "line": cell.line,
             "hours": cell.hours * times,
             "place": place,
+            "narrow": narrow,
             "mean": cell.mean,
             "low": min(cell.values),
             "high": max(cell.values),
@@ -67,7 +69,9 @@ def _plot(costs: LabelCosts, factors: Factors) -> None:
             "labels": cell.image_labels,
             "name": _point_name(cell, costs, factors) if cell.on_front and not costs.is_ladder else "",
         }
-        for cell, place in zip(costs.cells, _places(costs, times), strict=True)
+        for cell, place, narrow in zip(
+            costs.cells, _places(costs, times, *_WIDE), _places(costs, times, *_NARROW), strict=True
+        )
     ]
     unit_of_score = costs.metric.scale
     chart = cost_plot(
@@ -89,13 +93,16 @@ def _point_name(cell: LabelCell, costs: LabelCosts, factors: Factors) -> str:
     return cell_name(factors, levels)
 
 
-def _places(costs: LabelCosts, times: float) -> list[float]:
-    """Hours times ``times``; in a ladder, cells of about the same cost are moved to stand side by side."""
+def _places(costs: LabelCosts, times: float, width: float, distance: float) -> list[float]:
+    """Hours times ``times``; in a ladder, cells of about the same cost are moved to stand side by side.
+
+    The axis ends with the cells, and is ``width`` pixels long. Those moved stand ``distance`` pixels apart.
+    """
     hours = [cell.hours * times for cell in costs.cells]
     if not costs.is_ladder:
         return hours
     to, back = (math.log, math.exp) if costs.logarithmic else (float, float)
-    apart = (to(max(hours)) - to(min(hours))) * _APART / _WIDTH
+    apart = (to(max(hours)) - to(min(hours))) * distance / width
     order = sorted(range(len(hours)), key=lambda i: (hours[i], costs.cells[i].mean))
     moved = dict(zip(order, spread([to(hours[i]) for i in order], apart), strict=True))
     return [back(moved[i]) for i in range(len(hours))]
