@@ -65,6 +65,13 @@ def test_steps_that_are_not_told_apart_are_named() -> None:
     assert "- Not distinguishable (new data): " in markdown_of(plan, records)
 
 
+def test_steps_of_one_repeat_each_are_left_open() -> None:
+    text = re.sub(r"repeats: .*", "repeats: {seeds: [0]}", LINE)
+    written = markdown_of(*trained(text, lambda images, masks: 0.5 + 0.03 * masks))
+    assert "- Left open by too few repeats (this data): n0 → n5; n5 → n15; n15 → all." in written
+    assert "Not distinguishable (" not in written
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

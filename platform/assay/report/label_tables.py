@@ -21,6 +21,7 @@ from assay.report.page.model import NOTHING, Column, Section, TextTable
 __all__ = ["count_text", "label_sections", "next_section", "time_unit"]
 
 _TELLS = ("shown", "suggested", "negligible")
+_UNKNOWN = ("too few", "interim")
 _LONG = 2.0  # hours from which tables and pictures count in hours
 
 
@@ -144,10 +145,15 @@ def _steps(labels: LabelAnalysis, decimals: int) -> Section:
 
 
 def _indistinct(steps: Sequence[ComparisonResult]) -> Iterator[str]:
+    """Steps that are not told apart, and those of which too few repeats say nothing yet."""
     for claim in dict.fromkeys(step.claim for step in steps):
-        names = [step.comparison for step in steps if step.claim == claim and step.verdict not in _TELLS]
-        if names:
-            yield f"Not distinguishable ({claim}): {'; '.join(names)}."
+        of_claim = [step for step in steps if step.claim == claim]
+        unknown = [step.comparison for step in of_claim if step.verdict in _UNKNOWN]
+        alike = [step.comparison for step in of_claim if step.verdict not in (*_TELLS, *_UNKNOWN)]
+        if alike:
+            yield f"Not distinguishable ({claim}): {'; '.join(alike)}."
+        if unknown:
+            yield f"Left open by too few repeats ({claim}): {'; '.join(unknown)}."
 
 
 def _enough(labels: LabelAnalysis, resolve: float | None) -> Section:
