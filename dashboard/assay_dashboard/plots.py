@@ -6,7 +6,8 @@ on its axes, and shape or words say what colour says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import altair as alt
@@ -37,11 +38,9 @@ _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 
 _ROW, _TWO_LINES = 24, 30  # pixels of a row, and of one whose name may take two lines
 NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
-_WORDS = "split(datum.label, ' ')"
-_MIDDLE = f"ceil(length({_WORDS}) / 2)"
-# There a name stands in two lines: cut off, names of cells that differ in their last factor are the same.
-_HALVES = f"[join(slice({_WORDS}, 0, {_MIDDLE}), ' '), join(slice({_WORDS}, {_MIDDLE}), ' ')]"
-_HALVED = f"{NARROW} ? {_HALVES} : datum.label"
+# There a name stands in several short lines: cut off, names that differ at their end are the same.
+_LINE, _MOST_LINES, _LEADING = 27, 5, 11  # letters of a line, lines, and pixels from line to line
+_PART = f"split(datum.label, '{_SEPARATOR}')"  # of a row's label
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
@@ -62,8 +61,11 @@ def interval_plot(
         group: Title of the legend of the colours; None: no legend.
         theme: Of the page.
     """
-    order = list(means["cell"])
-    y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis(labelExpr=_HALVED))
+    lines = {name: _short_lines(name) for name in means["cell"]}
+    rows = {name: _SEPARATOR.join([name, *lines[name]]) for name in lines}
+    means, repeats = (table.assign(row=[rows[name] for name in table["cell"]]) for table in (means, repeats))
+    label = f"{NARROW} ? slice({_PART}, 1) : {_PART}[0]"
+    y = alt.Y("row:N", sort=list(means["row"]), title=None, axis=_row_axis(labelExpr=label))
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
     x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
     groups = list(dict.fromkeys(means["group"]))
@@ -101,7 +103,8 @@ def interval_plot(
         y=y, x=alt.X("mean:Q", axis=x_title), color=colour, tooltip=tooltip
     )
     room = {"left": 5, "right": 16, "top": 5, "bottom": 20}  # half of the last label stands beyond the axis
-    return alt.layer(ticks, bars, dots).properties(height=alt.Step(_TWO_LINES), padding=room)
+    step = _step(_TWO_LINES, lines.values())
+    return alt.layer(ticks, bars, dots).properties(height=alt.Step(step), padding=room)
 
 
 def difference_plot(
@@ -121,15 +124,14 @@ def difference_plot(
         limits: Of the axis, so that several plots share it.
         resolve: Half width of the band in which a difference is too small to matter.
         theme: Of the page.
-        step: Pixels of a row, in which two lines stand.
+        step: Pixels of a row, in which two lines stand; a longer name takes more.
     """
     means, repeats = _differences(rows)
     order = list(means["row"])
-    part = f"split(datum.label, '{_SEPARATOR}')"
-    left = _row_axis(labelExpr=f"[{part}[0], {part}[1]]", labelFontSize=12)
+    left = _row_axis(labelExpr=f"{NARROW} ? slice({_PART}, 4) : [{_PART}[0], {_PART}[1]]")
     # Where there is no room for the support it stands in the tooltip only.
-    decision = f"{NARROW} ? {part}[2] : [{part}[2], {part}[3]]"
-    right = _row_axis(labelExpr=decision, orient="right", labelAlign="left", labelFontSize=12)
+    decision = f"{NARROW} ? {_PART}[2] : [{_PART}[2], {_PART}[3]]"
+    right = _row_axis(labelExpr=decision, orient="right", labelAlign="left")
     x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8)
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
@@ -176,7 +178,9 @@ def difference_plot(
         single.encode(y=named, x=x, color=colour, tooltip=of_repeat),
         known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=tooltip),
         points.encode(y=decided, x=x, color=colour, shape=shape, fill=fill, tooltip=tooltip),
-    ).resolve_axis(y="independent").properties(height=alt.Step(step))  # fmt: skip
+    ).resolve_axis(y="independent").properties(
+        height=alt.Step(_step(step, (_short_lines(row.name, row.within) for row in rows)))
+    )  # fmt: skip
 
 
 def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -188,7 +192,9 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
         assert result is not None, "headings are no rows of a plot"
         support = ", smallest p ".join(filter(None, [row.support, row.smallest_p]))
         shared: dict[str, object] = {
-            "row": _SEPARATOR.join([row.name, row.within, row.verdict, support]),
+            "row": _SEPARATOR.join(
+                [row.name, row.within, row.verdict, support, *_short_lines(row.name, row.within)]
+            ),
             "comparison": row.name,
             "within": row.within,
             "mark": row.mark,
@@ -213,8 +219,25 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
 
 def _row_axis(**more: Any) -> alt.Axis:
     """Names of rows."""
-    limit = alt.ExprRef(f"{NARROW} ? 120 : 320")
-    return alt.Axis(labelOverlap=False, labelLimit=limit, labelPadding=8, ticks=False, domain=False, **more)
+    limit = alt.ExprRef(f"{NARROW} ? 130 : 320")
+    size, leading = alt.ExprRef(f"{NARROW} ? 10 : 12"), alt.ExprRef(f"{NARROW} ? {_LEADING} : 14")
+    return alt.Axis(
+        labelOverlap=False, labelLimit=limit, labelPadding=8, ticks=False, domain=False,
+        labelFontSize=size, labelLineHeight=leading, **more,
+    )  # fmt: skip
+
+
+def _short_lines(*texts: str) -> list[str]:
+    """A row's name for a narrow window; of a very long one the beginning and the end."""
+    lines = [line for text in texts for line in textwrap.wrap(text, _LINE, break_on_hyphens=False)]
+    if len(lines) <= _MOST_LINES:
+        return lines
+    return [*lines[:2], "…", *lines[3 - _MOST_LINES :]]
+
+
+def _step(least: int, names: Iterable[Sequence[str]]) -> int:
+    """Pixels of a row in which each of the names has room."""
+    return max(least, _LEADING * max(map(len, names), default=0) + _LEADING)
 
 
 def cycled(wanted: Sequence[str], number: int) -> list[str]:

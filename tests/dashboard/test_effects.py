@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -15,7 +16,7 @@ from assay.report.figures.effects_rows import MOST_ROWS, EffectRow, comparisons_
 from assay.report.page.html import html_section
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
-from assay_dashboard.plots import difference_plot
+from assay_dashboard.plots import difference_plot, interval_plot
 from tests.analysis.made_studies import make_plan, make_records
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import finished
@@ -111,3 +112,23 @@ def test_of_many_trials_no_predictions_are_read_and_the_page_says_what_that_leav
     text = texts_of(show("effects", "additions", numbers="true"))
     assert f"Left out in a study of more than {few} trials: item intervals" in text
     assert text.count("item interval") == 1
+
+
+CELL = "map=layer_cam fgbp=filtered region=slic rounds=none crf="
+
+
+@pytest.mark.parametrize("middle", ["", "some=further levels=of a=very long=name " * 9])
+def test_in_a_narrow_window_names_that_differ_at_their_end_differ(middle: str) -> None:
+    names = [f"{middle}{CELL}{level}" for level in ("off", "on")]
+    means = pd.DataFrame({"cell": names, "group": "", "mean": 0.5, "low": 0.4, "high": 0.6, "n": 3})
+    repeats = pd.DataFrame({"cell": names, "group": "", "repeat": "seed 0", "value": 0.5})
+    chart = interval_plot(means, repeats, axis="AP", group=None, theme="light").to_dict()
+    rows = sorted({line["row"] for lines in chart["datasets"].values() for line in lines})
+    for row, name, end in zip(rows, names, ("crf=off", "crf=on"), strict=True):
+        whole, *lines = row.split("\u001f")
+        assert whole == name
+        assert lines[-1].endswith(end)
+        assert len(lines) <= 5
+        assert max(map(len, lines)) <= 27, "as much as 130 pixels hold"
+        assert middle or " ".join(lines) == name
+    assert chart["height"]["step"] >= 11 * len(lines)
