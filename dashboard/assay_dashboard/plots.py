@@ -7,10 +7,12 @@ on its axes, and shape or words say what colour says.
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from assay.report.figures.drawing import COLOURS
@@ -41,6 +43,7 @@ NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a teleph
 # There a name stands in several short lines: cut off, names that differ at their end are the same.
 _LINE, _MOST_LINES, _LEADING = 27, 5, 11  # letters of a line, lines, and pixels from line to line
 _PART = f"split(datum.label, '{_SEPARATOR}')"  # of a row's label
+_BINS = 50  # of a histogram
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
@@ -287,25 +290,44 @@ def score_plot(scores: pd.DataFrame, threshold: float, *, theme: Theme) -> Chart
         theme: Of the page.
     """
     blue, orange = colours(theme)[:2]
-    kinds = ["normal", "defective"]
+    bars = _binned(scores)
+    most = max(bars["images"].tolist())
+    ticks = [n * 10**decade for decade in range(len(str(most))) for n in (1, 2, 5)]
+    # Counts so that a few defective images are seen beside many normal ones.
+    counts = alt.Y(
+        "images:Q",
+        stack=None,
+        title="images n, drawn as log(1 + n)",
+        scale=alt.Scale(type="symlog", domain=[0, most], nice=False),
+        axis=alt.Axis(values=[0, *filter(most.__ge__, ticks)], format="d", labelOverlap="greedy"),
+    )
+    stacked = alt.Chart(bars).mark_bar(opacity=0.75).encode(
+        x=alt.X("from:Q", bin="binned", title="image score", scale=alt.Scale(zero=False)),
+        x2="to:Q",
+        y=counts,
+        color=alt.Color(
+            "image:N",
+            scale=alt.Scale(domain=["normal", "defective"], range=[blue, orange]),
+            legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
+        ),
+        tooltip=["image:N", "images:Q", *(alt.Tooltip(f"{end}:Q", format=".4~f") for end in ("from", "to"))],
+    )  # fmt: skip
     place = pd.DataFrame({"threshold": [threshold]})
     rule = alt.Chart(place).mark_rule(strokeDash=[5, 3], strokeWidth=2, color="#888888")
-    stacked = (
-        alt.Chart(scores)
-        .mark_bar(opacity=0.75)
-        .encode(
-            x=alt.X("score:Q", bin=alt.Bin(maxbins=50), title="image score"),
-            y=alt.Y("count():Q", stack=None, title="images", scale=alt.Scale(type="symlog")),
-            color=alt.Color(
-                "image:N",
-                scale=alt.Scale(domain=kinds, range=[blue, orange]),
-                legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
-            ),
-            tooltip=["image:N", alt.Tooltip("count():Q", title="images")],
-        )
-    )
     marked = rule.encode(x="threshold:Q", tooltip=[alt.Tooltip("threshold:Q", format=".4~f")])
     return alt.layer(stacked, marked).properties(height=260)
+
+
+def _binned(scores: pd.DataFrame) -> pd.DataFrame:
+    """Number of ``images`` of each kind with scores ``from`` one ``to`` another, the defective on top."""
+    edges = np.histogram_bin_edges(scores["score"], _BINS)
+    number = np.searchsorted(edges[1:-1], scores["score"], "right")
+    counts = Counter(zip(scores["image"], number.tolist(), strict=True))
+    bars = [
+        {"image": image, "from": float(edges[n]), "to": float(edges[n + 1]), "images": count}
+        for (image, n), count in sorted(counts.items(), reverse=True)
+    ]
+    return pd.DataFrame(bars)
 
 
 def line_plot(points: pd.DataFrame, *, x: str, y: str, mark: tuple[float, float], theme: Theme) -> Chart:

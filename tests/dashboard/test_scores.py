@@ -1,4 +1,4 @@
-"""Curves of a trial's page are those of scikit-learn, and marked where the trial decided."""
+"""Curves of a trial's page are scikit-learn's, marked where the trial decided. Its histogram is whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from assay_dashboard.plots import score_plot
 from assay_dashboard.scores import precision_recall, roc
 
 
@@ -31,3 +32,22 @@ def test_the_curve_of_precision_and_recall_is_that_of_scikit_learn(predictions: 
     curve = precision_recall(predictions)
     np.testing.assert_array_equal(curve.points[["x", "y"]].to_numpy(), np.column_stack([recall, precision]))
     assert curve.mark in set(zip(recall, precision, strict=True))
+
+
+def test_the_histogram_counts_every_image_on_an_axis_that_says_what_it_is() -> None:
+    score = np.append(np.linspace(0.2, 0.3, 97), [0.25, 0.6, 0.9])
+    scores = pd.DataFrame({"score": score, "image": ["normal"] * 97 + ["defective"] * 3})
+    chart = score_plot(scores, 0.1, theme="light").to_dict()
+    bars, rule = chart["layer"]
+    rows = pd.DataFrame(chart["datasets"][bars["data"]["name"]])
+    assert rows.groupby("image")["images"].sum().to_dict() == {"defective": 3, "normal": 97}
+    for kind, of_kind in scores.groupby("image"):
+        for row in rows[rows["image"] == kind].itertuples(index=False):
+            low, high = row[rows.columns.get_loc("from")], row.to
+            last = "both" if high == rows["to"].max() else "left"
+            assert of_kind["score"].between(low, high, inclusive=last).sum() == row.images
+    axis = bars["encoding"]["y"]
+    assert axis["title"] == "images n, drawn as log(1 + n)"
+    assert axis["axis"]["values"] == [0, 1, 2, 5, 10]
+    assert axis["scale"]["domain"] == [0, rows["images"].max()]
+    assert rule["encoding"]["x"]["field"] == "threshold"
