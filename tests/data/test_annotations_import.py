@@ -169,6 +169,7 @@ WRONG = {
     "an existing mask": ({"d2.json": drawn("d2.png", dot())}, "masks/d2.png exists .*--replace"),
     "a stale mask": ({"d2.json": drawn("d2.png", 0 * dot())}, "shows no defect, and masks/d2.png exists"),
     "a damaged file": ({"d1.json": labelme(labelme_shape("polygon", CORNERS[:1]))}, "has 1 points"),
+    "a truncated file": ({"d1.json": drawn("d1.png", dot())[:-9]}, "d1.json: no whole JSON in its"),
     "nothing": ({}, "annotates 0 images"),
 }
 

@@ -71,6 +71,12 @@ def exported(text: str, names: Sequence[str] = ("a", "b", "c", "d", "e", "f")) -
     return make
 
 
+def cut(root: Path, name: str) -> None:
+    """Keep half of a file."""
+    data = (root / name).read_bytes()
+    (root / name).write_bytes(data[: len(data) // 2])
+
+
 NAMES = [f"{name}.png" for name in "abcdef"]
 DRAWN = {"a.png": "hole", "b.png": "hole", "c.png": "scratch"}
 
@@ -136,6 +142,39 @@ CASES = (
         ANNOTATED,
         "refused",
         ("d0.json: no LabelMe file: shapes: Input should be a valid",),
+    ),
+    Case(
+        "LabelMe files of which one is truncated",
+        lambda root: (labelled()(root), cut(root, "d0.json")),
+        ANNOTATED,
+        "refused",
+        ("if one is an annotation, its defects would be lost: d0.json: no whole JSON in its",),
+    ),
+    Case(
+        "LabelMe files of which one is truncated, by `assay init`",
+        lambda root: (labelled()(root), cut(root, "d0.json")),
+        None,
+        "refused",
+        ("d0.json: no whole JSON in its",),
+    ),
+    Case(
+        "JSON files of settings, and hidden ones, beside LabelMe files",
+        lambda root: (
+            labelled()(root),
+            (root / "settings.json").write_text("[]"),
+            (root / ".editor").mkdir(),
+            (root / ".editor" / "settings.json").write_text("// no JSON"),
+        ),
+        ANNOTATED,
+        "warned",
+        ("1 file is not read: settings.json", "4 defective (4 with mask)"),
+    ),
+    Case(
+        "a truncated COCO file",
+        lambda root: (exported(coco(NAMES, DRAWN))(root), cut(root, "annotations/instances_default.json")),
+        ANNOTATED,
+        "refused",
+        ("annotations/instances_default.json: no whole JSON in its",),
     ),
     Case(
         "a COCO file of all images",

@@ -12,7 +12,7 @@ whoever reads them can say so.
 
 from __future__ import annotations
 
-from trainables.data.annotations.detect import FORMATS, detect_format, parse_annotations
+from trainables.data.annotations.detect import FORMATS, detect_format, json_fault, parse_annotations
 from trainables.data.annotations.shapes import (
     AnnotationError,
     ImageAnnotation,
@@ -31,6 +31,7 @@ __all__ = [
     "Runs",
     "Shape",
     "detect_format",
+    "json_fault",
     "outlines",
     "parse_annotations",
     "rasterise",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from trainables.data.annotations import coco, cvat, label_studio, labelme
 from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation
 
-__all__ = ["FORMATS", "detect_format", "parse_annotations"]
+__all__ = ["FORMATS", "detect_format", "json_fault", "parse_annotations"]
 
 FORMATS: Mapping[str, Callable[[bytes], Iterator[ImageAnnotation]]] = {
     module.TITLE: module.parse for module in (labelme, coco, label_studio, cvat)
@@ -26,6 +26,15 @@ def detect_format(data: bytes) -> str | None:
     return next((module.TITLE for module in (labelme, coco, label_studio) if module.holds(content)), None)
 
 
+def json_fault(data: bytes) -> str:
+    """The reason why a file is no JSON, with the place of the error; "" where it is."""
+    try:
+        json.loads(data)
+    except ValueError as error:
+        return f"no whole JSON in its {len(data)} bytes: {error}"
+    return ""
+
+
 def parse_annotations(data: bytes) -> Iterator[ImageAnnotation]:
     """All images of a file of annotations, whatever its format.
 
@@ -36,6 +45,6 @@ def parse_annotations(data: bytes) -> Iterator[ImageAnnotation]:
     if name is None:
         raise AnnotationError(
             f"expected a file of {', '.join(FORMATS)}, found {len(data)} bytes that start with {data[:20]!r}"
-            ". Export in one of these formats"
+            f" ({json_fault(data) or 'JSON of another form'}). Export in one of these formats"
         )
     return FORMATS[name](data)

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from trainables.data.annotations import label_studio
-from trainables.data.annotations.detect import detect_format, parse_annotations
+from trainables.data.annotations.detect import detect_format, json_fault, parse_annotations
 from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, rasterise
 from trainables.data.findings import counted
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
@@ -145,7 +145,10 @@ def _annotations(
     for file in files:
         data = file.read_bytes()
         if source.is_dir() and detect_format(data) is None:
-            others.append(file.name)
+            if file.suffix.lower() == ".json" and (fault := json_fault(data)):
+                faults.append(f"{file.name}: {fault}. Export it again, or leave it out")
+            else:
+                others.append(file.name)
             continue
         try:
             yield from ((file.name, annotation) for annotation in parse_annotations(data))

@@ -30,10 +30,12 @@ from trainables.data.annotations import (
     AnnotationError,
     ImageAnnotation,
     detect_format,
+    json_fault,
     parse_annotations,
     rasterise,
 )
 from trainables.data.atomic import exclusive, new_folder
+from trainables.data.findings import counted
 from trainables.data.formats import BrokenImageError, measure
 from trainables.data.masks import RUNS_SUFFIX, encode_runs
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
@@ -46,6 +48,7 @@ from trainables.errors import InputError
 
 __all__ = ["READER", "annotation_files"]
 
+_FAULTS_SHOWN = 3
 _MASKS = 1  # raised when the same annotations give other masks
 
 
@@ -67,15 +70,30 @@ class _Drawn:
 
 
 def annotation_files(root: Path) -> list[str]:
-    """Files below ``root`` that a labelling tool wrote, relative to it."""
-    paths = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in (".json", ".xml") and path.is_file() and not is_system_file(path.name)
-    )
-    return [
-        path.relative_to(root).as_posix() for path in paths if detect_format(path.read_bytes()) is not None
-    ]
+    """Files below ``root`` that a labelling tool wrote, relative to it.
+
+    Raises:
+        InputError: If a JSON file does not parse: what it says of its image would be lost.
+    """
+    files: list[str] = []
+    faults: list[str] = []
+    for path in sorted(root.rglob("*")):
+        suffix, place = path.suffix.lower(), path.relative_to(root)
+        if suffix not in (".json", ".xml") or any(map(is_system_file, place.parts)) or not path.is_file():
+            continue
+        data = path.read_bytes()
+        if detect_format(data) is not None:
+            files.append(place.as_posix())
+        elif suffix == ".json" and (fault := json_fault(data)):
+            faults.append(f"{place.as_posix()}: {fault}")
+    if faults:
+        more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+        raise InputError(
+            f"{root}: {counted(len(faults), 'damaged JSON file')}, and if one is an annotation, its defects "
+            f"would be lost: {'; '.join(faults[:_FAULTS_SHOWN])}{more}. Export or copy it again, or move it "
+            "out of the folder if it is no annotation."
+        )
+    return files
 
 
 def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
