@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.made_images import dot, noise, write
 from trainables.data.formats import BrokenImageError, measure
@@ -41,6 +44,41 @@ def test_end_marker_of_a_thumbnail_does_not_hide_a_truncated_jpeg() -> None:
     assert measure(with_thumbnail) == (60, 40)
     with pytest.raises(BrokenImageError, match="no end-of-image marker"):
         measure(with_thumbnail[:-40])
+
+
+JPEGS: dict[str, dict[str, Any]] = {
+    "grey": {"mode": "L"},
+    "colour": {"mode": "RGB"},
+    "full colour": {"mode": "RGB", "subsampling": 0},
+    "CMYK": {"mode": "CMYK"},
+    "restart markers": {"mode": "RGB", "restart_marker_rows": 1},
+    "progressive": {"mode": "RGB", "progressive": True},
+}
+
+
+def jpeg(mode: str, height: int = 83, width: int = 61, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(noise(0, height, width)).convert(mode).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_cut_jpeg_with_an_end_marker_is_refused(options: dict[str, Any]) -> None:
+    data = jpeg(**options)
+    with pytest.raises(BrokenImageError, match=r"damaged|truncated"):
+        decode_image(data[: len(data) // 2] + b"\xff\xd9", channels=1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (83, 61)])
+@pytest.mark.parametrize("after", [b"", b"\0" * 64, jpeg("L")], ids=["end", "zeros", "second picture"])
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_whole_jpeg_has_the_pixels_that_opencv_gives_it(
+    options: dict[str, Any], after: bytes, size: tuple[int, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = jpeg(height=size[0], width=size[1], **options) + after
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(decode_image(data, channels=3), expected)
+    assert capfd.readouterr().err == ""
 
 
 def test_flipped_byte_in_a_png_is_refused() -> None:

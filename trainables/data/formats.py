@@ -7,9 +7,10 @@ alone, before anything is decoded.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 __all__ = ["IMAGE_SUFFIXES", "MASK_SUFFIXES", "BrokenImageError", "Header", "Trait", "examine", "measure"]
@@ -20,6 +21,8 @@ IMAGE_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg", ".webp")
 Trait = Literal["palette", "alpha", "CMYK", "pages"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # frames with Huffman codes
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # behind the data of a scan
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -37,6 +40,7 @@ class Header:
         samples: Type of a sample: ``uint8``, ``uint16`` (for 9 to 16 bits), ``float32``, ``int16`` …
         traits: Contents that reading as grey or colour turns or leaves out.
         form: The format in words, for messages: ``TIFF with compression 5``.
+        scan_end: Of a JPEG whose picture is one sequential scan, the byte behind it; else 0.
     """
 
     width: int
@@ -44,6 +48,7 @@ class Header:
     samples: str = "uint8"
     traits: tuple[Trait, ...] = ()
     form: str = ""
+    scan_end: int = 0
 
 
 def measure(data: bytes) -> tuple[int, int]:
@@ -83,7 +88,7 @@ def examine(data: bytes) -> Header:
 
 def _examine_jpeg(data: bytes) -> Header:
     header: Header | None = None
-    at = 2
+    frame, components, at = 0, 0, 2
     while True:  # from segment to segment: a thumbnail within one has markers of its own
         marker = data[at + 1]
         if data[at] != 0xFF:
@@ -98,16 +103,39 @@ def _examine_jpeg(data: bytes) -> Header:
             bits, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
             traits: tuple[Trait, ...] = ("CMYK",) if components == 4 else ()
             header = Header(width, height, f"uint{8 if bits == 8 else 16}", traits, f"JPEG of {bits} bits")
-        at += 2 + length
+            frame = marker
         if marker == 0xDA:
             break
-    if data.find(b"\xff\xd9", at) < 0:
+        at += 2 + length
+    end = data.find(b"\xff\xd9", at)
+    if end < 0:
         raise BrokenImageError(
             f"the JPEG is truncated: no end-of-image marker (FF D9) in its {len(data)} bytes"
         )
     if header is None:
         raise BrokenImageError(f"the JPEG is damaged: no frame header before its data at byte {at}")
+    if frame in _SEQUENTIAL and data[at + 4] == components:
+        return replace(header, scan_end=end)
+    if frame == _PROGRESSIVE and _lacks_scans(data, at):
+        raise BrokenImageError("the JPEG is truncated: scans are missing that make its picture fine")
     return header
+
+
+def _lacks_scans(data: bytes, at: int) -> bool:
+    """True where scans of a progressive JPEG, the first of which starts at ``at``, leave out lower bits."""
+    bits_left: dict[tuple[int, int], int] = {}  # by component and coefficient
+    while data[at + 1] != 0xD9:
+        length = int(struct.unpack_from(">H", data, at + 2)[0])
+        if data[at + 1] == 0xDA:
+            ends = at + 5 + 2 * data[at + 4]
+            first, last, bits = struct.unpack_from("BBB", data, ends)
+            for component in data[at + 5 : ends : 2]:
+                bits_left |= {(component, place): bits & 15 for place in range(first, last + 1)}
+        marker = _MARKER.search(data, at + 2 + length)
+        if marker is None:
+            return True
+        at = marker.start()
+    return any(bits_left.values())
 
 
 def _examine_png(data: bytes) -> Header:

@@ -41,6 +41,8 @@ MAX_PIXELS = 1 << 27  # 134 million: a line-scan image of 8k × 16k; more is tak
 FULL_WHITE = 65535
 _ROUNDING = 1 + 1e-6  # of floats that were resized or converted
 
+_AHEAD = bytes(16)  # behind the last scan of a JPEG: libjpeg reads up to 8 bytes ahead
+
 # Pixels as stored: a mask knows no EXIF orientation, so the image must not turn either.
 _STORED = cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -291,8 +293,10 @@ def _examine(data: bytes) -> Header:
 
 def _decode(data: bytes, flags: int) -> NDArray[Any]:
     header = _examine(data)
+    # A JPEG whose data end too early is filled up with grey before an end marker, and fails without one.
+    read = data[: header.scan_end] + _AHEAD if header.scan_end else data
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | _STORED)
+        image = cv2.imdecode(np.frombuffer(read, np.uint8), flags | _STORED)
     except cv2.error as error:
         raise BrokenImageError(_undecodable(data, header)) from error
     if image is None or image.shape[:2] != (header.height, header.width):

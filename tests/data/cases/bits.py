@@ -78,6 +78,11 @@ def cut(encode: Encode) -> Encode:
     return lambda pixels: encode(pixels)[: len(encode(pixels)) // 2]
 
 
+def ended(encode: Encode) -> Encode:
+    """A JPEG without its last bytes, but with an end marker."""
+    return lambda pixels: encode(pixels)[:-80] + b"\xff\xd9"
+
+
 def case(name: str, make: Callable[[Path], None], outcome: Any, says: str, **settings: object) -> Case:
     return Case(name, make, FOLDER | settings, outcome, (says,))
 
@@ -232,6 +237,12 @@ CASES = (
         surfaces(pillow("PNG", "RGBA"), ".png"),
         "warned",
         "Transparency is left out, every pixel is read as if it were opaque: 12 of 12 images",
+    ),
+    case(
+        "a truncated JPEG with an end marker behind it",
+        surfaces(plain(".jpg"), ".jpg", last=ended(plain(".jpg"))),
+        "refused",
+        "defect/11.jpg: the image data is damaged and cannot be decoded",
     ),
     case(
         "CMYK JPEGs",
