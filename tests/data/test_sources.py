@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.data.made_images import dot, noise, write
 from trainables.data.formats import BrokenImageError, measure
+from trainables.data.orientation import orientation_of
 from trainables.data.sources import MAX_PIXELS, confine, decode_image, decode_mask
 from trainables.errors import InputError
 
@@ -79,6 +80,22 @@ def test_whole_jpeg_has_the_pixels_that_opencv_gives_it(
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(decode_image(data, channels=3), expected)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("TIFF", {"big_tiff": True})],
+)
+def test_pixels_are_read_as_stored_whatever_orientation_is_stated(
+    form: str, options: dict[str, Any], orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(noise(0)).save(file, form, exif=exif, **options)
+    assert orientation_of(file.getvalue()) == orientation
+    np.testing.assert_array_equal(decode_image(file.getvalue(), channels=1)[..., 0], noise(0))
 
 
 def test_flipped_byte_in_a_png_is_refused() -> None:

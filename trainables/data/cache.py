@@ -34,7 +34,7 @@ from trainables.errors import InputError
 
 __all__ = ["ArrowImages", "open_images"]
 
-_LAYOUT = 1  # raised when the same images give other bytes
+_LAYOUT = 2  # raised when the same images give other bytes
 _BATCH_BYTES = 16 << 20  # pixels held in memory while building
 _LARGE_BYTES = 128 << 20  # pixels of decoded images that are held while they are cut
 _KEY = b"assay.images"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from trainables.data.archives import unpack
 from trainables.data.formats import BrokenImageError, Header, examine, measure
 from trainables.data.masks import decode_runs, highest_index, holds_runs, palette_as_grey
+from trainables.data.orientation import as_stored
 from trainables.errors import InputError
 
 __all__ = [
@@ -294,7 +295,7 @@ def _examine(data: bytes) -> Header:
 def _decode(data: bytes, flags: int) -> NDArray[Any]:
     header = _examine(data)
     # A JPEG whose data end too early is filled up with grey before an end marker, and fails without one.
-    read = data[: header.scan_end] + _AHEAD if header.scan_end else data
+    read = data[: header.scan_end] + _AHEAD if header.scan_end else as_stored(data)
     try:
         image = cv2.imdecode(np.frombuffer(read, np.uint8), flags | _STORED)
     except cv2.error as error:
