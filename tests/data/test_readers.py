@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -310,3 +311,22 @@ def test_kolektor_without_a_label_file_is_refused(tmp_path: Path) -> None:
     (root / "kos01" / "Part0_label.bmp").unlink()
     with pytest.raises(InputError, match=r"kos01/Part0\.jpg has no mask: expected kos01/Part0_label\.bmp"):
         open_manifest(DataSpec(reader="kolektorsdd", splits="per_seed"), root, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", [b"good/g\xff.png", b"defect/kl\xe4sse/d.png"])
+def test_a_name_that_is_no_utf_8_is_refused_and_shown_escaped(name: bytes, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data")
+    file = write(tmp_path / "a.png", noise(99))
+    target = root / os.fsdecode(name)
+    target.parent.mkdir(exist_ok=True)
+    file.rename(target)
+    shown = name.decode("utf-8", "backslashreplace")
+    with pytest.raises(InputError, match=re.escape(f"text in UTF-8, found {shown}. Rename it")):
+        open_folder(root, tmp_path / "cache")
+
+
+def test_a_passed_over_file_whose_name_is_no_utf_8_is_told(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data")
+    (root / os.fsdecode(b"good/g\xff.heic")).touch()
+    (finding,) = open_folder(root, tmp_path / "cache").findings
+    assert r"good/g\xff.heic" in finding.text

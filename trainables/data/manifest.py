@@ -26,6 +26,7 @@ from trainables.data.readers import READERS, Listing, PublishedSets, Reader
 from trainables.data.readers.base import Entry
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
+from trainables.data.unread import as_text
 from trainables.errors import InputError
 
 __all__ = ["SCHEMA", "Manifest", "list_images", "open_manifest"]
@@ -165,6 +166,17 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
     )
 
 
+def _refuse_unwritable(listing: Listing) -> None:
+    """Refuse names that no table can hold."""
+    for entry in listing.entries:
+        for name in (entry.image, entry.mask or ""):
+            if (shown := as_text(name)) != name:
+                raise InputError(
+                    f"{listing.root}: names of files are text in UTF-8, found {shown}. Rename it, or convert "
+                    "all names, as `convmv -r -f latin1 -t utf8 --notest FOLDER` does."
+                )
+
+
 def _with_items(listing: Listing, pattern: str | None) -> Listing:
     """``listing`` with the items that a pattern makes of file names."""
     if pattern is None:
@@ -188,6 +200,7 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
     """
     reader = READERS.find(spec.reader)
     listing = _with_items(reader.read(spec, DataFolders(root, cache)), spec.item)
+    _refuse_unwritable(listing)
     if not listing.entries and listing.classes is None:
         raise InputError(f"{listing.root}: no images for reader {reader.name}. Check data.path and --data.")
     if spec.classes is None:

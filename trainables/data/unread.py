@@ -21,6 +21,7 @@ __all__ = [
     "IMAGE_FOLDERS",
     "MASK_FOLDERS",
     "Unread",
+    "as_text",
     "is_picture",
     "is_system_file",
     "no_format",
@@ -93,11 +94,11 @@ def _group(
     counts: Counter[tuple[str, str, str]] = Counter()
     for path, reason in passed:
         key = (folder_of(path), path.suffix.lower(), reason)
-        examples.setdefault(key, str(path))
+        examples.setdefault(key, as_text(str(path)))
         counts[key] += 1
     return tuple(
         Unread(
-            f"{'' if folder == '.' else f'{folder}/'}*{suffix}",
+            as_text(f"{'' if folder == '.' else f'{folder}/'}*{suffix}"),
             count,
             examples[folder, suffix, reason],
             reason,
@@ -157,6 +158,11 @@ def no_format(suffix: str) -> str:
     """Reason why a picture with this suffix is not read."""
     known = ", ".join(known.removeprefix(".") for known in IMAGE_SUFFIXES)
     return f"{suffix.removeprefix('.')} is no format that is read ({known}). Save as PNG or TIFF"
+
+
+def as_text(path: str) -> str:
+    """A path with bytes that are no UTF-8 escaped: ``g\\xff.png``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def is_system_file(name: str) -> bool:
