@@ -10,13 +10,13 @@ from typing import Any
 from trainables.data.formats import MASK_SUFFIXES, BrokenImageError
 from trainables.data.items import propose_pattern
 from trainables.data.manifest import list_images
-from trainables.data.mask_statistics import FEW_VALUES, stored_values
+from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_values
 from trainables.data.readers import READERS
 from trainables.data.readers.annotated import annotation_files
 from trainables.data.readers.folder import part_of
 from trainables.data.readers.mask_names import Naming, images_below, naming_of, split_beside
 from trainables.data.readers.table import is_table
-from trainables.data.sources import FULL_WHITE, decode_image
+from trainables.data.sources import decode_stored, strongest_channel
 from trainables.data.spec import DataSpec
 from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, IMAGE_FOLDERS, MASK_FOLDERS
 from trainables.errors import InputError
@@ -123,7 +123,8 @@ def _folder_options(start: Path) -> dict[str, Any] | None:
     if len(exact) * 2 < len(files):
         options |= {"mask_prefix": naming.prefix} if naming.prefix else {}
         options |= {"mask_suffix": naming.suffix} if naming.suffix else {}
-    return options | ({"mask_above": 127} if _have_soft_edges(files[:_LOOKED_AT]) else {})
+    middle = _middle_of_edges(files[:_LOOKED_AT])
+    return options | ({} if middle is None else {"mask_above": middle})
 
 
 def _starts(start: Path) -> list[Path]:
@@ -156,14 +157,19 @@ def _files(folder: Path) -> list[Path]:
     return [folder / path for path in images_below(folder)]
 
 
-def _have_soft_edges(masks: Sequence[Path]) -> bool:
-    """Say if masks fade out; a few values in all of them may be classes, which are asked about instead."""
+def _middle_of_edges(masks: Sequence[Path]) -> int | None:
+    """The value in the middle of the edges of masks that fade out; None where they do not.
+
+    A few values in all of them, or small ones, may be classes, which are asked about instead.
+    """
     values: set[int] = set()
     for mask in masks:
         # Broken files are named with all other faults when the data set is opened.
         with suppress(BrokenImageError):
-            values.update(stored_values(decode_image(mask.read_bytes(), 1, FULL_WHITE)))
-    return len(values - {0}) > FEW_VALUES and min(values - {0}) < 128 <= max(values)
+            values.update(stored_values(strongest_channel(decode_stored(mask.read_bytes()))))
+    shown = values - {0}
+    middle = middle_of_edges(max(values, default=0))
+    return middle if len(shown) > FEW_VALUES and min(shown) <= middle and max(shown) >= 128 else None
 
 
 def with_items(spec: DataSpec, folder: Path, cache: Path) -> DataSpec:

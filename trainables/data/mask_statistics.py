@@ -28,6 +28,7 @@ __all__ = [
     "examine_masks",
     "mask_table",
     "measure_mask",
+    "middle_of_edges",
     "stored_values",
 ]
 
@@ -36,7 +37,7 @@ _COVERS_MUCH = 0.5  # share of the image
 _STRAY = 2  # pixels of a region that nobody meant to draw
 _WHITE = 250  # grey level of paper
 _PAPER = 0.3  # share of the image that is white
-_HALF = 127
+_HALF, _WHITEST = 127, 255  # of masks of 8 bits
 
 Drawing = Literal["plain", "paper", "alpha", "jpeg"]
 
@@ -56,7 +57,7 @@ class MaskStatistics(BaseModel, frozen=True):
     at_border: bool
     values: tuple[int, ...]  # stored values of the whole mask, ascending; of many the least and the greatest
     colours: tuple[int, ...]  # different ones beside black as 0xRRGGBB, the first 9; (): the mask is grey
-    faint: float  # share of the values above 0 that are 127 or less
+    faint: float  # share of the values above 0 that are no more than ``middle_of_edges``
     palette: tuple[int, ...] = ()  # indices beside 0 that a PNG with a palette holds, the first 9
     drawing: Drawing = "plain"  # or on white paper, in transparency alone, as a JPEG
 
@@ -114,7 +115,7 @@ def measure_mask(
         at_border=bool(area) and (min(x, y) == 0 or y + height == rows or x + width == columns),
         values=stored_values(grey),
         colours=colours,
-        faint=float(np.count_nonzero(shown <= _HALF) / max(1, shown.size)),
+        faint=float(np.mean(shown <= middle_of_edges(shown.max()))) if shown.size else 0.0,
         palette=tuple(palette[: FEW_VALUES + 1]),
         drawing="jpeg" if is_jpeg else _drawing(stored, defect),
     )
@@ -128,6 +129,11 @@ def defect_width(mask: NDArray[np.uint8]) -> float:
     if not mask.any():
         return 0.0
     return 2 * float(cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+
+
+def middle_of_edges(greatest: int) -> int:
+    """The value in the middle of soft edges, by the greatest: half of it, or half of white if it is above."""
+    return _HALF if _HALF < greatest <= _WHITEST else int(greatest) // 2
 
 
 def stored_values(grey: NDArray[Any]) -> tuple[int, ...]:
@@ -183,7 +189,13 @@ def examine_masks(masks: Sequence[MaskStatistics], mask_above: int, options: Mas
     values = sorted({value for mask in masks for value in mask.values if value > 0})
     drawn = [mask for mask in masks if mask.area and mask.drawing == "plain"]
     covered = [mask for mask in drawn if mask.covers_much]
-    faults = [*_drawn_otherwise(masks, asks=asks)]
+    middle = middle_of_edges(max(values, default=0))
+    faults = [*_drawn_otherwise(masks, middle, asks=asks)]
+    if options.given and mask_above and values and not any(mask.area for mask in masks):
+        faults.append(
+            f"no mask has a pixel above {mask_above}, found values up to {values[-1]} ({_names(masks)}). "
+            f"Write mask_above: {middle} in data.options for the middle of an edge, or mask_above: 0"
+        )
     colours = {colour for mask in masks for colour in mask.colours}
     indices = sorted({index for mask in masks for index in mask.palette})
     if asks and 1 < max(len(values), len(colours), len(indices)) <= FEW_VALUES:
@@ -196,7 +208,9 @@ def examine_masks(masks: Sequence[MaskStatistics], mask_above: int, options: Mas
     if covered:
         findings.append(Finding(kind="covered_mask", text=_covered(covered), samples=_samples(covered)))
     if soft:
-        findings.append(Finding(kind="soft_mask", text=_soft(soft, mask_above), samples=_samples(soft)))
+        findings.append(
+            Finding(kind="soft_mask", text=_soft(soft, mask_above, middle), samples=_samples(soft))
+        )
     if stray := [mask for mask in drawn if mask.strays]:
         findings.append(Finding(kind="stray_pixels", text=_stray(stray), samples=_samples(stray)))
     return MaskVerdict(tuple(findings), tuple(faults))
@@ -227,16 +241,17 @@ _DRAWN: dict[Drawing, tuple[str, str]] = {
     ),
     "jpeg": (
         "JPEG, with values around defects that nobody drew",
-        "Save them as PNG, or say in data.options which values are defects, as in mask_above: 127",
+        "Save them as PNG, or say in data.options which values are defects, as in mask_above: {middle}",
     ),
 }
 
 
-def _drawn_otherwise(masks: Sequence[MaskStatistics], *, asks: bool) -> Iterator[str]:
+def _drawn_otherwise(masks: Sequence[MaskStatistics], middle: int, *, asks: bool) -> Iterator[str]:
     for drawing, (what, way_out) in _DRAWN.items():
         concerned = [mask for mask in masks if mask.drawing == drawing]
         if concerned and (asks or drawing != "jpeg"):
-            yield f"{_counted(concerned, ('is', 'are'))} {what}: {_names(concerned)}. {way_out}"
+            text = f"{_counted(concerned, ('is', 'are'))} {what}: {_names(concerned)}. {way_out}"
+            yield text.replace("{middle}", str(middle))
 
 
 def _question(
@@ -297,12 +312,12 @@ def _covered(masks: Sequence[MaskStatistics]) -> str:
     )
 
 
-def _soft(masks: Sequence[MaskStatistics], mask_above: int) -> str:
+def _soft(masks: Sequence[MaskStatistics], mask_above: int, middle: int) -> str:
     faint = median(mask.faint for mask in masks)
     return (
-        f"{_counted(masks, ('has', 'have'))} soft edges: {_percent(faint)} of the pixels above 0 hold 127 or "
-        f"less ({_names(masks)}), and all above {mask_above} count as defect. Write mask_above: 127 in "
-        "data.options for the middle of an edge."
+        f"{_counted(masks, ('has', 'have'))} soft edges: {_percent(faint)} of the pixels above 0 are fainter "
+        f"than the middle of an edge ({_names(masks)}), and all above {mask_above} count as defect. Write "
+        f"mask_above: {middle} in data.options to cut there."
     )
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "read_bytes",
     "read_samples",
     "resize_image",
+    "strongest_channel",
 ]
 
 MAX_PIXELS = 1 << 27  # 134 million: a line-scan image of 8k × 16k; more is taken for a mistake or a bomb
@@ -262,9 +263,14 @@ def decode_stored(data: bytes) -> NDArray[Any]:
 
 def defect_pixels(stored: NDArray[Any], above: int) -> NDArray[np.uint8]:
     """h × w, 1 where the strongest channel of stored pixels is greater than ``above``, else 0."""
-    if stored.ndim == 3:
-        stored = stored[..., :3].max(axis=2) if stored.shape[2] > 2 else stored[..., 0]
-    return (stored > above).astype(np.uint8)
+    return (strongest_channel(stored) > above).astype(np.uint8)
+
+
+def strongest_channel(stored: NDArray[Any]) -> NDArray[Any]:
+    """h × w of stored pixels, transparency left out."""
+    if stored.ndim == 2:
+        return stored
+    return stored[..., :3].max(axis=2) if stored.shape[2] > 2 else stored[..., 0]
 
 
 def decode_indices(data: bytes) -> NDArray[np.uint16]:

@@ -91,6 +91,14 @@ def _soft(_number: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(dot(24, 32), (5, 5), 0.8)[:12, :16], np.uint8)
 
 
+def _dark(number: int) -> NDArray[np.uint8]:
+    return np.asarray(_soft(number).astype(np.float32) * ((85 - number) / _soft(number).max()), np.uint8)
+
+
+def _deep(number: int) -> NDArray[np.uint16]:
+    return np.asarray(_soft(number).astype(np.uint16) * (65535 // int(_soft(number).max())), np.uint16)
+
+
 def _stray(number: int) -> NDArray[np.uint8]:
     mask = dot()
     mask[10, 14] = 255 if number == 0 else 0
@@ -258,6 +266,27 @@ CASES = (
         TABLE,
         "warned",
         ("6 masks have soft edges",),
+    ),
+    Case(
+        "dark masks with soft edges",
+        partial(_folder, mask=_dark),
+        FOLDER,
+        "warned",
+        ("Write mask_above: 42 in data.options to cut there.",),
+    ),
+    Case(
+        "dark masks with soft edges, and `mask_above: 127`",
+        partial(_folder, mask=_dark),
+        {**FOLDER, "options": {"mask_above": 127}},
+        "refused",
+        ("no mask has a pixel above 127, found values up to 85",),
+    ),
+    Case(
+        "masks of 16 bits with soft edges, by `assay init`",
+        partial(_folder, mask=_deep),
+        None,
+        "read",
+        ("mask_above: 32712",),
     ),
     Case(
         "JPEG masks in a table",
