@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Finding", "FindingKind", "counted", "sum_up", "summarise"]
+__all__ = ["Fault", "Finding", "FindingKind", "counted", "sum_up", "summarise"]
 
 FindingKind = Literal[
     "duplicate",
@@ -38,6 +38,13 @@ class Finding(BaseModel, frozen=True):
     files: tuple[str, ...] = ()  # missing_mask: where each sample's mask is expected
 
 
+class Fault(NamedTuple):
+    """A sentence that refuses a data set, and the file, id or item that it is about."""
+
+    name: str
+    text: str
+
+
 def summarise(names: Sequence[str], shown: int = 3) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
@@ -49,17 +56,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def sum_up(faults: Iterable[str]) -> Iterator[str]:
+def sum_up(faults: Iterable[Fault]) -> Iterator[str]:
     """Faults, of which more than three of one kind become one: the first, and the count of the others.
 
     A kind is a sentence without its file names and numbers.
     """
-    by_kind: defaultdict[str, list[str]] = defaultdict(list)
+    by_kind: defaultdict[str, list[Fault]] = defaultdict(list)
     for fault in faults:
-        by_kind[_SPECIFIC.sub("#", fault)].append(fault)
+        by_kind[_SPECIFIC.sub("#", fault.text.replace(fault.name, "#"))].append(fault)
     for alike in by_kind.values():
         if len(alike) <= _LISTED:
-            yield from alike
+            yield from (fault.text for fault in alike)
         else:
-            names = ", ".join(fault.split(" ")[0].rstrip(":") for fault in alike[1:_LISTED])
-            yield f"{alike[0]}. The same of {len(alike) - 1} more, such as {names}"
+            names = ", ".join(fault.name for fault in alike[1:_LISTED])
+            yield f"{alike[0].text}. The same of {len(alike) - 1} more, such as {names}"

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.duplicates import duplicate_findings, part_name
-from trainables.data.findings import Finding, counted, sum_up, summarise
+from trainables.data.findings import Fault, Finding, counted, sum_up, summarise
 from trainables.data.formats import BrokenImageError, Trait
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
 from trainables.data.masks import highest_index
@@ -89,7 +89,7 @@ class _Seen:
     """An image after a look at it; no row and no fault: only classes that were not asked for."""
 
     row: ImageRow | None = None
-    faults: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
     mask_state: _MaskState = "known"
     masks: tuple[MaskStatistics, ...] = ()
     orientation: int = 1  # as EXIF states it
@@ -149,7 +149,10 @@ def _inspect(listing: Listing) -> Inspection:
         seen = list(pool.map(partial(_inspect_entry, listing), entries))
     faults = [fault for each in seen for fault in each.faults]
     faults += [
-        f"duplicate id {sample}: {count} images have it; expected one. Rename or remove the others"
+        Fault(
+            sample,
+            f"duplicate id {sample}: {count} images have it; expected one. Rename or remove the others",
+        )
         for sample, count in Counter(entry.sample for entry in entries).items()
         if count > 1
     ]
@@ -169,7 +172,7 @@ def _inspect(listing: Listing) -> Inspection:
 
 
 def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
-    faults: list[str] = []
+    faults: list[Fault] = []
     image_hash, stored, orientation = "", None, 1
     try:
         data = read_bytes(listing.root, entry.image)
@@ -177,15 +180,15 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         image_hash = hashlib.sha256(data).hexdigest()
         stored = read_samples(data)
     except BrokenImageError as error:
-        faults.append(f"{entry.image}: {error}. Unpack or copy it again")
+        faults.append(Fault(entry.image, f"{entry.image}: {error}. Unpack or copy it again"))
     except InputError as error:
-        faults.append(str(error).rstrip("."))
+        faults.append(Fault(entry.image, str(error).rstrip(".")))
     try:
         pixels = stored.header.width * stored.header.height if stored is not None else 0
         with _one_at_a_time if pixels > _LARGE_PIXELS else nullcontext():
             label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, stored, orientation)
     except _MaskFaultError as fault:
-        return _Seen(faults=(*faults, str(fault)))
+        return _Seen(faults=(*faults, Fault(entry.mask or entry.image, str(fault))))
     if label and listing.indices is not None and _shows_others_alone(listing.indices, defect_class):
         if listing.indices.others != "normal":
             return _Seen()
@@ -370,7 +373,7 @@ def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_S
         )
 
 
-def _divided_items(entries: Sequence[Entry]) -> Iterator[str]:
+def _divided_items(entries: Sequence[Entry]) -> Iterator[Fault]:
     """Items with images in several published parts: the model would be tested on what it has seen."""
     parts_of: defaultdict[str, dict[str, str]] = defaultdict(dict)  # item: its parts, each with an image
     for entry in entries:
@@ -379,7 +382,8 @@ def _divided_items(entries: Sequence[Entry]) -> Iterator[str]:
     for item, parts in sorted(parts_of.items()):
         if len(parts) > 1:
             places = summarise([f"{image} in {part}" for part, image in parts.items()], 4)
-            yield (
+            yield Fault(
+                item,
                 f"item {item} is divided between published parts: {places}; expected all of its images in "
-                "one. Correct the part, or the item (group)"
+                "one. Correct the part, or the item (group)",
             )

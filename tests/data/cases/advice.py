@@ -36,6 +36,14 @@ def _all_truncated(root: Path) -> None:
         path.write_bytes(path.read_bytes()[:-8])
 
 
+def _small_masks(root: Path) -> None:
+    make_folder(root)
+    for number in range(6):
+        (root / "defect" / f"d{number}.png").rename(root / "defect" / f"part {number}.png")
+        write(root / "masks" / f"part {number}.png", dot(6))
+        (root / "masks" / f"d{number}.png").unlink()
+
+
 def _copies(root: Path, count: int) -> None:
     make_folder(root)
     for number in range(count):
@@ -62,6 +70,13 @@ CASES = (
         FOLDER,
         "refused",
         ("The same of 39 more, such as good/g1.png, good/g10.png.", "1 fault:"),
+    ),
+    Case(
+        "masks of another size, with spaces in their names",
+        _small_masks,
+        FOLDER,
+        "refused",
+        ("The same of 5 more, such as masks/part 1.png, masks/part 2.png.",),
     ),
     Case(
         "photos with an EXIF orientation, and masks drawn in a viewer that turns them",
