@@ -14,7 +14,7 @@ from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_
 from trainables.data.readers import READERS
 from trainables.data.readers.annotated import annotation_files
 from trainables.data.readers.folder import part_of
-from trainables.data.readers.mask_names import Naming, images_below, naming_of, split_beside
+from trainables.data.readers.mask_names import Naming, compared, images_below, naming_of, split_beside
 from trainables.data.readers.table import is_table
 from trainables.data.sources import decode_stored, strongest_channel
 from trainables.data.spec import DataSpec
@@ -119,7 +119,7 @@ def _folder_options(start: Path) -> dict[str, Any] | None:
         images = [path for path in images if path not in files]
         options |= {"masks": defect} if files else {}
     naming = naming_of({path.stem for path in images}, [path.stem for path in files]) or Naming()
-    exact = {path.stem for path in images} & {path.stem for path in files}
+    exact = {compared(path.stem) for path in images} & {compared(path.stem) for path in files}
     if len(exact) * 2 < len(files):
         options |= {"mask_prefix": naming.prefix} if naming.prefix else {}
         options |= {"mask_suffix": naming.suffix} if naming.suffix else {}

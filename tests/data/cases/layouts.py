@@ -74,6 +74,14 @@ def _jpeg_masks(root: Path) -> None:
         write(path.with_suffix(".jpg"), dot())
 
 
+def _from_a_mac(root: Path, ending: str = "") -> None:
+    """Masks called `ü` in two signs, u and two dots, of images called so in one."""
+    make_folder(root)
+    for number in range(6):
+        (root / "defect" / f"d{number}.png").rename(root / "defect" / f"\u00fc{number}.png")
+        (root / "masks" / f"d{number}.png").rename(root / "masks" / f"u\u0308{number}{ending}.png")
+
+
 def _jpeg_with_png(root: Path) -> None:
     make_folder(root, masks=False)
     for number, path in enumerate(sorted((root / "defect").iterdir())):
@@ -226,6 +234,20 @@ CASES = (
         FOLDER,
         "read",
         ("6 defective (6 with mask)",),
+    ),
+    Case(
+        "masks whose names a Mac has written otherwise, `ü` as `u` and two dots",
+        _from_a_mac,
+        FOLDER,
+        "read",
+        ("6 defective (6 with mask)",),
+    ),
+    Case(
+        "such masks called `ü0_mask.png`, seen by `assay init`",
+        lambda root: _from_a_mac(root, "_mask"),
+        None,
+        "read",
+        ("6 defective images, 6 of them with a mask",),
     ),
     Case(
         "masks beside their images, `d0_mask.png`, seen by `assay init`",

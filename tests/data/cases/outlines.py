@@ -184,6 +184,16 @@ CASES = (
         ("3 normal and 3 defective images, 3 of them with a mask",),
     ),
     Case(
+        "a COCO file that writes `ü` as `u` and two dots",
+        exported(
+            coco([f"u\u0308{name}" for name in NAMES], {f"u\u0308{name}": DRAWN[name] for name in DRAWN}),
+            [f"\u00fc{name}" for name in "abcdef"],
+        ),
+        ANNOTATED,
+        "read",
+        ("6 images of 6 items: 3 defective (3 with mask), 3 normal",),
+    ),
+    Case(
         "a COCO file, and one of its classes",
         exported(coco(NAMES, DRAWN)),
         {**ANNOTATED, "classes": ["hole"]},

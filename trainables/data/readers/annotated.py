@@ -40,7 +40,7 @@ from trainables.data.formats import BrokenImageError, measure
 from trainables.data.masks import RUNS_SUFFIX, encode_runs
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
 from trainables.data.readers.folder import part_of
-from trainables.data.readers.mask_names import images_below
+from trainables.data.readers.mask_names import compared, composed, images_below
 from trainables.data.sources import DataFolders, read_bytes
 from trainables.data.spec import DataSpec, Others
 from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, is_system_file, unread_files
@@ -136,8 +136,8 @@ def _match(
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for image in images:
         for name in {PurePosixPath(image).name, PurePosixPath(image).stem}:
-            by_name[name.casefold()].append(image)
-    known = set(images)
+            by_name[compared(name)].append(image)
+    known = {composed(image): image for image in images}
     drawn: dict[str, _Drawn] = {}
     strangers: list[tuple[str, str]] = []
     for file in files:
@@ -176,7 +176,7 @@ def _parse(root: Path, file: str) -> list[ImageAnnotation]:
 def _image_of(
     annotation: ImageAnnotation,
     file: str,
-    known: set[str],
+    known: Mapping[str, str],
     by_name: Mapping[str, Sequence[str]],
     *,
     alone: bool,
@@ -186,11 +186,11 @@ def _image_of(
     places = [(folder / path).as_posix(), path.as_posix()]
     if alone:  # a.json beside a.jpg, whatever path it states
         places += [f"{folder / PurePosixPath(file).stem}{path.suffix}".removeprefix("./")]
-    exact = next((place for place in places if place in known), None)
+    exact = next((known[composed(place)] for place in places if composed(place) in known), None)
     if exact is not None:
         return exact
     for name in (path.name, *([PurePosixPath(file).stem] if alone else [])):
-        alike = by_name.get(name.casefold(), [])
+        alike = by_name.get(compared(name), [])
         if len(alike) == 1:
             return alike[0]
     return None

@@ -31,7 +31,14 @@ from pydantic import Field
 
 from trainables.data.formats import MASK_SUFFIXES
 from trainables.data.readers.base import Entry, Listing, MaskOptions, MaskSettings, Reader, options_of
-from trainables.data.readers.mask_names import MaskIndex, Naming, images_below, naming_of, split_beside
+from trainables.data.readers.mask_names import (
+    MaskIndex,
+    Naming,
+    compared,
+    images_below,
+    naming_of,
+    split_beside,
+)
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, unread_files
@@ -194,7 +201,7 @@ def _child(folder: Path, name: str) -> Path | None:
     exact = folder / name
     if exact.is_dir():
         return exact
-    alike = [path for path in _folders_in(folder) if path.name.casefold() == name.casefold()]
+    alike = [path for path in _folders_in(folder) if compared(path.name) == compared(name)]
     return alike[0] if len(alike) == 1 else None
 
 
@@ -219,14 +226,14 @@ class _PartList:
             elif base.masks is None:
                 _refuse_masks_among_images(folder.relative_to(root), images, options)
             self.defect += [(folder, name, path) for path in images]
-        stems = Counter(path.stem.casefold() for _, _, path in self.defect)
+        stems = Counter(compared(path.stem) for _, _, path in self.defect)
         self._defect_stems = set(stems)
         parts = {part_of(Path(path.parts[0])) for _, _, path in self.defect}
         # Without good/ parts may lie within images/: images/train/ and images/test/.
         self._split_below = (
             base.good is None and base.split is None and parts - {"validation"} == {"train", "test"}
         )
-        stems.update(path.stem.casefold() for path in self.good)
+        stems.update(compared(path.stem) for path in self.good)
         self.index = MaskIndex(masks, options.naming, stems)
 
     def entries(self) -> Iterator[Entry]:
@@ -234,7 +241,7 @@ class _PartList:
         for path in self.good:
             assert base.good is not None, "it holds these images"
             # masks/001.png is the mask of defect/001.png, where both folders have a 001.
-            flat = [] if path.stem.casefold() in self._defect_stems else [path]
+            flat = [] if compared(path.stem) in self._defect_stems else [path]
             file = self.index.find([PurePosixPath(base.good.name) / path, *flat], by_name=False)
             yield self._entry(base.good / path, None, self._mask(file), base.split)
         for folder, name, path in self.defect:

@@ -8,6 +8,7 @@ one mask have it. What is left over is no image's mask, and is told.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,19 @@ from pathlib import Path, PurePosixPath
 from trainables.data.formats import MASK_SUFFIXES
 from trainables.data.readers.base import images_in
 
-__all__ = ["MaskIndex", "Naming", "images_below", "naming_of", "split_beside"]
+__all__ = ["MaskIndex", "Naming", "compared", "composed", "images_below", "naming_of", "split_beside"]
 
 _USUAL_ENDING = re.compile(r"[-_. ]?(mask|masks|gt|label|labels|labeled|seg|annotation|ground_?truth)", re.I)
+
+
+def composed(name: str) -> str:
+    """A name with its letters as one sign each: a zip of a Mac has `ü` as `u` and two dots."""
+    return unicodedata.normalize("NFC", name)
+
+
+def compared(name: str) -> str:
+    """A name as it is compared with others: composed, and without a difference between `A` and `a`."""
+    return composed(name).casefold()
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class MaskIndex:
     Attributes:
         files: Paths below the folder.
         naming: Prefix and suffix of masks' names.
-        stems: Stems of the images that are looked up by name alone.
+        stems: Stems of the images that are looked up by name alone, as they are ``compared``.
     """
 
     files: Sequence[PurePosixPath]
@@ -61,21 +72,21 @@ class MaskIndex:
         self._at: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
         self._named: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
         for path in sorted(self.files, key=lambda path: MASK_SUFFIXES.index(path.suffix.lower())):
-            self._at[str(path.with_suffix("")).casefold()].append(path)
-            self._named[path.stem.casefold()].append(path)
+            self._at[compared(str(path.with_suffix("")))].append(path)
+            self._named[compared(path.stem)].append(path)
 
     def find(self, places: Iterable[PurePosixPath], *, by_name: bool) -> PurePosixPath | None:
         """The mask of an image, which lies at one of ``places``; None if there is none, or more than one."""
         for place in places:
             stem = place.with_name(self.naming.of(place.stem))
-            files = self._at.get(str(stem).casefold(), [])
+            files = self._at.get(compared(str(stem)), [])
             exact = [path for path in files if path.with_suffix("") == stem] or files
             if exact:
                 self.used.add(exact[0])
                 return exact[0]
-            named = self._named.get(stem.name.casefold(), [])
+            named = self._named.get(compared(stem.name), [])
             folders = {path.parent for path in named}
-            if by_name and self.stems[place.stem.casefold()] == 1 and len(folders) == 1:
+            if by_name and self.stems[compared(place.stem)] == 1 and len(folders) == 1:
                 self.used.add(named[0])
                 return named[0]
         return None
@@ -94,9 +105,9 @@ def images_below(folder: Path, suffixes: Iterable[str] | None = None) -> list[Pu
 
 def naming_of(images: Iterable[str], masks: Iterable[str]) -> Naming | None:
     """The naming that most masks have, by the stems of images and masks; None where none holds an image's."""
-    known = set(images)
+    known = set(map(composed, images))
     counts: Counter[Naming] = Counter()
-    for mask in masks:
+    for mask in map(composed, masks):
         starts = (Naming(suffix=mask[end:]) for end in range(len(mask), 0, -1) if mask[:end] in known)
         ends = (Naming(prefix=mask[:start]) for start in range(1, len(mask)) if mask[start:] in known)
         naming = next(starts, None) or next(ends, None)
@@ -110,21 +121,21 @@ def split_beside(
 ) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Images, and masks that lie among them: of a usual or the given naming, or beside a JPEG of its name."""
     stems: defaultdict[PurePosixPath, set[str]] = defaultdict(set)
-    jpegs: set[PurePosixPath] = set()
+    jpegs: set[str] = set()
     for path in paths:
-        stems[path.parent].add(path.stem)
+        stems[path.parent].add(composed(path.stem))
         if path.suffix.lower() in (".jpg", ".jpeg"):
-            jpegs.add(path.with_suffix(""))
+            jpegs.add(composed(str(path.with_suffix(""))))
     masks = {path for path in paths if _is_mask(path, stems[path.parent], jpegs, naming)}
     return [path for path in paths if path not in masks], [path for path in paths if path in masks]
 
 
-def _is_mask(path: PurePosixPath, stems: set[str], jpegs: set[PurePosixPath], naming: Naming | None) -> bool:
+def _is_mask(path: PurePosixPath, stems: set[str], jpegs: set[str], naming: Naming | None) -> bool:
     if path.suffix.lower() not in MASK_SUFFIXES:
         return False
     if naming is not None and naming != Naming():
-        return any(naming.of(stem) == path.stem for stem in stems)
-    if path.with_suffix("") in jpegs:
+        return any(composed(naming.of(stem)) == composed(path.stem) for stem in stems)
+    if composed(str(path.with_suffix(""))) in jpegs:
         return True
-    its_naming = naming_of(stems - {path.stem}, [path.stem])
+    its_naming = naming_of(stems - {composed(path.stem)}, [path.stem])
     return its_naming is not None and its_naming.is_usual
