@@ -12,6 +12,7 @@ import pytest
 
 from tests.data.made_images import dot, make_folder, noise, open_folder, write
 from trainables.data import READERS, DataSpec, open_manifest
+from trainables.data.readers.mask_names import images_below
 from trainables.errors import InputError
 
 
@@ -330,3 +331,12 @@ def test_a_passed_over_file_whose_name_is_no_utf_8_is_told(tmp_path: Path) -> No
     (root / os.fsdecode(b"good/g\xff.heic")).touch()
     (finding,) = open_folder(root, tmp_path / "cache").findings
     assert r"good/g\xff.heic" in finding.text
+
+
+def test_links_that_lead_to_each_other_are_followed_once(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data")
+    for name, other in (("a", "b"), ("b", "a")):
+        write(root / "good" / name / f"{name}.png", noise(ord(name)))
+        os.symlink(f"../{other}", root / "good" / name / "more", target_is_directory=True)
+    listed = [path for path in images_below(root / "good") if path.name == "a.png"]
+    assert [path.as_posix() for path in listed] == ["a/a.png", "b/more/a.png"]

@@ -13,6 +13,7 @@ from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_values
 from trainables.data.readers import READERS
 from trainables.data.readers.annotated import annotation_files
+from trainables.data.readers.base import folders_in
 from trainables.data.readers.folder import part_of
 from trainables.data.readers.mask_names import Naming, compared, images_below, naming_of, split_beside
 from trainables.data.readers.table import is_table
@@ -35,7 +36,7 @@ def find_layout(folder: Path, cache: Path) -> DataSpec:
     table = _find_table(folder)
     if table is not None:
         return _spec("table", table)
-    below = _folders_in(folder)
+    below = folders_in(folder)
     for start in [folder, *below] if len(below) == 1 else [folder]:
         path = None if start == folder else start.name
         as_mvtec = (start / "train" / "good").is_dir() and (start / "test").is_dir()
@@ -61,10 +62,6 @@ def find_layout(folder: Path, cache: Path) -> DataSpec:
         f"of masks; found {present}. Name one folder of them, rename folders, or list the images in "
         "a CSV file with the columns image and label."
     )
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
 
 
 def _reads(reader: str, folder: Path, cache: Path) -> bool:
@@ -102,7 +99,7 @@ def _folder_options(start: Path) -> dict[str, Any] | None:
         if defect is None or masks is None:
             return None
     if defect is None:  # every folder beside that of normal images is a class of defects
-        others = [path for path in starts[0].iterdir() if path.is_dir() and path.name not in (good, masks)]
+        others = [path for path in folders_in(starts[0]) if path.name not in (good, masks)]
         if len(starts) > 1 or not any(images_below(path) for path in others):
             return None
         defect = "*"
@@ -129,13 +126,13 @@ def _folder_options(start: Path) -> dict[str, Any] | None:
 
 def _starts(start: Path) -> list[Path]:
     """Folders that hold those of good and defective images: ``start``, its parts, or its batches."""
-    below = _folders_in(start)
+    below = folders_in(start)
     if _named([start], GOOD_FOLDERS) is not None:
         return [start]
     parts = [path for path in below if part_of(path) is not None]
     if {part_of(path) for path in parts} >= {"train", "test"}:
         return parts
-    inner = [path for path in below for path in [path, *_folders_in(path)]]
+    inner = [path for path in below for path in [path, *folders_in(path)]]
     batches = [path for path in inner if _named([path], GOOD_FOLDERS) or _named([path], DEFECT_FOLDERS)]
     return batches or [start]
 
@@ -148,7 +145,7 @@ def _named(parts: Sequence[Path], usual: Sequence[str]) -> str | None:
 
 def _images(parts: Sequence[Path], defect: str, others: tuple[str, str]) -> Iterator[Path]:
     for part in parts:
-        for folder in _folders_in(part):
+        for folder in folders_in(part):
             if folder.name.casefold() == defect.casefold() or (defect == "*" and folder.name not in others):
                 yield from _files(folder)
 

@@ -24,6 +24,7 @@ __all__ = [
     "as_text",
     "is_picture",
     "is_system_file",
+    "leads_back",
     "no_format",
     "unread_files",
 ]
@@ -115,7 +116,9 @@ def _passed_over(
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
         folders[:] = sorted(name for name in folders if not is_system_file(name))
         for name in folders:
-            if (root / here / name).is_symlink() and not _holds(here / name, read):
+            if leads_back(root / here / name):
+                yield here / name, "a link to a folder that holds the link itself is not followed. Remove it"
+            elif (root / here / name).is_symlink() and not _holds(here / name, read):
                 yield here / name, "a link to a folder is not followed. Copy the folder"
         files = sorted(name for name in names if not is_system_file(name))
         pictured = str(here) in holding or any(is_picture(PurePosixPath(name)) for name in files)
@@ -129,6 +132,14 @@ def _passed_over(
             )
             if reason:
                 yield path, reason
+
+
+def leads_back(path: Path) -> bool:
+    """True for a link to a folder above: followed, it would show the same images again and again."""
+    if not path.is_symlink():
+        return False
+    target = path.resolve()
+    return any(parent.resolve().is_relative_to(target) for parent in path.absolute().parents)
 
 
 def _holds(folder: PurePosixPath, read: frozenset[str]) -> bool:

@@ -97,6 +97,14 @@ def _link(root: Path) -> None:
     os.symlink(root / "away", root / "line" / "good" / "more", target_is_directory=True)
 
 
+def _looped(link: str, target: str) -> Callable[[Path], None]:
+    def make(root: Path) -> None:
+        make_folder(root)
+        os.symlink(target, root / link, target_is_directory=True)
+
+    return make
+
+
 def _photos(root: Path) -> None:
     write(root / "a.png", noise(0))
     (root / "b.heic").write_bytes(b"no picture that is read")
@@ -352,6 +360,23 @@ CASES = (
         {"reader": "folder", "path": "line"},
         "refused",
         ("leaves the data root",),
+    ),
+    Case(
+        "a link to a folder that holds the link",
+        _looped("good/loop", ".."),
+        FOLDER,
+        "warned",
+        (
+            "1 file is not read: good/loop: a link to a folder that holds the link itself is not followed.",
+            "14 images of 14 items: 6 defective (6 with mask), 8 normal",
+        ),
+    ),
+    Case(
+        "a link to its own folder, by `assay init`",
+        _looped("defect/loop", "."),
+        None,
+        "warned",
+        ("8 normal and 6 defective images",),
     ),
     Case(
         "folders whose names say nothing",

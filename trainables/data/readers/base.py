@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
-from trainables.data.unread import Unread
+from trainables.data.unread import Unread, leads_back
 from trainables.errors import InputError
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "NoOptions",
     "PublishedSets",
     "Reader",
+    "folders_in",
     "images_in",
     "mask_beside",
     "options_of",
@@ -229,6 +230,15 @@ def images_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Pa
     """The image files of a folder, by name; hidden files are left out."""
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    )
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, by name, without hidden ones and links that lead back."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and not leads_back(path)
     )
 
 

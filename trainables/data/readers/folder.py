@@ -30,7 +30,15 @@ from typing import Annotated
 from pydantic import Field
 
 from trainables.data.formats import MASK_SUFFIXES
-from trainables.data.readers.base import Entry, Listing, MaskOptions, MaskSettings, Reader, options_of
+from trainables.data.readers.base import (
+    Entry,
+    Listing,
+    MaskOptions,
+    MaskSettings,
+    Reader,
+    folders_in,
+    options_of,
+)
 from trainables.data.readers.mask_names import (
     MaskIndex,
     Naming,
@@ -114,7 +122,7 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index ``good/``, ``defect/`` and ``masks/``, directly or below the folders of parts or batches."""
     options = options_of(FolderOptions, spec)
     start = folders.below_root(READER.name, spec.path)
-    below = _folders_in(start) if start.is_dir() else []
+    below = folders_in(start) if start.is_dir() else []
     candidates = [start, *below] if len(below) == 1 else [start]  # a zip often has one folder on top
     root, bases = next(
         ((folder, bases) for folder in candidates if (bases := _bases(folder, options))), (start, [])
@@ -162,7 +170,7 @@ def _bases(root: Path, options: FolderOptions) -> list[_Base]:
     whole = _base(root, None, options)
     if whole.suffices(options):
         return [whole]
-    parts = [_base(path, part_of(path), options) for path in _folders_in(root) if part_of(path)]
+    parts = [_base(path, part_of(path), options) for path in folders_in(root) if part_of(path)]
     held = {part.split for part in parts if part.good is not None or part.suffices(options)}
     if {"train", "test"} <= held:
         return [part for part in parts if part.good is not None or part.defect]
@@ -178,7 +186,7 @@ def part_of(folder: Path) -> str | None:
 
 
 def _batches(root: Path, options: FolderOptions, depth: int) -> Iterator[_Base]:
-    for path in _folders_in(root):
+    for path in folders_in(root):
         base = _base(path, None, options)
         if base.good is not None or base.defect:
             yield base
@@ -189,7 +197,7 @@ def _batches(root: Path, options: FolderOptions, depth: int) -> Iterator[_Base]:
 def _base(folder: Path, split: str | None, options: FolderOptions) -> _Base:
     good, masks = _child(folder, options.good), _child(folder, options.masks)
     if options.defect == "*":
-        others = [path for path in _folders_in(folder) if path not in (good, masks)]
+        others = [path for path in folders_in(folder) if path not in (good, masks)]
         classes = [(path, path.name) for path in others if images_below(path)]
         return _Base(folder, split, good, tuple(classes), masks)
     defect = _child(folder, options.defect)
@@ -201,12 +209,8 @@ def _child(folder: Path, name: str) -> Path | None:
     exact = folder / name
     if exact.is_dir():
         return exact
-    alike = [path for path in _folders_in(folder) if compared(path.name) == compared(name)]
+    alike = [path for path in folders_in(folder) if compared(path.name) == compared(name)]
     return alike[0] if len(alike) == 1 else None
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 class _PartList:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from trainables.data.formats import MASK_SUFFIXES
-from trainables.data.readers.base import images_in
+from trainables.data.readers.base import folders_in, images_in
 
 __all__ = ["MaskIndex", "Naming", "compared", "composed", "images_below", "naming_of", "split_beside"]
 
@@ -98,7 +98,7 @@ def images_below(folder: Path, suffixes: Iterable[str] | None = None) -> list[Pu
         return []
     here = images_in(folder) if suffixes is None else images_in(folder, suffixes)
     paths = [PurePosixPath(path.name) for path in here]
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    for inner in folders_in(folder):
         paths += [PurePosixPath(inner.name) / path for path in images_below(inner, suffixes)]
     return paths
 
