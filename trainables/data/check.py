@@ -121,7 +121,7 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     rows = inspection.rows
     settled = settle_pixels(rows, spec.white)
     faults = [*inspection.faults, *settled.faults]
-    if rows and not any(row.label for row in rows):
+    if rows and not inspection.faults and not any(row.label for row in rows):
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
     by_sample = {row.sample: row for row in rows}
     divided = listing.is_split and spec.splits == "published"

@@ -194,7 +194,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
             return _Seen()
         label, mask_hash, state, masks = False, None, "known", ()
     if stored is None:
-        return _Seen(faults=tuple(faults), masks=masks)
+        return _Seen(faults=tuple(faults))
     row = ImageRow(
         sample=entry.sample,
         image=entry.image,

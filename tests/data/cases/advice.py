@@ -44,6 +44,11 @@ def _small_masks(root: Path) -> None:
         (root / "masks" / f"d{number}.png").unlink()
 
 
+def _one_truncated(root: Path) -> None:
+    image = make_folder(root) / "defect" / "d0.png"
+    image.write_bytes(image.read_bytes()[:-8])
+
+
 def _copies(root: Path, count: int) -> None:
     make_folder(root)
     for number in range(count):
@@ -72,11 +77,18 @@ CASES = (
         ("The same of 39 more, such as good/g1.png, good/g10.png.", "1 fault:"),
     ),
     Case(
+        "a truncated image that has a mask",
+        _one_truncated,
+        FOLDER,
+        "refused",
+        ("13 images of 13 items: 5 defective (5 with mask), 8 normal", "  defect  5      9"),
+    ),
+    Case(
         "masks of another size, with spaces in their names",
         _small_masks,
         FOLDER,
         "refused",
-        ("The same of 5 more, such as masks/part 1.png, masks/part 2.png.",),
+        ("The same of 5 more, such as masks/part 1.png, masks/part 2.png.", "1 fault:"),
     ),
     Case(
         "photos with an EXIF orientation, and masks drawn in a viewer that turns them",

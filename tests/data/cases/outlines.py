@@ -194,6 +194,16 @@ CASES = (
         ("6 images of 6 items: 3 defective (3 with mask), 3 normal",),
     ),
     Case(
+        "a COCO file that has an image twice",
+        exported(coco([*NAMES, "a.png"], DRAWN)),
+        ANNOTATED,
+        "refused",
+        (
+            "is annotated twice, found 1 shape in annotations/instances_default.json",
+            "Remove one of the two in",
+        ),
+    ),
+    Case(
         "a COCO file, and one of its classes",
         exported(coco(NAMES, DRAWN)),
         {**ANNOTATED, "classes": ["hole"]},

@@ -147,9 +147,11 @@ def _match(
             if image is None:
                 strangers.append((annotation.image, file))
             elif image in drawn and drawn[image].annotation.shapes != annotation.shapes:
+                first, shapes = drawn[image].file, counted(len(drawn[image].annotation.shapes), "shape")
                 raise InputError(
-                    f"{root}: {image} is annotated twice, found {len(drawn[image].annotation.shapes)} shapes "
-                    f"in {drawn[image].file} and {len(annotation.shapes)} in {file}. Remove one file."
+                    f"{root}: {image} is annotated twice, found {shapes} in {first} and "
+                    f"{len(annotation.shapes)} in {file}. Remove one "
+                    f"{'file' if first != file else f'of the two in {file}'}."
                 )
             else:
                 drawn[image] = _Drawn(image, file, annotation)
