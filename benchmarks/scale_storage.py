@@ -96,6 +96,20 @@ class CountedStore(Store):
         self.count(*["LIST"] * max(1, ceil(len(names) / PAGE)))
         return sorted(names)
 
+    def stamp(self, path: str) -> tuple[int, int] | None:
+        self.count("HEAD")
+        try:
+            head = self._objects.head(path)
+        except FileNotFoundError:
+            return None
+        return int(head["last_modified"].timestamp() * 1e9), head["size"]
+
+    def sizes(self, folder: str, names: Iterable[str]) -> dict[str, int]:
+        self.count("LIST")
+        below = (entry for page in self._objects.list(f"{folder}/") for entry in page)
+        found = {entry["path"].removeprefix(f"{folder}/"): entry["size"] for entry in below}
+        return {name: found.get(name, 0) for name in names}
+
     def delete_tree(self, path: str) -> None:
         if not self._is_object(path):
             self.count("HEAD", "LIST")

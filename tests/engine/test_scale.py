@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from assay.engine.options import EngineOptions
 from assay.engine.run_study import _Work
 from assay.storage import Store
 from assay.study import Plan
+from benchmarks.scale_parts import study_part
 from benchmarks.scale_storage import PAGE, CountedStore
 from tests.analysis.made_studies import START, make_plan, make_record
 from tests.simulation.places import Training, TrialCosts, simulate_packs
@@ -51,6 +53,12 @@ def test_a_record_that_is_known_is_not_read_again() -> None:
     store.requests.clear()
     assert StudyResults.of_plan(PLAN, store, known=records).records == records
     assert not store.requests
+
+
+def test_a_simulated_study_begins_is_looked_at_and_reported() -> None:
+    figures = study_part(Namespace(trials=[100], nodes=10, epochs=2))
+    assert figures["look"]["LIST"] == 1
+    assert figures["report"] > 0
 
 
 def test_limits_follow_the_trainings_that_packs_have_recorded(tmp_path: Path) -> None:

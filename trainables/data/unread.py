@@ -95,7 +95,7 @@ def _group(
     counts: Counter[tuple[str, str, str]] = Counter()
     for path, reason in passed:
         key = (folder_of(path), path.suffix.lower(), reason)
-        examples.setdefault(key, as_text(str(path)))
+        examples.setdefault(key, as_text(path))
         counts[key] += 1
     return tuple(
         Unread(
@@ -171,7 +171,7 @@ def no_format(suffix: str) -> str:
     return f"{suffix.removeprefix('.')} is no format that is read ({known}). Save as PNG or TIFF"
 
 
-def as_text(path: str) -> str:
+def as_text(path: str | PurePath) -> str:
     """A path with bytes that are no UTF-8 escaped: ``g\\xff.png``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from assay.production.folder import write_inside
-from assay.production.photos import Photo, as_text
+from assay.production.photos import Photo
 from assay.production.rows import PhotoRow
 from trainables.data.annotations import ImageAnnotation, Polygon, Shape
 from trainables.data.annotations.coco import annotation_of
 from trainables.data.annotations.labelme import file_of
+from trainables.data.unread import as_text
 from trainables.errors import InputError
 
 __all__ = ["AddOutlines", "AnnotationFormat", "annotation_writer", "refuse_names"]

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from assay.production.photos import Photo, as_text
+from assay.production.photos import Photo
 from assay.production.rows import PhotoRow, TableFormat
 from trainables.data.items import item_of
+from trainables.data.unread import as_text
 
 __all__ = ["PartRows", "RowSink"]
 

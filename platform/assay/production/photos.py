@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from trainables.data.formats import IMAGE_SUFFIXES
-from trainables.data.unread import Unread, is_picture, no_format, unread_files
+from trainables.data.unread import Unread, as_text, is_picture, no_format, unread_files
 from trainables.errors import InputError
 
-__all__ = ["Photo", "as_text", "find_photos", "refuse_output_below", "unread_photos"]
+__all__ = ["Photo", "find_photos", "refuse_output_below", "unread_photos"]
 
 _MAGIC = frozenset("*?[")
 
@@ -171,8 +171,3 @@ def _shared(folders: Iterable[Path]) -> Path:
         (i for i, parts in enumerate(zip(*every, strict=False)) if len(set(parts)) > 1), min(map(len, every))
     )
     return Path(*every[0][:length])
-
-
-def as_text(path: PurePath) -> str:
-    """A path as valid text, whatever bytes a file's name has."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

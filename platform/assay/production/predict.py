@@ -24,12 +24,13 @@ from assay.production.annotation_files import AddOutlines
 from assay.production.folder import write_inside
 from assay.production.palette_png import palette_png
 from assay.production.parts import RowSink
-from assay.production.photos import Photo, as_text
+from assay.production.photos import Photo
 from assay.production.rows import PhotoRow
 from assay.production.side_by_side import PhotoModel, SideBySide
 from trainables.data.annotations import Polygon, outlines
 from trainables.data.formats import BrokenImageError, examine
 from trainables.data.sources import decode_image
+from trainables.data.unread import as_text
 from trainables.deployed import Decision, enlarge_mask
 from trainables.overlay import PALETTE, overlay_indices
 

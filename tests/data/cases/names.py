@@ -1,0 +1,65 @@
+"""Names of files that systems write otherwise, and links that lead back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.data.cases.case import Case
+from tests.data.made_images import make_folder
+
+__all__ = ["CASES"]
+
+FOLDER = {"reader": "folder"}
+
+
+def _from_a_mac(root: Path, ending: str = "") -> None:
+    """Masks called `ü` in two signs, u and two dots, of images called so in one."""
+    make_folder(root)
+    for number in range(6):
+        (root / "defect" / f"d{number}.png").rename(root / "defect" / f"\u00fc{number}.png")
+        (root / "masks" / f"d{number}.png").rename(root / "masks" / f"u\u0308{number}{ending}.png")
+
+
+def _looped(link: str, target: str) -> Callable[[Path], None]:
+    def make(root: Path) -> None:
+        make_folder(root)
+        os.symlink(target, root / link, target_is_directory=True)
+
+    return make
+
+
+CASES = (
+    Case(
+        "masks whose names a Mac has written otherwise, `ü` as `u` and two dots",
+        _from_a_mac,
+        FOLDER,
+        "read",
+        ("6 defective (6 with mask)",),
+    ),
+    Case(
+        "such masks called `ü0_mask.png`, seen by `assay init`",
+        lambda root: _from_a_mac(root, "_mask"),
+        None,
+        "read",
+        ("6 defective images, 6 of them with a mask",),
+    ),
+    Case(
+        "a link to a folder that holds the link",
+        _looped("good/loop", ".."),
+        FOLDER,
+        "warned",
+        (
+            "1 file is not read: good/loop: a link to a folder that holds the link itself is not followed.",
+            "14 images of 14 items: 6 defective (6 with mask), 8 normal",
+        ),
+    ),
+    Case(
+        "a link to its own folder, by `assay init`",
+        _looped("defect/loop", "."),
+        None,
+        "warned",
+        ("8 normal and 6 defective images",),
+    ),
+)
