@@ -48,8 +48,7 @@ def main() -> None:
     """One run of the page."""
     study = study_view()
     if not study.kept_maps:
-        asked = study.results.plan.study.keep.probes
-        lines = "" if asked else "keep: {probes: 12}"
+        lines = "keep: {probes: 12}" if study.results.plan.study.keep.probes == 0 else ""
         missing("No finished trial of this study has kept probe images yet.", lines)
         return
     _compare(study)
