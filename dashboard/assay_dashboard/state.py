@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from assay.study import Trial
 from assay.study.repeats import repeat_name
@@ -90,6 +91,8 @@ def choose_study(names: Sequence[str]) -> None:
         "Study", names, index=None, key=STUDY, placeholder="Choose a study", label_visibility="collapsed"
     )
     st.session_state[_IN_URL] = chosen
+    if _came_by_history():
+        return
     if chosen is not None:
         st.query_params[STUDY] = chosen
     elif names and STUDY in st.query_params:  # a storage that has none at the moment may come back
@@ -107,10 +110,21 @@ def keep_in_url(name: str, values: Sequence[str]) -> None:
 
     To be called in every run, not in a callback: of a run that the next one interrupts, the URL may be lost.
     """
+    if _came_by_history():
+        return
     if values and st.query_params.get_all(name) != list(values):
         st.query_params[name] = values
     elif not values and name in st.query_params:
         del st.query_params[name]
+
+
+def _came_by_history() -> bool:
+    """True where Back or Forward led to the page.
+
+    A parameter that was written then would be a new entry of the history, from which Back leads here again.
+    """
+    run = get_script_run_ctx()
+    return run is not None and run.is_history_navigation
 
 
 def of_another_study(part: str, study: str) -> bool:

@@ -129,13 +129,11 @@ def test_cells_that_another_page_chose_are_shown_up_to_six(store: Store, open_pa
     assert [column["name"] for column in usual["columns"]] == telling_cells(results, names, MOST_CELLS)
 
 
-def test_a_study_without_probe_images_says_how_to_keep_them(
-    tmp_path: Path, store: Store, open_page: Open
-) -> None:
+def test_a_study_that_has_no_probe_images_yet_says_so(tmp_path: Path, store: Store, open_page: Open) -> None:
     empty = Store(tmp_path)
     empty.write_table("studies/additions/plan.parquet", store.read_table("studies/additions/plan.parquet"))
     page = open_page(empty)
-    assert "keep: {probes: 12}" in texts_of(page)
+    assert "No finished trial of this study has kept probe images yet." in texts_of(page)
     assert not page.get("bidi_component")
 
 

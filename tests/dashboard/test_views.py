@@ -52,7 +52,7 @@ def test_every_page_opens_on_the_study_that_changed_last(open_page: Open, store:
         ("search", "small is not a search"),
         ("labels", "No two finished cells differ in hours"),
         ("labels", "labelling: {image_label_seconds: 1, mask_seconds: 79}"),
-        ("masks", "keep: {probes: 12}"),
+        ("masks", "No finished trial of this study has kept probe images yet."),
         ("answer", "No pictures: no finished trial has kept probe images."),
         ("misses", "has kept its predictions yet"),
         ("compare", "This storage holds one study"),
@@ -62,25 +62,36 @@ def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: s
     assert text in texts_of(show(page))
 
 
-@pytest.mark.parametrize(
-    ("probes", "text"),
-    [(0, "This in the study file fills the place"), (6, "No pictures yet: the first finished trial brings")],
-)
-def test_the_answer_advises_to_keep_probe_images_only_where_the_study_keeps_none(
-    show: Show, store: Store, probes: int, text: str
-) -> None:
+def put_later(store: Store, probes: int) -> None:
+    """A study without a trial yet, which keeps so many probe images."""
     study = STUDY.replace("study: small", "study: later").replace("0.125", "0.25")
     study += f"keep: {{probes: {probes}}}\n"
     put(store, plan_study(parse_study(study, "later.yaml"), None, "cpu"), {})
-    shown = texts_of(show("answer", study="later"))
+
+
+@pytest.mark.parametrize(
+    ("page", "probes", "text"),
+    [
+        ("answer", 0, "This in the study file fills the place"),
+        ("answer", 6, "No pictures yet: the first finished trial brings"),
+        ("masks", 0, "This in the study file fills the place"),
+        ("masks", 6, "No finished trial of this study has kept probe images yet."),
+    ],
+)
+def test_a_page_advises_to_keep_probe_images_only_where_the_study_keeps_none(
+    show: Show, store: Store, page: str, probes: int, text: str
+) -> None:
+    put_later(store, probes)
+    shown = texts_of(show(page, study="later"))
     assert text in shown
     assert ("keep: {probes: 12}" in shown) is (probes == 0)
 
 
-def test_lines_that_would_fill_an_empty_page_are_those_of_a_study_file(show: Show) -> None:
+def test_lines_that_would_fill_an_empty_page_are_those_of_a_study_file(show: Show, store: Store) -> None:
     """Put into the study as they stand, a key that it has already replaced."""
-    for page in ("labels", "masks"):
-        lines = re.search(r'<pre class="yaml">(.*?)</pre>', texts_of(show(page)), re.DOTALL)
+    put_later(store, probes=0)
+    for page, name in {"labels": "small", "masks": "later"}.items():
+        lines = re.search(r'<pre class="yaml">(.*?)</pre>', texts_of(show(page, study=name)), re.DOTALL)
         assert lines is not None
         study = yaml.safe_load(STUDY) | yaml.safe_load(html.unescape(lines[1]))
         study["comparisons"] = [{"factor": factor} for factor in study["factors"]]

@@ -131,7 +131,7 @@ def test_a_kind_names_its_first_results_and_counts_the_others() -> None:
     answer = study_answer(results_of(0.05, text=FACTORIAL), most=1)
     assert answer is not None
     of_kind = [(kind.title, len(kind.results), len(kind.named), kind.left_out) for kind in answer.groups]
-    assert of_kind == [("Pays", 1, 1, 0), ("Can go", 1, 1, 0)]
+    assert of_kind == [("Pays", 1, 1, 0), ("Every repeat ties", 1, 1, 0)]
     nothing = group(answer_of(results_of(0.0)), "Pays")
     assert (nothing.sentences, nothing.results, nothing.left_out) == (("Nothing is shown to pay.",), (), 0)
 

@@ -74,11 +74,13 @@ def main() -> None:
     warnings.simplefilter("ignore")  # nobody reads them here; plan and report have them
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGALRM, _out_of_time)
-    signal.setitimer(signal.ITIMER_REAL, order["seconds"])
     begun, error = time.monotonic(), "it crashed"
+    signal.setitimer(signal.ITIMER_REAL, order["seconds"])
     try:
         try:
             error = train(order)
+            if error and time.monotonic() - begun >= order["seconds"]:
+                error = _INTERRUPTED  # pydantic makes an error of its own of what interrupts it
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # what follows is short, and is to be written
