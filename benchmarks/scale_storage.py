@@ -107,8 +107,8 @@ class CountedStore(Store):
     def sizes(self, folder: str, names: Iterable[str]) -> dict[str, int]:
         self.count("LIST")
         below = (entry for page in self._objects.list(f"{folder}/") for entry in page)
-        found = {entry["path"].removeprefix(f"{folder}/"): entry["size"] for entry in below}
-        return {name: found.get(name, 0) for name in names}
+        sizes = {entry["path"].removeprefix(f"{folder}/"): entry["size"] for entry in below}
+        return {name: sizes.get(name, 0) for name in names}
 
     def delete_tree(self, path: str) -> None:
         if not self._is_object(path):

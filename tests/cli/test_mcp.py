@@ -96,6 +96,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "the tool settings takes `method`, `name`, found `setting: 'lr'`.",
     ),
     ("ledger", {"study": "tiny"}, "the tool ledger takes no arguments, found `study: 'tiny'`."),
+    (
+        "ledger",
+        {"at": "s3://me:c4nary@b/x"},
+        "the tool ledger takes no arguments, found `at: 's3://***@b/x'`.",
+    ),
     ("status", {}, "the tool status takes `study`: found no `study`."),
     (
         "wait",

@@ -94,3 +94,5 @@ def test_an_output_beside_photos_that_are_named_one_by_one_is_taken(
     touch(tmp_path / "in" / "a.png")
     monkeypatch.chdir(tmp_path)
     refuse_output_below([path], Path("in/found"))
+    with pytest.raises(InputError, match="lies outside the folders of photos"):  # unlike in their folder
+        refuse_output_below(["in"], Path("in/found"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Callable, Collection
 from importlib import resources
 from typing import Annotated, Any
@@ -61,7 +62,7 @@ class _Server(MCPServer[Any]):
             raise ToolError(f"there is no tool `{name}`; {nearest(name, known)}")
         for argument, value in arguments.items():
             if argument not in known[name]:
-                raise ToolError(f"{_takes(name, known[name])}, found `{argument}: {value!r}`.")
+                raise ToolError(f"{_takes(name, known[name])}, found `{argument}: {_short(value)}`.")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -70,10 +71,15 @@ class _Server(MCPServer[Any]):
             slips = "; ".join(
                 f"found no `{dotted(slip['loc'])}`"
                 if slip["type"] == "missing"
-                else f"`{dotted(slip['loc'])}` {rule_of(slip)}, found {slip['input']!r}"
+                else f"`{dotted(slip['loc'])}` {rule_of(slip)}, found {_short(slip['input'])}"
                 for slip in error.__cause__.errors()
             )
             raise ToolError(f"{_takes(name, known[name])}: {slips}.") from error.__cause__
+
+
+def _short(value: object) -> str:
+    """A value as messages repeat it: its beginning, without what may be secret."""
+    return reprlib.repr(redact(value) if isinstance(value, str) else value)
 
 
 def _takes(tool: str, arguments: Collection[str]) -> str:
