@@ -6,13 +6,16 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from assay.bundle import METADATA
 from assay.bundle.archive import archive_bytes, read_archive
+from assay.storage.checksum import table_with_checksum
+from assay.study import Plan
 from tests.bundle.forging import flipped, forged, packed, path_like, vouched
 from tests.cli.small_study import Assay
 from trainables.errors import InputError
@@ -101,6 +104,18 @@ def test_no_byte_of_an_archive_can_be_changed_unnoticed(bundled: dict[str, bytes
         ("record", vouched(b'"image_ap": 0.', b'"image_ap": 0.1'), r"report/report\.csv.*: does not follow"),
         ("registration", vouched(b'"resolve": 0.01', b'"resolve": 0.02'), "has another resolve than"),
         ("study", lambda text: text.replace(b"[0, 1", b"[0, 9"), "does not make the trials of plan.parquet"),
+        ("study", lambda text: text.replace(b"0.01", b"0.02"), "has another resolve than plan.parquet"),
+        ("study", lambda text: text.replace(b"Does", b"Why does"), "has another question than plan.parquet"),
+        (
+            "plan",
+            lambda table: replanned(table, lambda plan: {"gigabytes": 7.0}),
+            r"study\.yaml: does not make the gigabytes of plan\.parquet",
+        ),
+        (
+            "plan",
+            lambda table: replanned(table, without_difference),
+            r"study\.yaml: does not make the cells of plan\.parquet",
+        ),
         ("data set", lambda text: text.replace(b", true,", b", false,", 1), "which the plan does not have"),
         ("numbers", lambda text: text.replace(b"0.7", b"0.9", 1), r"report/report\.csv.*: does not follow"),
         ("report", lambda text: text.replace(b"0.7", b"0.9", 1), r"report/report\.html.*: does not follow"),
@@ -122,6 +137,54 @@ def test_a_forgery_whose_hashes_fit_is_named(  # noqa: PLR0917 - three fixtures 
     assert f"{path}: its sha256" not in output.out
 
 
+def replanned(table: bytes, change: Callable[[Plan], Mapping[str, object]]) -> bytes:
+    """The table of a plan in which something else stands."""
+    plan = Plan.from_table(pq.read_table(io.BytesIO(table)))
+    sink = io.BytesIO()
+    pq.write_table(table_with_checksum(plan.model_copy(update=change(plan)).to_table()), sink)
+    return sink.getvalue()
+
+
+def without_difference(plan: Plan) -> dict[str, object]:
+    return {"cells": tuple(cell.model_copy(update={"diff": {}}) for cell in plan.cells)}
+
+
+def as_of_an_earlier_version(plan: Plan) -> dict[str, object]:
+    """Without what later versions know of data, and with another estimate and another footnote."""
+    manifests = {hash_: each.model_copy(update={"pixels": ""}) for hash_, each in plan.manifests.items()}
+    cells = tuple(cell.model_copy(update={"footnotes": ("An earlier word.",)}) for cell in plan.cells)
+    return {"manifests": manifests, "cells": cells, "gigabytes": 7.0}
+
+
+def written_before(bundled: dict[str, bytes]) -> dict[str, bytes]:
+    """The bundle as an earlier version of assay says to have written it."""
+    program = json.loads(bundled["program.json"])
+    earlier = {**program, "packages": {**program["packages"], "assay": "0.0.9"}}
+    written = forged(bundled, "program.json", lambda _: json.dumps(earlier).encode())
+    crate = written[METADATA].replace(b'"softwareVersion": "0.1.0"', b'"softwareVersion": "0.0.9"')
+    return {**written, METADATA: crate}
+
+
+def test_a_plan_of_an_earlier_version_may_know_less(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = path_like(bundled, KINDS["plan"])
+    files = forged(written_before(bundled), path, lambda table: replanned(table, as_of_an_earlier_version))
+    output = assay("verify", packed(tmp_path, files))
+    assert output.code == 0, output.out
+
+
+def test_warnings_of_files_that_no_reader_opens_may_have_changed(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = path_like(bundled, KINDS["plan"])
+    files = forged(
+        bundled, path, lambda table: replanned(table, lambda _: {"warnings": ("1 file is not read.",)})
+    )
+    output = assay("verify", packed(tmp_path, files))
+    assert "plan.parquet" not in output.out
+
+
 @pytest.mark.parametrize(
     ("path", "before", "after", "code"),
     [
@@ -132,11 +195,7 @@ def test_a_forgery_whose_hashes_fit_is_named(  # noqa: PLR0917 - three fixtures 
 def test_of_another_version_numbers_are_compared(  # noqa: PLR0917 - three fixtures and four cases
     assay: Assay, bundled: dict[str, bytes], tmp_path: Path, path: str, before: bytes, after: bytes, code: int
 ) -> None:
-    program = json.loads(bundled["program.json"])
-    earlier = {**program, "packages": {**program["packages"], "assay": "0.0.9"}}
-    written = forged(bundled, "program.json", lambda _: json.dumps(earlier).encode())
-    crate = written[METADATA].replace(b'"softwareVersion": "0.1.0"', b'"softwareVersion": "0.0.9"')
-    files = forged({**written, METADATA: crate}, path, lambda text: text.replace(before, after, 1))
+    files = forged(written_before(bundled), path, lambda text: text.replace(before, after, 1))
     output = assay("verify", packed(tmp_path, files))
     assert output.code == code, output.out
     assert (

@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -117,17 +118,38 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
     result.trials = len(results.records)
     result.differences += [f"{STORAGE}/{text}" for text in damaged_files(store, results)]
     plan = written_plan(store, result.study)
-    _check_plan(plan, store, files, result)
+    versions = program.differences(Program.here(plan))
+    _check_plan(plan, store, files, versions, result)
     _check_registration(plan, store, result)
-    here = Program.here(plan)
-    _check_report(files, report_files(results), program.differences(here), result)
+    _check_report(files, report_files(results), versions, result)
     _check_description(files, results, program, result)
 
 
 # The plan -------------------------------------------------------------------------------------------------
 
 
-def _check_plan(plan: Plan, store: BundledStore, files: Mapping[str, bytes], result: Verification) -> None:
+# A bundle has neither the masks, in which `reach` is measured, nor files that no reader opens, of which
+# warnings tell. Trials are compared as the rows of their table, since each repeats its cell.
+_APART: Mapping[str, Any] = {"study": True, "trials": True, "reach": True, "warnings": True}
+# Another version may know further settings and facts of data, word footnotes otherwise, and estimate the
+# storage otherwise. Where what is trained would be another, the ids of trials and searches are others, too.
+_NEWER: Mapping[str, Any] = {
+    "gigabytes": True,
+    "cells": {"__all__": {"config", "diff", "footnotes"}},
+    "searched": {"__all__": {"cell": {"config", "diff", "footnotes"}}},
+    "comparisons": {"__all__": {"paths", "values"}},
+    "manifests": {"__all__": {"tiles", "pixels"}},
+}
+
+
+def _check_plan(
+    plan: Plan,
+    store: BundledStore,
+    files: Mapping[str, bytes],
+    versions: Collection[str],
+    result: Verification,
+) -> None:
+    """Compare question and plan with those of the study file; ``versions``: what is another one here."""
     manifests = {name: content for name, content in files.items() if name.startswith(f"{MANIFESTS}/")}
     hashes = {name: read_manifest(content, name).hash for name, content in manifests.items()}
     result.differences += [
@@ -140,6 +162,8 @@ def _check_plan(plan: Plan, store: BundledStore, files: Mapping[str, bytes], res
     assert file is not None, "a bundle is unpacked into a folder"
     try:
         study = read_study(file)
+        if others := _differing(plan.study.model_dump(mode="json"), study.model_dump(mode="json")):
+            result.differences.append(f"{STORAGE}/{path}: has another {', '.join(others)} than plan.parquet")
         if references := file_references(study):
             result.notes.append(f"not planned anew: {', '.join(references)} is code, and none is run here")
             return
@@ -152,10 +176,20 @@ def _check_plan(plan: Plan, store: BundledStore, files: Mapping[str, bytes], res
         result.differences.append(f"{STORAGE}/{path}: does not make the plan: {error}")
         return
     result.differences += [
-        f"{STORAGE}/{path}: does not make the {what} of plan.parquet"
-        for what, facts in _PLANNED.items()
-        if facts(plan) != facts(again)
+        f"{STORAGE}/{path}: does not make the {what.replace('_', ' ')} of plan.parquet"
+        for what in _differing(_facts(plan, versions), _facts(again, versions))
     ]
+
+
+def _differing(stored: Mapping[str, object], again: Mapping[str, object]) -> list[str]:
+    return [name for name in stored if stored[name] != again[name]]
+
+
+def _facts(plan: Plan, versions: Collection[str]) -> dict[str, object]:
+    """All of a plan that follows from its study and data sets, where ``versions`` are others here."""
+    facts = plan.model_dump(mode="json", exclude={**_APART, **(_NEWER if versions else {})})
+    trials = [(t.id, t.cell, t.seed, t.fold, t.manifest, t.split) for t in plan.trials]
+    return {"trials": trials, "searches": facts.pop("searched"), **facts}
 
 
 def _is_lacking(method: str) -> bool:
@@ -164,13 +198,6 @@ def _is_lacking(method: str) -> bool:
     except InputError:
         return True
     return False
-
-
-_PLANNED: Mapping[str, Callable[[Plan], object]] = {
-    "trials": lambda plan: [(t.id, t.cell, t.seed, t.fold, t.manifest, t.split) for t in plan.trials],
-    "comparisons": lambda plan: [(c.name, c.pairs) for c in plan.comparisons],
-    "searches": lambda plan: [(s.cell.name, s.manifest, s.repeats, s.fresh, s.search) for s in plan.searched],
-}
 
 
 def _check_registration(plan: Plan, store: BundledStore, result: Verification) -> None:
