@@ -308,6 +308,18 @@ def test_a_repeat_without_a_value_is_lost_and_counted(
     assert lost == ([] if status is None else [status])
 
 
+@pytest.mark.parametrize("lost", ["b,6,nan,100,30\n", ""])
+def test_a_comparison_that_seeds_may_settle_is_not_called_one_of_folds(lost: str) -> None:
+    rows = "".join(
+        f"a,{seed},{0.8 + 0.01 * seed},100,30\nb,{seed},{0.82 - 0.01 * seed},100,30\n" for seed in range(6)
+    )
+    text = f"cell,seed,ap,n_train,n_test\n{rows}" + (f"a,6,.9,100,30\n{lost}" if lost else "")
+    scores = read(text, ScoreQuestion(splits="per_seed"))
+    (result,) = (each for each in scores.analysis.comparisons if each.claim == "new data")
+    assert (result.verdict, result.more is None) == ("open", bool(lost))
+    assert "More seeds do not settle" not in FORMATS["md"].score_files(scores)[""].decode()
+
+
 def test_a_run_that_crashed_gives_way_to_its_repetition() -> None:
     text = "Name,State,method,seed,ap\nr1,crashed,a,0,.1\nr2,finished,a,0,.5\nr3,finished,b,0,.7\n"
     scores = read(text, ScoreQuestion(columns=ColumnNames(score=("ap",))))

@@ -392,7 +392,8 @@ def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) ->
             f"Until negligible: how many more until it is called so (within ± {resolve:g}) with 80 % chance, "
             "if nothing differs."
         )
-    if results[0].claim == "new data" and not unsettled and any(r.verdict == "open" for r in results):
+    by_folds = any(result.verdict == "open" and not result.n_diverged for result in results)
+    if results[0].claim == "new data" and not unsettled and by_folds:
         yield "More seeds do not settle what the folds leave open: they are as many as they are."
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from assay.analysis.statistics import ComparisonResult, compare, comparison, results_table, sentence
+from assay.analysis.statistics.wording import negligible_at_text
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
 
 UP = [0.5, 0.52, 0.48, 0.51, 0.55, 0.47]
@@ -99,6 +100,7 @@ def test_what_diverged_must_be_shown_without_it_and_with_the_worst_value() -> No
     lost_there = ask([*up, "diverged"], [*gain, 0.5])
     assert (lost_here.n, lost_here.n_planned) == (9, 10)
     assert complete.verdict == "shown"
+    assert (lost_here.more, lost_here.more_negligible) == (None, None)  # further repeats may diverge, too
     # −0.5 for the lost repeat pulls the mean near 0; a base that diverged speaks for the other cell.
     assert (lost_here.verdict, lost_there.verdict) == ("open", "shown")
     assert lost_here.difference == pytest.approx(complete.difference)
@@ -109,8 +111,9 @@ def test_what_diverged_must_be_shown_without_it_and_with_the_worst_value() -> No
 def test_a_difference_that_changes_its_sign_with_the_worst_value_is_open() -> None:
     up = np.linspace(0.7, 0.9, 9)
     answer = ask([*up, 0.8], [*(up + 0.01 + 0.001 * np.arange(9)), "diverged"])
-    assert (answer.p, answer.verdict) == (1.0, "open")
+    assert (answer.p, answer.verdict, answer.more) == (1.0, "open", None)
     assert "two signs" in answer.note
+    assert negligible_at_text([answer]) == "–"
 
 
 def test_a_count_has_no_worst_value_and_is_then_not_tested() -> None:

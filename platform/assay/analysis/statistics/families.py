@@ -351,6 +351,8 @@ def _result(
 def _more(tested: _Tested, resolve: float | None) -> More | None:
     measured = tested.measured
     units = measured.units
+    if units.diverged:  # the test sees the worst value in its place, and how many will diverge nobody knows
+        return None
     delta = resolve if resolve is not None else abs(float(np.mean(measured.d)))
     if measured.sd is None or delta == 0 or not units.grows:
         return None
@@ -360,7 +362,7 @@ def _more(tested: _Tested, resolve: float | None) -> More | None:
 def _more_negligible(tested: _Tested, resolve: float | None) -> int | None:
     measured = tested.measured
     units = measured.units
-    if measured.sd is None or resolve is None or not units.grows:
+    if measured.sd is None or resolve is None or not units.grows or units.diverged:
         return None
     needed = repeats_until_negligible(resolve / measured.sd, tested.m, overlap=units.overlap)
     return None if needed is None else max(0, needed - units.n)

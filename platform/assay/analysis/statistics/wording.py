@@ -159,10 +159,13 @@ def more_negligible_text(result: ComparisonResult) -> str:
 
 
 def negligible_at_text(results: Sequence[ComparisonResult]) -> str:
-    """Repeats in all until comparisons of one name are negligible: ``8``, ``6–9``, ``> 50``; ``settled``."""
+    """Repeats in all until comparisons of one name are negligible: ``8``, ``6–9``, ``> 50``; ``settled``.
+
+    A dash where a comparison is open and no number can be had.
+    """
     open_ones = [result for result in results if result.more is not None]
     if not open_ones:
-        return "settled"
+        return "–" if any(result.verdict in ("open", "suggested") for result in results) else "settled"
     numbers = [None if r.more_negligible is None else r.n + r.more_negligible for r in open_ones]
     known = sorted(number for number in numbers if number is not None)
     if not known:
