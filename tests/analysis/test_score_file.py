@@ -253,6 +253,11 @@ def test_the_exports_of_trackers_are_read_with_their_crashes_folders_and_losses(
         (b"PAR1 and no more", "cannot be read as such"),
         ("study,cell,seed,ap\nx,a,0,.5\ny,b,0,.6\n", "one study at a time, found x, y"),
         ("cell,seed,part,ap\na,0,val,.5\nb,0,val,.6\n", "has 'val'"),
+        ("cell,seed,ap\na,0,.5\nb,0,-1e300\n", "1e+100, found '-1e300' for ap in line 3 of scores.csv"),
+        (
+            "cell,seed,ap\n" + "".join(f"a,{seed},.5\nb,{seed + 6},.6\n" for seed in range(6)),
+            "a has 0, 1, 2, 3, 4, …, b has 6, 7, 8, 9, 10, …. Give",
+        ),
     ],
 )  # fmt: skip
 def test_an_odd_table_is_refused_with_a_way_out(text: str | bytes, said: str) -> None:

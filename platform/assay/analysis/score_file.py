@@ -32,6 +32,7 @@ __all__ = ["AnalysedScores", "ScoreQuestion", "analyse_score_file"]
 
 _ARROW = "→"
 _NO_FOLD = -1
+_SEEDS_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -318,12 +319,17 @@ def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, name: str) -> Non
     pairs = [contrast.pair for contrast in scores.contrasts if contrast.pair is not None]
     if pairs and not any(of_cells.get(a, set()) & of_cells.get(b, set()) for a, b in pairs):
         a, b = pairs[0]
-        seeds = [", ".join(str(seed) for seed, _ in sorted(of_cells.get(cell, ()))[:5]) for cell in (b, a)]
+        seeds = [_listed(sorted({seed for seed, _ in of_cells.get(cell, ())})) for cell in (b, a)]
         raise InputError(
             f"cells are compared by the seeds that both have, and no two in {name} have one: {b} has "
-            f"{seeds[0] or 'none'}, {a} has {seeds[1] or 'none'}. Give repeats that met the same split and "
+            f"{seeds[0]}, {a} has {seeds[1]}. Give repeats that met the same split and "
             "seed the same number, or name the column that tells cells apart: --cell COLUMN."
         )
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    more = ", …" if len(seeds) > _SEEDS_NAMED else ""
+    return (", ".join(map(str, seeds[:_SEEDS_NAMED])) or "none") + more
 
 
 def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:

@@ -50,6 +50,7 @@ _SPREADS = ("±", "+-", "+/-", "(")  # between a mean and what follows it
 _NO_NUMBER = re.compile(r"(?<=: )(-?inf|nan)\b")  # in a dictionary as Python prints it
 _LOSS = re.compile(r"(^|[^a-z])loss([^a-z]|$)")
 _LISTED = 12
+_LARGEST = 1e100  # the statistics square scores and add the squares, which stays finite up to here
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,7 @@ class _Layout:
         if column is None:
             raise InputError(
                 f"{option} names a column of {self.file}, found {name}; it has "
-                f"{self.listed(self.text.columns)}."
-                " Name one of them."
+                f"{self.listed(self.text.columns)}. Name one of them."
             )
         return column
 
@@ -292,8 +292,7 @@ class _Layout:
             line = self.text.lines[texts.index("")]
             raise InputError(
                 f"every row names its cell and repeat, and {column} is empty in line {line} of {self.file}. "
-                f"Fill it in, "
-                "or leave the row out."
+                "Fill it in, or leave the row out."
             )
         return texts
 
@@ -326,6 +325,12 @@ class _Layout:
             value, status = number(text), given.lower() or "finished"
             if value is None and text.lower() not in NO_VALUE:
                 raise self.not_a_number(text, column, line)
+            if value is not None and _LARGEST < abs(value) < math.inf:
+                raise InputError(
+                    f"a score lies between −{_LARGEST:g} and {_LARGEST:g}, found {text!r} for "
+                    f"{_short(column)} in line {line} of {self.file}. Mend it, or write nan where the run "
+                    "diverged."
+                )
             if status == "finished" and value is not None and not math.isfinite(value):
                 status = "diverged"
             finished = status == "finished" and value is not None
@@ -434,8 +439,7 @@ def _of_test(table: pd.DataFrame, name: str) -> pd.DataFrame:
     if "test" not in parts:
         raise InputError(
             f"verdicts are about test data, rows whose part is test; {name} has "
-            f"{', '.join(map(repr, parts))}. "
-            "Rename it, or leave the column out."
+            f"{', '.join(map(repr, parts))}. Rename it, or leave the column out."
         )
     table = table.loc[table["part"] == "test"]
     studies = list(dict.fromkeys(table["study"]))
