@@ -15,7 +15,7 @@ from assay.cli.tables import text_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from assay.report.answers.checks import SettingsAnswer
+    from assay.report.answers.checks import SettingRow, SettingsAnswer
     from assay.study.setting_table import Setting
     from assay.study.settings import AnyTrainable
 
@@ -60,23 +60,21 @@ def settings(
     space.
     """
     from assay.cli.output import console
-    from assay.study.setting_table import settings_of_block, study_blocks
-    from trainables.catalogue import all_trainables
 
-    out = console()
     if output is not None:
         _write_page(output)
+        if not as_json:
+            return
+    out, answer = console(), answer_of_settings(method, name, preset)
     if as_json:
-        answers().give(answer_of_settings(method, name, preset))
-    elif output is not None:
-        return
-    elif method is None:
-        _show_methods(out, all_trainables().values())
-    elif method in study_blocks():
-        _refuse_preset(method, preset)
-        _show_block(out, method, settings_of_block(method), name)
+        answers().give(answer)
+    elif answer.of is None:
+        _show_all(out, answer)
+    elif name is None:
+        _show_one(out, answer, preset)
     else:
-        _show_method(out, _found_method(method), name, preset)
+        for row in answer.settings:
+            _show_setting(out, row, answer)
 
 
 def answer_of_settings(method: str | None, name: str | None, preset: str | None = None) -> SettingsAnswer:
@@ -151,37 +149,31 @@ def _found_method(name: str) -> AnyTrainable:
     return find_trainable(name)
 
 
-def _show_methods(out: Console, methods: Iterable[AnyTrainable]) -> None:
-    from assay.study.setting_table import study_blocks
-
-    rows = [(m.name, m.title, ", ".join(sorted(m.supervisions)), _few(list(m.presets))) for m in methods]
+def _show_all(out: Console, answer: SettingsAnswer) -> None:
+    rows = [(m.method, m.title, ", ".join(m.supervision), _few(m.presets)) for m in answer.methods]
     _print_table(out, ("method", "what it is", "supervision", "presets"), rows)
-    _print_table(out, ("block of a study", "what it says"), list(study_blocks().items()))
+    _print_table(out, ("block of a study", "what it says"), list(answer.blocks.items()))
     out.print(
         "All settings of a method or block: `assay settings METHOD`, and --preset PRESET beside defaults."
         "\nOne setting: `assay settings METHOD NAME`."
     )
 
 
-def _show_method(out: Console, method: AnyTrainable, name: str | None, preset: str | None) -> None:
-    from assay.study.setting_table import preset_values, settings_of_method
-
-    _refuse_unknown_preset(method, preset)
-    rows = settings_of_method(method)
-    if name is not None:
-        (setting,) = _named(rows.values(), name, f"method {method.name}")
-        _show_setting(out, setting, method)
-        return
-    out.print(f"{method.name}: {method.title}")
-    _print_fact(out, "source", method.source or "not named")
-    _print_fact(out, "supervision", ", ".join(sorted(method.supervisions)))
-    _print_fact(out, "presets", ", ".join(method.presets) or "none")
+def _show_one(out: Console, answer: SettingsAnswer, preset: str | None) -> None:
+    """A method or a block with all its settings."""
+    for block, about in answer.blocks.items():
+        out.print(f"{block}: {about}")
+    for method in answer.methods:
+        out.print(f"{method.method}: {method.title}")
+        _print_fact(out, "source", method.source or "not named")
+        _print_fact(out, "supervision", ", ".join(method.supervision))
+        _print_fact(out, "presets", ", ".join(method.presets) or "none")
     if preset is None:
-        _print_settings(out, list(rows.values()))
+        table = [(row.setting, row.default, row.may_be, row.meaning) for row in answer.settings]
+        _print_table(out, ("setting", "default", "may be", "meaning"), table)
         return
-    values = preset_values(method, preset)
     beside = [
-        (row.path, row.default, values.get(row.path, ""), row.values, row.meaning) for row in rows.values()
+        (row.setting, row.default, row.preset or "", row.may_be, row.meaning) for row in answer.settings
     ]
     _print_table(out, ("setting", "default", f"preset {preset}", "may be", "meaning"), beside)
 
@@ -191,30 +183,16 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:_PRESETS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _show_block(out: Console, block: str, rows: Sequence[Setting], name: str | None) -> None:
-    from assay.study.setting_table import study_blocks
-
-    if name is None:
-        out.print(f"{block}: {study_blocks()[block]}")
-        _print_settings(out, rows)
-        return
-    for setting in _named(rows, name, f"block {block}"):
-        _show_setting(out, setting, None)
-
-
-def _show_setting(out: Console, setting: Setting, method: AnyTrainable | None) -> None:
+def _show_setting(out: Console, row: SettingRow, answer: SettingsAnswer) -> None:
     """Everything that is known of one setting."""
-    from assay.study.setting_table import presets_by_value
-
-    out.print(setting.path + (f" of {method.name} ({method.title})" if method else ""))
-    _print_fact(out, "meaning", setting.meaning or "none written")
-    _print_fact(out, "may be", setting.values)
-    _print_fact(out, "default", setting.default)
-    if method is None:
-        return
-    for value, presets in presets_by_value(method, setting.path).items():
-        _print_fact(out, f"{value}", f"in preset {', '.join(presets)}")
-    _print_fact(out, "source", method.source or "not named")
+    out.print(row.setting + "".join(f" of {method.method} ({method.title})" for method in answer.methods))
+    _print_fact(out, "meaning", row.meaning or "none written")
+    _print_fact(out, "may be", row.may_be)
+    _print_fact(out, "default", row.default)
+    for value, presets in row.presets.items():
+        _print_fact(out, value, f"in preset {', '.join(presets)}")
+    for method in answer.methods:
+        _print_fact(out, "source", method.source or "not named")
 
 
 def _named(rows: Iterable[Setting], name: str, owner: str) -> list[Setting]:
@@ -234,10 +212,6 @@ def _named(rows: Iterable[Setting], name: str, owner: str) -> list[Setting]:
     if name not in by_name:
         raise InputError(f"{owner} has no setting {name}; {nearest(name, by_name)}")
     return by_name[name]
-
-
-def _print_settings(out: Console, rows: Sequence[Setting]) -> None:
-    _print_table(out, ("setting", "default", "may be", "meaning"), rows)
 
 
 def _print_table(out: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
