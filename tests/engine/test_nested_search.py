@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from assay.analysis.computed import Computed
+from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
 from assay.study import Plan, Trial, parse_study, plan_study, reported_plan
-from tests.analysis.made_studies import markdown_of
+from tests.analysis.made_studies import markdown_of, with_predictions
 from tests.cli.small_study import finished
 from tests.engine.search_study import SEARCH, ToySearch
 from trainables.data import open_manifest
@@ -131,6 +134,41 @@ def test_a_nested_table_has_all_repeats_and_says_what_it_stands_for(tmp_path: Pa
     assert "each fold has a search of its own, whose winner is tested on that fold" in page
     assert "those of these points, not of this search" in page
     assert "flatters the winner" not in page
+
+
+@pytest.fixture
+def half_won(tmp_path: Path, cache_root: Path) -> StudyResults:
+    """A nested search: the start point is the winner of some folds, and there stands in both rows."""
+    study = Hunt(tmp_path, cache_root, more=", nested: true", points=2, **FOLDS)
+    study.run()
+    records = enumerate(study.records().values())
+    told = {record.id: with_predictions(study.store, record, number) for number, record in records}
+    return StudyResults(study.grown, told, store=study.store, read_part=study.store.read_part)
+
+
+def test_a_trial_of_two_rows_is_resampled_once(half_won: StudyResults) -> None:
+    rows = [trial.id for trial in half_won.reported.trials]
+    assert len({*rows}) < len(rows)
+    intervals = half_won.test_set_uncertainty
+    assert intervals is not None
+    assert [len(trials) for trials in intervals.trials.values()] == [2 * 3, 2 * 3]
+
+
+def test_a_trial_of_two_rows_whose_files_are_gone_is_named_once(half_won: StudyResults) -> None:
+    ids, store = {trial.id for trial in half_won.reported.trials}, half_won.store
+    assert store is not None
+    for id_ in ids:
+        store.delete_tree(store.trial(id_))
+    records = {
+        id_: record.model_copy(update={"files": {**record.files, f"{record.attempt}/curve.parquet": "ab"}})
+        for id_, record in half_won.records.items()
+    }
+    results = replace(half_won, records=records, computed=Computed())
+    (sentence,) = left_out(results)
+    assert f"curve.parquet of {len(ids)} trials" in sentence
+    intervals = results.test_set_uncertainty
+    assert intervals is not None
+    assert len(intervals.problems) == len(ids)
 
 
 def test_there_is_no_row_before_all_searches_of_a_cell_are_over(tmp_path: Path, cache_root: Path) -> None:

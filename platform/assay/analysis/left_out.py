@@ -64,7 +64,8 @@ def _gone_records(results: StudyResults) -> list[str]:
 
 def _gone_files(results: StudyResults) -> list[str]:
     store = results.store
-    records = [results.records[t.id] for t in results.reported.trials if t.id in results.records]
+    ids = dict.fromkeys(trial.id for trial in results.reported.trials)  # a trial may stand in two rows
+    records = [results.records[id_] for id_ in ids if id_ in results.records]
     if store is None or (store.local_path is None and len(records) > MOST_TRIALS_AT_ONCE):
         return []
     gone: dict[str, list[str]] = {}

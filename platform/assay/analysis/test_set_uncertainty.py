@@ -63,7 +63,7 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
     """
     if results.primary.name != RESAMPLED_METRIC:
         return None
-    frames: dict[str, list[pd.DataFrame]] = {}
+    frames: dict[str, dict[str, pd.DataFrame]] = {}  # manifest → trial, which may stand in two rows
     trials: dict[str, dict[Repeat, str]] = {}
     data: dict[str, str] = {}
     problems: list[str] = []
@@ -81,18 +81,18 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
             continue
         if table is not None:
             frame = table.select(["sample", "item", "label", "score"]).to_pandas()
-            frames.setdefault(trial.manifest, []).append(frame.assign(trial=trial.id))
+            frames.setdefault(trial.manifest, {})[trial.id] = frame.assign(trial=trial.id)
             trials.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = trial.id
             data[trial.cell] = trial.manifest
+    said = tuple(dict.fromkeys(problems))
     if not frames:
-        return ItemIntervals({}, {}, {}, None, tuple(problems)) if problems else None
-    defective = min(
-        int(frame["label"].to_numpy(bool).sum()) for of_data in frames.values() for frame in of_data
-    )
+        return ItemIntervals({}, {}, {}, None, said) if said else None
+    tables = {manifest: list(of_data.values()) for manifest, of_data in frames.items()}
+    defective = min(int(frame["label"].to_numpy(bool).sum()) for each in tables.values() for frame in each)
     return ItemIntervals(
         trials=trials,
         data=data,
-        bootstraps={name: ItemBootstrap(pd.concat(of_data)) for name, of_data in frames.items()},
+        bootstraps={manifest: ItemBootstrap(pd.concat(each)) for manifest, each in tables.items()},
         smallest_step=1 / max(1, defective),
-        problems=tuple(problems),
+        problems=said,
     )
