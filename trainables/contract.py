@@ -80,6 +80,8 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
 
     # Settings that a method got after its results were stored: at their defaults they change no id.
     later: ClassVar[frozenset[str]] = frozenset()
+    # Settings that say where something lies whose hash is a setting beside it: no part of an id.
+    places: ClassVar[frozenset[str]] = frozenset()
 
     image_size: tuple[int, int] = Field(description="Input height and width, 8 to 16384 pixels each.")
     channels: Literal[1, 3] = Field(1, description="1: grey, 3: colour (BGR, as OpenCV reads it).")
@@ -114,21 +116,20 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
         return self.model_copy(update={"precision": precision, "memory_format": layout})
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide a result, as JSON values: a trial's id is a hash over them.
+        """The settings that decide a result, as JSON values: a trial's id is a hash over them."""
+        return self.identity_of(self.model_dump(mode="json"))
 
-        A method overrides it to leave out where something lies whose hash is a setting beside it.
-        """
-        return self.without_later(self.model_dump(mode="json"))
+    @classmethod
+    def identity_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The same of settings as JSON values, as a point of a search keeps them."""
+        return cls.without_later({name: settings[name] for name in settings if name not in cls.places})
 
     @classmethod
     def without_later(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """These settings without the ``later`` ones that are at their defaults."""
         fields, later = cls.model_fields, cls.later
-        return {
-            name: value
-            for name, value in settings.items()
-            if name not in later or value != fields[name].default
-        }
+        kept = [name for name in settings if name not in later or settings[name] != fields[name].default]
+        return {name: settings[name] for name in kept}
 
     def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
         """The settings that start with a prefix or have a name, as JSON values: what a stage depends on."""

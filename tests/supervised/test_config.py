@@ -8,7 +8,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from assay.study import parse_study, plan_study
+from assay.study import Plan, Point, parse_study, plan_study
+from assay.study.identity import CellIdentity
+from assay.study.points import make_ablations, make_point
 from tests.supervised.surfaces import tiny_config
 from trainables.catalogue import find_trainable
 from trainables.data.spec import DataSpec, Supervision
@@ -120,3 +122,59 @@ def test_the_files_hash_decides_a_trials_id_and_its_name_does_not(name: str, sha
 def test_only_the_unet_needs_masks(model: str, needs: bool) -> None:
     weak, data = Supervision.model_validate("weak"), DataSpec(reader="synthetic")
     assert bool(TRAINABLE.objections(tiny_config(model=model), weak, data)) is needs
+
+
+HEAD = "study: s\ntrainable: supervised\ndata: {reader: synthetic}\nrepeats: {seeds: [0, 1]}\n"
+CONFIG = "preset: classifier_small, image_size: [32, 32]"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        CONFIG,
+        f"{CONFIG}, width: 64, stem: tv, stages: 4, blocks: 2, weights_file: a.pt, weights_sha256: {SHA}",
+    ],
+    ids=["random weights", "published weights"],
+)
+def test_a_point_of_a_search_has_the_trial_ids_of_its_settings_in_a_plain_study(settings: str) -> None:
+    plain = plan_study(parse_study(f"{HEAD}config: {{{settings}, lr: 0.02}}\n"), None, "cpu")
+    assert [trial.id for trial in _drawn(settings).trials] == [trial.id for trial in plain.trials]
+
+
+def test_points_that_were_drawn_by_version_0_1_keep_their_trial_ids() -> None:
+    """Its search.jsonl does not say how ids are made, and they had the name of the weights file in them."""
+    (point,), plan = _drawn(CONFIG).points, _drawn(CONFIG)
+    before = Point.model_validate_json(point.model_dump_json(exclude={"shared_ids"}))
+    trial = plan.with_points([before]).trials[0]
+    identity = CellIdentity(
+        trainable="supervised",
+        revision=TRAINABLE.revision,
+        config=SupervisedConfig.without_later(trial.config),
+        manifest=trial.manifest,
+        supervision=trial.supervision.model_dump(mode="json"),
+    )
+    assert trial.id == identity.trial_id(split=plan.searched[0].repeats[0].split, seed=0, fold=None)
+    assert trial.id != plan.trials[0].id
+
+
+def _drawn(settings: str) -> Plan:
+    """A search of one point, whose learning rate is 0.02."""
+    text = (
+        f"{HEAD}config: {{{settings}}}\n"
+        "search: {points: 2, sampler: random, objective: {max: validation.image_ap}}\n"
+        "space: {config.lr: {float: [0.01, 0.1]}}\n"
+    )
+    plan = plan_study(parse_study(text), None, "cpu")
+    values = {"config.lr": 0.02}
+    point = make_point(
+        plan.study, TRAINABLE, plan.searched[0], "cpu", index=0, source="random", values=values
+    )
+    return plan.with_points([point])
+
+
+def test_an_ablation_of_a_point_of_version_0_1_has_ids_of_the_same_kind() -> None:
+    plan = _drawn(CONFIG)
+    for shared in (True, False):
+        best = plan.points[0].model_copy(update={"shared_ids": shared})
+        (one,) = make_ablations(plan.study, TRAINABLE, plan.searched[0], best, "cpu")
+        assert one.shared_ids == shared

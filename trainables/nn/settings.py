@@ -7,7 +7,7 @@ those of a classifier that trains from random weights on few images: a short, na
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -60,6 +60,8 @@ def check_name(name: str) -> str:
 class PublishedWeightsConfig(TrainableConfig, frozen=True):
     """The published ``resnet18`` that a method starts from or learns from."""
 
+    places = frozenset({"weights_file"})  # its sha256 says which weights they are
+
     weights_file: Annotated[str, AfterValidator(check_name)] | None = Field(
         None,
         description="State dict of a published network to start from: a path below the folder that the "
@@ -78,10 +80,6 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
                 "Give both or neither."
             )
         return self
-
-    def identity(self) -> dict[str, Any]:
-        """All settings but the name of the weights file: its sha256 says which weights they are."""
-        return self.without_later(self.model_dump(mode="json", exclude={"weights_file"}))
 
     @property
     def weights_notes(self) -> list[str]:

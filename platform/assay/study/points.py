@@ -59,6 +59,7 @@ class Point(BaseModel):
     reason: str | None = None  # why it was refused
     footnotes: tuple[str, ...] = ()
     search: str  # SearchedCell.search when it was drawn
+    shared_ids: bool = False  # its trials have the ids that its settings have in any study; later than 0.1
 
     @property
     def name(self) -> str:
@@ -149,7 +150,7 @@ def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
         "start": [start if isinstance(start, (str, dict)) else start.model_dump() for start in study.start],
         "cell": {
             **cell.model_dump(mode="json", include={"supervision", "data"}),
-            "config": _hashed_config(cell.trainable, cell.config),
+            "config": _hashed_config(cell.trainable, cell.config, shared=False),  # as it always was
         },
     }
     if is_file_method(cell.trainable):  # an edit of the file is another search
@@ -202,6 +203,7 @@ def make_point(
         reason="; ".join(problem.message for problem in problems) or None,
         footnotes=() if settings is None else tuple(trainable.footnotes(settings.config)),
         search=searched.search,
+        shared_ids=True,
     )
 
 
@@ -221,7 +223,7 @@ def make_ablations(
         values = set_back(study.space, best.values, path, default.get(path))
         point = make_point(
             study, trainable, searched, device, index=best.index, source=best.source, values=values
-        )
+        ).model_copy(update={"shared_ids": best.shared_ids})  # one that is a start point is trained with it
         made.append(Ablation(**dict(point), parameter=path))
     return made
 
@@ -239,7 +241,8 @@ def point_row(searched: SearchedCell, point: Point, *, fresh: bool = False) -> P
     role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
     drawn = searched.of(point)
     cell = _point_cell(searched.cell, point, role, drawn.cell.supervision)
-    return PointRow(cell, tuple(trials_of(drawn, cell, drawn.fresh if fresh else drawn.repeats)))
+    repeats = drawn.fresh if fresh else drawn.repeats
+    return PointRow(cell, tuple(trials_of(drawn, cell, repeats, shared=point.shared_ids)))
 
 
 def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) -> Cell:
@@ -268,13 +271,22 @@ def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) 
     )
 
 
-def trial_ids(searched: SearchedCell, config: Mapping[str, Any], repeats: Sequence[Repeat]) -> Iterator[str]:
-    """Ids of the trials of a row on some repeats; ``config``: that of the row."""
+def trial_ids(
+    searched: SearchedCell, config: Mapping[str, Any], repeats: Sequence[Repeat], *, shared: bool = True
+) -> Iterator[str]:
+    """Ids of the trials of a row on some repeats.
+
+    Args:
+        searched: Where it was drawn.
+        config: Of the row.
+        repeats: Of the row.
+        shared: Those that the settings have in any study; False: of a point whose ``shared_ids`` says so.
+    """
     cell = searched.cell
     writer = CellIdentity(
         trainable=cell.trainable,
         revision=cell.revision,
-        config=_hashed_config(cell.trainable, config),
+        config=_hashed_config(cell.trainable, config, shared=shared),
         manifest=searched.manifest,
         supervision=cell.supervision.model_dump(mode="json"),
     )
@@ -282,17 +294,18 @@ def trial_ids(searched: SearchedCell, config: Mapping[str, Any], repeats: Sequen
         yield writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold)
 
 
-def _hashed_config(method: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings that decide ids: those that came later only where they are set.
+def _hashed_config(method: str, config: Mapping[str, Any], *, shared: bool) -> Mapping[str, Any]:
+    """The settings that decide ids; not ``shared``: the names of files of weights among them.
 
     A plan can be read where its method is not installed. The id of a method in a file says all of it.
     """
     if is_file_method(method):
         return config
     try:
-        return _config_of(method, tuple(sys.path)).without_later(config)
+        Config = _config_of(method, tuple(sys.path))
     except KeyError:
         return config
+    return Config.identity_of(config) if shared else Config.without_later(config)
 
 
 @lru_cache(maxsize=64)
@@ -301,9 +314,11 @@ def _config_of(method: str, path: tuple[str, ...]) -> type[TrainableConfig]:
     return TRAINABLES[method].Config
 
 
-def trials_of(searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat]) -> Iterator[Trial]:
+def trials_of(
+    searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat], *, shared: bool = True
+) -> Iterator[Trial]:
     """The trials of a row, which is ``searched`` with drawn values, on some repeats."""
-    for id_, repeat in zip(trial_ids(searched, cell.config, repeats), repeats, strict=True):
+    for id_, repeat in zip(trial_ids(searched, cell.config, repeats, shared=shared), repeats, strict=True):
         yield make_trial(
             cell,
             id=id_,
