@@ -17,6 +17,8 @@ from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
+from tests.study.searches import search_with
+from tests.study.toy import plan
 
 __all__ = ["assay"]
 
@@ -69,3 +71,13 @@ def test_the_spread_that_other_studies_saw_is_that_of_their_seeds(store: Store) 
     assert spread_seen(store, planned) is None
     studied(store, "additions")
     assert spread_seen(store, planned) == (pytest.approx(0.01 * 2**0.5), "additions")
+
+
+def test_the_comparisons_of_a_search_are_counted(store: Store) -> None:
+    for name in ("hunt", "again"):
+        register(
+            store, plan(search_with(study=name, replicate={"best": 1, "seeds": [10, 11], "start": True}))
+        )
+    assert [str(ledger) for ledger in ledgers(store)] == [
+        "Ledger of 2 studies on the same data and methods, 2 comparisons tried"
+    ]

@@ -9,8 +9,10 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.report.footnotes import footnotes
 from assay.storage import Store
-from assay.storage.registration import format_changes, read_registration, register
+from assay.storage.registration import format_changes, question_of, read_registration, register
 from tests.analysis.made_studies import STUDY, make_plan, make_records
+from tests.study.searches import search_with
+from tests.study.toy import plan as toy_plan
 from trainables.errors import InputError
 
 PLAN = make_plan()
@@ -72,3 +74,27 @@ def test_a_registration_that_cannot_be_read_is_refused(store: Store, content: by
     store.write_bytes("studies/additions/registered.json", content)
     with pytest.raises(InputError, match=f"says what was asked before the first trial and {what}"):
         read_registration(store, "additions")
+
+
+@pytest.mark.parametrize(
+    ("replicate", "count"),
+    [
+        ({"start": True}, 1),
+        ({"ablate_winner": True}, 3),
+        ({"start": True, "ablate_winner": True}, 4),
+        ({}, 0),
+    ],
+)
+def test_a_search_registers_what_its_winner_may_be_compared_with(
+    store: Store, replicate: dict[str, bool], count: int
+) -> None:
+    study = search_with(replicate={"best": 1, "seeds": [10, 11], **replicate})
+    register(store, toy_plan(study))
+    (entry,) = read_registration(store, study.study)
+    assert len({*entry.of_winners}) == count
+
+
+def test_the_comparisons_of_winners_change_no_question(store: Store) -> None:
+    made = toy_plan(search_with(replicate={"best": 1, "seeds": [10, 11], "start": True}))
+    before = question_of(made).model_copy(update={"of_winners": ()})  # of an earlier version
+    assert before.question == question_of(made).question

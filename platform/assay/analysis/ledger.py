@@ -42,7 +42,7 @@ class LedgerPage:
     """One study of the ledger."""
 
     study: str
-    comparisons: int  # each pair of cells once, those that were dropped later among them
+    comparisons: int  # each pair of cells once, those that were dropped later among them; see `of_winners`
     cells: int  # as registered last, the points of a search among them
 
 
@@ -125,7 +125,7 @@ def _pages(studies: Iterable[tuple[str, Sequence[Registered]]]) -> tuple[LedgerP
     return tuple(
         LedgerPage(
             name,
-            len({comparison for entry in entries for comparison in entry.comparisons}),
+            len({pair for entry in entries for pair in (*entry.comparisons, *entry.of_winners)}),
             max(entries[-1].cells, entries[-1].points),
         )
         for name, entries in studies

@@ -7,7 +7,7 @@ what was changed, and when. Storages of earlier versions have none until the stu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,8 @@ from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan
 from assay.study.identity import canonical_json, short_hash
 from assay.study.names import counted
-from assay.study.points import budget
+from assay.study.points import budget, start_points
+from assay.study.space import SUPERVISION
 
 __all__ = ["Registered", "format_changes", "question_of", "read_registration", "register"]
 
@@ -44,11 +45,12 @@ class Registered(BaseModel):
     seeds: tuple[int, ...] = ()  # entries of earlier versions have none
     client: str = ""  # the agent that asked, by its own name; empty: a person
     settings: tuple[str, ...] = ()  # a hash of each cell's, where an agent asked
+    of_winners: tuple[str, ...] = ()  # comparisons that a search may make beside; earlier entries have none
 
     @property
     def question(self) -> Mapping[str, Any]:
         """The question alone: not when it was asked, by whom, and with what it was answered."""
-        return self.model_dump(exclude={"at", "ended", "seeds", "settings", "client"})
+        return self.model_dump(exclude={"at", "ended", "seeds", "settings", "client", "of_winners"})
 
 
 class _Entries(BaseModel):
@@ -129,7 +131,24 @@ def question_of(plan: Plan) -> Registered:
         data=tuple(sorted(plan.manifests)),
         methods=tuple(sorted(plan.trainables)),
         seeds=tuple(sorted({*study.repeats.seeds, *(study.replicate.seeds if study.replicate else ())})),
+        of_winners=tuple(_of_winners(plan)),
     )
+
+
+def _of_winners(plan: Plan) -> Iterator[str]:
+    """Comparisons of each winner with its start points and with itself without a change, at most so many.
+
+    Which parameters the winners change, and whether one is a start point, is not known before.
+    """
+    search, replicate = plan.study.search, plan.study.replicate
+    if search is None or replicate is None or search.has_front:
+        return
+    for cell in dict.fromkeys(searched.design_cell for searched in plan.searched):
+        if replicate.start:
+            yield from (f"{cell}: start #{index} → best" for index in range(start_points(plan.study)))
+        if replicate.ablate_winner:
+            drawn = (path for path in plan.study.space if path != SUPERVISION)
+            yield from (f"{cell}: best without its {path} → best" for path in drawn)
 
 
 def _text(value: object) -> str:
