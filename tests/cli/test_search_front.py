@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
+from assay.cli.best import command_for
 from assay.report.figures.front_figure import draw_front, front_plots
 from assay.storage import Record, Store
 from assay.storage.search_points import with_points
@@ -83,3 +85,12 @@ def test_a_point_whose_cost_was_not_measured_has_no_value_and_says_so(searched: 
     searched.write_record(record.model_copy(update={"timings": {}, "study": "earlier"}))
     point = StudyResults.of_plan(plan, searched).evaluated_points["base"][2]
     assert (point.status, point.reason) == ("failed", "latency_ms was not measured when earlier trained it")
+
+
+def test_a_run_ends_with_a_command_that_takes_a_point_of_the_front(
+    assay: Assay, searched: Store, plan: Plan
+) -> None:
+    command = command_for(StudyResults.of_plan(plan, searched))
+    assert command is not None
+    answer = assay(*shlex.split(command)[1:], "--storage", searched.uri)
+    assert "# A point of hunt: base #0, validation.image_ap 0.9000" in answer.out, answer.err

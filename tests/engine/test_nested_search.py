@@ -14,6 +14,7 @@ import pytest
 from assay.analysis.computed import Computed
 from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
+from assay.cli.best import command_for
 from assay.study import Plan, Trial, parse_study, plan_study, reported_plan
 from tests.analysis.made_studies import markdown_of, with_predictions
 from tests.cli.small_study import finished
@@ -169,6 +170,11 @@ def test_a_trial_of_two_rows_whose_files_are_gone_is_named_once(half_won: StudyR
     intervals = results.test_set_uncertainty
     assert intervals is not None
     assert len(intervals.problems) == len(ids)
+
+
+def test_a_run_ends_with_a_command_that_takes_the_winner_of_one_search(half_won: StudyResults) -> None:
+    command = command_for(half_won)
+    assert command == "assay best toy_search --as toy_search_best --cell 'base, fold 0'"
 
 
 def test_there_is_no_row_before_all_searches_of_a_cell_are_over(tmp_path: Path, cache_root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +13,11 @@ from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
+    from assay.analysis.results import StudyResults
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search import Search
 
-__all__ = ["best", "register"]
+__all__ = ["best", "command_for", "register"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The search: its name or file.")]
 As = Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new study.")]
@@ -106,6 +108,23 @@ def best(
         )
     elif output is None:
         typer.echo(text, nl=False)
+
+
+def command_for(results: StudyResults) -> str | None:
+    """The command that takes a winner: the first one of several searches, the first point of a front.
+
+    None where no point is finished.
+    """
+    from assay.storage.search_points import best_points
+
+    search, name = results.plan.study.search, results.name
+    for cell, points in results.evaluated_points.items():
+        ranked = best_points(results.plan, points)
+        if search is not None and ranked:
+            command = f"assay best {name} --as {name[:59]}_best"
+            several = f" --cell {shlex.quote(cell)}" if len(results.evaluated_points) > 1 else ""
+            return command + several + (f" --point {ranked[0].point.index}" if search.has_front else "")
+    return None
 
 
 def _chosen(search: Search, points: Sequence[EvaluatedPoint], number: int | None) -> EvaluatedPoint:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from assay.engine import Outcome
     from assay.report.answers.progress import Look
     from assay.storage import Store
-    from assay.study import Plan
 
 __all__ = ["CpusOption", "LocalOption", "ProcessesOption", "exit_code", "register", "run"]
 
@@ -150,7 +149,7 @@ def run(
     if as_json:
         _answer_ended(planned.study.study, outcome, mirror.lacking)
     else:
-        _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri, planned.study.study))
+        _print_ways_on(results, outcome, storage, _pages(store, storage, tracking_uri, results.name))
     replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
     _end(outcome, _remarks(remaining, mirror.lacking, replay, webhook, truth), view.seconds)
 
@@ -235,8 +234,10 @@ def _pages(store: Store, storage: str, tracking_uri: str | None, study: str) -> 
     return in_use("assay mlflow", storage=storage, tracking_uri=tracking_uri)
 
 
-def _print_ways_on(plan: Plan, outcome: Outcome, storage: str, pages: str | None) -> None:
-    name = plan.study.study
+def _print_ways_on(results: StudyResults, outcome: Outcome, storage: str, pages: str | None) -> None:
+    from assay.cli.best import command_for
+
+    name = results.name
     typer.echo()
     if pages is not None:
         typer.echo(f"open the runs in MLflow:  {pages}")
@@ -248,9 +249,8 @@ def _print_ways_on(plan: Plan, outcome: Outcome, storage: str, pages: str | None
     report = in_use(f"assay report {name} --output {name}.md", storage=storage)
     typer.echo(f"write the whole report:   {report}")
     typer.echo(f"look at masks and more:   {in_use('assay dashboard', storage=storage)}")
-    if plan.study.search is not None:
-        winner = in_use(f"assay best {name} --as {name[:59]}_best", storage=storage)
-        typer.echo(f"the winner as a study:    {winner}")
+    if winner := command_for(results):
+        typer.echo(f"the winner as a study:    {in_use(winner, storage=storage)}")
     if outcome.failed:
         typer.echo(f"see what failed:          {in_use(f'assay status {name} --once', storage=storage)}")
     for problem in outcome.problems:
