@@ -17,6 +17,7 @@ import pandas as pd
 from assay.report.parallel import Axis, best_first, objective_name, point_axes
 from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
+from assay.study.search import Objective
 from assay.study.space import format_scalar
 from assay_dashboard.cells import number_format
 from trainables.metrics import METRICS, PROXIES, Metric
@@ -55,8 +56,9 @@ class SearchPoints:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row for each ranked point."""
-        return _table(self.ranked, list(self.plan.study.space))
+        """A row for each ranked point; of several objectives ``objective 2`` and so on beside the first."""
+        assert self.plan.study.search is not None
+        return _table(self.ranked, list(self.plan.study.space), len(self.plan.study.search.objectives))
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -67,19 +69,18 @@ class SearchPoints:
 
 def objective_title(plan: Plan) -> str:
     """``AP``, of a cost its name."""
-    metric = _objective_metric(plan)
+    assert plan.study.search is not None
+    metric = _objective_metric(plan.study.search.objective)
     return objective_name(plan) if metric is None else metric.title
 
 
-def objective_format(plan: Plan) -> str:
-    """Format of the values of the (first) objective in a grid."""
-    metric = _objective_metric(plan)
+def objective_format(objective: Objective) -> str:
+    """Format of the values of an objective in a grid."""
+    metric = _objective_metric(objective)
     return "%.4g" if metric is None else number_format(metric)
 
 
-def _objective_metric(plan: Plan) -> Metric | None:
-    assert plan.study.search is not None
-    objective = plan.study.search.objective
+def _objective_metric(objective: Objective) -> Metric | None:
     return None if objective.is_cost else {**METRICS, **PROXIES}[objective.metric]
 
 
@@ -122,7 +123,7 @@ def _history(points: Sequence[EvaluatedPoint], drawn: Sequence[EvaluatedPoint], 
     return pd.DataFrame(rows, columns=["point", "index", "value", "best", "from"])
 
 
-def _table(ranked: Sequence[EvaluatedPoint], paths: Sequence[str]) -> pd.DataFrame:
+def _table(ranked: Sequence[EvaluatedPoint], paths: Sequence[str], objectives: int) -> pd.DataFrame:
     """A row for each point. Numbers stay numbers, so that a column sorts; what was not drawn is empty."""
     points = [row.point for row in ranked]
     drawn = [
@@ -134,6 +135,10 @@ def _table(ranked: Sequence[EvaluatedPoint], paths: Sequence[str]) -> pd.DataFra
             "point": [point.name for point in points],
             "state": [row.status for row in ranked],
             "objective": [row.value for row in ranked],
+            **{
+                f"objective {number + 1}": [row.values[number] if row.values else None for row in ranked]
+                for number in range(1, objectives)
+            },
             "from": [point.source for point in points],
             **{path: [values.get(path) for values in drawn] for path in paths},
             "why": [row.reason for row in ranked],

@@ -170,3 +170,17 @@ def test_the_front_of_several_objectives_is_drawn_with_its_points_on_fresh_seeds
     assert Counter(rows["what"]) == {"point": 2, "front": 3, "fresh seeds": 2}
     fresh = rows[rows["what"] == "fresh seeds"]
     assert (fresh["y_low"] < fresh["y"]).all()
+
+
+def test_of_three_objectives_the_list_has_all_and_the_page_says_what_has_fewer(
+    show: Show, store: Store
+) -> None:
+    goals = GOALS.replace("]", ", {min: latency_ratio}]")
+    write_front(store, plan_study(parse_study(FRONT.replace(GOALS, goals), "hunt.yaml"), None, "cpu"))
+    app = show("search", study="hunt")
+    assert "The picture has the first two of 3 objectives, the list of points has all." in texts_of(app)
+    points, table = view(store, "hunt").results.evaluated_points["base"], app.dataframe[0].value
+    told = table.set_index("point")[["objective", "objective 2", "objective 3"]]
+    assert {name: tuple(values) for name, *values in told.itertuples()} == {
+        each.point.name: each.values for each in points
+    }

@@ -103,12 +103,18 @@ def _front(view: reading.StudyView, cell: str) -> None:
         message("No point has been evaluated yet.")
         return
     plain("Front: the points that no other beats in all objectives", "heading")
-    titles = search.objectives[0].title, search.objectives[1].title
+    titles, goals = (search.objectives[0].title, search.objectives[1].title), len(search.objectives)
     rows = front_rows(view.results.evaluated_points[cell], front)
     draw(front_plot(rows, axes=titles, theme=theme()), "The front of the search")
     plain(
         "The values of the search chose these points, and flatter them. Fresh seeds did not: metrics on test "
         "images, with 95 % intervals. No point of a front is best: `assay best --point` takes one.",
+        "quiet",
+    )
+    drawn = "both objectives" if goals == 2 else f"the first two of {goals} objectives"
+    plain(
+        f"The picture has {drawn}, the list of points has all. All other pictures have the first alone: "
+        f"{titles[0]}.",
         "quiet",
     )
 
@@ -151,9 +157,10 @@ def _list(view: reading.StudyView, cell: str, kept: pd.DataFrame) -> None:
     config: dict[str, Any] = {
         path: st.column_config.Column(path.removeprefix("config.")) for path in view.results.plan.study.space
     }
-    config["objective"] = st.column_config.NumberColumn(
-        objective_name(view.results.plan), format=objective_format(view.results.plan)
-    )
+    search = view.results.plan.study.search
+    for number, goal in enumerate(search.objectives if search is not None else (), 1):
+        column = "objective" if number == 1 else f"objective {number}"
+        config[column] = st.column_config.NumberColumn(goal.max or goal.min, format=objective_format(goal))
     key, names = f"points of {view.name} {cell}", list(kept["point"])
     chosen = st.session_state.get(f"_{key}")
     select_rows(key, [names.index(chosen)] if chosen in names else [])
