@@ -82,10 +82,24 @@ def test_the_winner_becomes_a_study_whose_trials_are_those_of_the_replicate(
 
 
 @pytest.mark.parametrize(
+    ("number", "what", "trained"),
+    [(1, "the best point", True), (3, "base #3", True), (4, "base #4", False)],
+    ids=["the best", "replicated", "not replicated"],
+)
+def test_the_study_of_a_point_says_which_point_it_is_and_whether_it_is_trained(
+    number: int, what: str, trained: bool, assay: Assay, searched: Store
+) -> None:
+    text = assay("best", "hunt", "--as", "x", "--point", number, "--storage", searched.uri).out
+    assert f'question: "What is {what} of hunt worth on fresh seeds?"' in text
+    assert ("# those of the search's `replicate`: trained already" in text) == trained
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (("small", "--as", "x"), "small is no search"),
         (("hunt", "--as", "X y"), "a study is named like"),
+        (("hunt", "--as", "hunt"), "has a name of its own, found --as hunt: that of the search"),
         (("hunt", "--as", "x", "--cell", "other"), "hunt has no cell other. It searched base."),
     ],
 )

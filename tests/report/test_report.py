@@ -12,6 +12,7 @@ from rich.console import Console
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
 from assay.report.build import study_page
+from assay.report.footnotes import footnotes
 from assay.report.page.markdown import markdown_page, markdown_table
 from assay.report.page.model import Column, Section, TextTable
 from assay.report.terminal import terminal_page
@@ -26,6 +27,8 @@ from tests.analysis.made_studies import (
     moved,
     page_of,
 )
+from tests.study.searches import points_of, search_with
+from tests.study.toy import plan as toy_plan
 
 PLAN = make_plan()
 
@@ -279,3 +282,21 @@ def test_text_from_a_study_cannot_break_the_table() -> None:
     table = ablation_table(StudyResults(PLAN, make_records(PLAN)))
     broken = type(table)(table.columns, (("a|b\nc", *table.rows[0][1:]),))
     assert "a\\|b c" in markdown_table(broken)
+
+
+def test_cells_that_were_searched_have_each_a_footnote_of_what_their_winner_changes() -> None:
+    within = {"points": 2, "within": "cell", "objective": {"max": "validation.image_ap"}}
+    factors = {"c": {"off": {"config": {"c": 0}}, "on": {"config": {"c": 1}}}}
+    study = search_with(
+        search=within, factors=factors, design={"full": "all"},
+        replicate={"best": 1, "start": True, "seeds": [10, 11]},
+    )  # fmt: skip
+    searches = toy_plan(study)
+    points = points_of(searches, {"config.lr": 0.5, "config.a": 2}, {"config.lr": 0.1, "config.a": 0})
+    points = [p.model_copy(update={"source": "preset"}) if p.index else p for p in points]
+    grown = searches.with_points(points).with_winners(points, complete=True)
+    notes = [note for note in footnotes(StudyResults(grown, {})) if "together" in note]
+    assert notes == [
+        f"search: preset → best within {cell} changes `config.lr`, `config.a` together."
+        for cell in ("all off", "c")
+    ]

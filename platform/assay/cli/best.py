@@ -64,6 +64,8 @@ def best(
         raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")
     results = study_results(storage, study)
     plan = results.plan
+    if name == results.name:
+        raise InputError(f"a study of its own has a name of its own, found --as {name}: that of the search.")
     if plan.study.search is None:
         raise InputError(f"{plan.study.study} is no search: its study file says all that it trains.")
     cells = {searched.cell.name: searched for searched in plan.searched}
@@ -80,13 +82,16 @@ def best(
             f"no point of {plan.study.study} is finished yet. `assay status` shows how far it is."
         )
     winner = _chosen(plan.study.search, ranked if point is None else points, point)
-    rank = "The best point" if winner is ranked[0] and not plan.study.search.has_front else "A point"
+    is_best = winner is ranked[0] and not plan.study.search.has_front
     why = (
-        f"{rank} of {plan.study.study}: {_described(plan.study.search, winner)} "
+        f"{'The best point' if is_best else 'A point'} of {plan.study.study}: "
+        f"{_described(plan.study.search, winner)} "
         f"(mean over {len(winner.repeats)} repeats). "
         f"{search_line(plan, {searched.cell.name: points})}"
     )
-    text = study_of_point(plan, searched, winner.point, name, why)
+    text = study_of_point(
+        plan, searched, winner.point, name, why, best=is_best, trained=results.records.keys()
+    )
     if output is not None:
         output.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {output}", err=True)
@@ -98,7 +103,7 @@ def best(
                 study=plan.study.study,
                 cell=searched.cell.name,
                 point=winner.point.index,
-                best=rank == "The best point",
+                best=is_best,
                 values=objective_values(plan.study.search.objectives, winner),
                 repeats=len(winner.repeats),
                 drawn=dict(winner.point.values),

@@ -47,7 +47,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *_method_note(reported),
         *_notes_of_cells(reported, finished),
         *_worker_notes(finished),
-        *_bundles(reported.comparisons),
+        *_bundles(reported),
         *_allowances(reported.comparisons),
         *_reach_notes(results),
         *plan.warnings,
@@ -309,13 +309,21 @@ def _listed(cells: Sequence[str]) -> str:
     return ", ".join(cells[:_NAMED_CELLS]) + (f" and {more} more cell{'s' * (more > 1)}" if more > 0 else "")
 
 
-def _bundles(comparisons: Sequence[Comparison]) -> list[str]:
-    """A level may set several things at once: its effect is theirs together."""
-    return [
-        f"{comparison.name} changes {', '.join(f'`{path}`' for path in comparison.paths)} together."
-        for comparison in comparisons
-        if len(comparison.paths) > 1
-    ]
+def _bundles(reported: ReportedPlan) -> list[str]:
+    """A level may set several things at once: its effect is theirs together.
+
+    Several cells that were searched have comparisons of one name, each with what its own winner changes.
+    """
+    searched = {cell.name: cell.searched for cell in reported.cells}
+    count = Counter(comparison.name for comparison in reported.comparisons)
+    notes: list[str] = []
+    for comparison in reported.comparisons:
+        cell = searched[comparison.pairs[0][1]] if count[comparison.name] > 1 else None
+        if len(comparison.paths) > 1:
+            paths = ", ".join(f"`{path}`" for path in comparison.paths)
+            within = f" within {cell}" if cell is not None else ""
+            notes.append(f"{comparison.name}{within} changes {paths} together.")
+    return notes
 
 
 def _origin(results: StudyResults) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from assay.study.cells import Cell
 from assay.study.identity import flatten
 from assay.study.methods import methods_of
 from assay.study.plan import Plan
-from assay.study.points import Point, SearchedCell
+from assay.study.points import Point, SearchedCell, trial_ids
 from assay.study.schema import Study
 from assay.study.settings import named_config
 from assay.study.space import SUPERVISION, format_parameter
@@ -34,7 +34,16 @@ _WORDS = {
 _WIDTH = 100
 
 
-def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, why: str) -> str:
+def study_of_point(
+    plan: Plan,
+    searched: SearchedCell,
+    point: Point,
+    name: str,
+    why: str,
+    *,
+    best: bool = True,
+    trained: Container[str] = (),
+) -> str:
     """The text of a study that trains one point of a search, and nothing else.
 
     Args:
@@ -43,18 +52,22 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
         point: The point.
         name: Of the new study.
         why: A sentence on how the point was chosen.
+        best: It is the best of its search.
+        trained: Ids of trials that have a record.
     """
     study, searched = plan.study, searched.of(point)
     cell = searched.cell
     assert point.config is not None
     named, drawn = _split_config(plan, point)
+    what = "the best point" if best else point.name
+    question = f"What is {what} of {study.study} worth{' on fresh seeds' if study.replicate else ''}?"
     lines = [
         *(f"# {line}" for line in _wrapped(why)),
         "#",
         f"#   assay run {name}.yaml",
         "",
         f"study: {name}",
-        f"question: {flow_yaml(f'What is the best point of {study.study} worth on fresh seeds?')}",
+        f"question: {flow_yaml(question)}",
         f"trainable: {_method(study, cell)}",
         f"data: {flow_yaml(_data(cell.data.model_dump(mode='json', exclude_defaults=True)))}",
         f"supervision: {flow_yaml(cell.supervision.model_dump(mode='json'))}",
@@ -67,9 +80,9 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
     folds = dict.fromkeys(repeat.fold for repeat in known_repeats if repeat.fold is not None)
     if study.repeats.folds and folds:  # of a nested search the one fold on which its winner is tested
         repeats["folds"] = list(folds)
-    known = (
-        "# those of the search's `replicate`: trained already" if study.replicate else "# the search's own"
-    )
+    known = "# those of the search's `replicate`" if study.replicate else "# the search's own"
+    if all(id_ in trained for id_ in trial_ids(searched, point.config, known_repeats)):
+        known += ": trained already"
     lines += [
         "",
         f"repeats: {flow_yaml(repeats)}  {known}",
