@@ -195,7 +195,12 @@ PLANTED = [
     Planted("studies/hunt/search.jsonl", emptied, "cannot be believed"),
     Planted("studies/hunt/search.jsonl", replaced('"index":1', '"index":7'), "cannot be believed"),
     Planted("studies/hunt/search.jsonl", deleted, "is gone, and its summary lists points", stays=True),
-    Planted("studies/staged/looks.json", replaced("[\n  2\n ]", "[]"), "cannot be believed", stays=True),
+    Planted(
+        "studies/staged/looks.json",
+        replaced("  [\n   0,\n   1\n  ]", "  2"),
+        "cannot be believed",
+        stays=True,
+    ),
     Planted("studies/staged/looks.json", cut, "cannot be believed", stays=True),
     Planted("studies/staged/registered.json", replaced("image_ap", "pixel_ap"), "believed", stays=True),
     Planted("studies/staged/registered.json", cut, "cannot be believed", stays=True),

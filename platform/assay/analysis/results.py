@@ -63,7 +63,7 @@ class StudyResults:
     store: Store | None = None  # None: made from a plan and its records
     read_part: ReadPart | None = None  # reads a file of a record; None: no predictions are read
     importance_of: ImportanceOf | None = None  # None: nothing is said of a search's parameters
-    looks: tuple[int, ...] | None = None  # numbers of seeds; None: as the store has noted them
+    looks: tuple[int | tuple[int, ...], ...] | None = None  # as `compare` takes them; None: as noted
     medians: bool = False  # beside means also where every repeat left chance
     computed: Computed = field(default_factory=Computed, repr=False)
 
@@ -166,8 +166,8 @@ class StudyResults:
         return not self.plan.pending_points and all(trial.id in ended for trial in self.reported.trials)
 
     @property
-    def interim_looks(self) -> tuple[int, ...]:
-        """Numbers of seeds at which the study was analysed so far.
+    def interim_looks(self) -> tuple[int | tuple[int, ...], ...]:
+        """The seeds with which the study was analysed so far, or their number.
 
         Raises:
             InputError: If the storage's note of them cannot be read.

@@ -40,7 +40,7 @@ class ScoreTables:
     splits: Mapping[str, Splits]
     resolve: float | None  # of the primary metric; None: nothing is negligible
     smallest_step: Callable[[Metric], float | None]
-    earlier_looks: Sequence[int]
+    earlier_looks: Sequence[int | Sequence[int]]
     test: Test
     sign_seed: int
 

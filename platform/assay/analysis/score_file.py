@@ -367,7 +367,10 @@ def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) 
         )
     if question.looks:
         looks = ", ".join(map(str, question.looks))
-        yield f"Looked at before, at {looks} seeds: p counts every look that could have shown something."
+        yield (
+            f"Looked at before, at {looks} seeds: p counts every look that could have shown something. Taken "
+            "for granted: each look saw the seeds that the table names first."
+        )
         return
     yield (
         "A table does not tell which comparisons, seeds and cells were tried and left out, nor whether "

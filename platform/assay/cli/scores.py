@@ -63,7 +63,12 @@ Splits = Annotated[
 ]
 Looks = Annotated[
     list[int] | None,
-    typer.Option("--look", metavar="N", min=1, help="Number of seeds at which it was looked at before."),
+    typer.Option(
+        "--look",
+        metavar="N",
+        min=1,
+        help="Number of seeds, the first in the table, at which it was looked at before.",
+    ),
 ]
 ExactTest = Annotated[str, typer.Option("--exact-test", metavar="TEST", help="sign-flip or wilcoxon.")]
 Signs = Annotated[

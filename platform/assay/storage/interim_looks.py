@@ -1,9 +1,10 @@
-"""Number of times that a study was looked at with other numbers of seeds.
+"""The looks at a study with other numbers of seeds.
 
 Adding seeds until p is small finds something in 10 % of studies where nothing is. So every number of seeds
 at which `assay run` ended with all trials done is a look, and the looks at which the test could have spoken
 share one error: the first may spend all of it. Seeds that were declared at the start are one look, however
-often the run was interrupted.
+often the run was interrupted. A look keeps the seeds that it saw, because the study's file may name those
+that come later in front of them. Version 0.1 noted their number alone.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ _FEWEST = 6  # seeds at which an exact test can show anything
 
 
 class _Looks(BaseModel, frozen=True, extra="forbid"):
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int | tuple[int, ...], ...] = ()
 
 
-def read_interim_looks(store: Store, study: str) -> tuple[int, ...]:
-    """Numbers of seeds at which the study was analysed so far, ascending.
+def read_interim_looks(store: Store, study: str) -> tuple[int | tuple[int, ...], ...]:
+    """The seeds with which the study was analysed so far, look by look; of an old look their number.
 
     Raises:
         InputError: If the file cannot be read: without it p-values would look better than they are.
@@ -43,17 +44,19 @@ def read_interim_looks(store: Store, study: str) -> tuple[int, ...]:
 def record_look(store: Store, plan: Plan) -> None:
     """Note that the study is analysed with the seeds that its plan has."""
     reported = reported_plan(plan)
-    seeds = len({trial.seed for trial in reported.trials})
+    seeds = tuple(dict.fromkeys(trial.seed for trial in reported.trials))
     known = read_interim_looks(store, plan.study.study)
-    if len(reported.cells) > 1 and seeds and seeds not in known:
-        looks = _Looks(seeds=tuple(sorted((*known, seeds))))
-        write_vouched(store, _path(store, plan.study.study), looks)
+    noted = any(look == len(seeds) if isinstance(look, int) else {*look} == {*seeds} for look in known)
+    if len(reported.cells) > 1 and seeds and not noted:
+        write_vouched(store, _path(store, plan.study.study), _Looks(seeds=(*known, seeds)))
 
 
 def added_seeds_warning(store: Store, plan: Plan) -> str | None:
     """Warn before repeats train that were added after a look: it left little to show with them."""
     seeds = len({trial.seed for trial in reported_plan(plan).trials})
-    spent = [k for k in read_interim_looks(store, plan.study.study) if _FEWEST <= k < seeds]
+    looks = read_interim_looks(store, plan.study.study)
+    numbers = sorted({look if isinstance(look, int) else len(look) for look in looks})
+    spent = [number for number in numbers if _FEWEST <= number < seeds]
     if not spent or plan.study.repeats.decide:
         return None
     return (

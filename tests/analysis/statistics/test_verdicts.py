@@ -244,6 +244,12 @@ def test_what_an_earlier_look_showed_stays_shown() -> None:
     assert from_differences(later, earlier_looks=(10,)).verdict == "shown"
 
 
+def test_a_look_had_the_seeds_that_it_saw_wherever_the_study_names_those_that_came_later() -> None:
+    in_front = [-0.05, 0.04, -0.06, 0.05, *TEN]
+    assert from_differences(in_front, earlier_looks=(10,)).verdict == "open"
+    assert from_differences(in_front, earlier_looks=(tuple(range(4, 14)),)).verdict == "shown"
+
+
 @pytest.mark.parametrize(
     ("differences", "marked"),
     [

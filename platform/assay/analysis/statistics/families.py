@@ -104,7 +104,7 @@ def compare(
     family: str = "comparisons",
     resolve: float | None = None,
     resolution: float | None = None,
-    earlier_looks: Sequence[int] = (),
+    earlier_looks: Sequence[int | Sequence[int]] = (),
     test: Test = "sign-flip",
     seed: int = 0,
 ) -> tuple[ComparisonResult, ...]:
@@ -120,8 +120,9 @@ def compare(
             further repeats are those for the difference that was found.
         resolution: Smallest step of the metric, 1/(defective test images): stands for the spread where none
             was seen. None: there is then no interval.
-        earlier_looks: Numbers of seeds, the first in the table, at which the study was looked at before more
-            were added. Exact tests count what chance would have shown at any of them, t tests multiply p.
+        earlier_looks: The seeds with which the study was looked at before more were added, or their number:
+            they are then the first in the table. Exact tests count what chance would have shown at any look,
+            t tests multiply p.
         test: The exact test.
         seed: Draws the signs of a family beyond 14 repeats.
 
@@ -153,7 +154,7 @@ def compare_families(
     splits: Splits | Mapping[str, Splits] = "prescribed",
     resolve: float | None = None,
     resolution: float | None = None,
-    earlier_looks: Sequence[int] = (),
+    earlier_looks: Sequence[int | Sequence[int]] = (),
     test: Test = "sign-flip",
     seed: int = 0,
 ) -> dict[str, tuple[ComparisonResult, ...]]:
@@ -167,8 +168,11 @@ def compare_families(
     """
     scores = read_scores(table, metric, splits=splits)
     study = str(table["study"].iloc[0]) if len(table) else ""
-    seeds = tuple(dict.fromkeys(table["seed"].tolist()))
-    tests = _FamilyTest(scores, study, resolve, resolution, earlier_looks, seeds, test, seed)
+    seen = [look for look in earlier_looks if not isinstance(look, int)]
+    there = dict.fromkeys(table["seed"].tolist())
+    first = dict.fromkeys(seed for look in seen for seed in look if seed in there)
+    numbers = [look if isinstance(look, int) else len(look) for look in earlier_looks]
+    tests = _FamilyTest(scores, study, resolve, resolution, numbers, tuple(first | there), test, seed)
     return {name: tuple(tests.family(name, contrasts)) for name, contrasts in families.items()}
 
 
@@ -180,8 +184,8 @@ class _FamilyTest:
     study: str
     resolve: float | None
     resolution: float | None
-    earlier_looks: Sequence[int]
-    seeds: Sequence[int]  # in the order in which the study names them
+    earlier_looks: Sequence[int]  # numbers of seeds
+    seeds: Sequence[int]  # in the order in which looks saw them, then as the study names them
     test: Test
     seed: int
 
