@@ -212,6 +212,28 @@ def test_export_says_what_it_checked(assay: Assay, shop: tuple[Path, str], tmp_p
     assert "--output is a new or empty folder" in again.err
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["--data", "ASSAY_DATA"])
+def test_a_root_without_the_data_of_a_trial_is_refused_only_where_the_export_names_it(
+    assay: Assay,
+    parts_trial: Record,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    named: bool,
+) -> None:
+    root, out = tmp_path / "elsewhere", tmp_path / "model"
+    root.mkdir()
+    monkeypatch.setenv("ASSAY_DATA", str(root))
+    answer = assay(
+        "export", "--trial", parts_trial.id, "--to", "mlflow", "--output", out,
+        "--storage", tmp_path / "storage", *(("--data", root) if named else ()),
+    )  # fmt: skip
+    assert answer.code == (2 if named else 0), answer.err
+    assert out.exists() is not named
+    if not named:
+        assert "ASSAY_DATA does not have the data of trial" in answer.err
+        assert "checked on 4 small photos that the trial kept" in answer.out
+
+
 def test_sync_with_models_makes_each_kept_model_loadable_once(
     assay: Assay, shop: tuple[Path, str], cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
