@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from assay.analysis.statistics import Contrast, compare, comparison, sentence
-from assay.analysis.statistics.more_repeats import more_repeats
+from assay.analysis.statistics.more_repeats import More, more_repeats
 from assay.analysis.statistics.negligible import repeats_until_negligible
 from assay.analysis.statistics.paired import enough_repeats, rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
@@ -47,6 +49,56 @@ def family(m: int, d: list[float]) -> list:
 )
 def test_the_verdict_of_one_comparison(d: list[float], verdict: str) -> None:
     assert from_differences(d).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"), [("image_ap", "the exact test cannot go below p = .0625."), ("fp", "not tested.")]
+)
+@pytest.mark.parametrize("n", [2, 5])
+def test_where_a_trial_diverged_no_number_of_repeats_is_said_to_reach_a_p(
+    metric: str, told: str, n: int
+) -> None:
+    lower = [0.1, 0.2, 0.32, 0.41, 0.55]
+    upper = [0.5, 0.61, 0.7, 0.82, 0.9]
+    says = sentence(ask([*lower[:n], 0.3], [*upper[:n], "diverged"], metric=metric), 3)
+    assert "could reach" not in says
+    assert "can speak" not in says
+    assert (told in says) is (n == 5 or metric == "fp")
+    assert ("cannot go below" in says) is (n == 5 and metric == "image_ap")
+
+
+def test_repeats_that_tie_are_not_all_equal_where_another_diverged() -> None:
+    tied = [0.5, 0.6, 0.7, 0.55]
+    assert "all equal" in ask(tied, tied).note
+    assert "all equal" not in ask([*tied, 0.5], [*tied, "diverged"]).note
+
+
+def test_a_difference_is_not_small_where_a_trial_diverged() -> None:
+    lower = np.linspace(0.5, 0.6, 8)
+    upper = lower + 0.001 * np.arange(3, 11)
+    assert ask(lower, upper, resolve=0.02).small
+    lost = ask([*lower, "diverged"], [*upper, 0.5], resolve=0.02)
+    assert (lost.verdict, lost.small) == ("shown", False)
+
+
+@pytest.mark.parametrize(
+    ("size", "decimals", "text"),
+    [
+        (12.4, 1, "12.4"),
+        (0.02475, 3, "0.0248"),
+        (0.02475, 4, "0.02475"),
+        (2.8, 1, "2.8"),
+        (1234.5, 0, "1234"),
+    ],
+)
+def test_the_difference_to_be_shown_is_written_with_its_digits(size: float, decimals: int, text: str) -> None:
+    answer = replace(from_differences(MIXED[:5]), more=More(4, 2, 13, size, 0.1))
+    assert f"(2–13) would show a difference of {text} with 80 % chance." in sentence(answer, decimals)
+
+
+def test_repeats_that_would_have_shown_a_difference_worth_knowing_are_no_few_more() -> None:
+    answer = replace(from_differences(MIXED[:5]), more=More(0, 0, 0, 0.01, 0.001))
+    assert "5 repeats would show a difference of 0.01 with 80 % chance, and did not." in sentence(answer, 3)
 
 
 def test_with_five_repeats_the_answer_says_what_the_exact_test_cannot() -> None:
@@ -242,6 +294,12 @@ def test_what_an_earlier_look_showed_stays_shown() -> None:
     later = [*TEN, -0.05, 0.04, -0.06, 0.05]
     assert from_differences(later).verdict == "open"
     assert from_differences(later, earlier_looks=(10,)).verdict == "shown"
+
+
+def test_ties_after_a_look_that_showed_a_difference_do_not_take_its_words_back() -> None:
+    answer = from_differences([0.01, 0.03, 0.02, 0.04, 0.015, 0.02, 0, 0], earlier_looks=(6,))
+    assert answer.verdict == "shown"
+    assert "cannot go below" not in sentence(answer, 3)
 
 
 def test_a_look_had_the_seeds_that_it_saw_wherever_the_study_names_those_that_came_later() -> None:

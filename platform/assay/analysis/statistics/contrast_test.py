@@ -121,7 +121,7 @@ def _without_spread(measured: Measured, exact: float | None, resolution: float |
     """A t test of equal differences would be sure of anything: the smallest step of the metric stands in."""
     units, d = measured.units, measured.d
     notes = ["no spread seen"]
-    if not d.any():
+    if not d.any() and not units.diverged:
         differ = 100 * (1 - paired.ALPHA ** (1 / units.n))
         notes.append(f"all equal: with 95 % confidence fewer than {differ:.0f} % of repeats differ")
     if exact is None and d.any() and resolution is not None:

@@ -72,7 +72,7 @@ class ComparisonResult:
 
     @property
     def small(self) -> bool:
-        """True where a difference is shown, and its whole interval is within ``resolve``."""
+        """True where a difference is shown, its interval is within ``resolve``, and nothing diverged."""
         return self.verdict == "shown" and self._is_within_resolve
 
     @property
@@ -82,8 +82,8 @@ class ComparisonResult:
 
     @property
     def _is_within_resolve(self) -> bool:
-        if self.resolve is None or self.low is None or self.high is None:
-            return False
+        if self.resolve is None or self.low is None or self.high is None or self.n_diverged:
+            return False  # the interval knows nothing of a trial that diverged
         return max(abs(self.low), abs(self.high)) < self.resolve
 
     @property
@@ -92,7 +92,7 @@ class ComparisonResult:
         if self.p is None or self.p_min is None or self.low is None or self.high is None or self.n_diverged:
             return False
         excludes = not self.low <= 0 <= self.high
-        return self.looks * self.p_min <= ALPHA and excludes != (self.p <= ALPHA)
+        return self.p_min <= ALPHA and excludes != (self.p <= ALPHA)
 
 
 def compare(
@@ -295,7 +295,7 @@ class _Tested:
     @property
     def without_chance(self) -> bool:
         """True where the exact test cannot reach .05 with so many repeats."""
-        return self.p_min is not None and self.looks * self.p_min > ALPHA
+        return self.p_min is not None and self.p_min > ALPHA
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -49,9 +49,9 @@ def smallest_p(nonzero: int) -> float:
     return min(1.0, 2.0 ** (1 - nonzero))
 
 
-def enough_repeats(looks: int = 1) -> int:
-    """Repeats from which the exact test can speak, whatever the family: 6; with 2–3 looks 7, with 4–6 8 …"""
-    return math.ceil(1 + math.log2(looks / ALPHA))
+def enough_repeats() -> int:
+    """Repeats from which the exact test can speak, whatever the family: 6."""
+    return math.ceil(1 - math.log2(ALPHA))
 
 
 def signed_ranks(d: Differences) -> Differences:

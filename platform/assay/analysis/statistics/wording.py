@@ -78,22 +78,23 @@ def count_text(result: ComparisonResult) -> str:
 
 
 def exact_test_text(result: ComparisonResult) -> str:
-    """Tell how many repeats the exact test still needs; empty where it has enough."""
+    """Tell how many repeats the exact test still needs; empty where it has enough, or is not made.
+
+    Where a trial diverged no number is promised: the larger of two p counts.
+    """
     settled = result.verdict in ("identical", "negligible", "interim") or result.test == PLANNED_LOOKS
-    if result.claim == "new data" or result.n == 0 or settled:
+    least = smallest_p(result.n_nonzero)
+    if result.claim == "new data" or result.n == 0 or settled or least <= ALPHA:
         return ""
-    nonzero = result.n_nonzero
-    least = smallest_p(nonzero) * result.looks
-    if least <= ALPHA:
-        return ""
-    more = enough_repeats(result.looks) - nonzero
+    more = enough_repeats() - result.n_nonzero
     if result.n <= 2:
-        return f"The exact test can speak after {more} more repeats."
+        return "" if result.n_diverged else f"The exact test can speak after {more} more repeats."
+    if result.p is None:
+        return ""
     tied = f", {result.tied} tied," if result.tied else ""
-    return (
-        f"With {result.n} repeats{tied} the exact test cannot go below {_p_equation(min(1.0, least))}; "
-        f"{more} more could reach {p_text(smallest_p(nonzero + more) * result.looks)}."
-    )
+    text = f"With {result.n} repeats{tied} the exact test cannot go below {_p_equation(least)}"
+    reached = p_text(smallest_p(enough_repeats()))
+    return f"{text}." if result.n_diverged else f"{text}; {more} more could reach {reached}."
 
 
 def negligible_text(result: ComparisonResult, decimals: int) -> str:
@@ -129,12 +130,14 @@ def _show_text(result: ComparisonResult, decimals: int) -> str:
     more = result.more
     if more is None:
         return ""
-    shown = f"a difference of {more.delta:.{decimals}g}"
+    shown = f"a difference of {_size(more.delta, decimals)}"
     if more.estimate is None:
         half = f"{more.half_width:.{decimals}f}"
         return (
             f"To show {shown}: not within {MOST_REPEATS}; at {MOST_REPEATS} the interval would be ± {half}."
         )
+    if more.high == 0:
+        return f"{result.n} repeats would show {shown} with 80 % chance, and did not."
     if more.estimate == 0:
         return f"Few more repeats ({_range(more)}) would show {shown} with 80 % chance."
     noun = "repeat" if more.estimate == 1 else "repeats"
@@ -204,6 +207,11 @@ def signed(value: float, decimals: int) -> str:
     """``+0.021``, ``−0.021``, ``0.000``."""
     text = f"{value:+.{decimals}f}"
     return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
+
+
+def _size(value: float, decimals: int) -> str:
+    """``0.0248``, ``12``, ``1235``: at least three digits, because 1e+01 is another number than 12."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.{max(3, decimals)}g}"
 
 
 def _minus(value: float, decimals: int) -> str:
