@@ -22,6 +22,7 @@ from assay.analysis.statistics.wording import (
     count_text,
     exact_test_text,
     interval_text,
+    less_chance_text,
     more_negligible_text,
     more_text,
     negligible_text,
@@ -392,6 +393,7 @@ def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) ->
             f"Until negligible: how many more until it is called so (within ± {resolve:g}) with 80 % chance, "
             "if nothing differs."
         )
+    yield from filter(None, [less_chance_text(results)])
     by_folds = any(result.verdict == "open" and not result.n_diverged for result in results)
     if results[0].claim == "new data" and not unsettled and by_folds:
         yield "More seeds do not settle what the folds leave open: they are as many as they are."

@@ -302,6 +302,22 @@ def test_ties_after_a_look_that_showed_a_difference_do_not_take_its_words_back()
     assert "cannot go below" not in sentence(answer, 3)
 
 
+@pytest.mark.parametrize(
+    ("d", "resolve", "told"),
+    [
+        (MIXED[:5], None, False),  # the exact test could not speak: nothing is spent
+        (MIXED[:6], None, True),
+        ([0.03, -0.02, 0.05, -0.06, 0.04, -0.01], 0.001, False),  # not within 50 repeats
+        (TEN, None, False),  # shown
+    ],
+)
+def test_repeats_that_are_added_after_a_look_are_said_to_have_less_chance(
+    d: list[float], resolve: float | None, told: bool
+) -> None:
+    answer = from_differences(d, resolve=resolve)
+    assert ("Repeats that are added now have less chance" in sentence(answer, 3)) is told
+
+
 def test_a_look_had_the_seeds_that_it_saw_wherever_the_study_names_those_that_came_later() -> None:
     in_front = [-0.05, 0.04, -0.06, 0.05, *TEN]
     assert from_differences(in_front, earlier_looks=(10,)).verdict == "open"
