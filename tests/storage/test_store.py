@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 from assay.storage import DamagedFileError, Environment, Progress, Record, Result, Store
 from assay.storage.checksum import without_checksum
+from tests import house
 from trainables.errors import InputError
 
 ID = "00000000000000aa"
@@ -157,6 +159,12 @@ def test_tables_folders_and_sizes(store: Store) -> None:
     store.delete_tree("t")
     assert not store.exists("t")
     assert store.size("t") == 0
+
+
+def test_no_table_in_memory_is_left_to_arrows_threads() -> None:
+    """A program that ends while they hold a Python object is aborted, too seldom for a test that runs one."""
+    by_data_set = re.compile(r"read_table\((?:io\.BytesIO|pa\.BufferReader|pa\.py_buffer)")
+    assert [path for path, text in house.files().items() if by_data_set.search(text)] == []
 
 
 def test_every_attempt_has_a_prefix_of_its_own_and_is_counted(store: Store) -> None:

@@ -95,10 +95,11 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
 
 def _read_parquet(content: bytes, name: str) -> TextColumns:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from assay.storage.parquet import read_parquet
 
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        table = read_parquet(content)
     except pa.ArrowException as error:
         raise InputError(
             f"{name} begins as Parquet and cannot be read as such: {error}. Write it again, or as CSV."

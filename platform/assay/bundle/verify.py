@@ -279,7 +279,7 @@ def _refuse_huge(name: str, content: bytes) -> None:
         InputError: Naming it with what it unfolds into.
     """
     try:
-        facts = pq.read_metadata(io.BytesIO(content))
+        facts = pq.read_metadata(pa.BufferReader(content))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"a table of a bundle is Parquet, found {name}: {error}") from None
     unpacked = sum(facts.row_group(number).total_byte_size for number in range(facts.num_row_groups))

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from assay.storage import Store
 from assay.storage.checksum import table_checksum, table_with_checksum
+from assay.storage.parquet import read_parquet
 from assay.storage.stage_store import stage_folder
 from assay.study.stage_graph import Need
 from trainables.data.samples import ImageSet
@@ -87,7 +88,7 @@ class StageScoreCache:
         except FileNotFoundError:
             return None
         try:
-            table = pq.read_table(io.BytesIO(data))
+            table = read_parquet(data)
             if table_checksum(table) == "wrong":
                 return None
             facts = json.loads(table.schema.metadata[_FACTS])

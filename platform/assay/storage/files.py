@@ -32,6 +32,7 @@ from pydantic import JsonValue
 from assay.storage import local_disk
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
 from assay.storage.object_client import KeysOutOfReachError, object_client
+from assay.storage.parquet import read_parquet
 from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
@@ -282,9 +283,9 @@ class Files:
         """Write a JSON value with sorted keys, credentials of URIs removed; returns the sha256."""
         return self.write_bytes(path, json_bytes(value))
 
-    def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file, or some of its columns."""
-        return pq.read_table(io.BytesIO(self.read_bytes(path)), columns=columns)
+    def read_table(self, path: str) -> pa.Table:
+        """A Parquet file."""
+        return read_parquet(self.read_bytes(path))
 
     def write_table(self, path: str, table: pa.Table) -> str:
         """Write a Parquet file (zstd); returns the sha256."""

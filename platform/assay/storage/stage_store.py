@@ -13,18 +13,17 @@ so two who make it at once write the same. The scores of its maps of test images
 from __future__ import annotations
 
 import hashlib
-import io
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, ValidationError
 
 from assay.storage.checksum import with_checksum, without_checksum
 from assay.storage.files import json_bytes
+from assay.storage.parquet import read_parquet
 from assay.storage.record import Environment
 from assay.storage.store import Attempt, DamagedFileError, Store
 from trainables.data.atomic import exclusive, new_folder
@@ -151,7 +150,7 @@ def stage_curve(store: Store, key: str) -> pa.Table | None:
     record = read_stage(store, key)
     if record is None or STAGE_CURVE not in record.files:
         return None
-    return pq.read_table(io.BytesIO(_read_file(store, record, STAGE_CURVE)))
+    return read_parquet(_read_file(store, record, STAGE_CURVE))
 
 
 def _read_file(store: Store, record: StageRecord, name: str) -> bytes:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,12 +27,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Self, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from assay.storage.fence import Fence, FenceNote
 from assay.storage.files import Files
 from assay.storage.gc_paused import collector_paused
+from assay.storage.parquet import read_parquet
 from assay.storage.progress import Progress
 from assay.storage.record import DamagedRecord, Environment, Record, differences, read_record
 from assay.study import Trial
@@ -252,7 +251,7 @@ class Store(Files):
     def read_part(self, record: Record, name: str) -> pa.Table | None:
         """A Parquet file of a record's attempt, checked as by :meth:`read_file`."""
         data = self.read_file(record, name)
-        return None if data is None else pq.read_table(io.BytesIO(data))
+        return None if data is None else read_parquet(data)
 
     # Progress and attempts ---------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from assay.storage.checksum import table_checksum
+from assay.storage.parquet import read_parquet
 from assay.storage.store import Store
 from trainables.errors import StorageError
 
@@ -100,7 +99,7 @@ def read_table(store: Store, path: str) -> tuple[pa.Table | None, str | None]:
     if not data:
         return None, "is empty"
     try:
-        table = pq.read_table(io.BytesIO(data))
+        table = read_parquet(data)
     except (OSError, pa.ArrowException) as error:
         return None, f"is no table that can be read ({' '.join(str(error).split())[:100]})"
     if table_checksum(table) == "wrong":
