@@ -68,3 +68,23 @@ def test_a_file_that_is_not_there_is_a_line(assay: Assay, tmp_path: Path) -> Non
     answer = assay("judge", tmp_path / "none.csv")
     assert answer.code == 2
     assert "No such file" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [((), {"image_ap"}), (("--score", "m7", "--score", "m8"), {"m7", "m8"})],
+    ids=["nobody named one", "named"],
+)
+def test_of_many_metrics_the_primary_one_is_printed_and_the_others_are_named(
+    assay: Assay, tmp_path: Path, options: tuple[str, ...], printed: set[str]
+) -> None:
+    names = ["image_ap", *(f"m{number}" for number in range(1, 9))]
+    rows = [f"{c},{s},{m},0.{5 + (c == 'b')}{s}" for c in "ab" for s in range(4) for m in names]
+    file = tmp_path / "scores.csv"
+    file.write_text("\n".join(["cell,seed,metric,value", *rows]), encoding="utf-8")
+    table, _, notes = assay("judge", file, *options).out.partition("\n- ")
+    titles = {"image_ap": "AP ↑"} | {name: f"{name} ↑" for name in names[1:]}
+    assert {name for name, title in titles.items() if title in table} == printed
+    assert options or all(word in notes for word in ("`--score NAME`", *names[1:]))
+    written = json.loads(assay("judge", file, "--json").out)
+    assert {row["metric"] for row in written["comparisons"]} == set(names)

@@ -48,6 +48,7 @@ class ScoreQuestion:
     looks: tuple[int, ...] = ()  # numbers of seeds at which the results were looked at before
     test: Test = "sign-flip"
     signs: str | None = None  # hash of a study, whose signs are drawn; None: of the scores
+    most_metrics: int | None = None  # of a table with more, the primary one alone is told; None: all are
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +99,8 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             "Name one of them."
         )
     metrics = tuple(_metric(metric, table, metric in question.lower) for metric in read.metrics)
+    if question.most_metrics is not None and len(metrics) > question.most_metrics:
+        metrics = metrics[:1]
     if question.resolve is not None and question.resolve >= metrics[0].highest:
         raise InputError(
             f"--resolve is a difference of {metrics[0].name}, a share, and below 1, found "
@@ -351,6 +354,12 @@ def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:
 
 def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) -> Iterator[str]:
     yield f"Read as {read.layout}; compared are values of the same seed and fold."
+    if len(metrics) < len(read.metrics):
+        further = [name for name in read.metrics if name != metrics[0].name]
+        yield (
+            f"Of its {len(read.metrics)} metrics {metrics[0].name} is printed. `--score NAME` prints "
+            f"another, several times several, and `--output FILE` writes all: {', '.join(further)}."
+        )
     foreign = [metric for metric in metrics if isinstance(metric, ReportedMetric)]
     for way in ("higher", "lower"):
         named = [

@@ -14,6 +14,8 @@ from assay.cli.report import Format, Output, give_files, refuse_beside_json
 
 __all__ = ["register", "scores"]
 
+_MOST_PRINTED = 5  # metrics that nobody named: a study's summary has all that it stores, 30 and more
+
 Table = Annotated[
     str,
     typer.Argument(metavar="FILE", help="CSV, TSV or Parquet with a value for each repeat; - reads stdin."),
@@ -138,6 +140,7 @@ def scores(
         looks=tuple(look or ()),
         test=cast("Test", exact_test),
         signs=signs,
+        most_metrics=_MOST_PRINTED if not score and format is None and output is None else None,
     )
     analysed = analyse_score_file(*_content(table), question)
     if format is None and output is None:
