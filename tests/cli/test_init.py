@@ -377,3 +377,31 @@ def test_a_plugin_replaces_nothing(assay: Assay, tmp_path: Path) -> None:
 def test_init_takes_images_or_a_method(options: tuple[str, ...], found: str, assay: Assay) -> None:
     answer = assay("init", *options)
     assert (answer.code, f"found {found}" in answer.err) == (2, True)
+
+
+def test_a_check_of_folders_of_other_names_says_how_they_are_named_there(
+    assay: Assay, tmp_path: Path
+) -> None:
+    images = make_images(tmp_path / "steel", names=("OK", "NG", "Masks"))
+    refused = assay("data", "check", "folder", "--data", images)
+    options = ("--option", "good=OK", "--option", "defect=NG", "--option", "masks=Masks")
+    assert refused.code == 2
+    assert f"{' '.join(options)}. `assay init --images {images}`" in refused.err
+    assert assay("data", "check", "folder", "--data", images, *options).code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "way_out"),
+    [
+        ((), "Here data.path is --path PATH and data.options is --option NAME=VALUE."),
+        (("--path", "x"), "Here data.options is --option NAME=VALUE."),
+    ],
+    ids=["nothing named", "path named"],
+)
+def test_a_check_names_the_options_that_stand_for_keys_of_a_study(
+    assay: Assay, tmp_path: Path, options: tuple[str, ...], way_out: str
+) -> None:
+    (tmp_path / "x" / "others").mkdir(parents=True)
+    refused = assay("data", "check", "folder", "--data", tmp_path, *options)
+    assert refused.code == 2
+    assert way_out in refused.err

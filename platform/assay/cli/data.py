@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -75,6 +77,7 @@ def check(
     with LiveView(console(stderr=True)) as view:
         view.message(f"reading {reader}")
         from trainables.data import DataSpec, check_data
+        from trainables.errors import InputError
 
         settings: dict[str, Any] = {
             "reader": reader,
@@ -83,7 +86,10 @@ def check(
             "white": read_white(white),
         }
         spec = DataSpec.model_validate({**settings, "options": read_options(option or [])})
-        report = check_data(spec, data, cache)
+        try:
+            report = check_data(spec, data, cache)
+        except InputError as error:
+            raise InputError(f"{error}{_way_here(str(error), spec, data, cache)}") from error
         shown = write_sheet(spec, data, cache, sheet) if sheet is not None else ""
     if as_json:
         from assay.report.answers.checks import data_answer
@@ -95,6 +101,26 @@ def check(
         typer.echo(shown)
     if not report.usable:
         raise typer.Exit(2)
+
+
+def _way_here(fault: str, spec: DataSpec, data: Path | None, cache: Path) -> str:
+    """What stands here for the keys of a study file that a fault names; "" where it names none."""
+    from trainables.data.layouts import find_layout
+    from trainables.errors import InputError
+
+    options = {"data.path": "--path PATH"} if spec.path is None else {}
+    options |= {} if spec.options else {"data.options": "--option NAME=VALUE"}
+    named = [f"{key} is {option}" for key, option in options.items() if key in fault]
+    if not named:
+        return ""
+    if data is not None:
+        with suppress(InputError):
+            layout = find_layout(data, cache)
+            words = [] if layout.path is None else [f"--path {shlex.quote(layout.path)}"]
+            words += [f"--option {shlex.quote(f'{key}={value}')}" for key, value in layout.options.items()]
+            if layout.reader == spec.reader and words:
+                return f" Here: {' '.join(words)}. `assay init --images {shlex.quote(str(data))}` finds that."
+    return f" Here {' and '.join(named)}."
 
 
 def write_sheet(spec: DataSpec, data: Path | None, cache: Path, path: Path) -> str:
