@@ -15,6 +15,7 @@ import jsonschema
 import psutil
 import pytest
 
+from assay import __version__ as version
 from assay.planning import read_plan
 from assay.storage import Environment, Lease, Store
 from assay.storage.registration import read_registration
@@ -236,6 +237,16 @@ def test_doctor_finds_this_machine_in_order(assay: Assay, tmp_path: Path) -> Non
         line.split()[1] for line in answer.out.splitlines()
     }
     assert not (tmp_path / "storage").exists()
+
+
+@pytest.mark.parametrize("command", [("--version",), ("doctor", "--quick")], ids=" ".join)
+def test_the_version_of_the_program_is_printed(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("ASSAY_STORAGE", str(tmp_path / "storage"))
+    answer = assay(*command)
+    assert answer.code == 0, answer.out + answer.err
+    assert answer.out.splitlines()[0].removeprefix("ok   ").split() == ["assay", version]
 
 
 def test_doctor_names_a_storage_that_cannot_be(assay: Assay, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn, cast
+from typing import Annotated, NoReturn, cast
 
 import typer
 
-from assay import exit_codes
+from assay import __version__, exit_codes
 from assay.cli import (
     agents,
     best,
@@ -57,6 +57,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"assay {__version__}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version of assay."),
+]
+
+
+@app.callback()
+def _options(*, version: _Version = False) -> None:  # of the program itself, before any command
+    pass
+
 
 _GROUPS = (
     studies, demo, plan, run, submit, status, report, scores, dashboard, labels, best, bundle, gate,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+import assay
 from assay.cli.answers import AsJson, answers
 from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
@@ -89,6 +90,7 @@ def _answer(findings: Sequence[Finding], ports: Sequence[Port]) -> None:
 
     answers().give(
         DoctorAnswer(
+            version=assay.__version__,
             ok=all(finding.ok for finding in findings),
             findings=tuple(FindingRow(**finding._asdict()) for finding in findings),
             ports=tuple(PortRow(**port._asdict()) for port in ports),
@@ -97,6 +99,7 @@ def _answer(findings: Sequence[Finding], ports: Sequence[Port]) -> None:
 
 
 def _examine(quick: bool, storage: str, cache: Cache, tracking_uri: str | None) -> Iterator[Finding]:
+    yield Finding(True, "assay", assay.__version__)
     yield _python()
     yield from _packages()
     yield _cores()

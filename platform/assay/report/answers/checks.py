@@ -111,6 +111,7 @@ class DoctorAnswer(Answer):
     """An examination of this machine and storage. Where something is bad the exit code is 1."""
 
     schema_: Literal["assay/doctor/1"] = schema_name("assay/doctor/1")
+    version: str = Field(description="Of assay.")
     ok: bool
     findings: tuple[FindingRow, ...] = ()
     ports: tuple[PortRow, ...] = Field(default=(), description="Asked for by --ports.")
