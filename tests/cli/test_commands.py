@@ -100,6 +100,23 @@ def test_bad_input_is_refused_in_plain_words(
     assert "Traceback" not in answer.out + answer.err
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("run quickstart --retry all", "Invalid value for '--retry': 'all' is not one of 'failed'."),
+        ("mlflow --port x", "Invalid value for '--port': should be a whole number, found 'x'."),
+        ("data check synthetic --option image=3", "image: unknown setting (did you mean images?), found 3."),
+        ("data check synthetic --option images=x", "images: should be a valid integer, found 'x'."),
+    ],
+)
+def test_a_wrong_value_is_refused_in_the_words_of_a_study_file(
+    assay: Assay, command: str, words: str
+) -> None:
+    answer = assay(*command.split())
+    assert answer.code == 2
+    assert words in " ".join(answer.err.replace("│", " ").split())
+
+
 def test_a_wrong_key_is_named_with_its_place_and_the_right_one(assay: Assay, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("study: small\nquestin: why?\n", encoding="utf-8")

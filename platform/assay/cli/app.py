@@ -12,9 +12,10 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
+from typer.core import TyperGroup
 
 from assay import __version__, exit_codes
 from assay.cli import (
@@ -46,10 +47,37 @@ from assay.cli import (
 )
 from assay.cli.answers import FLAG, json_alone
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 __all__ = ["app", "main"]
+
+
+class _PlainWords(TyperGroup):
+    """The commands, whose wrong values are refused in the words of a study file instead of pydantic's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            if isinstance(error.__cause__, ValidationError):
+                error.message = " ".join(map(_plainly, error.__cause__.errors(include_url=False)))
+            raise
+
+
+def _plainly(slip: ErrorDetails) -> str:
+    from assay.study.slips import rule_of
+
+    if slip["type"] == "value_error":  # of typer, which shows the value itself
+        return slip["msg"].removeprefix("Value error, ")
+    return f"{rule_of(slip)}, found {slip['input']!r}."
+
 
 app = typer.Typer(
     name="assay",
+    cls=_PlainWords,
     help="Ablations and searches in surface-defect segmentation: one YAML file asks, a table answers.",
     epilog="Example: assay run quickstart",
     no_args_is_help=True,

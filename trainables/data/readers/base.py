@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 from trainables.data.sources import DataFolders
@@ -218,12 +220,20 @@ def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:
         return model.model_validate(spec.options)
     except ValidationError as error:
         faults = "; ".join(
-            f"data.options.{'.'.join(map(str, fault['loc'])) or '(all)'}: {fault['msg']}, "
+            f"data.options.{'.'.join(map(str, fault['loc'])) or '(all)'}: {_rule(model, fault)}, "
             f"found {fault['input']!r}"
             for fault in error.errors()
         )
         known = ", ".join(model.model_fields) or "none"
         raise InputError(f"{faults}. Settings of reader {spec.reader}: {known}.") from error
+
+
+def _rule(model: type[BaseModel], fault: ErrorDetails) -> str:
+    if fault["type"] != "extra_forbidden":
+        words = fault["msg"].removeprefix("Value error, ")
+        return words.removeprefix("Input ").removesuffix(", unable to parse string as an integer")
+    near = get_close_matches(str(fault["loc"][-1]), model.model_fields, n=1)
+    return "unknown setting" + (f" (did you mean {near[0]}?)" if near else "")
 
 
 def images_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
