@@ -93,6 +93,8 @@ def test_a_file_of_the_folder_wins_over_the_shipped_study_and_that_is_said(
         (("studies", "copy", "mtd_smok"), "did you mean `mtd_smoke`?"),
         (("studies", "--method", "segdc"), "did you mean `segdec`?"),
         (("studies", "--reader", "mdt"), "did you mean `mtd`?"),
+        (("plan", "masks"), "comes with assay. The nearest: ksdd_few_masks, "),
+        (("plan", "zzz"), "no study zzz comes with assay. `assay studies` lists those that do."),
         (("report", "quickstart"), "Train it first: `assay run quickstart`."),
     ],
 )
@@ -102,3 +104,4 @@ def test_a_wrong_name_is_answered_with_the_nearest_right_one(
     answer = assay(*arguments)
     assert answer.code == 2
     assert says in answer.err
+    assert answer.err.count("_ksdd") <= 3  # not every name

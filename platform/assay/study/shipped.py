@@ -10,18 +10,19 @@ wins over a shipped study of the same name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import assay
-from assay.study.source import nearest
 from trainables.errors import InputError
 
 __all__ = ["FoundStudy", "copy_study", "find_study", "shipped_studies"]
 
 SUFFIXES = (".yaml", ".yml")
+_NAMED = 3  # shipped studies in a message
 
 
 class FoundStudy(NamedTuple):
@@ -59,8 +60,8 @@ def find_study(text: Path) -> FoundStudy:
     if text.name in shipped:
         return FoundStudy(shipped[text.name], f"taking the study {text} that comes with assay")
     raise InputError(
-        f"there is no file {text}.yaml in this folder, and no study {text} comes with assay; "
-        f"{nearest(text.name, shipped)} `assay studies` lists them."
+        f"there is no file {text}.yaml in this folder, and no study {text} comes with assay"
+        f"{_nearest_few(text.name)}"
     )
 
 
@@ -72,7 +73,7 @@ def copy_study(name: str, folder: Path) -> Path:
     """
     shipped = shipped_studies()
     if name not in shipped:
-        raise InputError(f"no study {name} comes with assay; {nearest(name, shipped)}")
+        raise InputError(f"no study {name} comes with assay{_nearest_few(name)}")
     path = folder / f"{name}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,6 +86,15 @@ def copy_study(name: str, folder: Path) -> Path:
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}. Name another folder.") from error
     return path
+
+
+def _nearest_few(name: str) -> str:
+    """End of a sentence that refuses a name: the shipped one that was meant, or the few that are nearest."""
+    near = get_close_matches(name, shipped_studies(), n=_NAMED, cutoff=0.4)
+    if get_close_matches(name, near[:1], cutoff=0.6):
+        return f"; did you mean `{near[0]}`? `assay studies` lists those that do."
+    nearest = f". The nearest: {', '.join(near)}" if near else ""
+    return f"{nearest}. `assay studies` lists those that do."
 
 
 def _existing(path: Path) -> Path:
