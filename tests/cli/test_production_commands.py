@@ -180,7 +180,7 @@ def test_a_part_whose_name_is_not_utf8_has_its_row(assay: Assay, parts_trial: Re
         (["--trial", "{trial}", "nowhere"], "there is no file or folder 'nowhere'"),
         (
             ["--trial", "ffff", "{photos}", "--output", "{photos}_new"],
-            "no trial in .* has an id that starts with 'ffff'",
+            r"no trial in .* has an id .* 'ffff'\. Trials with a model: \w+ \(toy, base, seed 0\)\.",
         ),
         (["--trial", "{trial}", "{photos}", "--output", "{photos}"], "--output is a new or empty folder"),
         (["--trial", "{trial}", "{photos}", "--output", "{photos}/new"], "outside the folders of photos"),

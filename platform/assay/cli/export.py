@@ -53,7 +53,7 @@ def export(
     from assay.storage import Store
 
     store = Store(storage)
-    id_ = trial_id(store, trial)
+    id_ = trial_id(store, trial, with_model=True)
     with LiveView(console(stderr=True)) as view:
         view.message(f"loading the model of trial {id_}")
         from assay.exports import EXPORTS

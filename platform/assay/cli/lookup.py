@@ -54,8 +54,8 @@ def study_name(store: Store, text: str) -> str:
     raise InputError(f"the storage {store.uri} holds no study {name}.{train} {hint}")
 
 
-def trial_id(store: Store, text: str) -> str:
-    """The id of the one stored trial that starts with ``text``.
+def trial_id(store: Store, text: str, *, with_model: bool = False) -> str:
+    """The id of the one stored trial that starts with ``text``. ``with_model``: the model is what is wanted.
 
     Raises:
         InputError: If no trial starts so, or several do.
@@ -64,8 +64,14 @@ def trial_id(store: Store, text: str) -> str:
     if len(trials) == 1:
         return trials[0]
     if not trials:
+        way_out = ""
+        if with_model:
+            from assay.production.model import models_named
+
+            way_out = models_named(store)
         raise InputError(
-            f"no trial in {store.uri} has an id that starts with {text!r}. `assay plan STUDY` lists them."
+            f"no trial in {store.uri} has an id that starts with {text!r}. "
+            f"{way_out or '`assay plan STUDY` lists them.'}"
         )
     raise InputError(
         f"{len(trials)} trials have an id that starts with {text!r}: {', '.join(trials[:5])} … "

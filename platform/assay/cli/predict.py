@@ -165,7 +165,7 @@ def _loader(
     from assay.storage import Store
 
     store = Store(storage)
-    return partial(_load_trained, store, trial_id(store, trial or ""))
+    return partial(_load_trained, store, trial_id(store, trial or "", with_model=True))
 
 
 def _load_exported(folder: Path) -> OnnxModel:

@@ -26,7 +26,15 @@ from trainables.errors import InputError
 from trainables.evaluate import FIXED_THRESHOLD
 from trainables.method_files import is_file_method
 
-__all__ = ["card_of", "in_float32", "load_model", "revision_warning", "trained_record", "write_model"]
+__all__ = [
+    "card_of",
+    "in_float32",
+    "load_model",
+    "models_named",
+    "revision_warning",
+    "trained_record",
+    "write_model",
+]
 
 _LISTED = 5  # trials named in a message
 _UNDECIDED = CardThresholds(
@@ -163,17 +171,32 @@ def model_files(record: Record) -> list[str]:
     return [path.removeprefix(start) for path in record.files if path.startswith(start)]
 
 
+def models_named(store: Store) -> str:
+    """A sentence with the trials of a storage that have a model; "" where none has."""
+    kept = _with_model(store)
+    named = [f"{record.id} ({record.study}, {_repeat(record)})" for record in kept]
+    return f"Trials with a model: {_some(named)}." if named else ""
+
+
 def _models_left(store: Store, study: str) -> str:
-    records = store.records(store.trials()).values()
-    kept = [
-        f"{record.id} ({record.trial['cell']}, seed {record.trial['seed']})"
-        for record in records
-        if record.study == study and record.status == "finished" and model_files(record)
-    ]
+    kept = [f"{record.id} ({_repeat(record)})" for record in _with_model(store) if record.study == study]
     if not kept:
         return (
             f"No trial of {study} has a model: set `keep: {{models: all}}`, remove this trial's folder from "
             "the storage, and `assay run` trains it again."
         )
-    more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
-    return f"Trials of {study} with a model: {', '.join(kept[:_LISTED])}{more}."
+    return f"Trials of {study} with a model: {_some(kept)}."
+
+
+def _with_model(store: Store) -> list[Record]:
+    records = store.records(store.trials()).values()
+    return [record for record in records if record.status == "finished" and model_files(record)]
+
+
+def _repeat(record: Record) -> str:
+    return f"{record.trial['cell']}, seed {record.trial['seed']}"
+
+
+def _some(named: list[str]) -> str:
+    more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
+    return f"{', '.join(named[:_LISTED])}{more}"
