@@ -104,7 +104,7 @@ def check(
 
 
 def _way_here(fault: str, spec: DataSpec, data: Path | None, cache: Path) -> str:
-    """What stands here for the keys of a study file that a fault names; "" where it names none."""
+    """Options of this command for the keys of a study file that a fault names; "" where it names none."""
     from trainables.data.layouts import find_layout
     from trainables.errors import InputError
 
