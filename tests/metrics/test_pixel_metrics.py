@@ -267,6 +267,29 @@ def test_a_cell_is_defect_when_at_least_half_its_area_is(columns: int, kept: boo
     assert truth_at(mask, 1, 2).tolist() == [[True, kept]]
 
 
+@pytest.mark.parametrize("size", [(8, 16), (24, 5), (8, 10), (30, 16), (7, 5), (40, 13)])
+def test_each_cell_is_decided_by_area_whichever_axes_shrink(size: tuple[int, int]) -> None:
+    mask = (np.random.default_rng(3).random((30, 10)) < 0.4).astype(np.uint8)
+    fine = np.kron(mask, np.ones(size))  # pieces of which whole numbers make up a pixel and a cell
+    cover = fine.reshape(size[0], 30, size[1], 10).mean(axis=(1, 3))
+    clear = np.abs(cover - 0.5) > 1e-4
+    np.testing.assert_array_equal(truth_at(mask, *size)[clear], (cover >= 0.5)[clear])
+
+
+@pytest.mark.parametrize("row", range(0, 600, 75))
+def test_a_thin_scratch_is_kept_where_one_axis_grows(row: int) -> None:
+    mask = np.zeros((600, 100), dtype=np.uint8)
+    mask[row, 20:80] = 1
+    assert np.flatnonzero(truth_at(mask, 128, 128).any(axis=1)).tolist() == [row * 128 // 600]
+
+
+@pytest.mark.parametrize("size", [(13, 7), (30, 7), (61, 33), (30, 40)])
+def test_where_no_axis_goes_the_other_way_one_step_brings_a_mask_to_the_size(size: tuple[int, int]) -> None:
+    mask = (np.random.default_rng(0).random((30, 20)) < 0.4).astype(np.uint8)
+    cover = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(truth_at(mask, *size), cover >= 0.5)
+
+
 def test_a_mask_too_thin_for_the_size_keeps_its_strongest_cells() -> None:
     mask = np.zeros((64, 64), dtype=np.uint8)
     mask[10:50, 20] = 1  # a hair crack: an eighth of each cell

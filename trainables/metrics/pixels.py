@@ -60,7 +60,10 @@ def truth_at(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.boo
     """
     if mask.shape == (height, width):
         return mask > 0
-    cover = cv2.resize((mask > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    cover = (mask > 0).astype(np.float32)
+    # INTER_AREA averages areas only while no axis grows. A step to the size that is there already is a copy.
+    for size in ((min(width, mask.shape[1]), min(height, mask.shape[0])), (width, height)):
+        cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
     truth = cover >= 0.5
     strongest = cover.max()
     # Cells of equal cover differ by rounding of the area weights only.
