@@ -48,12 +48,11 @@ from trainables.metrics import (
     best_f1_threshold,
     count_metrics,
     image_metrics,
-    truth_at,
 )
 from trainables.metrics.histogram import BinnedPixelScores, bin_scores
 from trainables.metrics.images import choose_image_threshold
 from trainables.metrics.inputs import SINGLE_VIEWS
-from trainables.metrics.pixels import truth_of
+from trainables.metrics.pixels import ignored_of, truth_of
 from trainables.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.pseudo_labels import PseudoLabels
 from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer
@@ -81,7 +80,7 @@ PREDICTIONS_SCHEMA = pa.schema(
         pa.field("label", pa.bool_(), nullable=False),
         pa.field("score", pa.float64(), nullable=False),
         pa.field("decision", pa.bool_(), nullable=False),
-        # Pixels at the pixel threshold, network's input size; null for a defective image without a mask.
+        # Pixels that count, at the pixel threshold and the network's input size; null without a known mask.
         pa.field("tp", pa.int64()),
         pa.field("fp", pa.int64()),
         pa.field("fn", pa.int64()),
@@ -325,16 +324,16 @@ def _evaluate_images(
         scores, heatmaps = part.answer.scores, part.answer.heatmaps
         indices = range(part.start, part.start + len(scores))
         truths = [truth_of(images, i, (heatmaps.shape[1], heatmaps.shape[2])) for i in indices]
-        for i, score, heatmap, truth in zip(indices, scores, heatmaps, truths, strict=True):
+        ignored = [ignored_of(images, i, truth) for i, truth in zip(indices, truths, strict=True)]
+        for i, score, heatmap, truth, other in zip(indices, scores, heatmaps, truths, ignored, strict=True):
             if in_tiles:
                 bin_scores(heatmap)
             images_pass.scores[i], images_pass.maxima[i] = score, heatmap.max()
             if truth is not None:
                 images_pass.with_truth.append(i)
-                if images.ids[i] in images.ignored:
-                    other = truth_at(images.ignored[images.ids[i]], *truth.shape)
-                    heatmap[other & ~truth] = 0  # no false alarm, and not found either
-                images_pass.pixels.add(heatmap, truth)
+                if other is not None:
+                    heatmap[other] = 0  # no piece that is found reaches over it
+                images_pass.pixels.add(heatmap, truth, other)
                 if threshold is not None:
                     images_pass.add_regions(i, heatmap, threshold)
             if i in keep:
@@ -352,7 +351,8 @@ def _evaluate_images(
         if stage_maps is not None:
             samples = [images.ids[i] for i in indices]
             shown_BCHW = images_to_tensor(part.images, model.device)
-            stage_maps.add(shown_BCHW, part.answer.stages, samples, truths, [i in keep for i in indices])
+            kept = [i in keep for i in indices]
+            stage_maps.add(shown_BCHW, part.answer.stages, samples, truths, kept, ignored=ignored)
 
     parts = _predict(model, images, batch, None if stage_maps is None else stage_maps.known)
     timed: list[Scores] = []

@@ -71,6 +71,8 @@ class StageMapScores:
         samples: Sequence[str],
         truths: Sequence[NDArray[np.bool_] | None],
         kept: Sequence[bool],
+        *,
+        ignored: Sequence[NDArray[np.bool_] | None],
     ) -> None:
         """Take in a batch.
 
@@ -80,6 +82,7 @@ class StageMapScores:
             samples: Their ids.
             truths: H × W each; None where the mask of a defective image is unknown.
             kept: Which of them leave pictures.
+            ignored: Pixels of each to leave out, H × W; None where all count.
 
         Raises:
             FloatingPointError: If a map or picture is not within [0, 1]: the model has diverged.
@@ -90,9 +93,9 @@ class StageMapScores:
         self.names = tuple(shown)
         arrays = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in shown.items()}
         for stage in maps:
-            self._score("test", stage, arrays[stage], truths)
+            self._score("test", stage, arrays[stage], truths, ignored)
         for name, values in floors.items():
-            self._score("floor", name, values.cpu().numpy(), truths)
+            self._score("floor", name, values.cpu().numpy(), truths, ignored)
         for k, sample in enumerate(samples):
             if kept[k]:
                 self._rows += [
@@ -122,11 +125,17 @@ class StageMapScores:
         name: str,
         maps: NDArray[np.float32],
         truths: Sequence[NDArray[np.bool_] | None],
+        ignored: Sequence[NDArray[np.bool_] | None],
     ) -> None:
         pixels = self._pixels.setdefault((of, name), PixelHistogram())
-        known = [truth is not None for truth in truths]
-        if any(known):
-            pixels.add(maps[known], np.stack([truth for truth in truths if truth is not None]))
+        known = [
+            (truth, np.zeros_like(truth) if other is None else other)
+            for truth, other in zip(truths, ignored, strict=True)
+            if truth is not None
+        ]
+        if known:
+            of_known = maps[[truth is not None for truth in truths]]
+            pixels.add(of_known, np.stack([truth for truth, _ in known]), np.stack([o for _, o in known]))
 
 
 def _floors(images_BCHW: Tensor, maps: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:

@@ -29,9 +29,8 @@ def keep_lineage(store: Store, trial: Trial, samples: str) -> Record:
     lineage, count = StageMapScores(0), len(probes)
     photos = torch.full((count, 1, 32, 24), 90 / 255)
     if count:
-        lineage.add(
-            photos, _stages(photos), [probe.sample for probe in probes], [None] * count, [True] * count
-        )
+        unknown, samples = [None] * count, [probe.sample for probe in probes]
+        lineage.add(photos, _stages(photos), samples, unknown, [True] * count, ignored=unknown)
     attempt = store.begin_attempt(trial.id, Environment())
     tables = {"maps": maps_table(probes, 0.5), "lineage": lineage.table()}
     files = {

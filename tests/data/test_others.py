@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from sklearn.metrics import roc_auc_score
 
 from tests.data.made_images import make_folder, noise, write
 from tests.data.published_trees import make_dagm_class
@@ -150,6 +151,20 @@ def test_pixels_of_ignored_defects_are_no_false_alarms(others: str, false: int, 
         "a.png": (2, 0),
         "c.png": (2, false),
     }
+
+
+def test_pixels_of_ignored_defects_are_in_no_metric(tmp_path: Path) -> None:
+    _, evaluation = loaded(tmp_path, classes=["scratch"], others="ignore")
+    test, answer = evaluation.test, judged(IMAGES, evaluation)
+    blank = np.zeros((12, 16), np.uint8)
+    truths = [test.masks.get(sample, blank) > 0 for sample in test.ids]
+    counted = [test.ignored.get(sample, blank) == 0 for sample in test.ids]
+    pixels = [IMAGES[sample][..., 0][kept] for sample, kept in zip(test.ids, counted, strict=True)]
+    labels = [truth[kept] for truth, kept in zip(truths, counted, strict=True)]
+    auroc = roc_auc_score(np.concatenate(labels), np.concatenate(pixels))
+    assert answer.metrics["pixel_auroc"] == pytest.approx(auroc)
+    rows = answer.predictions.to_pylist()
+    assert [sum(row[name] for name in ("tp", "fp", "fn", "tn")) for row in rows] == list(map(len, pixels))
 
 
 def test_each_class_of_an_image_is_counted(tmp_path: Path) -> None:

@@ -85,6 +85,16 @@ def test_a_stage_has_every_metric_that_reads_masks_decided_at_a_half() -> None:
     assert final == pytest.approx({name: exact[name] for name in binned}, abs=2e-3)
 
 
+def test_pixels_that_the_evaluation_ignores_count_in_no_stage_and_no_floor() -> None:
+    dark = {sample: (TEST.images[sample][..., 0] < 120).astype(np.uint8) for sample in TEST.masks}
+    judged, whole = judge(Stages(), replace(TEST, ignored=dark)), judge(Stages())
+    auroc = scores(judged, "test")["final"]["pixel_auroc"]
+    assert auroc == pytest.approx(judged.metrics["pixel_auroc"], abs=2e-3)
+    assert auroc < whole.metrics["pixel_auroc"] - 0.01
+    residual = [scores(each, "floor")["blur residual"]["pixel_auroc"] for each in (judged, whole)]
+    assert residual[0] < residual[1] - 0.005
+
+
 def test_what_predict_answers_is_not_moved_by_its_stages() -> None:
     plain, staged = judge(Brightness()), judge(Stages())
     assert staged.metrics == plain.metrics

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from trainables.metrics import METRICS, HeatmapMetric, PixelScores, Undefined, truth_at
-from trainables.metrics.histogram import PixelHistogram
+from trainables.metrics.histogram import BinnedPixelScores, PixelHistogram, bin_scores
 
 Image = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -265,6 +265,34 @@ def test_a_cell_is_defect_when_at_least_half_its_area_is(columns: int, kept: boo
     mask[:, :4] = 1  # the first cell of two is full
     mask[:, 4 : 4 + columns] = 1
     assert truth_at(mask, 1, 2).tolist() == [[True, kept]]
+
+
+LEFT_OUT = np.arange(12)[:, None] * np.ones((1, 16)) >= 7  # the lower rows
+
+
+@pytest.mark.parametrize("scores", [PixelScores, BinnedPixelScores])
+def test_pixels_that_are_left_out_count_as_little_as_those_cut_off(scores: type[PixelScores]) -> None:
+    marked, cut = scores(), scores()
+    for seed in range(4):
+        heatmap, truth = random_images(seed, ties=False)[0]
+        heatmap, truth = np.resize(heatmap, (12, 16)), np.resize(truth, (12, 16)) & ~LEFT_OUT
+        bin_scores(heatmap)
+        marked.add(heatmap, truth, LEFT_OUT)
+        cut.add(heatmap[:7], truth[:7])
+    for ours, theirs in zip(marked.counts(0.4), cut.counts(0.4), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert marked.best_iou_threshold() == cut.best_iou_threshold()
+    curved = {n for n, metric in METRICS.items() if metric.reads == "masks" and n.startswith("pixel_")}
+    ours, theirs = marked.metrics(0.4), cut.metrics(0.4)
+    assert {name: ours[name] for name in curved} == {name: theirs[name] for name in curved}
+
+
+def test_an_image_of_a_histogram_may_leave_all_of_its_background_out() -> None:
+    heatmaps, truths = batch(DEFECTIVE, NORMAL)
+    marked, alone = PixelHistogram(), PixelHistogram()
+    marked.add(heatmaps, truths, np.array([[[0, 0, 0, 0]], [[1, 1, 1, 1]]], dtype=bool))
+    alone.add(heatmaps[:1], truths[:1])
+    assert marked.metrics() == alone.metrics()
 
 
 @pytest.mark.parametrize("size", [(8, 16), (24, 5), (8, 10), (30, 16), (7, 5), (40, 13)])

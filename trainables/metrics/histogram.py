@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from trainables.metrics.base import HeatmapMetric
 from trainables.metrics.inputs import PixelCounts, PixelCurve, Undefined
-from trainables.metrics.pixels import PixelScores, Ranking, count_metrics, curve_metrics, region_shares
+from trainables.metrics.pixels import (
+    PixelScores,
+    Ranking,
+    background_of,
+    count_metrics,
+    curve_metrics,
+    region_shares,
+)
 
 __all__ = ["BinnedPixelScores", "PixelHistogram", "bin_scores"]
 
@@ -39,20 +46,23 @@ class PixelHistogram:
     _decided: list[NDArray[np.int64]] = field(default_factory=list)  # tp, fp, fn, tn (4 × N) of each batch
     _regions: int = 0
 
-    def add(self, heatmaps: NDArray[np.float32], truths: NDArray[np.bool_]) -> None:
-        """Take in N images: ``heatmaps`` in [0, 1] and ``truths``, both N × H × W."""
+    def add(
+        self,
+        heatmaps: NDArray[np.float32],
+        truths: NDArray[np.bool_],
+        ignored: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Take in N images: ``heatmaps`` in [0, 1], ``truths``, and pixels to leave out, all N × H × W."""
         of_images = [region_shares(truth) for truth in truths]
         bins = _bins(heatmaps)
-        inside = bins[truths]
-        defect = np.bincount(inside, minlength=_BINS)
-        self._defect += defect
-        self._background += np.bincount(bins.ravel(), minlength=_BINS) - defect
+        inside, background = bins[truths], background_of(truths, ignored)
+        self._defect += np.bincount(inside, minlength=_BINS)
+        self._background += np.bincount(bins[background], minlength=_BINS)
         self._overlap += np.bincount(inside, np.concatenate([s for _, s in of_images]), minlength=_BINS)
         self._regions += sum(count for count, _ in of_images)
         reached = bins >= _HALF_BIN
-        tp, claimed, defects = (np.sum(x, axis=(1, 2)) for x in (reached & truths, reached, truths))
-        rest = truths[0].size - claimed - defects + tp
-        self._decided.append(np.stack([tp, claimed - tp, defects - tp, rest]))
+        pairs = ((reached, truths), (reached, background), (~reached, truths), (~reached, background))
+        self._decided.append(np.stack([np.sum(ours & theirs, axis=(1, 2)) for ours, theirs in pairs]))
 
     def metrics(self) -> dict[str, float]:
         """All metrics of counts and curves; none where no image has a defect, or no pixel is background."""
@@ -86,23 +96,27 @@ class BinnedPixelScores(PixelScores):
         default_factory=list[tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]]
     )  # bins with pixels, defect pixels in each, background pixels in each
 
-    def add(self, heatmap: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
-        defect, pixels = _counts(), _counts()
+    def add(
+        self, heatmap: NDArray[np.float32], truth: NDArray[np.bool_], ignored: NDArray[np.bool_] | None = None
+    ) -> None:
+        defect, background = _counts(), _counts()
         rows = max(1, _AT_ONCE // heatmap.shape[1])
         for top in range(0, len(heatmap), rows):
-            bins, inside = _bins(heatmap[top : top + rows]), truth[top : top + rows]
-            pixels += np.bincount(bins.ravel(), minlength=_BINS)
+            part = slice(top, top + rows)
+            bins, inside = _bins(heatmap[part]), truth[part]
+            outside = background_of(inside, None if ignored is None else ignored[part])
             defect += np.bincount(bins[inside], minlength=_BINS)
+            background += np.bincount(bins[outside], minlength=_BINS)
         if defect.any():
             (rows_with, columns_with) = (np.flatnonzero(truth.any(axis=axis)) for axis in (1, 0))
             box = tuple(slice(at[0], at[-1] + 1) for at in (rows_with, columns_with))
             count, shares = region_shares(truth[box])
             self._overlap += np.bincount(_bins(heatmap[box][truth[box]]), shares, minlength=_BINS)
             self._regions += count
-        used = np.flatnonzero(pixels)
-        self._of_images.append((used, defect[used], (pixels - defect)[used]))
+        used = np.flatnonzero(defect + background)
+        self._of_images.append((used, defect[used], background[used]))
         self._defects += defect
-        self._backgrounds += pixels - defect
+        self._backgrounds += background
 
     def counts(self, threshold: float) -> PixelCounts:
         reached = np.float32(threshold) <= _SCORES

@@ -136,7 +136,7 @@ class PixelCurve:
 class MapAndTruth(NamedTuple):
     """One image at the network's input resolution, H × W."""
 
-    heatmap: NDArray[np.float32]  # in [0, 1]
+    heatmap: NDArray[np.float32]  # in [0, 1]; 0 in pixels that are neither defect nor background
     truth: NDArray[np.bool_]  # True: defect
 
 

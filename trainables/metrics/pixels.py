@@ -10,6 +10,7 @@ dozen times over: :mod:`trainables.metrics.histogram` counts in bins instead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,9 +30,11 @@ if TYPE_CHECKING:  # the names of metrics load no data
 __all__ = [
     "PixelScores",
     "Ranking",
+    "background_of",
     "count_metrics",
     "curve_metrics",
     "defect_regions",
+    "ignored_of",
     "region_shares",
     "truth_at",
     "truth_of",
@@ -76,6 +79,11 @@ def defect_regions(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.int32]]:
     return count - 1, np.asarray(numbers, dtype=np.int32)
 
 
+def background_of(truth: NDArray[np.bool_], ignored: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """All pixels but defects and those to leave out."""
+    return ~truth if ignored is None else ~(truth | ignored)
+
+
 def region_shares(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.float64]]:
     """Number of defects, and for each defect pixel in reading order its share of its defect."""
     count, regions = defect_regions(truth)
@@ -97,16 +105,20 @@ class PixelScores:
 
     _defect: list[NDArray[np.float32]] = field(default_factory=list)  # one array per image
     _background: list[NDArray[np.float32]] = field(default_factory=list)
-    _truths: list[tuple[NDArray[np.uint8], tuple[int, ...]]] = field(default_factory=list)  # bits, and H × W
+    # Bits of defect and of background pixels, and H × W.
+    _truths: list[tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[int, ...]]] = field(default_factory=list)
     _shares: list[NDArray[np.float64]] = field(default_factory=list)  # of each defect pixel in its region
     _regions: int = 0
 
-    def add(self, heatmap: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
-        """Take in one image: ``heatmap`` in [0, 1] and ``truth``, both H × W."""
+    def add(
+        self, heatmap: NDArray[np.float32], truth: NDArray[np.bool_], ignored: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Take in one image: ``heatmap`` in [0, 1], ``truth``, and pixels to leave out, all H × W."""
         count, shares = region_shares(truth)
+        background = background_of(truth, ignored)
         self._defect.append(heatmap[truth])
-        self._background.append(heatmap[~truth])
-        self._truths.append((np.packbits(truth), truth.shape))
+        self._background.append(heatmap[background])
+        self._truths.append((np.packbits(truth), np.packbits(background), truth.shape))
         self._shares.append(shares)
         self._regions += count
 
@@ -145,12 +157,14 @@ class PixelScores:
 
     def images(self) -> Iterator[MapAndTruth]:
         """The heatmaps with their masks, in the order of ``add``."""
-        for defect, background, (bits, shape) in zip(
+        for defect, background, (*bits, shape) in zip(
             self._defect, self._background, self._truths, strict=True
         ):
-            truth = np.unpackbits(bits, count=len(defect) + len(background)).astype(np.bool_).reshape(shape)
-            heatmap = np.empty(shape, np.float32)
-            heatmap[truth], heatmap[~truth] = defect, background
+            truth, rest = (
+                np.unpackbits(each, count=math.prod(shape)).astype(np.bool_).reshape(shape) for each in bits
+            )
+            heatmap = np.zeros(shape, np.float32)
+            heatmap[truth], heatmap[rest] = defect, background
             yield MapAndTruth(heatmap, truth)
 
     def best_iou_threshold(self) -> float | Undefined:
@@ -190,3 +204,11 @@ def truth_of(images: ImageSet, index: int, size: tuple[int, int]) -> NDArray[np.
     if mask is None or not mask.any():  # an empty mask of a defective image says nothing of where it is
         return None
     return truth_at(mask, *size)
+
+
+def ignored_of(images: ImageSet, index: int, truth: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """The pixels that are neither the defects of ``truth`` nor background; None where there are none."""
+    mask = images.ignored.get(images.ids[index])
+    if truth is None or mask is None or not mask.any():
+        return None
+    return truth_at(mask, truth.shape[0], truth.shape[1]) & ~truth
