@@ -291,6 +291,7 @@ class Grid:
     stride: int = 1  # pixels of the network's input between cells
     window: int = 1  # side of the square that a cell of the mask loss averages, same pixels; 0: no such loss
     dilation: int = 1  # side of the square that masks are widened by before, pixels of the image as stored
+    first: float = 0.0  # where heatmaps have the first cell, pixels of the network's input from the first one
 
 
 class TaughtMaps(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from statistics import fmean, median
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,13 +19,18 @@ from trainables.contract import Grid
 from trainables.data.mask_statistics import defect_width
 from trainables.metrics.pixels import truth_at
 
-__all__ = ["Reach", "grid_cells", "is_taught", "measure_reach"]
+__all__ = ["Reach", "grid_cells", "is_taught", "lines_between", "measure_reach"]
 
 _HALF = 0.5
+# Of the fit of a map: more steps add a few hundredths of IoU at most, and take as much longer.
+_LOOKS = 6  # thresholds that are tried
+_GAIN = 0.005  # of IoU from one to the next; less ends the fit
+_STEPS = 10  # between two of them
+_STEEPNESS = 20.0
 
 
 class Reach(BaseModel, frozen=True):
-    """Reach of a method at one size: what its masks teach, and how well a perfect map could outline."""
+    """Reach of a method at one size: what its masks teach, and how well a map of its cells can outline."""
 
     model_config = ConfigDict(extra="forbid")
     image_size: tuple[int, int] = Field(description="Height and width of the network's input, pixels.")
@@ -40,7 +46,7 @@ class Reach(BaseModel, frozen=True):
     measured: int = Field(description="Test masks that were looked at.")
     width: float = Field(description="Median width of a test image's defects, pixels of the network's input.")
     grown_iou: float = Field(description="Mean IoU of the true mask and the same, a pixel larger all around.")
-    grid_iou: float = Field(description="Mean IoU of the true mask and the best map of the grid's cells.")
+    grid_iou: float = Field(description="Mean IoU of the true mask and a map of cells that is fitted to it.")
 
 
 def measure_reach(
@@ -63,7 +69,6 @@ def measure_reach(
     truths = [truth_at(mask, *image_size) for mask in test]
     if not truths:
         return None
-    stride = grid.stride if grid is not None else 1
     return Reach(
         image_size=image_size,
         stride=grid.stride if grid is not None else 0,
@@ -75,7 +80,7 @@ def measure_reach(
         measured=len(truths),
         width=median(defect_width(truth.astype(np.uint8)) for truth in truths),
         grown_iou=fmean(_grown_iou(truth) for truth in truths),
-        grid_iou=fmean(_best_iou(truth, stride) for truth in truths),
+        grid_iou=fmean(_fitted_iou(truth, grid or Grid()) for truth in truths),
     )
 
 
@@ -102,16 +107,53 @@ def _grown_iou(truth: NDArray[np.bool_]) -> float:
     return np.count_nonzero(truth) / max(1, np.count_nonzero(grown))
 
 
-def _best_iou(truth: NDArray[np.bool_], stride: int) -> float:
-    """IoU of the best threshold on the true shares of cells, brought back to full size bilinearly."""
-    height, width = truth.shape
-    if stride == 1:
+def _fitted_iou(truth: NDArray[np.bool_], grid: Grid) -> float:
+    """IoU of a map of the grid's cells that is fitted to ``truth``, at its best threshold.
+
+    The shares of the mask around each cell, then steps of a logistic regression on its pixels. A map may be
+    shifted and stretched before it is put into [0, 1], so what the steps make of it needs no bounds.
+    """
+    if grid.stride == 1:
         return 1.0
-    cells = (-(-width // stride), -(-height // stride))
-    shares = cv2.resize(truth.astype(np.float32), cells, interpolation=cv2.INTER_AREA)
-    levels = cv2.resize(shares, (width, height), interpolation=cv2.INTER_LINEAR).ravel()
+    near = _around(truth, grid.stride)
+    down, across = (lines_between(side, grid) for side in near.shape)
+    weight = np.outer(down.sum(axis=0), across.sum(axis=0))
+    target = near.astype(np.float32)
+    cells = down.T @ target @ across / weight
+    best, threshold = _best_threshold(down @ cells @ across.T, near)
+    for _ in range(_LOOKS):
+        for _ in range(_STEPS):
+            distance = _STEEPNESS * (down @ cells @ across.T - threshold)
+            wanted = target - 1 / (1 + np.exp(-np.clip(distance, -30, 30)))
+            cells += down.T @ wanted @ across / weight
+        iou, threshold = _best_threshold(down @ cells @ across.T, near)
+        gained, best = iou - best, max(best, iou)
+        if gained < _GAIN:
+            break
+    return best
+
+
+def lines_between(side: int, grid: Grid) -> NDArray[np.float32]:
+    """Weights of the cells along an axis in each of its ``side`` pixels, as the methods enlarge maps."""
+    count = -(-side // grid.stride)
+    places = np.clip((np.arange(side) - grid.first) / grid.stride, 0, count - 1)
+    return np.clip(1 - np.abs(places[:, None] - np.arange(count)), 0, None).astype(np.float32)
+
+
+def _around(truth: NDArray[np.bool_], stride: int) -> NDArray[np.bool_]:
+    """The part of ``truth`` with its defects and two cells around them; it begins where a cell does."""
+    x, y, width, height = cv2.boundingRect(truth.astype(np.uint8))
+    top, left = (max(0, (start // stride - 2) * stride) for start in (y, x))
+    return truth[top : y + height + 2 * stride, left : x + width + 2 * stride]
+
+
+def _best_threshold(heatmap: NDArray[np.floating[Any]], truth: NDArray[np.bool_]) -> tuple[float, float]:
+    """The best IoU of any threshold, and that threshold."""
+    levels = heatmap.ravel()
     order = np.argsort(-levels)
     hits = np.cumsum(truth.ravel()[order])
     last = np.append(np.diff(levels[order]) != 0, True)  # pixels of one level are chosen together
     chosen = np.arange(1, len(hits) + 1)
-    return float((hits / (hits[-1] + chosen - hits))[last].max())
+    ious = np.where(last, hits / (hits[-1] + chosen - hits), 0)
+    best = int(ious.argmax())
+    return float(ious[best]), float(levels[order][best])

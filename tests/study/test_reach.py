@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
@@ -17,9 +22,12 @@ from trainables.catalogue import find_trainable
 from trainables.contract import Grid
 from trainables.data import Manifest, load_training, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec
-from trainables.reach import Reach, grid_cells, measure_reach
+from trainables.nn.layers.pooling import enlarge_cells
+from trainables.reach import Reach, grid_cells, lines_between, measure_reach
 from trainables.segdec.mask_maps import dilate_and_resize
+from trainables.segdec.predictor import upsample
 from trainables.segdec.targets import downsize
+from trainables.supersimple.features import to_pixels
 
 SIZE = (64, 64)
 COARSE = Grid(stride=8, window=17)
@@ -50,6 +58,47 @@ def test_a_mask_grown_by_a_pixel_has_the_iou_of_the_areas() -> None:
 )
 def test_coarse_cells_outline_large_defects_only(mask: NDArray[np.uint8], least: float, most: float) -> None:
     assert least <= _reach([mask], COARSE).grid_iou <= most
+
+
+@pytest.mark.parametrize(
+    ("radius", "middle", "least"), [(4, 64, 0.95), (5, 64, 0.91), (6, 64, 0.9), (5, 68, 0.9)]
+)
+def test_a_disc_is_outlined_as_well_as_one_map_of_segdec_is_known_to(
+    radius: int, middle: int, least: float
+) -> None:
+    rows, columns = np.mgrid[:128, :128]
+    disc = ((rows - middle) ** 2 + (columns - middle) ** 2 <= radius**2).astype(np.uint8)
+    reach = measure_reach((), [disc], (128, 128), Grid(8))
+    assert reach is not None
+    assert reach.grid_iou >= least
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "enlarge"),
+    [
+        ("segdec", "ksdd", lambda cells, config: upsample(cells)),
+        ("supervised", "classifier_small", lambda cells, config: enlarge_cells(cells, 8, config.image_size)),
+        ("supersimple", "own_small", to_pixels),
+        ("memory_bank", "small", lambda cells, config: enlarge_cells(cells, 8, config.image_size)),
+        (
+            "memory_bank",
+            "anomaly_dino",
+            lambda cells, config: F.interpolate(cells, (896, 448), mode="bilinear"),
+        ),
+    ],
+)
+def test_cells_lie_where_the_method_enlarges_them_to(
+    name: str, preset: str, enlarge: Callable[[Tensor, Any], Tensor]
+) -> None:
+    trainable = find_trainable(name)
+    size = (896, 448)
+    config = trainable.Config.model_validate({**trainable.presets[preset], "image_size": size})
+    grid = trainable.grid(config)
+    assert grid is not None
+    cells = torch.rand((1, 1, *(side // grid.stride for side in size)), generator=torch.manual_seed(0))
+    down, across = (lines_between(side, grid) for side in size)
+    expected = enlarge(cells, config).reshape(896, 448)
+    np.testing.assert_allclose(down @ cells[0, 0].numpy() @ across.T, expected, atol=1e-5)
 
 
 def test_a_map_as_large_as_the_image_can_be_perfect() -> None:

@@ -24,8 +24,15 @@ from trainables.later import Later
 from trainables.memory_bank.config import MemoryBankConfig, count_parameters
 from trainables.memory_bank.presets import PRESETS, footnotes
 from trainables.memory_bank.stages import stages
+from trainables.nn.choices import PATCH
 
 __all__ = ["TRAINABLE", "MemoryBankConfig"]
+
+
+def _grid(config: MemoryBankConfig) -> Grid:
+    stride = min(config.layers)
+    return Grid(stride, 0, first=(PATCH - 1) / 2 if stride == PATCH else 0)
+
 
 TRAINABLE: Trainable[MemoryBankConfig] = Trainable(
     name="memory_bank",
@@ -41,5 +48,5 @@ TRAINABLE: Trainable[MemoryBankConfig] = Trainable(
     objections=lambda config, supervision, data: config.trunk_objections,
     stages=stages,
     parameters=count_parameters,
-    grid=lambda config: Grid(min(config.layers), 0),
+    grid=_grid,
 )

@@ -38,5 +38,5 @@ TRAINABLE: Trainable[SuperSimpleConfig] = Trainable(
     parameters=count_parameters,
     batch_norms=batch_norms,
     # Window 0: a mask that fills no cell keeps its strongest ones, so every mask teaches.
-    grid=lambda config: Grid(config.cell, 0),
+    grid=lambda config: Grid(config.cell, 0, first=(config.cell - 1) / 2),
 )

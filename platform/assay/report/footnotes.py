@@ -292,8 +292,9 @@ def _reach_notes(results: StudyResults) -> list[str]:
     ]
     if attainable_texts(results):
         notes.append(
-            "Attainable: the IoU of the best map that the cells of a method's grid can draw, mean over "
-            "defective test images. IoU counts the pixels of all images together."
+            "Attainable: an IoU that a map of the cells of a method's grid reaches, fitted to the true mask, "
+            "mean over defective test images. It is no bound: another map may reach more. IoU counts the "
+            "pixels of all images together."
         )
     return [*notes, *(f"{warning[0].upper()}{warning[1:]}." for warning in reach_warnings(plan.reach))]
 

@@ -161,7 +161,7 @@ def format_reach(reach: Reach) -> str:
     height, width = reach.image_size
     masks = "masks of test images' tiles" if reach.tiles else "test masks"
     cells = (
-        f", that of the best map of {reach.stride}-pixel cells {reach.grid_iou:.2f}"
+        f", a map of {reach.stride}-pixel cells that is fitted to them reaches {reach.grid_iou:.2f}"
         if reach.stride > 1
         else ""
     )
@@ -181,7 +181,7 @@ def format_reach(reach: Reach) -> str:
 
 
 def attainable_iou(plan: Plan, cell: Cell) -> float | None:
-    """IoU of the best map of the cells of a method's grid; None where it has none, or nobody measured it."""
+    """An IoU that a map of a method's cells reaches; None where it has no cells, or nobody measured it."""
     name = cell.searched or cell.name
     reaches = (each.reach for each in plan.reach if name in each.cells)
     return next((reach.grid_iou for reach in reaches if reach.stride > 1), None)
