@@ -181,6 +181,22 @@ def test_what_a_method_raises_is_its_own_end(odd: Odd, body: str, status: str, r
 
 
 @pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("Answer.save = lambda self, folder: None", "no file"),
+        ("Answer.save = lambda self, folder: (folder / 'net').mkdir()", "net/"),
+    ],
+)
+def test_a_model_that_does_not_write_its_weights_fails_as_its_method_does(
+    odd: Odd, body: str, found: str
+) -> None:
+    _, _, record = odd(body)
+    assert record is not None
+    assert (record.status, record.attempts) == ("failed", 1)
+    assert f"and makes no folders there, found {found}. Mend the method's `save`." in (record.reason or "")
+
+
+@pytest.mark.parametrize(
     ("body", "words"),
     [
         ("os._exit(7)", "the method ended its process with code 7"),

@@ -14,6 +14,7 @@ from trainables.catalogue import find_trainable
 from trainables.contract import Predictor, seed_for
 from trainables.data.samples import TrainingData
 from trainables.data.spec import ChoiceRule
+from trainables.errors import InputError
 from trainables.pilot import pilot_stages
 
 __all__ = ["MODEL_FOLDER", "FitJob", "Fitted", "fit"]
@@ -67,7 +68,21 @@ def fit(job: FitJob, journal: Journal) -> Fitted:
                 run.stage(stage, job.data)
         return Fitted(None, run.samples, run.shard_hash)
     predictor = trainable.fit(config, job.data, run).to(job.device)
-    folder = job.scratch / MODEL_FOLDER
+    _save(predictor, job.scratch / MODEL_FOLDER)
+    return Fitted(predictor, run.samples, run.shard_hash)
+
+
+def _save(predictor: Predictor, folder: Path) -> None:
+    """Let the model write its files.
+
+    Raises:
+        InputError: If they are not what a record and an export read afterwards.
+    """
     folder.mkdir()
     predictor.save(folder)
-    return Fitted(predictor, run.samples, run.shard_hash)
+    names = [path.name + "/" * path.is_dir() for path in sorted(folder.iterdir())]
+    if "model.safetensors" not in names or any(name.endswith("/") for name in names):
+        raise InputError(
+            "a predictor's `save` writes its weights as model.safetensors into the folder that it is given, "
+            f"and makes no folders there, found {', '.join(names) or 'no file'}. Mend the method's `save`."
+        )
