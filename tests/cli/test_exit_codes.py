@@ -1,13 +1,32 @@
-"""Exit codes of `assay run`, by how its trials ended."""
+"""Exit codes of `assay run`, by how its trials ended, and of a command that hears no signal."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from assay.cli.run import exit_code
 from assay.engine import Outcome
+
+# A main thread that waits twice for one lock in C hears no signal.
+_HANGING = """
+import ctypes, sys
+from assay.cli import app as program
+program._LAST_SECONDS = 0.5
+
+@program.app.command()
+def hang() -> None:
+    lock, wait = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
+    print("hangs", flush=True)
+    wait(lock), wait(lock)
+
+sys.argv = ["assay", "hang"]
+program.main()
+"""
 
 
 @pytest.mark.parametrize(
@@ -28,3 +47,18 @@ def test_exit_codes(counts: dict[str, Any], code: int) -> None:
     nothing = dict.fromkeys(("finished", "failed", "diverged", "pruned", "missing", "postponed"), 0)
     outcome = Outcome(**{**nothing, "interrupted": False, **counts}, trained_now=0, seconds=1.0)
     assert exit_code(outcome) == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_waits_where_no_python_runs_ends_after_a_signal(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HANGING], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "hangs\n"
+        command.send_signal(number)
+        try:
+            output, _ = command.communicate(timeout=20)
+        finally:
+            command.kill()
+    assert (command.returncode, output) == (130, "interrupted\n")

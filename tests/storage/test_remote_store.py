@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pyarrow as pa
 import pytest
 
@@ -9,7 +11,8 @@ from assay.storage import Environment, Store
 from assay.storage.lease import Lease, holder
 from assay.storage.retention import clean_plan, free
 from tests.analysis.made_studies import make_plan, make_record
-from trainables.errors import InputError
+from tests.ports import free_port
+from trainables.errors import InputError, StorageError
 
 PLAN = make_plan()
 
@@ -65,3 +68,11 @@ def test_leftovers_are_freed(store: Store) -> None:
     store.write_bytes(".tune/run/x", b"123")
     assert free(store, clean_plan(store)) == 3
     assert store.list(".tune") == []
+
+
+def test_a_google_store_that_is_away_is_given_up_within_seconds() -> None:
+    away = Store(f"gs://bucket/x?scheme=http&endpoint_override=127.0.0.1:{free_port()}")
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="does not answer"):
+        away.read_bytes("trials/x")
+    assert time.monotonic() - began < 20

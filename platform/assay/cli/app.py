@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
@@ -112,6 +116,7 @@ for _group in _GROUPS:
     _group.register(app)
 
 _MESSAGE_CHARACTERS = 500
+_LAST_SECONDS = 8.0  # from a signal until a command that has not ended is ended
 # Every wrong use of the command line: typer names one kind of it alone.
 _Misuse = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
@@ -133,6 +138,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, _without_terminal)
+    _end_after_signals()
     words = set(sys.argv[1:])
     if FLAG not in words or words & {"-h", "--help"}:
         _run(lambda text, code: None, standalone=True)
@@ -210,3 +216,26 @@ def _without_terminal(signum: int, frame: FrameType | None) -> None:
 def _as_interrupt(signum: int, frame: FrameType | None) -> None:
     """SIGTERM takes the path of Ctrl-C: what is finished stays, and Ray is shut down in order."""
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def _end_after_signals() -> None:
+    """End the process some seconds after a signal, should it wait in C++, where no handler of Python's runs.
+
+    The kernel's handler writes to the wakeup descriptor even then. A run that trains watches it itself
+    (``engine/ending.py``) and gives it back.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a child's signals are not ours
+
+    def watch() -> None:
+        with writer:  # held open for as long as this thread reads
+            while reader.recv(1)[0] not in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                pass
+            time.sleep(_LAST_SECONDS)
+            with suppress(OSError):
+                os.write(2, b"interrupted\n")
+            os._exit(exit_codes.INTERRUPTED)
+
+    threading.Thread(target=watch, name="assay-end", daemon=True).start()

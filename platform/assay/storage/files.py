@@ -45,6 +45,10 @@ _T = TypeVar("_T")
 _ONE_SLASH = re.compile(r"(s3|gs|gcs|abfss?|hdfs|https?):/(?!/)")
 _OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
 _PROBE_BYTES = 1 << 16
+# By scheme. S3: small objects go up in one request; begun at once, each would be an upload of parts, in three.
+# Google's client tries for 15 minutes itself, in C++, where no signal is heard.
+_GCS_OPTION = ("retry_limit_seconds", "5")
+_OPTIONS = {"s3": ("allow_delayed_open", "true"), "gs": _GCS_OPTION, "gcs": _GCS_OPTION}
 _PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
 _KEPT = "What is finished is kept: `assay run` then goes on from there."
 _NO_BUCKET = "Make it, or name another with --storage."
@@ -98,7 +102,7 @@ class Files:
         self.uri = text
 
         def open_root() -> tuple[fs.FileSystem, str]:
-            return fs.FileSystem.from_uri(_in_one_request(text))
+            return fs.FileSystem.from_uri(_with_our_options(text))
 
         try:  # an S3 bucket without a region in its URI is asked for it: that may fail as any request may
             self._fs, self._root = self._ask(open_root)
@@ -430,12 +434,12 @@ def _size(path: str) -> int:
         return 0
 
 
-def _in_one_request(uri: str) -> str:
-    """Small objects go up in one request: begun at once, each would be an upload of parts, in three."""
-    option = "allow_delayed_open="
-    if not uri.startswith("s3://") or option in uri:
+def _with_our_options(uri: str) -> str:
+    """``uri`` with the options of pyarrow that its kind of store needs, where it names none itself."""
+    option, value = _OPTIONS.get(urlsplit(uri).scheme, ("", ""))
+    if not option or f"{option}=" in uri:
         return uri
-    return f"{uri}{'&' if '?' in uri else '?'}{option}true"
+    return f"{uri}{'&' if '?' in uri else '?'}{option}={value}"
 
 
 def json_bytes(value: Any) -> bytes:
