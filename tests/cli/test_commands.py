@@ -273,6 +273,45 @@ def test_doctor_names_a_storage_that_cannot_be(assay: Assay, tmp_path: Path) -> 
     assert "BAD  storage" in answer.out
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("RAY_ADDRESS=nonsense", "BAD  cluster   nobody answers at RAY_ADDRESS=nonsense (it is not host"),
+        ("RAY_ADDRESS=127.0.0.1:1", "BAD  cluster   nobody answers at RAY_ADDRESS=127.0.0.1:1"),
+        ("RAY_ADDRESS=127.0.0.1:99999", "(it is not host:port)"),
+        ("MLFLOW_TRACKING_URI=nonsense://x", "BAD  tracking  nonsense://x: MLflow keeps runs on a server"),
+        ("MLFLOW_TRACKING_URI=mysql+cymysql://u:hunter2@h/x", "driver is not installed (No module named"),
+    ],
+)
+def test_doctor_names_a_cluster_or_tracking_address_that_cannot_work(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, words: str
+) -> None:
+    monkeypatch.setenv(*setting.split("="))
+    answer = assay("doctor", "--quick", "--storage", tmp_path)
+    assert answer.code == 1
+    assert words in " ".join(answer.out.split("\n"))
+    assert "hunter2" not in answer.out
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "nonsense://me:hunter2@h",
+        "mysql+cymysql://me:hunter2@h/x",
+        "postgresql://me:hunter2@h:port/x",
+        "mlruns",
+        "databricks",
+    ],
+)
+def test_mlflow_opens_no_pages_on_an_address_that_it_would_refuse(
+    assay: Assay, tmp_path: Path, uri: str
+) -> None:
+    answer = assay("mlflow", "--storage", tmp_path, "--tracking-uri", uri)
+    assert answer.code == 2
+    assert answer.err.startswith("error: MLflow")
+    assert "hunter2" not in answer.err
+
+
 def test_doctor_takes_a_relative_cache_and_prints_no_password(
     assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

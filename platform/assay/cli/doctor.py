@@ -161,11 +161,18 @@ def _gpus() -> Finding:
 
 
 def _ray() -> Finding:
+    from assay.engine.ray_watch import knock
     from assay.storage.redaction import redact
 
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return Finding(True, "cluster", "RAY_ADDRESS is not set: `assay run` starts Ray on this machine")
+    try:
+        if address != "auto":
+            knock(address)
+    except OSError as error:
+        text = f"nobody answers at RAY_ADDRESS={redact(address)} ({error}): start it, or unset RAY_ADDRESS"
+        return Finding(False, "cluster", text)
     return Finding(True, "cluster", f"`assay run` connects to RAY_ADDRESS={redact(address)}")
 
 
@@ -209,6 +216,7 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
     from urllib.parse import urlsplit
 
     from assay.storage.redaction import redact
+    from assay.tracking import why_refused
 
     if tracking_uri is None and "://" in storage and not storage.startswith("file://"):
         text = (
@@ -219,7 +227,8 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
         return Finding(True, "tracking", f"SQLite beside the results in {redact(storage)}")
     shown = redact(tracking_uri)
     if not tracking_uri.startswith(("http://", "https://")):
-        return Finding(True, "tracking", shown)
+        why = why_refused(tracking_uri)
+        return Finding(why is None, "tracking", f"{shown}: {why}" if why else shown)
     try:
         parts = urlsplit(tracking_uri)
         place = parts.netloc.rpartition("@")[2]  # urlopen takes no password in a URL

@@ -31,7 +31,7 @@ def knock(address: str) -> None:
         OSError: If nobody does, or it is no such address.
     """
     host, _, port = address.rpartition(":")
-    if not port.isdecimal() or "/" in host or "@" in host:
+    if not port.isdecimal() or int(port) >= 2**16 or "/" in host or "@" in host:
         raise OSError("it is not host:port")  # which may hold a password: it is not shown
     socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
 

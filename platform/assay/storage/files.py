@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 _ONE_SLASH = re.compile(r"(s3|gs|gcs|abfss?|hdfs|https?):/(?!/)")
 _OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
 _PROBE_BYTES = 1 << 16
-# By scheme. S3: small objects go up in one request; begun at once, each would be an upload of parts, in three.
+# S3: small objects go up in one request; begun at once, each would be an upload of parts, in three.
 # Google's client tries for 15 minutes itself, in C++, where no signal is heard.
 _GCS_OPTION = ("retry_limit_seconds", "5")
 _OPTIONS = {"s3": ("allow_delayed_open", "true"), "gs": _GCS_OPTION, "gcs": _GCS_OPTION}

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
-__all__ = ["MlflowMirror", "SyncReport", "default_uri", "ui_command", "ui_environment"]
+__all__ = ["MlflowMirror", "SyncReport", "default_uri", "ui_command", "ui_environment", "why_refused"]
 
 _UI_ENVIRONMENT: Mapping[str, str] = {  # up in 9 s instead of 38 s, and silent to the outside
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -63,6 +63,8 @@ _CLIENT_ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")
 _BATCH = 1000  # metrics per request, runs per page: MLflow's limits
 _PARAMETERS = 100  # per request, MLflow's limit
 _MESSAGE_CHARACTERS = 300
@@ -101,6 +103,27 @@ def default_uri(store: Store) -> str | None:
     return f"sqlite:///{store.local_path / 'mlflow.db'}" if store.local_path else None
 
 
+def why_refused(uri: str) -> str | None:
+    """Why MLflow would refuse an address without asking anybody; None: nothing speaks against it."""
+    kind = uri.partition(":")[0].partition("+")[0]
+    if kind in _SERVERS or (
+        urlsplit(uri).scheme in {"", "file"} and os.environ.get("MLFLOW_ALLOW_FILE_STORE")
+    ):
+        return None
+    if kind not in _DATABASES:
+        return f"MLflow keeps runs on a server (http, https) or in a database ({', '.join(_DATABASES)})"
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ImportError as error:
+        return f"the database's driver is not installed ({_in_short(error)})"
+    except (SQLAlchemyError, ValueError) as error:
+        return f"it is no database's address ({_in_short(error)})"
+    return None
+
+
 def ui_command(port: int, host: str = "127.0.0.1") -> list[str]:
     """The command that serves MLflow's pages, to be run with :func:`ui_environment`."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
@@ -111,9 +134,14 @@ def ui_environment(uri: str) -> Mapping[str, str]:
     """Variables of the server of ``uri``, its address among them: everybody may read a command line.
 
     Raises:
-        InputError: If ``uri`` is a server, which has pages of its own.
+        InputError: If ``uri`` is a server, which has pages of its own, or no place for MLflow's runs.
     """
-    if urlsplit(uri).scheme in {"http", "https"}:
+    if why := why_refused(uri):
+        raise InputError(
+            f"MLflow cannot open {redact(uri)}: {why}. Name another with --tracking-uri, or leave it out for "
+            "SQLite beside the results."
+        )
+    if uri.partition(":")[0] in _SERVERS:
         raise InputError(
             f"MLflow's pages are served from a database, found the server {redact(uri)}: "
             "it has pages of its own, open it in a browser."
