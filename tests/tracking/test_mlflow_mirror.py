@@ -351,6 +351,20 @@ def test_a_damaged_file_is_the_trouble_of_its_trial_only(changing: Changing) -> 
     assert not report.complete
 
 
+def test_a_metric_whose_name_mlflow_refuses_is_there_under_one_that_it_takes(changing: Changing) -> None:
+    trial, store = changing.plan.trials[0], changing.store
+    attempt = store.begin_attempt(trial.id, Environment())
+    odd = pa.table({"epoch": [0.0], "ünï côde/..//x\n": [1.0], "/./loss/": [2.0]})
+    files = {f"{attempt.name}/curve.parquet": store.write_table(f"{attempt.prefix}/curve.parquet", odd)}
+    store.write_record(make_record(trial, files=files, attempt=attempt.name))
+    assert changing.mirror.sync(results_of(store, changing.plan)) == SyncReport(new=1, already=3)
+    metrics = changing.run(trial.id).data.metrics
+    assert {name: value for name, value in metrics.items() if name.startswith("epoch/")} == {
+        "epoch/ünï côde/_/_/x_": 1.0,
+        "epoch/_/_/loss/_": 2.0,
+    }
+
+
 def test_a_marker_that_cannot_be_written_is_said_and_nothing_is_raised(changing: Changing) -> None:
     (marker,) = (n for n in changing.store.list(f"studies/{changing.study}") if n.startswith("mlflow-"))
     changing.forget_marker()

@@ -203,4 +203,6 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _name(text: str) -> str:
-    return _NOT_ALLOWED.sub("_", text)[:250]
+    """``text`` as a name that MLflow takes: of its signs alone, and no path that means another one."""
+    parts = _NOT_ALLOWED.sub("_", text)[:250].split("/")
+    return "/".join("_" if part in {"", ".", ".."} else part for part in parts)
