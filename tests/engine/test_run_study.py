@@ -134,7 +134,7 @@ def test_two_workers_see_different_shards_and_end_with_the_weights_of_one(
     [
         ("diverge", "diverged", "training diverged in epoch 0: the loss is not a number"),
         ("raise", "failed", "RuntimeError: the toy broke, as it was told to"),
-        ("die", "failed", "its worker died in 4 attempts"),
+        ("die", "failed", "its training process died in 4 attempts"),
     ],
 )
 def test_what_goes_wrong_in_one_trial_is_recorded_and_the_pack_goes_on(

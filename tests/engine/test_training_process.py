@@ -197,18 +197,23 @@ def test_a_model_that_does_not_write_its_weights_fails_as_its_method_does(
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "words", "way_out"),
     [
-        ("os._exit(7)", "the method ended its process with code 7"),
-        ("ctypes.string_at(0)", "ended by signal 11 (Segmentation fault)"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "was killed (signal 9)"),
+        ("os._exit(7)", "the method ended its process with code 7", "Mend the method: it returns a model"),
+        ("ctypes.string_at(0)", "ended by signal 11 (Segmentation fault)", "Mend the fault of the method"),
+        ("os.kill(os.getpid(), 15)", "ended by signal 15 (Terminated)", "Find out whether the method or"),
+        ("os.kill(os.getpid(), 9)", "was killed (signal 9)", "Mend the cause (more memory, a smaller batch)"),
     ],
 )
-def test_a_process_that_dies_is_tried_again_and_its_death_is_named(odd: Odd, body: str, words: str) -> None:
+def test_a_process_that_dies_is_tried_again_and_its_death_is_named(
+    odd: Odd, body: str, words: str, way_out: str
+) -> None:
     _, store, record = odd(body)
     assert record is not None
     assert (record.status, record.attempts) == ("failed", 4)
     assert words in (record.reason or "")
+    assert f". {way_out}" in (record.reason or "")
+    assert ("memory" in (record.reason or "")) == ("signal 9" in words)
     assert len(list(store.attempts(record.id))) == 4
 
 

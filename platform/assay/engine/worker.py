@@ -197,9 +197,10 @@ class GpuMemoryError(MemoryError):
 def _train_trial(trial: Trial, site: PackSite) -> None:
     """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
     seen: set[type[Exception]] = set()  # what may happen once: it is tried again, and recorded the next time
+    died: DiedError | None = None  # in the attempt before
     while True:
         with _gpu(site, trial) as its_turn:
-            if not its_turn or (attempt := _begin(trial, site)) is None:
+            if not its_turn or (attempt := _begin(trial, site, died)) is None:
                 return
             try:
                 _attempt(trial, site, attempt, seen)
@@ -209,6 +210,7 @@ def _train_trial(trial: Trial, site: PackSite) -> None:
             except (DiedError, MemoryError) as error:
                 if site.world_size > 1:
                     raise  # the other workers wait in a collective: Train starts all of them anew
+                died = error if isinstance(error, DiedError) else None
                 if isinstance(error, GpuMemoryError):
                     seen.add(GpuMemoryError)
                     site = replace(site, alone=True)
@@ -348,8 +350,8 @@ def _refuse_full_scratch(error: OSError) -> None:
         ) from error
 
 
-def _begin(trial: Trial, site: PackSite) -> Attempt | None:
-    """Note the attempt; None when the trial has a record, or has had all its attempts.
+def _begin(trial: Trial, site: PackSite, died: DiedError | None) -> Attempt | None:
+    """Note the attempt; None when the trial has a record, or has had all its attempts; ``died``: in the last.
 
     Rank 0 looks and tells the others: two looks at a storage may differ.
 
@@ -365,7 +367,7 @@ def _begin(trial: Trial, site: PackSite) -> Attempt | None:
                 raise MoreRoomError(f"more than {site.world_size} workers have room now")
             answer = [site.store.begin_attempt(trial.id, site.environment())]
         else:
-            _give_up(trial, site, before)
+            _give_up(trial, site, before, died)
     if site.world_size > 1:
         with collective():
             dist.broadcast_object_list(answer, src=0)
@@ -379,13 +381,13 @@ def _of_this_run(attempt: AttemptStart, pack: Pack) -> bool:
     return attempt.started >= pack.started
 
 
-def _give_up(trial: Trial, site: PackSite, attempts: Sequence[AttemptStart]) -> None:
+def _give_up(trial: Trial, site: PackSite, attempts: Sequence[AttemptStart], died: DiedError | None) -> None:
     tried = "; ".join(f"{attempt.attempt} on {attempt.host}, pid {attempt.pid}" for attempt in attempts)
     words = _last_words(trial, site, attempts[-1])
+    last = died or DiedError(f"it was killed, out of memory or its node lost, and its log ended: {words}")
     reason = (
-        f"its worker died in {len(attempts)} attempts (killed, out of memory or node lost): {tried}. "
-        f"The last line of its log: {words}. Mend the cause (more memory, a smaller batch), then "
-        "`assay run --retry failed`."
+        f"its {'training process' if died else 'worker'} died in {len(attempts)} attempts: {tried}. "
+        f"The last time {last}. {last.way_out}, then `assay run --retry failed`."
     )
     now = datetime.now(UTC)
     site.store.end_trial(

@@ -139,7 +139,7 @@ class TrainingProcess:
                 try:
                     message = receive(self._connection)
                 except (EOFError, ConnectionResetError):
-                    raise DiedError(self._how_it_ended()) from None
+                    raise self._death() from None
                 if message.kind == "error":
                     raise _error(message.values)
                 return message
@@ -162,22 +162,26 @@ class TrainingProcess:
                     return
             self._prints = False
 
-    def _how_it_ended(self) -> str:
+    def _death(self) -> DiedError:
         os.set_blocking(self._status, True)
         status = os.read(self._status, 16).decode()
         code = int(status) if status else None
         match code:
             case None:
-                return "its training process is gone with what started it"
+                return DiedError("its training process is gone with what started it")
             case _ if code == -signal.SIGKILL:
                 by_kernel = kills_for_memory() > self._kills_before
                 why = "by the kernel: the machine or container is out of memory"
                 why = why if by_kernel else "and the kernel counted no process that it ended for its memory"
-                return f"its training process was killed (signal 9), {why}"
+                return DiedError(f"its training process was killed (signal 9), {why}")
             case _ if code < 0:
-                return f"its training process ended by signal {-code} ({signal.strsignal(-code)})"
+                by = f"its training process ended by signal {-code} ({signal.strsignal(-code)})"
+                sender = "Find out whether the method or somebody else sends it"
+                fault = "Mend the fault of the method, or of a library that it calls"
+                return DiedError(by, sender if code == -signal.SIGTERM else fault)
             case _:
-                return f"the method ended its process with code {code}"
+                by = f"the method ended its process with code {code}"
+                return DiedError(by, "Mend the method: it returns a model, or raises an error")
 
 
 class ProcessScorer:
