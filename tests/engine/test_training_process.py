@@ -26,6 +26,7 @@ from assay.study import Plan, parse_study, plan_study
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 from tests.engine.worker_alone import train_here
+from tests.waiting import wait_for
 from trainables.data import open_manifest
 
 STUDY = """
@@ -146,6 +147,21 @@ def test_what_starts_trainings_is_started_again_after_its_death(odd: Odd, server
     _, _, record = odd("pass")
     assert record is not None
     assert record.status == "finished", record.reason
+
+
+def test_what_a_method_starts_in_a_session_of_its_own_ends_with_its_training(odd: Odd) -> None:
+    _, store, record = odd("""
+        heard, told = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            os.fork()
+            os.write(told, b"%7d " % os.getpid())
+            time.sleep(600)
+        print("started", os.read(heard, 8).decode(), os.read(heard, 8).decode(), "and went on")
+    """)
+    assert record is not None
+    pids = [int(pid) for pid in log_of(store, record).partition("started ")[2].split()[:2]]
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
 
 
 def test_the_compiler_that_a_training_had_to_load_the_next_one_finds_loaded(odd: Odd) -> None:

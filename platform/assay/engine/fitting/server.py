@@ -4,6 +4,8 @@ Run as ``python -m assay.engine.fitting.server SOCKET``, the number of an inheri
 on it carries three files: the child's connection, its output, and where the server writes how it ended
 (``-9``: by signal 9; else the exit code). The reply is its pid. The server trains nothing and starts no
 thread, so its forks are whole. When the socket's other end is closed, it kills what it started and ends.
+What a training starts in a session of its own becomes the server's when its parent ends. It is killed when
+no training runs, at the latest at the end.
 
 A training whose optimiser loads torch's compiler, a second of CPU, says so. The server loads it too, while
 the training's model is scored: the next ones find it there.
@@ -22,6 +24,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from assay.engine.fitting.child import run_child
 from assay.engine.fitting.fit_server import FILES, PID, READY
@@ -29,12 +32,14 @@ from assay.engine.fitting.fit_server import FILES, PID, READY
 __all__ = ["serve"]
 
 _DIE_WITH_PARENT = 1  # prctl
+_ADOPT_ORPHANS = 36  # prctl, PR_SET_CHILD_SUBREAPER
 _PARENT_IS_GONE = 3
 _COMPILER = "torch._dynamo"
 
 
 def serve(control: socket.socket) -> None:
     """Answer requests until nobody can send one."""
+    ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
     statuses: dict[
         int, tuple[int, int]
     ] = {}  # file that watches a child → its pid, where to say how it ended
@@ -46,8 +51,11 @@ def serve(control: socket.socket) -> None:
             os.read(news, select.PIPE_BUF)
             import_module(_COMPILER)
             gc.freeze()  # pages that are never collected are never copied
-        for watched in statuses.keys() & set(readable):
+        ended = statuses.keys() & set(readable)
+        for watched in ended:
             _bury(watched, *statuses.pop(watched))
+        if ended and not statuses:
+            _end_children()
         if control not in readable:
             continue
         request, files, _, _ = socket.recv_fds(control, 1, FILES)
@@ -68,7 +76,19 @@ def serve(control: socket.socket) -> None:
         statuses[os.pidfd_open(pid)] = (pid, status)
         control.sendall(PID.pack(pid))
     for pid, _ in statuses.values():
-        os.killpg(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has no session yet
+            os.killpg(pid, signal.SIGKILL)
+    _end_children()
+
+
+def _end_children() -> None:
+    """Kill what is left below this process; what a child leaves behind becomes its own child."""
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    with suppress(FileNotFoundError):  # a kernel without this list
+        while children := listed.read_text().split():
+            for pid in map(int, children):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def _bury(watched: int, pid: int, status: int) -> None:
