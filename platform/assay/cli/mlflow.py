@@ -165,8 +165,15 @@ def _refuse_running(store: Store, names: list[str]) -> None:
 def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.cli.serving import serve
     from assay.storage.mlflow_marker import study_address
-    from assay.tracking import ui_command, ui_environment
+    from assay.storage.redaction import redact
+    from assay.tracking import ui_command, ui_environment, why_refused
+    from trainables.errors import InputError
 
+    if why := why_refused(uri):
+        raise InputError(
+            f"MLflow cannot open {redact(uri)}: {why}. Name another with --tracking-uri, or leave it out for "
+            "SQLite beside the results."
+        )
     addresses = {name: study_address(store, name) for name in store.studies()}
     pages = {name: address for name, address in addresses.items() if address is not None}
     for name, address in pages.items():

@@ -134,13 +134,8 @@ def ui_environment(uri: str) -> Mapping[str, str]:
     """Variables of the server of ``uri``, its address among them: everybody may read a command line.
 
     Raises:
-        InputError: If ``uri`` is a server, which has pages of its own, or no place for MLflow's runs.
+        InputError: If ``uri`` is a server, which has pages of its own.
     """
-    if why := why_refused(uri):
-        raise InputError(
-            f"MLflow cannot open {redact(uri)}: {why}. Name another with --tracking-uri, or leave it out for "
-            "SQLite beside the results."
-        )
     if uri.partition(":")[0] in _SERVERS:
         raise InputError(
             f"MLflow's pages are served from a database, found the server {redact(uri)}: "
