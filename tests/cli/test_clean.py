@@ -14,14 +14,14 @@ def test_clean_says_first_and_frees_only_what_no_result_needs(assay: Assay, stor
     done, open_ = plan.trials[0].id, plan.trials[3].id
     kept = store.read_bytes(f"trials/{done}/record.json")
     store.write_bytes(f"trials/{done}/checkpoint.safetensors", b"x" * 1000)
-    store.write_bytes(f"trials/{done}/000-dead/curve.parquet", b"x" * 2000)
+    store.write_bytes(f"trials/{done}/000-deadbeef/curve.parquet", b"x" * 2000)
     store.write_bytes(f"trials/{open_}/checkpoint.safetensors", b"still needed")
     listed = assay("clean", "--storage", store.uri)
     assert "would free 3 kB" in listed.out, listed.out
     assert store.exists(f"trials/{done}/checkpoint.safetensors")
     assert "freed 3 kB" in assay("clean", "--yes", "--storage", store.uri).out
     assert not store.exists(f"trials/{done}/checkpoint.safetensors")
-    assert not store.exists(f"trials/{done}/000-dead")
+    assert not store.exists(f"trials/{done}/000-deadbeef")
     assert store.exists(f"trials/{open_}/checkpoint.safetensors")
     assert store.read_bytes(f"trials/{done}/record.json") == kept
     assert "would free 0 B" in assay("clean", "--storage", store.uri).out

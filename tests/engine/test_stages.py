@@ -93,7 +93,7 @@ def test_the_price_of_a_stage_counts_for_every_trial_that_used_it(tmp_path: Path
 
 def test_a_stage_is_there_with_its_record_or_not_at_all(study: StagedStudy) -> None:
     (base, *_) = all_stages(study)
-    study.store.write_bytes(f"stages/{base.id}/001-dead/base.safetensors", b"half")
+    study.store.write_bytes(f"stages/{base.id}/001-deadbeef/base.safetensors", b"half")
     assert read_stage(study.store, base.id) is None
     study.store.write_bytes(f"stages/{base.id}/done.json", b'{"key": "')
     assert read_stage(study.store, base.id) is None
@@ -131,12 +131,12 @@ def test_a_stage_that_diverges_is_the_record_of_every_trial_that_needs_it(
 def test_clean_lists_dead_attempts_of_stages_and_keeps_made_ones(study: StagedStudy) -> None:
     study.train(study.plan.trials)
     (base, *_) = [record for record in records_of(study).values() if record.name == "base"]
-    study.store.write_bytes(f"stages/{base.key}/001-dead/base.safetensors", b"half")
-    study.store.write_bytes("stages/0123456789abcdef/001-dead/x", b"half")
+    study.store.write_bytes(f"stages/{base.key}/001-deadbeef/base.safetensors", b"half")
+    study.store.write_bytes("stages/0123456789abcdef/001-deadbeef/x", b"half")
     found = [one for one in clean_plan(study.store, [study.plan]) if one.path.startswith("stages/")]
     assert sorted(one.path for one in found) == [
-        "stages/0123456789abcdef/001-dead",
-        f"stages/{base.key}/001-dead",
+        "stages/0123456789abcdef/001-deadbeef",
+        f"stages/{base.key}/001-deadbeef",
     ]
     free(study.store, found)
     assert records_of(study).keys() == stage_graph(study.plan.trials).keys()

@@ -139,7 +139,7 @@ def test_of_several_that_start_at_once_exactly_one_runs(store: Store) -> None:
 def test_leftovers_are_freed(store: Store) -> None:
     store.write_record(make_record(PLAN.trials[0], attempt="002-bb"))
     store.write_bytes(f"trials/{TRIAL}/checkpoint.safetensors", b"12345")
-    store.write_bytes(f"trials/{TRIAL}/001-aa/log.txt", b"123")
+    store.write_bytes(f"trials/{TRIAL}/001-aaaaaaaa/log.txt", b"123")
     store.write_bytes(".tune/run/x", b"1")
     assert free(store, clean_plan(store)) == 9
     assert clean_plan(store) == []
@@ -194,3 +194,11 @@ def test_who_is_patient_gets_an_answer_when_the_server_is_back(tmp_path: Path) -
             writer.join(60)
             assert len(written) == 1
             assert store.read_bytes("x") == b"1"
+
+
+def test_keys_of_others_are_never_freed(store: Store) -> None:
+    for folder in ("trials/old", f"trials/{TRIAL}", "stages/old", f"stages/{'e' * 16}"):
+        for name in ("copy-1", "copy-2"):
+            store.write_bytes(f"{folder}/{name}/record.json", b"{}")
+    assert store.trials() == [TRIAL]
+    assert clean_plan(store) == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from assay.storage import Environment, Record, Store
 from assay.storage.lease import Lease
+from assay.storage.plans import stored_plans
 from assay.storage.retention import KeepRule, clean_plan, free, unkept_models
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
@@ -115,12 +117,12 @@ def test_leftovers_of_finished_trials_are_listed_with_size_and_reason(store: Sto
     finish(store)
     folder = store.trial(PLAN.trials[0].id)
     store.write_bytes(f"{folder}/checkpoint.safetensors", b"12345")
-    store.write_bytes(f"{folder}/000-dead/log.txt", b"123")
+    store.write_bytes(f"{folder}/000-deadbeef/log.txt", b"123")
     store.write_bytes(f"{folder}/progress.json", b"1")
     store.write_bytes(f"{folder}/stop.json", b"{}")
     assert {tuple(item) for item in clean_plan(store, [keeping("all")])} == {
         (f"{folder}/checkpoint.safetensors", 5, "checkpoint of a trial that ended"),
-        (f"{folder}/000-dead", 3, "attempt that a later one replaced"),
+        (f"{folder}/000-deadbeef", 3, "attempt that a later one replaced"),
         (f"{folder}/progress.json", 1, "heartbeat of a trial that ended"),
         (f"{folder}/stop.json", 2, "request to stop a trial that ended"),
     }
@@ -153,6 +155,72 @@ def test_while_a_study_runs_its_scratch_and_open_attempts_are_left_alone(store: 
         "attempt without a record",
         "scratch of the engine",
     }
+
+
+def link(store: Store, path: str, target: str) -> None:
+    """Put a symbolic link into the storage, with its target as seen from there."""
+    assert store.local_path is not None
+    (store.local_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (store.local_path / path).symlink_to(target)
+
+
+def copy_trials(store: Store, folder: str) -> None:
+    for trial in PLAN.trials[:2]:
+        data = store.read_bytes(f"{store.trial(trial.id)}/record.json")
+        store.write_bytes(f"{folder}/{trial.id}/record.json", data)
+
+
+FOREIGN: dict[str, Callable[[Store], None]] = {
+    "a link to all trials": lambda store: link(store, "trials/loop", "../trials"),
+    "a link to its own folder": lambda store: link(store, "trials/all", "."),
+    "a link with the name of a trial": lambda store: link(store, f"trials/{'e' * 16}", "../trials"),
+    "a link out of the storage": lambda store: link(store, "trials/away", "/"),
+    "a link with the name of the last attempt": lambda store: link(
+        store, f"trials/{PLAN.trials[0].id}/999-aaaaaaaa", ".."
+    ),
+    "a link for the engine's scratch": lambda store: link(store, ".tune", "trials"),
+    "a link for the packs of a study": lambda store: link(store, "studies/x/packs", "../../trials"),
+    "a link with the name of a stage": lambda store: link(store, f"stages/{'e' * 16}", "../trials"),
+    "copies of trials": lambda store: copy_trials(store, "trials/old"),
+    "copies of trials among stages": lambda store: copy_trials(store, "stages/old"),
+    "copies of trials in a trial": lambda store: copy_trials(store, f"trials/{'e' * 16}"),
+    "a user's folder beside a record": lambda store: copy_trials(
+        store, f"trials/{PLAN.trials[0].id}/checkpoints of mine"
+    ),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN.values(), ids=list(FOREIGN))
+def test_nothing_is_freed_behind_links_or_in_folders_of_others(
+    store: Store, foreign: Callable[[Store], None]
+) -> None:
+    finish(store)
+    foreign(store)
+    assert clean_plan(store, [keeping("all")]) == []
+
+
+def test_a_model_behind_a_link_stays(store: Store) -> None:
+    finish(store)
+    trial_id = PLAN.trials[0].id
+    assert store.local_path is not None
+    folder = store.local_path / "trials" / trial_id
+    (attempt,) = folder.glob("001-*")
+    attempt.rename(store.local_path / "elsewhere")
+    link(store, f"trials/{trial_id}/{attempt.name}", "../../elsewhere")
+    assert not [item for item in clean_plan(store, [keeping("none")]) if trial_id in item.path]
+
+
+def test_the_size_of_a_folder_is_that_of_its_own_files(store: Store) -> None:
+    store.write_bytes(".tune/run/x", bytes(5000))
+    link(store, ".tune/run/loop", ".")
+    (item,) = clean_plan(store)
+    assert 5000 < item.bytes < 5100, "the link itself has a few bytes"
+
+
+def test_the_plan_of_a_linked_study_is_not_taken_for_none(store: Store) -> None:
+    link(store, "studies/x", "../elsewhere")
+    with pytest.raises(InputError, match="no symbolic link, found studies/x"):
+        stored_plans(store)
 
 
 def test_an_unreadable_record_and_its_files_are_never_freed(store: Store) -> None:

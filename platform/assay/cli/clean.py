@@ -62,14 +62,14 @@ def _orphans(store: Store, plans: Iterable[Plan]) -> list[str]:
     """Folders of trials and stages in no plan; none while a study runs, whose plan may have just changed."""
     from assay.storage.lease import holder
     from assay.storage.method_store import load_methods
-    from assay.storage.stage_store import stage_folder
+    from assay.storage.stage_store import stage_folder, stage_keys
     from assay.study.stage_graph import stage_graph
 
     if any(holder(store, study) is not None for study in store.studies()):
         return []
     trials = {trial.id: trial for plan in plans for trial in plan.trials}
     lost = [store.trial(trial) for trial in store.trials() if trial not in trials]
-    stages = [name.removesuffix("/") for name in store.list("stages")]
+    stages = stage_keys(store)
     if stages:
         load_methods(store, {trial.trainable for trial in trials.values()})
     used = stage_graph(trials.values()) if stages else {}

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import secrets
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import accumulate, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -29,7 +27,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import JsonValue
 
-from assay.storage import local_disk
+from assay.storage import local_disk, local_paths
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.parquet import read_parquet
@@ -37,7 +35,7 @@ from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
 
-__all__ = ["PATIENCE_SECONDS", "Files"]
+__all__ = ["PATIENCE_SECONDS", "Files", "LinkError"]
 
 PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
 
@@ -61,6 +59,14 @@ _DENIED = re.compile(
     r"|HTTP status 40[13]",
     re.IGNORECASE,
 )
+
+
+class LinkError(InputError):
+    """A path that leaves the storage through a symbolic link."""
+
+    def __init__(self, path: str, storage: Path) -> None:
+        super().__init__(f"{path!r} leaves the storage {storage} through a symbolic link. Remove the link.")
+        self.path = path
 
 
 class Files:
@@ -171,20 +177,24 @@ class Files:
 
     # Paths -------------------------------------------------------------------------------------------
 
-    def _full(self, path: str) -> str:
+    def _full(self, path: str, itself: bool = False) -> str:
+        """The whole path; ``itself``: of a symbolic link the link, which lies here wherever it leads."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
             raise InputError(f"a path of the storage is relative and stays below its root, found {path!r}.")
         full = "/".join([self._root, *parts])
-        if self.local_path is not None and not _stays_below(self._root, parts):
-            raise InputError(
-                f"{path!r} leaves the storage {self.local_path} through a symbolic link. Remove the link."
-            )
+        followed = parts[:-1] if itself else parts
+        if self.local_path is not None and not local_paths.stays_below(self._root, followed):
+            raise LinkError(path, self.local_path)
         return full
 
     def local_file(self, path: str) -> Path | None:
         """``path`` as a file of this machine, or None when the storage is not local."""
         return None if self.local_path is None else Path(self._full(path))
+
+    def linked(self, path: str) -> bool:
+        """True where ``path``, or a folder above it, is a symbolic link."""
+        return self.local_path is not None and local_paths.linked(self._root, PurePosixPath(path).parts)
 
     # Bytes -------------------------------------------------------------------------------------------
 
@@ -308,9 +318,16 @@ class Files:
         """Names in a folder, sorted; folders end with ``/``. Empty when there is no such folder."""
         full = self._full(path)
         if self.local_path is not None:  # thousands of trials: an object for each takes five times as long
-            return self._ask(lambda: _names(full))
+            return self._ask(lambda: local_paths.names(full))
         infos = self._below(fs.FileSelector(full, allow_not_found=True))
         return sorted(i.base_name + ("/" if i.type == fs.FileType.Directory else "") for i in infos)
+
+    def folders(self, path: str) -> list[str]:
+        """Names of the folders in a folder, sorted, without symbolic links: they may lead anywhere."""
+        if self.local_path is None:
+            return [name.removesuffix("/") for name in self.list(path) if name.endswith("/")]
+        full = self._full(path)
+        return self._ask(lambda: local_paths.folders(full))
 
     def stamp(self, path: str) -> tuple[int, int] | None:
         """Time (ns) and bytes of a file: others after each writing. None: there is no such file."""
@@ -320,6 +337,8 @@ class Files:
     def size(self, path: str) -> int:
         """Bytes of a file, or of all files below a folder; 0 when there is none."""
         full = self._full(path)
+        if self.local_path is not None:
+            return self._ask(lambda: local_paths.size_below(full))
         info = self._info(full)
         if info.type == fs.FileType.NotFound:
             return 0
@@ -332,7 +351,7 @@ class Files:
         """Bytes of some files below a folder; 0 for one that is gone. One request, whatever their number."""
         full = self._full(folder)
         if self.local_path is not None:
-            return {name: _size(f"{full}/{name}") for name in names}
+            return {name: local_paths.size(f"{full}/{name}") for name in names}
         below = self._below(fs.FileSelector(full, recursive=True, allow_not_found=True))
         sizes = {info.path.removeprefix(f"{full}/"): info.size or 0 for info in below}
         return {name: sizes.get(name, 0) for name in names}
@@ -341,7 +360,7 @@ class Files:
         """Remove a file, or a folder with all in it; nothing happens when there is none."""
         if not PurePosixPath(path).parts:
             raise InputError(f"the root of the storage ({self.uri}) is not deleted by this program.")
-        full = self._full(path)
+        full = self._full(path, itself=True)
 
         def delete() -> None:
             if self.local_path is not None:
@@ -366,7 +385,7 @@ class Files:
         An object store has no such step: objects are copied one by one, those of the folder itself first, and
         each is deleted when its copy is there.
         """
-        full, new = self._full(path), self._full(target)
+        full, new = self._full(path, itself=True), self._full(target)
 
         def move_all() -> None:
             if self.local_path is not None:
@@ -404,34 +423,6 @@ class Files:
             info = self._info(bucket)
             if info.type == fs.FileType.NotFound:
                 raise StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
-
-
-def _stays_below(root: str, parts: Sequence[str]) -> bool:
-    """True where no symbolic link among ``parts`` leads out of ``root``, which is a real path.
-
-    Where there is no link at all nothing is resolved: that took half of the time of reading a record.
-    """
-    top = root.rstrip("/")
-    paths = accumulate(parts, lambda path, part: f"{path}/{part}", initial=top)
-    if not any(os.path.islink(path) for path in islice(paths, 1, None)):
-        return True
-    return f"{os.path.realpath('/'.join([top, *parts]))}/".startswith(f"{top}/")
-
-
-def _names(folder: str) -> list[str]:
-    """Names in a folder of this machine, sorted; folders end with ``/``. Empty when there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
-    except FileNotFoundError:
-        return []
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
 
 
 def _with_our_options(uri: str) -> str:

@@ -68,6 +68,16 @@ def written_plan(store: Store, name: str) -> Plan:
 
 
 def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
-    """The plans of all studies that were started in ``store``, but one."""
+    """The plans of all studies that were started in ``store``, but one.
+
+    Raises:
+        InputError: If one cannot be read, or the folder of a study is a symbolic link.
+    """
+    for name in store.list("studies"):  # what they plan is not known, and must not count as unplanned
+        if store.linked(path := store.study(name.removesuffix("/"))):
+            raise InputError(
+                f"the folder of a study is no symbolic link, found {path} in {store.uri}. "
+                "Put what it leads to in its place, or remove it."
+            )
     started = [name for name in store.studies() if store.exists(f"{store.study(name)}/plan.parquet")]
     return [stored_plan(store, name) for name in started if name != but]

@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
+from assay.storage.files import LinkError
 from assay.storage.lease import holder
 from assay.storage.record import Record
-from assay.storage.stage_store import read_stage, stage_folder
-from assay.storage.store import Store
+from assay.storage.stage_store import read_stage, stage_folder, stage_keys
+from assay.storage.store import ATTEMPT, Store
 from assay.study import Plan
 from trainables.metrics import METRICS
 
@@ -29,6 +30,9 @@ Reason = Literal[
     "scratch of the engine",
     "model that `keep` leaves out",
 ]
+
+
+_Needless = tuple[str, Reason]  # with its path below the storage's root
 
 
 class Leftover(NamedTuple):
@@ -98,17 +102,18 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     ids = store.trials()
     records, problems = store.records_of(ids)
     damaged = {problem.trial for problem in problems}
-    leftovers: list[Leftover] = []
+    needless: list[_Needless] = []
     for trial_id in ids:
         record = records.get(trial_id)
         if record is not None:
-            leftovers += _beside_the_record(store, record)
+            needless += _beside_the_record(store, record)
         elif not running and trial_id not in damaged:
-            leftovers += _without_a_record(store, trial_id)
+            needless += _without_a_record(store, trial_id)
     if not running:
-        leftovers += _scratch(store)
-        leftovers += _dead_stages(store)
-    return [*leftovers, *_unkept_models(store, [KeepRule.of(plan) for plan in plans], records)]
+        needless += _scratch(store)
+        needless += _dead_stages(store)
+    needless += _unkept_models(store, [KeepRule.of(plan) for plan in plans], records)
+    return _leftovers(store, needless)
 
 
 def unkept_models(
@@ -129,7 +134,7 @@ def unkept_models(
     sharing = [other for other in others() if any(trial.id in dropped for trial in other.trials)]
     theirs = store.records({t.id for other in sharing for t in other.trials} - records.keys())
     rules = [rule, *(KeepRule.of(other) for other in sharing)]
-    return list(_unkept_models(store, rules, {**theirs, **records}, of=dropped))
+    return _leftovers(store, _unkept_models(store, rules, {**theirs, **records}, of=dropped))
 
 
 def free(store: Store, leftovers: Iterable[Leftover]) -> int:
@@ -162,59 +167,67 @@ def _model_files(record: Record) -> list[str]:
     return [path for path in record.files if "/model/" in path]
 
 
-def _beside_the_record(store: Store, record: Record) -> Iterator[Leftover]:
+def _beside_the_record(store: Store, record: Record) -> Iterator[_Needless]:
     folder = store.trial(record.id)
     names = store.list(folder)
-    attempts = [name for name in names if name.endswith("/") and name != "attempts/"]
+    attempts = _attempts(store, folder, names)
     # A record that was made for a trial whose workers died, or that was pruned, names no attempt: then the
     # newest stays, whose log tells how it ended.
     kept = {f"{record.attempt}/"} if record.attempt else set(attempts[-1:])
     for name in names:
         path = f"{folder}/{name.removesuffix('/')}"
-        if name.startswith("checkpoint"):  # the worker, too, removes it with the record
-            yield _leftover(store, path, "checkpoint of a trial that ended")
+        if name.startswith("checkpoint.") and not name.endswith("/"):  # the worker, too, removes it
+            yield path, "checkpoint of a trial that ended"
         elif name == "progress.json":
-            yield _leftover(store, path, "heartbeat of a trial that ended")
+            yield path, "heartbeat of a trial that ended"
         elif name == "stop.json":
-            yield _leftover(store, path, "request to stop a trial that ended")
+            yield path, "request to stop a trial that ended"
         elif name in attempts and name not in kept:
             named = any(file.startswith(name) for file in record.files)
             if not named:
-                yield _leftover(store, path, "attempt that a later one replaced")
-    gone = [path for path in record.removed if store.exists(f"{folder}/{path}")]
-    for path in gone:  # a kill came between the note and the deletion
-        yield _leftover(store, f"{folder}/{path}", "attempt that a later one replaced")
+                yield path, "attempt that a later one replaced"
+    removed = (f"{folder}/{path}" for path in record.removed)
+    for path in removed:  # a kill came between the note and the deletion
+        if not store.linked(path) and store.exists(path):
+            yield path, "attempt that a later one replaced"
 
 
-def _without_a_record(store: Store, trial_id: str) -> Iterator[Leftover]:
+def _without_a_record(store: Store, trial_id: str) -> Iterator[_Needless]:
     """All attempts but the newest, whose log tells why it ended; the checkpoint stays for the next one."""
     folder = store.trial(trial_id)
-    attempts = [name for name in store.list(folder) if name.endswith("/") and name != "attempts/"]
-    for name in attempts[:-1]:
-        yield _leftover(store, f"{folder}/{name.removesuffix('/')}", "attempt without a record")
+    for name in _attempts(store, folder, store.list(folder))[:-1]:
+        yield f"{folder}/{name.removesuffix('/')}", "attempt without a record"
 
 
-def _dead_stages(store: Store) -> Iterator[Leftover]:
+def _attempts(store: Store, folder: str, names: Iterable[str]) -> list[str]:
+    """Folders of attempts among the names in a folder: what else lies there is not the program's to free."""
+    attempts = filter(ATTEMPT.fullmatch, names)
+    return [name for name in attempts if not store.linked(f"{folder}/{name}")]
+
+
+def _dead_stages(store: Store) -> Iterator[_Needless]:
     """Attempts at stages that came to nothing; a checkpoint of one that is not made stays for the next."""
-    for name in store.list("stages"):
-        key = name.removesuffix("/")
-        record = read_stage(store, key)
-        for part in store.list(stage_folder(key)):
-            path = f"{stage_folder(key)}/{part.removesuffix('/')}"
-            if part.endswith("/") and (record is None or part != f"{record.attempt}/"):
-                yield _leftover(store, path, "attempt at a stage that came to nothing")
+    for key in stage_keys(store):
+        folder = stage_folder(key)
+        try:
+            record = read_stage(store, key)
+        except LinkError:  # what vouches for its attempts cannot be read
+            continue
+        for name in _attempts(store, folder, store.list(folder)):
+            if record is None or name != f"{record.attempt}/":
+                yield f"{folder}/{name.removesuffix('/')}", "attempt at a stage that came to nothing"
 
 
-def _scratch(store: Store) -> Iterator[Leftover]:
+def _scratch(store: Store) -> Iterator[_Needless]:
     folders = [".tune", *(f"{store.study(study)}/packs" for study in store.studies())]
     for folder in folders:
-        for name in store.list(folder):
-            yield _leftover(store, f"{folder}/{name.removesuffix('/')}", "scratch of the engine")
+        for name in [] if store.linked(folder) else store.list(folder):
+            yield f"{folder}/{name.removesuffix('/')}", "scratch of the engine"
 
 
 def _unkept_models(
     store: Store, rules: list[KeepRule], records: Mapping[str, Record], of: Collection[str] | None = None
-) -> Iterator[Leftover]:
+) -> Iterator[_Needless]:
     """Models that no study keeps, of the trials ``of`` (None: of all)."""
     dropped = [set(rule.dropped(records)) for rule in rules]
     planned = [{trial_id for ids in rule.trials.values() for trial_id in ids} for rule in rules]
@@ -225,7 +238,7 @@ def _unkept_models(
         if not wanted and (of is None or trial_id in of):
             model = _model_files(records[trial_id])[0].partition("/model/")[0]
             path = f"{store.trial(trial_id)}/{model}/model"
-            yield _leftover(store, path, "model that `keep` leaves out")
+            yield path, "model that `keep` leaves out"
 
 
 def _note_removal(store: Store, path: str) -> None:
@@ -238,5 +251,6 @@ def _note_removal(store: Store, path: str) -> None:
     store.write_record(record.model_copy(update={"files": kept, "removed": (*record.removed, *gone)}))
 
 
-def _leftover(store: Store, path: str, reason: Reason) -> Leftover:
-    return Leftover(path, store.size(path), reason)
+def _leftovers(store: Store, needless: Iterable[_Needless]) -> list[Leftover]:
+    """With their sizes; a symbolic link, and what lies behind one, is left alone."""
+    return [Leftover(path, store.size(path), reason) for path, reason in needless if not store.linked(path)]

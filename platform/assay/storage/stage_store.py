@@ -13,6 +13,7 @@ so two who make it at once write the same. The scores of its maps of test images
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from trainables.data.atomic import exclusive, new_folder
 
 __all__ = [
     "STAGE_CURVE",
+    "STAGE_KEY",
     "StageRecord",
     "begin_stage",
     "end_stage",
@@ -38,8 +40,10 @@ __all__ = [
     "read_stage",
     "stage_curve",
     "stage_folder",
+    "stage_keys",
 ]
 
+STAGE_KEY = re.compile(r"[0-9a-f]{16}")
 STAGE_CURVE = "curve.parquet"  # a row per epoch, where making the stage logged any
 
 
@@ -59,6 +63,11 @@ class StageRecord(BaseModel, frozen=True, extra="forbid"):
 def stage_folder(key: str) -> str:
     """Folder of a stage."""
     return f"stages/{key}"
+
+
+def stage_keys(store: Store) -> list[str]:
+    """Keys of all stages that left anything; links, and folders of other names, are none."""
+    return [name for name in store.folders("stages") if STAGE_KEY.fullmatch(name)]
 
 
 def begin_stage(key: str) -> Attempt:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from assay.storage.fence import Fence, FenceNote
-from assay.storage.files import Files
+from assay.storage.files import Files, LinkError
 from assay.storage.gc_paused import collector_paused
 from assay.storage.parquet import read_parquet
 from assay.storage.progress import Progress
@@ -38,7 +39,10 @@ from assay.storage.record import DamagedRecord, Environment, Record, differences
 from assay.study import Trial
 from trainables.errors import StorageError
 
-__all__ = ["READERS", "Attempt", "AttemptStart", "DamagedFileError", "Store"]
+__all__ = ["ATTEMPT", "READERS", "TRIAL_ID", "Attempt", "AttemptStart", "DamagedFileError", "Store"]
+
+TRIAL_ID = re.compile(r"[0-9a-f]{16}")
+ATTEMPT = re.compile(r"[0-9]{3,}-[0-9a-f]{8}/")  # its folder, as `Files.list` names it
 
 _PAGE = 1000  # names that an object store lists in one request
 READERS = 32  # requests in flight to an object store; a local disk is read by one thread (see records_of)
@@ -118,15 +122,15 @@ class Store(Files):
         return f"trials/{trial_id}"
 
     def studies(self) -> list[str]:
-        """Names of the studies that were ever planned here."""
-        names = [name.removesuffix("/") for name in self.list("studies") if name.endswith("/")]
+        """Names of the studies that were ever planned here; a link is none."""
+        names = self.folders("studies")
         if not names:
             self.require_root()
         return names
 
     def trials(self) -> list[str]:
-        """Ids of all trials that left anything here."""
-        return [name.removesuffix("/") for name in self.list("trials") if name.endswith("/")]
+        """Ids of all trials that left anything here; links, and folders of other names, are none."""
+        return [name for name in self.folders("trials") if TRIAL_ID.fullmatch(name)]
 
     # Records -----------------------------------------------------------------------------------------
 
@@ -137,6 +141,8 @@ class Store(Files):
             data = self.read_bytes(path)
         except FileNotFoundError:
             return None
+        except LinkError:
+            return DamagedRecord(trial_id, path, "leaves the storage through a symbolic link")
         except StorageError:
             raise  # nothing is known of this record, and nothing of the others
         except OSError as error:

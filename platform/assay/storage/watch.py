@@ -20,7 +20,7 @@ from assay.storage.lease import holder
 from assay.storage.progress import Running
 from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import with_points
-from assay.storage.stage_store import StageRecord, made_stages
+from assay.storage.stage_store import StageRecord, made_stages, stage_keys
 from assay.storage.store import Store
 from assay.storage.time_left import Left, NeededStages, time_left
 from assay.study import Plan, Trial
@@ -212,8 +212,7 @@ class Watch:
         pending = (trial for id_, trial in self._trials.items() if id_ not in self._records)
         missing = {key for trial in pending for key in self._needed.of(trial).values()} - self._stages.keys()
         if missing:
-            begun = {name.removesuffix("/") for name in self._store.list("stages")}
-            made = made_stages(self._store, missing & begun)
+            made = made_stages(self._store, missing & set(stage_keys(self._store)))
             self._stages |= made
             missing -= made.keys()
         stages = len(self._needed.keys)

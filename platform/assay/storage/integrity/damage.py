@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from assay.storage.checksum import table_checksum
+from assay.storage.files import LinkError
 from assay.storage.parquet import read_parquet
 from assay.storage.store import Store
 from trainables.errors import StorageError
 
 __all__ = [
-    "ATTEMPT",
     "PARTIAL",
     "Damage",
     "aside_folder",
@@ -30,7 +30,6 @@ __all__ = [
 
 _ASIDE = "damaged"
 
-ATTEMPT = re.compile(r"[0-9]{3,}-[0-9a-f]{8}/")
 PARTIAL = re.compile(r"\..*\.partial")  # of a writer that was killed: nobody reads it
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
@@ -82,12 +81,13 @@ def check_named_files(store: Store, folder: str, files: Mapping[str, str]) -> It
 
 
 def paths_below(store: Store, folder: str) -> Iterator[str]:
-    """Paths of all files below a folder, without those of writers that were killed."""
+    """Paths of all files and links below a folder, without files of writers that were killed."""
     for name in store.list(folder):
-        if name.endswith("/"):
-            yield from paths_below(store, f"{folder}/{name.removesuffix('/')}")
+        path = f"{folder}/{name.removesuffix('/')}"
+        if name.endswith("/") and not store.linked(path):
+            yield from paths_below(store, path)
         elif not PARTIAL.fullmatch(name):
-            yield f"{folder}/{name}"
+            yield path
 
 
 def read_table(store: Store, path: str) -> tuple[pa.Table | None, str | None]:
@@ -96,6 +96,8 @@ def read_table(store: Store, path: str) -> tuple[pa.Table | None, str | None]:
         data = store.read_bytes(path)
     except FileNotFoundError:
         return None, None
+    except LinkError:
+        return None, "leaves the storage through a symbolic link"
     if not data:
         return None, "is empty"
     try:

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from assay.storage.checksum import without_checksum
 from assay.storage.integrity.damage import (
-    ATTEMPT,
     PARTIAL,
     Damage,
     check_checkpoint,
@@ -19,13 +18,12 @@ from assay.storage.integrity.damage import (
     set_aside_since,
 )
 from assay.storage.method_store import read_method
-from assay.storage.stage_store import StageRecord, stage_folder
-from assay.storage.store import Store
+from assay.storage.stage_store import STAGE_KEY, StageRecord, stage_folder
+from assay.storage.store import ATTEMPT, Store
 from trainables.errors import InputError
 
 __all__ = ["check_method", "check_stage"]
 
-_KEY = re.compile(r"[0-9a-f]{16}")
 _METHOD = re.compile(r".+@[0-9a-f]{16}")
 _SHOWN = re.compile(r"judged-[0-9a-f]{16}\.parquet")
 _LOG = re.compile(r"log.*\.txt")
@@ -43,7 +41,7 @@ def check_stage(store: Store, key: str, *, used: bool, running: bool) -> Iterato
         running: A study is being trained, and the stage may be in the making.
     """
     folder = stage_folder(key)
-    if not _KEY.fullmatch(key):
+    if not STAGE_KEY.fullmatch(key):
         yield Damage(folder, "is no stage", "nothing reads it", "nobody needs it", (folder,))
         return
     record = _read(store, key)

@@ -9,7 +9,6 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from assay.storage.integrity.damage import (
-    ATTEMPT,
     PARTIAL,
     Damage,
     check_checkpoint,
@@ -19,7 +18,7 @@ from assay.storage.integrity.damage import (
 )
 from assay.storage.progress import Progress
 from assay.storage.record import DamagedRecord, Record, differences
-from assay.storage.store import AttemptStart, Store
+from assay.storage.store import ATTEMPT, TRIAL_ID, AttemptStart, Store
 from assay.study import Plan, Trial
 from assay.study.identity import CellIdentity
 from assay.study.repeats import UNKNOWN
@@ -29,7 +28,6 @@ from trainables.method_files import is_file_method
 __all__ = ["Planned", "check_trial"]
 
 _NoteT = TypeVar("_NoteT", bound=BaseModel)
-_ID = re.compile(r"[0-9a-f]{16}")
 _OWN = re.compile(r"record\.json|progress\.json|stop\.json|checkpoint.*|attempts/")
 _LOG = re.compile(r"log.*\.txt")
 _TRAINED_AGAIN = "`assay run` trains it again"
@@ -87,7 +85,7 @@ def check_trial(
         running: A study is being trained, and files of trials without a record may change at any moment.
     """
     folder = store.trial(trial_id)
-    if not _ID.fullmatch(trial_id):
+    if not TRIAL_ID.fullmatch(trial_id):
         yield Damage(folder, "is no trial", "nothing reads it", "nobody needs it", (folder,))
         return
     record = store.record(trial_id)
