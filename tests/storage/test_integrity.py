@@ -315,6 +315,44 @@ def test_a_record_of_a_later_version_is_named_and_stays(assay: Assay, root: Path
     assert path.exists()
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        STAGED,
+        f"{STAGED}/*/maps.parquet",
+        "stages/*",
+        "stages/*/done.json",
+        "methods/*",
+        "studies/own",
+    ],
+)
+def test_what_leads_out_of_the_storage_is_named_and_all_else_is_read(
+    assay: Assay, root: Path, pattern: str
+) -> None:
+    path = _place(root, pattern)
+    begun = _place(root, "trials/[begun]/checkpoint.safetensors")
+    path.rename(root.parent / "elsewhere")
+    path.symlink_to(root.parent / "elsewhere")
+    cut(begun)
+    output = assay("check", "--repair", "--storage", root)
+    assert output.code == 1
+    assert path.relative_to(root).as_posix() in output.out
+    assert "symbolic link" in output.out
+    assert path.is_symlink(), "who moved it knows why"
+    assert "set aside: trials/" in output.out
+
+
+def test_what_lies_behind_a_link_is_not_set_aside(root: Path) -> None:
+    store = Store(root)
+    folder = _place(root, STAGED)
+    attempt = next(folder.glob("001-*"))
+    attempt.rename(root / "mine")
+    foreign(root / "mine" / "maps.parquet")
+    attempt.symlink_to("../../mine")
+    set_aside(store, check_storage(store).damages)
+    assert (root / "mine" / "stranger.bin").exists()
+
+
 def test_while_somebody_trains_nothing_is_set_aside(root: Path) -> None:
     store = Store(root)
     cut(_place(root, f"{STAGED}/record.json"))

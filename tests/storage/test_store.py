@@ -133,6 +133,28 @@ def test_a_link_that_leaves_the_root_is_refused(store: Store, tmp_path: Path) ->
         store.write_bytes("link/x", b"")
 
 
+def test_a_trial_that_was_moved_away_and_linked_hides_no_other(store: Store, tmp_path: Path) -> None:
+    other = "00000000000000bb"
+    for trial_id in (ID, other):
+        store.write_record(make_record(trial_id))
+    (tmp_path / "storage" / "trials" / ID).rename(tmp_path / "moved")
+    (tmp_path / "storage" / "trials" / ID).symlink_to(tmp_path / "moved")
+    records, problems = store.records_of([ID, other])
+    assert store.trials() == [*records] == [other]
+    assert [problem.text for problem in problems] == ["leaves the storage through a symbolic link"]
+
+
+def test_a_link_that_leads_away_is_deleted_and_moved_as_itself(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    for name in ("one", "two"):
+        store.write_bytes(f"a/{name}", b"")
+        (tmp_path / "storage" / f"link {name}").symlink_to(tmp_path / "outside")
+    store.delete_tree("link one")
+    store.move("link two", "moved")
+    assert store.list() == ["a/", "moved/"]
+    assert (tmp_path / "outside").is_dir()
+
+
 def test_the_root_itself_is_never_deleted(store: Store) -> None:
     with pytest.raises(InputError, match="root"):
         store.delete_tree("")

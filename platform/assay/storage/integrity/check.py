@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from assay.storage.checksum import without_checksum
+from assay.storage.files import LinkError
 from assay.storage.integrity.damage import Damage
 from assay.storage.integrity.mirror import check_mirror
 from assay.storage.integrity.stages import check_method, check_stage
@@ -12,7 +14,7 @@ from assay.storage.integrity.studies import check_study, finished_trials, sound_
 from assay.storage.integrity.trials import Planned, check_trial
 from assay.storage.lease import holder
 from assay.storage.record import Record
-from assay.storage.stage_store import stage_folder
+from assay.storage.stage_store import stage_folder, stage_keys
 from assay.storage.store import Store
 from trainables.method_files import is_file_method
 
@@ -45,28 +47,34 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     planned = Planned(plan for plan in plans.values() if plan is not None)
     findings = Findings(studies=len(names), running=running)
     for name in names:
-        findings.damages += check_study(store, name, running=name in running)
+        damages = check_study(store, name, running=name in running)
+        findings.damages += _unlinked(store, store.study(name), damages)
+    for name in _names(store, "studies") if study is None else ():
+        findings.damages += _unlinked(store, store.study(name), ())
     finished = {trial: path for name in names for trial, path in finished_trials(store, name).items()}
     chosen = plans[names[0]] if study is not None else None
-    begun = _names(store, "trials")
+    begun, trials = _names(store, "trials"), set(store.trials())
     wanted = begun | (finished.keys() & planned.ids)
     if study is not None:
         wanted &= {trial.id for trial in chosen.trials} if chosen is not None else finished.keys()
     used, methods = set[str](), set[str]()  # by records: keys of stages, methods that are files
     for trial_id in sorted(wanted):
         witness = finished.get(trial_id)
-        findings.damages += check_trial(store, trial_id, planned, witness=witness, running=bool(running))
-        record = store.record(trial_id) if trial_id.isalnum() else None
+        damages = check_trial(store, trial_id, planned, witness=witness, running=bool(running))
+        findings.damages += _unlinked(store, store.trial(trial_id), damages)
+        record = store.record(trial_id) if trial_id in trials else None
         if isinstance(record, Record):
             _count(store, record, findings)
             used.update(stage.key for stage in record.stages)
             methods.update(filter(is_file_method, [str(record.trial.get("trainable"))]))
-    stages = _names(store, "stages")
+    stages, made = _names(store, "stages"), set(stage_keys(store))
     for key in sorted(stages if study is None else stages & used):
-        findings.stages += store.exists(f"{stage_folder(key)}/done.json")
-        findings.damages += check_stage(store, key, used=key in used, running=bool(running))
+        damages = check_stage(store, key, used=key in used, running=bool(running))
+        findings.damages += _unlinked(store, stage_folder(key), damages)
+        findings.stages += key in made and "done.json" in store.list(stage_folder(key))
     for name in sorted(methods | _names(store, "methods") if study is None else methods):
-        findings.damages += check_method(store, name, used=name in methods)
+        damages = check_method(store, name, used=name in methods)
+        findings.damages += _unlinked(store, f"methods/{name}", damages)
     if not running:  # else somebody writes into it
         findings.damages += check_mirror(store)
     return findings
@@ -74,6 +82,17 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
 
 def _names(store: Store, folder: str) -> set[str]:
     return {name.removesuffix("/") for name in store.list(folder)}
+
+
+def _unlinked(store: Store, path: str, damages: Iterable[Damage]) -> list[Damage]:
+    """The damages of a folder; of one that is a symbolic link, or holds one that leads away, only that."""
+    cost, again = "what it leads to counts as not there", "what it leads to, in its place; or its removal"
+    if store.linked(path):
+        return [Damage(path, "is a symbolic link, and none is followed", cost, again)]
+    try:
+        return list(damages)
+    except LinkError as error:
+        return [Damage(error.path, "leaves the storage through a symbolic link", cost, again)]
 
 
 def _count(store: Store, record: Record, findings: Findings) -> None:

@@ -31,6 +31,8 @@ def set_aside(store: Store, damages: Iterable[Damage]) -> dict[str, str]:
                 f"{name}. Wait for its end, or end it with `assay stop {name}`."
             )
     paths = {PurePosixPath(path) for damage in damages for path in damage.aside}
+    # What lies behind a symbolic link is somebody else's; the link itself may go aside.
+    paths = {path for path in paths if not store.linked(str(path.parent))}
     whole = sorted(path for path in paths if not any(parent in paths for parent in path.parents))
     folder = aside_folder(datetime.now(UTC))
     moved = {str(path): f"{folder}/{path}" for path in whole}
