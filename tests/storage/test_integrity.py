@@ -61,6 +61,10 @@ def emptied(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def deep(path: Path) -> None:
+    path.write_bytes(b"[" * 5000)
+
+
 def deleted(path: Path) -> None:
     path.unlink()
 
@@ -204,6 +208,9 @@ PLANTED = [
     Planted("studies/staged/looks.json", cut, "cannot be believed", stays=True),
     Planted("studies/staged/registered.json", replaced("image_ap", "pixel_ap"), "believed", stays=True),
     Planted("studies/staged/registered.json", cut, "cannot be believed", stays=True),
+    Planted("studies/staged/looks.json", deep, "cannot be believed", stays=True),
+    Planted("studies/staged/registered.json", deep, "cannot be believed", stays=True),
+    Planted(f"{STAGED}/record.json", deep, "not a record"),
     Planted("studies/staged/summary.parquet", flipped, "is no table that can be read"),
     Planted("studies/own/lease.json", cut, "cannot be read"),
     Planted("studies/own/lease.json", emptied, "is empty"),

@@ -60,7 +60,7 @@ def _requested_lease(store: Store, kind: StopKind, name: str) -> str | None:
         return None
     try:
         request = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""  # one that was damaged is a request all the same
     return str(request.get("lease", "")) if isinstance(request, dict) else ""
 

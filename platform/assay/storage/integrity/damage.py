@@ -125,6 +125,6 @@ def check_checkpoint(store: Store, path: str) -> str | None:
         header = json.loads(data[8 : 8 + size])
         ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
         json.loads(header["__metadata__"]["history"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "is no checkpoint"
     return None if len(data) == 8 + size + max(ends, default=0) else "is cut short, or longer than it was"
