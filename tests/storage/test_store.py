@@ -60,7 +60,15 @@ def test_another_score_has_other_result_bytes() -> None:
     assert make_record(result=moved).result_bytes() != make_record().result_bytes()
 
 
-@pytest.mark.parametrize("damage", [b"", b'{"id": "00', b"[]", b'{"id": "00000000000000aa"}', b"\xff\xfe"])
+DEEP = b"[" * 5000
+CLOSED_DEEP = b'{"checksum": "", "a": ' + b"[" * 800 + b"]" * 800 + b"}"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b'{"id": "00', b"[]", b'{"id": "00000000000000aa"}', b"\xff\xfe", DEEP, CLOSED_DEEP],
+    ids=["empty", "cut", "a list", "lacks the rest", "no text", "deep", "deep and closed"],
+)
 def test_a_damaged_record_is_named_and_left_out(store: Store, damage: bytes) -> None:
     store.write_record(make_record("00000000000000bb"))
     store.write_bytes(f"trials/{ID}/record.json", damage)
@@ -215,6 +223,12 @@ def test_a_record_never_holds_credentials_of_a_uri(store: Store) -> None:
 def test_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(InputError, match="nowhere://host/x"):
         Store("nowhere://host/x")
+
+
+@pytest.mark.parametrize("uri", ["s3://", "gs://", "s3://?region=eu-west-1"])
+def test_an_object_store_without_a_bucket_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match=r"names a bucket, found .*Add it: .*://BUCKET"):
+        Store(uri)
 
 
 def test_credentials_in_the_storages_uri_are_refused_and_not_repeated() -> None:

@@ -116,6 +116,10 @@ class Files:
             raise InputError(
                 f"storage is a local path or a URI that pyarrow can open, found {text}: {error}"
             ) from None
+        if not self._root and self._fs.type_name in _OBJECT_STORES:
+            raise InputError(
+                f"the URI of an object store names a bucket, found {text}. Add it: {urlsplit(text).scheme}://BUCKET/FOLDER."
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.uri!r})"
