@@ -17,7 +17,7 @@ import pytest
 
 from assay import __version__ as version
 from assay.planning import read_plan
-from assay.storage import Environment, Lease, Store
+from assay.storage import Environment, Lease, Record, Store
 from assay.storage.registration import read_registration
 from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
@@ -187,6 +187,30 @@ def test_logs_take_the_start_of_an_id(assay: Assay, store: Store, plan: Plan) ->
     last = assay("logs", plan.trials[0].id, "--lines", "1", "--storage", store.uri)
     assert "epoch 2/2" in last.out
     assert "epoch 1/2" not in last.out
+
+
+def test_logs_name_a_damaged_record(assay: Assay, store: Store, plan: Plan) -> None:
+    store.write_bytes(f"trials/{plan.trials[0].id}/record.json", b"{}")
+    answer = assay("logs", plan.trials[0].id, "--storage", store.uri)
+    assert "is damaged" in answer.out.splitlines()[0]
+    assert "no record yet" not in answer.out
+
+
+def test_check_of_a_storage_without_anything_does_not_call_it_sound(assay: Assay, tmp_path: Path) -> None:
+    answer = assay("check", "--storage", tmp_path / "mistyped")
+    assert "no study was run into" in answer.out
+    assert "sound" not in answer.out
+
+
+@pytest.mark.parametrize("status", ["diverged", "pruned"])
+def test_the_overview_counts_each_way_to_end(assay: Assay, store: Store, plan: Plan, status: str) -> None:
+    record = store.record(plan.trials[2].id)
+    assert isinstance(record, Record)
+    store.write_record(record.model_copy(update={"status": status}))
+    header, _, row, *_ = filter(str.strip, assay("status", "--storage", store.uri).out.splitlines())
+    counts = dict(zip(header.split()[1:-1], map(int, row.split()[1 : len(header.split()) - 1]), strict=True))
+    assert counts[status] == 1
+    assert counts.pop("trials") == sum(counts.values())
 
 
 def test_status_says_when_nobody_goes_on_with_a_study(assay: Assay, store: Store) -> None:

@@ -42,6 +42,9 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
     store, out = Store(storage), console()
     name = None if study is None else study_name(store, study)
     findings = check_storage(store, name)
+    if not (findings.studies or findings.records or findings.stages or findings.damages):
+        out.print(f"no study was run into {store.uri} yet: name another storage with --storage")
+        return
     _print(findings, out)
     remaining = len(findings.damages)
     if repair and remaining:

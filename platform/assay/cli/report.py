@@ -216,7 +216,7 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     from assay.cli.lookup import trial_id
     from assay.cli.plan import format_diff
     from assay.report.page.inline import visible
-    from assay.storage import Record, Store
+    from assay.storage import DamagedRecord, Record, Store
 
     store = Store(storage)
     id_ = trial_id(store, trial)
@@ -226,6 +226,8 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
         typer.echo(visible(f"{id_} {record.status}" + (f": {record.reason}" if record.reason else "")))
         typer.echo(f"differs from the base in: {format_diff(record.trial.get('diff', {}))}")
         attempts = [record.attempt] if record.attempt else attempts
+    elif isinstance(record, DamagedRecord):
+        typer.echo(visible(f"the record of {id_} is damaged: {record}"))
     else:
         typer.echo(f"{id_} has no record yet; {len(attempts)} attempt(s)")
     text = _log(store, id_, attempts[-1]) if attempts else None

@@ -150,25 +150,27 @@ def _list(store: Store, out: Console) -> None:
     if not store.studies():
         out.print(f"no study was run into {store.uri} yet")
         return
+    states = list(_states(store))
+    seen = {status for _, state in states if not isinstance(state, str) for status in state[1].counts}
+    rare = [status for status in ("diverged", "pruned") if status in seen]
+    numbers = ("trials", "finished", "running", *rare, "failed", "planned")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("study", "trials", "finished", "running", "failed", "planned", "question"):
-        table.add_column(title, overflow="fold", justify="right" if title in _NUMBERS else "left")
-    for name, state in _states(store):
+    for title in ("study", *numbers, "question"):
+        table.add_column(title, overflow="fold", justify="right" if title in numbers else "left")
+    for name, state in states:
         if isinstance(state, str):
-            table.add_row(Text(name), "–", "–", "–", "–", "–", Text(state))
+            table.add_row(Text(name), *("–" for _ in numbers), Text(state))
             continue
         plan, now = state
-        counts = (now.total, now.counts.get("finished", 0), len(now.running), now.counts.get("failed", 0))
-        table.add_row(Text(name), *map(str, counts), str(now.planned), Text(visible(plan.study.question)))
+        counts = {**now.counts, "trials": now.total, "running": len(now.running), "planned": now.planned}
+        row = (str(counts.get(title, 0)) for title in numbers)
+        table.add_row(Text(name), *row, Text(visible(plan.study.question)))
     out.print(table)
     for ledger in ledgers(store):
         names = ", ".join(page.study for page in ledger.pages)
         out.print(f"{ledger}: {names}", markup=False, highlight=False)
     for line in agent_lines(store):
         out.print(visible(line), markup=False, highlight=False)
-
-
-_NUMBERS = {"trials", "finished", "running", "failed", "planned"}
 
 
 def _follow(page: _Page, shown: RenderableType, out: Console) -> None:
