@@ -1,4 +1,4 @@
-"""What lies below a folder of this machine, told without leaving it through a symbolic link."""
+"""Names and sizes below a folder of this machine, told without leaving it through a symbolic link."""
 
 from __future__ import annotations
 

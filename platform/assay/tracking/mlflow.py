@@ -104,7 +104,7 @@ def default_uri(store: Store) -> str | None:
 
 
 def why_refused(uri: str) -> str | None:
-    """Why MLflow would refuse an address without asking anybody; None: nothing speaks against it."""
+    """The reason for which MLflow would refuse an address unasked; None: nothing speaks against it."""
     kind = uri.partition(":")[0].partition("+")[0]
     if kind in _SERVERS or (
         urlsplit(uri).scheme in {"", "file"} and os.environ.get("MLFLOW_ALLOW_FILE_STORE")
