@@ -45,7 +45,7 @@ def reader(page: Page, address: str) -> Iterator[Reader]:
 def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(reader: Reader) -> None:
     """The question "which part pays, and where does it fail?", in less than three clicks."""
     page = reader.open("/")
-    expect(page.locator(".verdicts")).to_contain_text("masks: none → five, stop=on distance=on: +0.275")
+    expect(page.locator(".verdicts")).to_contain_text("masks: none → five, stop=on distance=on: +0.300")
     expect(page.locator(".verdicts")).to_contain_text("Smalldistance: off → on")
     page.get_by_test_id("stTopNav").get_by_role("link", name="Masks").click()
     page.locator(".grid[data-ready]").wait_for()
