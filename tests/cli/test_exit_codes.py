@@ -14,7 +14,8 @@ from assay.engine import Outcome
 
 # A main thread that waits twice for one lock in C hears no signal.
 _HANGING = """
-import ctypes, sys
+import ctypes, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, under which tests may run, ignores it
 from assay.cli import app as program
 program._LAST_SECONDS = 0.5
 
