@@ -15,7 +15,6 @@ import jsonschema
 import psutil
 import pytest
 
-from assay import __version__ as version
 from assay.planning import read_plan
 from assay.storage import Environment, Lease, Record, Store
 from assay.storage.registration import read_registration
@@ -269,82 +268,6 @@ def test_what_does_not_run_cannot_be_stopped(  # noqa: PLR0917 - three fixtures 
     assert reason in answer.err
     assert not stop_requested(store, "study", "small")
     assert not any(stop_requested(store, "trial", trial.id) for trial in plan.trials)
-
-
-def test_doctor_finds_this_machine_in_order(assay: Assay, tmp_path: Path) -> None:
-    answer = assay("doctor", "--quick", "--storage", tmp_path / "storage")
-    assert answer.code == 0, answer.out
-    assert {"python", "ray", "machine", "storage", "tracking"} <= {
-        line.split()[1] for line in answer.out.splitlines()
-    }
-    assert not (tmp_path / "storage").exists()
-
-
-@pytest.mark.parametrize("command", [("--version",), ("doctor", "--quick")], ids=" ".join)
-def test_the_version_of_the_program_is_printed(
-    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
-) -> None:
-    monkeypatch.setenv("ASSAY_STORAGE", str(tmp_path / "storage"))
-    answer = assay(*command)
-    assert answer.code == 0, answer.out + answer.err
-    assert answer.out.splitlines()[0].removeprefix("ok   ").split() == ["assay", version]
-
-
-def test_doctor_names_a_storage_that_cannot_be(assay: Assay, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
-    answer = assay("doctor", "--quick", "--storage", tmp_path / "file")
-    assert answer.code == 1
-    assert "BAD  storage" in answer.out
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("RAY_ADDRESS=nonsense", "BAD  cluster   nobody answers at RAY_ADDRESS=nonsense (it is not host"),
-        ("RAY_ADDRESS=127.0.0.1:1", "BAD  cluster   nobody answers at RAY_ADDRESS=127.0.0.1:1"),
-        ("RAY_ADDRESS=127.0.0.1:99999", "(it is not host:port)"),
-        ("MLFLOW_TRACKING_URI=nonsense://x", "BAD  tracking  nonsense://x: MLflow keeps runs on a server"),
-        ("MLFLOW_TRACKING_URI=mysql+cymysql://u:hunter2@h/x", "driver is not installed (No module named"),
-    ],
-)
-def test_doctor_names_a_cluster_or_tracking_address_that_cannot_work(
-    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, words: str
-) -> None:
-    monkeypatch.setenv(*setting.split("="))
-    answer = assay("doctor", "--quick", "--storage", tmp_path)
-    assert answer.code == 1
-    assert words in " ".join(answer.out.split("\n"))
-    assert "hunter2" not in answer.out
-
-
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "nonsense://me:hunter2@h",
-        "mysql+cymysql://me:hunter2@h/x",
-        "postgresql://me:hunter2@h:port/x",
-        "mlruns",
-        "databricks",
-    ],
-)
-def test_mlflow_opens_no_pages_on_an_address_that_it_would_refuse(
-    assay: Assay, tmp_path: Path, uri: str
-) -> None:
-    answer = assay("mlflow", "--storage", tmp_path, "--tracking-uri", uri)
-    assert answer.code == 2
-    assert answer.err.startswith("error: MLflow")
-    assert "hunter2" not in answer.err
-
-
-def test_doctor_takes_a_relative_cache_and_prints_no_password(
-    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "ray://me:hunter2@head:10001")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
-    answer = assay("doctor", "--quick", "--storage", tmp_path, "--cache", "no-such/folder")
-    assert "ok   cache     no-such/folder" in answer.out
-    assert "http://***@127.0.0.1:9 is away" in answer.out
-    assert "hunter2" not in answer.out + answer.err
 
 
 def test_records_are_not_replayed_while_the_study_runs(assay: Assay, store: Store) -> None:

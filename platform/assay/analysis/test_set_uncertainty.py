@@ -84,9 +84,9 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
             frames.setdefault(trial.manifest, {})[trial.id] = frame.assign(trial=trial.id)
             trials.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = trial.id
             data[trial.cell] = trial.manifest
-    said = tuple(dict.fromkeys(problems))
+    named_once = tuple(dict.fromkeys(problems))
     if not frames:
-        return ItemIntervals({}, {}, {}, None, said) if said else None
+        return ItemIntervals({}, {}, {}, None, named_once) if named_once else None
     tables = {manifest: list(of_data.values()) for manifest, of_data in frames.items()}
     defective = min(int(frame["label"].to_numpy(bool).sum()) for each in tables.values() for frame in each)
     return ItemIntervals(
@@ -94,5 +94,5 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
         data=data,
         bootstraps={manifest: ItemBootstrap(pd.concat(each)) for manifest, each in tables.items()},
         smallest_step=1 / max(1, defective),
-        problems=said,
+        problems=named_once,
     )
