@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,8 +16,10 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from assay import exit_codes
 from assay.report.answers import answer_schema
 from tests.cli.small_study import Assay, Output
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 STUDY = """\
@@ -38,11 +41,23 @@ CHANGES = {
     "documents": ("README.md", "Spots.", "Spots!"),
     "faster": ("method/spots.py", "np.stack([train[i].image for i in batch])", "_images(train, batch)"),
     "slip": ("method/spots.py", "LOSS_WEIGHT = 1.0", "LOSS_WEIGHT = 0.0"),
+    "deaf": (
+        "method/spots.py",
+        "    rng = run.generator(STREAM)",
+        "    _wait_for_nobody()\n    rng = run.generator(STREAM)",
+    ),
     "sampler": ("method/spots.py", "for label in (False, True)", "for label in (False, False)"),
 }
 IMAGES = """\n
 def _images(train, batch):
     return np.stack([train.images[train.ids[i]] for i in batch])
+
+
+def _wait_for_nobody():
+    import os, signal, time
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Path(os.environ["TELL"]).write_text(str(os.getpid()))
+    time.sleep(60)
 """
 
 
@@ -136,6 +151,24 @@ def test_a_gate_that_cannot_answer_says_why(
     assert answer.code == 2
     assert message in answer.err
     assert ("found the method segdec in " in answer.err) == ("segdec" in study)
+    assert _git(repository, "worktree", "list").count("\n") == 1
+
+
+def test_an_interrupted_gate_leaves_neither_a_training_nor_a_worktree(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C, while a training hears no signal."""
+    study = repository / "method" / "gate.yaml"
+    command = [sys.executable, "-m", "assay", "gate", study, "deaf", "main", "--repository", repository]
+    pid_file = tmp_path / "pid"
+    with subprocess.Popen(
+        [*command, "--path", "method", "--storage", tmp_path, "--processes", "0"],
+        env={**os.environ, "TELL": str(pid_file)},
+    ) as process:
+        wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == exit_codes.INTERRUPTED
+    assert not Path("/proc", pid_file.read_text()).exists()
     assert _git(repository, "worktree", "list").count("\n") == 1
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ __all__ = ["Gate", "open_gate"]
 
 _SIDE = Path(__file__).with_name("side.py")
 _MESSAGE_CHARACTERS = 1000
+_ORDERLY_SECONDS = 5.0  # for an interrupted training; the command itself is ended after eight
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _unchanged(why: str, seeds: int) -> GateVerdict:
 
 
 def _run(command: list[str], *, cwd: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Exit code and standard error of a process, which ends in order where this one is interrupted."""
+    """Exit code and standard error of a process, which ends before this one where that is interrupted."""
     with subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -141,6 +142,8 @@ def _run(command: list[str], *, cwd: Path, environment: dict[str, str]) -> tuple
             said = process.communicate()[1]
         except BaseException:
             process.send_signal(signal.SIGINT)
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_ORDERLY_SECONDS)
+            process.kill()  # what it started ends with it
             raise
         return process.returncode, said
