@@ -211,12 +211,8 @@ def _folder(subject: str, path: str) -> Finding:
 
 
 def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
-    import urllib.request
-    from http.client import HTTPException
-    from urllib.parse import urlsplit
-
     from assay.storage.redaction import redact
-    from assay.tracking import why_refused
+    from assay.tracking import why_away, why_refused
 
     if tracking_uri is None and "://" in storage and not storage.startswith("file://"):
         text = (
@@ -226,14 +222,9 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
     if tracking_uri is None:
         return Finding(True, "tracking", f"SQLite beside the results in {redact(storage)}")
     shown = redact(tracking_uri)
-    if not tracking_uri.startswith(("http://", "https://")):
-        why = why_refused(tracking_uri)
-        return Finding(why is None, "tracking", f"{shown}: {why}" if why else shown)
-    try:
-        parts = urlsplit(tracking_uri)
-        place = parts.netloc.rpartition("@")[2]  # urlopen takes no password in a URL
-        with urllib.request.urlopen(f"{parts.scheme}://{place}{parts.path.rstrip('/')}/health", timeout=3):
-            return Finding(True, "tracking", f"{shown} answers")
-    except (OSError, HTTPException, ValueError) as error:  # urllib's own errors are OSErrors
-        text = f"{shown} is away ({error}): studies run, and are replayed into it later"
-        return Finding(False, "tracking", redact(text))
+    if why := why_refused(tracking_uri):
+        return Finding(False, "tracking", f"{shown}: {why}")
+    if why := why_away(tracking_uri):
+        text = f"{shown} is away ({why}): studies run, and are replayed into it later"
+        return Finding(False, "tracking", text)
+    return Finding(True, "tracking", shown)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from assay.report.page.markdown import markdown_table
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
 from assay.storage.redaction import redact
+from assay.tracking.addresses import in_short
 from assay.tracking.content import (
     Point,
     curve_points,
@@ -43,19 +43,13 @@ from assay.tracking.content import (
 )
 from assay.tracking.inputs import dataset_inputs
 from assay.tracking.overlays import write_overlays
-from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
-__all__ = ["MlflowMirror", "SyncReport", "default_uri", "ui_command", "ui_environment", "why_refused"]
+__all__ = ["MlflowMirror", "SyncReport"]
 
-_UI_ENVIRONMENT: Mapping[str, str] = {  # up in 9 s instead of 38 s, and silent to the outside
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-}
 _CLIENT_ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -63,11 +57,8 @@ _CLIENT_ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")
 _BATCH = 1000  # metrics per request, runs per page: MLflow's limits
 _PARAMETERS = 100  # per request, MLflow's limit
-_MESSAGE_CHARACTERS = 300
 _MARKER_SECONDS = 5.0
 _STATUS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "finished": "FINISHED",
@@ -90,58 +81,6 @@ class SyncReport:
     def complete(self) -> bool:
         """True where MLflow now has every record that was asked for."""
         return self.away is None and not self.failed
-
-
-def default_uri(store: Store) -> str | None:
-    """Address at which runs are mirrored: ``MLFLOW_TRACKING_URI``, else SQLite beside the results.
-
-    None for results in an object store without that variable: there is no place for SQLite in it.
-    """
-    named = os.environ.get("MLFLOW_TRACKING_URI")
-    if named:
-        return named
-    return f"sqlite:///{store.local_path / 'mlflow.db'}" if store.local_path else None
-
-
-def why_refused(uri: str) -> str | None:
-    """The reason for which MLflow would refuse an address unasked; None: nothing speaks against it."""
-    kind = uri.partition(":")[0].partition("+")[0]
-    if kind in _SERVERS or (
-        urlsplit(uri).scheme in {"", "file"} and os.environ.get("MLFLOW_ALLOW_FILE_STORE")
-    ):
-        return None
-    if kind not in _DATABASES:
-        return f"MLflow keeps runs on a server (http, https) or in a database ({', '.join(_DATABASES)})"
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        make_url(uri).get_dialect().import_dbapi()
-    except ImportError as error:
-        return f"the database's driver is not installed ({_in_short(error)})"
-    except (SQLAlchemyError, ValueError) as error:
-        return f"it is no database's address ({_in_short(error)})"
-    return None
-
-
-def ui_command(port: int, host: str = "127.0.0.1") -> list[str]:
-    """The command that serves MLflow's pages, to be run with :func:`ui_environment`."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
-    return [*command, "--workers", "1"]
-
-
-def ui_environment(uri: str) -> Mapping[str, str]:
-    """Variables of the server of ``uri``, its address among them: everybody may read a command line.
-
-    Raises:
-        InputError: If ``uri`` is a server, which has pages of its own.
-    """
-    if uri.partition(":")[0] in _SERVERS:
-        raise InputError(
-            f"MLflow's pages are served from a database, found the server {redact(uri)}: "
-            "it has pages of its own, open it in a browser."
-        )
-    return {**_UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri}
 
 
 class MlflowMirror:
@@ -187,7 +126,7 @@ class MlflowMirror:
                 target.update_stale_cells()
             save()
         except _trouble() as error:
-            report = replace(report, away=_in_short(error))
+            report = replace(report, away=in_short(error))
         return report
 
     def _connect(self) -> None:
@@ -272,7 +211,7 @@ class _Experiment:
                 away = self._why_away()
                 if away is not None:
                     return SyncReport(new, already, tuple(failed), away)
-                failed.append(f"{record.id}: {_in_short(error)}")
+                failed.append(f"{record.id}: {in_short(error)}")
                 continue
             new, already = new + added, already + (not added)
             self._marker.records[record.id] = digest
@@ -410,7 +349,7 @@ class _Experiment:
         try:
             self._api.get_experiment(self._experiment)
         except _trouble() as error:
-            return _in_short(error)
+            return in_short(error)
         return None
 
 
@@ -429,8 +368,3 @@ def _trouble() -> tuple[type[Exception], ...]:
     except ImportError:
         return ImportError, OSError
     return MlflowException, SQLAlchemyError, ImportError, OSError  # requests' errors are OSErrors
-
-
-def _in_short(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return redact(lines[0])[:_MESSAGE_CHARACTERS]

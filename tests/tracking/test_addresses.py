@@ -1,0 +1,45 @@
+"""Addresses of MLflow: is anybody there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assay.tracking import why_away, why_refused
+from tests.tracking.postgres import postgres_database
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with postgres_database() as uri:
+        yield uri
+
+
+def test_a_database_is_asked_whether_it_answers(database: str) -> None:
+    assert why_refused(database) is None
+    assert why_away(database) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("postgresql://me:hunter2@127.0.0.1:1/x", "[Errno 111] Connection refused"),
+        ("postgresql://me:hunter2@no-such-host.invalid/x", "Name or service not known"),
+        ("http://me:hunter2@127.0.0.1:1", "Connection refused"),
+    ],
+)
+def test_an_address_where_nobody_answers_is_away(uri: str, reason: str) -> None:
+    assert reason in (why_away(uri) or "")
+    assert "hunter2" not in (why_away(uri) or "")
+
+
+def test_a_database_that_the_server_does_not_have_is_away(database: str) -> None:
+    assert 'database "unknown" does not exist' in (
+        why_away(database.replace("/postgres?", "/unknown?")) or ""
+    )
+
+
+def test_a_file_of_sqlite_is_not_made_by_the_question(tmp_path: Path) -> None:
+    assert why_away(f"sqlite:///{tmp_path}/new/mlflow.db") is None
