@@ -14,7 +14,7 @@ from assay.storage import Store
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.cells import cell_table, trial_table
 from assay_dashboard.study_view import view
-from tests.analysis.made_studies import make_record
+from tests.analysis.made_studies import lose, make_plan, make_record, make_records
 from tests.cli.small_study import STUDY
 from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.metrics import METRICS
@@ -37,6 +37,18 @@ PAGES = ("answer", "table", "effects", "search", "labels", "misses", "trial", "c
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_runs_on_a_study_that_is_not_finished(show: Show, page: str) -> None:
     assert not show(page).exception
+
+
+def test_the_first_page_has_the_comparisons_where_a_lost_cell_leaves_no_main_effect(
+    show: Show, store: Store
+) -> None:
+    plan = make_plan()
+    lost = {one.id: lose(one, "failed", "lost") for one in plan.trials if one.cell == plan.cells[0].name}
+    put(store, plan, {**make_records(plan), **lost})
+    app = show("answer", "additions")
+    assert "No verdict yet" not in texts_of(app)
+    (chart,) = app.get("vega_lite_chart")
+    assert chart.proto.alt.startswith("Comparisons, AP.")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -11,7 +11,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics.wording import claimed_text, negligible_text, settle_text
 from assay.report.answer import Answer, AnswerGroup, study_answer
 from assay.study import Trial
-from tests.analysis.made_studies import make_plan, make_record
+from tests.analysis.made_studies import lose, make_plan, make_record
 
 SWITCH = """
 study: switch
@@ -139,6 +139,18 @@ def test_a_kind_names_its_first_results_and_counts_the_others() -> None:
 def test_main_effects_answer_where_the_design_has_them() -> None:
     results = results_of(0.05, text=FACTORIAL)
     assert answer_of(results).results == results.analysis.main_effects
+
+
+def test_comparisons_answer_where_a_lost_cell_leaves_no_main_effect() -> None:
+    whole = results_of(0.05, text=FACTORIAL)
+    of_cell = [trial for trial in whole.plan.trials if trial.cell == whole.plan.cells[0].name]
+    lost = {trial.id: lose(trial, "failed", "out of memory") for trial in of_cell}
+    results = StudyResults(whole.plan, {**whole.records, **lost})
+    assert {effect.difference for effect in results.analysis.main_effects} == {None}
+    answer = answer_of(results)
+    assert (answer.results, answer.effects) == (results.analysis.comparisons, False)
+    (sentence,) = group(answer, "Pays").sentences
+    assert sentence.startswith("stop: off → on, distance: +0.049")
 
 
 def test_what_is_shown_on_one_split_says_how_it_stands_on_new_data() -> None:

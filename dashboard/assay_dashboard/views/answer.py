@@ -109,7 +109,7 @@ def _group(group: AnswerGroup) -> str:
 
 def _plot(results: StudyResults, answer: Answer) -> None:
     most = len(answer.results)
-    plot = effects_plot(results, most) if results.analysis.main_effects else comparisons_plot(results, most)
+    plot = effects_plot(results, most) if answer.effects else comparisons_plot(results, most)
     assert plot is not None, "an answer has a result"
     named = [result for group in answer.groups for result in group.named]
     others = [result for result in answer.results if result not in named]

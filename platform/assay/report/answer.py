@@ -1,7 +1,7 @@
 """The answer of a study at one glance: what pays, costs, is too small to matter, can go, ties or is open.
 
 The sentences are those of :mod:`assay.analysis.statistics.wording`, about the results that the report lists
-first: main effects where the design has them, else the comparisons, by the narrowest claim. What is shown or
+first: main effects where any has a value, else the comparisons, by the narrowest claim. What is shown or
 negligible also says how it stands by the other claims, so that nobody takes one split for new data.
 """
 
@@ -55,6 +55,7 @@ class Answer:
 
     claim: Claim
     results: tuple[ComparisonResult, ...]  # at least one
+    effects: bool  # these are main effects, else comparisons
     groups: tuple[AnswerGroup, ...]
     notes: tuple[str, ...]  # what has to be known before the verdicts are believed
 
@@ -65,7 +66,9 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
     ``most``: sentences of a kind.
     """
     analysis = results.analysis
-    stated = analysis.main_effects or analysis.comparisons
+    effects = any(result.difference is not None for result in analysis.main_effects)
+    # A cell without a finished trial leaves no main effect, but comparisons of the other cells.
+    stated = analysis.main_effects if effects else analysis.comparisons
     known = [result for result in stated if result.difference is not None]
     if not known:
         return None
@@ -74,7 +77,8 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
     others = [result for result in stated if result.claim != claim]
     decimals = results.primary.decimals
     groups = tuple(_groups(of_claim, others, decimals, most))
-    return Answer(claim, of_claim, groups, tuple(_notes(results, of_claim)))
+    notes = (*(_aliases(results) if effects else ()), *_notes(of_claim))
+    return Answer(claim, of_claim, effects, groups, notes)
 
 
 def _groups(
@@ -127,12 +131,14 @@ def _takes(nearest: ComparisonResult, decimals: int) -> str:
     return " ".join(filter(None, texts))
 
 
-def _notes(results: StudyResults, of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
-    """Effects that the design mixes up with others; spreads that make an interval approximate."""
-    if results.analysis.main_effects:
-        aliases = read_aliases([cell.levels for cell in results.reported.cells])
-        if aliases is not None:
-            yield from aliases.sentences()
+def _aliases(results: StudyResults) -> Sequence[str]:
+    """Effects that the design mixes up with others."""
+    aliases = read_aliases([cell.levels for cell in results.reported.cells])
+    return () if aliases is None else tuple(aliases.sentences())
+
+
+def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
+    """Intervals that disagree with their tests; spreads that make an interval approximate."""
     yield from disagreements(of_claim)
     noted = {result.note: result for result in of_claim if result.note and result.verdict == "shown"}
     for note, result in noted.items():
