@@ -153,6 +153,30 @@ def test_comparisons_answer_where_a_lost_cell_leaves_no_main_effect() -> None:
     assert sentence.startswith("stop: off → on, distance: +0.049")
 
 
+@pytest.mark.parametrize(
+    ("levels", "names"),
+    [(2, "length: l0 → l1"), (3, "length: l0 → l1; length: l0 → l2"), (8, "length: l0 → l5 and 2 more")],
+)
+def test_a_note_names_all_comparisons_that_it_is_about(levels: int, names: str) -> None:
+    of_level = ", ".join(f"l{i}: {{config: {{epochs: {i + 1}}}}}" for i in range(levels))
+    text = SWITCH.replace(
+        "stop: {off: {config: {gradient_stop: false}}, on: {config: {gradient_stop: true}}}",
+        f"length: {{{of_level}}}",
+    ).replace("[{factor: stop}]", "[{factor: length, from: l0}]")
+    plan = make_plan(text)
+
+    def scores(trial: Trial) -> dict[str, float]:
+        # The gain is the same each time but once, where it is more.
+        return {
+            "image_ap": 0.7 + (0.05 + 0.03 * (trial.seed == 3)) * (trial.levels["length"] != "l0"),
+            "fp": 1.0,
+        }
+
+    results = StudyResults(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
+    (note,) = answer_of(results).notes
+    assert note.partition(": one-sided spread")[0].endswith(names)
+
+
 def test_what_is_shown_on_one_split_says_how_it_stands_on_new_data() -> None:
     text = SWITCH.replace("splits: published", "splits: per_seed")
     results = results_of(0.05, text=text)

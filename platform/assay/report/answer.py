@@ -27,6 +27,7 @@ from assay.study.orthogonal import read_aliases
 __all__ = ["Answer", "AnswerGroup", "study_answer"]
 
 _CONCLUDED = ("shown", "negligible", "identical")
+_NAMED = 5  # comparisons of a note; more are counted
 
 
 class AnswerGroup(NamedTuple):
@@ -140,9 +141,13 @@ def _aliases(results: StudyResults) -> Sequence[str]:
 def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
     """Intervals that disagree with their tests; spreads that make an interval approximate."""
     yield from disagreements(of_claim)
-    noted = {result.note: result for result in of_claim if result.note and result.verdict == "shown"}
-    for note, result in noted.items():
-        yield f"{_name(result)}: {note}."
+    noted: dict[str, list[str]] = {}
+    for result in of_claim:
+        if result.note and result.verdict == "shown":
+            noted.setdefault(result.note, []).append(_name(result))
+    for note, names in noted.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        yield f"{'; '.join(names[:_NAMED])}{more}: {note}."
 
 
 def _mark(result: ComparisonResult) -> str:
