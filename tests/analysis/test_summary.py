@@ -140,6 +140,12 @@ def test_a_record_that_the_last_summary_knows_of_is_gone_unless_it_was_set_aside
     assert any(told in text for text in left_out(results)) is not aside
 
 
+def test_what_is_gone_is_looked_for_once() -> None:
+    """The look goes through all trials: one for each of them would be quadratic."""
+    results = StudyResults(PLAN, make_records(PLAN))
+    assert results.gone is results.gone
+
+
 def test_the_summary_is_written_beside_the_plan(tmp_path: Path) -> None:
     store = Store(tmp_path)
     table = write_summary(StudyResults(PLAN, make_records(PLAN)), store)

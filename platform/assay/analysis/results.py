@@ -141,12 +141,12 @@ class StudyResults:
     @property
     def gone(self) -> set[str]:
         """Ids of trials that have a score in the last summary, and a record no more; none was set aside."""
-        store = self.store
-        missing = {trial.id for trial in self.plan.trials} - self.records.keys() - self.damaged
-        if store is None or not missing:
-            return set()
 
         def find() -> set[str]:
+            store = self.store
+            missing = {trial.id for trial in self.plan.trials} - self.records.keys() - self.damaged
+            if store is None or not missing:
+                return set()
             from assay.storage.integrity.damage import set_aside_since
             from assay.storage.integrity.studies import finished_trials
 
