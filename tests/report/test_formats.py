@@ -60,6 +60,16 @@ def hostile_page() -> Page:
     )
 
 
+def wide_page() -> Page:
+    """A table of 61 rows, each three times as wide as the paper."""
+    columns = tuple(Column(f"column {i}", "left") for i in range(9))
+    rows = tuple(tuple(f"row {row} of a cell with a long name {i}" for i in range(9)) for row in range(61))
+    return replace(hostile_page(), table=TextTable(columns, rows))
+
+
+PAGES = {"hostile": hostile_page, "wide": wide_page}
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", GOLDENS)
 def test_the_same_records_give_the_same_bytes(name: str, form: str) -> None:
@@ -94,13 +104,21 @@ def test_the_check_of_latex_finds_what_is_broken(broken: str, problem: str) -> N
     assert problem in latex_problems(broken)
 
 
-@pytest.mark.parametrize("name", [*GOLDENS, "hostile"])
-def test_latex_compiles(tmp_path: Path, name: str) -> None:
+def test_a_long_table_of_latex_goes_on_as_another_and_each_is_made_as_narrow_as_the_line() -> None:
+    block = latex_page(wide_page(), {}).partition("% end table: cells\n")[0]
+    tables = re.findall(r"\\resizebox\{.*?\\end\{tabular\}\}", block, re.DOTALL)
+    assert [len(re.findall(r"row (\d+) .*\\\\", table)) for table in tables] == [21, 21, 19]
+    assert all("column 0 & column 1 &" in table for table in tables)
+    assert re.findall(r"row (\d+) .*\\\\", block) == [str(row) for row in range(61)]
+
+
+@pytest.mark.parametrize("name", [*GOLDENS, *PAGES])
+def test_latex_compiles_and_stays_on_the_paper(tmp_path: Path, name: str) -> None:
     compiler = shutil.which("pdflatex")
     if compiler is None:
         pytest.skip("no pdflatex here: the check of the syntax stands in")
-    if name == "hostile":
-        files = {"hostile.tex": latex_page(hostile_page(), {}).encode()}
+    if name in PAGES:
+        files = {f"{name}.tex": latex_page(PAGES[name](), {}).encode()}
     else:
         files = FORMATS["latex"].study_files(StudyResults(*GOLDENS[name]()), f"{name}.tex")
     for path, data in files.items():
@@ -109,6 +127,7 @@ def test_latex_compiles(tmp_path: Path, name: str) -> None:
     command = [compiler, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", f"{name}.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    assert b"Overfull" not in done.stdout, "something runs off the paper"
     assert (tmp_path / f"{name}.pdf").stat().st_size > 10_000
 
 

@@ -1,8 +1,8 @@
 """A page as a LaTeX document that pdfLaTeX, XeLaTeX and LuaLaTeX compile.
 
 Each table, with what it takes to read it, stands between two comments, ``% begin table: cells`` and
-``% end table: cells``: a paper can ``\\input`` what is cut out. It needs booktabs, longtable, amssymb,
-graphicx and hyperref only.
+``% end table: cells``: a paper can ``\\input`` what is cut out. It needs booktabs, amssymb, graphicx and
+hyperref only.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from assay.report.page.model import Page, Picture, Section, TextTable
 
 __all__ = ["escape", "latex_page"]
 
-_LONG = 30  # rows; a longer table is broken over pages
+_MOST = 30  # rows of a table; a longer one goes on as another, with its head
 _HEAD = r"""% Written by `assay report`. Each table stands between two comments that name it, so that
 % sed -n '/^% begin table: cells/,/^% end table: cells/p' report.tex > cells.tex
-% cuts one out for \input{cells} in a paper with \usepackage{amssymb,booktabs,graphicx,longtable,hyperref}.
+% cuts one out for \input{cells} in a paper with \usepackage{amssymb,booktabs,graphicx,hyperref}.
 \documentclass[a4paper,10pt]{article}
 \usepackage[margin=22mm]{geometry}
-\usepackage{amssymb,booktabs,graphicx,longtable}
+\usepackage{amssymb,booktabs,graphicx}
 \usepackage[hidelinks]{hyperref}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{6pt}
@@ -165,26 +165,23 @@ class _Writer:
         return "\n".join([f"% begin table: {name}", *filter(None, parts), f"% end table: {name}"])
 
     def _table(self, table: TextTable, *, targets: bool) -> str:
+        """The table, or below each other its parts; what is too wide is made smaller, and nothing else."""
         spec = "".join(column.align[0] for column in table.columns)
-        head = [
+        body = list(self._rows(table, targets=targets))
+        size = r"\small" if len(body) <= _MOST else r"\footnotesize"  # two full parts stand on a page
+        start = [
+            rf"\begin{{center}}{size}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}",
             r"\toprule",
             f"{' & '.join(escape(column.title) for column in table.columns)} \\\\",
             r"\midrule",
         ]
-        body = list(self._rows(table, targets=targets))
-        if len(table.rows) > _LONG:
-            start = [
-                r"{\footnotesize\setlength{\tabcolsep}{4pt}",
-                rf"\begin{{longtable}}{{@{{}}{spec}@{{}}}}",
-            ]
-            return "\n".join([*start, *head, r"\endhead", *body, r"\bottomrule", r"\end{longtable}\par}"])
-        # A table that is too wide is made smaller, and no other.
-        start = [
-            r"\begin{center}\small",
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}",
-        ]
-        return "\n".join([*start, *head, *body, r"\bottomrule", r"\end{tabular}}", r"\end{center}"])
+        end = [r"\bottomrule", r"\end{tabular}}", r"\end{center}"]
+        number = max(1, -(-len(body) // _MOST))
+        rows = -(-len(body) // number)  # of a part: about as many in each
+        parts = [body[i * rows : (i + 1) * rows] for i in range(number)]
+        return "\n".join("\n".join([*start, *part, *end]) for part in parts)
 
     def _rows(self, table: TextTable, *, targets: bool) -> Iterator[str]:
         before = ""
