@@ -271,6 +271,7 @@ def test_an_odd_table_is_refused_with_a_way_out(text: str | bytes, said: str) ->
     [
         (ScoreQuestion(against="best"), "--against names a cell, found best"),
         (ScoreQuestion(compared=("base -> best",)), "--compare names a cell, found best"),
+        (ScoreQuestion(compared=("base -> base",)), "two sides, found base twice in base -> base"),
         (ScoreQuestion(compared=("balance",)), "found balance. The cells are base, new, lite"),
         (ScoreQuestion(lower=("loss",)), "--lower names a metric of scores.csv, found loss"),
         (
@@ -286,6 +287,14 @@ def test_a_question_beside_the_table_is_refused(question: ScoreQuestion, said: s
     with pytest.raises(InputError) as refusal:
         read(LONG, question)
     assert said in str(refusal.value)
+
+
+def test_a_level_is_not_compared_with_itself() -> None:
+    rows = [f"{mask},{stop},{seed},.5" for mask in "ab" for stop in ("on", "off") for seed in (0, 1)]
+    text = "\n".join(["mask,stop,seed,ap", *rows])
+    question = ScoreQuestion(ColumnNames(cell=("mask", "stop")), compared=("stop: on -> on",))
+    with pytest.raises(InputError, match="two sides, found on twice"):
+        read(text, question)
 
 
 def test_a_score_on_a_split_of_its_own_without_the_sizes_of_its_parts_is_refused() -> None:

@@ -266,10 +266,13 @@ def _compared(
 ) -> list[Contrast]:
     """The comparisons that a text names: two cells, a factor, or two levels of a factor."""
     left, arrow, right = (part.strip() for part in text.replace("->", _ARROW).partition(_ARROW))
+    factor, _, start = (part.strip() for part in left.partition(": "))
     if not arrow and left in read.factors:
         return _of_factor(left, None, levels, read)
-    factor, _, start = (part.strip() for part in left.partition(": "))
-    if arrow and factor in read.factors and left not in cells:
+    of_levels = bool(arrow) and factor in read.factors and left not in cells
+    if arrow and right == (start if of_levels else left):
+        raise InputError(f"a comparison has two sides, found {right} twice in {text}. Name another one.")
+    if of_levels:
         contrasts = _of_factor(factor, (start, right), levels, read)
         if contrasts:
             return contrasts
