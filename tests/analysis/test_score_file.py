@@ -281,6 +281,7 @@ def test_an_odd_table_is_refused_with_a_way_out(text: str | bytes, said: str) ->
         (ScoreQuestion(splits="per_seed"), "columns n_train and n_test"),
         (ScoreQuestion(resolve=5), "--resolve is a difference of score, a share, and below 1, found 5"),
         (ScoreQuestion(signs="no hash"), "found no hash"),
+        (ScoreQuestion(looks=(3, 7)), "which has 6, found 7"),
     ],
 )
 def test_a_question_beside_the_table_is_refused(question: ScoreQuestion, said: str) -> None:

@@ -106,6 +106,11 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             f"--resolve is a difference of {metrics[0].name}, a share, and below 1, found "
             f"{question.resolve:g}. Name it as a share: 5 % are 0.05."
         )
+    seeds = table["seed"].nunique()
+    if late := [look for look in question.looks if look > seeds]:
+        raise InputError(
+            f"--look is a number of seeds of {name}, which has {seeds}, found {late[0]}. Name fewer."
+        )
     _refuse_unknown_sizes(table, question.splits, name)
     of_metrics = {metric.name: table.loc[table["metric"] == metric.name] for metric in metrics}
     scores = ScoreTables(
