@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.cli.files import create_file, replace_file
+from tests.cli.small_study import Assay
 from trainables.errors import InputError
 
 
@@ -34,3 +35,27 @@ def test_a_new_file_takes_the_place_of_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.yaml cannot be written: File exists"):
         create_file(tmp_path / "deep" / "a.yaml", b"second")
     assert (tmp_path / "deep" / "a.yaml").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "judge FILE --output LINK",
+        "report FILE --output FILE",
+        "report other FILE --output FILE",
+        "best FILE --as mine --output FILE",
+        "gate FILE main HEAD --output FILE",
+        "gate FILE main HEAD --junit LINK",
+        "submit FILE --storage s3://b/r --slurm --script FILE",
+        "submit FILE --storage s3://b/r --kuberay LINK --image i",
+    ],
+)
+def test_what_a_command_reads_is_not_written_over(assay: Assay, tmp_path: Path, command: str) -> None:
+    file = tmp_path / "read.yaml"
+    file.write_text("study: mine\n")
+    (tmp_path / "link.yaml").symlink_to(file)
+    places = {"FILE": file, "LINK": tmp_path / "link.yaml"}
+    ended = assay(*(places.get(word, word) for word in command.split()))
+    assert ended.code == 2
+    assert "what is read is not written over" in ended.err
+    assert file.read_text() == "study: mine\n"

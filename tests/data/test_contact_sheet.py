@@ -47,6 +47,15 @@ def test_a_sheet_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         write_contact_sheet(PER_SEED, root, tmp_path / "cache", tmp_path / "nowhere" / "sheet.png")
 
 
+@pytest.mark.parametrize("place", ["defect/d0.png", "masks/d0.png", "good/g0.png"])
+def test_a_sheet_does_not_replace_an_image_or_mask(tmp_path: Path, place: str) -> None:
+    root = make_folder(tmp_path / "own")
+    before = (root / place).read_bytes()
+    with pytest.raises(InputError, match="no place of an image or mask"):
+        write_contact_sheet(PER_SEED, root, tmp_path / "cache", root / place)
+    assert (root / place).read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "expected"),
     [

@@ -69,9 +69,10 @@ def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Pa
         Number of masks shown; 0: there is none, and nothing is written.
 
     Raises:
-        InputError: If there are no such data, or the file cannot be written.
+        InputError: If there are no such data, or the file is one of them or cannot be written.
     """
     _, listing = list_images(spec, root, cache)
+    _refuse_own_file(path, listing)
     inspection = inspect(listing, cache)
     cards = _cards(inspection.masks)
     if not cards:
@@ -90,6 +91,16 @@ def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Pa
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}. Choose another file.") from error
     return len(shown)
+
+
+def _refuse_own_file(path: Path, listing: Listing) -> None:
+    if not path.is_file():
+        return
+    masks = listing.mask_root or listing.root
+    for entry in listing.entries:
+        files = [listing.root / entry.image, *([masks / entry.mask] if entry.mask else [])]
+        if any(file.exists() and file.samefile(path) for file in files):
+            raise InputError(f"a sheet takes no place of an image or mask, found {path}. Name another file.")
 
 
 def _cards(masks: Sequence[MaskStatistics]) -> list[_Card]:

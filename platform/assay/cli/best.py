@@ -53,6 +53,7 @@ def best(
     """
     import re
 
+    from assay.cli.files import refuse_input
     from assay.cli.lookup import study_results
     from assay.report.search_tables import search_line
     from assay.storage.search_points import best_points
@@ -62,6 +63,7 @@ def best(
 
     if not re.match(NAME_PATTERN, name):
         raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")
+    refuse_input(output, study)
     results = study_results(storage, study)
     plan = results.plan
     if name == results.name:

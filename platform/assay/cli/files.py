@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["create_file", "replace_file", "writing"]
+__all__ = ["create_file", "refuse_input", "replace_file", "writing"]
 
 
 @contextmanager
@@ -30,6 +30,21 @@ def writing(path: Path) -> Generator[None]:
         raise InputError(
             f"{path} cannot be written: {why}. Mend that, or choose another --output."
         ) from error
+
+
+def refuse_input(output: Path | None, *read: str | Path | None) -> None:
+    """See that a command does not write over what it reads.
+
+    Raises:
+        InputError: If ``output`` is one of the files in ``read``.
+    """
+    from trainables.errors import InputError
+
+    if output is None or not output.is_file():
+        return
+    for file in map(str, filter(None, read)):
+        if os.path.exists(file) and output.samefile(file):
+            raise InputError(f"what is read is not written over, found {output} as both. Name another file.")
 
 
 def replace_file(path: Path, content: bytes) -> None:

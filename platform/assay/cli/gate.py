@@ -56,9 +56,12 @@ def gate(
     The first seed is trained alone: where it ends in the same bits, nothing more is. Exit code 0: not worse,
     or undecided; 1: worse; 2: bad input, or a revision with which the study cannot be trained.
     """
+    from assay.cli.files import refuse_input
     from assay.gate.gate import open_gate
     from assay.gate.writing import gate_answer, gate_junit, gate_markdown
 
+    for file in (output, junit):
+        refuse_input(file, study)
     asked_of = open_gate(study, repository, base, head, path or [".", "src"])
     name, sides = asked_of.study.study, (asked_of.base, asked_of.head)
     place = storage if "://" in storage else str(Path(storage).expanduser().resolve())

@@ -124,6 +124,7 @@ def report(
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.
     """
+    from assay.cli.files import refuse_input
     from assay.cli.lookup import study_results
     from assay.report.formats import format_of
     from trainables.errors import InputError
@@ -131,6 +132,7 @@ def report(
     if as_json:
         refuse_beside_json({"--format": format, "--output": output, "--overlays": overlays})
         format = "json"
+    refuse_input(output, study, other)
     form = format_of(format, output.suffix.lower() if output is not None else "")
     name = output.name if output is not None else ""
     if interactive and (form.name != "html" or other is not None):

@@ -111,8 +111,11 @@ def submit(
         {"--address": address, "--slurm": slurm or None, "--kuberay": kuberay},
         {"--slurm": {"--sbatch": sbatch, "--script": script}, "--kuberay": {"--image": image}},
     )
+    from assay.cli.files import refuse_input
     from assay.planning import read_plan
 
+    for file in (script, kuberay):
+        refuse_input(file, study)
     arguments = ["--storage", _seen_by_all(storage)]
     if data is not None:
         arguments += ["--data", _absolute("data", str(data))]
