@@ -347,6 +347,33 @@ def test_a_cheat_gains_nothing_and_stands_in_the_ledger(world: World, cheat: Cal
     assert world.kept() == []
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("start", {"study": "../" + "A" * 100_000}),
+        ("report", {"study": "../" + "A" * 100_000}),
+        ("settings", {"method": "A" * 100_000}),
+        ("settings", {"A" * 100_000: "segdec"}),
+        ("look", {"study": "tried", "cell": "base", "images": ["A" * 100_000]}),
+        ("A" * 100_000, {}),
+    ],
+    ids=["file", "name", "method", "argument", "image", "tool"],
+)
+def test_what_is_refused_is_repeated_and_kept_by_its_beginning(
+    world: World, tool: str, arguments: dict[str, Any]
+) -> None:
+    is_error, text = world.call(tool, **arguments)
+    assert is_error
+    assert len(text) < 2000
+    assert sum(len(request.refused) for request in agent_requests(world.store).values()) < 2000
+
+
+def test_what_is_refused_is_repeated_and_kept_without_secrets(world: World) -> None:
+    _, text = world.call("start", study="s3://me:c4nary@bucket/a.yaml")
+    (request,) = agent_requests(world.store).values()
+    assert "c4nary" not in text + request.refused + request.study
+
+
 def test_a_change_that_one_fresh_study_shows_is_kept(world: World) -> None:
     world.run(STUDY.replace(SEEDS, "[0, 1, 2]").replace("study: tried", "study: idea"))
     world.run(STUDY.replace(SEEDS, str(list(range(100, 110)))).replace(", {factor: delta}", ""))

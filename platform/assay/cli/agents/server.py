@@ -30,8 +30,13 @@ from trainables.errors import InputError
 
 __all__ = ["make_server"]
 
-File = Annotated[str, Field(description="A study file in the folder for agents, such as `mine.yaml`.")]
-Name = Annotated[str, Field(description="Name of a study that was started.")]
+_MOST = 1000  # characters of a text: refusals repeat it, and the storage keeps them
+File = Annotated[
+    str,
+    Field(max_length=_MOST, description="A study file in the folder for agents, such as `mine.yaml`."),
+]
+Name = Annotated[str, Field(max_length=_MOST, description="Name of a study that was started.")]
+Text = Annotated[str, Field(max_length=_MOST)]
 _READS = ToolAnnotations(read_only_hint=True)
 
 
@@ -59,10 +64,12 @@ class _Server(MCPServer[Any]):
         """
         known = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
         if name not in known:
-            raise ToolError(f"there is no tool `{name}`; {nearest(name, known)}")
+            named = redact(name[:_MOST])
+            raise ToolError(f"there is no tool `{named}`; {nearest(named, known)}")
         for argument, value in arguments.items():
             if argument not in known[name]:
-                raise ToolError(f"{_takes(name, known[name])}, found `{argument}: {_short(value)}`.")
+                found = f"{redact(argument[:_MOST])}: {_short(value)}"
+                raise ToolError(f"{_takes(name, known[name])}, found `{found}`.")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -107,7 +114,7 @@ def _add_study_tools(server: MCPServer[Any], tools: AgentTools) -> None:
 
     @server.tool(annotations=_READS)
     def settings(
-        ctx: Context[Any, Any], method: str | None = None, name: str | None = None
+        ctx: Context[Any, Any], method: Text | None = None, name: Text | None = None
     ) -> Annotated[CallToolResult, SettingsAnswer]:
         """List methods and blocks of the study file, all settings of one, or everything about one setting."""
         return _answered(tools, ctx, "settings", method or "", lambda client: tools.settings(method, name))
@@ -143,7 +150,7 @@ def _add_result_tools(server: MCPServer[Any], tools: AgentTools) -> None:
 
     @server.tool(annotations=_READS)
     def look(
-        study: Name, cell: str, ctx: Context[Any, Any], images: list[str] | None = None
+        study: Name, cell: Text, ctx: Context[Any, Any], images: list[Text] | None = None
     ) -> CallToolResult:
         """Look at a cell's masks on validation images (up to 6): decision filled, known truth outlined."""
         return _answered(tools, ctx, "look", study, lambda client: tools.look(study, cell, images))
@@ -161,8 +168,9 @@ def _answered(
     try:
         answer = make(client)
     except OutOfBoundsError as error:
-        note_request(tools.terms.store, client, tool, about[:200], refused=str(error))
-        raise ToolError(str(error)) from error
+        said = redact(str(error))
+        note_request(tools.terms.store, client, tool, redact(about)[:200], refused=said)
+        raise ToolError(said) from error
     except (InputError, OSError) as error:
         raise ToolError(redact(str(error))) from error
     if isinstance(answer, bytes):
