@@ -246,7 +246,7 @@ def a_link_out_of_the_folder(world: World) -> str:
     (world.folder.parent / "secret.yaml").write_text("password: hunter2")
     (world.folder / "link.yaml").symlink_to(world.folder.parent / "secret.yaml")
     refused(world, "start", study="link.yaml")
-    return "found 'link.yaml'"
+    return "found 'link.yaml', a link that leads out of it"
 
 
 def a_study_above_the_storage(world: World) -> str:
@@ -366,6 +366,19 @@ def test_what_is_refused_is_repeated_and_kept_by_its_beginning(
     assert is_error
     assert len(text) < 2000
     assert sum(len(request.refused) for request in agent_requests(world.store).values()) < 2000
+
+
+@pytest.mark.parametrize("tool", ["validate", "plan", "start"])
+def test_a_name_that_no_file_can_have_is_refused(world: World, tool: str) -> None:
+    is_error, text = world.call(tool, study="a\0b.yaml")
+    assert is_error
+    assert r"found 'a\x00b.yaml'" in text
+
+
+def test_the_list_of_study_files_offers_no_link_out_of_the_folder(world: World) -> None:
+    a_link_out_of_the_folder(world)
+    world.write("mine.yaml")
+    assert "It holds: mine.yaml." in world.call("validate", study="none.yaml")[1]
 
 
 def test_what_is_refused_is_repeated_and_kept_without_secrets(world: World) -> None:

@@ -167,12 +167,19 @@ class AgentTools:
     def _study(self, file: str) -> Study:
         """The study of a file in the folder for agents, whose text is read once."""
         path = self.terms.studies / file
-        if Path(file).name != file or not path.resolve().is_relative_to(self.terms.studies):
+        is_name = Path(file).name == file and "\0" not in file
+        if not is_name or not self._is_inside(path):
+            link = ", a link that leads out of it" if is_name and path.is_symlink() else ""
             raise OutOfBoundsError(
-                f"a study is named by its file in the folder for agents, such as `mine.yaml`, found {file!r}"
+                "a study is named by its file in the folder for agents, such as `mine.yaml`, found "
+                f"{file!r}{link}"
             )
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
-            there = sorted(p.name for p in self.terms.studies.iterdir() if p.suffix in (".yaml", ".yml"))
+            there = sorted(
+                each.name
+                for each in self.terms.studies.iterdir()
+                if each.suffix in (".yaml", ".yml") and self._is_inside(each)
+            )
             raise InputError(
                 f"there is no study file {file!r} in the folder for agents. It holds: "
                 f"{', '.join(there) or 'none'}."
@@ -181,6 +188,9 @@ class AgentTools:
         for reference in file_references(study):
             raise _code_is_refused(reference)
         return study
+
+    def _is_inside(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.terms.studies)
 
     def _plan(self, study: Study, *, with_data: bool = True) -> Plan:
         planned = read_plan(
