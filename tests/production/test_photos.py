@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.production.photos import find_photos, refuse_output_below
+from assay.production.photos import find_photos, refuse_output_below, unread_photos
 from trainables.errors import InputError
 
 PRINT_PHOTOS = """
@@ -96,3 +96,13 @@ def test_an_output_beside_photos_that_are_named_one_by_one_is_taken(
     refuse_output_below([path], Path("in/found"))
     with pytest.raises(InputError, match="lies outside the folders of photos"):  # unlike in their folder
         refuse_output_below(["in"], Path("in/found"))
+
+
+@pytest.mark.parametrize("path", ["in", "in/*.png"])
+def test_a_pipe_and_a_link_to_nothing_are_told_as_what_they_are(path: str, tmp_path: Path) -> None:
+    touch(tmp_path / "in" / "a.png")
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    (tmp_path / "in" / "link.png").symlink_to("nowhere.png")
+    unread = unread_photos([str(tmp_path / path)])
+    assert sum(files.count for files in unread) == 2
+    assert {files.why for files in unread} == {"it is no plain file"}

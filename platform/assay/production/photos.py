@@ -14,6 +14,7 @@ from trainables.errors import InputError
 __all__ = ["Photo", "find_photos", "refuse_output_below", "unread_photos"]
 
 _MAGIC = frozenset("*?[")
+_NO_FILE = "it is no plain file"
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,12 @@ def unread_photos(paths: Sequence[str]) -> tuple[Unread, ...]:
         for match in [path] if path.exists() else _matches(path):
             if match.is_dir():
                 images = {image.relative_to(match).as_posix() for image in _images_below(match, add_folder)}
-                for files in unread_files(match, images, lambda _: "it is no plain file", annotations=False):
+                for files in unread_files(match, images, lambda _: _NO_FILE, annotations=False):
                     unread.setdefault((str(match.resolve() / files.what), files.why), files)
             elif match != path and is_picture(match) and not _is_image(match):
-                files = Unread(str(match), 1, str(match), no_format(match.suffix.lower()))
+                suffix = match.suffix.lower()
+                why = _NO_FILE if suffix in IMAGE_SUFFIXES else no_format(suffix)
+                files = Unread(str(match), 1, str(match), why)
                 unread.setdefault((str(match.resolve()), ""), files)
     return tuple(unread.values())
 
