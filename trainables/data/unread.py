@@ -25,6 +25,7 @@ __all__ = [
     "is_picture",
     "is_system_file",
     "leads_back",
+    "may_hold_masks",
     "no_format",
     "unread_files",
 ]
@@ -163,6 +164,13 @@ def is_picture(path: PurePath) -> bool:
     """True where a file's name is that of a picture, of a format that is read or of another."""
     suffix = path.suffix.lower()
     return suffix in IMAGE_SUFFIXES or bool(_OTHER_PICTURES.fullmatch(suffix))
+
+
+def may_hold_masks(path: PurePath) -> bool:
+    """True where a file's name is that of a picture, of annotations or of an archive, and of no document."""
+    suffix = path.suffix.lower()
+    held = suffix in _ARCHIVES or (suffix in _ANNOTATIONS and not path.stem.lower().startswith(_DOCUMENTS))
+    return not is_system_file(path.name) and (is_picture(path) or held)
 
 
 def no_format(suffix: str) -> str:

@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from tests.data.cases.case import Case
 from tests.data.made_images import dot, make_folder, noise, write
 
@@ -68,10 +71,15 @@ def _beside(root: Path) -> None:
     (root / "masks").rmdir()
 
 
-def _jpeg_masks(root: Path) -> None:
-    for path in sorted((root / "masks").iterdir()):
-        path.unlink()
-        write(path.with_suffix(".jpg"), dot())
+def _masks_as(suffix: str, save: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Save all masks as files of another format."""
+
+    def change(root: Path) -> None:
+        for path in sorted((root / "masks").iterdir()):
+            path.unlink()
+            save(path.with_suffix(suffix))
+
+    return change
 
 
 def _jpeg_with_png(root: Path) -> None:
@@ -250,13 +258,31 @@ CASES = (
     ),
     Case(
         "masks saved as JPEG in `masks/`",
-        own(_jpeg_masks),
+        own(_masks_as(".jpg", lambda path: write(path, dot()))),
         FOLDER,
         "refused",
         (
             "masks holds 6 masks, of which none is read: a JPEG has values nobody drew.",
             "Save masks as PNG.",
         ),
+    ),
+    *(
+        Case(
+            f"masks saved as {form} in `masks/`",
+            own(_masks_as(f".{suffix}", save)),
+            FOLDER,
+            "refused",
+            (
+                f"masks holds 6 masks, of which none is read: {suffix} is no format of masks (png, bmp, tif, "
+                "tiff).",
+                f"found masks/d0.{suffix}. Save masks as PNG.",
+            ),
+        )
+        for form, suffix, save in (
+            ("WebP", "webp", lambda path: write(path, dot())),
+            ("GIF", "gif", lambda path: Image.fromarray(dot()).save(path)),
+            ("arrays of numpy", "npy", lambda path: np.save(path, dot())),
+        )
     ),
     Case(
         "a mask without an image",

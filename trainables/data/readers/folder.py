@@ -49,7 +49,7 @@ from trainables.data.readers.mask_names import (
 )
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
-from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, unread_files
+from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, may_hold_masks, unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER", "FolderOptions", "part_of"]
@@ -311,11 +311,21 @@ def _refuse_unmatched(root: Path, lists: list[_PartList], options: FolderOptions
                 f"{place} holds no mask beside its images: {expected}, found none of such a name. Correct "
                 "mask_prefix and mask_suffix in data.options, or leave masks out."
             )
-        if files := images_below(masks):
+        files = [file for file in masks.rglob("*") if file.is_file() and may_hold_masks(file)]
+        if files:
+            found = min(file.relative_to(root).as_posix() for file in files)
             raise InputError(
-                f"{place} holds {len(files)} masks, of which none is read: a JPEG has values nobody drew. "
-                f"{expected[0].upper()}{expected[1:]}, found {place}/{files[0]}. Save masks as PNG."
+                f"{place} holds {len(files)} masks, of which none is read: "
+                f"{_why_no_mask(PurePosixPath(found).suffix.lower())}. "
+                f"{expected[0].upper()}{expected[1:]}, found {found}. Save masks as PNG."
             )
+
+
+def _why_no_mask(suffix: str) -> str:
+    if suffix in (".jpg", ".jpeg"):
+        return "a JPEG has values nobody drew"
+    known = ", ".join(known.removeprefix(".") for known in MASK_SUFFIXES)
+    return f"{suffix.removeprefix('.')} is no format of masks ({known})"
 
 
 def _way_out(part: _PartList) -> str:
@@ -352,7 +362,7 @@ class _Reasons:
             if masks is None or not file.is_relative_to(masks):
                 continue
             if path.suffix.lower() not in MASK_SUFFIXES:
-                return "a mask is no JPEG, which has values that nobody drew. Save masks as PNG"
+                return f"{_why_no_mask(path.suffix.lower())}. Save masks as PNG"
             stem = PurePosixPath(file.relative_to(masks).as_posix()).with_suffix("")
             if any(used.with_suffix("") == stem for used in part.index.used):
                 return "another mask of the same image is read. Remove one of them"
