@@ -136,6 +136,12 @@ def rolled_back(path: Path) -> None:
         database.commit()
 
 
+def half_built(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE _alembic_tmp_runs (run_uuid TEXT PRIMARY KEY)")
+        database.commit()
+
+
 class Planted(NamedTuple):
     """A damage, and what is said of it."""
 
@@ -220,6 +226,7 @@ PLANTED = [
     Planted("studies/own/mlflow-*.json", cut, "cannot be read"),
     Planted("mlflow.db", emptied, "is empty"),
     Planted("mlflow.db", torn_database, "is no sound database"),
+    Planted("mlflow.db", half_built, "has MLflow's tables half built"),
     Planted("mlflow.db", rolled_back, "lacks 1 of 1 runs of own that were mirrored"),
 ]
 

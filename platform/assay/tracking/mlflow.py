@@ -41,6 +41,7 @@ from assay.tracking.content import (
     tags,
     view_tag,
 )
+from assay.tracking.database_file import complete_file
 from assay.tracking.inputs import dataset_inputs
 from assay.tracking.overlays import write_overlays
 
@@ -76,6 +77,7 @@ class SyncReport:
     already: int = 0  # trials that MLflow had seen
     failed: tuple[str, ...] = ()  # trials that could not be mirrored, with the reason
     away: str | None = None  # why MLflow could not be reached; the rest is mirrored by the next call
+    aside: str | None = None  # that MLflow's database was set aside, and why; said once
 
     @property
     def complete(self) -> bool:
@@ -94,6 +96,7 @@ class MlflowMirror:
     def __init__(self, uri: str, store: Store) -> None:
         self._uri, self._store = uri, store
         self._client: MlflowClient | None = None
+        self._aside: str | None = None  # what is yet to be said of a database that was set aside
 
     @property
     def uri(self) -> str:
@@ -127,6 +130,7 @@ class MlflowMirror:
             save()
         except _trouble() as error:
             report = replace(report, away=in_short(error))
+        report, self._aside = replace(report, aside=self._aside), None
         return report
 
     def _connect(self) -> None:
@@ -138,6 +142,7 @@ class MlflowMirror:
             logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow.tracking import MlflowClient
 
+        self._aside = complete_file(self._uri)
         self._client = MlflowClient(self._uri)
 
     def _api(self) -> MlflowClient:

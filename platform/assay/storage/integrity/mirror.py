@@ -11,10 +11,10 @@ from assay.storage.integrity.damage import Damage
 from assay.storage.mlflow_marker import mirrored_runs
 from assay.storage.store import Store
 
-__all__ = ["check_mirror"]
+__all__ = ["BESIDE", "check_mirror", "half_built"]
 
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite writes beside a database
 _DATABASE = "mlflow.db"
-_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite writes beside it
 _COST = "MLflow's pages do not open; records stand"
 _REPLAYED = "`assay mlflow --sync` replays the records into a new one"
 
@@ -24,17 +24,15 @@ def check_mirror(store: Store) -> Iterator[Damage]:
     path = store.local_file(_DATABASE)
     if path is None or not path.exists():
         return
-    aside = tuple(name for end in ("", *_BESIDE) if store.exists(name := _DATABASE + end))
+    aside = tuple(name for end in ("", *BESIDE) if store.exists(name := _DATABASE + end))
     if not path.stat().st_size:
         yield Damage(_DATABASE, "is empty", _COST, _REPLAYED, aside)
         return
     try:
-        trouble, runs = _look(path)
+        text, runs = _look(path)
     except sqlite3.DatabaseError as error:
-        yield Damage(_DATABASE, f"is no sound database ({error})", _COST, _REPLAYED, aside)
-        return
-    if trouble != "ok":
-        text = f"is no sound database ({' '.join(trouble.split())[:100]})"
+        text, runs = f"is no sound database ({error})", set[str]()
+    if text is not None:
         yield Damage(_DATABASE, text, _COST, _REPLAYED, aside)
         return
     for study in store.studies():
@@ -46,10 +44,26 @@ def check_mirror(store: Store) -> Iterator[Damage]:
                 yield Damage(_DATABASE, text, "MLflow's pages lack them; records stand", again, (marker,))
 
 
-def _look(path: Path) -> tuple[str, set[str]]:
-    """Ask SQLite what it says of the database, and for the ids of its runs."""
+def half_built(database: sqlite3.Connection) -> bool:
+    """True where the making of MLflow's tables has begun and has not ended.
+
+    Its last step makes the first experiment, so without one there are no runs either. A table that begins
+    with ``_alembic_tmp_`` is there while another is changed, also in a database that had been complete.
+    """
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if any(name.startswith("_alembic_tmp_") for name in tables):
+        return True
+    if "experiments" in tables:
+        return database.execute("SELECT 1 FROM experiments LIMIT 1").fetchone() is None
+    return not tables
+
+
+def _look(path: Path) -> tuple[str | None, set[str]]:
+    """What is wrong with the database as a whole, by SQLite and by its tables, and the ids of its runs."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
         (trouble,) = database.execute("PRAGMA integrity_check(1)").fetchone()
         if trouble != "ok":
-            return trouble, set()
-        return trouble, {run for (run,) in database.execute("SELECT run_uuid FROM runs")}
+            return f"is no sound database ({' '.join(trouble.split())[:100]})", set()
+        if half_built(database):
+            return "has MLflow's tables half built", set()
+        return None, {run for (run,) in database.execute("SELECT run_uuid FROM runs")}

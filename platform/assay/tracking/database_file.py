@@ -1,0 +1,92 @@
+"""The SQLite file of a tracking URI: with all of MLflow's tables, or not there.
+
+MLflow builds its tables in some hundred steps, each of which is kept at once, and cannot go on where one was
+cut short. So a new file is built in a folder beside its place, and moved there when it is complete. A file
+that was cut short is set aside, never deleted: it may hold runs that no record has.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.storage import local_disk
+from assay.storage.integrity.mirror import BESIDE, half_built
+from trainables.data.atomic import exclusive
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+__all__ = ["complete_file"]
+
+_QUIET_SECONDS = 5.0  # a file that nobody wrote for so long is not being built
+
+
+def complete_file(uri: str) -> str | None:
+    """See that the SQLite file of ``uri`` is there with all of its tables; servers are left alone.
+
+    Returns:
+        A sentence for the user where a file that was cut short was set aside; else None.
+    """
+    from sqlalchemy import make_url
+
+    url = make_url(uri) if uri.startswith("sqlite") else None
+    if url is None or not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return None
+    path, aside = Path(url.database).resolve(), None
+    if path.exists() and not _cut_short(path):
+        return None
+    with exclusive(path):  # another process may have built it meanwhile
+        if not path.exists() or _cut_short(path):
+            aside = _set_aside(path)
+            _build(url, path)
+    if aside is None:
+        return None
+    return (
+        f"the making of MLflow's tables in {path} was cut short, and MLflow cannot go on with them. The file "
+        f"lies in {aside} now, and a new one is filled from the records."
+    )
+
+
+def _cut_short(path: Path) -> bool:
+    """True where the building of tables has begun and nobody goes on with it."""
+    try:
+        with closing(sqlite3.connect(path, timeout=30)) as database:
+            while half_built(database):
+                pause = _QUIET_SECONDS - (time.time() - path.stat().st_mtime)
+                if pause <= 0:
+                    return True
+                time.sleep(min(pause, _QUIET_SECONDS))  # MLflow's server may be at it
+    except sqlite3.Error:
+        pass  # MLflow says what is wrong with it
+    return False
+
+
+def _set_aside(path: Path) -> Path | None:
+    """Give the file, with what SQLite wrote beside it, a name that says what it is; None: there is none."""
+    there = path.exists()
+    aside = path.with_name(f"{path.name}.half-built-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}")
+    for end in (*BESIDE, ""):  # a journal of the old file would be played back into the new one
+        if (old := path.with_name(path.name + end)).exists():
+            local_disk.move(old, aside.with_name(aside.name + end))
+    return aside if there else None
+
+
+def _build(url: URL, path: Path) -> None:
+    """Put a new file at ``path``; one that somebody else has put there meanwhile stays."""
+    from mlflow.tracking import MlflowClient
+
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as folder:
+        new = Path(folder) / path.name
+        MlflowClient(url.set(database=str(new)).render_as_string(hide_password=False))
+        try:
+            os.link(new, path)
+        except OSError:  # this file system has no links, or the file is there
+            if not path.exists():
+                local_disk.move(new, path)

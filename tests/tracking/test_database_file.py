@@ -1,0 +1,131 @@
+"""MLflow's SQLite file comes about whole; one that was cut short is set aside and made anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from mlflow.tracking import MlflowClient
+
+from assay.storage import Store
+from assay.tracking.database_file import complete_file
+from assay.tracking.mlflow import MlflowMirror, SyncReport
+from tests.tracking.test_mlflow_mirror import fill, results_of
+
+# Ends a process while the first table is changed, as a kill there does.
+DIES_WHILE_BUILDING = """\
+import os, sys, sqlalchemy
+def end(cursor, statement, *rest):
+    if "INSERT INTO _alembic_tmp_" in statement:
+        os._exit(9)
+sqlalchemy.event.listen(sqlalchemy.Engine, "do_execute", end)
+"""
+
+
+def dies(code: str, uri: str) -> None:
+    done = subprocess.run([sys.executable, "-c", DIES_WHILE_BUILDING + code, uri], check=False)
+    assert done.returncode == 9
+
+
+@contextmanager
+def at_each_statement(act: Callable[..., Any]) -> Iterator[None]:
+    sqlalchemy.event.listen(sqlalchemy.Engine, "do_execute", act)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "do_execute", act)
+
+
+def experiments(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        return int(database.execute("SELECT count(*) FROM experiments").fetchone()[0])
+
+
+@pytest.fixture(scope="module")
+def cut_short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What MLflow leaves that is killed while it builds its tables in place."""
+    path = tmp_path_factory.mktemp("cut") / "mlflow.db"
+    dies("from mlflow.tracking import MlflowClient; MlflowClient(sys.argv[1])", f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    fill(store)
+    return store
+
+
+def old_copy(source: Path, folder: Path) -> bytes:
+    path = Path(shutil.copy(source, folder))
+    os.utime(path, (time.time() - 60,) * 2)
+    return path.read_bytes()
+
+
+def test_a_database_that_was_cut_short_is_set_aside_and_replayed(
+    cut_short: Path, store: Store, tmp_path: Path
+) -> None:
+    left = old_copy(cut_short, tmp_path)
+    mirror = MlflowMirror(f"sqlite:///{tmp_path}/mlflow.db", store)
+    first, second = mirror.sync(results_of(store)), mirror.sync(results_of(store))
+    (aside,) = tmp_path.glob("mlflow.db.half-built-*")
+    assert aside.read_bytes() == left
+    assert first.complete
+    assert first.new == 8
+    assert first.aside is not None
+    assert str(aside) in first.aside
+    assert second == SyncReport(already=8), "said once"
+
+
+def test_a_kill_while_tables_are_built_leaves_nothing_in_their_place(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    dies("from assay.tracking.database_file import complete_file; complete_file(sys.argv[1])", uri)
+    assert not (tmp_path / "mlflow.db").exists()
+    assert complete_file(uri) is None
+    assert experiments(tmp_path / "mlflow.db") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
+
+
+def test_a_database_that_appears_while_another_is_built_stays(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with at_each_statement(lambda *_: path.write_text("somebody else's") and None):
+        complete_file(f"sqlite:///{path}")
+    assert path.read_text() == "somebody else's"
+
+
+def test_a_database_that_somebody_builds_at_this_moment_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+
+    def finish() -> None:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("INSERT INTO experiments VALUES (0)")
+            database.commit()
+
+    builder = threading.Timer(0.5, finish)
+    builder.start()
+    assert complete_file(f"sqlite:///{path}") is None
+    builder.join()
+    assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_whole_database_and_one_in_memory_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    MlflowClient(f"sqlite:///{path}")
+    before = path.read_bytes()
+    for uri in (f"sqlite:///{path}", "sqlite://", "sqlite:///:memory:", "http://127.0.0.1:9"):
+        assert complete_file(uri) is None
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["runs.db"]
