@@ -129,3 +129,14 @@ def test_a_whole_database_and_one_in_memory_are_left_alone(tmp_path: Path) -> No
         assert complete_file(uri) is None
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["runs.db"]
+
+
+def test_ctrl_c_while_tables_are_built_stays_an_interrupt(store: Store, tmp_path: Path) -> None:
+    def interrupt(cursor: Any, statement: str, *rest: Any) -> None:
+        if "INSERT INTO _alembic_tmp_" in statement:
+            raise KeyboardInterrupt
+
+    mirror = MlflowMirror(f"sqlite:///{tmp_path}/mlflow.db", store)
+    with at_each_statement(interrupt), pytest.raises(KeyboardInterrupt):
+        mirror.sync(results_of(store))
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".db", ".partial")]

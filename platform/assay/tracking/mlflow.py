@@ -129,6 +129,7 @@ class MlflowMirror:
                 target.update_stale_cells()
             save()
         except _trouble() as error:
+            _raise_interrupt(error)
             report = replace(report, away=in_short(error))
         report, self._aside = replace(report, aside=self._aside), None
         return report
@@ -213,6 +214,7 @@ class _Experiment:
             try:
                 added = self._mirror(record, digest)
             except Exception as error:  # noqa: BLE001 - named, and the other records are told all the same
+                _raise_interrupt(error)
                 away = self._why_away()
                 if away is not None:
                     return SyncReport(new, already, tuple(failed), away)
@@ -360,6 +362,15 @@ class _Experiment:
 
 def _fields(point: Point) -> tuple[str, float, int, int]:
     return point.name, point.value, point.time, point.step
+
+
+def _raise_interrupt(error: Exception) -> None:
+    """Raise Ctrl-C again where ``error`` came of the clean-up after it, as SQLAlchemy's errors may."""
+    before: BaseException | None = error
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            raise before
+        before = before.__context__
 
 
 def _trouble() -> tuple[type[Exception], ...]:
