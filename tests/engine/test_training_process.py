@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -382,6 +384,20 @@ def test_a_killed_worker_takes_its_training_with_it(tmp_path: Path) -> None:
         worker.send_signal(signal.SIGKILL)
     with pytest.raises(ProcessLookupError):
         _until_gone(pid)
+
+
+@pytest.mark.parametrize("ready", [False, True], ids=["while it loads", "before it is asked"])
+def test_what_starts_trainings_ends_without_a_word_when_its_worker_stops(ready: bool) -> None:
+    ours, theirs = socket.socketpair()
+    words = [sys.executable, "-m", "assay.engine.fitting.server", str(theirs.fileno())]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, pass_fds=[theirs.fileno()]) as server:
+        theirs.close()
+        if ready:
+            select.select([ours], [], [])  # what it says lies unread
+        ours.close()
+        assert server.stderr is not None
+        assert server.stderr.read() == ""
+    assert server.returncode == 0
 
 
 @pytest.mark.parametrize("size", [0, 10, 40_000, 70_000, 1_000_000])

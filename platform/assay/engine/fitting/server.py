@@ -36,13 +36,22 @@ _ADOPT_ORPHANS = 36  # prctl, PR_SET_CHILD_SUBREAPER
 _PARENT_IS_GONE = 3
 _COMPILER = "torch._dynamo"
 
+_Statuses = dict[int, tuple[int, int]]  # file that watches a child → its pid, where to say how it ended
+
 
 def serve(control: socket.socket) -> None:
-    """Answer requests until nobody can send one."""
+    """Answer requests until nobody can send one, and kill what is left then."""
     ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
-    statuses: dict[
-        int, tuple[int, int]
-    ] = {}  # file that watches a child → its pid, where to say how it ended
+    statuses: _Statuses = {}
+    with suppress(ConnectionError):  # closed before its end had read what was said to it
+        _answer(control, statuses)
+    for pid, _ in statuses.values():
+        with suppress(ProcessLookupError):  # it has no session yet
+            os.killpg(pid, signal.SIGKILL)
+    _end_children()
+
+
+def _answer(control: socket.socket, statuses: _Statuses) -> None:
     news, tell = os.pipe()  # a byte from each child that loaded the compiler
     control.sendall(READY)
     while True:
@@ -60,7 +69,7 @@ def serve(control: socket.socket) -> None:
             continue
         request, files, _, _ = socket.recv_fds(control, 1, FILES)
         if not request:
-            break
+            return
         connection, output, status = files
         pid = os.fork()
         if pid == 0:
@@ -75,10 +84,6 @@ def serve(control: socket.socket) -> None:
         os.close(output)
         statuses[os.pidfd_open(pid)] = (pid, status)
         control.sendall(PID.pack(pid))
-    for pid, _ in statuses.values():
-        with suppress(ProcessLookupError):  # it has no session yet
-            os.killpg(pid, signal.SIGKILL)
-    _end_children()
 
 
 def _end_children() -> None:
