@@ -119,8 +119,8 @@ def bold_notes(best: Best | None, metric: Metric, means: Mapping[str, float | No
     others = [sign * mean for cell, mean in means.items() if mean is not None and cell not in best.cells]
     if others and min(bold) < max(others):
         notes.append(
-            "Bold goes by the common repeats and how they scatter, means by all repeats of a cell. So a bold "
-            "mean may be worse than one that is not."
+            "Bold goes by the common repeats, what diverged among them counts as worst, and by how they "
+            "scatter; means by all values of a cell. So a bold mean may be worse than one that is not."
         )
     return notes
 

@@ -194,3 +194,32 @@ def test_bold_reads_the_repeats_that_all_cells_have() -> None:
     best = best_cells(tidy_table({"high": high, "low": low, "lost": lost}), metric="image_ap")
     assert best is not None
     assert (best.cells, best.repeats) == ({"high"}, 7)
+
+
+def test_what_diverged_counts_in_bold_as_in_the_comparison() -> None:
+    """Eight survivors of twelve are 0.05 better: the comparison is open, so both may be the best."""
+    rng = np.random.default_rng(0)
+    steady = rng.normal(0.8, 0.05, 12)
+    better = steady + 0.05 + rng.normal(0, 0.005, 12)
+    table = tidy_table({"a": steady, "b": ["diverged" if i % 3 == 0 else x for i, x in enumerate(better)]})
+    assert compare(table, [comparison("x", "a", "b")], metric="image_ap")[0].verdict == "open"
+    best = best_cells(table, metric="image_ap")
+    assert best is not None
+    assert (best.cells, best.repeats) == (frozenset(), 12)
+
+
+def test_the_best_mean_is_not_that_of_survivors() -> None:
+    rng = np.random.default_rng(0)
+    good, bad = rng.normal(0.8, 0.01, 12), rng.normal(0.5, 0.01, 12)
+    survivors = good[4:] + 0.05 + rng.normal(0, 0.01, 8)
+    cells = {"good": good, "unsure": [*["diverged"] * 4, *survivors], "bad": bad}
+    best = best_cells(tidy_table(cells), metric="image_ap")
+    assert best is not None
+    assert best.cells == {"good", "unsure"}
+
+
+def test_of_counts_that_diverged_none_is_the_best() -> None:
+    few, many = [3, 2, 3, 4, 3, 2, 3, "diverged"], [9, 8, 9, 7, 9, 8, 8, 7]
+    best = best_cells(tidy_table({"few": few, "many": many}, metric="fp"), metric="fp")
+    assert best is not None
+    assert best.cells == frozenset(), "a count has no worst value, so nothing is tested"
