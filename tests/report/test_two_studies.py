@@ -10,7 +10,9 @@ from assay.report.formats import FORMATS
 from assay.report.page.model import Page, Section
 from assay.report.two_studies import pair_page
 from assay.study import Plan, Trial
+from assay.study.points import make_point
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
+from trainables.catalogue import find_trainable
 from trainables.errors import InputError
 
 SEEDS = ", ".join(map(str, range(8)))
@@ -175,3 +177,42 @@ def test_every_format_names_both_studies(form: str) -> None:
     assert "additions" in text
     assert "longer" in text
     assert ("pair_files/studies.pdf" in files) == (form == "latex")
+
+
+HUNT = (
+    FIRST.partition("factors:")[0]
+    + """\
+search: {points: 3, objective: {max: validation.image_ap}}
+space: {config.lr: {float: [0.01, 1.0], log: true}}
+replicate: {best: 2, seeds: [10, 11, 12]}
+repeats: {seeds: [0]}
+metrics: {primary: image_ap}
+"""
+)
+
+
+def hunt(name: str, *rates: float) -> StudyResults:
+    """A search that drew these learning rates, the first two of which were trained again."""
+    plan = make_plan(HUNT.replace("study: additions", f"study: {name}"))
+    (cell,), segdec = plan.searched, find_trainable("segdec")
+    points = [
+        make_point(plan.study, segdec, cell, "cpu", index=i, source="tpe", values={"config.lr": rate})
+        for i, rate in enumerate(rates)
+    ]
+    return of(plan.with_points(points).with_winners(points[:2], complete=True))
+
+
+def test_points_of_searches_are_matched_by_what_was_drawn_and_not_by_their_numbers() -> None:
+    pair = pair_studies(hunt("one", 0.1, 0.2, 0.3), hunt("two", 0.5, 0.1, 0.3))
+    assert [match.name for match in pair.cells] == ["base #0 replicated, base #1 replicated"]
+    page = pair_page(pair)
+    assert page.count == "Two studies side by side: 1 cell that both have."
+    assert page.sections[0].notes == (
+        "Only in one: base #1 replicated.",
+        "Only in two: base #0 replicated.",
+    )
+
+
+def test_searches_without_a_common_point_are_refused_with_a_way_to_compare_two_points() -> None:
+    with pytest.raises(InputError, match=r"values that were drawn, too\. `assay best` makes a study of one"):
+        pair_studies(hunt("one", 0.1, 0.2), hunt("two", 0.3, 0.4))

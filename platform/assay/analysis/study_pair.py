@@ -1,8 +1,9 @@
 """Two studies side by side: which of their cells match, and what their common repeats say.
 
-Cells are matched by their levels. A study of one cell is matched with another of one cell whatever its
-name. Two trials are compared where the test images are the same: same data, same partition, same seed and
-fold. :mod:`assay.report.two_studies` makes a page of it.
+Cells are matched by their levels, points of searches also by the values that were drawn for them, never by
+their numbers. A study of one cell is matched with another of one cell whatever its name. Two trials are
+compared where the test images are the same: same data, same partition, same seed and fold.
+:mod:`assay.report.two_studies` makes a page of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from assay.analysis.score_analysis import ScoreTables
 from assay.analysis.statistics import ComparisonResult, Splits, comparison
 from assay.analysis.study_analysis import splits_of, until_planned
 from assay.study import Cell, ReportedPlan, Trial
+from assay.study.cell_names import cell_key
 from trainables.errors import InputError
 from trainables.metrics import METRICS, Metric
 
@@ -99,12 +101,15 @@ def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
     Raises:
         InputError: If they have none.
     """
-    theirs = {cell.key: cell for cell in right.cells}
     if len(left.cells) == len(right.cells) == 1:
         first, second = left.cells[0], right.cells[0]
-        name = first.name if first.name == second.name else f"{first.name}, {second.name}"
-        return [CellPair(name, first, second)]
-    matches = [CellPair(cell.name, cell, theirs[cell.key]) for cell in left.cells if cell.key in theirs]
+        return [CellPair(_common_name(first, second), first, second)]
+    theirs = {_settings_key(cell): cell for cell in right.cells}
+    matches = [
+        CellPair(_common_name(cell, other) if cell.drawn else cell.name, cell, other)
+        for cell in left.cells
+        if (other := theirs.get(_settings_key(cell))) is not None
+    ]
     if not matches:
         raise InputError(
             f"cells of two studies are matched by their levels, and {left.study.study} has "
@@ -112,6 +117,17 @@ def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
             f"{listed([cell.name for cell in right.cells])}. {_way_to_match(left, right)}"
         )
     return matches
+
+
+def _settings_key(cell: Cell) -> tuple[object, ...]:
+    """What a cell of another study has in common with its match."""
+    if not cell.drawn:  # also a row of several searches' winners, which stands for the searches
+        return (cell.key,)
+    return cell_key(cell.levels), *sorted(cell.drawn.items())
+
+
+def _common_name(first: Cell, second: Cell) -> str:
+    return first.name if first.name == second.name else f"{first.name}, {second.name}"
 
 
 def _way_to_match(left: ReportedPlan, right: ReportedPlan) -> str:
@@ -123,6 +139,11 @@ def _way_to_match(left: ReportedPlan, right: ReportedPlan) -> str:
     ]
     if alone:
         return f"Factors of one study only: {', '.join(alone)}. Give both the same factors and levels."
+    if any(cell.drawn for side in (left, right) for cell in side.cells):
+        return (
+            "Points of searches are matched by the values that were drawn, too. `assay best` makes a study "
+            "of one point: put two such studies side by side."
+        )
     return "Give levels the same names."
 
 

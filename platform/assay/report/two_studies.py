@@ -20,6 +20,7 @@ from assay.report.page.model import Column, Page, Picture, Section, TextTable
 from assay.study import Cell
 from assay.study.compare import format_value
 from assay.study.methods import is_own_setting
+from assay.study.names import counted
 from trainables.metrics import Metric
 
 __all__ = ["pair_page"]
@@ -36,7 +37,7 @@ def pair_page(pair: StudyPair) -> Page:
             for side in pair.sides
             if side.plan.study.question
         ),
-        count=f"Two studies side by side: {len(pair.cells)} cells that both have.",
+        count=f"Two studies side by side: {counted(len(pair.cells), 'cell')} that both have.",
         table=_scores(pair),
         notes=(
             spread_note(s for side in pair.sides for s in side.summary(pair.metric.name)),
