@@ -363,6 +363,18 @@ def test_six_choices_stand_in_one_row_of_a_small_screen(masks: MasksPage) -> Non
     assert choices.evaluate_all(bottom) == 1
 
 
+@pytest.mark.parametrize("width", [768, 1280])
+def test_lines_of_the_heads_are_read_whole_and_stand_at_one_height(masks: MasksPage, width: int) -> None:
+    masks.page.set_viewport_size({"width": width, "height": 900})
+    masks.open()
+    heads = masks.page.locator(":is(.corner, .column)")
+    expect(heads).to_have_count(7)
+    lines = heads.evaluate_all("""all => all.map(head => [...head.children].map(line => [
+        line.getBoundingClientRect().bottom, line.scrollWidth <= line.clientWidth]))""")
+    assert all(whole for head in lines for _, whole in head)
+    assert {tuple(bottom for bottom, _ in head) for head in lines[1:]} == {tuple(b for b, _ in lines[0])}
+
+
 def test_a_row_is_zoomed_and_walked_by_keyboard(masks: MasksPage) -> None:
     masks.open()
     frames = masks.page.locator(".frame")

@@ -303,8 +303,9 @@ class MaskGrid {
     this.grid.style.setProperty("--columns", this.columns.length);
     this.grid.style.setProperty("--widest", Math.max(...this.cells.map(({ width, height }) => width / height)));
     this.grid.replaceChildren(corner, ...this.heads, ...rows);
-    const lines = Math.max(...this.heads.map((head) => head.firstChild.offsetHeight)) - corner.firstChild.offsetHeight;
-    this.grid.style.setProperty("--names", `${Math.max(0, lines)}px`);
+    this.columns.forEach((column, c) => this.sayColumn(column, this.heads[c], MIDDLE)); // no threshold has more words
+    const beyondNames = corner.offsetHeight - corner.firstChild.offsetHeight;
+    this.grid.style.setProperty("--names", `max(0px, ${beyondNames}px - 3.35rem)`); // three single lines and padding
     const against = this.root.querySelector(".against");
     against.hidden = this.base < 0;
     against.title = this.base < 0 ? "" : `Every picture as its difference to ${this.columns[this.base].name}`;
@@ -368,13 +369,11 @@ class MaskGrid {
     const at = scale === null ? [] : [share(scoreOf(scale, t))];
     const source = own || scale === null ? note : factorText([factorOf(scale, t)]);
     threshold.textContent = [...at, ...(source === "" ? [] : [source])].join(" · ");
-    threshold.title = threshold.textContent;
     if (numbers === null) return;
     const now = numbers.at(t);
     const ofProbes = `${this.images === null ? `${images} images: ` : ""}IoU ${share(now.iou)}`;
     const ofTest = own && testIou !== null ? [`test set ${share(testIou)}`] : []; // known at the model's own threshold alone
     iou.textContent = [ofProbes, ...ofTest].join(" · ");
-    iou.title = `${images} probe images: ${[`IoU ${share(now.iou)}`, ...ofTest].join(" · ")}`;
     found.textContent = `${now.found} of ${now.defects}`;
   }
 
