@@ -375,6 +375,17 @@ def test_lines_of_the_heads_are_read_whole_and_stand_at_one_height(masks: MasksP
     assert {tuple(bottom for bottom, _ in head) for head in lines[1:]} == {tuple(b for b, _ in lines[0])}
 
 
+def test_the_heads_stay_in_sight_below_the_tabs(masks: MasksPage) -> None:
+    masks.page.set_viewport_size({"width": 1280, "height": 720})
+    masks.open()
+    masks.cell(5, 0).scroll_into_view_if_needed()
+    tabs = masks.page.get_by_test_id("stHeader").bounding_box()
+    head = masks.page.locator(".column").first.bounding_box()
+    assert tabs is not None
+    assert head is not None
+    assert head["y"] == pytest.approx(tabs["y"] + tabs["height"], abs=1)
+
+
 def test_a_row_is_zoomed_and_walked_by_keyboard(masks: MasksPage) -> None:
     masks.open()
     frames = masks.page.locator(".frame")
