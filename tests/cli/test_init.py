@@ -139,9 +139,15 @@ def test_published_weights_are_named_only_where_they_lie(
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((60, 90), [64, 128]), ((300, 300), [304, 304]), ((500, 1000), [256, 512]), ((550, 250), [512, 232])],
+    [
+        ((64, 64), [128, 128]),
+        ((60, 90), [88, 128]),
+        ((300, 300), [304, 304]),
+        ((500, 1000), [256, 512]),
+        ((550, 250), [512, 232]),
+    ],
 )
-def test_image_size_keeps_the_proportion_within_512_pixels(
+def test_image_size_keeps_the_proportion_within_128_to_512_pixels(
     size: tuple[int, int], expected: list[int], assay: Assay, tmp_path: Path
 ) -> None:
     images = make_images(tmp_path / "own", size=size, defective=5, masks=5)

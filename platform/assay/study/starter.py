@@ -33,6 +33,7 @@ _METHOD_NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
 
 _SEEDS = (0, 1, 2)
 _LONGEST = 512  # pixels of the longer side
+_SHORTEST = 128  # of the longer side: the network's last layer needs two cells of 64 pixels
 _SMALL_DEFECT = 0.005  # share of the image
 _LINE_SCAN = 2048  # pixels of the longer side: above, defects would vanish at the network's size
 _TILES = Tiles(height=512, width=512, overlap=64)
@@ -257,11 +258,10 @@ def _parts(survey: Survey) -> str:
 
 
 def _network_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Multiples of 8 in about the same proportion, the longer side at most 512 pixels."""
-    scale = min(1.0, _LONGEST / max(size))
+    """Multiples of 8 in about the same proportion, the longer side 128 to 512 pixels."""
+    longer = max(size)
+    scale = min(max(longer, _SHORTEST), _LONGEST) / longer
     height, width = (max(64, round(side * scale / 8) * 8) for side in size)
-    if max(height, width) < 128:  # the network's last layer needs two cells of 64 pixels
-        height, width = (128, width) if height >= width else (height, 128)
     return height, width
 
 
