@@ -102,8 +102,9 @@ def test_without_a_slip_they_are_planned(study: str) -> None:
         (("seeds: [0, 1]", "seeds: 3"), r"repeats\.seeds: should be a list, found 3$"),
         (
             ("[128, 128], channel", "[128], channel"),
-            r"image_size: the list has too few values, found \[128\]$",
+            r"image_size: should be a list of 2 values, found \[128\]$",
         ),
+        (("[128, 128], channel", "[], channel"), r"image_size: should be a list of 2 values, found \[\]$"),
         (("{config: {delta: 1.0}}", "null"), r"factors\.a\.on: should be a mapping, found nothing$"),
         (("question: q", f"question: {'q' * 2001}"), "question: should be text of at most 2,000 characters"),
         (("60, positives: 20, size: [128, 128], items: 20", "48"), "found 60 items by default for 48 images"),
@@ -138,7 +139,7 @@ def test_a_slip_in_a_study_is_refused(slip: tuple[str, str], rule: str) -> None:
         (("[0.01, 1.0]", "['0.01', 1.0]"), KIND),
         (("choice: [0.1, 1.0]", "choice: [0.1, true]"), KIND),
         (("choice: [0.1, 1.0]", "choice: [0.1, '1.0']"), KIND),
-        (("[0.01, 1.0]", "[0.1]"), r"config\.lr\.float: the list has too few values, found \[0\.1\]$"),
+        (("[0.01, 1.0]", "[0.1]"), r"config\.lr\.float: should be a list of 2 values, found \[0\.1\]$"),
         (
             ("[0.01, 1.0]", "[0, 1, 2]"),
             r"lr\.float: should be a list of at most 2 values, found \[0, 1, 2\]$",

@@ -102,12 +102,19 @@ def check_model(
         details = error.errors(include_url=False)
         # A list whose elements are wrong is called too short as well: one slip is one message.
         around = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+        # Each value that a list lacks is a slip: the last one tells how many there should be.
+        lacking = {detail["loc"][:-1]: detail["loc"] for detail in details if _is_lacking_value(detail)}
         problems = (
             _problem(model, value, detail, at)
             for detail in details
             if not (detail["type"] == "too_short" and detail["loc"] in around)
+            and not (_is_lacking_value(detail) and lacking[detail["loc"][:-1]] != detail["loc"])
         )
         return None, list(_joined(problems))
+
+
+def _is_lacking_value(detail: ErrorDetails) -> bool:
+    return detail["type"] == "missing" and isinstance(detail["loc"][-1], int)
 
 
 def _wrong_kinds(model: type[BaseModel], value: Any, at: KeyPath) -> list[StudyProblem]:
@@ -152,8 +159,8 @@ def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPa
             key = str(path[-1])
             known = _keys_at(model, path[:-1], detail["loc"])
             return StudyProblem(at + path, f"unknown key `{key}`; {nearest(key, known)}")
-        case "missing" if isinstance(detail["loc"][-1], int):
-            return StudyProblem(at + path, f"the list has too few values{value_found}")
+        case "missing" if isinstance(last := detail["loc"][-1], int):
+            return StudyProblem(at + path, f"{_RULE}a list of {last + 1} values{value_found}")
         case "missing":
             return StudyProblem(at + path, f"the key `{detail['loc'][-1]}` is missing")
         case "value_error":
