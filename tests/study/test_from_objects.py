@@ -109,6 +109,12 @@ def test_a_study_from_a_file_keeps_its_text_until_it_is_changed(tmp_path: Path) 
     assert changed.question == parse_study(changed.source.text).question == "Another?"
 
 
+@pytest.mark.parametrize("value", [None, 3, [STUDY]])
+def test_what_is_no_study_at_all_is_refused(value: Any) -> None:
+    with pytest.raises(InputError, match=f"found a {type(value).__name__}"):
+        as_study(value)
+
+
 @pytest.mark.parametrize(
     ("slip", "message"),
     [
