@@ -250,7 +250,7 @@ def test_the_exports_of_trackers_are_read_with_their_crashes_folders_and_losses(
         ("method,seed,ap\n", "found 1 lines"),
         ("ap,kind\n.5,x\n", "--cell COLUMN"),
         (b"method,seed\n\xff\xfe", "CSV in UTF-8"),
-        (b"PAR1 and no more", "cannot be read as such"),
+        (b"PAR1 and no more", "is no readable Parquet"),
         ("study,cell,seed,ap\nx,a,0,.5\ny,b,0,.6\n", "one study at a time, found x, y"),
         ("cell,seed,part,ap\na,0,val,.5\nb,0,val,.6\n", "has 'val'"),
         ("cell,seed,ap\na,0,.5\nb,0,-1e300\n", "1e+100, found '-1e300' for ap in line 3 of scores.csv"),
@@ -264,6 +264,20 @@ def test_an_odd_table_is_refused_with_a_way_out(text: str | bytes, said: str) ->
     with pytest.raises(InputError) as refusal:
         read(text)
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"PAR1PAR1", b"method,seed,ap\na,0,.5\nb,0,.6\n"])
+def test_a_damaged_parquet_is_called_one(content: bytes) -> None:
+    with pytest.raises(InputError, match=r"^scores\.parquet is no readable Parquet"):
+        analyse_score_file("scores.parquet", content, ScoreQuestion())
+
+
+def test_a_parquet_with_a_damaged_page_is_refused() -> None:
+    file = io.BytesIO()
+    pd.read_csv(io.StringIO(LONG)).to_parquet(file)
+    whole = file.getvalue()
+    with pytest.raises(InputError, match="is no readable Parquet"):
+        read(whole[:4] + bytes(60) + whole[64:])
 
 
 @pytest.mark.parametrize(

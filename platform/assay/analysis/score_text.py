@@ -56,7 +56,7 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
         InputError: If it is neither, a row has another number of columns than the first, two columns have
             one name, there is only one, or no row follows the first.
     """
-    if content.startswith(_PARQUET):
+    if content.startswith(_PARQUET) or name.lower().endswith(".parquet"):
         return _read_parquet(content, name)
     try:
         text = content.decode("utf-8-sig")
@@ -100,10 +100,9 @@ def _read_parquet(content: bytes, name: str) -> TextColumns:
 
     try:
         table = read_parquet(content)
-    except pa.ArrowException as error:
-        raise InputError(
-            f"{name} begins as Parquet and cannot be read as such: {error}. Write it again, or as CSV."
-        ) from error
+    except (pa.ArrowException, OSError) as error:
+        why = str(error).rstrip(".")
+        raise InputError(f"{name} is no readable Parquet: {why}. Write it again, or as CSV.") from error
     _refuse_titles(table.column_names, name)
     columns = {
         title: ["" if value is None else str(value) for value in table.column(title).to_pylist()]
