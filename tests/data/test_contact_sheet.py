@@ -47,6 +47,16 @@ def test_a_sheet_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         write_contact_sheet(PER_SEED, root, tmp_path / "cache", tmp_path / "nowhere" / "sheet.png")
 
 
+def test_a_line_break_in_a_name_stays_in_its_line(tmp_path: Path) -> None:
+    sheets: list[np.ndarray] = []
+    for folder, name in (("broken", "a\nb"), ("plain", r"a\nb")):
+        root = make_folder(tmp_path / folder / "own")
+        for place in ("defect", "masks"):
+            (root / place / "d0.png").rename(root / place / f"{name}.png")
+        sheets.append(_sheet(root, tmp_path / "cache"))
+    assert (sheets[0] == sheets[1]).all()
+
+
 @pytest.mark.parametrize("place", ["defect/d0.png", "masks/d0.png", "good/g0.png"])
 def test_a_sheet_does_not_replace_an_image_or_mask(tmp_path: Path, place: str) -> None:
     root = make_folder(tmp_path / "own")

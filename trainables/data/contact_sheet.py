@@ -220,7 +220,9 @@ def _facts(masks: Sequence[MaskStatistics]) -> str:
 
 
 def _fitted(text: str, width: int, *, end: bool = False) -> str:
-    """``text`` if it fits, else its end (or its beginning) with a sign for what is left out."""
+    """``text`` in one line if it fits, else its end (or its beginning) with a sign for what is left out."""
+    # A file's name may hold a line break.
+    text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
     if text_width(text) <= width:
         return text
     while text and text_width(f"…{text}") > width:
