@@ -15,6 +15,7 @@ from assay.cli.curves import Curves, sparks
 from assay.cli.live import LiveView, render
 from assay.cli.output import duration, size
 from assay.storage import Environment, Progress, Store
+from assay.storage.files import KEPT, AwayError
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score
 from assay.study import Plan, Trial
@@ -126,6 +127,30 @@ def test_off_a_terminal_a_line_comes_although_nothing_happens(empty: Store, plan
         beat(empty, plan.trials[0].id)
         view.follow(plan, empty, lambda: None)
         wait_for(lambda: "epoch 3/10 validation image_ap 0.750" in out.getvalue(), said=out.getvalue)
+
+
+def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
+    empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, out = [], io.StringIO()
+    look = Watch.look
+
+    def away_at_first(watch: Watch) -> Snapshot:
+        looks.append(1)
+        if 2 < len(looks) < 7:
+            raise AwayError(f"the storage s3://b does not answer (refused {len(looks)}). {KEPT}")
+        return look(watch)
+
+    monkeypatch.setattr(Watch, "look", away_at_first)
+    with LiveView(Console(file=out, width=200), line_every=0.1) as view:
+        view.follow(plan, empty, lambda: None, lambda look: None)
+        wait_for(lambda: len(looks) > 8, said=out.getvalue)
+    text = out.getvalue()
+    assert text.count("does not answer (refused") == 1
+    assert "It is asked again. A run ends when that lasts 60 s." in text
+    assert KEPT not in text
+    assert "the storage cannot be read yet" in text
+    assert "0/4 done" in text.rpartition("cannot be read yet")[2]
 
 
 def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) -> None:

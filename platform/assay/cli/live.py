@@ -21,6 +21,7 @@ from rich.text import Text
 
 from assay.cli.curves import Curve, Curves
 from assay.cli.output import duration
+from assay.storage.files import KEPT, PATIENCE_SECONDS, AwayError
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score
 from assay.study.repeats import repeat_name
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveView", "render"]
 
 _LINE_EVERY = 8.0  # seconds between plain lines when nothing happens
+_ASKED_AGAIN = f"It is asked again. A run ends when that lasts {PATIENCE_SECONDS:.0f} s."
 _ROWS = 12  # running trials shown one by one
 _STYLES = {"finished": "green", "failed": "red", "diverged": "yellow"}
 _STATUSES = ("finished", "diverged", "pruned", "failed")
@@ -57,6 +59,7 @@ class LiveView:
         self._since = time.time()
         self._message = ""
         self._trouble = ""  # the storage's error at the last look
+        self._trouble_told = False
         self._last_line = self._start  # when the last plain line was printed
         self._watch: Watch | None = None
         self._primary = ""
@@ -149,10 +152,12 @@ class LiveView:
             self._show(snapshot)
             for listener in self._listeners:
                 listener(Look(watch, snapshot, self._decisions))
-            self._trouble = ""
+            self._trouble, self._trouble_told = "", False
         except OSError as error:
             # The study itself decides whether a storage that is away is fatal; the display goes on.
             self._trouble = str(error)
+            if isinstance(error, AwayError):
+                self._trouble = self._trouble.replace(KEPT, _ASKED_AGAIN)
 
     def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -176,7 +181,9 @@ class LiveView:
     def _summary(self) -> str:
         snapshot = self._snapshot
         if self._trouble:
-            return self._trouble
+            text = "the storage cannot be read yet" if self._trouble_told else self._trouble
+            self._trouble_told = True
+            return text
         if snapshot is None:
             return self._message or "starting"
         done = " · ".join(

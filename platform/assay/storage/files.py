@@ -35,7 +35,7 @@ from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
 
-__all__ = ["PATIENCE_SECONDS", "Files", "LinkError"]
+__all__ = ["KEPT", "PATIENCE_SECONDS", "AwayError", "Files", "LinkError"]
 
 PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
 
@@ -48,7 +48,7 @@ _PROBE_BYTES = 1 << 16
 _GCS_OPTION = ("retry_limit_seconds", "5")
 _OPTIONS = {"s3": ("allow_delayed_open", "true"), "gs": _GCS_OPTION, "gcs": _GCS_OPTION}
 _PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
-_KEPT = "What is finished is kept: `assay run` then goes on from there."
+KEPT = "What is finished is kept: `assay run` then goes on from there."
 _NO_BUCKET = "Make it, or name another with --storage."
 _NO_REGION = re.compile(r"Bucket '[^']*' not found")  # said where its region is looked up
 _ANSWER_LENGTH = 400  # of what a store says: Hadoop's client names each place where it did not find Java
@@ -67,6 +67,10 @@ class LinkError(InputError):
     def __init__(self, path: str, storage: Path) -> None:
         super().__init__(f"{path!r} leaves the storage {storage} through a symbolic link. Remove the link.")
         self.path = path
+
+
+class AwayError(StorageError):
+    """A store that does not answer, and may do so later."""
 
 
 class Files:
@@ -142,30 +146,29 @@ class Files:
                 why = self._why(error)
                 if why is None:
                     raise
-                text, passing = why
-                if not passing or time.monotonic() >= until:
-                    raise StorageError(text) from error
+                if not isinstance(why, AwayError) or time.monotonic() >= until:
+                    raise why from error
             time.sleep(_PAUSE_SECONDS)
 
-    def _why(self, error: OSError) -> tuple[str, bool] | None:
-        """Name what is wrong with the storage and what to do, and whether it may pass; None: nothing is."""
+    def _why(self, error: OSError) -> StorageError | None:
+        """Name what is wrong with the storage and what to do; None: nothing is."""
         if self.local_path is not None:
             why = why_unusable(error, self.local_path)
             if why is None:
                 return None
             room = "Free some space there (`assay clean` lists what no result needs)"
             mend = room if why.startswith("is full") else "Mend that, or name another with --storage"
-            return f"the storage {self.local_path} {why}. {mend}. {_KEPT}", False
+            return StorageError(f"the storage {self.local_path} {why}. {mend}. {KEPT}")
         text = redact(str(error))
         if "NO_SUCH_BUCKET" in text or _NO_REGION.search(text):
-            return f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}", False
+            return StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
         said = textwrap.shorten(text, _ANSWER_LENGTH, placeholder=" …")
         if _DENIED.search(text):
-            return (
+            return StorageError(
                 f"the storage {self.uri} refuses these credentials ({said}). Set AWS_ACCESS_KEY_ID and "
-                f"AWS_SECRET_ACCESS_KEY (or a profile) here and on every node of a cluster. {_KEPT}"
-            ), False
-        return f"the storage {self.uri} does not answer ({said}). {_KEPT}", True
+                f"AWS_SECRET_ACCESS_KEY (or a profile) here and on every node of a cluster. {KEPT}"
+            )
+        return AwayError(f"the storage {self.uri} does not answer ({said}). {KEPT}")
 
     def _info(self, full: str) -> fs.FileInfo:
         def look() -> fs.FileInfo:
@@ -293,7 +296,7 @@ class Files:
         if self._device is None:
             self._device = device
         elif device != self._device:
-            raise StorageError(f"the storage {root} was unmounted. Mount it again. {_KEPT}")
+            raise StorageError(f"the storage {root} was unmounted. Mount it again. {KEPT}")
 
     # Formats -----------------------------------------------------------------------------------------
 
