@@ -153,6 +153,22 @@ def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
     assert "0/4 done" in text.rpartition("cannot be read yet")[2]
 
 
+def test_when_all_trials_have_ended_none_are_said_to_be_left(empty: Store, plan: Plan) -> None:
+    out = io.StringIO()
+    with LiveView(Console(file=out, width=200), line_every=0.1) as view:
+        view.message("4 of 4 trials to train")
+        view.follow(plan, empty, lambda: None)
+        wait_for(lambda: "0/4 done · 4 of 4 trials to train" in out.getvalue(), said=out.getvalue)
+        for trial in plan.trials:
+            finished(trial, empty)
+        wait_for(lambda: out.getvalue().count("4/4 done") > 1, said=out.getvalue)
+        view.message("telling MLflow")
+        wait_for(lambda: "4/4 done · telling MLflow" in out.getvalue(), said=out.getvalue)
+    text = out.getvalue()
+    assert "4/4 done · all trials have ended" in text
+    assert "4/4 done · 4 of 4" not in text
+
+
 def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) -> None:
     out = io.StringIO()
     with LiveView(Console(file=out, width=120, force_terminal=True)) as view:

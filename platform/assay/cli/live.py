@@ -58,6 +58,7 @@ class LiveView:
         self._start = time.monotonic()
         self._since = time.time()
         self._message = ""
+        self._message_before = ""  # at the last look
         self._trouble = ""  # the storage's error at the last look
         self._trouble_told = False
         self._last_line = self._start  # when the last plain line was printed
@@ -164,6 +165,9 @@ class LiveView:
         self._curves.see(snapshot.running)
         if snapshot.ended and self._on_records is not None:
             self._on_records()
+        if snapshot.ended and snapshot.done == snapshot.total and self._message == self._message_before:
+            self._message = "all trials have ended"  # what was said before tells of trials to train
+        self._message_before = self._message
         if self._messages_alone:
             return
         for record in snapshot.ended:
