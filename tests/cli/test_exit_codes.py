@@ -63,3 +63,18 @@ def test_a_command_that_waits_where_no_python_runs_ends_after_a_signal(number: s
         finally:
             command.kill()
     assert (command.returncode, output) == (130, "interrupted\n")
+
+
+def test_ctrl_c_while_the_commands_load_is_an_interrupt() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from assay.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

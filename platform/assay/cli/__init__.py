@@ -5,6 +5,19 @@ platform and prints what comes back; nothing is decided here. Everything heavy (
 is imported inside the commands, so that `assay --help` answers at once.
 """
 
-from assay.cli.app import main
+import sys
+
+from assay import exit_codes
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point of the console script: loads the commands, runs one and exits with its code."""
+    try:
+        from assay.cli.app import main as run_command  # half a second, in which Ctrl-C ends it, too
+
+        run_command()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(exit_codes.INTERRUPTED)
