@@ -7,6 +7,8 @@ reached (a line on stderr, never a traceback), 3 a part of Ray died under a stud
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import signal
 import socket
@@ -130,7 +132,8 @@ _QUIET = {
 
 
 def main() -> None:
-    """Entry point of the console script: runs a command and exits with its code."""
+    """Run the command that was typed, and exit with its code."""
+    _replace_unknown_signs()
     os.environ.update(_QUIET)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its news of tables made are none of the user's
     signal.signal(signal.SIGTERM, _as_interrupt)
@@ -152,6 +155,13 @@ def main() -> None:
                 answers.give_line(ErrorAnswer(error=text, exit_code=code))
 
         _run(answer_error, standalone=False)
+
+
+def _replace_unknown_signs() -> None:
+    """Print ``?`` for what the output's encoding has no sign for: an error would end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(errors="replace")
 
 
 def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoReturn:
