@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from assay.analysis.results import StudyResults
-from assay.analysis.score_analysis import ScoreAnalysis
+from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
+from assay.analysis.statistics import comparison
 from assay.analysis.study_analysis import score_tables
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
+from tests.analysis.statistics.tables import tidy_table
 from trainables.errors import InputError
+from trainables.metrics import METRICS
 
 ON_ONE_SPLIT = STUDY.replace(", splits: per_seed", "").replace("[0, 1, 2]", str(list(range(9))))
 
@@ -54,3 +58,34 @@ def test_a_group_of_results_is_not_computed_before_it_is_asked_for() -> None:
     analysis = ScoreAnalysis(tables, comparisons=lambda: pytest.fail("nobody asked for the comparisons"))
     names = {result.comparison for result in analysis.main_effects}
     assert names == {"supervision: full → few", "stop: off → on"}
+
+
+@pytest.mark.parametrize(
+    ("gains", "resolve", "earlier_looks", "verdict", "bold"),
+    [
+        ([0.018, 0.004, -0.031, 0.072, 0.029, 0.106, 0.055, 0.038], None, (), "shown", {"b"}),
+        ([0.018, 0.004, -0.031, 0.072, 0.029, 0.106, 0.055, 0.038], None, (6,), "open", set()),
+        ([0.001, 0.002, 0.003, 0.002, 0.001], None, (), "suggested", {"b"}),
+        ([0.001, 0.002, 0.003, 0.002, 0.001], 0.01, (), "negligible", set()),
+    ],
+)
+def test_bold_is_tested_as_the_comparison_beside_it(
+    gains: list[float], resolve: float | None, earlier_looks: tuple[int, ...], verdict: str, bold: set[str]
+) -> None:
+    base = 0.8 + 0.05 * np.random.default_rng(0).standard_normal(len(gains))
+    table = tidy_table({"a": base, "b": base + np.array(gains)})
+    tables = ScoreTables(
+        metrics=[METRICS["image_ap"]],
+        table=lambda _: table,
+        contrasts=[comparison("x: a → b", "a", "b")],
+        splits=dict.fromkeys("ab", "prescribed"),
+        resolve=resolve,
+        smallest_step=lambda _: None,
+        earlier_looks=earlier_looks,
+        test="sign-flip",
+        sign_seed=0,
+    )
+    analysis = ScoreAnalysis(tables)
+    assert analysis.comparisons[0].verdict == verdict
+    assert analysis.best is not None
+    assert analysis.best.cells == bold

@@ -163,7 +163,16 @@ class ScoreAnalysis:
         if self._until_then is not None or not self._with_best:
             return None
         scores, primary = self._scores, self._scores.primary
-        return best_cells(scores.table(primary.name), metric=primary, splits=scores.splits, test=scores.test)
+        return best_cells(
+            scores.table(primary.name),
+            metric=primary,
+            splits=scores.splits,
+            resolve=scores.resolve,
+            resolution=scores.smallest_step(primary),
+            earlier_looks=scores.earlier_looks,
+            test=scores.test,
+            seed=scores.sign_seed,
+        )
 
     def _make_intervals(self, name: str) -> Mapping[str, MeanInterval]:
         metric = next((metric for metric in self._scores.metrics if metric.name == name), None)

@@ -223,3 +223,14 @@ def test_of_counts_that_diverged_none_is_the_best() -> None:
     best = best_cells(tidy_table({"few": few, "many": many}, metric="fp"), metric="fp")
     assert best is not None
     assert best.cells == frozenset(), "a count has no worst value, so nothing is tested"
+
+
+def test_bold_counts_an_earlier_look_with_the_seeds_that_it_had() -> None:
+    """Seed 0 failed in one cell: the look at seeds 0 to 5 had five that count, and could show nothing."""
+    base = np.array([0.767, 0.791, 0.883, 0.833, 0.718, 0.8, 0.769, 0.807, 0.72])
+    better = np.array([0.804, 0.828, 0.96, 0.872, 0.763, 0.785, 0.867, 0.78, 0.783])
+    table = tidy_table({"base": base, "better": better, "same": [None, *better[1:]]})
+    best = best_cells(table, metric="image_ap", earlier_looks=(tuple(range(6)),))
+    assert best == best_cells(table, metric="image_ap")
+    assert best is not None
+    assert best.cells == {"better", "same"}
