@@ -116,6 +116,21 @@ def test_a_difference_that_changes_its_sign_with_the_worst_value_is_open() -> No
     assert negligible_at_text([answer]) == "–"
 
 
+@pytest.mark.parametrize(
+    ("b", "a", "note"),
+    [
+        ([*UP, 0.8], [*UP, "diverged"], "1 diverged: over the other repeats the difference is 0"),
+        ([*UP, 0.6], [*(x + 0.1 for x in UP), "diverged"], "1 diverged: with 0 in place the difference is 0"),
+    ],
+)
+def test_a_difference_that_is_0_without_or_with_the_worst_value_is_open(
+    b: list[Any], a: list[Any], note: str
+) -> None:
+    answer = ask(b, a)
+    assert (answer.p, answer.verdict) == (1.0, "open")
+    assert answer.note.endswith(note)
+
+
 def test_a_count_has_no_worst_value_and_is_then_not_tested() -> None:
     answer = ask([5, 6, 7, 8, 9, 7, 6, 9], [3, 3, 3, 3, 3, 2, 1, "diverged"], metric="fp")
     assert (answer.p, answer.p_adjusted, answer.verdict) == (None, None, "open")

@@ -90,8 +90,12 @@ def _both(complete: Measured, filled: Measured, lost: str, worst: float) -> Meas
     notes = (*complete.notes, f"{lost}: tested without and with {worst:g} in place, the larger p counts")
     assert complete.p is not None, "it is tested before it is filled"
     assert filled.p is not None, "with fillings there are no fewer repeats"
-    if np.sign(complete.d.mean()) != np.sign(filled.d.mean()):
+    without, with_worst = np.sign(paired.rounded(np.array([complete.d.mean(), filled.d.mean()])))
+    if without != with_worst:
         note = f"{lost}: without and with {worst:g} in place the difference has two signs"
+        if not without * with_worst:
+            where = f"with {worst:g} in place" if without else "over the other repeats"
+            note = f"{lost}: {where} the difference is 0"
         return replace(complete, p=1.0, p_t=1.0, notes=(*complete.notes, note))
     p, p_t = max(complete.p, filled.p), max(complete.p_t, filled.p_t)
     return replace(complete, p=p, p_t=p_t, notes=notes, filled=filled)
