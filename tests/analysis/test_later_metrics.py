@@ -78,6 +78,12 @@ def test_a_report_shows_later_metrics_with_intervals_over_parts(
     assert "(7 parts)" in page, "of 20 items every third is defective"
 
 
+def test_rates_up_to_a_thousand_are_written_out(store: Store, records: dict[str, Record]) -> None:
+    missed = {id_: with_predictions(store, record, 0, shift=-20) for id_, record in records.items()}
+    page = markdown_page(study_page(StudyResults(PLAN, missed, store=store, read_part=store.read_part)))
+    assert "590.4 to 1000.0 (7 parts)" in page
+
+
 @pytest.mark.parametrize(("errors", "parts"), [(0, 12), (3, 12), (12, 12), (1, 400)])
 def test_intervals_over_parts_are_exact(errors: int, parts: int) -> None:
     known = binomtest(errors, parts).proportion_ci(0.95, "exact")

@@ -16,6 +16,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult, Splits, compare, comparison
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
+from assay.analysis.statistics.wording import number_text
 from assay.analysis.study_analysis import splits_of
 from assay.analysis.study_pair import listed
 from assay.study import Study
@@ -192,9 +193,10 @@ def _next(
         hours = min(most_hours(labels, seconds), pending_points * seconds.masks / _HOUR)
     advice = advise_labels(table, counts, now=labels, hours=hours, seconds=seconds, metric=costs.metric.name)
     if advice.masks is not None and advice.bought.masks > pending_points * (1 + 1e-9):
+        most = pending_points * seconds.masks / _HOUR
         reason = (
             f"{pending_points:.0f} defective training images have no mask yet, and the hours are for "
-            f"{advice.bought.masks:.0f}: ask for {pending_points * seconds.masks / _HOUR:.2g} hours or fewer"
+            f"{advice.bought.masks:.0f}: ask for {number_text(most, 2)} hours or fewer"
         )
         advice = LabelAdvice(hours, advice.bought, None, reason)
     return NextLabels(now, labels, counted, advice)

@@ -16,6 +16,7 @@ from assay.analysis.collapse import CHANCE_NOTE
 from assay.analysis.left_out import left_out
 from assay.analysis.part_rates import PART_RATES, part_rates
 from assay.analysis.results import StudyResults
+from assay.analysis.statistics.wording import number_text
 from assay.analysis.summary import spread_note
 from assay.report.ablation_table import attainable_texts
 from assay.storage.record import Record
@@ -122,12 +123,13 @@ def _agent_note(results: StudyResults) -> list[str]:
         return [f"{agents}. {of_best}, whose page says whether it is shown to be better."]
     kept = [result for result in kept_changes(results) if better_cell(result) == best.cell]
     level = agents.levels.get(results.name)
+    tested_at = "" if level is None else f"at {number_text(level, 2)}, the level after so many"
     if kept:
-        return [f"{agents}. {of_best}: shown to be better, also at {level:.2g}, the level after so many."]
+        return [f"{agents}. {of_best}: shown to be better, also {tested_at}."]
     if level is None:
         why = "registered with fresh seeds before its first trial, and not changed since"
         return [f"{agents}. {of_best}: not shown to be better. Only a study that is {why} can show it."]
-    return [f"{agents}. {of_best}: not shown to be better at {level:.2g}, the level after so many."]
+    return [f"{agents}. {of_best}: not shown to be better {tested_at}."]
 
 
 def _search_notes(plan: Plan) -> list[str]:
@@ -210,8 +212,8 @@ def _range(ranges: Sequence[tuple[float, float]]) -> str:
     """Say how far validation images leave smoothed thresholds open, if there are any."""
     if not ranges:
         return ""
-    low, high = (median(ends) for ends in zip(*ranges, strict=True))
-    return f", 90 % of bootstrap draws within {low:.3g} and {high:.3g} (medians over trials)"
+    low, high = (number_text(median(ends)) for ends in zip(*ranges, strict=True))
+    return f", 90 % of bootstrap draws within {low} and {high} (medians over trials)"
 
 
 def _part_rate_notes(results: StudyResults) -> list[str]:
@@ -220,7 +222,12 @@ def _part_rate_notes(results: StudyResults) -> list[str]:
     for metric in results.metrics:
         if metric.name in PART_RATES:
             rates = part_rates(results, metric.name)
-            texts = [f"{r.cell} {r.low:.3g} to {r.high:.3g} ({r.parts:.4g} parts)" for r in rates]
+            decimals = metric.decimals
+            texts = [
+                f"{rate.cell} {rate.low:.{decimals}f} to {rate.high:.{decimals}f} "
+                f"({number_text(rate.parts)} parts)"
+                for rate in rates
+            ]
             text = ", ".join(texts) if texts else "no predictions"
             title = f"{metric.title[0].upper()}{metric.title[1:]}"
             notes.append(f"{title}, 95 % intervals over the parts of a test: {text}.")

@@ -16,7 +16,7 @@ from assay.analysis.statistics.more_repeats import More, more_repeats
 from assay.analysis.statistics.negligible import repeats_until_negligible
 from assay.analysis.statistics.paired import enough_repeats, rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
-from assay.analysis.statistics.wording import claimed_text, negligible_at_text, p_text
+from assay.analysis.statistics.wording import claimed_text, negligible_at_text, number_text, p_text
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
 
 FIVE = [0.010, 0.018, 0.021, 0.024, 0.032]
@@ -89,11 +89,20 @@ def test_a_difference_is_not_small_where_a_trial_diverged() -> None:
         (0.02475, 4, "0.02475"),
         (2.8, 1, "2.8"),
         (1234.5, 0, "1234"),
+        (999.7, 0, "1000"),
     ],
 )
 def test_the_difference_to_be_shown_is_written_with_its_digits(size: float, decimals: int, text: str) -> None:
     answer = replace(from_differences(MIXED[:5]), more=More(4, 2, 13, size, 0.1))
     assert f"(2–13) would show a difference of {text} with 80 % chance." in sentence(answer, decimals)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(126.0, "126"), (99.7, "100"), (8.0, "8"), (0.0083, "0.0083"), (0.05 / 506, "0.000099")],
+)
+def test_no_number_has_an_exponent(value: float, text: str) -> None:
+    assert number_text(value, 2) == text
 
 
 def test_repeats_that_would_have_shown_a_difference_worth_knowing_are_no_few_more() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
@@ -27,6 +28,7 @@ __all__ = [
     "more_text",
     "negligible_at_text",
     "negligible_text",
+    "number_text",
     "p_text",
     "sentence",
     "settle_text",
@@ -145,7 +147,7 @@ def _show_text(result: ComparisonResult, decimals: int) -> str:
     more = result.more
     if more is None:
         return ""
-    shown = f"a difference of {_size(more.delta, decimals)}"
+    shown = f"a difference of {number_text(more.delta, max(3, decimals))}"
     if more.estimate is None:
         half = f"{more.half_width:.{decimals}f}"
         return (
@@ -213,6 +215,13 @@ def _p_equation(p: float) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
+def number_text(value: float, digits: int = 3) -> str:
+    """``0.0248``, ``12``, ``1235``: at least so many digits, because 1e+03 is another number than 1235."""
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:.0f}"
+    return f"{Decimal(f'{value:.{digits}g}'):f}"
+
+
 def interval_text(low: float, high: float, decimals: int) -> str:
     """``[0.008, 0.034]``."""
     return f"[{_minus(low, decimals)}, {_minus(high, decimals)}]"
@@ -222,11 +231,6 @@ def signed(value: float, decimals: int) -> str:
     """``+0.021``, ``−0.021``, ``0.000``."""
     text = f"{value:+.{decimals}f}"
     return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
-
-
-def _size(value: float, decimals: int) -> str:
-    """``0.0248``, ``12``, ``1235``: at least three digits, because 1e+01 is another number than 12."""
-    return f"{value:.0f}" if value >= 1000 else f"{value:.{max(3, decimals)}g}"
 
 
 def _minus(value: float, decimals: int) -> str:
