@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from trainables.beside import beside
 from trainables.contract import Predictor
+from trainables.data.findings import counted
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.spec import ThresholdRule
 from trainables.data.tensors import images_to_tensor
@@ -115,9 +116,7 @@ class Evaluation:
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
     seconds_per_image: float  # prediction alone, without stages and metrics
     stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
-    stage_maps: pa.Table | None = (
-        None  # trainables.stage_maps.STAGE_MAPS_SCHEMA, the stages of the probe images
-    )
+    stage_maps: pa.Table | None = None  # STAGE_MAPS_SCHEMA of trainables.stage_maps, of the probe images
     shown: tuple[str, ...] = ()  # names of the stages in ``stage_maps``, in the order of the chain
 
 
@@ -381,7 +380,8 @@ def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[C
         image, image_source = FIXED_THRESHOLD, "fixed 0.5"
     pixel, pixel_source = validation.pixels.best_iou_threshold(), "validation IoU"
     if validation.left_out and not isinstance(pixel, Undefined):
-        notes.append(f"pixel threshold: {validation.left_out} defective validation images have no mask")
+        images = counted(validation.left_out, "defective validation image")
+        notes.append(f"pixel threshold: {images} {'has' if validation.left_out == 1 else 'have'} no mask")
     if isinstance(pixel, Undefined):
         pixel = best_f1_threshold(labels, validation.maxima, np.float32)
         pixel_source = "validation F1 of heatmap maxima"
@@ -422,7 +422,7 @@ def _omissions(test: _Pass, metrics: dict[str, float | Undefined]) -> list[str]:
             missing.setdefault(value.reason, []).append(METRICS[name].title)
     notes = [f"{', '.join(titles)} undefined on test: {reason}" for reason, titles in missing.items()]
     if test.left_out and test.pixels.has_defects:
-        notes.append(f"pixel metrics leave out {test.left_out} defective test images without mask")
+        notes.append(f"pixel metrics leave out {counted(test.left_out, 'defective test image')} without mask")
     return notes
 
 

@@ -79,6 +79,12 @@ def test_thresholds_are_chosen_before_a_test_image_is_read() -> None:
             "validation IoU",
             "2 defective validation images have no mask",
         ),
+        (
+            replace(VALIDATION, masks={k: m for k, m in VALIDATION.masks.items() if k != "val000"}),
+            "validation F1",
+            "validation IoU",
+            "pixel threshold: 1 defective validation image has no mask",
+        ),
         (None, "fixed 0.5", "fixed 0.5", "no validation images"),
         (
             relabelled(WITHOUT_MASKS, np.zeros(15, dtype=bool)),
@@ -119,11 +125,17 @@ def test_what_is_undefined_is_absent_with_its_reason() -> None:
     )
 
 
-def test_defective_images_without_mask_are_left_out_of_pixel_metrics_and_counted() -> None:
-    partly = replace(TEST, masks={k: m for k, m in TEST.masks.items() if k not in ("test000", "test003")})
+@pytest.mark.parametrize(
+    ("unknown", "images"),
+    [(["test000"], "1 defective test image"), (["test000", "test003"], "2 defective test images")],
+)
+def test_defective_images_without_mask_are_left_out_of_pixel_metrics_and_counted(
+    unknown: list[str], images: str
+) -> None:
+    partly = replace(TEST, masks={k: m for k, m in TEST.masks.items() if k not in unknown})
     judged = judge(VALIDATION, partly)
-    assert "pixel metrics leave out 2 defective test images without mask" in judged.notes
-    assert judged.predictions["tp"].null_count == 2
+    assert f"pixel metrics leave out {images} without mask" in judged.notes
+    assert judged.predictions["tp"].null_count == len(unknown)
 
 
 def test_an_empty_mask_of_a_defective_image_counts_as_unknown() -> None:
