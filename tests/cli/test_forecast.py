@@ -87,3 +87,16 @@ def test_a_forecast_is_refused_where_the_data_or_the_gpus_of_a_trial_are_missing
     answer = assay("plan", study, "--forecast", *options)
     assert answer.code == 2
     assert reason in answer.err
+
+
+def test_a_study_that_was_forecast_and_never_run_is_none_of_the_storage(
+    assay: Assay, study: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "storage")
+    assay("plan", study, "--forecast", "--storage", store.uri)
+    assert store.exists("studies/price/forecast.json")
+    assert f"no study was run into {store.uri} yet" in assay("status", "--storage", store.uri).out
+    assert f"no study was run into {store.uri} yet" in assay("check", "--storage", store.uri).out
+    told = assay("report", "price", "--storage", store.uri)
+    assert told.code == 2
+    assert "it was never started" in told.err

@@ -69,3 +69,17 @@ def _seen(requests: list[str]) -> Counter[str]:
         method, path = request.split()
         kinds["LIST" if "list-type" in path else "PUT" if method == "POST" else method] += 1
     return kinds
+
+
+def test_a_plan_that_was_seen_is_not_asked_for_again() -> None:
+    store = CountedStore()
+    for name in ("begun", "forecast"):
+        store.lay(f"studies/{name}/forecast.json", b"{}")
+    store.lay("studies/begun/plan.parquet", b"")
+    assert store.studies() == ["begun"]
+    assert store.requests == {"LIST": 2, "HEAD": 2}
+    store.lay("studies/forecast/plan.parquet", b"")
+    assert store.studies() == ["begun", "forecast"]
+    store.requests.clear()
+    assert store.studies() == ["begun", "forecast"]
+    assert store.requests == {"LIST": 1}

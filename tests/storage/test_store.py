@@ -14,6 +14,8 @@ import pytest
 
 from assay.storage import DamagedFileError, Environment, Progress, Record, Result, Store
 from assay.storage.checksum import without_checksum
+from assay.storage.integrity import check_storage
+from assay.storage.plans import stored_plans
 from tests import house
 from trainables.errors import InputError
 
@@ -257,3 +259,19 @@ def test_a_file_that_a_record_names_is_read_only_when_it_is_that_file(store: Sto
     store.write_bytes(f"trials/{ID}/001/curve.parquet", b"else")
     with pytest.raises(DamagedFileError, match="sha256"):
         store.read_file(record, "curve.parquet")
+
+
+@pytest.mark.parametrize("left", ["study.yaml", "forecast.json", "lease.json"])
+def test_a_folder_without_a_plan_is_no_study(store: Store, left: str) -> None:
+    store.write_bytes(f"studies/begun/{left}", b"{}")
+    assert (store.studies(), store.study_folders()) == ([], ["begun"])
+    assert check_storage(store).studies == 0
+    assert stored_plans(store) == []
+    store.write_bytes("studies/begun/plan.parquet", b"cut")
+    assert store.studies() == ["begun"]
+
+
+def test_a_study_whose_plan_is_gone_is_told_by_check(store: Store) -> None:
+    store.write_bytes("studies/gone/summary.parquet", b"")
+    assert store.studies() == []
+    assert "studies/gone/plan.parquet is gone" in map(str, check_storage(store, "gone").damages)

@@ -107,7 +107,7 @@ def ledgers(store: Store) -> list[Ledger]:
 def registered_studies(store: Store) -> dict[str, tuple[Registered, ...]]:
     """Entries of the studies that have sound ones; `assay check` names the others."""
     known: dict[str, tuple[Registered, ...]] = {}
-    for name in store.studies():
+    for name in store.study_folders():
         try:
             entries = read_registration(store, name)
         except InputError:

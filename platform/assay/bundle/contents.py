@@ -74,7 +74,7 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     results = StudyResults.read(store, name)
     others = [page.study for page in results.ledger.pages] if results.ledger is not None else []
     if results.agents is not None:  # whose seeds and settings count, whoever asked
-        others += store.studies()
+        others += store.study_folders()
     paths += [f"{store.study(other)}/{file}" for other in others for file in _OF_OTHERS]
     files = _read_present(store, dict.fromkeys(paths))
     for method in filter(is_file_method, plan.trainables):

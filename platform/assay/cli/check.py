@@ -43,7 +43,8 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
     name = None if study is None else study_name(store, study)
     findings = check_storage(store, name)
     if not (findings.studies or findings.records or findings.stages or findings.damages):
-        out.print(f"no study was run into {store.uri} yet: name another storage with --storage")
+        what = "no study was" if name is None else f"study {name} was not"
+        out.print(f"{what} run into {store.uri} yet: name another storage with --storage")
         return
     _print(findings, out)
     remaining = len(findings.damages)
@@ -95,7 +96,7 @@ def _repair(store: Store, findings: Findings, out: Console) -> int:
 
 def _print_way_on(store: Store, name: str | None, storage: str, out: Console) -> None:
     """Say which command makes again what was set aside."""
-    for study in [name] if name is not None else store.studies():
+    for study in [name] if name is not None else store.study_folders():
         file = f"{store.study(study)}/study.yaml"
         if store.exists(file):
             place = store.local_file(file)

@@ -65,7 +65,7 @@ def _orphans(store: Store, plans: Iterable[Plan]) -> list[str]:
     from assay.storage.stage_store import stage_folder, stage_keys
     from assay.study.stage_graph import stage_graph
 
-    if any(holder(store, study) is not None for study in store.studies()):
+    if any(holder(store, study) is not None for study in store.study_folders()):
         return []
     trials = {trial.id: trial for plan in plans for trial in plan.trials}
     lost = [store.trial(trial) for trial in store.trials() if trial not in trials]

@@ -28,7 +28,7 @@ def study_results(storage: str, text: str) -> StudyResults:
 
 
 def study_name(store: Store, text: str) -> str:
-    """The name of a study that has results in ``store``; ``text`` is that name or the study's file.
+    """The name of a study that has a folder in ``store``; ``text`` is that name or the study's file.
 
     Raises:
         InputError: If no such study was ever run here.
@@ -40,9 +40,9 @@ def study_name(store: Store, text: str) -> str:
         from assay.study import read_study
 
         name = read_study(Path(text)).study
-    known = store.studies()
-    if name in known:
+    if name in store.study_folders():  # of one without a plan the reader says more
         return name
+    known = store.studies()
     train = f" Train it first: `assay run {text}`." if text != name or name in shipped_studies() else ""
     if not known:
         raise InputError(

@@ -103,7 +103,7 @@ def _run_of(store: Store, trial: str) -> LeaseNote:
     record = store.record(trial)
     if isinstance(record, Record):
         raise InputError(f"only a trial that trains can be stopped, and {trial} has ended: {record.status}.")
-    for name in store.studies():
+    for name in store.study_folders():
         note = holder(store, name)
         if note is not None and _plans(store, name, trial):
             return note

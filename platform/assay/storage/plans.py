@@ -79,5 +79,4 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
                 f"the folder of a study is no symbolic link, found {path} in {store.uri}. "
                 "Put what it leads to in its place, or remove it."
             )
-    started = [name for name in store.studies() if store.exists(f"{store.study(name)}/plan.parquet")]
-    return [stored_plan(store, name) for name in started if name != but]
+    return [stored_plan(store, name) for name in store.studies() if name != but]

@@ -98,7 +98,7 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     While a study runs, only what belongs to trials with a record is listed: attempts without one and the
     engine's scratch may be in use.
     """
-    running = any(holder(store, study) is not None for study in store.studies())
+    running = any(holder(store, study) is not None for study in store.study_folders())
     ids = store.trials()
     records, problems = store.records_of(ids)
     damaged = {problem.trial for problem in problems}
@@ -219,7 +219,7 @@ def _dead_stages(store: Store) -> Iterator[_Needless]:
 
 
 def _scratch(store: Store) -> Iterator[_Needless]:
-    folders = [".tune", *(f"{store.study(study)}/packs" for study in store.studies())]
+    folders = [".tune", *(f"{store.study(study)}/packs" for study in store.study_folders())]
     for folder in folders:
         for name in [] if store.linked(folder) else store.list(folder):
             yield f"{folder}/{name.removesuffix('/')}", "scratch of the engine"

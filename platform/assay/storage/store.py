@@ -2,7 +2,7 @@
 
 ::
 
-    studies/<study>/   study.yaml  plan.parquet  summary.parquet  lease.json
+    studies/<study>/   study.yaml  plan.parquet  summary.parquet  lease.json  forecast.json
     trials/<id>/       record.json  progress.json  checkpoint…  attempts/<attempt>.json
                        <attempt>/{curve,predictions,regions,maps}.parquet  <attempt>/model/
 
@@ -25,6 +25,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import NamedTuple, Self, TypeVar
 
 import pyarrow as pa
@@ -122,11 +123,30 @@ class Store(Files):
         return f"trials/{trial_id}"
 
     def studies(self) -> list[str]:
-        """Names of the studies that were ever planned here; a link is none."""
+        """Names of the studies that were begun here: their folder has a plan."""
+        names = self.study_folders()
+        unknown = [name for name in names if name not in self._begun]
+        begun = self.each(self._has_plan, unknown)
+        self._begun.update(name for name, has_plan in zip(unknown, begun, strict=True) if has_plan)
+        return [name for name in names if name in self._begun]
+
+    def study_folders(self) -> list[str]:
+        """Names of all folders of studies, also of those that have no plan (yet); a link is none."""
         names = self.folders("studies")
         if not names:
             self.require_root()
         return names
+
+    @cached_property
+    def _begun(self) -> set[str]:
+        """Studies whose plan was seen: plans stay, so nobody is asked for one again."""
+        return set()
+
+    def _has_plan(self, name: str) -> bool:
+        try:
+            return self.exists(f"{self.study(name)}/plan.parquet")
+        except LinkError:
+            return True  # who reads it says what is wrong with it
 
     def trials(self) -> list[str]:
         """Ids of all trials that left anything here; links, and folders of other names, are none."""

@@ -212,9 +212,9 @@ class AgentTools:
 
     def _refuse_name_of_others(self, name: str) -> None:
         """Keep an agent from changing the question of a person's study."""
-        if name not in self._store.studies():
-            return
         entries = read_registration(self._store, name)
+        if not entries and name not in self._store.studies():
+            return
         if not entries or not all(entry.client for entry in entries):
             raise OutOfBoundsError(f"the study {name} of this storage is a person's: give yours another name")
 

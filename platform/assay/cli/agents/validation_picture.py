@@ -12,6 +12,7 @@ import cv2
 from assay.production.model import load_model, model_files
 from assay.storage import Record, Store
 from assay.storage.plans import written_plan
+from assay.storage.registration import read_registration
 from assay.study import Plan, Trial
 from trainables.data import load_evaluation, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec, Supervision
@@ -87,7 +88,10 @@ def tested_images(store: Store, data: Path | None, cache: Path) -> set[str]:
         InputError: If the data of a study cannot be opened: it is not known then what may be shown.
     """
     tested: set[str] = set()
-    for name in store.studies():
+    planned = store.studies()
+    for name in store.study_folders():
+        if name not in planned and not read_registration(store, name):
+            continue  # nothing of it was trained
         for spec, supervision, seed, fold in _splits(written_plan(store, name)):
             manifest = open_manifest(spec, data, cache)
             split = make_split(manifest, spec, supervision, seed, fold)

@@ -26,7 +26,7 @@ class Findings:
     """Counts of a storage, and the damages in it."""
 
     damages: list[Damage] = field(default_factory=list)
-    studies: int = 0
+    studies: int = 0  # with a plan
     records: int = 0  # sound ones
     without_checksum: int = 0  # of those: written by versions before 0.2
     stages: int = 0
@@ -41,11 +41,11 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
         study: Only this study, its trials, and the stages and methods that those use. None: all there is.
     """
     store.require_root()
-    names = store.studies() if study is None else [study]
-    running = tuple(name for name in store.studies() if holder(store, name) is not None)
-    plans = {name: sound_plan(store, name) for name in store.studies()}
+    names = store.study_folders() if study is None else [study]
+    running = tuple(name for name in store.study_folders() if holder(store, name) is not None)
+    plans = {name: sound_plan(store, name) for name in store.study_folders()}
     planned = Planned(plan for plan in plans.values() if plan is not None)
-    findings = Findings(studies=len(names), running=running)
+    findings = Findings(studies=len({*names}.intersection(store.studies())), running=running)
     for name in names:
         damages = check_study(store, name, running=name in running)
         findings.damages += _unlinked(store, store.study(name), damages)

@@ -23,7 +23,7 @@ def set_aside(store: Store, damages: Iterable[Damage]) -> dict[str, str]:
     Raises:
         InputError: If a study of the storage is being trained, and may need what is moved.
     """
-    for name in store.studies():
+    for name in store.study_folders():
         note = holder(store, name)
         if note is not None:
             raise InputError(
