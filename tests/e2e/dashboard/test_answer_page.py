@@ -63,6 +63,15 @@ def test_only_the_tabs_of_which_the_study_has_something_are_offered(reader: Read
     expect(tabs).to_have_text([re.compile(rf"{name}\s*$") for name in names])
 
 
+def test_a_tab_that_has_the_keyboards_focus_has_a_ring(reader: Reader) -> None:
+    page = reader.open("/?study=additions")
+    tab = page.locator("[data-testid=stTopNavLink]").first
+    tab.focus()
+    page.keyboard.press("Tab")
+    expect(page.locator("[data-testid=stTopNavLink]").nth(1)).to_have_css("outline", re.compile("solid 2px"))
+    expect(tab).to_have_css("outline-style", "none")
+
+
 @pytest.mark.parametrize("path", ["/?study=additions", "/effects?study=additions", "/labels?study=labels"])
 def test_nothing_hangs_over_the_side_of_a_telephone(reader: Reader, path: str) -> None:
     reader.page.set_viewport_size({"width": 400, "height": 900})
