@@ -55,6 +55,15 @@ def labelled(store: Store) -> Study:
     return study
 
 
+def test_a_study_of_labels_without_a_finished_trial_waits_for_trials_and_not_for_factors(
+    show: Show, store: Store
+) -> None:
+    put(store, make_plan(), {})
+    text = texts_of(show("labels", study="additions"))
+    assert "It takes finished trials of two cells that differ in supervision." in text
+    assert "in the study file" not in text
+
+
 @pytest.mark.usefixtures("labelled")
 def test_labels_cost_what_the_study_names_whatever_the_one_before_named(show: Show) -> None:
     app = show("labels", study="cheap")

@@ -8,10 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from assay.analysis.label_analysis import LabelAnalysis
-from assay.analysis.label_costs import LabelCell, LabelCosts
+from assay.analysis.label_costs import LabelCell, LabelCosts, label_factors
 from assay.analysis.results import StudyResults
 from assay.report.figures.name_placement import spread
 from assay.report.label_tables import label_sections, next_section, time_unit
+from assay.study import Study
 from assay.study.cell_names import Factors, cell_name
 from assay.study.schema import Labelling
 from assay_dashboard.cost_chart import cost_plot
@@ -118,6 +119,15 @@ def _next(priced: StudyResults, labels: LabelAnalysis) -> None:
         missing("No advice: it takes three numbers of labels and three of masks, all combined.", _GRID)
 
 
+def _no_costs(study: Study) -> None:
+    """What it takes to compare costs: finished trials, where the study's cells do differ in their labels."""
+    nothing, factors = "No two finished cells differ in hours of labelling yet.", label_factors(study)
+    if factors:
+        missing(f"{nothing} It takes finished trials of two cells that differ in {' or '.join(factors)}.")
+    else:
+        missing(nothing, _EXAMPLE)
+
+
 def _page() -> None:
     view = study_view()
     study = view.results.plan.study
@@ -134,7 +144,7 @@ def _page() -> None:
         priced = view.results.with_labelling(labelling)
         labels = priced.labels
     if labels is None:
-        missing("No two finished cells differ in hours of labelling yet.", _EXAMPLE)
+        _no_costs(study)
         return
     with first:
         _next(priced, labels)
