@@ -106,7 +106,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             f"--resolve is a difference of {metrics[0].name}, a share, and below 1, found "
             f"{question.resolve:g}. Name it as a share: 5 % are 0.05."
         )
-    seeds = table["seed"].nunique()
+    seeds = len(set(table["seed"]))
     if late := [look for look in question.looks if look > seeds]:
         raise InputError(
             f"--look is a number of seeds of {name}, which has {seeds}, found {late[0]}. Name fewer."
