@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -55,9 +55,15 @@ def study_yaml(study: Study | Mapping[str, Any]) -> str:
     """The text of a study file, ending in a newline: what was set, and no defaults.
 
     Raises:
-        InputError: If a value is none that a study file can hold.
+        InputError: If it is no study at all, or a value is none that a study file can hold.
     """
-    return "\n".join([*_lines(_plain(study, "the study"), ""), ""])
+    plain = _plain(study, "the study")
+    if not isinstance(plain, dict):
+        raise InputError(
+            "a study is a file's path, the name of one that comes with assay, a mapping or a Study, found a "
+            f"{type(study).__name__}. Give one of them."
+        )
+    return "\n".join([*_lines(cast(dict[str, Any], plain), ""), ""])
 
 
 def _lines(block: Mapping[str, Any], indent: str) -> Iterator[str]:
