@@ -38,13 +38,8 @@ def as_study(study: StudyLike) -> Study:
     """
     if isinstance(study, str | Path):
         return read_study(find_study(Path(study)).path)
-    if isinstance(study, Mapping):
+    if not isinstance(study, Study):
         return parse_study(study_yaml(study))
-    if not isinstance(study, Study):  # a program need not heed types
-        raise InputError(
-            f"a study is a file's path, the name of one that comes with assay, a mapping or a Study, found a "
-            f"{type(study).__name__}. Give one of them."
-        )
     source = study.source
     if source.text and parse_study(source.text, source.origin) == study:
         return study  # with its comments; one that was changed by `model_copy` is written anew
