@@ -54,7 +54,7 @@ def experiments(path: Path) -> int:
 
 @pytest.fixture(scope="module")
 def cut_short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What MLflow leaves that is killed while it builds its tables in place."""
+    """The file that MLflow leaves when it is killed while it builds its tables in place."""
     path = tmp_path_factory.mktemp("cut") / "mlflow.db"
     dies("from mlflow.tracking import MlflowClient; MlflowClient(sys.argv[1])", f"sqlite:///{path}")
     return path

@@ -35,7 +35,7 @@ def check_mirror(store: Store) -> Iterator[Damage]:
     if text is not None:
         yield Damage(_DATABASE, text, _COST, _REPLAYED, aside)
         return
-    for study in store.study_folders():
+    for study in store.studies():
         for marker, mirrored in mirrored_runs(store, study, f"sqlite:///{path}").items():
             missing = mirrored - runs
             if missing:
@@ -59,7 +59,7 @@ def half_built(database: sqlite3.Connection) -> bool:
 
 
 def _look(path: Path) -> tuple[str | None, set[str]]:
-    """What is wrong with the database as a whole, by SQLite and by its tables, and the ids of its runs."""
+    """The fault of the database as a whole, by SQLite and by its tables, and the ids of its runs."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
         (trouble,) = database.execute("PRAGMA integrity_check(1)").fetchone()
         if trouble != "ok":
