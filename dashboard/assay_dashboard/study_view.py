@@ -21,6 +21,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import streamlit as st
 
+from assay.analysis.best_mean import best_mean
 from assay.analysis.followed import FollowedStudy
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import Repeat
@@ -59,12 +60,16 @@ _PREDICTIONS = 1000  # more, as item intervals need all of a study: of 1,000 tes
 
 
 class BestCell(NamedTuple):
-    """The cell with the best mean. This does not claim that it is better than others."""
+    """The cell with the best mean. This does not claim that it is better than others.
+
+    It is chosen with the worst value for what diverged, and the mean is that of the others, as in the table.
+    """
 
     metric: Metric
     cell: str
     mean: float
-    n: int  # repeats
+    n: int  # repeats that have a value
+    planned: int
     on: str  # `test`; of a search whose winners are not trained yet, `validation`
 
 
@@ -211,13 +216,9 @@ def entry(store: Store, name: str, begun: frozenset[str] | None = None) -> Study
 
 def _best(results: StudyResults) -> BestCell | None:
     metric = results.primary
-    sign = 1 if metric.better == "higher" else -1
-    ranked = [
-        (sign * summary.mean, summary) for summary in results.summary(metric.name) if summary.mean is not None
-    ]
-    if ranked:
-        mean, summary = max(ranked, key=lambda pair: pair[0])
-        return BestCell(metric, summary.cell.name, sign * mean, summary.n, "test")
+    best = best_mean(results.summary(metric.name), metric)
+    if best is not None and best.mean is not None:
+        return BestCell(metric, best.cell.name, best.mean, best.n, best.planned, "test")
     return _best_point(results)
 
 
@@ -230,7 +231,8 @@ def _best_point(results: StudyResults) -> BestCell | None:
     if not best or best[0].value is None:
         return None
     metric = {**METRICS, **PROXIES}[search.objective.metric]
-    return BestCell(metric, best[0].point.name, best[0].value, len(best[0].repeats), "validation")
+    n = len(best[0].repeats)
+    return BestCell(metric, best[0].point.name, best[0].value, n, n, "validation")
 
 
 class _Followed:

@@ -14,7 +14,7 @@ from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.storage.registration import register
 from assay.study import Plan
-from tests.analysis.made_studies import STUDY, make_plan, make_records
+from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
 from tests.study.searches import search_with
@@ -22,12 +22,16 @@ from tests.study.toy import plan
 
 __all__ = ["assay"]
 
+BEST = "supervision=full stop=on"
 
-def studied(store: Store, name: str, text: str = STUDY) -> StudyResults:
-    """A study that was registered, trained and summarised."""
+
+def studied(store: Store, name: str, text: str = STUDY, lost: str = "") -> StudyResults:
+    """A study that was registered, trained and summarised. ``lost``: how the best cell's first seed ended."""
     plan = make_plan(text.replace("study: additions", f"study: {name}"))
     register(store, plan)
-    results = StudyResults(plan, make_records(plan), store=store)
+    gone = [trial for trial in plan.trials if lost and trial.cell == BEST and trial.seed == 0]
+    records = make_records(plan) | {trial.id: lose(trial, lost) for trial in gone}
+    results = StudyResults(plan, records, store=store)
     write_summary(results, store)
     return results
 
@@ -64,6 +68,20 @@ def test_the_best_of_all_studies_is_called_an_exploratory_winner(store: Store) -
     assert "longer (4 comparisons). Each study's p counts its own comparisons alone" in text
     assert "Best of 8 tried on this question by AP: supervision=full stop=on of longer." in text
     assert "it is an exploratory winner" in text
+
+
+@pytest.mark.parametrize("reported", ["primary: image_ap, report: [fp]", "primary: pixel_iou, report: [fp]"])
+@pytest.mark.parametrize(
+    ("lost", "best"),
+    [("diverged", "additions"), ("failed", "again (mean of 2 of 3 repeats)")],
+)
+def test_the_best_of_all_studies_is_no_mean_of_the_seeds_that_lived(
+    store: Store, reported: str, lost: str, best: str
+) -> None:
+    """Without its first seed the cell has the higher mean."""
+    first = studied(store, "additions")
+    studied(store, "again", STUDY.replace("primary: image_ap, report: [fp, pixel_iou]", reported), lost)
+    assert f"by AP: {BEST} of {best}. Chosen by" in " ".join(footnotes(first))
 
 
 def test_the_spread_that_other_studies_saw_is_that_of_their_seeds(store: Store) -> None:

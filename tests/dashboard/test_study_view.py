@@ -17,9 +17,9 @@ from assay.storage.store import DamagedFileError
 from assay.study import Plan
 from assay_dashboard.__main__ import read_ahead
 from assay_dashboard.study_view import curve, stage_curves, studies, view
-from tests.analysis.made_studies import numbers_of
+from tests.analysis.made_studies import lose, numbers_of
 from tests.cli.small_study import finished, run_elsewhere
-from tests.dashboard.conftest import Show
+from tests.dashboard.conftest import Open, Show, texts_of
 
 
 def test_the_list_counts_trials_and_names_the_best_cell(store: Store) -> None:
@@ -27,6 +27,12 @@ def test_the_list_counts_trials_and_names_the_best_cell(store: Store) -> None:
     assert (entry.counts, entry.total, entry.planned, entry.running) == ({"finished": 3}, 4, 1, 0)
     assert entry.best is not None
     assert (entry.best.cell, entry.best.mean, entry.best.n) == ("balance", 0.95, 1)
+
+
+def test_the_best_cell_is_not_one_that_diverged(store: Store, plan: Plan, open_page: Open) -> None:
+    assert "best cell balance · test images · 1 of 2 repeats" in texts_of(open_page("studies"))
+    store.write_record(lose(plan.trials[3], "diverged"))
+    assert "best cell all off · test images · mean of 2 repeats" in texts_of(open_page("studies"))
 
 
 def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

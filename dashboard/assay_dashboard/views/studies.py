@@ -45,7 +45,8 @@ def _best(entry: reading.StudyEntry) -> str:
     html = paragraph("no result yet", "quiet") if best is None else ""
     if best is not None:
         value = f"{best.mean:.{best.metric.decimals}f}"
-        repeats = "1 repeat" if best.n == 1 else f"mean of {best.n} repeats"
+        number = str(best.n) if best.n == best.planned else f"{best.n} of {best.planned}"
+        repeats = f"{'mean of ' if best.n > 1 else ''}{number} repeat{'s' if best.planned > 1 else ''}"
         html += paragraph(f"{best.metric.title} {value}", "big")
         html += paragraph(f"best cell {best.cell} · {best.on} images · {repeats}", "quiet")
     last = entry.last_record

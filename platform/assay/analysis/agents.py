@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assay.analysis.ledger import Winner, best_of, registered_studies
+from assay.analysis.ledger import TriedCell, best_of, registered_studies
 from assay.analysis.statistics import ComparisonResult
 from assay.storage.registration import Registered
 from assay.storage.store import Store
@@ -81,7 +81,7 @@ def agent_tries(store: Store) -> AgentTries | None:
     return tries_of(registered_studies(store))
 
 
-def best_tried(results: StudyResults, store: Store) -> Winner | None:
+def best_tried(results: StudyResults, store: Store) -> TriedCell | None:
     """The best cell that agents tried on the data of a study, by its primary metric."""
     if results.agents is None or not results.registered:
         return None

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
+from assay.analysis.best_mean import best_mean
 from assay.analysis.results import StudyResults
+from assay.analysis.summary import Lost, Repeat, RepeatSummary
 from assay.storage.registration import Registered, read_registration
 from assay.storage.store import Store
 from assay.study import Plan
@@ -28,7 +31,7 @@ from trainables.metrics import METRICS
 __all__ = [
     "Ledger",
     "LedgerPage",
-    "Winner",
+    "TriedCell",
     "best_of",
     "ledger_of",
     "ledgers",
@@ -47,12 +50,16 @@ class LedgerPage:
 
 
 @dataclass(frozen=True)
-class Winner:
-    """The best cell by its mean on test images."""
+class TriedCell(RepeatSummary):
+    """Scores of a cell on test images, as the last summary of its study has them."""
 
     study: str
     cell: str
-    mean: float
+
+    def __str__(self) -> str:
+        """``stop=on of additions``, and of how many repeats its mean is where some have no value."""
+        of_repeats = "" if self.n == self.planned else f" (mean of {self.count} repeats)"
+        return f"{self.cell} of {self.study}{of_repeats}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Ledger:
     """Two studies or more on the same question."""
 
     pages: tuple[LedgerPage, ...]
-    best: Winner | None  # by the primary metric of the study that asks; None: no summary has it
+    best: TriedCell | None  # by the primary metric of the study that asks; None: no summary has it
 
     @property
     def comparisons(self) -> int:
@@ -132,44 +139,55 @@ def _pages(studies: Iterable[tuple[str, Sequence[Registered]]]) -> tuple[LedgerP
     )
 
 
-def best_of(store: Store, studies: Sequence[str], metric: str) -> Winner | None:
+def best_of(store: Store, studies: Sequence[str], metric: str) -> TriedCell | None:
     """The cell with the best mean on test images, by the last summaries of some studies."""
-    means = [winner for name in studies for winner in _means(store, name, metric)]
-    if not means:
-        return None
-    sign = 1 if METRICS[metric].better == "higher" else -1
-    return max(means, key=lambda winner: sign * winner.mean)
-
-
-def _means(store: Store, study: str, metric: str) -> list[Winner]:
-    """Means of the cells in the last summary of a study, which may lack a later run."""
-    by_cell = _scores(store, study, metric)
-    return [Winner(study, cell, statistics.fmean(scores.values())) for cell, scores in by_cell.items()]
+    tried = (cell for name in studies for cell in _tried(store, name, metric))
+    return best_mean(tried, METRICS[metric])
 
 
 def _variances(store: Store, study: str, metric: str) -> list[float]:
     """Variance over the seeds of each cell that has two or more on one fold."""
     variances: list[float] = []
-    for scores in _scores(store, study, metric).values():
-        for fold in {fold for _, fold in scores}:
-            of_fold = [value for (_, where), value in scores.items() if where == fold]
+    for cell in _tried(store, study, metric):
+        for fold in {repeat.fold for repeat in cell.values}:
+            of_fold = [value for repeat, value in cell.values.items() if repeat.fold == fold]
             if len(of_fold) > 1:
                 variances.append(statistics.variance(of_fold))
     return variances
 
 
-def _scores(store: Store, study: str, metric: str) -> dict[str, dict[tuple[int, int | None], float]]:
-    """Cell → (seed, fold) → score on test images, as the last summary has them; none where it is damaged."""
+def _tried(store: Store, study: str, metric: str) -> list[TriedCell]:
+    """The cells in the last summary of a study, which may lack a later run; none where it is damaged."""
     try:
         table = store.read_table(f"{store.study(study)}/summary.parquet")
     except (FileNotFoundError, pa.ArrowInvalid):
-        return {}
-    scores: dict[str, dict[tuple[int, int | None], float]] = {}
-    columns = ("cell", "seed", "fold", "part", "metric", "value")
+        return []
+    ended: dict[str, dict[Repeat, str]] = {}  # by any metric: one that diverged has rows of those reported
+    values: dict[str, dict[Repeat, float]] = {}
+    columns = ("cell", "seed", "fold", "part", "metric", "value", "status")
     for row in table.select(columns).to_pylist():
-        if row["metric"] == metric and row["part"] == "test" and row["value"] is not None:
-            scores.setdefault(row["cell"], {})[row["seed"], row["fold"]] = row["value"]
-    return scores
+        if row["part"] == "test":
+            repeat = Repeat(row["seed"], row["fold"])
+            ended.setdefault(row["cell"], {})[repeat] = row["status"]
+            if row["metric"] == metric and row["value"] is not None:
+                values.setdefault(row["cell"], {})[repeat] = row["value"]
+    return [
+        _tried_cell(study, cell, metric, repeats, values.get(cell, {})) for cell, repeats in ended.items()
+    ]
+
+
+def _tried_cell(
+    study: str, cell: str, metric: str, ended: Mapping[Repeat, str], values: Mapping[Repeat, float]
+) -> TriedCell:
+    lost = Counter(status for repeat, status in ended.items() if repeat not in values)
+    return TriedCell(
+        metric=metric,
+        repeats=tuple(ended),
+        values=values,
+        lost=tuple(Lost(repeats, status, None) for status, repeats in lost.items()),
+        study=study,
+        cell=cell,
+    )
 
 
 def spread_seen(store: Store, plan: Plan) -> tuple[float, str] | None:

@@ -103,9 +103,9 @@ def _ledger_note(results: StudyResults) -> list[str]:
     if ledger.best is None:
         return [note]
     best = (
-        f"Best of {ledger.tried} tried on this question by {results.primary.title}: {ledger.best.cell} of "
-        f"{ledger.best.study}. Chosen by this score, it is an exploratory winner: its score flatters it, "
-        "until a study registered with it alone confirms it on fresh seeds."
+        f"Best of {ledger.tried} tried on this question by {results.primary.title}: {ledger.best}. "
+        "Chosen by this score, it is an exploratory winner: its score flatters it, until a study registered "
+        "with it alone confirms it on fresh seeds."
     )
     return [note, best]
 
@@ -118,7 +118,7 @@ def _agent_note(results: StudyResults) -> list[str]:
     best = best_tried(results, store)
     if best is None:
         return [f"{agents}."] if results.name in agents.studies else []
-    of_best = f"The best of them on these data by {results.primary.title} is {best.cell} of {best.study}"
+    of_best = f"The best of them on these data by {results.primary.title} is {best}"
     if best.study != results.name:
         return [f"{agents}. {of_best}, whose page says whether it is shown to be better."]
     kept = [result for result in kept_changes(results) if better_cell(result) == best.cell]
