@@ -35,7 +35,7 @@ def check_mirror(store: Store) -> Iterator[Damage]:
     if text is not None:
         yield Damage(_DATABASE, text, _COST, _REPLAYED, aside)
         return
-    for study in store.studies():
+    for study in store.study_folders():
         for marker, mirrored in mirrored_runs(store, study, f"sqlite:///{path}").items():
             missing = mirrored - runs
             if missing:
