@@ -46,6 +46,7 @@ CASES = [
     ("report nobody", 2, "error"),
     ("report small --output x.md", 2, "error"),
     ("best hunt --as winner --cell stop", 0, "best"),
+    ("best hunt", 0, "best-points"),
     ("best small --as winner", 2, "error"),
     ("labels labels", 0, "labels"),
     ("labels small", 2, "error"),
@@ -172,6 +173,7 @@ def documents(assay: Assay, earlier: Path, others: list[tuple[str, str]]) -> Ite
             yield command, assay(command, name, "--json", "--storage", earlier).out
     yield "labels", assay("labels", "labels", "--json", "--storage", earlier).out
     yield "best", assay("best", "hunt", "--as", "x", "--cell", "stop", "--json", "--storage", earlier).out
+    yield "best-points", assay("best", "hunt", "--json", "--storage", earlier).out
     for name, line in others:
         yield name, assay(*line.split(), "--json").out
 
@@ -183,7 +185,7 @@ def test_answers_are_valid_by_two_implementations(
     if implementation == "ajv" and not _has_ajv():
         pytest.skip("node cannot load the npm package ajv: install it, and name its folder in NODE_PATH")
     pairs = list(documents(assay, earlier, others))
-    assert len(pairs) == len(SOUND) + 2 * len(STUDIES) + 2 + len(others)
+    assert len(pairs) == len(SOUND) + 2 * len(STUDIES) + 3 + len(others)
     if implementation == "jsonschema":
         for name, text in pairs:
             validator(name).validate(json.loads(text))

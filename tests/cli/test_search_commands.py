@@ -81,6 +81,21 @@ def test_the_winner_becomes_a_study_whose_trials_are_those_of_the_replicate(
     }
 
 
+def test_best_without_a_name_says_which_point_it_is_and_how_it_becomes_a_study(
+    assay: Assay, searched: Store
+) -> None:
+    answer = assay("best", "hunt", "--storage", searched.uri)
+    assert (answer.code, answer.out.splitlines()) == (
+        0,
+        [
+            "base: the best point",
+            "  base #1, validation.image_ap 0.9795 (mean over 2 repeats)",
+            "    config.lr 0.02, config.balance power, config.balance_power 2.5",
+            f"  as a study: assay best hunt --as hunt_best --storage {searched.uri}",
+        ],
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "what", "trained"),
     [(1, "the best point", True), (3, "base #3", True), (4, "base #4", False)],
@@ -101,6 +116,7 @@ def test_the_study_of_a_point_says_which_point_it_is_and_whether_it_is_trained(
         (("hunt", "--as", "X y"), "a study is named like"),
         (("hunt", "--as", "hunt"), "has a name of its own, found --as hunt: that of the search"),
         (("hunt", "--as", "x", "--cell", "other"), "hunt has no cell other. It searched base."),
+        (("hunt", "--point", "1"), "--point makes a study, which has a name, found none. Add --as NAME."),
     ],
 )
 def test_what_has_no_winner_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
-from assay.cli.best import command_for
+from assay.cli.best import way_on
+from assay.cli.options import DEFAULT_STORAGE
 from assay.report.figures.front_figure import draw_front, front_plots
 from assay.storage import Record, Store
 from assay.storage.search_points import with_points
@@ -61,11 +63,36 @@ def test_best_lists_the_front_and_takes_the_point_that_is_named(assay: Assay, se
     refused = assay("best", "hunt", "--as", "fast", "--storage", searched.uri)
     assert refused.code == 2
     assert "has 2 objectives, and none of the 3 points of its front is best" in refused.err
-    assert "base #1, validation.image_ap 0.7000, latency_ms 5" in refused.err
+    assert "base #1, validation.image_ap 0.7000, latency_ms 5: not beaten on fresh seeds" in refused.err
+    assert "--point 0" not in refused.err
     taken = assay("best", "hunt", "--as", "fast", "--point", "1", "--storage", searched.uri)
     assert "# A point of hunt: base #1, validation.image_ap 0.7000, latency_ms 5" in taken.out
     gone = assay("best", "hunt", "--as", "fast", "--point", "9", "--storage", searched.uri)
     assert "found --point 9: it was not drawn" in gone.err
+
+
+def test_best_without_a_name_lists_the_front_with_its_fresh_seeds_and_writes_nothing(
+    assay: Assay, searched: Store
+) -> None:
+    answer = assay("best", "hunt", "--storage", searched.uri)
+    assert answer.code == 0, answer.err
+    said = [line.strip() for line in answer.out.splitlines()]
+    assert said == [
+        "base: the front, of which no point is best",
+        "base #0, validation.image_ap 0.9000, latency_ms 20: beaten by base #1 on fresh seeds",
+        "config.lr 0.1, config.balance none",
+        "base #3, validation.image_ap 0.8000, latency_ms 10: not trained again",
+        "config.lr 0.05, config.balance none",
+        "base #1, validation.image_ap 0.7000, latency_ms 5: not beaten on fresh seeds",
+        "config.lr 0.02, config.balance power, config.balance_power 2.5",
+        f"as a study: assay best hunt --as NAME --point N --storage {searched.uri}",
+    ]
+    points = json.loads(assay("best", "hunt", "--json", "--storage", searched.uri).out)["points"]
+    assert [(row["point"], row["unbeaten"], row["beaten_by"]) for row in points] == [
+        (0, False, "base #1"),
+        (3, None, None),
+        (1, True, None),
+    ]
 
 
 def test_mlflow_gets_every_objective(searched: Store, plan: Plan) -> None:
@@ -87,10 +114,23 @@ def test_a_point_whose_cost_was_not_measured_has_no_value_and_says_so(searched: 
     assert (point.status, point.reason) == ("failed", "latency_ms was not measured when earlier trained it")
 
 
-def test_a_run_ends_with_a_command_that_takes_a_point_of_the_front(
+def test_a_run_ends_with_a_command_that_takes_a_point_which_is_not_beaten_on_fresh_seeds(
     assay: Assay, searched: Store, plan: Plan
 ) -> None:
-    command = command_for(StudyResults.of_plan(plan, searched))
-    assert command is not None
-    answer = assay(*shlex.split(command)[1:], "--storage", searched.uri)
-    assert "# A point of hunt: base #0, validation.image_ap 0.9000" in answer.out, answer.err
+    line = way_on(StudyResults.of_plan(plan, searched), DEFAULT_STORAGE)
+    assert line is not None
+    command, _, told = line.partition("assay ")[2].partition(" (")
+    assert told == "not beaten on fresh seeds: base #1)"  # base #0 is, and base #3 was not trained again
+    answer = assay(
+        *shlex.split(command.replace("NAME", "taken").replace(" N", " 1")), "--storage", searched.uri
+    )
+    assert "# A point of hunt: base #1, validation.image_ap 0.7000" in answer.out, answer.err
+
+
+def test_without_a_point_on_fresh_seeds_a_run_names_the_command_that_lists_the_front(tmp_path: Path) -> None:
+    store, text = Store(tmp_path), re.sub(r"replicate: .*\n", "", FRONT)
+    plan = plan_study(parse_study(text, "hunt.yaml"), None, "cpu")
+    write_front(store, plan)
+    line = way_on(StudyResults.of_plan(plan, store), DEFAULT_STORAGE)
+    assert line is not None
+    assert line.endswith("assay best hunt --as NAME --point N (`assay best hunt` lists the front)")

@@ -47,6 +47,13 @@ class FrontPoint:
         """``base #3``."""
         return self.evaluated.point.name
 
+    @property
+    def unbeaten(self) -> bool | None:
+        """True where no point has better means on fresh seeds; None where its own are not all known."""
+        if self.fresh is None or None in self.fresh:
+            return None
+        return self.beaten_by is None
+
 
 def search_front(results: StudyResults, cell: str) -> list[FrontPoint]:
     """The front of one searched cell, by the first objective, best first."""

@@ -1,26 +1,30 @@
-"""`assay best`: the winner of a search as a study file of its own."""
+"""`assay best`: the winner of a search, or its front, and a point of it as a study file of its own."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.cli.answers import AsJson, answers
-from assay.cli.options import DEFAULT_STORAGE, Storage
+from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
+    from assay.analysis.search_front import FrontPoint
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search import Search
 
-__all__ = ["best", "command_for", "register"]
+__all__ = ["best", "command_for", "offered_points", "register", "way_on"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The search: its name or file.")]
-As = Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new study.")]
+As = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Name of the new study. Without it the point is only named."),
+]
 CellName = Annotated[
     str | None,
     typer.Option("--cell", metavar="CELL", help="Whose winner, where several cells were searched."),
@@ -38,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def best(
     study: StudyName,
-    name: As,
+    name: As = None,
     *,
     cell: CellName = None,
     point: PointNumber = None,
@@ -46,7 +50,7 @@ def best(
     as_json: AsJson = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Write the best point of a search as a study: its settings spelled out, on the search's fresh seeds.
+    """Say which point of a search is best. With --as, write it as a study on the search's fresh seeds.
 
     Best is what the objective says on validation images. Of a search that is not over, the best so far. With
     several objectives no point is best: the front is listed, and --point takes one of it.
@@ -56,13 +60,15 @@ def best(
     from assay.cli.files import refuse_input
     from assay.cli.lookup import study_results
     from assay.report.search_tables import search_line
-    from assay.storage.search_points import best_points
-    from assay.study.names import NAME_PATTERN
+    from assay.study.names import NAME_PATTERN, counted
     from assay.study.writing import study_of_point
     from trainables.errors import InputError
 
-    if not re.match(NAME_PATTERN, name):
+    if name is not None and not re.match(NAME_PATTERN, name):
         raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")
+    if name is None and (point is not None or output is not None):
+        option = "--output" if point is None else "--point"
+        raise InputError(f"{option} makes a study, which has a name, found none. Add --as NAME.")
     refuse_input(output, study)
     results = study_results(storage, study)
     plan = results.plan
@@ -71,24 +77,27 @@ def best(
     if plan.study.search is None:
         raise InputError(f"{plan.study.study} is no search: its study file says all that it trains.")
     cells = {searched.cell.name: searched for searched in plan.searched}
-    if cell is None and len(cells) > 1:
-        names = ", ".join(f'"{name}"' for name in cells)  # `base, fold 0` has a comma of its own
-        raise InputError(f"{plan.study.study} searched several cells. Choose one with --cell: {names}.")
-    searched = cells.get(cell or next(iter(cells)))
-    if searched is None:
+    if cell is not None and cell not in cells:
         raise InputError(f"{plan.study.study} has no cell {cell}. It searched {', '.join(cells)}.")
-    points = results.evaluated_points[searched.cell.name]
-    ranked = best_points(plan, points)
-    if not ranked:
+    chosen = list(cells) if cell is None else [cell]
+    offered = {each: offered_points(results, each) for each in chosen}
+    if not any(offered.values()):
         raise InputError(
             f"no point of {plan.study.study} is finished yet. `assay status` shows how far it is."
         )
-    winner = _chosen(plan.study.search, ranked if point is None else points, point)
-    is_best = winner is ranked[0] and not plan.study.search.has_front
+    if name is None:
+        _show(results, offered, storage, as_json=as_json)
+        return
+    if len(chosen) > 1:
+        names = ", ".join(f'"{each}"' for each in chosen)  # `base, fold 0` has a comma of its own
+        raise InputError(f"{plan.study.study} searched several cells. Choose one with --cell: {names}.")
+    searched, points = cells[chosen[0]], results.evaluated_points[chosen[0]]
+    winner = _chosen(plan.study.search, offered[chosen[0]], points, point)
+    is_best = winner is offered[chosen[0]][0].evaluated and not plan.study.search.has_front
     why = (
         f"{'The best point' if is_best else 'A point'} of {plan.study.study}: "
-        f"{_described(plan.study.search, winner)} "
-        f"(mean over {len(winner.repeats)} repeats). "
+        f"{_valued(plan.study.search, winner)} "
+        f"(mean over {counted(len(winner.repeats), 'repeat')}). "
         f"{search_line(plan, {searched.cell.name: points})}"
     )
     text = study_of_point(
@@ -117,24 +126,83 @@ def best(
         typer.echo(text, nl=False)
 
 
-def command_for(results: StudyResults) -> str | None:
-    """The command that takes a winner: the first one of several searches, the first point of a front.
-
-    None where no point is finished.
-    """
+def offered_points(results: StudyResults, cell: str) -> list[FrontPoint]:
+    """The best point of a searched cell, or its front; empty while no point is finished."""
+    from assay.analysis.search_front import FrontPoint, search_front
     from assay.storage.search_points import best_points
 
+    search = results.plan.study.search
+    if search is not None and search.has_front:
+        return search_front(results, cell)
+    return [FrontPoint(each) for each in best_points(results.plan, results.evaluated_points[cell], 1)]
+
+
+def command_for(results: StudyResults, cell: str | None = None) -> str | None:
+    """The command that takes a winner, of a front a point that is still to be chosen.
+
+    Args:
+        results: Of a study.
+        cell: The searched one; None: the first that has a point which is finished.
+
+    Returns:
+        None where no point is finished.
+    """
     search, name = results.plan.study.search, results.name
-    for cell, points in results.evaluated_points.items():
-        ranked = best_points(results.plan, points)
-        if search is not None and ranked:
-            command = f"assay best {name} --as {name[:59]}_best"
-            several = f" --cell {shlex.quote(cell)}" if len(results.evaluated_points) > 1 else ""
-            return command + several + (f" --point {ranked[0].point.index}" if search.has_front else "")
-    return None
+    searched = list(results.evaluated_points)
+    first = next((each for each in searched if cell in (None, each) and offered_points(results, each)), None)
+    if search is None or first is None:
+        return None
+    new, point = ("NAME", " --point N") if search.has_front else (f"{name[:59]}_best", "")
+    several = f" --cell {shlex.quote(first)}" if len(searched) > 1 else ""
+    return f"assay best {name} --as {new}{several}{point}"
 
 
-def _chosen(search: Search, points: Sequence[EvaluatedPoint], number: int | None) -> EvaluatedPoint:
+def way_on(results: StudyResults, storage: str) -> str | None:
+    """The line with which a search ends: how its winner, or a point of its front, becomes a study."""
+    command, search = command_for(results), results.plan.study.search
+    if command is None or search is None:
+        return None
+    if not search.has_front:
+        return f"the winner as a study:    {in_use(command, storage=storage)}"
+    fronts = (offered_points(results, cell) for cell in results.evaluated_points)
+    unbeaten = [point.name for point in next(filter(None, fronts)) if point.unbeaten]
+    known = f"not beaten on fresh seeds: {', '.join(unbeaten)}"
+    listed = f"`{in_use(f'assay best {results.name}', storage=storage)}` lists the front"
+    return f"a point as a study:       {in_use(command, storage=storage)} ({known if unbeaten else listed})"
+
+
+def _show(
+    results: StudyResults, offered: Mapping[str, Sequence[FrontPoint]], storage: str, *, as_json: bool
+) -> None:
+    """Print the best point of each cell, or its front, and how one becomes a study."""
+    from assay.study.compare import format_value
+
+    search = results.plan.study.search
+    assert search is not None
+    if as_json:
+        from assay.report.answers.results import best_points_answer
+
+        answers().give(best_points_answer(results, offered))
+        return
+    for cell, points in offered.items():
+        if not points:
+            typer.echo(f"{cell}: no point is finished yet")
+            continue
+        typer.echo(
+            f"{cell}: {'the front, of which no point is best' if search.has_front else 'the best point'}"
+        )
+        for point in points:
+            typer.echo(f"  {_described(search, point)}")
+            drawn = (f"{path} {format_value(value)}" for path, value in point.evaluated.point.values.items())
+            typer.echo(f"    {', '.join(drawn)}")
+        command = command_for(results, cell)
+        assert command is not None
+        typer.echo(f"  as a study: {in_use(command, storage=storage)}")
+
+
+def _chosen(
+    search: Search, offered: Sequence[FrontPoint], points: Sequence[EvaluatedPoint], number: int | None
+) -> EvaluatedPoint:
     """The point of a number, or the best.
 
     Raises:
@@ -143,19 +211,33 @@ def _chosen(search: Search, points: Sequence[EvaluatedPoint], number: int | None
     from trainables.errors import InputError
 
     if number is None and search.has_front:
-        listed = "\n".join(f"  {_described(search, each)}" for each in points)
+        listed = "\n".join(f"  {_described(search, each)}" for each in offered)
         raise InputError(
-            f"the search has {len(search.objectives)} objectives, and none of the {len(points)} points of "
-            f"its front is best. Take one with --point, such as --point {points[0].point.index}:\n{listed}"
+            f"the search has {len(search.objectives)} objectives, and none of the {len(offered)} points of "
+            f"its front is best. Take one with --point N, its number:\n{listed}"
         )
-    chosen = points[0] if number is None else next((p for p in points if p.point.index == number), None)
+    if number is None:
+        return offered[0].evaluated
+    chosen = next((each for each in points if each.point.index == number), None)
     if chosen is None or chosen.value is None:
         state = "it was not drawn" if chosen is None else f"it is {chosen.status}"
         raise InputError(f"a point that becomes a study is finished, found --point {number}: {state}.")
     return chosen
 
 
-def _described(search: Search, point: EvaluatedPoint) -> str:
+def _described(search: Search, point: FrontPoint) -> str:
+    """``base #3, validation.image_ap 0.9795, latency_ms 4.1: not beaten on fresh seeds``."""
+    from assay.study.names import counted
+
+    told = _valued(search, point.evaluated)
+    if not search.has_front:
+        return f"{told} (mean over {counted(len(point.evaluated.repeats), 'repeat')})"
+    if point.unbeaten is None:
+        return f"{told}: {'not trained again' if point.fresh is None else 'not complete on fresh seeds'}"
+    return f"{told}: {'not beaten' if point.unbeaten else f'beaten by {point.beaten_by}'} on fresh seeds"
+
+
+def _valued(search: Search, point: EvaluatedPoint) -> str:
     """``base #3, validation.image_ap 0.9795, latency_ms 4.1``."""
     from assay.report.front_tables import objective_text
 

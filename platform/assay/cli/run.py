@@ -235,7 +235,7 @@ def _pages(store: Store, storage: str, tracking_uri: str | None, study: str) -> 
 
 
 def _print_ways_on(results: StudyResults, outcome: Outcome, storage: str, pages: str | None) -> None:
-    from assay.cli.best import command_for
+    from assay.cli.best import way_on
 
     name = results.name
     typer.echo()
@@ -249,8 +249,8 @@ def _print_ways_on(results: StudyResults, outcome: Outcome, storage: str, pages:
     report = in_use(f"assay report {name} --output {name}.md", storage=storage)
     typer.echo(f"write the whole report:   {report}")
     typer.echo(f"look at masks and more:   {in_use('assay dashboard', storage=storage)}")
-    if winner := command_for(results):
-        typer.echo(f"the winner as a study:    {in_use(winner, storage=storage)}")
+    if line := way_on(results, storage):
+        typer.echo(line)
     if outcome.failed:
         typer.echo(f"see what failed:          {in_use(f'assay status {name} --once', storage=storage)}")
     for problem in outcome.problems:

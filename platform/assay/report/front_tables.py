@@ -70,9 +70,9 @@ def _interval_text(objective: Objective, value: FreshValue | None) -> str:
 def _state(point: FrontPoint) -> str:
     if point.fresh is None:
         return "not trained again"
-    if any(value is None for value in point.fresh):
+    if point.unbeaten is None:
         return "not complete"
-    return "on the front" if point.beaten_by is None else f"beaten by {point.beaten_by}"
+    return "on the front" if point.unbeaten else f"beaten by {point.beaten_by}"
 
 
 def _notes(goals: Sequence[Objective], points: Sequence[FrontPoint]) -> Iterator[str]:

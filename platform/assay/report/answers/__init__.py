@@ -30,6 +30,7 @@ ANSWERS = {
     "report-pair": "results:PairAnswer",
     "agent-report": "agents:AgentReportAnswer",
     "best": "results:BestAnswer",
+    "best-points": "results:BestPointsAnswer",
     "labels": "results:LabelsAnswer",
     "judge": "results:JudgeAnswer",
     "gate": "results:GateAnswer",

@@ -16,19 +16,22 @@ if TYPE_CHECKING:
     from assay.analysis.label_analysis import NextLabels
     from assay.analysis.results import StudyResults
     from assay.analysis.score_file import AnalysedScores
+    from assay.analysis.search_front import FrontPoint
     from assay.analysis.statistics import ComparisonResult
     from assay.analysis.study_pair import StudyPair
     from assay.storage.search_points import EvaluatedPoint
-    from assay.study.search import Objective
+    from assay.study.search import Objective, Search
 
 __all__ = [
     "BestAnswer",
+    "BestPointsAnswer",
     "GateAnswer",
     "GateRow",
     "JudgeAnswer",
     "LabelsAnswer",
     "PairAnswer",
     "ReportAnswer",
+    "best_points_answer",
     "comparison_rows",
     "judge_answer",
     "label_advice",
@@ -230,6 +233,24 @@ class BestAnswer(Answer):
     study_file: str = Field(description="Its text (YAML).")
 
 
+class BestPointRow(PointRow):
+    """The best point of a cell, or one of its front."""
+
+    unbeaten: Flag = Field(
+        description="No point of the front has better means on fresh seeds; null: not known, or no front."
+    )
+    beaten_by: str | None = Field(description="The point that has them: `base #3`.")
+
+
+class BestPointsAnswer(Answer):
+    """What `assay best` offers where no point is asked for: the best one of each cell, or its front."""
+
+    schema_: Literal["assay/best-points/1"] = schema_name("assay/best-points/1")
+    study: str
+    front: bool = Field(description="The search has several objectives, so no point is best.")
+    points: tuple[BestPointRow, ...]
+
+
 class GainRange(BaseModel):
     """Score points, with a 95 % interval."""
 
@@ -359,18 +380,38 @@ def _points(results: StudyResults) -> tuple[PointRow, ...]:
     if search is None:
         return ()
     return tuple(
-        PointRow(
-            cell=cell,
-            point=evaluated.point.index,
-            status=evaluated.status,
-            values=objective_values(search.objectives, evaluated),
-            repeats=len(evaluated.repeats),
-            drawn=dict(evaluated.point.values),
-            reason=evaluated.reason,
-        )
+        _point(search, cell, evaluated)
         for cell, points in results.evaluated_points.items()
         for evaluated in points
     )
+
+
+def _point(search: Search, cell: str, evaluated: EvaluatedPoint) -> PointRow:
+    return PointRow(
+        cell=cell,
+        point=evaluated.point.index,
+        status=evaluated.status,
+        values=objective_values(search.objectives, evaluated),
+        repeats=len(evaluated.repeats),
+        drawn=dict(evaluated.point.values),
+        reason=evaluated.reason,
+    )
+
+
+def best_points_answer(
+    results: StudyResults, offered: Mapping[str, Sequence[FrontPoint]]
+) -> BestPointsAnswer:
+    """The best point of each searched cell, or its front."""
+    search = results.plan.study.search
+    assert search is not None
+    rows = [
+        BestPointRow(
+            **dict(_point(search, cell, each.evaluated)), unbeaten=each.unbeaten, beaten_by=each.beaten_by
+        )
+        for cell, points in offered.items()
+        for each in points
+    ]
+    return BestPointsAnswer(study=results.name, front=search.has_front, points=tuple(rows))
 
 
 def label_advice(labels: NextLabels) -> Advice:
