@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from html import unescape
 from itertools import pairwise
 from statistics import mean
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.report.figures.drawing import COLOURS
 from assay.storage import Record, Store
-from assay.study import Plan
+from assay.study import Plan, parse_study
 from assay.study.schema import Labelling
 from assay_dashboard.cost_chart import cost_plot
 from assay_dashboard.layout import INK
@@ -62,6 +63,16 @@ def test_a_study_of_labels_without_a_finished_trial_waits_for_trials_and_not_for
     text = texts_of(show("labels", study="additions"))
     assert "It takes finished trials of two cells that differ in supervision." in text
     assert "in the study file" not in text
+
+
+@pytest.mark.usefixtures("labelled")
+def test_advice_that_lacks_numbers_gives_lines_that_the_studys_images_allow(show: Show) -> None:
+    """40 defective images train."""
+    text = texts_of(show("labels", study="labels"))
+    assert "quarter: {data: {positives: 10}}, half: {data: {positives: 20}}" in text
+    lines = unescape(text.partition('<pre class="yaml">')[2].partition("</pre>")[0])
+    study = parse_study(f"study: next\ntrainable: segdec\ndata: {{reader: synthetic}}\n{lines}\n")
+    assert [len(levels) for levels in study.factors.values()] == [3, 3]
 
 
 @pytest.mark.usefixtures("labelled")

@@ -24,11 +24,6 @@ _COMMON = Labelling(image_label_seconds=1, mask_seconds=79)
 _EXAMPLE = """labelling: {image_label_seconds: 1, mask_seconds: 79}
 factors:
   masks: {none: {supervision: weak}, five: {supervision: {mixed: 5}}, all: {supervision: full}}"""
-_GRID = """factors:
-  images: {quarter: {data: {positives: 25}}, half: {data: {positives: 50}}, all: {}}
-  masks: {none: {supervision: weak}, five: {supervision: {mixed: 5}}, all: {supervision: full}}
-design: {full: all}
-repeats: {seeds: [0, 1, 2]}"""
 _NEXT = "What to label next"  # title of the report's section
 # Pixels: about the width of the picture, and the distance of cells that cost the same.
 _WIDE, _NARROW = (1200, 22), (240, 12)  # in a wide and in a narrow window
@@ -116,7 +111,21 @@ def _next(priced: StudyResults, labels: LabelAnalysis) -> None:
     _plot(labels.costs, {name: tuple(levels) for name, levels in priced.plan.study.factors.items()})
     if not labels.further:
         plain(_NEXT, "heading")
-        missing("No advice: it takes three numbers of labels and three of masks, all combined.", _GRID)
+        nothing = "No advice: it takes three numbers of labels and three of masks, all combined."
+        missing(nothing, _grid(max(int(cell.defective) for cell in labels.costs.cells)))
+
+
+def _grid(defective: int) -> str:
+    """Lines of a study file that give advice, for so many defective training images; "" for too few."""
+    few = min(5, defective // 8)
+    if not few:
+        return ""
+    quarter, half = (f"{{data: {{positives: {defective // part}}}}}" for part in (4, 2))
+    return f"""factors:
+  images: {{quarter: {quarter}, half: {half}, all: {{}}}}
+  masks: {{none: {{supervision: weak}}, few: {{supervision: {{mixed: {few}}}}}, all: {{supervision: full}}}}
+design: {{full: all}}
+repeats: {{seeds: [0, 1, 2]}}"""
 
 
 def _no_costs(study: Study) -> None:
