@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
+from assay.analysis.statistics.wording import number_text
 from assay.analysis.trial_curves import CLOCKS, curves_of
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import run_address
@@ -213,9 +214,9 @@ def _environment(view: reading.StudyView, record: Record) -> None:
         "source, sha256": environment.source_hash,
         "weights, sha256": record.result.weights_hash if record.result is not None else None,
     }
-    timed = {f"{part}, s": f"{seconds:.4g}" for part, seconds in record.timings.items()}
+    timed = {f"{part}, s": number_text(seconds, 4) for part, seconds in record.timings.items()}
     stages = {
-        f"stage {stage.name}, s": f"{stage.seconds:.4g}{' (reused)' * stage.reused}"
+        f"stage {stage.name}, s": f"{number_text(stage.seconds, 4)}{' (reused)' * stage.reused}"
         for stage in record.stages
     }
     versions = dict(sorted(environment.versions.items()))

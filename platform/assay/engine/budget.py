@@ -133,6 +133,8 @@ def _span(record: Record) -> float:
 
 
 def _time(seconds: float) -> str:
+    if seconds >= 1e6:
+        return f"{seconds / 3600:.0f} h"
     return f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds / 60:.2g} min"
 
 

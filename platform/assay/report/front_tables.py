@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import FreshValue, FrontPoint, optimism, search_front
+from assay.analysis.statistics.wording import number_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.study.search import COSTS, Objective
 from trainables.metrics import METRICS, PROXIES
@@ -50,7 +51,7 @@ def objective_text(objective: Objective, value: float | None) -> str:
     """A value of an objective: a metric with four decimals, a cost with three digits."""
     if value is None:
         return NOTHING
-    return f"{value:.4g}" if objective.is_cost else f"{value:.4f}"
+    return number_text(value, 4) if objective.is_cost else f"{value:.4f}"
 
 
 def _fresh_texts(goals: Sequence[Objective], point: FrontPoint) -> list[str]:

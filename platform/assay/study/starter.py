@@ -139,7 +139,10 @@ def starter_study(survey: Survey, name: str, *, labels: bool = False) -> str:
     elif survey.normal and not tiled and known < _FEWEST_TO_VARY:
         instead = question.replace("take the signs off these", "have instead of the above these")
         question = _two_methods() + instead
-    share = "unknown" if survey.defect_share is None else f"{100 * survey.defect_share:.2g} % of the image"
+    share = "unknown"
+    if survey.defect_share is not None:
+        percent = 100 * survey.defect_share
+        share = f"{percent:.0f} % of the image" if percent >= 10 else f"{percent:.2g} % of the image"
     masks = f"{survey.with_mask} of them with a mask (median defect: {share})"
     return f"""\
 # {survey.normal or "No"} normal and {survey.defective} defective images, {masks}.

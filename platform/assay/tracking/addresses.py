@@ -1,4 +1,4 @@
-"""Where MLflow keeps runs: an address, whether MLflow would take it, and whether anybody answers there."""
+"""Addresses of MLflow: a storage's own, whether MLflow would take one, and whether anybody answers there."""
 
 from __future__ import annotations
 

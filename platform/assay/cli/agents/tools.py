@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.analysis.statistics.wording import number_text
 from assay.cli.plan import answer_of_plan
 from assay.cli.settings import answer_of_settings
 from assay.cli.status import status_now, status_of_all
@@ -103,8 +104,8 @@ class AgentTools:
             if seconds < _LEAST_SECONDS:
                 spent = self.terms.budget_hours - seconds / 3600
                 raise OutOfBoundsError(
-                    f"the budget is {self.terms.budget_hours:g} h, found {spent:.3g} h spent by runs of "
-                    "agents. Only the person who starts the server raises --budget-hours."
+                    f"the budget is {self.terms.budget_hours:g} h, found {number_text(spent)} h spent by "
+                    "runs of agents. Only the person who starts the server raises --budget-hours."
                 )
             name = note_request(self._store, client, "start", study.study, seconds=seconds)
             run = self._run(study, client, name, seconds)
