@@ -40,9 +40,12 @@ _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 
 _ROW, _TWO_LINES = 24, 30  # pixels of a row, and of one whose name may take two lines
 NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
-# There a name stands in several short lines: cut off, names that differ at their end are the same.
-_LINE, _MOST_LINES, _LEADING = 27, 5, 11  # letters of a line, lines, and pixels from line to line
-_PART = f"split(datum.label, '{_SEPARATOR}')"  # of a row's label
+# A name stands in several lines: cut off, names that differ at their end are the same.
+_LINE, _MOST_LINES, _LEADING = 27, 5, 11  # there: letters of a line, lines, and pixels from line to line
+_WIDE_LINE, _MOST_WIDE_LINES = 48, 4  # elsewhere; they take no more room than the short ones
+# Parts of a row's label: its whole name, which tells it from others, its name in wide lines, further ones.
+_PART = f"split(datum.label, '{_SEPARATOR}')"
+_NAME = rf"split({_PART}[1], '\n')"
 _BINS = 50  # of a histogram
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
@@ -65,9 +68,9 @@ def interval_plot(
         theme: Of the page.
     """
     lines = {name: _short_lines(name) for name in means["cell"]}
-    rows = {name: _SEPARATOR.join([name, *lines[name]]) for name in lines}
+    rows = {name: _SEPARATOR.join([name, _wide_lines(name), *lines[name]]) for name in lines}
     means, repeats = (table.assign(row=[rows[name] for name in table["cell"]]) for table in (means, repeats))
-    label = f"{NARROW} ? slice({_PART}, 1) : {_PART}[0]"
+    label = f"{NARROW} ? slice({_PART}, 2) : {_NAME}"
     y = alt.Y("row:N", sort=list(means["row"]), title=None, axis=_row_axis(labelExpr=label))
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
     x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
@@ -131,7 +134,7 @@ def difference_plot(
     """
     means, repeats = _differences(rows)
     order = list(means["row"])
-    left = _row_axis(labelExpr=f"{NARROW} ? slice({_PART}, 4) : [{_PART}[0], {_PART}[1]]")
+    left = _row_axis(labelExpr=f"{NARROW} ? slice({_PART}, 4) : {_NAME}")
     # Where there is no room for the support it stands in the tooltip only.
     decision = f"{NARROW} ? {_PART}[2] : [{_PART}[2], {_PART}[3]]"
     right = _row_axis(labelExpr=decision, orient="right", labelAlign="left")
@@ -193,10 +196,11 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
     for row in rows:
         result = row.result
         assert result is not None, "headings are no rows of a plot"
+        texts = (row.name, row.within)
         support = ", smallest p ".join(filter(None, [row.support, row.smallest_p]))
         shared: dict[str, object] = {
             "row": _SEPARATOR.join(
-                [row.name, row.within, row.verdict, support, *_short_lines(row.name, row.within)]
+                [", ".join(texts), _wide_lines(*texts), row.verdict, support, *_short_lines(*texts)]
             ),
             "comparison": row.name,
             "within": row.within,
@@ -231,11 +235,19 @@ def _row_axis(**more: Any) -> alt.Axis:
 
 
 def _short_lines(*texts: str) -> list[str]:
-    """A row's name for a narrow window; of a very long one the beginning and the end."""
-    lines = [line for text in texts for line in textwrap.wrap(text, _LINE, break_on_hyphens=False)]
-    if len(lines) <= _MOST_LINES:
-        return lines
-    return [*lines[:2], "…", *lines[3 - _MOST_LINES :]]
+    """A row's name for a narrow window."""
+    return _lines(texts, _LINE, _MOST_LINES)
+
+
+def _wide_lines(*texts: str) -> str:
+    """A row's name for any other window, as one text."""
+    return "\n".join(_lines(texts, _WIDE_LINE, _MOST_WIDE_LINES))
+
+
+def _lines(texts: Iterable[str], letters: int, most: int) -> list[str]:
+    """Texts in lines, each beginning one; of very long ones the beginning and the end."""
+    lines = [line for text in texts for line in textwrap.wrap(text, letters, break_on_hyphens=False)]
+    return lines if len(lines) <= most else [*lines[:2], "…", *lines[3 - most :]]
 
 
 def _step(least: int, names: Iterable[Sequence[str]]) -> int:

@@ -118,17 +118,19 @@ CELL = "map=layer_cam fgbp=filtered region=slic rounds=none crf="
 
 
 @pytest.mark.parametrize("middle", ["", "some=further levels=of a=very long=name " * 9])
-def test_in_a_narrow_window_names_that_differ_at_their_end_differ(middle: str) -> None:
+def test_in_any_window_names_that_differ_at_their_end_differ(middle: str) -> None:
     names = [f"{middle}{CELL}{level}" for level in ("off", "on")]
     means = pd.DataFrame({"cell": names, "group": "", "mean": 0.5, "low": 0.4, "high": 0.6, "n": 3})
     repeats = pd.DataFrame({"cell": names, "group": "", "repeat": "seed 0", "value": 0.5})
     chart = interval_plot(means, repeats, axis="AP", group=None, theme="light").to_dict()
     rows = sorted({line["row"] for lines in chart["datasets"].values() for line in lines})
     for row, name, end in zip(rows, names, ("crf=off", "crf=on"), strict=True):
-        whole, *lines = row.split("\u001f")
+        whole, wide, *short = row.split("\u001f")
         assert whole == name
-        assert lines[-1].endswith(end)
-        assert len(lines) <= 5
-        assert max(map(len, lines)) <= 27, "as much as 130 pixels hold"
-        assert middle or " ".join(lines) == name
-    assert chart["height"]["step"] >= 11 * len(lines)
+        # As many letters as 320 pixels hold, and as 130 do.
+        for lines, most, letters in ((wide.split("\n"), 4, 48), (short, 5, 27)):
+            assert lines[-1].endswith(end)
+            assert len(lines) <= most
+            assert max(map(len, lines)) <= letters
+            assert middle or " ".join(lines) == name
+    assert chart["height"]["step"] >= max(11 * len(short), 14 * len(wide.split("\n")))
