@@ -17,6 +17,7 @@ from tests.dashboard.conftest import put
 from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.conftest import MAIN, Reader
 from tests.e2e.dashboard.serving import serve
+from tests.report.test_answer import results_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """`additions`, six cells with masks; `labels`, in the past, with costs."""
+    """`additions`, six cells with masks; past ones `labels`, with costs, and `switch`, with a small gain."""
     store = Store(tmp_path_factory.mktemp("answer"))
+    small = results_of(0.005, 0.0005)
+    put(store, small.plan, small.records)
     put(store, *trained(LINE, lambda images, masks: 0.7 + 0.002 * masks))
     make_study(store, make_scene(9, (96, 144)), seeds=3, probes=4)
     return store
@@ -70,6 +73,12 @@ def test_a_tab_that_has_the_keyboards_focus_has_a_ring(reader: Reader) -> None:
     page.keyboard.press("Tab")
     expect(page.locator("[data-testid=stTopNavLink]").nth(1)).to_have_css("outline", re.compile("solid 2px"))
     expect(tab).to_have_css("outline-style", "none")
+
+
+def test_a_small_gain_has_the_green_of_what_is_settled_in_the_legend(reader: Reader) -> None:
+    mark = reader.open("/effects?study=switch").locator(".marks > span")
+    expect(mark).to_have_text(re.compile("shown, small: there is one, below 0.01"))
+    expect(mark.locator("i")).to_have_css("color", "rgb(0, 113, 79)")
 
 
 @pytest.mark.parametrize("path", ["/?study=additions", "/effects?study=additions", "/labels?study=labels"])
