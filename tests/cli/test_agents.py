@@ -17,11 +17,13 @@ import assay
 from assay.analysis.agents import agent_tries
 from assay.cli.agents.server import make_server
 from assay.cli.agents.tools import AgentTools, Terms
+from assay.cli.agents.validation_picture import tested_images
 from assay.report.footnotes import footnotes
 from assay.running import begin_study, end_study
 from assay.storage import Store
 from assay.storage.agent_requests import agent_requests, end_request, note_request
 from assay.storage.lease import Lease
+from assay.storage.registration import register
 from assay.study import Trial
 from assay.study.from_objects import study_yaml
 from tests.analysis.made_studies import make_plan, make_record
@@ -29,6 +31,7 @@ from tests.api.tiny import TINY
 from tests.asynchronous import run_apart
 from tests.cli.small_study import finished
 from trainables.data import make_split, open_manifest
+from trainables.errors import InputError
 
 AGENT = "coder 1.0"
 STUDY = """
@@ -414,3 +417,12 @@ def test_a_run_that_ended_gives_back_the_hours_that_it_did_not_take(world: World
     assert json.loads(world.call("ledger")[1])["agents"]["hours"] == 0.01
     (request,) = agent_requests(world.store).values()
     assert request.ended
+
+
+def test_test_images_are_unknown_while_a_registered_study_has_no_plan(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_bytes("studies/additions/forecast.json", b"{}")
+    assert tested_images(store, None, tmp_path) == set()  # it was never begun
+    register(store, make_plan())
+    with pytest.raises(InputError, match=r"studies/additions/plan\.parquet"):
+        tested_images(store, None, tmp_path)

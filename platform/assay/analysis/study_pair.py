@@ -120,7 +120,7 @@ def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
 
 
 def _settings_key(cell: Cell) -> tuple[object, ...]:
-    """What a cell of another study has in common with its match."""
+    """Levels and drawn values: the same ones make a match."""
     if not cell.drawn:  # also a row of several searches' winners, which stands for the searches
         return (cell.key,)
     return cell_key(cell.levels), *sorted(cell.drawn.items())

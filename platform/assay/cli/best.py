@@ -76,24 +76,18 @@ def best(
         raise InputError(f"a study of its own has a name of its own, found --as {name}: that of the search.")
     if plan.study.search is None:
         raise InputError(f"{plan.study.study} is no search: its study file says all that it trains.")
-    cells = {searched.cell.name: searched for searched in plan.searched}
-    if cell is not None and cell not in cells:
-        raise InputError(f"{plan.study.study} has no cell {cell}. It searched {', '.join(cells)}.")
-    chosen = list(cells) if cell is None else [cell]
-    offered = {each: offered_points(results, each) for each in chosen}
-    if not any(offered.values()):
-        raise InputError(
-            f"no point of {plan.study.study} is finished yet. `assay status` shows how far it is."
-        )
+    offered = _offered(results, cell)
     if name is None:
         _show(results, offered, storage, as_json=as_json)
         return
-    if len(chosen) > 1:
-        names = ", ".join(f'"{each}"' for each in chosen)  # `base, fold 0` has a comma of its own
+    if len(offered) > 1:
+        names = ", ".join(f'"{each}"' for each in offered)  # `base, fold 0` has a comma of its own
         raise InputError(f"{plan.study.study} searched several cells. Choose one with --cell: {names}.")
-    searched, points = cells[chosen[0]], results.evaluated_points[chosen[0]]
-    winner = _chosen(plan.study.search, offered[chosen[0]], points, point)
-    is_best = winner is offered[chosen[0]][0].evaluated and not plan.study.search.has_front
+    ((cell, best_ones),) = offered.items()
+    searched = next(each for each in plan.searched if each.cell.name == cell)
+    points = results.evaluated_points[cell]
+    winner = _chosen(plan.study.search, best_ones, points, point)
+    is_best = winner is best_ones[0].evaluated and not plan.study.search.has_front
     why = (
         f"{'The best point' if is_best else 'A point'} of {plan.study.study}: "
         f"{_valued(plan.study.search, winner)} "
@@ -171,6 +165,23 @@ def way_on(results: StudyResults, storage: str) -> str | None:
     return f"a point as a study:       {in_use(command, storage=storage)} ({known if unbeaten else listed})"
 
 
+def _offered(results: StudyResults, cell: str | None) -> dict[str, list[FrontPoint]]:
+    """The points that are offered in each searched cell, or in the one that is named.
+
+    Raises:
+        InputError: If there is no such cell, or no finished point.
+    """
+    from trainables.errors import InputError
+
+    cells = list(results.evaluated_points)
+    if cell is not None and cell not in cells:
+        raise InputError(f"{results.name} has no cell {cell}. It searched {', '.join(cells)}.")
+    offered = {each: offered_points(results, each) for each in cells if cell in (None, each)}
+    if not any(offered.values()):
+        raise InputError(f"no point of {results.name} is finished yet. `assay status` shows how far it is.")
+    return offered
+
+
 def _show(
     results: StudyResults, offered: Mapping[str, Sequence[FrontPoint]], storage: str, *, as_json: bool
 ) -> None:
@@ -229,12 +240,12 @@ def _described(search: Search, point: FrontPoint) -> str:
     """``base #3, validation.image_ap 0.9795, latency_ms 4.1: not beaten on fresh seeds``."""
     from assay.study.names import counted
 
-    told = _valued(search, point.evaluated)
+    text = _valued(search, point.evaluated)
     if not search.has_front:
-        return f"{told} (mean over {counted(len(point.evaluated.repeats), 'repeat')})"
+        return f"{text} (mean over {counted(len(point.evaluated.repeats), 'repeat')})"
     if point.unbeaten is None:
-        return f"{told}: {'not trained again' if point.fresh is None else 'not complete on fresh seeds'}"
-    return f"{told}: {'not beaten' if point.unbeaten else f'beaten by {point.beaten_by}'} on fresh seeds"
+        return f"{text}: {'not trained again' if point.fresh is None else 'not complete on fresh seeds'}"
+    return f"{text}: {'not beaten' if point.unbeaten else f'beaten by {point.beaten_by}'} on fresh seeds"
 
 
 def _valued(search: Search, point: EvaluatedPoint) -> str:

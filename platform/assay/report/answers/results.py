@@ -243,7 +243,7 @@ class BestPointRow(PointRow):
 
 
 class BestPointsAnswer(Answer):
-    """What `assay best` offers where no point is asked for: the best one of each cell, or its front."""
+    """The best point of each searched cell, or its front: `assay best` without a name."""
 
     schema_: Literal["assay/best-points/1"] = schema_name("assay/best-points/1")
     study: str
