@@ -129,7 +129,7 @@ repeats: {{seeds: [0, 1, 2]}}"""
 
 
 def _no_costs(study: Study) -> None:
-    """What it takes to compare costs: finished trials, where the study's cells do differ in their labels."""
+    """Say what comparing costs takes: finished trials, where the study's cells do differ in their labels."""
     nothing, factors = "No two finished cells differ in hours of labelling yet.", label_factors(study)
     if factors:
         missing(f"{nothing} It takes finished trials of two cells that differ in {' or '.join(factors)}.")

@@ -313,11 +313,11 @@ def _refuse_unmatched(root: Path, lists: list[_PartList], options: FolderOptions
             )
         files = [file for file in masks.rglob("*") if file.is_file() and may_hold_masks(file)]
         if files:
-            found = min(file.relative_to(root).as_posix() for file in files)
+            first = min(file.relative_to(root).as_posix() for file in files)
             raise InputError(
                 f"{place} holds {len(files)} masks, of which none is read: "
-                f"{_why_no_mask(PurePosixPath(found).suffix.lower())}. "
-                f"{expected[0].upper()}{expected[1:]}, found {found}. Save masks as PNG."
+                f"{_why_no_mask(PurePosixPath(first).suffix.lower())}. "
+                f"{expected[0].upper()}{expected[1:]}, found {first}. Save masks as PNG."
             )
 
 

@@ -68,8 +68,8 @@ class _Server(MCPServer[Any]):
             raise ToolError(f"there is no tool `{named}`; {nearest(named, known)}")
         for argument, value in arguments.items():
             if argument not in known[name]:
-                found = f"{redact(argument[:_MOST])}: {_short(value)}"
-                raise ToolError(f"{_takes(name, known[name])}, found `{found}`.")
+                shown = f"{redact(argument[:_MOST])}: {_short(value)}"
+                raise ToolError(f"{_takes(name, known[name])}, found `{shown}`.")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
