@@ -5,6 +5,9 @@ them in memory. So a trial's id (the hash is part of the method's name, ``blur@3
 speaks of other code than what trained it, and a worker, or a machine that predicts years later, needs no
 file at the old place. A method of several files is a folder with an ``__init__.py``.
 
+What the code raises, when it is imported or when a hook of its Trainable is asked, becomes a refusal that
+names the line of its file.
+
 Trade-off: only ``.py`` files belong to the method. What else it reads at run time (weights, tables) is not
 part of its hash, and does not travel.
 """
@@ -15,7 +18,7 @@ import hashlib
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.abc import InspectLoader, MetaPathFinder
@@ -27,6 +30,7 @@ from typing import Any, Self
 
 from trainables.contract import Trainable
 from trainables.errors import InputError
+from trainables.method_shape import HOOKS, broken_rule, refuse_shape, taken
 
 __all__ = [
     "MethodSource",
@@ -218,10 +222,40 @@ def _loaded_as(name: str) -> tuple[Trainable[Any], MethodSource]:
 
 
 def _remember(trainable: Trainable[Any], source: MethodSource) -> Trainable[Any]:
-    if not _NAME.fullmatch(trainable.name):
+    if not isinstance(trainable.name, str) or not _NAME.fullmatch(trainable.name):
         raise InputError(f"a method's name has 1..64 of the signs a-z 0-9 _ -, found {trainable.name!r}")
-    named = replace(trainable, name=f"{trainable.name}@{source.hash}")
+    refuse_shape(trainable)
+    hooks = {
+        name: _Hook(name, hook, source) for name in HOOKS if (hook := getattr(trainable, name)) is not None
+    }
+    named = replace(trainable, name=f"{trainable.name}@{source.hash}", **hooks)
     return _loaded.setdefault(named.name, (named, source))[0]
+
+
+@dataclass(frozen=True)
+class _Hook:
+    """A hook of a method, whose errors are refusals that name the line of its file."""
+
+    name: str
+    function: Callable[..., Any]
+    source: MethodSource
+
+    def __call__(self, *arguments: Any) -> Any:
+        rule = f"the method's code fails in `{self.name}`"
+        try:
+            answer = taken(self.name, self.function(*arguments))
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{rule}: {_told(error, self.source)}") from error
+        if broken := broken_rule(self.name, answer):
+            raise InputError(f"{rule}: {self._start()}: {broken}")
+        return answer
+
+    def _start(self) -> str:
+        """``blur.py:12``: the first line of the hook."""
+        code, start = getattr(self.function, "__code__", None), _folder(self.source)
+        if code is None or not code.co_filename.startswith(start):
+            return next(iter(self.source.files))
+        return f"{code.co_filename.removeprefix(start)}:{code.co_firstlineno}"
 
 
 def _import(source: MethodSource) -> ModuleType:
@@ -235,14 +269,19 @@ def _import(source: MethodSource) -> ModuleType:
     _FINDER.sources[source.module] = source
     try:
         return import_module(source.module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
-            f"the code cannot be imported: {_place(error, source)}: {type(error).__name__}: "
-            f"{getattr(error, 'msg', None) or error}{_advice(error, source)}"
+            f"the code cannot be imported: {_told(error, source)}{_advice(error, source)}"
         ) from error
 
 
-def _place(error: Exception, source: MethodSource) -> str:
+def _told(error: BaseException, source: MethodSource) -> str:
+    """``blur.py:12: ValueError: no such file``, in one line."""
+    text = " ".join(str(getattr(error, "msg", None) or error).split())
+    return f"{_place(error, source)}: {type(error).__name__}" + (f": {text}" if text else "")
+
+
+def _place(error: BaseException, source: MethodSource) -> str:
     """``blur.py:12``: the innermost line of the method's own files."""
     start = _folder(source)
     if isinstance(error, SyntaxError) and (error.filename or "").startswith(start):
@@ -252,7 +291,7 @@ def _place(error: Exception, source: MethodSource) -> str:
     return lines[-1] if lines else next(iter(source.files))
 
 
-def _advice(error: Exception, source: MethodSource) -> str:
+def _advice(error: BaseException, source: MethodSource) -> str:
     if not isinstance(error, ModuleNotFoundError) or source.is_package:
         return ""
     return (

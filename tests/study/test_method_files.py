@@ -125,6 +125,7 @@ def test_a_folder_is_a_method_of_several_files_whose_hash_is_that_of_sha256sum(t
         ("./blur.py:OTHER", BLUR, "there is no `OTHER` in blur.py: it has TRAINABLE"),
         ("./blur.py:NUMBER", BLUR, "`NUMBER` of blur.py is a int, expected a trainables.contract.Trainable"),
         ("./blur.py:TRAINABLE", BLUR + "\nlearn()\n", "blur.py:8: NameError: name 'learn' is not defined"),
+        ("./blur.py:TRAINABLE", "import sys\nsys.exit(5)\n", "imported: blur.py:2: SystemExit: 5"),
         ("./blur.py:TRAINABLE", "def fit(:\n", "blur.py:1: SyntaxError: invalid syntax"),
         ("./blur.py:TRAINABLE", "import other_file\n", "blur.py:1: ModuleNotFoundError.* is a folder with"),
         ("./blur.py:TRAINABLE", BLUR.replace('"blur"', '"My Blur"'), "signs a-z 0-9 _ -, found 'My Blur'"),
@@ -135,6 +136,59 @@ def test_a_file_that_cannot_be_used_is_named_with_the_studys_line(
 ) -> None:
     study = write_study(tmp_path, trainable, code)
     with pytest.raises(InputError, match=rf"own.yaml:2:\d+: trainable: .*{message}"):
+        plan_of(study)
+
+
+FAILING = """\
+from dataclasses import replace
+
+from assay_toy import method
+
+
+def hook(*arguments):
+    {body}
+
+
+TRAINABLE = replace(method.TRAINABLE, name="blur", {hook}=hook)
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "body", "message"),
+    [
+        ("footnotes", "raise RuntimeError('no\\n  net')", "blur.py:7: RuntimeError: no net"),
+        ("footnotes", "yield 1 / 0", "blur.py:7: ZeroDivisionError: division by zero"),
+        ("footnotes", "raise SystemExit(0)", "blur.py:7: SystemExit: 0"),
+        ("footnotes", "return None", "blur.py:6: it returns a sequence of texts, found None"),
+        ("objections", "raise KeyError('a')", "blur.py:7: KeyError: 'a'"),
+        ("objections", "return ['no']", "blur.py:6: it returns a sequence of Objection.*, found \\('no',\\)"),
+        ("parameters", "return 'many'", "blur.py:6: it returns a whole number, found 'many'"),
+    ],
+)
+def test_a_hook_that_fails_is_named_with_its_line(hook: str, body: str, message: str, tmp_path: Path) -> None:
+    study = write_study(tmp_path, code=FAILING.format(hook=hook, body=body))
+    with pytest.raises(InputError, match=f"the method's code fails in `{hook}`: {message}$"):
+        plan_of(study)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("Config=dict", "`Config` is a class that extends .*TrainableConfig, found <class 'dict'>"),
+        ("revision='a'", "`revision` is a whole number from 1, found 'a'"),
+        ("revision=0", "`revision` is a whole number from 1, found 0"),
+        ("supervisions='weak'", "`supervisions` is a set of none, weak, mixed, full, found 'weak'"),
+        ("fit=None", r"`fit` is called as fit\(config, data, run\), found None"),
+        ("fit=lambda config: None", r"`fit` is called as fit\(config, data, run\), found <lambda>\(config\)"),
+        ("footnotes=()", r"`footnotes` is a function, found \(\)"),
+        ("presets={'fast': {'nosuch': 1}}", r"the preset fast sets fields of `Config`, found \['nosuch'\]"),
+    ],
+)
+def test_a_trainable_that_breaks_the_contract_is_refused_when_it_is_loaded(
+    field: str, message: str, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path, code=BLUR.replace('name="blur"', f'name="blur", {field}'))
+    with pytest.raises(InputError, match=f"own.yaml:2:1: trainable: in a Trainable {message}$"):
         plan_of(study)
 
 

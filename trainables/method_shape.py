@@ -1,0 +1,102 @@
+"""The shape of a method of the user's own: what its Trainable has to be, and what its hooks may return.
+
+Type checkers see it in methods that are installed. A file beside a study is often written without one, and
+a slip in it would show up as an error inside the plan, which names no line of the file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from trainables.contract import Grid, TaughtMaps, Trainable, TrainableConfig
+from trainables.data.spec import SupervisionKind
+from trainables.errors import InputError
+from trainables.stages import Stage
+
+__all__ = ["HOOKS", "broken_rule", "refuse_shape", "taken"]
+
+
+class _Answer(NamedTuple):
+    words: str
+    fits: Callable[[Any], bool]  # the answer, or each of its elements
+    several: bool = False
+
+
+_TEXTS = _Answer("a sequence of texts", lambda each: isinstance(each, str), several=True)
+HOOKS: Mapping[str, _Answer] = {
+    "footnotes": _TEXTS,
+    "objections": _Answer(
+        "a sequence of Objection(setting, message)",
+        lambda each: isinstance(each, tuple) and [type(part) for part in each] == [str, str],
+        several=True,
+    ),
+    "stages": _Answer("a sequence of Stage", lambda each: isinstance(each, Stage), several=True),
+    "batch_norms": _TEXTS,
+    "parameters": _Answer("a whole number", lambda answer: isinstance(answer, int)),
+    "grid": _Answer("a Grid or None", lambda answer: isinstance(answer, Grid | None)),
+    "taught": _Answer("a TaughtMaps or None", lambda answer: isinstance(answer, TaughtMaps | None)),
+    "needs_normal": _Answer("a text or None", lambda answer: isinstance(answer, str | None)),
+}
+_MAY_LACK = {"parameters", "taught"}  # None: the method does not say
+
+
+def taken(hook: str, answer: Any) -> Any:
+    """What a hook returned; a sequence, or what is made while it is read, comes back as a tuple."""
+    several = HOOKS[hook].several and isinstance(answer, Iterable) and not isinstance(answer, str)
+    return tuple(answer) if several else answer
+
+
+def broken_rule(hook: str, answer: Any) -> str | None:
+    """A sentence on an answer, as :func:`taken` left it, that is not what the contract says; else None."""
+    words, fits, several = HOOKS[hook]
+    right = isinstance(answer, tuple) and all(map(fits, answer)) if several else fits(answer)
+    return None if right else f"it returns {words}, found {reprlib.repr(answer)}"
+
+
+def refuse_shape(trainable: Trainable[Any]) -> None:
+    """Refuse a Trainable that cannot be planned or trained, whatever the study asks of it.
+
+    Raises:
+        InputError: Naming the first field that breaks the contract, and the value found.
+    """
+    config, revision, kinds = trainable.Config, trainable.revision, trainable.supervisions
+    if not (isinstance(config, type) and issubclass(config, TrainableConfig)):
+        raise _broken("`Config` is a class that extends trainables.contract.TrainableConfig", config)
+    if not isinstance(revision, int) or isinstance(revision, bool) or revision < 1:
+        raise _broken("`revision` is a whole number from 1", revision)
+    known = get_args(SupervisionKind)
+    if isinstance(kinds, str) or not isinstance(kinds, Iterable) or not {*kinds} <= {*known}:
+        raise _broken(f"`supervisions` is a set of {', '.join(known)}", kinds)
+    for name, arguments in (("fit", "config, data, run"), ("load", "folder")):
+        function = getattr(trainable, name)
+        if not callable(function) or not _takes(function, arguments.split(", ")):
+            raise _broken(f"`{name}` is called as {name}({arguments})", function)
+    for name in HOOKS:
+        hook = getattr(trainable, name)
+        if not (callable(hook) or (hook is None and name in _MAY_LACK)):
+            raise _broken(f"`{name}` is a function", hook)
+    presets = trainable.presets
+    if not isinstance(presets, Mapping) or not all(isinstance(each, Mapping) for each in presets.values()):
+        raise _broken("`presets` maps names to settings", presets)
+    for preset, settings in presets.items():
+        if unknown := [name for name in settings if name not in config.model_fields]:
+            raise _broken(f"the preset {preset} sets fields of `Config`", unknown)
+
+
+def _broken(rule: str, found: object) -> InputError:
+    is_function = inspect.isfunction(found)
+    shown = f"{found.__name__}{inspect.signature(found)}" if is_function else reprlib.repr(found)
+    return InputError(f"in a Trainable {rule}, found {shown}")
+
+
+def _takes(function: Callable[..., Any], arguments: Sequence[str]) -> bool:
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin does not say what it takes
+        return True
+    return True
