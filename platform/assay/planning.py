@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from assay.study import Plan, Study
+    from assay.study.cells import Cell
     from assay.study.from_objects import StudyLike
     from trainables.data import Manifest
     from trainables.data.spec import DataSpec
@@ -37,7 +38,7 @@ def read_plan(
     _refuse_secrets(study)
     device = "cuda" if study.resources.gpus else "cpu"
     if not with_data:
-        return plan_study(study, None, device)
+        return _without_credentials(plan_study(study, None, device))
     say("opening the data")
     from trainables.data import open_manifest
 
@@ -49,9 +50,20 @@ def read_plan(
             manifests[key] = open_manifest(spec, data, cache)
         return manifests[key]
 
-    plan = plan_study(study, opener, device)
+    plan = _without_credentials(plan_study(study, opener, device))
     say("looking at masks in the network's grid")
     return plan.model_copy(update={"reach": plan_reach(plan, opener)})
+
+
+def _without_credentials(plan: Plan) -> Plan:
+    """The plan with the footnotes of methods, whose words are those of the method's code, redacted."""
+    from assay.storage.redaction import redact
+
+    def redacted(cell: Cell) -> Cell:
+        return cell.model_copy(update={"footnotes": tuple(map(redact, cell.footnotes))})
+
+    searched = tuple(each.model_copy(update={"cell": redacted(each.cell)}) for each in plan.searched)
+    return plan.model_copy(update={"cells": tuple(map(redacted, plan.cells)), "searched": searched})
 
 
 def _refuse_secrets(study: Study) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from assay.planning import read_plan
 from tests.cli.small_study import Assay
 from tests.engine.staged_study import StagedStudy
 
@@ -49,6 +50,48 @@ def test_control_characters_of_a_file_are_written_out(
     answer = assay("plan", study_file, "--no-data")
     assert "\x1b" not in answer.out + answer.err
     assert r"\x1b[31m" in answer.out + answer.err
+
+
+SPEAKING = """\
+import os
+from dataclasses import replace
+
+from assay_toy import method
+
+
+def footnotes(config):
+    {body}
+
+
+TRAINABLE = replace(method.TRAINABLE, name="speaking", footnotes=footnotes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("return [os.environ['MY_TOKEN'], 'from s3://key:hunter2@bucket/a']", 0),
+        ("raise RuntimeError(os.environ['MY_TOKEN'] + ' s3://key:hunter2@bucket/a')", 2),
+    ],
+    ids=["footnote", "error"],
+)
+def test_what_a_method_says_is_shown_without_credentials(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: int
+) -> None:
+    (tmp_path / "speaking.py").write_text(SPEAKING.format(body=body), encoding="utf-8")
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "study: own\ntrainable: ./speaking.py:TRAINABLE\ndata: {reader: synthetic}\nsupervision: weak\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("MY_TOKEN", "abcdefgh12345")
+    answer = assay("plan", path, "--no-data")
+    assert answer.code == code, answer.err
+    plan = read_plan(path, data=None, cache=tmp_path, with_data=False, say=print) if code == 0 else None
+    shown = answer.out + answer.err + repr(plan and plan.cells)
+    assert "abcdefgh12345" not in shown
+    assert "hunter2" not in shown
+    assert "s3://***@bucket/a" in shown
 
 
 @pytest.mark.parametrize("command", [("plan", "--no-data"), ("plan",), ("run",)], ids=" ".join)
