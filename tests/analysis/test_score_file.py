@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
+from assay.analysis import score_file
 from assay.analysis.results import StudyResults
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from assay.analysis.score_layouts import ColumnNames
 from assay.analysis.statistics import compare, comparison
 from assay.analysis.summary import tidy
 from assay.report.formats import FORMATS
+from assay.report.score_page import score_page
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, numbers_of
 from tests.analysis.statistics.tables import tidy_table
@@ -45,6 +47,25 @@ def read(text: str | bytes, question: ScoreQuestion = ScoreQuestion()) -> Analys
 def verdicts(scores: AnalysedScores) -> dict[str, str]:
     """Comparison → verdict."""
     return {result.comparison: result.verdict for result in scores.analysis.comparisons}
+
+
+@pytest.mark.parametrize("cells", [3, 30])
+def test_the_rows_are_gone_through_as_often_for_many_cells_as_for_few(
+    cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    keys = score_file._keys  # pyright: ignore[reportPrivateUsage]
+
+    def counted(table: pd.DataFrame) -> list[tuple[str, int, int, str]]:
+        passes.append(len(table))
+        return keys(table)
+
+    rows = [f"m{cell},{seed},{0.5 + seed / 100}" for cell in range(cells) for seed in range(3)]
+    scores = read("\n".join(["method,seed,AP", *rows]), ScoreQuestion(against="m0"))
+    monkeypatch.setattr(score_file, "_keys", counted)
+    page = score_page(scores)
+    assert len(page.table.rows) == cells
+    assert len(passes) == 3  # the means, the table of cells, the repeats
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -66,7 +66,7 @@ class AnalysedScores:
 
     def summary(self, metric: Metric) -> list[RepeatSummary]:
         """Mean, spread and n of a metric, cell by cell."""
-        return [_summary(self.table, cell, metric.name) for cell in self.cells]
+        return _summaries(self.table, self.cells, metric.name)
 
 
 def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> AnalysedScores:
@@ -225,14 +225,21 @@ def _refuse_unknown_sizes(table: pd.DataFrame, splits: Splits, name: str) -> Non
         )
 
 
-def _summary(table: pd.DataFrame, cell: str, metric: str) -> RepeatSummary:
-    values: dict[Repeat, float] = {}
-    lost: Counter[str] = Counter()
-    for key, value, status in zip(_keys(table), table["value"], table["status"], strict=True):
-        if (key[0], key[3]) == (cell, metric):
-            values[Repeat(key[1], None if key[2] == _NO_FOLD else key[2])] = float(value)
-            if math.isnan(value):
-                lost["undefined" if status == "finished" else str(status)] += 1
+def _summaries(table: pd.DataFrame, cells: Sequence[str], metric: str) -> list[RepeatSummary]:
+    """One summary per cell, from one pass over the rows: a table may have hundreds of cells."""
+    of_cells: dict[str, list[tuple[Repeat, float, str]]] = {cell: [] for cell in cells}
+    for (cell, seed, fold, of_metric), value, status in zip(
+        _keys(table), table["value"], table["status"], strict=True
+    ):
+        if of_metric == metric:
+            repeat = Repeat(seed, None if fold == _NO_FOLD else fold)
+            of_cells[cell].append((repeat, float(value), str(status)))
+    return [_summary(metric, rows) for rows in of_cells.values()]
+
+
+def _summary(metric: str, rows: Sequence[tuple[Repeat, float, str]]) -> RepeatSummary:
+    values = {repeat: value for repeat, value, _ in rows}
+    lost = Counter("undefined" if status == "finished" else status for _, v, status in rows if math.isnan(v))
     return RepeatSummary(
         metric=metric,
         repeats=tuple(values),

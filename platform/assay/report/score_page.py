@@ -93,9 +93,9 @@ def _repeats(scores: AnalysedScores) -> Section:
         *([Column("fold", "right")] if folds else []),
         *(Column(metric.title, "right") for metric in scores.metrics),
     )
+    summaries = [scores.summary(metric) for metric in scores.metrics]
     rows: list[tuple[str, ...]] = []
-    for index, cell in enumerate(scores.cells):
-        of_cell = [scores.summary(metric)[index] for metric in scores.metrics]
+    for cell, *of_cell in zip(scores.cells, *summaries, strict=True):
         for repeat in of_cell[0].repeats:
             fold = [NOTHING if repeat.fold is None else str(repeat.fold)] if folds else []
             values = [summary.values.get(repeat, math.nan) for summary in of_cell]
