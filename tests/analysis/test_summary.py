@@ -11,7 +11,7 @@ import pytest
 
 from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import spread_note, tidy, write_summary
+from assay.analysis.summary import Lost, spread_note, tidy, write_summary
 from assay.storage import DamagedRecord, Store
 from assay.storage.integrity.damage import aside_folder
 from assay.storage.plans import write_plan
@@ -150,3 +150,9 @@ def test_the_summary_is_written_beside_the_plan(tmp_path: Path) -> None:
     store = Store(tmp_path)
     table = write_summary(StudyResults(PLAN, make_records(PLAN)), store)
     assert store.read_table("studies/additions/summary.parquet").equals(table)
+
+
+def test_a_reason_that_is_cut_says_so() -> None:
+    sentence = "The way out is `assay run --retry-failed`. " * 11
+    assert sentence.strip() in str(Lost(1, "failed", sentence))
+    assert str(Lost(1, "failed", sentence * 2)).endswith(" …)")

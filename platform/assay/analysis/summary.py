@@ -38,7 +38,7 @@ __all__ = [
 
 Part = Literal["val", "test"]
 _MISSING = "not trained yet"
-_REASON_CHARACTERS = 300
+_REASON_CHARACTERS = 500  # a refusal with its way out
 
 
 class Repeat(NamedTuple):
@@ -62,7 +62,9 @@ class Lost(NamedTuple):
 
     def __str__(self) -> str:
         reason = " ".join((self.reason or "").split())  # an exception's text may have several lines
-        return f"{self.repeats} {self.status}" + (f" ({reason[:_REASON_CHARACTERS]})" if reason else "")
+        if len(reason) > _REASON_CHARACTERS:
+            reason = f"{reason[:_REASON_CHARACTERS]} …"
+        return f"{self.repeats} {self.status}" + (f" ({reason})" if reason else "")
 
 
 @dataclass(frozen=True)
