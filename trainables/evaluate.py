@@ -56,7 +56,7 @@ from trainables.metrics.inputs import SINGLE_VIEWS
 from trainables.metrics.pixels import ignored_of, truth_of
 from trainables.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.pseudo_labels import PseudoLabels
-from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer
+from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer, refuse_diverged
 from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 
 __all__ = [
@@ -294,10 +294,7 @@ def _predict(
         arrays = [images.images[i] for i in ids]
         answer = model.score(arrays, known)
         for sample, score, heatmap in zip(ids, answer.scores, answer.heatmaps, strict=True):
-            if not (0 <= score <= 1 and heatmap.min() >= 0 and heatmap.max() <= 1):
-                raise FloatingPointError(
-                    f"score or heatmap of {sample} is not within [0, 1] (score {score:g}): the model diverged"
-                )
+            refuse_diverged(sample, score, heatmap)
         yield _Batch(start, arrays, answer)
 
 

@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.contract import MeasuresErasure, Predictor, ShowsStages, StageMaps
+from trainables.contract import MeasuresErasure, Prediction, Predictor, ShowsStages, StageMaps
 from trainables.data.tensors import images_to_tensor
 from trainables.data.tiles import TileShape
+from trainables.errors import InputError
 from trainables.latency import reference_seconds
 from trainables.nn.passes import in_halves, joined
 
-__all__ = ["ImageScorer", "ModelScorer", "Scores", "TiledScorer"]
+__all__ = ["ImageScorer", "ModelScorer", "Scores", "TiledScorer", "refuse_diverged"]
 
 
 class Scores(NamedTuple):
@@ -32,6 +33,20 @@ class Scores(NamedTuple):
     heatmaps: NDArray[np.float32]  # B × H × W
     stages: Mapping[str, Tensor]  # of a model that shows them, where they were asked for
     seconds: float  # that the answer took, from bytes on the host to numbers on the host
+
+
+def refuse_diverged(sample: str, score: float, heatmap_HW: NDArray[np.float32]) -> None:
+    """Refuse an answer to an image that is not within [0, 1].
+
+    Raises:
+        FloatingPointError: Naming which of the two is not, and the value found.
+    """
+    # NaN is the least and the greatest of the values among which it stands.
+    for what, value in (("score", score), ("heatmap", heatmap_HW.max()), ("heatmap", heatmap_HW.min())):
+        if not 0 <= value <= 1:
+            raise FloatingPointError(
+                f"{what} of {sample} is not within [0, 1], found {value:g}: the model diverged"
+            )
 
 
 class ImageScorer(Protocol):
@@ -88,9 +103,6 @@ class ModelScorer:
         scores = prediction.score.double().cpu().numpy()
         heatmaps = prediction.heatmap.float().cpu().numpy()
         seconds = time.perf_counter() - start
-        expected = (len(images), *images[0].shape[:2])
-        assert scores.shape == expected[:1], f"scores of shape {scores.shape}, contract: {expected[:1]}"
-        assert heatmaps.shape == expected, f"heatmaps of shape {heatmaps.shape}, contract: {expected}"
         return Scores(scores, heatmaps, stages, seconds)
 
     def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
@@ -105,10 +117,40 @@ class ModelScorer:
     def _ask(self, images_BCHW: Tensor, known: Collection[str] | None) -> StageMaps:
         if known is None:
             with torch.inference_mode():
-                return StageMaps(self._predictor.predict(images_BCHW), {})
+                prediction = self._predictor.predict(images_BCHW)
+            return StageMaps(_checked(prediction, "predict", images_BCHW), {})
         assert isinstance(self._predictor, ShowsStages), "stages are asked of models that show them"
         with torch.no_grad():
-            return self._predictor.predict_stages(images_BCHW, known)
+            maps = self._predictor.predict_stages(images_BCHW, known)
+        return maps._replace(prediction=_checked(maps.prediction, "predict_stages", images_BCHW))
+
+
+def _checked(prediction: object, hook: str, images_BCHW: Tensor) -> Prediction:
+    """The answer of a predictor.
+
+    Raises:
+        InputError: If it is none that the contract knows.
+    """
+    way_out = f"Mend the method's `{hook}`."
+    if not isinstance(prediction, Prediction):
+        kind = type(prediction).__name__
+        raise InputError(
+            f"a predictor's `{hook}` returns trainables.contract.Prediction(score, heatmap), found "
+            f"{'None' if prediction is None else f'a {kind}'}. {way_out}"
+        )
+    count, _, height, width = images_BCHW.shape
+    for field, shape in (("score", (count,)), ("heatmap", (count, height, width))):
+        values: object = getattr(prediction, field)
+        found = f"a {type(values).__name__}"
+        if isinstance(values, Tensor):
+            if tuple(values.shape) == shape and not values.is_complex():
+                continue
+            found = f"one of shape {tuple(values.shape)}, {str(values.dtype).removeprefix('torch.')}"
+        raise InputError(
+            f"the {field} of a predictor's `{hook}` is a tensor of real numbers, of shape {shape} for "
+            f"{count} images of {height} × {width} pixels, found {found}. {way_out}"
+        )
+    return prediction
 
 
 def _together(parts: Sequence[StageMaps]) -> StageMaps:

@@ -187,6 +187,9 @@ def test_a_training_that_the_kernel_ends_for_its_memory_is_told_so(odd: Odd, lit
         ("raise FloatingPointError('loss is nan')", "diverged", "loss is nan"),
         ("sys.exit(3)", "failed", "the method ended its process (sys.exit, code 3)"),
         ("raise KeyboardInterrupt", "failed", "the method raised KeyboardInterrupt"),
+        ("return None", "failed", "a method's `fit` returns a predictor, found None. Mend it"),
+        ("return 'model'", "failed", "a method's `fit` returns a predictor, found a str without predict"),
+        ("Answer.to = lambda self, device: None", "failed", "a predictor's `to` returns a predictor, found"),
         ("raise RuntimeError('x' * 50_000_000)", "failed", "RuntimeError: xxx"),
     ],
 )

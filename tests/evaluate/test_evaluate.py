@@ -1,6 +1,8 @@
 """The evaluation: validation chooses, test reports, and everything left out is said."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -12,6 +14,7 @@ from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set, relabelled
 from trainables.contract import Prediction
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
+from trainables.errors import InputError
 from trainables.evaluate import PREDICTIONS_SCHEMA, Evaluation, evaluate, image_scores
 from trainables.heatmaps import MAPS_SCHEMA
 from trainables.metrics import METRICS, best_f1_threshold
@@ -218,5 +221,40 @@ class Diverged(Brightness):
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.1, 1.1])
 @pytest.mark.parametrize("where", ["score", "heat"])
 def test_an_output_that_is_no_number_in_0_to_1_stops_the_evaluation(where: str, wrong: float) -> None:
-    with pytest.raises(FloatingPointError, match="val000 is not within"):
+    what = {"score": "score", "heat": "heatmap"}[where]
+    with pytest.raises(
+        FloatingPointError, match=rf"^{what} of val000 is not within \[0, 1\], found {wrong:g}: the model"
+    ):
         image_scores(Diverged(**{where: wrong}), VALIDATION, CPU, batch=4)
+
+
+@dataclass
+class Odd(Brightness):
+    """Answers ``answer`` of what it would answer otherwise."""
+
+    answer: Callable[[Prediction], Any] = Prediction._make
+
+    def predict(self, images: Tensor) -> Any:
+        return self.answer(super().predict(images))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (tuple, r"`predict` returns .*Prediction\(score, heatmap\), found a tuple"),
+        (lambda made: None, r"`predict` returns .*Prediction\(score, heatmap\), found None"),
+        (lambda made: made._replace(score=made.score.tolist()), r"score .* of shape \(4,\) .* found a list"),
+        (lambda made: made._replace(heatmap=made.heatmap.numpy()), "heatmap .* found a ndarray"),
+        (lambda made: made._replace(score=made.score[:1]), r"score .* found one of shape \(1,\), float32"),
+        (lambda made: made._replace(score=made.score + 0j), r"score .* found one of shape \(4,\), complex64"),
+        (
+            lambda made: made._replace(heatmap=made.heatmap[:, ::2]),
+            r"heatmap .* of shape \(4, 24, 40\) for 4 images of 24 × 40 pixels, found one .*\(4, 12, 40\)",
+        ),
+    ],
+)
+def test_an_answer_that_breaks_the_contract_is_refused_in_its_words(
+    answer: Callable[[Prediction], Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=rf"{message}.*\. Mend the method's `predict`\.$"):
+        image_scores(Odd(answer=answer), VALIDATION, CPU, batch=4)

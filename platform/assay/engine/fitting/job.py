@@ -67,9 +67,22 @@ def fit(job: FitJob, journal: Journal) -> Fitted:
             if stage.name in job.stages:
                 run.stage(stage, job.data)
         return Fitted(None, run.samples, run.shard_hash)
-    predictor = trainable.fit(config, job.data, run).to(job.device)
+    predictor = _predictor(trainable.fit(config, job.data, run), "a method's `fit`")
+    predictor = _predictor(predictor.to(job.device), "a predictor's `to`")
     _save(predictor, job.scratch / MODEL_FOLDER)
     return Fitted(predictor, run.samples, run.shard_hash)
+
+
+def _predictor(found: Any, hook: str) -> Predictor:
+    """What a hook of the method returned, if it is a predictor.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if lacking := [name for name in ("predict", "save", "to") if not callable(getattr(found, name, None))]:
+        kind = "None" if found is None else f"a {type(found).__name__} without {', '.join(lacking)}"
+        raise InputError(f"{hook} returns a predictor, found {kind}. Mend it, so that it returns one.")
+    return found
 
 
 def _save(predictor: Predictor, folder: Path) -> None:
