@@ -137,6 +137,34 @@ def test_a_forgery_whose_hashes_fit_is_named(  # noqa: PLR0917 - three fixtures 
     assert f"{path}: its sha256" not in output.out
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[]", "the content should be a mapping"),
+        (b'{"a": 1}', "source_hash is missing"),
+        (b"[" * 5000, "the content is no JSON"),
+    ],
+)
+def test_a_program_that_tells_of_none_is_said_in_one_sentence(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path, content: bytes, said: str
+) -> None:
+    output = assay("verify", packed(tmp_path, forged(bundled, "program.json", lambda _: content)))
+    assert output.code == 1, output.err
+    text = " ".join(output.out.split())
+    keys = "source_hash, commit, packages, methods"
+    assert f"program.json is a mapping with the keys {keys}, and in this one {said}. Fetch" in text
+    assert "pydantic" not in text
+
+
+def test_a_description_that_nests_too_deep_is_said_in_one_sentence(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path
+) -> None:
+    output = assay("verify", packed(tmp_path, {**bundled, METADATA: b"[" * 100_000}))
+    assert output.code == 1, output.err
+    assert "describes no bundle: it nests too deep. Fetch the bundle again." in " ".join(output.out.split())
+    assert "RecursionError" not in output.out
+
+
 def replanned(table: bytes, change: Callable[[Plan], Mapping[str, object]]) -> bytes:
     """The table of a plan in which something else stands."""
     plan = Plan.from_table(pq.read_table(io.BytesIO(table)))

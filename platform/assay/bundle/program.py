@@ -5,15 +5,20 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from assay.bundle import PROGRAM
 from assay.engine.versions import source_version
 from assay.storage.files import json_bytes
 from assay.study import Plan
+from assay.study.slips import rule_of
+from trainables.errors import InputError
 
 __all__ = ["Program", "installed_packages"]
 
 _OF_REPORTS = ("matplotlib", "pandas", "scipy", "optuna")  # beside those of records
+
+_SLIPS = {"missing": "is missing", "extra_forbidden": "is no such key", "json_invalid": "is no JSON"}
 
 
 class Program(BaseModel):
@@ -36,6 +41,23 @@ class Program(BaseModel):
             packages=dict(source.packages) | {name: _version(name) for name in _OF_REPORTS},
             methods={cell.trainable: cell.revision for cell in cells},
         )
+
+    @classmethod
+    def read(cls, content: bytes) -> Self:
+        """The program of which the bytes of a ``program.json`` tell.
+
+        Raises:
+            InputError: If they tell of none.
+        """
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            slip = error.errors(include_url=False)[0]
+            rule = _SLIPS.get(slip["type"]) or rule_of(slip)
+            raise InputError(
+                f"{PROGRAM} is a mapping with the keys {', '.join(cls.model_fields)}, and in this one "
+                f"{'.'.join(map(str, slip['loc'])) or 'the content'} {rule}. Fetch the bundle again."
+            ) from None
 
     @property
     def version(self) -> str:

@@ -109,7 +109,7 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
         if name.endswith(".parquet"):
             _refuse_huge(name, content)
     store = BundledStore.write(folder, stored, _SIZES.validate_json(_read(files, LEFT_OUT)))
-    program = Program.model_validate_json(_read(files, PROGRAM))
+    program = Program.read(_read(files, PROGRAM))
     names = store.studies()
     if len(names) != 1:
         raise InputError(f"a bundle has the plan of one study, found {len(names)} in {STORAGE}/studies.")
