@@ -44,7 +44,6 @@ __all__ = [
 ]
 
 _REFERENCE = re.compile(r"(?P<path>.+):(?P<attribute>[A-Za-z_][A-Za-z0-9_]*)")
-_NAME = re.compile(r"[a-z0-9_-]{1,64}")  # of a method: it stands in tables and in paths of the storage
 _HASH_DIGITS = 16
 _MAX_BYTES = 1_000_000
 _PACKAGE = "__init__.py"
@@ -222,8 +221,6 @@ def _loaded_as(name: str) -> tuple[Trainable[Any], MethodSource]:
 
 
 def _remember(trainable: Trainable[Any], source: MethodSource) -> Trainable[Any]:
-    if not isinstance(trainable.name, str) or not _NAME.fullmatch(trainable.name):
-        raise InputError(f"a method's name has 1..64 of the signs a-z 0-9 _ -, found {trainable.name!r}")
     refuse_shape(trainable)
     hooks = {
         name: _Hook(name, hook, source) for name in HOOKS if (hook := getattr(trainable, name)) is not None

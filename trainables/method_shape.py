@@ -7,16 +7,20 @@ a slip in it would show up as an error inside the plan, which names no line of t
 from __future__ import annotations
 
 import inspect
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import NoneType
 from typing import Any, NamedTuple, get_args
 
-from trainables.contract import Grid, TaughtMaps, Trainable, TrainableConfig
+from trainables.contract import Grid, TaughtMaps, TrainableConfig
 from trainables.data.spec import SupervisionKind
 from trainables.errors import InputError
 from trainables.stages import Stage
 
 __all__ = ["HOOKS", "broken_rule", "refuse_shape", "taken"]
+
+_NAME = re.compile(r"[a-z0-9_-]{1,64}")  # of a method: it stands in tables and in paths of the storage
 
 
 class _Answer(NamedTuple):
@@ -25,26 +29,33 @@ class _Answer(NamedTuple):
     several: bool = False
 
 
-_TEXTS = _Answer("a sequence of texts", lambda each: isinstance(each, str), several=True)
+def _of(*kinds: type) -> Callable[[Any], bool]:
+    def fits(answer: Any) -> bool:
+        return isinstance(answer, kinds)
+
+    return fits
+
+
+def _is_objection(answer: Any) -> bool:
+    return isinstance(answer, tuple) and len(answer) == 2 and all(map(_of(str), answer))
+
+
+_TEXTS = _Answer("a sequence of texts", _of(str), several=True)
 HOOKS: Mapping[str, _Answer] = {
     "footnotes": _TEXTS,
-    "objections": _Answer(
-        "a sequence of Objection(setting, message)",
-        lambda each: isinstance(each, tuple) and [type(part) for part in each] == [str, str],
-        several=True,
-    ),
-    "stages": _Answer("a sequence of Stage", lambda each: isinstance(each, Stage), several=True),
+    "objections": _Answer("a sequence of Objection(setting, message)", _is_objection, several=True),
+    "stages": _Answer("a sequence of Stage", _of(Stage), several=True),
     "batch_norms": _TEXTS,
-    "parameters": _Answer("a whole number", lambda answer: isinstance(answer, int)),
-    "grid": _Answer("a Grid or None", lambda answer: isinstance(answer, Grid | None)),
-    "taught": _Answer("a TaughtMaps or None", lambda answer: isinstance(answer, TaughtMaps | None)),
-    "needs_normal": _Answer("a text or None", lambda answer: isinstance(answer, str | None)),
+    "parameters": _Answer("a whole number", _of(int)),
+    "grid": _Answer("a Grid or None", _of(Grid, NoneType)),
+    "taught": _Answer("a TaughtMaps or None", _of(TaughtMaps, NoneType)),
+    "needs_normal": _Answer("a text or None", _of(str, NoneType)),
 }
 _MAY_LACK = {"parameters", "taught"}  # None: the method does not say
 
 
 def taken(hook: str, answer: Any) -> Any:
-    """What a hook returned; a sequence, or what is made while it is read, comes back as a tuple."""
+    """The answer of a hook; a sequence, and one that is made while it is read, comes as a tuple."""
     several = HOOKS[hook].several and isinstance(answer, Iterable) and not isinstance(answer, str)
     return tuple(answer) if several else answer
 
@@ -56,12 +67,18 @@ def broken_rule(hook: str, answer: Any) -> str | None:
     return None if right else f"it returns {words}, found {reprlib.repr(answer)}"
 
 
-def refuse_shape(trainable: Trainable[Any]) -> None:
+def refuse_shape(trainable: Any) -> None:
     """Refuse a Trainable that cannot be planned or trained, whatever the study asks of it.
+
+    Args:
+        trainable: Nobody has checked the types of its fields.
 
     Raises:
         InputError: Naming the first field that breaks the contract, and the value found.
     """
+    name = trainable.name
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(f"a method's name has 1..64 of the signs a-z 0-9 _ -, found {name!r}")
     config, revision, kinds = trainable.Config, trainable.revision, trainable.supervisions
     if not (isinstance(config, type) and issubclass(config, TrainableConfig)):
         raise _broken("`Config` is a class that extends trainables.contract.TrainableConfig", config)
@@ -70,14 +87,14 @@ def refuse_shape(trainable: Trainable[Any]) -> None:
     known = get_args(SupervisionKind)
     if isinstance(kinds, str) or not isinstance(kinds, Iterable) or not {*kinds} <= {*known}:
         raise _broken(f"`supervisions` is a set of {', '.join(known)}", kinds)
-    for name, arguments in (("fit", "config, data, run"), ("load", "folder")):
-        function = getattr(trainable, name)
+    for hook, arguments in (("fit", "config, data, run"), ("load", "folder")):
+        function = getattr(trainable, hook)
         if not callable(function) or not _takes(function, arguments.split(", ")):
-            raise _broken(f"`{name}` is called as {name}({arguments})", function)
-    for name in HOOKS:
-        hook = getattr(trainable, name)
-        if not (callable(hook) or (hook is None and name in _MAY_LACK)):
-            raise _broken(f"`{name}` is a function", hook)
+            raise _broken(f"`{hook}` is called as {hook}({arguments})", function)
+    for hook in HOOKS:
+        function = getattr(trainable, hook)
+        if not (callable(function) or (function is None and hook in _MAY_LACK)):
+            raise _broken(f"`{hook}` is a function", function)
     presets = trainable.presets
     if not isinstance(presets, Mapping) or not all(isinstance(each, Mapping) for each in presets.values()):
         raise _broken("`presets` maps names to settings", presets)

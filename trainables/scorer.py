@@ -141,14 +141,14 @@ def _checked(prediction: object, hook: str, images_BCHW: Tensor) -> Prediction:
     count, _, height, width = images_BCHW.shape
     for field, shape in (("score", (count,)), ("heatmap", (count, height, width))):
         values: object = getattr(prediction, field)
-        found = f"a {type(values).__name__}"
+        kind = f"a {type(values).__name__}"
         if isinstance(values, Tensor):
             if tuple(values.shape) == shape and not values.is_complex():
                 continue
-            found = f"one of shape {tuple(values.shape)}, {str(values.dtype).removeprefix('torch.')}"
+            kind = f"one of shape {tuple(values.shape)}, {str(values.dtype).removeprefix('torch.')}"
         raise InputError(
             f"the {field} of a predictor's `{hook}` is a tensor of real numbers, of shape {shape} for "
-            f"{count} images of {height} × {width} pixels, found {found}. {way_out}"
+            f"{count} images of {height} × {width} pixels, found {kind}. {way_out}"
         )
     return prediction
 

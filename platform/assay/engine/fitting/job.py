@@ -73,16 +73,16 @@ def fit(job: FitJob, journal: Journal) -> Fitted:
     return Fitted(predictor, run.samples, run.shard_hash)
 
 
-def _predictor(found: Any, hook: str) -> Predictor:
-    """What a hook of the method returned, if it is a predictor.
+def _predictor(answer: Any, hook: str) -> Predictor:
+    """The answer of a hook of the method, if it is a predictor.
 
     Raises:
         InputError: If it is not.
     """
-    if lacking := [name for name in ("predict", "save", "to") if not callable(getattr(found, name, None))]:
-        kind = "None" if found is None else f"a {type(found).__name__} without {', '.join(lacking)}"
+    if lacking := [name for name in ("predict", "save", "to") if not callable(getattr(answer, name, None))]:
+        kind = "None" if answer is None else f"a {type(answer).__name__} without {', '.join(lacking)}"
         raise InputError(f"{hook} returns a predictor, found {kind}. Mend it, so that it returns one.")
-    return found
+    return answer
 
 
 def _save(predictor: Predictor, folder: Path) -> None:
