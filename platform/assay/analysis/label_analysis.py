@@ -16,7 +16,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult, Splits, compare, comparison
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
-from assay.analysis.statistics.wording import number_text
+from assay.analysis.statistics.wording import most_text
 from assay.analysis.study_analysis import splits_of
 from assay.analysis.study_pair import listed
 from assay.study import Study
@@ -196,7 +196,7 @@ def _next(
         most = pending_points * seconds.masks / _HOUR
         reason = (
             f"{pending_points:.0f} defective training images have no mask yet, and the hours are for "
-            f"{advice.bought.masks:.0f}: ask for {number_text(most, 2)} hours or fewer"
+            f"{advice.bought.masks:.0f}: ask for {most_text(most)} hours or fewer"
         )
         advice = LabelAdvice(hours, advice.bought, None, reason)
     return NextLabels(now, labels, counted, advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from itertools import product
 
@@ -69,6 +70,14 @@ def test_what_a_study_does_not_tell_is_refused_with_its_reason(asked: dict[str, 
     advice = ask(**asked)  # type: ignore[arg-type]
     assert advice.choice is None
     assert reason in advice.reason
+
+
+@pytest.mark.parametrize("images", [199, 200, 2013])
+def test_the_hours_that_a_refusal_names_are_not_refused(images: int) -> None:
+    now = Labels(images, 500)
+    refused = ask(now=now, hours=2 * most_hours(now, SECONDS))
+    (named,) = re.findall(r"ask for (\S+) hours or fewer", refused.reason or "")
+    assert 0.9 * most_hours(now, SECONDS) < float(named) <= most_hours(now, SECONDS)
 
 
 def test_a_gain_that_may_be_none_is_no_advice() -> None:

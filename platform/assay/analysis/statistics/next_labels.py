@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from assay.analysis.statistics.score_table import Scores, read_scores
-from assay.analysis.statistics.wording import number_text
+from assay.analysis.statistics.wording import most_text
 from trainables.metrics import METRICS
 
 __all__ = ["EvenPrice", "Gain", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
@@ -202,7 +202,7 @@ def _too_far(now: Labels, bought: Labels, seconds: Labels) -> Iterator[str]:
         if more > there * (1 + 1e-9):
             yield (
                 f"the hours buy {more:.0f} {kind}, more than double the {there:.0f} there are: the study "
-                f"does not reach so far; ask for {number_text(most_hours(now, seconds), 2)} hours or fewer"
+                f"does not reach so far; ask for {most_text(most_hours(now, seconds))} hours or fewer"
             )
 
 

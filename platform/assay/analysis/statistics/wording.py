@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
@@ -26,6 +26,7 @@ __all__ = [
     "less_chance_text",
     "more_negligible_text",
     "more_text",
+    "most_text",
     "negligible_at_text",
     "negligible_text",
     "number_text",
@@ -220,6 +221,12 @@ def number_text(value: float, digits: int = 3) -> str:
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:.0f}"
     return f"{Decimal(f'{value:.{digits}g}'):f}"
+
+
+def most_text(value: float) -> str:
+    """The most that may be asked for, with two digits: rounded up it would be refused again."""
+    exact = Decimal(value)
+    return f"{exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), ROUND_FLOOR):f}"
 
 
 def interval_text(low: float, high: float, decimals: int) -> str:
