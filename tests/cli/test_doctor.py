@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,15 @@ def test_mlflow_opens_no_pages_on_an_address_that_it_would_refuse(
     assert answer.code == 2
     assert answer.err.startswith("error: MLflow")
     assert "hunter2" not in answer.err
+
+
+def test_mlflow_has_its_tables_before_its_pages_open(assay: Assay, tmp_path: Path) -> None:
+    """An end in the first seconds of the pages leaves nothing half made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        answer = assay("mlflow", "--storage", tmp_path, "--port", str(taken.getsockname()[1]))
+    assert answer.code == 2, answer.err
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("SELECT count(*) FROM experiments").fetchone() == (1,)
 
 
 def test_doctor_takes_a_relative_cache_and_prints_no_password(

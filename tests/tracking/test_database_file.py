@@ -140,3 +140,13 @@ def test_ctrl_c_while_tables_are_built_stays_an_interrupt(store: Store, tmp_path
     with at_each_statement(interrupt), pytest.raises(KeyboardInterrupt):
         mirror.sync(results_of(store))
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".db", ".partial")]
+
+
+def test_tables_that_cannot_be_made_are_named_with_their_place(tmp_path: Path) -> None:
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    path = tmp_path / "mlflow.db"
+    with at_each_statement(full), pytest.raises(OSError, match=f"tables in {path}: .*disk is full"):
+        complete_file(f"sqlite:///{path}")
+    assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db.lock"]

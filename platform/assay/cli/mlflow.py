@@ -166,7 +166,7 @@ def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.cli.serving import serve
     from assay.storage.mlflow_marker import study_address
     from assay.storage.redaction import redact
-    from assay.tracking import ui_command, ui_environment, why_refused
+    from assay.tracking import complete_file, ui_command, ui_environment, why_refused
     from trainables.errors import InputError
 
     if why := why_refused(uri):
@@ -175,6 +175,8 @@ def _serve(store: Store, uri: str, host: str, port: int) -> None:
             "SQLite beside the results."
         )
     addresses = {name: study_address(store, name) for name in store.studies()}
+    if aside := complete_file(uri):  # the server would build it in its place, and an end leave half of it
+        typer.echo(f"{aside} `assay mlflow --sync` does so.", err=True)
     pages = {name: address for name, address in addresses.items() if address is not None}
     for name, address in pages.items():
         typer.echo(f"runs of {name}: http://{host}:{port}/{address}")

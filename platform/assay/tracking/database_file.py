@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from assay.storage import local_disk
 from assay.storage.integrity.mirror import BESIDE, half_built
+from assay.tracking.addresses import in_short
 from trainables.data.atomic import exclusive
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def complete_file(uri: str) -> str | None:
 
     Returns:
         A sentence for the user where a file that was cut short was set aside; else None.
+
+    Raises:
+        OSError: If MLflow cannot build its tables there.
     """
     from sqlalchemy import make_url
 
@@ -80,11 +84,16 @@ def _set_aside(path: Path) -> Path | None:
 
 def _build(url: URL, path: Path) -> None:
     """Put a new file at ``path``; one that somebody else has put there meanwhile stays."""
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
 
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as folder:
         new = Path(folder) / path.name
-        MlflowClient(url.set(database=str(new)).render_as_string(hide_password=False))
+        try:
+            MlflowClient(url.set(database=str(new)).render_as_string(hide_password=False))
+        except (MlflowException, SQLAlchemyError) as error:
+            raise OSError(f"MLflow cannot make its tables in {path}: {in_short(error)}") from error
         try:
             os.link(new, path)
         except OSError:  # this file system has no links, or the file is there
