@@ -15,9 +15,9 @@ from mcp.types import Implementation, TextContent
 
 import assay
 from assay.analysis.agents import agent_tries
+from assay.cli.agents import validation_picture
 from assay.cli.agents.server import make_server
 from assay.cli.agents.tools import AgentTools, Terms
-from assay.cli.agents.validation_picture import tested_images
 from assay.report.footnotes import footnotes
 from assay.running import begin_study, end_study
 from assay.storage import Store
@@ -422,7 +422,7 @@ def test_a_run_that_ended_gives_back_the_hours_that_it_did_not_take(world: World
 def test_test_images_are_unknown_while_a_registered_study_has_no_plan(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write_bytes("studies/additions/forecast.json", b"{}")
-    assert tested_images(store, None, tmp_path) == set()  # it was never begun
+    assert validation_picture.tested_images(store, None, tmp_path) == set()  # it was never begun
     register(store, make_plan())
     with pytest.raises(InputError, match=r"studies/additions/plan\.parquet"):
-        tested_images(store, None, tmp_path)
+        validation_picture.tested_images(store, None, tmp_path)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.analysis.statistics.wording import number_text
 from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
 from assay.cli.tables import text_table
@@ -399,4 +398,5 @@ def _space_table(planned: Plan) -> Table:
 def _gigabytes(planned: Plan) -> str:
     if planned.gigabytes is None:
         return "how much it keeps is unknown: the trainable does not count its weights"
-    return f"keeps about {number_text(max(0.01, planned.gigabytes), 2)} GB"
+    kept = max(0.01, planned.gigabytes)
+    return f"keeps about {kept:.{'0f' if kept >= 10 else '2g'}} GB"
