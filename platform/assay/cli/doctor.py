@@ -212,7 +212,6 @@ def _folder(subject: str, path: str) -> Finding:
 
 def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
     from assay.storage.redaction import redact
-    from assay.tracking import why_away, why_refused
 
     if tracking_uri is None and "://" in storage and not storage.startswith("file://"):
         text = (
@@ -221,6 +220,8 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
         return Finding(True, "tracking", text)
     if tracking_uri is None:
         return Finding(True, "tracking", f"SQLite beside the results in {redact(storage)}")
+    from assay.tracking import why_away, why_refused
+
     shown = redact(tracking_uri)
     if why := why_refused(tracking_uri):
         return Finding(False, "tracking", f"{shown}: {why}")
