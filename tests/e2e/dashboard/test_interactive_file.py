@@ -16,8 +16,8 @@ from assay.report.parallel import Axis, best_first, parallel_component, points_p
 from assay.storage import Store
 from tests.dashboard.made_records import make_scene, make_study
 from tests.dashboard.made_searches import make_large_search
+from tests.e2e.dashboard.masks_page import MasksPage
 from tests.e2e.dashboard.serving import serve
-from tests.e2e.dashboard.test_masks_page import MasksPage
 from tests.waiting import wait_for
 
 PROBES = 12
