@@ -105,8 +105,19 @@ def test_ap_depends_on_the_order_of_scores_only(rows: list[tuple[bool, int]]) ->
 def test_ap_and_auroc_are_those_of_scikit_learn_to_the_bit(rows: list[tuple[bool, int]]) -> None:
     labels, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 20
     metrics = image_metrics(labels, scores, 0.5)
-    assert metrics["image_ap"] == average_precision_score(labels, scores)
-    assert metrics["image_auroc"] == roc_auc_score(labels, scores)
+    perfect = scores[labels].min() > scores[~labels].max()  # scikit-learn's are 1 − 1e-16 for some of these
+    assert metrics["image_ap"] == (1.0 if perfect else average_precision_score(labels, scores))
+    assert metrics["image_auroc"] == (1.0 if perfect else roc_auc_score(labels, scores))
+
+
+@pytest.mark.parametrize("positives", [1, 6, 7, 10, 18, 49, 120])
+@pytest.mark.parametrize("decimals", [7, 2], ids=["all differ", "ties"])
+def test_a_perfect_ranking_is_1_to_the_bit(positives: int, decimals: int) -> None:
+    rng = np.random.default_rng(positives)
+    labels = np.arange(positives + 58) < positives
+    scores = np.where(labels, 0.8, 0.0) + np.round(0.2 * rng.random(len(labels)), decimals)
+    metrics = image_metrics(labels, scores, 0.5)
+    assert (metrics["image_ap"], metrics["image_auroc"], metrics["image_best_f1"]) == (1, 1, 1)
 
 
 @settings(deadline=None, max_examples=30)  # a busy machine is no failure

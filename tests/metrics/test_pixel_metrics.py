@@ -45,6 +45,14 @@ def with_bins(images: list[Image]) -> dict[str, float]:
     return pixels.metrics()
 
 
+def with_kept_bins(images: list[Image]) -> dict[str, float]:
+    """The same from bins that are kept for each image."""
+    pixels = BinnedPixelScores()
+    for heatmap, truth in images:
+        pixels.add(heatmap, truth)
+    return pixels.metrics(0.5)  # type: ignore[return-value]
+
+
 def batch(*images: Image) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     return np.stack([heatmap for heatmap, _ in images]), np.stack([truth for _, truth in images])
 
@@ -156,6 +164,19 @@ def test_a_perfect_map_reaches_1_and_an_inverted_one_the_floor(measure: Measure,
         assert metrics[name] == pytest.approx(1.0 if better else 0.0), name
     for name in ("pixel_ap", "pixel_iou_oracle"):  # the only level reaches every pixel
         assert metrics[name] == pytest.approx(1.0 if better else prevalence(images)), name
+
+
+@pytest.mark.parametrize("measure", [*MEASURES, with_kept_bins])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_perfect_ranking_of_pixels_is_1_to_the_bit(measure: Measure, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    images = [
+        ((0.8 * truth + 0.2 * rng.random(truth.shape)).astype(np.float32), truth)
+        for _, truth in random_images(seed, False)
+    ]
+    metrics = measure(images)
+    for name in ("pixel_ap", "pixel_auroc", "pixel_pro", "pixel_pro_05", "pixel_iou_oracle"):
+        assert metrics[name] == 1, name
 
 
 @pytest.mark.parametrize("measure", MEASURES)

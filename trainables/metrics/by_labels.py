@@ -25,8 +25,15 @@ def image_ap(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> fl
     if missing is not None:
         return missing
     _, tp, decided = counts_by_score(labels, scores)
+    if _is_perfect(tp, decided):
+        return 1.0
     recall = np.append(tp / tp[0], 0.0)  # the lowest score finds all
     return float(np.sum(-np.diff(recall) * (tp / decided)))
+
+
+def _is_perfect(tp: NDArray[np.float64], decided: NDArray[np.int64]) -> bool:
+    """True where a threshold parts the classes: their areas are 1, and sums of rounded shares need not be."""
+    return bool((decided[tp == tp[0]] == tp[0]).any())
 
 
 @ImageMetric.of("image_ap", "AP", "Average precision of image scores, step-wise.")
@@ -40,6 +47,8 @@ def _auroc(images: ImageScores) -> float | Undefined:
     if images.missing is not None:
         return images.missing
     _, tp, decided = counts_by_score(images.labels, images.scores)
+    if _is_perfect(tp, decided):
+        return 1.0
     hits, alarms = np.append(0.0, tp[::-1]), np.append(0.0, (decided - tp)[::-1])
     # Corners alone, as scikit-learn has it: to the bit, so that records which it counted tie with later ones.
     turns = np.flatnonzero((np.diff(hits[1:], 2) != 0) | (np.diff(alarms[1:], 2) != 0)) + 2

@@ -20,6 +20,7 @@ from trainables.metrics.pixels import (
     background_of,
     count_metrics,
     curve_metrics,
+    overlap_of,
     region_shares,
 )
 
@@ -73,7 +74,7 @@ class PixelHistogram:
         levels = np.flatnonzero(self._defect)
         curve = PixelCurve(
             tp=self._defect[::-1].cumsum()[::-1][levels],
-            overlap=self._overlap[::-1].cumsum()[::-1][levels] / self._regions,
+            overlap=overlap_of(self._overlap)[levels],
             fp=at_least[levels],
             fp_above=at_least[levels] - self._background[levels],
             background=int(at_least[0]),
@@ -137,7 +138,7 @@ class BinnedPixelScores(PixelScores):
         below = np.searchsorted(used, levels) - 1
         curve = PixelCurve(
             tp=self._defects[::-1].cumsum()[::-1][levels],
-            overlap=self._overlap[::-1].cumsum()[::-1][levels] / self._regions,
+            overlap=overlap_of(self._overlap)[levels],
             fp=at_least[levels],
             fp_above=at_least[levels] - self._backgrounds[levels],
             background=int(at_least[0]),

@@ -35,6 +35,7 @@ __all__ = [
     "curve_metrics",
     "defect_regions",
     "ignored_of",
+    "overlap_of",
     "region_shares",
     "truth_at",
     "truth_of",
@@ -89,6 +90,12 @@ def region_shares(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.float64]]:
     count, regions = defect_regions(truth)
     inside = regions[truth]
     return count, 1 / np.bincount(inside, minlength=count + 1)[inside]
+
+
+def overlap_of(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean share of a region from each score up, of the shares at ascending scores; the first is 1 exactly."""
+    overlap = shares[::-1].cumsum()[::-1]
+    return overlap / overlap[0]  # the number of regions, but for rounding
 
 
 class Ranking(NamedTuple):
@@ -181,7 +188,7 @@ class PixelScores:
         defect, shares = np.concatenate(self._defect), np.concatenate(self._shares)
         order = np.argsort(defect)
         levels, first = np.unique(defect[order], return_index=True)
-        overlap = shares[order][::-1].cumsum()[::-1] / self._regions
+        overlap = overlap_of(shares[order])
         at_least = np.searchsorted(background, levels, side="left")
         next_lower = np.append(np.float32(0), levels[:-1])
         inner = at_least > 0

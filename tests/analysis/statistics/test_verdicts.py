@@ -355,6 +355,8 @@ def test_one_sided_spread_is_noted() -> None:
     assert ask(quiet, loud).note == note
     assert ask(quiet, [x + 0.003 * i for i, x in enumerate(quiet)]).note == ""
     assert ask([0, 0, 0, 1, 2, 1], [4, 5, 6, 5, 4, 7], metric="fp").note == note  # no error is its bound
+    for rounded_1 in (1 - 4e-16, 1 + 4e-16):  # as records have it whose sums of shares were rounded
+        assert ask([rounded_1] * 3 + [0.97, 0.98, 0.99], quiet).note == note
 
 
 def test_better_means_lower_where_the_metric_counts_errors() -> None:
