@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,30 @@ def test_status_counts_what_is_not_drawn_yet(assay: Assay, searched: Store, sear
     write_points(searched, search_plan, with_points(search_plan, searched).points[:3])
     answer = assay("status", "hunt", "--once", "--storage", searched.uri)
     assert "6/14 trials · 6 finished · 0 running · 8 planned" in answer.out
+
+
+@pytest.mark.parametrize(
+    "command", [("status", "hunt", "--once"), ("report", "hunt"), ("best", "hunt"), ("clean", "--orphans")]
+)
+def test_a_search_whose_method_is_not_installed_is_not_taken_for_an_untrained_one(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """The method's Config alone knows which settings ids leave out."""
+    start = SEARCH.index("trainable:")
+    settings = "trainable: toy\ndata: {reader: synthetic}\nsupervision: full\nsearch: {points: 1, objective: "
+    text = f"{SEARCH[:start]}{settings}{{max: validation.image_ap}}}}\nspace: {{config.x: {{float: [0, 1]}}}}\n"
+    toy, plan = find_trainable("toy"), plan_study(parse_study(text, "hunt.yaml"), None, "cpu")
+    store = Store(tmp_path / "storage")
+    store.write_table("studies/hunt/plan.parquet", plan.to_table())
+    values = {"config.x": 0.2}
+    write_points(
+        store, plan, [make_point(plan.study, toy, plan.searched[0], "cpu", index=0, source="tpe", values=values)]
+    )
+    score_new(store, plan)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not place.endswith("tests/plugin")])
+    answer = assay(*command, "--storage", store.uri)
+    assert answer.code == 2
+    assert "study hunt has searched with 'toy', which is not installed here" in answer.err
 
 
 def test_the_report_has_winners_best_points_history_and_every_drawn_value(

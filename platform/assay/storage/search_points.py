@@ -23,7 +23,9 @@ from assay.study.identity import canonical_json
 from assay.study.points import budget, changed_parameters
 from assay.study.search import Objective
 from assay.study.space import SUPERVISION
+from trainables.catalogue import TRAINABLES
 from trainables.errors import InputError
+from trainables.method_files import is_file_method
 
 __all__ = [
     "EvaluatedPoint",
@@ -169,12 +171,19 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
         plan: A plan, with its points or without.
         store: Where the points lie.
         known: Records that are known already. Those that are missing there are read, and added.
+
+    Raises:
+        InputError: If points were drawn, and the method of one is not installed. Only its Config knows which
+            settings ids leave out, and with other ids their trials would seem never to have been trained.
     """
     search = plan.study.search
     if search is None:
         return plan
     known = {} if known is None else known
-    grown = plan.with_points(read_points(store, plan))
+    drawn = read_points(store, plan)
+    if drawn:
+        _refuse_unknown_methods(plan)
+    grown = plan.with_points(drawn)
     replicate = plan.study.replicate
     written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
     replicated: list[Point] = []
@@ -194,6 +203,15 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
         complete &= chosen is not None
         replicated += chosen or ()
     return grown.with_winners(replicated, ablated, complete=complete)
+
+
+def _refuse_unknown_methods(plan: Plan) -> None:
+    for method in dict.fromkeys(searched.cell.trainable for searched in plan.searched):
+        if not is_file_method(method) and method not in TRAINABLES:
+            raise InputError(
+                f"the trials of a search are found with its method, and study {plan.study.study} has "
+                f"searched with {method!r}, which is not installed here. Install the package that brings it."
+            )
 
 
 def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:
