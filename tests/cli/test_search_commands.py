@@ -58,16 +58,15 @@ def test_a_search_whose_method_is_not_installed_is_not_taken_for_an_untrained_on
     assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """The method's Config alone knows which settings ids leave out."""
-    start = SEARCH.index("trainable:")
-    settings = "trainable: toy\ndata: {reader: synthetic}\nsupervision: full\nsearch: {points: 1, objective: "
-    text = f"{SEARCH[:start]}{settings}{{max: validation.image_ap}}}}\nspace: {{config.x: {{float: [0, 1]}}}}\n"
-    toy, plan = find_trainable("toy"), plan_study(parse_study(text, "hunt.yaml"), None, "cpu")
-    store = Store(tmp_path / "storage")
-    store.write_table("studies/hunt/plan.parquet", plan.to_table())
-    values = {"config.x": 0.2}
-    write_points(
-        store, plan, [make_point(plan.study, toy, plan.searched[0], "cpu", index=0, source="tpe", values=values)]
+    text = SEARCH.partition("trainable:")[0] + (
+        "trainable: toy\ndata: {reader: synthetic}\nsupervision: full\nspace: {config.x: {float: [0, 1]}}\n"
+        "search: {points: 1, objective: {max: validation.image_ap}}\n"
     )
+    plan = plan_study(parse_study(text, "hunt.yaml"), None, "cpu")
+    (cell,), toy, store = plan.searched, find_trainable("toy"), Store(tmp_path / "storage")
+    store.write_table("studies/hunt/plan.parquet", plan.to_table())
+    point = make_point(plan.study, toy, cell, "cpu", index=0, source="tpe", values={"config.x": 0.2})
+    write_points(store, plan, [point])
     score_new(store, plan)
     monkeypatch.setattr(sys, "path", [place for place in sys.path if not place.endswith("tests/plugin")])
     answer = assay(*command, "--storage", store.uri)

@@ -297,8 +297,8 @@ def trial_ids(
 def _hashed_config(method: str, config: Mapping[str, Any], *, shared: bool) -> Mapping[str, Any]:
     """The settings that decide ids; not ``shared``: the names of files of weights among them.
 
-    A plan is read where its method is not installed, too, but not with points: `storage/search_points.py`. The
-    id of a method in a file says all of it.
+    A plan is read where its method is not installed, too, but not with points (`storage/search_points.py`).
+    The id of a method in a file says all of it.
     """
     if is_file_method(method):
         return config
