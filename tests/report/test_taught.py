@@ -94,6 +94,14 @@ def test_a_method_that_does_not_tell_has_no_lesson(cases: dict[str, Case]) -> No
     assert lesson_of(other, case.rows).maps == {}
 
 
+@pytest.mark.parametrize("method", ["not_installed", "own@3f9c1d2e4a5b6c7d"])
+def test_a_method_that_is_not_at_hand_has_no_lesson(cases: dict[str, Case], method: str) -> None:
+    case = next(iter(cases.values()))
+    other = case.record.model_copy(update={"trial": case.record.trial | {"trainable": method}})
+    assert not teaches(other)
+    assert lesson_of(other, case.rows) == Lesson("its method is not at hand", {})
+
+
 def test_of_images_in_tiles_nothing_is_shown(cases: dict[str, Case]) -> None:
     case = cases["masks=all stop=on distance=on"]
     large = {sample: {**row, "full_height": 2 * SIZE} for sample, row in case.rows.items()}

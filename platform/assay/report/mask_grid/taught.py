@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from assay.storage import Record
 from trainables.catalogue import find_trainable
 from trainables.contract import TaughtMaps, Trainable
+from trainables.errors import InputError
 
 __all__ = ["PICTURES", "Lesson", "lesson_of", "packed_lesson", "teaches"]
 
@@ -34,13 +35,16 @@ class Lesson(NamedTuple):
 
 
 def teaches(record: Record) -> bool:
-    """True where the trial's method tells what it is taught."""
-    return _method(record).taught is not None
+    """True where the trial's method is at hand and tells what it is taught."""
+    method = _method(record)
+    return method is not None and method.taught is not None
 
 
 def lesson_of(record: Record, rows: Mapping[str, Mapping[str, Any]]) -> Lesson:
     """The lesson of a finished trial, by its rows of ``maps.parquet``."""
     method = _method(record)
+    if method is None:
+        return Lesson("its method is not at hand", {})
     if method.taught is None or record.result is None:
         return Lesson("no target that can be shown", {})
     config = method.Config.model_validate(record.trial["config"])
@@ -73,8 +77,12 @@ def packed_lesson(
     return {"height": height, "width": width, "centre": maps.centre, "target": target, "weights": weights}
 
 
-def _method(record: Record) -> Trainable[Any]:
-    return find_trainable(record.trial["trainable"])
+def _method(record: Record) -> Trainable[Any] | None:
+    """None for a method of a file, or one that is not installed or cannot be loaded: all else is shown."""
+    try:
+        return find_trainable(record.trial["trainable"])
+    except InputError:
+        return None
 
 
 def _mask(row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
