@@ -124,6 +124,29 @@ def test_a_curve_names_the_value_below_the_pointer(file: Page, store: Store) -> 
     )
 
 
+def test_paper_has_every_picture_with_its_masks_and_no_control_of_the_grid(file: Page) -> None:
+    """Also those below the window, which the reader has not seen."""
+    drawn = file.locator(".frame[data-level]")
+    assert drawn.count() < 6 * PROBES
+    file.pdf()
+    expect(drawn).to_have_count(6 * PROBES)
+    file.emulate_media(media="print")
+    expect(file.locator("input.threshold")).to_be_hidden()
+    expect(file.locator(".legend")).to_be_visible()
+    expect(file.locator(".cell").first).to_have_css("break-inside", "avoid")
+
+
+def test_tables_fit_upright_paper_with_all_their_columns(file: Page) -> None:
+    width = 718  # CSS pixels of A4 between margins of 10 mm
+    file.set_viewport_size({"width": width, "height": 1000})
+    file.emulate_media(media="print")
+    edges = file.locator("main table").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect().right)"
+    )
+    assert max(edges) <= width
+    expect(file.locator(".scroll").first).to_have_css("overflow", "visible")
+
+
 def test_a_heading_sorts_its_table_and_gives_the_reports_order_back(file: Page) -> None:
     table = file.locator("main table").first
     heads = table.locator("th").all_inner_texts()

@@ -21,7 +21,6 @@ const DIFFERENCE_LEGEND = [
   ["truth", "dashed", "missed by both"],
   ["truth", "outline", "truth"],
 ];
-
 const TAUGHT_LEGEND = [
   ["black", "filled", "0"],
   ["white", "filled", "most"],
@@ -208,6 +207,7 @@ class MaskGrid {
     this.pictures = root.querySelector("select.picture");
     this.grid = root.querySelector(".grid");
     this.observer = new IntersectionObserver((entries) => this.see(entries), { rootMargin: "200px" });
+    this.paintAll = () => this.cells.forEach((cell) => this.paint(cell, true)); // paper shows more than a window
     this.listen();
   }
 
@@ -247,6 +247,7 @@ class MaskGrid {
 
   rest() {
     this.observer.disconnect();
+    removeEventListener("beforeprint", this.paintAll);
     cancelAnimationFrame(this.scheduled);
   }
 
@@ -316,6 +317,7 @@ class MaskGrid {
   watch() {
     this.frames = new Map(this.cells.map((cell) => [cell.frame, cell]));
     this.cells.forEach((cell) => this.observer.observe(cell.frame));
+    addEventListener("beforeprint", this.paintAll);
   }
 
   see(entries) {
