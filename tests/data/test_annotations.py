@@ -127,6 +127,12 @@ FORMS = {
         '2.00,4.00" z_order="0"><attribute name="depth">1</attribute></polygon>'
     ),
     "CVAT box": cvat('<box label="scratch" xtl="2.0" ytl="1.0" xbr="5.0" ybr="4.0" occluded="0"></box>'),
+    "CVAT box turned by 90°": cvat(
+        *(
+            f'<box label="scratch" xtl="{left}.0" ytl="2.0" xbr="{left + 3}.0" ybr="3.0" rotation="90.00"/>'
+            for left in (1, 2, 3)
+        )
+    ),
     "CVAT mask": cvat(
         '<mask label="scratch" source="semi-auto" occluded="0" rle="0, 9" left="2" top="1" width="3" '
         'height="3" z_order="0"></mask>'

@@ -57,7 +57,7 @@ def _shape(element: ElementTree.Element) -> Shape:
         area: Polygon | Runs = _polygon(element)
     elif element.tag == "box":
         corners = (_number(element, key) for key in ("xtl", "ytl", "xbr", "ybr"))
-        area = rectangle(*corners)
+        area = rectangle(*corners, _number(element, "rotation", 0.0))
     elif element.tag == "ellipse":
         x, y, radius_x, radius_y = (_number(element, key) for key in ("cx", "cy", "rx", "ry"))
         area = ellipse(x, y, radius_x, radius_y, _number(element, "rotation", 0.0))

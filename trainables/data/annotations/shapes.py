@@ -6,6 +6,7 @@ mask becomes outlines and the same mask again (:func:`outlines`, :func:`rasteris
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -193,9 +194,15 @@ def _joined(rings: Sequence[NDArray[np.float64]]) -> tuple[tuple[float, float], 
     return tuple((round(float(x), 3), round(float(y), 3)) for x, y in np.concatenate(parts))
 
 
-def rectangle(left: float, top: float, right: float, bottom: float) -> Polygon:
-    """An upright rectangle."""
-    return Polygon(((left, top), (right, top), (right, bottom), (left, bottom)))
+def rectangle(left: float, top: float, right: float, bottom: float, degrees: float = 0.0) -> Polygon:
+    """A rectangle, turned clockwise about its centre."""
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    if not degrees:  # turning would round them
+        return Polygon(corners)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    offsets = ((to_x - x, to_y - y) for to_x, to_y in corners)
+    return Polygon(tuple((x + dx * cosine - dy * sine, y + dx * sine + dy * cosine) for dx, dy in offsets))
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0) -> Polygon:
