@@ -285,6 +285,10 @@ WRONG = {
     "unknown category": (coco(category_id=9, segmentation=[FLAT]), "category 9; expected ids"),
     "odd polygon": (coco(segmentation=[FLAT[:-1]]), "has 7 numbers, expected 6 or more"),
     "packed counts cut off": (coco(segmentation={"size": [6, 8], "counts": "=33a"}), "end within a number"),
+    "run lengths of another size": (
+        coco(segmentation={"size": [3, 4], "counts": [6, 6]}),
+        "size of their image; a.png and its run lengths have 8 × 6, 4 × 3",
+    ),
     "brush cut off": (label_studio(result("brushlabels", rle=brush(SQUARE)[:-2])), "they end too early"),
     "brush of another image": (label_studio(result("brushlabels", rle=brush(SQUARE[1:]))), "8 × 6 × 4 bytes"),
     "turned image": (

@@ -6,7 +6,7 @@ An annotation with a box alone is a box. An image that no annotation names is on
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,9 +90,22 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
         if not drawn:
             without_area[annotation.image_id].append("annotation")
     for image in file.images:
-        size = (image.height, image.width) if image.height and image.width else None
         name = uploaded_name(image.file_name.replace("\\", "/"))
+        size = _size(image, shapes[image.id])
         yield ImageAnnotation(name, size, tuple(shapes[image.id]), tuple(without_area[image.id]))
+
+
+def _size(image: _Image, shapes: Sequence[Shape]) -> tuple[int, int] | None:
+    """Height and width as the image or its run lengths state them, which are of a whole image."""
+    stated = [(image.height, image.width)] if image.height and image.width else []
+    sizes = [*stated, *(shape.area.size for shape in shapes if isinstance(shape.area, Runs))]
+    if len(set(sizes)) > 1:
+        listed = ", ".join(f"{width} × {height}" for height, width in dict.fromkeys(sizes))
+        raise AnnotationError(
+            f"run lengths have the size of their image; {image.file_name} and its run lengths have {listed}. "
+            "Export the file again"
+        )
+    return sizes[0] if sizes else None
 
 
 def _shapes(annotation: _Annotation, name: str) -> Iterator[Shape]:
