@@ -159,6 +159,10 @@ def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
 
 WRONG = {
     "no such image": ({"x.json": drawn("x.png", dot())}, "no image below .* is called x.png"),
+    "an image of another folder": (
+        {"1.json": drawn("test/d1.png", dot())},
+        "no image below .* is called test/d1.png",
+    ),
     "two of one name": ({"g0.json": drawn("g0.png", dot())}, r"g0.png may be .*g0.png or .*g0.png"),
     "annotated twice": (
         {"1.json": drawn("d1.png", dot()), "2.json": drawn("d1.png", dot())},

@@ -232,6 +232,36 @@ CASES = (
         ("annotations are not read where their image is not there: 1, such as gone.png",),
     ),
     Case(
+        "a COCO file that names an image of another folder",
+        lambda root: (
+            exported(coco(["a.png", "line2/c.png"], {"a.png": "hole", "line2/c.png": "hole"}), "ab")(root),
+            write(root / "line1" / "c.png", noise(7)),
+        ),
+        ANNOTATED,
+        "warned",
+        (
+            "annotations are not read where their image is not there: 1, such as line2/c.png",
+            "3 images of 3 items: 1 defective (1 with mask), 2 normal",
+        ),
+    ),
+    Case(
+        "a LabelMe file that was left where its image lay",
+        lambda root: (
+            labelled(folders=("good", "defect"), normal=False)(root),
+            (root / "defect" / "g1.json").write_text(labelme("g1.png", ("hole", "polygon", SQUARE))),
+        ),
+        ANNOTATED,
+        "warned",
+        ("is not there: 1, such as g1.png in defect/g1.json.", "4 defective (4 with mask), 4 normal"),
+    ),
+    Case(
+        "a COCO file that names an image without its folder, where two have one of that name",
+        lambda root: (exported(coco(NAMES, DRAWN))(root), write(root / "line2" / "a.png", noise(7))),
+        ANNOTATED,
+        "refused",
+        ("instances_default.json: a.png may be images/a.png or line2/a.png. Name its folder too",),
+    ),
+    Case(
         "a COCO file of other images",
         exported(coco(["x.png"], {"x.png": "hole"})),
         ANNOTATED,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,6 +25,7 @@ from trainables.data.annotations.detect import detect_format, json_fault, parse_
 from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, rasterise
 from trainables.data.findings import counted
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
+from trainables.data.readers.image_names import ImageNames
 from trainables.data.unread import DEFECT_FOLDERS, MASK_FOLDERS
 from trainables.errors import InputError
 
@@ -134,8 +135,8 @@ def _refuse(faults: list[str]) -> None:
 
 def _annotations(
     source: Path, faults: list[str], remarks: list[str]
-) -> Iterator[tuple[str, ImageAnnotation]]:
-    """Every annotated image, with the name of the file that says so."""
+) -> Iterator[tuple[Path, ImageAnnotation, bool]]:
+    """Every annotated image, with the file that says so, and whether it is of this image alone."""
     if not source.exists():
         raise InputError(f"there is no file or folder of annotations at {source}. Check the path.")
     files = [source]
@@ -151,7 +152,8 @@ def _annotations(
                 others.append(file.name)
             continue
         try:
-            yield from ((file.name, annotation) for annotation in parse_annotations(data))
+            images = list(parse_annotations(data))
+            yield from ((file, image, len(images) == 1) for image in images)
             if detect_format(data) == label_studio.TITLE and (left := label_studio.unlabelled(data)):
                 remarks.append(
                     f"{counted(len(left), 'task')} of {file.name} not finished, left out, such as {left[0]}."
@@ -163,7 +165,7 @@ def _annotations(
 
 
 class _Places:
-    """The images of a folder, by each end of their paths, and its masks.
+    """The images of a folder, and its masks.
 
     Attributes:
         folder: The folder.
@@ -182,10 +184,7 @@ class _Places:
         self.masks = [file for file in files if _folder_of(file, masks)]
         self.images = [file for file in files if file not in set(self.masks)]
         self._mask_folder = next(_named_folders(self.masks, masks), "masks")
-        self._by_end: defaultdict[tuple[str, ...], list[PurePosixPath]] = defaultdict(list)
-        for image in self.images:
-            for start in range(len(image.parts)):
-                self._by_end[image.parts[start:]].append(image)
+        self._names = ImageNames(map(str, self.images))
 
     def mask_of(self, image: PurePosixPath, annotation: ImageAnnotation) -> PurePosixPath:
         """Place of an image's mask.
@@ -205,36 +204,37 @@ class _Places:
         parts = (*image.parts[: place - 1], self._mask_folder, *image.parts[place:])
         return PurePosixPath(*parts).with_suffix(".png")
 
-    def find(self, name: str) -> PurePosixPath:
-        """The image of which ``name`` says most of the path.
+    def find(self, name: str, file: Path, *, alone: bool) -> PurePosixPath:
+        """The image that ``file`` calls ``name``, ``alone`` if it is of this image alone.
 
         Raises:
             InputError: If there is none, or several are equally good.
         """
-        parts = PurePosixPath(name).parts
-        for start in range(len(parts)):
-            images = self._by_end.get(parts[start:], [])
-            if len(images) > 1:
-                raise InputError(f"{name} may be {images[0]} or {images[1]}. Rename one, here and there")
-            if images:
-                return images[0]
-        raise InputError(f"no image below {self.folder} is called {name}. Name their folder with --images")
+        folder, place = self.folder.resolve(), file.resolve()
+        place = place.relative_to(folder) if place.is_relative_to(folder) else place
+        image = self._names.find(name, PurePosixPath(place.as_posix()), alone=alone)
+        if image is None:
+            raise InputError(
+                f"no image below {self.folder} is called {name}. Name their folder with --images, or correct "
+                "that in the annotations"
+            )
+        return image
 
 
 def _on_disk(
-    annotations: Iterable[tuple[str, ImageAnnotation]],
+    annotations: Iterable[tuple[Path, ImageAnnotation, bool]],
     places: _Places,
     faults: list[str],
 ) -> Iterator[_Drawn]:
     """The annotations with their images; what does not fit becomes a fault."""
     taken: dict[PurePosixPath, str] = {}
-    for file, annotation in annotations:
+    for file, annotation, alone in annotations:
         try:
-            image = places.find(annotation.image)
+            image = places.find(annotation.image, file, alone=alone)
             width, height = measure((places.folder / image).read_bytes())
             if image in taken:
                 raise InputError(f"{image} is annotated in {taken[image]} too. Leave one of them out")
-            taken[image] = file
+            taken[image] = file.name
             if annotation.size not in (None, (height, width)):
                 drawn_on = f"{annotation.size[1]} × {annotation.size[0]}" if annotation.size else ""
                 raise InputError(
@@ -243,7 +243,7 @@ def _on_disk(
                 )
             yield _Drawn(annotation, image, places.mask_of(image, annotation), (height, width))
         except (InputError, BrokenImageError) as error:
-            faults.append(f"{file}: {error}")
+            faults.append(f"{file.name}: {error}")
 
 
 def _folder_of(file: PurePosixPath, names: Collection[str]) -> int:

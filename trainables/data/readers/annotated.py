@@ -1,9 +1,9 @@
 """Your own images with the outlines that a labelling tool wrote: LabelMe, COCO, Label Studio or CVAT.
 
 Layout: images anywhere below the root, and annotations as JSON or XML anywhere beside them: one file for each
-image (LabelMe), or one for many. An annotation belongs to the image that it names, by its path or, where
-only one image has it, by its name. Folders ``train``, ``test`` and ``validation`` at the top are a split of
-your own. ``data.path`` names the folder (or a zip of it) below the data root.
+image (LabelMe), or one for many. An annotation belongs to the image that it names, by its path as far as it
+states one. A name that several images have is refused. Folders ``train``, ``test`` and ``validation`` at the
+top are a split of your own. ``data.path`` names the folder (or a zip of it) below the data root.
 
 Rules: an image is defective where something is drawn on it, and the labels drawn are its classes
 (``hole+scratch``). ``data.classes`` chooses among them, pixel by pixel: an image that shows only others is
@@ -17,7 +17,7 @@ unless ``data.item`` says more.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -40,7 +40,8 @@ from trainables.data.formats import BrokenImageError, measure
 from trainables.data.masks import RUNS_SUFFIX, encode_runs
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
 from trainables.data.readers.folder import part_of
-from trainables.data.readers.mask_names import compared, composed, images_below
+from trainables.data.readers.image_names import ImageNames
+from trainables.data.readers.mask_names import images_below
 from trainables.data.sources import DataFolders, read_bytes
 from trainables.data.spec import DataSpec, Others
 from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, is_system_file, unread_files
@@ -133,17 +134,13 @@ def _match(
     root: Path, files: Sequence[str], images: Sequence[str]
 ) -> tuple[dict[str, _Drawn], list[tuple[str, str]]]:
     """Annotations by image, and the names (with their file) of images that are not there."""
-    by_name: defaultdict[str, list[str]] = defaultdict(list)
-    for image in images:
-        for name in {PurePosixPath(image).name, PurePosixPath(image).stem}:
-            by_name[compared(name)].append(image)
-    known = {composed(image): image for image in images}
+    names = ImageNames(images)
     drawn: dict[str, _Drawn] = {}
     strangers: list[tuple[str, str]] = []
     for file in files:
         annotations = _parse(root, file)
         for annotation in annotations:
-            image = _image_of(annotation, file, known, by_name, alone=len(annotations) == 1)
+            image = _image_of(annotation, file, names, alone=len(annotations) == 1)
             if image is None:
                 strangers.append((annotation.image, file))
             elif image in drawn and drawn[image].annotation.shapes != annotation.shapes:
@@ -175,27 +172,12 @@ def _parse(root: Path, file: str) -> list[ImageAnnotation]:
     return annotations
 
 
-def _image_of(
-    annotation: ImageAnnotation,
-    file: str,
-    known: Mapping[str, str],
-    by_name: Mapping[str, Sequence[str]],
-    *,
-    alone: bool,
-) -> str | None:
-    """The image that an annotation names: by its path, or by its name where one image alone has it."""
-    path, folder = PurePosixPath(annotation.image), PurePosixPath(file).parent
-    places = [(folder / path).as_posix(), path.as_posix()]
-    if alone:  # a.json beside a.jpg, whatever path it states
-        places += [f"{folder / PurePosixPath(file).stem}{path.suffix}".removeprefix("./")]
-    exact = next((known[composed(place)] for place in places if composed(place) in known), None)
-    if exact is not None:
-        return exact
-    for name in (path.name, *([PurePosixPath(file).stem] if alone else [])):
-        alike = by_name.get(compared(name), [])
-        if len(alike) == 1:
-            return alike[0]
-    return None
+def _image_of(annotation: ImageAnnotation, file: str, names: ImageNames, *, alone: bool) -> str | None:
+    try:
+        image = names.find(annotation.image, PurePosixPath(file), alone=alone)
+    except InputError as error:
+        raise InputError(f"{file}: {error}.") from error
+    return None if image is None else str(image)
 
 
 def _entries(
@@ -255,7 +237,7 @@ def _remarks(
         name, file = strangers[0]
         yield (
             f"annotations are not read where their image is not there: {len(strangers)}, such as {name} in "
-            f"{file}. Add the images, or remove the annotations."
+            f"{file}. Add the images, correct their folders in the annotations, or remove the annotations."
         )
     kinds = Counter(kind for each in drawn.values() for kind in each.annotation.without_area)
     if kinds:
