@@ -185,5 +185,5 @@ def as_text(path: str | PurePath) -> str:
 
 
 def is_system_file(name: str) -> bool:
-    """True for hidden files and those that systems leave in folders."""
-    return name.startswith(".") or name.lower() in _SYSTEM
+    """True for hidden files and those that systems, or ``assay init``, leave in folders."""
+    return name.startswith(".") or name.lower() in _SYSTEM or name.endswith(".contact_sheet.png")

@@ -170,6 +170,16 @@ CASES = (
         ("1 file is not read: settings.json", "4 defective (4 with mask)"),
     ),
     Case(
+        "contact sheets that `assay init` left among the images",
+        lambda root: (
+            labelled()(root),
+            [write(root / f"{study}contact_sheet.png", noise(99)) for study in ("", "parts.")],
+        ),
+        ANNOTATED,
+        "read",
+        ("8 images of 8 items: 4 defective (4 with mask), 4 normal",),
+    ),
+    Case(
         "a truncated COCO file",
         lambda root: (exported(coco(NAMES, DRAWN))(root), cut(root, "annotations/instances_default.json")),
         ANNOTATED,

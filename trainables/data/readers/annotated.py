@@ -107,7 +107,7 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
             f"{root} holds no annotations: expected images and JSON or XML files of LabelMe, COCO, Label "
             "Studio or CVAT, found none. Name the folder in data.path."
         )
-    images = [path.as_posix() for path in images_below(root)]
+    images = [path.as_posix() for path in images_below(root) if not is_system_file(path.name)]
     drawn, strangers = _match(root, files, images)
     classes = tuple(sorted({name for each in drawn.values() for name in each.annotation.classes}))
     chosen = classes if spec.classes is None else tuple(name for name in classes if name in spec.classes)
