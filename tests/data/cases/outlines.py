@@ -170,6 +170,20 @@ CASES = (
         ("1 file is not read: settings.json", "4 defective (4 with mask)"),
     ),
     Case(
+        "a COCO file that contradicts the folders `good/` and `defect/`",
+        lambda root: (
+            labelled(folders=("good", "defect"), normal=False)(root),
+            [path.unlink() for path in root.rglob("*.json")],
+            (root / "all.json").write_text(coco(["g0.png", "g1.png", "d0.png"], {"g0.png": "hole"})),
+        ),
+        ANNOTATED,
+        "warned",
+        (
+            "1 image in folders of normal images defective, by what is drawn: good/g0.png. Remove the shapes",
+            "1 image in folders of defective images normal, annotated without a shape: defect/d0.png.",
+        ),
+    ),
+    Case(
         "contact sheets that `assay init` left among the images",
         lambda root: (
             labelled()(root),

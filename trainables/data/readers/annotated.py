@@ -35,7 +35,7 @@ from trainables.data.annotations import (
     rasterise,
 )
 from trainables.data.atomic import exclusive, new_folder
-from trainables.data.findings import counted
+from trainables.data.findings import counted, summarise
 from trainables.data.formats import BrokenImageError, measure
 from trainables.data.masks import RUNS_SUFFIX, encode_runs
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
@@ -68,6 +68,11 @@ class _Drawn:
     image: str
     file: str  # of the annotation
     annotation: ImageAnnotation
+
+    @property
+    def is_defective(self) -> bool:
+        """True where something is drawn, be it a line, which marks no pixels."""
+        return bool(self.annotation.shapes or set(self.annotation.without_area) - {"tag"})
 
 
 def annotation_files(root: Path) -> list[str]:
@@ -197,7 +202,7 @@ def _entries(
             if kept:
                 yield Entry(sample, image, True, f"{sample}{RUNS_SUFFIX}", "+".join(kept), sample, split)
             elif not shown:
-                lines = bool(set(drawn[image].annotation.without_area) - {"tag"})
+                lines = drawn[image].is_defective
                 yield Entry(sample, image, lines, None, "defect" if lines else None, sample, split)
             elif others == "normal":
                 yield Entry(sample, image, False, None, None, sample, split)
@@ -233,6 +238,7 @@ def _remarks(
             f"{number}: named by no annotation and {taken}, such as {open_images[0]}. The other way is "
             f"`unannotated: {other}` in data.options."
         )
+    yield from _against_folders(drawn)
     if strangers:
         name, file = strangers[0]
         yield (
@@ -244,6 +250,23 @@ def _remarks(
         first = next(each for each in drawn.values() if each.annotation.without_area)
         listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
         yield f"shapes without an area are not read: {listed}, such as in {first.file}. Draw polygons."
+
+
+def _against_folders(drawn: Mapping[str, _Drawn]) -> Iterator[str]:
+    """What annotations say of images against the folders that these lie in."""
+    roles = {image: _role(PurePosixPath(image)) for image in drawn}
+    defective = [image for image in drawn if roles[image] == "normal" and drawn[image].is_defective]
+    if defective:
+        yield (
+            f"{counted(len(defective), 'image')} in folders of normal images defective, by what is drawn: "
+            f"{summarise(defective)}. Remove the shapes, or move the images."
+        )
+    normal = [image for image in drawn if roles[image] == "defective" and not drawn[image].is_defective]
+    if normal:
+        yield (
+            f"{counted(len(normal), 'image')} in folders of defective images normal, annotated without a "
+            f"shape: {summarise(normal)}. Draw the defects, or move the images."
+        )
 
 
 def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cache: Path) -> Path:
