@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.data.cases.case import Case
-from tests.data.made_images import make_folder
+from tests.data.made_images import dot, make_folder, noise, write
 
 __all__ = ["CASES"]
 
@@ -31,6 +31,24 @@ def _looped(link: str, target: str) -> Callable[[Path], None]:
 
 
 CASES = (
+    Case(
+        "images `d0.png` and `D0.png`, and a mask `d0.png`",
+        lambda root: (make_folder(root, defect=4), write(root / "defect" / "D0.png", noise(99))),
+        FOLDER,
+        "warned",
+        ("5 defective (4 with mask)", "masks/D0.png"),
+    ),
+    Case(
+        "images called `ü` in one sign and in two, and a mask in one",
+        lambda root: (
+            make_folder(root, defect=4),
+            [write(root / "defect" / f"{name}.png", noise(50 + len(name))) for name in ("\u00fc", "u\u0308")],
+            write(root / "masks" / "\u00fc.png", dot()),
+        ),
+        FOLDER,
+        "warned",
+        ("6 defective (5 with mask)",),
+    ),
     Case(
         "masks whose names a Mac has written otherwise, `ü` as `u` and two dots",
         _from_a_mac,

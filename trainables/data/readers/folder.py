@@ -213,6 +213,10 @@ def _child(folder: Path, name: str) -> Path | None:
     return alike[0] if len(alike) == 1 else None
 
 
+def _without_case(image: Path) -> str:
+    return compared(str(image.with_suffix("")))
+
+
 class _PartList:
     """Images of one base, and their masks."""
 
@@ -239,6 +243,9 @@ class _PartList:
         )
         stems.update(compared(path.stem) for path in self.good)
         self.index = MaskIndex(masks, options.naming, stems)
+        images = [folder / path for folder, _, path in self.defect]
+        images += [] if base.good is None else [base.good / path for path in self.good]
+        self._alike = Counter(map(_without_case, images))
 
     def entries(self) -> Iterator[Entry]:
         base = self.base
@@ -246,14 +253,19 @@ class _PartList:
             assert base.good is not None, "it holds these images"
             # masks/001.png is the mask of defect/001.png, where both folders have a 001.
             flat = [] if compared(path.stem) in self._defect_stems else [path]
-            file = self.index.find([PurePosixPath(base.good.name) / path, *flat], by_name=False)
+            file = self.index.find(
+                [PurePosixPath(base.good.name) / path, *flat],
+                by_name=False,
+                exactly=self._alike[_without_case(base.good / path)] > 1,
+            )
             yield self._entry(base.good / path, None, self._mask(file), base.split)
         for folder, name, path in self.defect:
             inside = PurePosixPath(folder.name) / path
             places = [path, inside] if name is None else [inside]
             inner = path.parts[:-1][self._split_below :]
             defect_class = name or (inner[0] if inner else None)
-            file = self.index.find(places, by_name=True)
+            exactly = self._alike[_without_case(folder / path)] > 1
+            file = self.index.find(places, by_name=True, exactly=exactly)
             mask = self._mask(file) or (base.masks or base.folder / "masks") / self._expected(places[0])
             split = part_of(Path(path.parts[0])) if self._split_below else base.split
             entry = self._entry(folder / path, defect_class or "defect", mask, split)

@@ -75,12 +75,18 @@ class MaskIndex:
             self._at[compared(str(path.with_suffix("")))].append(path)
             self._named[compared(path.stem)].append(path)
 
-    def find(self, places: Iterable[PurePosixPath], *, by_name: bool) -> PurePosixPath | None:
-        """The mask of an image, which lies at one of ``places``; None if there is none, or more than one."""
+    def find(self, places: Iterable[PurePosixPath], *, by_name: bool, exactly: bool) -> PurePosixPath | None:
+        """The mask of an image, which lies at one of ``places``; None if there is none, or more than one.
+
+        Args:
+            places: Below the folder.
+            by_name: A mask elsewhere will do, where one image alone has its name.
+            exactly: Another image has the same name but for capitals or accents: the mask may be its own.
+        """
         for place in places:
             stem = place.with_name(self.naming.of(place.stem))
             files = self._at.get(compared(str(stem)), [])
-            exact = [path for path in files if path.with_suffix("") == stem] or files
+            exact = [path for path in files if path.with_suffix("") == stem] or ([] if exactly else files)
             if exact:
                 self.used.add(exact[0])
                 return exact[0]
