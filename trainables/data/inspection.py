@@ -26,9 +26,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.duplicates import duplicate_findings, part_name
 from trainables.data.findings import Fault, Finding, counted, sum_up, summarise
-from trainables.data.formats import BrokenImageError, Trait
+from trainables.data.formats import BrokenImageError, Trait, examine
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
-from trainables.data.masks import highest_index
+from trainables.data.masks import highest_index, holds_runs
 from trainables.data.orientation import orientation_of
 from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import (
@@ -44,7 +44,7 @@ from trainables.errors import InputError
 
 __all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
-_INSPECTION = 7  # raised when inspection finds something else in the same files
+_INSPECTION = 8  # raised when inspection finds something else in the same files
 _LARGE_PIXELS = 1 << 24  # of an image whose mask is measured alone: one of 64 million takes half a gigabyte
 _one_at_a_time = Lock()
 
@@ -91,6 +91,7 @@ class _Seen:
     row: ImageRow | None = None
     faults: tuple[Fault, ...] = ()
     mask_state: _MaskState = "known"
+    mask_has_pages: bool = False
     masks: tuple[MaskStatistics, ...] = ()
     orientation: int = 1  # as EXIF states it
 
@@ -186,7 +187,9 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     try:
         pixels = stored.header.width * stored.header.height if stored is not None else 0
         with _one_at_a_time if pixels > _LARGE_PIXELS else nullcontext():
-            label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, stored, orientation)
+            label, mask_hash, state, defect_class, pages, masks = _inspect_mask(
+                listing, entry, stored, orientation
+            )
     except _MaskFaultError as fault:
         return _Seen(faults=(*faults, Fault(entry.mask or entry.image, str(fault))))
     if label and listing.indices is not None and _shows_others_alone(listing.indices, defect_class):
@@ -212,7 +215,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         peak=stored.peak,
         traits=stored.header.traits,
     )
-    return _Seen(row, mask_state=state, masks=masks, orientation=orientation)
+    return _Seen(row, mask_state=state, mask_has_pages=pages, masks=masks, orientation=orientation)
 
 
 class _MaskFaultError(ValueError):
@@ -234,6 +237,7 @@ class _MaskSeen(NamedTuple):
     hash: str | None  # of the mask of a defective image
     state: _MaskState
     defect_class: str | None
+    has_pages: bool = False  # of which the first is read
     masks: tuple[MaskStatistics, ...] = ()
 
 
@@ -256,6 +260,7 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
         raise _MaskFaultError(f"{entry.mask}: {error}. Unpack or copy it again") from error
     except InputError as error:
         raise _MaskFaultError(str(error).rstrip(".")) from error
+    has_pages = not holds_runs(data) and "pages" in examine(data).traits
     mask, defect_class, classes = _read_mask(stored, entry, listing)
     size = (image.header.height, image.header.width) if image is not None else mask.shape
     if size != mask.shape:
@@ -272,7 +277,7 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
             f"{'Is it inverted?' if pixels > mask.size / 2 else 'Correct one of them'}"
         )
     if not label:
-        return _MaskSeen(False, None, "known", defect_class)
+        return _MaskSeen(False, None, "known", defect_class, has_pages)
     indices = np.unique(decode_indices(data)).tolist() if highest_index(data) else []
     masks = tuple(
         measure_mask(
@@ -287,8 +292,8 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
         for name, shown in classes.items()
     )
     if not pixels:
-        return _MaskSeen(True, None, "empty", defect_class, masks)
-    return _MaskSeen(True, hashlib.sha256(data).hexdigest(), "known", defect_class, masks)
+        return _MaskSeen(True, None, "empty", defect_class, has_pages, masks)
+    return _MaskSeen(True, hashlib.sha256(data).hexdigest(), "known", defect_class, has_pages, masks)
 
 
 def _way_out(mask: tuple[int, ...], image: tuple[int, int], orientation: int) -> str:
@@ -370,6 +375,14 @@ def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_S
             f"{summarise([entry.image for entry in empty], 4)}. They stay defective; "
             "their masks count as unknown, in training and in pixel metrics.",
             samples=tuple(entry.sample for entry in empty),
+        )
+    paged = [entry for entry, each in zip(entries, seen, strict=True) if each.mask_has_pages]
+    if paged:
+        yield Finding(
+            kind="pixels",
+            text="Of several pages of a mask the first is read (merge them): "
+            f"{counted(len(paged), 'mask')}, {summarise([entry.mask or '' for entry in paged])}.",
+            samples=tuple(entry.sample for entry in paged),
         )
 
 

@@ -34,6 +34,12 @@ def _as_palette(path: Path, indices: NDArray[np.uint8], bits: int = 8) -> None:
     image.save(path, bits=bits)
 
 
+def _two_pages(root: Path) -> None:
+    write(root / "defect" / "d9.png", noise(99))
+    second = Image.fromarray(dot()[::-1].copy())
+    Image.fromarray(dot()).save(root / "masks" / "d9.tif", save_all=True, append_images=[second])
+
+
 def _table(root: Path, mask: Drawn, suffix: str = ".png") -> None:
     rows = ["image,label,mask"]
     for number in range(6):
@@ -301,6 +307,13 @@ CASES = (
         {**TABLE, "options": {"mask_above": 127}},
         "read",
         ("6 defective (6 with mask)",),
+    ),
+    Case(
+        "a mask that is a TIFF of two pages",
+        lambda root: (make_folder(root, defect=5), _two_pages(root)),
+        FOLDER,
+        "warned",
+        ("Of several pages of a mask the first is read (merge them): 1 mask, masks/d9.tif.",),
     ),
     Case(
         "a stray pixel in a mask",
