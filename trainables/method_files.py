@@ -159,7 +159,8 @@ def load_file_method(reference: str, folder: Path) -> Trainable[Any]:
         folder: Of the study: the path is relative to it.
 
     Raises:
-        InputError: If the reference leads nowhere, the code cannot be imported, or holds no such method.
+        InputError: If the reference leads nowhere, the code cannot be imported, or holds no such method or
+            two of its name.
     """
     path, source, attribute = read_reference(reference, folder)
     module = _import(source)
@@ -173,6 +174,12 @@ def load_file_method(reference: str, folder: Path) -> Trainable[Any]:
             f"`{attribute}` of {path} is a {type(trainable).__name__}, expected a "
             "trainables.contract.Trainable"
         )
+    for name, value in vars(module).items():
+        if isinstance(value, Trainable) and value is not trainable and value.name == trainable.name:
+            raise InputError(
+                f"a worker finds a method in its file by its name, and `{attribute}` and `{name}` of {path} "
+                f"are both called {trainable.name}. Give `{attribute}` a `name` of its own"
+            )
     return _remember(trainable, source)
 
 

@@ -139,6 +139,27 @@ def test_a_file_that_cannot_be_used_is_named_with_the_studys_line(
         plan_of(study)
 
 
+@pytest.mark.parametrize(
+    ("code", "other"),
+    [
+        (BLUR + 'OTHER = replace(TRAINABLE, title="Another")\n', "OTHER"),
+        ("from assay_toy.method import TRAINABLE as TOY\n" + BLUR.replace('"blur"', '"toy"'), "TOY"),
+    ],
+    ids=["of the file", "imported"],
+)
+def test_a_file_with_two_methods_of_one_name_is_refused(code: str, other: str, tmp_path: Path) -> None:
+    message = f"by its name, and `TRAINABLE` and `{other}` of blur.py are both called (blur|toy). Give"
+    with pytest.raises(InputError, match=message):
+        plan_of(write_study(tmp_path, code=code))
+
+
+def test_a_file_may_hold_methods_of_several_names_and_one_under_two(tmp_path: Path) -> None:
+    code = BLUR + 'SAME = TRAINABLE\nOTHER = replace(TRAINABLE, name="other")\n'
+    (name,) = plan_of(write_study(tmp_path, "./blur.py:OTHER", code)).trainables
+    assert name.startswith("other@")
+    assert plan_of(write_study(tmp_path, "./blur.py:SAME", code)).trainables[0].startswith("blur@")
+
+
 FAILING = """\
 from dataclasses import replace
 
