@@ -40,8 +40,13 @@ def _is_objection(answer: Any) -> bool:
     return isinstance(answer, tuple) and len(answer) == 2 and all(map(_of(str), answer))
 
 
+def _is_predictor(answer: Any) -> bool:
+    return all(callable(getattr(answer, name, None)) for name in ("predict", "save", "to"))
+
+
 _TEXTS = _Answer("a sequence of texts", _of(str), several=True)
 HOOKS: Mapping[str, _Answer] = {
+    "load": _Answer("a predictor", _is_predictor),
     "footnotes": _TEXTS,
     "objections": _Answer("a sequence of Objection(setting, message)", _is_objection, several=True),
     "stages": _Answer("a sequence of Stage", _of(Stage), several=True),

@@ -163,7 +163,8 @@ def train(
         probes: Test images whose heatmaps are kept.
 
     Returns:
-        The record with curve, predictions, maps and model. A method that raises makes a record that says so.
+        The record with curve, predictions, maps and model. A method that raises makes a record that says so;
+        where its ``load`` does, the model is None, and a ``UserWarning`` says why.
 
     Raises:
         InputError: If the data are not those of the plan.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,73 @@ def test_a_method_in_a_file_of_this_folder_is_trained_and_one_that_raises_says_s
     assert trained.record.status == "failed"
     assert "images are too few" in str(trained.record.reason)
     assert (trained.curve, trained.model) == (None, None)
+
+
+OWN = """
+from assay_toy import method
+from dataclasses import replace
+from pathlib import Path
+
+
+class Mine:
+    def __init__(self, predictor):
+        self.predictor = predictor
+
+    def to(self, device):
+        return self
+
+    def predict(self, images):
+        {predict}
+        return self.predictor.predict(images)
+
+    def save(self, folder):
+        {save}
+        self.predictor.save(folder)
+
+
+def fit(config, data, run):
+    {fit}
+    return Mine(method.TRAINABLE.fit(config, data, run))
+
+
+def load(folder):
+    {load}
+    return method.TRAINABLE.load(folder)
+
+
+TRAINABLE = replace(method.TRAINABLE, name="own", fit=fit, load=load)
+"""
+OWN_STUDY = {
+    "study": "own",
+    "trainable": "./own.py:TRAINABLE",
+    "data": TINY["data"],
+    "supervision": "weak",
+    "config": {"image_size": [32, 32], "epochs": 1},
+    "repeats": {"seeds": [0]},
+}
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_root: Path) -> Callable[[str, str], Any]:
+    """Train a toy in this process, with a line of its own in one of its functions."""
+
+    def train(hook: str, line: str) -> Any:
+        lines = {"fit": "pass", "predict": "pass", "save": "pass", "load": "pass", hook: line}
+        (tmp_path / "own.py").write_text(OWN.format(**lines))
+        monkeypatch.chdir(tmp_path)
+        return assay.train(assay.plan(OWN_STUDY, cache=cache_root).trials[0], cache=cache_root)
+
+    return train
+
+
+def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
+    trained: Callable[[str, str], Any],
+) -> None:
+    with pytest.warns(UserWarning, match=r"own@.* cannot load .* `load`: own.py:29: ValueError: no config"):
+        ended = trained("load", "raise ValueError('no config')")
+    assert ended.record.status == "finished"
+    assert (ended.model, len(ended.curve)) == (None, 1)
+    assert len(ended.predictions)
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,19 @@ def test_a_hook_that_fails_is_named_with_its_line(hook: str, body: str, message:
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("open('/nowhere/config.json')", "blur.py:7: FileNotFoundError: .*'/nowhere/config.json'"),
+        ("return None", "blur.py:6: it returns a predictor, found None"),
+    ],
+)
+def test_a_load_that_fails_is_named_with_its_line(body: str, message: str, tmp_path: Path) -> None:
+    (name,) = plan_of(write_study(tmp_path, code=FAILING.format(hook="load", body=body))).trainables
+    with pytest.raises(InputError, match=f"the method's code fails in `load`: {message}$"):
+        find_trainable(name).load(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("field", "message"),
     [
         ("Config=dict", "`Config` is a class that extends .*TrainableConfig, found <class 'dict'>"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class TrainedTrial:
     curve: pd.DataFrame | None = field(repr=False)  # a row per epoch
     predictions: pd.DataFrame | None = field(repr=False)  # a row per test image
     maps: pa.Table | None = field(repr=False)  # of probe images, for `trainables.heatmaps.read_probe`
-    model: Predictor | None = field(repr=False)
+    model: Predictor | None = field(repr=False)  # None, too, where the method cannot load what it saved
 
 
 def training_data(trial: Trial, data_root: Path | None, cache: Path) -> TrainingData:
@@ -115,7 +116,7 @@ def _site(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Gen
 
 
 def _model(record: Record, store: Store) -> Predictor | None:
-    """The model as it was saved; None where there is none."""
+    """The model as it was saved; None where there is none, or the method cannot load it."""
     names = [name.removeprefix(f"{record.attempt}/") for name in record.files]
     saved = {name.removeprefix(_MODEL): name for name in names if name.startswith(_MODEL)}
     if not saved:
@@ -125,4 +126,10 @@ def _model(record: Record, store: Store) -> Predictor | None:
             data = store.read_file(record, name)
             assert data is not None, "the record names the file"
             (Path(folder) / file).write_bytes(data)
-        return find_trainable(record.trial["trainable"]).load(Path(folder))
+        name = record.trial["trainable"]
+        try:
+            return find_trainable(name).load(Path(folder))
+        except Exception as error:  # noqa: BLE001 - said; the record and its tables are whole without a model
+            why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            warnings.warn(f"{name} cannot load the model that it saved: {why}", stacklevel=4)
+            return None
