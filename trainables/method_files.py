@@ -41,6 +41,7 @@ __all__ = [
     "loaded_method",
     "loaded_source",
     "read_reference",
+    "told",
 ]
 
 _REFERENCE = re.compile(r"(?P<path>.+):(?P<attribute>[A-Za-z_][A-Za-z0-9_]*)")
@@ -216,6 +217,13 @@ def loaded_source(name: str) -> MethodSource:
         InputError: If it is not loaded.
     """
     return _loaded_as(name)[1]
+
+
+def told(name: str, error: BaseException) -> str:
+    """An error in a line, of a file's method with its place there: ``blur.py:12: ValueError: too few``."""
+    if name in _loaded:
+        return _told(error, _loaded[name][1])
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _loaded_as(name: str) -> tuple[Trainable[Any], MethodSource]:

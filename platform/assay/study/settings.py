@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, cast
 from assay.study.cells import Cell
 from assay.study.choice_rules import choice_objections
 from assay.study.identity import canonical_json, flatten
+from assay.study.kept_config import kept_config
 from assay.study.methods import SHARED, Layer, is_own_setting, layers_of, methods_of, shared_settings
 from assay.study.nesting import NO_LEVEL
 from assay.study.reading import check_model
@@ -142,9 +143,12 @@ def resolve_settings(
             problems.append(StudyProblem(_place(places, tuple(setting.split("."))), message))
     if problems or checked is None or spec is None:
         return None, problems
+    resolved, unkept = kept_config(trainable.name, checked, device)
+    if resolved is None:
+        return None, [StudyProblem(_place(places, problem.path), problem.message) for problem in unkept]
     shared = flatten({"config": shared_settings(checked.model_dump(mode="json"))})
     written = {**shared, **{path: value for path, value in named.items() if is_own_setting(path)}}
-    return Settings(trainable, checked.resolved(device), supervision, spec, places, written), []
+    return Settings(trainable, resolved, supervision, spec, places, written), []
 
 
 class PlannedCell(NamedTuple):

@@ -1,0 +1,86 @@
+"""A config as the plan keeps it: resolved, as JSON values that make the same config again.
+
+A trial's id is a hash over these values, and its worker reads the config from them. What a method's own
+``Config`` may hold beside them is refused here, before a trial has an id.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from assay.study.identity import canonical_json
+from assay.study.source import KeyPath, StudyProblem
+from trainables.contract import TrainableConfig
+from trainables.method_files import told
+
+__all__ = ["kept_config"]
+
+
+def kept_config(
+    method: str, config: TrainableConfig, device: Literal["cpu", "cuda"]
+) -> tuple[TrainableConfig | None, list[StudyProblem]]:
+    """The config with every ``auto`` decided, or what is against keeping it.
+
+    Args:
+        method: Name of the method.
+        config: Checked.
+        device: That the study trains on.
+    """
+    try:
+        resolved: object = config.resolved(device)
+    except Exception as error:  # noqa: BLE001 - the method's own code, told with its line
+        return None, [_problem((), f"the method's code fails in `Config.resolved`: {told(method, error)}")]
+    if not isinstance(resolved, type(config)):
+        rule = f"`Config.resolved` returns a {type(config).__name__}, found {resolved!r}. Mend the method"
+        return None, [_problem((), rule)]
+    problems = list(_against_keeping(resolved))
+    return (None, problems) if problems else (resolved, [])
+
+
+def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
+    for name, setting in type(config).model_fields.items():
+        if setting.exclude:
+            yield _problem((name,), "a worker reads each setting from the plan, and `exclude` keeps it out")
+    try:
+        settings = config.model_dump(warnings=False, mode="json")
+        canonical_json(settings).encode()
+    except Exception:  # noqa: BLE001 - each setting alone says which one it is
+        yield from _not_json(config)
+        return
+    for name, value in config.model_dump(warnings=False).items():
+        if _has_set(value):
+            rule = "a set has another order in each process, and its trials other ids"
+            yield _problem((name,), f"{rule}: found {value!r}. Make it a tuple")
+    try:
+        type(config).model_validate(settings)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            rule = "a worker reads the config from the plan, and would refuse what `resolved`, `alias` or"
+            yield _problem(detail["loc"], f"{rule} `computed_field` makes of it: {detail['msg']}")
+
+
+def _not_json(config: TrainableConfig) -> Iterator[StudyProblem]:
+    for name in type(config).model_fields:
+        try:
+            canonical_json(config.model_dump(warnings=False, mode="json", include={name})).encode()
+        except Exception as error:  # noqa: BLE001 - pydantic's, json's, or that of a serializer of the method's
+            rule = "a setting is kept as JSON (text, finite numbers, true, false, null, lists, maps)"
+            found = reprlib.repr(getattr(config, name))
+            yield _problem((name,), f"{rule}; found {found} ({' '.join(str(error).split())})")
+
+
+def _has_set(value: Any) -> bool:
+    """Tell whether there is a set of several values in it."""
+    if isinstance(value, dict):
+        return any(map(_has_set, value.values()))
+    if isinstance(value, (set, frozenset)):
+        return len(value) > 1
+    return isinstance(value, (list, tuple)) and any(map(_has_set, value))
+
+
+def _problem(setting: KeyPath, message: str) -> StudyProblem:
+    return StudyProblem(("config", *setting), message)

@@ -1,0 +1,87 @@
+"""A method's own Config: what it may hold that a plan cannot keep, and a worker cannot read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assay.study import plan_study, read_study
+from trainables.errors import InputError
+
+CODE = """\
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from assay_toy import method
+from pydantic import Field, computed_field
+from trainables.contract import TrainableConfig
+
+
+class Config(TrainableConfig, frozen=True, extra="forbid", arbitrary_types_allowed=True):
+    epochs: int = 1
+    {line}
+
+
+TRAINABLE = replace(method.TRAINABLE, name="own", Config=Config, presets={{}}, parameters=None)
+"""
+STUDY = """\
+study: own
+trainable: ./own.py:TRAINABLE
+data: {reader: synthetic}
+supervision: weak
+config: {image_size: [32, 32]}
+repeats: {seeds: [0]}
+"""
+JSON = "is kept as JSON .*; found"
+
+
+def plan(folder: Path, line: str, settings: str = "") -> None:
+    (folder / "own.py").write_text(CODE.format(line=line))
+    (folder / "own.yaml").write_text(STUDY.replace("[32, 32]", f"[32, 32]{settings}"))
+    plan_study(read_study(folder / "own.yaml"), None, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("own: float = float('inf')", f"own: a setting {JSON} inf"),
+        ("own: float = float('nan')", f"own: a setting {JSON} nan"),
+        ("own: dict[str, float] = {'a': float('inf')}", f"own: a setting {JSON} {{'a': inf}}"),
+        ("own: Callable = max", f"own: a setting {JSON} <built-in function max>"),
+        ("own: Any = object()", f"own: a setting {JSON} <object"),
+        ("own: torch.dtype = torch.float32", f"own: a setting {JSON} torch.float32"),
+        (r"own: bytes = b'\xff\xfe'", f"own: a setting {JSON} b'"),
+        ("own: frozenset[str] = frozenset({'a', 'b'})", "own: a set has another order in each process"),
+        ("own: list[set[str]] = [{'a', 'b'}]", "own: a set has another order in each process"),
+        ("own: float = Field(3, exclude=True)", "own: .*, and `exclude` keeps it out"),
+        (
+            "twice = computed_field(return_type=int)(lambda self: 2)",
+            "twice: .*`computed_field` makes of it: Extra",
+        ),
+        ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:13: KeyError: 'a'"),
+        ("def resolved(self, device): return None", "`Config.resolved` returns a Config, found None"),
+    ],
+)
+def test_what_a_plan_cannot_keep_is_refused_at_its_setting(line: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"own.yaml:5:1: config(: |\.){message}"):
+        plan(tmp_path, line)
+
+
+def test_a_setting_that_is_read_by_another_name_than_it_is_kept_by_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config.own: a worker .*would refuse what .*`alias`"):
+        plan(tmp_path, "own: float = Field(3, alias='theirs')", ", theirs: 4")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "own: frozenset[str] = frozenset({'a'})",
+        "own: tuple[str, ...] = ('a', 'b')",
+        "own: bytes = b'ab'",
+    ],
+)
+def test_what_makes_the_same_config_again_is_planned(line: str, tmp_path: Path) -> None:
+    plan(tmp_path, line)
