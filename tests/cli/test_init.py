@@ -364,6 +364,14 @@ def test_a_plugins_test_passes_and_its_study_is_planned_from_the_folder(assay: A
     assert not [path for path in folder.rglob("*.*") if "my_method" in f"{path}{path.read_bytes()!r}"]
 
 
+@pytest.mark.parametrize("name", ["segdec", "toy"])
+def test_a_method_has_no_name_of_one_that_is_installed(name: str, assay: Assay, tmp_path: Path) -> None:
+    answer = assay("init", "--method", name, "--output", tmp_path / "plugin")
+    assert answer.code == 2
+    assert f"there is a {name} already" in answer.err
+    assert not (tmp_path / "plugin").exists()
+
+
 @pytest.mark.parametrize("name", ["My-Method", "3d", "class", "json", "trainables", "x" * 21])
 def test_a_method_is_named_like_a_new_package(name: str, assay: Assay, tmp_path: Path) -> None:
     answer = assay("init", "--method", name, "--output", tmp_path / "plugin")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from assay.study.names import counted
 from assay.study.reach import least_dilation
+from trainables.catalogue import TRAINABLES
 from trainables.data.spec import Supervision, Tiles
 from trainables.data.splits import make_split
 from trainables.data.survey import Survey
@@ -82,12 +83,17 @@ def method_files(name: str) -> dict[str, str]:
     """Text of each file of a plug-in with a method, by its path in the plug-in's folder.
 
     Raises:
-        InputError: If no Python package and no method can have this name.
+        InputError: If no Python package and no method can have this name, or a method has it already.
     """
     if not _METHOD_NAME.fullmatch(name) or keyword.iskeyword(name) or name in _TAKEN:
         raise InputError(
             "a method of your own is named like a new Python package: a letter, then up to 19 of the signs "
             f"a-z 0-9 _; found {name!r}. Choose another name, such as my_method."
+        )
+    if name in TRAINABLES:
+        raise InputError(
+            f"a method of your own has a name that no other has, and there is a {name} already: with two of "
+            "that name no study could use either. Choose another name, such as my_method."
         )
     words = name.split("_")
     new = {
