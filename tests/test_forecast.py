@@ -96,8 +96,9 @@ def test_validation_counts_a_third_of_a_step_where_no_epoch_ended(method: _Clock
     assert cost.image_seconds == pytest.approx(step / 2 / 3, rel=0.01)  # two images a step
 
 
-def test_at_least_five_steps_are_timed_after_two_to_warm_up(method: _Clockwork) -> None:
-    cost = measure(method.trainable(), _Config(steps=100), DATA, device=CPU, seconds=0.0)
+@pytest.mark.parametrize("steps", [100, 1])
+def test_at_least_five_steps_are_timed_after_two_to_warm_up(method: _Clockwork, steps: int) -> None:
+    cost = measure(method.trainable(), _Config(steps=steps), DATA, device=CPU, seconds=0.0)
     assert (len(method.steps), cost.timed) == (7, 5)
 
 

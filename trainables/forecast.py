@@ -141,14 +141,14 @@ class _Watch(LocalRun):
         seen = self.seen
         seen.spans.append(self._lap())
         seen.steps, seen.epochs = total, epochs
-        if len(seen.spans) >= _WARM_UP + _LEAST_STEPS and seen.last - seen.begun > self.seconds:
+        if self._saw_enough():
             self._end()
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
         seen = self.seen
         seen.ends.append(self._lap())
         seen.epochs = epochs
-        if seen.last - seen.begun > self.seconds and epoch + 1 < epochs:
+        if self._saw_enough() and epoch + 1 < epochs:
             self._end()
 
     def cost(self) -> Cost:
@@ -166,6 +166,12 @@ class _Watch(LocalRun):
             image = end / self.validation
         train = seen.steps * pace + seen.epochs * end
         return Cost(train, image, seen.steps, seen.epochs, len(timed))
+
+    def _saw_enough(self) -> bool:
+        seen = self.seen
+        # An epoch may have one step: ended after it, the training would be reckoned from its warm-up.
+        timed = not seen.spans or len(seen.spans) >= _WARM_UP + _LEAST_STEPS
+        return timed and seen.last - seen.begun > self.seconds
 
     def _end(self) -> None:
         raise TrainingCutError if self.within_stage else _EnoughError
