@@ -93,7 +93,7 @@ def region_shares(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.float64]]:
 
 
 def overlap_of(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean share of a region from each score up, of the shares at ascending scores; the first is 1 exactly."""
+    """Mean share of a region that scores so high, of shares at ascending scores; the first is exactly 1."""
     overlap = shares[::-1].cumsum()[::-1]
     return overlap / overlap[0]  # the number of regions, but for rounding
 
