@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assay.analysis.statistics.paired import exact_p, rounded
-from assay.analysis.statistics.signs import sign_vectors, stepdown_p, studentised
+from assay.analysis.statistics.signs import sign_vectors, stepdown_p, studentised, vectors_over_looks
 
 FAMILIES = st.integers(2, 6).flatmap(
     lambda n: st.lists(
@@ -77,6 +77,23 @@ def test_beyond_fourteen_they_are_drawn_and_the_same_for_one_seed() -> None:
     assert (signs[0] == 1).all()
     assert (signs == again).all()
     assert (signs != other).any()
+
+
+@pytest.mark.parametrize(("looks", "kept"), [((6, 8, 16), 8), ((14, 20), 14), ((16, 20), 16)])
+def test_over_looks_there_are_the_vectors_of_an_earlier_one_each_equally_often(
+    looks: tuple[int, ...], kept: int
+) -> None:
+    signs, then = vectors_over_looks(looks, 3), sign_vectors(kept, 3)
+    assert signs.shape[1] == looks[-1]
+    assert (signs[0] == 1).all()
+    assert (signs[:, :kept].reshape(-1, *then.shape) == then).all()
+    assert abs(signs[:, kept:].mean()) < 0.02
+    longer = vectors_over_looks((*looks, looks[-1] + 4), 3)
+    assert (longer[:, : looks[-1]] == signs).all()  # what was drawn stays as well
+
+
+def test_up_to_fourteen_repeats_looks_have_every_vector_once() -> None:
+    assert (vectors_over_looks((6, 10), 0) == sign_vectors(10, 0)).all()
 
 
 def test_a_family_of_any_size_reaches_what_six_repeats_reach() -> None:

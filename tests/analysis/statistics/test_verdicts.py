@@ -305,6 +305,17 @@ def test_what_an_earlier_look_showed_stays_shown() -> None:
     assert from_differences(later, earlier_looks=(10,)).verdict == "shown"
 
 
+@pytest.mark.parametrize("study", range(6))
+def test_beyond_fourteen_repeats_an_earlier_look_has_the_p_that_it_had(study: int) -> None:
+    eight = [0.0268, 0.0238, -0.0184, 0.0247, 0.0141, 0.0151, 0.0145, 0.0146]
+    added = [-0.01, 0.008, 0.002, -0.014, 0.001, -0.003, 0.01, -0.02]
+    then = from_differences(eight, seed=study)
+    assert then.p_adjusted == 12 / 256
+    for later in ([*eight, *added], [*eight, *added, 0.01, -0.01]):
+        now = from_differences(later, seed=study, earlier_looks=(8, 16)[: len(later) // 9])
+        assert (now.verdict, now.p_adjusted) == ("shown", then.p_adjusted)
+
+
 def test_ties_after_a_look_that_showed_a_difference_do_not_take_its_words_back() -> None:
     answer = from_differences([0.01, 0.03, 0.02, 0.04, 0.015, 0.02, 0, 0], earlier_looks=(6,))
     assert answer.verdict == "shown"

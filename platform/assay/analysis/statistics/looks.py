@@ -36,7 +36,7 @@ from scipy import special
 
 from assay.analysis.statistics.look_levels import levels_over_looks
 from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
-from assay.analysis.statistics.signs import SAME, sign_vectors, studentised
+from assay.analysis.statistics.signs import SAME, sign_vectors, studentised, vectors_over_looks
 
 __all__ = ["PLANNED_LOOKS", "Decision", "Look", "LooksTaken", "decide", "share_by"]
 
@@ -113,7 +113,7 @@ def decide(
     repeats, m = differences.shape
     ended = ~np.isnan(differences) if ended is None else ended
     fillings = [differences] if filled is None else [differences, filled]
-    path = _Path(fillings, looks[-1], seed, test, planned=planned)
+    path = _Path(fillings, looks, seed, test, planned=planned)
     decisions = [Decision("undecided")] * m
     taken: list[Look] = []
     for n in looks:
@@ -132,10 +132,13 @@ class _Path:
     """Remembers which sign vectors have crossed the boundary so far."""
 
     def __init__(
-        self, fillings: Sequence[Differences], last: int, seed: int, test: Test, *, planned: bool
+        self, fillings: Sequence[Differences], looks: Sequence[int], seed: int, test: Test, *, planned: bool
     ) -> None:
-        self.fillings, self.last, self.test, self.planned = fillings, last, test, planned
-        self.signs = sign_vectors(last, seed, _VECTORS)
+        self.fillings, self.last, self.test, self.planned = fillings, looks[-1], test, planned
+        # Of planned looks the last is known from the first on, and all have the same vectors.
+        self.signs = (
+            sign_vectors(self.last, seed, _VECTORS) if planned else vectors_over_looks(tuple(looks), seed)
+        )
         self.crossed = np.zeros(len(self.signs), np.bool_)
 
     def look(self, n: int, decisions: list[Decision]) -> Look:

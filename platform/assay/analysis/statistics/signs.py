@@ -11,14 +11,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SAME", "sign_vectors", "stepdown_p", "studentised"]
+__all__ = ["SAME", "sign_vectors", "stepdown_p", "studentised", "vectors_over_looks"]
 
 _ALL_UP_TO = 14  # repeats: 8,192 vectors
+_MOST = 20_000
 SAME = 1e-9  # between two statistics, 0 to √n: sums of floats that should be equal, or 0, are not
 
 
 @lru_cache(maxsize=32)
-def sign_vectors(n: int, seed: int, most: int = 20_000) -> NDArray[np.int8]:
+def sign_vectors(n: int, seed: int, most: int = _MOST) -> NDArray[np.int8]:
     """B × n signs of n repeats; the first vector changes nothing.
 
     Up to 14 repeats all 2ⁿ⁻¹ of them: turning every sign changes no |sum|. Beyond, ``most`` vectors of which
@@ -32,6 +33,31 @@ def sign_vectors(n: int, seed: int, most: int = 20_000) -> NDArray[np.int8]:
         signs[0] = 1
     vectors = signs.astype(np.int8)
     vectors.setflags(write=False)  # it is kept for all who ask
+    return vectors
+
+
+@lru_cache(maxsize=32)
+def vectors_over_looks(looks: tuple[int, ...], seed: int) -> NDArray[np.int8]:
+    """B × n signs of the last look's n repeats, after looks at fewer; the first vector changes nothing.
+
+    Beyond 14 repeats those of the largest look at no more, or else of the first one, each equally often, with
+    further signs drawn: at that look they say what they said then.
+
+    Args:
+        looks: Numbers of repeats, ascending.
+        seed: As of :func:`sign_vectors`.
+    """
+    kept = max((n for n in looks if n <= _ALL_UP_TO), default=looks[0])
+    then = sign_vectors(kept, seed)
+    if kept == looks[-1]:
+        return then
+    times = _MOST // len(then)
+    # Repeat by repeat, so that what a look drew is drawn again at the next one.
+    rng = np.random.default_rng((seed, kept))
+    further = 1 - 2 * rng.integers(0, 2, (looks[-1] - kept, times * len(then)))
+    further[:, 0] = 1
+    vectors = np.concatenate([np.tile(then, (times, 1)), further.T.astype(np.int8)], axis=1)
+    vectors.setflags(write=False)
     return vectors
 
 
