@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 from assay.analysis.statistics import Contrast, compare, comparison, sentence
 from assay.analysis.statistics.more_repeats import More, more_repeats
 from assay.analysis.statistics.negligible import repeats_until_negligible
-from assay.analysis.statistics.paired import enough_repeats, rounded, signed_ranks
+from assay.analysis.statistics.paired import rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
 from assay.analysis.statistics.wording import claimed_text, negligible_at_text, number_text, p_text
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
@@ -373,24 +372,6 @@ def test_one_sided_spread_is_noted() -> None:
 def test_better_means_lower_where_the_metric_counts_errors() -> None:
     answer = ask([3, 4, 5, 6], [2, 5, 4, 5], metric="fp")
     assert (answer.difference, answer.better, answer.tied) == (-0.5, 3, 0)
-
-
-@pytest.mark.parametrize("m", [1, 4])
-@pytest.mark.parametrize("effect", [0.5, 0.7, 1.0, 1.5, 2.0, 5.0])
-def test_repeats_until_settled_are_those_of_the_power_analysis(effect: float, m: int) -> None:
-    n, sd = 5, 0.02
-    powered = np.ceil(TTestPower().solve_power(effect_size=effect, alpha=0.05 / m, power=0.8))
-    more = more_repeats(n, sd, effect * sd, m)
-    expected = max(enough_repeats(), int(powered))
-    assert more.estimate == (expected - n if expected <= 50 else None)
-
-
-def test_the_range_comes_from_what_five_repeats_know_of_the_spread() -> None:
-    more = more_repeats(5, 0.01, 0.01, 1)
-    low, high = (0.01 * np.sqrt(4 / stats.chi2.ppf(q, 4)) for q in (0.8, 0.2))
-    assert more.estimate == 10 - 5
-    assert more.low == more_repeats(5, low, 0.01, 1).estimate
-    assert more.high == more_repeats(5, high, 0.01, 1).estimate
 
 
 def test_what_fifty_repeats_would_not_show_is_said_so() -> None:

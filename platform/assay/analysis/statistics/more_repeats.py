@@ -65,17 +65,17 @@ def _chi2_range(df: int) -> tuple[float, float]:
 
 def _needed(effect_size: float, m: int, overlap: float | None) -> int | None:
     """Repeats in all; None when it takes more than 50."""
-    detectable = _detectable(m, overlap)
-    enough = np.flatnonzero(effect_size >= detectable)
-    if not len(enough):
-        return None
-    fewest = _FEWEST if overlap is not None else enough_repeats()
-    return max(fewest, int(enough[0]) + _FEWEST)
+    enough = np.flatnonzero(effect_size >= _detectable(m, overlap))
+    return _fewest(overlap) + int(enough[0]) if len(enough) else None
+
+
+def _fewest(overlap: float | None) -> int:
+    return _FEWEST if overlap is not None else enough_repeats()
 
 
 @lru_cache(maxsize=256)
 def _detectable(m: int, overlap: float | None) -> NDArray[np.float64]:
-    """Effect size (in sd of d) that is found with 80 % chance, at 3, 4, … 50 repeats."""
+    """Effect size (in sd of d) that is found with 80 % chance, at 6 (with an overlap 3), … 50 repeats."""
 
     def lacking(effect: float, effective: float, df: int) -> float:
         # The nearer tail only: the other holds less than 1e-5 here, and its distribution turns NaN far out.
@@ -83,9 +83,11 @@ def _detectable(m: int, overlap: float | None) -> NDArray[np.float64]:
         return 1 - _POWER - float(special.nctdtr(df, effect * math.sqrt(effective), critical))
 
     effects: list[float] = []
-    for n in range(_FEWEST, MOST_REPEATS + 1):
+    for n in range(_fewest(overlap), MOST_REPEATS + 1):
         effective = 1 / (1 / n + (overlap or 0.0))  # repeats without overlap that would say as much
         most = 2 - 2 * float(special.stdtrit(n - 1, ALPHA / m / 2))
         root = optimize.brentq(lacking, 0.0, most / math.sqrt(effective), args=(effective, n - 1), xtol=1e-9)
         effects.append(float(np.asarray(root)))
+    if overlap is None:  # at its fewest repeats the exact test is weaker: all of them must have one sign
+        effects[0] = max(effects[0], float(special.ndtri(_POWER ** (1 / enough_repeats()))))
     return np.array(effects)

@@ -1,0 +1,39 @@
+"""Repeats until a difference is shown: those of the power analysis, and of the exact test where it is weaker."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+
+from assay.analysis.statistics.more_repeats import more_repeats
+from assay.analysis.statistics.paired import enough_repeats, exact_p, rounded
+
+
+@pytest.mark.parametrize("m", [1, 4])
+@pytest.mark.parametrize("effect", [0.5, 0.7, 1.0, 1.5, 2.0, 5.0])
+def test_repeats_until_settled_are_those_of_the_power_analysis(effect: float, m: int) -> None:
+    n, sd = 5, 0.02
+    powered = np.ceil(TTestPower().solve_power(effect_size=effect, alpha=0.05 / m, power=0.8))
+    more = more_repeats(n, sd, effect * sd, m)
+    expected = max(enough_repeats(), int(powered))
+    if expected == 6 and stats.norm.cdf(effect) ** 6 < 0.8:  # the exact test needs one sign of all six
+        expected = 7
+    assert more.estimate == (expected - n if expected <= 50 else None)
+
+
+@pytest.mark.parametrize("effect", [1.45, 1.6, 1.75, 1.8, 2.5])
+def test_the_exact_test_has_the_chance_that_is_told(effect: float) -> None:
+    n = more_repeats(3, 1.0, effect, 1).estimate
+    assert n is not None
+    draws = np.random.default_rng(0).normal(effect, 1, (1500, 3 + n))
+    assert np.mean([exact_p(rounded(d)) <= 0.05 for d in draws]) > 0.78
+
+
+def test_the_range_comes_from_what_five_repeats_know_of_the_spread() -> None:
+    more = more_repeats(5, 0.01, 0.01, 1)
+    low, high = (0.01 * np.sqrt(4 / stats.chi2.ppf(q, 4)) for q in (0.8, 0.2))
+    assert more.estimate == 10 - 5
+    assert more.low == more_repeats(5, low, 0.01, 1).estimate
+    assert more.high == more_repeats(5, high, 0.01, 1).estimate
