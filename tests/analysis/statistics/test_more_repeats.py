@@ -1,4 +1,4 @@
-"""Repeats until a difference is shown: those of the power analysis, and of the exact test where it is weaker."""
+"""Repeats until a difference is shown: those of the power analysis, and six only where the test can say it."""
 
 from __future__ import annotations
 
