@@ -1,4 +1,4 @@
-"""Repeats until a difference is shown: those of the power analysis, and six only where the test can say it."""
+"""Repeats until a difference is shown: those of the power analysis, six only where the test can say it."""
 
 from __future__ import annotations
 
