@@ -66,6 +66,14 @@ def test_few_or_equal_scores_have_a_threshold(
     assert low < threshold < high
 
 
+@pytest.mark.parametrize("score", [0.0, 1e-9, 1e-6, 0.5, 1.0])
+def test_where_all_scores_are_equal_every_image_is_decided_defective(score: float) -> None:
+    labels, scores = np.arange(68) >= 60, np.full(68, score)
+    assert f1(labels, scores, smoothed_f1_threshold(labels, scores)) == pytest.approx(16 / 76)
+    low, high = threshold_range(labels, scores)
+    assert low <= high <= score
+
+
 @pytest.mark.parametrize(("labels", "reason"), [([0, 0], "no defective image"), ([1, 1], "no normal image")])
 def test_one_class_smooths_no_threshold(labels: list[int], reason: str) -> None:
     assert smoothed_f1_threshold(np.array(labels, bool), np.array([0.1, 0.9])) == Undefined(reason)

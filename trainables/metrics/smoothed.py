@@ -69,4 +69,5 @@ def _best(normal: NDArray[np.float64], defective: NDArray[np.float64]) -> float:
     levels = np.linspace((means - 4 * spreads).min(), (means + 4 * spreads).max(), _STEPS)
     false, true = ndtr((means[:, None] - levels) / spreads[:, None]) * [[len(normal)], [len(defective)]]
     f1 = 2 * true / (true + false + len(defective))
-    return float(expit(levels[int(np.argmax(f1))]))  # the lowest of equal ones
+    threshold = float(expit(levels[int(np.argmax(f1))]))  # the lowest of equal ones
+    return threshold if threshold > _NEAREST else 0.0  # scores are compared as they are: 0 is reached by all
