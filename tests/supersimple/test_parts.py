@@ -186,6 +186,19 @@ def test_a_focal_loss_without_gamma_is_the_cross_entropy() -> None:
     assert torch.equal(focal_loss(logits, target, 0), expected)
 
 
+@pytest.mark.parametrize("gamma", [0.01, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize("logit", [0.5, 15.0, 20.0, 200.0])
+def test_a_cell_that_is_surely_right_has_a_finite_focal_gradient(logit: float, gamma: float) -> None:
+    logits = torch.tensor([logit, -logit], requires_grad=True)
+    loss = focal_loss(logits, torch.tensor([1.0, 0.0]), gamma)
+    loss.sum().backward()
+    entropy = np.log1p(np.exp(-logit))
+    assert loss.tolist() == pytest.approx([(-np.expm1(-entropy)) ** gamma * entropy] * 2, abs=1e-8)
+    assert logits.grad is not None
+    right = -logits.grad[0], logits.grad[1]  # both pull away from the other class, or no more
+    assert all(0 <= float(pull) < 1 for pull in right)
+
+
 @pytest.mark.parametrize(("stop", "moves"), [(True, False), (False, True)])
 def test_the_stop_keeps_the_decision_out_of_the_map(stop: bool, moves: bool) -> None:
     heads = Heads(tiny_config())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -65,4 +66,9 @@ def head_losses(
 def focal_loss(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
     """``(1 − p)^γ · −log p`` of each element, p that of the target; γ 0 is the cross-entropy."""
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (1 - (-entropy).exp()).pow(gamma) * entropy if gamma else entropy
+    if not gamma:
+        return entropy
+    missing = 1 - (-entropy).exp()
+    if gamma < 1:  # the slope of a root is infinite at 0, where the cell is surely right
+        missing = missing.clamp_min(torch.finfo(missing.dtype).tiny)
+    return missing.pow(gamma) * entropy
