@@ -332,11 +332,21 @@ def test_a_thin_scratch_is_kept_where_one_axis_grows(row: int) -> None:
     assert np.flatnonzero(truth_at(mask, 128, 128).any(axis=1)).tolist() == [row * 128 // 600]
 
 
-@pytest.mark.parametrize("size", [(13, 7), (30, 7), (61, 33), (30, 40)])
-def test_where_no_axis_goes_the_other_way_one_step_brings_a_mask_to_the_size(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(13, 7), (30, 7), (1, 20)])
+def test_where_no_axis_grows_opencv_brings_a_mask_to_the_size(size: tuple[int, int]) -> None:
     mask = (np.random.default_rng(0).random((30, 20)) < 0.4).astype(np.uint8)
     cover = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(truth_at(mask, *size), cover >= 0.5)
+
+
+@pytest.mark.parametrize(("stored", "width"), [(72, 160), (60, 128), (20, 33), (36, 64), (30, 40), (8, 16)])
+def test_an_enlarged_mask_gains_no_row_or_column(stored: int, width: int) -> None:
+    for columns in range(1, stored):
+        mask = np.zeros((4, stored), np.uint8)
+        mask[:, :columns] = 1
+        exact = int(columns * width / stored + 0.5)  # a cell that is half covered is defect
+        assert truth_at(mask, 4, width).sum(axis=1).tolist() == [exact] * 4
+        assert truth_at(mask.T, width, 4).sum(axis=0).tolist() == [exact] * 4
 
 
 def test_a_mask_too_thin_for_the_size_keeps_its_strongest_cells() -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.samples import ImageSet
+from trainables.metrics.areas import HALF, cover_of
 from trainables.metrics.base import METRICS, CountMetric, CurveMetric, DefectMetric, HeatmapMetric
 from trainables.metrics.images import threshold_between
 from trainables.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
@@ -64,14 +65,29 @@ def truth_at(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.boo
     """
     if mask.shape == (height, width):
         return mask > 0
-    cover = (mask > 0).astype(np.float32)
-    # INTER_AREA averages areas only while no axis grows. A step to the size that is there already is a copy.
-    for size in ((min(width, mask.shape[1]), min(height, mask.shape[0])), (width, height)):
-        cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
-    truth = cover >= 0.5
+    # INTER_AREA averages areas only while no axis grows.
+    size = (min(width, mask.shape[1]), min(height, mask.shape[0]))
+    cover = np.asarray(cv2.resize((mask > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA))
+    if cover.shape == (height, width):
+        truth = cover >= 0.5
+    else:
+        cover = _enlarged(cover, height, width)
+        truth = cover >= HALF
     strongest = cover.max()
     # Cells of equal cover differ by rounding of the area weights only.
     return truth if truth.any() or strongest <= 0 else cover >= strongest * (1 - 1e-5)
+
+
+def _enlarged(cover: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
+    """Shares of larger cells as those of smaller ones, height × width, from the part that is covered."""
+    left, top, across, down = cv2.boundingRect((cover > 0).astype(np.uint8))
+    enlarged = np.zeros((height, width))
+    if across:
+        part = cover[top : top + down, left : left + across]
+        stored = (cover.shape[0], cover.shape[1])
+        rows, columns, shares = cover_of(part, (top, left), stored, (height, width))
+        enlarged[rows, columns] = shares
+    return enlarged
 
 
 def defect_regions(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.int32]]:

@@ -23,11 +23,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from trainables.metrics.areas import HALF, cover_of
+
 __all__ = ["REGIONS_SCHEMA", "SIZES", "DefectScore", "defect_scores", "regions_of"]
 
 SIZES = ("small", "medium", "large")
 _OUTLINED = 0.5  # IoU
-_HALF = 0.5 - 1e-6  # area weights are rounded
 _UNNAMED = "defect"  # class of a defect whose data set names none
 
 REGIONS_SCHEMA = pa.schema(
@@ -203,27 +204,11 @@ def _place(
     crop: NDArray[np.bool_], corner: tuple[int, int], stored: tuple[int, int], size: tuple[int, int]
 ) -> _Place:
     """The cells at ``size`` of a region in a mask of size ``stored``."""
-    first_row, down_cells_by_pixels = _shares(corner[0], crop.shape[0], stored[0], size[0])
-    first_column, across_cells_by_pixels = _shares(corner[1], crop.shape[1], stored[1], size[1])
-    cover = down_cells_by_pixels @ crop.astype(np.float64) @ across_cells_by_pixels.T
-    cells = cover >= _HALF
+    rows, columns, shares = cover_of(crop, corner, stored, size)
+    cells = shares >= HALF
     if not cells.any():
-        cells = cover >= cover.max() * (1 - 1e-5)
-    return _Place(
-        slice(first_row, first_row + cells.shape[0]),
-        slice(first_column, first_column + cells.shape[1]),
-        cells,
-    )
-
-
-def _shares(start: int, length: int, stored: int, cells: int) -> tuple[int, NDArray[np.float64]]:
-    """The first cell that some pixels of one axis reach, and the share of each cell in each of them."""
-    step = stored / cells
-    first, last = int(start / step + 1e-9), min(cells, int(np.ceil((start + length) / step - 1e-9)))
-    edges = np.arange(first, max(last, first + 1) + 1) * step
-    pixels = np.arange(start, start + length)
-    low, high = np.maximum(edges[:-1, None], pixels), np.minimum(edges[1:, None], pixels + 1)
-    return first, np.clip(high - low, 0, None) / step
+        cells = shares >= shares.max() * (1 - 1e-5)
+    return _Place(rows, columns, cells)
 
 
 def _width(crop: NDArray[np.bool_]) -> float:
