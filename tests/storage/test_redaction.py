@@ -14,6 +14,8 @@ from assay.storage.redaction import holds_credentials, is_ambiguous, redact
 
 CANARY = "CANARY-7d1f"
 SIGNS = st.text("aZ0/@:?#+=%&;.,-_~!*()[]'", max_size=12)
+WORDS = ["password", "token", "secret", "key", "signature", "sig", "authorization", "basic", "pwd", "is", "a"]
+PIECES = [*WORDS, *"=:,;?&@/{}()#% \\\"'\n", "***", "://", "b'"]
 
 
 @pytest.mark.parametrize(
@@ -39,10 +41,33 @@ SIGNS = st.text("aZ0/@:?#+=%&;.,-_~!*()[]'", max_size=12)
         ('{"password": "a b"}', '{"password": "***"}'),
         ("Authorization: Bearer abc.def, ok", "Authorization: *** ok"),
         ("AWS_SECRET_ACCESS_KEY=abc MODE=1", "AWS_SECRET_ACCESS_KEY=*** MODE=1"),
+        ("mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3Dabc", "mssql+pyodbc:///?odbc_connect=***"),
+        ("Server=h;Uid=u;Pwd=abc;", "Server=h;Uid=u;Pwd=***;"),
+        ("Pwd={a;b c};Server=h", "Pwd=***;Server=h"),
+        ("retries exceeded with url: /?sig=abc/api (Caused", "retries exceeded with url: /?sig=*** (Caused"),
+        ("/a?key=abc&n=1&X-Amz-Signature=d#top", "/a?key=***&n=1&X-Amz-Signature=***#top"),
+        ('<a href="/a?n=1&amp;X-Goog-Credential=abc">', '<a href="/a?n=1&amp;X-Goog-Credential=***">'),
+        ("Authorization: token abc", "Authorization: ***"),
+        (
+            "Authorization: AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host;x-amz-date, Signature=abc ok",
+            "Authorization: *** ok",
+        ),
+        ("{'Authorization': b'AWS4-HMAC-SHA256 Credential=a, Signature=b'}", "{'Authorization': b'***'}"),
+        ("[('user', 'me'), ('password', 'a b')]", "[('user', 'me'), ('password', '***')]"),
+        ("if token == 'abc':", "if token == '***':"),
     ],
 )  # fmt: skip
 def test_credentials_are_blotted_out(text: str, clean: str) -> None:
     assert redact(text) == clean
+
+
+@pytest.mark.parametrize("password", ["abc", 'a"b', "a\\", 'a\\"b c', "'"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_json_in_json_stays_json(password: str, depth: int) -> None:
+    text, clean = ({"password": each, "user": "me"} for each in (password, "***"))
+    for _ in range(depth):
+        text, clean = ({"message": json.dumps(each)} for each in (text, clean))
+    assert json.loads(redact(json.dumps(text))) == clean
 
 
 @pytest.mark.parametrize(
@@ -55,6 +80,8 @@ def test_credentials_are_blotted_out(text: str, clean: str) -> None:
         "http://[::1]:8080/x?y=1#top",
         "blur@3f9c1d2e: 12:30 at https://host/a",
         "http://[broken",
+        'one of "password", "token": {"password": ""}',
+        "which key? sig=3, key=4; num_tokens=196, signature: (config, data, run)",
     ],
 )
 def test_text_without_credentials_stays_as_it_is(text: str) -> None:
@@ -70,7 +97,13 @@ def test_a_password_of_any_signs_is_blotted_out(before: str, after: str, place: 
     assert shown.startswith("could not open s3://***@")
 
 
-@given(text=st.text(max_size=80))
+@given(words=st.lists(st.sampled_from(WORDS)), sign=st.sampled_from(["", ",", ".", "?", "!", ";", " (", ")"]))
+def test_a_sentence_about_secrets_stays_as_it_is(words: list[str], sign: str) -> None:
+    text = f"{sign} ".join(words)
+    assert redact(text) == text
+
+
+@given(text=st.text(max_size=80) | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_redacted_text_is_not_changed_again(text: str) -> None:
     assert redact(redact(text)) == redact(text)
 
@@ -118,7 +151,19 @@ def test_a_uri_whose_host_is_a_matter_of_opinion_is_known(uri: str, ambiguous: b
 
 
 @pytest.mark.parametrize(
-    "piece", ["a://", "http://x:y ", "s3://k:s@", "token=", "http://h?u=http://", "a" * 50]
+    "piece",
+    [
+        "a://",
+        "http://x:y ",
+        "s3://k:s@",
+        "token=",
+        "http://h?u=http://",
+        "a" * 50,
+        'token="\\"',
+        "token=\\",
+        "authorization: a,b=",
+        "('token', '",
+    ],
 )
 def test_megabytes_of_text_take_no_time(piece: str) -> None:
     begin = time.process_time()

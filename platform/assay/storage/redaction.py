@@ -1,8 +1,8 @@
 """Text without credentials, for everything that is shown, stored or sent.
 
-Three things are blotted out: what a URI carries (user info, secret parameters of its query and fragment),
-what stands behind a name such as ``password:`` or ``secret_access_key=``, and the values of this process's
-own secret environment variables, wherever they turn up.
+Three things are blotted out: what a URI carries (user info, secret parameters of its query and fragment, also
+where its path stands alone), what stands behind a name such as ``password:`` or ``secret_access_key=``, and
+the values of this process's own secret environment variables, wherever they turn up.
 
 >>> redact("cannot open s3://key:sec/ret@bucket/a?api_key=abc")
 'cannot open s3://***@bucket/a?api_key=***'
@@ -37,16 +37,26 @@ _SECRET_PARTS = (
 )  # fmt: skip
 _SECRET_PARAMETERS = {"sig", "key", "pass", "auth", "authorization"}  # of a query; elsewhere they are words
 _SIGNED = ("xamz", "xgoog")  # parameters of a link that is signed for its bearer
+# Of an address that lost its scheme and host, as in messages of urllib3.
+_QUERY = re.compile(r"""(?<=[?&;])([\w.%-]+)=([^\s"'`<>&;#]*[^\s"'`<>&;#\\])""")
+_NAMES = "password|passwd|passphrase|secret|token|(?:access|api|account|private|secret)[-_]?key(?:[-_]?id)?"
+# The marks are escaped where JSON lies in JSON: one escaped once more ends the text only if no other does.
+_QUOTED = r"""(?P<mark>(?P<escape>\\*)["'])(?!(?P=mark))
+    (?:(?:[^\n]*?[^\\\n])??(?:(?:(?P=escape)\\){2})*|[^\n]*?)(?P=mark)"""
+_BARE = r"""[^\s"'&;]*[^\s"'&;\\{[(]"""  # whose end is no bracket or escape of a quote behind it
 _ASSIGNED = re.compile(
-    r"""((?:password|passwd|passphrase|secret|token|authorization|(?:access|api|account|private|secret)[-_]?key(?:[-_]?id)?)
-    \\?["']?[ \t]*[=:][ \t]*)                                  # the name of it, and a sign between
-    ((?:(?:bearer|basic)[ ]+)?(?:"[^"\n]+"|'[^'\n]+'|[^\s"'&;]+))""",
+    rf"""(?P<name>
+        (?:(?P<header>authorization)|pwd|{_NAMES})\\*["']?[ \t]*[=:]=?[ \t]*(?:b(?=["']))?
+        |\(b?["'][\w-]*(?:authorization|pwd|{_NAMES})["'],[ ]b?(?=["'][^"'\n]*["']\))  # in a pair
+    )
+    (?:(?(header)[\w:-]+|(?:bearer|basic))[ ]+)?                # scheme of an authorization
+    (?:{_QUOTED}
+        |\{{[^}}"'\n]*\}}(?:{_BARE})?                           # as ODBC quotes
+        |{_BARE}(?(header)(?:(?:;|(?<=,)[ ]*[\w-]+=){_BARE})*)  # Credential=…, Signature=…
+    )""",
     re.IGNORECASE | re.VERBOSE,
 )
-_SECRET_VARIABLE = re.compile(
-    r"(secret|password|passwd|passphrase|token|webhook|(access|api|account|private|secret)_?key(_?id)?)$",
-    re.IGNORECASE,
-)
+_SECRET_VARIABLE = re.compile(rf"(?:webhook|_pwd|{_NAMES})$", re.IGNORECASE)
 _DEEPEST = 8  # URIs inside URIs that are taken apart; what lies deeper is blotted out
 _PASSWORD_CHARACTERS = 256  # that are searched for the @ behind them
 _SHORTEST = 8  # characters of a variable's value that is looked for: shorter ones are words of other texts
@@ -54,7 +64,7 @@ _SHORTEST = 8  # characters of a variable's value that is looked for: shorter on
 
 def redact(text: str) -> str:
     """``text`` without credentials; what holds none comes back as it is, and so does redacted text."""
-    return _ASSIGNED.sub(_blotted_value, _without_credentials(text, _secrets_here()))
+    return _redacted(text, _secrets_here())
 
 
 def redact_values(value: Any) -> Any:
@@ -83,7 +93,7 @@ def is_secret_name(name: str) -> bool:
 def _redacted_values(value: Any, secrets: Sequence[str]) -> Any:
     match value:
         case str():
-            return _ASSIGNED.sub(_blotted_value, _without_credentials(value, secrets))
+            return _redacted(value, secrets)
         case Mapping():
             items = cast(Mapping[Any, Any], value).items()
             return {key: _redacted_values(inner, secrets) for key, inner in items}
@@ -93,10 +103,18 @@ def _redacted_values(value: Any, secrets: Sequence[str]) -> Any:
             return value
 
 
+def _redacted(text: str, secrets: Sequence[str], depth: int = 0) -> str:
+    text = _QUERY.sub(_blotted_parameter, _without_credentials(text, secrets, depth))
+    return _ASSIGNED.sub(_blotted_value, text)
+
+
+def _blotted_parameter(match: re.Match[str]) -> str:
+    return f"{match[1]}={_BLOT}" if _is_secret_parameter(match[1]) else match[0]
+
+
 def _blotted_value(match: re.Match[str]) -> str:
-    name, value = match.groups()
-    mark = value[0] if value[0] in "\"'" else ""
-    return f"{name}{mark}{_BLOT}{mark}"
+    mark = match["mark"] or ""
+    return f"{match['name']}{mark}{_BLOT}{mark}"
 
 
 def _secrets_here() -> tuple[str, ...]:
@@ -201,10 +219,13 @@ def _redacted_parameters(text: str, secrets: Sequence[str], depth: int) -> str:
         name, sign, value = match.group().partition("=")
         if not sign:
             return match.group()
-        secret = is_secret_name(name) or unquote(name).lower() in _SECRET_PARAMETERS
         plain = unquote(value)
-        if secret or _without_credentials(plain, secrets, depth + 1) != plain:
+        if _is_secret_parameter(name) or _redacted(plain, secrets, depth + 1) != plain:
             return f"{name}={_BLOT}"
         return match.group()
 
     return _PARAMETER.sub(blotted, text)
+
+
+def _is_secret_parameter(name: str) -> bool:
+    return is_secret_name(name) or unquote(name).lower() in _SECRET_PARAMETERS
