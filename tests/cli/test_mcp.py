@@ -101,6 +101,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"at": "s3://me:c4nary@b/x"},
         "the tool ledger takes no arguments, found `at: 's3://***@b/x'`.",
     ),
+    (
+        "plan",
+        {"study": "tiny.yaml", "password": "c4nary"},
+        "the tool plan takes `study`, `forecast`, found `password: '***'`.",
+    ),
+    (
+        "status",
+        {"study": {"token": "c4nary"}},
+        "the tool status takes `study`: `study` should be text, found {'token': '***'}.",
+    ),
     ("status", {}, "the tool status takes `study`: found no `study`."),
     (
         "wait",

@@ -23,7 +23,7 @@ from assay.report.answers.plans import PlanAnswer
 from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
 from assay.report.answers.results import PairAnswer
 from assay.storage.agent_requests import note_request
-from assay.storage.redaction import redact
+from assay.storage.redaction import redact, redact_values
 from assay.study.slips import rule_of
 from assay.study.source import dotted, nearest
 from trainables.errors import InputError
@@ -68,7 +68,7 @@ class _Server(MCPServer[Any]):
             raise ToolError(f"there is no tool `{named}`; {nearest(named, known)}")
         for argument, value in arguments.items():
             if argument not in known[name]:
-                shown = f"{redact(argument[:_MOST])}: {_short(value)}"
+                shown = redact(f"{argument[:_MOST]}: {_short(value)}")  # the name says what is secret
                 raise ToolError(f"{_takes(name, known[name])}, found `{shown}`.")
         try:
             return await super().call_tool(name, arguments, context)
@@ -86,7 +86,7 @@ class _Server(MCPServer[Any]):
 
 def _short(value: object) -> str:
     """A value as messages repeat it: its beginning, without what may be secret."""
-    return reprlib.repr(redact(value) if isinstance(value, str) else value)
+    return redact(reprlib.repr(redact_values(value)))
 
 
 def _takes(tool: str, arguments: Collection[str]) -> str:
