@@ -68,6 +68,7 @@ class World:
     cache: Path
     store: Store
     budget_hours: float = 1.0
+    client: str = AGENT
 
     @property
     def tools(self) -> AgentTools:
@@ -92,7 +93,7 @@ class World:
         """The answer of the server to the official client: (refused, its text)."""
 
         async def ask() -> tuple[bool, str]:
-            name, version = AGENT.split()
+            name, version = self.client.rsplit(maxsplit=1)
             async with Client(
                 make_server(self.tools), client_info=Implementation(name=name, version=version)
             ) as client:
@@ -388,6 +389,13 @@ def test_what_is_refused_is_repeated_and_kept_without_secrets(world: World) -> N
     _, text = world.call("start", study="s3://me:c4nary@bucket/a.yaml")
     (request,) = agent_requests(world.store).values()
     assert "c4nary" not in text + request.refused + request.study
+
+
+def test_the_name_of_an_agent_is_kept_without_secrets(world: World) -> None:
+    world.client = "coder http://me:c4nary@host 1.0"
+    world.call("start", study="../none.yaml")
+    (request,) = agent_requests(world.store).values()
+    assert request.client == "coder http//@host 1.0"
 
 
 def test_a_change_that_one_fresh_study_shows_is_kept(world: World) -> None:

@@ -184,5 +184,5 @@ def _client(ctx: Context[Any, Any]) -> str:
     params = ctx.session.client_params
     if params is None:
         return "unknown"
-    said = f"{params.client_info.name} {params.client_info.version}"
+    said = redact(f"{params.client_info.name} {params.client_info.version}")  # before it loses its colons
     return re.sub(r"[^\w .@/+-]", "", said)[:60].strip() or "unknown"
