@@ -162,7 +162,7 @@ def _middle_of_edges(masks: Sequence[Path]) -> int | None:
     values: set[int] = set()
     for mask in masks:
         # Broken files are named with all other faults when the data set is opened.
-        with suppress(BrokenImageError):
+        with suppress(BrokenImageError, OSError):
             values.update(stored_values(strongest_channel(decode_stored(mask.read_bytes()))))
     shown = values - {0}
     middle = middle_of_edges(max(values, default=0))

@@ -6,6 +6,7 @@ file's name, what was found and what was expected.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,12 +95,18 @@ def confine(root: Path, relative: str) -> Path:
     """``root / relative``, with links followed, if that is still below ``root``.
 
     Raises:
-        InputError: If the path is absolute, or leaves the root by ``..`` or by a link.
+        InputError: If the path is absolute, leaves the root by ``..`` or by a link, or is a link to itself.
     """
     if "\0" in relative:
         raise InputError(f"{relative!r} is no path: it holds a zero byte. Correct it.")
     base = root.resolve()
-    path = (base / relative).resolve()
+    try:
+        path = (base / relative).resolve()
+        leads_to_itself = os.path.islink(path)  # all other links were followed
+    except RuntimeError:  # Python below 3.13 says so itself
+        path, leads_to_itself = base / relative, True
+    if leads_to_itself:
+        raise InputError(f"{relative} is a link that leads to itself; expected a file. Copy the file there.")
     if Path(relative).is_absolute() or not path.is_relative_to(base):
         raise InputError(
             f"{relative} leaves the data root: it leads to {path}, expected a file below {base}. "

@@ -74,6 +74,20 @@ CASES = (
         ),
     ),
     Case(
+        "an image that is a link to itself",
+        _looped("good/self.png", "self.png"),
+        FOLDER,
+        "refused",
+        ("good/self.png is a link that leads to itself; expected a file. Copy the file there.",),
+    ),
+    Case(
+        "a mask that is a link to itself",
+        lambda root: (_looped("masks/d9.png", "d9.png")(root), write(root / "defect/d9.png", noise(99))),
+        FOLDER,
+        "refused",
+        ("masks/d9.png is a link that leads to itself",),
+    ),
+    Case(
         "a link to its own folder, by `assay init`",
         _looped("defect/loop", "."),
         None,
