@@ -79,6 +79,17 @@ def test_damaged_archive_is_refused_and_leaves_nothing(
     assert not list((tmp_path / "cache").rglob("a.bin"))
 
 
+def test_a_method_of_packing_that_is_not_read_is_named(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "set.zip", {"a.txt": b"content"})
+    content = archive.read_bytes()
+    for head, method_at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # of the member, of the directory
+        at = content.index(head) + method_at
+        content = content[:at] + b"\x09\0" + content[at + 2 :]
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match=r"not read \(compression type 9 \(deflate64\)\); expected Deflate"):
+        unpack(archive, tmp_path / "cache")
+
+
 def test_study_may_name_a_zip(tmp_path: Path) -> None:
     make_folder(tmp_path / "parts")
     root = tmp_path / "root"

@@ -28,7 +28,8 @@ def unpack(archive: Path, cache: Path) -> Path:
     """The folder that holds ``archive`` unpacked; the second call, in any process, finds it ready.
 
     Raises:
-        InputError: If the file is no zip, is damaged, is unsafe, or does not fit on the disk.
+        InputError: If the file is no zip, is damaged, is unsafe, is packed by a method that is not read, or
+            does not fit on the disk.
     """
     state = archive.stat()
     key = hashlib.sha256(f"{archive.name}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:12]
@@ -43,6 +44,11 @@ def unpack(archive: Path, cache: Path) -> Path:
             except (zipfile.BadZipFile, EOFError, zlib.error) as error:
                 raise InputError(
                     f"{archive} is not a whole zip file ({error}). Fetch it again, or unpack it yourself."
+                ) from error
+            except NotImplementedError as error:  # Windows packs files above 2 GB by Deflate64
+                raise InputError(
+                    f"{archive} is packed by a method that is not read ({error}); expected Deflate, the usual "
+                    "one. Pack it again, or unpack it yourself."
                 ) from error
     return folder
 
