@@ -21,6 +21,8 @@ __all__ = ["unpack"]
 
 MAX_BYTES = 200 << 30  # 200 GiB: larger sets are better kept unpacked
 MAX_RATIO = 250  # of the whole archive; a single empty mask packs 1:1000, whole image sets about 1:4
+# Windows packs files above 2 GB by another one: 9, Deflate64.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _SMALL = 64 << 20  # below this an archive of any ratio is harmless
 
 
@@ -44,11 +46,6 @@ def unpack(archive: Path, cache: Path) -> Path:
             except (zipfile.BadZipFile, EOFError, zlib.error) as error:
                 raise InputError(
                     f"{archive} is not a whole zip file ({error}). Fetch it again, or unpack it yourself."
-                ) from error
-            except NotImplementedError as error:  # Windows packs files above 2 GB by Deflate64
-                raise InputError(
-                    f"{archive} is packed by a method that is not read ({error}); expected Deflate, the usual "
-                    "one. Pack it again, or unpack it yourself."
                 ) from error
     return folder
 
@@ -85,6 +82,8 @@ def _refuse_unsafe(members: list[zipfile.ZipInfo], archive: Path) -> None:
             reason = "it is a link or a device; expected plain files"
         elif member.flag_bits & 0x1:
             reason = "it is encrypted"
+        elif member.compress_type not in _METHODS:
+            reason = f"it is packed by method {member.compress_type}; expected Deflate, the usual one"
         elif member.filename in seen:
             reason = "its name occurs twice"
         if reason:
