@@ -150,6 +150,15 @@ def test_a_square_is_the_same_mask_in_every_form(data: bytes) -> None:
     np.testing.assert_array_equal(rasterise(image.shapes, HEIGHT, WIDTH), SQUARE)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("form", ["LabelMe polygon", "COCO polygon", "Label Studio polygon"])
+def test_json_is_read_in_every_encoding_that_editors_write(form: str, encoding: str) -> None:
+    data = FORMS[form].decode().encode(encoding)
+    (image,) = parse_annotations(data)
+    np.testing.assert_array_equal(rasterise(image.shapes, HEIGHT, WIDTH), SQUARE)
+    assert "Label Studio" not in form or not unlabelled(data)
+
+
 @pytest.mark.parametrize(
     ("data", "center", "kind"),
     [

@@ -18,6 +18,7 @@ from trainables.data.annotations.shapes import (
     Polygon,
     Runs,
     Shape,
+    as_utf8,
     first_fault,
     rectangle,
     uploaded_name,
@@ -70,7 +71,7 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
         AnnotationError: If it is no such file, or an annotation names an image or category that is not there.
     """
     try:
-        file = _File.model_validate_json(data)
+        file = _File.model_validate_json(as_utf8(data))
     except ValidationError as error:
         raise AnnotationError(f"no COCO file: {first_fault(error)}. Export it again") from error
     names = {category.id: category.name for category in file.categories}

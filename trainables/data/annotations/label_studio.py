@@ -21,6 +21,7 @@ from trainables.data.annotations.shapes import (
     Polygon,
     Runs,
     Shape,
+    as_utf8,
     ellipse,
     first_fault,
     runs_of,
@@ -98,7 +99,7 @@ def unlabelled(data: bytes) -> tuple[str, ...]:
 
 def _tasks(data: bytes) -> list[_Task]:
     try:
-        return _TASKS.validate_json(data)
+        return _TASKS.validate_json(as_utf8(data))
     except ValidationError as error:
         raise AnnotationError(
             f"no export of Label Studio: {first_fault(error)}. Export as JSON (not JSON-MIN)"

@@ -22,6 +22,7 @@ from trainables.data.annotations.shapes import (
     Polygon,
     Runs,
     Shape,
+    as_utf8,
     ellipse,
     first_fault,
     rectangle,
@@ -61,7 +62,7 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
         AnnotationError: If it is no such file, or a shape is damaged.
     """
     try:
-        file = _File.model_validate_json(data)
+        file = _File.model_validate_json(as_utf8(data))
     except ValidationError as error:
         raise AnnotationError(f"no LabelMe file: {first_fault(error)}. Save it again in LabelMe") from error
     shapes: list[Shape] = []

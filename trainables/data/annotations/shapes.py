@@ -6,6 +6,7 @@ mask becomes outlines and the same mask again (:func:`outlines`, :func:`rasteris
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ __all__ = [
     "Polygon",
     "Runs",
     "Shape",
+    "as_utf8",
     "ellipse",
     "first_fault",
     "outlines",
@@ -213,6 +215,12 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float
     xs = x + along * np.cos(turn) - across * np.sin(turn)
     ys = y + along * np.sin(turn) + across * np.cos(turn)
     return Polygon(tuple(zip(xs.tolist(), ys.tolist(), strict=True)))
+
+
+def as_utf8(data: bytes) -> bytes:
+    """A JSON file in UTF-8 without a byte order mark: editors of Windows write UTF-16, or such a mark."""
+    encoding = json.detect_encoding(data)
+    return data if encoding == "utf-8" else data.decode(encoding, "replace").encode()
 
 
 def first_fault(error: ValidationError) -> str:
