@@ -191,7 +191,8 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
                 listing, entry, stored, orientation
             )
     except _MaskFaultError as fault:
-        return _Seen(faults=(*faults, Fault(entry.mask or entry.image, str(fault))))
+        file = entry.mask if entry.mask is not None and listing.mask_root is None else entry.image
+        return _Seen(faults=(*faults, Fault(file, str(fault))))
     if label and listing.indices is not None and _shows_others_alone(listing.indices, defect_class):
         if listing.indices.others != "normal":
             return _Seen()
@@ -260,12 +261,13 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
         raise _MaskFaultError(f"{entry.mask}: {error}. Unpack or copy it again") from error
     except InputError as error:
         raise _MaskFaultError(str(error).rstrip(".")) from error
+    name = _mask_named(listing, entry)
     has_pages = not holds_runs(data) and "pages" in examine(data).traits
     mask, defect_class, classes = _read_mask(stored, entry, listing)
     size = (image.header.height, image.header.width) if image is not None else mask.shape
     if size != mask.shape:
         raise _MaskFaultError(
-            f"{entry.mask} is {mask.shape[1]} × {mask.shape[0]} pixels, its image {entry.image} "
+            f"{name} is {mask.shape[1]} × {mask.shape[0]} pixels, its image {entry.image} "
             f"{size[1]} × {size[0]}; expected the same. {_way_out(mask.shape, size, orientation)}"
         )
     pixels = int(np.count_nonzero(mask))
@@ -273,7 +275,7 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
     label = shown > 0 if entry.label is None else entry.label
     if not label and pixels:
         raise _MaskFaultError(
-            f"{entry.image} is labelled normal, and {entry.mask} shows {pixels} defect pixels. "
+            f"{entry.image} is labelled normal, and {name} shows {pixels} defect pixels. "
             f"{'Is it inverted?' if pixels > mask.size / 2 else 'Correct one of them'}"
         )
     if not label:
@@ -287,13 +289,18 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
             palette=[index for index in indices if index],
             sample=entry.sample,
             mask=entry.mask,
-            defect_class=name,
+            defect_class=of_class,
         )
-        for name, shown in classes.items()
+        for of_class, shown in classes.items()
     )
     if not pixels:
         return _MaskSeen(True, None, "empty", defect_class, has_pages, masks)
     return _MaskSeen(True, hashlib.sha256(data).hexdigest(), "known", defect_class, has_pages, masks)
+
+
+def _mask_named(listing: Listing, entry: Entry) -> str:
+    """A mask as its user knows it: by its file, or by its image where the reader made it in the cache."""
+    return f"the mask of {entry.image}" if listing.mask_root is not None else str(entry.mask)
 
 
 def _way_out(mask: tuple[int, ...], image: tuple[int, int], orientation: int) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from trainables.data.findings import Finding, summarise
+from trainables.data.masks import RUNS_SUFFIX
 from trainables.data.readers.base import MaskOptions
 
 __all__ = [
@@ -221,7 +222,9 @@ def _samples(masks: Sequence[MaskStatistics]) -> tuple[str, ...]:
 
 
 def _names(masks: Sequence[MaskStatistics]) -> str:
-    return summarise(list(dict.fromkeys(mask.mask for mask in masks)))
+    # A mask that a reader made in the cache is known by its image.
+    names = (mask.sample if mask.mask.endswith(RUNS_SUFFIX) else mask.mask for mask in masks)
+    return summarise(list(dict.fromkeys(names)))
 
 
 def _counted(masks: Sequence[MaskStatistics], verbs: tuple[str, str]) -> str:

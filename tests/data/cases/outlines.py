@@ -297,6 +297,28 @@ CASES = (
         exported(coco(NAMES, DRAWN).replace('"height": 12', '"height": 24')),
         ANNOTATED,
         "refused",
-        ("is 16 × 24 pixels, its image images/a.png 16 × 12; expected the same",),
+        ("the mask of images/a.png is 16 × 24 pixels, its image images/a.png 16 × 12; expected the same",),
+    ),
+    Case(
+        "a LabelMe polygon outside its image",
+        lambda root: (
+            labelled()(root),
+            (root / "d0.json").write_text(
+                labelme("d0.png", ("hole", "polygon", [[40, 30], [70, 30], [70, 60]]))
+            ),
+        ),
+        ANNOTATED,
+        "refused",
+        ("d0.json: d0.png: what is drawn marks none of its 16 × 12 pixels: it lies outside, or is empty.",),
+    ),
+    Case(
+        "an outline around nearly all of its image",
+        lambda root: (
+            labelled()(root),
+            (root / "d0.json").write_text(labelme("d0.png", ("hole", "rectangle", [[0, 0], [16, 10]]))),
+        ),
+        ANNOTATED,
+        "warned",
+        ("1 mask covers over half of the image (up to 83.3 %): d0. Look at them",),
     ),
 )

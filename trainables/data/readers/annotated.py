@@ -298,6 +298,11 @@ def _write_mask(root: Path, drawn: _Drawn, chosen: Sequence[str], folder: Path) 
         raise InputError(f"{drawn.image}: {error}. Copy it again.") from error
     except AnnotationError as error:
         raise InputError(f"{drawn.file}: {drawn.image}: {error}.") from error
+    if not mask.any():
+        raise InputError(
+            f"{drawn.file}: {drawn.image}: what is drawn marks none of its {width} × {height} pixels: it "
+            "lies outside, or is empty. Draw it again."
+        )
     flat = np.concatenate([[0], mask.T.ravel(), [0]]).astype(np.int8)  # down each column
     edges = np.flatnonzero(np.diff(flat)).reshape(-1, 2)
     runs = [(int(first) + 1, int(end - first)) for first, end in edges]
