@@ -29,6 +29,7 @@ from pydantic import BaseModel, Field
 from trainables.data.annotations import (
     AnnotationError,
     ImageAnnotation,
+    Shape,
     detect_format,
     json_fault,
     parse_annotations,
@@ -274,7 +275,7 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
     content = [
         (
             each.image,
-            each.annotation.size,
+            _size(root, each),
             [shape for shape in each.annotation.shapes if shape.defect_class in chosen],
         )
         for each in drawn
@@ -285,17 +286,26 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
         with exclusive(folder):
             if not folder.is_dir():
                 with new_folder(folder) as partial:
-                    for each in drawn:
-                        _write_mask(root, each, chosen, partial)
+                    for each, (_, size, shapes) in zip(drawn, content, strict=True):
+                        _write_mask(each, size, shapes, partial)
     return folder
 
 
-def _write_mask(root: Path, drawn: _Drawn, chosen: Sequence[str], folder: Path) -> None:
+def _size(root: Path, drawn: _Drawn) -> tuple[int, int]:
+    """Height and width of the image as it was annotated, or as it is where the annotation does not say."""
+    if drawn.annotation.size is not None:
+        return drawn.annotation.size
     try:
-        height, width = drawn.annotation.size or measure(read_bytes(root, drawn.image))[::-1]
-        mask = rasterise((s for s in drawn.annotation.shapes if s.defect_class in chosen), height, width)
+        width, height = measure(read_bytes(root, drawn.image))
     except BrokenImageError as error:
         raise InputError(f"{drawn.image}: {error}. Copy it again.") from error
+    return height, width
+
+
+def _write_mask(drawn: _Drawn, size: tuple[int, int], shapes: Sequence[Shape], folder: Path) -> None:
+    height, width = size
+    try:
+        mask = rasterise(shapes, height, width)
     except AnnotationError as error:
         raise InputError(f"{drawn.file}: {drawn.image}: {error}.") from error
     if not mask.any():
