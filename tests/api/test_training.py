@@ -169,6 +169,25 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_root: Path) -
     return train
 
 
+@pytest.mark.parametrize(
+    ("hook", "line", "reason"),
+    [
+        ("fit", "open('/nowhere/weights.bin')", "FileNotFoundError: [Errno 2] No such file or directory"),
+        ("fit", "raise SystemExit(3)", "the method ended its process (sys.exit, code 3)"),
+        ("fit", "raise MemoryError('no room')", "out of memory, own.py:24: MemoryError: no room"),
+        ("save", "raise OSError('no')", "OSError: no"),
+        ("predict", "raise OSError('no')", "OSError: no"),
+    ],
+)
+def test_whatever_a_method_raises_here_is_a_record(
+    hook: str, line: str, reason: str, trained: Callable[[str, str], Any]
+) -> None:
+    record = trained(hook, line).record
+    assert record.status == "failed"
+    assert record.reason.startswith(reason)
+    assert "own.py" in record.error
+
+
 def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
     trained: Callable[[str, str], Any],
 ) -> None:

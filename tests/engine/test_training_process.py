@@ -249,6 +249,41 @@ def test_a_training_that_is_out_of_a_gpus_memory_is_tried_once_more(odd: Odd, er
     assert (record.reason or "").startswith("out of memory on the GPU; lower the batch or image size")
 
 
+def test_a_training_that_says_that_it_is_out_of_memory_is_tried_once_more_and_its_line_named(
+    odd: Odd,
+) -> None:
+    _, store, record = odd("raise MemoryError")
+    assert record is not None
+    assert (record.status, record.attempts) == ("failed", 2)
+    assert record.reason == "out of memory, odd.py:22: MemoryError"
+    first, _ = sorted(attempt.attempt for attempt in store.attempts(record.id))
+    assert store.read_bytes(f"trials/{record.id}/{first}/log.txt").decode().rstrip().endswith(record.reason)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("open('/nowhere/weights.bin')", "FileNotFoundError: [Errno 2] No such file or directory"),
+        ("raise OSError('half a picture')", "OSError: half a picture"),
+        ("raise ConnectionRefusedError(111, 'Connection refused')", "ConnectionRefusedError: [Errno 111]"),
+        ("def save(self, folder): raise OSError('no')\nAnswer.save = save", "OSError: no"),
+        ("def predict(self, images): raise OSError('no')\nAnswer.predict = predict", "OSError: no"),
+    ],
+)
+def test_files_and_networks_that_a_method_lacks_are_its_failure(odd: Odd, body: str, reason: str) -> None:
+    _, _, record = odd(body)
+    assert record is not None
+    assert (record.status, record.attempts) == ("failed", 1)
+    assert (record.reason or "").startswith(reason)
+    assert "odd.py" in (record.error or "")
+
+
+def test_what_the_machine_lacks_is_no_failure_of_the_method_and_its_line_is_told(odd: Odd) -> None:
+    with pytest.raises(OSError, match=r"^\[Errno 24\] Too many open files") as caught:
+        odd("raise OSError(24, 'Too many open files')")
+    assert "odd.py" in "".join(caught.value.__notes__)
+
+
 def test_a_training_starts_as_cublas_repeats_itself(odd: Odd) -> None:
     _, _, record = odd("assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'")
     assert record is not None

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
+from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.job import MODEL_FOLDER, FitJob
-from assay.engine.fitting.process import MethodError
 from assay.engine.fitting.trainer import Trained, Trainer, TrainHere
 from assay.engine.journal import StagesJournal, StorageJournal
 from assay.engine.packs import Pack, StageTask

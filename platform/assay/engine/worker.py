@@ -27,8 +27,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.fit_server import DiedError, FitServer
-from assay.engine.fitting.process import MethodError, OverdueError
+from assay.engine.fitting.process import OverdueError
 from assay.engine.fitting.trainer import TrainApart
 from assay.engine.gpu_turns import gpu_turn
 from assay.engine.journal import StorageJournal
@@ -210,9 +211,9 @@ def _train_trial(trial: Trial, site: PackSite) -> None:
             except (DiedError, MemoryError) as error:
                 if site.world_size > 1:
                     raise  # the other workers wait in a collective: Train starts all of them anew
+                seen.add(type(error))
                 died = error if isinstance(error, DiedError) else None
                 if isinstance(error, GpuMemoryError):
-                    seen.add(GpuMemoryError)
                     site = replace(site, alone=True)
             else:
                 return
@@ -246,7 +247,7 @@ def _attempt(trial: Trial, site: PackSite, attempt: Attempt, seen: AbstractSet[t
         OverdueError: If it took too long, and may be tried again.
         GpuMemoryError: If the memory of the GPU was too small, and it may be tried again.
         DiedError: If its process was killed.
-        MemoryError: If the memory was too small.
+        MemoryError: If the memory was too small, and it may be tried again.
         DrainedError: If a node is to be taken away; the attempt does not count.
     """
     started = datetime.now(UTC)
@@ -276,7 +277,7 @@ def _attempt(trial: Trial, site: PackSite, attempt: Attempt, seen: AbstractSet[t
             if isinstance(error, DrainedError):
                 site.store.excuse_attempt(trial.id, attempt)
             _refuse_full_scratch(error)
-            journal.note(f"{type(error).__name__}: {error}")
+            journal.note(trace_of(error).rstrip())
             raise
         except Exception as error:  # noqa: BLE001 - recorded with its traceback, never swallowed
             stages.fail(trace_of(error))
@@ -316,8 +317,10 @@ def _failing(
                 journal.note(f"{trace_of(error)}\n{reason}")
                 raise GpuMemoryError(reason) from error
         case _ if kind == "memory" or isinstance(error, MemoryError):
-            journal.note(f"out of memory:\n{trace_of(error)}")
-            raise MemoryError(reason) from error
+            reason = f"out of memory, {reason}"
+            if MemoryError not in seen:
+                journal.note(f"{trace_of(error)}\n{reason}")
+                raise MemoryError(reason) from error
         case _:
             pass
     trace = redact(trace_of(error))[-_ERROR_CHARACTERS:]  # before it is cut: half a URI hides its password
@@ -410,7 +413,7 @@ def _last_words(trial: Trial, site: PackSite, attempt: AttemptStart) -> str:
         log = site.store.read_bytes(f"{site.store.trial(trial.id)}/{attempt.attempt}/log.txt")
     except FileNotFoundError:
         return "none"
-    return (log.decode(errors="replace").splitlines() or ["none"])[-1]
+    return (log.decode(errors="replace").strip().splitlines() or ["none"])[-1]
 
 
 def _other_world_sizes(trial: Trial, site: PackSite, attempt: Attempt) -> tuple[int, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -23,15 +22,14 @@ from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsa
 from torch.distributed.distributed_c10d import PrefixStore
 
 from assay.engine.fitting.confinement import confine, name_attempts
+from assay.engine.fitting.faults import MethodError, fault_of
 from assay.engine.fitting.job import FitJob, fit
 from assay.engine.fitting.wire import send
-from assay.engine.train_run import PeerLostError, StageSpace, Stopped
-from assay.storage.redaction import redact
+from assay.engine.train_run import StageSpace, Stopped
 from trainables.contract import Checkpoint
-from trainables.cuda import is_out_of_memory, prepare_gpu
+from trainables.cuda import prepare_gpu
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import TrainingData
-from trainables.errors import Diverged, InputError, StorageError
 from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
 from trainables.method_files import MethodSource, load_source
 from trainables.scorer import ModelScorer
@@ -39,7 +37,6 @@ from trainables.stages import Stage
 
 __all__ = ["ChildJob", "Peers", "run_child"]
 
-_REASON_CHARACTERS = 4000
 _STEP_SECONDS = 1.0  # between two signs of life within an epoch
 
 
@@ -69,8 +66,10 @@ class ChildJob:
 def run_child(connection: Connection, trained: Callable[[], None]) -> None:
     """Do what the first message says, until the connection ends; calls ``trained`` when it has trained."""
     order: ChildJob = connection.recv()
+    prepared = False
     try:
         job = _prepare(order, connection)
+        prepared = True
         if order.source is not None:
             load_source(job.trainable, order.source)
         fitted = fit(job, _WireJournal(connection, job.scratch))
@@ -80,7 +79,7 @@ def run_child(connection: Connection, trained: Callable[[], None]) -> None:
         if fitted.predictor is not None:
             _score(connection, ModelScorer(fitted.predictor, job.device))
     except BaseException as error:  # noqa: BLE001 - told with its traceback, never swallowed
-        _tell(connection, error)
+        _tell(connection, error, fault_of(error, order.job.trainable, prepared=prepared))
 
 
 def _prepare(order: ChildJob, connection: Connection) -> FitJob:
@@ -197,47 +196,13 @@ class _WireJournal:
         return answer
 
 
-def _tell(connection: Connection, error: BaseException) -> None:
-    """Say what went wrong, in a way that tells the method's fault from the machine's."""
-    reason = f"{type(error).__name__}: {error}"
-    number: int | None = None
-    match error:
-        case Stopped():
-            kind = "stopped"
-        case Diverged() | FloatingPointError():
-            kind, reason = "diverged", str(error)
-        case MemoryError():
-            kind = "memory"
-        case RuntimeError() if is_out_of_memory(error):
-            kind = "gpu memory"
-        case PeerLostError():
-            kind, reason = "peer lost", str(error)
-        case FileNotFoundError() | FileExistsError() | PermissionError() | NotADirectoryError():
-            kind = "failed"  # the method's own slip: disks and networks fail in other ways
-        case OSError() if not isinstance(error, StorageError):
-            kind, number = "system", error.errno
-        case InputError():
-            kind, reason = "failed", str(error)
-        case SystemExit():
-            kind, reason = "failed", f"the method ended its process (sys.exit, code {error.code})"
-        case KeyboardInterrupt():
-            kind, reason = "failed", "the method raised KeyboardInterrupt"
-        case _:
-            kind = "failed"
-    # Before anything is cut: half a URI does not show that it holds a password.
-    trace = redact("".join(traceback.format_exception(error)))
+def _tell(connection: Connection, error: BaseException, fault: MethodError) -> None:
     send(
         connection,
         "error",
-        error=kind,
-        reason=_shortened(redact(reason)),
-        trace=trace[-_REASON_CHARACTERS:],
-        errno=number,
+        error=fault.kind,
+        reason=fault.reason,
+        trace=fault.trace,
+        errno=error.errno if isinstance(error, OSError) else None,
         path=str(error.filename) if isinstance(error, OSError) and error.filename else None,
     )
-
-
-def _shortened(text: str) -> str:
-    if len(text) <= _REASON_CHARACTERS:
-        return text
-    return f"{text[:_REASON_CHARACTERS]} … ({len(text):,} characters)"

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from assay.engine.fitting.child import ChildJob
+from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.fit_server import DiedError
 from assay.engine.fitting.output import Output
 from assay.engine.fitting.wire import Message, receive
@@ -28,25 +29,11 @@ from trainables.memory import kills_for_memory
 from trainables.scorer import Scores
 from trainables.stages import Stage
 
-__all__ = ["DiedError", "MethodError", "OverdueError", "TrainingProcess"]
+__all__ = ["OverdueError", "TrainingProcess"]
 
 _LOOK_SECONDS = 5.0  # between two looks at the clock while nothing is heard
 _CHUNK = 2**16
 _HOUR, _MINUTE = 3600.0, 60.0
-
-
-class MethodError(Exception):
-    """A method raised something in its own process.
-
-    Attributes:
-        kind: ``diverged``, ``failed`` (the method's fault), ``memory`` (the machine's), ``gpu memory``.
-        reason: In a line.
-        trace: The traceback there.
-    """
-
-    def __init__(self, kind: str, reason: str, trace: str) -> None:
-        super().__init__(reason)
-        self.kind, self.reason, self.trace = kind, reason, trace
 
 
 class OverdueError(Exception):
@@ -287,6 +274,11 @@ def _error(values: Mapping[str, Any]) -> Exception:
         case "peer lost":
             return PeerLostError(values["reason"])
         case "system":
-            return OSError(values["errno"], values["reason"], values["path"])
+            number = values["errno"]
+            error = OSError(values["reason"])
+            if number is not None:
+                error = OSError(number, os.strerror(number), values["path"])
+            error.add_note(str(values["trace"]).rstrip())
+            return error
         case kind:
             return MethodError(str(kind), str(values["reason"]), str(values["trace"]))

@@ -7,26 +7,32 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Generator, Iterable
+import traceback
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch.distributed as dist
+from numpy.typing import NDArray
 
 from assay.engine.fitting.child import ChildJob, Peers
+from assay.engine.fitting.faults import MethodError, fault_of
 from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.fitting.job import MODEL_FOLDER, FitJob, fit
-from assay.engine.fitting.process import MethodError, OverdueError
+from assay.engine.fitting.process import OverdueError
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import Limits
 from assay.engine.train_run import Stopped, collective
+from trainables.contract import Predictor
 from trainables.cuda import prepare_gpu
 from trainables.data.cache import ArrowImages
+from trainables.errors import StorageError
 from trainables.memory import forget_peak_memory, peak_memory_mb
 from trainables.method_files import is_file_method, loaded_source
-from trainables.scorer import ImageScorer, ModelScorer
+from trainables.scorer import ImageScorer, ModelScorer, Scores
 
 __all__ = ["Stoppable", "TrainApart", "TrainHere", "Trained", "Trainer"]
 
@@ -60,11 +66,46 @@ class TrainHere:
     def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
         prepare_gpu(job.device, job.gpu_share)
         forget_peak_memory(job.device)
-        fitted = fit(job, journal)
+        with _methods_errors(job.trainable):
+            fitted = fit(job, journal)
         predictor = fitted.predictor
-        model = None if predictor is None else ModelScorer(predictor, job.device)
+        model = None if predictor is None else _ScorerHere(predictor, job)
         peak = peak_memory_mb(job.device)
         yield Trained(model, _weights(job), fitted.samples, fitted.shard_hash, peak, "nothing: one process")
+
+
+class _ScorerHere(ModelScorer):
+    """A model of this process, whose errors are told as those of its training are."""
+
+    def __init__(self, predictor: Predictor, job: FitJob) -> None:
+        super().__init__(predictor, job.device)
+        self._trainable = job.trainable
+
+    def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
+        with _methods_errors(self._trainable):
+            return super().score(images, known)
+
+    def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
+        with _methods_errors(self._trainable):
+            return super().erasure_drops(images)
+
+
+@contextmanager
+def _methods_errors(trainable: str) -> Generator[None]:
+    """Raise what would end this process, or pass for the machine's fault, as its own process tells it."""
+    try:
+        yield
+    except (SystemExit, MemoryError, OSError) as error:
+        fault = fault_of(error, trainable)
+        if fault.kind == "system" or isinstance(error, StorageError) or _is_journals(error):
+            raise
+        raise fault from error
+
+
+def _is_journals(error: BaseException) -> bool:
+    """Tell an error of what keeps a training from one of the training, which calls it."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == StorageJournal.__module__ for frame, _ in frames)
 
 
 class TrainApart:

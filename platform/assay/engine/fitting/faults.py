@@ -1,0 +1,81 @@
+"""Whose fault an error of a training is: the method's, or that of the machine that it runs on.
+
+Trade-off: a method may open files and networks of its own, and an ``OSError`` does not say whose they were.
+What a sound method meets on a machine in trouble (a full disk, no more handles) is the machine's; all else is
+a failure of the method, so that a trial ends with a record.
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+
+from assay.engine.train_run import PeerLostError, Stopped
+from assay.storage.redaction import redact
+from trainables.cuda import is_out_of_memory
+from trainables.errors import Diverged, InputError
+from trainables.method_files import told
+
+__all__ = ["MethodError", "fault_of"]
+
+_MACHINES = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE),  # disks
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),  # handles, memory, processes
+}
+_CHARACTERS = 4000
+
+
+class MethodError(Exception):
+    """A method raised something.
+
+    Attributes:
+        kind: ``diverged``, ``failed`` (the method's fault), ``memory``, ``gpu memory``, ``system`` (the
+            machine's), ``stopped``, ``peer lost``.
+        reason: In a line.
+        trace: The traceback there.
+    """
+
+    def __init__(self, kind: str, reason: str, trace: str) -> None:
+        super().__init__(reason)
+        self.kind, self.reason, self.trace = kind, reason, trace
+
+
+def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> MethodError:
+    """What went wrong, in a way that tells the method's fault from the machine's.
+
+    Args:
+        error: With its traceback.
+        trainable: The method that trained.
+        prepared: False: no line of the method has run, so that no ``OSError`` is its fault.
+    """
+    reason = f"{type(error).__name__}: {error}"
+    match error:
+        case Stopped():
+            kind = "stopped"
+        case Diverged() | FloatingPointError():
+            kind, reason = "diverged", str(error)
+        case MemoryError():
+            kind, reason = "memory", told(trainable, error)
+        case RuntimeError() if is_out_of_memory(error):
+            kind = "gpu memory"
+        case PeerLostError():
+            kind, reason = "peer lost", str(error)
+        case OSError() if not prepared or error.errno in _MACHINES:
+            kind = "system"
+        case InputError():
+            kind, reason = "failed", str(error)
+        case SystemExit():
+            kind, reason = "failed", f"the method ended its process (sys.exit, code {error.code})"
+        case KeyboardInterrupt():
+            kind, reason = "failed", "the method raised KeyboardInterrupt"
+        case _:
+            kind = "failed"
+    # Before anything is cut: half a URI does not show that it holds a password.
+    trace = redact("".join(traceback.format_exception(error)))
+    return MethodError(kind, _shortened(redact(reason)), trace[-_CHARACTERS:])
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _CHARACTERS:
+        return text
+    return f"{text[:_CHARACTERS]} … ({len(text):,} characters)"
