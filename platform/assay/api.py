@@ -96,10 +96,15 @@ def run(
     from assay.planning import read_plan
     from assay.running import begin_study, drop_models, end_study
     from assay.storage import Store
+    from assay.study.reading import check_model
+    from assay.study.schema import Budget
+    from assay.study.source import Source, refuse
     from trainables.errors import InputError
 
     if processes is not None and not local:
         raise InputError(f"`processes` goes with `local=True`, found processes={processes} alone")
+    if hours is not None:
+        refuse(Source("assay.run"), check_model(Budget, {"hours": hours})[1])
     root, kept = _folders(data, cache)
     planned = read_plan(study, data=root, cache=kept, say=say or _silent)
     store = Store(str(storage))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,15 +203,24 @@ def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
     ("call", "message"),
     [
         (lambda: assay.run(TINY, processes=2), "`processes` goes with `local=True`, found processes=2"),
+        (lambda: assay.run(TINY, hours=-1), "assay.run: hours: should be greater than 0, found -1"),
+        (lambda: assay.run(TINY, hours=math.nan), "assay.run: hours: should be a finite number, found nan"),
         (lambda: assay.plan("quickstrat"), "did you mean `quickstart`"),
         (lambda: assay.plan({**TINY, "trainable": "segdek"}, with_data=False), "segdec"),
         (lambda: assay.open("./nowhere").study("tiny"), "nowhere"),
     ],
-    ids=["options", "name", "method", "storage"],
+    ids=["options", "hours", "no hours", "name", "method", "storage"],
 )
 def test_what_is_wrong_is_an_input_error_that_names_it(call: Any, message: str) -> None:
     with pytest.raises(assay.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("function", [assay.data, assay.train])
+def test_a_trial_of_a_plan_without_data_is_refused_as_such(function: Any, cache_root: Path) -> None:
+    trial = assay.plan(TINY, cache=cache_root, with_data=False).trials[0]
+    with pytest.raises(assay.InputError, match=r"a plan that opened none \(with_data=False\)"):
+        function(trial, cache=cache_root)
 
 
 def test_a_name_that_the_package_lacks_is_an_attribute_error() -> None:
