@@ -147,7 +147,7 @@ def data(trial: Trial, *, data: str | Path | None = None, cache: str | Path | No
         cache: Folder for decoded images.
 
     Raises:
-        InputError: If the data are not those of the plan.
+        InputError: If the data are not those of the plan, or it was made without data.
     """
     from assay.engine.single_trial import training_data
 
@@ -172,7 +172,7 @@ def train(
         where its ``load`` does, the model is None, and a ``UserWarning`` says why.
 
     Raises:
-        InputError: If the data are not those of the plan.
+        InputError: If the data are not those of the plan, or it was made without data.
     """
     from assay.engine.single_trial import train_here
 

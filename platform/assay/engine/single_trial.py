@@ -21,6 +21,7 @@ from assay.engine.trial_data import TrialData
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store
 from assay.study import Trial
+from assay.study.repeats import UNKNOWN
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
 from trainables.data.samples import TrainingData
@@ -92,7 +93,16 @@ def train_here(trial: Trial, data_root: Path | None, cache: Path, *, probes: int
 
 @contextmanager
 def _site(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Generator[PackSite]:
-    """This process as the worker of a pack of one trial, whose storage is gone afterwards."""
+    """This process as the worker of a pack of one trial, whose storage is gone afterwards.
+
+    Raises:
+        InputError: If the plan was made without data.
+    """
+    if trial.manifest == UNKNOWN:
+        raise InputError(
+            f"a trial names its data by their hash, and trial {trial.id} comes from a plan that opened none "
+            "(with_data=False). Plan with data, whose ids are those of a run."
+        )
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
         pack = Pack(
             id="0000",
