@@ -86,7 +86,7 @@ def plan(
     from assay.cli.output import console
     from assay.planning import read_plan
     from assay.storage import Store
-    from assay.storage.search_points import with_points
+    from assay.storage.search_points import known_replicas, with_points
     from trainables.errors import InputError
 
     if trials not in ("auto", "all", "none"):
@@ -106,7 +106,10 @@ def plan(
     store = Store(storage)
     if not no_data:
         planned = with_points(planned, store)
-    records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
+    records: dict[str, Record] = {}
+    if not no_data:
+        records = store.records({t.id for t in planned.trials} & set(store.trials()))
+        records |= known_replicas(planned, store, of_starts=True)
     known, listed = not no_data, as_json and trials != "none"
     answer = answer_of_plan(planned, store, records, known=known, listed=listed, effect=effect)
     if not as_json:

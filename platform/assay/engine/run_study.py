@@ -40,7 +40,7 @@ from assay.engine.tune_manners import in_a_line, no_variables_sent, quiet_tune, 
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
-from assay.storage.search_points import with_points
+from assay.storage.search_points import known_replicas, with_points
 from assay.storage.stop import clear_stop
 from assay.study import Plan, Trial
 from assay.study.search_rules import pruned_by
@@ -98,7 +98,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         plan = with_points(plan, store)
         if options.retry_failed:
             _forget_failed(plan, store)
-        before = store.records(trial.id for trial in plan.trials)
+        before = store.records(trial.id for trial in plan.trials) | known_replicas(plan, store)
         end = _train(plan, store, options, before, scheduler=scheduler, guards=(lease, ending))
         lease.refuse_if_lost()
         plan = with_points(plan, store)

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from assay.storage.search_points import known_replicas
 from assay.storage.store import Store
 from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan
@@ -70,8 +71,9 @@ def register(store: Store, plan: Plan, client: str = "") -> None:
     if entries and entries[-1].question == entry.question:
         return
     begun = {trial.id for trial in plan.trials} & set(store.trials())
+    ended = len(store.records(begun)) + len(known_replicas(plan, store))
     settings = {short_hash(canonical_json(cell.settings())) for cell in plan.cells} if client else ()
-    facts = {"ended": len(store.records(begun)), "client": client, "settings": tuple(sorted(settings))}
+    facts = {"ended": ended, "client": client, "settings": tuple(sorted(settings))}
     entry = entry.model_copy(update=facts)
     write_vouched(store, _path(store, name), _Entries(entries=(*entries, entry)))
 

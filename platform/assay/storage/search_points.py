@@ -20,7 +20,7 @@ from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Ablation, Plan, Point, Study
 from assay.study.identity import canonical_json
-from assay.study.points import budget, changed_parameters
+from assay.study.points import budget, changed_parameters, point_row
 from assay.study.search import Objective
 from assay.study.space import SUPERVISION
 from trainables.catalogue import TRAINABLES
@@ -32,6 +32,7 @@ __all__ = [
     "best_points",
     "best_to_ablate",
     "evaluate_points",
+    "known_replicas",
     "objective_value",
     "read_ablations",
     "read_points",
@@ -212,6 +213,30 @@ def _refuse_unknown_methods(plan: Plan) -> None:
                 f"the trials of a search are found with its method, and study {plan.study.study} has "
                 f"searched with {method!r}, which is not installed here. Install the package that brings it."
             )
+
+
+def known_replicas(plan: Plan, store: Store, *, of_starts: bool = False) -> dict[str, Record]:
+    """Records on fresh seeds of points that are in no row of the plan, as the search goes on.
+
+    A search that was over and got more points has trained its winners and their ablations again. Which of
+    them stay winners shows at its end.
+
+    Args:
+        plan: With its points.
+        store: Where the records lie.
+        of_starts: Those of start points alone, which are trained again in any case.
+    """
+    study = plan.study
+    if study.search is None or study.replicate is None or not plan.pending_points:
+        return {}
+    points: Sequence[Point] = [*plan.points, *read_ablations(store, plan)]
+    if of_starts:
+        drawn_by = study.search.sampler
+        points = [point for point in plan.points if study.replicate.start and point.source != drawn_by]
+    by_name = {searched.cell.name: searched for searched in plan.searched}
+    rows = [point_row(by_name[each.cell], each, fresh=True) for each in points if each.cell in by_name]
+    ids = {trial.id for row in rows if row is not None for trial in row.trials}
+    return store.records((ids & set(store.trials())).difference(trial.id for trial in plan.trials))
 
 
 def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:

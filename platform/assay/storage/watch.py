@@ -90,6 +90,8 @@ class Watch:
         self._needed = NeededStages(stages_of)
         self._stages: dict[str, StageRecord] = {}  # that are made, by key
         self._first = True
+        # Of the first look: when it was, and the trials that had left anything and were not in the plan.
+        self._first_time, self._begun_outside = time.time(), frozenset[str]()
         self._cost = 0.0
 
     @property
@@ -173,13 +175,23 @@ class Watch:
         missing = (t for id_, t in self._trials.items() if id_ in candidates and id_ not in fresh)
         read, self._problems = self._store.records_of_trials(missing)
         records = fresh | read
-        new = tuple(record for id_, record in records.items() if self._records.get(id_) != record)
+        new = tuple(record for id_, record in records.items() if self._is_news(record))
         gone = self._records.keys() & ((candidates - records.keys()) | (settled - begun))
         for id_ in gone:
             del self._records[id_]
         self._records.update(records)
-        first, self._first = self._first, False
-        return () if first else new
+        if self._first:
+            self._first, self._first_time = False, time.time()
+            self._begun_outside = frozenset(begun - self._trials.keys())
+            return ()
+        return new
+
+    def _is_news(self, record: Record) -> bool:
+        """Whether it came since; a search that goes on takes up winners that an earlier run has trained."""
+        outside = record.id in self._begun_outside and record.id not in self._records
+        if outside and record.ended is not None:
+            return record.ended.timestamp() > self._first_time
+        return self._records.get(record.id) != record
 
     def _running(self, trial: Trial, since: float) -> Running | None:
         progress = self._store.progress(trial.id)

@@ -196,7 +196,9 @@ def negligible_at_text(results: Sequence[ComparisonResult]) -> str:
 
 
 def _range(more: More) -> str:
-    return f"{more.low}–{f'> {MOST_REPEATS}' if more.high is None else more.high}"
+    if more.high is None:  # `11–> 50` would read as an arrow
+        return f"{more.low} to more than {MOST_REPEATS}"
+    return f"{more.low}–{more.high}"
 
 
 def p_text(p: float) -> str:

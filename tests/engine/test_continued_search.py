@@ -1,0 +1,31 @@
+"""A search that gets more points: what it trained before is known, whatever becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assay.engine import EngineOptions, run_study
+from assay.running import begin_study
+from assay.storage.registration import read_registration
+from assay.storage.search_points import known_replicas
+from assay.storage.watch import Watch
+from tests.engine.search_study import ToySearch
+
+
+def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, cache_root: Path) -> None:
+    again = "replicate: {best: 1, seeds: [10, 11], start: true, ablate_winner: true}"
+    options = EngineOptions(data_root=None, cache=cache_root, local=True, processes=0)
+    trained, told = 0, 0
+    there: list[int] = []
+    for points in (4, 6):
+        search = ToySearch(tmp_path, cache_root, points=points, seeds=[0], replicate=again)
+        known, _ = begin_study(search.store, search.plan, lambda text: None)
+        of_starts = known_replicas(known, search.store, of_starts=True)
+        assert len(of_starts) == (2 if there else 0), "a start point is trained again in any case"
+        watch = Watch(search.store, search.plan)
+        watch.look()
+        trained += run_study(search.plan, search.store, options).trained_now
+        told += len(watch.look().ended)
+        there.append(len(search.store.trials()))
+        assert (trained, told) == (there[-1], there[-1])
+    assert [entry.ended for entry in read_registration(search.store, "toy_search")] == [0, there[0]]
