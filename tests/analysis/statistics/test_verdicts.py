@@ -96,6 +96,11 @@ def test_the_difference_to_be_shown_is_written_with_its_digits(size: float, deci
     assert f"(2–13) would show a difference of {text} with 80 % chance." in sentence(answer, decimals)
 
 
+def test_a_range_without_an_upper_end_is_told_in_words() -> None:
+    answer = replace(from_differences(MIXED[:5]), more=More(17, 11, None, 0.01, 0.1))
+    assert "About 17 more repeats (11 to more than 50) would show" in sentence(answer, 3)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(126.0, "126"), (99.7, "100"), (8.0, "8"), (0.0083, "0.0083"), (0.05 / 506, "0.000099")],
