@@ -15,7 +15,7 @@ from tests.engine.search_study import ToySearch
 def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, cache_root: Path) -> None:
     again = "replicate: {best: 1, seeds: [10, 11], start: true, ablate_winner: true}"
     options = EngineOptions(data_root=None, cache=cache_root, local=True, processes=0)
-    trained, told = 0, 0
+    trained, shown = 0, 0
     there: list[int] = []
     for points in (4, 6):
         search = ToySearch(tmp_path, cache_root, points=points, seeds=[0], replicate=again)
@@ -25,7 +25,7 @@ def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, ca
         watch = Watch(search.store, search.plan)
         watch.look()
         trained += run_study(search.plan, search.store, options).trained_now
-        told += len(watch.look().ended)
+        shown += len(watch.look().ended)
         there.append(len(search.store.trials()))
-        assert (trained, told) == (there[-1], there[-1])
+        assert (trained, shown) == (there[-1], there[-1])
     assert [entry.ended for entry in read_registration(search.store, "toy_search")] == [0, there[0]]

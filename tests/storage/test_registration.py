@@ -11,7 +11,7 @@ from assay.report.footnotes import footnotes
 from assay.storage import Store
 from assay.storage.registration import format_changes, question_of, read_registration, register
 from tests.analysis.made_studies import STUDY, make_plan, make_records
-from tests.study.searches import search_with
+from tests.study.searches import SEARCH, search_with
 from tests.study.toy import plan as toy_plan
 from trainables.errors import InputError
 
@@ -38,7 +38,8 @@ def test_a_question_is_registered_once_however_often_it_is_run(store: Store) -> 
         ("[0, 1, 2]", "[0, 1, 2, 3]", "looks at 3 seeds → at 4 seeds"),
         ("primary: image_ap", "primary: image_auroc", "primary metric image_ap → image_auroc"),
         ("{factor: stop}, ", "", "0 comparisons added, 2 dropped"),
-        ("Which addition pays?", "Which one?", "other settings"),
+        ("Which addition pays?", "Which one?", "question reworded"),
+        ("[fp, pixel_iou]", "[fp]", "other `metrics.report`"),
     ],
 )
 def test_a_change_of_the_question_is_registered_beside_it(
@@ -67,6 +68,20 @@ def test_the_page_says_since_when_the_question_stands_and_when_it_was_changed(st
         f"changed since: `resolve` none → 0.01 ({at:%Y-%m-%d %H:%M} UTC, 12 trials had ended)."
         in " ".join(footnotes(StudyResults(changed, {}, store=store)))
     )
+
+
+def test_more_points_of_a_search_are_told_as_such(store: Store) -> None:
+    study = search_with()
+    for points in (6, 8):
+        search = {**SEARCH["search"], "points": points}
+        register(store, toy_plan(search_with(search=search)))
+    assert format_changes(*read_registration(store, study.study)) == "points 6 → 8"
+
+
+def test_an_entry_of_an_earlier_version_cannot_tell_which_key_changed() -> None:
+    before = question_of(PLAN).model_copy(update={"keys": {}})
+    after = question_of(make_plan(STUDY.replace("[fp, pixel_iou]", "[fp]")))
+    assert format_changes(before, after) == "other text in the study file"
 
 
 @pytest.mark.parametrize(("content", "what"), [(b"{}]", "cannot be read"), (b'{"entries":[{}]}', "cannot")])

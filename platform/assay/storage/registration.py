@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.storage.search_points import known_replicas
 from assay.storage.store import Store
 from assay.storage.vouched import read_vouched, write_vouched
-from assay.study import Plan
+from assay.study import Plan, Study
 from assay.study.identity import canonical_json, short_hash
 from assay.study.names import counted
 from assay.study.points import budget, start_points
@@ -25,6 +25,7 @@ from assay.study.space import SUPERVISION
 __all__ = ["Registered", "format_changes", "question_of", "read_registration", "register"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
+_KEYS = 4  # that are named of those that changed
 
 
 class Registered(BaseModel):
@@ -47,11 +48,12 @@ class Registered(BaseModel):
     client: str = ""  # the agent that asked, by its own name; empty: a person
     settings: tuple[str, ...] = ()  # a hash of each cell's, where an agent asked
     of_winners: tuple[str, ...] = ()  # comparisons that a search may make beside; earlier entries have none
+    keys: dict[str, str] = {}  # key of the file (`metrics.report`) → hash of its value; likewise
 
     @property
     def question(self) -> Mapping[str, Any]:
         """The question alone: not when it was asked, by whom, and with what it was answered."""
-        return self.model_dump(exclude={"at", "ended", "seeds", "settings", "client", "of_winners"})
+        return self.model_dump(exclude={"at", "ended", "seeds", "settings", "client", "of_winners", "keys"})
 
 
 class _Entries(BaseModel):
@@ -95,7 +97,7 @@ def read_registration(store: Store, study: str) -> tuple[Registered, ...]:
 
 
 def format_changes(before: Registered, after: Registered) -> str:
-    """``resolve 0.01 → 0.02, comparisons 4 → 5 (1 new)``; ``other settings`` where none of these differ."""
+    """``resolve 0.01 → 0.02, 1 comparison added, 0 dropped, other `metrics.report`, question reworded``."""
     parts = [
         f"{name} {_text(old)} → {_text(new)}"
         for name, old, new in (
@@ -103,6 +105,7 @@ def format_changes(before: Registered, after: Registered) -> str:
             ("`resolve`", before.resolve, after.resolve),
             ("exact test", before.exact_test, after.exact_test),
             ("looks", before.looks, after.looks),
+            ("points", before.points, after.points),
         )
         if old != new
     ]
@@ -110,7 +113,25 @@ def format_changes(before: Registered, after: Registered) -> str:
     dropped = len(set(before.comparisons) - set(after.comparisons))
     if added or dropped:
         parts.append(f"{counted(added, 'comparison')} added, {dropped} dropped")
-    return ", ".join(parts) or "other settings"
+    others = list(_other_keys(before, after, compared=not (added or dropped)))
+    if others:
+        more = f" and {len(others) - _KEYS} more" if len(others) > _KEYS else ""
+        parts.append(f"other {', '.join(f'`{key}`' for key in others[:_KEYS])}{more}")
+    if before.keys and before.keys.get("question") != after.keys.get("question"):
+        parts.append("question reworded")
+    return ", ".join(parts) or "other text in the study file"
+
+
+def _other_keys(before: Registered, after: Registered, *, compared: bool) -> Iterator[str]:
+    """Keys whose value differs, but those named anyway; ``compared``: the same pairs."""
+    said = {"question", "resolve", "exact_test", "metrics.primary", "search.points"}
+    if before.looks != after.looks:
+        said |= {"repeats.seeds", "repeats.decide", "replicate.seeds"}
+    if not compared:
+        said.add("comparisons")
+    for key in dict.fromkeys([*before.keys, *after.keys]) if before.keys else ():
+        if key not in said and before.keys.get(key) != after.keys.get(key):
+            yield key
 
 
 def question_of(plan: Plan) -> Registered:
@@ -134,7 +155,18 @@ def question_of(plan: Plan) -> Registered:
         methods=tuple(sorted(plan.trainables)),
         seeds=tuple(sorted({*study.repeats.seeds, *(study.replicate.seeds if study.replicate else ())})),
         of_winners=tuple(_of_winners(plan)),
+        keys={key: short_hash(canonical_json(value)) for key, value in _values(study)},
     )
+
+
+def _values(study: Study) -> Iterator[tuple[str, object]]:
+    """Values of the file by the keys of its blocks: those of which ``Study.content_hash`` is made."""
+    content = study.model_dump(mode="json", exclude_unset=True, exclude={"resources", "budget", "keep"})
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{name}", of_block) for name, of_block in value.items())
+        else:
+            yield key, value
 
 
 def _of_winners(plan: Plan) -> Iterator[str]:

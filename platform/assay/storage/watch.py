@@ -187,7 +187,7 @@ class Watch:
         return new
 
     def _is_news(self, record: Record) -> bool:
-        """Whether it came since; a search that goes on takes up winners that an earlier run has trained."""
+        """True of one that came since: a search that goes on takes up winners that an earlier run trained."""
         outside = record.id in self._begun_outside and record.id not in self._records
         if outside and record.ended is not None:
             return record.ended.timestamp() > self._first_time
