@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from assay.storage import Environment, Store
 from assay.storage.lease import Lease, holder
+from assay.storage.patience import Patience
 from assay.storage.retention import clean_plan, free
 from assay.storage.stop import clear_stop, request_stop, stop_requested
 from tests.analysis.made_studies import make_plan, make_record
@@ -194,6 +196,29 @@ def test_who_is_patient_gets_an_answer_when_the_server_is_back(tmp_path: Path) -
             writer.join(60)
             assert len(written) == 1
             assert store.read_bytes("x") == b"1"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URI of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"s3://bucket/results?endpoint_override=127.0.0.1:{listening.getsockname()[1]}&scheme=http"
+
+
+def test_a_server_that_never_answers_is_away_within_seconds(silent: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="does not answer"):
+        Store(silent).record(TRIAL)
+    assert time.monotonic() - began < 30
+
+
+def test_patience_counts_from_the_first_request_without_an_answer_whoever_asked() -> None:
+    patience, now = Patience(60.0), time.monotonic()
+    assert not patience.is_over(asked=now - 50)
+    assert patience.is_over(asked=now - 61)
+    assert patience.is_over(asked=now)
+    patience.renew()
+    assert not patience.is_over(asked=now)
 
 
 def test_keys_of_others_are_never_freed(store: Store) -> None:

@@ -30,7 +30,9 @@ from pydantic import JsonValue
 from assay.storage import local_disk, local_paths
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
 from assay.storage.object_client import KeysOutOfReachError, object_client
+from assay.storage.opening import open_filesystem
 from assay.storage.parquet import read_parquet
+from assay.storage.patience import Patience
 from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
@@ -43,17 +45,15 @@ _T = TypeVar("_T")
 _ONE_SLASH = re.compile(r"(s3|gs|gcs|abfss?|hdfs|https?):/(?!/)")
 _OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
 _PROBE_BYTES = 1 << 16
-# S3: small objects go up in one request; begun at once, each would be an upload of parts, in three.
-# Google's client tries for 15 minutes itself, in C++, where no signal is heard.
-_GCS_OPTION = ("retry_limit_seconds", "5")
-_OPTIONS = {"s3": ("allow_delayed_open", "true"), "gs": _GCS_OPTION, "gcs": _GCS_OPTION}
 _PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
 KEPT = "What is finished is kept: `assay run` then goes on from there."
 _NO_BUCKET = "Make it, or name another with --storage."
 _NO_REGION = re.compile(r"Bucket '[^']*' not found")  # said where its region is looked up
 _ANSWER_LENGTH = 400  # of what a store says: Hadoop's client names each place where it did not find Java
 _TRIES = 10  # readings of an object that is replaced again and again
-_REPLACED = "InvalidRange"  # the object became shorter after its size was asked for
+_REPLACED = re.compile(
+    "InvalidRange|HTTP status 416"
+)  # the object became shorter after its size was asked for
 _DENIED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|UNAUTHORIZED"
     r"|HTTP status 40[13]",
@@ -81,7 +81,8 @@ class Files:
 
     Args:
         uri: A local path, or a URI that pyarrow knows (``file://``, ``s3://``, ``gs://``, …).
-        patience: Seconds for which a store that does not answer is asked again.
+        patience: Seconds for which a store that does not answer is asked again, counted for all who ask
+            through this object or a copy of it.
 
     Raises:
         InputError: If the URI's scheme is unknown, it holds credentials, or the local root is a file.
@@ -89,7 +90,7 @@ class Files:
     """
 
     def __init__(self, uri: str | Path, patience: float = 0.0) -> None:
-        self._patience = patience
+        self._patience = Patience(patience)
         self._device: int | None = None  # of the local root: another one means that it was unmounted
         self.local_path: Path | None = None
         text = str(uri)
@@ -111,11 +112,8 @@ class Files:
             )
         self.uri = text
 
-        def open_root() -> tuple[fs.FileSystem, str]:
-            return fs.FileSystem.from_uri(_with_our_options(text))
-
         try:  # an S3 bucket without a region in its URI is asked for it: that may fail as any request may
-            self._fs, self._root = self._ask(open_root)
+            self._fs, self._root = self._ask(partial(open_filesystem, text))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(
                 f"storage is a local path or a URI that pyarrow can open, found {text}: {error}"
@@ -136,18 +134,24 @@ class Files:
 
     def _ask(self, action: Callable[[], _T]) -> _T:
         """Do ``action``, again and again while an object store is away; its errors in plain words."""
-        until = time.monotonic() + self._patience
         while True:
+            asked = time.monotonic()
             try:
-                return action()
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError, StorageError):
+                answer = action()
+            except StorageError:
+                raise
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                self._patience.renew()
                 raise
             except OSError as error:
                 why = self._why(error)
                 if why is None:
                     raise
-                if not isinstance(why, AwayError) or time.monotonic() >= until:
+                if not isinstance(why, AwayError) or self._patience.is_over(asked):
                     raise why from error
+            else:
+                self._patience.renew()
+                return answer
             time.sleep(_PAUSE_SECONDS)
 
     def _why(self, error: OSError) -> StorageError | None:
@@ -236,7 +240,7 @@ class Files:
             try:
                 data = file.read()
             except OSError as error:
-                if _REPLACED in str(error):
+                if _REPLACED.search(str(error)):
                     return None
                 raise
         with self._fs.open_input_file(full) as file:
@@ -430,14 +434,6 @@ class Files:
             info = self._info(bucket)
             if info.type == fs.FileType.NotFound:
                 raise StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
-
-
-def _with_our_options(uri: str) -> str:
-    """``uri`` with the options of pyarrow that its kind of store needs, where it names none itself."""
-    option, value = _OPTIONS.get(urlsplit(uri).scheme, ("", ""))
-    if not option or f"{option}=" in uri:
-        return uri
-    return f"{uri}{'&' if '?' in uri else '?'}{option}={value}"
 
 
 def json_bytes(value: Any) -> bytes:
