@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
-from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
+from assay.cli.options import DEFAULT_STORAGE, Storage, as_path, in_use
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
@@ -33,7 +33,10 @@ PointNumber = Annotated[
     int | None,
     typer.Option("--point", metavar="N", help="Which point, `base #N`; default: the best. A front has none."),
 ]
-Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", parser=as_path, help="Write here, not to stdout."),
+]
 
 
 def register(app: typer.Typer) -> None:

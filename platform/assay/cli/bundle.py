@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
 
 __all__ = ["bundle", "register", "verify"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
-Output = Annotated[Path, typer.Option("--output", metavar="FILE", help="The archive; it ends with .zip.")]
-Archive = Annotated[Path, typer.Argument(metavar="BUNDLE", help="An archive that `assay bundle` wrote.")]
+Output = Annotated[
+    Path,
+    typer.Option("--output", metavar="FILE", parser=as_path, help="The archive; it ends with .zip."),
+]
+Archive = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", parser=as_path, help="An archive that `assay bundle` wrote.")
+]
 
 
 def register(app: typer.Typer) -> None:

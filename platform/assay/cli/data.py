@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from assay.cli.answers import AsJson, answers
-from assay.cli.options import DEFAULT_CACHE, Cache, Data
+from assay.cli.options import DEFAULT_CACHE, Cache, Data, as_path
 
 if TYPE_CHECKING:
     from trainables.data import DataSpec
@@ -30,16 +30,26 @@ Options = Annotated[
 ]
 Sheet = Annotated[
     Path | None,
-    typer.Option("--sheet", metavar="FILE", help="PNG with masks drawn over their images, the worst first."),
+    typer.Option(
+        "--sheet",
+        metavar="FILE",
+        parser=as_path,
+        help="PNG with masks drawn over their images, the worst first.",
+    ),
 ]
 White = Annotated[
     str, typer.Option("--white", metavar="VALUE", help="Pixel value that is white: auto, 1023, 4095 …")
 ]
 
 Source = Annotated[
-    Path, typer.Argument(metavar="ANNOTATIONS", help="File of annotations, or a folder with such files.")
+    Path,
+    typer.Argument(
+        metavar="ANNOTATIONS", parser=as_path, help="File of annotations, or a folder with such files."
+    ),
 ]
-Images = Annotated[Path, typer.Option("--images", metavar="FOLDER", help="Folder of the images.")]
+Images = Annotated[
+    Path, typer.Option("--images", metavar="FOLDER", parser=as_path, help="Folder of the images.")
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace masks and a table that exist.")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
 
 __all__ = ["export", "register"]
 
@@ -23,7 +23,9 @@ To = Annotated[
         help="`onnx`: an ONNX file. `mlflow`: an MLflow model (pyfunc, without pickle). Packages add others.",
     ),
 ]
-Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="New folder for model and card.")]
+Output = Annotated[
+    Path, typer.Option("--output", metavar="DIR", parser=as_path, help="New folder for model and card.")
+]
 
 
 def register(app: typer.Typer) -> None:

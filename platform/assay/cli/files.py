@@ -42,7 +42,7 @@ def refuse_input(output: Path | None, *read: str | Path | None) -> None:
 
     if output is None or not output.is_file():
         return
-    for file in map(str, filter(None, read)):
+    for file in map(os.path.expanduser, filter(None, read)):
         if os.path.exists(file) and output.samefile(file):
             raise InputError(f"what is read is not written over, found {output} as both. Name another file.")
 

@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, as_path
 from assay.cli.run import ProcessesOption
 
 __all__ = ["gate", "register"]
 
 Base = Annotated[str, typer.Argument(metavar="BASE", help="A revision of git: what is there.")]
 Head = Annotated[str, typer.Argument(metavar="HEAD", help="A revision of git: what shall come.")]
-Repository = Annotated[Path, typer.Option("--repository", metavar="FOLDER", help="The git repository.")]
+Repository = Annotated[
+    Path, typer.Option("--repository", metavar="FOLDER", parser=as_path, help="The git repository.")
+]
 Paths = Annotated[
     list[str] | None,
     typer.Option(
@@ -26,8 +28,13 @@ Paths = Annotated[
         show_default=". and src",
     ),
 ]
-Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Markdown, also to here.")]
-Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML, to here.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", parser=as_path, help="Markdown, also to here."),
+]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", parser=as_path, help="JUnit XML, to here.")
+]
 
 _WORSE = 1
 
@@ -65,7 +72,7 @@ def gate(
     asked_of = open_gate(study, repository, base, head, path or [".", "src"])
     name, sides = asked_of.study.study, (asked_of.base, asked_of.head)
     place = storage if "://" in storage else str(Path(storage).expanduser().resolve())
-    folders = {"data": data and str(data.resolve()), "cache": str(cache.expanduser().resolve())}
+    folders = {"data": data and str(data.resolve()), "cache": str(cache.resolve())}
     verdict = asked_of.verdict(
         place, {**folders, "processes": processes}, lambda text: typer.echo(text, err=True)
     )

@@ -12,13 +12,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from assay.cli.data import Options, White, read_options, read_white, write_sheet
-from assay.cli.options import DEFAULT_CACHE, Cache
+from assay.cli.options import DEFAULT_CACHE, Cache, as_path
 
 __all__ = ["init", "register"]
 
 Images = Annotated[
     Path | None,
-    typer.Option("--images", metavar="FOLDER", help="Folder with images, such as good/, defect/ and masks/."),
+    typer.Option(
+        "--images",
+        metavar="FOLDER",
+        parser=as_path,
+        help="Folder with images, such as good/, defect/ and masks/.",
+    ),
 ]
 Method = Annotated[
     str | None,
@@ -29,7 +34,12 @@ Labels = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", metavar="PATH", help="Study file, or folder of the plug-in; default: its name."),
+    typer.Option(
+        "--output",
+        metavar="PATH",
+        parser=as_path,
+        help="Study file, or folder of the plug-in; default: its name.",
+    ),
 ]
 
 
@@ -81,7 +91,7 @@ def _write_study(
     from trainables.data.mask_statistics import mask_table
     from trainables.data.survey import survey_images
 
-    folder = images.expanduser().resolve()
+    folder = images.resolve()
     path = output or Path(f"{starter_name(folder.name)}.yaml")
     _refuse_existing(path)
     with LiveView(console(stderr=True)) as view:

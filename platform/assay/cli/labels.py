@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from assay.cli.answers import AsJson, answers
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
@@ -37,7 +37,9 @@ Next = Annotated[
 By = Annotated[Rule, typer.Option("--by", help="Rule that picks them.")]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", metavar="FILE", help="New file of --next: .csv, or .json (COCO)."),
+    typer.Option(
+        "--output", metavar="FILE", parser=as_path, help="New file of --next: .csv, or .json (COCO)."
+    ),
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainables.errors import InputError
@@ -33,13 +32,14 @@ def study_name(store: Store, text: str) -> str:
     Raises:
         InputError: If no such study was ever run here.
     """
+    from assay.cli.options import as_path
     from assay.study.shipped import shipped_studies
 
     name = text
     if text.endswith((".yaml", ".yml")):
         from assay.study import read_study
 
-        name = read_study(Path(text)).study
+        name = read_study(as_path(text)).study
     if name in store.study_folders():  # of one without a plan the reader says more
         return name
     known = store.studies()

@@ -17,7 +17,9 @@ __all__ = [
     "Data",
     "Storage",
     "StudyFile",
+    "as_path",
     "in_use",
+    "not_empty",
 ]
 
 DEFAULT_STORAGE = "./assay-storage"
@@ -41,23 +43,43 @@ def in_use(command: str, *, storage: str = DEFAULT_STORAGE, tracking_uri: str | 
     return command
 
 
-def _expanded(path: Path | None) -> Path | None:
-    """A `~` that came from the environment, where no shell replaces it.
+def not_empty(text: str) -> str:
+    """A path or URI as it was typed.
 
     Raises:
-        InputError: If it is no path but a URI, of which a path has one slash left.
+        InputError: If it is empty, which Python takes for the current folder.
     """
-    if path is None:
-        return None
-    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+    from trainables.errors import InputError
+
+    if not text:
+        raise InputError("a path is not empty, found ''. Name a file, or a folder (. is this one).")
+    return text
+
+
+def as_path(text: str) -> Path:
+    """A path with its `~`, which shells leave as it is after `=`, in quotes and in the environment.
+
+    Raises:
+        InputError: If it is empty.
+    """
+    # Unlike `Path.expanduser` it leaves the `~` of nobody's home as a name.
+    return Path(os.path.expanduser(not_empty(str(text))))
+
+
+def _path_here(text: str) -> Path:
+    """A path of what is read.
+
+    Raises:
+        InputError: If it is empty, or an address.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(text), re.IGNORECASE):
         from assay.storage.redaction import redact
         from trainables.errors import InputError
 
         raise InputError(
-            f"data and cache are folders that this machine sees, found the URI {redact(str(path))}. Mount "
-            "what it names, or copy it here."
+            f"it is read on this machine, found the URI {redact(text)}. Mount what it names, or copy it here."
         )
-    return path.expanduser()
+    return as_path(text)
 
 
 def _found_study(text: Path) -> Path:
@@ -75,6 +97,7 @@ Storage = Annotated[
     typer.Option(
         "--storage",
         envvar="ASSAY_STORAGE",
+        parser=not_empty,
         metavar="URI",
         help="Where results lie: a folder, or a URI that pyarrow knows (s3://bucket/assay).",
     ),
@@ -85,7 +108,7 @@ Data = Annotated[
         "--data",
         envvar="ASSAY_DATA",
         metavar="ROOT",
-        callback=_expanded,
+        parser=_path_here,
         help="Folder below which the data sets lie. Not needed for the synthetic reader.",
     ),
 ]
@@ -95,7 +118,7 @@ Cache = Annotated[
         "--cache",
         envvar="ASSAY_CACHE",
         metavar="FOLDER",
-        callback=_expanded,
+        parser=_path_here,
         help="Where decoded images and unpacked archives are kept on this machine.",
     ),
 ]
@@ -103,6 +126,7 @@ StudyFile = Annotated[
     Path,
     typer.Argument(
         metavar="STUDY",
+        parser=_path_here,
         callback=_found_study,
         help="A study file (YAML), or the name of a study that comes with assay.",
         show_default=False,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from assay.cli.options import DEFAULT_STORAGE, Storage
+from assay.cli.options import DEFAULT_STORAGE, Storage, as_path, not_empty
 
 if TYPE_CHECKING:
     from assay.cli.live import LiveView
@@ -32,14 +32,21 @@ TrialId = Annotated[
 ]
 Exported = Annotated[
     Path | None,
-    typer.Option("--model", metavar="DIR", help="Instead: what `assay export --to onnx` wrote."),
+    typer.Option(
+        "--model", metavar="DIR", parser=as_path, help="Instead: what `assay export --to onnx` wrote."
+    ),
 ]
 Paths = Annotated[
     list[str],
-    typer.Argument(metavar="PATHS…", help="Images: files, folders, patterns.", show_default=False),
+    typer.Argument(
+        metavar="PATHS…", parser=not_empty, help="Images: files, folders, patterns.", show_default=False
+    ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", metavar="DIR", help="New folder for the table and the pictures.")
+    Path,
+    typer.Option(
+        "--output", metavar="DIR", parser=as_path, help="New folder for the table and the pictures."
+    ),
 ]
 TableFormat = Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Format of the table.")]
 Overlays = Annotated[

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
-from assay.cli.options import DEFAULT_STORAGE, Storage
+from assay.cli.options import DEFAULT_STORAGE, Storage, as_path
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
@@ -51,6 +51,7 @@ Output = Annotated[
     Path | None,
     typer.Option(
         "--output",
+        parser=as_path,
         callback=_with_folder,
         metavar="FILE",
         help="Write here, not to stdout, and pictures into FILE_files beside it.",
@@ -60,6 +61,7 @@ Overlays = Annotated[
     Path | None,
     typer.Option(
         "--overlays",
+        parser=as_path,
         callback=_with_folder,
         metavar="PNG",
         help="Also draw the probe images of all cells; and into PNG_files beside it the stages of each cell, "

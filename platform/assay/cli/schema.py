@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.options import as_path
+
 __all__ = ["register", "schema"]
 
-Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", parser=as_path, help="Write here, not to stdout."),
+]
 Of = Annotated[
     str,
     typer.Option(

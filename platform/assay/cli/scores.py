@@ -10,6 +10,7 @@ from typing import Annotated, cast, get_args
 import typer
 
 from assay.cli.answers import AsJson
+from assay.cli.options import as_path
 from assay.cli.report import Format, Output, give_files, refuse_beside_json
 
 __all__ = ["register", "scores"]
@@ -17,8 +18,12 @@ __all__ = ["register", "scores"]
 _MOST_PRINTED = 5  # metrics that nobody named: a study's summary has all that it stores, 30 and more
 
 Table = Annotated[
-    str,
-    typer.Argument(metavar="FILE", help="CSV, TSV or Parquet with a value for each repeat; - reads stdin."),
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        parser=as_path,
+        help="CSV, TSV or Parquet with a value for each repeat; - reads stdin.",
+    ),
 ]
 Against = Annotated[
     str | None, typer.Option("--against", metavar="CELL", help="Compare every other cell with this one.")
@@ -157,9 +162,8 @@ def scores(
         )
 
 
-def _content(table: str) -> tuple[str, bytes]:
+def _content(table: Path) -> tuple[str, bytes]:
     """Name and content of the file, or what is typed."""
-    if table == "-":
+    if table == Path("-"):
         return "scores", sys.stdin.buffer.read()
-    path = Path(table)
-    return path.name, path.read_bytes()
+    return table.name, table.read_bytes()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.options import as_path
 from assay.cli.tables import text_table
 
 if TYPE_CHECKING:
@@ -38,7 +39,12 @@ Preset = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", metavar="FILE", help="Write all methods and blocks as a page (Markdown)."),
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        parser=as_path,
+        help="Write all methods and blocks as a page (Markdown).",
+    ),
 ]
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.options import as_path
+
 if TYPE_CHECKING:
     from assay.study import Study
 
@@ -23,7 +25,8 @@ Method = Annotated[
 ]
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a study that `assay studies` lists.")]
 Folder = Annotated[
-    Path, typer.Argument(metavar="[FOLDER]", help="Where to put it.", show_default="this folder")
+    Path,
+    typer.Argument(metavar="[FOLDER]", parser=as_path, help="Where to put it.", show_default="this folder"),
 ]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.mlflow import Tracking
-from assay.cli.options import Data, StudyFile
+from assay.cli.options import Data, StudyFile, as_path, not_empty
 from assay.cli.run import RetryOption
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ SharedStorage = Annotated[
     typer.Option(
         "--storage",
         envvar="ASSAY_STORAGE",
+        parser=not_empty,
         metavar="URI",
         help="Where results lie: a URI (s3://bucket/assay), or the path of a folder that all nodes share.",
         show_default=False,
@@ -33,7 +34,13 @@ SharedStorage = Annotated[
 ]
 NodeCache = Annotated[
     str | None,
-    typer.Option("--cache", metavar="FOLDER", help="Of each node.", show_default="~/.cache/assay there"),
+    typer.Option(
+        "--cache",
+        metavar="FOLDER",
+        parser=not_empty,
+        help="Of each node.",
+        show_default="~/.cache/assay there",
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -49,6 +56,7 @@ Python = Annotated[
     typer.Option(
         "--python",
         metavar="PATH",
+        parser=not_empty,
         help="The Python on the cluster's nodes.",
         show_default="the path of the one that runs here; with --kuberay `python`",
     ),
@@ -66,11 +74,21 @@ Sbatch = Annotated[
 ]
 Script = Annotated[
     Path | None,
-    typer.Option("--script", metavar="FILE", help="With --slurm: write the batch script, submit nothing."),
+    typer.Option(
+        "--script",
+        metavar="FILE",
+        parser=as_path,
+        help="With --slurm: write the batch script, submit nothing.",
+    ),
 ]
 Kuberay = Annotated[
     Path | None,
-    typer.Option("--kuberay", metavar="FILE", help="Write a RayJob of KubeRay as YAML, submit nothing."),
+    typer.Option(
+        "--kuberay",
+        metavar="FILE",
+        parser=as_path,
+        help="Write a RayJob of KubeRay as YAML, submit nothing.",
+    ),
 ]
 Image = Annotated[
     str | None,

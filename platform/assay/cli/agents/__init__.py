@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
 from assay.cli.run import CpusOption, LocalOption, ProcessesOption
 
 __all__ = ["mcp", "register", "skill"]
@@ -25,7 +25,10 @@ BudgetOption = Annotated[
 StudiesOption = Annotated[
     Path,
     typer.Option(
-        "--studies", metavar="FOLDER", help="Where agents put their study files. They name no other file."
+        "--studies",
+        metavar="FOLDER",
+        parser=as_path,
+        help="Where agents put their study files. They name no other file.",
     ),
 ]
 
