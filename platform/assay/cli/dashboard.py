@@ -96,9 +96,10 @@ def serve_pages(
     Raises:
         InputError: If there is no such storage, the address cannot be had, or MLflow's is no web page's.
     """
-    from assay.cli.serving import serve
+    from assay.cli.serving import only_here, require_place, serve
     from assay.storage import Store
 
+    require_place(host, port)
     store = Store(storage)
     store.require_root()
     script = _script()
@@ -106,7 +107,7 @@ def serve_pages(
     flags = [f"--{name}={value}" for name, value in {**_FLAGS, **place}.items()]
     command = [sys.executable, "-m", "assay_dashboard", "run", str(script), *flags]
     command += ["--", "--storage", store.uri, "--mlflow", _checked(mlflow)]
-    shared = host not in {_HERE, "localhost"}
+    shared = not only_here(host)
     only_read = shared if read_only is None else read_only
     if only_read:
         command.append("--read-only")
@@ -128,9 +129,9 @@ def _risk(host: str, port: int, only_read: bool) -> str:
     """Address of the pages, and what everybody can do who reaches them."""
     import socket
 
-    from assay.cli.serving import EVERYWHERE
+    from assay.cli.serving import EVERYWHERE, address_of
 
-    address = f"http://{socket.gethostname() if host == EVERYWHERE else host}:{port}"
+    address = address_of(socket.gethostname() if host in EVERYWHERE else host, port)
     stop = (
         "Buttons that stop trainings are off."
         if only_read

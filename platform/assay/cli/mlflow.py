@@ -163,12 +163,13 @@ def _refuse_running(store: Store, names: list[str]) -> None:
 
 
 def _serve(store: Store, uri: str, host: str, port: int) -> None:
-    from assay.cli.serving import serve
+    from assay.cli.serving import address_of, require_place, serve
     from assay.storage.mlflow_marker import study_address
     from assay.storage.redaction import redact
     from assay.tracking import complete_file, ui_command, ui_environment, why_refused
     from trainables.errors import InputError
 
+    require_place(host, port)
     if why := why_refused(uri):
         raise InputError(
             f"MLflow cannot open {redact(uri)}: {why}. Name another with --tracking-uri, or leave it out for "
@@ -179,7 +180,7 @@ def _serve(store: Store, uri: str, host: str, port: int) -> None:
         typer.echo(f"{aside} `assay mlflow --sync` does so.", err=True)
     pages = {name: address for name, address in addresses.items() if address is not None}
     for name, address in pages.items():
-        typer.echo(f"runs of {name}: http://{host}:{port}/{address}")
+        typer.echo(f"runs of {name}: {address_of(host, port)}/{address}")
     path = next(iter(pages.values())) if len(pages) == 1 else "#/experiments?workflowType=machine_learning"
     serve(
         "MLflow",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import os
 import signal
 import socket
@@ -15,11 +17,56 @@ import typer
 
 from trainables.errors import InputError
 
-__all__ = ["EVERYWHERE", "serve"]
+__all__ = ["EVERYWHERE", "address_of", "only_here", "require_place", "serve"]
 
-EVERYWHERE = "0.0.0.0"
-_HERE = "127.0.0.1"
+# The addresses that mean all of this machine → the one that its own browser opens.
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _SLOW_START = 5.0  # seconds between two signs of life while the server starts
+
+
+def require_place(host: str, port: int) -> None:
+    """See that a server can listen on an address.
+
+    Raises:
+        InputError: Naming the option that is at fault.
+    """
+    try:
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM) if host else []
+    except (OSError, UnicodeError):  # an unknown name, or one that no name can be
+        places = []
+    here = False
+    for family, kind, _, _, address in places:
+        try:
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:  # as servers do, which then listen on IPv4 beside it
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+            here = True
+        except OSError as error:
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                raise InputError(
+                    f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
+                ) from None
+    if not here:
+        raise InputError(
+            f"--host is an address or a name of this machine, found {host!r}. Leave it out for this machine "
+            "alone, or write 0.0.0.0 for all of its addresses."
+        )
+
+
+def address_of(host: str, port: int) -> str:
+    """The address to open in a browser, on this machine where the server listens everywhere."""
+    shown = EVERYWHERE.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def only_here(host: str) -> bool:
+    """True if nobody but this machine reaches ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def serve(
@@ -38,7 +85,7 @@ def serve(
     Args:
         name: Its name in messages.
         command: Program and arguments.
-        host: Address that it listens on.
+        host: Address that it listens on, as :func:`require_place` found it.
         port: Port that it listens on.
         health: Path that answers when it is up.
         takes: Time until then, in words.
@@ -46,18 +93,9 @@ def serve(
         path: Rest of the address that is printed.
 
     Raises:
-        InputError: If the address cannot be had.
         typer.Exit: With 1, if the server ends with an error.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise InputError(
-                f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
-            ) from None
-    address = f"http://{_HERE if host == EVERYWHERE else host}:{port}"
+    address = address_of(host, port)
     typer.echo(f"starting {name} on {address} (takes about {takes}; Ctrl-C ends it)")
     server = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server must not outlive us
