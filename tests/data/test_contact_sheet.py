@@ -69,11 +69,11 @@ def test_a_sheet_does_not_replace_an_image_or_mask(tmp_path: Path, place: str) -
 @pytest.mark.parametrize(
     ("rows", "columns", "expected"),
     [
-        (slice(3, 6), slice(4, 7), (9, 1, 0, False, 4.0)),
-        (slice(3, 4), slice(4, 5), (1, 1, 1, False, 2.0)),
-        (slice(0, 3), slice(4, 7), (9, 1, 0, True, 4.0)),
-        (slice(9, 12), slice(4, 7), (9, 1, 0, True, 4.0)),
-        (slice(3, 6), slice(13, 16), (9, 1, 0, True, 4.0)),
+        (slice(3, 6), slice(4, 7), (9, 1, 0, False, 3.0)),
+        (slice(3, 4), slice(4, 5), (1, 1, 1, False, 1.0)),
+        (slice(0, 3), slice(4, 7), (9, 1, 0, True, 3.0)),
+        (slice(9, 12), slice(4, 7), (9, 1, 0, True, 3.0)),
+        (slice(3, 6), slice(13, 16), (9, 1, 0, True, 3.0)),
     ],
     ids=["inside", "one pixel", "top", "bottom", "right"],
 )

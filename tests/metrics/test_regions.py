@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from trainables.data.mask_statistics import defect_width, measure_mask
 from trainables.metrics import truth_at
 from trainables.metrics.regions import REGIONS_SCHEMA, defect_scores, regions_of
 
@@ -81,12 +82,22 @@ def test_cells_of_the_only_region_are_the_truth_of_its_mask(stored: tuple[int, i
     assert (row["cells"], row["iou"]) == (truth.sum(), 1.0)
 
 
-@pytest.mark.parametrize(("width", "length", "expected"), [(1, 9, 1.0), (3, 9, 3.0), (5, 9, 5.0)])
-def test_width_is_that_of_the_largest_disc_inside(width: int, length: int, expected: float) -> None:
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize("turned", [False, True])
+def test_width_is_that_of_the_largest_disc_inside_wherever_it_is_told(width: int, turned: bool) -> None:
     mask = np.zeros(SIZE, np.uint8)
-    mask[2 : 2 + width, 2 : 2 + length] = 1
+    mask[2 : 2 + width, 2:12] = 1
+    mask = np.ascontiguousarray(mask.T if turned else mask)
     (row,) = looked_at(picture(), mask)
-    assert row["width"] == pytest.approx(expected, abs=0.01)
+    checked = measure_mask(mask * 255, mask, sample="a", mask="a.png", defect_class="scratch")
+    assert row["width"] == checked.width == width
+
+
+@pytest.mark.parametrize("diameter", [5, 10, 20, 41])
+def test_width_of_a_drawn_disc_is_its_diameter_but_for_the_steps_of_its_edge(diameter: int) -> None:
+    rows, columns = np.mgrid[:50, :50] - 24.5
+    mask = (np.hypot(rows, columns) <= diameter / 2).astype(np.uint8)
+    assert diameter - 1.5 < defect_width(mask) <= diameter
 
 
 def regions(*rows: tuple[str, int, bool]) -> pa.Table:

@@ -52,7 +52,7 @@ class MaskStatistics(BaseModel, frozen=True):
     defect_class: str
     area: int  # pixels
     share: float  # of the image, 0 to 1
-    width: float  # pixels: twice the largest distance to the background
+    width: float  # pixels: of the largest disc inside
     regions: int  # 8-connected
     strays: int  # regions of one or two pixels
     at_border: bool
@@ -123,13 +123,20 @@ def measure_mask(
 
 
 def defect_width(mask: NDArray[np.uint8]) -> float:
-    """Twice the largest distance of a defect pixel to the background, pixels; 0 without any.
+    """Diameter of the largest disc inside ``mask`` (1 = defect), pixels; 0 without any defect.
 
-    A line of one pixel counts as two: distances are those of the pixels' centres.
+    Its centre is that of a pixel, or a corner between four: a bar of any number of pixels has just that.
     """
     if not mask.any():
         return 0.0
-    return 2 * float(cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+    pixels = np.pad(mask, 1)
+    rows = pixels[1:] & pixels[:-1]
+    corners = rows[:, 1:] & rows[:, :-1]  # those with a defect all around
+    around_pixels, around_corners = (
+        float(cv2.distanceTransform(centres, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+        for centres in (pixels, corners)
+    )
+    return round(max(2 * around_pixels - 1, 2 * around_corners), 3)
 
 
 def middle_of_edges(greatest: int) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from trainables.data.mask_statistics import defect_width
 from trainables.metrics.areas import HALF, cover_of
 
 __all__ = ["REGIONS_SCHEMA", "SIZES", "DefectScore", "defect_scores", "regions_of"]
@@ -194,10 +195,11 @@ def _regions(
         of_class = (mask == value).astype(np.uint8)
         count, numbers, stats, _ = cv2.connectedComponentsWithStats(of_class, connectivity=8)
         for number in range(1, count):
-            x, y, width, height, area = (int(entry) for entry in stats[number])
-            crop = numbers[y : y + height, x : x + width] == number
+            x, y, across, down, area = (int(entry) for entry in stats[number])
+            crop = numbers[y : y + down, x : x + across] == number
             place = _place(crop, (y, x), (mask.shape[0], mask.shape[1]), size)
-            yield _Region(names[value - 1] or _UNNAMED, area, _width(crop), place)
+            width = defect_width(crop.astype(np.uint8))
+            yield _Region(names[value - 1] or _UNNAMED, area, width, place)
 
 
 def _place(
@@ -209,9 +211,3 @@ def _place(
     if not cells.any():
         cells = shares >= shares.max() * (1 - 1e-5)
     return _Place(rows, columns, cells)
-
-
-def _width(crop: NDArray[np.bool_]) -> float:
-    padded = np.pad(crop.astype(np.uint8), 1)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return round(2 * float(distance.max()) - 1, 3)
