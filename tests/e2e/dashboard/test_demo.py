@@ -76,6 +76,15 @@ def test_the_names_of_all_chosen_cells_are_seen_whole(reader: Reader, path: str,
         expect(chip).to_be_in_viewport(ratio=0.99)
 
 
+@pytest.mark.parametrize("path", ["/table", "/masks", "/trial"])
+def test_paper_has_no_control_of_any_page(reader: Reader, path: str) -> None:
+    page = reader.open(path)
+    controls = page.get_by_test_id("stMain").locator(":is(button:not(.frame), input, select, a):visible")
+    expect(controls.nth(20)).to_be_attached()
+    page.emulate_media(media="print")
+    expect(controls).to_have_count(0)
+
+
 def test_the_effects_page_says_in_words_what_its_marks_say(reader: Reader) -> None:
     """The gain by `stop` is shown, and what `distance` does is open."""
     marks = reader.open("/effects").locator(".marks > span")

@@ -213,10 +213,13 @@ def test_names_of_axes_stay_apart_on_a_telephone_and_nothing_hangs_over(reader: 
 def test_paper_has_all_of_a_page_without_its_controls(reader: Reader) -> None:
     page = reader.open("/table?study=small")
     expect(page.locator("[data-testid=stHeader]")).to_be_visible()
+    table = page.get_by_test_id("data-grid-canvas").first.evaluate("canvas => canvas.clientWidth")
     page.emulate_media(media="print")
     expect(page.locator("[data-testid=stHeader]")).to_be_hidden()
     expect(page.get_by_role("button", name="Markdown")).to_be_hidden()
     expect(page.locator("[data-testid=stMain]")).to_have_css("overflow", "visible")
+    zoom = page.get_by_test_id("stMainBlockContainer").evaluate("main => getComputedStyle(main).zoom")
+    assert 0 < table * float(zoom) <= 1047  # A4 without its margins: a canvas keeps its width
 
 
 def click(table: Locator, *, x: int, y: int) -> None:
