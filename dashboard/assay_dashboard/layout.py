@@ -119,13 +119,24 @@ def missing(text: str, yaml: str = "") -> None:
 
 def missing_verdicts(results: StudyResults) -> None:
     """The reason why no comparison has a verdict, and what would bring one."""
-    factor = next(iter(results.plan.study.factors), "NAME")
-    if not results.reported.cells:
-        missing("The search has no winner yet. Its points are on the page Search.", "replicate: {top: 1}")
+    study = results.plan.study
+    if study.search is not None and study.search.has_front:
+        missing(
+            "With several objectives no point is best, and none is compared. The front is on the page Search."
+        )
+    elif not results.reported.cells:
+        lines = (
+            "replicate: {best: 1, seeds: [100, 101, 102, 103, 104, 105]}" if study.replicate is None else ""
+        )
+        missing("The search has no winner yet. Its points are on the page Search.", lines)
     elif results.analysis.comparisons or results.analysis.main_effects:
         missing("No verdict yet: it needs a finished trial of the same seed in both cells.")
+    elif study.factors:
+        missing("The study has no comparisons.", f"comparisons: [{{factor: {next(iter(study.factors))}}}]")
+    elif study.search is not None:
+        missing("The winner is compared with nothing. The page Search says why.")
     else:
-        missing("The study has no comparisons.", f"comparisons: [{{factor: {factor}}}]")
+        missing("The study has no factors, so there is nothing to compare.")
 
 
 def plain(text: str, kind: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import partial
 
 import pytest
 import yaml
@@ -15,6 +16,8 @@ from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.cells import cell_table, trial_table
 from assay_dashboard.study_view import view
 from tests.analysis.made_studies import lose, make_plan, make_record, make_records
+from tests.cli.small_front import FRONT, write_front
+from tests.cli.small_search import SEARCH, write_search
 from tests.cli.small_study import STUDY
 from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.metrics import METRICS
@@ -72,6 +75,44 @@ def test_every_page_opens_on_the_study_that_changed_last(open_page: Open, store:
 )
 def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: str) -> None:
     assert text in texts_of(show(page))
+
+
+REPLICATE = "replicate: {best: 2, seeds: [7, 8]}\n"
+PARTS = STUDY.partition("factors:")
+ONE_CELL = PARTS[0] + PARTS[2][PARTS[2].index("repeats:") :].replace("small", "later")
+
+
+@pytest.mark.parametrize(
+    ("study", "over", "text", "advises"),
+    [
+        (SEARCH, False, "The search has no winner yet.", False),
+        (SEARCH.replace(REPLICATE, ""), False, "The search has no winner yet.", True),
+        (SEARCH, True, "The winner is compared with nothing.", False),
+        (FRONT, True, "With several objectives no point is best, and none is compared.", False),
+        (
+            STUDY.replace("comparisons: [{factor: balance}]\n", ""),
+            True,
+            "The study has no comparisons.",
+            True,
+        ),
+        (ONE_CELL, True, "The study has no factors, so there is nothing to compare.", False),
+    ],
+    ids=["search", "search without replicate", "winner", "front", "factors", "one cell"],
+)
+@pytest.mark.parametrize("page", ["answer", "effects"])
+def test_where_no_verdict_can_be_the_page_advises_what_the_study_may_have(
+    show: Show, store: Store, *, study: str, over: bool, text: str, advises: bool, page: str
+) -> None:
+    plan = plan_study(parse_study(study, "study.yaml"), None, "cpu")
+    write = write_front if study == FRONT else write_search if over and plan.searched else None
+    (write or partial(put, records={}))(store, plan)
+    shown = texts_of(show(page, study=plan.study.study))
+    assert text in shown
+    lines = re.search(r"fills the place:</p><pre class=\"yaml\">(.*?)</pre>", shown.partition(text)[2])
+    assert (lines is not None) is advises
+    if lines is not None:
+        advised = yaml.safe_load(study) | yaml.safe_load(html.unescape(lines[1]))
+        plan_study(parse_study(yaml.safe_dump(advised), "study.yaml"), None, "cpu")
 
 
 def put_later(store: Store, probes: int) -> None:
