@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -265,6 +266,32 @@ def test_a_predictor_that_cannot_be_traced_is_refused(trained: Train, tmp_path: 
     model = DeployedModel(Untraceable(), card_of(trained("toy").record), torch.device("cpu"))
     with pytest.raises(InputError, match=r"cannot be written as ONNX: its predict must be traceable"):
         write_onnx(model, tmp_path / "model.onnx")
+
+
+BRIGHTNESS = """
+from trainables.contract import Prediction
+
+class Brightness:
+    def predict(self, images):
+        return Prediction(images.mean(dim=(1, 2, 3)), images.mean(dim=1))
+"""
+
+
+def test_onnx_says_nothing_of_the_folder_that_its_code_lies_in(trained: Train, tmp_path: Path) -> None:
+    files: list[bytes] = []
+    for name in ("here", "there"):
+        code = tmp_path / name / "brightness.py"
+        code.parent.mkdir()
+        code.write_text(BRIGHTNESS)
+        predictor = runpy.run_path(str(code), run_name="brightness")["Brightness"]()
+        write_onnx(
+            DeployedModel(predictor, card_of(trained("toy").record), torch.device("cpu")),
+            tmp_path / f"{name}.onnx",
+        )
+        files.append((tmp_path / f"{name}.onnx").read_bytes())
+    assert files[0] == files[1]
+    assert b"brightness.py" not in files[0]
+    assert b"onnx_file.py" not in files[0]
 
 
 def copy_of(trial: Trained, folder: Path) -> tuple[Store, Record]:

@@ -80,6 +80,8 @@ def write_onnx(model: DeployedModel, path: Path) -> None:
             f"the predictor of {card.trainable} cannot be written as ONNX: its predict must be traceable by "
             f"torch.export with any batch size (see CONTRIBUTING.md). {reason}. Export it with --to mlflow."
         ) from error
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # torch's call stacks: folders of this machine, and lines of code
     program.model.metadata_props[CARD_KEY] = card.model_dump_json(exclude_none=True)
     program.save(path)
 
