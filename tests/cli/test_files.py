@@ -59,3 +59,36 @@ def test_what_a_command_reads_is_not_written_over(assay: Assay, tmp_path: Path, 
     assert ended.code == 2
     assert "what is read is not written over" in ended.err
     assert file.read_text() == "study: mine\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bundle quickstart --output URI.zip",
+        "predict --trial 3f9c --output URI",
+        "export --trial 3f9c --to onnx --output URI",
+        "report quickstart --output URI",
+        "report quickstart --overlays URI.png",
+        "judge FILE --output URI",
+        "best FILE --as mine --output URI",
+        "schema --output URI",
+        "settings --output URI",
+        "init --method mine --output URI",
+        "labels quickstart --next 3 --output URI.csv",
+        "gate FILE main HEAD --output URI",
+        "gate FILE main HEAD --junit URI",
+        "data check FILE --sheet URI",
+        "submit FILE --storage s3://b/r --slurm --script URI",
+        "submit FILE --storage s3://b/r --kuberay URI --image i",
+        "studies copy quickstart URI",
+    ],
+)
+def test_a_uri_is_no_place_for_a_file(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = assay(*command.replace("URI", "s3://u:c4nary@b/x").replace("FILE", "read.yaml").split())
+    assert ended.code == 2
+    assert "it is a path on this machine, found the URI s3://***@b/x" in ended.err
+    assert "c4nary" not in ended.err
+    assert not list(tmp_path.iterdir())

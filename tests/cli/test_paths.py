@@ -105,7 +105,7 @@ def test_a_tilde_before_nobodys_name_is_a_name(assay: Assay, home: Path) -> None
 @pytest.mark.parametrize(
     ("command", "named"),
     [
-        ("plan https://user:pass@example.org/x.yaml", "'STUDY': it is read on this machine, found the URI"),
+        ("plan https://user:pass@example.org/x.yaml", "'STUDY': it is a path on this machine, found the URI"),
         (
             "plan quickstart --data https://user:pass@example.org/x.yaml",
             "'--data' (env var: 'ASSAY_DATA'): it",

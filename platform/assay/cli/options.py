@@ -57,29 +57,21 @@ def not_empty(text: str) -> str:
 
 
 def as_path(text: str) -> Path:
-    """A path with its `~`, which shells leave as it is after `=`, in quotes and in the environment.
+    """A path of this machine with its `~`, which shells leave as it is after `=`, in quotes and in variables.
 
     Raises:
-        InputError: If it is empty.
-    """
-    # Unlike `Path.expanduser` it leaves the `~` of nobody's home as a name.
-    return Path(os.path.expanduser(not_empty(str(text))))
-
-
-def _path_here(text: str) -> Path:
-    """A path of what is read.
-
-    Raises:
-        InputError: If it is empty, or an address.
+        InputError: If it is empty, or a URI, of which a path has one slash left.
     """
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(text), re.IGNORECASE):
         from assay.storage.redaction import redact
         from trainables.errors import InputError
 
         raise InputError(
-            f"it is read on this machine, found the URI {redact(text)}. Mount what it names, or copy it here."
+            f"it is a path on this machine, found the URI {redact(str(text))}. Mount what it names, or copy "
+            "from there or to there."
         )
-    return as_path(text)
+    # Unlike `Path.expanduser` it leaves the `~` of nobody's home as a name.
+    return Path(os.path.expanduser(not_empty(str(text))))
 
 
 def _found_study(text: Path) -> Path:
@@ -108,7 +100,7 @@ Data = Annotated[
         "--data",
         envvar="ASSAY_DATA",
         metavar="ROOT",
-        parser=_path_here,
+        parser=as_path,
         help="Folder below which the data sets lie. Not needed for the synthetic reader.",
     ),
 ]
@@ -118,7 +110,7 @@ Cache = Annotated[
         "--cache",
         envvar="ASSAY_CACHE",
         metavar="FOLDER",
-        parser=_path_here,
+        parser=as_path,
         help="Where decoded images and unpacked archives are kept on this machine.",
     ),
 ]
@@ -126,7 +118,7 @@ StudyFile = Annotated[
     Path,
     typer.Argument(
         metavar="STUDY",
-        parser=_path_here,
+        parser=as_path,
         callback=_found_study,
         help="A study file (YAML), or the name of a study that comes with assay.",
         show_default=False,
