@@ -7,6 +7,7 @@ shades of one defect, and only who drew them knows which, so they are asked abou
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -286,10 +287,19 @@ def _question(
         held = f"{colours} colours beside black"
         classes = f"save them as grey values 1, 2 …, and write mask_classes: {_named((1, 2))}{reader}"
     return (
-        f"masks hold {held} ({_names(masks)}): classes, or shades of one defect? Say it in data.options "
+        f"masks hold {held} ({_names(_unusual(masks))}): classes, or shades of one defect? Say it in data.options "
         "(`--option`). "
         f"Classes: {classes}. One defect: mask_above: 0 counts them all{between}"
     )
+
+
+def _unusual(masks: Sequence[MaskStatistics]) -> Sequence[MaskStatistics]:
+    """Masks that hold something else than over half of them, which hold one value; all if there are none."""
+    held = [(tuple(filter(None, mask.values)), mask.colours, mask.palette) for mask in masks]
+    usual, count = Counter(held).most_common(1)[0]
+    if 2 * count <= len(masks) or max(map(len, usual)) > 1:
+        return masks
+    return [mask for mask, its in zip(masks, held, strict=True) if its != usual] or masks
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -309,6 +309,13 @@ CASES = (
         ("6 defective (6 with mask)",),
     ),
     Case(
+        "one mask of six with two values",
+        lambda root: _folder(root, lambda number: np.maximum(dot(), dot(value=9)[::-1] * (number == 3))),
+        FOLDER,
+        "refused",
+        ("masks hold the values 9, 255 beside 0 (masks/d3.png): classes, or shades of one defect?",),
+    ),
+    Case(
         "a mask that is a TIFF of two pages",
         lambda root: (make_folder(root, defect=5), _two_pages(root)),
         FOLDER,
