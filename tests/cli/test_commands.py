@@ -89,6 +89,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("data", "check", "mtd", "--data", "no-such-folder"),
         ("data", "check", "synthetic", "--option", "images"),
         ("data", "check", "synthetic", "--option", "images=few"),
+        ("data", "check", "synthetic", "--option", "images=[1"),
         ("init",),
         ("init", "--images", "no-such-folder"),
         ("plan", "{study}", "--no-such-option"),

@@ -213,6 +213,16 @@ def test_values_that_init_asks_about_are_answered_by_an_option(assay: Assay, tmp
     assert (tmp_path / "contact_sheet.png").is_file()
 
 
+@pytest.mark.parametrize("classes", ["{1: hole, 2: scratch}", '{"1": "hole", "2": "scratch"}'])
+def test_an_option_is_written_as_in_a_study_file(classes: str, assay: Assay, tmp_path: Path) -> None:
+    images, output = make_images(tmp_path / "own"), tmp_path / "own.yaml"
+    for path in (images / "masks").iterdir():
+        write(path, mask(60, 90, 12) // 255 * 2)
+    answer = assay("init", "--images", images, "--output", output, "--option", f"mask_classes={classes}")
+    assert answer.code == 0, answer.err
+    assert read_study(output).data.options == {"mask_classes": {"1": "hole", "2": "scratch"}}
+
+
 def test_floats_of_0_to_255_are_read_with_the_white_that_is_given(assay: Assay, tmp_path: Path) -> None:
     images = make_images(tmp_path / "own")
     for path in sorted(images.glob("[gd]*/*.png")):

@@ -287,8 +287,8 @@ def _question(
         held = f"{colours} colours beside black"
         classes = f"save them as grey values 1, 2 …, and write mask_classes: {_named((1, 2))}{reader}"
     return (
-        f"masks hold {held} ({_names(_unusual(masks))}): classes, or shades of one defect? Say it in data.options "
-        "(`--option`). "
+        f"masks hold {held} ({_names(_unusual(masks))}): classes, or shades of one defect? Say it in "
+        "data.options (`--option`). "
         f"Classes: {classes}. One defect: mask_above: 0 counts them all{between}"
     )
 

@@ -176,7 +176,7 @@ def read_white(text: str) -> float | Literal["auto"]:
 
 
 def read_options(options: list[str]) -> dict[str, Any]:
-    """``["train_items=5"]`` as ``{"train_items": 5}``; what is no JSON is a text."""
+    """``["train_items=5"]`` as ``{"train_items": 5}``."""
     from trainables.errors import InputError
 
     settings: dict[str, Any] = {}
@@ -184,8 +184,29 @@ def read_options(options: list[str]) -> dict[str, Any]:
         name, sign, value = option.partition("=")
         if not sign:
             raise InputError(f"--option is NAME=VALUE, such as category=bottle, found {option!r}")
-        try:
-            settings[name] = json.loads(value)
-        except ValueError:
-            settings[name] = value
+        settings[name] = _option_value(name, value)
     return settings
+
+
+def _option_value(name: str, text: str) -> Any:
+    """JSON, or YAML in brackets as a study file has it (``{1: hole}``); everything else is a text.
+
+    Without brackets YAML would take a folder called 2024_01 for a number.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from trainables.errors import InputError
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        if not text.startswith(("{", "[")):
+            return text
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise InputError(
+            f"--option {name}: what starts with a bracket is YAML, such as {{1: hole, 2: scratch}}, "
+            f"found {text!r}. Correct it."
+        ) from error
