@@ -157,6 +157,19 @@ def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
         assert part in remarks
 
 
+def test_files_of_the_system_are_passed_over(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data", masks=False)
+    for place in ("d1.json", "._d1.json", "__MACOSX/d1.json"):
+        path = folder / "defect" / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(drawn("d1.png", dot()) if place == "d1.json" else b"\0\5\x16\7")
+    (folder / "defect" / "._d1.png").write_bytes(b"\0\5\x16\7")
+    write(folder / "contact_sheet.png", noise(9))
+    imported = import_annotations(folder, folder)
+    assert (imported.images, imported.masks) == (1, 1)
+    assert imported.remarks == (f"13 images of {folder} not annotated, left out, such as defect/d0.png.",)
+
+
 WRONG = {
     "no such image": ({"x.json": drawn("x.png", dot())}, "no image below .* is called x.png"),
     "an image of another folder": (

@@ -26,7 +26,7 @@ from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation,
 from trainables.data.findings import counted
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
 from trainables.data.readers.image_names import ImageNames
-from trainables.data.unread import DEFECT_FOLDERS, MASK_FOLDERS
+from trainables.data.unread import DEFECT_FOLDERS, MASK_FOLDERS, is_system_file
 from trainables.errors import InputError
 
 __all__ = ["MASKS", "TABLE", "Imported", "import_annotations"]
@@ -141,7 +141,7 @@ def _annotations(
         raise InputError(f"there is no file or folder of annotations at {source}. Check the path.")
     files = [source]
     if source.is_dir():
-        files = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".json", ".xml"))
+        files = [path for path in _files_below(source) if path.suffix.lower() in (".json", ".xml")]
     others: list[str] = []
     for file in files:
         data = file.read_bytes()
@@ -164,6 +164,15 @@ def _annotations(
         remarks.append(f"{counted(len(others), 'file')} of no known format left out, such as {others[0]}.")
 
 
+def _files_below(folder: Path) -> list[Path]:
+    """Files below a folder, sorted, without those of systems: a Mac puts ._a.json beside a.json."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(map(is_system_file, path.relative_to(folder).parts))
+    )
+
+
 class _Places:
     """The images of a folder, and its masks.
 
@@ -176,7 +185,7 @@ class _Places:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        paths = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+        paths = [path.relative_to(folder) for path in _files_below(folder)]
         files = [PurePosixPath(path.as_posix()) for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
         self._defect = next(_named_folders(files, DEFECT_FOLDERS), None)
         self.in_folders = self._defect is not None
