@@ -138,8 +138,9 @@ def _starts(start: Path) -> list[Path]:
 
 
 def _named(parts: Sequence[Path], usual: Sequence[str]) -> str | None:
-    """The folder of a usual name, however it is capitalised."""
-    present = {path.name.lower(): path.name for part in parts for path in part.iterdir() if path.is_dir()}
+    """The folder of a usual name, however it is capitalised; in small letters if there are several."""
+    names = sorted(path.name for part in parts for path in part.iterdir() if path.is_dir())
+    present = {name.lower(): name for name in names}  # small letters come last
     return next((present[name] for name in usual if name in present), None)
 
 

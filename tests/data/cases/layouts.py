@@ -121,6 +121,13 @@ CASES = (
         ("6 normal and 6 defective images, 6 of them with a mask",),
     ),
     Case(
+        "`good/` beside `Good/`, by `assay init`",
+        images(good=6, Good=3, defect=6, masks=6),
+        None,
+        "warned",
+        ("6 normal and 6 defective images", "3 files are not read: Good/*.png"),
+    ),
+    Case(
         "`OK/` and `Ng/` where the study says `ok` and `ng`",
         images(OK=6, Ng=6),
         {"reader": "folder", "options": {"good": "ok", "defect": "ng"}},

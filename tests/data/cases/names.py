@@ -32,6 +32,20 @@ def _looped(link: str, target: str) -> Callable[[Path], None]:
 
 CASES = (
     Case(
+        "masks whose names a Mac has written otherwise, `ü` as `u` and two dots",
+        _from_a_mac,
+        FOLDER,
+        "read",
+        ("6 defective (6 with mask)",),
+    ),
+    Case(
+        "such masks called `ü0_mask.png`, seen by `assay init`",
+        lambda root: _from_a_mac(root, "_mask"),
+        None,
+        "read",
+        ("6 defective images, 6 of them with a mask",),
+    ),
+    Case(
         "images `d0.png` and `D0.png`, and a mask `d0.png`",
         lambda root: (make_folder(root, defect=4), write(root / "defect" / "D0.png", noise(99))),
         FOLDER,
@@ -48,20 +62,6 @@ CASES = (
         FOLDER,
         "warned",
         ("6 defective (5 with mask)",),
-    ),
-    Case(
-        "masks whose names a Mac has written otherwise, `ü` as `u` and two dots",
-        _from_a_mac,
-        FOLDER,
-        "read",
-        ("6 defective (6 with mask)",),
-    ),
-    Case(
-        "such masks called `ü0_mask.png`, seen by `assay init`",
-        lambda root: _from_a_mac(root, "_mask"),
-        None,
-        "read",
-        ("6 defective images, 6 of them with a mask",),
     ),
     Case(
         "a link to a folder that holds the link",
