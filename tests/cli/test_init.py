@@ -213,6 +213,16 @@ def test_values_that_init_asks_about_are_answered_by_an_option(assay: Assay, tmp
     assert (tmp_path / "contact_sheet.png").is_file()
 
 
+def test_a_split_that_is_not_kept_is_told_with_the_reason(assay: Assay, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        make_images(tmp_path / "own" / part)
+    assert "split is not kept" not in started(assay, tmp_path / "own", tmp_path / "kept.yaml").out
+    shutil.rmtree(tmp_path / "own" / "test" / "defect")
+    told = started(assay, tmp_path / "own", tmp_path / "anew.yaml").out
+    assert "the data's own split is not kept, for it has no defective image in test:" in told
+    assert read_study(tmp_path / "anew.yaml").data.splits == "per_seed"
+
+
 @pytest.mark.parametrize("classes", ["{1: hole, 2: scratch}", '{"1": "hole", "2": "scratch"}'])
 def test_an_option_is_written_as_in_a_study_file(classes: str, assay: Assay, tmp_path: Path) -> None:
     images, output = make_images(tmp_path / "own"), tmp_path / "own.yaml"

@@ -6,6 +6,7 @@ after that is what every data set goes through, so what it reports can be traine
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,12 @@ class Survey:
         """Number of parts and of images of each; "" where every image is an item of its own."""
         items = len({row.group for row in self.manifest.rows})
         return f"{items} parts with {len(self.manifest.rows) // items} images each" if self.spec.item else ""
+
+    @property
+    def unkept_parts(self) -> str:
+        """Why the parts that the data name are not kept; "" where they are, or there are none."""
+        named = any(row.split is not None for row in self.manifest.rows)
+        return _gap(self.manifest) if named and self.spec.splits == "per_seed" else ""
 
     @property
     def defective(self) -> int:
@@ -129,14 +136,19 @@ def _refuse_few(manifest: Manifest, folder: Path) -> None:
 
 def _as_published(spec: DataSpec, manifest: Manifest) -> DataSpec:
     """``spec`` with the parts that the data name, where each has what training with labels needs."""
-    parts = {row.split for row in manifest.rows}
-    if not parts >= {"train", "test"} or None in parts:
-        return spec
-    kinds = {row.label for row in manifest.rows}
-    for part in parts:
-        if {row.label for row in manifest.rows if row.split == part} != kinds:
-            return spec
-    return spec.model_copy(update={"splits": "published"})
+    return spec if _gap(manifest) else spec.model_copy(update={"splits": "published"})
+
+
+def _gap(manifest: Manifest) -> str:
+    """Why the parts that the data name cannot be trained with; "" where they can."""
+    shown = Counter((row.split, row.label) for row in manifest.rows)
+    if unnamed := sum(row.split is None for row in manifest.rows):
+        return f"{unnamed} of {len(manifest.rows)} images without a part"
+    for part in sorted({"train", "test", *(part for part, _ in shown if part)}):
+        for label in sorted({label for _, label in shown}):
+            if not shown[part, label]:
+                return f"no {'defective' if label else 'normal'} image in {part}"
+    return ""
 
 
 def _rows(manifest: Manifest, label: bool) -> list[ImageRow]:

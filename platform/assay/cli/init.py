@@ -118,6 +118,11 @@ def _write_study(
         typer.echo(f"  {line}")
     for finding in survey.manifest.findings:
         typer.echo(f"warning: {finding.text}")
+    if survey.unkept_parts:
+        typer.echo(
+            f"warning: the data's own split is not kept, for it has {survey.unkept_parts}: {path} divides "
+            "the images anew for every seed (splits: per_seed)"
+        )
     if shown:
         typer.echo(f"look at {shown}")
     typer.echo("next:")
