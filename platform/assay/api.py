@@ -96,15 +96,8 @@ def run(
     from assay.planning import read_plan
     from assay.running import begin_study, drop_models, end_study
     from assay.storage import Store
-    from assay.study.reading import check_model
-    from assay.study.schema import Budget
-    from assay.study.source import Source, refuse
-    from trainables.errors import InputError
 
-    if processes is not None and not local:
-        raise InputError(f"`processes` goes with `local=True`, found processes={processes} alone")
-    if hours is not None:
-        refuse(Source("assay.run"), check_model(Budget, {"hours": hours})[1])
+    _refuse_options(local, processes, hours)
     root, kept = _folders(data, cache)
     planned = read_plan(study, data=root, cache=kept, say=say or _silent)
     store = Store(str(storage))
@@ -177,6 +170,18 @@ def train(
     from assay.engine.single_trial import train_here
 
     return train_here(trial, *_folders(data, cache), probes=probes)
+
+
+def _refuse_options(local: bool, processes: int | None, hours: float | None) -> None:
+    from assay.study.reading import check_model
+    from assay.study.schema import Budget
+    from assay.study.source import Source, refuse
+    from trainables.errors import InputError
+
+    if processes is not None and not local:
+        raise InputError(f"`processes` goes with `local=True`, found processes={processes} alone")
+    if hours is not None:
+        refuse(Source("assay.run"), check_model(Budget, {"hours": hours})[1])
 
 
 def _within(planned: Plan, hours: float) -> Plan:

@@ -69,8 +69,8 @@ def _not_json(config: TrainableConfig) -> Iterator[StudyProblem]:
             canonical_json(config.model_dump(warnings=False, mode="json", include={name})).encode()
         except Exception as error:  # noqa: BLE001 - pydantic's, json's, or that of a serializer of the method's
             rule = "a setting is kept as JSON (text, finite numbers, true, false, null, lists, maps)"
-            found = reprlib.repr(getattr(config, name))
-            yield _problem((name,), f"{rule}; found {found} ({' '.join(str(error).split())})")
+            value = reprlib.repr(getattr(config, name))
+            yield _problem((name,), f"{rule}; found {value} ({' '.join(str(error).split())})")
 
 
 def _has_set(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Whose fault an error of a training is: the method's, or that of the machine that it runs on.
+"""The errors of a training, told apart: the fault of its method, or of the machine that it runs on.
 
 Trade-off: a method may open files and networks of its own, and an ``OSError`` does not say whose they were.
 What a sound method meets on a machine in trouble (a full disk, no more handles) is the machine's; all else is
@@ -41,7 +41,7 @@ class MethodError(Exception):
 
 
 def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> MethodError:
-    """What went wrong, in a way that tells the method's fault from the machine's.
+    """Tell what went wrong, and the method's fault from the machine's.
 
     Args:
         error: With its traceback.
