@@ -47,7 +47,7 @@ def test_running_trials_are_known_by_their_heartbeat(empty: Store, plan: Plan) -
     assert seen.running[0].left == pytest.approx(14, abs=1)
     assert seen.left is not None
     assert seen.left.seconds == pytest.approx(14 + 3 * 20, abs=1)
-    assert not seen.left.least
+    assert seen.left.least, "none has ended: what they load and evaluate is not known"
 
 
 def test_a_trial_before_its_first_epoch_is_shown(empty: Store, plan: Plan) -> None:

@@ -9,7 +9,10 @@ import pytest
 from rich.console import Console
 
 from assay.cli.live import LiveView
+from assay.cli.status import status_now
 from assay.storage import Environment, Progress, Store
+from assay.storage.forecast import Forecast, Shape, StageCost, write_forecast
+from assay.storage.plans import write_plan
 from assay.storage.record import StageUse
 from assay.storage.stage_store import begin_stage, end_stage
 from assay.storage.time_left import Left
@@ -72,7 +75,7 @@ def test_a_stage_counts_once_for_all_its_trials(store: Store, plan: Plan, tmp_pa
     beat(store, trial, "", OWN)
     seconds, least = left(store, plan)
     assert seconds == pytest.approx(0.7 * OWN + 3 * OWN + MAPS, abs=0.5)
-    assert not least
+    assert least, "what a trial loads and evaluates is not known before one has ended"
 
 
 def test_a_stage_under_way_counts_with_what_is_left_of_it(store: Store, plan: Plan) -> None:
@@ -88,6 +91,45 @@ def test_a_kind_of_step_that_was_never_timed_makes_it_a_least(
     seconds, least = left(store, plan)
     assert seconds == pytest.approx(0.7 * MAPS + MAPS, abs=0.5)
     assert least, "how long a trial takes beside its stages is not known"
+
+
+def test_a_forecast_tells_of_the_kinds_that_were_never_timed(store: Store, plan: Plan) -> None:
+    assert Watch(store, plan, stages_of=stages_of).look().left is None
+    cells = tuple(trial.cell for trial in plan.trials)
+    trials = {"cells": cells, "trials": 4, "missing": 4, "memory_mb": 1, "source": "first steps", "seen": 5}
+    shape = Shape.model_validate({**trials, "seconds": BASE + MAPS + OWN, "stage_seconds": BASE + MAPS})
+    stages = tuple(
+        StageCost(name=name, missing=count, seconds=seconds)
+        for name, count, seconds in (("base", 1, BASE), ("maps", 2, MAPS))
+    )
+    write_forecast(store, "staged", Forecast(shapes=(shape,), at_once=1, stages=stages))
+    beat(store, plan.trials[0], "base", BASE)
+    seconds, least = left(store, plan)
+    assert seconds == pytest.approx(0.7 * BASE + 2 * MAPS + 4 * OWN, abs=0.5)
+    assert not least
+
+
+def test_in_the_first_epoch_its_steps_tell_what_the_others_take(
+    store: Store, plan: Plan, tmp_path: Path
+) -> None:
+    for trial in plan.trials:
+        for name in ("base", "maps"):
+            make(store, trial, name, MAPS, tmp_path / "none")
+    now = Progress.now(trial=plan.trials[0].id, epoch=0, epochs=6, metrics={})
+    store.write_progress(now.model_copy(update={"step": 9, "steps": 54, "eta": 45.0}))
+    assert left(store, plan) == (pytest.approx(45 + 3 * 54, abs=0.5), True)
+
+
+def test_a_trial_after_its_last_epoch_still_evaluates(store: Store, plan: Plan, tmp_path: Path) -> None:
+    for trial in plan.trials:
+        for name in ("base", "maps"):
+            make(store, trial, name, MAPS, tmp_path / "none")
+    for trial in plan.trials[:3]:
+        record = finished(trial, store)
+        store.write_record(record.model_copy(update={"timings": {"finish": 4.0}}))
+    now = Progress.now(trial=plan.trials[3].id, epoch=10, epochs=10, metrics={}, seconds_per_epoch=1.0)
+    store.write_progress(now)
+    assert left(store, plan) == (pytest.approx(4.0, abs=0.5), False)
 
 
 def test_steps_side_by_side_divide_the_time(store: Store, plan: Plan, tmp_path: Path) -> None:
@@ -135,3 +177,15 @@ def test_the_display_says_how_many_stages_are_made(store: Store, plan: Plan, tmp
         view.follow(plan, store, lambda: None)
         beat(store, plan.trials[0], "maps", MAPS)
         wait_for(lambda: "0/4 done · 1/3 stages made · at least " in out.getvalue(), said=out.getvalue)
+
+
+def test_status_counts_the_stages_of_a_study_that_runs(store: Store, plan: Plan, tmp_path: Path) -> None:
+    write_plan(store, plan)
+    beat(store, plan.trials[0], "base", BASE)
+    forecast = Forecast(shapes=(), at_once=1, stages=(StageCost(name="maps", missing=2, seconds=MAPS),))
+    write_forecast(store, "staged", forecast)
+    status = status_now(store, "staged")
+    assert (status.seconds_left, status.seconds_left_at_least) == (
+        pytest.approx(0.7 * BASE + 2 * MAPS, abs=0.5),
+        True,
+    )

@@ -285,7 +285,8 @@ def _stages(snapshot: Snapshot) -> str:
 def _left(snapshot: Snapshot) -> str:
     if snapshot.left is None:
         return ""
-    return f" · {snapshot.left.roughly} {duration(snapshot.left.seconds)} left"
+    # What runs is at work until its record is there.
+    return f" · {snapshot.left.roughly} {duration(max(1.0, snapshot.left.seconds))} left"
 
 
 def _words(running: Running, primary: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ runs elsewhere. What trains is as recent as its last sign of life in the storage
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
     from assay.storage import Store
     from assay.storage.watch import Snapshot, Watch
-    from assay.study import Plan
+    from assay.study import Plan, Trial
+    from assay.study.stage_graph import Need
 
 __all__ = ["register", "status", "status_now", "status_of_all"]
 
@@ -71,7 +72,7 @@ def status(
         answers().give(status_now(store, name))
         return
     plan = written_plan(store, name)
-    watch = Watch(store, plan, needed=needed_plan)
+    watch = Watch(store, plan, stages_of=_stages_of(store, plan), needed=needed_plan)
     page = _Page(storage, plan, watch, Curves(plan.study.metrics.primary))
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
@@ -87,10 +88,29 @@ def status_now(store: Store, name: str) -> StatusAnswer:
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
 
-    watch = Watch(store, written_plan(store, name), needed=needed_plan)
+    plan = written_plan(store, name)
+    watch = Watch(store, plan, stages_of=_stages_of(store, plan), needed=needed_plan)
     snapshot = watch.look()
     decisions = StudyResults(watch.plan, watch.records).decisions
     return status_answer(store, Look(watch, snapshot, decisions), held=snapshot.held)
+
+
+def _stages_of(store: Store, plan: Plan) -> Callable[[Trial], Sequence[Need]] | None:
+    """The function that names the stages of a trial: it loads methods, so only of a study that runs."""
+    from assay.storage.lease import holder
+    from trainables.errors import InputError
+
+    if holder(store, plan.study.study) is None:
+        return None
+    from assay.study.stage_graph import stages_of
+    from trainables.catalogue import find_trainable
+
+    try:
+        for name in plan.trainables:
+            find_trainable(name)
+    except InputError:
+        return None
+    return stages_of
 
 
 def status_of_all(store: Store) -> StatusOfAllAnswer:

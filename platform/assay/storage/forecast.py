@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from assay.storage.store import Store
 
@@ -98,6 +98,11 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
             one_thread=None,
         )
 
+    def step_seconds(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Cell → seconds of a trial without its stages, and name of a stage → seconds to make it."""
+        alone = {cell: shape.seconds - shape.stage_seconds for shape in self.shapes for cell in shape.cells}
+        return alone, {stage.name: stage.seconds for stage in self.stages}
+
     def _jobs(self) -> list[tuple[float, int]]:
         """Seconds and number of what is to be done: trials without their stages, and each stage once."""
         trials = [(shape.seconds - shape.stage_seconds, shape.missing) for shape in self.shapes]
@@ -110,8 +115,8 @@ def write_forecast(store: Store, study: str, forecast: Forecast) -> None:
 
 
 def read_forecast(store: Store, study: str) -> Forecast | None:
-    """The last forecast of a study; None if none was made."""
+    """The last forecast of a study; None if none was made, or another version of assay made it."""
     try:
         return Forecast.model_validate_json(store.read_bytes(f"{store.study(study)}/forecast.json"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValidationError):
         return None

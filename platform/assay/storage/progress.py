@@ -35,6 +35,15 @@ class Progress(BaseModel, frozen=True, extra="forbid"):
     attempt: str = ""
     stage: str = Field(default="", description="The stage that is being made; epochs are then its own.")
 
+    @property
+    def seconds(self) -> float | None:
+        """All epochs, by those that are over, or by the steps of the first."""
+        if self.seconds_per_epoch:
+            return self.seconds_per_epoch * self.epochs
+        if self.eta is None or not self.step or not self.steps or self.step >= self.steps:
+            return None
+        return self.eta * self.steps / (self.steps - self.step)
+
     @classmethod
     def now(  # noqa: PLR0917 - the order of the fields
         cls,
@@ -71,7 +80,11 @@ class Running:
 
     @property
     def left(self) -> float | None:
-        """Seconds left, counted on from the last heartbeat."""
+        """Seconds left of its epochs, counted on from the last heartbeat."""
+        return self.left_with(0.0)
+
+    def left_with(self, evaluation: float) -> float | None:
+        """The same, with so many seconds that come after the last epoch."""
         if self.progress is None or self.progress.eta is None:
             return None
-        return max(0.0, self.progress.eta - (time.time() - self.progress.time))
+        return max(0.0, self.progress.eta + evaluation - (time.time() - self.progress.time))

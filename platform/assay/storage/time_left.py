@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from assay.storage.forecast import Forecast
 from assay.storage.progress import Running
 from assay.storage.record import Record
 from assay.storage.stage_store import StageRecord
@@ -28,7 +30,7 @@ class Left(NamedTuple):
     """Time until all is done."""
 
     seconds: float
-    least: bool  # it takes longer by steps of a kind that none was timed of, or by stages nobody asked for
+    least: bool  # it takes longer: no step of some kind has ended, or nobody asked which stages are to come
 
     @property
     def roughly(self) -> str:
@@ -72,6 +74,7 @@ def time_left(
     pending_points: int,
     needed: NeededStages,
     made: Mapping[str, StageRecord],
+    forecast: Forecast | None = None,
 ) -> Left | None:
     """Until every trial has a record, with as many steps at a time as now.
 
@@ -82,16 +85,17 @@ def time_left(
         pending_points: Trials that a search is still to draw.
         needed: The stages of trials.
         made: Stages that are there, by key.
+        forecast: Of the study; says what steps take of a kind of which none has ended.
 
     Returns:
         None where nothing runs, or no step that is to come was timed yet. Where it is not known which stages
         are to come, the time is a least one without them.
     """
-    usual = _usual_seconds(records.values(), running, made.values())
-    staged = any(stage for _, stage in usual) or any(record.stages for record in records.values())
-    if not running or not usual:
+    if not running:
         return None
-    busy = {_step(trial, needed): trial.left for trial in running}
+    usual = _Usual.of(records.values(), running, made.values(), forecast)
+    staged = usual.has_stages or any(record.stages for record in records.values())
+    busy = {_step(trial, needed): trial.left_with(usual.evaluation(trial)) for trial in running}
     seconds, least, seen = 0.0, staged and not needed.known, set(made)
     for trial in trials:
         if trial.id in records:
@@ -100,13 +104,12 @@ def time_left(
             if step in seen:
                 continue
             seen.add(step)
-            expected = busy.get(step)
-            if expected is None:
-                expected = usual.get((trial.trainable, stage))
-            seconds += expected or 0.0
-            least |= expected is None
+            expected, whole = usual.seconds(trial, stage)
+            left = busy.get(step)
+            seconds += (expected or 0.0) if left is None else left
+            least |= not whole
     drawn = [span for record in records.values() if (span := _span(record)) is not None]
-    each = fmean(drawn) if drawn else sum(usual.values())
+    each = fmean(drawn) if drawn else sum(usual.known.values())
     seconds += pending_points * each
     return Left(seconds / len(running), least) if seconds or not least else None
 
@@ -117,24 +120,68 @@ def _step(running: Running, needed: NeededStages) -> str:
     return needed.of(running.trial).get(stage, running.trial.id)
 
 
-def _usual_seconds(
-    records: Iterable[Record], running: Sequence[Running], made: Iterable[StageRecord]
-) -> dict[_Kind, float]:
-    """Mean of the steps that are over; of a kind without any, of those under way."""
-    over: defaultdict[_Kind, list[float]] = defaultdict(list)
-    for stage in made:
-        over[stage.trainable, stage.name].append(stage.seconds)
-    for record in records:
-        if (span := _span(record)) is not None:
-            stages = sum(stage.seconds for stage in record.stages if not stage.reused)
-            over[record.trial["trainable"], ""].append(max(0.0, span - stages))
-    under_way: defaultdict[_Kind, list[float]] = defaultdict(list)
-    for trial in running:
-        progress = trial.progress
-        if progress is not None and progress.seconds_per_epoch:
-            kind = trial.trial.trainable, progress.stage
-            under_way[kind].append(progress.seconds_per_epoch * progress.epochs)
-    return {kind: fmean(spans) for kind, spans in (under_way | over).items()}
+@dataclass(frozen=True)
+class _Usual:
+    """Time that steps of a kind take."""
+
+    over: Mapping[_Kind, float]  # mean of those that have ended
+    under_way: Mapping[_Kind, float]  # mean of the epochs of those under way: without loading and evaluation
+    evaluations: Mapping[str, float]  # by trainable: mean time of finished trials after their last epoch
+    foretold: tuple[Mapping[str, float], Mapping[str, float]]  # as in `Forecast.step_seconds`
+
+    @classmethod
+    def of(
+        cls,
+        records: Iterable[Record],
+        running: Sequence[Running],
+        made: Iterable[StageRecord],
+        forecast: Forecast | None,
+    ) -> Self:
+        over: defaultdict[_Kind, list[float]] = defaultdict(list)
+        under_way: defaultdict[_Kind, list[float]] = defaultdict(list)
+        evaluations: defaultdict[str, list[float]] = defaultdict(list)
+        for stage in made:
+            over[stage.trainable, stage.name].append(stage.seconds)
+        for record in records:
+            if (span := _span(record)) is not None:
+                stages = sum(stage.seconds for stage in record.stages if not stage.reused)
+                over[record.trial["trainable"], ""].append(max(0.0, span - stages))
+                evaluations[record.trial["trainable"]].append(record.timings.get("finish", 0.0))
+        for trial in running:
+            if trial.progress is not None and (seconds := trial.progress.seconds):
+                under_way[trial.trial.trainable, trial.progress.stage].append(seconds)
+        means = ({kind: fmean(spans) for kind, spans in seen.items()} for seen in (over, under_way))
+        return cls(
+            *means,
+            {trainable: fmean(spans) for trainable, spans in evaluations.items()},
+            ({}, {}) if forecast is None else forecast.step_seconds(),
+        )
+
+    @property
+    def known(self) -> Mapping[_Kind, float]:
+        """Seconds of each kind that was seen."""
+        return {**self.under_way, **self.over}
+
+    @property
+    def has_stages(self) -> bool:
+        return bool(self.foretold[1]) or any(stage for _, stage in self.known)
+
+    def evaluation(self, running: Running) -> float:
+        """Seconds that a trial takes after its last epoch, as far as is known."""
+        in_stage = running.progress is not None and running.progress.stage
+        return 0.0 if in_stage else self.evaluations.get(running.trial.trainable, 0.0)
+
+    def seconds(self, trial: Trial, stage: str) -> tuple[float | None, bool]:
+        """Seconds of a trial's step, and False where it takes longer than that."""
+        kind = trial.trainable, stage
+        if kind in self.over:
+            return self.over[kind], True
+        alone, stages = self.foretold
+        foretold = stages.get(stage) if stage else alone.get(trial.cell)
+        now = self.under_way.get(kind)
+        if foretold is None:
+            return now, False
+        return max(foretold, now or 0.0), True  # a forecast knows nothing of trials beside each other
 
 
 def _span(record: Record) -> float | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from assay.storage.forecast import Forecast, read_forecast
 from assay.storage.gc_paused import collector_paused
 from assay.storage.lease import holder
 from assay.storage.progress import Running
@@ -89,6 +90,8 @@ class Watch:
         self._grown_with: Mapping[str, Record] = {}  # and the records that were known
         self._needed = NeededStages(stages_of)
         self._stages: dict[str, StageRecord] = {}  # that are made, by key
+        self._forecast: Forecast | None = None  # as it was when a run was first seen
+        self._forecast_read = False
         self._first = True
         # Of the first look: when it was, and the trials that had left anything and were not in the plan.
         self._first_time, self._begun_outside = time.time(), frozenset[str]()
@@ -210,6 +213,8 @@ class Watch:
         alive = [trial for trial in running if trial.silent is None]
         if not alive:
             return None
+        if not self._forecast_read:
+            self._forecast, self._forecast_read = read_forecast(self._store, self._whole.study.study), True
         return time_left(
             self._trials.values(),
             self._records,
@@ -217,6 +222,7 @@ class Watch:
             pending_points=self._plan.pending_points,
             needed=self._needed,
             made=self._stages,
+            forecast=self._forecast,
         )
 
     def _look_for_stages(self) -> tuple[int, int]:
