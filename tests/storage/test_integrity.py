@@ -289,6 +289,29 @@ def test_one_trial_at_two_damages_goes_aside_once(root: Path) -> None:
     assert store.exists(f"{moved[f'trials/{trial}']}/record.json")
 
 
+@pytest.mark.parametrize(
+    ("name", "mends"),
+    [
+        ("*/maps.parquet", "`assay check --repair` sets it aside, then `assay run` trains it again"),
+        ("record.json", "`assay run` trains it again"),
+    ],
+)
+def test_a_trial_that_counts_as_done_goes_aside_before_it_is_trained_again(
+    root: Path, name: str, mends: str
+) -> None:
+    deleted(_place(root, f"{STAGED}/{name}"))
+    (damage,) = check_storage(Store(root)).damages
+    assert damage.again == mends
+
+
+def test_a_trial_whose_folder_is_gone_is_not_offered_to_be_set_aside(assay: Assay, root: Path) -> None:
+    shutil.rmtree(_place(root, f"{STAGED}/record.json").parent)
+    output = assay("check", "--storage", root)
+    assert output.code == 1
+    assert "`assay run` trains it again" in output.out
+    assert "--repair" not in output.out
+
+
 def test_what_was_set_aside_is_made_again_with_the_same_results(root: Path, cache_root: Path) -> None:
     store = Store(root)
     study = StagedStudy.of(root, cache_root, seeds=(0, UNTRAINED_SEED))

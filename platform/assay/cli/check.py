@@ -50,7 +50,7 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
     remaining = len(findings.damages)
     if repair and remaining:
         remaining = _repair(store, findings, out)
-    elif remaining:
+    elif any(damage.aside for damage in findings.damages):
         command = in_use(f"assay check{'' if name is None else f' {name}'} --repair", storage=storage)
         out.print(f"`{command}` sets aside what can be made again, and deletes nothing")
     if repair and findings.damages:

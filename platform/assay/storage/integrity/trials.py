@@ -31,6 +31,8 @@ _NoteT = TypeVar("_NoteT", bound=BaseModel)
 _OWN = re.compile(r"record\.json|progress\.json|stop\.json|checkpoint.*|attempts/")
 _LOG = re.compile(r"log.*\.txt")
 _TRAINED_AGAIN = "`assay run` trains it again"
+# Its record can be read, so the trial counts as done until it lies aside.
+_ASIDE_FIRST = "`assay check --repair` sets it aside, then `assay run` trains it again"
 _COSTS = {
     "predictions.parquet": "intervals over test items and `assay export`'s check leave the trial out",
     "regions.parquet": "no list has the trial's defects one by one",
@@ -122,7 +124,7 @@ def _check_identity(record: Record, planned: Planned, lost: str) -> Iterator[Dam
         texts.append("finished, and without a result")
     for text in texts[:1]:
         folder = Store.trial(record.id)
-        yield Damage(path, f"is damaged: {text}", lost, _TRAINED_AGAIN, (folder,), record.id)
+        yield Damage(path, f"is damaged: {text}", lost, _ASIDE_FIRST, (folder,), record.id)
 
 
 def _identity(record: Record) -> str | None:
@@ -161,7 +163,7 @@ def _check_files(store: Store, record: Record) -> Iterator[Damage]:
     for path, text in check_named_files(store, folder, record.files):
         name = path.removeprefix(f"{folder}/{record.attempt}/")
         cost = _COSTS.get(name.split("/")[0], "what needs it leaves the trial out")
-        yield Damage(path, text, f"{cost}; its scores stand", _TRAINED_AGAIN, (folder,), record.id)
+        yield Damage(path, text, f"{cost}; its scores stand", _ASIDE_FIRST, (folder,), record.id)
 
 
 def _check_foreign(store: Store, record: Record) -> Iterator[Damage]:
