@@ -46,7 +46,11 @@ def begin_study(
 
 
 def end_study(store: Store, plan: Plan) -> StudyResults:
-    """Read what a run has made of a plan, note the look at it, and write the summary."""
+    """Read what a run has made of a plan, note the look at it, and write the summary.
+
+    Raises:
+        StorageError: If the storage is full, read-only, away or gone.
+    """
     from assay.analysis.results import StudyResults
     from assay.analysis.summary import write_summary
     from assay.storage.interim_looks import record_look
@@ -63,11 +67,15 @@ def drop_models(store: Store, results: StudyResults) -> str | None:
 
     Returns:
         Why they stay, if something is in the way: the study has its results all the same.
+
+    Raises:
+        StorageError: If the folder of the results is gone.
     """
     from assay.storage.plans import stored_plans
     from assay.storage.retention import KeepRule, free, unkept_models
     from trainables.errors import InputError
 
+    store.refuse_if_gone()
     try:
         others = partial(stored_plans, store, but=results.name)
         free(store, unkept_models(store, KeepRule.of(results.plan), results.records, others))

@@ -16,7 +16,7 @@ import pytest
 from assay.storage import Store
 from assay.storage.lease import Clock, Lease, LeaseNote, displace, holder, refuse_if_held
 from assay.storage.lease_note import process_start, this_machine
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 
 
 @pytest.fixture
@@ -78,6 +78,21 @@ def test_the_holder_gives_signs_of_life(store: Store) -> None:
     assert second is not None
     assert second.beat > first.beat
     assert second.started == first.started
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"), [("storage", "is gone. Bring it back"), ("storage/studies", "its lease file is gone")]
+)
+def test_a_holder_whose_storage_or_lease_vanishes_learns_it_and_makes_none_anew(
+    lost: str, said: str, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    with Lease(Store(storage), "s", beat_seconds=0.05) as lease:
+        (tmp_path / lost).rename(tmp_path / "away")
+        assert lease.lost.wait(10)
+        with pytest.raises(StorageError, match=said):
+            lease.refuse_if_lost()
+    assert storage.exists() == (lost != "storage")
 
 
 def test_a_holder_that_was_taken_over_learns_it_and_leaves_the_other_alone(store: Store) -> None:

@@ -17,7 +17,7 @@ from assay.storage.checksum import without_checksum
 from assay.storage.integrity import check_storage
 from assay.storage.plans import stored_plans
 from tests import house
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 
 ID = "00000000000000aa"
 
@@ -242,6 +242,16 @@ def test_credentials_in_the_storages_uri_are_refused_and_not_repeated() -> None:
 def test_a_file_uri_is_a_local_folder(tmp_path: Path) -> None:
     folder = tmp_path / "with space"
     assert Store(folder.as_uri()).local_path == folder
+
+
+def test_a_storage_that_was_moved_away_is_named_and_none_is_made_in_its_place(store: Store) -> None:
+    root = Path(store.uri)
+    store.write_bytes("x", b"1")
+    root.rename(root.with_name("away"))
+    for write in (lambda: store.write_bytes("x", b"2"), lambda: store.swaps.create("y", b"2")):
+        with pytest.raises(StorageError, match=f"the storage {root} is gone. Bring it back"):
+            write()
+    assert not root.exists()
 
 
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:

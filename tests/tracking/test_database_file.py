@@ -142,6 +142,16 @@ def test_ctrl_c_while_tables_are_built_stays_an_interrupt(store: Store, tmp_path
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".db", ".partial")]
 
 
+def test_a_storage_that_was_moved_away_gets_no_database_in_its_place(tmp_path: Path) -> None:
+    store = Store(tmp_path / "storage")
+    fill(store)
+    results = results_of(store)
+    (tmp_path / "storage").rename(tmp_path / "away")
+    report = MlflowMirror(f"sqlite:///{store.uri}/mlflow.db", store).sync(results)
+    assert "is gone. Bring it back" in (report.away or "")
+    assert [path.name for path in tmp_path.iterdir()] == ["away"]
+
+
 def test_tables_that_cannot_be_made_are_named_with_their_place(tmp_path: Path) -> None:
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")

@@ -133,6 +133,7 @@ class FolderSwaps(_FileSwaps):
     def unmoved(self, path: str) -> Generator[None]:
         target = self._files.local_file(path)
         assert target is not None, "of a local folder"
+        self._files.refuse_if_gone()
         target.parent.mkdir(parents=True, exist_ok=True)
         with (target.parent / f".{target.stem}.lock").open("a+") as lock:
             _wait_for(lock.fileno(), target)

@@ -29,6 +29,7 @@ from pydantic import JsonValue
 
 from assay.storage import local_disk, local_paths
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
+from assay.storage.local_root import KEPT, LocalRoot
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.opening import open_filesystem
 from assay.storage.parquet import read_parquet
@@ -46,7 +47,6 @@ _ONE_SLASH = re.compile(r"(s3|gs|gcs|abfss?|hdfs|https?):/(?!/)")
 _OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
 _PROBE_BYTES = 1 << 16
 _PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
-KEPT = "What is finished is kept: `assay run` then goes on from there."
 _NO_BUCKET = "Make it, or name another with --storage."
 _NO_REGION = re.compile(r"Bucket '[^']*' not found")  # said where its region is looked up
 _ANSWER_LENGTH = 400  # of what a store says: Hadoop's client names each place where it did not find Java
@@ -91,7 +91,7 @@ class Files:
 
     def __init__(self, uri: str | Path, patience: float = 0.0) -> None:
         self._patience = Patience(patience)
-        self._device: int | None = None  # of the local root: another one means that it was unmounted
+        self._folder: LocalRoot | None = None
         self.local_path: Path | None = None
         text = str(uri)
         if _ONE_SLASH.match(text):
@@ -101,7 +101,7 @@ class Files:
             root = Path(path).expanduser().resolve()
             if root.exists() and not root.is_dir():
                 raise InputError(f"storage is a folder, found the file {root}. Name another folder.")
-            self.local_path = root
+            self.local_path, self._folder = root, LocalRoot(root)
             self._fs, self._root = fs.LocalFileSystem(), root.as_posix()
             self.uri = root.as_posix()
             return
@@ -255,8 +255,8 @@ class Files:
         full = self._full(path)
 
         def write() -> None:
-            if self.local_path is not None:
-                self._refuse_another_device(self.local_path)
+            if self._folder is not None:
+                self._folder.make()
                 local_disk.replace(Path(full), data)
                 return
             if self._fs.type_name not in _OBJECT_STORES:
@@ -269,11 +269,11 @@ class Files:
 
     def create_bytes(self, path: str, data: bytes) -> bool:
         """Write a file of a local folder if there is none; False where there is one, which stays."""
-        root, full = self.local_path, Path(self._full(path))
-        assert root is not None, "object stores create through `swaps`"
+        folder, full = self._folder, Path(self._full(path))
+        assert folder is not None, "object stores create through `swaps`"
 
         def create() -> bool:
-            self._refuse_another_device(root)
+            folder.make()
             return local_disk.create(full, data)
 
         return self._ask(create)
@@ -293,14 +293,14 @@ class Files:
             return weaker(str(error))
         return ObjectSwaps(client, self._ask, weaker)
 
-    def _refuse_another_device(self, root: Path) -> None:
-        """An unmounted storage leaves an empty folder behind: nothing may be written into that."""
-        local_disk.make_folder(root)
-        device = root.stat().st_dev
-        if self._device is None:
-            self._device = device
-        elif device != self._device:
-            raise StorageError(f"the storage {root} was unmounted. Mount it again. {KEPT}")
+    def refuse_if_gone(self) -> None:
+        """See that a folder into which something was written is still there; no other store is asked.
+
+        Raises:
+            GoneError: If it was moved, deleted or unmounted.
+        """
+        if self._folder is not None:
+            self._folder.refuse_if_gone()
 
     # Formats -----------------------------------------------------------------------------------------
 

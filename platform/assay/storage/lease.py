@@ -36,6 +36,7 @@ from assay.storage.lease_note import (
     read_note,
     this_machine,
 )
+from assay.storage.local_root import GoneError
 from assay.storage.store import Store
 from trainables.errors import InputError, StorageError
 
@@ -117,8 +118,9 @@ def displace(store: Store, study: str) -> LeaseNote:
 class Lease:
     """The right to run a study, for the length of a ``with`` block.
 
-    ``lease.lost`` is set when another run has taken over (after this process was asleep for a minute), or
-    somebody took it away: its holder must stop then. :attr:`fence` is what its workers carry.
+    ``lease.lost`` is set when another run has taken over (after this process was asleep for a minute),
+    somebody took it away, or the storage is gone: its holder must stop then. :attr:`fence` is what its
+    workers carry.
 
     Args:
         store: Where the study lies.
@@ -226,19 +228,23 @@ class Lease:
                 return
 
     def refuse_if_lost(self) -> None:
-        """Say who has the lease, where this run lost it.
+        """See that this run still has the lease, and say who has it otherwise; one request.
 
         Raises:
-            DisplacedError: If another run has taken over, or the lease was taken away.
+            GoneError: If the storage was moved, deleted or unmounted.
+            DisplacedError: If another run has taken over, or the lease was taken away or is gone.
         """
-        if self.lost.is_set():
-            self.fence.refuse_if_over(read_note(self._swaps.read(lease_path(self._study))))
+        self._store.refuse_if_gone()
+        self.fence.refuse_if_over(read_note(self._swaps.read(lease_path(self._study))))
 
     def _renew(self) -> None:
         while not self._stop.wait(self._beat_seconds):
             try:
                 if not self.renew():
                     return
+            except GoneError:
+                self.lost.set()
+                return
             except OSError:
                 # The storage is away for a moment: the next beat tries again; 60 s without one are allowed.
                 continue

@@ -111,6 +111,7 @@ class MlflowMirror:
         """
         report, study = SyncReport(), results.name
         try:
+            self._store.refuse_if_gone()  # its place would be made anew, for MLflow's file alone
             self._connect()
             experiment, restored = self._experiment(study)
             marker_of = f"{experiment.experiment_id} {experiment.creation_time}"
