@@ -282,7 +282,7 @@ class SimulatedStore(Store):
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.local_path = None
+        self.local_path = self._folder = None
         self.uri = "sim://bucket"
         self.__dict__["swaps"] = ObjectSwaps(Client(world), lambda action: action(), _refuse_weakness)
 
