@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from datetime import date
 from pathlib import Path
@@ -28,6 +29,15 @@ def test_equal_studies_on_other_paths_give_equal_bytes(
     assert output.code == 0, output.err
     assert file.read_bytes() == archive_bytes(bundled)
     assert "12 records of small" in output.out
+
+
+def test_its_check_works_as_it_is_printed(
+    assay: Assay, bundle_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = assay("bundle", "small", "--storage", bundle_store.uri, "--output", "sub dir/my b.zip")
+    printed = output.out.splitlines()[-1].split("`")[1]
+    assert assay(*shlex.split(printed)[1:]).code == 0
 
 
 @pytest.mark.parametrize(

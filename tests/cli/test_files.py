@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.cli.files import create_file, replace_file
+from assay.storage import Store
 from tests.cli.small_study import Assay
 from trainables.errors import InputError
 
@@ -35,6 +36,36 @@ def test_a_new_file_takes_the_place_of_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.yaml cannot be written: File exists"):
         create_file(tmp_path / "deep" / "a.yaml", b"second")
     assert (tmp_path / "deep" / "a.yaml").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "schema --output",
+        "settings --output",
+        "report small --format md --output",
+        "judge {scores} --format md --output",
+        "data check synthetic --sheet",
+        "submit {study} --storage /shared --slurm --script",
+        "submit {study} --storage /shared --image i --kuberay",
+    ],
+)
+def test_a_folder_that_is_missing_is_made_with_the_file(
+    assay: Assay, store: Store, study_file: Path, tmp_path: Path, command: str
+) -> None:
+    scores, file = tmp_path / "scores.csv", tmp_path / "new" / "folder" / "x.png"
+    scores.write_text("cell,seed,score\na,0,1\na,1,2\nb,0,3\nb,1,4\n")
+    storage = ("--storage", store.uri) if " small " in command else ()
+    done = assay(*command.format(scores=scores, study=study_file).split(), file, *storage)
+    assert done.code == 0, done.err
+    assert file.read_bytes()
+
+
+def test_a_sheet_of_another_ending_is_refused(assay: Assay, tmp_path: Path) -> None:
+    refused = assay("data", "check", "synthetic", "--sheet", tmp_path / "x.jpg")
+    assert refused.code == 2
+    assert f"--sheet writes a PNG, found {tmp_path / 'x.jpg'}. Name a file that ends with" in refused.err
+    assert not (tmp_path / "x.jpg").exists()
 
 
 @pytest.mark.parametrize(

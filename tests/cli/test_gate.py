@@ -130,6 +130,27 @@ def test_a_gate_trains_no_more_than_its_verdict_takes(
     assert set(attempts) <= {1}
 
 
+@pytest.mark.parametrize("option", ["--output", "--junit"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_trained(
+    gate: Assay, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    answer = gate(STUDY, "faster", option, tmp_path / "file" / "x", "--storage", tmp_path / "storage")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{tmp_path / 'file' / 'x'} cannot be written: Not a directory." in answer.err
+    assert not (tmp_path / "storage").exists()
+
+
+def test_a_file_that_cannot_be_written_after_all_changes_neither_verdict_nor_the_other_file(
+    gate: Assay, tmp_path: Path
+) -> None:
+    full, junit = Path("/dev/full"), tmp_path / "new" / "gate.xml"
+    answer = gate(STUDY, "slip", "--output", full, "--junit", junit)
+    assert answer.code == 1
+    assert "warning: /dev/full cannot be written: No space left on device." in answer.err
+    assert ElementTree.parse(junit).getroot().get("failures") == "1"
+
+
 @pytest.mark.parametrize(
     ("study", "branch", "message"),
     [

@@ -106,9 +106,31 @@ def test_csv_has_a_second_file_of_comparisons(assay: Assay, store: Store, tmp_pa
 
 
 @pytest.mark.parametrize("option", ["--output", "--overlays"])
-def test_a_folder_that_does_not_exist_is_refused_before_the_study_is_read(
-    assay: Assay, tmp_path: Path, option: str
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("file/report.png", "Not a directory"),
+        ("file/deep/report.png", "Not a directory"),
+        ("folder.png", "Is a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_study_is_read(
+    assay: Assay, tmp_path: Path, option: str, place: str, why: str
 ) -> None:
-    refused = assay("report", "not_even_a_study", option, tmp_path / "no" / "report.png")
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.png").mkdir()
+    refused = assay("report", "not_even_a_study", option, tmp_path / place)
     assert refused.code == 2
-    assert f"found no {tmp_path / 'no'}. Make it first." in refused.err
+    assert f"{tmp_path / place} cannot be written: {why}." in refused.err
+
+
+def test_overlays_of_another_ending_are_refused_before_anything_is_written(
+    assay: Assay, store: Store, tmp_path: Path
+) -> None:
+    page = tmp_path / "x.md"
+    refused = assay(
+        "report", "small", "--storage", store.uri, "--output", page, "--overlays", tmp_path / "x.jpg"
+    )
+    assert refused.code == 2
+    assert f"--overlays writes a PNG, found {tmp_path / 'x.jpg'}. Name a file that ends" in refused.err
+    assert not page.exists()

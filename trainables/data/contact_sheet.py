@@ -87,6 +87,7 @@ def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Pa
     encoded, data = cv2.imencode(".png", sheet)
     assert encoded, "a sheet is a BGR picture"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.tobytes())
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}. Choose another file.") from error

@@ -60,7 +60,7 @@ def best(
     """
     import re
 
-    from assay.cli.files import refuse_input
+    from assay.cli.files import check_output, replace_file
     from assay.cli.lookup import study_results
     from assay.report.search_tables import search_line
     from assay.study.names import NAME_PATTERN, counted
@@ -72,7 +72,7 @@ def best(
     if name is None and (point is not None or output is not None):
         option = "--output" if point is None else "--point"
         raise InputError(f"{option} makes a study, which has a name, found none. Add --as NAME.")
-    refuse_input(output, study)
+    check_output(output, study)
     results = study_results(storage, study)
     plan = results.plan
     if name == results.name:
@@ -101,7 +101,7 @@ def best(
         plan, searched, winner.point, name, why, best=is_best, trained=results.records.keys()
     )
     if output is not None:
-        output.write_text(text, encoding="utf-8")
+        replace_file(output, text.encode())
         typer.echo(f"wrote {output}", err=True)
     if as_json:
         from assay.report.answers.results import BestAnswer, objective_values

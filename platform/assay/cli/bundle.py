@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,7 @@ def bundle(
     """
     from assay.bundle.archive import archive_bytes
     from assay.bundle.write import bundle_files
-    from assay.cli.files import replace_file
+    from assay.cli.files import check_output, replace_file
     from assay.cli.lookup import study_name
     from assay.cli.output import size
     from assay.storage import Store
@@ -53,6 +54,7 @@ def bundle(
         raise InputError(
             f"a bundle is a zip archive, found --output {output}. Name a file that ends with .zip."
         )
+    check_output(output)
     store = Store(storage)
     name = study_name(store, study)
     files = bundle_files(store, name, lambda spec: open_manifest(spec, data, cache))
@@ -60,7 +62,7 @@ def bundle(
     replace_file(output, content)
     records = sum(path.endswith("/record.json") for path in files)
     typer.echo(f"{output}: {counted(records, 'record')} of {name}, {len(files)} files, {size(len(content))}")
-    typer.echo(f"check it anywhere: `assay verify {output.name}`")
+    typer.echo(f"check it anywhere: `assay verify {shlex.quote(str(output))}`")
 
 
 def verify(archive: Archive) -> None:

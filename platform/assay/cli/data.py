@@ -80,9 +80,11 @@ def check(
 
     Exit code 0: usable (perhaps with warnings), 2: it has errors.
     """
+    from assay.cli.files import check_picture
     from assay.cli.live import LiveView
     from assay.cli.output import console
 
+    check_picture("--sheet", sheet)
     names = [name.strip() for name in classes.split(",")] if classes else None
     with LiveView(console(stderr=True)) as view:
         view.message(f"reading {reader}")

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["create_file", "refuse_input", "replace_file", "writing"]
+__all__ = ["check_output", "check_picture", "create_file", "replace_file", "writing"]
 
 
 @contextmanager
@@ -27,28 +27,60 @@ def writing(path: Path) -> Generator[None]:
         raise
     except OSError as error:
         why = textwrap.shorten(error.strerror or str(error), 200, placeholder=" …")
-        raise InputError(
-            f"{path} cannot be written: {why}. Mend that, or choose another --output."
-        ) from error
+        raise InputError(f"{path} cannot be written: {why}. Mend that, or name another place.") from error
 
 
-def refuse_input(output: Path | None, *read: str | Path | None) -> None:
-    """See that a command does not write over what it reads.
+def check_output(output: Path | None, *read: str | Path | None) -> None:
+    """See, before a command works for it, that a file can be written, and is none that the command reads.
+
+    Its folder is made later, with the file.
 
     Raises:
-        InputError: If ``output`` is one of the files in ``read``.
+        InputError: If there is no way to write ``output``, or it is one of the files in ``read``.
     """
     from trainables.errors import InputError
 
-    if output is None or not output.is_file():
+    if output is None:
+        return
+    with writing(output):
+        _require_place(output)
+    if not output.is_file():
         return
     for file in map(os.path.expanduser, filter(None, read)):
         if os.path.exists(file) and output.samefile(file):
             raise InputError(f"what is read is not written over, found {output} as both. Name another file.")
 
 
+def _require_place(path: Path) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device
+        return
+    folder = next(folder for folder in path.resolve().parents if folder.exists())
+    fault = 0
+    if path.is_dir():
+        fault = errno.EISDIR
+    elif not folder.is_dir():
+        fault = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        fault = errno.EACCES
+    if fault:
+        raise OSError(fault, os.strerror(fault))
+
+
+def check_picture(option: str, file: Path | None) -> None:
+    """See, before a command works for it, that a picture can be written.
+
+    Raises:
+        InputError: If its name ends with anything but .png, or there is no way to write it.
+    """
+    from trainables.errors import InputError
+
+    if file is not None and file.suffix.lower() != ".png":
+        raise InputError(f"{option} writes a PNG, found {file}. Name a file that ends with .png.")
+    check_output(file)
+
+
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file, over an older one if there is one.
+    """Write a file, over an older one if there is one, and make its folder where there is none.
 
     Raises:
         InputError: If it cannot be written; an older one is left as it was.

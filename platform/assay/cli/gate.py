@@ -63,12 +63,12 @@ def gate(
     The first seed is trained alone: where it ends in the same bits, nothing more is. Exit code 0: not worse,
     or undecided; 1: worse; 2: bad input, or a revision with which the study cannot be trained.
     """
-    from assay.cli.files import refuse_input
+    from assay.cli.files import check_output
     from assay.gate.gate import open_gate
     from assay.gate.writing import gate_answer, gate_junit, gate_markdown
 
     for file in (output, junit):
-        refuse_input(file, study)
+        check_output(file, study)
     asked_of = open_gate(study, repository, base, head, path or [".", "src"])
     name, sides = asked_of.study.study, (asked_of.base, asked_of.head)
     place = storage if "://" in storage else str(Path(storage).expanduser().resolve())
@@ -82,8 +82,19 @@ def gate(
     else:
         typer.echo(text, nl=False)
     if output is not None:
-        output.write_text(text, encoding="utf-8")
+        _leave(output, text.encode())
     if junit is not None:
-        junit.write_bytes(gate_junit(name, verdict))
+        _leave(junit, gate_junit(name, verdict))
     if verdict.decision == "worse":
         raise typer.Exit(_WORSE)
+
+
+def _leave(file: Path, content: bytes) -> None:
+    """Write a file; where that fails, the verdict and its exit code stand."""
+    from assay.cli.files import replace_file
+    from trainables.errors import InputError
+
+    try:
+        replace_file(file, content)
+    except InputError as error:
+        typer.echo(f"warning: {error}", err=True)

@@ -36,23 +36,11 @@ Format = Annotated[
 ]
 
 
-def _with_folder(file: Path | None) -> Path | None:
-    """Refuse a file in a folder that does not exist before the work is done."""
-    from trainables.errors import InputError
-
-    if file is not None and not file.parent.is_dir():
-        raise InputError(
-            f"a report is written into a folder that exists, found no {file.parent}. Make it first."
-        )
-    return file
-
-
 Output = Annotated[
     Path | None,
     typer.Option(
         "--output",
         parser=as_path,
-        callback=_with_folder,
         metavar="FILE",
         help="Write here, not to stdout, and pictures into FILE_files beside it.",
     ),
@@ -62,7 +50,6 @@ Overlays = Annotated[
     typer.Option(
         "--overlays",
         parser=as_path,
-        callback=_with_folder,
         metavar="PNG",
         help="Also draw the probe images of all cells; and into PNG_files beside it the stages of each cell, "
         "where models show them.",
@@ -126,7 +113,7 @@ def report(
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.
     """
-    from assay.cli.files import refuse_input
+    from assay.cli.files import check_output, check_picture
     from assay.cli.lookup import study_results
     from assay.report.formats import format_of
     from trainables.errors import InputError
@@ -134,7 +121,8 @@ def report(
     if as_json:
         refuse_beside_json({"--format": format, "--output": output, "--overlays": overlays})
         format = "json"
-    refuse_input(output, study, other)
+    check_output(output, study, other)
+    check_picture("--overlays", overlays)
     form = format_of(format, output.suffix.lower() if output is not None else "")
     name = output.name if output is not None else ""
     if interactive and (form.name != "html" or other is not None):
@@ -201,10 +189,7 @@ def _write_overlays(results: StudyResults, file: Path) -> None:
     import cv2
 
     from assay.report.figures.mask_sheets import lineage_sheets, overlay_sheet
-    from trainables.errors import InputError
 
-    if file.suffix.lower() != ".png":
-        raise InputError(f"--overlays writes a PNG, found {file}. Name a file that ends with .png.")
     store = results.store
     assert store is not None, "results of the command line come from a storage"
     sheets = {file.name: overlay_sheet(results, store)}

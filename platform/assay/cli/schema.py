@@ -35,6 +35,9 @@ def schema(of: Of = "study", output: Output = None) -> None:
     """
     import json
 
+    from assay.cli.files import check_output, replace_file
+
+    check_output(output)
     if of == "study":
         from assay.study import study_schema
 
@@ -47,4 +50,4 @@ def schema(of: Of = "study", output: Output = None) -> None:
     if output is None:
         typer.echo(text)
     else:
-        output.write_text(text + "\n", encoding="utf-8")
+        replace_file(output, f"{text}\n".encode())

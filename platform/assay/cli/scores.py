@@ -118,14 +118,14 @@ def scores(
     from assay.analysis.score_layouts import ColumnNames
     from assay.analysis.statistics import Splits as SplitKind
     from assay.analysis.statistics.paired import Test
-    from assay.cli.files import refuse_input
+    from assay.cli.files import check_output
     from assay.report.formats import format_of
     from trainables.errors import InputError
 
     if as_json:
         refuse_beside_json({"--format": format, "--output": output})
         format = "json"
-    refuse_input(output, table)
+    check_output(output, table)
     form = format_of(format, output.suffix.lower() if output is not None else "")
     for option, value, known in (
         ("--splits", splits, get_args(SplitKind)),

@@ -65,8 +65,10 @@ def settings(
     Settings are named as a study writes them. A study varies them in its factors or searches them in its
     space.
     """
+    from assay.cli.files import check_output
     from assay.cli.output import console
 
+    check_output(output)
     if output is not None:
         _write_page(output)
         if not as_json:
@@ -232,8 +234,9 @@ def _print_fact(out: Console, label: str, text: str) -> None:
 
 
 def _write_page(path: Path) -> None:
+    from assay.cli.files import replace_file
     from assay.study.settings_page import settings_page
     from trainables.catalogue import all_trainables
 
-    path.write_text(settings_page(all_trainables().values()), encoding="utf-8")
+    replace_file(path, settings_page(all_trainables().values()).encode())
     typer.echo(f"wrote {path}")

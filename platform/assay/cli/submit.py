@@ -129,11 +129,11 @@ def submit(
         {"--address": address, "--slurm": slurm or None, "--kuberay": kuberay},
         {"--slurm": {"--sbatch": sbatch, "--script": script}, "--kuberay": {"--image": image}},
     )
-    from assay.cli.files import refuse_input
+    from assay.cli.files import check_output, replace_file
     from assay.planning import read_plan
 
     for file in (script, kuberay):
-        refuse_input(file, study)
+        check_output(file, study)
     arguments = ["--storage", _seen_by_all(storage)]
     if data is not None:
         arguments += ["--data", _absolute("data", str(data))]
@@ -155,7 +155,7 @@ def submit(
 
         text = slurm_script(name, study.resolve(), arguments, python=python, options=sbatch or "")
         if script is not None:
-            script.write_text(text, encoding="utf-8")
+            replace_file(script, text.encode())
             typer.echo(f"wrote {script}; on the cluster:  sbatch {shlex.quote(str(script))}")
             return
         job = submit_script(text)
@@ -180,11 +180,13 @@ def _refuse_mixed(ways: Mapping[str, object], options: Mapping[str, Mapping[str,
 def _write_manifest(
     study: Study, source: Path, arguments: Sequence[str], *, python: str, image: str | None, file: Path
 ) -> None:
+    from assay.cli.files import replace_file
     from assay.engine.kuberay import ray_job
 
     if image is None:
         raise typer.BadParameter("pods start from an image with assay in it, found no --image.")
-    file.write_text(ray_job(study, source, arguments, image=image, python=python), encoding="utf-8")
+    manifest = ray_job(study, source, arguments, image=image, python=python)
+    replace_file(file, manifest.encode())
     typer.echo(f"wrote {file}; look at its resources, then:  kubectl apply -f {shlex.quote(str(file))}")
 
 

@@ -125,6 +125,7 @@ def write_list(labels: LabelList, path: Path) -> None:
     if path.suffix not in (".csv", ".json") or path.exists():
         raise InputError(f"--output names a new file that ends with .csv or .json, found {path}.")
     rows = [labels.manifest.by_sample[image.sample] for image in labels.images]
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":
             table = csv.writer(file, lineterminator="\n")
