@@ -175,6 +175,12 @@ def test_a_gate_that_cannot_answer_says_why(
     assert _git(repository, "worktree", "list").count("\n") == 1
 
 
+def test_the_help_names_no_option_that_a_gate_lacks(assay: Assay) -> None:
+    help_ = assay("gate", "--help").out
+    assert "--processes" in help_
+    assert "--local" not in help_
+
+
 def test_an_interrupted_gate_leaves_neither_a_training_nor_a_worktree(
     repository: Path, tmp_path: Path
 ) -> None:

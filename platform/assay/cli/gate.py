@@ -9,7 +9,6 @@ import typer
 
 from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, as_path
-from assay.cli.run import ProcessesOption
 
 __all__ = ["gate", "register"]
 
@@ -36,6 +35,16 @@ Junit = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", parser=as_path, help="JUnit XML, to here.")
 ]
 
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=0,
+        help="Trainings at once. 0: in this process.",
+        show_default="as many as cores allow",
+    ),
+]
+
 _WORSE = 1
 
 
@@ -55,7 +64,7 @@ def gate(
     data: Data = None,
     cache: Cache = DEFAULT_CACHE,
     storage: Storage = DEFAULT_STORAGE,
-    processes: ProcessesOption = None,
+    processes: Processes = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a study with the code of two revisions and the same seeds, and say whether HEAD is worse.
