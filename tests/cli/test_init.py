@@ -413,6 +413,21 @@ def test_init_takes_images_or_a_method(options: tuple[str, ...], found: str, ass
     assert (answer.code, f"found {found}" in answer.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--labels",), "found --labels."),
+        (("--option", "a=1", "--white", "255"), "found --option and --white."),
+    ],
+)
+def test_what_is_asked_of_images_is_refused_with_a_method(
+    assay: Assay, tmp_path: Path, options: tuple[str, ...], found: str
+) -> None:
+    answer = assay("init", "--method", "blur_net", "--output", tmp_path / "new", *options)
+    assert (answer.code, found in answer.err) == (2, True)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_check_of_folders_of_other_names_says_how_they_are_named_there(
     assay: Assay, tmp_path: Path
 ) -> None:

@@ -38,6 +38,8 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--storage", "/shared", "--sbatch", "--nodes=2"), "--sbatch goes with --slurm"),
         (("--storage", "/shared", "--slurm", "--sbatch", "--nodes=2\n--x"), "found a line break"),
         (("--storage", "/shared", "--kuberay", "job.yaml"), "found no --image"),
+        (("--storage", "/shared", "--kuberay", "job.yaml", "--no-follow"), "--no-follow is for a job"),
+        (("--storage", "/shared", "--slurm", "--script", "job.sh", "--follow"), "--follow is for a job"),
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )

@@ -66,6 +66,13 @@ def init(
     """
     from trainables.errors import InputError
 
+    of_images = {"--labels": labels, "--option": option, "--white": white != "auto"}
+    given = [name for name, value in of_images.items() if value]
+    if method is not None and images is None and given:
+        raise InputError(
+            f"with --method a plug-in is written, which has no images, found {' and '.join(given)}. Leave "
+            "that out, or name --images."
+        )
     if images is not None and method is None:
         _write_study(images, output, read_options(option or []), read_white(white), cache, labels=labels)
     elif method is not None and images is None:

@@ -38,7 +38,10 @@ RetryOption = Annotated[
 CpusOption = Annotated[
     int | None,
     typer.Option(
-        "--cpus", min=1, help="Cores that a Ray started on this machine may use.", show_default="all"
+        "--cpus",
+        min=1,
+        help="Cores of this machine that the study may use, with Ray or --local.",
+        show_default="all",
     ),
 ]
 

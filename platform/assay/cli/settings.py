@@ -68,6 +68,7 @@ def settings(
     from assay.cli.files import check_output
     from assay.cli.output import console
 
+    _refuse_lost(method, preset, output)
     check_output(output)
     if output is not None:
         _write_page(output)
@@ -120,6 +121,22 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         by_value = presets_by_value(trainable, chosen[0].path)
     rows = setting_rows(chosen, values, by_value)
     return SettingsAnswer(of=trainable.name, methods=(method_row(trainable),), settings=rows)
+
+
+def _refuse_lost(method: str | None, preset: str | None, output: Path | None) -> None:
+    """Refuse an option that nothing would come of."""
+    from trainables.errors import InputError
+
+    if preset is not None and method is None:
+        raise InputError(
+            f"a preset is of a method, found --preset {preset} without one. Write `assay settings METHOD "
+            f"--preset {preset}`."
+        )
+    if output is not None and method is not None:
+        raise InputError(
+            f"--output writes the page of all methods and blocks, found it with {method}. Leave one of the "
+            "two out."
+        )
 
 
 def _refuse_preset(block: str, preset: str | None) -> None:

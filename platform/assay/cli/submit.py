@@ -61,7 +61,12 @@ Python = Annotated[
         show_default="the path of the one that runs here; with --kuberay `python`",
     ),
 ]
-Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Show what the job prints until it ends.")]
+Follow = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow/--no-follow", help="Show what the job prints until it ends.", show_default="follow"
+    ),
+]
 
 Slurm = Annotated[
     bool, typer.Option("--slurm", help="Run it as a job of Slurm, which starts Ray on its nodes.")
@@ -112,7 +117,7 @@ def submit(
     cache: NodeCache = None,
     tracking_uri: Tracking = None,
     python: Python = None,
-    follow: Follow = True,
+    follow: Follow = None,
     slurm: Slurm = False,
     sbatch: Sbatch = None,
     script: Script = None,
@@ -129,6 +134,11 @@ def submit(
         {"--address": address, "--slurm": slurm or None, "--kuberay": kuberay},
         {"--slurm": {"--sbatch": sbatch, "--script": script}, "--kuberay": {"--image": image}},
     )
+    if follow is not None and (script is not None or kuberay is not None):
+        word = "--follow" if follow else "--no-follow"
+        raise typer.BadParameter(
+            f"{word} is for a job, found a file that is written and no job. Leave it out."
+        )
     from assay.cli.files import check_output, replace_file
     from assay.planning import read_plan
 
@@ -163,7 +173,7 @@ def submit(
         from assay.engine.jobs import submit as submit_job
 
         job = submit_job(study, plan.study, arguments, address=address, python=python)
-    _accompany(job, name, storage, follow=follow)
+    _accompany(job, name, storage, follow=follow is not False)
 
 
 def _refuse_mixed(ways: Mapping[str, object], options: Mapping[str, Mapping[str, object]]) -> None:
