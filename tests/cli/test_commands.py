@@ -280,6 +280,21 @@ def test_what_does_not_run_cannot_be_stopped(  # noqa: PLR0917 - three fixtures 
     assert not any(stop_requested(store, "trial", trial.id) for trial in plan.trials)
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("smal", "the storage {uri} holds no study smal. Did you mean small?"),
+        ("no.yaml", "no.yaml: a study is a readable YAML file: No such file or directory"),
+        ("ffff", "no trial in {uri} has an id that starts with 'ffff'. `assay plan STUDY` lists them."),
+    ],
+)
+def test_what_is_not_there_to_be_stopped_is_one_message(
+    assay: Assay, store: Store, target: str, said: str
+) -> None:
+    answer = assay("stop", target, "--storage", store.uri)
+    assert (answer.code, answer.err) == (2, f"error: {said.format(uri=store.uri)}\n")
+
+
 def test_records_are_not_replayed_while_the_study_runs(assay: Assay, store: Store) -> None:
     with Lease(store, "small"):
         answer = assay("mlflow", "--sync", "--storage", store.uri)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,11 +45,10 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = Fals
     again = in_use("assay run", storage=storage)
     try:
         name = study_name(store, target)
-    except InputError as no_study:
-        try:
-            trial = trial_id(store, target)
-        except InputError as no_trial:
-            raise InputError(f"{no_study} {no_trial}") from None
+    except InputError:
+        if not re.fullmatch("[0-9a-f]+", target):  # no start of an id
+            raise
+        trial = trial_id(store, target)
         if force:
             raise InputError(
                 f"--force takes a study away from its run, found trial {trial}. Name its study."
