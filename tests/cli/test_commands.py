@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -220,6 +221,18 @@ def test_the_overview_counts_each_way_to_end(assay: Assay, store: Store, plan: P
     counts = dict(zip(header.split()[1:-1], map(int, row.split()[1 : len(header.split()) - 1]), strict=True))
     assert counts[status] == 1
     assert counts.pop("trials") == sum(counts.values())
+
+
+@pytest.mark.parametrize(("columns", "titles"), [("200", True), ("40", False), ("20", False)])
+def test_the_overview_breaks_no_word_however_narrow_the_terminal(
+    assay: Assay, store: Store, monkeypatch: pytest.MonkeyPatch, columns: str, titles: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    store.write_bytes("studies/not_a_study/plan.parquet", b"no parquet")
+    out = assay("status", "--storage", store.uri).out
+    words = re.findall(r"\w+", out)
+    assert {"not_a_study", "small", "trials", "finished", "running", "planned", "balance"} <= set(words)
+    assert ("question" in words) == titles
 
 
 def test_status_says_when_nobody_goes_on_with_a_study(assay: Assay, store: Store) -> None:

@@ -15,6 +15,7 @@ import typer
 
 from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
+from assay.cli.tables import text_table
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["register", "status", "status_now", "status_of_all"]
 
 _FAILURES = 20  # listed one by one
+_UNBOUNDED = 10_000  # columns
 
 StudyName = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="A study's name or file; default: all studies.")
@@ -159,10 +161,6 @@ def _states(store: Store) -> Iterator[tuple[str, tuple[Plan, Snapshot] | str]]:
 
 
 def _list(store: Store, out: Console) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from assay.analysis.ledger import ledgers
     from assay.report.answers.agents import agent_lines
     from assay.report.page.inline import visible
@@ -170,27 +168,41 @@ def _list(store: Store, out: Console) -> None:
     if not store.studies():
         out.print(f"no study was run into {store.uri} yet")
         return
-    states = list(_states(store))
-    seen = {status for _, state in states if not isinstance(state, str) for status in state[1].counts}
-    rare = [status for status in ("diverged", "pruned") if status in seen]
-    numbers = ("trials", "finished", "running", *rare, "failed", "planned")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("study", *numbers, "question"):
-        table.add_column(title, overflow="fold", justify="right" if title in numbers else "left")
-    for name, state in states:
-        if isinstance(state, str):
-            table.add_row(Text(name), *("–" for _ in numbers), Text(state))
-            continue
-        plan, now = state
-        counts = {**now.counts, "trials": now.total, "running": len(now.running), "planned": now.planned}
-        row = (str(counts.get(title, 0)) for title in numbers)
-        table.add_row(Text(name), *row, Text(visible(plan.study.question)))
-    out.print(table)
+    out.print(_overview(list(_states(store)), out))
     for ledger in ledgers(store):
         names = ", ".join(page.study for page in ledger.pages)
         out.print(f"{ledger}: {names}", markup=False, highlight=False)
     for line in agent_lines(store):
         out.print(visible(line), markup=False, highlight=False)
+
+
+def _overview(states: list[tuple[str, tuple[Plan, Snapshot] | str]], out: Console) -> RenderableType:
+    """A row of a table for each study, or lines where the terminal is too narrow for whole words in one."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from assay.report.page.inline import visible
+
+    seen = {status for _, state in states if not isinstance(state, str) for status in state[1].counts}
+    rare = [status for status in ("diverged", "pruned") if status in seen]
+    numbers = ("trials", "finished", "running", *rare, "failed", "planned")
+    rows: list[tuple[str, ...]] = []
+    lines: list[Text] = []
+    for name, state in states:
+        if isinstance(state, str):
+            rows.append((name, *("–" for _ in numbers), state))
+            lines.append(Text(visible(f"{name}: {state}")))
+            continue
+        plan, now = state
+        counts = {**now.counts, "trials": now.total, "running": len(now.running), "planned": now.planned}
+        counted = [str(counts.get(title, 0)) for title in numbers]
+        rows.append((name, *counted, plan.study.question))
+        listed = ", ".join(map(" ".join, zip(counted, numbers, strict=True)))
+        lines.append(Text(visible(f"{name}: {listed}. {plan.study.question}")))
+    table = text_table(("study", *numbers, "question"), rows, right=numbers, whole=("study", *numbers))
+    # A measure says no more than what it may take.
+    needed = out.measure(table, options=out.options.update(max_width=_UNBOUNDED)).minimum
+    return table if needed <= out.width else Group(*lines)
 
 
 def _follow(page: _Page, shown: RenderableType, out: Console) -> None:
