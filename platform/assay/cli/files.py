@@ -46,7 +46,7 @@ def check_output(output: Path | None, *read: str | Path | None) -> None:
         _require_place(output)
     if not output.is_file():
         return
-    for file in map(os.path.expanduser, filter(None, read)):
+    for file in (os.path.expanduser(str(each)) for each in read if each):
         if os.path.exists(file) and output.samefile(file):
             raise InputError(f"what is read is not written over, found {output} as both. Name another file.")
 
