@@ -67,7 +67,8 @@ def truth_at(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.boo
         return mask > 0
     # INTER_AREA averages areas only while no axis grows.
     size = (min(width, mask.shape[1]), min(height, mask.shape[0]))
-    cover = np.asarray(cv2.resize((mask > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA))
+    resized = cv2.resize((mask > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    cover = np.asarray(resized, np.float32)
     if cover.shape == (height, width):
         truth = cover >= 0.5
     else:
