@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,9 +24,6 @@ from trainables.metrics.areas import HALF, cover_of
 from trainables.metrics.base import METRICS, CountMetric, CurveMetric, DefectMetric, HeatmapMetric
 from trainables.metrics.images import threshold_between
 from trainables.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
-
-if TYPE_CHECKING:  # the names of metrics load no data
-    pass
 
 __all__ = [
     "PixelScores",
