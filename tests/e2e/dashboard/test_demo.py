@@ -85,6 +85,14 @@ def test_paper_has_no_control_of_any_page(reader: Reader, path: str) -> None:
     expect(controls).to_have_count(0)
 
 
+@pytest.mark.parametrize("width", [720, 1000, 1280])
+def test_the_table_of_means_is_seen_whole_on_the_first_page(reader: Reader, width: int) -> None:
+    """Beside the verdicts where it fits there, else below them."""
+    reader.page.set_viewport_size({"width": width, "height": 900})
+    table = reader.open("/").locator(".st-key-answer-table .report")
+    assert table.evaluate(_WHOLE)
+
+
 def test_the_effects_page_says_in_words_what_its_marks_say(reader: Reader) -> None:
     """The gain by `stop` is shown, and what `distance` does is open."""
     marks = reader.open("/effects").locator(".marks > span")
