@@ -93,6 +93,13 @@ def test_the_table_of_means_is_seen_whole_on_the_first_page(reader: Reader, widt
     assert table.evaluate(_WHOLE)
 
 
+def test_a_verdict_on_long_levels_stays_in_a_telephones_window(reader: Reader) -> None:
+    reader.page.set_viewport_size({"width": 390, "height": 844})
+    page = reader.open("/")
+    page.locator(".verdicts > :nth-child(2)").evaluate("text => { text.textContent = 'm'.repeat(60) }")
+    assert page.evaluate(f"{MAIN}.scrollWidth") <= 390
+
+
 def test_the_effects_page_says_in_words_what_its_marks_say(reader: Reader) -> None:
     """The gain by `stop` is shown, and what `distance` does is open."""
     marks = reader.open("/effects").locator(".marks > span")
