@@ -50,6 +50,8 @@ EVERY = 2.0  # seconds between two reads of the storage
 INK: dict[Theme, str] = {"light": "#30363d", "dark": "#E8E8E8"}  # of texts in charts
 _SEEN = "_seen"  # what is on the page: study → its version, None → the studies there are
 
+_DRAWN = "_drawn"  # the theme in which the charts are drawn
+
 
 class _PageEnds(Exception):  # noqa: N818 nothing went wrong
     """The page ends here. After ``st.stop`` nobody would look for changes: its fragments tick no more."""
@@ -199,13 +201,15 @@ def to_cells(study: str, cells: Sequence[str]) -> None:
 def begin(store: Store) -> None:
     """Begin a run of a page: :func:`follow` forgets what the run before has shown."""
     st.session_state[_SEEN] = {None: _state(store, None)}
+    st.session_state[_DRAWN] = theme()
 
 
 @st.fragment(run_every=EVERY)
 def follow(store: Store) -> None:
     """Look for changes, and run the page again when there is one. Keys keep scroll and selections."""
     seen: dict[str | None, object] = st.session_state[_SEEN]
-    if any(_state(store, name) != state for name, state in seen.items()):
+    changed = any(_state(store, name) != state for name, state in seen.items())
+    if changed or st.session_state[_DRAWN] != theme():
         st.rerun(scope="app")
 
 

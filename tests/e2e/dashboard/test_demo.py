@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from assay_dashboard.layout import INK
 from tests.e2e.dashboard.conftest import MAIN, Reader
 from tests.e2e.dashboard.serving import serve
 
@@ -98,6 +99,14 @@ def test_a_verdict_on_long_levels_stays_in_a_telephones_window(reader: Reader) -
     page = reader.open("/")
     page.locator(".verdicts > :nth-child(2)").evaluate("text => { text.textContent = 'm'.repeat(60) }")
     assert page.evaluate(f"{MAIN}.scrollWidth") <= 390
+
+
+def test_charts_are_drawn_anew_when_the_system_turns_dark(reader: Reader) -> None:
+    page = reader.open("/effects")
+    text = page.locator("[data-testid=stVegaLiteChart] svg text").first
+    expect(text).to_have_attribute("fill", INK["light"])
+    page.emulate_media(color_scheme="dark")
+    expect(text).to_have_attribute("fill", INK["dark"])
 
 
 def test_the_effects_page_says_in_words_what_its_marks_say(reader: Reader) -> None:
