@@ -307,7 +307,7 @@ WRONG = {
     "task of a text": (label_studio(data={"text": "hello"}), "task 1 names no image"),
     "video": (b"<annotations><track id='0'/></annotations>", "found tracks of a video"),
     "entities": (b"<!DOCTYPE a [<!ENTITY b 'c'>]><annotations>&b;</annotations>", "found <!DOCTYPE"),
-    "cut XML": (cvat()[:-9], "no XML"),
+    "cut XML": (cvat()[:-9], "no XML: unclosed token in line 2, column "),
     "CVAT number": (cvat('<box label="a" xtl="left" ytl="1" xbr="5" ybr="4"/>'), "is a number, found 'left'"),
     "CVAT label": (cvat('<box xtl="1" ytl="1" xbr="5" ybr="4"/>'), "<box> has label"),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from xml.etree import ElementTree
+from xml.parsers.expat import ErrorString
 
 from trainables.data.annotations.shapes import (
     AnnotationError,
@@ -38,7 +39,10 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
     try:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
-        raise AnnotationError(f"no XML: {error}. Export it again") from error
+        line, column = error.position
+        raise AnnotationError(
+            f"no XML: {ErrorString(error.code)} in line {line}, column {column}. Export it again"
+        ) from error
     if root.tag != "annotations" or root.find("track") is not None:
         content = "tracks of a video" if root.tag == "annotations" else f"<{root.tag}>"
         raise AnnotationError(
