@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,25 @@ def test_every_faulty_file_is_named_with_found_and_expected(fault: str, tmp_path
         open_folder(damaged_folder(tmp_path / "root"), tmp_path / "cache")
     assert fault in str(refused.value)
     assert "5 faults in the data below" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "way_out"),
+    [
+        (b"GIF89a", "start with 47494638. Save it as one of these, or copy it again"),
+        (
+            b"BM" + struct.pack("<8x4I2HI", 54, 40, 20_000, 20_000, 1, 8, 1),
+            "in all. Cut it into smaller images",
+        ),
+        (b"\x89PNG\r\n\x1a\n", "ends within its header, at byte 8. Unpack or copy it again"),
+    ],
+    ids=["another format", "too large", "damaged"],
+)
+def test_each_faulty_file_has_the_way_out_of_its_fault(content: bytes, way_out: str, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root")
+    (root / "good" / "g0.png").write_bytes(content)
+    (fault,) = check_data(PER_SEED, root, tmp_path / "cache").faults
+    assert fault.endswith(f"{way_out}.")
 
 
 def test_check_reports_faults_and_counts_what_is_usable(tmp_path: Path) -> None:

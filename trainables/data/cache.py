@@ -234,4 +234,4 @@ def _decode(manifest: Manifest, channels: int, row: ImageRow) -> NDArray[np.uint
             )
         return decode_image(data, channels, manifest.white)
     except BrokenImageError as error:
-        raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error
+        raise InputError(f"{row.image}: {error.advice}.") from error

@@ -27,7 +27,13 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class BrokenImageError(ValueError):
-    """An image file that cannot be used; the text says what was found and expected."""
+    """An image file that cannot be used; the text says what was found, expected, and perhaps a way out."""
+
+    @property
+    def advice(self) -> str:
+        """The text with a way out: of damaged files, for which it has none, to copy them again."""
+        text = str(self)
+        return text if ". " in text else f"{text}. Unpack or copy it again"
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,8 @@ def examine(data: bytes) -> Header:
             f"the file is truncated: it ends within its header, at byte {len(data)}"
         ) from error
     content = f"{len(data)} bytes that start with {data[:4].hex()}" if data else "an empty file"
-    raise BrokenImageError(f"expected a JPEG, PNG, BMP, TIFF or WebP image, found {content}")
+    way_out = ". Save it as one of these, or copy it again" if data else ""
+    raise BrokenImageError(f"expected a JPEG, PNG, BMP, TIFF or WebP image, found {content}{way_out}")
 
 
 def _examine_jpeg(data: bytes) -> Header:

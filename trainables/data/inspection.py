@@ -181,7 +181,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         image_hash = hashlib.sha256(data).hexdigest()
         stored = read_samples(data)
     except BrokenImageError as error:
-        faults.append(Fault(entry.image, f"{entry.image}: {error}. Unpack or copy it again"))
+        faults.append(Fault(entry.image, f"{entry.image}: {error.advice}"))
     except InputError as error:
         faults.append(Fault(entry.image, str(error).rstrip(".")))
     try:
@@ -258,7 +258,7 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
         data = read_bytes(mask_root, entry.mask)
         stored = decode_stored(data) if listing.indices is None else decode_indices(data)
     except BrokenImageError as error:
-        raise _MaskFaultError(f"{entry.mask}: {error}. Unpack or copy it again") from error
+        raise _MaskFaultError(f"{entry.mask}: {error.advice}") from error
     except InputError as error:
         raise _MaskFaultError(str(error).rstrip(".")) from error
     name = _mask_named(listing, entry)

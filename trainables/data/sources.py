@@ -298,9 +298,11 @@ def decode_indices(data: bytes) -> NDArray[np.uint16]:
 
 def _examine(data: bytes) -> Header:
     header = examine(data)
-    if not 0 < header.width * header.height <= MAX_PIXELS:
+    pixels = header.width * header.height
+    if not 0 < pixels <= MAX_PIXELS:
         raise BrokenImageError(
             f"{header.width} × {header.height} pixels; expected 1 to {MAX_PIXELS} pixels in all"
+            f"{'. Cut it into smaller images' if pixels else ''}"
         )
     return header
 

@@ -298,7 +298,7 @@ def _size(root: Path, drawn: _Drawn) -> tuple[int, int]:
     try:
         width, height = measure(read_bytes(root, drawn.image))
     except BrokenImageError as error:
-        raise InputError(f"{drawn.image}: {error}. Copy it again.") from error
+        raise InputError(f"{drawn.image}: {error.advice}.") from error
     return height, width
 
 

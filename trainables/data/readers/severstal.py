@@ -190,7 +190,7 @@ def _write_mask(root: Path, image: str, texts: list[str], folder: Path) -> None:
     try:
         width, height = measure(read_bytes(root, f"{_IMAGES}/{image}"))
     except BrokenImageError as error:
-        raise InputError(f"{_IMAGES}/{image}: {error}. Unpack or copy it again.") from error
+        raise InputError(f"{_IMAGES}/{image}: {error.advice}.") from error
     try:
         runs = [run for text in texts for run in parse_runs(text, height * width)]
     except ValueError as error:
