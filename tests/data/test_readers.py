@@ -167,13 +167,24 @@ def test_table_tells_all_faulty_rows_at_once(tmp_path: Path) -> None:
     ("content", "told"),
     [
         ("", "cannot be read as a table"),
+        ("image,label", "names no images: expected a row for each, found the header alone"),
         ("image,label\n", "no images"),
+        ("image,label\na.png,2\n", r"1 fault\. Mend .*\nrow 1, label: expected 0/1, .* or ok/ng, found '2'$"),
         ("image,lable\na.png,1", "columns missing: label; unknown: lable"),
         ("image,label,image\na,1,b\n", "occurs twice"),
         ('image,label\n"a\0.png",1\n', "zero byte"),
         ("\n".join(["image,label", *(f"{i}.png,maybe" for i in range(50))]), r"50 faults[\s\S]*and 30 more"),
     ],
-    ids=["empty", "no row", "misspelt column", "column twice", "zero byte", "fifty faults, twenty listed"],
+    ids=[
+        "empty",
+        "header",
+        "no row",
+        "label",
+        "misspelt column",
+        "column twice",
+        "zero byte",
+        "fifty faults, twenty listed",
+    ],
 )
 def test_table_that_is_no_list_of_images_is_refused(content: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=told):

@@ -29,6 +29,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from trainables.data.findings import counted
 from trainables.data.readers.base import Entry, Listing, MaskOptions, MaskSettings, Reader, options_of
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
@@ -53,7 +54,7 @@ class TableOptions(MaskSettings, frozen=True):
 def _as_label(value: Any) -> bool:
     label = _LABELS.get(str(value).strip().lower())
     if label is None:
-        raise ValueError(f"expected 0/1, true/false, good/defect, normal/defective or ok/ng, found {value!r}")
+        raise ValueError("expected 0/1, true/false, good/defect, normal/defective or ok/ng")
     return label
 
 
@@ -98,8 +99,8 @@ def is_table(path: Path) -> bool:
     return {"image", "label"} <= set(_header(path)[0])
 
 
-def _header(path: Path) -> tuple[list[str], str, str]:
-    """Columns of a CSV file as they are called here, its separator, and its encoding."""
+def _header(path: Path) -> tuple[list[str], str, str, bool]:
+    """Columns of a CSV file as they are called here, its separator, its encoding, and whether rows follow."""
     content = path.read_bytes()
     encoding = "utf16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf8"
     try:
@@ -107,10 +108,10 @@ def _header(path: Path) -> tuple[list[str], str, str]:
     except UnicodeDecodeError:
         encoding = "cp1252"  # as spreadsheets of western Windows save it; it has all of Latin-1's letters
         text = content.decode(encoding, "replace")
-    line = text.removeprefix("\ufeff").partition("\n")[0]
+    line, _, rows = text.removeprefix("\ufeff").partition("\n")
     separator = max(_SEPARATORS, key=line.count)
     names = next(csv.reader([line.rstrip("\r")], delimiter=separator), [])
-    return [name.strip().lower() for name in names], separator, encoding
+    return [name.strip().lower() for name in names], separator, encoding, bool(rows.strip())
 
 
 def _load(path: Path) -> pa.Table:
@@ -137,11 +138,17 @@ def _load(path: Path) -> pa.Table:
             f"unknown: {', '.join(unknown) or 'none'}. "
             f"Expected image and label, and of {', '.join(list(_Row.model_fields)[2:])} what you have."
         )
+    if not table.num_rows:
+        raise InputError(
+            f"{path} names no images: expected a row for each, found the header alone. Add them."
+        )
     return table
 
 
 def _load_csv(path: Path) -> pa.Table:
-    names, separator, encoding = _header(path)
+    names, separator, encoding, has_rows = _header(path)
+    if names and not has_rows:  # pyarrow refuses a header without a line's end
+        return pa.table([pa.array([], pa.string())] * len(names), names)
     # Every column as text: a group "007" or a class "1" must not turn into a number on the way.
     kinds = dict.fromkeys(names, pa.string())
     convert = pyarrow.csv.ConvertOptions(column_types=kinds, strings_can_be_null=True, null_values=[""])
@@ -162,7 +169,8 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
             row = _Row.model_validate(values)
         except ValidationError as error:
             faults += [
-                f"row {number}, {fault['loc'][0]}: {fault['msg']}, found {fault['input']!r}"
+                f"row {number}, {fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}, "
+                f"found {fault['input']!r}"
                 for fault in error.errors()
             ]
             continue
@@ -175,7 +183,9 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
     if faults:
         more = f"\n… and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
         raise InputError(
-            f"{path}: {len(faults)} faults. Mend these rows:\n" + "\n".join(faults[:MAX_FAULTS]) + more
+            f"{path}: {counted(len(faults), 'fault')}. Mend what follows:\n"
+            + "\n".join(faults[:MAX_FAULTS])
+            + more
         )
     return tuple(entries)
 
