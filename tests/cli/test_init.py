@@ -218,8 +218,8 @@ def test_a_split_that_is_not_kept_is_told_with_the_reason(assay: Assay, tmp_path
         make_images(tmp_path / "own" / part)
     assert "split is not kept" not in started(assay, tmp_path / "own", tmp_path / "kept.yaml").out
     shutil.rmtree(tmp_path / "own" / "test" / "defect")
-    told = started(assay, tmp_path / "own", tmp_path / "anew.yaml").out
-    assert "the data's own split is not kept, for it has no defective image in test:" in told
+    answer = started(assay, tmp_path / "own", tmp_path / "anew.yaml")
+    assert "the data's own split is not kept, for it has no defective image in test:" in answer.out
     assert read_study(tmp_path / "anew.yaml").data.splits == "per_seed"
 
 

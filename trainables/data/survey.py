@@ -62,7 +62,7 @@ class Survey:
 
     @property
     def unkept_parts(self) -> str:
-        """Why the parts that the data name are not kept; "" where they are, or there are none."""
+        """Reason why the parts that the data name are not kept; "" where they are, or there are none."""
         named = any(row.split is not None for row in self.manifest.rows)
         return _gap(self.manifest) if named and self.spec.splits == "per_seed" else ""
 
@@ -140,7 +140,7 @@ def _as_published(spec: DataSpec, manifest: Manifest) -> DataSpec:
 
 
 def _gap(manifest: Manifest) -> str:
-    """Why the parts that the data name cannot be trained with; "" where they can."""
+    """Reason why the parts that the data name cannot be trained with; "" where they can."""
     shown = Counter((row.split, row.label) for row in manifest.rows)
     if unnamed := sum(row.split is None for row in manifest.rows):
         return f"{unnamed} of {len(manifest.rows)} images without a part"

@@ -60,8 +60,8 @@ def _shape(element: ElementTree.Element) -> Shape:
     if element.tag == "polygon":
         area: Polygon | Runs = _polygon(element)
     elif element.tag == "box":
-        corners = (_number(element, key) for key in ("xtl", "ytl", "xbr", "ybr"))
-        area = rectangle(*corners, _number(element, "rotation", 0.0))
+        left, top, right, bottom = (_number(element, key) for key in ("xtl", "ytl", "xbr", "ybr"))
+        area = rectangle(left, top, right, bottom, _number(element, "rotation", 0.0))
     elif element.tag == "ellipse":
         x, y, radius_x, radius_y = (_number(element, key) for key in ("cx", "cy", "rx", "ry"))
         area = ellipse(x, y, radius_x, radius_y, _number(element, "rotation", 0.0))

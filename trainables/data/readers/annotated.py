@@ -254,7 +254,7 @@ def _remarks(
 
 
 def _against_folders(drawn: Mapping[str, _Drawn]) -> Iterator[str]:
-    """What annotations say of images against the folders that these lie in."""
+    """Images that annotations make defective or normal against the folders that they lie in."""
     roles = {image: _role(PurePosixPath(image)) for image in drawn}
     defective = [image for image in drawn if roles[image] == "normal" and drawn[image].is_defective]
     if defective:

@@ -65,7 +65,7 @@ class ImageNames:
         alike: defaultdict[tuple[int, bool], list[PurePosixPath]] = defaultdict(list)
         for image in self._named.get(compared(parts[-1]), []) if parts else []:
             common = min(len(parts), len(image.parts))
-            stated, found = parts[-common:], image.parts[-common:]
-            if [*map(compared, stated[:-1])] == [*map(compared, found[:-1])]:
-                alike[common, [*map(composed, stated)] == [*map(composed, found)]].append(image)
+            stated, there = parts[-common:], image.parts[-common:]
+            if [*map(compared, stated[:-1])] == [*map(compared, there[:-1])]:
+                alike[common, [*map(composed, stated)] == [*map(composed, there)]].append(image)
         return alike[max(alike)] if alike else []
