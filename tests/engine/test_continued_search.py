@@ -29,3 +29,12 @@ def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, ca
         there.append(len(search.store.trials()))
         assert (trained, shown) == (there[-1], there[-1])
     assert [entry.ended for entry in read_registration(search.store, "toy_search")] == [0, there[0]]
+
+
+def test_equal_start_points_have_the_name_of_the_first(tmp_path: Path, cache_root: Path) -> None:
+    start = "[preset, {config.x: 0.9}]"  # which it has anyway
+    search = ToySearch(tmp_path, cache_root, points=3, start=start, seeds=[0])
+    search.run()
+    names = {trial.id: trial.cell for trial in search.grown.trials}
+    assert {id_: record.trial["cell"] for id_, record in search.records().items()} == names
+    assert "base #0" in names.values()

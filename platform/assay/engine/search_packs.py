@@ -160,9 +160,10 @@ class _CellSearch:
     def _train(self, points: Sequence[Point], *, fresh: bool) -> Generator[Content | None, None, bool]:
         """Hand out what has no record, then wait for it; False when some of it will get none."""
         rows = [point_row(self.searched, point, fresh=fresh) for point in points]
-        # An ablation may be a start point.
-        trials = list({trial.id: trial for row in rows if row is not None for trial in row.trials}.values())
-        ids = [trial.id for trial in trials]
+        by_id: dict[str, Trial] = {}
+        for trial in (trial for row in rows if row is not None for trial in row.trials):
+            by_id.setdefault(trial.id, trial)  # of equal points the first names it, as in the plan
+        trials, ids = list(by_id.values()), list(by_id)
         self.log.look(ids)
         yield from self._stages_first(trials)
         for pack in self._divided(trials):
