@@ -45,6 +45,19 @@ def test_plan_prints_the_budget_and_the_space(assay: Assay, search_file: Path) -
     assert re.search(r"config\.balance_power +0\.5 … 4 +config\.balance is power", answer.out)
 
 
+def test_a_search_that_drew_more_points_than_it_asks_for_by_now_says_so(
+    assay: Assay, searched: Store, search_file: Path
+) -> None:
+    fewer = SEARCH.replace("points: 5", "points: 3")
+    search_file.write_text(fewer, encoding="utf-8")
+    planned = " ".join(assay("plan", search_file, "--storage", searched.uri).out.split())
+    assert "5 points × 2 seeds (5 drawn, more than the 3 asked for: all count) + 2 best" in planned
+    plan = plan_study(parse_study(fewer, "hunt.yaml"), None, "cpu")
+    searched.write_table("studies/hunt/plan.parquet", plan.to_table())
+    page = assay("report", "hunt", "--storage", searched.uri).out
+    assert "5 points drawn, more than the 3 asked for: all count; 5 finished. 14 trials" in page
+
+
 def test_status_counts_what_is_not_drawn_yet(assay: Assay, searched: Store, search_plan: Plan) -> None:
     write_points(searched, search_plan, with_points(search_plan, searched).points[:3])
     answer = assay("status", "hunt", "--once", "--storage", searched.uri)

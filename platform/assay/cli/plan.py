@@ -360,12 +360,12 @@ def _format_repeats(seeds: int, folds: int) -> str:
 def _format_budget(planned: Plan) -> str:
     """`60 points × 2 seeds in 1 cell + 3 best × 5 fresh seeds`, and how many points are drawn."""
     from assay.study.names import counted
-    from assay.study.points import budget
+    from assay.study.points import budget, drawn_text
 
     study = planned.study
     cells, first = len(planned.searched), planned.searched[0]
-    points = budget(study)
-    drawn = f" ({len(planned.points)} of {points * cells} drawn)"
+    drawn = f" ({drawn_text(len(planned.points), budget(study) * cells)})"
+    points = max(budget(study), *Counter(point.cell for point in planned.points).values(), 0)
     several = study.search is not None and study.search.several
     where = f" in {cells} {'searches' if several else 'cells'} each" if cells > 1 else ""
     text = f"{counted(points, 'point')} × {_distinct(first.repeats)}{where}{drawn}"

@@ -14,7 +14,7 @@ from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.storage.search_points import EvaluatedPoint, best_points
 from assay.study import Plan
 from assay.study.names import counted
-from assay.study.points import budget
+from assay.study.points import budget, drawn_text
 from assay.study.search import Objective, Scalar
 from assay.study.space import format_parameter, format_scalar
 
@@ -34,7 +34,7 @@ def search_line(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> s
     ]
     unit = "searches" if plan.study.search.several else "cells"
     where = "" if len(points) == 1 else f" in {len(points)} {unit}"
-    count = f"{len(drawn)} of {budget(plan.study) * len(points)} points drawn{where}"
+    count = f"{drawn_text(len(drawn), budget(plan.study) * len(points), 'points ')}{where}"
     return f"Search with {plan.study.search.sampler}: {'; '.join([count, ', '.join(counts)]).rstrip('; ')}."
 
 

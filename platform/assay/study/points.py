@@ -36,6 +36,7 @@ __all__ = [
     "SearchedCell",
     "budget",
     "changed_parameters",
+    "drawn_text",
     "make_ablations",
     "make_point",
     "planned_trials",
@@ -164,6 +165,13 @@ def budget(study: Study) -> int:
     if study.search.sampler == "grid":
         return grid_size(study.space, study.search.points)
     return study.search.points
+
+
+def drawn_text(drawn: int, asked: int, points: str = "") -> str:
+    """``12 of 60 points drawn``; a search that has more, since its file asked for more before, says so."""
+    if drawn <= asked:
+        return f"{drawn} of {asked} {points}drawn"
+    return f"{drawn} {points}drawn, more than the {asked} asked for: all count"
 
 
 def planned_trials(study: Study, searched: Sequence[SearchedCell]) -> int:
