@@ -96,6 +96,15 @@ def test_while_a_record_is_missing_there_are_no_verdicts(lacking: int) -> None:
     assert [result.n for result in comparisons] == [7, 8, 8, 8]
 
 
+def test_trainings_that_both_studies_share_are_not_compared_with_themselves() -> None:
+    twin = of(make_plan(FIRST.replace("study: additions", "study: twin")))
+    pair = pair_studies(of(make_plan(FIRST)), twin)
+    assert (pair.comparisons, len(pair.shared)) == ((), 4)
+    page = pair_page(pair)
+    assert page.notes[-1].startswith("The same trainings in both studies, so there is nothing to compare: ")
+    assert "Comparisons" not in {section.title.partition(" ")[0] for section in page.sections}
+
+
 def test_repeats_of_another_split_are_not_compared() -> None:
     other = second_side(SECOND.replace("splits: published", "splits: per_seed"))
     page = page_of(of(make_plan(FIRST)), other)

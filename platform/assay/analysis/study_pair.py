@@ -24,6 +24,7 @@ from trainables.metrics import METRICS, Metric
 
 __all__ = ["CellPair", "StudyPair", "listed", "match_cells", "pair_studies", "paired_scores"]
 
+_Place = tuple[object, ...]  # what decides the test images of a trial
 _SEPARATOR = ": "  # between study and cell
 
 
@@ -44,7 +45,8 @@ class StudyPair:
     right: StudyResults
     metric: Metric  # the primary one of the left study
     cells: tuple[CellPair, ...]
-    compared: tuple[CellPair, ...]  # those of which a repeat has the same test images in both
+    compared: tuple[CellPair, ...]  # those of which a repeat has the same test images in both,
+    shared: tuple[CellPair, ...]  # but not these, whose common repeats are the same trainings
     comparisons: tuple[ComparisonResult, ...]
 
     @property
@@ -64,7 +66,9 @@ def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
         raise InputError(f"two studies are put side by side, found {left.name} twice. Name another one.")
     metric = _common_metric(left, right)
     cells = match_cells(left.reported, right.reported)
-    compared, scores = paired_scores(left, right, cells, metric, (left.name, right.name))
+    shared = _shared(left.reported, right.reported, cells)
+    others = [match for match in cells if match not in shared]
+    compared, scores = paired_scores(left, right, others, metric, (left.name, right.name))
     comparisons = scores.tested(metric, "studies", scores.contrasts)
     if not (left.all_ended and right.all_ended):
         comparisons = tuple(map(until_planned, comparisons))
@@ -74,6 +78,7 @@ def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
         metric=metric,
         cells=tuple(cells),
         compared=compared,
+        shared=shared,
         comparisons=comparisons,
     )
 
@@ -205,9 +210,21 @@ def _common_table(
     return (pd.concat(frames) if frames else tables[0].iloc[:0]), compared
 
 
-def _by_cell(reported: ReportedPlan) -> dict[str, dict[tuple[object, ...], Trial]]:
+def _shared(left: ReportedPlan, right: ReportedPlan, matches: Sequence[CellPair]) -> tuple[CellPair, ...]:
+    """The matches whose common repeats are trainings of both studies: against itself none says anything."""
+    trials = _by_cell(left), _by_cell(right)
+    shared: list[CellPair] = []
+    for match in matches:
+        here, there = trials[0][match.left.name], trials[1][match.right.name]
+        common = here.keys() & there.keys()
+        if common and all(here[place].id == there[place].id for place in common):
+            shared.append(match)
+    return tuple(shared)
+
+
+def _by_cell(reported: ReportedPlan) -> dict[str, dict[_Place, Trial]]:
     """Cell → what decides the test images → its trial."""
-    trials: dict[str, dict[tuple[object, ...], Trial]] = {cell.name: {} for cell in reported.cells}
+    trials: dict[str, dict[_Place, Trial]] = {cell.name: {} for cell in reported.cells}
     for trial in reported.trials:
         drawn = trial.data.test if trial.data.splits == "per_seed" else None
         place = (trial.manifest, drawn is None, drawn, trial.seed, trial.fold)

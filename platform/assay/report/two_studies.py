@@ -28,7 +28,8 @@ __all__ = ["pair_page"]
 
 def pair_page(pair: StudyPair) -> Page:
     """The page of two studies."""
-    alone = _format_alone([match.name for match in pair.cells if match not in pair.compared])
+    known = (*pair.compared, *pair.shared)
+    alone = _format_alone([match.name for match in pair.cells if match not in known])
     plot = studies_plot(pair)
     return Page(
         title=f"{pair.left.name} and {pair.right.name}",
@@ -41,7 +42,7 @@ def pair_page(pair: StudyPair) -> Page:
         table=_scores(pair),
         notes=(
             spread_note(s for side in pair.sides for s in side.summary(pair.metric.name)),
-            *filter(None, [alone]),
+            *filter(None, [alone, _format_shared([match.name for match in pair.shared])]),
         ),
         intervals=None,
         sections=(_differences(pair), *pair_sections(pair)),
@@ -127,6 +128,12 @@ def _format_alone(cells: Sequence[str]) -> str:
         f"Not compared: {listed(cells)}. No repeat of the one study has the test images of one of the other "
         "(same data, same partition, same seed and fold): their difference would be one of images too."
     )
+
+
+def _format_shared(cells: Sequence[str]) -> str:
+    if not cells:
+        return ""
+    return f"The same trainings in both studies, so there is nothing to compare: {listed(cells)}."
 
 
 def _scores(pair: StudyPair) -> TextTable:

@@ -180,7 +180,9 @@ class PairAnswer(Answer):
     right: str
     metric: str
     cells: tuple[str, ...] = Field(description="That both have.")
-    compared: tuple[str, ...] = Field(description="Those with a repeat on the same test images.")
+    compared: tuple[str, ...] = Field(
+        description="Those with a repeat on the same test images, trained for each."
+    )
     comparisons: tuple[ComparisonRow, ...]
 
 
