@@ -306,3 +306,10 @@ def test_durations_are_read_at_a_glance(seconds: float | None, text: str) -> Non
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (740_000, "740 kB"), (1.4e9, "1.4 GB")])
 def test_sizes_are_read_at_a_glance(count: float, text: str) -> None:
     assert size(count) == text
+
+
+def test_the_clock_of_a_command_goes_on_in_its_second_view() -> None:
+    out = io.StringIO()
+    with LiveView(Console(file=out, width=80), start=time.monotonic() - 7) as view:
+        view.message("timing the first steps")
+    assert "[7 s] timing the first steps" in out.getvalue()

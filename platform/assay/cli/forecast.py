@@ -20,14 +20,14 @@ _CELLS = 3  # named of a shape that has more
 _WORTH_SAYING = 0.9  # of a study's hours: timings differ by a tenth
 
 
-def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> Forecast:
-    """Make the forecast, and keep it beside the study's results."""
+def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path, start: float) -> Forecast:
+    """Make the forecast, and keep it beside the study's results; ``start``: of the command's clock."""
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.storage.forecast import write_forecast
     from assay.storage.timing import forecast_study
 
-    with LiveView(console(stderr=True)) as view:
+    with LiveView(console(stderr=True), start=start) as view:
         forecast = forecast_study(plan, store, this_machine(plan, data, cache), view.message)
     write_forecast(store, plan.study.study, forecast)
     return forecast

@@ -49,13 +49,19 @@ class LiveView:
         console: To show them on.
         line_every: Seconds between plain lines when nothing happens.
         messages_alone: Show nothing of the progress: others tell of it.
+        start: When its clock began, by the monotonic one; default: now.
     """
 
     def __init__(
-        self, console: Console, line_every: float = _LINE_EVERY, *, messages_alone: bool = False
+        self,
+        console: Console,
+        line_every: float = _LINE_EVERY,
+        *,
+        messages_alone: bool = False,
+        start: float | None = None,
     ) -> None:
         self._console, self._line_every, self._messages_alone = console, line_every, messages_alone
-        self._start = time.monotonic()
+        self._start = time.monotonic() if start is None else start
         self._since = time.time()
         self._message = ""
         self._message_before = ""  # at the last look

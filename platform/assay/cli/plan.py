@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,7 +97,8 @@ def plan(
             "--forecast times real training steps and needs the data, found --no-data beside "
             "it. Leave one out."
         )
-    with LiveView(console(stderr=True)) as view:
+    start = time.monotonic()
+    with LiveView(console(stderr=True), start=start) as view:
         planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
     if effect is not None and not planned.study.repeats.decide:
         raise InputError(
@@ -118,7 +120,7 @@ def plan(
     if forecast:
         from assay.cli.forecast import make_forecast, show_forecast
 
-        timed = make_forecast(planned, store, data, cache)
+        timed = make_forecast(planned, store, data, cache, start)
         show_forecast(timed, planned.study.resources.cpus)
     if as_json:
         answers().give(answer.with_forecast(timed))
