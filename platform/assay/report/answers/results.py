@@ -181,8 +181,6 @@ class PairAnswer(Answer):
     metric: str
     cells: tuple[str, ...] = Field(description="That both have.")
     compared: tuple[str, ...] = Field(description="Trained for each, with a repeat on the same test images.")
-        description="Those with a repeat on the same test images, trained for each."
-    )
     comparisons: tuple[ComparisonRow, ...]
 
 
