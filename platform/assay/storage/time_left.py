@@ -150,9 +150,9 @@ class _Usual:
         for trial in running:
             if trial.progress is not None and (seconds := trial.progress.seconds):
                 under_way[trial.trial.trainable, trial.progress.stage].append(seconds)
-        means = ({kind: fmean(spans) for kind, spans in seen.items()} for seen in (over, under_way))
         return cls(
-            *means,
+            {kind: fmean(spans) for kind, spans in over.items()},
+            {kind: fmean(spans) for kind, spans in under_way.items()},
             {trainable: fmean(spans) for trainable, spans in evaluations.items()},
             ({}, {}) if forecast is None else forecast.step_seconds(),
         )

@@ -178,7 +178,7 @@ class Watch:
         missing = (t for id_, t in self._trials.items() if id_ in candidates and id_ not in fresh)
         read, self._problems = self._store.records_of_trials(missing)
         records = fresh | read
-        new = tuple(record for id_, record in records.items() if self._is_news(record))
+        new = tuple(record for record in records.values() if self._is_news(record))
         gone = self._records.keys() & ((candidates - records.keys()) | (settled - begun))
         for id_ in gone:
             del self._records[id_]
