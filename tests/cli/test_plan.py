@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -20,7 +21,7 @@ STUDIES = sorted(set((ROOT / "studies").glob("*.yaml")) - {REFUSED})
 def test_shipped_studies_can_be_planned_without_data(assay: Assay, path: Path) -> None:
     answer = assay("plan", path, "--no-data")
     assert answer.code == 0, answer.err
-    assert "trials; 0 done" in answer.out
+    assert "trials; how many are done is unknown without data" in answer.out
 
 
 def test_plan_shows_what_differs_and_what_is_done(assay: Assay, study_file: Path, tmp_path: Path) -> None:
@@ -227,3 +228,9 @@ def test_an_effect_is_refused_where_all_repeats_train(assay: Assay, study_file: 
     answer = assay("plan", study_file, "--no-data", "--effect", "0.02")
     assert answer.code == 2
     assert "found 0.02 and a study without" in " ".join(answer.err.split())
+
+
+def test_without_data_what_is_done_is_null(assay: Assay) -> None:
+    answer = json.loads(assay("plan", STUDIES[0], "--no-data", "--json").out)
+    assert (answer["done"], answer["to_train"], answer["cells"][0]["done"]) == (None, None, None)
+    assert {trial["state"] for trial in answer["trials"]} == {None}

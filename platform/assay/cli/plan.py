@@ -173,7 +173,7 @@ def _show(
     parts += [f"design: {answer.design}", *_parts(planned, records, trials, known=known)]
     if answer.stages:
         parts.append(_stage_table(answer.stages))
-    parts += [*_summary(planned, records), *format_expected(answer.expected), *answer.reach]
+    parts += [*_summary(planned, records, known=known), *format_expected(answer.expected), *answer.reach]
     parts += [f"warning: {warning}" for warning in answer.warnings]
     out = console()
     for part in parts:
@@ -191,7 +191,7 @@ def _parts(
     elif trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
         yield _trial_table(planned, records, known=known)
     else:
-        yield _cell_table(planned, records)
+        yield _cell_table(planned, records, known=known)
         if trials == "auto":
             yield "`--trials all` lists the trials one by one."
     if planned.comparisons:
@@ -216,18 +216,18 @@ def _trial_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -
             str(trial.seed),
             "–" if trial.fold is None else str(trial.fold),
             format_diff(trial.diff),
-            records[trial.id].status if trial.id in records else "planned",
+            "unknown" if not known else records[trial.id].status if trial.id in records else "planned",
         )
         for trial in planned.trials
     ]
     return text_table(("id", "cell", "seed", "fold", _DIFF, "state"), rows, whole=("id",))
 
 
-def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
+def _cell_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -> Table:
     trials = Counter(trial.cell for trial in planned.trials)
     done = Counter(trial.cell for trial in planned.trials if trial.id in records)
     rows = [
-        (cell.name, str(trials[cell.name]), str(done[cell.name]), format_diff(cell.diff))
+        (cell.name, str(trials[cell.name]), str(done[cell.name] if known else "–"), format_diff(cell.diff))
         for cell in planned.cells
     ]
     return text_table(("cell", "trials", "done", _DIFF), rows)
@@ -313,7 +313,7 @@ def format_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
     )
 
 
-def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
+def _summary(planned: Plan, records: Mapping[str, Record], *, known: bool) -> list[str]:
     from assay.study.names import counted
 
     study = planned.study
@@ -335,7 +335,7 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
             for m in planned.manifests.values()
         ),
         f"{trials} = {'at most ' if planned.pending_points else ''}{counted(total, 'trial')}; "
-        f"{done} done, {total - done} to train",
+        + (f"{done} done, {total - done} to train" if known else "how many are done is unknown without data"),
         *_looks(planned),
         f"a trial takes {least}{counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} "
         f"each; packs: {need.pack}",

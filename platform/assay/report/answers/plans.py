@@ -39,7 +39,7 @@ class PlannedCell(BaseModel):
     revision: int
     differs: dict[str, Change] = Field(description="Setting → (value in the base, value here).")
     trials: int
-    done: int
+    done: int | None = Field(description="null: the data were not opened.")
 
 
 class PlannedTrial(BaseModel):
@@ -49,7 +49,9 @@ class PlannedTrial(BaseModel):
     cell: str
     seed: int
     fold: int | None
-    state: Literal["planned", "finished", "diverged", "pruned", "failed"]
+    state: Literal["planned", "finished", "diverged", "pruned", "failed"] | None = Field(
+        description="null: the data were not opened."
+    )
 
 
 class PlannedComparison(BaseModel):
@@ -137,8 +139,8 @@ class PlanAnswer(Answer):
     metrics: tuple[str, ...] = Field(description="The primary one first.")
     resolve: float | None = Field(description="Difference worth knowing.")
     size: int = Field(description="Trials in all, those of points that are not drawn yet among them.")
-    done: int
-    to_train: int
+    done: int | None = Field(description="null: the data were not opened, so ids and records are unknown.")
+    to_train: int | None
     pending_points: int = Field(description="Of a search: trials of points that are not drawn yet.")
     gigabytes: Value = Field(description="Estimate of what is kept; null: unknown.")
     workers: int = Field(description="Of a trial.")
@@ -199,8 +201,8 @@ def plan_answer(
         metrics=tuple(dict.fromkeys([study.metrics.primary, *study.metrics.report])),
         resolve=study.resolve,
         size=planned.size,
-        done=len(records),
-        to_train=planned.size - len(records),
+        done=len(records) if known else None,
+        to_train=planned.size - len(records) if known else None,
         pending_points=planned.pending_points,
         gigabytes=planned.gigabytes,
         workers=need.workers,
@@ -219,7 +221,7 @@ def plan_answer(
                 revision=cell.revision,
                 differs=cell.diff,
                 trials=trials[cell.name],
-                done=done[cell.name],
+                done=done[cell.name] if known else None,
             )
             for cell in planned.cells
         ),
@@ -241,10 +243,16 @@ def _trials(planned: Plan, records: Mapping[str, Record], *, known: bool) -> tup
             cell=trial.cell,
             seed=trial.seed,
             fold=trial.fold,
-            state=records[trial.id].status if trial.id in records else "planned",
+            state=_state(records, trial.id) if known else None,
         )
         for trial in planned.trials
     )
+
+
+def _state(
+    records: Mapping[str, Record], trial: str
+) -> Literal["planned", "finished", "diverged", "pruned", "failed"]:
+    return records[trial].status if trial in records else "planned"
 
 
 def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
