@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,7 @@ from assay.cli.mirror import Mirror
 from assay.cli.options import in_use
 from assay.storage import Store
 from assay.study import Plan
+from assay.tracking import complete_file
 from tests.waiting import slowness
 
 
@@ -31,6 +36,24 @@ def test_whatever_keeps_results_from_mlflow_is_said(store: Store, plan: Plan, ur
     assert mirror.lacking is not None
     assert reason in mirror.lacking
     assert "hunter2" not in mirror.lacking
+
+
+def test_a_database_that_cannot_be_written_is_named_and_no_traceback_is_shown(
+    store: Store, plan: Plan, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    complete_file(uri)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON experiment_tags "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+        database.commit()
+    with Mirror(plan, store, uri, silent) as mirror:
+        pass
+    assert f"{uri}: (sqlite3" in (mirror.lacking or "")
+    assert "disk is full" in (mirror.lacking or "")
+    assert not logging.getLogger("mlflow.store.db.utils").isEnabledFor(logging.ERROR)  # its traceback
 
 
 def test_a_marker_that_cannot_be_read_is_said(store: Store, plan: Plan) -> None:

@@ -118,7 +118,9 @@ class Mirror:
         except Exception as error:  # noqa: BLE001 - said at the end; the study goes on, the next try may do
             self._lacking = _in_short(error)
         else:
-            self._lacking = None if report.complete else report.away or "; ".join(report.failed[:3])
+            why = report.away or "; ".join(report.failed[:3])
+            named = why if mirror.uri in why else f"{mirror.uri}: {why}"  # a database does not name itself
+            self._lacking = None if report.complete else named
 
 
 def _in_short(error: Exception) -> str:

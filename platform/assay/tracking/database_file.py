@@ -7,6 +7,7 @@ that was cut short is set aside, never deleted: it may hold runs that no record 
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import tempfile
@@ -24,7 +25,7 @@ from trainables.data.atomic import exclusive
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-__all__ = ["complete_file"]
+__all__ = ["complete_file", "quiet_mlflow"]
 
 _QUIET_SECONDS = 5.0  # a file that nobody wrote for so long is not being built
 
@@ -58,6 +59,15 @@ def complete_file(uri: str) -> str | None:
     )
 
 
+def quiet_mlflow() -> None:
+    """Keep MLflow's log from the terminal: its news are none of the user's, and its errors are raised, too.
+
+    To be called once MLflow is loaded, which sets levels of its own.
+    """
+    for name in ("mlflow", "alembic", "sqlalchemy.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def _cut_short(path: Path) -> bool:
     """True where the building of tables has begun and nobody goes on with it."""
     try:
@@ -88,6 +98,7 @@ def _build(url: URL, path: Path) -> None:
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
+    quiet_mlflow()
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as folder:
         new = Path(folder) / path.name
         try:

@@ -9,7 +9,6 @@ This module is the only one that imports mlflow, and only when it is used (1.6 s
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 import time
@@ -41,7 +40,7 @@ from assay.tracking.content import (
     tags,
     view_tag,
 )
-from assay.tracking.database_file import complete_file
+from assay.tracking.database_file import complete_file, quiet_mlflow
 from assay.tracking.inputs import dataset_inputs
 from assay.tracking.overlays import write_overlays
 
@@ -140,10 +139,9 @@ class MlflowMirror:
             return
         for name, value in _CLIENT_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        for name in ("mlflow", "alembic"):  # their news of migrations are none of the user's
-            logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow.tracking import MlflowClient
 
+        quiet_mlflow()
         self._aside = complete_file(self._uri)
         self._client = MlflowClient(self._uri)
 
