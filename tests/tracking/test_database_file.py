@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -22,6 +23,7 @@ from assay.storage import Store
 from assay.tracking.database_file import complete_file
 from assay.tracking.mlflow import MlflowMirror, SyncReport
 from tests.tracking.test_mlflow_mirror import fill, results_of
+from trainables.errors import StorageError
 
 # Ends a process while the first table is changed, as a kill there does.
 DIES_WHILE_BUILDING = """\
@@ -150,6 +152,20 @@ def test_a_storage_that_was_moved_away_gets_no_database_in_its_place(tmp_path: P
     report = MlflowMirror(f"sqlite:///{store.uri}/mlflow.db", store).sync(results)
     assert "is gone. Bring it back" in (report.away or "")
     assert [path.name for path in tmp_path.iterdir()] == ["away"]
+
+
+def test_a_folder_that_cannot_hold_the_database_is_named_with_the_option_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mlflow.db"
+
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "open", read_only)
+    with pytest.raises(StorageError, match=rf"the folder {tmp_path} is read-only\. .*--tracking-uri") as said:
+        complete_file(f"sqlite:///{path}")
+    assert "--cache" not in str(said.value)
 
 
 def test_tables_that_cannot_be_made_are_named_with_their_place(tmp_path: Path) -> None:

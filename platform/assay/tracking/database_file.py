@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from assay.storage import local_disk
 from assay.storage.integrity.mirror import BESIDE, half_built
 from assay.tracking.addresses import in_short
-from trainables.data.atomic import exclusive
+from trainables.data.atomic import exclusive, why_unusable
+from trainables.errors import StorageError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -47,10 +48,18 @@ def complete_file(uri: str) -> str | None:
     path, aside = Path(url.database).resolve(), None
     if path.exists() and not _cut_short(path):
         return None
-    with exclusive(path):  # another process may have built it meanwhile
-        if not path.exists() or _cut_short(path):
-            aside = _set_aside(path)
-            _build(url, path)
+    try:
+        with exclusive(path):  # another process may have built it meanwhile
+            if not path.exists() or _cut_short(path):
+                aside = _set_aside(path)
+                _build(url, path)
+    except StorageError as error:  # of the lock, with advice for caches
+        cause = error.__cause__
+        why = why_unusable(cause, path.parent) if isinstance(cause, OSError) else None
+        raise StorageError(
+            f"MLflow's database {path} cannot be made: the folder {path.parent} {why or cause}. Mend that, or "
+            "name another place for it: --tracking-uri sqlite:////FOLDER/mlflow.db."
+        ) from error
     if aside is None:
         return None
     return (
