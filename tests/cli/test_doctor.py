@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from assay import __version__ as version
 from tests.cli.small_study import Assay
+from tests.mounting import in_own_mounts
 
 
 def test_doctor_finds_this_machine_in_order(assay: Assay, tmp_path: Path) -> None:
@@ -85,6 +88,14 @@ def test_mlflow_has_its_tables_before_its_pages_open(assay: Assay, tmp_path: Pat
     assert answer.code == 2, answer.err
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         assert database.execute("SELECT count(*) FROM experiments").fetchone() == (1,)
+
+
+def test_doctor_names_a_read_only_folder_and_that_mlflow_has_no_place_there(tmp_path: Path) -> None:
+    mount = f"mount -t tmpfs -o ro tmpfs {tmp_path} && exec {sys.executable} -m assay doctor --quick"
+    command = in_own_mounts(["bash", "-c", f"{mount} --storage {tmp_path}"])
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.replace(" \n", " ")
+    for subject in ("storage ", "tracking"):
+        assert f"BAD  {subject}  {tmp_path} cannot be written: {tmp_path} is read-only" in said
 
 
 def test_doctor_takes_a_relative_cache_and_prints_no_password(

@@ -203,6 +203,8 @@ def _folder(subject: str, path: str) -> Finding:
     existing = Path(path).expanduser().resolve()  # of a relative path the parents end in "", not in "/"
     while not existing.exists():
         existing = existing.parent
+    if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return Finding(False, subject, f"{path} cannot be written: {existing} is read-only")
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         return Finding(False, subject, f"{path} cannot be written: {existing} is not a folder of yours")
     free = shutil.disk_usage(existing).free
@@ -219,6 +221,8 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
         )
         return Finding(True, "tracking", text)
     if tracking_uri is None:
+        if not (place := _folder("tracking", storage.removeprefix("file://"))).ok:
+            return place
         return Finding(True, "tracking", f"SQLite beside the results in {redact(storage)}")
     from assay.tracking import why_away, why_refused
 
