@@ -65,6 +65,15 @@ def test_a_command_that_waits_where_no_python_runs_ends_after_a_signal(number: s
     assert (command.returncode, output) == (130, "interrupted\n")
 
 
+@pytest.mark.parametrize("arguments", [["doctor", "--quick"], ["doctor", "--quick", "--json"], ["settings"]])
+def test_an_output_that_cannot_be_written_is_named(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "assay", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "error: the output cannot be written: No space left on device." in done.stderr
+
+
 def test_ctrl_c_while_the_commands_load_is_an_interrupt() -> None:
     code = (
         "import os, signal, sys\n"

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -204,7 +205,18 @@ def _in_a_line(error: OSError) -> str:
     from assay.storage.redaction import redact
 
     text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if not error.filename and error.strerror and _came_of_printing(error):
+        text = (
+            f"the output cannot be written: {error.strerror}. Make room, or send what is printed elsewhere."
+        )
     return redact(" ".join(text.split()))[:_MESSAGE_CHARACTERS] or type(error).__name__
+
+
+def _came_of_printing(error: OSError) -> bool:
+    """True where what prints raised it: the system names no file then."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    module = str(frame.f_globals["__name__"])
+    return module == "assay.cli.answers" or module.partition(".")[0] in {"rich", "click", "typer"}
 
 
 def _leave(code: int) -> NoReturn:
