@@ -57,8 +57,8 @@ def complete_file(uri: str) -> str | None:
         cause = error.__cause__
         why = why_unusable(cause, path.parent) if isinstance(cause, OSError) else None
         raise StorageError(
-            f"MLflow's database {path} cannot be made: the folder {path.parent} {why or cause}. Mend that, or "
-            "name another place for it: --tracking-uri sqlite:////FOLDER/mlflow.db."
+            f"MLflow's database {path} cannot be made: the folder {path.parent} {why or cause}. Mend that, "
+            "or name another place for it: --tracking-uri sqlite:////FOLDER/mlflow.db."
         ) from error
     if aside is None:
         return None
