@@ -81,6 +81,16 @@ def test_mlflow_opens_no_pages_on_an_address_that_it_would_refuse(
     assert "hunter2" not in answer.err
 
 
+def test_a_study_is_not_trained_towards_an_address_that_mlflow_does_not_know(
+    assay: Assay, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    answer = assay("run", "quickstart", "--storage", storage, "--tracking-uri", "nonsense://me:hunter2@h")
+    assert answer.code == 2
+    assert answer.err.startswith("error: MLflow cannot open nonsense://***@h: MLflow keeps runs on a server")
+    assert not storage.exists()
+
+
 def test_mlflow_has_its_tables_before_its_pages_open(assay: Assay, tmp_path: Path) -> None:
     """An end in the first seconds of the pages leaves nothing half made."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

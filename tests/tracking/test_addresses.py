@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.tracking import why_away, why_refused
+from assay.tracking.addresses import in_short
 from tests.tracking.postgres import postgres_database
 
 
@@ -39,6 +40,16 @@ def test_a_database_that_the_server_does_not_have_is_away(database: str) -> None
     assert 'database "unknown" does not exist' in (
         why_away(database.replace("/postgres?", "/unknown?")) or ""
     )
+
+
+def test_a_failed_request_is_told_with_its_cause_and_cut_between_words() -> None:
+    layers = (
+        "API request to http://h/x failed with exception HTTPConnectionPool(host='h', port=1): Max retries "
+        "exceeded with url: /x (Caused by ReadTimeoutError(\"HTTPConnectionPool(host='h', port=1): Read "
+        'timed out. (read timeout=10)"))'
+    )
+    assert in_short(OSError(layers)) == "API request to http://h/x failed: Read timed out. (read timeout=10)"
+    assert in_short(OSError("word " * 100)) == "word " * 59 + "…"
 
 
 def test_a_file_of_sqlite_is_not_made_by_the_question(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import typer
 
 import assay
 from assay.cli.answers import AsJson, answers
-from assay.cli.mlflow import Tracking
+from assay.cli.mlflow import AnyTracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def doctor(
     as_json: AsJson = False,
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
-    tracking_uri: Tracking = None,
+    tracking_uri: AnyTracking = None,
 ) -> None:
     """Examine versions, cores, memory, GPUs, Ray, the storage, the cache and MLflow.
 

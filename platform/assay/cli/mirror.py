@@ -6,6 +6,7 @@ deliver, for whatever reason, are replayed by the next `assay run` or by `assay 
 
 from __future__ import annotations
 
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -126,4 +127,5 @@ class Mirror:
 def _in_short(error: Exception) -> str:
     from assay.storage.redaction import redact
 
-    return redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:_MESSAGE_CHARACTERS]
+    text = redact(f"{type(error).__name__}: {error}")
+    return textwrap.shorten(text, _MESSAGE_CHARACTERS, placeholder=" …")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +13,7 @@ from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
 if TYPE_CHECKING:
     from assay.storage import Store
 
-__all__ = ["Tracking", "mlflow", "register"]
+__all__ = ["AnyTracking", "Tracking", "mlflow", "register"]
 
 StudyName = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="With --sync: only this study.", show_default=False)
@@ -35,6 +36,9 @@ Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
 
 
+_ANOTHER = "Name another with --tracking-uri, or leave it out for SQLite beside the results."
+
+
 def _readable(uri: str | None) -> str | None:
     """A tracking URI of which all programs read the same host.
 
@@ -52,16 +56,35 @@ def _readable(uri: str | None) -> str | None:
     return uri
 
 
-Tracking = Annotated[
-    str | None,
-    typer.Option(
+def _known(uri: str | None) -> str | None:
+    """A tracking URI of a kind that MLflow knows: a study would train to its end before it hears otherwise.
+
+    Raises:
+        InputError: If MLflow knows no such kind, or as :func:`_readable` has it.
+    """
+    from trainables.errors import InputError
+
+    if _readable(uri) is not None:
+        from assay.storage.redaction import redact
+        from assay.tracking import why_unknown
+
+        if why := why_unknown(uri):
+            raise InputError(f"MLflow cannot open {redact(uri)}: {why}. {_ANOTHER}")
+    return uri
+
+
+def _option(check: Callable[[str | None], str | None]) -> Any:
+    return typer.Option(
         "--tracking-uri",
         envvar="MLFLOW_TRACKING_URI",
-        callback=_readable,
+        callback=check,
         metavar="URI",
         help="MLflow's store or server; default: SQLite beside the results.",
-    ),
-]
+    )
+
+
+Tracking = Annotated[str | None, _option(_known)]
+AnyTracking = Annotated[str | None, _option(_readable)]  # of a command that says what is wrong with it
 
 
 def register(app: typer.Typer) -> None:
@@ -171,10 +194,7 @@ def _serve(store: Store, uri: str, host: str, port: int) -> None:
 
     require_place(host, port)
     if why := why_refused(uri):
-        raise InputError(
-            f"MLflow cannot open {redact(uri)}: {why}. Name another with --tracking-uri, or leave it out for "
-            "SQLite beside the results."
-        )
+        raise InputError(f"MLflow cannot open {redact(uri)}: {why}. {_ANOTHER}")
     addresses = {name: study_address(store, name) for name in store.studies()}
     if aside := complete_file(uri):  # the server would build it in its place, and an end leave half of it
         typer.echo(f"{aside} `assay mlflow --sync` does so.", err=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
+import textwrap
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +21,15 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-__all__ = ["default_uri", "in_short", "ui_command", "ui_environment", "why_away", "why_refused"]
+__all__ = [
+    "default_uri",
+    "in_short",
+    "ui_command",
+    "ui_environment",
+    "why_away",
+    "why_refused",
+    "why_unknown",
+]
 
 _UI_ENVIRONMENT: Mapping[str, str] = {  # up in 9 s instead of 38 s, and silent to the outside
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -30,6 +41,9 @@ _DATABASES = ("sqlite", *_PORTS)
 _SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")
 _ANSWER_SECONDS = 3.0
 _MESSAGE_CHARACTERS = 300
+_LAYERS = re.compile(
+    r"""( failed) with exception .*\(Caused by \w+\(["'](?:\w+\(host=[^)]*\): )?(.*)["']\)\)"""
+)
 
 
 def default_uri(store: Store) -> str | None:
@@ -43,15 +57,22 @@ def default_uri(store: Store) -> str | None:
     return f"sqlite:///{store.local_path / 'mlflow.db'}" if store.local_path else None
 
 
+def why_unknown(uri: str) -> str | None:
+    """The reason for which MLflow would know no store at an address of this kind; None: it may know one."""
+    kind = uri.partition(":")[0].partition("+")[0]
+    files = urlsplit(uri).scheme in {"", "file"} and os.environ.get("MLFLOW_ALLOW_FILE_STORE")
+    plugins = entry_points(group="mlflow.tracking_store").names
+    if files or kind in {*_SERVERS, *_DATABASES, *plugins}:
+        return None
+    return f"MLflow keeps runs on a server (http, https) or in a database ({', '.join(_DATABASES)})"
+
+
 def why_refused(uri: str) -> str | None:
     """The reason for which MLflow would refuse an address unasked; None: nothing speaks against it."""
-    kind = uri.partition(":")[0].partition("+")[0]
-    if kind in _SERVERS or (
-        urlsplit(uri).scheme in {"", "file"} and os.environ.get("MLFLOW_ALLOW_FILE_STORE")
-    ):
+    if why := why_unknown(uri):
+        return why
+    if uri.partition(":")[0].partition("+")[0] not in _DATABASES:
         return None
-    if kind not in _DATABASES:
-        return f"MLflow keeps runs on a server (http, https) or in a database ({', '.join(_DATABASES)})"
     from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -125,6 +146,10 @@ def ui_environment(uri: str) -> Mapping[str, str]:
 
 
 def in_short(error: Exception) -> str:
-    """The first line of an error, without passwords, 300 characters of it."""
+    """The first line of an error, without passwords, 300 characters of it.
+
+    Of a request that failed what was asked and the cause, without the layers of libraries between them.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return redact(lines[0])[:_MESSAGE_CHARACTERS]
+    plain = _LAYERS.sub(r"\1: \2", redact(lines[0]))
+    return textwrap.shorten(plain, _MESSAGE_CHARACTERS, placeholder=" …")
