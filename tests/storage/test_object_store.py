@@ -214,11 +214,11 @@ def test_a_server_that_never_answers_is_away_within_seconds(silent: str) -> None
 
 def test_patience_counts_from_the_first_request_without_an_answer_whoever_asked() -> None:
     patience, now = Patience(60.0), time.monotonic()
-    assert not patience.is_over(asked=now - 50)
-    assert patience.is_over(asked=now - 61)
-    assert patience.is_over(asked=now)
+    assert not patience.is_over(began=now - 50)
+    assert patience.is_over(began=now - 61)
+    assert patience.is_over(began=now)
     patience.renew()
-    assert not patience.is_over(asked=now)
+    assert not patience.is_over(began=now)
 
 
 def test_keys_of_others_are_never_freed(store: Store) -> None:

@@ -64,7 +64,8 @@ def _known(uri: str | None) -> str | None:
     """
     from trainables.errors import InputError
 
-    if _readable(uri) is not None:
+    _readable(uri)
+    if uri is not None:
         from assay.storage.redaction import redact
         from assay.tracking import why_unknown
 

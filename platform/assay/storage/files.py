@@ -135,7 +135,7 @@ class Files:
     def _ask(self, action: Callable[[], _T]) -> _T:
         """Do ``action``, again and again while an object store is away; its errors in plain words."""
         while True:
-            asked = time.monotonic()
+            began = time.monotonic()
             try:
                 answer = action()
             except StorageError:
@@ -147,7 +147,7 @@ class Files:
                 why = self._why(error)
                 if why is None:
                     raise
-                if not isinstance(why, AwayError) or self._patience.is_over(asked):
+                if not isinstance(why, AwayError) or self._patience.is_over(began):
                     raise why from error
             else:
                 self._patience.renew()

@@ -1,4 +1,4 @@
-"""How long a store may be silent, for all who ask it together.
+"""Patience with a store that is silent, one for all who ask it together.
 
 Were it counted for each request anew, a run whose requests come one after the other would outlast a server
 that is gone by many minutes.
@@ -26,8 +26,8 @@ class Patience:
         """Note an answer."""
         self._silent_since = None
 
-    def is_over(self, asked: float) -> bool:
-        """Note a request without an answer, begun at ``asked`` (monotonic); True: it lasted too long."""
+    def is_over(self, began: float) -> bool:
+        """Note a request without an answer, begun at ``began`` (monotonic); True: it lasted too long."""
         before = self._silent_since
-        self._silent_since = since = asked if before is None else min(before, asked)
+        self._silent_since = since = began if before is None else min(before, began)
         return time.monotonic() - since >= self._seconds
