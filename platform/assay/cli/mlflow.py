@@ -193,12 +193,12 @@ def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.tracking import complete_file, ui_command, ui_environment, why_refused
     from trainables.errors import InputError
 
-    require_place(host, port)
     if why := why_refused(uri):
         raise InputError(f"MLflow cannot open {redact(uri)}: {why}. {_ANOTHER}")
     addresses = {name: study_address(store, name) for name in store.studies()}
     if aside := complete_file(uri):  # the server would build it in its place, and an end leave half of it
         typer.echo(f"{aside} `assay mlflow --sync` does so.", err=True)
+    require_place(host, port)
     pages = {name: address for name, address in addresses.items() if address is not None}
     for name, address in pages.items():
         typer.echo(f"runs of {name}: {address_of(host, port)}/{address}")
