@@ -80,7 +80,7 @@ def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest)
             try:
                 photo = decode_image(read_bytes(manifest.root, row.image), channels, manifest.white)
             except BrokenImageError as error:
-                raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error
+                raise InputError(f"{row.image}: {error.advice}.") from error
             yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))
 
     if tiles is not None:

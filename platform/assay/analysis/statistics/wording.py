@@ -180,7 +180,7 @@ def more_negligible_text(result: ComparisonResult) -> str:
 
 
 def negligible_at_text(results: Sequence[ComparisonResult]) -> str:
-    """Repeats in all until comparisons of one name are negligible: ``8``, ``6–9``, ``> 50``; ``settled``.
+    """Repeats in all until comparisons of one name are negligible: ``8``, ``6–9``, ``6 to > 50``, ``> 50``; ``settled``.
 
     A dash where a comparison is open and no number can be had.
     """
@@ -191,8 +191,9 @@ def negligible_at_text(results: Sequence[ComparisonResult]) -> str:
     known = sorted(number for number in numbers if number is not None)
     if not known:
         return f"> {MOST_REPEATS}"
-    last = known[-1] if len(known) == len(numbers) else f"> {MOST_REPEATS}"
-    return str(last) if known[0] == last else f"{known[0]}–{last}"
+    if len(known) < len(numbers):
+        return f"{known[0]} to > {MOST_REPEATS}"
+    return str(known[0]) if known[0] == known[-1] else f"{known[0]}–{known[-1]}"
 
 
 def _range(more: More) -> str:
