@@ -180,9 +180,9 @@ def more_negligible_text(result: ComparisonResult) -> str:
 
 
 def negligible_at_text(results: Sequence[ComparisonResult]) -> str:
-    """Repeats in all until comparisons of one name are negligible: ``8``, ``6–9``, ``6 to > 50``, ``> 50``; ``settled``.
+    """Repeats in all until comparisons of one name are negligible: ``8``, ``6–9``, ``6 to > 50``, ``> 50``.
 
-    A dash where a comparison is open and no number can be had.
+    ``settled`` where every verdict stands. A dash where a comparison is open and no number can be had.
     """
     open_ones = [result for result in results if result.more is not None]
     if not open_ones:
