@@ -124,7 +124,7 @@ def measure_mask(
 
 
 def defect_width(mask: NDArray[np.uint8]) -> float:
-    """Diameter of the largest disc inside ``mask`` (1 = defect), pixels; 0 without any defect.
+    """Diameter of about the largest disc inside ``mask`` (1 = defect), pixels; 0 without any defect.
 
     Its centre is that of a pixel, or a corner between four: a bar of any number of pixels has just that.
     """

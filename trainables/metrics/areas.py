@@ -27,9 +27,8 @@ def cover_of(
 
     All are height and width, or row and column. ``part`` holds what of each pixel is covered, 0 to 1.
     """
-    first_row, down_cells_by_pixels = _shares(corner[0], part.shape[0], stored[0], size[0])
-    first_column, across_cells_by_pixels = _shares(corner[1], part.shape[1], stored[1], size[1])
-    shares = down_cells_by_pixels @ part.astype(np.float64) @ across_cells_by_pixels.T
+    first_row, shares = _shares(part.astype(np.float64), 0, corner, stored, size)
+    first_column, shares = _shares(shares, 1, corner, stored, size)
     return Cover(
         slice(first_row, first_row + shares.shape[0]),
         slice(first_column, first_column + shares.shape[1]),
@@ -37,11 +36,20 @@ def cover_of(
     )
 
 
-def _shares(start: int, length: int, stored: int, cells: int) -> tuple[int, NDArray[np.float64]]:
-    """The first cell that some pixels of one axis reach, and the share of each cell in each of them."""
-    step = stored / cells
+def _shares(
+    covered: NDArray[np.float64],
+    axis: int,
+    corner: tuple[int, int],
+    stored: tuple[int, int],
+    size: tuple[int, int],
+) -> tuple[int, NDArray[np.float64]]:
+    """The first cell that ``covered`` reaches along an axis, and the mean of each cell."""
+    start, length, cells = corner[axis], covered.shape[axis], size[axis]
+    step = stored[axis] / cells
     first, last = int(start / step + 1e-9), min(cells, int(np.ceil((start + length) / step - 1e-9)))
-    edges = np.arange(first, max(last, first + 1) + 1) * step
-    pixels = np.arange(start, start + length)
-    low, high = np.maximum(edges[:-1, None], pixels), np.minimum(edges[1:, None], pixels + 1)
-    return first, np.clip(high - low, 0, None) / step
+    edges = np.clip(np.arange(first, max(last, first + 1) + 1) * step - start, 0, length)
+    whole = np.minimum(edges.astype(np.int64), length - 1)
+    rest = (edges - whole)[:, None] if axis == 0 else edges - whole
+    sums = np.cumsum(covered, axis=axis)
+    up_to_edges = sums.take(whole, axis) + (rest - 1) * covered.take(whole, axis)
+    return first, np.diff(up_to_edges, axis=axis) / step
