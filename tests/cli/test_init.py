@@ -437,20 +437,3 @@ def test_a_check_of_folders_of_other_names_says_how_they_are_named_there(
     assert refused.code == 2
     assert f"{' '.join(options)}. `assay init --images {images}`" in refused.err
     assert assay("data", "check", "folder", "--data", images, *options).code == 0
-
-
-@pytest.mark.parametrize(
-    ("options", "way_out"),
-    [
-        ((), "Here data.path is --path PATH and data.options is --option NAME=VALUE."),
-        (("--path", "x"), "Here data.options is --option NAME=VALUE."),
-    ],
-    ids=["nothing named", "path named"],
-)
-def test_a_check_names_the_options_that_stand_for_keys_of_a_study(
-    assay: Assay, tmp_path: Path, options: tuple[str, ...], way_out: str
-) -> None:
-    (tmp_path / "x" / "others").mkdir(parents=True)
-    refused = assay("data", "check", "folder", "--data", tmp_path, *options)
-    assert refused.code == 2
-    assert way_out in refused.err

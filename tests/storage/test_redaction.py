@@ -44,6 +44,7 @@ PIECES = [*WORDS, *"=:,;?&@/{}()#% \\\"'\n", "***", "://", "b'"]
         ("mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3Dabc", "mssql+pyodbc:///?odbc_connect=***"),
         ("Server=h;Uid=u;Pwd=abc;", "Server=h;Uid=u;Pwd=***;"),
         ("Pwd={a;b c};Server=h", "Pwd=***;Server=h"),
+        ("Uid=a;Pwd={x;y};Server=h", "Uid=a;Pwd=***;Server=h"),
         ("retries exceeded with url: /?sig=abc/api (Caused", "retries exceeded with url: /?sig=*** (Caused"),
         ("/a?key=abc&n=1&X-Amz-Signature=d#top", "/a?key=***&n=1&X-Amz-Signature=***#top"),
         ('<a href="/a?n=1&amp;X-Goog-Credential=abc">', '<a href="/a?n=1&amp;X-Goog-Credential=***">'),

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from trainables.errors import StorageError
 
-__all__ = ["exclusive", "new_file", "new_folder", "why_unusable"]
+__all__ = ["AWAY", "exclusive", "new_file", "new_folder", "why_unusable"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM}
-_AWAY = {errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EIO}  # of network mounts
+# Of network mounts.
+AWAY = frozenset({errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EIO})
 
 
 def why_unusable(error: OSError, folder: Path) -> str | None:
@@ -29,7 +30,7 @@ def why_unusable(error: OSError, folder: Path) -> str | None:
         return "is read-only"
     if error.errno in _REFUSED:
         return f"may not be written by user {os.getuid()} ({error.strerror}: {error.filename})"
-    return f"does not answer ({error.strerror})" if error.errno in _AWAY else None
+    return f"does not answer ({error.strerror})" if error.errno in AWAY else None
 
 
 @contextmanager

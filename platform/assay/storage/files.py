@@ -134,8 +134,8 @@ class Files:
 
     def _ask(self, action: Callable[[], _T]) -> _T:
         """Do ``action``, again and again while an object store is away; its errors in plain words."""
+        began = time.monotonic()
         while True:
-            began = time.monotonic()
             try:
                 answer = action()
             except StorageError:

@@ -1,7 +1,8 @@
 """Patience with a store that is silent, one for all who ask it together.
 
 Were it counted for each request anew, a run whose requests come one after the other would outlast a server
-that is gone by many minutes.
+that is gone by many minutes. A request has no more than that for itself: a store may answer who reads while
+it takes nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Patience:
         self._silent_since = None
 
     def is_over(self, began: float) -> bool:
-        """Note a request without an answer, begun at ``began`` (monotonic); True: it lasted too long."""
+        """Note a request without an answer, first made at ``began`` (monotonic); True: it lasted too long."""
         before = self._silent_since
         self._silent_since = since = began if before is None else min(before, began)
         return time.monotonic() - since >= self._seconds

@@ -104,8 +104,8 @@ def _redacted_values(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def _redacted(text: str, secrets: Sequence[str], depth: int = 0) -> str:
-    text = _QUERY.sub(_blotted_parameter, _without_credentials(text, secrets, depth))
-    return _ASSIGNED.sub(_blotted_value, text)
+    text = _ASSIGNED.sub(_blotted_value, _without_credentials(text, secrets, depth))
+    return _QUERY.sub(_blotted_parameter, text)
 
 
 def _blotted_parameter(match: re.Match[str]) -> str:

@@ -174,17 +174,17 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
         known: Records that are known already. Those that are missing there are read, and added.
 
     Raises:
-        InputError: If points were drawn, and the method of one is not installed. Only its Config knows which
-            settings ids leave out, and with other ids their trials would seem never to have been trained.
+        InputError: If points were drawn, and none of a method that is not installed has a trial. Only its
+            Config knows which settings ids leave out: with other ids they seem never to have been trained.
     """
     search = plan.study.search
     if search is None:
         return plan
     known = {} if known is None else known
     drawn = read_points(store, plan)
-    if drawn:
-        _refuse_unknown_methods(plan)
     grown = plan.with_points(drawn)
+    if drawn:
+        _refuse_unknown_methods(grown, store)
     replicate = plan.study.replicate
     written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
     replicated: list[Point] = []
@@ -206,9 +206,12 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
     return grown.with_winners(replicated, ablated, complete=complete)
 
 
-def _refuse_unknown_methods(plan: Plan) -> None:
-    for method in dict.fromkeys(searched.cell.trainable for searched in plan.searched):
-        if not is_file_method(method) and method not in TRAINABLES:
+def _refuse_unknown_methods(plan: Plan, store: Store) -> None:
+    for searched in plan.searched:
+        method = searched.cell.trainable
+        if is_file_method(method) or method in TRAINABLES:
+            continue
+        if {id_ for _, ids in plan.points_of(searched) for id_ in ids}.isdisjoint(store.trials()):
             raise InputError(
                 f"the trials of a search are found with its method, and study {plan.study.study} has "
                 f"searched with {method!r}, which is not installed here. Install the package that brings it."

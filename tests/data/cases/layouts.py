@@ -268,10 +268,7 @@ CASES = (
         own(_masks_as(".jpg", lambda path: write(path, dot()))),
         FOLDER,
         "refused",
-        (
-            "masks holds 6 masks, of which none is read: a JPEG has values nobody drew.",
-            "Save masks as PNG.",
-        ),
+        ("of which none is read: a JPEG has values nobody drew.", "Save masks as PNG."),
     ),
     *(
         Case(

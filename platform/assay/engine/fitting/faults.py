@@ -13,13 +13,14 @@ import traceback
 from assay.engine.train_run import PeerLostError, Stopped
 from assay.storage.redaction import redact
 from trainables.cuda import is_out_of_memory
+from trainables.data.atomic import AWAY
 from trainables.errors import Diverged, InputError
 from trainables.method_files import told
 
 __all__ = ["MethodError", "fault_of"]
 
 _MACHINES = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE),  # disks
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, *AWAY),  # disks
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),  # handles, memory, processes
 }
 _CHARACTERS = 4000
