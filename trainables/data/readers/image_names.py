@@ -7,8 +7,9 @@ machine. What a path states has to fit: ``line2/0.png`` is not ``line1/0.png``.
 from __future__ import annotations
 
 import posixpath
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from trainables.data.readers.mask_names import compared, composed
@@ -21,13 +22,17 @@ class ImageNames:
     """Images of a folder; their paths are below it."""
 
     def __init__(self, images: Iterable[str]) -> None:
-        paths = [PurePosixPath(image) for image in images]
+        paths = sorted(map(PurePosixPath, images), key=lambda path: path.parts)
         self._folders = {path.parent for path in paths}
         self._known = {composed(str(path)): path for path in paths}
-        self._named: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
+        self._exact: defaultdict[str, list[PurePosixPath]] = defaultdict(list)  # by each end of their paths
+        self._alike: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
         for path in paths:
-            for name in {compared(path.name), compared(path.stem)}:
-                self._named[name].append(path)
+            for end in _ends(composed(str(path))):
+                self._exact[end].append(path)
+            for form in {compared(str(path)), compared(str(path.with_suffix("")))}:
+                for end in _ends(form):
+                    self._alike[end].append(path)
 
     def find(self, name: str, file: PurePosixPath, *, alone: bool) -> PurePosixPath | None:
         """The image that is called ``name``; None if it is not there.
@@ -42,30 +47,49 @@ class ImageNames:
         """
         path = PurePosixPath(name)
         places = [posixpath.normpath(file.parent / path)]
+        if len(path.parts) > 1:  # of a name alone, annotations among images mean those beside them
+            places.append(posixpath.normpath(path))
         if alone:  # a.json beside a.jpg, whatever path it states
             places.append(str(file.with_suffix(path.suffix)))
         for place in map(composed, places):
             if place in self._known:
                 return self._known[place]
-        parts = [part for part in path.parts if part not in ("/", "..")]
-        images = self._alike(parts)
-        if not images and alone and len(parts) == 1:
-            images = self._alike([file.stem])
-        if file.parent in self._folders:  # annotations among images are of those
-            images = [image for image in images if image.is_relative_to(file.parent)]
-        if len(images) > 1:
-            raise InputError(
-                f"{name} may be {images[0]} or {images[1]}. Name its folder too, or rename one, here and "
-                "there"
-            )
-        return images[0] if images else None
+        for end, folder in self._searches(path, file, alone=alone):
+            images = _below(self._exact.get(composed(end), []), folder)
+            images = images or _below(self._alike.get(compared(end), []), folder)
+            if len(images) > 1:
+                raise InputError(
+                    f"{name} may be {images[0]} or {images[1]}. Name its folder too, or rename one, here and "
+                    "there"
+                )
+            if images:
+                return images[0]
+        return None
 
-    def _alike(self, parts: Sequence[str]) -> list[PurePosixPath]:
-        """Images whose path ends with these parts, or is their end; those with most of them in common."""
-        alike: defaultdict[tuple[int, bool], list[PurePosixPath]] = defaultdict(list)
-        for image in self._named.get(compared(parts[-1]), []) if parts else []:
-            common = min(len(parts), len(image.parts))
-            stated, there = parts[-common:], image.parts[-common:]
-            if [*map(compared, stated[:-1])] == [*map(compared, there[:-1])]:
-                alike[common, [*map(composed, stated)] == [*map(composed, there)]].append(image)
-        return alike[max(alike)] if alike else []
+    def _searches(
+        self, path: PurePosixPath, file: PurePosixPath, *, alone: bool
+    ) -> Iterator[tuple[str, PurePosixPath]]:
+        """Ends of paths, of most parts first, and the folder below which each is looked for."""
+        parts = [part for part in path.parts if part not in ("/", "..")]
+        root = PurePosixPath()
+        beside = file.parent if file.parent in self._folders else root
+        if len(parts) > 1:
+            yield f"/{'/'.join(parts)}", root
+        yield "/".join(parts), beside
+        for start in range(1, len(parts)):
+            yield f"/{'/'.join(parts[start:])}", root if start < len(parts) - 1 else beside
+        if alone and len(parts) == 1:
+            yield file.stem, beside
+
+
+def _ends(path: str) -> Iterator[str]:
+    """``/a/b``, ``a/b`` and ``b`` of a path ``a/b``: the first is of the whole path alone."""
+    parts = path.split("/")
+    yield f"/{path}"
+    yield from ("/".join(parts[start:]) for start in range(len(parts)))
+
+
+def _below(images: Sequence[PurePosixPath], folder: PurePosixPath) -> list[PurePosixPath]:
+    """The first two of sorted images that lie below a folder."""
+    first = bisect_left(images, folder.parts, key=lambda image: image.parts)
+    return [image for image in images[first : first + 2] if image.is_relative_to(folder)]
