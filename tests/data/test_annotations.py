@@ -24,6 +24,7 @@ from trainables.data.annotations import (
     parse_annotations,
     rasterise,
 )
+from trainables.data.annotations import cvat as cvat_files
 from trainables.data.annotations.coco import annotation_of, unpack_counts
 from trainables.data.annotations.label_studio import unlabelled, unpack_bits
 from trainables.data.annotations.labelme import file_of
@@ -157,6 +158,23 @@ def test_json_is_read_in_every_encoding_that_editors_write(form: str, encoding: 
     (image,) = parse_annotations(data)
     np.testing.assert_array_equal(rasterise(image.shapes, HEIGHT, WIDTH), SQUARE)
     assert "Label Studio" not in form or not unlabelled(data)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_xml_is_read_in_every_encoding_that_editors_write(encoding: str, declared: bool) -> None:
+    text = FORMS["CVAT mask"].decode().partition("?>")[2].lstrip()
+    name = "utf-8" if encoding == "utf-8-sig" else "utf-16"
+    data = (f'<?xml version="1.0" encoding="{name}"?>{text}' if declared else text).encode(encoding)
+    (image,) = parse_annotations(data)
+    np.testing.assert_array_equal(rasterise(image.shapes, HEIGHT, WIDTH), SQUARE)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+def test_xml_that_declares_a_document_type_is_refused_in_every_encoding(encoding: str) -> None:
+    data = "<!DOCTYPE a [<!ENTITY b 'c'>]><annotations>&b;</annotations>".encode(encoding)
+    with pytest.raises(AnnotationError, match="found <!DOCTYPE"):
+        list(cvat_files.parse(data))
 
 
 @pytest.mark.parametrize(

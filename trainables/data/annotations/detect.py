@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 
 from trainables.data.annotations import coco, cvat, label_studio, labelme
-from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation
+from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, as_utf8
 
 __all__ = ["FORMATS", "detect_format", "json_fault", "parse_annotations"]
 
@@ -17,8 +17,9 @@ FORMATS: Mapping[str, Callable[[bytes], Iterator[ImageAnnotation]]] = {
 
 def detect_format(data: bytes) -> str | None:
     """The title of the format of a file, "LabelMe" for one; None where it is none of ``FORMATS``."""
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return cvat.TITLE if b"<annotations" in data[:4096] else None
+    start = as_utf8(data[:8192]).lstrip()
+    if start.startswith(b"<"):
+        return cvat.TITLE if b"<annotations" in start else None
     try:
         content = json.loads(data)
     except ValueError:
