@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.data.made_images import noise, write
 from trainables.data import DataSpec, check_data
+from trainables.data.readers.annotated import READER
+from trainables.data.sources import DataFolders
 
 SQUARE = [[4, 3], [7, 3], [7, 6], [4, 6]]
 
 
+def annotate(image: Path, label: str = "hole", points: Sequence[Sequence[int]] = SQUARE) -> None:
+    """Write a LabelMe file with one polygon beside an image."""
+    drawn = {"label": label, "shape_type": "polygon", "points": points}
+    image.with_suffix(".json").write_text(json.dumps({"imagePath": image.name, "shapes": [drawn]}))
+
+
 def test_masks_follow_images_that_are_replaced_where_annotations_state_no_size(tmp_path: Path) -> None:
     root, spec = tmp_path / "parts", DataSpec(reader="annotated", splits="per_seed")
-    drawn = {"label": "hole", "shape_type": "polygon", "points": SQUARE}
     for height, width in ((12, 16), (24, 32)):
-        image = write(root / "a.png", noise(0, height, width))
-        image.with_suffix(".json").write_text(json.dumps({"imagePath": image.name, "shapes": [drawn]}))
+        annotate(write(root / "a.png", noise(0, height, width)))
         report = check_data(spec, root, tmp_path / "cache")
         assert (report.with_mask, report.faults) == (1, ())
+
+
+def test_an_image_that_the_chosen_classes_leave_normal_is_not_told_as_defective(tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    for image, label in (("good/a.png", "dust"), ("good/b.png", "hole"), ("defect/c.png", "hole")):
+        annotate(write(root / image, noise(len(label))), label)
+    spec = DataSpec(reader="annotated", splits="per_seed", classes=("hole",), others="normal")
+    listing = READER.read(spec, DataFolders(root, tmp_path / "cache"))
+    (remark,) = listing.remarks
+    assert remark.startswith("1 image in folders of normal images defective, by what is drawn: good/b.png.")

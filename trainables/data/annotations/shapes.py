@@ -218,7 +218,7 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float
 
 
 def as_utf8(data: bytes) -> bytes:
-    """A JSON or XML file in UTF-8 without a byte order mark: Windows' editors write UTF-16, or such a mark."""
+    """A JSON or XML file in UTF-8 without a byte order mark: editors of Windows write these."""
     encoding = json.detect_encoding(data)
     return data if encoding == "utf-8" else data.decode(encoding, "replace").encode()
 

@@ -132,7 +132,7 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
         classes=classes,
         others=("leave_out", "normal"),
         unread=unread_files(root, {*images, *files}, lambda _: "it is no image of this data set"),
-        remarks=tuple(_remarks(images, drawn, strangers, options)),
+        remarks=tuple(_remarks(images, entries, drawn, strangers, options)),
     )
 
 
@@ -225,6 +225,7 @@ def _role(path: PurePosixPath) -> Literal["normal", "defective"] | None:
 
 def _remarks(
     images: Sequence[str],
+    entries: Sequence[Entry],
     drawn: Mapping[str, _Drawn],
     strangers: Sequence[tuple[str, str]],
     options: AnnotatedOptions,
@@ -239,7 +240,7 @@ def _remarks(
             f"{number}: named by no annotation and {taken}, such as {open_images[0]}. The other way is "
             f"`unannotated: {other}` in data.options."
         )
-    yield from _against_folders(drawn)
+    yield from _against_folders([entry for entry in entries if entry.image in drawn], drawn)
     if strangers:
         name, file = strangers[0]
         yield (
@@ -253,16 +254,16 @@ def _remarks(
         yield f"shapes without an area are not read: {listed}, such as in {first.file}. Draw polygons."
 
 
-def _against_folders(drawn: Mapping[str, _Drawn]) -> Iterator[str]:
+def _against_folders(entries: Sequence[Entry], drawn: Mapping[str, _Drawn]) -> Iterator[str]:
     """Images that annotations make defective or normal against the folders that they lie in."""
-    roles = {image: _role(PurePosixPath(image)) for image in drawn}
-    defective = [image for image in drawn if roles[image] == "normal" and drawn[image].is_defective]
+    roles = {entry.image: _role(PurePosixPath(entry.image)) for entry in entries}
+    defective = [entry.image for entry in entries if entry.label and roles[entry.image] == "normal"]
     if defective:
         yield (
             f"{counted(len(defective), 'image')} in folders of normal images defective, by what is drawn: "
             f"{summarise(defective)}. Remove the shapes, or move the images."
         )
-    normal = [image for image in drawn if roles[image] == "defective" and not drawn[image].is_defective]
+    normal = [image for image, role in roles.items() if role == "defective" and not drawn[image].is_defective]
     if normal:
         yield (
             f"{counted(len(normal), 'image')} in folders of defective images normal, annotated without a "
