@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,3 +37,14 @@ def test_an_image_that_the_chosen_classes_leave_normal_is_not_told_as_defective(
     listing = READER.read(spec, DataFolders(root, tmp_path / "cache"))
     (remark,) = listing.remarks
     assert remark.startswith("1 image in folders of normal images defective, by what is drawn: good/b.png.")
+
+
+def test_a_listing_reads_no_image_again(tmp_path: Path) -> None:
+    root, folders = tmp_path / "parts", DataFolders(tmp_path / "parts", tmp_path / "cache")
+    spec = DataSpec(reader="annotated", splits="per_seed")
+    image = write(root / "a.png", noise(0))
+    annotate(image)
+    first, stat = READER.read(spec, folders), image.stat()
+    image.write_bytes(bytes(stat.st_size))  # no image any more, as a file it looks the same
+    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert READER.read(spec, folders).mask_root == first.mask_root

@@ -276,7 +276,7 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
     content = [
         (
             each.image,
-            _size(root, each),
+            each.annotation.size or _stamp(root / each.image),
             [shape for shape in each.annotation.shapes if shape.defect_class in chosen],
         )
         for each in drawn
@@ -287,9 +287,18 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
         with exclusive(folder):
             if not folder.is_dir():
                 with new_folder(folder) as partial:
-                    for each, (_, size, shapes) in zip(drawn, content, strict=True):
-                        _write_mask(each, size, shapes, partial)
+                    for each, (_, _, shapes) in zip(drawn, content, strict=True):
+                        _write_mask(each, _size(root, each), shapes, partial)
     return folder
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Length and time of change of a file, which a listing learns without reading it; None of a dead link."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _size(root: Path, drawn: _Drawn) -> tuple[int, int]:
