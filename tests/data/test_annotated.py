@@ -7,10 +7,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.data.made_images import noise, write
 from trainables.data import DataSpec, check_data
 from trainables.data.readers.annotated import READER
 from trainables.data.sources import DataFolders
+from trainables.errors import InputError
 
 SQUARE = [[4, 3], [7, 3], [7, 6], [4, 6]]
 
@@ -48,3 +51,12 @@ def test_a_listing_reads_no_image_again(tmp_path: Path) -> None:
     image.write_bytes(bytes(stat.st_size))  # no image any more, as a file it looks the same
     os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert READER.read(spec, folders).mask_root == first.mask_root
+
+
+def test_all_outlines_that_mark_no_pixel_are_told_at_once(tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    for number in range(6):
+        image = write(root / f"{number}.png", noise(number))
+        annotate(image, points=SQUARE if number == 5 else [[40, 30], [70, 30], [70, 60]])
+    with pytest.raises(InputError, match=r"0.json: .*\n1.json: .*\n2.json: .*\nand 2 more"):
+        READER.read(DataSpec(reader="annotated", splits="per_seed"), DataFolders(root, tmp_path / "cache"))

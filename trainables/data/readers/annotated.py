@@ -94,13 +94,18 @@ def annotation_files(root: Path) -> list[str]:
         elif suffix == ".json" and (fault := json_fault(data)):
             faults.append(f"{place.as_posix()}: {fault}")
     if faults:
-        more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
         raise InputError(
             f"{root}: {counted(len(faults), 'damaged JSON file')}, and if one is an annotation, its defects "
-            f"would be lost: {'; '.join(faults[:_FAULTS_SHOWN])}{more}. Export or copy it again, or move it "
+            f"would be lost: {_first(faults, '; ')}. Export or copy it again, or move it "
             "out of the folder if it is no annotation."
         )
     return files
+
+
+def _first(faults: Sequence[str], between: str) -> str:
+    """The first faults, and how many more there are."""
+    more = [f"and {len(faults) - _FAULTS_SHOWN} more"] if len(faults) > _FAULTS_SHOWN else []
+    return between.join([*faults[:_FAULTS_SHOWN], *more])
 
 
 def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
@@ -287,8 +292,14 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
         with exclusive(folder):
             if not folder.is_dir():
                 with new_folder(folder) as partial:
+                    faults: list[str] = []
                     for each, (_, _, shapes) in zip(drawn, content, strict=True):
-                        _write_mask(each, _size(root, each), shapes, partial)
+                        try:
+                            _write_mask(each, _size(root, each), shapes, partial)
+                        except InputError as error:
+                            faults.append(str(error))
+                    if faults:
+                        raise InputError(_first(faults, "\n"))
     return folder
 
 
