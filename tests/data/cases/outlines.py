@@ -269,6 +269,36 @@ CASES = (
         ),
     ),
     Case(
+        "a COCO file of images in a folder that was renamed",
+        exported(coco([f"photos/{name}" for name in NAMES], {"photos/a.png": "hole"})),
+        ANNOTATED,
+        "warned",
+        (
+            "and are read by file name: 6, such as photos/a.png as images/a.png.",
+            "6 images of 6 items: 1 defective (1 with mask), 5 normal",
+        ),
+    ),
+    Case(
+        "a COCO file of images in a renamed folder, where two have one of their names",
+        lambda root: (
+            exported(coco([f"photos/{name}" for name in NAMES], {"photos/a.png": "hole"}))(root),
+            write(root / "line2" / "a.png", noise(7)),
+        ),
+        ANNOTATED,
+        "refused",
+        ("instances_default.json: photos/a.png may be images/a.png or line2/a.png. Name its folder too",),
+    ),
+    Case(
+        "a COCO file of images that are in no folder that it states, though one is there",
+        lambda root: (
+            exported(coco(["line2/a.png"], {"line2/a.png": "hole"}))(root),
+            write(root / "line2" / "g.png", noise(7)),
+        ),
+        ANNOTATED,
+        "refused",
+        ("found line2/a.png. Add these images, or correct their folders in the annotations.",),
+    ),
+    Case(
         "a LabelMe file that was left where its image lay",
         lambda root: (
             labelled(folders=("good", "defect"), normal=False)(root),

@@ -2,8 +2,9 @@
 
 Layout: images anywhere below the root, and annotations as JSON or XML anywhere beside them: one file for each
 image (LabelMe), or one for many. An annotation belongs to the image that it names, by its path as far as it
-states one. A name that several images have is refused. Folders ``train``, ``test`` and ``validation`` at the
-top are a split of your own. ``data.path`` names the folder (or a zip of it) below the data root.
+states one. A name that several images have is refused. Where no annotation fits, file names are enough if the
+folders stated are not there. Folders ``train``, ``test`` and ``validation`` at the top are a split of your
+own. ``data.path`` names the folder (or a zip of it) below the data root.
 
 Rules: an image is defective where something is drawn on it, and the labels drawn are its classes
 (``hole+scratch``). ``data.classes`` chooses among them, pixel by pixel: an image that shows only others is
@@ -119,7 +120,7 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
             "Studio or CVAT, found none. Name the folder in data.path."
         )
     images = [path.as_posix() for path in images_below(root) if not is_system_file(path.name)]
-    drawn, strangers = _match(root, files, images)
+    drawn, strangers, by_name = _match(root, files, images)
     classes = tuple(sorted({name for each in drawn.values() for name in each.annotation.classes}))
     chosen = classes if spec.classes is None else tuple(name for name in classes if name in spec.classes)
     entries = list(_entries(images, drawn, chosen, options, others=spec.others))
@@ -127,6 +128,7 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
     mask_root = _write_masks(
         root, [drawn[image] for image in sorted(wanted & set(drawn))], chosen, folders.cache
     )
+    remarks = _by_name(drawn) if by_name else ()
     return Listing(
         root,
         tuple(entries),
@@ -137,39 +139,45 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
         classes=classes,
         others=("leave_out", "normal"),
         unread=unread_files(root, {*images, *files}, lambda _: "it is no image of this data set"),
-        remarks=tuple(_remarks(images, entries, drawn, strangers, options)),
+        remarks=(*remarks, *_remarks(images, entries, drawn, strangers, options)),
     )
 
 
 def _match(
     root: Path, files: Sequence[str], images: Sequence[str]
-) -> tuple[dict[str, _Drawn], list[tuple[str, str]]]:
-    """Annotations by image, and the names (with their file) of images that are not there."""
+) -> tuple[dict[str, _Drawn], list[tuple[str, str]], bool]:
+    """Annotations by image, the names (with their file) of images that are not there, and if names decided."""
     names = ImageNames(images)
+    stated = [
+        (file, annotation, len(annotations) == 1)
+        for file in files
+        for annotations in [_parse(root, file)]
+        for annotation in annotations
+    ]
+    by_name = not any(_image_of(annotation, file, names, alone=alone) for file, annotation, alone in stated)
     drawn: dict[str, _Drawn] = {}
     strangers: list[tuple[str, str]] = []
-    for file in files:
-        annotations = _parse(root, file)
-        for annotation in annotations:
-            image = _image_of(annotation, file, names, alone=len(annotations) == 1)
-            if image is None:
-                strangers.append((annotation.image, file))
-            elif image in drawn and drawn[image].annotation.shapes != annotation.shapes:
-                first, shapes = drawn[image].file, counted(len(drawn[image].annotation.shapes), "shape")
-                raise InputError(
-                    f"{root}: {image} is annotated twice, found {shapes} in {first} and "
-                    f"{len(annotation.shapes)} in {file}. Remove one "
-                    f"{'file' if first != file else f'of the two in {file}'}."
-                )
-            else:
-                drawn[image] = _Drawn(image, file, annotation)
+    for file, annotation, alone in stated:
+        image = _image_of(annotation, file, names, alone=alone, by_name=by_name)
+        if image is None:
+            strangers.append((annotation.image, file))
+        elif image in drawn and drawn[image].annotation.shapes != annotation.shapes:
+            first, shapes = drawn[image].file, counted(len(drawn[image].annotation.shapes), "shape")
+            raise InputError(
+                f"{root}: {image} is annotated twice, found {shapes} in {first} and "
+                f"{len(annotation.shapes)} in {file}. Remove one "
+                f"{'file' if first != file else f'of the two in {file}'}."
+            )
+        else:
+            drawn[image] = _Drawn(image, file, annotation)
     if not drawn:
         named = ", ".join(name for name, _ in strangers[:3]) or "none"
         raise InputError(
             f"{root}: no annotation names an image that is there: expected one of "
-            f"{', '.join(images[:3]) or 'none'}, found {named}. Put the images beside the annotations."
+            f"{', '.join(images[:3]) or 'none'}, found {named}. Add these images, or correct their folders "
+            "in the annotations."
         )
-    return drawn, strangers
+    return drawn, strangers, by_name
 
 
 def _parse(root: Path, file: str) -> list[ImageAnnotation]:
@@ -183,9 +191,11 @@ def _parse(root: Path, file: str) -> list[ImageAnnotation]:
     return annotations
 
 
-def _image_of(annotation: ImageAnnotation, file: str, names: ImageNames, *, alone: bool) -> str | None:
+def _image_of(
+    annotation: ImageAnnotation, file: str, names: ImageNames, *, alone: bool, by_name: bool = False
+) -> str | None:
     try:
-        image = names.find(annotation.image, PurePosixPath(file), alone=alone)
+        image = names.find(annotation.image, PurePosixPath(file), alone=alone, by_name=by_name)
     except InputError as error:
         raise InputError(f"{file}: {error}.") from error
     return None if image is None else str(image)
@@ -257,6 +267,15 @@ def _remarks(
         first = next(each for each in drawn.values() if each.annotation.without_area)
         listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
         yield f"shapes without an area are not read: {listed}, such as in {first.file}. Draw polygons."
+
+
+def _by_name(drawn: Mapping[str, _Drawn]) -> Iterator[str]:
+    """That the folders of annotations were passed over: they may be of other images of the same names."""
+    first = next(iter(drawn.values()))
+    yield (
+        f"annotations state folders that are not there, and are read by file name: {len(drawn)}, such as "
+        f"{first.annotation.image} as {first.image}. Correct the folders if other images are meant."
+    )
 
 
 def _against_folders(entries: Sequence[Entry], drawn: Mapping[str, _Drawn]) -> Iterator[str]:

@@ -24,6 +24,7 @@ class ImageNames:
     def __init__(self, images: Iterable[str]) -> None:
         paths = sorted(map(PurePosixPath, images), key=lambda path: path.parts)
         self._folders = {path.parent for path in paths}
+        self._folder_names = {compared(part) for folder in self._folders for part in folder.parts}
         self._known = {composed(str(path)): path for path in paths}
         self._exact: defaultdict[str, list[PurePosixPath]] = defaultdict(list)  # by each end of their paths
         self._alike: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
@@ -34,13 +35,16 @@ class ImageNames:
                 for end in _ends(form):
                     self._alike[end].append(path)
 
-    def find(self, name: str, file: PurePosixPath, *, alone: bool) -> PurePosixPath | None:
+    def find(
+        self, name: str, file: PurePosixPath, *, alone: bool, by_name: bool = False
+    ) -> PurePosixPath | None:
         """The image that is called ``name``; None if it is not there.
 
         Args:
             name: File name or path, with forward slashes.
             file: The annotations: relative to the folder of images if they lie in it.
             alone: They are of this image alone.
+            by_name: Its file name is enough where none of the folders that it states is there.
 
         Raises:
             InputError: If several are equally good.
@@ -54,7 +58,7 @@ class ImageNames:
         for place in map(composed, places):
             if place in self._known:
                 return self._known[place]
-        for end, folder in self._searches(path, file, alone=alone):
+        for end, folder in self._searches(path, file, alone=alone, by_name=by_name):
             images = _below(self._exact.get(composed(end), []), folder)
             images = images or _below(self._alike.get(compared(end), []), folder)
             if len(images) > 1:
@@ -67,7 +71,7 @@ class ImageNames:
         return None
 
     def _searches(
-        self, path: PurePosixPath, file: PurePosixPath, *, alone: bool
+        self, path: PurePosixPath, file: PurePosixPath, *, alone: bool, by_name: bool
     ) -> Iterator[tuple[str, PurePosixPath]]:
         """Ends of paths, of most parts first, and the folder below which each is looked for."""
         parts = [part for part in path.parts if part not in ("/", "..")]
@@ -80,6 +84,8 @@ class ImageNames:
             yield f"/{'/'.join(parts[start:])}", root if start < len(parts) - 1 else beside
         if alone and len(parts) == 1:
             yield file.stem, beside
+        if by_name and len(parts) > 1 and self._folder_names.isdisjoint(map(compared, parts[:-1])):
+            yield parts[-1], beside
 
 
 def _ends(path: str) -> Iterator[str]:
