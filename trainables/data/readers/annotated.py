@@ -146,7 +146,7 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
 def _match(
     root: Path, files: Sequence[str], images: Sequence[str]
 ) -> tuple[dict[str, _Drawn], list[tuple[str, str]], bool]:
-    """Annotations by image, the names (with their file) of images that are not there, and if names decided."""
+    """Annotations by image, names (with their file) of images that are not there, and if names decided."""
     names = ImageNames(images)
     stated = [
         (file, annotation, len(annotations) == 1)
