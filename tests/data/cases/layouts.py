@@ -268,7 +268,7 @@ CASES = (
         own(_masks_as(".jpg", lambda path: write(path, dot()))),
         FOLDER,
         "refused",
-        ("of which none is read: a JPEG has values nobody drew.", "Save masks as PNG."),
+        ("masks holds 6 masks, of which none is read: a JPEG has values nobody drew.", "Save masks as PNG"),
     ),
     *(
         Case(

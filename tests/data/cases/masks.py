@@ -238,7 +238,7 @@ CASES = (
         "read",
         (
             "12 images of 12 items: 6 defective (6 with mask)",
-            "hole     2      9        4         4.7         1        0 %        0 2",
+            "hole     2      9        3         4.7         1        0 %        0 2",
         ),
     ),
     Case(
