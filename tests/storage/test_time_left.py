@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -189,3 +190,18 @@ def test_status_counts_the_stages_of_a_study_that_runs(store: Store, plan: Plan,
         pytest.approx(0.7 * BASE + 2 * MAPS, abs=0.5),
         True,
     )
+
+
+@pytest.mark.parametrize(
+    "unlike", [{"trainable": "no-such-method"}, {"config": {"no_such_setting": 1}}], ids=["method", "Config"]
+)
+def test_status_of_a_method_that_is_another_here_knows_no_stages(
+    store: Store, plan: Plan, unlike: dict[str, Any]
+) -> None:
+    *trials, last = plan.trials
+    plan = plan.model_copy(update={"trials": (*trials, last.model_copy(update=unlike))})
+    write_plan(store, plan)
+    beat(store, trials[0], "base", BASE)
+    status = status_now(store, "staged")
+    assert (status.seconds_left, status.seconds_left_at_least) == (pytest.approx(0.7 * BASE, abs=0.5), True)
+    assert Watch(store, plan, stages_of=stages_of).look().stages == (0, 0), "some would look like all"

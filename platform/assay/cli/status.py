@@ -100,18 +100,11 @@ def status_now(store: Store, name: str) -> StatusAnswer:
 def _stages_of(store: Store, plan: Plan) -> Callable[[Trial], Sequence[Need]] | None:
     """The function that names the stages of a trial: it loads methods, so only of a study that runs."""
     from assay.storage.lease import holder
-    from trainables.errors import InputError
 
     if holder(store, plan.study.study) is None:
         return None
     from assay.study.stage_graph import stages_of
-    from trainables.catalogue import find_trainable
 
-    try:
-        for name in plan.trainables:
-            find_trainable(name)
-    except InputError:
-        return None
     return stages_of
 
 

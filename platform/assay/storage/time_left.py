@@ -43,15 +43,19 @@ class NeededStages:
 
     Args:
         ask: :func:`~assay.study.stage_graph.stages_of`, which loads the trial's method; None: not known.
+            Where it fails, as with a method that has another ``Config`` here, they are not known either.
     """
 
     def __init__(self, ask: Callable[[Trial], Sequence[Need]] | None) -> None:
         self._ask = ask
-        self.known = ask is not None
         # By trainable and rule that picks masks: whether it has stages, whatever its settings.
         self._staged: dict[tuple[str, str], bool] = {}
         self._of: dict[str, dict[str, str]] = {}
         self.keys: set[str] = set()  # of all stages of the trials that were asked for
+
+    @property
+    def known(self) -> bool:
+        return self._ask is not None
 
     def of(self, trial: Trial) -> Mapping[str, str]:
         """Name → key, in the order in which they are made."""
@@ -59,7 +63,11 @@ class NeededStages:
         if self._ask is None or not self._staged.get(kind, True):
             return {}
         if trial.id not in self._of:
-            keys = {need.stage.name: need.key for need in self._ask(trial)}
+            try:
+                keys = {need.stage.name: need.key for need in self._ask(trial)}
+            except Exception:  # noqa: BLE001 - the method's own code, of which only the time left is asked
+                self._ask = None
+                return {}
             self._staged[kind] = bool(keys)
             self._of[trial.id] = keys
             self.keys.update(keys.values())

@@ -233,6 +233,8 @@ class Watch:
             made = made_stages(self._store, missing & set(stage_keys(self._store)))
             self._stages |= made
             missing -= made.keys()
+        if not self._needed.known:
+            return 0, 0
         stages = len(self._needed.keys)
         return stages - len(missing), stages
 
