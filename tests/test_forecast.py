@@ -203,10 +203,10 @@ replicate: {best: 1, seeds: [7, 8]}
 def test_a_forecast_is_kept_beside_the_study(tmp_path: Path) -> None:
     plan, machine = _plan(tmp_path)
     store = Store(tmp_path / "storage")
-    assert read_forecast(store, "price") is None
+    assert read_forecast(store, plan.study) is None
     forecast = forecast_study(plan, Store(tmp_path / "storage"), machine, lambda text: None)
     write_forecast(store, "price", forecast)
-    assert read_forecast(store, "price") == forecast
+    assert read_forecast(store, plan.study) == forecast
 
 
 @pytest.mark.parametrize(

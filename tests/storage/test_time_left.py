@@ -110,6 +110,42 @@ def test_a_forecast_tells_of_the_kinds_that_were_never_timed(store: Store, plan:
     assert not least
 
 
+def test_what_trials_under_way_show_outweighs_a_forecast(store: Store, plan: Plan, tmp_path: Path) -> None:
+    cells = tuple(trial.cell for trial in plan.trials)
+    trials = {"cells": cells, "trials": 4, "missing": 4, "memory_mb": 1, "source": "first steps", "seen": 5}
+    shape = Shape.model_validate({**trials, "seconds": 36_000})
+    maps = StageCost(name="maps", missing=2, seconds=36_000)
+    write_forecast(store, "staged", Forecast(shapes=(shape,), at_once=1, stages=(maps,)))
+    make(store, plan.trials[0], "base", BASE, tmp_path / "none")
+    make(store, plan.trials[0], "maps", MAPS, tmp_path / "none")
+    beat(store, plan.trials[0], "", OWN)
+    assert left(store, plan) == (pytest.approx(0.7 * OWN + 3 * OWN + MAPS, abs=0.5), True)
+
+
+def test_what_stages_under_way_show_outweighs_a_forecast(store: Store, plan: Plan, tmp_path: Path) -> None:
+    maps = StageCost(name="maps", missing=2, seconds=36_000)
+    write_forecast(store, "staged", Forecast(shapes=(), at_once=1, stages=(maps,)))
+    make(store, plan.trials[0], "base", BASE, tmp_path / "none")
+    beat(store, plan.trials[0], "maps", MAPS)
+    assert left(store, plan).seconds == pytest.approx(0.7 * MAPS + MAPS, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("of", "used"),
+    [("this study", True), ("another study", False), ("any, as an older version kept it", True)],
+)
+def test_a_forecast_of_what_the_study_asked_before_is_ignored(
+    store: Store, plan: Plan, of: str, used: bool
+) -> None:
+    forecast = Forecast(shapes=(), at_once=1, stages=(StageCost(name="maps", missing=2, seconds=MAPS),))
+    hashes = {"this study": plan.study.content_hash, "another study": "0" * 12}
+    known = {"content_hash": hashes[of]} if of in hashes else {}
+    kept = forecast.model_dump(mode="json", exclude={"content_hash"}) | known
+    store.write_json("studies/staged/forecast.json", kept)
+    beat(store, plan.trials[0], "base", BASE)
+    assert left(store, plan).seconds == pytest.approx(0.7 * BASE + (2 * MAPS if used else 0), abs=0.5)
+
+
 def test_in_the_first_epoch_its_steps_tell_what_the_others_take(
     store: Store, plan: Plan, tmp_path: Path
 ) -> None:

@@ -65,7 +65,7 @@ def format_truth(store: Store, plan: Plan) -> str | None:
     from assay.storage.forecast import read_forecast
     from assay.study.names import counted
 
-    forecast = read_forecast(store, plan.study.study)
+    forecast = read_forecast(store, plan.study)
     if forecast is None:
         return None
     of_cell = {cell: shape.seconds for shape in forecast.shapes for cell in shape.cells}

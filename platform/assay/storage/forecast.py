@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from assay.storage.store import Store
+from assay.study import Study
 
 __all__ = ["Forecast", "Shape", "StageCost", "read_forecast", "write_forecast"]
 
@@ -50,6 +51,9 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
         None,
         description="Seconds of a trial with one thread over those with the threads it asks for; null where "
         "it asks for one, or for a GPU.",
+    )
+    content_hash: str | None = Field(
+        None, description="Of the study that it was made for; null in a file from before this was kept."
     )
 
     @property
@@ -96,6 +100,7 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
             at_once=self.at_once * threads,
             untimed=self.untimed,
             one_thread=None,
+            content_hash=self.content_hash,
         )
 
     def step_seconds(self) -> tuple[dict[str, float], dict[str, float]]:
@@ -114,9 +119,15 @@ def write_forecast(store: Store, study: str, forecast: Forecast) -> None:
     store.write_json(f"{store.study(study)}/forecast.json", forecast.model_dump(mode="json"))
 
 
-def read_forecast(store: Store, study: str) -> Forecast | None:
-    """The last forecast of a study; None if none was made, or another version of assay made it."""
+def read_forecast(store: Store, study: Study) -> Forecast | None:
+    """The last forecast of a study.
+
+    None if none was made, another version of assay made it, or the study asked something else by then: with
+    other epochs its trials take another time.
+    """
     try:
-        return Forecast.model_validate_json(store.read_bytes(f"{store.study(study)}/forecast.json"))
+        content = store.read_bytes(f"{store.study(study.study)}/forecast.json")
+        forecast = Forecast.model_validate_json(content)
     except (FileNotFoundError, ValidationError):
         return None
+    return forecast if forecast.content_hash in (None, study.content_hash) else None

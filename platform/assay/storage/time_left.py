@@ -187,9 +187,11 @@ class _Usual:
         alone, stages = self.foretold
         foretold = stages.get(stage) if stage else alone.get(trial.cell)
         now = self.under_way.get(kind)
-        if foretold is None:
-            return now, False
-        return max(foretold, now or 0.0), True  # a forecast knows nothing of trials beside each other
+        if now is None:
+            return foretold, foretold is not None
+        # A forecast may be of another machine, and knows nothing of trials beside each other. What is under
+        # way lacks what a trial does after its last epoch; a stage does nothing there.
+        return now, bool(stage) and foretold is not None
 
 
 def _span(record: Record) -> float | None:

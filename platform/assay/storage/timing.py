@@ -113,6 +113,7 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
         stages=_stage_costs(missing_trials, store, timed),
         untimed=tuple(dict.fromkeys(cost.untimed for cost in timed.values() if cost.untimed)),
         one_thread=one_thread,
+        content_hash=plan.study.content_hash,
     )
 
 

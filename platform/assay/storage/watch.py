@@ -214,7 +214,7 @@ class Watch:
         if not alive:
             return None
         if not self._forecast_read:
-            self._forecast, self._forecast_read = read_forecast(self._store, self._whole.study.study), True
+            self._forecast, self._forecast_read = read_forecast(self._store, self._whole.study), True
         return time_left(
             self._trials.values(),
             self._records,

@@ -93,8 +93,8 @@ class StatusAnswer(Answer):
     over: bool = Field(description="Every trial has a record.")
     seconds_left: Value
     seconds_left_at_least: bool = Field(
-        description="No step of some kind has ended yet and no forecast tells of it, or which stages are to "
-        "come is not known."
+        description="No step of some kind has ended yet, and no forecast tells of it or trials train that "
+        "tell more; or which stages are to come is not known."
     )
     settling: Settling | None = Field(description="null: the study trains all its repeats.")
     unfinished: tuple[Unfinished, ...] = Field(description="Trials that ended without a result.")
