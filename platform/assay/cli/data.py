@@ -26,7 +26,11 @@ Classes = Annotated[
 ]
 Options = Annotated[
     list[str] | None,
-    typer.Option("--option", metavar="NAME=VALUE", help="Further setting of the reader; may be repeated."),
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="Further setting of the reader, a text, JSON or a map such as {1: hole}; may be repeated.",
+    ),
 ]
 Sheet = Annotated[
     Path | None,
@@ -186,29 +190,25 @@ def read_options(options: list[str]) -> dict[str, Any]:
         name, sign, value = option.partition("=")
         if not sign:
             raise InputError(f"--option is NAME=VALUE, such as category=bottle, found {option!r}")
-        settings[name] = _option_value(name, value)
+        settings[name] = _option_value(value)
     return settings
 
 
-def _option_value(name: str, text: str) -> Any:
-    """JSON, or YAML in brackets as a study file has it (``{1: hole}``); everything else is a text.
+def _option_value(text: str) -> Any:
+    """JSON, or a map in YAML as a study file has it (``{1: hole}``); everything else is a text.
 
-    Without brackets YAML would take a folder called 2024_01 for a number.
+    Other YAML would take a folder called 2024_01 for a number, and a pattern such as [a-z]* for a list.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from trainables.errors import InputError
-
     try:
         return json.loads(text)
     except ValueError:
-        if not text.startswith(("{", "[")):
+        if not text.startswith("{"):
             return text
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise InputError(
-            f"--option {name}: what starts with a bracket is YAML, such as {{1: hole, 2: scratch}}, "
-            f"found {text!r}. Correct it."
-        ) from error
+        value = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError):  # the latter of a date that there is not
+        return text
+    return value if isinstance(value, dict) and None not in value.values() else text  # {a,b} names nothing
