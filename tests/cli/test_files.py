@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from assay.cli.files import create_file, replace_file
 from assay.storage import Store
 from tests.cli.small_study import Assay
+from tests.mounting import in_own_mounts
 from trainables.errors import InputError
 
 
@@ -29,6 +33,20 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
         replace_file(tmp_path / "pipe", b"new")
         assert read.result() == b"new"
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    "folder", ["mount -o remount,ro place", "true"], ids=["in a folder that is read-only", "mounted alone"]
+)
+def test_a_file_that_may_be_written_is_written_in_place(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "own.json").write_text("old")
+    (tmp_path / "place").mkdir()
+    mounts = "mount -t tmpfs tmpfs place && touch place/x && mount --bind own.json place/x"
+    write = f"{sys.executable} -m assay schema --output place/x"
+    command = in_own_mounts(["bash", "-c", f"cd {tmp_path} && {mounts} && {folder} && {write}"])
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "own.json").read_text())["title"]
 
 
 def test_a_new_file_takes_the_place_of_none(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Files that a command leaves: there whole or not at all, and named where they cannot be written."""
+"""Files that a command leaves: there whole or not at all, and named where they cannot be written.
+
+A file that may be written in a folder where none may be put, or that is mounted alone, is written in place.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["check_output", "check_picture", "create_file", "replace_file", "writing"]
+
+# Of a folder that is another's or read-only, of one where others' files stay, and of a file mounted alone.
+_NO_MOVE = {errno.EACCES, errno.EROFS, errno.EPERM, errno.EBUSY}
 
 
 @contextmanager
@@ -60,7 +66,7 @@ def _require_place(path: Path) -> None:
         fault = errno.EISDIR
     elif not folder.is_dir():
         fault = errno.ENOTDIR
-    elif not os.access(folder, os.W_OK | os.X_OK):
+    elif not os.access(folder, os.W_OK | os.X_OK) and not os.access(path, os.W_OK):
         fault = errno.EACCES
     if fault:
         raise OSError(fault, os.strerror(fault))
@@ -83,15 +89,20 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a file, over an older one if there is one, and make its folder where there is none.
 
     Raises:
-        InputError: If it cannot be written; an older one is left as it was.
+        InputError: If it cannot be written; an older one is left as it was, unless it is written in place.
     """
     from assay.storage import local_disk
 
     with writing(path):
         if path.exists() and not path.is_file():  # a pipe or a device, such as /dev/stdout
             path.write_bytes(content)
-        else:
+            return
+        try:
             local_disk.replace(path.resolve(), content)
+        except OSError as error:
+            if error.errno not in _NO_MOVE or not os.access(path, os.W_OK):
+                raise
+            path.write_bytes(content)
 
 
 def create_file(path: Path, content: bytes) -> None:
