@@ -61,6 +61,10 @@ def plan(folder: Path, line: str, settings: str = "") -> None:
             "twice = computed_field(return_type=int)(lambda self: 2)",
             "twice: .*`computed_field` makes of it: Extra",
         ),
+        (
+            "twice = computed_field(return_type=float)(lambda self: float('nan'))",
+            "a config is kept as JSON .*`computed_field`.*; found .*not JSON compliant",
+        ),
         ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:13: KeyError: 'a'"),
         ("def resolved(self, device): return None", "`Config.resolved` returns a Config, found None"),
     ],

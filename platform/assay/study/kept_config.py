@@ -48,8 +48,10 @@ def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
     try:
         settings = config.model_dump(warnings=False, mode="json")
         canonical_json(settings).encode()
-    except Exception:  # noqa: BLE001 - each setting alone says which one it is
-        yield from _not_json(config)
+    except Exception as error:  # noqa: BLE001 - each setting alone says which one it is
+        found = list(_not_json(config))
+        rule = "a config is kept as JSON with all that `computed_field` or a serializer adds"
+        yield from found or [_problem((), f"{rule}; found {_one_line(error)}. Mend the method")]
         return
     for name, value in config.model_dump(warnings=False).items():
         if _has_set(value):
@@ -70,7 +72,11 @@ def _not_json(config: TrainableConfig) -> Iterator[StudyProblem]:
         except Exception as error:  # noqa: BLE001 - pydantic's, json's, or that of a serializer of the method's
             rule = "a setting is kept as JSON (text, finite numbers, true, false, null, lists, maps)"
             value = reprlib.repr(getattr(config, name))
-            yield _problem((name,), f"{rule}; found {value} ({' '.join(str(error).split())})")
+            yield _problem((name,), f"{rule}; found {value} ({_one_line(error)})")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _has_set(value: Any) -> bool:
