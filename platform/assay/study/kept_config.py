@@ -49,9 +49,9 @@ def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
         settings = config.model_dump(warnings=False, mode="json")
         canonical_json(settings).encode()
     except Exception as error:  # noqa: BLE001 - each setting alone says which one it is
-        found = list(_not_json(config))
+        problems = list(_not_json(config))
         rule = "a config is kept as JSON with all that `computed_field` or a serializer adds"
-        yield from found or [_problem((), f"{rule}; found {_one_line(error)}. Mend the method")]
+        yield from problems or [_problem((), f"{rule}; found {_one_line(error)}. Mend the method")]
         return
     for name, value in config.model_dump(warnings=False).items():
         if _has_set(value):
