@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from assay.study import Plan
     from assay.study.repeats import Repeat
 
-__all__ = ["answer_of_plan", "format_diff", "plan", "register"]
+__all__ = ["answer_of_plan", "format_diff", "known_records", "plan", "register"]
 
 _LISTED = 60  # a longer plan is shown cell by cell
 _DIFF = "differs from the base in"  # title of a column
@@ -87,7 +87,7 @@ def plan(
     from assay.cli.output import console
     from assay.planning import read_plan
     from assay.storage import Store
-    from assay.storage.search_points import known_replicas, with_points
+    from assay.storage.search_points import with_points
     from trainables.errors import InputError
 
     if trials not in ("auto", "all", "none"):
@@ -108,10 +108,7 @@ def plan(
     store = Store(storage)
     if not no_data:
         planned = with_points(planned, store)
-    records: dict[str, Record] = {}
-    if not no_data:
-        records = store.records({t.id for t in planned.trials} & set(store.trials()))
-        records |= known_replicas(planned, store, of_starts=True)
+    records = {} if no_data else known_records(planned, store)
     known, listed = not no_data, as_json and trials != "none"
     answer = answer_of_plan(planned, store, records, known=known, listed=listed, effect=effect)
     if not as_json:
@@ -124,6 +121,14 @@ def plan(
         show_forecast(timed, planned.study.resources.cpus)
     if as_json:
         answers().give(answer.with_forecast(timed))
+
+
+def known_records(planned: Plan, store: Store) -> dict[str, Record]:
+    """Records of a plan's trials, and of those that its search trained on fresh seeds and will need again."""
+    from assay.storage.search_points import known_replicas
+
+    records = store.records({trial.id for trial in planned.trials} & set(store.trials()))
+    return records | known_replicas(planned, store, of_starts=True)
 
 
 def answer_of_plan(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.analysis.statistics.wording import number_text
-from assay.cli.plan import answer_of_plan
+from assay.cli.plan import answer_of_plan, known_records
 from assay.cli.settings import answer_of_settings
 from assay.cli.status import status_now, status_of_all
 from assay.opened_storage import OpenedStorage
@@ -83,7 +83,7 @@ class AgentTools:
     def plan(self, file: str, *, forecast: bool) -> PlanAnswer:
         """List cells, comparisons and trials that are done; with a forecast, hours and memory of the rest."""
         planned = self._plan(self._study(file))
-        ended = self._store.records({trial.id for trial in planned.trials} & set(self._store.trials()))
+        ended = known_records(planned, self._store)
         answer = answer_of_plan(planned, self._store, ended, known=True, listed=False)
         if not forecast:
             return answer
