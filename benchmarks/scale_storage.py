@@ -40,7 +40,7 @@ class CountedStore(Store):
     def __init__(
         self, pause: Callable[[float], None] = lambda share: None, objects: MemoryStore | None = None
     ) -> None:
-        self.local_path = None
+        self.local_path = self._folder = None
         self.uri = "s3://counted"
         self.requests: Counter[str] = Counter()
         self._objects, self._pause, self._share = objects or MemoryStore(), pause, 1.0

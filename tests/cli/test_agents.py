@@ -204,7 +204,8 @@ def question_after_question_with_fresh_seeds(world: World) -> str:
 
 def two_studies_put_side_by_side(world: World) -> str:
     world.run(STUDY.replace(SEEDS, "[0, 1]"))
-    world.run(STUDY.replace("study: tried", "study: base").replace(SEEDS, "[0, 1]"))
+    other = STUDY.replace("study: tried", "study: base").replace("preset: ksdd,", "preset: ksdd, epochs: 2,")
+    world.run(other.replace(SEEDS, "[0, 1]"))
     _, answer = world.call("compare", left="tried", right="base")
     assert {row["verdict"] for row in json.loads(answer)["comparisons"]} == {"exploratory"}
     return "2 studies"

@@ -24,11 +24,11 @@ def test_shipped_studies_can_be_planned_without_data(assay: Assay, path: Path) -
     assert "trials; how many are done is unknown without data" in answer.out
 
 
-def test_plan_shows_what_differs_and_what_is_done(assay: Assay, study_file: Path, tmp_path: Path) -> None:
+def test_plan_shows_what_differs_and_how_much_it_is(assay: Assay, study_file: Path, tmp_path: Path) -> None:
     answer = assay("plan", study_file, "--no-data", "--storage", tmp_path / "empty")
     assert answer.code == 0
     assert "config.balance" in answer.out
-    assert "2 cells × 2 seeds = 4 trials; 0 done, 4 to train" in answer.out
+    assert "2 cells × 2 seeds = 4 trials; how many are done is unknown without data" in answer.out
     assert re.search(r"balance: off → on +1 +2 +config\.balance none → linear", answer.out)
     assert not (tmp_path / "empty").exists()
 

@@ -43,6 +43,7 @@ def test_nothing_is_written_where_no_mask_is(tmp_path: Path) -> None:
 
 def test_a_sheet_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "own")
+    (tmp_path / "nowhere").write_text("a file")
     with pytest.raises(InputError, match="Choose another file"):
         write_contact_sheet(PER_SEED, root, tmp_path / "cache", tmp_path / "nowhere" / "sheet.png")
 
