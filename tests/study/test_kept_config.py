@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.study import plan_study, read_study
+from assay.study import Plan, plan_study, read_study
 from trainables.errors import InputError
 
 CODE = """\
@@ -38,10 +38,10 @@ repeats: {seeds: [0]}
 JSON = "is kept as JSON .*; found"
 
 
-def plan(folder: Path, line: str, settings: str = "") -> None:
+def plan(folder: Path, line: str, settings: str = "") -> Plan:
     (folder / "own.py").write_text(CODE.format(line=line))
     (folder / "own.yaml").write_text(STUDY.replace("[32, 32]", f"[32, 32]{settings}"))
-    plan_study(read_study(folder / "own.yaml"), None, "cpu")
+    return plan_study(read_study(folder / "own.yaml"), None, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_a_setting_that_is_read_by_another_name_than_it_is_kept_by_is_refused(tm
     ],
 )
 def test_what_makes_the_same_config_again_is_planned(line: str, tmp_path: Path) -> None:
-    plan(tmp_path, line)
+    assert plan(tmp_path, line).trials == plan(tmp_path, line).trials

@@ -51,9 +51,8 @@ _NO_BUCKET = "Make it, or name another with --storage."
 _NO_REGION = re.compile(r"Bucket '[^']*' not found")  # said where its region is looked up
 _ANSWER_LENGTH = 400  # of what a store says: Hadoop's client names each place where it did not find Java
 _TRIES = 10  # readings of an object that is replaced again and again
-_REPLACED = re.compile(
-    "InvalidRange|HTTP status 416"
-)  # the object became shorter after its size was asked for
+# The object became shorter after its size was asked for.
+_REPLACED = re.compile("InvalidRange|HTTP status 416")
 _DENIED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|UNAUTHORIZED"
     r"|HTTP status 40[13]",
