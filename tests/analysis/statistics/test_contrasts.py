@@ -188,6 +188,20 @@ def test_if_nothing_can_be_told_apart_nothing_is_bold() -> None:
     assert best_cells(tidy_table({"a": [0.5]}), metric="image_ap") is None
 
 
+def test_bold_goes_by_the_narrowest_claim_of_which_anything_is_tested() -> None:
+    """One seed on three folds is too few for these folds, and three units for new data."""
+    table = tidy_table({"low": [[0.50, 0.52, 0.51]], "high": [[0.70, 0.74, 0.72]]}, folds=3)
+    verdicts = [each.verdict for each in compare(table, [comparison("x", "low", "high")], metric="image_ap")]
+    assert verdicts == ["too few", "shown"]
+    best = best_cells(table, metric="image_ap")
+    assert best is not None
+    assert (best.cells, best.claim) == ({"high"}, "new data")
+
+
+def test_where_there_are_too_few_repeats_for_any_test_nothing_is_said_of_bold() -> None:
+    assert best_cells(tidy_table({"low": [0.5, 0.51], "high": [0.7, 0.73]}), metric="image_ap") is None
+
+
 def test_bold_reads_the_repeats_that_all_cells_have() -> None:
     high, low = list(np.linspace(0.90, 0.92, 8)), list(np.linspace(0.70, 0.73, 8))
     lost = [None, *(x + 0.001 * i for i, x in enumerate(low[1:]))]
