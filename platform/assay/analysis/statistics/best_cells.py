@@ -89,8 +89,7 @@ def best_cells(
     worse = {
         result.cell_b
         for result in results
-        if result.verdict in ("shown", "suggested")
-        and result.claim == claim_of((best, str(result.cell_b)))
+        if result.verdict in ("shown", "suggested") and result.claim == claim_of((best, str(result.cell_b)))
     }
     kept = frozenset(name for name in names if name not in worse) if worse else frozenset[str]()
     return Best(kept, claim, int(common.sum()))
