@@ -163,3 +163,9 @@ def test_the_page_says_that_looks_decide_the_narrowest_claim_alone(text: str, cl
     page = markdown_of(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
     assert ("for new data no look is planned" in page) == (claim is not None)
     assert claim is None or f"They are about {claim} alone" in page
+
+
+def test_where_looks_are_planned_nothing_is_compared_for_new_data() -> None:
+    analysis = StudyResults(PLAN, trained(PLAN)).analysis
+    groups = (analysis.comparisons, analysis.main_effects, analysis.interactions, analysis.further)
+    assert [{result.claim for result in group} for group in groups] == [{"this data"}] * 4

@@ -51,6 +51,12 @@ def test_each_cell_of_the_front_is_compared_with_the_one_before() -> None:
         assert one.difference == pytest.approx((one.mean_a or 0) - (one.mean_b or 0))
 
 
+def test_of_a_study_that_decides_steps_are_of_the_claim_that_is_decided() -> None:
+    text = LINE.replace("{seeds: [0, 1, 2, 3, 4]}", "{decide: [6, 8]}")
+    analysis = analysis_of(text + "comparisons: [{from: n5, to: all, factor: masks}]\n")
+    assert {one.claim for one in analysis.steps} == {"this data"}
+
+
 def test_a_step_says_what_a_further_hour_brings() -> None:
     analysis = analysis_of(LINE)
     step = tables_of(LINE)["Steps along the front"][1]

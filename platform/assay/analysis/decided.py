@@ -19,7 +19,7 @@ __all__ = ["as_decided", "interim"]
 def as_decided(
     decisions: StudyDecisions, tested: Callable[[int | None], Sequence[ComparisonResult]]
 ) -> tuple[ComparisonResult, ...]:
-    """The comparisons with their decisions, each under the narrowest of its claims: the one that is decided.
+    """The comparisons with their decisions.
 
     Args:
         decisions: Of the study.
@@ -32,8 +32,6 @@ def as_decided(
         assert result.cell_a is not None, "a comparison is of two cells"
         assert result.cell_b is not None, "a comparison is of two cells"
         pair = result.cell_a, result.cell_b
-        if pair in decided:
-            continue
         decision = decisions.of(*pair)
         if decision.verdict == "undecided" and not decisions.over:
             decided[pair] = interim(result, decisions.taken.next)

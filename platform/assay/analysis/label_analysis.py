@@ -6,18 +6,18 @@ Joins :mod:`assay.analysis.label_costs` with :mod:`assay.analysis.statistics`, w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pandas as pd
 
 from assay.analysis.label_costs import LabelCell, LabelCosts, label_factors
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult, Splits, compare, comparison
+from assay.analysis.statistics import ComparisonResult, Splits, comparison
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
 from assay.analysis.statistics.wording import most_text
-from assay.analysis.study_analysis import splits_of
+from assay.analysis.study_analysis import score_tables, splits_of
 from assay.analysis.study_pair import listed
 from assay.study import Study
 from trainables.errors import InputError
@@ -62,20 +62,11 @@ def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
         for cheap, dear in pairwise(front)
         if cheap.hours < dear.hours
     ]
-    compared = compare(
-        table,
-        steps,
-        metric=costs.metric.name,
-        splits=splits,
-        family="labels",
-        resolve=study.resolve,
-        earlier_looks=results.interim_looks,
-        test=study.exact_test,
-        seed=results.sign_seed,
-    )
+    # Without the step of the metric, for which predictions are read: whoever prices labels reads none.
+    scores = replace(score_tables(results), smallest_step=lambda _: None)
     return LabelAnalysis(
         costs=costs,
-        steps=compared,
+        steps=scores.tested(costs.metric, "labels", steps),
         enough=tuple(_enough(costs, table, splits, study.resolve)),
         further=_advised(costs, table, [group for group in _groups(study, costs) if _is_grid(group)]),
     )

@@ -85,6 +85,7 @@ def score_tables(results: StudyResults) -> ScoreTables:
         earlier_looks=() if study.repeats.decide else results.interim_looks,  # those are planned
         test=study.exact_test,
         sign_seed=results.sign_seed,
+        planned_looks=bool(study.repeats.decide),
     )
 
 
