@@ -11,7 +11,7 @@ from assay.analysis.label_analysis import LabelAnalysis, NextLabels, next_labels
 from assay.analysis.results import StudyResults
 from assay.report.label_tables import label_sections, next_section
 from tests.analysis.label_studies import GRID, LINE, ladder, trained
-from tests.analysis.made_studies import markdown_of
+from tests.analysis.made_studies import markdown_of, moved
 from trainables.errors import InputError
 
 
@@ -64,6 +64,18 @@ def test_a_step_says_what_a_further_hour_brings() -> None:
     first = analysis.steps[1].difference
     assert first is not None
     assert step["per further hour"].startswith(f"+{first / 0.25:.3f} [")
+
+
+def test_a_step_of_which_interval_and_test_disagree_is_marked_as_a_comparison_is() -> None:
+    """Five gains of six are alike and one is a small loss: p = .0625, and the interval excludes 0."""
+    plan, records = trained(LINE.replace("[0, 1, 2, 3, 4]", "[0, 1, 2, 3, 4, 5]"), rising, 0.002)
+    (odd,) = (trial.id for trial in plan.trials if (trial.cell, trial.seed) == ("n15", 0))
+    page = markdown_of(plan, records | {odd: moved(records[odd], "image_ap", -0.055)})
+    steps = page[page.index("## Steps along the front") : page.index("## How many masks")]
+    (row,) = (line for line in steps.splitlines() if line.startswith("| n5 → n15  | this data"))
+    assert "]† | " in row
+    assert "| open" in row
+    assert "- † Interval and exact test disagree; the verdict follows the test.\n" in steps
 
 
 def test_steps_that_are_not_told_apart_are_named() -> None:

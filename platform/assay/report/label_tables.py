@@ -15,7 +15,7 @@ from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.enough_masks import Enough
 from assay.analysis.statistics.next_labels import EvenPrice, Gain
 from assay.analysis.statistics.wording import interval_text, signed
-from assay.report.comparison_tables import verdict_text
+from assay.report.comparison_tables import disagreements, verdict_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 
 __all__ = ["count_text", "label_sections", "next_section", "time_unit"]
@@ -129,7 +129,7 @@ def _steps(labels: LabelAnalysis, decimals: int) -> Section:
                 step.comparison,
                 *([step.claim] if len(claims) > 1 else []),
                 f"{hours * times:.1f}",
-                _estimate(gain, decimals),
+                _estimate(gain, decimals) + "†" * step.disagree,
                 _estimate([None if value is None else value / hours for value in gain], decimals),
                 verdict_text(step, notes),
             )
@@ -140,7 +140,7 @@ def _steps(labels: LabelAnalysis, decimals: int) -> Section:
         "comparisons; the hours are counted, not estimated. A family of its own. The same scores "
         "chose the front, so take it as a hint.",
         TextTable(columns, tuple(rows), tuple(notes)),
-        tuple(_indistinct(labels.steps)),
+        (*disagreements(labels.steps), *_indistinct(labels.steps)),
     )
 
 
