@@ -147,6 +147,24 @@ def test_the_page_says_at_how_many_seeds_verdicts_come() -> None:
     assert "Verdicts come at 8, 10, 13 seeds, `resolve` is 0.02: 0 of 4 comparisons settled" in text
 
 
+ONE_COMPARISON = DECIDES.replace(
+    "{full: all}", "{rows: [{supervision: full, stop: off}, {supervision: few, stop: off}]}"
+).replace("{factor: stop}, ", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "over"),
+    [
+        (DECIDES, "over the planned looks and the largest of 4 comparisons."),
+        (ONE_COMPARISON, "over the planned looks."),
+    ],
+    ids=["four comparisons", "one comparison"],
+)
+def test_the_page_says_over_what_the_p_of_planned_looks_goes(text: str, over: str) -> None:
+    plan = make_plan(text)
+    assert over in markdown_of(plan, trained(plan))
+
+
 ON_ONE_SPLIT = DECIDES.replace("splits: per_seed", "splits: published")
 
 

@@ -325,9 +325,10 @@ def _where(claim: Claim) -> str:
 def _method(results: Sequence[ComparisonResult]) -> str:
     m = results[0].m
     if any(result.test == PLANNED_LOOKS for result in results):
+        largest = f" and the largest of {m} comparisons" if m > 1 else ""
         return (
             "Interval: 95 %, paired t, at the look that settled it. p: share of sign flips of whole repeats "
-            f"that are as clear by then, over the planned looks and the largest of {m} comparisons."
+            f"that are as clear by then, over the planned looks{largest}."
         )
     new = results[0].claim == "new data"
     correction = "Holm" if new else "max-T"
