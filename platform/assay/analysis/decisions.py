@@ -88,7 +88,8 @@ def take_looks(
     """Take the looks at pairs of cells, as far as their scores go.
 
     Args:
-        study: Its name draws the signs; it says which seeds there are, `resolve` and the exact test.
+        study: Its name draws the signs beyond 14 repeats. It says which seeds there are, `resolve` and the
+            exact test.
         scores: Of its cells.
         pairs: Whose differences are tested, as one family.
         looks: Numbers of seeds.

@@ -13,6 +13,7 @@ from scipy import stats
 
 from assay.analysis.statistics.look_levels import levels_over_looks
 from assay.analysis.statistics.looks import LooksTaken, decide, share_by
+from assay.analysis.statistics.paired import Test, exact_p
 
 LOOKS = (6, 8, 10, 13, 16, 20)
 
@@ -103,6 +104,23 @@ def test_a_look_waits_for_the_undecided_alone() -> None:
 def test_the_clearest_difference_is_shown_as_soon_as_so_many_repeats_can_say_so(n: int, most: int) -> None:
     d = made([9.0], repeats=n)
     assert decided(d, (n, most)).decisions[0].verdict == "shown"
+
+
+@pytest.mark.parametrize("looks", [(8, 12, 16), (8, 14, 20), LOOKS])
+@pytest.mark.parametrize("test", ["sign-flip", "wilcoxon"])
+def test_at_looks_up_to_fourteen_repeats_the_seed_changes_no_p(looks: tuple[int, ...], test: Test) -> None:
+    early = [n for n in looks if n <= 14]
+    d = made([0.3, 0.0], repeats=early[-1])
+    taken = [decided(d, looks, seed=seed, resolve=None, test=test) for seed in range(8)]
+    assert len({each.decisions for each in taken}) == 1
+    assert taken[0].decisions[0].repeats == early[-1]
+
+
+@given(st.integers(0, 10_000), st.sampled_from([(8, 12, 16), (10, 20), (14, 16)]))
+@settings(max_examples=40, deadline=None)
+def test_at_the_first_look_one_comparison_has_its_own_exact_p(seed: int, looks: tuple[int, ...]) -> None:
+    d = made([0.5], repeats=looks[0], seed=seed).round(12)
+    assert decided(d, looks, resolve=None).decisions[0].p == exact_p(d[:, 0])
 
 
 def test_six_of_twenty_repeats_have_too_few_sign_vectors_to_show_anything() -> None:

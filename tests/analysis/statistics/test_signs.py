@@ -92,6 +92,17 @@ def test_over_looks_there_are_the_vectors_of_an_earlier_one_each_equally_often(
     assert (longer[:, : looks[-1]] == signs).all()  # what was drawn stays as well
 
 
+@pytest.mark.parametrize(("looks", "size"), [((8, 16), 4_096), ((14, 20), 8_192), ((16, 20), 4_096)])
+def test_where_looks_are_planned_fewer_signs_are_drawn(looks: tuple[int, ...], size: int) -> None:
+    signs = vectors_over_looks(looks, 3, planned=True)
+    assert signs.shape == (size, looks[-1])
+    kept = [n for n in looks if n <= 14]
+    assert all(
+        np.unique(signs[:, :n], axis=0, return_counts=True)[1].tolist() == [size >> n - 1] * 2 ** (n - 1)
+        for n in kept
+    )
+
+
 def test_up_to_fourteen_repeats_looks_have_every_vector_once() -> None:
     assert (vectors_over_looks((6, 10), 0) == sign_vectors(10, 0)).all()
 

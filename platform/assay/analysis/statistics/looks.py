@@ -36,7 +36,7 @@ from scipy import special
 
 from assay.analysis.statistics.look_levels import levels_over_looks
 from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
-from assay.analysis.statistics.signs import SAME, sign_vectors, studentised, vectors_over_looks
+from assay.analysis.statistics.signs import SAME, studentised, vectors_over_looks
 
 __all__ = ["PLANNED_LOOKS", "Decision", "Look", "LooksTaken", "decide", "share_by"]
 
@@ -44,7 +44,6 @@ Differences = NDArray[np.float64]
 PLANNED_LOOKS = "planned looks"  # name of the test
 Decided = Literal["shown", "negligible", "open", "undecided"]  # open: given up
 
-_VECTORS = 4096
 _HARDLY = 0.1  # chance of being settled below which a comparison is given up: 1 to 2 % less are found
 
 
@@ -102,7 +101,7 @@ def decide(
     Args:
         differences: n × m, repeats × comparisons of one family; NaN: a trial has no value.
         looks: Numbers of repeats at which the family is looked at, ascending.
-        seed: Of the sign vectors; drawn once for all looks.
+        seed: Of the signs beyond 14 repeats; drawn once for all looks.
         resolve: Difference worth knowing, above 0; None: nothing is negligible, or given up.
         ended: n × m: nothing more comes of this repeat. Default: where there is a value.
         filled: The differences with the metric's worst value for what diverged. A comparison is then settled
@@ -135,10 +134,7 @@ class _Path:
         self, fillings: Sequence[Differences], looks: Sequence[int], seed: int, test: Test, *, planned: bool
     ) -> None:
         self.fillings, self.last, self.test, self.planned = fillings, looks[-1], test, planned
-        # Of planned looks the last is known from the first on, and all have the same vectors.
-        self.signs = (
-            sign_vectors(self.last, seed, _VECTORS) if planned else vectors_over_looks(tuple(looks), seed)
-        )
+        self.signs = vectors_over_looks(tuple(looks), seed, planned=planned)
         self.crossed = np.zeros(len(self.signs), np.bool_)
 
     def look(self, n: int, decisions: list[Decision]) -> Look:
