@@ -3,8 +3,8 @@
 ``python -m benchmarks.calibrate [--draws 1.0] [--processes 2] [--only GROUP …] [--no-write]``: fifteen
 minutes on two calm cores. With ``--only`` the other tables of the page stay as they are. Exit code 1, with a
 sentence for each, if a rate that must hold does not: false positives of at most 5.5 % and
-coverage of at least 93 % in every world without an effect, from five repeats on. The random numbers are the
-same each time.
+coverage of at least 93 % in every world without an effect but those that the page says do not hold, from five
+repeats on. The random numbers are the same each time.
 """
 
 from __future__ import annotations

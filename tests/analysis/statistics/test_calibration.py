@@ -18,6 +18,7 @@ from benchmarks.figures import Figure
 from benchmarks.marked_page import END, write_block
 from benchmarks.simulated_data import item_intervals, seeds_and_folds
 from benchmarks.simulated_decisions import adastop, against_fixed, errors
+from benchmarks.simulated_families import FAMILY_WORLDS
 from benchmarks.simulated_repeats import failures, family_of_four, looking_again, one_comparison, power
 from benchmarks.worlds import NO_EFFECT, WORLDS, average_precision
 
@@ -129,6 +130,12 @@ def test_a_rate_that_is_too_high_is_found_and_said() -> None:
 @pytest.mark.parametrize(("value", "broken"), [(5.5, False), (6.9, False), (7.2, True)])
 def test_a_bound_leaves_room_for_two_standard_errors(value: float, broken: bool) -> None:
     assert Figure("exact", "normal", "n = 6", value, 800, most=5.5).broken is broken  # 0.81 each
+
+
+@pytest.mark.parametrize("world", [name for name, (_, held) in FAMILY_WORLDS.items() if not held])
+def test_the_page_names_each_world_that_need_not_keep_the_limit(world: str) -> None:
+    text = PAGE.read_text(encoding="utf-8").partition("## What does not hold")[2].partition(BEGIN)[0]
+    assert f"`{world}`" in text
 
 
 def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
