@@ -177,6 +177,26 @@ def test_a_note_names_all_comparisons_that_it_is_about(levels: int, names: str) 
     assert note.partition(": one-sided spread")[0].endswith(names)
 
 
+@pytest.mark.parametrize(
+    ("gain", "more", "verdict"), [(0.05, 0.03, "shown"), (0.0, 0.03, "open"), (0.0, 0.01, "negligible")]
+)
+def test_an_approximate_interval_is_noted_whatever_its_verdict(
+    gain: float, more: float, verdict: str
+) -> None:
+    plan = make_plan(SWITCH)
+
+    def scores(trial: Trial) -> dict[str, float]:
+        # One repeat of eight has more than the others.
+        return {
+            "image_ap": 0.7 + (gain + more * (trial.seed == 3)) * (trial.levels["stop"] == "on"),
+            "fp": 1.0,
+        }
+
+    answer = answer_of(StudyResults(plan, {trial.id: make_record(trial, scores) for trial in plan.trials}))
+    assert [result.verdict for result in answer.results] == [verdict]
+    assert any(note.startswith("stop: off → on: one-sided spread") for note in answer.notes)
+
+
 def test_what_is_shown_on_one_split_says_how_it_stands_on_new_data() -> None:
     text = SWITCH.replace("splits: published", "splits: per_seed")
     results = results_of(0.05, text=text)

@@ -139,11 +139,11 @@ def _aliases(results: StudyResults) -> Sequence[str]:
 
 
 def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
-    """Intervals that disagree with their tests; spreads that make an interval approximate."""
+    """Intervals that disagree with their tests, and what is odd about a result whose repeats do not all tie."""
     yield from disagreements(of_claim)
     noted: dict[str, list[str]] = {}
     for result in of_claim:
-        if result.note and result.verdict == "shown":
+        if result.note and result.verdict != "identical":
             noted.setdefault(result.note, []).append(_name(result))
     for note, names in noted.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
