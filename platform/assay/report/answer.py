@@ -139,7 +139,7 @@ def _aliases(results: StudyResults) -> Sequence[str]:
 
 
 def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
-    """Intervals that disagree with their tests, and what is odd about a result whose repeats do not all tie."""
+    """Intervals that disagree with their tests; what is odd about a result whose repeats do not all tie."""
     yield from disagreements(of_claim)
     noted: dict[str, list[str]] = {}
     for result in of_claim:
