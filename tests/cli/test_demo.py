@@ -12,7 +12,8 @@ from assay.storage import Store
 from benchmarks.demo import pack
 from tests.cli.small_study import Assay
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,15 @@ def test_its_numbers_are_those_of_the_readme(results: StudyResults) -> None:
     rows = [line for line in README.read_text("utf-8").splitlines() if line.startswith("| ") and "±" in line]
     told = [row.split("|")[4].replace("*", "").strip() for row in rows]
     assert told == [f"{cell.mean:.3f} ± {cell.spread:.3f}" for cell in results.summary("image_ap")]
+
+
+def test_the_notes_of_its_report_are_those_of_the_quickstart(demo: Path, assay: Assay) -> None:
+    page = (ROOT / "docs" / "quickstart.md").read_text("utf-8")
+    quoted = page.partition("## The answer")[2].partition("### In words")[0]
+    notes = {line for line in quoted.splitlines() if line.startswith("- ")}
+    report = assay("report", "quickstart", "--storage", demo).out.splitlines()
+    assert notes
+    assert not notes.difference(report)
 
 
 def test_the_same_storage_gives_the_same_bytes(demo: Path, tmp_path: Path) -> None:
