@@ -197,6 +197,28 @@ def test_an_approximate_interval_is_noted_whatever_its_verdict(
     assert any(note.startswith("stop: off → on: one-sided spread") for note in answer.notes)
 
 
+@pytest.mark.parametrize(
+    ("design", "names"),
+    [
+        ("{one_at_a_time: {base: {stop: off, distance: off}}}", "stop: off → on; distance: off → on"),
+        ("{full: all}", "stop: off → on, distance; distance: off → on, stop"),  # and each with the other off
+    ],
+)
+def test_a_note_says_within_what_where_comparisons_are_named_alike(design: str, names: str) -> None:
+    plan = make_plan(FACTORIAL.replace("{full: all}", design))
+
+    def scores(trial: Trial) -> dict[str, float]:
+        switched = list(trial.levels.values()).count("on")
+        return {"image_ap": 0.7 + (0.05 + 0.03 * (trial.seed == 3)) * switched, "fp": 1.0}
+
+    records = {trial.id: make_record(trial, scores) for trial in plan.trials}
+    if "full" in design:  # without one of its cells the answer is of the comparisons, not of main effects
+        both_off = [trial for trial in plan.trials if "on" not in trial.levels.values()]
+        records |= {trial.id: lose(trial, "failed", "out of memory") for trial in both_off}
+    (note,) = answer_of(StudyResults(plan, records)).notes
+    assert note.partition(": one-sided spread")[0] == names
+
+
 def test_what_is_shown_on_one_split_says_how_it_stands_on_new_data() -> None:
     text = SWITCH.replace("splits: published", "splits: per_seed")
     results = results_of(0.05, text=text)

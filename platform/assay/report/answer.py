@@ -7,6 +7,7 @@ negligible also says how it stands by the other claims, so that nobody takes one
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -142,9 +143,11 @@ def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
     """Intervals that disagree with their tests; what is odd about a result whose repeats do not all tie."""
     yield from disagreements(of_claim)
     noted: dict[str, list[str]] = {}
+    alike = Counter(result.comparison for result in of_claim)
     for result in of_claim:
         if result.note and result.verdict != "identical":
-            noted.setdefault(result.note, []).append(_name(result))
+            name = result.comparison if alike[result.comparison] == 1 else _name(result)
+            noted.setdefault(result.note, []).append(name)
     for note, names in noted.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         yield f"{'; '.join(names[:_NAMED])}{more}: {note}."
