@@ -56,11 +56,17 @@ def wrong_shares(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
 
 
 def of_kind(shares: pd.DataFrame, kind: Kind | None, cell: str) -> pd.DataFrame:
-    """The images of one kind, wrong in most repeats of ``cell`` (or of all); None: wrong in any repeat."""
+    """The images of one kind, wrong in most repeats of ``cell`` (or of all); None: wrong in any repeat.
+
+    All: those that were tested on the image.
+    """
     cells = [name for name in shares.columns if name not in _IMAGE]
     values = shares[cells].to_numpy(float)
     if kind is None:
         return shares.loc[(values > 0).any(axis=1)]
     truth = shares["truth"].to_numpy() == ("normal" if kind == "false alarms" else "defective")
-    wrong = (values if kind == "missed by all" else shares[[cell]].to_numpy(float)) > _MOST
-    return shares.loc[truth & wrong.all(axis=1)]
+    if kind == "missed by all":
+        wrong = ((values > _MOST) | np.isnan(values)).all(axis=1)
+    else:
+        wrong = shares[cell].to_numpy(float) > _MOST
+    return shares.loc[truth & wrong]

@@ -25,17 +25,20 @@ DECIDED = {
     ("on", 0): (False, True, True),
     ("on", 1): (False, True, True),
 }
+UNTESTED = {trial: decided[1:] if trial[0] == "on" else decided for trial, decided in DECIDED.items()}
+BLANK = "Blank: no repeat of the cell was tested on the image."
 
 
 def predict(store: Store, trial: Trial, decided: tuple[bool, ...]) -> None:
-    """A record of the trial with its decision of each image."""
+    """A record of the trial with its decisions of the last images."""
+    images = list(IMAGES)[-len(decided) :]
     columns = {
-        "sample": list(IMAGES),
-        "label": list(IMAGES.values()),
+        "sample": images,
+        "label": [IMAGES[image] for image in images],
         "score": [float(decision) for decision in decided],
         "decision": list(decided),
     }
-    empty = {name: [None] * len(IMAGES) for name in PREDICTIONS_SCHEMA.names if name not in columns}
+    empty = {name: [None] * len(images) for name in PREDICTIONS_SCHEMA.names if name not in columns}
     file = io.BytesIO()
     pq.write_table(pa.table(columns | empty, schema=PREDICTIONS_SCHEMA), file)
     record = finished(trial, store)
@@ -91,5 +94,23 @@ def test_the_page_counts_what_no_cell_finds_and_lists_the_kind_that_is_asked_for
     show: Show, cells: list[str]
 ) -> None:
     app = show("misses", kind="false alarms", of=cells[1])
-    assert "3 test images. Wrong in most repeats: 1 defect that no cell finds" in texts_of(app)
+    texts = texts_of(app)
+    assert "3 test images. Wrong in most repeats: 1 defect that no cell tested on it finds" in texts
+    assert BLANK not in texts
     assert list(app.dataframe[0].value["image"]) == ["clean"]
+
+
+def test_an_image_on_which_a_cell_was_not_tested_is_judged_by_the_others(
+    store: Store, plan: Plan, show: Show
+) -> None:
+    for trial in plan.trials:
+        predict(store, trial, UNTESTED[trial.levels["balance"], trial.seed])
+    off, on = (cell.name for cell in plan.cells)
+    app = show("misses", kind="missed by all", of=on)
+    texts = texts_of(app)
+    assert f"1 defect that no cell tested on it finds, 0 that {on} misses" in texts
+    assert BLANK in texts
+    table = app.dataframe[0].value
+    assert list(table["image"]) == ["crack"]
+    assert table[on].isna().all()
+    assert list(table[off]) == [100.0]

@@ -51,9 +51,11 @@ def _page() -> None:
     none, missed, alarms = (counts[name] for name in KINDS)
     text = (
         f"{counted(len(shares), 'test image')}. Wrong in most repeats: {counted(none, 'defect')} that no "
-        f"cell finds, {missed} that {cell} misses, {counted(alarms, 'false alarm')} of {cell}. A bar is the "
-        "share of a cell's repeats that decide the image wrongly."
+        f"cell tested on it finds, {missed} that {cell} misses, {counted(alarms, 'false alarm')} of {cell}. A "
+        "bar is the share of a cell's repeats that decide the image wrongly."
     )
+    if shares[cells].isna().any(axis=None):
+        text += " Blank: no repeat of the cell was tested on the image."
     st.html(paragraph(text, "quiet"))
     bars = {
         name: st.column_config.ProgressColumn(name, format="%.0f %%", min_value=0, max_value=100)
