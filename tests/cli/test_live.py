@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,35 @@ def test_a_failed_trial_can_be_trained_again(store: Store, plan: Plan) -> None:
     assert watch.look().counts == {"finished": 2}
     finished(plan.trials[2], store)
     assert watch.look().counts == {"finished": 3}
+
+
+@pytest.mark.parametrize("harm", [lambda record: record.unlink(), lambda record: record.write_text("{")])
+def test_a_record_that_is_gone_or_damaged_later_counts_no_more(
+    store: Store, plan: Plan, harm: Callable[[Path], object]
+) -> None:
+    watch = Watch(store, plan)
+    assert watch.look().counts == {"finished": 2, "failed": 1}
+    assert store.local_path is not None
+    harm(store.local_path / f"trials/{plan.trials[0].id}/record.json")
+    after = watch.look()
+    assert (after.counts, after.ended) == ({"finished": 1, "failed": 1}, ())
+
+
+def test_of_many_records_a_look_reads_a_few_again_until_all_had_their_turn(
+    empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.storage.watch.READERS", 3)
+    for trial in plan.trials:
+        finished(trial, empty)
+    watch = Watch(empty, plan)
+    watch.look()
+    read: list[str] = []
+    record = Store.record
+    monkeypatch.setattr(Store, "record", lambda store, id_: read.append(id_) or record(store, id_))
+    watch.look()
+    assert len(read) == 3
+    watch.look()
+    assert sorted(read) == sorted(trial.id for trial in plan.trials)
 
 
 def test_off_a_terminal_there_is_a_line_for_each_message_and_trial(empty: Store, plan: Plan) -> None:

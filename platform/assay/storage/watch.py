@@ -1,8 +1,8 @@
 """State of a study, read from its records, lease and heartbeats: nobody has to report to the display.
 
 :meth:`Watch.look` costs one listing of the trials (and of the stages, while some are to be made), a read of
-the lease and one small read for each trial that moves, so it is cheap for ten thousand trials and on an
-object store; :attr:`Watch.pause` grows with what a look costs.
+the lease, one small read for each trial that moves and a few records that were read before, so it is cheap for
+ten thousand trials and on an object store; :attr:`Watch.pause` grows with what a look costs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from assay.storage.progress import Running
 from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import with_points
 from assay.storage.stage_store import StageRecord, made_stages, stage_keys
-from assay.storage.store import Store
+from assay.storage.store import READERS, Store
 from assay.storage.time_left import Left, NeededStages, time_left
 from assay.study import Plan, Trial
 
@@ -85,6 +85,7 @@ class Watch:
         self._trials = {trial.id: trial for trial in plan.trials}
         self._since = since
         self._records: dict[str, Record] = {}
+        self._turn = 0  # the place from which the next look reads known records again
         self._problems: tuple[DamagedRecord, ...] = ()
         self._drawn: tuple[object, ...] = ()  # of a search: the files of its points when it was grown,
         self._grown_with: Mapping[str, Record] = {}  # and the records that were known
@@ -173,21 +174,29 @@ class Watch:
     def _new_records(self, begun: AbstractSet[str], known: Mapping[str, Record]) -> tuple[Record, ...]:
         # A failed trial may be trained again (`--retry failed`), so its record is read again.
         settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
-        candidates = begun & (self._trials.keys() - settled)
+        again = self._again(list(settled))
+        candidates = begun & ((self._trials.keys() - settled) | again)
         fresh = {id_: known[id_] for id_ in candidates - self._records.keys() if id_ in known}
         missing = (t for id_, t in self._trials.items() if id_ in candidates and id_ not in fresh)
         read, self._problems = self._store.records_of_trials(missing)
         records = fresh | read
-        new = tuple(record for record in records.values() if self._is_news(record))
+        new = tuple(record for id_, record in records.items() if id_ not in again and self._is_news(record))
         gone = self._records.keys() & ((candidates - records.keys()) | (settled - begun))
         for id_ in gone:
             del self._records[id_]
-        self._records.update(records)
+        # What is the same stays the same object: thousands are then compared at no cost.
+        self._records.update({id_: r for id_, r in records.items() if self._records.get(id_) != r})
         if self._first:
             self._first, self._first_time = False, time.time()
             self._begun_outside = frozenset(begun - self._trials.keys())
             return ()
         return new
+
+    def _again(self, settled: Sequence[str]) -> AbstractSet[str]:
+        """As many records as are read at a time, in turn: one may have been taken away or damaged since."""
+        turn = settled[self._turn : self._turn + READERS]
+        self._turn = self._turn + READERS if self._turn + READERS < len(settled) else 0
+        return set(turn)
 
     def _is_news(self, record: Record) -> bool:
         """True of one that came since: a search that goes on takes up winners that an earlier run trained."""
