@@ -51,8 +51,8 @@ def _page() -> None:
     none, missed, alarms = (counts[name] for name in KINDS)
     text = (
         f"{counted(len(shares), 'test image')}. Wrong in most repeats: {counted(none, 'defect')} that no "
-        f"cell tested on it finds, {missed} that {cell} misses, {counted(alarms, 'false alarm')} of {cell}. A "
-        "bar is the share of a cell's repeats that decide the image wrongly."
+        f"cell tested on it finds, {missed} that {cell} misses, {counted(alarms, 'false alarm')} of {cell}. "
+        "A bar is the share of a cell's repeats that decide the image wrongly."
     )
     if shares[cells].isna().any(axis=None):
         text += " Blank: no repeat of the cell was tested on the image."

@@ -1,8 +1,8 @@
 """State of a study, read from its records, lease and heartbeats: nobody has to report to the display.
 
 :meth:`Watch.look` costs one listing of the trials (and of the stages, while some are to be made), a read of
-the lease, one small read for each trial that moves and a few records that were read before, so it is cheap for
-ten thousand trials and on an object store; :attr:`Watch.pause` grows with what a look costs.
+the lease, one small read for each trial that moves and a few known records, so it is cheap for ten thousand
+trials and on an object store; :attr:`Watch.pause` grows with what a look costs.
 """
 
 from __future__ import annotations
