@@ -36,6 +36,8 @@ __all__ = [
     "trial_table",
 ]
 
+_FIGURES = ("median", "published", "attainable")  # that the report sets beside a mean
+
 
 @dataclass(frozen=True)
 class CellTable:
@@ -53,7 +55,7 @@ def ablation(results: StudyResults) -> TextTable:
 
 
 def cell_table(results: StudyResults) -> CellTable:
-    """The report's table, its means, spreads and published figures as numbers, which sort.
+    """The report's table, its means, spreads and the figures beside them as numbers, which sort.
 
     The levels come first, then all that is said of the primary metric, n beside its spread. The report's bold
     type is a column here, and the interval of the primary mean another one.
@@ -81,11 +83,11 @@ def _cell_table(results: StudyResults) -> CellTable:
     columns["interval"] = _intervals(results, primary)
     if ITEM_INTERVAL in texts:
         columns["items"] = _Shown(ITEM_INTERVAL, texts[ITEM_INTERVAL])
-    published = _published(table, results.metrics)
+    beside = _beside(table, results.metrics)
     picks = {columns[name].title: [name] for name in ("best", "interval")}
-    columns |= published.get(primary.name, {})
+    columns |= beside[primary.name]
     for metric in others:
-        of_metric = _of_metric(metric, results.summary(metric.name)) | published.get(metric.name, {})
+        of_metric = _of_metric(metric, results.summary(metric.name)) | beside[metric.name]
         picks[metric.title] = list(of_metric)
         columns |= of_metric
     index = pd.Index([cell.name for cell in results.reported.cells], name="cell")
@@ -109,16 +111,16 @@ def _best(table: TextTable, place: int) -> _Shown:
     return _Shown("best", ["●" if (row, place) in table.bold else "" for row in range(len(table.rows))])
 
 
-def _published(table: TextTable, metrics: Sequence[Metric]) -> dict[str, dict[str, _Shown]]:
+def _beside(table: TextTable, metrics: Sequence[Metric]) -> dict[str, dict[str, _Shown]]:
     """Metric → the figures that stand behind it in the report's table."""
     names = {metric_title(metric): metric.name for metric in metrics}
-    columns: dict[str, dict[str, _Shown]] = {}
+    columns: dict[str, dict[str, _Shown]] = {metric.name: {} for metric in metrics}
     of = ""
     for place, column in enumerate(table.columns):
         of = names.get(column.title, of)
-        if column.title == "published":
+        if of and column.title in _FIGURES:
             texts = [row[place] for row in table.rows]
-            columns[of] = {f"published {of}": _numbers(column.title, texts)}
+            columns[of][f"{column.title} {of}"] = _numbers(column.title, texts)
     return columns
 
 

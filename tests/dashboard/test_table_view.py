@@ -7,19 +7,24 @@ import re
 from decimal import ROUND_HALF_UP, Decimal
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
+from assay.study.reach import CellReach
 from assay_dashboard.cells import ablation, cell_table
 from assay_dashboard.dots import dot_plots
 from assay_dashboard.study_view import view
 from tests.analysis.made_studies import make_plan, make_record, make_records
+from tests.analysis.test_collapse import study_with
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import STUDY
 from tests.dashboard.conftest import Show, put, texts_of
 from tests.report.test_defect_tables import with_defects
+from trainables.contract import Grid
+from trainables.reach import measure_reach
 
 
 def marked(app: AppTest) -> list[int]:
@@ -38,6 +43,25 @@ def test_further_metrics_have_a_spread_and_published_figures_stand_beside_their_
     assert titles == ["balance", *primary, "FP", "±", "FN", "±"]
     assert table.frame.loc["balance", "published image_ap"] == 0.912
     assert table.frame.loc["all off", "spread fp"] == 0.0
+
+
+def test_every_figure_that_the_notes_speak_of_is_a_column_of_numbers(store: Store, show: Show) -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 1
+    grid = measure_reach([("0.png", mask)], [mask], (64, 64), Grid(stride=8, window=17))
+    assert grid is not None
+    results = study_with(store, -3.0)  # one repeat ranks no better than chance
+    reach = CellReach(cells=tuple(cell.name for cell in results.plan.cells), reach=grid)
+    put(store, results.plan.model_copy(update={"reach": (reach,)}), results.records)
+    app = show("table", study="additions")
+    assert not app.exception
+    frame = app.dataframe[0].value
+    assert frame["median image_ap"].between(0.5, 1).all()
+    assert set(frame["attainable pixel_iou"]) == {round(grid.grid_iou, 2)}
+    texts = texts_of(app)
+    assert "the median stands beside the mean" in texts
+    assert "Attainable: an IoU" in texts
+    assert "What these notes call bold is marked ● in the column best." in texts
 
 
 @pytest.mark.parametrize(("false_alarms", "shown"), [((3, 3, 3, 4), "3.2"), ((3, 4, 4, 4), "3.8")])

@@ -35,6 +35,7 @@ _DRAWN = 60  # rows of the plot
 _PINNED = 4  # factors up to which a cell's levels stay when the table is scrolled
 _METRICS = 4  # further metrics that are shown before the reader picks
 _COLUMNS = "columns"  # key of the picked columns
+_BOLD = "What these notes call bold is marked ● in the column best."
 _NAMED = 5  # sentences on what is left out
 _DOWNLOADS = ("md", "latex", "csv")  # formats of the program itself; those of other packages follow
 
@@ -218,7 +219,8 @@ def _page() -> None:
     if chosen:
         _trials(view, chosen)
     _plot(results, order, metric)
-    notes(table, results.once(f"notes {with_items}", lambda: table_notes(results)))
+    below = results.once(f"notes {with_items}", lambda: table_notes(results))
+    notes(table, (*([_BOLD] if results.analysis.best is not None else []), *below))
     for part in results.once("classes", lambda: tuple(class_sections(results))):
         with st.expander(part.title):
             section(part)
