@@ -16,6 +16,7 @@ from assay.report.mask_grid.payload import Pair, arrange, cell_column
 from assay.report.page.html import escape
 from assay.report.telling_cells import base_and_best, in_order
 from assay.storage import Record
+from assay.storage.search_points import best_points
 from assay.study import Trial
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
@@ -77,7 +78,8 @@ def _of_repeat(
 def telling_trial(view: reading.StudyView) -> Trial | None:
     """The running trial that started last; else the first finished one of the best cell that has one.
 
-    Where none has finished, the first of the plan; None where the plan has none.
+    Of a search whose winners have none yet, that of its best point. Where none has finished, the first of
+    the plan; None where the plan has none.
     """
     running = [run.trial for run in view.running if run.silent is None]
     if running:
@@ -85,7 +87,9 @@ def telling_trial(view: reading.StudyView) -> Trial | None:
         return max(running, key=lambda trial: began[trial.id])
     trials, records = view.results.trials, view.results.measured
     finished = [trial for trial in trials if trial.id in records and records[trial.id].status == "finished"]
-    ranked = in_order(view.results, view.results.primary)
+    plan, drawn = view.results.plan, view.results.evaluated_points
+    best = best_points(plan, (each for of_cell in drawn.values() for each in of_cell), 1) if drawn else []
+    ranked = [*in_order(view.results, view.results.primary), *(each.point.name for each in best)]
     of_best = (trial for cell in ranked for trial in finished if trial.cell == cell)
     return next(of_best, next(iter((*finished, *trials)), None))
 

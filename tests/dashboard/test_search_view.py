@@ -95,6 +95,12 @@ def test_points_are_listed_best_first(show: Show) -> None:
     assert listed(show("search", study="hunt")) == ["base #1", "base #3", "base #0", "base #2", "base #4"]
 
 
+def test_the_trial_page_opens_on_the_best_point_of_a_search_without_winners(show: Show, store: Store) -> None:
+    alone = "".join(line for line in SEARCH.splitlines(keepends=True) if not line.startswith("replicate:"))
+    write_search(store, plan_study(parse_study(alone, "hunt.yaml"), None, "cpu"))
+    assert show("trial", study="hunt").selectbox(key="cell").value == "base #1"
+
+
 @pytest.mark.usefixtures("hunt")
 def test_brushes_of_the_url_filter_the_list_and_start_the_axes(show: Show) -> None:
     app = show("search", study="hunt", brush=["config.lr:0.5:1", "config.balance:0:0.25", "config.gone:0:1"])
