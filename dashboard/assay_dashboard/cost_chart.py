@@ -66,7 +66,7 @@ def cost_plot(
         "at:Q",
         title=f"{unit} of labelling the training part{' (log scale)' if logarithmic else ''}",
         scale=alt.Scale(**kind, padding=24, nice=False),
-        axis=alt.Axis(tickCount=alt.ExprRef("max(3, floor(width / 90))"), format="~g"),
+        axis=alt.Axis(tickCount=alt.ExprRef("max(3, floor(width / 90))"), format="~r"),
     )
     y_scale = alt.Scale(
         domain=_room(float(min(cells["low"])), float(max(cells["high"]))), nice=False, zero=False

@@ -175,6 +175,23 @@ def test_methods_of_a_ladder_stand_side_by_side_and_are_in_the_legend(show: Show
     assert ink.items() <= config["legend"].items()
 
 
+@pytest.mark.usefixtures("labelled")
+def test_of_cells_that_were_moved_aside_the_page_says_where_their_costs_stand(
+    show: Show, store: Store
+) -> None:
+    put(store, *ladder())
+    said = "Cells moved aside for room cost what the tables say."
+    assert [said in texts_of(show("labels", study=study)) for study in ("ladder", "labels")] == [True, False]
+
+
+def test_times_of_labelling_are_written_without_exponents(show: Show, store: Store) -> None:
+    """Of few ticks Vega rounds to one digit, which the type `g` writes as 2e+1."""
+    put(store, *ladder())
+    (chart,) = show("labels", study="ladder").get("vega_lite_chart")
+    layers = json.loads(chart.proto.spec)["layer"]
+    assert {layer["encoding"]["x"]["axis"]["format"] for layer in layers} == {"~r"}
+
+
 @pytest.mark.parametrize(("seconds", "kind"), [("79", "log"), ("1", "linear")])
 def test_methods_that_cost_the_same_do_not_cover_each_other_in_any_window(
     show: Show, store: Store, seconds: str, kind: str

@@ -79,7 +79,8 @@ def _plot(costs: LabelCosts, factors: Factors) -> None:
         theme=theme(),
     )
     draw(chart, costs.caption)
-    text = f"{costs.caption} Vertical lines: from the least to the best of {costs.repeats}."
+    moved = " Cells moved aside for room cost what the tables say." if costs.is_ladder else ""
+    text = f"{costs.caption} Vertical lines: from the least to the best of {costs.repeats}.{moved}"
     st.html(paragraph(text, "quiet"))
 
 
