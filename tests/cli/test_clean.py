@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from assay.storage import Environment, Lease, Store
-from assay.study import Plan
+from assay.storage.integrity import check_storage, set_aside
+from assay.storage.plans import write_plan
+from assay.study import Plan, parse_study, plan_study
+from tests.cli.small_search import SEARCH, write_search
 from tests.cli.small_study import Assay
 from tests.engine.staged_study import StagedStudy
 
@@ -53,3 +59,68 @@ def test_stages_of_no_study_go_only_when_asked(assay: Assay, tmp_path: Path) -> 
     assert [line.split()[0] for line in listed.splitlines() if "no study plans it" in line] == [
         f"stages/{'e' * 16}"
     ]
+
+
+def _cut(store: Store) -> None:
+    store.write_bytes("studies/small/plan.parquet", b"cut")
+
+
+def _cut_and_repaired(store: Store) -> None:
+    _cut(store)
+    set_aside(store, check_storage(store).damages)
+
+
+def _deleted(store: Store) -> None:
+    store.delete_tree("studies/small/plan.parquet")
+
+
+def _renamed(store: Store) -> None:
+    store.move("studies/small", "studies/other")
+
+
+def _renamed_and_repaired(store: Store) -> None:
+    _renamed(store)
+    set_aside(store, check_storage(store).damages)
+
+
+@pytest.mark.parametrize("lose", [_cut, _cut_and_repaired, _deleted, _renamed, _renamed_and_repaired])
+@pytest.mark.parametrize("option", ["--orphans", None])
+def test_where_a_plan_is_lost_nothing_is_freed(
+    assay: Assay, store: Store, plan: Plan, lose: Callable[[Store], object], option: str | None
+) -> None:
+    lose(store)
+    answer = assay("clean", "--yes", *filter(None, [option]), "--storage", store.uri)
+    assert answer.code == 2, answer.out
+    assert "plan.parquet" in answer.err
+    assert store.exists(f"trials/{plan.trials[0].id}/record.json")
+
+
+def test_trials_of_a_study_that_was_removed_go_when_asked(assay: Assay, store: Store) -> None:
+    store.delete_tree("studies/small")
+    assert assay("clean", "--yes", "--orphans", "--storage", store.uri).code == 0
+    assert store.trials() == []
+
+
+def test_trials_of_a_search_without_its_points_are_not_taken_for_orphans(
+    assay: Assay, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "storage")
+    plan = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
+    write_plan(store, plan)
+    write_search(store, plan)
+    before = store.trials()
+    path = "studies/hunt/search.jsonl"
+    store.write_bytes(path, store.read_bytes(path)[:-20])
+    set_aside(store, check_storage(store).damages)
+    answer = assay("clean", "--yes", "--orphans", "--storage", store.uri)
+    assert answer.code == 2, answer.out
+    assert f"{path} is not there" in answer.err
+    assert store.trials() == before
+
+
+def test_a_renamed_study_gets_its_name_again_and_loses_no_plan(assay: Assay, store: Store) -> None:
+    _renamed(store)
+    answer = assay("check", "--repair", "--storage", store.uri)
+    assert answer.code == 1
+    assert "Give the folder its name again: studies/small." in " ".join(answer.out.split())
+    assert store.exists("studies/other/plan.parquet")

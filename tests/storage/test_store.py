@@ -276,12 +276,27 @@ def test_a_folder_without_a_plan_is_no_study(store: Store, left: str) -> None:
     store.write_bytes(f"studies/begun/{left}", b"{}")
     assert (store.studies(), store.study_folders()) == ([], ["begun"])
     assert check_storage(store).studies == 0
-    assert stored_plans(store) == []
     store.write_bytes("studies/begun/plan.parquet", b"cut")
     assert store.studies() == ["begun"]
 
 
-def test_a_study_whose_plan_is_gone_is_told_by_check(store: Store) -> None:
-    store.write_bytes("studies/gone/summary.parquet", b"")
+@pytest.mark.parametrize("left", ["forecast.json", "lease.json"])
+def test_a_study_that_was_never_run_plans_nothing(store: Store, left: str) -> None:
+    store.write_bytes(f"studies/begun/{left}", b"{}")
+    assert stored_plans(store) == []
+
+
+@pytest.mark.parametrize("left", ["study.yaml", "registered.json", "summary.parquet", "looks.json"])
+def test_a_study_that_was_run_and_has_no_plan_does_not_count_as_planning_nothing(
+    store: Store, left: str
+) -> None:
+    store.write_bytes(f"studies/begun/{left}", b"{}")
+    with pytest.raises(InputError, match="nobody knows which trials study begun plans"):
+        stored_plans(store)
+
+
+@pytest.mark.parametrize("left", ["summary.parquet", "registered.json"])
+def test_a_study_whose_plan_is_gone_is_told_by_check(store: Store, left: str) -> None:
+    store.write_bytes(f"studies/gone/{left}", b"")
     assert store.studies() == []
     assert "studies/gone/plan.parquet is gone" in map(str, check_storage(store, "gone").damages)

@@ -11,7 +11,10 @@ from assay.storage.store import Store
 from assay.study import Plan
 from trainables.errors import InputError, StorageError
 
-__all__ = ["stored_plan", "stored_plans", "write_plan", "written_plan"]
+__all__ = ["TRACES", "RenamedFolderError", "stored_plan", "stored_plans", "write_plan", "written_plan"]
+
+# What a run leaves in the folder of its study once the plan lies there.
+TRACES = frozenset({"registered.json", "summary.parquet", "search.jsonl", "looks.json"})
 
 # Those from which a plan is read; all else of a trial is in the metadata, with its cell.
 _READ_COLUMNS = ("id", "cell", "seed", "fold", "manifest", "split")
@@ -22,6 +25,10 @@ def write_plan(store: Store, plan: Plan) -> None:
     folder = store.study(plan.study.study)
     store.write_bytes(f"{folder}/study.yaml", plan.study.source.text.encode())
     store.write_table(f"{folder}/plan.parquet", table_with_checksum(plan.to_table(), _READ_COLUMNS))
+
+
+class RenamedFolderError(InputError):
+    """A sound plan in a folder that does not have its study's name, while no folder has."""
 
 
 _ANEW = "`assay check --repair` sets it aside, and `assay run` writes it anew."
@@ -46,8 +53,14 @@ def written_plan(store: Store, name: str) -> Plan:
     try:
         table = store.read_table(path)
     except FileNotFoundError:
+        if not _began(store, name):
+            raise InputError(
+                f"study {name} has no {path} in {store.uri}: it was never started. Run it with `assay run`."
+            ) from None
         raise InputError(
-            f"study {name} has no {path} in {store.uri}: it was never started. Run it with `assay run`."
+            f"{path} in {store.uri} is not there, so that nobody knows which trials study {name} plans. "
+            "`assay run` of its file writes it anew, and trains nothing that has a record. If the study is "
+            f"not wanted any more, remove the folder {store.study(name)}."
         ) from None
     except StorageError:
         raise
@@ -62,8 +75,11 @@ def written_plan(store: Store, name: str) -> Plan:
         raise InputError(
             f"{path} in {store.uri} was written by another version of assay. `assay run` writes it anew."
         ) from None
-    if plan.study.study != name:
-        raise InputError(f"{path} in {store.uri} is the plan of study {plan.study.study}. {_ANEW}")
+    if (own := plan.study.study) != name:
+        text = f"{path} in {store.uri} is the plan of study {own}"
+        if not store.exists(store.study(own)):
+            raise RenamedFolderError(f"{text}. Give the folder its name again: {store.study(own)}.")
+        raise InputError(f"{text}. {_ANEW}")
     return plan
 
 
@@ -71,7 +87,7 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
     """The plans of all studies that were started in ``store``, but one.
 
     Raises:
-        InputError: If one cannot be read, or the folder of a study is a symbolic link.
+        InputError: If one cannot be read or is gone, or the folder of a study is a symbolic link.
     """
     for name in store.list("studies"):  # what they plan is not known, and must not count as unplanned
         if store.linked(path := store.study(name.removesuffix("/"))):
@@ -79,4 +95,11 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
                 f"the folder of a study is no symbolic link, found {path} in {store.uri}. "
                 "Put what it leads to in its place, or remove it."
             )
-    return [stored_plan(store, name) for name in store.studies() if name != but]
+    started = store.studies()
+    names = [name for name in store.study_folders() if name in started or _began(store, name)]
+    return [stored_plan(store, name) for name in names if name != but]
+
+
+def _began(store: Store, name: str) -> bool:
+    """True of a study that was run, also where its plan is gone."""
+    return not {"study.yaml", *TRACES}.isdisjoint(store.list(store.study(name)))

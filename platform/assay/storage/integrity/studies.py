@@ -14,7 +14,7 @@ from assay.storage.integrity.damage import Damage, read_table, set_aside_since
 from assay.storage.interim_looks import read_interim_looks
 from assay.storage.lease import LeaseNote
 from assay.storage.mlflow_marker import Marker
-from assay.storage.plans import stored_plan, written_plan
+from assay.storage.plans import TRACES, RenamedFolderError, stored_plan, written_plan
 from assay.storage.registration import read_registration
 from assay.storage.search_points import read_ablations, read_points
 from assay.storage.store import Store
@@ -96,7 +96,7 @@ def _check_plan(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
     again = f"`assay run` of {store.study(name)}/study.yaml writes it anew, and trains nothing"
     if "plan.parquet" not in names:
         # Of a study that was refused or killed before its first plan there is the text at most.
-        known = {"summary.parquet", "search.jsonl", "looks.json"} & set(names)
+        known = not TRACES.isdisjoint(names)
         if known and not set_aside_since(store, path, _summary(name)):
             yield Damage(path, "is gone", _NO_PLAN, again)
         return
@@ -104,8 +104,11 @@ def _check_plan(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
     if table is not None:
         try:
             plan = written_plan(store, name)
+        except RenamedFolderError as error:
+            yield Damage(path, "is sound, and its folder was renamed", _NO_PLAN, _in_a_line(error))
+            return
         except InputError as error:
-            text = f"cannot be believed: {' '.join(str(error).split())}"
+            text = f"cannot be believed: {_in_a_line(error)}"
         else:
             text = _unlike(plan, table)
     if text is not None:
@@ -161,6 +164,10 @@ def _check_points(store: Store, name: str, names: list[str]) -> Iterator[Damage]
     listed = "search.jsonl" not in names and finished_trials(store, name)
     if listed and not set_aside_since(store, path, _summary(name)):
         yield Damage(path, "is gone, and its summary lists points", cost, again)
+
+
+def _in_a_line(error: InputError) -> str:
+    return " ".join(str(error).split())
 
 
 def _summary(name: str) -> str:
