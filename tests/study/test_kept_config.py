@@ -10,14 +10,27 @@ from assay.study import Plan, plan_study, read_study
 from trainables.errors import InputError
 
 CODE = """\
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import numpy
 import torch
 from assay_toy import method
-from pydantic import Field, computed_field
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, SecretStr, computed_field
 from trainables.contract import TrainableConfig
+
+ROUNDED = PlainSerializer(lambda share: round(share, 1))
+
+
+class Plain:
+    def __init__(self, x):
+        self.x = x.x if isinstance(x, Plain) else x
+
+
+class Inner(BaseModel, frozen=True):
+    share: Annotated[float, ROUNDED]
 
 
 class Config(TrainableConfig, frozen=True, extra="forbid", arbitrary_types_allowed=True):
@@ -65,7 +78,7 @@ def plan(folder: Path, line: str, settings: str = "") -> Plan:
             "twice = computed_field(return_type=float)(lambda self: float('nan'))",
             "a config is kept as JSON .*`computed_field`.*; found .*not JSON compliant",
         ),
-        ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:13: KeyError: 'a'"),
+        ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:26: KeyError: 'a'"),
         ("def resolved(self, device): return None", "`Config.resolved` returns a Config, found None"),
     ],
 )
@@ -80,11 +93,40 @@ def test_a_setting_that_is_read_by_another_name_than_it_is_kept_by_is_refused(tm
 
 
 @pytest.mark.parametrize(
+    ("line", "setting", "message"),
+    [
+        ("own: Annotated[float, ROUNDED] = 0.5", "0.52", "found 0.52, kept as 0.5, read as 0.5"),
+        ("own: SecretStr = SecretStr('')", "abc", r"found SecretStr\('\*+'\), kept as '\*+'"),
+        ("own: Inner = Inner(share=0.5)", "{share: 0.52}", r"found Inner\(share=0.52\), kept as .*0.5"),
+        ("own: list[Inner] = []", "[{share: 0.52}]", r"found \[Inner\(share=0.52\)\], kept as .*0.5"),
+        ("own: Annotated[int, BeforeValidator(lambda x: 2 * x)] = 1", "2", "found 4, kept as 4, read as 8"),
+    ],
+)
+def test_a_setting_that_comes_back_as_another_value_is_refused(
+    line: str, setting: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=rf"config.own: a worker .*come back the same: {message}"):
+        plan(tmp_path, line, f", own: {setting}")
+
+
+def test_a_default_that_comes_back_as_another_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found PosixPath\('a'\), kept as 'a', read as 'a'. Mend"):
+        plan(tmp_path, "own: Path | str = Path('a')")
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "own: frozenset[str] = frozenset({'a'})",
         "own: tuple[str, ...] = ('a', 'b')",
+        "own: Sequence[Inner] = (Inner(share=0.5),)",
+        "own: dict[int, tuple[int, ...]] = {1: (2, 3)}",
         "own: bytes = b'ab'",
+        "own: float = 3",
+        "own: Path = 'weights.pt'",
+        "own: Annotated[float, PlainSerializer(str)] = float('nan')",
+        "own: Annotated[Plain, BeforeValidator(Plain), PlainSerializer(lambda plain: plain.x)] = Plain(1)",
+        "own: Annotated[numpy.ndarray, BeforeValidator(numpy.array), PlainSerializer(list)] = numpy.ones(2)",
     ],
 )
 def test_what_makes_the_same_config_again_is_planned(line: str, tmp_path: Path) -> None:

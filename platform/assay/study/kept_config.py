@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from assay.study.identity import canonical_json
 from assay.study.source import KeyPath, StudyProblem
@@ -42,9 +42,11 @@ def kept_config(
 
 
 def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
-    for name, setting in type(config).model_fields.items():
-        if setting.exclude:
-            yield _problem((name,), "a worker reads each setting from the plan, and `exclude` keeps it out")
+    excluded = [name for name, setting in type(config).model_fields.items() if setting.exclude]
+    if excluded:
+        rule = "a worker reads each setting from the plan, and `exclude` keeps it out"
+        yield from (_problem((name,), rule) for name in excluded)
+        return
     try:
         settings = config.model_dump(warnings=False, mode="json")
         canonical_json(settings).encode()
@@ -58,11 +60,61 @@ def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
             rule = "a set has another order in each process, and its trials other ids"
             yield _problem((name,), f"{rule}: found {value!r}. Make it a tuple")
     try:
-        type(config).model_validate(settings)
+        read = type(config).model_validate(settings)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             rule = "a worker reads the config from the plan, and would refuse what `resolved`, `alias` or"
             yield _problem(detail["loc"], f"{rule} `computed_field` makes of it: {detail['msg']}")
+        return
+    for name, value in _changed(config, read, settings).items():
+        rule = "a worker reads each setting from the plan, where it has to come back the same: found"
+        kept, back = reprlib.repr(settings.get(name)), reprlib.repr(getattr(read, name))
+        way_out = "Mend its type or its serializer in `Config`"
+        yield _problem((name,), f"{rule} {reprlib.repr(value)}, kept as {kept}, read as {back}. {way_out}")
+
+
+def _changed(config: TrainableConfig, read: TrainableConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a worker reads as something else."""
+    before, after = _values(config), _values(read)
+    changed = {name: value for name, value in before.items() if not _is_same(value, after[name])}
+    if not changed:
+        return {}
+    # Pydantic takes a default as it is written (a text for a path), and checks it when it reads it.
+    defaults = {name: before[name] for name in before if name not in config.model_fields_set}
+    try:
+        checked = _values(type(config).model_validate(settings | defaults))
+    except ValidationError:
+        return changed
+    return {
+        name: value
+        for name, value in changed.items()
+        if name not in defaults or not _is_same(checked[name], after[name])
+    }
+
+
+def _values(model: BaseModel) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in type(model).model_fields} | (model.model_extra or {})
+
+
+def _is_same(value: Any, back: Any) -> bool:
+    """Tell whether a value came back; a list for a tuple did, as a ``Sequence`` does."""
+    if isinstance(value, BaseModel):
+        return type(back) is type(value) and _is_same(_values(value), _values(back))
+    if isinstance(value, dict):
+        return (
+            isinstance(back, dict)
+            and value.keys() == back.keys()
+            and all(_is_same(value[key], back[key]) for key in value)
+        )
+    if isinstance(value, (list, tuple)):
+        same_length = isinstance(back, (list, tuple)) and len(value) == len(back)
+        return same_length and all(map(_is_same, value, back))
+    if type(value).__eq__ is object.__eq__:  # a class of the method's that cannot be compared
+        return type(back) is type(value)
+    try:
+        return bool(value == back or (value != value and back != back))  # a NaN that is kept as a text
+    except Exception:  # noqa: BLE001 - an array: it has no one answer
+        return True
 
 
 def _not_json(config: TrainableConfig) -> Iterator[StudyProblem]:
