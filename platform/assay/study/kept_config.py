@@ -112,7 +112,7 @@ def _is_same(value: Any, back: Any) -> bool:
     if type(value).__eq__ is object.__eq__:  # a class of the method's that cannot be compared
         return type(back) is type(value)
     try:
-        return bool(value == back or (value != value and back != back))  # a NaN that is kept as a text
+        return bool(value == back or value != value)  # noqa: PLR0124 - a NaN, which may be kept as a text
     except Exception:  # noqa: BLE001 - an array: it has no one answer
         return True
 
