@@ -8,9 +8,10 @@ than the base, what every method has (:data:`SHARED`) is taken over, and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from assay.study.kept_methods import kept_copy
 from assay.study.nesting import NO_LEVEL
 from assay.study.schema import Level, Study
 from assay.study.source import KeyPath, StudyProblem
@@ -82,14 +83,17 @@ def find_method(study: Study, name: str, find: Callable[[str], Trainable[Any]]) 
     """Look up the method that a study names.
 
     Args:
-        study: Files of methods lie in the folder of its own file, or below.
+        study: Files of methods lie in the folder of its own file, or below; those of a study that a storage
+            keeps lie in that storage, too.
         name: As the study has it.
         find: Finds the installed ones.
 
     Raises:
         InputError: If there is no such method, or its file cannot be used.
     """
-    return load_file_method(name, _folder(study)) if is_file_reference(name) else find(name)
+    if not is_file_reference(name):
+        return find(name)
+    return load_file_method(*(kept_copy(name, _folder(study)) or (name, _folder(study))))
 
 
 def method_files(study: Study) -> dict[str, bytes]:
@@ -100,8 +104,10 @@ def method_files(study: Study) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     for name in file_references(study):
-        path, source, _ = read_reference(name, _folder(study))
-        files |= {(path.parent / file).as_posix(): data for file, data in source.files.items()}
+        kept = kept_copy(name, _folder(study))
+        path, source, _ = read_reference(*(kept or (name, _folder(study))))
+        place = PurePosixPath(name.rpartition(":")[0]) if kept else path
+        files |= {(place.parent / file).as_posix(): data for file, data in source.files.items()}
     return files
 
 
