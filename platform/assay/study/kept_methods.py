@@ -51,14 +51,14 @@ def kept_copy(reference: str, folder: Path) -> tuple[str, Path] | None:
             f"{', '.join(sorted(copy.name for copy in copies))} in {copies[0].parent}. Copy the right one to "
             f"{folder / path}"
         )
-    (copy_hash,) = hashes
-    if (found := MethodSource.read(copies[0] / file).hash) != copy_hash:
-        raise InputError(f"the code in {copies[0]} has the hash that its name says, found {found}")
+    of_code = MethodSource.read(copies[0] / file).hash
+    if of_code not in hashes:
+        raise InputError(f"the code in {copies[0]} has the hash that its name says, found {of_code}")
     return f"./{file}:{attribute}", copies[0]
 
 
 def _planned(plan: Path) -> bytes:
-    """What a plan says of all its trials, as it was written; nothing where it is gone or damaged."""
+    """The metadata of a plan, which name its methods; nothing where it is gone or damaged."""
     try:
         return b"".join((pq.read_schema(plan).metadata or {}).values())
     except (OSError, pa.ArrowException):
