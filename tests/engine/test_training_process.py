@@ -190,6 +190,7 @@ def test_a_training_that_the_kernel_ends_for_its_memory_is_told_so(odd: Odd, lit
         ("return 'model'", "failed", "a method's `fit` returns a predictor, found a str without predict"),
         ("Answer.to = lambda self, device: None", "failed", "a predictor's `to` returns a predictor, found"),
         ("raise RuntimeError('x' * 50_000_000)", "failed", "RuntimeError: xxx"),
+        ("raise RuntimeError('half a pair: \\udcff')", "failed", "RuntimeError: half a pair: \\udcff"),
     ],
 )
 def test_what_a_method_raises_is_its_own_end(odd: Odd, body: str, status: str, reason: str) -> None:

@@ -56,6 +56,7 @@ PIECES = [*WORDS, *"=:,;?&@/{}()#% \\\"'\n", "***", "://", "b'"]
         ("{'Authorization': b'AWS4-HMAC-SHA256 Credential=a, Signature=b'}", "{'Authorization': b'***'}"),
         ("[('user', 'me'), ('password', 'a b')]", "[('user', 'me'), ('password', '***')]"),
         ("if token == 'abc':", "if token == '***':"),
+        ("half a pair \udcff, s3://a:b\udcff@c", "half a pair \\udcff, s3://***@c"),
     ],
 )  # fmt: skip
 def test_credentials_are_blotted_out(text: str, clean: str) -> None:

@@ -2,7 +2,8 @@
 
 Three things are blotted out: what a URI carries (user info, secret parameters of its query and fragment, also
 where its path stands alone), what stands behind a name such as ``password:`` or ``secret_access_key=``, and
-the values of this process's own secret environment variables, wherever they turn up.
+the values of this process's own secret environment variables, wherever they turn up. Half a surrogate pair,
+which no file can store, is written as its escape.
 
 >>> redact("cannot open s3://key:sec/ret@bucket/a?api_key=abc")
 'cannot open s3://***@bucket/a?api_key=***'
@@ -63,7 +64,7 @@ _SHORTEST = 8  # characters of a variable's value that is looked for: shorter on
 
 
 def redact(text: str) -> str:
-    """``text`` without credentials; what holds none comes back as it is, and so does redacted text."""
+    """``text`` without credentials, as a file can store it; such text comes back as it is."""
     return _redacted(text, _secrets_here())
 
 
@@ -105,7 +106,8 @@ def _redacted_values(value: Any, secrets: Sequence[str]) -> Any:
 
 def _redacted(text: str, secrets: Sequence[str], depth: int = 0) -> str:
     text = _ASSIGNED.sub(_blotted_value, _without_credentials(text, secrets, depth))
-    return _QUERY.sub(_blotted_parameter, text)
+    # A method may raise any text, and one that could be neither logged nor recorded would lose its trial.
+    return _QUERY.sub(_blotted_parameter, text).encode(errors="backslashreplace").decode()
 
 
 def _blotted_parameter(match: re.Match[str]) -> str:
