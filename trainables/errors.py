@@ -32,3 +32,11 @@ class Diverged(ArithmeticError):  # noqa: N818 (a finding about settings, not a 
 
     def __str__(self) -> str:
         return f"training diverged in epoch {self.epoch}: {self.found}"
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error, whatever a method's own errors do when they are asked for it."""
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 - told in its place
+        return f"its text cannot be read ({type(fault).__name__} in its `__str__`)"

@@ -190,6 +190,7 @@ def test_a_training_that_the_kernel_ends_for_its_memory_is_told_so(odd: Odd, lit
         ("return 'model'", "failed", "a method's `fit` returns a predictor, found a str without predict"),
         ("Answer.to = lambda self, device: None", "failed", "a predictor's `to` returns a predictor, found"),
         ("raise RuntimeError('x' * 50_000_000)", "failed", "RuntimeError: xxx"),
+        ("raise type('Mute', (RuntimeError,), {'__str__': None})", "failed", "Mute: its text cannot be read"),
         ("raise RuntimeError('half a pair: \\udcff')", "failed", "RuntimeError: half a pair: \\udcff"),
     ],
 )

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from assay.engine.fitting.faults import MethodError
+from assay.engine.fitting.faults import MethodError, said
 from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.fitting.process import OverdueError
 from assay.engine.fitting.trainer import TrainApart
@@ -46,7 +46,7 @@ from assay.storage.redaction import redact
 from assay.study import Trial
 from trainables.cuda import is_out_of_memory
 from trainables.data.atomic import why_unusable
-from trainables.errors import Diverged, InputError, StorageError
+from trainables.errors import Diverged, InputError, StorageError, text_of
 
 __all__ = ["train_packs", "train_trials", "trainer_of"]
 
@@ -299,13 +299,11 @@ def _failing(
     Raises:
         Exception: ``error`` itself, noted, where the machine is at fault or it is tried again.
     """
-    reason = (
-        str(error) if isinstance(error, (InputError, MethodError)) else f"{type(error).__name__}: {error}"
-    )
+    reason = text_of(error) if isinstance(error, (InputError, MethodError)) else said(error)
     kind = error.kind if isinstance(error, MethodError) else "failed"
     match error:
         case Diverged() | FloatingPointError():
-            return {"status": "diverged", "reason": str(error)}
+            return {"status": "diverged", "reason": text_of(error)}
         case OverdueError() if OverdueError in seen:
             reason = f"timed out twice: {error}"
         case OverdueError() | DiedError():

@@ -14,10 +14,10 @@ from assay.engine.train_run import PeerLostError, Stopped
 from assay.storage.redaction import redact
 from trainables.cuda import is_out_of_memory
 from trainables.data.atomic import AWAY
-from trainables.errors import Diverged, InputError
+from trainables.errors import Diverged, InputError, text_of
 from trainables.method_files import told
 
-__all__ = ["MethodError", "fault_of"]
+__all__ = ["MethodError", "fault_of", "said"]
 
 _MACHINES = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, *AWAY),  # disks
@@ -49,12 +49,12 @@ def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> 
         trainable: The method that trained.
         prepared: False: no line of the method has run, so that no ``OSError`` is its fault.
     """
-    reason = f"{type(error).__name__}: {error}"
+    reason = said(error)
     match error:
         case Stopped():
             kind = "stopped"
         case Diverged() | FloatingPointError():
-            kind, reason = "diverged", str(error)
+            kind, reason = "diverged", text_of(error)
         case MemoryError():
             kind, reason = "memory", told(trainable, error)
         case RuntimeError() if is_out_of_memory(error):
@@ -64,7 +64,7 @@ def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> 
         case OSError() if not prepared or error.errno in _MACHINES:
             kind = "system"
         case InputError():
-            kind, reason = "failed", str(error)
+            kind, reason = "failed", text_of(error)
         case SystemExit():
             kind, reason = "failed", f"the method ended its process (sys.exit, code {error.code})"
         case KeyboardInterrupt():
@@ -74,6 +74,11 @@ def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> 
     # Before anything is cut: half a URI does not show that it holds a password.
     trace = redact("".join(traceback.format_exception(error)))
     return MethodError(kind, _shortened(redact(reason)), trace[-_CHARACTERS:])
+
+
+def said(error: BaseException) -> str:
+    """An error in a line: its type, and its text where it has one."""
+    return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
 
 
 def _shortened(text: str) -> str:
