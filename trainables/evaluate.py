@@ -56,7 +56,7 @@ from trainables.metrics.inputs import SINGLE_VIEWS
 from trainables.metrics.pixels import ignored_of, truth_of
 from trainables.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.pseudo_labels import PseudoLabels
-from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer, refuse_diverged
+from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer, refuse_outside
 from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 
 __all__ = [
@@ -198,7 +198,8 @@ def evaluate_scorer(
         threshold: How validation chooses the image threshold.
 
     Raises:
-        FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
+        FloatingPointError: If a score or heatmap is no finite number: the model has diverged.
+        InputError: If one is not within [0, 1].
     """
     if data.test.tiles is not None:
         model, batch = TiledScorer(model, data.test.tiles, batch), 1
@@ -245,7 +246,8 @@ def image_scores(
     """Score of every image in ``images``, in its order, in [0, 1].
 
     Raises:
-        FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
+        FloatingPointError: If a score or heatmap is no finite number: the model has diverged.
+        InputError: If one is not within [0, 1].
     """
     model = ModelScorer(predictor, device)
     scores = [part.answer.scores for part in _predict(model, images, batch)]
@@ -294,7 +296,8 @@ def _predict(
         arrays = [images.images[i] for i in ids]
         answer = model.score(arrays, known)
         for sample, score, heatmap in zip(ids, answer.scores, answer.heatmaps, strict=True):
-            refuse_diverged(sample, score, heatmap)
+            refuse_outside("score", sample, score)
+            refuse_outside("heatmap", sample, heatmap)
         yield _Batch(start, arrays, answer)
 
 

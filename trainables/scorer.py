@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from trainables.errors import InputError
 from trainables.latency import reference_seconds
 from trainables.nn.passes import in_halves, joined
 
-__all__ = ["ImageScorer", "ModelScorer", "Scores", "TiledScorer", "refuse_diverged"]
+__all__ = ["ImageScorer", "ModelScorer", "Scores", "TiledScorer", "refuse_outside"]
 
 
 class Scores(NamedTuple):
@@ -35,18 +35,25 @@ class Scores(NamedTuple):
     seconds: float  # that the answer took, from bytes on the host to numbers on the host
 
 
-def refuse_diverged(sample: str, score: float, heatmap_HW: NDArray[np.float32]) -> None:
-    """Refuse an answer to an image that is not within [0, 1].
+def refuse_outside(what: str, sample: str, values: NDArray[np.floating[Any]], hook: str = "predict") -> None:
+    """Refuse what a predictor says of an image where it is not within [0, 1].
 
     Raises:
-        FloatingPointError: Naming which of the two is not, and the value found.
+        FloatingPointError: If it is no finite number: the model has diverged.
+        InputError: If it is a number beyond, as of a ``hook`` that forgets to bound them.
     """
     # NaN is the least and the greatest of the values among which it stands.
-    for what, value in (("score", score), ("heatmap", heatmap_HW.max()), ("heatmap", heatmap_HW.min())):
-        if not 0 <= value <= 1:
-            raise FloatingPointError(
-                f"{what} of {sample} is not within [0, 1], found {value:g}: the model diverged"
-            )
+    outside = [float(value) for value in (values.max(), values.min()) if not 0 <= value <= 1]
+    if not outside:
+        return
+    value = min(outside, key=np.isfinite)
+    if not np.isfinite(value):
+        raise FloatingPointError(
+            f"{what} of {sample} is not within [0, 1], found {value:g}: the model diverged"
+        )
+    raise InputError(
+        f"{what} of an image is within [0, 1], found {value:g} for {sample}. Mend the method's `{hook}`."
+    )
 
 
 class ImageScorer(Protocol):
@@ -100,8 +107,8 @@ class ModelScorer:
         start = time.perf_counter()
         parts = in_halves(lambda part: self._ask(part, known), images_to_tensor(images, self.device))
         prediction, stages = parts[0] if len(parts) == 1 else _together(parts)
-        scores = prediction.score.double().cpu().numpy()
-        heatmaps = prediction.heatmap.float().cpu().numpy()
+        scores = prediction.score.detach().double().cpu().numpy()
+        heatmaps = prediction.heatmap.detach().float().cpu().numpy()
         seconds = time.perf_counter() - start
         return Scores(scores, heatmaps, stages, seconds)
 

@@ -24,6 +24,7 @@ from trainables.contract import seed_for
 from trainables.heatmaps import display_size
 from trainables.metrics.histogram import PixelHistogram
 from trainables.nn.cam.floors import blur_residual, centre_prior, map_times_residual, random_maps
+from trainables.scorer import refuse_outside
 
 __all__ = ["CAM", "PIXELS_AT_ONCE", "STAGE_MAPS_SCHEMA", "StageMapScores", "StageScores"]
 
@@ -85,7 +86,8 @@ class StageMapScores:
             ignored: Pixels of each to leave out, H × W; None where all count.
 
         Raises:
-            FloatingPointError: If a map or picture is not within [0, 1]: the model has diverged.
+            FloatingPointError: If a value of a map or picture is no finite number: the model has diverged.
+            InputError: If one is not within [0, 1].
         """
         shown = {stage: values for stage, values in stages.items() if stage not in self.known}
         maps = {stage: values for stage, values in shown.items() if values.ndim == 3}
@@ -157,11 +159,9 @@ def _checked(stage: str, values: Tensor, images: Tensor, samples: Sequence[str])
     is_map = tuple(values.shape) == (count, height, width)
     is_picture = values.ndim == 4 and len(values) == count and values.shape[1] in (1, 3)
     assert is_map or is_picture, f"stage {stage} of shape {tuple(values.shape)} for {tuple(images.shape)}"
-    array = values.float().cpu().numpy()
-    low, high = array.reshape(count, -1).min(axis=1), array.reshape(count, -1).max(axis=1)
-    for sample, within in zip(samples, (low >= 0) & (high <= 1), strict=True):
-        if not within:
-            raise FloatingPointError(f"stage {stage} of {sample} is not within [0, 1]: the model diverged")
+    array = values.detach().float().cpu().numpy()
+    for sample, shown in zip(samples, array, strict=True):
+        refuse_outside(f"stage {stage}", sample, shown, "predict_stages")
     return array
 
 

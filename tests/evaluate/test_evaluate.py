@@ -44,7 +44,7 @@ def test_a_model_that_diverges_late_ends_the_evaluation() -> None:
     class Late(Brightness):
         def predict(self, images: Tensor) -> Prediction:
             score, heatmap = super().predict(images)
-            return Prediction(score + (len(self.seen) > 10), heatmap)
+            return Prediction(score / (len(self.seen) <= 10), heatmap)
 
     with pytest.raises(FloatingPointError, match="test0"):
         evaluate(Late(), EvaluationData(None, TEST), device=CPU, batch=2, probes=0, seed=0)
@@ -218,12 +218,22 @@ class Diverged(Brightness):
         return Prediction(torch.full_like(score, self.score), torch.full_like(heatmap, self.heat))
 
 
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.1, 1.1])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("where", ["score", "heat"])
-def test_an_output_that_is_no_number_in_0_to_1_stops_the_evaluation(where: str, wrong: float) -> None:
+def test_a_model_whose_output_is_no_finite_number_has_diverged(where: str, wrong: float) -> None:
     what = {"score": "score", "heat": "heatmap"}[where]
     with pytest.raises(
         FloatingPointError, match=rf"^{what} of val000 is not within \[0, 1\], found {wrong:g}: the model"
+    ):
+        image_scores(Diverged(**{where: wrong}), VALIDATION, CPU, batch=4)
+
+
+@pytest.mark.parametrize("wrong", [-0.5, 4.5])
+@pytest.mark.parametrize("where", ["score", "heat"])
+def test_a_predictor_that_does_not_bound_its_output_is_to_be_mended(where: str, wrong: float) -> None:
+    what = {"score": "score", "heat": "heatmap"}[where]
+    with pytest.raises(
+        InputError, match=rf"^{what} of .* within \[0, 1\], found {wrong:g} for val000\. Mend .* `predict`\.$"
     ):
         image_scores(Diverged(**{where: wrong}), VALIDATION, CPU, batch=4)
 
@@ -258,3 +268,9 @@ def test_an_answer_that_breaks_the_contract_is_refused_in_its_words(
 ) -> None:
     with pytest.raises(InputError, match=rf"{message}.*\. Mend the method's `predict`\.$"):
         image_scores(Odd(answer=answer), VALIDATION, CPU, batch=4)
+
+
+def test_an_output_that_carries_a_gradient_is_a_number_as_others() -> None:
+    answer = Odd(answer=lambda made: Prediction(*(part.clone().requires_grad_() for part in made)))
+    plain = image_scores(Brightness(), VALIDATION, CPU, batch=4)
+    assert image_scores(answer, VALIDATION, CPU, batch=4).tolist() == plain.tolist()

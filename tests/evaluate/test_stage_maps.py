@@ -14,6 +14,7 @@ from torch import Tensor
 from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
 from trainables.contract import Prediction, ShowsStages, StageMaps
 from trainables.data.samples import EvaluationData, ImageSet
+from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate
 from trainables.metrics import METRICS, CountMetric, CurveMetric, PixelScores
 from trainables.stage_maps import STAGE_MAPS_SCHEMA
@@ -172,9 +173,16 @@ def test_probes_leave_a_picture_of_every_stage() -> None:
     assert np.array_equal(final, photo), "255 is a score of 1"
 
 
-@pytest.mark.parametrize("wrong", [float("nan"), -0.1, 1.1])
-def test_a_stage_that_is_not_within_0_and_1_stops_the_evaluation(wrong: float) -> None:
+def test_a_model_whose_stage_is_no_finite_number_has_diverged() -> None:
     with pytest.raises(FloatingPointError, match="stage cam of test000 is not within"):
+        judge(Stages(broken=float("nan")))
+
+
+@pytest.mark.parametrize("wrong", [-0.5, 1.5])
+def test_a_stage_that_is_not_within_0_and_1_stops_the_evaluation(wrong: float) -> None:
+    with pytest.raises(
+        InputError, match=rf"^stage cam .*, found {wrong:g} for test000\. .*`predict_stages`\."
+    ):
         judge(Stages(broken=wrong))
 
 
