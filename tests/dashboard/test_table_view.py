@@ -119,6 +119,20 @@ def test_the_url_picks_what_stands_behind_the_primary_metric_and_n(
     assert list(show("table", items="false", **picked).dataframe[0].value) == [*first, *after_n]
 
 
+@pytest.mark.parametrize(("letters", "named"), [(5, False), (60, True)])
+def test_levels_of_long_names_have_a_width_by_which_streamlit_unpins_them(
+    show: Show, store: Store, letters: int, named: bool
+) -> None:
+    """It sums up the widths that are named: else the levels fill the grid, and no number is ever seen."""
+    factor = "n" * letters
+    text = STUDY.replace("study: small", "study: long").replace("balance: {off", f"{factor}: {{off")
+    text = text.replace("{factor: balance}", f"{{factor: {factor}}}")
+    put(store, plan_study(parse_study(text, "long.yaml"), None, "cpu"), {})
+    level = json.loads(show("table", study="long").dataframe[0].proto.columns)["level 0"]
+    assert level["pinned"]
+    assert ((level.get("width") or 0) > 6 * letters) is named
+
+
 def test_what_is_not_known_is_a_dash(show: Show) -> None:
     assert {table.proto.placeholder for table in show("table", cells="balance").dataframe} == {"–"}
 

@@ -18,6 +18,7 @@ from assay.report.telling_cells import in_order
 from assay.study import Study
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import (
+    CellTable,
     ablation,
     cell_table,
     means_and_repeats,
@@ -32,7 +33,7 @@ from trainables.metrics import METRICS, Metric
 
 _ROW = 35  # pixels
 _DRAWN = 60  # rows of the plot
-_PINNED = 4  # factors up to which a cell's levels stay when the table is scrolled
+_LETTER, _USUAL = 8, 100  # pixels: of a letter in a column, and of a column whose width nobody names
 _METRICS = 4  # further metrics that are shown before the reader picks
 _COLUMNS = "columns"  # key of the picked columns
 _BOLD = "What these notes call bold is marked ● in the column best."
@@ -107,11 +108,12 @@ def _pick_columns(results: StudyResults) -> list[str]:
 
 def _table(results: StudyResults, order: list[str], chosen: list[str], shown: list[str]) -> None:
     table = cell_table(results)
-    few = len([name for name in shown if name.startswith("level")]) <= _PINNED
     config: dict[str, Any] = {
         name: st.column_config.NumberColumn(table.titles[name], format=table.formats[name])
         if name in table.formats
-        else st.column_config.TextColumn(table.titles[name], pinned=few and name.startswith("level"))
+        else _level(table, name)
+        if name.startswith("level")
+        else table.titles[name]
         for name in shown
     }
     frame = table.frame.loc[order, shown]
@@ -134,6 +136,16 @@ def _table(results: StudyResults, order: list[str], chosen: list[str], shown: li
         row_height=_ROW,
         placeholder=NOTHING,
     )
+
+
+def _level(table: CellTable, name: str) -> Any:
+    """A column of levels, which stays when the table is scrolled.
+
+    Streamlit lets it go where such columns take most of the grid, but counts the widths that are named alone.
+    """
+    title = table.titles[name]
+    width = _LETTER * max(map(len, [title, *table.frame[name]]))
+    return st.column_config.TextColumn(title, pinned=True, width=width if width > _USUAL else None)
 
 
 def _left_out(results: StudyResults) -> None:
