@@ -353,6 +353,19 @@ def test_a_cheat_gains_nothing_and_stands_in_the_ledger(world: World, cheat: Cal
 
 
 @pytest.mark.parametrize(
+    ("tool", "arguments", "rule"),
+    [
+        ("validate", {"study": "x" * 300 + ".yaml"}, "there is no study file"),
+        ("settings", {"name": "epochs"}, "found name 'epochs' without a method"),
+    ],
+)
+def test_a_wrong_argument_is_refused(world: World, tool: str, arguments: dict[str, Any], rule: str) -> None:
+    is_error, text = world.call(tool, **arguments)
+    assert is_error
+    assert rule in text
+
+
+@pytest.mark.parametrize(
     ("tool", "arguments"),
     [
         ("start", {"study": "../" + "A" * 100_000}),

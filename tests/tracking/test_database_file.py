@@ -85,8 +85,8 @@ def test_a_database_that_was_cut_short_is_set_aside_and_replayed(
     assert aside.read_bytes() == left
     assert first.complete
     assert first.new == 8
-    assert first.aside is not None
-    assert str(aside) in first.aside
+    (note,) = first.notes
+    assert str(aside) in note
     assert second == SyncReport(already=8), "said once"
 
 

@@ -114,8 +114,8 @@ class Mirror:
             settled = (record for record in results.records.values() if record.status != "failed")
             self._settled = {record.id: record for record in settled}
             report = mirror.sync(results)
-            if report.aside is not None:
-                self._say(report.aside)
+            for note in report.notes:
+                self._say(note)
         except Exception as error:  # noqa: BLE001 - said at the end; the study goes on, the next try may do
             self._lacking = _in_short(error)
         else:

@@ -144,7 +144,7 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, re
         results = StudyResults.read(store, name)
         report = mirror.sync(results)
         typer.echo(f"{name}: {report.new} new, {report.already} known in {mirror.uri}")
-        for trouble in (*report.failed, *filter(None, (report.away, report.aside))):
+        for trouble in (*report.failed, *filter(None, [report.away]), *report.notes):
             typer.echo(f"  {trouble}", err=True)
         complete = complete and report.complete
         if cache is not None and report.away is None:

@@ -101,7 +101,12 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         study_blocks,
     )
     from trainables.catalogue import all_trainables
+    from trainables.errors import InputError
 
+    if method is None and name is not None:
+        raise InputError(
+            f"a setting is of a method or block, found name {name!r} without a method. Give both."
+        )
     if method is None:
         methods = tuple(map(method_row, all_trainables().values()))
         return SettingsAnswer(of=None, methods=methods, blocks=dict(study_blocks()))

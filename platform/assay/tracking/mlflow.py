@@ -9,6 +9,7 @@ This module is the only one that imports mlflow, and only when it is used (1.6 s
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import time
@@ -57,6 +58,8 @@ _CLIENT_ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+_NOTE = "mlflow.note.content"
+_OWN_NOTES = "assay.descriptions"  # hashes of the descriptions that assay wrote last
 _BATCH = 1000  # metrics per request, runs per page: MLflow's limits
 _PARAMETERS = 100  # per request, MLflow's limit
 _MARKER_SECONDS = 5.0
@@ -76,7 +79,7 @@ class SyncReport:
     already: int = 0  # trials that MLflow had seen
     failed: tuple[str, ...] = ()  # trials that could not be mirrored, with the reason
     away: str | None = None  # why MLflow could not be reached; the rest is mirrored by the next call
-    aside: str | None = None  # that MLflow's database was set aside, and why; said once
+    notes: tuple[str, ...] = ()  # what a user should know of the store itself; said once
 
     @property
     def complete(self) -> bool:
@@ -95,7 +98,7 @@ class MlflowMirror:
     def __init__(self, uri: str, store: Store) -> None:
         self._uri, self._store = uri, store
         self._client: MlflowClient | None = None
-        self._aside: str | None = None  # what is yet to be said of a database that was set aside
+        self._notes: list[str] = []  # yet to be said
 
     @property
     def uri(self) -> str:
@@ -117,6 +120,7 @@ class MlflowMirror:
             marker = read_marker(self._store, study, self._uri, marker_of)
             if restored:  # and with it the runs that replaced records had left behind
                 marker = Marker(experiment=marker_of)
+            self._note_others(experiment, results)
             self._tag(experiment, experiment_tags(study, self._store.uri) | view_tag(results.primary.name))
             marker.view = VIEW
             target = _Experiment(self._api(), self._store, results, experiment.experiment_id, marker)
@@ -131,7 +135,8 @@ class MlflowMirror:
         except _trouble() as error:
             _raise_interrupt(error)
             report = replace(report, away=in_short(error))
-        report, self._aside = replace(report, aside=self._aside), None
+        report = replace(report, notes=tuple(self._notes))
+        self._notes.clear()
         return report
 
     def _connect(self) -> None:
@@ -142,7 +147,7 @@ class MlflowMirror:
         from mlflow.tracking import MlflowClient
 
         quiet_mlflow()
-        self._aside = complete_file(self._uri)
+        self._notes += filter(None, [complete_file(self._uri)])
         self._client = MlflowClient(self._uri)
 
     def _api(self) -> MlflowClient:
@@ -161,6 +166,27 @@ class MlflowMirror:
         if restored:
             api.restore_experiment(experiment.experiment_id)
         return experiment, restored
+
+    def _note_others(self, experiment: Experiment, results: StudyResults) -> None:
+        """Say of an experiment that somebody else made, or that is told from another storage as well."""
+        tags, named = experiment.tags, f"the experiment {experiment.name} in {self.uri}"
+        storage = redact(self._store.uri)
+        before = tags.get("assay.storage", storage)
+        if before != storage:
+            self._notes.append(
+                f"{named} was told from {before} before: its tag assay.storage names {storage} now, and each "
+                "run the storage that it was told from"
+            )
+        note = tags.get(_NOTE, "")
+        if "assay.study" in tags or note.startswith(results.plan.study.question):  # as assay 0.1 left it
+            return
+        if note or self._api().search_runs([experiment.experiment_id], max_results=1):
+            self._notes.append(
+                f"{named} was there before, and assay has not made it: the study's runs lie beside what it "
+                "holds. To keep them apart, rename one of the two and run `assay mlflow --sync`"
+            )
+        if note:
+            self._tag(experiment, {_OWN_NOTES: "none"})  # so the description stays
 
     def _tag(self, experiment: Experiment, tags: Mapping[str, str]) -> None:
         """Set the tags that the experiment has not."""
@@ -319,9 +345,18 @@ class _Experiment:
             if cell.name in self._marker.stale:
                 self._update_cell([summary[index] for summary in summaries])
         table = markdown_table(ablation_table(results, analysed=False))
-        note = experiment_note(results.plan.study.question, table)
-        self._api.set_experiment_tag(self._experiment, "mlflow.note.content", note)
+        self._describe(experiment_note(results.plan.study.question, table))
         self._marker.stale.clear()
+
+    def _describe(self, note: str) -> None:
+        """Write the experiment's description, unless somebody else has written it."""
+        tags = self._api.get_experiment(self._experiment).tags
+        there = _hash(tags.get(_NOTE, ""))
+        if _NOTE in tags and there not in tags.get(_OWN_NOTES, there).split():
+            return
+        # Both, for the process may end in between.
+        self._api.set_experiment_tag(self._experiment, _OWN_NOTES, f"{there} {_hash(note)}")
+        self._api.set_experiment_tag(self._experiment, _NOTE, note)
 
     def _update_cell(self, summaries: Sequence[CellSummary]) -> None:
         from mlflow.entities import Metric
@@ -361,6 +396,10 @@ class _Experiment:
 
 def _fields(point: Point) -> tuple[str, float, int, int]:
     return point.name, point.value, point.time, point.step
+
+
+def _hash(note: str) -> str:
+    return hashlib.sha256(note.encode()).hexdigest()[:16]
 
 
 def _raise_interrupt(error: Exception) -> None:

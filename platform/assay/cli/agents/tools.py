@@ -8,6 +8,7 @@ time, in a process of its own, so that it outlives the agent's session. It ends 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -175,7 +176,7 @@ class AgentTools:
                 "a study is named by its file in the folder for agents, such as `mine.yaml`, found "
                 f"{file!r}{link}"
             )
-        if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        if path.suffix not in (".yaml", ".yml") or not os.path.isfile(path):  # of a name too long, too
             there = sorted(
                 each.name
                 for each in self.terms.studies.iterdir()

@@ -1,0 +1,83 @@
+"""An experiment of a study's name that somebody else made, described, or fills from another storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from assay.storage import Store
+from assay.tracking import MlflowMirror, SyncReport
+from tests.analysis.made_studies import lose
+from tests.tracking.test_mlflow_mirror import PLAN, fill, results_of
+
+NOTE = "mlflow.note.content"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "storage")
+    fill(store)
+    return store
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/own.db"
+
+
+def told(uri: str, store: Store) -> SyncReport:
+    report = MlflowMirror(uri, store).sync(results_of(store))
+    assert report.complete
+    return report
+
+
+def note_of(uri: str) -> str:
+    found = MlflowClient(uri).get_experiment_by_name("additions")
+    assert found is not None
+    return found.tags[NOTE]
+
+
+def test_an_experiment_that_somebody_else_made_keeps_its_description(uri: str, store: Store) -> None:
+    MlflowClient(uri).create_experiment("additions", tags={NOTE: "MY NOTES"})
+    (note,) = told(uri, store).notes
+    assert "assay has not made it" in note
+    store.write_record(lose(PLAN.trials[0], "failed", "no memory"))
+    assert told(uri, store).notes == ()
+    assert note_of(uri) == "MY NOTES"
+
+
+def test_runs_of_others_in_an_experiment_are_told_of_once(uri: str, store: Store) -> None:
+    client = MlflowClient(uri)
+    client.create_run(client.create_experiment("additions"))
+    assert [len(told(uri, store).notes) for _ in range(2)] == [1, 0]
+    assert note_of(uri).startswith("Which addition pays?")
+
+
+def test_a_description_that_somebody_rewrote_stays(uri: str, store: Store) -> None:
+    told(uri, store)
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name("additions")
+    assert found is not None
+    client.set_experiment_tag(found.experiment_id, NOTE, "rewritten")
+    store.write_record(lose(PLAN.trials[0], "failed", "no memory"))
+    told(uri, store)
+    assert note_of(uri) == "rewritten"
+
+
+@pytest.mark.parametrize("tags", [{"assay.study": "additions"}, {}], ids=["tagged", "of assay 0.1"])
+def test_a_description_of_an_earlier_version_follows_the_table(
+    uri: str, store: Store, tags: dict[str, str]
+) -> None:
+    MlflowClient(uri).create_experiment("additions", tags={NOTE: "Which addition pays?\n\nold", **tags})
+    assert told(uri, store).notes == ()
+    assert "| supervision | stop |" in note_of(uri)
+
+
+def test_a_second_storage_with_a_study_of_the_name_is_told_of(uri: str, store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "other")
+    fill(other)
+    assert told(uri, store).notes == ()
+    (note,) = told(uri, other).notes
+    assert f"was told from {tmp_path / 'storage'} before" in note
