@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -388,6 +391,22 @@ def test_what_lies_behind_a_link_is_not_set_aside(root: Path) -> None:
     attempt.symlink_to("../../mine")
     set_aside(store, check_storage(store).damages)
     assert (root / "mine" / "stranger.bin").exists()
+
+
+@pytest.mark.parametrize("command", [("check", "--repair"), ("status", "staged", "--once")])
+@pytest.mark.parametrize("pattern", [f"{STAGED}/record.json", "studies"])
+def test_what_may_not_be_read_is_no_damage(root: Path, pattern: str, command: tuple[str, ...]) -> None:
+    path = _place(root, pattern)
+    rights = path.stat().st_mode
+    path.chmod(0)
+    # root may read everything, unless it gives that up
+    user = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+    program = [*user, sys.executable, "-m", "assay", *command, "--storage", str(root)]
+    answer = subprocess.run(program, check=False, capture_output=True, text=True)
+    path.chmod(rights)
+    assert answer.returncode == 2
+    assert f"may not be read by user {os.getuid()} (Permission denied: {path})" in answer.stderr
+    assert not (root / "damaged").exists()
 
 
 def test_while_somebody_trains_nothing_is_set_aside(root: Path) -> None:

@@ -22,14 +22,17 @@ AWAY = frozenset({errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT
 
 
 def why_unusable(error: OSError, folder: Path) -> str | None:
-    """Reason why ``folder`` cannot be written: ``is full (3 MB free)``; None: the folder is not at fault."""
+    """Reason why ``folder`` cannot be used: ``is full (3 MB free)``; None: the folder is not at fault."""
     if error.errno in _FULL:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         return f"is full ({shutil.disk_usage(existing).free / 1e6:.0f} MB free)"
     if error.errno == errno.EROFS:
         return "is read-only"
     if error.errno in _REFUSED:
-        return f"may not be written by user {os.getuid()} ({error.strerror}: {error.filename})"
+        path = Path(error.filename or folder)
+        nearest = next(above for above in (path, *path.parents) if os.path.exists(above))
+        right = "written" if os.access(nearest, os.R_OK) else "read"
+        return f"may not be {right} by user {os.getuid()} ({error.strerror}: {path})"
     return f"does not answer ({error.strerror})" if error.errno in AWAY else None
 
 

@@ -216,8 +216,11 @@ class Files:
         """
         full = self._full(path)
         if self.local_path is not None:
-            with open(full, "rb", buffering=0) as file:
-                return file.read()
+            try:
+                with open(full, "rb", buffering=0) as file:
+                    return file.read()
+            except PermissionError as error:  # what it holds is not known, and may be sound
+                raise self._why(error) or error from error
 
         def read() -> bytes:
             for _ in range(_TRIES):
