@@ -184,6 +184,28 @@ def test_more_points_continue_a_search(undisturbed: ToySearch, cache_root: Path,
     assert ToySearch(tmp_path, cache_root).points == undisturbed.points
 
 
+def test_a_search_that_gets_fewer_points_than_are_drawn_trains_those_and_its_winners(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    ToySearch(tmp_path, cache_root).run(packs=7)  # of the third batch one of three points
+    fewer = ToySearch(tmp_path, cache_root, points=4)
+    assert (len(fewer.grown.trials), fewer.grown.pending_points) == (9 * 2, 2 * 2)
+    assert not StudyResults(fewer.grown, fewer.records()).all_ended
+    assert fewer.run() == 2 + 2
+    assert len(fewer.points) == 9
+    assert (fewer.grown.pending_points, len(reported_plan(fewer.grown).cells)) == (0, 2)
+    assert StudyResults(fewer.grown, fewer.records()).all_ended
+
+
+def test_a_search_that_trains_nothing_again_is_not_over_while_a_point_is_open(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    study = ToySearch(tmp_path, cache_root, points=3, replicate="")
+    for packs, over in ((2, False), (3, True)):
+        study.run(packs=packs)
+        assert StudyResults(study.grown, study.records()).all_ended == over
+
+
 def test_a_search_whose_space_changed_is_refused(cache_root: Path, tmp_path: Path) -> None:
     ToySearch(tmp_path, cache_root, points=3).run(packs=1)
     other = ToySearch(tmp_path, cache_root, points=3, batch=2)
@@ -331,18 +353,43 @@ def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch,
     assert [point.source.partition(" #")[0] for point in later.points] == ["toy_search: base"] * 2 + ["tpe"]
 
 
-def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tmp_path: Path) -> None:
-    text = ToySearch(tmp_path, cache_root).text.replace("{sampler", "{within: cell, sampler")
+def _two_cells(storage: Path, cache: Path, **settings: object) -> ToySearch:
+    text = ToySearch(storage, cache, **settings).text.replace("{sampler", "{within: cell, sampler")
     text += "factors: {pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}}\ndesign: {full: all}\n"
-    study = ToySearch(tmp_path, cache_root, text.replace("{", "{{").replace("}", "}}"))
-    study.run(
-        train=lambda trials: (
-            [study.store.write_record(_record(t, result=_result(0.5, 0.5))) for t in trials] and None
-        )
-    )
+    return ToySearch(storage, cache, text.replace("{", "{{").replace("}", "}}"))
+
+
+def _run_alike(study: ToySearch, packs: int | None = None) -> None:
+    """All points of one value."""
+
+    def train(trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            study.store.write_record(_record(trial, result=_result(0.5, 0.5)))
+
+    study.run(packs, train)
+
+
+def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tmp_path: Path) -> None:
+    study = _two_cells(tmp_path, cache_root)
+    _run_alike(study)
     cells = [point.cell for point in study.points]
     assert (cells.count("slow"), cells.count("fast")) == (12, 12)
     assert set(cells[:4]) == {"slow", "fast"}  # both from the start
+    note = "Each cell was searched with the same budget: 12 points."
+    assert note in markdown_of(study.grown, study.records())
+
+
+def test_cells_that_drew_more_points_than_are_asked_for_by_now_are_told_apart(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    _run_alike(_two_cells(tmp_path, cache_root), packs=9)
+    study = _two_cells(tmp_path, cache_root, points=4)
+    _run_alike(study)
+    cells = [point.cell for point in study.points]
+    numbers = sorted((cells.count("slow"), cells.count("fast")))
+    assert numbers[0] < numbers[1]
+    note = f"Cells were searched with {numbers[0]} to {numbers[1]} points"
+    assert note in markdown_of(study.grown, study.records())
 
 
 def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> None:

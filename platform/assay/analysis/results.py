@@ -161,9 +161,9 @@ class StudyResults:
 
     @property
     def all_ended(self) -> bool:
-        """True where each reported trial has a record, whatever it says; one that is damaged was there."""
+        """True where each trial has a record, whatever it says; one that is damaged was there."""
         ended = self.records.keys() | self.damaged
-        return not self.plan.pending_points and all(trial.id in ended for trial in self.reported.trials)
+        return not self.plan.pending_points and all(trial.id in ended for trial in self.plan.trials)
 
     @property
     def interim_looks(self) -> tuple[int | tuple[int, ...], ...]:

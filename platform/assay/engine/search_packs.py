@@ -97,7 +97,8 @@ class _CellSearch:
     def __init__(self, plan: Plan, searched: SearchedCell, log: _Log, in_flight: set[str]) -> None:
         self.plan, self.searched, self.log, self.in_flight = plan, searched, log, in_flight
         self.search = searched.rules(plan.study)
-        self.size = budget(plan.study)
+        # More may be drawn than the study asks for by now: all count, so all train.
+        self.size = max(budget(plan.study), len(self._asked()))
         given = len(self._asked()) < start_points(plan.study)
         self.starts = list(_starts(plan, searched, log.store)) if given else []
 

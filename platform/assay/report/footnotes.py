@@ -22,7 +22,7 @@ from assay.report.ablation_table import attainable_texts
 from assay.storage.record import Record
 from assay.storage.registration import format_changes
 from assay.study import Comparison, Plan, ReportedPlan
-from assay.study.names import counted
+from assay.study.names import counted, from_to
 from assay.study.points import budget
 from assay.study.reach import format_reach, named_cells, reach_warnings
 
@@ -148,12 +148,20 @@ def _search_notes(plan: Plan) -> list[str]:
         if point.reason
     ]
     if len({searched.design_cell for searched in plan.searched}) > 1:
-        notes.append(f"Each cell was searched with the same budget: {budget(plan.study)} points.")
+        notes.append(_budget_note(plan))
         if plan.comparisons:
             notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
     if plan.pending_points:
         notes.append("The search is not over: winners are trained again when all points are evaluated.")
     return notes
+
+
+def _budget_note(plan: Plan) -> str:
+    drawn = Counter(point.cell for point in plan.points)
+    points = [max(budget(plan.study), drawn[searched.cell.name]) for searched in plan.searched]
+    if len(set(points)) == 1:
+        return f"Each cell was searched with the same budget: {points[0]} points."
+    return f"Cells were searched with {from_to(points)} points: `points` is below what some had drawn before."
 
 
 def _draw_notes(plan: Plan) -> list[str]:

@@ -103,9 +103,9 @@ class Plan(BaseModel):
 
         A point that equals an earlier one of its cell is trained with it. One that was refused has neither.
         """
-        bare = self.model_copy(update={"cells": (), "trials": (), "ablated": ()})
+        bare = self.model_copy(update={"cells": (), "trials": (), "points": tuple(points), "ablated": ()})
         grown, ids = bare._with_rows(points, fresh=False)
-        return grown.model_copy(update={"points": tuple(points), "point_trials": ids})
+        return grown.model_copy(update={"point_trials": ids})
 
     def with_winners(
         self, replicated: Sequence[Point], ablated: Sequence[Ablation] = (), *, complete: bool
@@ -145,11 +145,12 @@ class Plan(BaseModel):
             cells[key] = row.cell
             for trial in row.trials:  # several searches may start from the same point
                 trials.setdefault(trial.id, trial)
+        planned = planned_trials(self.study, self.searched, self.points)
         grown = self.model_copy(
             update={
                 "cells": (*self.cells, *cells.values()),
                 "trials": tuple(trials.values()),
-                "pending_points": max(0, planned_trials(self.study, self.searched) - len(trials)),
+                "pending_points": max(0, planned - len(trials)),
             }
         )
         return grown, tuple(of_points)

@@ -9,6 +9,7 @@ plan (:meth:`Plan.with_points`), with one trial per repeat, and each winner anot
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -174,15 +175,20 @@ def drawn_text(drawn: int, asked: int, points: str = "") -> str:
     return f"{drawn} {points}drawn, more than the {asked} asked for: all count"
 
 
-def planned_trials(study: Study, searched: Sequence[SearchedCell]) -> int:
-    """Trials of the whole search, if no two points are alike."""
-    points = budget(study) if study.search else 0
-    best = 0 if study.replicate is None else min(study.replicate.best, points)
-    if study.replicate is not None and study.replicate.start:
+def planned_trials(study: Study, searched: Sequence[SearchedCell], drawn: Sequence[Point] = ()) -> int:
+    """Trials of the whole search, if no two points are alike; what is drawn beyond the budget counts."""
+    of_cells = Counter(point.cell for point in drawn)
+    return sum(_cell_trials(study, cell, of_cells[cell.cell.name]) for cell in searched)
+
+
+def _cell_trials(study: Study, searched: SearchedCell, drawn: int) -> int:
+    points, replicate = max(budget(study), drawn), study.replicate
+    best = 0 if replicate is None else min(replicate.best, points)
+    if replicate is not None and replicate.start:
         best = min(points, best + start_points(study))
-    if study.replicate is not None and study.replicate.ablate_winner:
+    if replicate is not None and replicate.ablate_winner:
         best += len(study.space)  # if the best point changes them all
-    return sum(points * len(cell.repeats) + best * len(cell.fresh) for cell in searched)
+    return points * len(searched.repeats) + best * len(searched.fresh)
 
 
 def start_points(study: Study) -> int:
