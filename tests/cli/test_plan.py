@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from assay.planning import read_plan
-from tests.cli.small_study import Assay
+from assay.storage import Store
+from tests.cli.small_study import Assay, finished
 from tests.engine.staged_study import StagedStudy
 
 ROOT = Path(__file__).parents[2]
@@ -222,6 +223,25 @@ def test_plan_says_how_many_trainings_a_study_that_decides_will_take(
     assert all(line in printed for line in lines)
     assert "assumed to be `resolve`: nothing was trained on these data yet" in printed
     assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize(("seeds", "to_train"), [(0, 12), (5, 2), (6, 0)])
+def test_plan_of_a_study_that_decides_counts_what_trains_until_the_next_verdicts(
+    assay: Assay, study_file: Path, tmp_path: Path, seeds: int, to_train: int
+) -> None:
+    text = re.sub(r"repeats: .*\n", DECIDES, study_file.read_text(encoding="utf-8"))
+    study_file.write_text(text, encoding="utf-8")
+    store = Store(tmp_path / "storage")
+    for trial in read_plan(study_file, data=None, cache=tmp_path / "cache", say=lambda text: None).trials:
+        if trial.seed < seeds:
+            alike = 0.5 + 0.001 * (trial.seed % 3) * (trial.levels["balance"] == "on")
+            finished(trial, store, alike)
+    answer = assay("plan", study_file, "--storage", store.uri)
+    printed = " ".join(answer.out.split())
+    until = " before the next verdicts" if to_train else " verdicts come at"
+    assert f"at most 20 trials; {2 * seeds} done, {to_train} to train{until}" in printed
+    assert ("expect" in printed) == bool(to_train)
+    assert json.loads(assay("plan", study_file, "--storage", store.uri, "--json").out)["to_train"] == to_train
 
 
 def test_an_effect_is_refused_where_all_repeats_train(assay: Assay, study_file: Path) -> None:

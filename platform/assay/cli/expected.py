@@ -38,11 +38,16 @@ def expected_of(
         planned: Of any study.
         records: Of its trials.
         store: Where other studies may know the spread.
-        effect: True difference of every comparison; None: of `resolve`, and of nothing.
+        effect: True difference of every comparison; None: of `resolve`, and of nothing, until all is settled.
     """
     study = planned.study
     if not study.repeats.decide or study.resolve is None:
         return []
+    from assay.analysis.results import StudyResults
+
+    decisions = StudyResults(planned, records).decisions
+    if effect is None and decisions is not None and decisions.over:
+        return []  # nothing more trains
     from assay.analysis.statistics.expected_trainings import (
         expected_trainings,
     )  # loads pandas and scipy.stats

@@ -178,7 +178,7 @@ def _show(
     parts += [f"design: {answer.design}", *_parts(planned, records, trials, known=known)]
     if answer.stages:
         parts.append(_stage_table(answer.stages))
-    parts += [*_summary(planned, records, known=known), *format_expected(answer.expected), *answer.reach]
+    parts += [*_summary(planned, answer), *format_expected(answer.expected), *answer.reach]
     parts += [f"warning: {warning}" for warning in answer.warnings]
     out = console()
     for part in parts:
@@ -318,17 +318,23 @@ def format_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
     )
 
 
-def _summary(planned: Plan, records: Mapping[str, Record], *, known: bool) -> list[str]:
+def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
     from assay.study.names import counted
 
     study = planned.study
-    total, done = planned.size, len(records)
+    total = planned.size
     repeats = _format_repeats(len(study.repeats.seeds), len(study.repeats.folds))
     each = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
     times = "×" if total == len(planned.cells) * each else "× up to"  # a data set may have no folds
     trials = f"{counted(len(planned.cells), 'cell')} {times} {repeats}"
     if study.search is not None:
         trials = _format_budget(planned)
+    at_most = "at most " if planned.pending_points or study.repeats.decide else ""
+    state = f"{answer.done} done, {answer.to_train} to train"
+    if answer.done is None:
+        state = "how many are done is unknown without data"
+    elif study.repeats.decide and answer.to_train:
+        state += " before the next verdicts"
     need = study.resources
     gpus = f" and {need.gpus:g} GPU" if need.gpus else ""
     least = f"{need.min_workers} to " if (need.min_workers or need.workers) < need.workers else ""
@@ -339,8 +345,7 @@ def _summary(planned: Plan, records: Mapping[str, Record], *, known: bool) -> li
             + (f", {m.pixels}" if m.pixels not in ("", "8 bits") else "")
             for m in planned.manifests.values()
         ),
-        f"{trials} = {'at most ' if planned.pending_points else ''}{counted(total, 'trial')}; "
-        + (f"{done} done, {total - done} to train" if known else "how many are done is unknown without data"),
+        f"{trials} = {at_most}{counted(total, 'trial')}; {state}",
         *_looks(planned),
         f"a trial takes {least}{counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} "
         f"each; packs: {need.pack}",

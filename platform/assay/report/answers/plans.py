@@ -140,7 +140,9 @@ class PlanAnswer(Answer):
     resolve: float | None = Field(description="Difference worth knowing.")
     size: int = Field(description="Trials in all, those of points that are not drawn yet among them.")
     done: int | None = Field(description="null: the data were not opened, so ids and records are unknown.")
-    to_train: int | None
+    to_train: int | None = Field(
+        description="Of a study that decides: until its next look. null: the data were not opened."
+    )
     pending_points: int = Field(description="Of a search: trials of points that are not drawn yet.")
     gigabytes: Value = Field(description="Estimate of what is kept; null: unknown.")
     workers: int = Field(description="Of a trial.")
@@ -202,7 +204,7 @@ def plan_answer(
         resolve=study.resolve,
         size=planned.size,
         done=len(records) if known else None,
-        to_train=planned.size - len(records) if known else None,
+        to_train=_to_train(planned, records) if known else None,
         pending_points=planned.pending_points,
         gigabytes=planned.gigabytes,
         workers=need.workers,
@@ -234,6 +236,13 @@ def plan_answer(
         reach=tuple(reach),
         warnings=tuple(warnings),
     )
+
+
+def _to_train(planned: Plan, records: Mapping[str, Record]) -> int:
+    from assay.analysis.results import needed_plan
+
+    needed = needed_plan(planned, records)
+    return needed.pending_points + sum(trial.id not in records for trial in needed.trials)
 
 
 def _trials(planned: Plan, records: Mapping[str, Record], *, known: bool) -> tuple[PlannedTrial, ...]:
