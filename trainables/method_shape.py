@@ -87,6 +87,12 @@ def refuse_shape(trainable: Any) -> None:
     config, revision, kinds = trainable.Config, trainable.revision, trainable.supervisions
     if not (isinstance(config, type) and issubclass(config, TrainableConfig)):
         raise _broken("`Config` is a class that extends trainables.contract.TrainableConfig", config)
+    try:
+        config.model_rebuild()  # a class may be written below the one whose setting it is
+    except Exception as error:  # an annotation is code of the method's
+        lacking = f"`{error.name}` of {config.__name__}, which is neither"
+        shown = lacking if isinstance(error, NameError) else str(error)
+        raise _broken_with("the types in `Config` are defined or imported in its file", shown) from error
     if not isinstance(revision, int) or isinstance(revision, bool) or revision < 1:
         raise _broken("`revision` is a whole number from 1", revision)
     known = get_args(SupervisionKind)
@@ -111,7 +117,11 @@ def refuse_shape(trainable: Any) -> None:
 def _broken(rule: str, found: object) -> InputError:
     is_function = inspect.isfunction(found)
     shown = f"{found.__name__}{inspect.signature(found)}" if is_function else reprlib.repr(found)
-    return InputError(f"in a Trainable {rule}, found {shown}")
+    return _broken_with(rule, shown)
+
+
+def _broken_with(rule: str, found: str) -> InputError:
+    return InputError(f"in a Trainable {rule}, found {' '.join(found.split())}")
 
 
 def _takes(function: Callable[..., Any], arguments: Sequence[str]) -> bool:

@@ -24,6 +24,14 @@ from trainables.contract import TrainableConfig
 ROUNDED = PlainSerializer(lambda share: round(share, 1))
 
 
+def known(x):
+    return {{1: 2}}[x]
+
+
+def words(x):
+    return x.split()
+
+
 class Plain:
     def __init__(self, x):
         self.x = x.x if isinstance(x, Plain) else x
@@ -78,7 +86,7 @@ def plan(folder: Path, line: str, settings: str = "") -> Plan:
             "twice = computed_field(return_type=float)(lambda self: float('nan'))",
             "a config is kept as JSON .*`computed_field`.*; found .*not JSON compliant",
         ),
-        ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:26: KeyError: 'a'"),
+        ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:34: KeyError: 'a'"),
         ("def resolved(self, device): return None", "`Config.resolved` returns a Config, found None"),
     ],
 )
@@ -107,6 +115,20 @@ def test_a_setting_that_comes_back_as_another_value_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=rf"config.own: a worker .*come back the same: {message}"):
         plan(tmp_path, line, f", own: {setting}")
+
+
+@pytest.mark.parametrize(
+    ("validator", "setting", "message"),
+    [
+        ("known", "5", "`Config`: own.py:15: KeyError: 5"),
+        ("words", "a b", "`Config`, read from the plan .*: own.py:19: AttributeError: 'list'"),
+    ],
+)
+def test_a_validator_that_fails_is_named_with_its_line(
+    validator: str, setting: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=rf"own.yaml:5:1: config: the method's code fails in {message}"):
+        plan(tmp_path, f"own: Annotated[Any, BeforeValidator({validator})] = None", f", own: {setting}")
 
 
 def test_a_default_that_comes_back_as_another_type_is_refused(tmp_path: Path) -> None:

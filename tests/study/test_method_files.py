@@ -226,6 +226,41 @@ def test_a_trainable_that_breaks_the_contract_is_refused_when_it_is_loaded(
         plan_of(study)
 
 
+FORWARD = """\
+from __future__ import annotations
+
+{line}
+from dataclasses import replace
+
+from assay_toy import method
+
+
+class Config(method.ToyConfig, frozen=True):
+    mode: Literal["a", "b"] = "a"
+    inner: Inner | None = None
+
+
+class Inner(method.ToyConfig, frozen=True):
+    pass
+
+
+TRAINABLE = replace(method.TRAINABLE, name="blur", Config=Config)
+"""
+
+
+def test_a_config_whose_types_are_not_imported_is_refused_with_the_one_that_is_not(tmp_path: Path) -> None:
+    message = (
+        "trainable: in a Trainable the types in `Config` are .*, found `Literal` of Config, which is neither"
+    )
+    with pytest.raises(InputError, match=f"own.yaml:2:1: {message}$"):
+        plan_of(write_study(tmp_path, code=FORWARD.format(line="")))
+
+
+def test_a_type_may_be_written_below_the_config_that_names_it(tmp_path: Path) -> None:
+    study = write_study(tmp_path, code=FORWARD.format(line="from typing import Literal"))
+    assert len(plan_of(study).trials) == 2
+
+
 def test_a_link_that_leads_out_of_the_studys_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outside.py").write_text(BLUR)
     inside = tmp_path / "inside"

@@ -37,11 +37,11 @@ def kept_config(
     if not isinstance(resolved, type(config)):
         rule = f"`Config.resolved` returns a {type(config).__name__}, found {resolved!r}. Mend the method"
         return None, [_problem((), rule)]
-    problems = list(_against_keeping(resolved))
+    problems = list(_against_keeping(method, resolved))
     return (None, problems) if problems else (resolved, [])
 
 
-def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
+def _against_keeping(method: str, config: TrainableConfig) -> Iterator[StudyProblem]:
     excluded = [name for name, setting in type(config).model_fields.items() if setting.exclude]
     if excluded:
         rule = "a worker reads each setting from the plan, and `exclude` keeps it out"
@@ -65,6 +65,10 @@ def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
         for detail in error.errors(include_url=False):
             rule = "a worker reads the config from the plan, and would refuse what `resolved`, `alias` or"
             yield _problem(detail["loc"], f"{rule} `computed_field` makes of it: {detail['msg']}")
+        return
+    except Exception as error:  # noqa: BLE001 - a validator of the method's, told with its line
+        rule = "the method's code fails in `Config`, read from the plan as a worker does"
+        yield _problem((), f"{rule}: {told(method, error)}")
         return
     for name, value in _changed(config, read, settings).items():
         rule = "a worker reads each setting from the plan, where it has to come back the same: found"

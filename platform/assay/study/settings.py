@@ -25,6 +25,7 @@ from assay.study.source import KeyPath, StudyProblem, nearest
 from assay.study.space import SUPERVISION
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
+from trainables.method_files import told
 
 __all__ = [
     "AnyTrainable",
@@ -120,7 +121,7 @@ def resolve_settings(
         places[parts] = ("space", path)
     named = flatten({"config": config}) if config else {}
     preset, preset_problems = _preset(trainable, config, places)
-    checked, config_problems = check_model(trainable.Config, _merged(preset, config), ("config",))
+    checked, config_problems = _checked_config(trainable, _merged(preset, config))
     spec, data_problems = check_model(DataSpec, data, ("data",))
     problems += preset_problems
     if spec is not None:
@@ -267,6 +268,16 @@ def _preset(
             place, f"{trainable.name} has no preset `{name}`; {nearest(str(name), trainable.presets)}"
         )
     ]
+
+
+def _checked_config(
+    trainable: AnyTrainable, config: dict[str, Any]
+) -> tuple[TrainableConfig | None, list[StudyProblem]]:
+    try:
+        return check_model(trainable.Config, config, ("config",))
+    except Exception as error:  # noqa: BLE001 - a validator of the method's, told with its line
+        message = f"the method's code fails in `Config`: {told(trainable.name, error)}"
+        return None, [StudyProblem(("config",), message)]
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
