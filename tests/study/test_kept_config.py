@@ -120,8 +120,8 @@ def test_a_setting_that_comes_back_as_another_value_is_refused(
 @pytest.mark.parametrize(
     ("validator", "setting", "message"),
     [
-        ("known", "5", "`Config`: own.py:15: KeyError: 5"),
-        ("words", "a b", "`Config`, read from the plan .*: own.py:19: AttributeError: 'list'"),
+        ("known", "5", "`Config`: own.py:16: KeyError: 5"),
+        ("words", "a b", "`Config`, read from the plan .*: own.py:20: AttributeError: 'list'"),
     ],
 )
 def test_a_validator_that_fails_is_named_with_its_line(
