@@ -30,7 +30,7 @@ from typing import Any, Self
 
 from trainables.contract import Trainable
 from trainables.errors import InputError
-from trainables.method_shape import HOOKS, broken_rule, refuse_shape, taken
+from trainables.method_shape import HOOKS, broken_rule, refuse_name, refuse_shape, taken
 
 __all__ = [
     "MethodSource",
@@ -236,6 +236,7 @@ def _loaded_as(name: str) -> tuple[Trainable[Any], MethodSource]:
 
 
 def _remember(trainable: Trainable[Any], source: MethodSource) -> Trainable[Any]:
+    refuse_name(trainable.name)
     refuse_shape(trainable)
     hooks = {
         name: _Hook(name, hook, source) for name in HOOKS if (hook := getattr(trainable, name)) is not None

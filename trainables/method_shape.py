@@ -1,7 +1,7 @@
 """The shape of a method of the user's own: what its Trainable has to be, and what its hooks may return.
 
-Type checkers see it in methods that are installed. A file beside a study is often written without one, and
-a slip in it would show up as an error inside the plan, which names no line of the file.
+A method is often written without a type checker, and a slip in it would show up as an error inside the plan,
+which names no line of its code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainables.data.spec import SupervisionKind
 from trainables.errors import InputError
 from trainables.stages import Stage
 
-__all__ = ["HOOKS", "broken_rule", "refuse_shape", "taken"]
+__all__ = ["HOOKS", "broken_rule", "refuse_name", "refuse_shape", "taken"]
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")  # of a method: it stands in tables and in paths of the storage
 
@@ -72,6 +72,16 @@ def broken_rule(hook: str, answer: Any) -> str | None:
     return None if right else f"it returns {words}, found {reprlib.repr(answer)}"
 
 
+def refuse_name(name: Any) -> None:
+    """Refuse the name of a file's method where it cannot be a part of its name in the storage.
+
+    Raises:
+        InputError: With the name.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(f"a method's name has 1..64 of the signs a-z 0-9 _ -, found {name!r}")
+
+
 def refuse_shape(trainable: Any) -> None:
     """Refuse a Trainable that cannot be planned or trained, whatever the study asks of it.
 
@@ -81,9 +91,6 @@ def refuse_shape(trainable: Any) -> None:
     Raises:
         InputError: Naming the first field that breaks the contract, and the value found.
     """
-    name = trainable.name
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InputError(f"a method's name has 1..64 of the signs a-z 0-9 _ -, found {name!r}")
     config, revision, kinds = trainable.Config, trainable.revision, trainable.supervisions
     if not (isinstance(config, type) and issubclass(config, TrainableConfig)):
         raise _broken("`Config` is a class that extends trainables.contract.TrainableConfig", config)

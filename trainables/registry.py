@@ -147,7 +147,7 @@ class Registry(Mapping[str, ThingT]):
     def _load(self, point: EntryPoint) -> ThingT:
         try:
             thing = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(
                 f"the {self.noun} {point.name!r} cannot be loaded from {_place(point)}: "
                 f"{type(error).__name__}: {error}. Repair or uninstall that distribution."

@@ -93,6 +93,26 @@ def test_a_method_of_a_file_is_shown_like_an_installed_one(
     assert "may be        0 to 100" in shown
 
 
+@pytest.mark.parametrize("command", [("settings", "mine"), ("plan", "study.yaml", "--no-data")])
+def test_an_installed_method_that_breaks_the_contract_is_refused(
+    command: tuple[str, ...], assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[assay.trainables]\nmine = mine_that_is_broken:TRAINABLE\n")
+    (tmp_path / "mine_that_is_broken.py").write_text(
+        "from dataclasses import replace\nfrom assay_toy.method import TRAINABLE\n"
+        "TRAINABLE = replace(TRAINABLE, name='mine', Config=int)\n"
+    )
+    (tmp_path / "study.yaml").write_text("study: own\ntrainable: mine\ndata: {reader: synthetic}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    answer = assay(*command)
+    assert answer.code == 2
+    assert "in a Trainable `Config` is a class that extends" in answer.err
+
+
 def test_the_page_has_methods_presets_and_blocks(assay: Assay, tmp_path: Path) -> None:
     page = tmp_path / "settings.md"
     assert assay("settings", "--output", page).out == f"wrote {page}\n"

@@ -77,6 +77,12 @@ def test_two_plugins_of_one_name_are_refused_with_both_places(install: Install) 
     [
         ("mine", "catalogue_plugin:MISSING", PLUGIN, "cannot be loaded from .* of mine 1.0: AttributeError"),
         ("mine", "catalogue_plugin:TRAINABLE", "1 / 0", "cannot be loaded .*: ZeroDivisionError: division"),
+        (
+            "mine",
+            "catalogue_plugin:TRAINABLE",
+            "raise SystemExit('no licence')",
+            "of mine 1.0: SystemExit: no l",
+        ),
         ("mine", "catalogue_plugin:__name__", PLUGIN, "is a str, expected a trainables.contract.Trainable"),
         ("other", "catalogue_plugin:TRAINABLE", PLUGIN, "'other' and calls itself 'mine': .* of mine 1.0"),
     ],

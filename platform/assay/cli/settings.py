@@ -168,6 +168,7 @@ def _found_method(name: str) -> AnyTrainable:
     from trainables.catalogue import all_trainables, find_trainable
     from trainables.errors import InputError
     from trainables.method_files import is_file_reference, load_file_method
+    from trainables.method_shape import refuse_shape
 
     if is_file_reference(name):
         return load_file_method(name, Path())
@@ -176,7 +177,9 @@ def _found_method(name: str) -> AnyTrainable:
         raise InputError(
             f"there is no method and no block of the study file called {name}; {nearest(name, known)}"
         )
-    return find_trainable(name)
+    trainable = find_trainable(name)
+    refuse_shape(trainable)
+    return trainable
 
 
 def _show_all(out: Console, answer: SettingsAnswer) -> None:

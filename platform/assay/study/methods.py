@@ -17,6 +17,7 @@ from assay.study.schema import Level, Study
 from assay.study.source import KeyPath, StudyProblem
 from trainables.contract import Trainable, TrainableConfig
 from trainables.method_files import is_file_reference, load_file_method, read_reference
+from trainables.method_shape import refuse_shape
 
 __all__ = [
     "SHARED",
@@ -89,10 +90,12 @@ def find_method(study: Study, name: str, find: Callable[[str], Trainable[Any]]) 
         find: Finds the installed ones.
 
     Raises:
-        InputError: If there is no such method, or its file cannot be used.
+        InputError: If there is no such method, its file cannot be used, or it breaks the contract.
     """
     if not is_file_reference(name):
-        return find(name)
+        trainable = find(name)
+        refuse_shape(trainable)  # nobody has checked a plug-in
+        return trainable
     return load_file_method(*(kept_copy(name, _folder(study)) or (name, _folder(study))))
 
 
