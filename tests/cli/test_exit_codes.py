@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assay.cli.run import exit_code
 from assay.engine import Outcome
+from assay.storage import Store
 
 # A main thread that waits twice for one lock in C hears no signal.
 _HANGING = """
@@ -87,3 +91,25 @@ def test_ctrl_c_while_the_commands_load_is_an_interrupt() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("arguments", [["status", "small", "--once"], ["status", "small", "--json"]])
+def test_a_stream_that_is_missing_is_one_that_leads_nowhere(
+    arguments: list[str], closed: str, store: Store
+) -> None:
+    line = shlex.join([sys.executable, "-m", "assay", *arguments, "--storage", store.uri])
+    done = subprocess.run(f"{line} {closed}", shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("small" in done.stdout) is (" >" not in f" {closed}")
+
+
+@pytest.mark.parametrize("arguments", [["plan", "{study}", "--no-data"], ["settings", "--json"], ["studies"]])
+def test_a_command_goes_on_where_its_reader_leaves(arguments: list[str], study_file: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "assay", *(word.format(study=study_file) for word in arguments)]
+    with open(writer, "wb") as left:
+        done = subprocess.run(command, stdout=left, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0
+    assert "rror" not in done.stderr

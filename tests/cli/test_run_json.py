@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 
 from assay.report.answers import answer_schema
 from tests.cli.test_webhook import Hook, hook
@@ -20,15 +21,23 @@ __all__ = ["hook"]
 PACE = "pace: {slow: {config: {lr: 0.05}}, fast: {config: {fault: raise}}}"
 
 
-def run(folder: Path, cache: Path, **environment: str) -> tuple[int, list[Any], str]:
-    """Exit code, events and standard error of the toy study, trained here."""
+def command(folder: Path, cache: Path) -> list[str]:
+    """The program and its arguments: the toy study, trained here."""
     settings = {"name": "toy", "epochs": 1, "seconds": 0, "workers": 1, "pack": "auto", "factor": PACE}
     study = folder / "toy.yaml"
     study.write_text(TOY.format(**settings, seeds="[0]"), encoding="utf-8")
-    command = [sys.executable, "-m", "assay", "run", str(study), "--local", "--json"]
     places = ["--storage", str(folder / "storage"), "--cache", str(cache)]
+    return [sys.executable, "-m", "assay", "run", str(study), "--local", *places]
+
+
+def run(folder: Path, cache: Path, **environment: str) -> tuple[int, list[Any], str]:
+    """Exit code, events and standard error."""
     done = subprocess.run(
-        [*command, *places], capture_output=True, text=True, env={**os.environ, **environment}, check=False
+        [*command(folder, cache), "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
     )
     events = [json.loads(line) for line in done.stdout.splitlines()]
     validator = jsonschema.Draft202012Validator(answer_schema("event"))
@@ -54,3 +63,17 @@ def test_a_run_is_lines_from_start_to_end_and_a_webhook_that_refuses_is_one_line
     assert "hunter2" not in errors
     written = (path for path in (tmp_path / "storage").rglob("*") if path.is_file())
     assert not [path for path in written if b"hunter2" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_run_goes_on_where_its_reader_leaves(
+    options: tuple[str, ...], tmp_path: Path, cache_root: Path
+) -> None:
+    with subprocess.Popen(
+        [*command(tmp_path, cache_root), *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline()
+        program.stdout.close()
+    assert program.returncode == 1, "of the trial that fails"
+    assert len(list((tmp_path / "storage" / "trials").glob("*/record.json"))) == 2

@@ -8,6 +8,7 @@ is imported inside the commands, so that `assay --help` answers at once.
 import sys
 
 from assay import exit_codes
+from assay.cli import streams
 
 __all__ = ["main"]
 
@@ -15,6 +16,7 @@ __all__ = ["main"]
 def main() -> None:
     """Entry point of the console script: loads the commands, runs one and exits with its code."""
     try:
+        streams.prepare()
         from assay.cli.app import main as run_command  # half a second, in which Ctrl-C ends it, too
 
         run_command()

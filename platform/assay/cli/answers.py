@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from assay.cli.streams import output_to
+
 if TYPE_CHECKING:
     from assay.report.answers import Answer
 
@@ -46,10 +48,7 @@ class Answers:
         """Write the text of an answer."""
         with self._lock:
             self.given = True
-            try:
-                print(text.rstrip("\n"), file=self._stream, flush=True)
-            except BrokenPipeError:  # who read has left, and a study goes on
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            print(text.rstrip("\n"), file=self._stream, flush=True)
 
 
 _ANSWERS: ContextVar[Answers] = ContextVar("answers")
@@ -67,7 +66,7 @@ def json_alone() -> Generator[Answers]:
     stream = shown
     if shown is sys.__stdout__:  # the program's own: what libraries and children write to it moves, too
         shown.flush()
-        stream = os.fdopen(os.dup(shown.fileno()), "w", encoding="utf-8")
+        stream = output_to(os.dup(shown.fileno()))
         os.dup2(sys.stderr.fileno(), shown.fileno())
     token = _ANSWERS.set(Answers(stream))
     sys.stdout = sys.stderr

@@ -49,6 +49,7 @@ from assay.cli import (
     settings,
     status,
     stop,
+    streams,
     studies,
     submit,
 )
@@ -215,8 +216,7 @@ def _in_a_line(error: OSError) -> str:
 def _came_of_printing(error: OSError) -> bool:
     """True where what prints raised it: the system names no file then."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    module = str(frame.f_globals["__name__"])
-    return module == "assay.cli.answers" or module.partition(".")[0] in {"rich", "click", "typer"}
+    return frame.f_globals["__name__"] == streams.__name__
 
 
 def _leave(code: int) -> NoReturn:
