@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,18 @@ def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
     assert KEPT not in text
     assert "the storage cannot be read yet" in text
     assert "0/4 done" in text.rpartition("cannot be read yet")[2]
+
+
+def test_who_listens_is_told_although_the_log_has_no_room(empty: Store, plan: Plan) -> None:
+    looks, told = [], []
+    with suppress(OSError), open("/dev/full", "w") as full:  # closing it says so once more
+        with LiveView(Console(file=full, width=200), line_every=0.1) as view:
+            view.message("opening the data")
+            view.follow(plan, empty, lambda: told.append(1), looks.append)
+            time.sleep(0.5)  # lines that nothing caused
+            finished(plan.trials[0], empty)
+            wait_for(lambda: told, said=lambda: "nothing of the record")
+    assert [record.id for look in looks for record in look.snapshot.ended] == [plan.trials[0].id]
 
 
 def test_when_all_trials_have_ended_none_are_said_to_be_left(empty: Store, plan: Plan) -> None:

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -181,12 +182,16 @@ class LiveView:
             if self._live is None:
                 self._line(f"{snapshot.done}/{snapshot.total} {text}")
             else:
-                self._console.print(Text(text, style=_STYLES.get(record.status, "dim")))
+                self._print(Text(text, style=_STYLES.get(record.status, "dim")))
 
     def _line(self, text: str) -> None:
         with self._lock:
             self._last_line = time.monotonic()
-            self._console.print(Text(f"[{duration(self.seconds)}] {text}"), soft_wrap=True)
+            self._print(Text(f"[{duration(self.seconds)}] {text}"), soft_wrap=True)
+
+    def _print(self, text: Text, *, soft_wrap: bool = False) -> None:
+        with suppress(OSError):  # of a log whose disk is full: the study goes on, and so does who listens
+            self._console.print(text, soft_wrap=soft_wrap)
 
     def _summary(self) -> str:
         snapshot = self._snapshot
