@@ -186,13 +186,16 @@ def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
 
 def test_who_listens_is_told_although_the_log_has_no_room(empty: Store, plan: Plan) -> None:
     looks, told = [], []
-    with suppress(OSError), open("/dev/full", "w") as full:  # closing it says so once more
-        with LiveView(Console(file=full, width=200), line_every=0.1) as view:
-            view.message("opening the data")
-            view.follow(plan, empty, lambda: told.append(1), looks.append)
-            time.sleep(0.5)  # lines that nothing caused
-            finished(plan.trials[0], empty)
-            wait_for(lambda: told, said=lambda: "nothing of the record")
+    with (
+        suppress(OSError),  # closing it says so once more
+        open("/dev/full", "w") as full,
+        LiveView(Console(file=full, width=200), line_every=0.1) as view,
+    ):
+        view.message("opening the data")
+        view.follow(plan, empty, lambda: told.append(1), looks.append)
+        time.sleep(0.5)  # lines that nothing caused
+        finished(plan.trials[0], empty)
+        wait_for(lambda: told, said=lambda: "nothing of the record")
     assert [record.id for look in looks for record in look.snapshot.ended] == [plan.trials[0].id]
 
 
