@@ -23,6 +23,7 @@ from assay.storage.watch import Snapshot, Watch, score
 from assay.study import Plan, Trial
 from tests.cli.small_study import finished, run_elsewhere
 from tests.waiting import wait_for
+from trainables.errors import StorageError
 
 
 def beat(store: Store, trial: str, age: float = 0.0) -> None:
@@ -135,6 +136,16 @@ def test_of_many_records_a_look_reads_a_few_again_until_all_had_their_turn(
     assert len(read) == 3
     watch.look()
     assert sorted(read) == sorted(trial.id for trial in plan.trials)
+
+
+def test_results_of_a_storage_that_is_gone_are_not_said_to_be_missing(
+    store: Store, plan: Plan, tmp_path: Path
+) -> None:
+    watch = Watch(Store(store.uri), plan)  # which writes nothing, as `assay status`
+    assert watch.look().done == 3
+    (tmp_path / "storage").rename(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match=r"is gone\. Bring it back"):
+        watch.look()
 
 
 def test_off_a_terminal_there_is_a_line_for_each_message_and_trial(empty: Store, plan: Plan) -> None:

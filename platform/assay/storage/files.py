@@ -296,7 +296,7 @@ class Files:
         return ObjectSwaps(client, self._ask, weaker)
 
     def refuse_if_gone(self) -> None:
-        """See that a folder into which something was written is still there; no other store is asked.
+        """See that a folder that was there still is; no other store is asked.
 
         Raises:
             GoneError: If it was moved, deleted or unmounted.

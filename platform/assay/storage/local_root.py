@@ -17,17 +17,18 @@ class GoneError(StorageError):
 
 
 class LocalRoot:
-    """The folder, as it was when somebody first wrote into it through this object."""
+    """The folder, as it was when this object first saw it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._device: int | None = None  # another one means that it was unmounted
+        # None: there was none. Another one later means that it was unmounted.
+        self._device = path.stat().st_dev if path.exists() else None
 
     def make(self) -> None:
-        """Make the folder, if nothing was written yet.
+        """Make the folder, if there was none.
 
         Raises:
-            GoneError: If something was, and it is not there any more.
+            GoneError: If there was one, and it is not there any more.
         """
         self.refuse_if_gone()
         if self._device is None:
@@ -35,7 +36,7 @@ class LocalRoot:
             self._device = self._path.stat().st_dev
 
     def refuse_if_gone(self) -> None:
-        """See that a folder into which something was written is still there.
+        """See that a folder that was there still is.
 
         Raises:
             GoneError: If it was moved, deleted or unmounted, which leaves an empty one in its place.

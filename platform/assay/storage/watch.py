@@ -122,7 +122,11 @@ class Watch:
         return self._problems
 
     def look(self, begun: AbstractSet[str] | None = None) -> Snapshot:
-        """The state now; ``begun``: the trials that left anything, where the caller has listed them."""
+        """The state now; ``begun``: the trials that left anything, where the caller has listed them.
+
+        Raises:
+            StorageError: If the storage is away, or its folder gone.
+        """
         start = time.monotonic()
         # Asked before the records are read: of a run that ends in between, all records are then seen.
         run = holder(self._store, self._whole.study.study)
@@ -141,6 +145,7 @@ class Watch:
             running = tuple(trial for trial in maybe if trial is not None)
         counts = Counter(record.status for record in self._records.values())
         stages = self._look_for_stages()
+        self._store.refuse_if_gone()  # it would look like one without results
         self._cost = time.monotonic() - start
         undrawn = self._plan.pending_points
         total = len(self._trials) + undrawn
