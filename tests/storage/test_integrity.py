@@ -145,6 +145,12 @@ def half_built(path: Path) -> None:
         database.commit()
 
 
+def a_file_now(path: Path) -> None:
+    """A file lies where the folder belongs, and the folder lies elsewhere."""
+    path.rename(path.parents[1] / "moved away")
+    path.write_bytes(b"x")
+
+
 class Planted(NamedTuple):
     """A damage, and what is said of it."""
 
@@ -169,6 +175,9 @@ PLANTED = [
     ),
     Planted(f"{STAGED}/record.json", vouched_anew("result", None), "finished, and without a result"),
     Planted(f"{STAGED}/record.json", foreign, "stranger.bin does not belong there"),
+    Planted(STAGED, a_file_now, "is a file, and a trial is a folder"),
+    Planted("stages/*", a_file_now, "a file lies where the stage's folder belongs"),
+    Planted("methods/*", a_file_now, "is not the code that its name says"),
     Planted(f"{STAGED}/*/curve.parquet", flipped, "sha256 differs"),
     Planted(f"{STAGED}/*/curve.parquet", deleted, "is gone"),
     Planted(f"{STAGED}/*/predictions.parquet", cut, "sha256 differs"),

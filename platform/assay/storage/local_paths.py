@@ -31,7 +31,7 @@ def names(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

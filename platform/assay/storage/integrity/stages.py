@@ -96,6 +96,8 @@ def _read(store: Store, key: str) -> StageRecord | str | None:
         data = store.read_bytes(f"{stage_folder(key)}/done.json")
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        return "cannot be read: a file lies where the stage's folder belongs"
     content, checksum = without_checksum(data)
     try:
         record = StageRecord.model_validate_json(content)

@@ -95,6 +95,8 @@ def check_trial(
     if isinstance(record, DamagedRecord) and record.sound:
         text, again = f"cannot be read here: {record.text}", "the version of assay that wrote it reads it"
         yield Damage(record.path, text, lost, again, (), trial_id)
+    elif isinstance(record, DamagedRecord) and not store.list(folder):
+        yield Damage(folder, "is a file, and a trial is a folder", lost, _ASIDE_FIRST, (folder,), trial_id)
     elif isinstance(record, DamagedRecord):
         yield Damage(record.path, f"is damaged: {record.text}", lost, _TRAINED_AGAIN, (folder,), trial_id)
     elif isinstance(record, Record):
@@ -211,7 +213,7 @@ def _trouble(store: Store, path: str, kind: type[_NoteT], right: Callable[[_Note
     try:
         data = store.read_bytes(path)
         note = kind.model_validate_json(data)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError:
         return "cannot be read"
