@@ -42,6 +42,7 @@ def test_plan_prints_the_budget_and_the_space(assay: Assay, search_file: Path) -
     answer = assay("plan", search_file, "--no-data")
     assert answer.code == 0, answer.err
     assert "5 points × 2 seeds (0 of 5 drawn) + 2 best × 2 seeds = at most 14 trials" in answer.out
+    assert "0 done, at most 14 to train" in assay("plan", search_file).out
     assert re.search(r"config\.balance_power +0\.5 … 4 +config\.balance is power", answer.out)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from assay.analysis.results import StudyResults
 from assay.cli.agents.tools import AgentTools, Terms
+from assay.cli.plan import answer_of_plan, known_records
 from assay.engine import EngineOptions, run_study
+from assay.report.answers.results import report_answer
 from assay.running import begin_study
 from assay.storage.registration import read_registration
-from assay.storage.search_points import known_replicas
 from assay.storage.watch import Watch
 from tests.engine.search_study import ToySearch
 
@@ -20,9 +22,7 @@ def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, ca
     there: list[int] = []
     for points in (4, 6):
         search = ToySearch(tmp_path, cache_root, points=points, seeds=[0], replicate=again)
-        known, _ = begin_study(search.store, search.plan, lambda text: None)
-        of_starts = known_replicas(known, search.store, of_starts=True)
-        assert len(of_starts) == (2 if there else 0), "a start point is trained again in any case"
+        begin_study(search.store, search.plan, lambda text: None)
         watch = Watch(search.store, search.plan)
         watch.look()
         trained += run_study(search.plan, search.store, options).trained_now
@@ -32,17 +32,22 @@ def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, ca
     assert [entry.ended for entry in read_registration(search.store, "toy_search")] == [0, there[0]]
 
 
-def test_agents_are_told_what_is_done_as_assay_plan_tells_it(tmp_path: Path, cache_root: Path) -> None:
+def test_plan_status_report_and_agents_count_the_same(tmp_path: Path, cache_root: Path) -> None:
+    """Also the trials on fresh seeds of its start point, which are there: they come back at its end."""
     again = "replicate: {best: 1, seeds: [10, 11], start: true}"
     storage, studies = tmp_path / "storage", tmp_path / "studies"
     ToySearch(storage, cache_root, points=4, seeds=[0], replicate=again).run()
     search = ToySearch(storage, cache_root, points=6, seeds=[0], replicate=again)
+    known, _ = begin_study(search.store, search.plan, lambda text: None)
     studies.mkdir()
     (studies / "search.yaml").write_text(search.text)
     tools = AgentTools(Terms(studies, search.store, 1.0, None, cache_root, local=True))
-    of_starts = known_replicas(search.grown, search.store, of_starts=True)
-    assert len(of_starts) == 2
-    assert tools.plan("search.yaml", forecast=False).done == len(search.records() | of_starts)
+    records = known_records(known, search.store)
+    plan = answer_of_plan(known, search.store, records, known=True, listed=False)
+    told, status = tools.plan("search.yaml", forecast=False), tools.status("toy_search")
+    report = report_answer(StudyResults.read(search.store, "toy_search"))
+    assert (plan.done, plan.to_train) == (told.done, told.to_train) == (status.done, status.planned) == (4, 6)
+    assert (report.trials, sum(report.counts.values())) == (plan.size, plan.done)
 
 
 def test_equal_start_points_have_the_name_of_the_first(tmp_path: Path, cache_root: Path) -> None:

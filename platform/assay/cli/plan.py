@@ -124,11 +124,8 @@ def plan(
 
 
 def known_records(planned: Plan, store: Store) -> dict[str, Record]:
-    """Records of a plan's trials, and of those that its search trained on fresh seeds and will need again."""
-    from assay.storage.search_points import known_replicas
-
-    records = store.records({trial.id for trial in planned.trials} & set(store.trials()))
-    return records | known_replicas(planned, store, of_starts=True)
+    """Records of a plan's trials."""
+    return store.records({trial.id for trial in planned.trials} & set(store.trials()))
 
 
 def answer_of_plan(
@@ -330,7 +327,8 @@ def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
     if study.search is not None:
         trials = _format_budget(planned)
     at_most = "at most " if planned.pending_points or study.repeats.decide else ""
-    state = f"{answer.done} done, {answer.to_train} to train"
+    most = "at most " if planned.pending_points else ""  # a winner may be trained already
+    state = f"{answer.done} done, {most}{answer.to_train} to train"
     if answer.done is None:
         state = "how many are done is unknown without data"
     elif study.repeats.decide and answer.to_train:

@@ -218,7 +218,7 @@ def _refuse_unknown_methods(plan: Plan, store: Store) -> None:
             )
 
 
-def known_replicas(plan: Plan, store: Store, *, of_starts: bool = False) -> dict[str, Record]:
+def known_replicas(plan: Plan, store: Store) -> dict[str, Record]:
     """Records on fresh seeds of points that are in no row of the plan, as the search goes on.
 
     A search that was over and got more points has trained its winners and their ablations again. Which of
@@ -227,15 +227,11 @@ def known_replicas(plan: Plan, store: Store, *, of_starts: bool = False) -> dict
     Args:
         plan: With its points.
         store: Where the records lie.
-        of_starts: Those of start points alone, which are trained again in any case.
     """
     study = plan.study
     if study.search is None or study.replicate is None or not plan.pending_points:
         return {}
     points: Sequence[Point] = [*plan.points, *read_ablations(store, plan)]
-    if of_starts:
-        drawn_by = study.search.sampler
-        points = [point for point in plan.points if study.replicate.start and point.source != drawn_by]
     by_name = {searched.cell.name: searched for searched in plan.searched}
     rows = [point_row(by_name[each.cell], each, fresh=True) for each in points if each.cell in by_name]
     ids = {trial.id for row in rows if row is not None for trial in row.trials}

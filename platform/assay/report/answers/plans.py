@@ -141,7 +141,8 @@ class PlanAnswer(Answer):
     size: int = Field(description="Trials in all, those of points that are not drawn yet among them.")
     done: int | None = Field(description="null: the data were not opened, so ids and records are unknown.")
     to_train: int | None = Field(
-        description="Of a study that decides: until its next look. null: the data were not opened."
+        description="Of a study that decides: until its next look. Of a search: at most. null: the data were "
+        "not opened."
     )
     pending_points: int = Field(description="Of a search: trials of points that are not drawn yet.")
     gigabytes: Value = Field(description="Estimate of what is kept; null: unknown.")
