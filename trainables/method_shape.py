@@ -7,9 +7,11 @@ which names no line of its code.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from types import NoneType
 from typing import Any, NamedTuple, get_args
 
@@ -21,6 +23,8 @@ from trainables.stages import Stage
 __all__ = ["HOOKS", "broken_rule", "refuse_name", "refuse_shape", "taken"]
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")  # of a method: it stands in tables and in paths of the storage
+_REPR = reprlib.Repr()
+_REPR.maxother = 80  # a whole Grid
 
 
 class _Answer(NamedTuple):
@@ -40,6 +44,22 @@ def _is_objection(answer: Any) -> bool:
     return isinstance(answer, tuple) and len(answer) == 2 and all(map(_of(str), answer))
 
 
+def _is_whole(answer: Any, lowest: int) -> bool:
+    return isinstance(answer, Integral) and lowest <= answer < 2**63
+
+
+def _is_count(answer: Any) -> bool:
+    return isinstance(answer, int) and _is_whole(answer, 0)
+
+
+def _is_grid(answer: Any) -> bool:
+    if not isinstance(answer, Grid):
+        return answer is None
+    sides = ((answer.stride, 1), (answer.window, 0), (answer.dilation, 0))
+    first = answer.first
+    return all(_is_whole(*side) for side in sides) and isinstance(first, Real) and math.isfinite(first)
+
+
 def _is_predictor(answer: Any) -> bool:
     return all(callable(getattr(answer, name, None)) for name in ("predict", "save", "to"))
 
@@ -51,8 +71,8 @@ HOOKS: Mapping[str, _Answer] = {
     "objections": _Answer("a sequence of Objection(setting, message)", _is_objection, several=True),
     "stages": _Answer("a sequence of Stage", _of(Stage), several=True),
     "batch_norms": _TEXTS,
-    "parameters": _Answer("a whole number", _of(int)),
-    "grid": _Answer("a Grid or None", _of(Grid, NoneType)),
+    "parameters": _Answer("a whole number from 0", _is_count),
+    "grid": _Answer("a Grid of whole numbers (a stride from 1) and a finite `first`, or None", _is_grid),
     "taught": _Answer("a TaughtMaps or None", _of(TaughtMaps, NoneType)),
     "needs_normal": _Answer("a text or None", _of(str, NoneType)),
 }
@@ -69,7 +89,7 @@ def broken_rule(hook: str, answer: Any) -> str | None:
     """A sentence on an answer, as :func:`taken` left it, that is not what the contract says; else None."""
     words, fits, several = HOOKS[hook]
     right = isinstance(answer, tuple) and all(map(fits, answer)) if several else fits(answer)
-    return None if right else f"it returns {words}, found {reprlib.repr(answer)}"
+    return None if right else f"it returns {words}, found {_REPR.repr(answer)}"
 
 
 def refuse_name(name: Any) -> None:

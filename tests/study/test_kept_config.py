@@ -87,6 +87,11 @@ def plan(folder: Path, line: str, settings: str = "") -> Plan:
             "a config is kept as JSON .*`computed_field`.*; found .*not JSON compliant",
         ),
         ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:34: KeyError: 'a'"),
+        ("def identity(self): raise KeyError('a')", ".*`Config.identity`, .*: own.py:34: KeyError: 'a'"),
+        (
+            "def identity(self): return {'a': object()}",
+            ".*JSON values: own.py: TypeError: Object of type object",
+        ),
         ("def resolved(self, device): return None", "`Config.resolved` returns a Config, found None"),
     ],
 )

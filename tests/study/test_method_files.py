@@ -183,13 +183,36 @@ TRAINABLE = replace(method.TRAINABLE, name="blur", {hook}=hook)
         ("footnotes", "return None", "blur.py:6: it returns a sequence of texts, found None"),
         ("objections", "raise KeyError('a')", "blur.py:7: KeyError: 'a'"),
         ("objections", "return ['no']", "blur.py:6: it returns a sequence of Objection.*, found \\('no',\\)"),
-        ("parameters", "return 'many'", "blur.py:6: it returns a whole number, found 'many'"),
+        ("parameters", "return 'many'", "blur.py:6: it returns a whole number from 0, found 'many'"),
+        ("parameters", "return -5", "blur.py:6: it returns a whole number from 0, found -5"),
+        ("parameters", "return 10**400", "blur.py:6: it returns a whole number from 0, found 1000.*000"),
     ],
 )
 def test_a_hook_that_fails_is_named_with_its_line(hook: str, body: str, message: str, tmp_path: Path) -> None:
     study = write_study(tmp_path, code=FAILING.format(hook=hook, body=body))
     with pytest.raises(InputError, match=f"the method's code fails in `{hook}`: {message}$"):
         plan_of(study)
+
+
+@pytest.mark.parametrize(
+    "values",
+    ["stride='4'", "stride=2.5", "stride=0", "stride=4, window=-1", "dilation=-1", "first=float('nan')"],
+)
+def test_a_grid_that_is_none_is_refused_with_the_line_of_its_hook(values: str, tmp_path: Path) -> None:
+    body = f"from trainables.contract import Grid; return Grid({values})"
+    (name,) = plan_of(write_study(tmp_path, code=FAILING.format(hook="grid", body=body))).trainables
+    method = find_trainable(name)
+    message = r"in `grid`: blur.py:6: it returns a Grid of whole numbers .*, or None, found Grid\(stride=.*, first=.*\)$"
+    with pytest.raises(InputError, match=message):
+        method.grid(method.Config())
+
+
+def test_a_grid_may_be_of_numbers_of_numpy(tmp_path: Path) -> None:
+    numbers = "numpy.int64(4), first=numpy.float32(1)"
+    body = f"import numpy; from trainables.contract import Grid; return Grid({numbers})"
+    (name,) = plan_of(write_study(tmp_path, code=FAILING.format(hook="grid", body=body))).trainables
+    method = find_trainable(name)
+    assert method.grid(method.Config()) is not None
 
 
 @pytest.mark.parametrize(

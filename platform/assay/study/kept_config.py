@@ -38,7 +38,14 @@ def kept_config(
         rule = f"`Config.resolved` returns a {type(config).__name__}, found {resolved!r}. Mend the method"
         return None, [_problem((), rule)]
     problems = list(_against_keeping(method, resolved))
-    return (None, problems) if problems else (resolved, [])
+    if problems:
+        return None, problems
+    try:
+        canonical_json(resolved.identity()).encode()
+    except Exception as error:  # noqa: BLE001 - the method's own code, told with its line
+        rule = "the method's code fails in `Config.identity`, which returns JSON values"
+        return None, [_problem((), f"{rule}: {told(method, error)}")]
+    return resolved, []
 
 
 def _against_keeping(method: str, config: TrainableConfig) -> Iterator[StudyProblem]:
