@@ -175,6 +175,28 @@ def test_a_gate_that_cannot_answer_says_why(
     assert _git(repository, "worktree", "list").count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "message", "way_out"),
+    [
+        ("--repository", "found none at {place}: fatal: not a git repository", "--repository FOLDER."),
+        (
+            "--path",
+            "seen from its root, found method, {place}, method/spots.py: fatal: ",
+            "Name folders inside it.",
+        ),
+    ],
+)
+def test_what_git_refuses_is_told_with_what_helps_there(
+    gate: Assay, tmp_path: Path, option: str, message: str, way_out: str
+) -> None:
+    answer = gate(STUDY, "faster", option, tmp_path)
+    said = " ".join(answer.err.split())
+    assert answer.code == 2
+    assert message.format(place=tmp_path) in said
+    assert said.endswith(way_out)
+    assert "Fetch" not in said
+
+
 def test_the_help_names_no_option_that_a_gate_lacks(assay: Assay) -> None:
     help_ = assay("gate", "--help").out
     assert "--processes" in help_

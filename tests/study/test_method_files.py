@@ -202,7 +202,7 @@ def test_a_grid_that_is_none_is_refused_with_the_line_of_its_hook(values: str, t
     body = f"from trainables.contract import Grid; return Grid({values})"
     (name,) = plan_of(write_study(tmp_path, code=FAILING.format(hook="grid", body=body))).trainables
     method = find_trainable(name)
-    message = r"in `grid`: blur.py:6: it returns a Grid of whole numbers .*, or None, found Grid\(stride=.*, first=.*\)$"
+    message = r"in `grid`: blur.py:6: it returns a Grid of whole .*, found Grid\(stride=.*, first=.*\)$"
     with pytest.raises(InputError, match=message):
         method.grid(method.Config())
 

@@ -30,7 +30,9 @@ def find_root(folder: Path) -> Path:
     Raises:
         InputError: If it is in none.
     """
-    return Path(_git(folder, "rev-parse", "--show-toplevel", about=str(folder)))
+    rule = f"a gate compares two revisions of a git repository, found none at {folder.resolve()}"
+    way_out = "Name its folder: --repository FOLDER."
+    return Path(_git(folder, "rev-parse", "--show-toplevel", rule=rule, way_out=way_out))
 
 
 def find_revision(root: Path, name: str, paths: Iterable[str]) -> Revision:
@@ -39,8 +41,12 @@ def find_revision(root: Path, name: str, paths: Iterable[str]) -> Revision:
     Raises:
         InputError: If the repository has none of that name.
     """
-    commit = _git(root, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}", about=name)
-    files = _git(root, "ls-tree", "-r", commit, "--", *paths, about=name)
+    rule = f"a gate compares two revisions of a git repository, found {name}"
+    way_out = "Fetch what is not there (`git fetch`; in CI the whole history, not the last commit alone)."
+    commit = f"{name}^{{commit}}"
+    commit = _git(root, "rev-parse", "--verify", "--end-of-options", commit, rule=rule, way_out=way_out)
+    rule = f"--path names folders of the repository, seen from its root, found {', '.join(paths)}"
+    files = _git(root, "ls-tree", "-r", commit, "--", *paths, rule=rule, way_out="Name folders inside it.")
     if not files:
         raise InputError(
             f"--path names folders of the repository, found no file of {', '.join(paths)} in {name}. Name "
@@ -54,14 +60,16 @@ def checked_out(root: Path, revision: Revision) -> Generator[Path]:
     """Check a revision out into a folder that is there as long as this is entered."""
     with TemporaryDirectory(prefix="assay-gate-") as folder:
         place = Path(folder).resolve() / "code"
-        _git(root, "worktree", "add", "--detach", str(place), revision.commit, about=revision.name)
+        rule = f"a gate checks out both revisions, and git cannot do so with {revision.name}"
+        _git(root, "worktree", "add", "--detach", str(place), revision.commit, rule=rule)
         try:
             yield place
         finally:
-            _git(root, "worktree", "remove", "--force", str(place), about=revision.name)
+            _git(root, "worktree", "remove", "--force", str(place), rule=rule)
 
 
-def _git(folder: Path, *arguments: str, about: str) -> str:
+def _git(folder: Path, *arguments: str, rule: str, way_out: str = "") -> str:
+    """The answer of git; where it refuses, ``rule``, its own words and ``way_out`` are the message."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
@@ -70,8 +78,5 @@ def _git(folder: Path, *arguments: str, about: str) -> str:
         raise InputError("a gate asks git for both revisions, found no git on this machine") from error
     if answer.returncode:
         said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
-        raise InputError(
-            f"a gate compares two revisions of a git repository, found {about}: {said}. Fetch what is not "
-            "there (`git fetch`; in CI the whole history, not the last commit alone)."
-        )
+        raise InputError(f"{rule}: {said.removesuffix('.')}. {way_out}".rstrip())
     return answer.stdout.strip()
