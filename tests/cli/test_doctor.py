@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import socket
 import sqlite3
 import subprocess
@@ -12,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from assay import __version__ as version
-from tests.cli.small_study import Assay
+from assay.storage import Store
+from tests.cli.small_study import Assay, run_elsewhere
 from tests.mounting import in_own_mounts
 
 
@@ -40,6 +44,22 @@ def test_doctor_names_a_storage_that_cannot_be(assay: Assay, tmp_path: Path) -> 
     answer = assay("doctor", "--quick", "--storage", tmp_path / "file")
     assert answer.code == 1
     assert "BAD  storage" in answer.out
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+@pytest.mark.parametrize("command", [("doctor", "--quick"), ("stop", "small", "--force")], ids=" ".join)
+def test_a_storage_without_file_locks_is_named(
+    assay: Assay, store: Store, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], number: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    run_elsewhere(store)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    answer = assay(*command, "--storage", store.uri)
+    words = f"a storage lies where files can be locked, and those of {store.uri}"
+    assert answer.code == (1 if command[0] == "doctor" else 2)
+    assert words in answer.out + answer.err
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from trainables.errors import StorageError
 
-__all__ = ["AWAY", "exclusive", "new_file", "new_folder", "why_unusable"]
+__all__ = ["AWAY", "NO_LOCKS", "exclusive", "new_file", "new_folder", "why_unusable"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM}
 # Of network mounts.
 AWAY = frozenset({errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EIO})
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})  # of a file system that has none
 
 
 def why_unusable(error: OSError, folder: Path) -> str | None:
@@ -64,7 +65,7 @@ def exclusive(target: Path) -> Generator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            if error.errno not in NO_LOCKS:
                 raise
         else:
             _sweep(target)

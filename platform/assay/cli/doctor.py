@@ -185,12 +185,16 @@ def _ray_internals() -> Iterator[Finding]:
 
 def _storage(uri: str) -> Finding:
     from assay.storage import Store
+    from assay.storage.conditional import refuse_without_locks
     from trainables.errors import InputError
 
     try:
         store = Store(uri)
         if store.local_path is not None:
-            return _folder("storage", os.fspath(store.local_path))
+            place = _folder("storage", os.fspath(store.local_path))
+            if place.ok:
+                refuse_without_locks(_existing(store.local_path))
+            return place
         store.probe()
         weakness = store.swaps.proved().weakness
     except (InputError, OSError) as error:
@@ -200,9 +204,7 @@ def _storage(uri: str) -> Finding:
 
 def _folder(subject: str, path: str) -> Finding:
     """A folder: can it be written, or be made where it is to be?"""
-    existing = Path(path).expanduser().resolve()  # of a relative path the parents end in "", not in "/"
-    while not existing.exists():
-        existing = existing.parent
+    existing = _existing(Path(path))
     if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
         return Finding(False, subject, f"{path} cannot be written: {existing} is read-only")
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -210,6 +212,12 @@ def _folder(subject: str, path: str) -> Finding:
     free = shutil.disk_usage(existing).free
     text = f"{path}, {free / 1e9:.0f} GB free"
     return Finding(free > _LOW_SPACE, subject, text if free > _LOW_SPACE else f"{text}: too little")
+
+
+def _existing(path: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    path = path.expanduser().resolve()  # of a relative path the parents end in "", not in "/"
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _mlflow(tracking_uri: str | None, storage: str) -> Finding:

@@ -14,6 +14,7 @@ import fcntl
 import os
 import secrets
 import socket
+import tempfile
 import textwrap
 import time
 from abc import ABC, abstractmethod
@@ -22,6 +23,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
+from trainables.data.atomic import NO_LOCKS
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:
@@ -29,7 +31,15 @@ if TYPE_CHECKING:
 
     from assay.storage.files import Files
 
-__all__ = ["ChangedError", "FolderSwaps", "ObjectSwaps", "ReadBackSwaps", "Swaps", "Version"]
+__all__ = [
+    "ChangedError",
+    "FolderSwaps",
+    "ObjectSwaps",
+    "ReadBackSwaps",
+    "Swaps",
+    "Version",
+    "refuse_without_locks",
+]
 
 SETTLE_SECONDS = (
     1.0  # of a store without conditions: who looked before our note was there has written by then
@@ -143,11 +153,22 @@ class FolderSwaps(_FileSwaps):
             yield
 
 
+def refuse_without_locks(folder: Path) -> None:
+    """See that files of a folder can be locked.
+
+    Raises:
+        StorageError: If its file system has no locks.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        _wait_for(file.fileno(), folder / "file")
+
+
 def _wait_for(lock: int, target: Path) -> None:
     """Take a lock.
 
     Raises:
         StorageError: If somebody holds it for :data:`LOCK_SECONDS`: a stopped process, or a disk that hangs.
+            Or the file system has no locks.
     """
     until = time.monotonic() + LOCK_SECONDS
     while True:
@@ -161,6 +182,13 @@ def _wait_for(lock: int, target: Path) -> None:
                     "process is stopped, or its disk does not answer. Let it go on or end it, then run again."
                 ) from None
             time.sleep(_LOCK_PAUSE)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise StorageError(
+                f"a storage lies where files can be locked, and those of {target.parent} cannot "
+                f"({error.strerror}). Mount it with locks, or name another with --storage."
+            ) from error
         else:
             return
 
