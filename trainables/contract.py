@@ -40,7 +40,7 @@ from pydantic import BaseModel, Field, field_validator
 from trainables.data.samples import TrainingData
 from trainables.data.seeds import seed_for
 from trainables.data.spec import DataSpec, Supervision
-from trainables.errors import InputError
+from trainables.run_rules import refuse_checkpoint, refuse_log, refuse_small_batch
 from trainables.stages import Stage, StageWork
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class Run(Protocol):
         ...
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
-        """Note the metrics of a finished epoch (0-based) out of ``epochs``."""
+        """Note the metrics of a finished epoch (0-based) out of ``epochs``: each once and in order."""
         ...
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -342,19 +342,6 @@ def shard(batch: Sequence[int], rank: int, world_size: int) -> Sequence[int]:
     return batch[rank::world_size]
 
 
-def refuse_small_batch(batch_size: int, world_size: int) -> None:
-    """Refuse a batch size with which some workers would never have an image.
-
-    Raises:
-        InputError: If the global batch is smaller than the number of workers.
-    """
-    if batch_size < world_size:
-        raise InputError(
-            f"a global batch has at least one image per worker: batch of {batch_size}, {world_size} workers. "
-            "Raise the batch size or lower resources.workers."
-        )
-
-
 def batch_norm_objection(setting: str, workers: int) -> str:
     """The sentence against batch normalisation in a trial of several workers."""
     return (
@@ -384,6 +371,11 @@ class LocalRun:
     _stages: dict[str, Path] = field(default_factory=dict)
     _scratch: Path | None = None
 
+    @property
+    def _last(self) -> int:
+        """The epoch that was logged last; −1: none was."""
+        return int(self.history[-1]["epoch"]) if self.history else -1
+
     def generator(self, purpose: str, *index: int) -> np.random.Generator:
         return np.random.default_rng(seed_for(self.seed, self.fold, f"{self.purpose}{purpose}", *index))
 
@@ -398,18 +390,20 @@ class LocalRun:
         """Nobody watches."""
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        refuse_log(epoch, metrics, epochs, self._last)
         self.history.append({"epoch": float(epoch), **metrics})
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        refuse_checkpoint(epoch, self._last)
         if self.folder is not None:
-            write_checkpoint(
-                self.folder / "checkpoint.safetensors", Checkpoint(epoch, dict(tensors), dict(meta))
-            )
+            state = Checkpoint(epoch, dict(tensors), dict(meta))
+            write_checkpoint(self.folder / "checkpoint.safetensors", state)
 
     def resume(self) -> Checkpoint | None:
-        if self.folder is None:
-            return None
-        return read_checkpoint(self.folder / "checkpoint.safetensors")
+        state = None if self.folder is None else read_checkpoint(self.folder / "checkpoint.safetensors")
+        kept = 0 if state is None else state.epoch
+        self.history = [row for row in self.history if row["epoch"] < kept]
+        return state
 
     def stage(self, stage: Stage, data: TrainingData) -> Path:
         """Made anew in each run: a notebook keeps the run for as long as it wants the files."""

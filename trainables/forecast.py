@@ -145,6 +145,7 @@ class _Watch(LocalRun):
             self._end()
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        super().log(epoch, metrics, epochs)
         seen = self.seen
         seen.ends.append(self._lap())
         seen.epochs = epochs

@@ -141,7 +141,6 @@ class StorageJournal:
         Raises:
             DrainedError: When it is written, if a node of the trial is to be taken away.
         """
-        assert len(self.history) == epoch, "an epoch is logged before it is kept: the history goes with it"
         header = {"epoch": str(epoch), "meta": json.dumps(dict(meta)), "history": json.dumps(self.history)}
         start = time.monotonic()
         self._store.write_bytes(self._checkpoint_path, safetensors.torch.save(dict(tensors), metadata=header))

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from trainables.contract import Checkpoint, seed_for, shard
 from trainables.data.samples import TrainingData
+from trainables.run_rules import refuse_checkpoint, refuse_log
 from trainables.stages import Stage, StageWork
 
 __all__ = [
@@ -124,6 +125,7 @@ class TrainRun:
         self.seed, self.fold = seed, fold
         self.device, self.rank, self.world_size = device, rank, world_size
         self.samples = 0
+        self._last = -1  # epoch that was logged
         self._purpose = purpose
         self._shards = hashlib.sha256()
 
@@ -164,13 +166,19 @@ class TrainRun:
         self.journal.step(done, total, epochs)
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        refuse_log(epoch, metrics, epochs, self._last)
+        self._last = epoch
         self.journal.log(epoch, metrics, epochs)
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        refuse_checkpoint(epoch, self._last)
         self.journal.checkpoint(epoch, tensors, meta)
 
     def resume(self) -> Checkpoint | None:
-        return self.journal.resume()
+        state = self.journal.resume()
+        if state is not None:
+            self._last = state.epoch - 1
+        return state
 
     def stage(self, stage: Stage, data: TrainingData) -> Path:
         if (known := self.journal.find_stage(stage)) is not None:
