@@ -26,7 +26,7 @@ from assay.exports import EXPORTS
 from assay.production.check import check_export, check_photos
 from assay.production.export import export_model
 from assay.production.model import card_of, load_model, trained_record
-from assay.production.onnx_file import CARD_KEY, OPSET, write_onnx
+from assay.production.onnx_file import CARD_KEY, OPSET, load_onnx, write_onnx
 from assay.storage import Record, Store
 from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction
@@ -169,6 +169,38 @@ def test_onnx_carries_its_card(trained: Train, exported: Export) -> None:
     assert (card.trial, card.study, card.image_size, card.channels) == (record.id, "segdec", (64, 128), 1)
     assert card.thresholds.model_dump() == record.result.thresholds.model_dump(exclude={"image_range"})
     assert card.versions["torch"] == record.environment.versions["torch"]
+
+
+def without(key: str) -> Callable[[bytes], bytes]:
+    """Damage to a model file: its card lacks ``key``, or is no JSON if that is empty."""
+
+    def damaged(data: bytes) -> bytes:
+        model = onnx.load_from_string(data)
+        (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
+        card = json.loads(entry.value)
+        card.pop(key, None)
+        entry.value = json.dumps(card) if key else entry.value[:20]
+        return model.SerializeToString()
+
+    return damaged
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda data: data[:1000], "one that ONNX Runtime reads, found .*: InvalidProtobuf: "),
+        (lambda data: b"", "one that ONNX Runtime reads, found .*: InvalidArgument: "),
+        (without(""), "carries a card that cannot be read: it: Invalid JSON"),
+        (without("thresholds"), "carries a card that cannot be read: thresholds: Field required"),
+    ],
+)
+def test_a_damaged_onnx_file_is_refused(
+    exported: Export, tmp_path: Path, damage: Callable[[bytes], bytes], told: str
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(damage((exported("toy", "onnx").folder / "model.onnx").read_bytes()))
+    with pytest.raises(InputError, match=rf"{told}.*write it again with `assay export --to onnx`\.$"):
+        load_onnx(path)
 
 
 def test_onnx_sees_a_tile_and_says_so(trained: Train, exported: Export) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from trainables.contract import Predictor
@@ -75,10 +76,10 @@ def write_onnx(model: DeployedModel, path: Path) -> None:
             output_names=OUTPUTS,
         )
     except Exception as error:
-        reason = " ".join(_root(error).split())[:_MESSAGE_CHARACTERS].rstrip(".")
         raise InputError(
             f"the predictor of {card.trainable} cannot be written as ONNX: its predict must be traceable by "
-            f"torch.export with any batch size (see CONTRIBUTING.md). {reason}. Export it with --to mlflow."
+            f"torch.export with any batch size (see CONTRIBUTING.md). {_reason(error)}. Export it with --to "
+            "mlflow."
         ) from error
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # torch's call stacks: folders of this machine, and lines of code
@@ -128,7 +129,7 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
     """An exported file that was read; ``threads``: of one answer, 0 for all cores.
 
     Raises:
-        InputError: If there is no such file, or it is none of assay's.
+        InputError: If there is no such file, it cannot be read, or it is none of assay's.
     """
     import onnxruntime
 
@@ -138,11 +139,29 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class in common
+        raise InputError(
+            f"an exported model is one that ONNX Runtime reads, found {path}: {_reason(error)}. Copy the "
+            "file anew, or write it again with `assay export --to onnx`."
+        ) from error
     card = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if card is None:
         raise InputError(f"{path} carries no card of assay's. Write it with `assay export --to onnx`.")
-    return OnnxModel(session, Card.model_validate_json(card))
+    try:
+        return OnnxModel(session, Card.model_validate_json(card))
+    except ValidationError as error:
+        slip = error.errors(include_url=False)[0]
+        what = ".".join(map(str, slip["loc"])) or "it"
+        raise InputError(
+            f"{path} carries a card that cannot be read: {what}: {slip['msg']}. Copy the file anew, or write "
+            "it again with `assay export --to onnx`."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(_root(error).split())[:_MESSAGE_CHARACTERS].rstrip(".")
 
 
 def _root(error: BaseException) -> str:
