@@ -67,6 +67,33 @@ def test_studies_of_the_same_question_are_inside_with_what_the_ledger_reads(
     assert of_other == {f"storage/studies/again/{name}" for name in ("registered.json", "summary.parquet")}
 
 
+@pytest.fixture
+def unpacked(bundled: dict[str, bytes], tmp_path: Path) -> Path:
+    """The storage of a bundle that somebody has unpacked."""
+    for name, content in bundled.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    return tmp_path / "storage"
+
+
+def test_what_stays_out_is_no_damage_of_the_unpacked_storage(assay: Assay, unpacked: Path) -> None:
+    output = assay("check", "--storage", unpacked)
+    assert output.code == 0, output.out
+    assert "12 records, 0 stages, 1 study read: all sound" in output.out
+    assert (
+        "13 files more stayed out of the bundle" in output.out
+    )  # maps of 12 trials, and a plan of the ledger
+
+
+@pytest.mark.parametrize("lost", ["predictions.parquet", "plan.parquet"])
+def test_what_a_bundle_holds_is_missed_where_it_is_gone(assay: Assay, unpacked: Path, lost: str) -> None:
+    path = next(path for path in sorted(unpacked.rglob(lost)))
+    path.unlink()
+    output = assay("check", "--storage", unpacked)
+    assert output.code == 1
+    assert f"{path.relative_to(unpacked)} is gone" in output.out.replace("\n", "")
+
+
 def test_it_says_with_which_versions_and_under_which_licences(bundled: dict[str, bytes]) -> None:
     program = json.loads(bundled["program.json"])
     assert len(program["source_hash"]) == 64

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import time
 import weakref
 from collections.abc import Callable
@@ -26,6 +28,7 @@ from assay.production.photos import find_photos
 from assay.production.predict import Pictures, PredictionProgress, predict
 from assay.production.rows import RowWriter
 from assay.production.side_by_side import SideBySide
+from assay.storage import Store
 from assay.study import Trial
 from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction, Predictor
@@ -325,3 +328,16 @@ def test_csv_holds_what_parquet_holds(trained: Train, tmp_path: Path) -> None:
     assert [(row["image"], row["score"], row["decision"]) for row in read] == [
         (row["image"], row["score"], row["decision"]) for row in rows
     ]
+
+
+def test_a_trial_of_an_unpacked_bundle_has_no_model_and_says_so(
+    trained: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    store, record = trained("toy")
+    unpacked = Store(shutil.copytree(store.uri, tmp_path / "storage"))
+    models = [f"{store.trial(record.id)}/{path}" for path in record.files if "/model/" in path]
+    for path in models:
+        (tmp_path / "storage" / path).unlink()
+    (tmp_path / "left_out.json").write_text(json.dumps(dict.fromkeys(models, 1)))
+    with pytest.raises(InputError, match=r"a bundle holds no models, .* Ask who made it"):
+        load_model(unpacked, record)

@@ -19,11 +19,11 @@ from assay.storage import Store
 from assay.storage.plans import written_plan
 from assay.storage.record import Record, read_record
 from assay.storage.search_points import with_points
+from assay.storage.unpacked import OF_OTHERS
 from trainables.method_files import is_file_method
 
-__all__ = ["LEFT_OUT", "BundledStore", "report_files", "study_files"]
+__all__ = ["BundledStore", "report_files", "study_files"]
 
-LEFT_OUT = "left_out.json"
 FORMS = ("csv", "html", "md")
 _OF_STUDY = (
     "ablation.jsonl",
@@ -34,7 +34,6 @@ _OF_STUDY = (
     "study.yaml",
     "summary.parquet",
 )
-_OF_OTHERS = ("registered.json", "summary.parquet")  # studies of the ledger
 _OF_TRIAL = ("curve.parquet", "predictions.parquet", "regions.parquet")
 
 
@@ -75,7 +74,7 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     others = [page.study for page in results.ledger.pages] if results.ledger is not None else []
     if results.agents is not None:  # whose seeds and settings count, whoever asked
         others += store.study_folders()
-    paths += [f"{store.study(other)}/{file}" for other in others for file in _OF_OTHERS]
+    paths += [f"{store.study(other)}/{file}" for other in others for file in OF_OTHERS]
     files = _read_present(store, dict.fromkeys(paths))
     for method in filter(is_file_method, plan.trainables):
         files |= _read_present(store, _below(store, f"methods/{method}"))

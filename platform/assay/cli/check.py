@@ -80,6 +80,11 @@ def _print(findings: Findings, out: Console) -> None:
             f"{without} without a checksum, as versions before 0.2 wrote them: "
             "an edit that keeps a score in its range is not noticed there"
         )
+    if findings.left_out:
+        files = counted(findings.left_out, "file")
+        out.print(
+            f"{files} more stayed out of the bundle that this storage comes from: models, pictures, plans"
+        )
     if findings.running:
         out.print(f"{', '.join(findings.running)} is running: what trains was not looked at")
 

@@ -11,6 +11,7 @@ import torch
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.method_store import read_method
 from assay.storage.store import DamagedFileError
+from assay.storage.unpacked import is_left_out, left_out
 from trainables.catalogue import find_trainable
 from trainables.cuda import set_exact
 from trainables.deployed import (
@@ -129,6 +130,11 @@ def write_model(store: Store, record: Record, folder: Path, *, float32: bool = F
         try:
             data = store.read_file(record, f"model/{name}")
         except (DamagedFileError, FileNotFoundError) as error:
+            if is_left_out(store, f"{store.trial(record.id)}/{record.attempt}/model/{name}", left_out(store)):
+                raise InputError(
+                    f"a bundle holds no models, found trial {record.id} in {store.uri}, which is of one. "
+                    "Ask who made it for the model, or train the study anew into another storage."
+                ) from error
             raise InputError(
                 f"the model of trial {record.id} cannot be read: {error}. Train the trial again: remove "
                 f"{store.trial(record.id)} from {store.uri}, then `assay run`."

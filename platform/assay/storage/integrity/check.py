@@ -16,6 +16,7 @@ from assay.storage.lease import holder
 from assay.storage.record import Record
 from assay.storage.stage_store import stage_folder, stage_keys
 from assay.storage.store import Store
+from assay.storage.unpacked import is_left_out, left_out
 from trainables.method_files import is_file_method
 
 __all__ = ["Findings", "check_storage"]
@@ -30,6 +31,7 @@ class Findings:
     records: int = 0  # sound ones
     without_checksum: int = 0  # of those: written by versions before 0.2
     stages: int = 0
+    left_out: int = 0  # files that a bundle lacks by design
     running: tuple[str, ...] = ()  # studies that are being trained
 
 
@@ -75,6 +77,9 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     for name in sorted(methods | _names(store, "methods") if study is None else methods):
         damages = check_method(store, name, used=name in methods)
         findings.damages += _unlinked(store, f"methods/{name}", damages)
+    files = left_out(store)
+    damages = [d for d in findings.damages if not (d.text == "is gone" and is_left_out(store, d.path, files))]
+    findings.damages, findings.left_out = damages, len(findings.damages) - len(damages)
     if not running:  # else somebody writes into it
         findings.damages += check_mirror(store)
     return findings
