@@ -23,7 +23,8 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
+def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)  # where MLflow puts the files of an experiment of its own
     return f"sqlite:///{tmp_path}/own.db"
 
 
