@@ -47,6 +47,7 @@ _WIDE_LINE, _MOST_WIDE_LINES = 48, 4  # elsewhere; they take no more room than t
 _PART = f"split(datum.label, '{_SEPARATOR}')"
 _NAME = rf"split({_PART}[1], '\n')"
 _BINS = 50  # of a histogram
+_PADDING = {"left": 5, "right": 16, "top": 5, "bottom": 20}  # half of the last label is beyond the axis
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
@@ -108,9 +109,8 @@ def interval_plot(
     dots = base.mark_point(filled=True, size=75, opacity=1).encode(
         y=y, x=alt.X("mean:Q", axis=x_title), color=colour, tooltip=tooltip
     )
-    room = {"left": 5, "right": 16, "top": 5, "bottom": 20}  # half of the last label stands beyond the axis
     step = _step(_TWO_LINES, lines.values())
-    return alt.layer(ticks, bars, dots).properties(height=alt.Step(step), padding=room)
+    return alt.layer(ticks, bars, dots).properties(height=alt.Step(step), padding=_PADDING)
 
 
 def difference_plot(
@@ -327,7 +327,7 @@ def score_plot(scores: pd.DataFrame, threshold: float, *, theme: Theme) -> Chart
     place = pd.DataFrame({"threshold": [threshold]})
     rule = alt.Chart(place).mark_rule(strokeDash=[5, 3], strokeWidth=2, color="#888888")
     marked = rule.encode(x="threshold:Q", tooltip=[alt.Tooltip("threshold:Q", format=".4~f")])
-    return alt.layer(stacked, marked).properties(height=260)
+    return alt.layer(stacked, marked).properties(height=260, padding=_PADDING)
 
 
 def _binned(scores: pd.DataFrame) -> pd.DataFrame:
@@ -362,7 +362,7 @@ def line_plot(points: pd.DataFrame, *, x: str, y: str, mark: tuple[float, float]
     order = alt.Order("index:Q")
     return alt.layer(
         line.encode(x=of_x, y=of_y, order=order), point.encode(x=of_x, y=of_y, tooltip=tooltip)
-    ).properties(height=260)
+    ).properties(height=260, padding=_PADDING)
 
 
 def history_plot(points: pd.DataFrame, *, axis: str, theme: Theme) -> Chart:

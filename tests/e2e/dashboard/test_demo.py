@@ -130,6 +130,15 @@ def test_the_trial_page_opens_on_the_best_cell_and_a_link_on_the_chosen_trial(re
     expect(page.get_by_label("Cell")).to_have_value(chosen)
 
 
+def test_no_chart_of_scores_cuts_a_label(reader: Reader) -> None:
+    reader.page.set_viewport_size({"width": 1400, "height": 900})
+    charts = reader.open("/trial?part=Scores").get_by_test_id("stVegaLiteChart")
+    expect(charts.locator("svg")).to_have_count(3)
+    beyond = """chart => Math.max(...[...chart.querySelectorAll('svg text')].map(
+        text => text.getBoundingClientRect().right)) - chart.getBoundingClientRect().right"""
+    assert max(chart.evaluate(beyond) for chart in charts.all()) <= 0
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("path", ["", "studies", "table", "effects", "masks", "misses", "labels", "trial"])
 def test_no_page_hangs_over_its_window(reader: Reader, path: str, width: int) -> None:
