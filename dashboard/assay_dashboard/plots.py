@@ -6,7 +6,6 @@ on its axes, and shape or words say what colour says.
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
@@ -19,6 +18,7 @@ from assay.report.figures.drawing import COLOURS
 from assay.report.figures.effects_rows import EffectRow, Mark
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import format_scalar
+from assay_dashboard.row_names import short_lines, wide_lines
 
 __all__ = [
     "NARROW",
@@ -40,9 +40,7 @@ _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 
 _ROW, _TWO_LINES = 24, 30  # pixels of a row, and of one whose name may take two lines
 NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
-# A name stands in several lines: cut off, names that differ at their end are the same.
-_LINE, _MOST_LINES, _LEADING = 27, 5, 11  # there: letters of a line, lines, and pixels from line to line
-_WIDE_LINE, _MOST_WIDE_LINES = 48, 4  # elsewhere; they take no more room than the short ones
+_LEADING, _WIDE_LEADING = 11, 14  # pixels from line to line of a name: there, and elsewhere
 # Parts of a row's label: its whole name, which tells it from others, its name in wide lines, further ones.
 _PART = f"split(datum.label, '{_SEPARATOR}')"
 _NAME = rf"split({_PART}[1], '\n')"
@@ -68,8 +66,8 @@ def interval_plot(
         group: Title of the legend of the colours; None: no legend.
         theme: Of the page.
     """
-    lines = {name: _short_lines(name) for name in means["cell"]}
-    rows = {name: _SEPARATOR.join([name, _wide_lines(name), *lines[name]]) for name in lines}
+    lines = {name: short_lines(name) for name in means["cell"]}
+    rows = {name: _SEPARATOR.join([name, wide_lines(name), *lines[name]]) for name in lines}
     means, repeats = (table.assign(row=[rows[name] for name in table["cell"]]) for table in (means, repeats))
     label = f"{NARROW} ? slice({_PART}, 2) : {_NAME}"
     y = alt.Y("row:N", sort=list(means["row"]), title=None, axis=_row_axis(labelExpr=label))
@@ -109,7 +107,7 @@ def interval_plot(
     dots = base.mark_point(filled=True, size=75, opacity=1).encode(
         y=y, x=alt.X("mean:Q", axis=x_title), color=colour, tooltip=tooltip
     )
-    step = _step(_TWO_LINES, lines.values())
+    step = _step(_TWO_LINES, ((name,) for name in lines))
     return alt.layer(ticks, bars, dots).properties(height=alt.Step(step), padding=_PADDING)
 
 
@@ -185,7 +183,7 @@ def difference_plot(
         known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=tooltip),
         points.encode(y=decided, x=x, color=colour, shape=shape, fill=fill, tooltip=tooltip),
     ).resolve_axis(y="independent").properties(
-        height=alt.Step(_step(step, (_short_lines(row.name, row.within) for row in rows)))
+        height=alt.Step(_step(step, ((row.name, row.within) for row in rows)))
     )  # fmt: skip
 
 
@@ -200,7 +198,7 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
         support = ", smallest p ".join(filter(None, [row.support, row.smallest_p]))
         shared: dict[str, object] = {
             "row": _SEPARATOR.join(
-                [", ".join(texts), _wide_lines(*texts), row.verdict, support, *_short_lines(*texts)]
+                [", ".join(texts), wide_lines(*texts), row.verdict, support, *short_lines(*texts)]
             ),
             "comparison": row.name,
             "within": row.within,
@@ -227,32 +225,23 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
 def _row_axis(**more: Any) -> alt.Axis:
     """Names of rows."""
     limit = alt.ExprRef(f"{NARROW} ? 130 : 320")
-    size, leading = alt.ExprRef(f"{NARROW} ? 10 : 12"), alt.ExprRef(f"{NARROW} ? {_LEADING} : 14")
+    size, leading = (
+        alt.ExprRef(f"{NARROW} ? 10 : 12"),
+        alt.ExprRef(f"{NARROW} ? {_LEADING} : {_WIDE_LEADING}"),
+    )
     return alt.Axis(
         labelOverlap=False, labelLimit=limit, labelPadding=8, ticks=False, domain=False,
         labelFontSize=size, labelLineHeight=leading, **more,
     )  # fmt: skip
 
 
-def _short_lines(*texts: str) -> list[str]:
-    """A row's name for a narrow window."""
-    return _lines(texts, _LINE, _MOST_LINES)
-
-
-def _wide_lines(*texts: str) -> str:
-    """A row's name for any other window, as one text."""
-    return "\n".join(_lines(texts, _WIDE_LINE, _MOST_WIDE_LINES))
-
-
-def _lines(texts: Iterable[str], letters: int, most: int) -> list[str]:
-    """Texts in lines, each beginning one; of very long ones the beginning and the end."""
-    lines = [line for text in texts for line in textwrap.wrap(text, letters, break_on_hyphens=False)]
-    return lines if len(lines) <= most else [*lines[:2], "…", *lines[3 - most :]]
-
-
 def _step(least: int, names: Iterable[Sequence[str]]) -> int:
-    """Pixels of a row in which each of the names has room."""
-    return max(least, _LEADING * max(map(len, names), default=0) + _LEADING)
+    """Pixels of a row in which each of the names, of one text or several, has room in any window."""
+    heights = [least]
+    for texts in names:
+        wide = wide_lines(*texts).split("\n")
+        heights += [_LEADING * (len(short_lines(*texts)) + 1), _WIDE_LEADING * len(wide)]
+    return max(heights)
 
 
 def cycled(wanted: Sequence[str], number: int) -> list[str]:
