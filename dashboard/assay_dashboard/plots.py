@@ -55,7 +55,13 @@ def colours(theme: Theme) -> list[str]:
 
 
 def interval_plot(
-    means: pd.DataFrame, repeats: pd.DataFrame, *, axis: str, group: str | None, theme: Theme
+    means: pd.DataFrame,
+    repeats: pd.DataFrame,
+    *,
+    axis: str,
+    group: str | None,
+    theme: Theme,
+    groups: Sequence[str] | None = None,
 ) -> Chart:
     """Mean, interval and every repeat, a row for each cell.
 
@@ -65,6 +71,7 @@ def interval_plot(
         axis: Name and unit of the values.
         group: Title of the legend of the colours; None: no legend.
         theme: Of the page.
+        groups: In the order of their colours; None: in that of the rows.
     """
     lines = {name: short_lines(name) for name in means["cell"]}
     rows = {name: _SEPARATOR.join([name, wide_lines(name), *lines[name]]) for name in lines}
@@ -73,7 +80,7 @@ def interval_plot(
     y = alt.Y("row:N", sort=list(means["row"]), title=None, axis=_row_axis(labelExpr=label))
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
     x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
-    groups = list(dict.fromkeys(means["group"]))
+    groups = list(dict.fromkeys(means["group"] if groups is None else groups))
     colour = alt.Color(
         "group:N",
         sort=groups,

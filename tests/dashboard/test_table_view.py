@@ -17,6 +17,7 @@ from assay.study.reach import CellReach
 from assay_dashboard.cells import ablation, cell_table
 from assay_dashboard.dots import dot_plots
 from assay_dashboard.study_view import view
+from tests.analysis.made_studies import STUDY as MADE
 from tests.analysis.made_studies import make_plan, make_record, make_records
 from tests.analysis.test_collapse import study_with
 from tests.analysis.test_uncertainty_and_looks import with_predictions
@@ -103,6 +104,20 @@ def test_chosen_cells_stay_chosen_when_their_rows_move(show: Show) -> None:
     assert marked(app) == [1]
     app.multiselect(key="cells").set_value(["all off", "balance"]).run()
     assert marked(app) == [0, 1]
+
+
+def test_levels_keep_their_colours_whatever_the_order_of_the_rows(show: Show, store: Store) -> None:
+    full, few = "full: {supervision: full}", "few: {supervision: {mixed: 5}}"
+    plan = make_plan(MADE.replace(f"{{{full}, {few}}}", f"{{{few}, {full}}}"))
+    put(store, plan, make_records(plan))
+    specs = []
+    for best in ("false", "true"):
+        (chart,) = show("table", study="additions", best=best).get("vega_lite_chart")
+        specs.append([layer["encoding"] for layer in json.loads(chart.proto.spec)["layer"]])
+    by_plan, by_mean = specs
+    assert by_plan[0]["y"]["sort"] != by_mean[0]["y"]["sort"]
+    colours = {tuple(layer["color"]["scale"]["domain"]) for layer in (*by_plan, *by_mean)}
+    assert colours == {("few", "full")}
 
 
 @pytest.mark.parametrize(

@@ -166,8 +166,15 @@ def _plot(results: StudyResults, order: list[str], metric: Metric) -> None:
         message(f"No trial has a value of {metric.title} yet.")
         return
     unit = metric.scale
+    # The order of the rows is the reader's choice; that of the colours stays.
+    levels = [cell.levels.get(group, "") if group else "" for cell in results.reported.cells]
     chart = interval_plot(
-        means, repeats, axis=f"{metric.title} on test images ({unit})", group=group, theme=theme()
+        means,
+        repeats,
+        axis=f"{metric.title} on test images ({unit})",
+        group=group,
+        theme=theme(),
+        groups=levels,
     )
     draw(chart, f"{metric.title} of each cell: mean, 95 % interval and every repeat")
     if len(order) > len(shown):
