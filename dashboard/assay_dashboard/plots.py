@@ -244,11 +244,11 @@ def _row_axis(**more: Any) -> alt.Axis:
 
 def _step(least: int, names: Iterable[Sequence[str]]) -> int:
     """Pixels of a row in which each of the names, of one text or several, has room in any window."""
-    heights = [least]
+    heights: list[int] = []
     for texts in names:
-        wide = wide_lines(*texts).split("\n")
-        heights += [_LEADING * (len(short_lines(*texts)) + 1), _WIDE_LEADING * len(wide)]
-    return max(heights)
+        short, wide = short_lines(*texts), wide_lines(*texts).split("\n")
+        heights += [_LEADING * len(short), _WIDE_LEADING * len(wide)]
+    return max(least, max(heights, default=0) + _LEADING)
 
 
 def cycled(wanted: Sequence[str], number: int) -> list[str]:
