@@ -289,6 +289,54 @@ def test_damaged_trials_are_named_by_their_ids_with_their_cells(assay: Assay, ro
     assert assay("check", "own", "--storage", root).code == 0, "another study is another study"
 
 
+@pytest.mark.parametrize(
+    ("file", "waits"),
+    [
+        (f"{STAGED}/record.json", True),
+        ("studies/staged/plan.parquet", True),
+        ("studies/staged/study.yaml", True),
+        ("studies/hunt/search.jsonl", True),
+        ("methods/*/blur.py", True),
+        ("studies/own/lease.json", False),  # the next run writes its own
+    ],
+)
+def test_what_was_set_aside_and_is_not_made_again_is_named(
+    assay: Assay, root: Path, file: str, waits: bool
+) -> None:
+    emptied(path := _place(root, file))
+    assay("check", "--repair", "--storage", root)
+    output = assay("check", "--storage", root)
+    assert output.code == 0
+    assert ("all sound, and 1 set aside that nobody has made again yet" in output.out) is waits
+    assert ("was set aside" in output.out) is waits
+    assert (f"{path.parents[0].relative_to(root)}" in output.out) is waits
+
+
+@pytest.mark.parametrize(
+    ("file", "study"),
+    [
+        (f"{STAGED}/*/maps.parquet", "staged"),
+        ("studies/staged/plan.parquet", "staged"),
+        (f"{OWN}/record.json", "own"),
+        ("methods/*/blur.py", "own"),
+        ("studies/own/lease.json", None),
+        ("studies/staged/looks.json", None),
+        ("mlflow.db", None),
+    ],
+)
+def test_after_a_repair_the_run_of_the_study_that_makes_it_again_is_named(
+    assay: Assay, root: Path, file: str, study: str | None
+) -> None:
+    emptied(_place(root, file))
+    text = " ".join(assay("check", "--repair", "--storage", root).out.split())
+    staged = f"`assay run {root}/studies/staged/study.yaml --storage {root}`"
+    # Its method is a file, which does not lie beside the study in the storage.
+    own = f"`assay run STUDY.yaml --storage {root}`, with your file of own beside ./blur.py:TRAINABLE"
+    assert text.count("make it again") == (study is not None)
+    if study is not None:
+        assert f"make it again: {staged if study == 'staged' else own}" in text
+
+
 def test_one_trial_at_two_damages_goes_aside_once(root: Path) -> None:
     store = Store(root)
     for name in ("curve", "maps"):

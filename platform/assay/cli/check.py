@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,10 +11,12 @@ import typer
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
     from assay.storage import Store
-    from assay.storage.integrity import Findings
+    from assay.storage.integrity import Damage, Findings
 
 __all__ = ["check", "register"]
 
@@ -42,7 +46,8 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
     store, out = Store(storage), console()
     name = None if study is None else study_name(store, study)
     findings = check_storage(store, name)
-    if not (findings.studies or findings.records or findings.stages or findings.damages):
+    known = findings.damages or findings.waiting
+    if not (findings.studies or findings.records or findings.stages or known):
         what = "no study was" if name is None else f"study {name} was not"
         out.print(f"{what} run into {store.uri} yet: name another storage with --storage")
         return
@@ -54,7 +59,7 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
         command = in_use(f"assay check{'' if name is None else f' {name}'} --repair", storage=storage)
         out.print(f"`{command}` sets aside what can be made again, and deletes nothing")
     if repair and findings.damages:
-        _print_way_on(store, name, storage, out)
+        _print_way_on(store, findings.damages, storage, out)
     if remaining:
         raise typer.Exit(1)
 
@@ -62,8 +67,8 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
 def _print(findings: Findings, out: Console) -> None:
     from assay.study.names import counted
 
-    for damage in findings.damages:
-        out.print(str(damage), style="red")
+    for damage in (*findings.waiting, *findings.damages):
+        out.print(str(damage), style="yellow" if damage.waits else "red")
         out.print(f"  costs: {damage.cost}")
         out.print(f"  mends: {damage.again}")
     trials = {damage.trial for damage in findings.damages if damage.trial is not None}
@@ -72,6 +77,8 @@ def _print(findings: Findings, out: Console) -> None:
     studies = f"{findings.studies} {'study' if findings.studies == 1 else 'studies'}"
     looked = f"{counted(findings.records, 'record')}, {counted(findings.stages, 'stage')}, {studies}"
     damages = counted(len(findings.damages), "damage") if findings.damages else "all sound"
+    if findings.waiting:
+        damages += f", and {len(findings.waiting)} set aside that nobody has made again yet"
     out.print(f"{looked} read: {damages}")
     if findings.without_checksum:
         verb = "is" if findings.without_checksum == 1 else "are"
@@ -99,11 +106,42 @@ def _repair(store: Store, findings: Findings, out: Console) -> int:
     return sum(not damage.aside for damage in findings.damages)
 
 
-def _print_way_on(store: Store, name: str | None, storage: str, out: Console) -> None:
-    """Say which command makes again what was set aside."""
-    for study in [name] if name is not None else store.study_folders():
-        file = f"{store.study(study)}/study.yaml"
-        if store.exists(file):
-            place = store.local_file(file)
-            run = in_use(f"assay run {place or 'STUDY.yaml'}", storage=storage)
-            out.print(f"make it again: `{run}`")
+# In the folder of a study; what else lies there is not made again by a run of it.
+_OF_A_RUN = ("study.yaml", "plan.parquet", "search.jsonl", "ablation.jsonl", "summary.parquet")
+
+
+def _print_way_on(store: Store, damages: Iterable[Damage], storage: str, out: Console) -> None:
+    """Say which commands make again what was damaged."""
+    from assay.storage.integrity.studies import sound_plan
+
+    touched = {path for damage in damages for path in (damage.path, *damage.aside)}
+    for study in store.study_folders():
+        files = {f"{store.study(study)}/{name}" for name in _OF_A_RUN}
+        plan = sound_plan(store, study)
+        if plan is not None:
+            folders = {store.trial(trial.id) for trial in plan.trials}
+            files |= folders | {f"{folder}/record.json" for folder in folders}
+            files |= {f"methods/{method}" for method in plan.trainables}
+        if not files.isdisjoint(touched):
+            out.print(f"make it again: {_run_of(store, study, storage)}")
+
+
+def _run_of(store: Store, study: str, storage: str) -> str:
+    """The command that runs a study: with its file in the storage, unless that is not enough."""
+    from assay.study import parse_study
+    from assay.study.methods import file_references
+    from trainables.errors import InputError
+
+    path, file, beside = f"{store.study(study)}/study.yaml", "STUDY.yaml", f", with your file of {study}"
+    data = "" if os.environ.get("ASSAY_DATA") else " --data ROOT"
+    try:
+        asked = parse_study(store.read_bytes(path).decode(), path)
+    except (FileNotFoundError, InputError, UnicodeDecodeError):
+        asked = None
+    if asked is not None and asked.data.reader == "synthetic":
+        data = ""
+    if asked is not None and (methods := file_references(asked)):
+        beside += f" beside {', '.join(methods)}"  # they do not lie beside the one in the storage
+    elif asked is not None and (place := store.local_file(path)) is not None:
+        file, beside = shlex.quote(str(place)), ""
+    return f"`{in_use(f'assay run {file}{data}', storage=storage)}`{beside}"

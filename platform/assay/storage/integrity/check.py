@@ -27,6 +27,7 @@ class Findings:
     """Counts of a storage, and the damages in it."""
 
     damages: list[Damage] = field(default_factory=list)
+    waiting: list[Damage] = field(default_factory=list)  # were set aside, and are not made again yet
     studies: int = 0  # with a plan
     records: int = 0  # sound ones
     without_checksum: int = 0  # of those: written by versions before 0.2
@@ -82,6 +83,8 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     findings.damages, findings.left_out = damages, len(findings.damages) - len(damages)
     if not running:  # else somebody writes into it
         findings.damages += check_mirror(store)
+    findings.waiting = [damage for damage in findings.damages if damage.waits]
+    findings.damages = [damage for damage in findings.damages if not damage.waits]
     return findings
 
 

@@ -44,6 +44,7 @@ class Damage:
     again: str  # what makes it whole, a clause
     aside: tuple[str, ...] = ()  # files and folders that go aside for it; empty: nothing makes it again
     trial: str | None = None  # whose it is
+    waits: bool = False  # it was set aside, and nothing is left to do but to make it again
 
     def __str__(self) -> str:
         return f"{self.path} {self.text}"

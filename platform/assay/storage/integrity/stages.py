@@ -79,11 +79,13 @@ def check_method(store: Store, name: str, *, used: bool) -> Iterator[Damage]:
         source = read_method(store, name)
     except InputError:
         gone = not store.exists(folder)
-        if not used or (gone and set_aside_since(store, folder, folder)):
+        if not used:
             return
+        waits = gone and set_aside_since(store, folder, folder)
+        text = "was set aside" if waits else "is not the code that its name says"
         cost = "its models neither predict nor are exported; scores of its trials stand"
         again = "`assay run` with the file as it was writes it again, and trains nothing"
-        yield Damage(folder, "is not the code that its name says", cost, again, () if gone else (folder,))
+        yield Damage(folder, text, cost, again, () if gone else (folder,), waits=waits)
         return
     for file in [] if source.is_package else sorted(source.files)[1:]:  # a method of one file is its first
         path = f"{folder}/{file}"

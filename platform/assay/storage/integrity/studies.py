@@ -93,19 +93,20 @@ def _check_notes(store: Store, name: str) -> Iterator[Damage]:
 
 def _check_plan(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
     path = f"{store.study(name)}/plan.parquet"
-    again = f"`assay run` of {store.study(name)}/study.yaml writes it anew, and trains nothing"
+    again = "`assay run` of the study's file writes it anew, and trains nothing"
     if "plan.parquet" not in names:
         # Of a study that was refused or killed before its first plan there is the text at most.
         known = not TRACES.isdisjoint(names)
-        if known and not set_aside_since(store, path, _summary(name)):
-            yield Damage(path, "is gone", _NO_PLAN, again)
+        if known:
+            yield _gone(store, path, _NO_PLAN, again)
         return
     table, text = read_table(store, path)
     if table is not None:
         try:
             plan = written_plan(store, name)
         except RenamedFolderError as error:
-            yield Damage(path, "is sound, and its folder was renamed", _NO_PLAN, _in_a_line(error))
+            text = "is not the name of its study, and the plan in it is sound"
+            yield Damage(store.study(name), text, _NO_PLAN, _in_a_line(error))
             return
         except InputError as error:
             text = f"cannot be believed: {_in_a_line(error)}"
@@ -130,8 +131,8 @@ def _check_text(store: Store, name: str, names: list[str], *, running: bool) -> 
     cost = "the question cannot be read from the storage; plan and records stand"
     again = "`assay run` with your file writes it anew, and trains nothing"
     if "study.yaml" not in names:
-        if "plan.parquet" in names and not (running or set_aside_since(store, path, _summary(name))):
-            yield Damage(path, "is gone", cost, again)
+        if "plan.parquet" in names and not running:
+            yield _gone(store, path, cost, again)
         return
     plan = sound_plan(store, name)
     try:
@@ -161,9 +162,14 @@ def _check_points(store: Store, name: str, names: list[str]) -> Iterator[Damage]
             text = "was drawn by other rules" if "other rules" in str(error) else "cannot be believed"
             yield Damage(path, text, cost, again, (path,))
     path = f"{folder}/search.jsonl"
-    listed = "search.jsonl" not in names and finished_trials(store, name)
-    if listed and not set_aside_since(store, path, _summary(name)):
-        yield Damage(path, "is gone, and its summary lists points", cost, again)
+    if "search.jsonl" not in names and finished_trials(store, name):
+        yield _gone(store, path, cost, again, "is gone, and its summary lists points")
+
+
+def _gone(store: Store, path: str, cost: str, again: str, text: str = "is gone") -> Damage:
+    """A file of a study that is not there, or was set aside since its summary was written."""
+    waits = set_aside_since(store, path, f"{path.rpartition('/')[0]}/summary.parquet")
+    return Damage(path, "was set aside" if waits else text, cost, again, waits=waits)
 
 
 def _in_a_line(error: InputError) -> str:

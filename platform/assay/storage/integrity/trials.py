@@ -106,10 +106,11 @@ def check_trial(
             yield damage
         if whole:
             yield from _check_foreign(store, record)
-    elif witness is not None and not running and not set_aside_since(store, folder, witness):
-        text = "is gone, and a summary of its study lists its score"
-        aside = (folder,) if store.exists(folder) else ()
-        yield Damage(f"{folder}/record.json", text, lost, _TRAINED_AGAIN, aside, trial_id)
+    elif witness is not None and not running:
+        waits = set_aside_since(store, folder, witness)
+        text = "was set aside" if waits else "is gone, and a summary of its study lists its score"
+        aside = (folder,) if store.exists(folder) and not waits else ()
+        yield Damage(f"{folder}/record.json", text, lost, _TRAINED_AGAIN, aside, trial_id, waits)
     if record is None and not running:
         yield from _check_unfinished(store, trial_id)
     yield from _check_notes(store, trial_id)
