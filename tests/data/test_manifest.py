@@ -112,6 +112,15 @@ def test_check_reports_faults_and_counts_what_is_usable(tmp_path: Path) -> None:
         assert part in page
 
 
+def test_a_mask_that_became_a_link_to_no_file_is_told_also_after_an_earlier_look(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root")
+    (root / "masks" / "d1.png").unlink()
+    open_folder(root, tmp_path / "cache")  # without the mask
+    os.symlink("nowhere.png", root / "masks" / "d1.png")
+    with pytest.raises(InputError, match=r"masks/d1\.png is a link to a file that is missing"):
+        open_folder(root, tmp_path / "cache")
+
+
 def test_identical_images_are_a_finding_that_names_them(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "root")
     shutil.copy(root / "defect" / "d0.png", root / "defect" / "again.png")

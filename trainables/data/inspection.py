@@ -138,9 +138,13 @@ def _fingerprint(listing: Listing) -> str:
 
 def _state(path: Path) -> tuple[int, int, int] | None:
     try:
-        entry, target = os.lstat(path), os.stat(path)  # a file that became a link is another file
+        entry = os.lstat(path)  # a file that became a link is another file
     except (OSError, ValueError):  # absent, or no path at all: inspection says which
         return None
+    try:
+        target = os.stat(path)
+    except OSError:  # a link that leads nowhere
+        return 0, 0, entry.st_mode
     return target.st_size, target.st_mtime_ns, entry.st_mode
 
 
@@ -250,6 +254,10 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
     mask_root = listing.mask_root or listing.root
     try:
         if not confine(mask_root, entry.mask).exists():
+            if (mask_root / entry.mask).is_symlink():
+                raise _MaskFaultError(
+                    f"{entry.mask} is a link to a file that is missing. Copy the file there, or remove the link"
+                )
             if entry.label is None:
                 raise _MaskFaultError(
                     f"{entry.image} has no mask: expected {entry.mask}. Add it, or unpack again"

@@ -88,6 +88,13 @@ CASES = (
         ("masks/d9.png is a link that leads to itself",),
     ),
     Case(
+        "a mask that is a link to no file",
+        lambda root: (_looped("masks/d9.png", "nowhere.png")(root), write(root / "defect/d9.png", noise(99))),
+        FOLDER,
+        "refused",
+        ("masks/d9.png is a link to a file that is missing. Copy the file there, or remove the link.",),
+    ),
+    Case(
         "a link to its own folder, by `assay init`",
         _looped("defect/loop", "."),
         None,

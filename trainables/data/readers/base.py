@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -256,6 +257,6 @@ def mask_beside(stem: Path, root: Path) -> str:
     """Relative path of the mask with this stem; where there is none, of the PNG it should be."""
     for suffix in MASK_SUFFIXES:
         path = stem.with_name(stem.name + suffix)
-        if path.exists():
+        if os.path.lexists(path):  # a link that leads nowhere is told, and is not no mask
             return path.relative_to(root).as_posix()
     return stem.with_name(stem.name + ".png").relative_to(root).as_posix()

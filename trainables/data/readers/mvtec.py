@@ -15,6 +15,7 @@ Dataset", Int. J. Computer Vision 129, 2021, doi:10.1007/s11263-020-01400-4.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -101,9 +102,9 @@ def _list_part(root: Path, split: str) -> Iterator[Entry]:
             else:
                 masks = root / "ground_truth" / folder.name
                 mask = mask_beside(masks / f"{path.stem}_mask", root)
-                if not (root / mask).exists():  # sets in the layout of MVTec AD, such as BTAD
+                if not os.path.lexists(root / mask):  # sets in the layout of MVTec AD, such as BTAD
                     plain = mask_beside(masks / path.stem, root)
-                    mask = plain if (root / plain).exists() else mask
+                    mask = plain if os.path.lexists(root / plain) else mask
                 yield Entry(sample, image, True, mask, folder.name, sample, split)
 
 
