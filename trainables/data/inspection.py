@@ -256,7 +256,8 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
         if not confine(mask_root, entry.mask).exists():
             if (mask_root / entry.mask).is_symlink():
                 raise _MaskFaultError(
-                    f"{entry.mask} is a link to a file that is missing. Copy the file there, or remove the link"
+                    f"{entry.mask} is a link to a file that is missing. "
+                    "Copy the file there, or remove the link"
                 )
             if entry.label is None:
                 raise _MaskFaultError(
