@@ -132,6 +132,8 @@ class Repeats(BaseModel):
     @model_validator(mode="after")
     def _as_many_seeds_as_the_last_look(self) -> Self:
         if not self.decide:
+            if "decide" in self.model_fields_set and "seeds" not in self.model_fields_set:
+                raise ValueError("`decide` names two looks or more, found []: name them, or write `seeds`")
             return self
         if "seeds" not in self.model_fields_set:
             object.__setattr__(self, "seeds", tuple(range(self.decide[-1])))  # a default: no file names them
