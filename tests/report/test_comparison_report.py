@@ -182,6 +182,11 @@ def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
     assert "Not distinguishable: no AP is bold (3 common repeats; claim: this data)." in few
 
 
+def test_one_common_repeat_is_one() -> None:
+    (note,) = bold_notes(Best(frozenset({"a"}), "this split", 1), METRICS["image_ap"], {"a": 0.9})
+    assert "(1 common repeat; claim: this split)" in note
+
+
 @pytest.mark.parametrize(
     ("means", "told"),
     [

@@ -110,7 +110,7 @@ def bold_notes(best: Best | None, metric: Metric, means: Mapping[str, float | No
     """
     if best is None:
         return []
-    held = f"{best.repeats} common repeats; claim: {best.claim}"
+    held = f"{counted(best.repeats, 'common repeat')}; claim: {best.claim}"
     if not best.cells:
         return [f"Not distinguishable: no {metric.title} is bold ({held})."]
     notes = [f"Bold: the best {metric.title}, and what cannot be told from it ({held})."]
