@@ -67,6 +67,13 @@ def test_a_note_says_once_how_many_repeats_there_are(numbers: tuple[int, ...], s
     assert spread_note(summaries) == f"Mean ± standard deviation over {said}, on test images."
 
 
+def test_the_note_counts_repeats_that_have_a_value_and_not_those_to_come() -> None:
+    plan = make_plan(STUDY.replace("[0, 1, 2]", str(list(range(13)))))
+    trained = {trial.id: make_record(trial) for trial in plan.trials if trial.seed < 10}
+    summaries = StudyResults(plan, trained).summary("image_ap")
+    assert spread_note(summaries) == "Mean ± standard deviation over 10 seeds, on test images."
+
+
 def test_of_one_repeat_there_is_no_spread() -> None:
     records = dict(list(make_records(PLAN).items())[:1])
     assert StudyResults(PLAN, records).summary("image_ap")[0].spread is None

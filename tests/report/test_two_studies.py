@@ -96,6 +96,13 @@ def test_while_a_record_is_missing_there_are_no_verdicts(lacking: int) -> None:
     assert [result.n for result in comparisons] == [7, 8, 8, 8]
 
 
+def test_a_side_that_has_not_begun_has_no_spread() -> None:
+    waiting = StudyResults(make_plan(SECOND), {})
+    notes = page_of(of(make_plan(FIRST)), waiting).notes
+    assert notes[0] == "Mean ± standard deviation over 8 seeds, on test images."
+    assert "Mean ±" not in str(page_of(waiting, StudyResults(make_plan(FIRST), {})).notes)
+
+
 def test_trainings_that_both_studies_share_are_not_compared_with_themselves() -> None:
     twin = of(make_plan(FIRST.replace("study: additions", "study: twin")))
     pair = pair_studies(of(make_plan(FIRST)), twin)

@@ -193,10 +193,15 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
 
 
 def spread_note(summaries: Iterable[CellSummary]) -> str:
-    """``Mean ± standard deviation over 6 to 10 seeds, on test images.``"""
+    """``Mean ± standard deviation over 6 to 10 seeds, on test images.``
+
+    Args:
+        summaries: Of the cells that have a spread.
+    """
     numbers: dict[str, list[int]] = {}
     for summary in summaries:
-        number, _, unit = summary.planned_spread_of.partition(" ")
+        to_come = any(lost.to_come for lost in summary.lost)  # a row with fewer for another reason says so
+        number, _, unit = (summary.spread_of if to_come else summary.planned_spread_of).partition(" ")
         numbers.setdefault(unit, []).append(int(number))
     kinds = " or ".join(f"{from_to(counts)} {unit}" for unit, counts in numbers.items())
     return f"Mean ± standard deviation over {kinds}, on test images."

@@ -31,6 +31,8 @@ def pair_page(pair: StudyPair) -> Page:
     known = (*pair.compared, *pair.shared)
     alone = _format_alone([match.name for match in pair.cells if match not in known])
     plot = studies_plot(pair)
+    summaries = [summary for side in pair.sides for summary in side.summary(pair.metric.name)]
+    spread = [summary for summary in summaries if summary.spread is not None]
     return Page(
         title=f"{pair.left.name} and {pair.right.name}",
         question="\n".join(
@@ -41,7 +43,7 @@ def pair_page(pair: StudyPair) -> Page:
         count=f"Two studies side by side: {counted(len(pair.cells), 'cell')} that both have.",
         table=_scores(pair),
         notes=(
-            spread_note(s for side in pair.sides for s in side.summary(pair.metric.name)),
+            *([spread_note(spread)] if spread else []),
             *filter(None, [alone, _format_shared([match.name for match in pair.shared])]),
         ),
         intervals=None,
