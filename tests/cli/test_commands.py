@@ -246,8 +246,10 @@ def test_stop_leaves_a_request_for_a_study_or_trial_that_runs(assay: Assay, stor
     trial = plan.trials[3].id
     store.begin_attempt(trial, Environment(host="here"))
     with Lease(store, "small"):
-        assert assay("stop", "small", "--storage", store.uri).code == 0
-        assert assay("stop", trial[:12], "--storage", store.uri).code == 0
+        answers = [assay("stop", target, "--storage", store.uri) for target in ("small", trial[:12])]
+    for answer in answers:
+        assert answer.code == 0
+        assert f"`assay run STUDY --storage {store.uri}` goes on" in answer.out
     assert stop_requested(store, "study", "small")
     assert stop_requested(store, "trial", trial)
     assert not stop_requested(store, "trial", plan.trials[1].id)

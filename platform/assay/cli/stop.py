@@ -42,7 +42,7 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = Fals
     from trainables.errors import InputError
 
     store = Store(storage)
-    again = in_use("assay run", storage=storage)
+    again = in_use("assay run STUDY", storage=storage)
     try:
         name = study_name(store, target)
     except InputError:
