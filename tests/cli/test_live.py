@@ -67,6 +67,24 @@ def test_a_silent_trial_tells_no_time_and_is_counted_once(empty: Store, plan: Pl
     assert "0/4 trials · 1 running · 3 planned" in shown(seen, Curves("image_ap"))
 
 
+@pytest.mark.parametrize("ahead", [0.0, 3600.0])
+def test_a_clock_that_is_ahead_adds_no_time(empty: Store, plan: Plan, ahead: float) -> None:
+    beat(empty, plan.trials[0].id, age=-ahead)
+    assert Watch(empty, plan).look().running[0].left == pytest.approx(14, abs=1)
+
+
+def test_of_a_clock_that_is_ahead_silence_counts_from_when_it_was_seen(
+    empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.storage.watch._SILENT_AFTER", 0.2)
+    now = Progress.now(plan.trials[0].id, 3, 10, {}, seconds_per_epoch=0.01)
+    empty.write_progress(now.model_copy(update={"time": now.time + 3600}))
+    watch = Watch(empty, plan)
+    assert watch.look().running[0].silent is None
+    time.sleep(0.3)
+    assert watch.look().running[0].silent == pytest.approx(0.3, abs=0.2)
+
+
 @pytest.mark.parametrize("change", [{"since": 0.0}, {"silent": 61.0}, None])
 def test_what_no_run_of_now_trains_does_not_run(
     empty: Store, plan: Plan, change: dict[str, float] | None

@@ -87,4 +87,5 @@ class Running:
         """The same, with so many seconds that come after the last epoch."""
         if self.progress is None or self.progress.eta is None:
             return None
-        return max(0.0, self.progress.eta + evaluation - (time.time() - self.progress.time))
+        age = max(0.0, time.time() - self.progress.time)  # of a clock that is ahead it would be negative
+        return max(0.0, self.progress.eta + evaluation - age)

@@ -89,6 +89,7 @@ class Watch:
         self._problems: tuple[DamagedRecord, ...] = ()
         self._drawn: tuple[object, ...] = ()  # of a search: the files of its points when it was grown,
         self._grown_with: Mapping[str, Record] = {}  # and the records that were known
+        self._beats: dict[str, tuple[float, float]] = {}  # time of the last, and when it was seen (monotonic)
         self._needed = NeededStages(stages_of)
         self._stages: dict[str, StageRecord] = {}  # that are made, by key
         self._forecast: Forecast | None = None  # as it was when a run was first seen
@@ -219,7 +220,12 @@ class Watch:
             return Running(trial, None) if recent else None
         if progress.time < since:
             return None
-        age = time.time() - progress.time
+        now = time.monotonic()
+        seen = self._beats.get(trial.id)
+        if seen is None or seen[0] != progress.time:
+            self._beats[trial.id] = seen = progress.time, now
+        # Of a machine whose clock is ahead every heartbeat looks fresh: it is as old as no other came since.
+        age = max(time.time() - progress.time, now - seen[1])
         patience = max(_SILENT_AFTER, 3 * (progress.seconds_per_epoch or 0.0))
         return Running(trial, progress, age if age > patience else None)
 
