@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
+import re
 from pathlib import Path
 
 import pytest
 
-from trainables.data.atomic import exclusive, new_file, new_folder
+from trainables.data.atomic import exclusive, new_file, new_folder, why_unusable
 
 
 def test_failed_writer_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -39,3 +42,16 @@ def test_leftovers_of_a_killed_maker_are_swept_by_the_next(tmp_path: Path) -> No
     with exclusive(target):
         pass
     assert {path.name for path in tmp_path.iterdir()} == {".other.x1y2", "made.lock"}
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (errno.ENOSPC, r"is full \(\d+ MB free\)"),
+        (errno.EDQUOT, r"is full for user \d+ \(Disk quota exceeded\)"),  # what is free is not theirs
+    ],
+)
+def test_a_folder_without_room_is_named_with_whose_room_it_is(tmp_path: Path, number: int, why: str) -> None:
+    said = why_unusable(OSError(number, os.strerror(number)), tmp_path)
+    assert said is not None
+    assert re.fullmatch(why, said)

@@ -15,7 +15,6 @@ from trainables.errors import StorageError
 
 __all__ = ["AWAY", "NO_LOCKS", "exclusive", "new_file", "new_folder", "why_unusable"]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM}
 # Of network mounts.
 AWAY = frozenset({errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EIO})
@@ -24,7 +23,9 @@ NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})  # of a file s
 
 def why_unusable(error: OSError, folder: Path) -> str | None:
     """Reason why ``folder`` cannot be used: ``is full (3 MB free)``; None: the folder is not at fault."""
-    if error.errno in _FULL:
+    if error.errno == errno.EDQUOT:
+        return f"is full for user {os.getuid()} ({error.strerror})"
+    if error.errno == errno.ENOSPC:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         return f"is full ({shutil.disk_usage(existing).free / 1e6:.0f} MB free)"
     if error.errno == errno.EROFS:
