@@ -13,6 +13,7 @@ from assay.cli.serving import address_of, only_here
 from assay.storage import Store
 from tests.cli.small_study import Assay
 from tests.ports import free_port
+from tests.waiting import wait_for
 
 IPV6 = Path("/proc/net/if_inet6")
 without_ipv6 = pytest.mark.skipif(
@@ -87,3 +88,19 @@ def test_a_server_listens_on_ipv6(store: Store, command: str, name: str) -> None
         up = next(line for line in server.stdout if " is up" in line)
         server.terminate()
     assert up.startswith(f"{name} is up: open {address}")
+
+
+@pytest.mark.parametrize("command", ["dashboard", "mlflow"])
+def test_a_server_ends_with_a_command_that_is_killed(store: Store, command: str) -> None:
+    port = free_port()
+    program = [sys.executable, "-m", "assay", command, "--port", str(port), "--storage", store.uri]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        assert any(" is up" in line for line in server.stdout)
+        server.kill()
+
+    def taken() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(lambda: not taken(), said=lambda: f"port {port} is taken still")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import ipaddress
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import typer
 
@@ -21,6 +24,7 @@ __all__ = ["EVERYWHERE", "address_of", "only_here", "require_place", "serve"]
 
 # The addresses that mean all of this machine → the one that its own browser opens.
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_DIE_WITH_PARENT = 1  # prctl
 _SLOW_START = 5.0  # seconds between two signs of life while the server starts
 
 
@@ -97,7 +101,15 @@ def serve(
     """
     address = address_of(host, port)
     typer.echo(f"starting {name} on {address} (takes about {takes}; Ctrl-C ends it)")
-    server = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    with_parent = None  # ended by the kernel where this process is killed: its port would stay taken
+    if sys.platform == "linux":
+        with_parent = partial(ctypes.CDLL(None).prctl, _DIE_WITH_PARENT, signal.SIGTERM, 0, 0, 0)
+    server = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        preexec_fn=with_parent,  # noqa: PLW1509 - a system call that takes no lock
+    )
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server must not outlive us
     try:
         _wait_until_up(server, name, address, health, path)
