@@ -27,7 +27,7 @@ def refuse_log(epoch: int, names: Iterable[str], epochs: int, last: int) -> None
         before = f" after epoch {last}" if last >= 0 else ""
         raise InputError(
             f"run.log is told each epoch once, in order, from 0 to {epochs - 1}, found {epoch}{before}. "
-            "Mend the method's `fit`, and give each training a run of its own."
+            "Mend the method's `fit`; in a notebook, give each training a LocalRun of its own."
         )
     for name in names:
         if name in _TAKEN or not name or not name.isprintable():

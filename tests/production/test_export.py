@@ -190,7 +190,7 @@ def without(key: str) -> Callable[[bytes], bytes]:
     [
         (lambda data: data[:1000], "one that ONNX Runtime reads, found .*: InvalidProtobuf: "),
         (lambda data: b"", "one that ONNX Runtime reads, found .*: InvalidArgument: "),
-        (without(""), "carries a card that cannot be read: it: Invalid JSON"),
+        (without(""), "carries a card that cannot be read: Invalid JSON"),
         (without("thresholds"), "carries a card that cannot be read: thresholds: Field required"),
     ],
 )

@@ -339,5 +339,7 @@ def test_a_trial_of_an_unpacked_bundle_has_no_model_and_says_so(
     for path in models:
         (tmp_path / "storage" / path).unlink()
     (tmp_path / "left_out.json").write_text(json.dumps(dict.fromkeys(models, 1)))
-    with pytest.raises(InputError, match=r"a bundle holds no models, .* Ask who made it"):
+    with pytest.raises(
+        InputError, match=r"a bundle holds no models, and trial .* lies in one: .* Ask who made it"
+    ):
         load_model(unpacked, record)

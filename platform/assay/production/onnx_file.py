@@ -153,10 +153,10 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
         return OnnxModel(session, Card.model_validate_json(card))
     except ValidationError as error:
         slip = error.errors(include_url=False)[0]
-        what = ".".join(map(str, slip["loc"])) or "it"
+        reason = ": ".join([*map(str, slip["loc"]), slip["msg"]])
         raise InputError(
-            f"{path} carries a card that cannot be read: {what}: {slip['msg']}. Copy the file anew, or write "
-            "it again with `assay export --to onnx`."
+            f"{path} carries a card that cannot be read: {reason}. Copy the file anew, or write it again "
+            "with `assay export --to onnx`."
         ) from error
 
 
