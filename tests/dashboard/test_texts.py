@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,6 +39,14 @@ def test_a_trial_is_named_by_cell_and_repeat(plan: Plan) -> None:
 def test_durations_are_said_in_two_units_at_most(seconds: float, text: str) -> None:
     assert duration(seconds) == text
     assert ago(datetime.now(UTC) - timedelta(seconds=seconds)) == f"{text} ago"
+
+
+@pytest.mark.parametrize("address", ["http://x.org/a", "HTTPS://x.org", "www.x.org", "me@x.org"])
+def test_no_address_in_a_text_from_outside_becomes_a_link(address: str) -> None:
+    """Markdown as GitHub has it looks for them in the text that is left when escapes are read."""
+    shown = re.sub(r"\\(.)", r"\1", escaped(f"see {address}, please"))
+    assert shown.replace("\u2060", "") == f"see {address}, please"
+    assert not re.search(r"https?://|www\.|\w@\w", shown, re.IGNORECASE)
 
 
 def test_texts_from_outside_are_neither_html_nor_markdown() -> None:

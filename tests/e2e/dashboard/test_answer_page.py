@@ -13,6 +13,7 @@ from assay.analysis.results import StudyResults
 from assay.report.answer import study_answer
 from assay.storage import Store
 from tests.analysis.label_studies import LINE, trained
+from tests.analysis.made_studies import STUDY, make_plan
 from tests.dashboard.conftest import put
 from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.conftest import MAIN, Reader
@@ -23,10 +24,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 
+ADDRESSES = "Is http://x.org/a_b or www.x.org right, me@x.org?"
+
+
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """`additions`, six cells with masks; past ones `labels`, with costs, and `switch`, with a small gain."""
+    """`additions`, six cells with masks; past ones `labels`, with costs, and `switch`, with a small gain.
+
+    The first of all, `linked`, asks a question with addresses and has no results.
+    """
     store = Store(tmp_path_factory.mktemp("answer"))
+    linked = STUDY.replace("study: additions", "study: linked")
+    put(store, make_plan(linked.replace("question: Which addition pays?", f"question: {ADDRESSES}")), {})
     small = results_of(0.005, 0.0005)
     put(store, small.plan, small.records)
     put(store, *trained(LINE, lambda images, masks: 0.7 + 0.002 * masks))
@@ -44,6 +53,12 @@ def address(storage: Store) -> Iterator[str]:
 def reader(page: Page, address: str) -> Iterator[Reader]:
     yield Reader(page, address)
     page.goto("about:blank")
+
+
+def test_addresses_in_a_question_are_text_and_no_links(reader: Reader) -> None:
+    heading = reader.open("/?study=linked").get_by_test_id("stHeading")
+    reader.sees(lambda: heading.inner_text().replace("\u2060", "").strip() == ADDRESSES)
+    expect(heading.get_by_role("link")).to_have_count(0)
 
 
 def test_the_answer_stands_on_one_screen_in_the_reports_words(reader: Reader, storage: Store) -> None:
