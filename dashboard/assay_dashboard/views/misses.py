@@ -54,7 +54,7 @@ def _page() -> None:
         f"cell tested on it finds, {missed} that {cell} misses, {counted(alarms, 'false alarm')} of {cell}. "
         "A bar is the share of a cell's repeats that decide the image wrongly."
     )
-    if shares[cells].isna().any(axis=None):
+    if shares[cells].isna().to_numpy().any():
         text += " Blank: no repeat of the cell was tested on the image."
     st.html(paragraph(text, "quiet"))
     bars = {
