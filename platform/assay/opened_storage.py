@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -43,8 +44,15 @@ class OpenedStorage:
         """A study, read when it is asked for something, and as it is then.
 
         Raises:
-            InputError: If it was never started, or its plan cannot be read.
+            InputError: If it has no name of a study, was never started, or its plan cannot be read.
         """
+        from assay.study.names import NAME_PATTERN
+
+        if not re.fullmatch(NAME_PATTERN, str(name)):
+            raise InputError(
+                "a study's name has 1 to 64 lower-case letters, digits, - and _, found "
+                f"{name!r}. `studies()` lists those of the storage."
+            )
         opened = OpenedStudy(self.store, name)
         if not self.store.exists(f"{self.store.study(name)}/plan.parquet"):
             _ = opened.results  # refuses it with what is there instead
@@ -140,8 +148,12 @@ class OpenedStudy:
             images: Rows of the grid.
 
         Raises:
-            InputError: If no such trial has kept probe images.
+            InputError: If no such trial has kept probe images, or cells and images are no names and rows.
         """
+        if isinstance(cells, str):
+            raise InputError(f"`cells` are a list of names, found the text {cells!r}. Write [{cells!r}].")
+        if images < 1:
+            raise InputError(f"`images` is a number of rows, 1 or more, found {images}. Name another.")
         from assay.report.mask_grid import study_grid
 
         return study_grid(self.results, self._store, cells, seed, images)

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -127,6 +128,20 @@ def test_a_trial_without_the_file_is_refused_with_why(
 ) -> None:
     with pytest.raises(assay.InputError, match=message):
         study.curve("none" if number is None else plan.trials[number].id)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cells": "a"}, "`cells` are a list of names, found the text 'a'"),
+        ({"images": 0}, "1 or more, found 0"),
+    ],
+)
+def test_masks_of_no_list_or_no_row_are_refused(
+    study: OpenedStudy, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(assay.InputError, match=message):
+        study.masks(**arguments)
 
 
 def test_a_notebook_shows_the_study_as_its_table(study: OpenedStudy) -> None:
