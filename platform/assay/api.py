@@ -100,7 +100,7 @@ def run(
     _refuse_options(local, processes, hours)
     root, kept = _folders(data, cache)
     planned = read_plan(study, data=root, cache=kept, say=say or _silent)
-    store = Store(str(storage))
+    store = Store(storage)
     for warning in begin_study(store, planned, _warn, client)[1]:
         _warn(warning)
     from assay.engine import EngineOptions, run_study
@@ -140,8 +140,9 @@ def data(trial: Trial, *, data: str | Path | None = None, cache: str | Path | No
         cache: Folder for decoded images.
 
     Raises:
-        InputError: If the data are not those of the plan, or it was made without data.
+        InputError: If the trial is none, the data are not those of the plan, or it was made without data.
     """
+    _refuse_other(trial)
     from assay.engine.single_trial import training_data
 
     return training_data(trial, *_folders(data, cache))
@@ -165,8 +166,14 @@ def train(
         where its ``load`` does, the model is None, and a ``UserWarning`` says why.
 
     Raises:
-        InputError: If the data are not those of the plan, or it was made without data.
+        InputError: If trial or probes break a rule, the data are not those of the plan, or it was made
+            without data.
     """
+    from trainables.errors import InputError
+
+    _refuse_other(trial)
+    if not isinstance(probes, int) or probes < 0:
+        raise InputError(f"`probes` is a number of test images, 0 or more, found {probes!r}. Correct it.")
     from assay.engine.single_trial import train_here
 
     return train_here(trial, *_folders(data, cache), probes=probes)
@@ -194,9 +201,29 @@ def _within(planned: Plan, hours: float) -> Plan:
 
 
 def _folders(data: str | Path | None, cache: str | Path | None) -> tuple[Path | None, Path]:
-    root = data if data is not None else os.environ.get("ASSAY_DATA")
-    kept = cache if cache is not None else os.environ.get("ASSAY_CACHE", _DEFAULT_CACHE)
+    root = _path("data", data) or os.environ.get("ASSAY_DATA")
+    kept = _path("cache", cache) or os.environ.get("ASSAY_CACHE") or _DEFAULT_CACHE
     return Path(root).expanduser() if root else None, Path(kept).expanduser()
+
+
+def _path(name: str, value: object) -> Path | None:
+    from trainables.errors import InputError
+
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike) or not (text := str(value)) or "\0" in text:
+        raise InputError(f"`{name}` is the path of a folder, found {value!r}. Name one (. is this folder).")
+    return Path(text)
+
+
+def _refuse_other(trial: object) -> None:
+    from assay.study import Trial
+    from trainables.errors import InputError
+
+    if not isinstance(trial, Trial):
+        raise InputError(
+            f"a trial is one of `assay.plan(…).trials`, found a {type(trial).__name__}. Choose one of them."
+        )
 
 
 def _silent(text: str) -> None:

@@ -208,12 +208,43 @@ def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
         (lambda: assay.plan("quickstrat"), "did you mean `quickstart`"),
         (lambda: assay.plan({**TINY, "trainable": "segdek"}, with_data=False), "segdec"),
         (lambda: assay.open("./nowhere").study("tiny"), "nowhere"),
+        (lambda: assay.open(".").study("tiny/"), "a study's name has .* found 'tiny/'"),
+        (lambda: assay.run(TINY, storage=""), "a storage is a folder or a URI .* found ''"),
+        (lambda: assay.run(TINY, storage=None), "a storage is a folder or a URI .* found None"),  # type: ignore[arg-type]
+        (lambda: assay.open("\0"), "a storage is a folder or a URI"),
+        (lambda: assay.run(TINY, storage=f"{__file__}/below"), "storage is a folder, found the file"),
+        (lambda: assay.plan(TINY, cache=""), "`cache` is the path of a folder, found ''"),
+        (lambda: assay.plan(TINY, data=""), "`data` is the path of a folder, found ''"),
+        (lambda: assay.data(None), "a trial is one of .* found a NoneType"),  # type: ignore[arg-type]
+        (lambda: assay.train(TINY), "a trial is one of .* found a dict"),  # type: ignore[arg-type]
     ],
-    ids=["options", "hours", "no hours", "name", "method", "storage"],
 )
 def test_what_is_wrong_is_an_input_error_that_names_it(call: Any, message: str) -> None:
     with pytest.raises(assay.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("place", [__file__, "/proc/no-folder-here"])
+def test_a_cache_that_cannot_be_made_is_named(place: str) -> None:
+    with pytest.raises(assay.StorageError, match=rf"the folder {place}/.* cannot be made .*the cache"):
+        assay.plan(TINY, cache=place)
+
+
+def test_a_storage_that_cannot_be_made_is_named(cache_root: Path) -> None:
+    with pytest.raises(assay.StorageError, match="the storage /proc/no-folder-here cannot be made"):
+        assay.run(TINY, storage="/proc/no-folder-here", cache=cache_root)
+
+
+def test_an_empty_variable_for_the_cache_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assay.plan(TINY)
+    assert (tmp_path / ".cache" / "assay" / "synthetic").is_dir()
+
+
+def test_probes_are_a_number(plan: Plan, cache_root: Path) -> None:
+    with pytest.raises(assay.InputError, match="`probes` is a number of test images, 0 or more, found 'x'"):
+        assay.train(plan.trials[0], cache=cache_root, probes="x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("function", [assay.data, assay.train])

@@ -52,6 +52,16 @@ def _plain_refusal(folder: Path) -> Generator[None]:
         ) from error
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        raise StorageError(
+            f"the folder {folder} cannot be made ({error.strerror}: {error.filename}). Name another folder "
+            "(the cache: --cache)."
+        ) from error
+
+
 @contextmanager
 def exclusive(target: Path) -> Generator[None]:
     """Hold the lock of ``target``: processes that would make the same thing make it once.
@@ -60,7 +70,7 @@ def exclusive(target: Path) -> Generator[None]:
     done twice and stays right: :func:`new_file` and :func:`new_folder` never show a partial result.
     """
     with _plain_refusal(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make(target.parent)
         lock = (target.parent / f"{target.name}.lock").open("w")
     with lock:
         try:
@@ -91,7 +101,7 @@ def new_file(target: Path) -> Generator[Path]:
         StorageError: If the folder is full, read-only or not the user's.
     """
     with _plain_refusal(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make(target.parent)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         os.close(handle)
         partial = Path(name)
@@ -110,7 +120,7 @@ def new_folder(target: Path) -> Generator[Path]:
         StorageError: If its place is full, read-only or not the user's.
     """
     with _plain_refusal(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make(target.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             yield partial

@@ -29,7 +29,7 @@ from pydantic import JsonValue
 
 from assay.storage import local_disk, local_paths
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
-from assay.storage.local_root import KEPT, LocalRoot
+from assay.storage.local_root import KEPT, LocalRoot, address
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.opening import open_filesystem
 from assay.storage.parquet import read_parquet
@@ -92,14 +92,15 @@ class Files:
         self._patience = Patience(patience)
         self._folder: LocalRoot | None = None
         self.local_path: Path | None = None
-        text = str(uri)
+        text = address(uri)
         if _ONE_SLASH.match(text):
             raise InputError(f"a URI has two slashes after its colon, found {redact(text)}. Write them.")
         if "://" not in text or text.startswith("file://"):
             path = unquote(urlsplit(text).path) if text.startswith("file://") else text
             root = Path(path).expanduser().resolve()
-            if root.exists() and not root.is_dir():
-                raise InputError(f"storage is a folder, found the file {root}. Name another folder.")
+            nearest = next(path for path in (root, *root.parents) if path.exists())
+            if not nearest.is_dir():
+                raise InputError(f"storage is a folder, found the file {nearest}. Name another folder.")
             self.local_path, self._folder = root, LocalRoot(root)
             self._fs, self._root = fs.LocalFileSystem(), root.as_posix()
             self.uri = root.as_posix()

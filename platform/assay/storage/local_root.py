@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from assay.storage import local_disk
-from trainables.errors import StorageError
+from trainables.errors import InputError, StorageError
 
-__all__ = ["KEPT", "GoneError", "LocalRoot"]
+__all__ = ["KEPT", "GoneError", "LocalRoot", "address"]
 
 KEPT = "What is finished is kept: `assay run` then goes on from there."
 
 
 class GoneError(StorageError):
     """A storage's folder that is not there any more."""
+
+
+def address(uri: object) -> str:
+    """The path or URI of a storage as text.
+
+    Raises:
+        InputError: If it is neither, or empty, which Python takes for the current folder.
+    """
+    text = os.fspath(uri) if isinstance(uri, str | os.PathLike) else ""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InputError(
+            f"a storage is a folder or a URI (s3://bucket/assay), found {uri!r}. Name one (. is this folder)."
+        )
+    return text
 
 
 class LocalRoot:
@@ -29,10 +44,17 @@ class LocalRoot:
 
         Raises:
             GoneError: If there was one, and it is not there any more.
+            StorageError: If no folder can be made there, as below a file.
         """
         self.refuse_if_gone()
         if self._device is None:
-            local_disk.make_folder(self._path)
+            try:
+                local_disk.make_folder(self._path)
+            except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+                raise StorageError(
+                    f"the storage {self._path} cannot be made ({error.strerror}: {error.filename}). "
+                    "Name another with --storage."
+                ) from error
             self._device = self._path.stat().st_dev
 
     def refuse_if_gone(self) -> None:

@@ -75,10 +75,10 @@ def written_plan(store: Store, name: str) -> Plan:
         raise InputError(
             f"{path} in {store.uri} was written by another version of assay. `assay run` writes it anew."
         ) from None
-    if (own := plan.study.study) != name:
-        text = f"{path} in {store.uri} is the plan of study {own}"
-        if not store.exists(store.study(own)):
-            raise RenamedFolderError(f"{text}. Give the folder its name again: {store.study(own)}.")
+    if (planned := plan.study.study) != name:
+        text = f"{path} in {store.uri} is the plan of study {planned}"
+        if not store.exists(store.study(planned)):
+            raise RenamedFolderError(f"{text}. Give the folder its name again: {store.study(planned)}.")
         raise InputError(f"{text}. {_ANEW}")
     return plan
 
