@@ -75,7 +75,7 @@ def status(
         return
     plan = written_plan(store, name)
     watch = Watch(store, plan, stages_of=_stages_of(store, plan), needed=needed_plan)
-    page = _Page(storage, plan, watch, Curves(plan.study.metrics.primary))
+    page = _Page(store, storage, plan, watch, Curves(plan.study.metrics.primary))
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
@@ -214,7 +214,8 @@ def _follow(page: _Page, shown: RenderableType, out: Console) -> None:
 class _Page:
     """The state of one study, looked at again and again."""
 
-    storage: str
+    store: Store
+    storage: str  # as it was typed
     plan: Plan
     watch: Watch
     curves: Curves
@@ -236,7 +237,7 @@ class _Page:
         from assay.cli.live import render
         from assay.report.page.inline import visible
 
-        study = self.plan.study
+        study, damaged = self.plan.study, self.watch.problems
         parts: list[RenderableType] = [
             Text(visible(f"{study.study}: {study.question}"), style="bold"),
             render(
@@ -245,10 +246,10 @@ class _Page:
                 str(StudyResults(self.watch.plan, self.watch.records).decisions or ""),
             ),
         ]
-        damaged = self.watch.problems
         parts += [Text(visible(str(problem)), style="red") for problem in damaged[:_FAILURES]]
         if len(damaged) > _FAILURES:
             parts.append(Text(f"and {len(damaged) - _FAILURES} more whose record is damaged"))
+        parts += [] if snapshot.held else self._gone()  # a run writes its summary at its end
         lost = [record for record in self.watch.records.values() if record.status != "finished"]
         for record in lost[:_FAILURES]:
             why = record.reason or "no reason noted"
@@ -265,3 +266,23 @@ class _Page:
             run = in_use("assay run STUDY", storage=self.storage)
             parts.append(Text(f"nobody runs this study now; `{run}` goes on from what is done."))
         return Group(*parts)
+
+    def _gone(self) -> list[RenderableType]:
+        """Lines on trials that had a score, and have no record any more."""
+        from rich.text import Text
+
+        from assay.analysis.results import StudyResults
+
+        watch = self.watch
+        gone = sorted(StudyResults(watch.plan, watch.records, watch.problems, self.store).gone)
+        lines: list[RenderableType] = [
+            Text(
+                f"{self.store.trial(trial)}: its record is gone, and the last summary has its score. "
+                "`assay run` trains the trial anew.",
+                style="red",
+            )
+            for trial in gone[:_FAILURES]
+        ]
+        if len(gone) > _FAILURES:
+            lines.append(Text(f"and {len(gone) - _FAILURES} more whose record is gone"))
+        return lines

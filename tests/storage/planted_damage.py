@@ -1,0 +1,215 @@
+"""Ways to damage a file of a storage, and what `assay check` says of each."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from assay.storage.checksum import with_checksum, without_checksum
+from assay.storage.files import json_bytes
+
+__all__ = [
+    "OWN",
+    "PLANTED",
+    "STAGED",
+    "Planted",
+    "cut",
+    "deleted",
+    "emptied",
+    "flipped",
+    "foreign",
+    "vouched_anew",
+]
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: -max(4, path.stat().st_size // 3)])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def deep(path: Path) -> None:
+    path.write_bytes(b"[" * 5000)
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def flipped(path: Path) -> None:
+    """One byte in the middle is another."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+
+def foreign(path: Path) -> None:
+    (path.parent / "stranger.bin").write_bytes(b"x")
+
+
+def replaced(before: str, after: str) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after, 1))
+
+    return edit
+
+
+def swapped(path: Path) -> None:
+    """It changes places with the same file of its neighbour."""
+    folder = next(above for above in path.parents if above.name in {"trials", "stages", "studies"})
+    others = sorted(o for o in folder.rglob(path.name) if o != path and o.read_bytes() != path.read_bytes())
+    data = path.read_bytes()
+    path.write_bytes(others[0].read_bytes())
+    others[0].write_bytes(data)
+
+
+def vouched_anew(part: str, value: object) -> Callable[[Path], None]:
+    """Edited by somebody who knows of the checksum."""
+
+    def edit(path: Path) -> None:
+        content = json.loads(without_checksum(path.read_bytes()).content)
+        *above, last = part.split(".")
+        for name in above:
+            content = content[name]
+        content[last] = value
+        whole = json.loads(without_checksum(path.read_bytes()).content)
+        place = whole
+        for name in above:
+            place = place[name]
+        place[last] = value
+        path.write_bytes(with_checksum(json_bytes(whole)))
+
+    return edit
+
+
+def other_rows(path: Path) -> None:
+    """A table without its last row, written by somebody's script."""
+    table = pq.read_table(path)
+    pq.write_table(table.slice(0, table.num_rows - 1), path)
+
+
+def torn_database(path: Path) -> None:
+    """A page of SQLite's file is overwritten."""
+    data = bytearray(path.read_bytes())
+    data[4096:8192] = b"\xff" * 4096
+    path.write_bytes(bytes(data))
+
+
+def rolled_back(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DELETE FROM runs WHERE run_uuid LIKE 'run-%'")
+        database.commit()
+
+
+def half_built(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE _alembic_tmp_runs (run_uuid TEXT PRIMARY KEY)")
+        database.commit()
+
+
+def a_file_now(path: Path) -> None:
+    """A file lies where the folder belongs, and the folder lies elsewhere."""
+    path.rename(path.parents[1] / "moved away")
+    path.write_bytes(b"x")
+
+
+class Planted(NamedTuple):
+    """A damage, and what is said of it."""
+
+    file: str  # pattern of its path; the first that fits
+    damage: Callable[[Path], None]
+    text: str
+    stays: bool = False  # nothing makes it again
+
+
+STAGED, OWN = "trials/[staged]", "trials/[own]"
+PLANTED = [
+    Planted(f"{STAGED}/record.json", cut, "not a record"),
+    Planted(f"{STAGED}/record.json", emptied, "not a record"),
+    Planted(f"{STAGED}/record.json", flipped, "is damaged"),
+    Planted(f"{STAGED}/record.json", deleted, "is gone, and a summary of its study lists its score"),
+    Planted(f"{STAGED}/record.json", swapped, "lies in the folder of"),
+    Planted(f"{STAGED}/record.json", replaced('"epochs": 3', '"epochs": 4'), "its checksum is another"),
+    Planted(f"{STAGED}/record.json", vouched_anew("result.metrics.image_ap", 7.0), "image_ap of test is 7"),
+    Planted(f"{STAGED}/record.json", vouched_anew("trial.seed", 5), "seed is 5, planned is 0"),
+    Planted(
+        f"{STAGED}/record.json", vouched_anew("trial.config.last", 0.5), "its settings are those of trial"
+    ),
+    Planted(f"{STAGED}/record.json", vouched_anew("result", None), "finished, and without a result"),
+    Planted(f"{STAGED}/record.json", foreign, "stranger.bin does not belong there"),
+    Planted(STAGED, a_file_now, "is a file, and a trial is a folder"),
+    Planted("stages/*", a_file_now, "a file lies where the stage's folder belongs"),
+    Planted("methods/*", a_file_now, "is not the code that its name says"),
+    Planted(f"{STAGED}/*/curve.parquet", flipped, "sha256 differs"),
+    Planted(f"{STAGED}/*/curve.parquet", deleted, "is gone"),
+    Planted(f"{STAGED}/*/predictions.parquet", cut, "sha256 differs"),
+    Planted(f"{STAGED}/*/predictions.parquet", swapped, "sha256 differs"),
+    Planted(f"{STAGED}/*/predictions.parquet", other_rows, "sha256 differs"),
+    Planted(f"{STAGED}/*/maps.parquet", emptied, "is empty"),
+    Planted(f"{STAGED}/*/maps.parquet", foreign, "stranger.bin does not belong there"),
+    Planted(f"{OWN}/*/model/model.safetensors", flipped, "sha256 differs"),
+    Planted(f"{OWN}/*/model/model.safetensors", deleted, "is gone"),
+    Planted("trials/[begun]/progress.json", cut, "cannot be read"),
+    Planted("trials/[begun]/progress.json", emptied, "cannot be read"),
+    Planted("trials/[begun]/checkpoint.safetensors", cut, "is cut short"),
+    Planted("trials/[begun]/checkpoint.safetensors", emptied, "is empty"),
+    Planted("trials/[begun]/attempts/*.json", cut, "cannot be read"),
+    Planted("trials/[begun]", foreign, "stranger.bin is no trial"),
+    Planted("stages/*/done.json", cut, "cannot be read"),
+    Planted(
+        "stages/*/done.json", replaced('"seconds": ', '"seconds": 1'), "was changed since it was written"
+    ),
+    Planted("stages/*/done.json", swapped, "is that of stage"),
+    Planted("stages/*/done.json", deleted, "is gone"),
+    Planted("stages/*/0*/*.safetensors", flipped, "sha256 differs"),
+    Planted("stages/*/0*/*.safetensors", deleted, "is gone"),
+    Planted("stages/*/0*/*.safetensors", foreign, "stranger.bin does not belong there"),
+    Planted("methods/*/blur.py", replaced("Blur", "Blurred"), "is not the code that its name says"),
+    Planted("methods/*/blur.py", deleted, "is not the code that its name says"),
+    Planted("methods/*/blur.py", foreign, "stranger.bin does not belong there"),
+    Planted("studies/staged/plan.parquet", cut, "is no table that can be read"),
+    Planted("studies/staged/plan.parquet", emptied, "is empty"),
+    Planted("studies/staged/plan.parquet", other_rows, "was changed since it was written"),
+    Planted("studies/staged/plan.parquet", swapped, "is the plan of study"),
+    Planted("studies/staged/plan.parquet", deleted, "is gone", stays=True),
+    Planted("studies/staged/study.yaml", cut, "is no study that can be read"),
+    Planted("studies/staged/study.yaml", replaced("epochs: 3", "epochs: 5"), "asks something else"),
+    Planted("studies/staged/study.yaml", deleted, "is gone", stays=True),
+    Planted("studies/hunt/search.jsonl", cut, "cannot be believed"),
+    Planted("studies/hunt/search.jsonl", emptied, "cannot be believed"),
+    Planted("studies/hunt/search.jsonl", replaced('"index":1', '"index":7'), "cannot be believed"),
+    Planted("studies/hunt/search.jsonl", deleted, "is gone, and its summary lists points", stays=True),
+    Planted(
+        "studies/staged/looks.json",
+        replaced("  [\n   0,\n   1\n  ]", "  2"),
+        "cannot be believed",
+        stays=True,
+    ),
+    Planted("studies/staged/looks.json", cut, "cannot be believed", stays=True),
+    Planted("studies/staged/registered.json", replaced("image_ap", "pixel_ap"), "believed", stays=True),
+    Planted("studies/staged/registered.json", cut, "cannot be believed", stays=True),
+    Planted("studies/staged/looks.json", deep, "cannot be believed", stays=True),
+    Planted("studies/staged/registered.json", deep, "cannot be believed", stays=True),
+    Planted(f"{STAGED}/record.json", deep, "not a record"),
+    Planted("studies/staged/summary.parquet", flipped, "is no table that can be read"),
+    Planted("studies/own/lease.json", cut, "cannot be read"),
+    Planted("studies/own/lease.json", emptied, "is empty"),
+    Planted(
+        "studies/own/lease.json", replaced('"beat":1', '"beat":7'), "has a beat of a time that is not yet"
+    ),
+    Planted("studies/own/mlflow-*.json", cut, "cannot be read"),
+    Planted("mlflow.db", emptied, "is empty"),
+    Planted("mlflow.db", torn_database, "is no sound database"),
+    Planted("mlflow.db", half_built, "has MLflow's tables half built"),
+    Planted("mlflow.db", rolled_back, "lacks 1 of 1 runs of own that were mirrored"),
+]
