@@ -29,7 +29,7 @@ def begin_study(
         InputError: If another run holds the study, or a search was changed since.
         StorageError: If the storage is full, read-only or away.
     """
-    from assay.storage.interim_looks import added_seeds_warning
+    from assay.storage.interim_looks import added_seeds_warning, replaced_looks_warning
     from assay.storage.lease import refuse_if_held
     from assay.storage.plans import write_plan
     from assay.storage.registration import register
@@ -42,7 +42,8 @@ def begin_study(
     added = added_seeds_warning(store, known)
     write_plan(store, plan)
     register(store, known, client)
-    return known, [*plan.warnings, *reach_warnings(plan.reach), *([added] if added else [])]
+    of_looks = filter(None, (added, replaced_looks_warning(store, known)))
+    return known, [*plan.warnings, *reach_warnings(plan.reach), *of_looks]
 
 
 def end_study(store: Store, plan: Plan) -> StudyResults:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results import StudyResults, needed_plan
 from assay.report.footnotes import footnotes
+from assay.running import begin_study
 from assay.storage import Store
 from assay.storage.registration import format_changes, question_of, read_registration, register
-from tests.analysis.made_studies import STUDY, make_plan, make_records
+from assay.study import Plan
+from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
 from tests.study.searches import SEARCH, search_with
 from tests.study.toy import plan as toy_plan
 from trainables.errors import InputError
@@ -68,6 +70,37 @@ def test_the_page_says_since_when_the_question_stands_and_when_it_was_changed(st
         f"changed since: `resolve` none → 0.01 ({at:%Y-%m-%d %H:%M} UTC, 12 trials had ended)."
         in " ".join(footnotes(StudyResults(changed, {}, store=store)))
     )
+
+
+def repeats(text: str) -> Plan:
+    return make_plan(STUDY.replace("{seeds: [0, 1, 2]}", f"{{{text}}}\nresolve: 0.02"))
+
+
+@pytest.mark.parametrize(
+    ("before", "trained", "after", "replaced"),
+    [
+        ("decide: [6, 8]", 6, "decide: [6, 8, 10]", "at 6, 8 seeds"),
+        ("seeds: [0, 1, 2, 3, 4, 5]", 6, "decide: [6, 8]", "at 6 seeds"),
+        ("decide: [6, 8]", 5, "decide: [6, 8, 10]", ""),  # nothing was looked at yet
+        ("seeds: [0, 1, 2, 3, 4]", 5, "decide: [6, 8]", ""),  # five seeds show nothing
+        ("decide: [6, 8]", 6, "decide: [6, 8]", ""),
+        ("seeds: [0, 1, 2, 3, 4, 5]", 6, "seeds: [0, 1, 2, 3, 4, 5, 6]", ""),  # these share their error
+    ],
+)
+def test_looks_that_replace_others_after_verdicts_are_warned_of_and_noted(
+    store: Store, before: str, trained: int, after: str, replaced: str
+) -> None:
+    begin_study(store, repeats(before), print)
+    plan = repeats(after)
+    records = {trial.id: make_record(trial) for trial in plan.trials if trial.seed < trained}
+    for record in records.values():
+        store.write_record(record)
+    _, warnings = begin_study(store, plan, print)
+    notes = footnotes(StudyResults(needed_plan(plan, records), records, store=store))
+    told = f"replaces looks {replaced}, which may have shown something" in " ".join(warnings)
+    noted = f"replace looks {replaced}, which may have shown something" in " ".join(notes)
+    assert (told, noted) == (bool(replaced), bool(replaced))
+    assert ("may be open again" in " ".join(warnings)) == bool(replaced)
 
 
 def test_more_points_of_a_search_are_told_as_such(store: Store) -> None:

@@ -20,7 +20,7 @@ from assay.analysis.statistics.wording import number_text
 from assay.analysis.summary import spread_note
 from assay.report.ablation_table import attainable_texts
 from assay.storage.record import Record
-from assay.storage.registration import format_changes
+from assay.storage.registration import format_changes, format_replaced_looks
 from assay.study import Comparison, Plan, ReportedPlan
 from assay.study.names import counted, from_to
 from assay.study.points import budget
@@ -66,6 +66,12 @@ def _decision_note(results: StudyResults) -> list[str]:
     study = results.plan.study
     looks = ", ".join(map(str, study.repeats.decide))
     note = f"Verdicts come at {looks} seeds, `resolve` is {study.resolve:g}: {results.decisions}."
+    replaced = format_replaced_looks(results.registered)
+    if replaced:
+        note += (
+            f" They replace looks {replaced}, which may have shown something and count for nothing here: "
+            "both together show something in more than 5 % of studies in which nothing differs."
+        )
     claims = [result.claim for result in results.analysis.comparisons]
     if claims and claims[0] != "this split":
         note += (

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from assay.storage.registration import format_replaced_looks, read_registration
 from assay.storage.store import Store
 from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan, reported_plan
 
-__all__ = ["added_seeds_warning", "read_interim_looks", "record_look"]
+__all__ = ["added_seeds_warning", "read_interim_looks", "record_look", "replaced_looks_warning"]
 
 
 _FEWEST = 6  # seeds at which an exact test can show anything
@@ -63,6 +64,18 @@ def added_seeds_warning(store: Store, plan: Plan) -> str | None:
         f"seeds were added after verdicts at {', '.join(map(str, spent))} seeds: those looks spent most "
         "of the error of 5 %, so further seeds show little that was open. A new study with `repeats.decide` "
         "and fresh seeds has all of it"
+    )
+
+
+def replaced_looks_warning(store: Store, plan: Plan) -> str | None:
+    """Warn where `repeats.decide` came, or was changed, after verdicts: its looks count none before them."""
+    replaced = format_replaced_looks(read_registration(store, plan.study.study))
+    if not replaced or not plan.study.repeats.decide:
+        return None
+    return (
+        f"`repeats.decide` replaces looks {replaced}, which may have shown something: they count for nothing "
+        "in what comes. Where nothing differs, both together show something in more than 5 % of studies, and "
+        "what was shown may be open again. A new study with fresh seeds keeps to 5 %"
     )
 
 

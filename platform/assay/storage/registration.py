@@ -7,8 +7,9 @@ what was changed, and when. Storages of earlier versions have none until the stu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -22,9 +23,17 @@ from assay.study.names import counted
 from assay.study.points import budget, start_points
 from assay.study.space import SUPERVISION
 
-__all__ = ["Registered", "format_changes", "question_of", "read_registration", "register"]
+__all__ = [
+    "Registered",
+    "format_changes",
+    "format_replaced_looks",
+    "question_of",
+    "read_registration",
+    "register",
+]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
+_FEWEST = 6  # seeds at which an exact test can show anything
 _KEYS = 4  # that are named of those that changed
 
 
@@ -120,6 +129,21 @@ def format_changes(before: Registered, after: Registered) -> str:
     if before.keys and before.keys.get("question") != after.keys.get("question"):
         parts.append("question reworded")
     return ", ".join(parts) or "other text in the study file"
+
+
+def format_replaced_looks(entries: Sequence[Registered]) -> str:
+    """``at 6 seeds, at 6, 8, 10 seeds``: looks that others replaced after they may have shown something.
+
+    They may have where every cell can have had the seeds of the first of them by then.
+    """
+    replaced = [
+        _text(before.looks)
+        for before, after in pairwise(entries)
+        if before.looks != entries[-1].looks
+        and before.looks[-1] >= _FEWEST
+        and after.ended >= before.cells * before.looks[0]
+    ]
+    return ", ".join(dict.fromkeys(replaced))
 
 
 def _other_keys(before: Registered, after: Registered, *, compared: bool) -> Iterator[str]:
