@@ -10,7 +10,13 @@ from assay.analysis.results import StudyResults, needed_plan
 from assay.report.footnotes import footnotes
 from assay.running import begin_study
 from assay.storage import Store
-from assay.storage.registration import format_changes, question_of, read_registration, register
+from assay.storage.registration import (
+    format_changes,
+    format_replaced_looks,
+    question_of,
+    read_registration,
+    register,
+)
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
 from tests.study.searches import SEARCH, search_with
@@ -101,6 +107,19 @@ def test_looks_that_replace_others_after_verdicts_are_warned_of_and_noted(
     noted = f"replace looks {replaced}, which may have shown something" in " ".join(notes)
     assert (told, noted) == (bool(replaced), bool(replaced))
     assert ("may be open again" in " ".join(warnings)) == bool(replaced)
+
+
+def test_looks_of_a_study_that_had_more_cells_are_noted_too(store: Store) -> None:
+    register(store, repeats("decide: [6, 8]"))
+    fewer = STUDY.replace("full: all", "one_at_a_time: {base: {supervision: full, stop: off}}")
+    plan = make_plan(fewer.replace("{seeds: [0, 1, 2]}", "{decide: [6, 8, 10]}\nresolve: 0.02"))
+    for trial in plan.trials:
+        if trial.seed < 6:
+            store.write_record(make_record(trial))
+    register(store, plan)
+    entries = read_registration(store, "additions")
+    assert [entry.cells for entry in entries] == [4, 3]
+    assert format_replaced_looks(entries) == "at 6, 8 seeds"
 
 
 def test_more_points_of_a_search_are_told_as_such(store: Store) -> None:

@@ -134,14 +134,14 @@ def format_changes(before: Registered, after: Registered) -> str:
 def format_replaced_looks(entries: Sequence[Registered]) -> str:
     """``at 6 seeds, at 6, 8, 10 seeds``: looks that others replaced after they may have shown something.
 
-    They may have where every cell can have had the seeds of the first of them by then.
+    They may have where every cell that stayed can have had the seeds of the first of them by then.
     """
     replaced = [
         _text(before.looks)
         for before, after in pairwise(entries)
         if before.looks != entries[-1].looks
         and before.looks[-1] >= _FEWEST
-        and after.ended >= before.cells * before.looks[0]
+        and after.ended >= min(before.cells, after.cells) * before.looks[0]
     ]
     return ", ".join(dict.fromkeys(replaced))
 
