@@ -11,9 +11,11 @@ import math
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Real
 from types import NoneType
 from typing import Any, NamedTuple, get_args
+
+import numpy as np
 
 from trainables.contract import Grid, TaughtMaps, TrainableConfig
 from trainables.data.spec import SupervisionKind
@@ -45,7 +47,7 @@ def _is_objection(answer: Any) -> bool:
 
 
 def _is_whole(answer: Any, lowest: int) -> bool:
-    return isinstance(answer, Integral) and lowest <= answer < 2**63
+    return isinstance(answer, (int, np.integer)) and lowest <= int(answer) < 2**63
 
 
 def _is_count(answer: Any) -> bool:
@@ -117,8 +119,8 @@ def refuse_shape(trainable: Any) -> None:
     try:
         config.model_rebuild()  # a class may be written below the one whose setting it is
     except Exception as error:  # an annotation is code of the method's
-        lacking = f"`{error.name}` of {config.__name__}, which is neither"
-        shown = lacking if isinstance(error, NameError) else str(error)
+        is_lacking = isinstance(error, NameError)
+        shown = f"`{error.name}` of {config.__name__}, which is neither" if is_lacking else str(error)
         raise _broken_with("the types in `Config` are defined or imported in its file", shown) from error
     if not isinstance(revision, int) or isinstance(revision, bool) or revision < 1:
         raise _broken("`revision` is a whole number from 1", revision)
