@@ -9,7 +9,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from assay import __version__ as version
 from assay.storage import Store
 from tests.cli.small_study import Assay, run_elsewhere
 from tests.mounting import in_own_mounts
+from tests.s3_server import CREDENTIALS
 
 
 def test_doctor_finds_this_machine_in_order(assay: Assay, tmp_path: Path) -> None:
@@ -137,3 +140,27 @@ def test_doctor_takes_a_relative_cache_and_prints_no_password(
     assert "ok   cache     no-such/folder" in answer.out
     assert "http://***@127.0.0.1:9 is away" in answer.out
     assert "hunter2" not in answer.out + answer.err
+
+
+def test_a_store_that_cannot_be_read_is_not_written(assay: Assay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a silent one each request takes seconds."""
+    methods = set[str]()
+
+    class Refuses(BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            methods.add(self.rfile.readline().decode().partition(" ")[0])
+            self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.close_connection = True
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        endpoint = f"endpoint_override=127.0.0.1:{server.server_port}&scheme=http"
+        answer = assay("doctor", "--quick", "--storage", f"s3://bucket/results?{endpoint}")
+        server.shutdown()
+        thread.join()
+    assert answer.code == 1
+    assert "refuses these credentials" in answer.out
+    assert methods == {"GET"}

@@ -195,6 +195,7 @@ def _storage(uri: str) -> Finding:
             if place.ok:
                 refuse_without_locks(_existing(store.local_path))
             return place
+        store.study_folders()  # one request: of a silent store the several of a writing take a minute
         store.probe()
         weakness = store.swaps.proved().weakness
     except (InputError, OSError) as error:
