@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -211,6 +212,26 @@ def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
     assert KEPT not in text
     assert "the storage cannot be read yet" in text
     assert "0/4 done" in text.rpartition("cannot be read yet")[2]
+
+
+def test_lines_go_on_while_a_look_waits_for_a_silent_storage(
+    empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, answers = io.StringIO(), threading.Event()
+    look = Watch.look
+
+    def late(watch: Watch) -> Snapshot:
+        answers.wait()
+        return look(watch)
+
+    monkeypatch.setattr(Watch, "look", late)
+    with LiveView(Console(file=out, width=200), line_every=0.2) as view:
+        view.follow(plan, empty, lambda: None)
+        try:
+            wait_for(lambda: out.getvalue().count("waiting for the storage for") > 1, said=out.getvalue)
+        finally:
+            answers.set()
+        wait_for(lambda: "0/4 done" in out.getvalue(), said=out.getvalue)
 
 
 def test_who_listens_is_told_although_the_log_has_no_room(empty: Store, plan: Plan) -> None:

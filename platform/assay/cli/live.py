@@ -68,6 +68,7 @@ class LiveView:
         self._message_before = ""  # at the last look
         self._trouble = ""  # the storage's error at the last look
         self._trouble_told = False
+        self._looks_since: float | None = None  # while it looks
         self._last_line = self._start  # when the last plain line was printed
         self._watch: Watch | None = None
         self._primary = ""
@@ -79,6 +80,7 @@ class LiveView:
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._poll, name="assay-progress", daemon=True)
+        self._teller = threading.Thread(target=self._tell, name="assay-lines", daemon=True)
         self._live = (
             Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
             if console.is_terminal and not messages_alone
@@ -88,6 +90,8 @@ class LiveView:
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
+        elif not self._messages_alone:
+            self._teller.start()
         self._thread.start()
         return self
 
@@ -96,6 +100,8 @@ class LiveView:
     ) -> None:
         self._over.set()
         self._thread.join(timeout=5)
+        if self._teller.is_alive():
+            self._teller.join(timeout=5)
         if self._listeners and self._watch is not None and kind is None and not self._thread.is_alive():
             self._look(self._watch)  # at what ended since the last look
         if self._live is not None:
@@ -145,14 +151,21 @@ class LiveView:
             if self._watch is not None:
                 self._look(self._watch)
                 pause = min(self._watch.pause, self._line_every)
-            lines = self._live is None and not self._messages_alone
-            if lines and time.monotonic() - self._last_line >= self._line_every - pause:
+
+    def _tell(self) -> None:
+        """Print a line where none came for a while; a look may wait long for a storage that is silent."""
+        pause = self._line_every
+        while not self._over.wait(pause):
+            pause = self._last_line + self._line_every - time.monotonic()
+            if pause <= 0:
                 self._line(self._summary())
+                pause = self._line_every
 
     def _look(self, watch: Watch) -> None:
         from assay.analysis.results import StudyResults
         from assay.report.answers.progress import Look
 
+        self._looks_since = time.monotonic()
         try:
             snapshot = watch.look()
             if snapshot.ended or self._snapshot is None:
@@ -166,6 +179,8 @@ class LiveView:
             self._trouble = str(error)
             if isinstance(error, AwayError):
                 self._trouble = self._trouble.replace(KEPT, _ASKED_AGAIN)
+        finally:
+            self._looks_since = None
 
     def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -199,6 +214,9 @@ class LiveView:
             text = "the storage cannot be read yet" if self._trouble_told else self._trouble
             self._trouble_told = True
             return text
+        looks_since = self._looks_since
+        if looks_since is not None and time.monotonic() - looks_since >= self._line_every:
+            return f"waiting for the storage for {duration(time.monotonic() - looks_since)}"
         if snapshot is None:
             return self._message or "starting"
         done = " · ".join(

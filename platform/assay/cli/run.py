@@ -117,6 +117,7 @@ def run(
         webhook = Webhook(notify, store := Store(storage))
         planned = read_plan(study, data=data, cache=cache, say=view.message)
         plain = partial(out.print, markup=False, highlight=False)
+        view.message("reading what the storage holds")
         known, warnings = begin_study(store, planned, plain)
         for warning in warnings:
             out.print(f"warning: {warning}")
