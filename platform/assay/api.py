@@ -169,11 +169,7 @@ def train(
         InputError: If trial or probes break a rule, the data are not those of the plan, or it was made
             without data.
     """
-    from trainables.errors import InputError
-
-    _refuse_other(trial)
-    if not isinstance(probes, int) or probes < 0:
-        raise InputError(f"`probes` is a number of test images, 0 or more, found {probes!r}. Correct it.")
+    _refuse_other(trial, probes)
     from assay.engine.single_trial import train_here
 
     return train_here(trial, *_folders(data, cache), probes=probes)
@@ -216,7 +212,7 @@ def _path(name: str, value: object) -> Path | None:
     return Path(text)
 
 
-def _refuse_other(trial: object) -> None:
+def _refuse_other(trial: object, probes: object = 0) -> None:
     from assay.study import Trial
     from trainables.errors import InputError
 
@@ -224,6 +220,8 @@ def _refuse_other(trial: object) -> None:
         raise InputError(
             f"a trial is one of `assay.plan(…).trials`, found a {type(trial).__name__}. Choose one of them."
         )
+    if not isinstance(probes, int) or probes < 0:
+        raise InputError(f"`probes` is a number of test images, 0 or more, found {probes!r}. Correct it.")
 
 
 def _silent(text: str) -> None:

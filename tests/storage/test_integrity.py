@@ -146,10 +146,10 @@ def test_after_a_repair_the_run_of_the_study_that_makes_it_again_is_named(
     text = " ".join(assay("check", "--repair", "--storage", root).out.split())
     staged = f"`assay run {root}/studies/staged/study.yaml --storage {root}`"
     # Its method is a file, which does not lie beside the study in the storage.
-    own = f"`assay run STUDY.yaml --storage {root}`, with your file of own beside ./blur.py:TRAINABLE"
+    of_method = f"`assay run STUDY.yaml --storage {root}`, with your file of own beside ./blur.py:TRAINABLE"
     assert text.count("make it again") == (study is not None)
     if study is not None:
-        assert f"make it again: {staged if study == 'staged' else own}" in text
+        assert f"make it again: {staged if study == 'staged' else of_method}" in text
 
 
 def test_one_trial_at_two_damages_goes_aside_once(root: Path) -> None:
@@ -303,5 +303,5 @@ def test_status_names_a_trial_whose_record_is_gone(assay: Assay, root: Path) -> 
     folder = _place(root, STAGED)
     assert "is gone" not in assay("status", "staged", "--once", "--storage", root).out
     shutil.rmtree(folder)
-    told = assay("status", "staged", "--once", "--storage", root).out
-    assert f"trials/{folder.name}: its record is gone, and the last summary has its score" in told
+    output = assay("status", "staged", "--once", "--storage", root).out
+    assert f"trials/{folder.name}: its record is gone, and the last summary has its score" in output

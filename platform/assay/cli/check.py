@@ -135,13 +135,13 @@ def _run_of(store: Store, study: str, storage: str) -> str:
     path, file, beside = f"{store.study(study)}/study.yaml", "STUDY.yaml", f", with your file of {study}"
     data = "" if os.environ.get("ASSAY_DATA") else " --data ROOT"
     try:
-        asked = parse_study(store.read_bytes(path).decode(), path)
+        question = parse_study(store.read_bytes(path).decode(), path)
     except (FileNotFoundError, InputError, UnicodeDecodeError):
-        asked = None
-    if asked is not None and asked.data.reader == "synthetic":
+        question = None
+    if question is not None and question.data.reader == "synthetic":
         data = ""
-    if asked is not None and (methods := file_references(asked)):
+    if question is not None and (methods := file_references(question)):
         beside += f" beside {', '.join(methods)}"  # they do not lie beside the one in the storage
-    elif asked is not None and (place := store.local_file(path)) is not None:
+    elif question is not None and (place := store.local_file(path)) is not None:
         file, beside = shlex.quote(str(place)), ""
     return f"`{in_use(f'assay run {file}{data}', storage=storage)}`{beside}"
