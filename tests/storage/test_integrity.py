@@ -144,12 +144,13 @@ def test_after_a_repair_the_run_of_the_study_that_makes_it_again_is_named(
 ) -> None:
     emptied(_place(root, file))
     text = " ".join(assay("check", "--repair", "--storage", root).out.split())
-    staged = f"`assay run {root}/studies/staged/study.yaml --storage {root}`"
-    # Its method is a file, which does not lie beside the study in the storage.
-    of_method = f"`assay run STUDY.yaml --storage {root}`, with your file of own beside ./blur.py:TRAINABLE"
+    kept = f"`assay run {root}/studies/{study}/study.yaml --storage {root}`"
+    without_method = (
+        f"`assay run STUDY.yaml --storage {root}`, with your file of own beside ./blur.py:TRAINABLE"
+    )
     assert text.count("make it again") == (study is not None)
     if study is not None:
-        assert f"make it again: {staged if study == 'staged' else of_method}" in text
+        assert f"make it again: {without_method if file.startswith('methods') else kept}" in text
 
 
 def test_one_trial_at_two_damages_goes_aside_once(root: Path) -> None:

@@ -129,19 +129,23 @@ def _print_way_on(store: Store, damages: Iterable[Damage], storage: str, out: Co
 def _run_of(store: Store, study: str, storage: str) -> str:
     """The command that runs a study: with its file in the storage, unless that is not enough."""
     from assay.study import parse_study
+    from assay.study.kept_methods import kept_copy
     from assay.study.methods import file_references
     from trainables.errors import InputError
 
     path, file, beside = f"{store.study(study)}/study.yaml", "STUDY.yaml", f", with your file of {study}"
     data = "" if os.environ.get("ASSAY_DATA") else " --data ROOT"
+    place = store.local_file(path)
     try:
         question = parse_study(store.read_bytes(path).decode(), path)
+        methods = file_references(question)
+        lost = place is None or any(kept_copy(method, place.parent) is None for method in methods)
     except (FileNotFoundError, InputError, UnicodeDecodeError):
-        question = None
-    if question is not None and question.data.reader == "synthetic":
+        return f"`{in_use(f'assay run {file}{data}', storage=storage)}`{beside}"
+    if question.data.reader == "synthetic":
         data = ""
-    if question is not None and (methods := file_references(question)):
-        beside += f" beside {', '.join(methods)}"  # they do not lie beside the one in the storage
-    elif question is not None and (place := store.local_file(path)) is not None:
+    if not lost:
         file, beside = shlex.quote(str(place)), ""
+    elif methods:
+        beside += f" beside {', '.join(methods)}"
     return f"`{in_use(f'assay run {file}{data}', storage=storage)}`{beside}"
