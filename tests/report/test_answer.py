@@ -197,6 +197,16 @@ def test_an_approximate_interval_is_noted_whatever_its_verdict(
     assert any(note.startswith("stop: off → on: one-sided spread") for note in answer.notes)
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_before_verdicts_come_the_answer_has_no_notes(seeds: int) -> None:
+    whole = results_of(0.0, 0.05)
+    of_plan = whole.plan.trials
+    records = {trial.id: whole.records[trial.id] for trial in of_plan if trial.seed < seeds}
+    answer = answer_of(StudyResults(whole.plan, records))
+    assert [(result.verdict, bool(result.note)) for result in answer.results] == [("interim", True)]
+    assert answer.notes == ()
+
+
 @pytest.mark.parametrize(
     ("design", "names"),
     [

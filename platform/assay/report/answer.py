@@ -140,12 +140,12 @@ def _aliases(results: StudyResults) -> Sequence[str]:
 
 
 def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
-    """Intervals that disagree with their tests; what is odd about a result whose repeats do not all tie."""
+    """Intervals that disagree with their tests; what is odd about a result that has a verdict and no tie."""
     yield from disagreements(of_claim)
     noted: dict[str, list[str]] = {}
     alike = Counter(result.comparison for result in of_claim)
     for result in of_claim:
-        if result.note and result.verdict != "identical":
+        if result.note and result.verdict not in ("identical", "interim"):
             name = result.comparison if alike[result.comparison] == 1 else _name(result)
             noted.setdefault(result.note, []).append(name)
     for note, names in noted.items():
