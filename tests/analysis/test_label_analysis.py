@@ -57,6 +57,22 @@ def test_of_a_study_that_decides_steps_are_of_the_claim_that_is_decided() -> Non
     assert {one.claim for one in analysis.steps} == {"this data"}
 
 
+@pytest.mark.parametrize("repeats", ["{seeds: [0, 1, 2, 3, 4, 5, 6, 7]}", "{decide: [6, 8]}"])
+def test_steps_wait_for_the_look_that_comparisons_wait_for(repeats: str) -> None:
+    """Of five seeds of eight nothing is shown, and no step is called one that cannot be told apart."""
+    text = LINE.replace("{seeds: [0, 1, 2, 3, 4]}", repeats)
+    text += "comparisons: [{from: n5, to: all, factor: masks}]\n"
+    plan, records = trained(text, rising, 0.002)
+    ended = {trial.id: records[trial.id] for trial in plan.trials if trial.seed < 5}
+    results = StudyResults(plan, ended)
+    assert results.labels is not None
+    assert {one.verdict for one in results.labels.steps} == {"interim"}
+    assert {one.verdict for one in results.analysis.comparisons} == {"interim"}
+    page = markdown_of(plan, ended)
+    assert "- Left open by too few repeats (this data): n0 → n5; n5 → n15; n15 → all." in page
+    assert "Not distinguishable (" not in page
+
+
 def test_a_step_says_what_a_further_hour_brings() -> None:
     analysis = analysis_of(LINE)
     step = tables_of(LINE)["Steps along the front"][1]

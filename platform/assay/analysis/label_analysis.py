@@ -66,7 +66,7 @@ def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
     scores = replace(score_tables(results), smallest_step=_no_step)
     return LabelAnalysis(
         costs=costs,
-        steps=scores.tested(costs.metric, "labels", steps),
+        steps=results.analysis.as_they_stand(scores.tested(costs.metric, "labels", steps)),
         enough=tuple(_enough(costs, table, splits, study.resolve)),
         further=_advised(costs, table, [group for group in _groups(study, costs) if _is_grid(group)]),
     )

@@ -141,25 +141,26 @@ class ScoreAnalysis:
         """Cell → interval of its mean; empty for a metric that is not reported."""
         return self._once(f"intervals {metric}", lambda: self._make_intervals(metric))
 
+    def as_they_stand(self, results: Iterable[ComparisonResult]) -> tuple[ComparisonResult, ...]:
+        """Results of a group other than the comparisons; without a verdict while the study goes on."""
+        until_then = self._until_then
+        return tuple(results) if until_then is None else tuple(until_then(result) for result in results)
+
     def _family(
         self, name: str, contrasts: Callable[[pd.DataFrame], Sequence[Contrast]]
     ) -> tuple[ComparisonResult, ...]:
         primary = self._scores.primary
         results = self._scores.tested(primary, name, contrasts(self._scores.table(primary.name)))
-        return self._so_far(results)
+        return self.as_they_stand(results)
 
     def _make_further(self) -> tuple[ComparisonResult, ...]:
         primary, *further = self._scores.metrics
         contrasts = self._scores.contrasts or main_effects(self._scores.table(primary.name))
-        return self._so_far(
+        return self.as_they_stand(
             result
             for metric in further
             for result in self._scores.tested(metric, "further metrics", contrasts)
         )
-
-    def _so_far(self, results: Iterable[ComparisonResult]) -> tuple[ComparisonResult, ...]:
-        until_then = self._until_then
-        return tuple(results) if until_then is None else tuple(until_then(result) for result in results)
 
     def _make_best(self) -> Best | None:
         if self._until_then is not None or not self._with_best:
