@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from assay.analysis.statistics.more_repeats import more_repeats
-from assay.analysis.statistics.paired import enough_repeats, exact_p, rounded
+from assay.analysis.statistics.paired import enough_repeats, exact_p, rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
 
 
@@ -42,6 +42,26 @@ def test_so_has_max_t_where_nothing_else_in_the_family_differs(m: int, effect: f
     scores[:, :, 1] += effect
     shown = [stepdown_p(of_draw[:, 1:] - of_draw[:, :1], vectors)[0] <= 0.05 for of_draw in scores]
     assert np.mean(shown) > 0.77
+
+
+@pytest.mark.parametrize(("m", "fewest"), [(1, 6), (2, 7), (4, 8), (8, 9), (28, 11)])
+def test_of_ranks_the_fewest_repeats_grow_with_the_family(m: int, fewest: int) -> None:
+    """However clear a comparison is: the first number with which signed ranks show it beside m - 1 others."""
+    assert more_repeats(5, 1.0, 100.0, m, ranks=True).estimate == fewest - 5
+    rng = np.random.default_rng(0)
+    for n, shown in ((fewest - 1, False), (fewest, True)):
+        d = rng.normal(0, 1, (n, m))
+        d[:, 0] = 100 + rng.normal(0, 1, n)
+        ranks = np.apply_along_axis(signed_ranks, 0, d)
+        assert (stepdown_p(ranks, sign_vectors(n, 0))[0] <= 0.05) == shown
+
+
+@pytest.mark.parametrize(("m", "effect"), [(2, 1.9), (4, 1.95), (8, 2.0)])
+def test_at_the_fewest_repeats_ranks_have_the_chance_that_is_told(m: int, effect: float) -> None:
+    n = 5 + (more_repeats(5, 1.0, effect, m, ranks=True).estimate or 0)
+    assert n == enough_repeats(m)
+    draws = np.random.default_rng(0).normal(effect, 1, (5_000, n))
+    assert np.mean((draws > 0).all(axis=1)) > 0.79
 
 
 @pytest.mark.parametrize(("m", "least"), [(1, 1.793), (2, 2.17), (4, 2.6), (8, 3.05)])

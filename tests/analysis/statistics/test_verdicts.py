@@ -159,6 +159,20 @@ def test_ranks_make_the_statistics_of_a_family_where_the_study_says_wilcoxon() -
     assert [answer.p_adjusted for answer in answers] == pytest.approx(stepdown_p(ranks, sign_vectors(7, 0)))
 
 
+@pytest.mark.parametrize(("n", "further"), [(5, 4), (6, 3), (8, 1)])
+def test_ranks_of_one_clear_comparison_of_eight_promise_nothing_below_nine_repeats(
+    n: int, further: int
+) -> None:
+    base, *others = np.random.default_rng(3).normal(0.5, 0.002, (9, n))
+    cells = {f"c{i}": scores + 0.05 * (i == 0) for i, scores in enumerate(others)}
+    asked = [comparison(name, "b", name) for name in cells]
+    table = tidy_table({"b": base} | cells)
+    clear, *_ = compare(table, asked, metric="image_ap", test="wilcoxon", resolve=0.05)
+    assert clear.verdict in ("suggested", "open")
+    assert clear.more is not None
+    assert clear.more[:3] == (further,) * 3
+
+
 @pytest.mark.parametrize("again", [comparison("x again", "b", "a"), comparison("x back", "a", "b")])
 def test_a_comparison_given_twice_or_the_other_way_round_is_one(again: Contrast) -> None:
     table = tidy_table({"b": [0.5] * 6, "a": list(0.5 + 0.01 * np.arange(6))})

@@ -360,7 +360,8 @@ def _more(tested: _Tested, resolve: float | None) -> More | None:
     delta = resolve if resolve is not None else abs(float(np.mean(measured.d)))
     if measured.sd is None or delta == 0 or not units.grows:
         return None
-    return more_repeats(units.n, measured.sd, delta, tested.m, overlap=units.overlap)
+    ranks = measured.test == "wilcoxon"
+    return more_repeats(units.n, measured.sd, delta, tested.m, overlap=units.overlap, ranks=ranks)
 
 
 def _more_negligible(tested: _Tested, resolve: float | None) -> int | None:

@@ -35,7 +35,9 @@ class More(NamedTuple):
     half_width: float  # of the interval at 50 repeats
 
 
-def more_repeats(n: int, sd: float, delta: float, m: int, *, overlap: float | None = None) -> More:
+def more_repeats(
+    n: int, sd: float, delta: float, m: int, *, overlap: float | None = None, ranks: bool = False
+) -> More:
     """Repeats until a difference of ``delta`` is shown in a family of m with 80 % chance.
 
     Args:
@@ -45,12 +47,13 @@ def more_repeats(n: int, sd: float, delta: float, m: int, *, overlap: float | No
         m: Comparisons in the family.
         overlap: n_test/n_train where every seed draws its own split: Nadeau–Bengio's t is then the test, and
             no number of repeats makes its interval vanish. None: the exact test and the plain t.
+        ranks: True: the exact test is of signed ranks.
 
     The range comes from a 60 % interval of the sd (χ² with n − 1 degrees of freedom).
     """
 
     def further(spread: float) -> int | None:
-        needed = _needed(delta / spread, m, overlap)
+        needed = _needed(delta / spread, m, overlap, ranks)
         return None if needed is None else max(0, needed - n)
 
     shrunk, grown = (sd * math.sqrt((n - 1) / chi2) for chi2 in _chi2_range(n - 1))
@@ -65,19 +68,23 @@ def _chi2_range(df: int) -> tuple[float, float]:
     return 2 * float(special.gammaincinv(df / 2, 0.8)), 2 * float(special.gammaincinv(df / 2, 0.2))
 
 
-def _needed(effect_size: float, m: int, overlap: float | None) -> int | None:
+def _needed(effect_size: float, m: int, overlap: float | None, ranks: bool) -> int | None:
     """Repeats in all; None when it takes more than 50."""
-    enough = np.flatnonzero(effect_size >= _detectable(m, overlap))
-    return _fewest(overlap) + int(enough[0]) if len(enough) else None
+    enough = np.flatnonzero(effect_size >= _detectable(m, overlap, ranks))
+    return _fewest(m, overlap, ranks) + int(enough[0]) if len(enough) else None
 
 
-def _fewest(overlap: float | None) -> int:
-    return _FEWEST if overlap is not None else enough_repeats()
+def _fewest(m: int, overlap: float | None, ranks: bool) -> int:
+    """Repeats from which something is shown where nothing else in the family differs."""
+    if overlap is not None:
+        return _FEWEST
+    # The largest sum of ranks is the same in every comparison: signs that suit any of them reach it.
+    return enough_repeats(m if ranks else 1)
 
 
 @lru_cache(maxsize=256)
-def _detectable(m: int, overlap: float | None) -> NDArray[np.float64]:
-    """Effect size (in sd of d) that is found with 80 % chance, at 6 (with an overlap 3), … 50 repeats."""
+def _detectable(m: int, overlap: float | None, ranks: bool) -> NDArray[np.float64]:
+    """Effect size (in sd of d) that is found with 80 % chance, at the fewest repeats, … 50."""
 
     def lacking(effect: float, effective: float, df: int) -> float:
         # The nearer tail only: the other holds less than 1e-5 here, and its distribution turns NaN far out.
@@ -85,13 +92,15 @@ def _detectable(m: int, overlap: float | None) -> NDArray[np.float64]:
         return 1 - _POWER - float(special.nctdtr(df, effect * math.sqrt(effective), critical))
 
     effects: list[float] = []
-    for n in range(_fewest(overlap), MOST_REPEATS + 1):
+    fewest = _fewest(m, overlap, ranks)
+    for n in range(fewest, MOST_REPEATS + 1):
         effective = 1 / (1 / n + (overlap or 0.0))  # repeats without overlap that would say as much
         most = 2 - 2 * float(special.stdtrit(n - 1, ALPHA / m / 2))
         root = optimize.brentq(lacking, 0.0, most / math.sqrt(effective), args=(effective, n - 1), xtol=1e-9)
         effects.append(float(np.asarray(root)))
     if overlap is None:  # at its fewest repeats the exact test is weaker
-        effects[0] = max(effects[0], _detectable_at_fewest(m))
+        of_one_sign = float(special.ndtri(_POWER ** (1 / fewest)))  # all that ranks ask there
+        effects[0] = max(effects[0], of_one_sign if ranks else _detectable_at_fewest(m))
     return np.array(effects)
 
 

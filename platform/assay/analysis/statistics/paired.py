@@ -49,9 +49,9 @@ def smallest_p(nonzero: int) -> float:
     return min(1.0, 2.0 ** (1 - nonzero))
 
 
-def enough_repeats() -> int:
-    """Repeats from which the exact test can speak, whatever the family: 6."""
-    return math.ceil(1 - math.log2(ALPHA))
+def enough_repeats(m: int = 1) -> int:
+    """Repeats from which the exact test can speak, whatever the family: 6. More where p is times m."""
+    return math.ceil(1 - math.log2(ALPHA / m))
 
 
 def signed_ranks(d: Differences) -> Differences:
