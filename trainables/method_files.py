@@ -29,7 +29,7 @@ from types import ModuleType
 from typing import Any, Self
 
 from trainables.contract import Trainable
-from trainables.errors import InputError
+from trainables.errors import InputError, text_of
 from trainables.method_shape import HOOKS, broken_rule, refuse_name, refuse_shape, taken
 
 __all__ = [
@@ -223,7 +223,7 @@ def told(name: str, error: BaseException) -> str:
     """An error in a line, of a file's method with its place there: ``blur.py:12: ValueError: too few``."""
     if name in _loaded:
         return _told(error, _loaded[name][1])
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
 
 
 def _loaded_as(name: str) -> tuple[Trainable[Any], MethodSource]:
@@ -290,7 +290,7 @@ def _import(source: MethodSource) -> ModuleType:
 
 def _told(error: BaseException, source: MethodSource) -> str:
     """``blur.py:12: ValueError: no such file``, in one line."""
-    text = " ".join(str(getattr(error, "msg", None) or error).split())
+    text = " ".join(str(getattr(error, "msg", None) or text_of(error)).split())
     return f"{_place(error, source)}: {type(error).__name__}" + (f": {text}" if text else "")
 
 

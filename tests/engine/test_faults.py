@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.engine.fitting.faults import said
+from assay.engine.fitting.faults import fault_of, said
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,8 @@ from assay.engine.fitting.faults import said
 )
 def test_an_error_without_a_text_is_told_by_its_type(error: Exception, line: str) -> None:
     assert said(error) == line
+
+
+def test_an_error_that_cannot_say_its_text_is_told_by_its_type() -> None:
+    mute = type("Mute", (MemoryError,), {"__str__": None})
+    assert fault_of(mute(), "segdec").reason == "Mute: its text cannot be read (TypeError in its `__str__`)"

@@ -180,6 +180,11 @@ TRAINABLE = replace(method.TRAINABLE, name="blur", {hook}=hook)
         ("footnotes", "raise RuntimeError('no\\n  net')", "blur.py:7: RuntimeError: no net"),
         ("footnotes", "yield 1 / 0", "blur.py:7: ZeroDivisionError: division by zero"),
         ("footnotes", "raise SystemExit(0)", "blur.py:7: SystemExit: 0"),
+        (
+            "footnotes",
+            "raise type('Mute', (RuntimeError,), {'__str__': None})",
+            "blur.py:7: Mute: its text cannot be read .*",
+        ),
         ("footnotes", "return None", "blur.py:6: it returns a sequence of texts, found None"),
         ("objections", "raise KeyError('a')", "blur.py:7: KeyError: 'a'"),
         ("objections", "return ['no']", "blur.py:6: it returns a sequence of Objection.*, found \\('no',\\)"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from assay.engine.fitting.faults import said
 from assay.engine.packs import Pack
 from assay.engine.trial import PackSite
 from assay.engine.trial_data import TrialData
@@ -25,7 +26,7 @@ from assay.study.repeats import UNKNOWN
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
 from trainables.data.samples import TrainingData
-from trainables.errors import InputError
+from trainables.errors import InputError, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,6 +141,6 @@ def _model(record: Record, store: Store) -> Predictor | None:
         try:
             return find_trainable(name).load(Path(folder))
         except Exception as error:  # noqa: BLE001 - said; the record and its tables are whole without a model
-            why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            why = text_of(error) if isinstance(error, InputError) else said(error)
             warnings.warn(f"{name} cannot load the model that it saved: {why}", stacklevel=4)
             return None
