@@ -249,8 +249,7 @@ def image_scores(
         FloatingPointError: If a score or heatmap is no finite number: the model has diverged.
         InputError: If one is not within [0, 1].
     """
-    model = ModelScorer(predictor, device)
-    scores = [part.answer.scores for part in _predict(model, images, batch)]
+    scores = [part.answer.scores for part in _predict(ModelScorer(predictor, device), images, batch)]
     return np.concatenate(scores) if scores else np.empty(0)
 
 
@@ -291,13 +290,14 @@ def _first(images: ImageSet, count: int) -> ImageSet:
 def _predict(
     model: ImageScorer, images: ImageSet, batch: int, known: Collection[str] | None = None
 ) -> Iterator[_Batch]:
+    hook = "predict" if known is None else "predict_stages"
     for start in range(0, len(images), batch):
         ids = images.ids[start : start + batch]
         arrays = [images.images[i] for i in ids]
         answer = model.score(arrays, known)
         for sample, score, heatmap in zip(ids, answer.scores, answer.heatmaps, strict=True):
-            refuse_outside("score", sample, score)
-            refuse_outside("heatmap", sample, heatmap)
+            refuse_outside("score", sample, score, hook)
+            refuse_outside("heatmap", sample, heatmap, hook)
         yield _Batch(start, arrays, answer)
 
 

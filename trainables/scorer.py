@@ -35,7 +35,7 @@ class Scores(NamedTuple):
     seconds: float  # that the answer took, from bytes on the host to numbers on the host
 
 
-def refuse_outside(what: str, sample: str, values: NDArray[np.floating[Any]], hook: str = "predict") -> None:
+def refuse_outside(what: str, sample: str, values: NDArray[np.floating[Any]], hook: str) -> None:
     """Refuse what a predictor says of an image where it is not within [0, 1].
 
     Raises:

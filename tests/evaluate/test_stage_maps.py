@@ -186,6 +186,19 @@ def test_a_stage_that_is_not_within_0_and_1_stops_the_evaluation(wrong: float) -
         judge(Stages(broken=wrong))
 
 
+class Unbounded(Stages):
+    """Scores beyond 1."""
+
+    def predict(self, images: Tensor) -> Prediction:
+        score, heatmap = super().predict(images)
+        return Prediction(score + 4, heatmap)
+
+
+def test_a_score_that_came_with_the_stages_is_to_be_mended_where_they_are_made() -> None:
+    with pytest.raises(InputError, match=r"^score .* for test000\. Mend the method's `predict_stages`\.$"):
+        judge(Unbounded())
+
+
 @pytest.mark.parametrize("shape", [(7, 24, 39), (7, 2, 24, 40), (6, 1, 24, 40)])
 def test_a_stage_is_a_map_or_a_picture(shape: tuple[int, ...]) -> None:
     with pytest.raises(AssertionError, match="stage crop of shape"):
