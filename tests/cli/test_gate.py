@@ -178,7 +178,7 @@ def test_a_gate_that_cannot_answer_says_why(
 @pytest.mark.parametrize(
     ("option", "message", "way_out"),
     [
-        ("--repository", "found none at {place}: fatal: not a git repository", "--repository FOLDER."),
+        ("--repository", "found {place}: fatal: not a git repository", "--repository FOLDER."),
         (
             "--path",
             "seen from its root, found method, {place}, method/spots.py: fatal: ",
@@ -195,6 +195,14 @@ def test_what_git_refuses_is_told_with_what_helps_there(
     assert message.format(place=tmp_path) in said
     assert said.endswith(way_out)
     assert "Fetch" not in said
+
+
+def test_a_repository_that_git_does_not_trust_is_not_said_to_be_none(
+    gate: Assay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # read by git itself
+    said = " ".join(gate(STUDY, "faster").err.split())
+    assert re.search(r"repository, found /\S+: fatal: detected dubious ownership .* Mend that, or", said)
 
 
 def test_the_help_names_no_option_that_a_gate_lacks(assay: Assay) -> None:

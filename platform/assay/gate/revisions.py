@@ -30,8 +30,8 @@ def find_root(folder: Path) -> Path:
     Raises:
         InputError: If it is in none.
     """
-    rule = f"a gate compares two revisions of a git repository, found none at {folder.resolve()}"
-    way_out = "Name its folder: --repository FOLDER."
+    rule = f"a gate compares two revisions of a git repository, found {folder.resolve()}"
+    way_out = "Mend that, or name its folder: --repository FOLDER."
     return Path(_git(folder, "rev-parse", "--show-toplevel", rule=rule, way_out=way_out))
 
 
