@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,29 @@ def test_a_folder_without_room_is_named_with_whose_room_it_is(tmp_path: Path, nu
     said = why_unusable(OSError(number, os.strerror(number)), tmp_path)
     assert said is not None
     assert re.fullmatch(why, said)
+
+
+@pytest.mark.parametrize("named", [7, b"", b"folder"])
+def test_a_file_is_named_however_python_names_it(tmp_path: Path, named: int | bytes) -> None:
+    error = PermissionError(errno.EPERM, "not permitted", named)
+    said = why_unusable(error, tmp_path)
+    assert said is not None
+    assert said.endswith(
+        f" by user {os.getuid()} (not permitted: {'folder' if named == b'folder' else tmp_path})"
+    )
+
+
+@pytest.mark.parametrize(("rights", "right"), [(0o555, "written"), (0o444, "read"), (0o333, "read")])
+def test_a_folder_that_cannot_be_entered_may_not_be_read(tmp_path: Path, rights: int, right: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir(rights)
+    program = (
+        "import sys; from pathlib import Path; from trainables.data.atomic import why_unusable; "
+        "path = Path(sys.argv[1]); error = PermissionError(13, 'denied', str(path / 'file')); "
+        "print(why_unusable(error, path))"
+    )
+    # root may do everything, unless it gives that up
+    user = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+    command = [*user, sys.executable, "-c", program, str(folder)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert answer.stdout == f"may not be {right} by user {os.getuid()} (denied: {folder}/file)\n"

@@ -31,9 +31,11 @@ def why_unusable(error: OSError, folder: Path) -> str | None:
     if error.errno == errno.EROFS:
         return "is read-only"
     if error.errno in _REFUSED:
-        path = Path(error.filename or folder)
+        named = error.filename
+        path = folder if not named or isinstance(named, int) else Path(os.fsdecode(named))
         nearest = next(above for above in (path, *path.parents) if os.path.exists(above))
-        right = "written" if os.access(nearest, os.R_OK) else "read"
+        reading = os.R_OK | os.X_OK if os.path.isdir(nearest) else os.R_OK  # a folder is entered as well
+        right = "written" if os.access(nearest, reading) else "read"
         return f"may not be {right} by user {os.getuid()} ({error.strerror}: {path})"
     return f"does not answer ({error.strerror})" if error.errno in AWAY else None
 
