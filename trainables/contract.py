@@ -13,6 +13,7 @@ torch before something is trained: studies are read, shown and reported without 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import weakref
@@ -40,7 +41,7 @@ from pydantic import BaseModel, Field, field_validator
 from trainables.data.samples import TrainingData
 from trainables.data.seeds import seed_for
 from trainables.data.spec import DataSpec, Supervision
-from trainables.run_rules import refuse_checkpoint, refuse_log, refuse_small_batch
+from trainables.run_rules import refuse_log, refuse_small_batch
 from trainables.stages import Stage, StageWork
 
 if TYPE_CHECKING:
@@ -252,11 +253,14 @@ class Run(Protocol):
         ...
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
-        """Note the metrics of a finished epoch (0-based) out of ``epochs``: each once and in order."""
+        """Note the metrics of a finished epoch (0-based) out of ``epochs``: each once and in order.
+
+        None of them is called ``epoch``. A study fills ``seconds`` and ``time`` itself.
+        """
         ...
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        """Keep the state after ``epoch`` finished epochs, which were logged (rank 0 writes; all call it)."""
+        """Keep the state after ``epoch`` finished epochs, which are logged (rank 0 writes; all call it)."""
         ...
 
     def resume(self) -> Checkpoint | None:
@@ -370,11 +374,7 @@ class LocalRun:
     purpose: str = ""  # of all its random numbers: a stage's name
     _stages: dict[str, Path] = field(default_factory=dict)
     _scratch: Path | None = None
-
-    @property
-    def _last(self) -> int:
-        """The epoch that was logged last; −1: none was."""
-        return int(self.history[-1]["epoch"]) if self.history else -1
+    _last: float = field(default=-math.inf, init=False)  # epoch that was logged, or is in a state
 
     def generator(self, purpose: str, *index: int) -> np.random.Generator:
         return np.random.default_rng(seed_for(self.seed, self.fold, f"{self.purpose}{purpose}", *index))
@@ -390,19 +390,21 @@ class LocalRun:
         """Nobody watches."""
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
-        refuse_log(epoch, metrics, epochs, self._last)
+        refuse_log(epoch, metrics, self._last)
+        self._last = epoch
+        while self.history and self.history[-1]["epoch"] >= epoch:
+            self.history.pop()  # trained again, from the state before it
         self.history.append({"epoch": float(epoch), **metrics})
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        refuse_checkpoint(epoch, self._last)
+        self._last = max(self._last, epoch - 1)
         if self.folder is not None:
             state = Checkpoint(epoch, dict(tensors), dict(meta))
             write_checkpoint(self.folder / "checkpoint.safetensors", state)
 
     def resume(self) -> Checkpoint | None:
         state = None if self.folder is None else read_checkpoint(self.folder / "checkpoint.safetensors")
-        kept = 0 if state is None else state.epoch
-        self.history = [row for row in self.history if row["epoch"] < kept]
+        self._last = -math.inf if state is None else state.epoch - 1
         return state
 
     def stage(self, stage: Stage, data: TrainingData) -> Path:

@@ -1,52 +1,37 @@
-"""Rules of what a method asks of its run: epochs and metrics that it logs, states that it keeps, batches."""
+"""Rules of what a method asks of its run: epochs that it logs, and batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from trainables.errors import InputError
 
-__all__ = ["refuse_checkpoint", "refuse_log", "refuse_small_batch"]
-
-_TAKEN = ("epoch", "seconds", "time")  # columns that every learning curve has
+__all__ = ["refuse_log", "refuse_small_batch"]
 
 
-def refuse_log(epoch: int, names: Iterable[str], epochs: int, last: int) -> None:
-    """Refuse what is no further line of a learning curve.
+def refuse_log(epoch: int, metrics: Collection[str], last: float) -> None:
+    """Refuse what is no further row of a learning curve.
+
+    Numbers that start at 1 or leave epochs out are a curve as well.
 
     Args:
-        epoch: That is logged, from 0.
-        names: Of its metrics.
-        epochs: In all.
-        last: The epoch that was logged before, −1 for none.
+        epoch: That is logged.
+        metrics: Their names.
+        last: The epoch that was logged before, or whose state is kept already; −∞ for none.
 
     Raises:
-        InputError: If the epoch is none of them or was logged, or a metric's name is taken or no line.
+        InputError: If the epoch does not come after ``last``, or a metric would take its place.
     """
-    if not last < epoch < epochs:
-        before = f" after epoch {last}" if last >= 0 else ""
+    if epoch <= last:
         raise InputError(
-            f"run.log is told each epoch once, in order, from 0 to {epochs - 1}, found {epoch}{before}. "
-            "Mend the method's `fit`; in a notebook, give each training a LocalRun of its own."
+            "run.log is told each epoch once, in order, and before run.checkpoint keeps the state after it, "
+            f"found epoch {epoch} after epoch {last:.0f}. Mend the method's `fit`; in a notebook, give each "
+            "training a LocalRun of its own."
         )
-    for name in names:
-        if name in _TAKEN or not name or not name.isprintable():
-            raise InputError(
-                f"a metric of run.log has a name in one line, and none of {', '.join(_TAKEN)}, found "
-                f"{name!r}. Rename it in the method's `fit`."
-            )
-
-
-def refuse_checkpoint(epoch: int, last: int) -> None:
-    """Refuse a state after ``epoch`` finished epochs of which the last one was not logged.
-
-    Raises:
-        InputError: If it was not: a training that goes on from the state would have a gap in its curve.
-    """
-    if epoch != last + 1:
+    if "epoch" in metrics:
         raise InputError(
-            f"run.checkpoint keeps the state after an epoch that was logged, found {epoch} finished epochs "
-            f"and {last + 1} logged. Call run.log(epoch, …) before run.checkpoint(epoch + 1, …)."
+            "a metric of run.log has another name than the epoch's, found `epoch`. Rename it in the method's "
+            "`fit`."
         )
 
 

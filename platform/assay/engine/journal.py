@@ -112,6 +112,8 @@ class StorageJournal:
         seconds, self._epoch_start = now - self._epoch_start, now
         self._epoch_seconds.append(seconds)
         row = {"epoch": float(epoch), **{name: float(value) for name, value in metrics.items()}}
+        while self.history and self.history[-1]["epoch"] >= epoch:
+            self.history.pop()  # trained again, from the state before it
         self.history.append({**row, "seconds": seconds, "time": time.time()})
         if self._rank == 0:
             values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())

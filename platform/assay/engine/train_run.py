@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from trainables.contract import Checkpoint, seed_for, shard
 from trainables.data.samples import TrainingData
-from trainables.run_rules import refuse_checkpoint, refuse_log
+from trainables.run_rules import refuse_log
 from trainables.stages import Stage, StageWork
 
 __all__ = [
@@ -125,7 +126,7 @@ class TrainRun:
         self.seed, self.fold = seed, fold
         self.device, self.rank, self.world_size = device, rank, world_size
         self.samples = 0
-        self._last = -1  # epoch that was logged
+        self._last = -math.inf  # epoch that was logged, or is in a state
         self._purpose = purpose
         self._shards = hashlib.sha256()
 
@@ -166,18 +167,17 @@ class TrainRun:
         self.journal.step(done, total, epochs)
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
-        refuse_log(epoch, metrics, epochs, self._last)
+        refuse_log(epoch, metrics, self._last)
         self._last = epoch
         self.journal.log(epoch, metrics, epochs)
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        refuse_checkpoint(epoch, self._last)
+        self._last = max(self._last, epoch - 1)
         self.journal.checkpoint(epoch, tensors, meta)
 
     def resume(self) -> Checkpoint | None:
         state = self.journal.resume()
-        if state is not None:
-            self._last = state.epoch - 1
+        self._last = -math.inf if state is None else state.epoch - 1
         return state
 
     def stage(self, stage: Stage, data: TrainingData) -> Path:
