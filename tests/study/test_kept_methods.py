@@ -39,10 +39,15 @@ def keep(folder: Path, title: str = "A", path: str = "blur.py") -> tuple[Plan, P
     file.write_text(CODE.format(title=title))
     (own / "own.yaml").write_text(STUDY.format(path=path))
     plan = plan_study(read_study(own / "own.yaml"), None, "cpu")
+    return plan, stored(folder, plan)
+
+
+def stored(folder: Path, plan: Plan) -> Path:
+    """Write a plan and its methods to a storage; the study as it lies there."""
     store = Store(str(folder / "storage"))
     write_plan(store, plan)
     keep_methods(store, plan.trainables)
-    return plan, folder / "storage" / "studies" / "own" / "study.yaml"
+    return folder / "storage" / "studies" / "own" / "study.yaml"
 
 
 @pytest.mark.parametrize("path", ["blur.py", "below/soft.py", "blur"])
@@ -63,11 +68,46 @@ def test_of_several_versions_it_is_the_one_of_its_last_plan(tmp_path: Path) -> N
     assert planned.trainables == after.trainables != before.trainables
 
 
-def test_of_several_versions_none_is_guessed_where_the_plan_is_gone(tmp_path: Path) -> None:
-    keep(tmp_path, "A")
-    _, kept = keep(tmp_path, "B")
+def test_none_is_guessed_where_the_plan_is_gone(tmp_path: Path) -> None:
+    _, kept = keep(tmp_path)
     (kept.parent / "plan.parquet").unlink()
-    with pytest.raises(InputError, match=r"trainable: a storage keeps .* blur@.*, blur@.*, other@.* Copy"):
+    with pytest.raises(InputError, match=r"trainable: a method lies in .*, found neither at .*own/blur.py"):
+        plan_study(read_study(kept), None, "cpu")
+
+
+def test_a_copy_of_another_study_is_not_taken(tmp_path: Path) -> None:
+    _, kept = keep(tmp_path)
+    fresh = kept.parents[1] / "fresh" / "fresh.yaml"
+    fresh.parent.mkdir()
+    fresh.write_text(STUDY.format(path="blur.py"))
+    with pytest.raises(InputError, match=r"trainable: a method lies in .*, found neither at .*fresh/blur.py"):
+        plan_study(read_study(fresh), None, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("./../../../blur.py", "a method's file lies in the folder of its study or below it"),
+        ("./below/blur.py", "a method lies in .*, found neither at .*own/below/blur.py"),
+    ],
+)
+def test_a_file_of_the_same_name_elsewhere_is_another_file(path: str, message: str, tmp_path: Path) -> None:
+    _, kept = keep(tmp_path)
+    kept.write_text(kept.read_text().replace("./blur.py", path))
+    with pytest.raises(InputError, match=f"trainable: {message}"):
+        plan_study(read_study(kept), None, "cpu")
+
+
+def test_of_two_files_of_one_name_none_is_guessed(tmp_path: Path) -> None:
+    for part in ("below", "above"):
+        file = tmp_path / "own" / part / "blur.py"
+        file.parent.mkdir(parents=True)
+        file.write_text(CODE.format(title=part).replace('"other"', f'"{part}"'))
+    study = tmp_path / "own" / "own.yaml"
+    text = STUDY.format(path="below/blur.py")
+    study.write_text(text.replace("./below/blur.py:OTHER", "./above/blur.py:OTHER"))
+    kept = stored(tmp_path, plan_study(read_study(study), None, "cpu"))
+    with pytest.raises(InputError, match=r"trainable: .* own, found of blur.py above@.*, blur@.* Copy the"):
         plan_study(read_study(kept), None, "cpu")
 
 

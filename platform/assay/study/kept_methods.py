@@ -3,12 +3,15 @@
 ::
 
     studies/<study>/study.yaml    `trainable: ./blur.py:TRAINABLE`, with no blur.py beside it
-    studies/<study>/plan.parquet  the versions that the last run trained
+    studies/<study>/plan.parquet  the file that the last run named, and the versions that it trained
     methods/blur@3f9c…/blur.py    the code of one version
+
+Only what that plan names is taken: a storage also keeps the code of other studies, under the same file names.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -28,28 +31,29 @@ def kept_copy(reference: str, folder: Path) -> tuple[str, Path] | None:
         folder: Of the study.
 
     Returns:
-        None where the file lies beside the study, or no storage holds a copy.
+        None where the file lies beside the study, or no storage holds a copy that the study's plan names.
 
     Raises:
-        InputError: If several versions are kept, and the study's plan does not tell which, or the copy was
-            changed.
+        InputError: If the plan names several files of one name, or the copy was changed.
     """
     path, _, attribute = reference.rpartition(":")
     folder = folder.resolve()
     if folder.parent.name != "studies" or (folder / path).exists():
         return None
-    file = PurePosixPath(path).name
-    kept = [copy for copy in (folder.parents[1] / "methods").glob("*@*") if (copy / file).exists()]
     planned = _planned(folder / "plan.parquet")
-    copies = [copy for copy in kept if f'"{copy.name}"'.encode() in planned] or kept
+    if json.dumps(f"{path}:").removesuffix('"').encode() not in planned:  # as its study wrote it
+        return None
+    file = PurePosixPath(path).name
+    kept = (copy for copy in (folder.parents[1] / "methods").glob("*@*") if (copy / file).exists())
+    copies = [copy for copy in kept if json.dumps(copy.name).encode() in planned]
     hashes = {copy.name.partition("@")[2] for copy in copies}  # several methods of one file have one
     if not copies:
         return None
     if len(hashes) > 1:
         raise InputError(
-            f"a storage keeps the file of its study in one version, or the plan tells which, found of {file} "
-            f"{', '.join(sorted(copy.name for copy in copies))} in {copies[0].parent}. Copy the right one to "
-            f"{folder / path}"
+            "a study without its methods' files is planned with the copies in its storage where each has a "
+            f"file name of its own, found of {file} {', '.join(sorted(copy.name for copy in copies))} in "
+            f"{copies[0].parent}. Copy the right one to {folder / path}"
         )
     of_code = MethodSource.read(copies[0] / file).hash
     if of_code not in hashes:
