@@ -11,7 +11,7 @@ from trainables.errors import InputError
 
 CODE = """\
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +39,12 @@ class Plain:
 
 class Inner(BaseModel, frozen=True):
     share: Annotated[float, ROUNDED]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    sides: Sequence[int]
+    share: Annotated[float, ROUNDED] = 0.5
 
 
 class Config(TrainableConfig, frozen=True, extra="forbid", arbitrary_types_allowed=True):
@@ -86,8 +92,8 @@ def plan(folder: Path, line: str, settings: str = "") -> Plan:
             "twice = computed_field(return_type=float)(lambda self: float('nan'))",
             "a config is kept as JSON .*`computed_field`.*; found .*not JSON compliant",
         ),
-        ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:34: KeyError: 'a'"),
-        ("def identity(self): raise KeyError('a')", ".*`Config.identity`, .*: own.py:34: KeyError: 'a'"),
+        ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:40: KeyError: 'a'"),
+        ("def identity(self): raise KeyError('a')", ".*`Config.identity`, .*: own.py:40: KeyError: 'a'"),
         (
             "def identity(self): return {'a': object()}",
             ".*JSON values: own.py: TypeError: Object of type object",
@@ -111,6 +117,7 @@ def test_a_setting_that_is_read_by_another_name_than_it_is_kept_by_is_refused(tm
         ("own: Annotated[float, ROUNDED] = 0.5", "0.52", "found 0.52, kept as 0.5, read as 0.5"),
         ("own: SecretStr = SecretStr('')", "abc", r"found SecretStr\('\*+'\), kept as '\*+'"),
         ("own: Inner = Inner(share=0.5)", "{share: 0.52}", r"found Inner\(share=0.52\), kept as .*0.5"),
+        ("own: Sizes = Sizes((1,))", "{sides: [1], share: 0.52}", r"found Sizes\(.*0.52\), kept as .*0.5"),
         ("own: list[Inner] = []", "[{share: 0.52}]", r"found \[Inner\(share=0.52\)\], kept as .*0.5"),
         ("own: Annotated[int, BeforeValidator(lambda x: 2 * x)] = 1", "2", "found 4, kept as 4, read as 8"),
     ],
@@ -136,9 +143,21 @@ def test_a_validator_that_fails_is_named_with_its_line(
         plan(tmp_path, f"own: Annotated[Any, BeforeValidator({validator})] = None", f", own: {setting}")
 
 
-def test_a_default_that_comes_back_as_another_type_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"found PosixPath\('a'\), kept as 'a', read as 'a'. Mend"):
-        plan(tmp_path, "own: Path | str = Path('a')")
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("own: Path | str = Path('a')", r"PosixPath\('a'\), kept as 'a', read as 'a'"),
+        (
+            "own: Annotated[Any, BeforeValidator(words), PlainSerializer(' '.join)] = {'a': 1}",
+            r"{'a': 1}, kept as 'a', read as \['a'\]",
+        ),
+    ],
+)
+def test_a_default_that_comes_back_as_another_type_is_refused(
+    line: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"found {message}. Mend"):
+        plan(tmp_path, line)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +170,7 @@ def test_a_default_that_comes_back_as_another_type_is_refused(tmp_path: Path) ->
         "own: bytes = b'ab'",
         "own: float = 3",
         "own: Path = 'weights.pt'",
+        "own: Sizes = Sizes((1, 2))",
         "own: Annotated[float, PlainSerializer(str)] = float('nan')",
         "own: Annotated[Plain, BeforeValidator(Plain), PlainSerializer(lambda plain: plain.x)] = Plain(1)",
         "own: Annotated[numpy.ndarray, BeforeValidator(numpy.array), PlainSerializer(list)] = numpy.ones(2)",
@@ -158,3 +178,18 @@ def test_a_default_that_comes_back_as_another_type_is_refused(tmp_path: Path) ->
 )
 def test_what_makes_the_same_config_again_is_planned(line: str, tmp_path: Path) -> None:
     assert plan(tmp_path, line).trials == plan(tmp_path, line).trials
+
+
+@pytest.mark.parametrize(("kind", "value"), [("Path | None", "'a/b'"), ("tuple[Path, ...] | None", "('a',)")])
+@pytest.mark.parametrize("settings", ["", ", own: null"])
+def test_what_resolved_sets_is_checked_as_a_worker_does(
+    kind: str, value: str, settings: str, tmp_path: Path
+) -> None:
+    resolved = f"def resolved(self, device): return self.model_copy(update={{'own': {value}}})"
+    assert plan(tmp_path, f"own: {kind} = None\n    {resolved}", settings).trials
+
+
+def test_what_resolved_sets_and_a_worker_reads_as_another_value_is_refused(tmp_path: Path) -> None:
+    resolved = "def resolved(self, device): return self.model_copy(update={'own': 0.52})"
+    with pytest.raises(InputError, match=r"config.own: a worker .*: found 0.52, kept as 0.5, read as 0.5"):
+        plan(tmp_path, f"own: Annotated[float, ROUNDED] = 0.5\n    {resolved}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -37,7 +38,7 @@ def kept_config(
     if not isinstance(resolved, type(config)):
         rule = f"`Config.resolved` returns a {type(config).__name__}, found {resolved!r}. Mend the method"
         return None, [_problem((), rule)]
-    problems = list(_against_keeping(method, resolved))
+    problems = list(_against_keeping(method, config, resolved))
     if problems:
         return None, problems
     try:
@@ -48,7 +49,9 @@ def kept_config(
     return resolved, []
 
 
-def _against_keeping(method: str, config: TrainableConfig) -> Iterator[StudyProblem]:
+def _against_keeping(
+    method: str, checked: TrainableConfig, config: TrainableConfig
+) -> Iterator[StudyProblem]:
     excluded = [name for name, setting in type(config).model_fields.items() if setting.exclude]
     if excluded:
         rule = "a worker reads each setting from the plan, and `exclude` keeps it out"
@@ -77,39 +80,50 @@ def _against_keeping(method: str, config: TrainableConfig) -> Iterator[StudyProb
         rule = "the method's code fails in `Config`, read from the plan as a worker does"
         yield _problem((), f"{rule}: {told(method, error)}")
         return
-    for name, value in _changed(config, read, settings).items():
+    for name, value in _changed(checked, config, read, settings).items():
         rule = "a worker reads each setting from the plan, where it has to come back the same: found"
         kept, back = reprlib.repr(settings.get(name)), reprlib.repr(getattr(read, name))
         way_out = "Mend its type or its serializer in `Config`"
         yield _problem((name,), f"{rule} {reprlib.repr(value)}, kept as {kept}, read as {back}. {way_out}")
 
 
-def _changed(config: TrainableConfig, read: TrainableConfig, settings: dict[str, Any]) -> dict[str, Any]:
+def _changed(
+    checked: TrainableConfig, config: TrainableConfig, read: TrainableConfig, settings: dict[str, Any]
+) -> dict[str, Any]:
     """The settings that a worker reads as something else."""
-    before, after = _values(config), _values(read)
+    given, before, after = map(_values, (checked, config, read))
     changed = {name: value for name, value in before.items() if not _is_same(value, after[name])}
     if not changed:
         return {}
-    # Pydantic takes a default as it is written (a text for a path), and checks it when it reads it.
-    defaults = {name: before[name] for name in before if name not in config.model_fields_set}
+    # Pydantic takes a default as it is written (a text for a path), and what `resolved` sets by `model_copy`,
+    # and checks it when it reads it.
+    written = {
+        name: value
+        for name, value in before.items()
+        if name not in checked.model_fields_set or value is not given.get(name)
+    }
     try:
-        checked = _values(type(config).model_validate(settings | defaults))
-    except ValidationError:
+        again = _values(type(config).model_validate(settings | written))
+    except Exception:  # noqa: BLE001 - a validator of the method's, which takes JSON and not this value
         return changed
     return {
         name: value
         for name, value in changed.items()
-        if name not in defaults or not _is_same(checked[name], after[name])
+        if name not in written or not _is_same(again[name], after[name])
     }
 
 
-def _values(model: BaseModel) -> dict[str, Any]:
-    return {name: getattr(model, name) for name in type(model).model_fields} | (model.model_extra or {})
+def _values(settings: Any) -> dict[str, Any]:
+    """The fields of a model, or those of a dataclass that are compared."""
+    if not isinstance(settings, BaseModel):
+        return {field.name: getattr(settings, field.name) for field in fields(settings) if field.compare}
+    of_model = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return of_model | (settings.model_extra or {})
 
 
 def _is_same(value: Any, back: Any) -> bool:
     """Tell whether a value came back; a list for a tuple did, as a ``Sequence`` does."""
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
         return type(back) is type(value) and _is_same(_values(value), _values(back))
     if isinstance(value, dict):
         return (
