@@ -240,6 +240,10 @@ def plan_answer(
 
 
 def _to_train(planned: Plan, records: Mapping[str, Record]) -> int:
+    study = planned.study
+    if study.repeats.decide and not records:  # nothing is settled: each cell trains until the first look
+        first = {*study.repeats.seeds[: study.repeats.decide[0]]}
+        return sum(trial.seed in first for trial in planned.trials)
     from assay.analysis.results import needed_plan
 
     needed = needed_plan(planned, records)
