@@ -8,8 +8,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from assay.storage import Store
+from assay.study import Plan
 from assay.tracking import MlflowMirror, SyncReport
-from tests.analysis.made_studies import lose
+from tests.analysis.made_studies import STUDY, lose, make_plan
 from tests.tracking.test_mlflow_mirror import PLAN, fill, results_of
 
 NOTE = "mlflow.note.content"
@@ -28,8 +29,8 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"sqlite:///{tmp_path}/own.db"
 
 
-def told(uri: str, store: Store) -> SyncReport:
-    report = MlflowMirror(uri, store).sync(results_of(store))
+def told(uri: str, store: Store, plan: Plan = PLAN) -> SyncReport:
+    report = MlflowMirror(uri, store).sync(results_of(store, plan))
     assert report.complete
     return report
 
@@ -40,12 +41,15 @@ def note_of(uri: str) -> str:
     return found.tags[NOTE]
 
 
-def test_an_experiment_that_somebody_else_made_keeps_its_description(uri: str, store: Store) -> None:
+@pytest.mark.parametrize("plan", [PLAN, make_plan(STUDY.replace("question: Which addition pays?\n", ""))])
+def test_an_experiment_that_somebody_else_made_keeps_its_description(
+    uri: str, store: Store, plan: Plan
+) -> None:
     MlflowClient(uri).create_experiment("additions", tags={NOTE: "MY NOTES"})
-    (note,) = told(uri, store).notes
+    (note,) = told(uri, store, plan).notes
     assert "assay has not made it" in note
     store.write_record(lose(PLAN.trials[0], "failed", "no memory"))
-    assert told(uri, store).notes == ()
+    assert told(uri, store, plan).notes == ()
     assert note_of(uri) == "MY NOTES"
 
 

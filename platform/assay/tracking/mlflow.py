@@ -178,7 +178,8 @@ class MlflowMirror:
                 "run the storage that it was told from"
             )
         note = tags.get(_NOTE, "")
-        if "assay.study" in tags or note.startswith(results.plan.study.question):  # as assay 0.1 left it
+        question = results.plan.study.question
+        if "assay.study" in tags or (question and note.startswith(question)):  # the latter by assay 0.1
             return
         if note or self._api().search_runs([experiment.experiment_id], max_results=1):
             self._notes.append(
