@@ -30,6 +30,7 @@ from assay.report.answer import Answer, study_answer
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.storage import Progress, Record, Store
 from assay.storage.lease import holder
+from assay.storage.local_root import RefusedFileError
 from assay.storage.progress import Running
 from assay.storage.search_points import best_points
 from assay.storage.stage_store import stage_curve
@@ -190,7 +191,7 @@ def entry(store: Store, name: str, begun: frozenset[str] | None = None) -> Study
     """A study as a line of the list. ``begun``: trials that have a folder; None: the storage is asked."""
     try:
         now = _followed(store.uri, name).view(begun)
-    except InputError as error:
+    except (InputError, RefusedFileError) as error:
         return StudyEntry(name, "", {}, 0, 0, 0, None, False, None, None, 0, trouble=str(error))
     counts: dict[str, int] = {}
     records = now.results.records.values()

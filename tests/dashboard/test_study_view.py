@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,13 +14,15 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.storage import Environment, Progress, Record, Store
+from assay.storage.plans import write_plan
 from assay.storage.record import StageUse
 from assay.storage.stage_store import STAGE_CURVE, begin_stage, end_stage, read_stage, stage_folder
 from assay.storage.store import DamagedFileError
-from assay.study import Plan
+from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.__main__ import read_ahead
 from assay_dashboard.study_view import curve, stage_curves, studies, view
 from tests.analysis.made_studies import lose, numbers_of
+from tests.cli.small_search import SEARCH
 from tests.cli.small_study import finished, run_elsewhere
 from tests.dashboard.conftest import Open, Show, texts_of
 
@@ -109,6 +114,23 @@ def test_a_study_that_cannot_be_read_says_so_and_the_others_are_listed(store: St
     troubles = {entry.name: entry.trouble for entry in studies(store)}
     assert troubles["small"] == ""
     assert "studies/other/plan.parquet" in troubles["other"]
+
+
+def test_a_record_that_may_not_be_read_keeps_no_other_study_from_the_list(store: Store, plan: Plan) -> None:
+    assert store.local_path is not None
+    write_plan(store, plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu"))
+    record = store.local_path / store.trial(plan.trials[0].id) / "record.json"
+    record.chmod(0)
+    program = (
+        "import sys; from assay.storage import Store; from assay_dashboard.study_view import studies; "
+        "print(*(f'{entry.name}: {entry.trouble}' for entry in studies(Store(sys.argv[1]))), sep='\\n')"
+    )
+    # root may read everything, unless it gives that up
+    user = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+    command = [*user, sys.executable, "-c", program, store.uri]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert "hunt: " in lines
+    assert any(line.startswith("small: ") and f"Permission denied: {record}" in line for line in lines)
 
 
 def with_stages(store: Store, folder: Path) -> Record:

@@ -270,16 +270,34 @@ def test_what_lies_behind_a_link_is_not_set_aside(root: Path) -> None:
 @pytest.mark.parametrize("pattern", [f"{STAGED}/record.json", "studies"])
 def test_what_may_not_be_read_is_no_damage(root: Path, pattern: str, command: tuple[str, ...]) -> None:
     path = _place(root, pattern)
+    answer = _without_rights(path, *command, "--storage", str(root))
+    assert answer.returncode == 2
+    assert f"may not be read by user {os.getuid()} (Permission denied: {path})" in answer.stderr
+    assert not (root / "damaged").exists()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_record_that_may_not_be_read_stands_in_the_line_of_its_study_alone(
+    root: Path, form: tuple[str, ...]
+) -> None:
+    path = _place(root, f"{STAGED}/record.json")
+    answer = _without_rights(path, "status", *form, "--storage", str(root))
+    assert answer.returncode == 0, answer.stderr
+    said = " ".join(answer.stdout.split())
+    assert said.count("may not be read by user") == 1
+    assert "own" in said
+
+
+def _without_rights(path: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """What a command ends with while its user may not read ``path``."""
     rights = path.stat().st_mode
     path.chmod(0)
     # root may read everything, unless it gives that up
     user = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
-    program = [*user, sys.executable, "-m", "assay", *command, "--storage", str(root)]
+    program = [*user, sys.executable, "-m", "assay", *command]
     answer = subprocess.run(program, check=False, capture_output=True, text=True)
     path.chmod(rights)
-    assert answer.returncode == 2
-    assert f"may not be read by user {os.getuid()} (Permission denied: {path})" in answer.stderr
-    assert not (root / "damaged").exists()
+    return answer
 
 
 def test_while_somebody_trains_nothing_is_set_aside(root: Path) -> None:

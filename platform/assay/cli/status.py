@@ -141,6 +141,7 @@ def status_of_all(store: Store) -> StatusOfAllAnswer:
 def _states(store: Store) -> Iterator[tuple[str, tuple[Plan, Snapshot] | str]]:
     """Plan and state of each study, or why it cannot be read."""
     from assay.analysis.results import needed_plan
+    from assay.storage.local_root import RefusedFileError
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
     from trainables.errors import InputError
@@ -149,7 +150,7 @@ def _states(store: Store) -> Iterator[tuple[str, tuple[Plan, Snapshot] | str]]:
         try:
             plan = written_plan(store, name)
             yield name, (plan, Watch(store, plan, needed=needed_plan).look())
-        except InputError as error:
+        except (InputError, RefusedFileError) as error:
             yield name, str(error)
 
 

@@ -29,7 +29,7 @@ from pydantic import JsonValue
 
 from assay.storage import local_disk, local_paths
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
-from assay.storage.local_root import KEPT, LocalRoot, address
+from assay.storage.local_root import KEPT, LocalRoot, RefusedFileError, address
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.opening import open_filesystem
 from assay.storage.parquet import read_parquet
@@ -221,7 +221,7 @@ class Files:
                 with open(full, "rb", buffering=0) as file:
                     return file.read()
             except PermissionError as error:  # what it holds is not known, and may be sound
-                raise self._why(error) or error from error
+                raise RefusedFileError(str(self._why(error) or error)) from error
 
         def read() -> bytes:
             for _ in range(_TRIES):

@@ -8,13 +8,17 @@ from pathlib import Path
 from assay.storage import local_disk
 from trainables.errors import InputError, StorageError
 
-__all__ = ["KEPT", "GoneError", "LocalRoot", "address"]
+__all__ = ["KEPT", "GoneError", "LocalRoot", "RefusedFileError", "address"]
 
 KEPT = "What is finished is kept: `assay run` then goes on from there."
 
 
 class GoneError(StorageError):
     """A storage's folder that is not there any more."""
+
+
+class RefusedFileError(StorageError):
+    """A file that this user may not read: nothing is known of it, and the others may be in order."""
 
 
 def address(uri: object) -> str:
