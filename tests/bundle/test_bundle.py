@@ -85,6 +85,24 @@ def test_what_stays_out_is_no_damage_of_the_unpacked_storage(assay: Assay, unpac
     )  # maps of 12 trials, and a plan of the ledger
 
 
+def test_clean_goes_by_the_studies_whose_plans_are_in_the_bundle(assay: Assay, unpacked: Path) -> None:
+    output = assay("clean", "--storage", unpacked)
+    assert output.code == 0, output.err
+    assert "would free" in output.out
+
+
+@pytest.mark.parametrize("command", [("status", "--once"), ("report",)])
+def test_a_study_of_the_ledger_whose_plan_stayed_out_is_named_as_that(
+    assay: Assay, unpacked: Path, command: tuple[str, ...]
+) -> None:
+    (other,) = (
+        path.name for path in (unpacked / "studies").iterdir() if not (path / "plan.parquet").exists()
+    )
+    output = assay(*command, other, "--storage", unpacked)
+    assert output.code == 2
+    assert "stayed out of the bundle" in " ".join(output.err.split())
+
+
 @pytest.mark.parametrize("lost", ["predictions.parquet", "plan.parquet"])
 def test_what_a_bundle_holds_is_missed_where_it_is_gone(assay: Assay, unpacked: Path, lost: str) -> None:
     path = next(path for path in sorted(unpacked.rglob(lost)))

@@ -8,6 +8,7 @@ from assay.storage.checksum import table_checksum, table_with_checksum
 from assay.storage.gc_paused import collector_paused
 from assay.storage.search_points import with_points
 from assay.storage.store import Store
+from assay.storage.unpacked import is_left_out, left_out
 from assay.study import Plan
 from trainables.errors import InputError, StorageError
 
@@ -57,6 +58,11 @@ def written_plan(store: Store, name: str) -> Plan:
             raise InputError(
                 f"study {name} has no {path} in {store.uri}: it was never started. Run it with `assay run`."
             ) from None
+        if is_left_out(store, path, left_out(store)):
+            raise InputError(
+                f"of study {name} there is what the ledger reads: {path} stayed out of the bundle that "
+                f"{store.uri} comes from. Read it in the storage in which it was run."
+            ) from None
         raise InputError(
             f"{path} in {store.uri} is not there, so that nobody knows which trials study {name} plans. "
             "`assay run` of its file writes it anew, and trains nothing that has a record. If the study is "
@@ -95,9 +101,10 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
                 f"the folder of a study is no symbolic link, found {path} in {store.uri}. "
                 "Put what it leads to in its place, or remove it."
             )
-    started = store.studies()
-    names = [name for name in store.study_folders() if name in started or _began(store, name)]
-    return [stored_plan(store, name) for name in names if name != but]
+    files = left_out(store)  # in an unpacked bundle, studies of the ledger have no trials and no plan
+    names = {name for name in store.study_folders() if _began(store, name)}
+    names -= {name for name in names if is_left_out(store, f"{store.study(name)}/plan.parquet", files)}
+    return [stored_plan(store, name) for name in sorted(names.union(store.studies()) - {but})]
 
 
 def _began(store: Store, name: str) -> bool:
