@@ -280,17 +280,24 @@ def test_a_folder_without_a_plan_is_no_study(store: Store, left: str) -> None:
     assert store.studies() == ["begun"]
 
 
-@pytest.mark.parametrize("left", ["forecast.json", "lease.json"])
+@pytest.mark.parametrize("left", ["study.yaml", "forecast.json", "lease.json"])
 def test_a_study_that_was_never_run_plans_nothing(store: Store, left: str) -> None:
     store.write_bytes(f"studies/begun/{left}", b"{}")
     assert stored_plans(store) == []
 
 
-@pytest.mark.parametrize("left", ["study.yaml", "registered.json", "summary.parquet", "looks.json"])
+@pytest.mark.parametrize("left", ["registered.json", "summary.parquet", "looks.json"])
 def test_a_study_that_was_run_and_has_no_plan_does_not_count_as_planning_nothing(
     store: Store, left: str
 ) -> None:
     store.write_bytes(f"studies/begun/{left}", b"{}")
+    with pytest.raises(InputError, match="nobody knows which trials study begun plans"):
+        stored_plans(store)
+
+
+def test_a_text_alone_counts_as_a_study_that_was_run_where_it_has_records(store: Store) -> None:
+    store.write_bytes("studies/begun/study.yaml", b"{}")
+    store.write_record(make_record(study="begun"))
     with pytest.raises(InputError, match="nobody knows which trials study begun plans"):
         stored_plans(store)
 

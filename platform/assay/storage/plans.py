@@ -102,11 +102,19 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
                 "Put what it leads to in its place, or remove it."
             )
     files = left_out(store)  # in an unpacked bundle, studies of the ledger have no trials and no plan
-    names = {name for name in store.study_folders() if _began(store, name)}
-    names -= {name for name in names if is_left_out(store, f"{store.study(name)}/plan.parquet", files)}
-    return [stored_plan(store, name) for name in sorted(names.union(store.studies()) - {but})]
+    names = store.studies()
+    others = (name for name in store.study_folders() if name not in names)
+    here = (name for name in others if not is_left_out(store, f"{store.study(name)}/plan.parquet", files))
+    names += [name for name in here if _began(store, name)]
+    return [stored_plan(store, name) for name in sorted(names) if name != but]
 
 
 def _began(store: Store, name: str) -> bool:
     """True of a study that was run, also where its plan is gone."""
-    return not {"study.yaml", *TRACES}.isdisjoint(store.list(store.study(name)))
+    files = store.list(store.study(name))
+    if not TRACES.isdisjoint(files):
+        return True
+    if "study.yaml" not in files:
+        return False
+    # A run that is killed before its first plan leaves the text, too; versions before 0.2 registered nothing.
+    return any(record.study == name for record in store.records_of(store.trials())[0].values())
