@@ -118,6 +118,22 @@ def test_trials_of_a_search_without_its_points_are_not_taken_for_orphans(
     assert store.trials() == before
 
 
+def test_trials_that_a_search_without_its_points_shares_are_not_taken_for_orphans(
+    assay: Assay, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "storage")
+    hunt, again = (
+        plan_study(parse_study(SEARCH.replace("study: hunt", f"study: {name}"), f"{name}.yaml"), None, "cpu")
+        for name in ("hunt", "again")
+    )
+    write_search(store, hunt)  # its records name the search that trained them
+    write_plan(store, again)
+    store.delete_tree("studies/hunt")
+    answer = assay("clean", "--orphans", "--storage", store.uri)
+    assert answer.code == 2, answer.out
+    assert "studies/again/search.jsonl is not there" in answer.err
+
+
 def test_a_renamed_study_gets_its_name_again_and_loses_no_plan(assay: Assay, store: Store) -> None:
     _renamed(store)
     answer = assay("check", "--repair", "--storage", store.uri)

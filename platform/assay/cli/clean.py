@@ -68,36 +68,33 @@ def _orphans(store: Store, plans: Sequence[Plan]) -> list[str]:
     if any(holder(store, study) is not None for study in store.study_folders()):
         return []
     trials = {trial.id: trial for plan in plans for trial in plan.trials}
-    unplanned = [trial for trial in store.trials() if trial not in trials]
-    _refuse_lost_points(store, plans, unplanned)
-    lost = [store.trial(trial) for trial in unplanned]
+    lost = [store.trial(trial) for trial in store.trials() if trial not in trials]
     stages = stage_keys(store)
     if stages:
         load_methods(store, {trial.trainable for trial in trials.values()})
     used = stage_graph(trials.values()) if stages else {}
-    return [*lost, *(stage_folder(key) for key in stages if key not in used)]
+    lost += [stage_folder(key) for key in stages if key not in used]
+    if lost:
+        _refuse_lost_points(store, plans)
+    return lost
 
 
-def _refuse_lost_points(store: Store, plans: Iterable[Plan], unplanned: Iterable[str]) -> None:
-    """See that no trial counts as unplanned because a search has lost the file of its points.
+def _refuse_lost_points(store: Store, plans: Iterable[Plan]) -> None:
+    """See that nothing counts as unplanned because a search has lost the file of its points.
+
+    Records do not tell: a trial that two searches share names the one that trained it.
 
     Raises:
         InputError: Naming the file.
     """
-    from assay.storage import Record
     from trainables.errors import InputError
 
-    missing: dict[str, str] = {}  # study → file
     for study in (plan.study for plan in plans if plan.study.search is not None):
         ablates = study.replicate is not None and study.replicate.ablate_winner
         for name in ("search", "ablation") if ablates else ("search",):
             if not store.exists(path := f"{store.study(study.study)}/{name}.jsonl"):
-                missing.setdefault(study.study, path)
-    for trial in unplanned if missing else ():
-        record = store.record(trial)
-        if isinstance(record, Record) and record.study in missing:
-            raise InputError(
-                f"trial {trial} was trained for the search {record.study}, and {missing[record.study]} is "
-                "not there (yet), so that nobody knows which trials the search needs. Go on with it by "
-                "`assay run`: it draws the same points, and finds their records."
-            )
+                raise InputError(
+                    f"{path} is not there (yet), so that nobody knows which trials the search {study.study} "
+                    "needs. Go on with it by `assay run`: it draws the same points, and finds their records. "
+                    f"If it is not wanted any more, remove the folder {store.study(study.study)}."
+                )
