@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from assay.storage.checksum import without_checksum
 from assay.storage.integrity import check_storage
 from assay.storage.plans import stored_plans
 from tests import house
+from tests.mounting import in_own_mounts
 from trainables.errors import InputError, StorageError
 
 ID = "00000000000000aa"
@@ -252,6 +255,40 @@ def test_a_storage_that_was_moved_away_is_named_and_none_is_made_in_its_place(st
         with pytest.raises(StorageError, match=f"the storage {root} is gone. Bring it back"):
             write()
     assert not root.exists()
+
+
+_MOUNTS = """
+import subprocess, sys
+from pathlib import Path
+from assay.storage import Store
+
+folder = Path(sys.argv[1])
+store = Store(folder / sys.argv[2])
+for command in sys.argv[3:]:
+    subprocess.run([*command.split(), folder], check=True)
+    (folder / sys.argv[2]).mkdir(exist_ok=True)
+    store.refuse_if_gone()
+"""
+_MOUNT = "mount -t tmpfs tmpfs"
+
+
+@pytest.mark.parametrize("below", [".", "results"])
+@pytest.mark.parametrize(
+    ("commands", "said"),
+    [
+        ([_MOUNT], ""),  # where a place waits for its disk
+        ([_MOUNT, _MOUNT], ""),  # the second has another number
+        ([_MOUNT, "umount"], "was unmounted. Mount it again."),
+    ],
+)
+def test_a_disk_that_is_mounted_is_the_storage_and_one_that_is_unmounted_is_named(
+    commands: list[str], said: str, below: str, tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    command = in_own_mounts([sys.executable, "-c", _MOUNTS, str(tmp_path), below, *commands])
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert bool(done.returncode) is bool(said), done.stderr
+    assert said in done.stderr
 
 
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:

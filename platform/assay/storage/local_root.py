@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from assay.storage import local_disk
 from trainables.errors import InputError, StorageError
@@ -36,12 +37,11 @@ def address(uri: object) -> str:
 
 
 class LocalRoot:
-    """The folder, as it was when this object first saw it."""
+    """The folder, and the disk that it lay on when this object last looked."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # None: there was none. Another one later means that it was unmounted.
-        self._device = path.stat().st_dev if path.exists() else None
+        self._disk = _Disk.of(path) if path.exists() else None  # None: there was no folder
 
     def make(self) -> None:
         """Make the folder, if there was none.
@@ -51,7 +51,7 @@ class LocalRoot:
             StorageError: If no folder can be made there, as below a file.
         """
         self.refuse_if_gone()
-        if self._device is None:
+        if self._disk is None:
             try:
                 local_disk.make_folder(self._path)
             except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
@@ -59,19 +59,33 @@ class LocalRoot:
                     f"the storage {self._path} cannot be made ({error.strerror}: {error.filename}). "
                     "Name another with --storage."
                 ) from error
-            self._device = self._path.stat().st_dev
+            self._disk = _Disk.of(self._path)
 
     def refuse_if_gone(self) -> None:
-        """See that a folder that was there still is.
+        """See that a folder that was there still is, on the disk that it was on or on one mounted since.
 
         Raises:
             GoneError: If it was moved, deleted or unmounted, which leaves an empty one in its place.
         """
-        if self._device is None:
+        if self._disk is None:
             return
         try:
-            if self._path.stat().st_dev == self._device:
+            if self._path.stat().st_dev == self._disk.device:  # each writing asks: a walk takes long
                 return
+            disk = _Disk.of(self._path)
         except FileNotFoundError:
             raise GoneError(f"the storage {self._path} is gone. Bring it back. {KEPT}") from None
-        raise GoneError(f"the storage {self._path} was unmounted. Mount it again. {KEPT}")
+        if disk.mount in self._disk.mount.parents:
+            raise GoneError(f"the storage {self._path} was unmounted. Mount it again. {KEPT}")
+        self._disk = disk
+
+
+class _Disk(NamedTuple):
+    device: int
+    mount: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> _Disk:
+        """Where the disk of a folder is mounted, and its number, which another one mounted there has not."""
+        mount = next(path for path in (folder, *folder.parents) if os.path.ismount(path))
+        return cls(folder.stat().st_dev, mount)
