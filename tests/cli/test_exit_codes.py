@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from assay.cli.run import exit_code
+from assay.cli.streams import output_to
 from assay.engine import Outcome
 from assay.storage import Store
 
@@ -113,3 +115,15 @@ def test_a_command_goes_on_where_its_reader_leaves(arguments: list[str], study_f
         done = subprocess.run(command, stdout=left, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0
     assert "rror" not in done.stderr
+
+
+def test_a_command_goes_on_where_its_terminal_is_closed() -> None:
+    terminal, descriptor = pty.openpty()
+    output = output_to(descriptor)
+    os.close(terminal)
+    try:
+        for line in ("one", "two"):
+            print(line, file=output, flush=True)
+        assert os.path.samestat(os.fstat(descriptor), os.stat(os.devnull))
+    finally:
+        os.close(descriptor)

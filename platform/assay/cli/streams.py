@@ -1,11 +1,13 @@
 """The program's standard streams: it has all three, and who reads its output may leave.
 
-A daemon or cron may start it without one (``>&-``), and ``head`` ends before it does. What is printed then
-goes nowhere, the command goes on, and its exit code says how that ended: a study trains, whoever reads.
+A daemon or cron may start it without one (``>&-``), ``head`` ends before it does, and a terminal is closed.
+What is printed then goes nowhere, the command goes on, and its exit code says how that ended: a study trains,
+whoever reads.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -39,7 +41,7 @@ def prepare() -> None:
 
 def output_to(descriptor: int, like: io.TextIOWrapper | None = None) -> io.TextIOWrapper:
     """A stream that goes on where nobody reads any more: of UTF-8, or of the ways of another one."""
-    raw = _Output(descriptor, "w", closefd=False)
+    raw = _Output(descriptor)
     if like is None:
         return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8")
     return io.TextIOWrapper(
@@ -54,10 +56,18 @@ def output_to(descriptor: int, like: io.TextIOWrapper | None = None) -> io.TextI
 class _Output(io.FileIO):
     """A descriptor that leads nowhere from the moment on in which its reader is gone."""
 
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._leaves = {errno.EPIPE}  # what the system says when nobody reads any more
+        if self.isatty():  # asked now: a terminal that was closed is none
+            self._leaves.add(errno.EIO)
+
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in self._leaves:
+                raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
