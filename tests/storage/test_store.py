@@ -202,6 +202,23 @@ def test_no_table_in_memory_is_left_to_arrows_threads() -> None:
     assert [path for path, text in house.files().items() if by_data_set.search(text)] == []
 
 
+_READ = """
+import os, sys
+from pathlib import Path
+from assay.storage.parquet import read_parquet
+
+threads = len(os.listdir("/proc/self/task"))
+read_parquet(Path(sys.argv[1]).read_bytes())
+print(len(os.listdir("/proc/self/task")) - threads)
+"""
+
+
+def test_a_table_is_read_without_arrows_threads(store: Store) -> None:
+    store.write_table("t", pa.table({"a": [1], "b": [2]}))
+    command = [sys.executable, "-c", _READ, f"{store.uri}/t"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"
+
+
 def test_every_attempt_has_a_prefix_of_its_own_and_is_counted(store: Store) -> None:
     first, second = (store.begin_attempt(ID, Environment(node="n", host="h", pid=7)) for _ in range(2))
     assert (first.number, second.number) == (1, 2)
