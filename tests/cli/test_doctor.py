@@ -131,6 +131,23 @@ def test_doctor_names_a_read_only_folder_and_that_mlflow_has_no_place_there(tmp_
         assert f"BAD  {subject}  {tmp_path} cannot be written: {tmp_path} is read-only" in said
 
 
+def test_doctor_names_a_folder_whose_place_it_may_not_enter(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(0o600)
+    command = [sys.executable, "-m", "assay", "doctor", "--quick", "--cache", str(locked / "cache")]
+    if os.getuid() == 0:  # root may enter any, unless it gives that up
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "400"},
+    )
+    assert f"{locked}/cache cannot be written: {locked} is not a folder of yours" in done.stdout
+
+
 def test_doctor_takes_a_relative_cache_and_prints_no_password(
     assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

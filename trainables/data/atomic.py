@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trainables.errors import StorageError
 
-__all__ = ["AWAY", "NO_LOCKS", "exclusive", "new_file", "new_folder", "why_unusable"]
+__all__ = ["AWAY", "NO_LOCKS", "exclusive", "nearest", "new_file", "new_folder", "why_unusable"]
 
 _REFUSED = {errno.EACCES, errno.EPERM}
 # Of network mounts.
@@ -21,21 +21,25 @@ AWAY = frozenset({errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})  # of a file system that has none
 
 
+def nearest(path: Path) -> Path:
+    """The file or folder, or the nearest folder above it that exists, as far as this user may look."""
+    return next(above for above in (path, *path.parents) if os.path.exists(above))
+
+
 def why_unusable(error: OSError, folder: Path) -> str | None:
     """Reason why ``folder`` cannot be used: ``is full (3 MB free)``; None: the folder is not at fault."""
     if error.errno == errno.EDQUOT:
         return f"is full for user {os.getuid()} ({error.strerror})"
     if error.errno == errno.ENOSPC:
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        return f"is full ({shutil.disk_usage(existing).free / 1e6:.0f} MB free)"
+        return f"is full ({shutil.disk_usage(nearest(folder)).free / 1e6:.0f} MB free)"
     if error.errno == errno.EROFS:
         return "is read-only"
     if error.errno in _REFUSED:
         named = error.filename
         path = folder if not named or isinstance(named, int) else Path(os.fsdecode(named))
-        nearest = next(above for above in (path, *path.parents) if os.path.exists(above))
-        reading = os.R_OK | os.X_OK if os.path.isdir(nearest) else os.R_OK  # a folder is entered as well
-        right = "written" if os.access(nearest, reading) else "read"
+        existing = nearest(path)
+        reading = os.R_OK | os.X_OK if existing.is_dir() else os.R_OK  # a folder is entered as well
+        right = "written" if os.access(existing, reading) else "read"
         return f"may not be {right} by user {os.getuid()} ({error.strerror}: {path})"
     return f"does not answer ({error.strerror})" if error.errno in AWAY else None
 

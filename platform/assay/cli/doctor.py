@@ -186,6 +186,7 @@ def _ray_internals() -> Iterator[Finding]:
 def _storage(uri: str) -> Finding:
     from assay.storage import Store
     from assay.storage.conditional import refuse_without_locks
+    from trainables.data.atomic import nearest
     from trainables.errors import InputError
 
     try:
@@ -193,7 +194,7 @@ def _storage(uri: str) -> Finding:
         if store.local_path is not None:
             place = _folder("storage", os.fspath(store.local_path))
             if place.ok:
-                refuse_without_locks(_existing(store.local_path))
+                refuse_without_locks(nearest(store.local_path))
             return place
         store.study_folders()  # one request: of a silent store the several of a writing take a minute
         store.probe()
@@ -205,7 +206,9 @@ def _storage(uri: str) -> Finding:
 
 def _folder(subject: str, path: str) -> Finding:
     """A folder: can it be written, or be made where it is to be?"""
-    existing = _existing(Path(path))
+    from trainables.data.atomic import nearest
+
+    existing = nearest(Path(path).expanduser().resolve())
     if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
         return Finding(False, subject, f"{path} cannot be written: {existing} is read-only")
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -213,12 +216,6 @@ def _folder(subject: str, path: str) -> Finding:
     free = shutil.disk_usage(existing).free
     text = f"{path}, {free / 1e9:.0f} GB free"
     return Finding(free > _LOW_SPACE, subject, text if free > _LOW_SPACE else f"{text}: too little")
-
-
-def _existing(path: Path) -> Path:
-    """The folder, or the nearest one above it that exists."""
-    path = path.expanduser().resolve()  # of a relative path the parents end in "", not in "/"
-    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
