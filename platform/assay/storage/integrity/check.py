@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from assay.storage.checksum import without_checksum
 from assay.storage.files import LinkError
-from assay.storage.integrity.damage import Damage
+from assay.storage.integrity.damage import GONE, Damage
 from assay.storage.integrity.mirror import check_mirror
 from assay.storage.integrity.stages import check_method, check_stage
 from assay.storage.integrity.studies import check_study, finished_trials, sound_plan
@@ -79,7 +79,7 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
         damages = check_method(store, name, used=name in methods)
         findings.damages += _unlinked(store, f"methods/{name}", damages)
     files = left_out(store)
-    damages = [d for d in findings.damages if not (d.text == "is gone" and is_left_out(store, d.path, files))]
+    damages = [d for d in findings.damages if not (d.text == GONE and is_left_out(store, d.path, files))]
     findings.damages, findings.left_out = damages, len(findings.damages) - len(damages)
     if not running:  # else somebody writes into it
         findings.damages += check_mirror(store)

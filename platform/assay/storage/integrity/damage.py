@@ -18,6 +18,7 @@ from assay.storage.store import Store
 from trainables.errors import StorageError
 
 __all__ = [
+    "GONE",
     "PARTIAL",
     "Damage",
     "aside_folder",
@@ -28,6 +29,7 @@ __all__ = [
     "set_aside_since",
 ]
 
+GONE = "is gone"  # what may stay out of a bundle by design, and is no damage then
 _ASIDE = "damaged"
 
 PARTIAL = re.compile(r"\..*\.partial")  # of a writer that was killed: nobody reads it
@@ -39,7 +41,7 @@ class Damage:
     """A file or folder that is not what it should be."""
 
     path: str  # below the storage's root
-    text: str  # what is wrong: `is gone`
+    text: str  # what is wrong, as `GONE`
     cost: str  # what it costs, a clause
     again: str  # what makes it whole, a clause
     aside: tuple[str, ...] = ()  # files and folders that go aside for it; empty: nothing makes it again
@@ -70,7 +72,7 @@ def check_named_files(store: Store, folder: str, files: Mapping[str, str]) -> It
         try:
             data = store.read_bytes(path)
         except FileNotFoundError:
-            yield path, "is gone"
+            yield path, GONE
             continue
         except StorageError:
             raise

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from assay.storage.checksum import without_checksum
 from assay.storage.integrity.damage import (
+    GONE,
     PARTIAL,
     Damage,
     check_checkpoint,
@@ -48,7 +49,7 @@ def check_stage(store: Store, key: str, *, used: bool, running: bool) -> Iterato
     if isinstance(record, str):
         yield Damage(f"{folder}/done.json", record, _COST, _MADE_AGAIN, (folder,))
     elif record is None and used and not running:
-        yield Damage(f"{folder}/done.json", "is gone", "the stage counts as not made", _MADE_AGAIN, (folder,))
+        yield Damage(f"{folder}/done.json", GONE, "the stage counts as not made", _MADE_AGAIN, (folder,))
     elif isinstance(record, StageRecord):
         for path, text in check_named_files(store, f"{folder}/{record.attempt}", record.files):
             yield Damage(path, text, _COST, _MADE_AGAIN, (folder,))

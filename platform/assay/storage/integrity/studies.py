@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 from pydantic import ValidationError
 
-from assay.storage.integrity.damage import Damage, read_table, set_aside_since
+from assay.storage.integrity.damage import GONE, Damage, read_table, set_aside_since
 from assay.storage.interim_looks import read_interim_looks
 from assay.storage.lease import LeaseNote
 from assay.storage.mlflow_marker import Marker
@@ -166,7 +166,7 @@ def _check_points(store: Store, name: str, names: list[str]) -> Iterator[Damage]
         yield _gone(store, path, cost, again, "is gone, and its summary lists points")
 
 
-def _gone(store: Store, path: str, cost: str, again: str, text: str = "is gone") -> Damage:
+def _gone(store: Store, path: str, cost: str, again: str, text: str = GONE) -> Damage:
     """A file of a study that is not there, or was set aside since its summary was written."""
     waits = set_aside_since(store, path, f"{path.rpartition('/')[0]}/summary.parquet")
     return Damage(path, "was set aside" if waits else text, cost, again, waits=waits)
