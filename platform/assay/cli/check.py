@@ -122,12 +122,16 @@ def _print_way_on(store: Store, damages: Iterable[Damage], storage: str, out: Co
             folders = {store.trial(trial.id) for trial in plan.trials}
             files |= folders | {f"{folder}/record.json" for folder in folders}
             files |= {f"methods/{method}" for method in plan.trainables}
-        if not files.isdisjoint(touched):
-            out.print(f"make it again: {_run_of(store, study, storage)}")
+        command = None if files.isdisjoint(touched) else _run_of(store, study, storage)
+        if command is not None:
+            out.print(f"make it again: {command}")
 
 
-def _run_of(store: Store, study: str, storage: str) -> str:
-    """The command that runs a study: with its file in the storage, unless that is not enough."""
+def _run_of(store: Store, study: str, storage: str) -> str | None:
+    """The command that runs a study: with its file in the storage, unless that is not enough.
+
+    None in a folder that was renamed or copied: its file makes the study of another folder.
+    """
     from assay.study import parse_study
     from assay.study.kept_methods import kept_copy
     from assay.study.methods import file_references
@@ -138,6 +142,8 @@ def _run_of(store: Store, study: str, storage: str) -> str:
     place = store.local_file(path)
     try:
         question = parse_study(store.read_bytes(path).decode(), path)
+        if question.study != study:
+            return None
         methods = file_references(question)
         lost = place is None or any(kept_copy(method, place.parent) is None for method in methods)
     except (FileNotFoundError, InputError, UnicodeDecodeError):

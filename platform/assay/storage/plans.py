@@ -85,7 +85,7 @@ def written_plan(store: Store, name: str) -> Plan:
         text = f"{path} in {store.uri} is the plan of study {planned}"
         if not store.exists(store.study(planned)):
             raise RenamedFolderError(f"{text}. Give the folder its name again: {store.study(planned)}.")
-        raise InputError(f"{text}. {_ANEW}")
+        raise InputError(f"{text}. If {store.study(name)} is a copy, remove it; else {_ANEW}")
     return plan
 
 
