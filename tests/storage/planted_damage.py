@@ -149,6 +149,7 @@ PLANTED = [
     Planted(f"{STAGED}/record.json", foreign, "stranger.bin does not belong there"),
     Planted(STAGED, a_file_now, "is a file, and a trial is a folder"),
     Planted("stages/*", a_file_now, "a file lies where the stage's folder belongs"),
+    Planted("studies/hunt", a_file_now, "is a file, and a study is a folder"),
     Planted("methods/*", a_file_now, "is not the code that its name says"),
     Planted(f"{STAGED}/*/curve.parquet", flipped, "sha256 differs"),
     Planted(f"{STAGED}/*/curve.parquet", deleted, "is gone"),

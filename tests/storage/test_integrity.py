@@ -276,6 +276,17 @@ def test_what_may_not_be_read_is_no_damage(root: Path, pattern: str, command: tu
     assert not (root / "damaged").exists()
 
 
+@pytest.mark.parametrize("folder", ["studies", "trials", "stages", "methods"])
+def test_a_file_in_the_place_of_a_folder_of_the_storage_is_named(
+    assay: Assay, root: Path, folder: str
+) -> None:
+    (root / folder).rename(root.parent / folder)
+    (root / folder).write_bytes(b"x")
+    output = assay("check", "--storage", root)
+    assert output.code == 2
+    assert f"{folder} of a storage is a folder, found a file" in " ".join(output.err.split())
+
+
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_a_record_that_may_not_be_read_stands_in_the_line_of_its_study_alone(
     root: Path, form: tuple[str, ...]

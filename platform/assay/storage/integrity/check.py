@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from assay.storage.checksum import without_checksum
@@ -17,9 +17,12 @@ from assay.storage.record import Record
 from assay.storage.stage_store import stage_folder, stage_keys
 from assay.storage.store import Store
 from assay.storage.unpacked import is_left_out, left_out
+from trainables.errors import InputError
 from trainables.method_files import is_file_method
 
 __all__ = ["Findings", "check_storage"]
+
+_FOLDERS = frozenset({"studies", "trials", "stages", "methods"})
 
 
 @dataclass
@@ -42,8 +45,12 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     Args:
         store: The results.
         study: Only this study, its trials, and the stages and methods that those use. None: all there is.
+
+    Raises:
+        InputError: If a file lies where one of the storage's own folders belongs.
     """
     store.require_root()
+    _refuse_files_for_folders(store)
     names = store.study_folders() if study is None else [study]
     running = tuple(name for name in store.study_folders() if holder(store, name) is not None)
     plans = {name: sound_plan(store, name) for name in store.study_folders()}
@@ -52,8 +59,9 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     for name in names:
         damages = check_study(store, name, running=name in running)
         findings.damages += _unlinked(store, store.study(name), damages)
-    for name in _names(store, "studies") if study is None else ():
-        findings.damages += _unlinked(store, store.study(name), ())
+    for entry in store.list("studies") if study is None else ():
+        path = store.study(entry.removesuffix("/"))
+        findings.damages += _unlinked(store, path, _in_a_studys_place(entry, path))
     finished = {trial: path for name in names for trial, path in finished_trials(store, name).items()}
     chosen = plans[names[0]] if study is not None else None
     begun, trials = _names(store, "trials"), set(store.trials())
@@ -86,6 +94,22 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     findings.waiting = [damage for damage in findings.damages if damage.waits]
     findings.damages = [damage for damage in findings.damages if not damage.waits]
     return findings
+
+
+def _refuse_files_for_folders(store: Store) -> None:
+    for name in store.list():
+        if name in _FOLDERS:  # what it should hold is not known, and must not count as sound or as not there
+            raise InputError(
+                f"{name} of a storage is a folder, found a file in {store.uri}. Move it away, and put "
+                "the folder back, as from a copy."
+            )
+
+
+def _in_a_studys_place(entry: str, path: str) -> Iterator[Damage]:
+    if not entry.endswith("/") and not entry.startswith("."):
+        cost = "if it was a study, status, report and pages do not know it; its records stand"
+        again = "its folder, from a copy; without one, `assay run` of the study's file"
+        yield Damage(path, "is a file, and a study is a folder", cost, again, (path,))
 
 
 def _names(store: Store, folder: str) -> set[str]:
