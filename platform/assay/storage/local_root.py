@@ -86,6 +86,6 @@ class _Disk(NamedTuple):
 
     @classmethod
     def of(cls, folder: Path) -> _Disk:
-        """Where the disk of a folder is mounted, and its number, which another one mounted there has not."""
+        """The disk that a folder lies on: its number, and the place where it is mounted."""
         mount = next(path for path in (folder, *folder.parents) if os.path.ismount(path))
         return cls(folder.stat().st_dev, mount)
