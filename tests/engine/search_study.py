@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from assay.engine.search_packs import search_packs
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
-from assay.storage import Record, Store
+from assay.storage import Record, Result, Store
 from assay.storage.search_points import read_points, with_points
 from assay.study import Plan, Point, Trial, parse_study, plan_study
 from tests.engine.made_packs import make_pack
 from trainables.data import open_manifest
 
-__all__ = ["SEARCH", "ToySearch"]
+__all__ = ["ABLATE", "SEARCH", "ToySearch", "made_record", "made_result"]
+
+ABLATE = "replicate: {best: 1, seeds: [10, 11], ablate_winner: true}"
 
 SEARCH = """
 study: {name}
@@ -114,3 +118,34 @@ class ToySearch:
         }
         pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), **asked)
         train_trials(PackSite(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))
+
+
+def made_record(trial: Trial, **changes: Any) -> Record:
+    """A finished trial's record."""
+    now = datetime.now(UTC)
+    return Record(
+        **{
+            "id": trial.id,
+            "status": "finished",
+            "trial": trial.model_dump(mode="json"),
+            "study": "s",
+            "started": now,
+            "ended": now,
+            **changes,
+        }
+    )
+
+
+def made_result(test: float, validation: float) -> Result:
+    """A result of these image APs."""
+    return Result(
+        metrics={"image_ap": test},
+        validation={"image_ap": validation},
+        epochs=1,
+        weights_hash="0",
+        n_train=1,
+        n_positives=1,
+        n_masks=0,
+        n_validation=1,
+        n_test=1,
+    )

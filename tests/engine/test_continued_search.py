@@ -1,7 +1,8 @@
-"""A search that gets more points: what it trained before is known, whatever becomes of it."""
+"""A search that gets more points, or fewer: what it trained before is known, whatever becomes of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from assay.analysis.results import StudyResults
@@ -12,7 +13,8 @@ from assay.report.answers.results import report_answer
 from assay.running import begin_study
 from assay.storage.registration import read_registration
 from assay.storage.watch import Watch
-from tests.engine.search_study import ToySearch
+from assay.study import Trial, reported_plan
+from tests.engine.search_study import ABLATE, ToySearch, made_record, made_result
 
 
 def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, cache_root: Path) -> None:
@@ -57,3 +59,41 @@ def test_equal_start_points_have_the_name_of_the_first(tmp_path: Path, cache_roo
     names = {trial.id: trial.cell for trial in search.grown.trials}
     assert {id_: record.trial["cell"] for id_, record in search.records().items()} == names
     assert "base #0" in names.values()
+
+
+def test_a_search_that_gets_fewer_points_than_are_drawn_trains_those_and_its_winners(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    ToySearch(tmp_path, cache_root).run(packs=7)  # of the third batch one of three points
+    fewer = ToySearch(tmp_path, cache_root, points=4)
+    assert (len(fewer.grown.trials), fewer.grown.pending_points) == (9 * 2, 2 * 2)
+    assert not StudyResults(fewer.grown, fewer.records()).all_ended
+    assert fewer.run() == 2 + 2
+    assert len(fewer.points) == 9
+    assert (fewer.grown.pending_points, len(reported_plan(fewer.grown).cells)) == (0, 2)
+    assert StudyResults(fewer.grown, fewer.records()).all_ended
+
+
+def test_a_search_that_trains_nothing_again_is_not_over_while_a_point_is_open(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    study = ToySearch(tmp_path, cache_root, points=3, replicate="")
+    for packs, over in ((2, False), (3, True)):
+        study.run(packs=packs)
+        assert StudyResults(study.grown, study.records()).all_ended == over
+
+
+def test_a_search_that_goes_on_ablates_its_new_best_point(cache_root: Path, tmp_path: Path) -> None:
+    def run(points: int) -> ToySearch:
+        study = ToySearch(tmp_path, cache_root, points=points, replicate=ABLATE)
+
+        def train(trials: Sequence[Trial]) -> None:
+            for trial in trials:
+                value = int(trial.cell.partition("#")[2].split()[0].rstrip(",")) / 100  # later is better
+                study.store.write_record(made_record(trial, result=made_result(0.5, value)))
+
+        study.run(train=train)
+        return study
+
+    assert {one.index for one in run(3).grown.ablated} == {2}
+    assert {one.index for one in run(6).grown.ablated} == {5}

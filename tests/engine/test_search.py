@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ from pydantic import TypeAdapter
 
 from assay.analysis.results import StudyResults
 from assay.engine.proposals import Observation, importance, propose
-from assay.storage import Record, Result
 from assay.storage.search_points import best_points, evaluate_points, winners
 from assay.study import Trial, parse_study, reported_plan
 from assay.study.search import Parameter, Search
 from assay.study.writing import study_of_point
 from tests.analysis.made_studies import markdown_of
-from tests.engine.search_study import SEARCH, ToySearch
+from tests.engine.search_study import ABLATE, SEARCH, ToySearch, made_record, made_result
 from trainables.errors import InputError
 
 SPACE = TypeAdapter(dict[str, Parameter]).validate_python(
@@ -62,35 +60,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> T
     study = ToySearch(tmp_path_factory.mktemp("undisturbed"), cache_root)
     study.run()
     return study
-
-
-def _record(trial: Trial, **changes: Any) -> Record:
-    now = datetime.now(UTC)
-    return Record(
-        **{
-            "id": trial.id,
-            "status": "finished",
-            "trial": trial.model_dump(mode="json"),
-            "study": "s",
-            "started": now,
-            "ended": now,
-            **changes,
-        }
-    )
-
-
-def _result(test: float, validation: float) -> Result:
-    return Result(
-        metrics={"image_ap": test},
-        validation={"image_ap": validation},
-        epochs=1,
-        weights_hash="0",
-        n_train=1,
-        n_positives=1,
-        n_masks=0,
-        n_validation=1,
-        n_test=1,
-    )
 
 
 # Proposals
@@ -184,28 +153,6 @@ def test_more_points_continue_a_search(undisturbed: ToySearch, cache_root: Path,
     assert ToySearch(tmp_path, cache_root).points == undisturbed.points
 
 
-def test_a_search_that_gets_fewer_points_than_are_drawn_trains_those_and_its_winners(
-    cache_root: Path, tmp_path: Path
-) -> None:
-    ToySearch(tmp_path, cache_root).run(packs=7)  # of the third batch one of three points
-    fewer = ToySearch(tmp_path, cache_root, points=4)
-    assert (len(fewer.grown.trials), fewer.grown.pending_points) == (9 * 2, 2 * 2)
-    assert not StudyResults(fewer.grown, fewer.records()).all_ended
-    assert fewer.run() == 2 + 2
-    assert len(fewer.points) == 9
-    assert (fewer.grown.pending_points, len(reported_plan(fewer.grown).cells)) == (0, 2)
-    assert StudyResults(fewer.grown, fewer.records()).all_ended
-
-
-def test_a_search_that_trains_nothing_again_is_not_over_while_a_point_is_open(
-    cache_root: Path, tmp_path: Path
-) -> None:
-    study = ToySearch(tmp_path, cache_root, points=3, replicate="")
-    for packs, over in ((2, False), (3, True)):
-        study.run(packs=packs)
-        assert StudyResults(study.grown, study.records()).all_ended == over
-
-
 def test_a_search_whose_space_changed_is_refused(cache_root: Path, tmp_path: Path) -> None:
     ToySearch(tmp_path, cache_root, points=3).run(packs=1)
     other = ToySearch(tmp_path, cache_root, points=3, batch=2)
@@ -221,7 +168,7 @@ def test_the_objective_reads_validation_and_no_test_score(cache_root: Path, tmp_
         def train(trials: Sequence[Trial], study: ToySearch = study, test: float = test) -> None:
             for trial in trials:
                 score = abs(test - trial.config["x"])  # test scores that say the opposite of each other
-                study.store.write_record(_record(trial, result=_result(score, 1 - trial.config["x"])))
+                study.store.write_record(made_record(trial, result=made_result(score, 1 - trial.config["x"])))
 
         study.run(train=train)
         found.append([(p.values, p.source) for p in study.points])
@@ -236,7 +183,7 @@ def test_the_objective_reads_validation_and_no_test_score(cache_root: Path, tmp_
         ({"status": "diverged", "reason": "NaN"}, "failed"),
         ({"status": "failed"}, "failed"),
         ({"status": "pruned"}, "pruned"),
-        ({"result": _result(0.5, 0.5).model_copy(update={"validation": {}})}, "failed"),
+        ({"result": made_result(0.5, 0.5).model_copy(update={"validation": {}})}, "failed"),
     ],
 )
 def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
@@ -248,7 +195,7 @@ def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
         for trial in trials:
             bad = trial.cell.endswith("#1") and trial.seed == 1
             study.store.write_record(
-                _record(trial, **({"result": _result(0.5, 0.9)} | (changes if bad else {})))
+                made_record(trial, **({"result": made_result(0.5, 0.9)} | (changes if bad else {})))
             )
 
     study.run(train=train)
@@ -266,9 +213,6 @@ def test_a_pack_that_ended_without_records_ends_this_run_of_the_search(
     assert study.run(train=lambda trials: None) == 3
     assert len(study.points) == 3
     assert study.run() == 3 + 2
-
-
-ABLATE = "replicate: {best: 1, seeds: [10, 11], ablate_winner: true}"
 
 
 def test_the_best_point_is_trained_without_each_of_its_changes_whatever_interrupts(
@@ -312,29 +256,15 @@ def test_the_point_that_is_ablated_is_best_on_validation(cache_root: Path, tmp_p
     def train(trials: Sequence[Trial]) -> None:
         for trial in trials:
             x = trial.config["x"]
-            study.store.write_record(_record(trial, result=_result(x, 1 - x)))  # the test says the opposite
+            study.store.write_record(
+                made_record(trial, result=made_result(x, 1 - x))
+            )  # the test says the opposite
 
     study.run(train=train)
     lowest = min(study.points, key=lambda point: point.values["config.x"])
     assert {cell.searched for cell in reported_plan(study.grown).cells} == {"base"}
     assert reported_plan(study.grown).cells[0].name == f"{lowest.name} replicated"
     assert {one.index for one in study.grown.ablated} == {lowest.index}
-
-
-def test_a_search_that_goes_on_ablates_its_new_best_point(cache_root: Path, tmp_path: Path) -> None:
-    def run(points: int) -> ToySearch:
-        study = ToySearch(tmp_path, cache_root, points=points, replicate=ABLATE)
-
-        def train(trials: Sequence[Trial]) -> None:
-            for trial in trials:
-                value = int(trial.cell.partition("#")[2].split()[0].rstrip(",")) / 100  # later is better
-                study.store.write_record(_record(trial, result=_result(0.5, value)))
-
-        study.run(train=train)
-        return study
-
-    assert {one.index for one in run(3).grown.ablated} == {2}
-    assert {one.index for one in run(6).grown.ablated} == {5}
 
 
 def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch, cache_root: Path) -> None:
@@ -364,7 +294,7 @@ def _run_alike(study: ToySearch, packs: int | None = None) -> None:
 
     def train(trials: Sequence[Trial]) -> None:
         for trial in trials:
-            study.store.write_record(_record(trial, result=_result(0.5, 0.5)))
+            study.store.write_record(made_record(trial, result=made_result(0.5, 0.5)))
 
     study.run(packs, train)
 
