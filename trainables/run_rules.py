@@ -25,8 +25,8 @@ def refuse_log(epoch: int, metrics: Collection[str], last: float) -> None:
     if epoch <= last:
         raise InputError(
             "run.log is told each epoch once, in order, and before run.checkpoint keeps the state after it, "
-            f"found epoch {epoch} after epoch {last:.0f}. Mend the method's `fit`; in a notebook, give each "
-            "training a LocalRun of its own."
+            f"found epoch {epoch} where {last:.0f} was logged or kept. Mend the method's `fit`; in a "
+            "notebook, give each training a LocalRun of its own."
         )
     if "epoch" in metrics:
         raise InputError(

@@ -89,7 +89,7 @@ def _refuse_lost_points(store: Store, plans: Iterable[Plan]) -> None:
     """
     from trainables.errors import InputError
 
-    for study in (plan.study for plan in plans if plan.study.search is not None):
+    for study in (plan.study for plan in plans if plan.study.search is not None and plan.pending_points):
         ablates = study.replicate is not None and study.replicate.ablate_winner
         for name in ("search", "ablation") if ablates else ("search",):
             if not store.exists(path := f"{store.study(study.study)}/{name}.jsonl"):

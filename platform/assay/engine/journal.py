@@ -117,9 +117,10 @@ class StorageJournal:
         self.history.append({**row, "seconds": seconds, "time": time.time()})
         if self._rank == 0:
             values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            self.note(f"epoch {epoch + 1}/{epochs}  {values}  {seconds:.2f} s", flush=False)
-            if now - self._written >= self._pause or epoch + 1 == epochs:
-                self._heartbeat(epoch + 1, epochs, metrics)
+            done = min(epoch + 1, epochs)  # a method may count from 1
+            self.note(f"epoch {done}/{epochs}  {values}  {seconds:.2f} s", flush=False)
+            if now - self._written >= self._pause or done == epochs:
+                self._heartbeat(done, epochs, metrics)
         self._look_for_stop()
 
     @property

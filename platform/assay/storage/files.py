@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import secrets
 import textwrap
@@ -35,7 +36,7 @@ from assay.storage.opening import open_filesystem
 from assay.storage.parquet import read_parquet
 from assay.storage.patience import Patience
 from assay.storage.redaction import holds_credentials, redact, redact_values
-from trainables.data.atomic import why_unusable
+from trainables.data.atomic import nearest, why_unusable
 from trainables.errors import InputError, StorageError
 
 __all__ = ["KEPT", "PATIENCE_SECONDS", "AwayError", "Files", "LinkError"]
@@ -98,9 +99,8 @@ class Files:
         if "://" not in text or text.startswith("file://"):
             path = unquote(urlsplit(text).path) if text.startswith("file://") else text
             root = Path(path).expanduser().resolve()
-            nearest = next(path for path in (root, *root.parents) if path.exists())
-            if not nearest.is_dir():
-                raise InputError(f"storage is a folder, found the file {nearest}. Name another folder.")
+            if not os.path.isdir(there := nearest(root)):
+                raise InputError(f"storage is a folder, found the file {there}. Name another folder.")
             self.local_path, self._folder = root, LocalRoot(root)
             self._fs, self._root = fs.LocalFileSystem(), root.as_posix()
             self.uri = root.as_posix()

@@ -41,7 +41,7 @@ class LocalRoot:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._disk = _Disk.of(path) if path.exists() else None  # None: there was no folder
+        self._disk = _Disk.of(path) if os.path.exists(path) else None  # None: there was no folder
 
     def make(self) -> None:
         """Make the folder, if there was none.
@@ -63,6 +63,8 @@ class LocalRoot:
 
     def refuse_if_gone(self) -> None:
         """See that a folder that was there still is, on the disk that it was on or on one mounted since.
+
+        A disk that is mounted over it counts as the storage, whatever is on it.
 
         Raises:
             GoneError: If it was moved, deleted or unmounted, which leaves an empty one in its place.

@@ -105,7 +105,7 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
     names = store.studies()
     others = (name for name in store.study_folders() if name not in names)
     here = (name for name in others if not is_left_out(store, f"{store.study(name)}/plan.parquet", files))
-    names += [name for name in here if _began(store, name)]
+    names += [name for name in here if name != but and _began(store, name)]
     return [stored_plan(store, name) for name in sorted(names) if name != but]
 
 

@@ -128,7 +128,9 @@ def _values(settings: Any) -> dict[str, Any]:
 def _is_same(value: Any, back: Any) -> bool:
     """Tell whether a value came back; a list for a tuple did, as a ``Sequence`` does."""
     if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
-        return type(back) is type(value) and _is_same(_values(value), _values(back))
+        return type(back) is type(value) and (
+            _equal(value, back) is True or _is_same(_values(value), _values(back))
+        )
     if isinstance(value, dict):
         return (
             isinstance(back, dict)
@@ -140,10 +142,14 @@ def _is_same(value: Any, back: Any) -> bool:
         return same_length and all(map(_is_same, value, back))
     if type(value).__eq__ is object.__eq__:  # a class of the method's that cannot be compared
         return type(back) is type(value)
+    return _equal(value, back) is not False or _equal(value, value) is False  # a NaN may be kept as a text
+
+
+def _equal(value: Any, back: Any) -> bool | None:
     try:
-        return bool(value == back or value != value)  # noqa: PLR0124 - a NaN, which may be kept as a text
+        return bool(value == back)
     except Exception:  # noqa: BLE001 - an array: it has no one answer
-        return True
+        return None
 
 
 def _not_json(config: TrainableConfig) -> Iterator[StudyProblem]:
