@@ -99,8 +99,8 @@ class Files:
         if "://" not in text or text.startswith("file://"):
             path = unquote(urlsplit(text).path) if text.startswith("file://") else text
             root = Path(path).expanduser().resolve()
-            if not os.path.isdir(there := nearest(root)):
-                raise InputError(f"storage is a folder, found the file {there}. Name another folder.")
+            if not os.path.isdir(existing := nearest(root)):
+                raise InputError(f"storage is a folder, found the file {existing}. Name another folder.")
             self.local_path, self._folder = root, LocalRoot(root)
             self._fs, self._root = fs.LocalFileSystem(), root.as_posix()
             self.uri = root.as_posix()

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from assay.storage.registration import format_replaced_looks, read_registration
+from assay.storage.registration import FEWEST_SEEDS, format_replaced_looks, read_registration
 from assay.storage.store import Store
 from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan, reported_plan
 
 __all__ = ["added_seeds_warning", "read_interim_looks", "record_look", "replaced_looks_warning"]
-
-
-_FEWEST = 6  # seeds at which an exact test can show anything
 
 
 class _Looks(BaseModel, frozen=True, extra="forbid"):
@@ -57,7 +54,7 @@ def added_seeds_warning(store: Store, plan: Plan) -> str | None:
     seeds = len({trial.seed for trial in reported_plan(plan).trials})
     looks = read_interim_looks(store, plan.study.study)
     numbers = sorted({look if isinstance(look, int) else len(look) for look in looks})
-    spent = [number for number in numbers if _FEWEST <= number < seeds]
+    spent = [number for number in numbers if FEWEST_SEEDS <= number < seeds]
     if not spent or plan.study.repeats.decide:
         return None
     return (

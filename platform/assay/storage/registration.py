@@ -24,6 +24,7 @@ from assay.study.points import budget, start_points
 from assay.study.space import SUPERVISION
 
 __all__ = [
+    "FEWEST_SEEDS",
     "Registered",
     "format_changes",
     "format_replaced_looks",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
-_FEWEST = 6  # seeds at which an exact test can show anything
+FEWEST_SEEDS = 6  # at which an exact test can show anything
 _KEYS = 4  # that are named of those that changed
 
 
@@ -140,7 +141,7 @@ def format_replaced_looks(entries: Sequence[Registered]) -> str:
         _text(before.looks)
         for before, after in pairwise(entries)
         if before.looks != entries[-1].looks
-        and before.looks[-1] >= _FEWEST
+        and before.looks[-1] >= FEWEST_SEEDS
         and after.ended >= min(before.cells, after.cells) * before.looks[0]
     ]
     return ", ".join(dict.fromkeys(replaced))
