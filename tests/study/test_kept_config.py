@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import numpy
 import torch
 from assay_toy import method
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, SecretStr, computed_field
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, computed_field
 from trainables.contract import TrainableConfig
 
 ROUNDED = PlainSerializer(lambda share: round(share, 1))
@@ -39,6 +39,10 @@ class Plain:
 
 class Inner(BaseModel, frozen=True):
     share: Annotated[float, ROUNDED]
+
+
+class Doubled(BaseModel, frozen=True):
+    share: Annotated[float, BeforeValidator(lambda x: 2 * x)]
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,19 @@ def plan(folder: Path, line: str, settings: str = "") -> Plan:
         ),
         (
             "twice = computed_field(return_type=float)(lambda self: float('nan'))",
-            "a config is kept as JSON .*`computed_field`.*; found .*not JSON compliant",
+            ".* kept as JSON or read again: .*ValueError: Out of range",
         ),
-        ("def resolved(self, device): raise KeyError('a')", ".*`Config.resolved`: own.py:40: KeyError: 'a'"),
-        ("def identity(self): raise KeyError('a')", ".*`Config.identity`, .*: own.py:40: KeyError: 'a'"),
+        (
+            "def resolved(self, device): raise KeyError('a')",
+            "the method's code fails in `Config`, .*: own.py:44: KeyError: 'a'",
+        ),
+        (
+            "def identity(self): raise KeyError('a')",
+            "the method's code fails in `Config`, .*: own.py:44: KeyError: 'a'",
+        ),
         (
             "def identity(self): return {'a': object()}",
-            ".*JSON values: own.py: TypeError: Object of type object",
+            "the method's code fails in `Config`, .*: own.py: TypeError: Object of type object",
         ),
         ("def resolved(self, device): return None", "`Config.resolved` returns a Config, found None"),
     ],
@@ -115,11 +125,8 @@ def test_a_setting_that_is_read_by_another_name_than_it_is_kept_by_is_refused(tm
     ("line", "setting", "message"),
     [
         ("own: Annotated[float, ROUNDED] = 0.5", "0.52", "found 0.52, kept as 0.5, read as 0.5"),
-        ("own: SecretStr = SecretStr('')", "abc", r"found SecretStr\('\*+'\), kept as '\*+'"),
-        ("own: Inner = Inner(share=0.5)", "{share: 0.52}", r"found Inner\(share=0.52\), kept as .*0.5"),
-        ("own: Sizes = Sizes((1,))", "{sides: [1], share: 0.52}", r"found Sizes\(.*0.52\), kept as .*0.5"),
-        ("own: list[Inner] = []", "[{share: 0.52}]", r"found \[Inner\(share=0.52\)\], kept as .*0.5"),
         ("own: Annotated[int, BeforeValidator(lambda x: 2 * x)] = 1", "2", "found 4, kept as 4, read as 8"),
+        ("own: list[Doubled] = []", "[{share: 2}]", r"found \[.*4.0\)\], kept as .*4.0}\], read as .*8.0"),
     ],
 )
 def test_a_setting_that_comes_back_as_another_value_is_refused(
@@ -133,7 +140,7 @@ def test_a_setting_that_comes_back_as_another_value_is_refused(
     ("validator", "setting", "message"),
     [
         ("known", "5", "`Config`: own.py:16: KeyError: 5"),
-        ("words", "a b", "`Config`, read from the plan .*: own.py:20: AttributeError: 'list'"),
+        ("words", "a b", "`Config`, .* read again: own.py:20: AttributeError: 'list'"),
     ],
 )
 def test_a_validator_that_fails_is_named_with_its_line(
@@ -141,23 +148,6 @@ def test_a_validator_that_fails_is_named_with_its_line(
 ) -> None:
     with pytest.raises(InputError, match=rf"own.yaml:5:1: config: the method's code fails in {message}"):
         plan(tmp_path, f"own: Annotated[Any, BeforeValidator({validator})] = None", f", own: {setting}")
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("own: Path | str = Path('a')", r"PosixPath\('a'\), kept as 'a', read as 'a'"),
-        (
-            "own: Annotated[Any, BeforeValidator(words), PlainSerializer(' '.join)] = {'a': 1}",
-            r"{'a': 1}, kept as 'a', read as \['a'\]",
-        ),
-    ],
-)
-def test_a_default_that_comes_back_as_another_type_is_refused(
-    line: str, message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match=f"found {message}. Mend"):
-        plan(tmp_path, line)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +161,6 @@ def test_a_default_that_comes_back_as_another_type_is_refused(
         "own: float = 3",
         "own: Path = 'weights.pt'",
         "own: Sizes = Sizes((1, 2))",
-        "own: Annotated[float, PlainSerializer(str)] = float('nan')",
         "own: Annotated[Plain, BeforeValidator(Plain), PlainSerializer(lambda plain: plain.x)] = Plain(1)",
         "own: Annotated[numpy.ndarray, BeforeValidator(numpy.array), PlainSerializer(list)] = numpy.ones(2)",
     ],
