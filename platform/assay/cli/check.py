@@ -133,8 +133,7 @@ def _run_of(store: Store, study: str, storage: str) -> str | None:
     None in a folder that was renamed or copied: its file makes the study of another folder.
     """
     from assay.study import parse_study
-    from assay.study.kept_methods import kept_copy
-    from assay.study.methods import file_references
+    from assay.study.methods import file_references, kept_copy
     from trainables.errors import InputError
 
     path, file, beside = f"{store.study(study)}/study.yaml", "STUDY.yaml", f", with your file of {study}"

@@ -260,7 +260,7 @@ def _print_fact(out: Console, label: str, text: str) -> None:
 
 def _write_page(path: Path) -> None:
     from assay.cli.files import replace_file
-    from assay.study.settings_page import settings_page
+    from assay.study.setting_table import settings_page
     from trainables.catalogue import all_trainables
 
     replace_file(path, settings_page(all_trainables().values()).encode())

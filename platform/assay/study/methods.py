@@ -7,16 +7,20 @@ than the base, what every method has (:data:`SHARED`) is taken over, and nothing
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from assay.study.kept_methods import kept_copy
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from assay.study.nesting import NO_LEVEL
 from assay.study.schema import Level, Study
 from assay.study.source import KeyPath, StudyProblem
 from trainables.contract import Trainable, TrainableConfig
-from trainables.method_files import is_file_reference, load_file_method, read_reference
+from trainables.errors import InputError
+from trainables.method_files import MethodSource, is_file_reference, load_file_method, read_reference
 from trainables.method_shape import refuse_shape
 
 __all__ = [
@@ -25,6 +29,7 @@ __all__ = [
     "file_references",
     "find_method",
     "is_own_setting",
+    "kept_copy",
     "layers_of",
     "method_files",
     "method_problems",
@@ -136,3 +141,58 @@ def _chosen(study: Study, levels: Mapping[str, str]) -> Iterator[Layer]:
     for factor, level in levels.items():
         if level != NO_LEVEL:
             yield ("factors", factor, level), study.factors[factor][level]
+
+
+def kept_copy(reference: str, folder: Path) -> tuple[str, Path] | None:
+    """The copy of a method's file in a storage, for a study that lies there without the file it names.
+
+    ::
+
+        studies/<study>/study.yaml    `trainable: ./blur.py:TRAINABLE`, with no blur.py beside it
+        studies/<study>/plan.parquet  the file that the last run named, and the versions that it trained
+        methods/blur@3f9c…/blur.py    the code of one version
+
+    Only what that plan names is taken: a storage also keeps the code of other studies, under the same names.
+
+    Args:
+        reference: As it stands in the study.
+        folder: Of the study.
+
+    Returns:
+        The reference to the copy, and the folder that it is seen from. None where the file lies beside the
+        study, or no storage holds a copy that the study's plan names.
+
+    Raises:
+        InputError: If the plan names several files of one name, or the copy was changed.
+    """
+    path, _, attribute = reference.rpartition(":")
+    folder = folder.resolve()
+    if folder.parent.name != "studies" or (folder / path).exists():
+        return None
+    planned = _planned(folder / "plan.parquet")
+    if json.dumps(f"{path}:").removesuffix('"').encode() not in planned:  # as its study wrote it
+        return None
+    file = PurePosixPath(path).name
+    kept = (copy for copy in (folder.parents[1] / "methods").glob("*@*") if (copy / file).exists())
+    copies = [copy for copy in kept if json.dumps(copy.name).encode() in planned]
+    hashes = {copy.name.partition("@")[2] for copy in copies}  # several methods of one file have one
+    if not copies:
+        return None
+    if len(hashes) > 1:
+        raise InputError(
+            "a study without its methods' files is planned with the copies in its storage where each has a "
+            f"file name of its own, found of {file} {', '.join(sorted(copy.name for copy in copies))} in "
+            f"{copies[0].parent}. Copy the right one to {folder / path}"
+        )
+    of_code = MethodSource.read(copies[0] / file).hash
+    if of_code not in hashes:
+        raise InputError(f"the code in {copies[0]} has the hash that its name says, found {of_code}")
+    return f"./{file}:{attribute}", copies[0]
+
+
+def _planned(plan: Path) -> bytes:
+    """The metadata of a plan, which name its methods; nothing where it is gone or damaged."""
+    try:
+        return b"".join((pq.read_schema(plan).metadata or {}).values())
+    except (OSError, pa.ArrowException):
+        return b""

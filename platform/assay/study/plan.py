@@ -34,10 +34,9 @@ from assay.study.points import (
 )
 from assay.study.published import published_problems
 from assay.study.reach import CellReach
-from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
+from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data, search_parts
 from assay.study.schema import Level, Study
 from assay.study.search_labels import drawn_labels, with_labels
-from assay.study.search_parts import search_parts
 from assay.study.search_rules import search_problems
 from assay.study.settings import (
     AnyTrainable,

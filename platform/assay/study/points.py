@@ -18,10 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from assay.study.cells import Cell, Role, Trial, make_trial
 from assay.study.identity import CellIdentity, canonical_json, flatten, short_hash
-from assay.study.repeats import UNKNOWN, Repeat
+from assay.study.repeats import UNKNOWN, Repeat, SearchPart
 from assay.study.schema import Study
 from assay.study.search import Scalar, Search
-from assay.study.search_parts import SearchPart
 from assay.study.settings import AnyTrainable, Device, resolve_settings
 from assay.study.space import SUPERVISION, grid_size, set_back
 from trainables.catalogue import TRAINABLES

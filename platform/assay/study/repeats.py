@@ -1,4 +1,11 @@
-"""The data side of a plan: manifests, folds and splits, each looked up once however many cells share it."""
+"""The data side of a plan: manifests, folds and splits, each looked up once however many cells share it.
+
+A cell has one search, or one for each fold, each split of its own, or each seed of the search. A search sees
+the validation and training images of its repeats. On prescribed folds these are test images of other folds,
+and with ``splits: per_seed`` they are among the test images of fresh seeds. So a *nested* search stays on one
+fold, or on the split of one seed, and its winner is trained again and tested there. On a split of its own the
+repeat of a winner names the seed of that split as its fold.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from assay.study.identity import canonical_json
+from assay.study.names import from_to
 from assay.study.schema import Study
-from assay.study.search_overlap import overlap_warning
 from assay.study.settings import Settings
 from assay.study.source import StudyProblem, refuse
 from trainables.data.spec import DataSpec
@@ -21,7 +28,17 @@ if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
     from trainables.data.splits import Split
 
-__all__ = ["UNKNOWN", "DataPlan", "ManifestSummary", "Repeat", "plan_data", "repeat_name"]
+__all__ = [
+    "UNKNOWN",
+    "DataPlan",
+    "ManifestSummary",
+    "Repeat",
+    "SearchPart",
+    "plan_data",
+    "repeat_name",
+    "repeats_per_point",
+    "search_parts",
+]
 
 UNKNOWN = "unknown"  # hash of the manifest in a plan without data
 
@@ -181,7 +198,7 @@ class _DataPlanner:
                 return  # the same slip would be found again in every other repeat
             (searched if number < len(seeds) * len(folds) else tested).append(split)
             yield Repeat(seed, fold, split.hash)
-        warning = overlap_warning(searched, tested) if tested and not nested else None
+        warning = _overlap_warning(searched, tested) if tested and not nested else None
         if warning is not None and warning not in self.result.warnings:
             self.result.warnings.append(warning)
 
@@ -233,3 +250,72 @@ class _DataPlanner:
             self.problems.append(StudyProblem(cell.place("data"), message))
             return None
         return split
+
+
+def _overlap_warning(searched: Sequence[Split], tested: Sequence[Split]) -> str | None:
+    """Count the test images that a search has seen; None where it saw none of them.
+
+    Args:
+        searched: Splits on which points are trained and validated.
+        tested: Splits on which winners are tested.
+    """
+    validated = {sample for split in searched for sample in split.validation}
+    trained = {sample for split in searched for sample in split.train}
+    tests = [set(split.test) for split in tested]
+    if all(test.isdisjoint(validated | trained) for test in tests):
+        return None
+    images = from_to(len(test) for test in tests)
+    validation, training = (from_to(len(test & part) for test in tests) for part in (validated, trained))
+    return (
+        f"Of the {images} test images of a winner, {validation} validated points of the search and "
+        f"{training} trained them, which flatters the winner. `search: {{nested: true}}` searches each fold "
+        "or split by itself."
+    )
+
+
+class SearchPart(NamedTuple):
+    """One search of a cell."""
+
+    name: str  # `fold 0`, `split 3`, `search 1, fold 0`; "": the only one
+    seed: int | None  # of `search.seeds`; None: `search.seed`
+    repeats: tuple[Repeat, ...]  # on which a point is evaluated
+    fresh: tuple[Repeat, ...]  # of its winner
+
+
+def search_parts(study: Study, data: DataSpec, repeats: Sequence[Repeat]) -> Iterator[SearchPart]:
+    """The searches of a cell, each with its share of the repeats.
+
+    Args:
+        study: With a search.
+        data: Of the cell.
+        repeats: Of the cell: those on which points are evaluated, and the fresh ones of winners.
+    """
+    assert study.search is not None
+    evaluated = [repeat for repeat in repeats if repeat.seed in study.repeats.seeds]
+    fresh = [repeat for repeat in repeats if repeat.seed not in study.repeats.seeds]
+    own_splits = data.splits == "per_seed"
+    places = dict.fromkeys(repeat.seed if own_splits else repeat.fold for repeat in evaluated)
+    drawn = tuple(enumerate(study.search.seeds)) or ((0, None),)
+    for (number, seed), place in product(drawn, places if study.search.nested else [None]):
+        winner_seeds = study.replicate.seeds if study.replicate else ()
+        names = [] if seed is None else [f"search {seed}"]
+        if place is not None:
+            names.append(f"{'split' if own_splits else 'fold'} {place}")
+        yield SearchPart(
+            name=", ".join(names),
+            seed=seed,
+            repeats=tuple(r for r in evaluated if place in (None, r.seed if own_splits else r.fold)),
+            fresh=tuple(
+                repeat
+                for repeat in fresh
+                if place in (None, repeat.fold) and (seed is None or repeat.seed == winner_seeds[number])
+            ),
+        )
+
+
+def repeats_per_point(study: Study) -> int:
+    """Count the trainings of a point, from the study alone: a data set may have no folds."""
+    seeds, folds = len(study.repeats.seeds), max(1, len(study.repeats.folds))
+    if study.search is None or not study.search.nested:
+        return seeds * folds
+    return 1 if study.data.splits == "per_seed" else seeds

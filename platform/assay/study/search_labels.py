@@ -12,10 +12,9 @@ from itertools import product
 from pydantic import ValidationError
 
 from assay.study.points import DrawnLabels, SearchedCell
-from assay.study.repeats import Repeat
+from assay.study.repeats import Repeat, search_parts
 from assay.study.schema import Study
 from assay.study.search import Choice, Parameter, Scalar
-from assay.study.search_parts import search_parts
 from assay.study.settings import Device, PlannedCell, Settings, resolve_settings
 from assay.study.source import StudyProblem, refuse
 from assay.study.space import SUPERVISION, format_parameter

@@ -9,10 +9,10 @@ from typing import Any
 from assay.study.cells import Cell
 from assay.study.identity import flatten
 from assay.study.points import start_points
+from assay.study.repeats import repeats_per_point
 from assay.study.schema import Level, Study
 from assay.study.search import FloatRange, Objective, Scalar, StartStudy
 from assay.study.search_labels import label_problems, supervisions
-from assay.study.search_parts import repeats_per_point
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
 from assay.study.source import KeyPath, StudyProblem, nearest
 from assay.study.space import (

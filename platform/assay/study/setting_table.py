@@ -10,7 +10,7 @@ named as a study writes them: ``config.delta`` of a method, ``data.validation.sh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
@@ -19,7 +19,6 @@ from assay.study.identity import flatten
 from assay.study.names import NAME_PATTERN
 from assay.study.schema import Study
 from assay.study.settings import AnyTrainable
-from trainables.data.readers.base import Reader
 
 __all__ = [
     "TOP",
@@ -29,6 +28,7 @@ __all__ = [
     "presets_by_value",
     "settings_of_block",
     "settings_of_method",
+    "settings_page",
     "study_blocks",
 ]
 
@@ -37,6 +37,19 @@ NOT_SET = "not set"
 REQUIRED = "required"
 _Schema = Mapping[str, Any]  # JSON Schema of one setting
 _NOTHING: _Schema = MappingProxyType({})
+
+
+_TITLES = ("setting", "default", "may be", "meaning")
+_OPENING = """\
+# Settings
+
+This page lists everything that a study may set, with default, allowed values and meaning. `assay settings`
+shows the same in the terminal. `assay settings METHOD --preset PRESET` puts a preset beside the defaults, and
+`assay settings METHOD NAME` says all about one setting. `make settings` makes this page.
+
+Names are as in a study. `config.delta` is `config: {delta: 0.5}` in the base, in a level of a factor or in a
+row, and `config.delta` in the space of a search.
+"""
 
 
 class Setting(NamedTuple):
@@ -55,13 +68,8 @@ def settings_of_method(method: AnyTrainable) -> dict[str, Setting]:
     return {setting.path: setting for setting in settings}
 
 
-def settings_of_block(block: str, readers: Iterable[Reader] | None = None) -> list[Setting]:
-    """The settings of a block of the study file.
-
-    Args:
-        block: One of :func:`study_blocks`.
-        readers: Readers whose options end the settings of `data`; default: all that are installed.
-    """
+def settings_of_block(block: str) -> list[Setting]:
+    """The settings of a block (:func:`study_blocks`) of the study file; `data` ends with those of readers."""
     schema = _study_schema()
     properties: dict[str, _Schema] = schema["properties"]
     if block == TOP:
@@ -70,7 +78,7 @@ def settings_of_block(block: str, readers: Iterable[Reader] | None = None) -> li
         top = {"properties": rest, "required": schema.get("required", ())}
         return [setting for name in rest for setting in _settings_of(name, top, schema["$defs"], "")]
     settings = list(_settings_below(block, _target(properties[block], schema["$defs"]), schema["$defs"]))
-    return [*settings, *_reader_options(readers)] if block == "data" else settings
+    return [*settings, *_reader_options()] if block == "data" else settings
 
 
 def study_blocks() -> Mapping[str, str]:
@@ -143,10 +151,10 @@ def _settings_of(
         yield from _settings_below(path, target, definitions, default or {})
 
 
-def _reader_options(readers: Iterable[Reader] | None) -> Iterator[Setting]:
+def _reader_options() -> Iterator[Setting]:
     from trainables.data.readers import READERS
 
-    for reader in READERS.values() if readers is None else readers:
+    for reader in READERS.values():
         schema = reader.Options.model_json_schema()
         for setting in _settings_below("data.options", {"properties": {}, **schema}, schema.get("$defs", {})):
             yield setting._replace(meaning=f"Reader {reader.name}: {setting.meaning}".rstrip(": "))
@@ -216,3 +224,51 @@ def _list_values(schema: _Schema, definitions: _Schema) -> str:
         return f"list: {'; '.join(parts)}"
     each = _values(schema["items"], definitions) if schema.get("items") else "anything"
     return f"list of: {each}"
+
+
+def settings_page(methods: Iterable[AnyTrainable]) -> str:
+    """The page `docs/settings.md` (``assay settings --output``): these methods, and all blocks of a study."""
+    ordered = sorted(methods, key=lambda method: method.name)
+    sections = (line for method in ordered for line in _method_section(method))
+    return "\n".join([_OPENING, *sections, *_block_sections()])
+
+
+def _method_section(method: AnyTrainable) -> Iterator[str]:
+    yield f"## Method `{method.name}`"
+    yield ""
+    yield f"{method.title}. Supervision: {', '.join(sorted(method.supervisions))}."
+    yield ""
+    if method.source:
+        yield "Published in:"
+        yield ""
+        yield from (f"- {source}" for source in method.source.split("; "))
+        yield ""
+    yield from _table(_TITLES, list(settings_of_method(method).values()))
+    if not method.presets:
+        return
+    yield "Presets replace defaults:"
+    yield ""
+    yield from _table(("preset", "sets"), [(name, _preset_row(method, name)) for name in method.presets])
+
+
+def _preset_row(method: AnyTrainable, name: str) -> str:
+    values = preset_values(method, name)
+    return ", ".join(f"`{path.removeprefix('config.')}: {value}`" for path, value in values.items())
+
+
+def _block_sections() -> Iterator[str]:
+    for block, text in study_blocks().items():
+        yield f"## Block `{block}`"
+        yield ""
+        yield text
+        yield ""
+        yield from _table(_TITLES, settings_of_block(block))
+
+
+def _table(titles: Sequence[str], rows: Sequence[Setting] | Sequence[tuple[str, str]]) -> Iterator[str]:
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'---|' * len(titles)}"
+    for row in rows:
+        name, *cells = (cell.replace("|", "\\|") for cell in row)
+        yield f"| `{name}` | {' | '.join(cells)} |"
+    yield ""
