@@ -102,8 +102,7 @@ def test_a_study_that_decides_has_the_trials_of_one_with_as_many_seeds() -> None
     ("before", "after", "rule"),
     [
         ("[8, 10, 13]", "[8]", "found \\[8\\]"),
-        ("[8, 10, 13]", "[]", "names two looks or more, found \\[\\]"),
-        ("[8, 10, 13]", "[8, 13, 10]", "each look has more seeds than the one before"),
+        ("[8, 10, 13]", "[8, 13, 10]", "each with more seeds than the one before .*, found \\[8, 13, 10\\]"),
         ("[8, 10, 13]", "[3, 10]", "greater than or equal to 6"),
         ("resolve: 0.02", "", "needs `resolve`"),
         ("decide:", "seeds: [0, 1], decide:", "ends at 13 seeds, found 2"),

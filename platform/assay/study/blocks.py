@@ -1,10 +1,11 @@
-"""Blocks of the study file that designs are written with: levels, comparisons, and lists of levels."""
+"""Parts of the study file that its blocks are written with: seeds, levels, comparisons, lists of levels."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from assay.study.names import Name
 from trainables.data.spec import ChoiceRule, Supervision
@@ -15,11 +16,24 @@ __all__ = [
     "Level",
     "LevelNames",
     "MethodName",
+    "NamedOnce",
+    "Seed",
     "SupervisionField",
     "as_lists",
 ]
 
 STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
+
+
+def _named_once(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    twice = sorted(number for number, times in Counter(numbers).items() if times > 1)
+    if twice:
+        raise ValueError(f"each is named once, found twice: {', '.join(map(str, twice))}")
+    return numbers
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+NamedOnce = AfterValidator(_named_once)  # of a list of seeds or folds
 
 _COUNT = {"type": "integer", "minimum": 0}
 SupervisionField = Annotated[

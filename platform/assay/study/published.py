@@ -5,11 +5,14 @@ They are reference values and nothing else: no part of a trial's id, of a record
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from assay.study.blocks import STRICT, as_lists
+from assay.study.cell_names import Levels
+from assay.study.designs.base import named_problems
 from assay.study.names import Name
 from assay.study.source import KeyPath, StudyProblem, nearest
 
@@ -18,14 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Published", "PublishedRow", "published_problems", "published_values"]
 
-_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-Levels = Mapping[str, str]  # factor → level
-
 
 class PublishedRow(BaseModel):
     """Figures that a source reports for some cells."""
 
-    model_config = _STRICT
+    model_config = STRICT
     at: dict[Name, Name] = Field(
         default_factory=dict, description="Factor → level: all cells that have these levels; default: all."
     )
@@ -41,7 +41,7 @@ class PublishedRow(BaseModel):
 class Published(BaseModel):
     """Reference values of one source, shown beside the study's own."""
 
-    model_config = _STRICT
+    model_config = STRICT
     source: str = Field(
         min_length=1, max_length=500, description="Authors, year, where to find it, and which table."
     )
@@ -60,7 +60,7 @@ def published_problems(study: Study, cells: Sequence[Levels]) -> Iterator[StudyP
     for index, row in enumerate(study.published.rows if study.published else ()):
         at: KeyPath = ("published", "rows", index)
         yield from _value_problems(study, row, (*at, "values"))
-        unknown = list(_level_problems(study, row, (*at, "at")))
+        unknown = list(named_problems(study, as_lists(row.at), (*at, "at")))
         yield from unknown
         places = [number for number, levels in enumerate(cells) if row.is_of(levels)]
         if not places and not unknown:
@@ -88,12 +88,3 @@ def _value_problems(study: Study, row: PublishedRow, at: KeyPath) -> Iterator[St
             yield StudyProblem((*at, name), f"{name} is a share, 0..1, found {value:g}: 93.4 % are 0.934")
         elif value < 0:
             yield StudyProblem((*at, name), f"{name} is a number of images, 0 or more, found {value:g}")
-
-
-def _level_problems(study: Study, row: PublishedRow, at: KeyPath) -> Iterator[StudyProblem]:
-    for factor, level in row.at.items():
-        if factor not in study.factors:
-            yield StudyProblem((*at, factor), f"unknown factor `{factor}`; {nearest(factor, study.factors)}")
-        elif level not in study.factors[factor]:
-            known = nearest(level, study.factors[factor])
-            yield StudyProblem((*at, factor), f"unknown level of {factor} `{level}`; {known}")

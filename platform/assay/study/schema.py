@@ -9,7 +9,6 @@ the trainable that the study or a level names; the plan checks them against it, 
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -28,6 +27,8 @@ from assay.study.blocks import (
     Level,
     LevelNames,
     MethodName,
+    NamedOnce,
+    Seed,
     SupervisionField,
     as_lists,
 )
@@ -54,15 +55,11 @@ __all__ = [
     "Study",
 ]
 
-_STRICT = STRICT
-
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
 
 class DesignBlock(BaseModel):
     """Choice of the combinations of levels that are trained, in exactly one of these ways."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     @model_validator(mode="after")
     def _exactly_one_way(self) -> Self:
@@ -105,9 +102,11 @@ else:  # a field for each design that is installed
 class Repeats(BaseModel):
     """Repeats of each cell: every seed on every fold."""
 
-    model_config = _STRICT
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="Shared by all cells.")
-    folds: tuple[Annotated[int, Field(ge=0, lt=10_000)], ...] = Field(
+    model_config = STRICT
+    seeds: Annotated[tuple[Seed, ...], NamedOnce] = Field(
+        default=(0,), min_length=1, description="Shared by all cells."
+    )
+    folds: Annotated[tuple[Annotated[int, Field(ge=0, lt=10_000)], ...], NamedOnce] = Field(
         default=(),
         description="Published folds; leave out where there are none, or with `splits: per_seed`.",
     )
@@ -120,20 +119,16 @@ class Repeats(BaseModel):
     @field_validator("decide")
     @classmethod
     def _at_growing_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(value) == 1:
+        if len(value) == 1 or list(value) != sorted(set(value)):
             raise ValueError(
-                f"one look decides nothing on the way: write `seeds` with {value[0]} numbers instead, or "
-                f"name two looks or more, found [{value[0]}]"
+                "looks are two or more, each with more seeds than the one before (of one, write `seeds`), "
+                f"found {list(value)}"
             )
-        if list(value) != sorted(set(value)):
-            raise ValueError(f"each look has more seeds than the one before, found {list(value)}")
         return value
 
     @model_validator(mode="after")
     def _as_many_seeds_as_the_last_look(self) -> Self:
         if not self.decide:
-            if "decide" in self.model_fields_set and "seeds" not in self.model_fields_set:
-                raise ValueError("`decide` names two looks or more, found []: name them, or write `seeds`")
             return self
         if "seeds" not in self.model_fields_set:
             object.__setattr__(self, "seeds", tuple(range(self.decide[-1])))  # a default: no file names them
@@ -144,19 +139,11 @@ class Repeats(BaseModel):
             )
         return self
 
-    @field_validator("seeds", "folds")
-    @classmethod
-    def _named_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        twice = sorted(v for v, times in Counter(value).items() if times > 1)
-        if twice:
-            raise ValueError(f"each is named once, found twice: {', '.join(map(str, twice))}")
-        return value
-
 
 class Metrics(BaseModel):
     """Metrics that are measured on test data."""
 
-    model_config = _STRICT
+    model_config = STRICT
     primary: str = Field(default="image_ap", description="The metric that answers the question.")
     report: tuple[str, ...] = Field(default=("fp", "fn"), description="Further columns of the table.")
 
@@ -164,7 +151,7 @@ class Metrics(BaseModel):
 class Resources(BaseModel):
     """Processes, cores and GPUs of one trial."""
 
-    model_config = _STRICT
+    model_config = STRICT
     workers: int = Field(default=1, ge=1, le=4096, description="Training processes of one trial.")
     min_workers: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         default=None,
@@ -203,7 +190,7 @@ class Resources(BaseModel):
 class Labelling(BaseModel):
     """Seconds that a person's labels take. The report then sets scores against hours of labelling."""
 
-    model_config = _STRICT
+    model_config = STRICT
     image_label_seconds: float = Field(
         gt=0, le=86_400, description="To say of one image whether it is defective."
     )
@@ -219,14 +206,14 @@ class Labelling(BaseModel):
 class Budget(BaseModel):
     """End of a run, at a boundary where all cells have the same seeds."""
 
-    model_config = _STRICT
+    model_config = STRICT
     hours: float = Field(gt=0, le=10_000, description="Of one `assay run`; rounds that would not fit wait.")
 
 
 class Keep(BaseModel):
     """Files that stay on disk beside scores and records."""
 
-    model_config = _STRICT
+    model_config = STRICT
     models: Literal["best_per_cell", "all", "none"] = Field(default="best_per_cell", description="Weights.")
     probes: int = Field(
         default=12,
@@ -239,7 +226,7 @@ class Keep(BaseModel):
 class Study(BaseModel):
     """One question: a trainable or several, data, factors, a design and repeats."""
 
-    model_config = _STRICT
+    model_config = STRICT
     study: Name = Field(description="Name of the study, also of its folder.")
     question: str = Field("", max_length=2000, description="What the study is to answer, in a sentence.")
     trainable: MethodName | None = Field(

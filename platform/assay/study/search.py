@@ -9,7 +9,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -17,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from assay.study.blocks import STRICT, NamedOnce, Seed
 from assay.study.names import Name
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "StartStudy",
 ]
 
-_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 Scalar = bool | int | float | str
 
 
@@ -81,7 +80,7 @@ _Goal = Annotated[
 class Objective(BaseModel):
     """Goal of a search: a metric, computed on validation data, or a cost of the trained model."""
 
-    model_config = _STRICT
+    model_config = STRICT
     max: _Goal | None = Field(default=None, description="Metric to raise.")
     min: _Goal | None = Field(default=None, description="Metric or cost to lower.")
 
@@ -119,7 +118,7 @@ class Objective(BaseModel):
 class Pruner(BaseModel):
     """Stops points early that fall behind; its resource is repeats, or epochs where a pack is one trial."""
 
-    model_config = _STRICT
+    model_config = STRICT
     kind: Literal["asha", "median"] = Field(description="Rule that stops a point.")
     min: int = Field(default=1, ge=1, description="Resource that every point gets.")
     factor: int = Field(default=3, ge=2, description="ASHA: one in `factor` goes on at each rung.")
@@ -144,7 +143,7 @@ Goals = Annotated[
 class Search(BaseModel):
     """Rules by which points are proposed and evaluated."""
 
-    model_config = _STRICT
+    model_config = STRICT
     within: Literal["study", "cell"] = Field(
         default="study",
         description="`study`: one search. `cell`: one in each cell, with equal budgets.",
@@ -156,8 +155,8 @@ class Search(BaseModel):
     batch: int = Field(
         default=1, ge=1, le=10_000, description="Points proposed at once, knowing the batches before."
     )
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the proposals.")
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+    seed: Seed = Field(default=0, description="Seed of the proposals.")
+    seeds: tuple[Seed, ...] = Field(
         default=(),
         description="Instead of `seed`: a whole search for each, with a fresh seed for its winner. Scores "
         "are then those of the search, not of the points that one search happened to draw.",
@@ -245,7 +244,7 @@ class Search(BaseModel):
 
 
 class _Drawn(BaseModel):
-    model_config = _STRICT
+    model_config = STRICT
     when: dict[str, Scalar] = Field(
         default_factory=dict, description="Drawn only where these other parameters have these values."
     )
@@ -318,7 +317,7 @@ Parameter = Annotated[
 class StartStudy(BaseModel):
     """Starts from the best of an earlier study, by this search's objective."""
 
-    model_config = _STRICT
+    model_config = STRICT
     study: Name = Field(description="Name of the earlier study, in the same storage.")
     best: int = Field(default=1, ge=1, description="How many of its best cells or points.")
 
@@ -361,7 +360,7 @@ Start = Annotated[
 class Replicate(BaseModel):
     """Re-training of the best points on fresh seeds. Only these enter tables."""
 
-    model_config = _STRICT
+    model_config = STRICT
     best: int = Field(default=1, ge=1, description="How many of the best points of each cell.")
     start: bool = Field(default=False, description="Also the points of `start`, to compare with.")
     ablate_winner: bool = Field(
@@ -369,6 +368,6 @@ class Replicate(BaseModel):
         description="Also the best point of each cell with each changed parameter back at its default, "
         "one at a time.",
     )
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+    seeds: Annotated[tuple[Seed, ...], NamedOnce] = Field(
         min_length=1, description="Fresh seeds, none of which the search used."
     )

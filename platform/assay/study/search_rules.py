@@ -238,8 +238,6 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
         seeds = ", ".join(map(str, used))
         message = f"fresh seeds are none that the search used, found {seeds}, which chose the points"
         yield StudyProblem(("replicate", "seeds"), message)
-    if len(set(study.replicate.seeds)) < len(study.replicate.seeds):
-        yield StudyProblem(("replicate", "seeds"), "each seed is named once")
     assert study.search is not None
     points = study.search.points
     if not list(space_problems(study.space)) and is_finite(study.space):
