@@ -98,33 +98,6 @@ def test_a_grid_is_as_large_as_its_space() -> None:
             "search.objective[1]: higher image_ap is better: write `{max: validation.image_ap}`",
         ),
         (
-            {"search": {**SEARCH["search"], "objective": FRONT, "pruner": {"kind": "median"}}},
-            "search.pruner: a pruner cannot go with 2 objectives: it compares by one value. Leave it out",
-        ),
-        (
-            {"search": {**SEARCH["search"], "objective": FRONT, "sampler": "cmaes"}},
-            "search.sampler: cmaes cannot go with 2 objectives: it learns from one value. Take tpe",
-        ),
-        (
-            {"search": {**SEARCH["search"], "objective": FRONT, "nested": True}},
-            "search.nested: a nested search cannot go with 2 objectives: it has one winner",
-        ),
-        (
-            {"search": {**SEARCH["search"], "objective": FRONT, "seeds": [0, 1]}},
-            "search.seeds: several searches cannot go with 2 objectives: each has one winner",
-        ),
-        (
-            {"search": {**SEARCH["search"], "objective": FRONT}, "start": [{"study": "earlier"}]},
-            "start[0]: a start from an earlier study cannot go with 2 objectives",
-        ),
-        (
-            {
-                "search": {**SEARCH["search"], "objective": FRONT},
-                "replicate": {"best": 1, "seeds": [10], "ablate_winner": True},
-            },
-            "replicate.ablate_winner: ablate_winner cannot go with 2 objectives: a front has no winner",
-        ),
-        (
             {"search": {**SEARCH["search"], "objective": {"max": "validation.defects_found"}}},
             "search.objective: defects_found is measured on test images alone. Take another",
         ),
@@ -245,6 +218,25 @@ def test_what_cannot_be_searched_is_refused_at_the_key_that_asks_for_it(
     text = refusal(**changes)
     assert expected in text
     assert all(line.startswith("study.yaml:") for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("search.pruner", {"search": {"pruner": {"kind": "median"}}}),
+        ("search.sampler", {"search": {"sampler": "cmaes"}}),
+        ("search.nested", {"search": {"nested": True}}),
+        ("search.seeds", {"search": {"seeds": [0, 1]}}),
+        ("start[0]", {"start": [{"study": "earlier"}]}),
+        ("replicate.ablate_winner", {"replicate": {"best": 1, "seeds": [10], "ablate_winner": True}}),
+    ],
+)
+def test_what_goes_by_the_best_point_is_refused_with_several_objectives(
+    key: str, changes: dict[str, Any]
+) -> None:
+    search = {**SEARCH["search"], "objective": FRONT, **changes.get("search", {})}
+    text = refusal(**{**changes, "search": search})
+    assert f"{key}: it goes by the one best point, and a search with 2 objectives has none. Leave it" in text
 
 
 def test_a_sampler_without_its_package_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,8 +142,9 @@ def answer_of_plan(
     from assay.report.answers.plans import plan_answer, stage_rows
     from assay.storage.stage_store import made_stages
     from assay.study.design import format_design
-    from assay.study.reach import format_reach, named_cells, reach_warnings
+    from assay.study.reach import format_reach, reach_warnings
     from assay.study.stage_graph import stage_graph
+    from trainables.data.findings import summarise
 
     stages, several = stage_graph(planned.trials), len(planned.reach) > 1
     return plan_answer(
@@ -155,7 +156,7 @@ def answer_of_plan(
         expected=expected_of(planned, records, store, effect),
         design=format_design(planned.study),
         reach=[
-            f"{format_reach(each.reach)}{f' ({named_cells(each.cells)})' if several else ''}"
+            f"{format_reach(each.reach)}{f' ({summarise(each.cells)})' if several else ''}"
             for each in planned.reach
         ],
         warnings=[*planned.warnings, *reach_warnings(planned.reach)],

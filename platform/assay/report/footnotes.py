@@ -24,7 +24,8 @@ from assay.storage.registration import format_changes, format_replaced_looks
 from assay.study import Comparison, Plan, ReportedPlan
 from assay.study.names import counted, from_to
 from assay.study.points import budget
-from assay.study.reach import format_reach, named_cells, reach_warnings
+from assay.study.reach import format_reach, reach_warnings
+from trainables.data.findings import summarise
 
 __all__ = ["footnotes"]
 
@@ -308,7 +309,7 @@ def _reach_notes(results: StudyResults) -> list[str]:
     plan = results.plan
     several = len(plan.reach) > 1
     notes = [
-        format_reach(reach) + (f" This is of {named_cells(cells)}." if several else "")
+        format_reach(reach) + (f" This is of {summarise(cells)}." if several else "")
         for cells, reach in ((each.cells, each.reach) for each in plan.reach)
     ]
     if attainable_texts(results):

@@ -32,7 +32,6 @@ __all__ = [
     "attainable_iou",
     "format_reach",
     "least_dilation",
-    "named_cells",
     "plan_reach",
     "reach_warnings",
 ]
@@ -187,17 +186,12 @@ def attainable_iou(plan: Plan, cell: Cell) -> float | None:
     return next((reach.grid_iou for reach in reaches if reach.stride > 1), None)
 
 
-def named_cells(cells: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return summarise(cells)
-
-
 def reach_warnings(reaches: Sequence[CellReach]) -> Iterator[str]:
     """Sentences on cells in which masks cannot teach a defect."""
     for cells, reach in ((each.cells, each.reach) for each in reaches):
         if reach.learnt_from and reach.below_half == reach.learnt_from:
             yield (
                 "no cell of any training mask reaches 0.5 (median of the largest: "
-                f"{reach.largest_cell:.2f}): the mask loss cannot teach a defect in {named_cells(cells)}. "
+                f"{reach.largest_cell:.2f}): the mask loss cannot teach a defect in {summarise(cells)}. "
                 "Raise image_size, or widen masks (config.dilation)"
             )

@@ -22,7 +22,6 @@ from assay.study.space import (
     draw,
     format_parameter,
     grid_size,
-    is_finite,
     space_problems,
 )
 from trainables.errors import InputError
@@ -164,24 +163,19 @@ def _front_problems(study: Study) -> Iterator[StudyProblem]:
     assert search is not None
     if not search.has_front:
         return
-    replicate = study.replicate
-    starts: list[KeyPath] = [
-        ("start", i) for i, start in enumerate(study.start) if isinstance(start, StartStudy)
-    ]
-    ablates = replicate is not None and replicate.ablate_winner
-    count = f"cannot go with {len(search.objectives)} objectives"
-    refusals: list[tuple[bool, KeyPath, str]] = [
-        (search.pruner is not None, ("search", "pruner"), f"a pruner {count}: it compares by one value"),
-        (search.nested, ("search", "nested"), f"a nested search {count}: it has one winner"),
-        (bool(search.seeds), ("search", "seeds"), f"several searches {count}: each has one winner"),
-        (bool(starts), (*starts, ())[0], f"a start from an earlier study {count}: they name no best of it"),
-        (ablates, ("replicate", "ablate_winner"), f"ablate_winner {count}: a front has no winner"),
-    ]
-    for is_asked, at, message in refusals:
-        if is_asked:
-            yield StudyProblem(at, f"{message}. Leave it out, or name one objective")
-    if search.sampler == "cmaes":
-        yield StudyProblem(("search", "sampler"), f"cmaes {count}: it learns from one value. Take tpe")
+    needs_best: dict[KeyPath, bool] = {
+        ("search", "pruner"): search.pruner is not None,
+        ("search", "nested"): search.nested,
+        ("search", "seeds"): bool(search.seeds),
+        ("search", "sampler"): search.sampler == "cmaes",
+        ("replicate", "ablate_winner"): study.replicate is not None and study.replicate.ablate_winner,
+        **{("start", i): isinstance(start, StartStudy) for i, start in enumerate(study.start)},
+    }
+    message = (
+        f"it goes by the one best point, and a search with {len(search.objectives)} objectives has none. "
+        "Leave it out, or name one objective"
+    )
+    yield from (StudyProblem(at, message) for at, is_set in needs_best.items() if is_set)
 
 
 def _sampler_problems(study: Study) -> Iterator[StudyProblem]:
@@ -238,16 +232,6 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
         seeds = ", ".join(map(str, used))
         message = f"fresh seeds are none that the search used, found {seeds}, which chose the points"
         yield StudyProblem(("replicate", "seeds"), message)
-    assert study.search is not None
-    points = study.search.points
-    if not list(space_problems(study.space)) and is_finite(study.space):
-        points = min(points, grid_size(study.space, points))
-    if study.replicate.best > points:
-        message = (
-            f"the best points are some of those that are tried: {study.replicate.best} of {points} points. "
-            "Lower `replicate.best`, or raise `search.points` or the space"
-        )
-        yield StudyProblem(("replicate", "best"), message)
 
 
 def _several_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
@@ -348,9 +332,6 @@ def _start_problems(study: Study, cells: Sequence[Cell]) -> Iterator[StudyProble
         yield StudyProblem(("search", "points"), message)
     for number, start in enumerate(study.start):
         at: KeyPath = ("start", number)
-        if start in study.start[:number]:
-            message = f"each start is named once, found it in start[{study.start.index(start)}] as well"
-            yield StudyProblem(at, f"{message}. Remove one")
         given = start if isinstance(start, dict) else {}
         for path in (path for path in given if path not in study.space):
             yield StudyProblem(at, f"a start point sets what the space has; {nearest(path, study.space)}")

@@ -23,7 +23,6 @@ __all__ = [
     "format_scalar",
     "grid",
     "grid_size",
-    "is_finite",
     "set_back",
     "space_problems",
 ]
@@ -86,11 +85,6 @@ def grid(space: Space) -> Iterator[Values]:
 def grid_size(space: Space, limit: int) -> int:
     """The number of points of the grid; ``limit`` + 1 stands for any larger number."""
     return sum(1 for _, _ in zip(grid(space), range(limit + 1), strict=False))
-
-
-def is_finite(space: Space) -> bool:
-    """True where all parameters are choices or whole numbers, so that :func:`grid` can list the points."""
-    return not any(isinstance(parameter, FloatRange) for parameter in space.values())
 
 
 def format_parameter(parameter: Parameter) -> str:
