@@ -120,7 +120,10 @@ def test_a_row_says_what_it_sets_beside_its_levels() -> None:
 def test_two_rows_do_not_ask_for_one_cell_with_different_overrides() -> None:
     row: dict[str, Any] = {"a": "on", "b": "on"}
     text = refusal(study_with(design={"rows": [row, {**row, "override": {"config": {"lr": 0.5}}}]}))
-    assert "design.rows[1]: another `override` for the cell a + b than in row 0" in text
+    assert (
+        "design.rows[1].override: another `override` for the cell a + b than design.rows[0].override: "
+        in text
+    )
 
 
 def test_a_slip_in_an_override_is_named_with_its_place() -> None:

@@ -302,10 +302,10 @@ def test_an_allowance_that_nothing_needs_is_pointed_out() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"repeats": {"folds": [0]}}, "repeats.folds: synthetic publishes no folds: leave `folds` out"),
+        ({"repeats": {"folds": [0]}}, "takes none, found synthetic (published): leave `folds` out"),
         (
             {"repeats": {"folds": [0]}, "data": {**BASIC["data"], "splits": "per_seed"}},
-            "repeats.folds: with `splits: per_seed` every seed draws its own split",
+            "found synthetic (per_seed): leave `folds` out",
         ),
         (
             {"supervision": {"mixed": 500}},

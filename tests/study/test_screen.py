@@ -30,7 +30,7 @@ def screen(factors: int, block: Any = "all") -> Study:
 
 
 def levels_of(study: Study) -> list[dict[str, str]]:
-    return [cell.levels for cell in design_cells(study)[0]]
+    return [cell.levels for cell in design_cells(study)]
 
 
 def signs(levels: list[dict[str, str]]) -> dict[str, np.ndarray]:

@@ -5,14 +5,14 @@ A combination has a level of every factor, in their order. A sub-factor that doe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 from assay.study.cell_names import Levels, cell_name
 from assay.study.designs import DesignCell
 from assay.study.nesting import NO_LEVEL
 from assay.study.schema import ComparisonSpec, Study
-from assay.study.source import KeyPath, StudyProblem, refuse
+from assay.study.source import KeyPath, StudyProblem, dotted, refuse
 
 __all__ = [
     "asked_comparisons",
@@ -23,43 +23,27 @@ __all__ = [
 ]
 
 
-def design_cells(study: Study) -> tuple[list[DesignCell], list[str]]:
-    """The combinations that the design asks for, each once, and what there is to say about them.
+def design_cells(study: Study) -> list[DesignCell]:
+    """The combinations that the design asks for, each once, in the order of the rows.
 
-    Combinations come in the order of the rows; in a full factorial the last factor runs fastest; in
-    the others the base or the whole comes first. References must have been checked
-    (:func:`assay.study.design_rules.reference_problems`).
+    In a full factorial the last factor runs fastest; in the others the base or the whole comes first.
+    References must have been checked (:func:`assay.study.design_rules.reference_problems`).
 
     Raises:
         InputError: If two rows ask for the same cell with other overrides.
     """
-    cells: dict[str, DesignCell] = {}
-    first: dict[str, int | None] = {}
-    notes: list[str] = []
-    problems: list[StudyProblem] = []
-    for cell in _cells(study):
-        row = cell.row
-        known = cells.setdefault(cell.key, cell)
-        if known is cell:
-            first[cell.key] = row
-        elif row is not None and known.override != cell.override:
-            name = cell_name(study.factors, cell.levels)
-            message = f"another `override` for the cell {name} than in row {first[cell.key]}: remove one"
-            problems.append(StudyProblem(("design", "rows", row), message))
-        elif row is not None and first[cell.key] != row:
-            name = cell_name(study.factors, cell.levels)
-            notes.append(
-                f"design.rows[{row}] asks again for the cell {name}, which row {first[cell.key]} has: "
-                "it is trained once"
-            )
-    refuse(study.source, problems)
-    return list(cells.values()), notes
-
-
-def _cells(study: Study) -> Iterator[DesignCell]:
     if study.design is None:
-        return iter([DesignCell({})])
-    return study.design.form.cells(study, study.design.block)
+        return [DesignCell({})]
+    cells: dict[str, DesignCell] = {}
+    problems: list[StudyProblem] = []
+    for cell in study.design.form.cells(study, study.design.block):
+        known = cells.setdefault(cell.key, cell)
+        if known.override != cell.override:
+            name = cell_name(study.factors, cell.levels)
+            message = f"another `override` for the cell {name} than {dotted(known.at)}: remove one of them"
+            problems.append(StudyProblem(cell.at, message))
+    refuse(study.source, problems)
+    return list(cells.values())
 
 
 def asked_comparisons(study: Study) -> list[tuple[ComparisonSpec, KeyPath]]:

@@ -75,23 +75,20 @@ def _comparison_problems(study: Study) -> Iterator[StudyProblem]:
 
 def _repeated_comparisons(study: Study) -> Iterator[StudyProblem]:
     """Pairs of levels that two comparisons are about: one answer would count twice in its family."""
-    first: dict[tuple[str, str, str], int] = {}
+    first: dict[tuple[str, frozenset[str]], int] = {}
     for index, spec in enumerate(study.comparisons or ()):
         named = {level for level in (spec.start, spec.end) if level is not None}
         if spec.factor not in study.factors or not named <= set(study.factors[spec.factor]):
             continue
         for start, end in level_pairs(study, spec):
-            other, way = first.get((spec.factor, start, end)), "once more"
-            if other is None:
-                other, way = first.get((spec.factor, end, start)), "the other way round"
-            if other is not None and other != index:
+            other = first.setdefault((spec.factor, frozenset((start, end))), index)
+            if other != index:
                 message = (
-                    f"{spec.factor}: {start} → {end} is compared in comparisons[{other}], and here {way}. "
-                    "Name each pair of levels once"
+                    f"{spec.factor}: {start} → {end} is compared in comparisons[{other}] too. Name each pair "
+                    "of levels once, in one direction"
                 )
                 yield StudyProblem(("comparisons", index), message)
                 break
-            first[spec.factor, start, end] = index
 
 
 def _nested_problems(study: Study) -> Iterator[StudyProblem]:

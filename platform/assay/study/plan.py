@@ -241,7 +241,7 @@ def plan_study(
     """
     source = study.source
     refuse(source, [*reference_problems(study), *_metric_problems(study)])
-    combinations, notes = design_cells(study)
+    combinations = design_cells(study)
     refuse(source, published_problems(study, [cell.levels for cell in combinations]))
     cells = _plan_cells(study, combinations, device, find)
     settings = {planned.cell.name: planned.settings for planned in cells}
@@ -267,7 +267,7 @@ def plan_study(
         trials=trials,
         comparisons=tuple(comparisons),
         manifests=data.manifests,
-        warnings=(*notes, *data.warnings, *unused_allowances(study, comparisons)),
+        warnings=(*data.warnings, *unused_allowances(study, comparisons)),
         gigabytes=kept_gigabytes(study, list(settings.values()), len(trials) or planned),
         device=device,
         searched=searched,
@@ -302,7 +302,7 @@ def _plan_cells(
     base = resolve_settings(study, methods.of({}), {}, device)[0] if named else None
     problems: list[StudyProblem] = []
     planned: list[PlannedCell] = []
-    for levels, override, at, _ in combinations:
+    for levels, override, at in combinations:
         layer = (at, override) if override is not None else None
         method = methods.of(levels, layer)
         settings, of_cell = resolve_settings(study, method, levels, device, override=layer)

@@ -123,7 +123,12 @@ class _DataPlanner:
             if cell.data.splits != "per_seed"  # there a nested search names splits so
         )
         if self.study.repeats.folds and not on_folds and not self.problems:
-            self.problems.append(StudyProblem(("repeats", "folds"), self._why_no_folds(cells)))
+            named = ", ".join(dict.fromkeys(f"{cell.data.reader} ({cell.data.splits})" for cell in cells))
+            message = (
+                f"folds are published with the data, and `splits: per_seed` takes none, found {named}: leave "
+                "`folds` out"
+            )
+            self.problems.append(StudyProblem(("repeats", "folds"), message))
         refuse(self.study.source, self.problems)
         return self.result
 
@@ -223,13 +228,6 @@ class _DataPlanner:
             )
             return ()
         return wanted
-
-    def _why_no_folds(self, cells: Sequence[Settings]) -> str:
-        if all(cell.data.splits == "per_seed" for cell in cells):
-            return "with `splits: per_seed` every seed draws its own split: leave `folds` out"
-        readers = dict.fromkeys(cell.data.reader for cell in cells if cell.data.splits != "per_seed")
-        verb = "publishes" if len(readers) == 1 else "publish"
-        return f"{', '.join(readers)} {verb} no folds: leave `folds` out, or choose `splits: per_seed`"
 
     def _split(self, cell: Settings, manifest: Manifest, seed: int, fold: int | None) -> Split | None:
         from trainables.data.splits import lacks_normal, make_split

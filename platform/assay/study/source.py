@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from trainables.errors import InputError
 
-__all__ = ["KeyPath", "Source", "StudyProblem", "nearest", "refuse"]
+__all__ = ["KeyPath", "Source", "StudyProblem", "dotted", "nearest", "refuse"]
 
 KeyPath = tuple[str | int, ...]  # keys and list positions from the top of the file
 

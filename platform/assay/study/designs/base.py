@@ -47,7 +47,6 @@ class DesignCell(NamedTuple):
     levels: dict[str, str]
     override: Level | None = None
     at: KeyPath = ("design",)  # the place of the override in the file
-    row: int | None = None  # of a design that lists its cells: in which row
 
     @property
     def key(self) -> str:

@@ -48,7 +48,7 @@ def _cells(study: Study, rows: Rows) -> Iterator[DesignCell]:
     for index, row in enumerate(rows):
         at: KeyPath = ("design", "rows", index, "override")
         for levels in expanded(study, row.levels):
-            yield DesignCell(levels, row.override, at, index)
+            yield DesignCell(levels, row.override, at)
 
 
 def _problems(study: Study, rows: Rows) -> Iterator[StudyProblem]:
