@@ -143,9 +143,8 @@ class Refusing(BaseModel):
         ("a side is odd. Add 1.", 4, "a side is odd. Add 1. Found 4."),
         ("names of colours", ["red", "rot"], "names of colours, found ['red', 'rot']"),
         ("a side is odd, found 4 in `a`", 4, "a side is odd, found 4 in `a`"),
-        ("a side is odd", "4" * 60, "a side is odd"),
+        ("a side is odd", "4" * 60, f"a side is odd, found '{'4' * 56}..."),
         ("a side is odd", {"a": 4}, "a side is odd"),
-        ("a side is odd", [{"a": 4}], "a side is odd"),
     ],
 )
 def test_the_refusal_of_a_validator_shows_a_short_value_once(rule: str, value: object, expected: str) -> None:

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -36,7 +36,6 @@ _MAX_VALUES = 30_000  # a second of reading
 _MAX_DEPTH = 32
 _SHORT = 60  # signs of a value in a message
 _RULE, _FOUND = "should be ", ", found "
-_SCALARS = (str, int, float, NoneType)  # a truth value is an int
 # Kind of value that is wanted, by pydantic's name of the slip → kinds that it would take for one.
 _TAKEN_FOR: dict[str, tuple[type, ...]] = {
     "int_type": (bool, str),
@@ -174,17 +173,11 @@ def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPa
 
 
 def _with_value(message: str, value: Any) -> str:
-    """The message of a validator with the value found, unless it says so itself or the value is long."""
-    if re.search(r"\bfound\b", message) or not _is_short(value):
+    """The message of a validator with the value found, unless it says so itself or the value is a block."""
+    if re.search(r"\bfound\b", message) or isinstance(value, dict):
         return message
     end = f" Found {_short(value)}." if message.endswith(".") else f", found {_short(value)}"
     return message + end
-
-
-def _is_short(value: Any) -> bool:
-    """True for a scalar, or a list of scalars, that :func:`_short` shows whole."""
-    parts = cast(list[Any], value) if isinstance(value, list | tuple) else [value]
-    return all(isinstance(part, _SCALARS) for part in parts) and len(repr(value)) <= _SHORT
 
 
 def _path_in(value: Any, loc: tuple[int | str, ...], *, missing: bool) -> KeyPath:
@@ -336,12 +329,10 @@ class _Builder:
                 return text
 
     def _whole(self, node: ScalarNode, digits: str) -> int:
-        if len(digits) > 66:
+        base = 0 if digits.lstrip("+-").startswith(("0o", "0x", "0b")) else 10
+        if len(digits) > 66 or not -(2**63) <= int(digits, base) < 2**63:
             self._fail(node, "a whole number has at most 64 bits")
-        value = int(digits, 0) if digits.lstrip("+-").startswith(("0o", "0x", "0b")) else int(digits)
-        if not -(2**63) <= value < 2**63:
-            self._fail(node, "a whole number has at most 64 bits")
-        return value
+        return int(digits, base)
 
     def _real(self, node: ScalarNode, digits: str) -> float:
         words = {".inf", "+.inf", "-.inf", ".nan"}
