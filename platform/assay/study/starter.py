@@ -11,6 +11,7 @@ import keyword
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -138,13 +139,14 @@ def starter_study(survey: Survey, name: str, *, labels: bool = False) -> str:
     tiled = supervision != "weak" and max(survey.size) > _LINE_SCAN  # tiles have labels by masks alone
     seen = (_TILES.height, _TILES.width) if tiled else survey.size  # at once, pixels as stored
     method = _segdec(survey, supervision, seen) if survey.normal else _masks_alone(survey, seen)
-    # One of its levels is weak.
-    question = "" if tiled else _question(supervision, known, weak=survey.normal > 0)
-    if labels:
-        question = _without_signs(question, known)
-    elif survey.normal and not tiled and known < _FEWEST_TO_VARY:
-        instead = question.replace("take the signs off these", "have instead of the above these")
-        question = _two_methods() + instead
+    what, block = ("", "") if tiled else _question(supervision, known, weak=survey.normal > 0)
+    few_masks = survey.normal > 0 and not tiled and known < _FEWEST_TO_VARY
+    if labels and "assay labels" not in what:
+        raise InputError(
+            "what to label next is told by whole images, normal ones among them, and a mask of every defect, "
+            f"{_FEWEST_TO_VARY} or more to train on, found {known}. Leave --labels out."
+        )
+    question = f"{block}\n" if labels else _in_comments(what, block, few_masks=few_masks)
     share = "unknown"
     if survey.defect_share is not None:
         percent = 100 * survey.defect_share
@@ -225,11 +227,15 @@ def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
 
 def _masks_alone(survey: Survey, seen: tuple[int, int]) -> _Method:
     """A U-Net on masks: what can be learned where no image is normal."""
+    steps = PRESETS["unet_small"]["min_steps"]
     settings = [
         ("preset: unet_small", "from random weights, in minutes on two cores"),
         *_image_settings(survey, seen),
         ("image_weight: 0", "no image is normal: there is nothing to tell defective images from"),
-        (f"epochs: {_epochs(survey)}", f"an epoch shows every image once{_epochs_added(survey, seen)}"),
+        (
+            f"epochs: {_epochs(survey)}",
+            f"an epoch shows every image once; {steps} steps at least (min_steps)",
+        ),
     ]
     return _Method(
         "supervised",
@@ -289,17 +295,6 @@ def _epochs(survey: Survey) -> int:
     return min(60, max(10, round(_IMAGES_SEEN / (2 * trained))))
 
 
-def _epochs_added(survey: Survey, seen: tuple[int, int]) -> str:
-    """Remark on the epochs that the U-Net's preset adds where the images are few; "" where it adds none."""
-    preset = PRESETS["unet_small"]
-    steps = -(-len(_masks_to_learn_from(survey, _SEEDS[0])) // preset["batch_size"])
-    epochs = -(-preset["min_steps"] // steps)
-    if epochs <= _epochs(survey):
-        return ""
-    most = "" if seen == survey.size else "up to "  # of tiles with a defect there are more than images
-    return f"; {most}{epochs} are trained: the preset makes {preset['min_steps']} steps at least (min_steps)"
-
-
 def _fewest_masks(survey: Survey) -> int:
     """Masks that the training part has in every repeat."""
     return min(len(_masks_to_learn_from(survey, seed)) for seed in _SEEDS)
@@ -321,11 +316,12 @@ def _supervision(survey: Survey, known: int) -> tuple[str, str]:
     return f"{{mixed: {known}}}", f"the masks that every training part has; {survey.with_mask} in all"
 
 
-def _question(supervision: str, known: int, *, weak: bool) -> str:
-    """A further question, ready to be asked, where there are masks enough."""
+def _question(supervision: str, known: int, *, weak: bool) -> tuple[str, str]:
+    """What may be asked further, and the lines that ask it; nothing where there are too few masks."""
     few = min(5, known // 2)
     if not few:
-        return ""
+        return "", ""
+    what, images, labelling, compared = "what masks buy", "", "", "{factor: masks, to: all}"
     if weak and supervision == "full" and known >= _FEWEST_TO_VARY:
         few = min(5, known // 8)
         what = f"what to label next (`assay labels`, {9 * len(_SEEDS)} trainings)"
@@ -336,8 +332,6 @@ def _question(supervision: str, known: int, *, weak: bool) -> str:
 """
         labelling = "labelling: {image_label_seconds: 1, mask_seconds: 79}  # put your own stopwatch's here\n"
         compared = "{factor: masks, to: all}, {factor: images, to: all}"
-    else:
-        what, images, labelling, compared = "what masks buy", "", "", "{factor: masks, to: all}"
     alone = "{balance: none, distance_weights: false, gradient_stop: false}"
     none = f"    none: {{supervision: weak, config: {alone}}}\n" if weak else ""
     block = f"""\
@@ -348,8 +342,16 @@ factors:
 design: {{full: all}}
 comparisons: [{compared}]
 {labelling}"""
-    signs = "".join(f"# {line}\n" for line in block.splitlines())
-    return f"# To ask {what}, take the signs off these lines:\n{signs}\n"
+    return what, block
+
+
+def _in_comments(what: str, block: str, *, few_masks: bool) -> str:
+    """A question, ready to be asked; where masks are few, below another one, which is asked."""
+    text = _two_methods() if few_masks else ""
+    if block:
+        way = "have instead of the above these lines" if few_masks else "take the signs off these lines"
+        text += f"# To ask {what}, {way}:\n{textwrap.indent(block, '# ')}\n"
+    return text
 
 
 def _two_methods() -> str:
@@ -371,17 +373,6 @@ design: {{full: all}}
 comparisons: [{{factor: method, from: segdec, to: supersimple}}]
 
 """
-
-
-def _without_signs(question: str, known: int) -> str:
-    """The question of the comments, asked."""
-    head, _, block = question.partition("\n")
-    if "assay labels" not in head:
-        raise InputError(
-            "what to label next is told by whole images, normal ones among them, and a mask of every defect, "
-            f"{_FEWEST_TO_VARY} or more to train on, found {known}. Leave --labels out."
-        )
-    return "\n".join(line.removeprefix("# ") for line in block.splitlines()) + "\n\n"
 
 
 def _data_block(survey: Survey) -> str:
