@@ -86,11 +86,11 @@ def test_a_file_of_the_folder_wins_over_the_shipped_study_and_that_is_said(
     ("arguments", "says"),
     [
         (("plan", "quikstart"), "there is no file quikstart.yaml in this folder, and no study quikstart"),
-        (("plan", "quikstart"), "did you mean `quickstart`?"),
+        (("plan", "quikstart"), "The nearest: quickstart."),
         (("run", "studies/quickstart.yaml"), "write quickstart for studies/quickstart.yaml"),
         (("plan", "quickstart.yml"), "or `assay studies copy quickstart` first"),
         (("plan", "own.yaml"), "own.yaml: a study is a readable YAML file: No such file or directory"),
-        (("studies", "copy", "mtd_smok"), "did you mean `mtd_smoke`?"),
+        (("studies", "copy", "mtd_smok"), "The nearest: mtd_smoke, "),
         (("studies", "--method", "segdc"), "did you mean `segdec`?"),
         (("studies", "--reader", "mdt"), "did you mean `mtd`?"),
         (("plan", "masks"), "comes with assay. The nearest: ksdd_few_masks, "),

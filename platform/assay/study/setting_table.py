@@ -13,12 +13,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from assay.study.identity import flatten
 from assay.study.names import NAME_PATTERN
 from assay.study.schema import Study
 from assay.study.settings import AnyTrainable
+from assay.study.writing import flow_yaml
 
 __all__ = [
     "TOP",
@@ -113,16 +114,9 @@ def format_default(value: Any) -> str:
     """A value as a study writes it: `true`, `[704, 256]`, `{share: 0.2, by: item}`."""
     if value in (None, {}, [], ()):
         return NOT_SET
-    match value:
-        case str():
-            return value or "empty"
-        case dict():
-            items = cast(dict[str, Any], value).items()
-            return f"{{{', '.join(f'{key}: {format_default(part)}' for key, part in items)}}}"
-        case list() | tuple():
-            return f"[{', '.join(format_default(part) for part in cast(list[Any], value))}]"
-        case _:
-            return json.dumps(value)
+    if isinstance(value, str):
+        return value or "empty"
+    return flow_yaml(value)
 
 
 @cache

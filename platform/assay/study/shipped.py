@@ -49,9 +49,7 @@ def find_study(text: Path) -> FoundStudy:
         InputError: If there is no such file and no shipped study of that name.
     """
     shipped = shipped_studies()
-    if text.is_file() or len(text.parts) > 1:
-        return FoundStudy(_existing(text))
-    if text.suffix in SUFFIXES:
+    if text.is_file() or len(text.parts) > 1 or text.suffix in SUFFIXES:
         return FoundStudy(_existing(text))
     file = next((path for suffix in SUFFIXES if (path := Path(f"{text}{suffix}")).is_file()), None)
     if file is not None:
@@ -89,10 +87,8 @@ def copy_study(name: str, folder: Path) -> Path:
 
 
 def _nearest_few(name: str) -> str:
-    """End of a sentence that refuses a name: the shipped one that was meant, or the few that are nearest."""
+    """End of a sentence that refuses a name: the shipped ones that are nearest."""
     near = get_close_matches(name, shipped_studies(), n=_NAMED, cutoff=0.4)
-    if get_close_matches(name, near[:1], cutoff=0.6):
-        return f"; did you mean `{near[0]}`? `assay studies` lists those that do."
     nearest = f". The nearest: {', '.join(near)}" if near else ""
     return f"{nearest}. `assay studies` lists those that do."
 

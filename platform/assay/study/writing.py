@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,18 +21,8 @@ from trainables.method_files import is_file_method
 __all__ = ["flow_yaml", "study_of_point"]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_WORDS = {
-    "null",
-    "true",
-    "false",
-    "on",
-    "off",
-    "yes",
-    "no",
-    "y",
-    "n",
-}  # the last ones: to readers of YAML 1.1
-_WIDTH = 100
+_WORDS = {"null", "true", "false", "on", "off", "yes", "no", "y", "n"}  # the last ones: to YAML 1.1
+_WIDTH = 102  # of a line of comment
 
 
 def study_of_point(
@@ -62,7 +53,7 @@ def study_of_point(
     what = "the best point" if best else point.name
     question = f"What is {what} of {study.study} worth{' on fresh seeds' if study.replicate else ''}?"
     lines = [
-        *(f"# {line}" for line in _wrapped(why)),
+        textwrap.fill(why, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False),
         "#",
         f"#   assay run {name}.yaml",
         "",
@@ -144,14 +135,3 @@ def flow_yaml(value: Any) -> str:
 def _printed(sign: str) -> str:
     """A sign of a quoted text; YAML's readers refuse control characters and their like as they are."""
     return sign if sign.isprintable() else f"\\U{ord(sign):08x}"
-
-
-def _wrapped(text: str) -> Iterator[str]:
-    line = ""
-    for word in text.split():
-        if line and len(line) + len(word) + 1 > _WIDTH:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    yield line
