@@ -224,5 +224,5 @@ def test_where_the_slip_of_dagm_is_allowed_two_rows_of_the_table_turn_out_to_be_
     text = AS_PUBLISHED.read_text(encoding="utf-8")
     text += "allow: {supervision: as published, config.lr: as published, config.delta: as published}\n"
     with_masks = DAGM.format("on").replace("weak", "n15") + " distance=on"
-    with pytest.raises(InputError, match=f"the cells {with_masks} and {DAGM.format('on')} have the same"):
+    with pytest.raises(InputError, match=f"the cells {with_masks} and {DAGM.format('on')} are the same"):
         plan_study(parse_study(text), None, "cpu")

@@ -8,7 +8,7 @@ than the base, what every method has (:data:`SHARED`) is taken over, and nothing
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,7 +33,7 @@ __all__ = [
     "layers_of",
     "method_files",
     "method_problems",
-    "methods_of",
+    "named_methods",
     "shared_settings",
 ]
 
@@ -45,16 +45,16 @@ def layers_of(study: Study, levels: Mapping[str, str], override: Layer | None = 
     """List what a cell's settings are made of, from the bottom up: the base, its levels, its row's own."""
     data = study.data.model_dump(mode="json", exclude_unset=True)
     base: Layer = ((), Level(trainable=study.trainable, config=study.config, data=data))
-    return [base, *_chosen(study, levels), *([override] if override else [])]
+    chosen: list[Layer] = [
+        (("factors", factor, level), study.factors[factor][level])
+        for factor, level in levels.items()
+        if level != NO_LEVEL
+    ]
+    return [base, *chosen, *([override] if override else [])]
 
 
-def methods_of(
-    study: Study, levels: Mapping[str, str], override: Layer | None = None
-) -> list[tuple[str, KeyPath]]:
-    """List the methods that a cell's layers name, from the bottom up, and where; the last one is trained."""
-    layers: list[Layer] = [((), Level(trainable=study.trainable)), *_chosen(study, levels)]
-    if override:
-        layers.append(override)
+def named_methods(layers: Iterable[Layer]) -> list[tuple[str, KeyPath]]:
+    """List the methods that layers name, from the bottom up, and where; a cell trains with the last one."""
     return [(layer.trainable, (*at, "trainable")) for at, layer in layers if layer.trainable is not None]
 
 
@@ -135,12 +135,6 @@ def _bundles(study: Study) -> list[Level]:
     overrides = study.design.overrides if study.design else ()
     levels = [level for of_factor in study.factors.values() for level in of_factor.values()]
     return [*levels, *(override for _, override in overrides)]
-
-
-def _chosen(study: Study, levels: Mapping[str, str]) -> Iterator[Layer]:
-    for factor, level in levels.items():
-        if level != NO_LEVEL:
-            yield ("factors", factor, level), study.factors[factor][level]
 
 
 def kept_copy(reference: str, folder: Path) -> tuple[str, Path] | None:

@@ -21,9 +21,9 @@ from assay.study.design import design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.designs import DesignCell
 from assay.study.identity import CellIdentity
-from assay.study.methods import Layer, find_method, methods_of
+from assay.study.methods import Layer, find_method, layers_of, named_methods
 from assay.study.names import counted
-from assay.study.plan_rules import nothing_to_decide, same_settings, twins, unpaired, unused_allowances
+from assay.study.plan_rules import nothing_to_decide, twins, unpaired, unused_allowances
 from assay.study.points import (
     Ablation,
     Point,
@@ -247,8 +247,6 @@ def plan_study(
     settings = {planned.cell.name: planned.settings for planned in cells}
     comparisons, problems = plan_comparisons(study, combinations, settings)
     refuse(source, [*problems, *nothing_to_decide(study, comparisons)])
-    # After confounding, which may have made two cells alike.
-    refuse(source, same_settings({name: of_cell.flat for name, of_cell in settings.items()}))
     refuse(source, search_problems(study, cells, device))
     drawn = drawn_labels(study, cells, device)
     both = plan_data(study, [*settings.values(), *(each for _, each in drawn)], open_manifest)
@@ -352,7 +350,7 @@ class _Methods:
         Raises:
             InputError: If there is none of that name, or the cell has none.
         """
-        named = methods_of(self.study, levels, override)
+        named = named_methods(layers_of(self.study, levels, override))
         if not named:
             name = cell_name(self.study.factors, levels)
             message = (

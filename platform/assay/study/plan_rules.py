@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from assay.study.cells import Trial
 from assay.study.compare import Comparison
-from assay.study.identity import canonical_json
-from assay.study.repeats import Repeat
+from assay.study.repeats import Repeat, repeat_name
 from assay.study.schema import Study
 from assay.study.source import StudyProblem
 
-__all__ = ["nothing_to_decide", "same_settings", "twins", "unpaired", "unused_allowances"]
-
-
-def same_settings(flat: Mapping[str, Mapping[str, Any]]) -> list[StudyProblem]:
-    """Cells whose levels differ in name only."""
-    problems: list[StudyProblem] = []
-    same: dict[str, str] = {}
-    for name, settings in flat.items():
-        twin = same.setdefault(canonical_json(settings), name)
-        if twin != name:
-            message = (
-                f"the cells {twin} and {name} have the same settings: their levels differ in name only. "
-                "Remove one of them, or give its level a setting of its own"
-            )
-            problems.append(StudyProblem(("design",), message))
-    return problems
+__all__ = ["nothing_to_decide", "twins", "unpaired", "unused_allowances"]
 
 
 def unpaired(
@@ -59,15 +42,15 @@ def nothing_to_decide(study: Study, comparisons: Sequence[Comparison]) -> list[S
 
 
 def twins(trials: Sequence[Trial]) -> list[StudyProblem]:
-    """Trials of two cells that are one and the same: other data settings, equal images and split."""
+    """Trials of two cells that are one and the same."""
     first: dict[str, Trial] = {}
     for trial in trials:
         other = first.setdefault(trial.id, trial)
         if other is not trial:
-            where = f"seed {trial.seed}" if trial.fold is None else f"seed {trial.seed}, fold {trial.fold}"
             message = (
-                f"the cells {other.cell} and {trial.cell} are the same training at {where}: their data "
-                "settings differ and lead to the same images and split. Remove one of them"
+                f"the cells {other.cell} and {trial.cell} are the same training at "
+                f"{repeat_name(trial.seed, trial.fold)}: they have the same settings, or data settings that "
+                "lead to the same images and split. Remove one of them"
             )
             return [StudyProblem(("design",), message)]
     return []

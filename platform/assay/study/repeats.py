@@ -232,7 +232,7 @@ class _DataPlanner:
     def _split(self, cell: Settings, manifest: Manifest, seed: int, fold: int | None) -> Split | None:
         from trainables.data.splits import lacks_normal, make_split
 
-        where = f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+        where = repeat_name(seed, fold)
         try:
             split = make_split(manifest, cell.data, cell.supervision, seed, fold)
         except InputError as error:

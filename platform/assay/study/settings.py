@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, cast
 from assay.study.cells import Cell
 from assay.study.identity import canonical_json, flatten
 from assay.study.kept_config import kept_config
-from assay.study.methods import SHARED, Layer, is_own_setting, layers_of, methods_of, shared_settings
+from assay.study.methods import SHARED, Layer, is_own_setting, layers_of, named_methods, shared_settings
 from assay.study.nesting import NO_LEVEL
 from assay.study.reading import check_model
 from assay.study.schema import Level, Study
@@ -93,16 +93,16 @@ def resolve_settings(
 
     Args:
         study: Has the base and the levels.
-        trainable: The cell's method (:func:`assay.study.methods.methods_of`): checks them.
+        trainable: The cell's method (:func:`assay.study.methods.named_methods`): checks them.
         levels: Of the cell.
         device: What ``auto`` settings are decided for.
         drawn: What a search sets on top of the levels.
         override: What the cell's row sets on top of the levels, and where.
     """
     problems = list(_conflicts(study, levels))
-    if len({name for name, at in methods_of(study, levels) if at[0] == "factors"}) > 1:
-        return None, problems  # nobody can say whose settings the others are
     layers = layers_of(study, levels, override)
+    if len({name for name, at in named_methods(layers) if at[0] == "factors"}) > 1:
+        return None, problems  # nobody can say whose settings the others are
     config, places = _layered_config(layers)
     data, data_places = _layered_data(layers)
     places |= data_places

@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.study.cells import Cell
 from assay.study.identity import flatten
-from assay.study.methods import methods_of
+from assay.study.methods import layers_of, named_methods
 from assay.study.plan import Plan
 from assay.study.points import Point, SearchedCell, trial_ids
 from assay.study.schema import Study
@@ -86,7 +86,7 @@ def study_of_point(
 
 def _method(study: Study, cell: Cell) -> str:
     """The method as the search named it; a file with the version that the search trained."""
-    named = methods_of(study, cell.levels)[-1][0]
+    named = named_methods(layers_of(study, cell.levels))[-1][0]
     note = f"  # {cell.trainable}: the file lies beside this study" if is_file_method(cell.trainable) else ""
     return f"{flow_yaml(named)}{note}"
 
