@@ -27,17 +27,14 @@ __all__ = [
     "DesignCell",
     "DesignForm",
     "VariedBlock",
-    "crossed",
-    "crossed_size",
     "expanded",
-    "format_across",
     "format_levels",
     "in_order",
     "main_factor",
     "named_problems",
     "row_problems",
-    "start_problems",
     "unknown",
+    "varied_design",
 ]
 
 
@@ -97,22 +94,59 @@ class VariedBlock(BaseModel):
         return as_lists(value)
 
 
-def crossed(study: Study, block: VariedBlock, chosen: Callable[[], Iterator[Levels]]) -> Iterator[DesignCell]:
-    """Repeat the chosen combinations for each combination of the levels in ``across``."""
-    for fixed in product(*block.across.values()):
-        held = {factor: (level,) for factor, level in zip(block.across, fixed, strict=True)}
-        for levels in chosen():
-            alone = {factor: (level,) for factor, level in levels.items()}
-            yield from (DesignCell(cell) for cell in expanded(study, {**held, **alone}))
+def varied_design(
+    name: str,
+    Block: type[VariedBlock],
+    start_key: str,
+    *,
+    example: str,
+    description: str,
+    states: Callable[[Study, Any], Iterable[Levels]],
+    comparisons: Callable[[Study, Any], Iterator[ComparisonSpec]],
+    format: Callable[[Study, Any], str],
+    problems: Callable[[Study, Any], Iterator[StudyProblem]] = _nothing,
+) -> DesignForm:
+    """A design that starts from a level of each factor.
+
+    Args:
+        name: Of the design.
+        Block: What a study writes below it.
+        start_key: Field of the block with the start.
+        example: As in :class:`DesignForm`, like all that follows.
+        description: For editors and the page of settings.
+        states: The start, then what is varied, of the factors that the start has.
+        comparisons: Where the study states none.
+        format: The design in a line, without ``across``.
+        problems: Beyond those of the start, and only where it has none.
+    """
+
+    def cells(study: Study, block: VariedBlock) -> Iterator[DesignCell]:
+        varied = [as_lists(levels) for levels in states(study, block)]
+        for fixed in product(*block.across.values()):
+            held = as_lists(dict(zip(block.across, fixed, strict=True)))
+            for levels in varied:
+                yield from (DesignCell(cell) for cell in expanded(study, {**held, **levels}))
+
+    def size(study: Study, block: VariedBlock) -> int:
+        start = getattr(block, start_key)
+        free = [factor for factor in study.factors if factor not in start and factor not in block.across]
+        crossed = [*block.across.values(), *(study.factors[factor] for factor in free)]
+        return len(list(states(study, block))) * prod(map(len, crossed))
+
+    def all_problems(study: Study, block: VariedBlock) -> Iterator[StudyProblem]:
+        of_start = list(_start_problems(study, block, getattr(block, start_key), ("design", name), start_key))
+        yield from of_start or problems(study, block)
+
+    def line(study: Study, block: VariedBlock) -> str:
+        across = (f", for each {factor} of {', '.join(levels)}" for factor, levels in block.across.items())
+        return format(study, block) + "".join(across)
+
+    return DesignForm(
+        name, Block, example, description, cells, size, line, problems=all_problems, comparisons=comparisons
+    )
 
 
-def crossed_size(study: Study, block: VariedBlock, start: Collection[str], alone: int) -> int:
-    """Count cells: ``alone`` and the start, for each combination of all that is not in the start."""
-    free = [f for f in study.factors if f not in start and f not in block.across]
-    return prod(map(len, block.across.values())) * (1 + alone) * prod(len(study.factors[f]) for f in free)
-
-
-def start_problems(
+def _start_problems(
     study: Study, block: VariedBlock, start: Levels, at: KeyPath, key: str
 ) -> Iterator[StudyProblem]:
     """Refuse a start that lacks a factor, has an unknown one, or one that is crossed as well."""
@@ -121,13 +155,7 @@ def start_problems(
             (*at, "across", factor), f"`{factor}` is in `{key}` too: it is either varied or crossed"
         )
     across = list(named_problems(study, block.across, (*at, "across")))
-    chosen = {**{factor: (level,) for factor, level in start.items()}, **block.across}
-    yield from across or row_problems(study, chosen, (*at, key))
-
-
-def format_across(block: VariedBlock) -> str:
-    """``, for each supervision of full, few``."""
-    return "".join(f", for each {f} of {', '.join(levels)}" for f, levels in block.across.items())
+    yield from across or row_problems(study, {**as_lists(start), **block.across}, (*at, key))
 
 
 def format_levels(study: Study, levels: Levels) -> str:

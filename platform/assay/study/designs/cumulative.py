@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from assay.study.blocks import ComparisonSpec
+from assay.study.blocks import ComparisonSpec, as_lists
 from assay.study.cell_names import Levels
 from assay.study.designs.base import (
-    DesignCell,
-    DesignForm,
     VariedBlock,
-    crossed,
-    crossed_size,
-    format_across,
     format_levels,
     main_factor,
     named_problems,
     row_problems,
-    start_problems,
+    varied_design,
 )
 from assay.study.names import Name
 from assay.study.nesting import below
@@ -30,8 +25,6 @@ if TYPE_CHECKING:
     from assay.study.schema import Study
 
 __all__ = ["DESIGN"]
-
-_AT: KeyPath = ("design", "cumulative")
 
 
 class Cumulative(VariedBlock):
@@ -43,11 +36,8 @@ class Cumulative(VariedBlock):
     )
 
 
-def _cells(study: Study, block: Cumulative) -> Iterator[DesignCell]:
-    return crossed(study, block, lambda: _states(block))
-
-
-def _states(block: Cumulative) -> Iterator[Levels]:
+def _states(study: Study, block: Cumulative) -> Iterator[Levels]:
+    del study
     state = dict(block.base)
     yield state
     for step in block.add:
@@ -64,16 +54,11 @@ def _comparisons(study: Study, block: Cumulative) -> Iterator[ComparisonSpec]:
 
 
 def _problems(study: Study, block: Cumulative) -> Iterator[StudyProblem]:
-    problems = list(start_problems(study, block, block.base, _AT, "base"))
-    yield from problems or _step_problems(study, block, _AT)
-
-
-def _step_problems(study: Study, block: Cumulative, at: KeyPath) -> Iterator[StudyProblem]:
     state = dict(block.base)
     seen = {factor: {level} for factor, level in state.items()}
     for index, step in enumerate(block.add):
-        place: KeyPath = (*at, "add", index)
-        strange = list(named_problems(study, {f: (level,) for f, level in step.items()}, place))
+        place: KeyPath = ("design", "cumulative", "add", index)
+        strange = list(named_problems(study, as_lists(step), place))
         yield from strange
         if strange:
             return
@@ -98,27 +83,22 @@ def _step_problems(study: Study, block: Cumulative, at: KeyPath) -> Iterator[Stu
         for name, level in step.items():
             seen.setdefault(name, set()).add(level)
         state = {f: level for f, level in state.items() if f in step or f not in below(study.nested, factor)}
-        chosen = {**{f: (level,) for f, level in state.items()}, **block.across}
-        yield from row_problems(study, chosen, place)
-
-
-def _size(study: Study, block: Cumulative) -> int:
-    return crossed_size(study, block, block.base, len(block.add))
+        yield from row_problems(study, {**as_lists(state), **block.across}, place)
 
 
 def _format(study: Study, block: Cumulative) -> str:
     steps = ", then ".join(" ".join(f"{f} {level}" for f, level in step.items()) for step in block.add)
-    return f"cumulative from {format_levels(study, block.base)}: {steps}{format_across(block)}"
+    return f"cumulative from {format_levels(study, block.base)}: {steps}"
 
 
-DESIGN = DesignForm(
-    name="cumulative",
-    Block=Cumulative,
+DESIGN = varied_design(
+    "cumulative",
+    Cumulative,
+    "base",
     example="cumulative: {base: {...}, add: [...]}",
     description="A base cell, and cells that each add a step to the one before.",
-    cells=_cells,
-    size=_size,
+    states=_states,
+    comparisons=_comparisons,
     format=_format,
     problems=_problems,
-    comparisons=_comparisons,
 )

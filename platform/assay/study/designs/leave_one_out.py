@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from assay.study.blocks import ComparisonSpec
+from assay.study.blocks import ComparisonSpec, as_lists
 from assay.study.cell_names import Levels
 from assay.study.designs.base import (
-    DesignCell,
-    DesignForm,
     VariedBlock,
-    crossed,
-    crossed_size,
-    format_across,
     format_levels,
     in_order,
     named_problems,
-    start_problems,
     unknown,
+    varied_design,
 )
 from assay.study.names import Name
 from assay.study.source import KeyPath, StudyProblem
@@ -43,11 +38,7 @@ class LeaveOneOut(VariedBlock):
     )
 
 
-def _cells(study: Study, block: LeaveOneOut) -> Iterator[DesignCell]:
-    return crossed(study, block, lambda: _chosen(study, block))
-
-
-def _chosen(study: Study, block: LeaveOneOut) -> Iterator[Levels]:
+def _states(study: Study, block: LeaveOneOut) -> Iterator[Levels]:
     yield block.whole
     for factor in in_order(study, block.whole):
         level = _left_out(study, block, factor)
@@ -68,18 +59,13 @@ def _comparisons(study: Study, block: LeaveOneOut) -> Iterator[ComparisonSpec]:
 
 
 def _problems(study: Study, block: LeaveOneOut) -> Iterator[StudyProblem]:
-    problems = list(start_problems(study, block, block.whole, _AT, "whole"))
-    yield from problems or _left_out_problems(study, block, _AT)
-
-
-def _left_out_problems(study: Study, block: LeaveOneOut, at: KeyPath) -> Iterator[StudyProblem]:
     for factor, level in block.without.items():
-        place = (*at, "without", factor)
+        place = (*_AT, "without", factor)
         if factor not in block.whole:
             yield unknown(place, "factor of the whole", factor, block.whole)
         elif level == block.whole[factor]:
             yield StudyProblem(place, f"`{level}` is the level of the whole: leaving out is another one")
-    yield from named_problems(study, {f: (level,) for f, level in block.without.items()}, (*at, "without"))
+    yield from named_problems(study, as_lists(block.without), (*_AT, "without"))
     for factor in block.whole:
         if _left_out(study, block, factor) is None:
             levels = ", ".join(study.factors[factor])
@@ -87,27 +73,23 @@ def _left_out_problems(study: Study, block: LeaveOneOut, at: KeyPath) -> Iterato
                 f"say which level of {factor} ({levels}) means that it is left out: `without: "
                 f"{{{factor}: ...}}`; or keep it: `across: {{{factor}: {block.whole[factor]}}}`"
             )
-            yield StudyProblem((*at, "whole", factor), message)
-
-
-def _size(study: Study, block: LeaveOneOut) -> int:
-    return crossed_size(study, block, block.whole, sum(len(study.factors[f]) - 1 for f in block.whole))
+            yield StudyProblem((*_AT, "whole", factor), message)
 
 
 def _format(study: Study, block: LeaveOneOut) -> str:
     factors = in_order(study, block.whole)
     without = ", ".join(f"{factor} {_left_out(study, block, factor)}" for factor in factors)
-    return f"leave one out of {format_levels(study, block.whole)}: {without}{format_across(block)}"
+    return f"leave one out of {format_levels(study, block.whole)}: {without}"
 
 
-DESIGN = DesignForm(
-    name="leave_one_out",
-    Block=LeaveOneOut,
+DESIGN = varied_design(
+    "leave_one_out",
+    LeaveOneOut,
+    "whole",
     example="leave_one_out: {whole: {...}}",
     description="The whole, and cells in which one factor is left out.",
-    cells=_cells,
-    size=_size,
+    states=_states,
+    comparisons=_comparisons,
     format=_format,
     problems=_problems,
-    comparisons=_comparisons,
 )

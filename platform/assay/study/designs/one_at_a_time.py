@@ -9,19 +9,8 @@ from pydantic import Field
 
 from assay.study.blocks import ComparisonSpec
 from assay.study.cell_names import Levels
-from assay.study.designs.base import (
-    DesignCell,
-    DesignForm,
-    VariedBlock,
-    crossed,
-    crossed_size,
-    format_across,
-    format_levels,
-    in_order,
-    start_problems,
-)
+from assay.study.designs.base import VariedBlock, format_levels, in_order, varied_design
 from assay.study.names import Name
-from assay.study.source import StudyProblem
 
 if TYPE_CHECKING:
     from assay.study.schema import Study
@@ -35,11 +24,7 @@ class OneAtATime(VariedBlock):
     base: dict[Name, Name] = Field(description="A level of each factor.")
 
 
-def _cells(study: Study, block: OneAtATime) -> Iterator[DesignCell]:
-    return crossed(study, block, lambda: _chosen(study, block))
-
-
-def _chosen(study: Study, block: OneAtATime) -> Iterator[Levels]:
+def _states(study: Study, block: OneAtATime) -> Iterator[Levels]:
     yield block.base
     for factor in in_order(study, block.base):
         others = [level for level in study.factors[factor] if level != block.base[factor]]
@@ -52,26 +37,17 @@ def _comparisons(study: Study, block: OneAtATime) -> Iterator[ComparisonSpec]:
             yield ComparisonSpec(factor=factor, **{"from": block.base[factor]})
 
 
-def _problems(study: Study, block: OneAtATime) -> Iterator[StudyProblem]:
-    return start_problems(study, block, block.base, ("design", "one_at_a_time"), "base")
-
-
-def _size(study: Study, block: OneAtATime) -> int:
-    return crossed_size(study, block, block.base, sum(len(study.factors[f]) - 1 for f in block.base))
-
-
 def _format(study: Study, block: OneAtATime) -> str:
-    return f"one at a time from {format_levels(study, block.base)}{format_across(block)}"
+    return f"one at a time from {format_levels(study, block.base)}"
 
 
-DESIGN = DesignForm(
-    name="one_at_a_time",
-    Block=OneAtATime,
+DESIGN = varied_design(
+    "one_at_a_time",
+    OneAtATime,
+    "base",
     example="one_at_a_time: {base: {...}}",
     description="A base cell, and cells that differ from it in one factor.",
-    cells=_cells,
-    size=_size,
-    format=_format,
-    problems=_problems,
+    states=_states,
     comparisons=_comparisons,
+    format=_format,
 )
