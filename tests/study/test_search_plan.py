@@ -177,13 +177,13 @@ def test_a_grid_is_as_large_as_its_space() -> None:
         ),
         (
             {**LABELS, "search": SEARCH["search"]},
-            "space.supervision: a search that draws labels weighs them against their hours",
+            "space.supervision: a search that draws labels weighs them against the hours that they take",
         ),
         (
             {**LABELS, "space": SEARCH["space"]},
-            "search.objective: label_hours is the same for all points where no labels are drawn",
+            "missing: `supervision: {choice: [weak, full]}` in `space`",
         ),
-        ({**LABELS, "labelling": None}, "search.objective: label_hours needs the seconds that a label takes"),
+        ({**LABELS, "labelling": None}, "missing: `labelling: {image_label_seconds: 2, mask_seconds: 60}`"),
         (
             {**LABELS, "space": {"supervision": {"int": [0, 4]}}},
             "space.supervision: labels are some of none, weak, mixed and full: write `{choice: [weak, {mixed",

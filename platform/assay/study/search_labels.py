@@ -16,7 +16,7 @@ from assay.study.repeats import Repeat, search_parts
 from assay.study.schema import Study
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.settings import Device, PlannedCell, Settings, resolve_settings
-from assay.study.source import StudyProblem, refuse
+from assay.study.source import KeyPath, StudyProblem, refuse
 from assay.study.space import SUPERVISION, format_parameter
 from trainables.data.spec import Supervision
 
@@ -24,33 +24,26 @@ __all__ = ["drawn_labels", "label_problems", "supervisions", "with_labels"]
 
 
 def label_problems(study: Study) -> Iterator[StudyProblem]:
-    """Labels that are none or have no price, and a price that is the same for all points."""
+    """Labels that are none, and a choice of labels without their price, or a price without a choice."""
     assert study.search is not None
-    drawn = study.space.get(SUPERVISION)
+    drawn, labels_cost = study.space.get(SUPERVISION), study.search.costs_labels
     if drawn is not None and not _are_labels(drawn):
         message = (
             "labels are some of none, weak, mixed and full: write `{choice: [weak, {mixed: 8}, full]}`; "
             f"found {format_parameter(drawn)}"
         )
         yield StudyProblem(("space", SUPERVISION), message)
-    if drawn is not None and not study.search.costs_labels:
-        message = (
-            "a search that draws labels weighs them against their hours, found no `label_hours` in its "
-            "objective: add `{min: label_hours}`, or set `supervision` beside `space`"
-        )
-        yield StudyProblem(("space", SUPERVISION), message)
-    if study.search.costs_labels and drawn is None:
-        message = (
-            "label_hours is the same for all points where no labels are drawn: add "
-            "`supervision: {choice: [weak, {mixed: 8}, full]}` to `space`"
-        )
-        yield StudyProblem(("search", "objective"), message)
-    if study.search.costs_labels and study.labelling is None:
-        message = (
-            "label_hours needs the seconds that a label takes: add `labelling: {image_label_seconds: 2, "
-            "mask_seconds: 60}` with your own"
-        )
-        yield StudyProblem(("search", "objective"), message)
+    parts = {
+        "`supervision: {choice: [weak, full]}` in `space`": drawn is not None,
+        "`{min: label_hours}` in `objective`": labels_cost,
+        "`labelling: {image_label_seconds: 2, mask_seconds: 60}` with your own seconds": study.labelling,
+    }
+    missing = [part for part, is_there in parts.items() if not is_there]
+    if missing and (drawn is not None or labels_cost):
+        rule = "a search that draws labels weighs them against the hours that they take"
+        message = f"{rule}; missing: {', '.join(missing)}"
+        at: KeyPath = ("search", "objective") if labels_cost else ("space", SUPERVISION)
+        yield StudyProblem(at, message)
 
 
 def supervisions(study: Study, cell: Supervision) -> list[Supervision]:

@@ -317,7 +317,7 @@ def _supervision(survey: Survey, known: int) -> tuple[str, str]:
 
 
 def _question(supervision: str, known: int, *, weak: bool) -> tuple[str, str]:
-    """What may be asked further, and the lines that ask it; nothing where there are too few masks."""
+    """A further question, and the lines that ask it; nothing where there are too few masks."""
     few = min(5, known // 2)
     if not few:
         return "", ""
