@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay.study.cell_names import cell_key
 from assay.study.identity import CellIdentity, canonical_json
 from tests.data.made_images import bare_manifest
-from tests.study.toy import BASIC, TOY, as_yaml, plan, plan_on_images, study_with
+from tests.study.toy import BASIC, TOY, plan, plan_on_images, study_with
 from trainables.data import DataSpec, Manifest
 from trainables.errors import InputError
 
@@ -25,10 +22,6 @@ def refusal(**changes: Any) -> str:
     with pytest.raises(InputError) as caught:
         plan(study_with(**changes))
     return str(caught.value)
-
-
-def ids(result: Plan) -> dict[tuple[str, int, int | None], str]:
-    return {(cell_key(trial.levels), trial.seed, trial.fold): trial.id for trial in result.trials}
 
 
 # What a cell trains with
@@ -99,41 +92,6 @@ def test_an_id_is_a_hash_of_the_documented_parts(fold: int | None) -> None:
     text = canonical_json({**parts, "split": "s", "seed": 7, "fold": fold})
     expected = hashlib.sha256(text.encode()).hexdigest()[:16]
     assert identity.trial_id(split="s", seed=7, fold=fold) == expected
-
-
-@st.composite
-def shuffled(draw: st.DrawFn, value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return {key: draw(shuffled(value[key])) for key in draw(st.permutations(sorted(value)))}
-
-
-@given(shuffled(BASIC))
-def test_ids_do_not_depend_on_the_order_of_keys(study: dict[str, Any]) -> None:
-    levels = {frozenset(t.levels.items()): t.id for t in plan(study_with()).trials if t.seed == 0}
-    moved = plan(parse_study(as_yaml(study)))
-    assert {frozenset(t.levels.items()): t.id for t in moved.trials if t.seed == 0} == levels
-
-
-@given(
-    st.sets(st.integers(2, 99), max_size=3),
-    st.sets(st.sampled_from(["large", "huge"]), max_size=2),
-    st.booleans(),
-)
-def test_extending_a_study_changes_no_id(seeds: set[int], levels: set[str], renamed: bool) -> None:
-    rows: list[dict[str, Any]] = [{"a": ["off", "on"], "b": "off"}]
-    before = ids(plan(study_with(design={"rows": rows})))
-    factors = {**BASIC["factors"], "a": {**BASIC["factors"]["a"]}}
-    factors["a"] |= {name: {"config": {"a": len(name)}} for name in levels}
-    extended = study_with(
-        study="renamed" if renamed else "basic",
-        factors=factors,
-        design={"rows": [{"a": sorted(levels), "b": "on"} for _ in range(bool(levels))] + rows},
-        repeats={"seeds": [*seeds, 1, 0]},
-    )
-    after = ids(plan(extended))
-    assert {key: after[key] for key in before} == before
-    assert len(set(after.values())) == len(after)
 
 
 def test_ids_depend_on_everything_that_decides_a_result(tmp_path: Path) -> None:
