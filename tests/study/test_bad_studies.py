@@ -120,6 +120,7 @@ def test_a_slip_in_a_study_is_refused(slip: tuple[str, str], rule: str) -> None:
     [
         (("points: 6", "points: true"), KIND),
         (("best: 2", "best: '2'"), KIND),
+        (("best: 2", "best: 7"), "7 of 6 points"),
         (("seeds: [10, 11]", "seeds: [true]"), KIND),
         (("log: true", "log: 1"), KIND),
         (("[0.01, 1.0]", "[true, 2]"), KIND),

@@ -232,6 +232,11 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
         seeds = ", ".join(map(str, used))
         message = f"fresh seeds are none that the search used, found {seeds}, which chose the points"
         yield StudyProblem(("replicate", "seeds"), message)
+    assert study.search is not None
+    best, points = study.replicate.best, study.search.points
+    if best > points:
+        message = f"the best points are some of those that are tried, found {best} of {points} points. Lower it"
+        yield StudyProblem(("replicate", "best"), message)
 
 
 def _several_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
