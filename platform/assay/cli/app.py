@@ -25,35 +25,30 @@ import typer
 from typer.core import TyperGroup
 
 from assay import __version__, exit_codes
-from assay.cli import (
-    agents,
-    best,
-    bundle,
-    check,
-    clean,
-    dashboard,
-    data,
-    demo,
-    doctor,
-    export,
-    gate,
-    init,
-    labels,
-    mlflow,
-    plan,
-    predict,
-    report,
-    run,
-    schema,
-    scores,
-    settings,
-    status,
-    stop,
-    streams,
-    studies,
-    submit,
-)
+from assay.cli import data, streams, studies
+from assay.cli.agents import mcp, skill
 from assay.cli.answers import FLAG, json_alone
+from assay.cli.best import best
+from assay.cli.bundle import bundle, verify
+from assay.cli.check import check
+from assay.cli.clean import clean
+from assay.cli.dashboard import dashboard, demo
+from assay.cli.doctor import doctor
+from assay.cli.export import export
+from assay.cli.gate import gate
+from assay.cli.init import init
+from assay.cli.labels import labels
+from assay.cli.mlflow import mlflow
+from assay.cli.plan import plan
+from assay.cli.predict import predict
+from assay.cli.report import logs, report
+from assay.cli.run import run
+from assay.cli.schema import schema
+from assay.cli.scores import scores
+from assay.cli.settings import settings
+from assay.cli.status import status
+from assay.cli.stop import stop
+from assay.cli.submit import submit
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -112,12 +107,39 @@ def _options(*, version: _Version = False) -> None:  # of the program itself, be
     pass
 
 
-_GROUPS = (
-    studies, demo, plan, run, submit, status, report, scores, dashboard, labels, best, bundle, gate,
-    predict, export, stop, check, clean, mlflow, data, init, schema, settings, doctor, agents,
-)  # fmt: skip
-for _group in _GROUPS:
-    _group.register(app)
+# In the order of `--help`: an example of each command, and its function.
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "assay demo --port 8600": demo,
+    "assay plan ksdd_smoke --data ~/surfaces": plan,
+    "assay run ksdd_smoke --data ~/surfaces": run,
+    "assay submit quickstart --address http://127.0.0.1:8265 --storage s3://bucket/assay": submit,
+    "assay status quickstart --once": status,
+    "assay report quickstart --output report.html": report,
+    "assay logs 3f9c --lines 40": logs,
+    "assay judge scores.csv --against baseline --resolve 0.01": scores,
+    "assay dashboard --storage ./assay-storage --port 8501": dashboard,
+    "assay labels segdec_masks_severstal --hours 0.5 --from p750·n50": labels,
+    "assay best my_search --as my_best --output studies/my_best.yaml": best,
+    "assay bundle quickstart --output quickstart.zip": bundle,
+    "assay verify quickstart.zip": verify,
+    "assay gate gate.yaml origin/main HEAD --junit gate.xml": gate,
+    "assay predict --trial 3f9c photos/ more/*.jpg --output found": predict,
+    "assay export --trial 3f9c --to onnx --output model": export,
+    "assay stop quickstart": stop,
+    "assay check quickstart --repair": check,
+    "assay clean --storage ./assay-storage --yes": clean,
+    "assay mlflow --storage ./assay-storage --port 5000": mlflow,
+    "assay init --images ~/surfaces --output surfaces.yaml": init,
+    "assay schema --output study.schema.json": schema,
+    "assay settings segdec delta": settings,
+    "assay doctor --storage s3://bucket/assay": doctor,
+    "assay mcp --budget-hours 2 --studies studies --local": mcp,
+    "assay skill > SKILL.md": skill,
+}
+for _example, _command in _COMMANDS.items():
+    app.command(_example.split()[1], epilog=f"Example: {_example}")(_command)
+app.add_typer(studies.group, name="studies")
+app.add_typer(data.group, name="data")
 
 _MESSAGE_CHARACTERS = 500
 _LAST_SECONDS = 8.0  # from a signal until a command that has not ended is ended

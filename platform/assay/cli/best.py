@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search import Search
 
-__all__ = ["best", "command_for", "offered_points", "register", "way_on"]
+__all__ = ["best", "command_for", "offered_points", "way_on"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The search: its name or file.")]
 As = Annotated[
@@ -37,10 +37,6 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", metavar="FILE", parser=as_path, help="Write here, not to stdout."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay best my_search --as my_best --output studies/my_best.yaml")(best)
 
 
 def best(

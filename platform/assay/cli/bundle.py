@@ -10,7 +10,7 @@ import typer
 
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
 
-__all__ = ["bundle", "register", "verify"]
+__all__ = ["bundle", "verify"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 Output = Annotated[
@@ -20,11 +20,6 @@ Output = Annotated[
 Archive = Annotated[
     Path, typer.Argument(metavar="BUNDLE", parser=as_path, help="An archive that `assay bundle` wrote.")
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay bundle quickstart --output quickstart.zip")(bundle)
-    app.command(epilog="Example: assay verify quickstart.zip")(verify)
 
 
 def bundle(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from assay.storage import Store
     from assay.storage.integrity import Damage, Findings
 
-__all__ = ["check", "register"]
+__all__ = ["check"]
 
 StudyName = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="A study's name or file; default: all there is.")
@@ -27,10 +27,6 @@ Repair = Annotated[
     bool,
     typer.Option("--repair", help="Move what is damaged below `damaged/`, so that it is made again."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay check quickstart --repair")(check)
 
 
 def check(study: StudyName = None, *, repair: Repair = False, storage: Storage = DEFAULT_STORAGE) -> None:

@@ -14,17 +14,13 @@ if TYPE_CHECKING:
     from assay.storage import Store
     from assay.study import Plan
 
-__all__ = ["clean", "register"]
+__all__ = ["clean"]
 
 Yes = Annotated[bool, typer.Option("--yes", help="Remove it. Without this it is only listed.")]
 Orphans = Annotated[
     bool,
     typer.Option("--orphans", help="Also trials and stages that no study of this storage plans any more."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay clean --storage ./assay-storage --yes")(clean)
 
 
 def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFAULT_STORAGE) -> None:

@@ -1,4 +1,4 @@
-"""`assay dashboard`: pages of a storage's studies in a browser, live."""
+"""`assay dashboard` and `assay demo`: pages of a storage's studies in a browser, live."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
-__all__ = ["Port", "dashboard", "register", "serve_pages"]
+__all__ = ["Port", "dashboard", "demo"]
 
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
 
@@ -62,10 +62,6 @@ _FLAGS = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay dashboard --storage ./assay-storage --port 8501")(dashboard)
-
-
 def dashboard(
     port: Port = 8501,
     *,
@@ -78,10 +74,25 @@ def dashboard(
 
     It reads the storage. All that it writes there are requests to stop, by its buttons, as `assay stop` does.
     """
-    serve_pages(storage, port, mlflow, host=host, read_only=read_only)
+    _serve_pages(storage, port, mlflow, host=host, read_only=read_only)
 
 
-def serve_pages(
+def demo(port: Port = 8501) -> None:
+    """Look at a finished study in a browser before anything is trained. Ctrl-C ends it.
+
+    The study is the quickstart as it ended: what do masks buy, and which of SegDecNet's additions can go?
+    """
+    import tempfile
+
+    from assay.demo import unpack_demo
+
+    with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
+        unpack_demo(folder)
+        typer.echo(f"the quickstart study lies in {folder} until the pages end")
+        _serve_pages(folder, port)
+
+
+def _serve_pages(
     storage: str, port: int, mlflow: str = _MLFLOW, *, host: str = _HERE, read_only: bool | None = None
 ) -> None:
     """Serve the pages of a storage until Ctrl-C.

@@ -17,7 +17,7 @@ from assay.cli.options import DEFAULT_CACHE, Cache, Data, as_path
 if TYPE_CHECKING:
     from trainables.data import DataSpec
 
-__all__ = ["Options", "White", "check", "import_", "read_options", "read_white", "register", "write_sheet"]
+__all__ = ["Options", "White", "group", "read_options", "read_white", "write_sheet"]
 
 Reader = Annotated[str, typer.Argument(metavar="READER", help="Name of a reader, e.g. kolektorsdd.")]
 Place = Annotated[str | None, typer.Option("--path", metavar="PATH", help="Folder or file below the root.")]
@@ -56,18 +56,14 @@ Images = Annotated[
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace masks and a table that exist.")]
 
-
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(
-        help="Look at data sets, and make masks of annotations.",
-        no_args_is_help=True,
-        epilog="Example: assay data check mtd --data ~/surfaces",
-    )
-    group.command(epilog="Example: assay data check mtd --data ~/surfaces --classes blowhole,crack")(check)
-    group.command("import", epilog="Example: assay data import found/labelme --images photos")(import_)
-    app.add_typer(group, name="data")
+group = typer.Typer(
+    help="Look at data sets, and make masks of annotations.",
+    no_args_is_help=True,
+    epilog="Example: assay data check mtd --data ~/surfaces",
+)
 
 
+@group.command(epilog="Example: assay data check mtd --data ~/surfaces --classes blowhole,crack")
 def check(
     reader: Reader,
     *,
@@ -148,6 +144,7 @@ def write_sheet(spec: DataSpec, data: Path | None, cache: Path, path: Path) -> s
     return f"{path}: {counted(count, 'mask')}, the worst first" if count else f"{path}: no mask to draw"
 
 
+@group.command("import", epilog="Example: assay data import found/labelme --images photos")
 def import_(source: Source, *, images: Images, replace: Replace = False) -> None:
     """Make masks of the annotations of a labelling tool: LabelMe, COCO, Label Studio (JSON), CVAT (XML).
 

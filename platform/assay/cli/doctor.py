@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from assay.engine.ports import Port
 
-__all__ = ["Finding", "doctor", "register"]
+__all__ = ["Finding", "doctor"]
 
 _LOW_SPACE = 2e9  # bytes
 _PACKAGES = ("ray", "torch", "mlflow", "optuna", "streamlit", "pyarrow", "numpy", "pydantic")
@@ -44,10 +44,6 @@ Ports = Annotated[
     bool,
     typer.Option("--ports", help="List the ports that Ray's processes listen on here, and nothing else."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay doctor --storage s3://bucket/assay")(doctor)
 
 
 def doctor(

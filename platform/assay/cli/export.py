@@ -9,7 +9,7 @@ import typer
 
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
 
-__all__ = ["export", "register"]
+__all__ = ["export"]
 
 
 TrialId = Annotated[
@@ -26,10 +26,6 @@ To = Annotated[
 Output = Annotated[
     Path, typer.Option("--output", metavar="DIR", parser=as_path, help="New folder for model and card.")
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay export --trial 3f9c --to onnx --output model")(export)
 
 
 def export(

@@ -10,7 +10,7 @@ import typer
 from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, as_path
 
-__all__ = ["gate", "register"]
+__all__ = ["gate"]
 
 Base = Annotated[str, typer.Argument(metavar="BASE", help="A revision of git: what is there.")]
 Head = Annotated[str, typer.Argument(metavar="HEAD", help="A revision of git: what shall come.")]
@@ -46,10 +46,6 @@ Processes = Annotated[
 ]
 
 _WORSE = 1
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay gate gate.yaml origin/main HEAD --junit gate.xml")(gate)
 
 
 def gate(

@@ -14,7 +14,7 @@ import typer
 from assay.cli.data import Options, White, read_options, read_white, write_sheet
 from assay.cli.options import DEFAULT_CACHE, Cache, as_path
 
-__all__ = ["init", "register"]
+__all__ = ["init"]
 
 Images = Annotated[
     Path | None,
@@ -41,10 +41,6 @@ Output = Annotated[
         help="Study file, or folder of the plug-in; default: its name.",
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay init --images ~/surfaces --output surfaces.yaml")(init)
 
 
 def init(

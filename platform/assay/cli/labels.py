@@ -13,7 +13,7 @@ from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Stora
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
 
-__all__ = ["labels", "register"]
+__all__ = ["labels"]
 
 # `trainables.data.ChoiceRule`, which `--help` does not load.
 Rule = Literal["random", "uncertainty", "disagreement", "coverage"]
@@ -41,10 +41,6 @@ Output = Annotated[
         "--output", metavar="FILE", parser=as_path, help="New file of --next: .csv, or .json (COCO)."
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay labels segdec_masks_severstal --hours 0.5 --from p750·n50")(labels)
 
 
 def labels(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.dashboard import Port
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
 
 if TYPE_CHECKING:
     from assay.storage import Store
 
-__all__ = ["AnyTracking", "Tracking", "mlflow", "register"]
+__all__ = ["AnyTracking", "Tracking", "mlflow"]
 
 StudyName = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="With --sync: only this study.", show_default=False)
@@ -33,7 +34,6 @@ Register = Annotated[
     ),
 ]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
-Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
 
 
 _ANOTHER = "Name another with --tracking-uri, or leave it out for SQLite beside the results."
@@ -86,10 +86,6 @@ def _option(check: Callable[[str | None], str | None]) -> Any:
 
 Tracking = Annotated[str | None, _option(_known)]
 AnyTracking = Annotated[str | None, _option(_readable)]  # of a command that says what is wrong with it
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay mlflow --storage ./assay-storage --port 5000")(mlflow)
 
 
 def mlflow(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from assay.study import Plan
     from assay.study.repeats import Repeat
 
-__all__ = ["answer_of_plan", "format_diff", "known_records", "plan", "register"]
+__all__ = ["answer_of_plan", "format_diff", "known_records", "plan"]
 
 _LISTED = 60  # a longer plan is shown cell by cell
 _DIFF = "differs from the base in"  # title of a column
@@ -57,10 +57,6 @@ Effect = Annotated[
         show_default="`resolve`, and none",
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay plan ksdd_smoke --data ~/surfaces")(plan)
 
 
 def plan(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainables.data.unread import Unread
     from trainables.deployed import DeployedModel
 
-__all__ = ["predict", "register"]
+__all__ = ["predict"]
 
 _BROKEN_SHOWN = 20
 
@@ -69,10 +69,6 @@ Outlines = Annotated[
     Literal["labelme", "coco"] | None,
     typer.Option("--annotations", help="Write outlines of the masks too, for a labelling tool."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay predict --trial 3f9c photos/ more/*.jpg --output found")(predict)
 
 
 def predict(

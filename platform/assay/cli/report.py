@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.storage import Store
 
-__all__ = ["Format", "Output", "give_files", "logs", "refuse_beside_json", "register", "report"]
+__all__ = ["Format", "Output", "give_files", "logs", "refuse_beside_json", "report"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 OtherStudy = Annotated[
@@ -82,11 +82,6 @@ OldTestUncertainty = Annotated[
 ]
 TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, or its unique start.")]
 Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end.")]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay report quickstart --output report.html")(report)
-    app.command(epilog="Example: assay logs 3f9c --lines 40")(logs)
 
 
 def report(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from assay.report.answers.progress import Look
     from assay.storage import Store
 
-__all__ = ["CpusOption", "LocalOption", "ProcessesOption", "exit_code", "register", "run"]
+__all__ = ["CpusOption", "LocalOption", "ProcessesOption", "exit_code", "run"]
 
 
 RetryOption = Annotated[
@@ -72,10 +72,6 @@ NotifyOption = Annotated[
         help="POST the study's status there when it ends, stalls or settles (docs/json.md).",
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay run ksdd_smoke --data ~/surfaces")(run)
 
 
 def run(

@@ -9,7 +9,7 @@ import typer
 
 from assay.cli.options import as_path
 
-__all__ = ["register", "schema"]
+__all__ = ["schema"]
 
 Output = Annotated[
     Path | None,
@@ -21,10 +21,6 @@ Of = Annotated[
         "--of", metavar="WHAT", help="study (the file), or an answer: plan, status, report … (docs/json.md)."
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay schema --output study.schema.json")(schema)
 
 
 def schema(of: Of = "study", output: Output = None) -> None:

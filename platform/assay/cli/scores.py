@@ -13,7 +13,7 @@ from assay.cli.answers import AsJson
 from assay.cli.options import as_path
 from assay.cli.report import Format, Output, give_files, refuse_beside_json
 
-__all__ = ["register", "scores"]
+__all__ = ["scores"]
 
 _MOST_PRINTED = 5  # metrics that nobody named: a study's summary has all that it stores, 30 and more
 
@@ -84,10 +84,6 @@ Signs = Annotated[
         "--signs", metavar="HASH", help="Beyond 14 repeats: draw the signs of the study of this hash."
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command("judge", epilog="Example: assay judge scores.csv --against baseline --resolve 0.01")(scores)
 
 
 def scores(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from assay.study.setting_table import Setting
     from assay.study.settings import AnyTrainable
 
-__all__ = ["answer_of_settings", "register", "settings"]
+__all__ = ["answer_of_settings", "settings"]
 
 _PRESETS = 8  # named of a method that has more
 
@@ -46,10 +46,6 @@ Output = Annotated[
         help="Write all methods and blocks as a page (Markdown).",
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay settings segdec delta")(settings)
 
 
 def settings(

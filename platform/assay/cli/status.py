@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from assay.study import Plan, Trial
     from assay.study.stage_graph import Need
 
-__all__ = ["register", "status", "status_now", "status_of_all"]
+__all__ = ["status", "status_now", "status_of_all"]
 
 _FAILURES = 20  # listed one by one
 _UNBOUNDED = 10_000  # columns
@@ -36,10 +36,6 @@ StudyName = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="A study's name or file; default: all studies.")
 ]
 Once = Annotated[bool, typer.Option("--once", help="Print the state and end, instead of following it.")]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay status quickstart --once")(status)
 
 
 def status(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from assay.storage import Store
     from assay.storage.lease import LeaseNote
 
-__all__ = ["register", "stop"]
+__all__ = ["stop"]
 
 Target = Annotated[
     str, typer.Argument(metavar="STUDY|TRIAL", help="A study's name or file, or the start of a trial's id.")
@@ -25,10 +25,6 @@ Force = Annotated[
         help="Take the study away from a run that no longer answers: what it still writes is refused.",
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay stop quickstart")(stop)
 
 
 def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = False) -> None:

@@ -13,7 +13,7 @@ from assay.cli.options import as_path
 if TYPE_CHECKING:
     from assay.study import Study
 
-__all__ = ["copy", "register", "studies"]
+__all__ = ["group"]
 
 _METHODS = 2  # a study with more says how many
 
@@ -29,16 +29,10 @@ Folder = Annotated[
     typer.Argument(metavar="[FOLDER]", parser=as_path, help="Where to put it.", show_default="this folder"),
 ]
 
-
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(
-        invoke_without_command=True, epilog="Example: assay studies --reader mtd", help=studies.__doc__
-    )
-    group.callback()(studies)
-    group.command(epilog="Example: assay studies copy quickstart")(copy)
-    app.add_typer(group, name="studies")
+group = typer.Typer()
 
 
+@group.callback(invoke_without_command=True, epilog="Example: assay studies --reader mtd")
 def studies(context: typer.Context, *, reader: Reader = None, method: Method = None) -> None:
     """List the studies that come with assay: what each asks, what it trains on, and how many trials.
 
@@ -71,6 +65,7 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
     )
 
 
+@group.command(epilog="Example: assay studies copy quickstart")
 def copy(name: StudyName, folder: Folder = Path()) -> None:
     """Copy a study that comes with assay into a folder, to change it there."""
     from assay.study import read_study

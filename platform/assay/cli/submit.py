@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from assay.engine.slurm import SlurmJob
     from assay.study.schema import Study
 
-__all__ = ["register", "submit"]
+__all__ = ["submit"]
 
 SharedStorage = Annotated[
     str,
@@ -99,12 +99,6 @@ Image = Annotated[
     str | None,
     typer.Option("--image", metavar="NAME", help="With --kuberay: the image of its pods, with assay in it."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(
-        epilog="Example: assay submit quickstart --address http://127.0.0.1:8265 --storage s3://bucket/assay"
-    )(submit)
 
 
 def submit(

@@ -11,7 +11,7 @@ import typer
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
 from assay.cli.run import CpusOption, LocalOption, ProcessesOption
 
-__all__ = ["mcp", "register", "skill"]
+__all__ = ["mcp", "skill"]
 
 BudgetOption = Annotated[
     float,
@@ -31,11 +31,6 @@ StudiesOption = Annotated[
         help="Where agents put their study files. They name no other file.",
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay mcp --budget-hours 2 --studies studies --local")(mcp)
-    app.command(epilog="Example: assay skill > SKILL.md")(skill)
 
 
 def mcp(
