@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.opened_storage import OpenedStorage, OpenedStudy
+from assay.planning import read_plan
+from assay.running import begin_study, drop_models, end_study
 from assay.study.from_objects import StudyLike
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.engine.single_trial import TrainedTrial
@@ -46,8 +49,6 @@ def plan(
     Raises:
         InputError: If the study or the data break a rule.
     """
-    from assay.planning import read_plan
-
     root, kept = _folders(data, cache)
     return read_plan(study, data=root, cache=kept, with_data=with_data, say=say or _silent)
 
@@ -93,8 +94,6 @@ def run(
     """
     from assay import exit_codes
     from assay.analysis.results import needed_plan
-    from assay.planning import read_plan
-    from assay.running import begin_study, drop_models, end_study
     from assay.storage import Store
 
     _refuse_options(local, processes, hours)
@@ -179,7 +178,6 @@ def _refuse_options(local: bool, processes: int | None, hours: float | None) -> 
     from assay.study.reading import check_model
     from assay.study.schema import Budget
     from assay.study.source import Source, refuse
-    from trainables.errors import InputError
 
     if processes is not None and not local:
         raise InputError(f"`processes` goes with `local=True`, found processes={processes} alone")
@@ -203,8 +201,6 @@ def _folders(data: str | Path | None, cache: str | Path | None) -> tuple[Path | 
 
 
 def _path(name: str, value: object) -> Path | None:
-    from trainables.errors import InputError
-
     if value is None:
         return None
     if not isinstance(value, str | os.PathLike) or not (text := str(value)) or "\0" in text:
@@ -214,7 +210,6 @@ def _path(name: str, value: object) -> Path | None:
 
 def _refuse_other(trial: object, probes: object = 0) -> None:
     from assay.study import Trial
-    from trainables.errors import InputError
 
     if not isinstance(trial, Trial):
         raise InputError(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.errors import InputError
+
 if TYPE_CHECKING:
     from assay.study import Plan, Study
     from assay.study.cells import Cell
@@ -73,7 +75,6 @@ def _refuse_secrets(study: Study) -> None:
         InputError: Naming the first place that does.
     """
     from assay.storage.redaction import holds_credentials, is_secret_name, redact
-    from trainables.errors import InputError
 
     rule = "a study is stored with its results and holds no credentials"
     way_out = "Whoever needs them reads them from the environment."

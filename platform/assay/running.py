@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from trainables.errors import InputError
+
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.storage import Store
@@ -74,7 +76,6 @@ def drop_models(store: Store, results: StudyResults) -> str | None:
     """
     from assay.storage.plans import stored_plans
     from assay.storage.retention import KeepRule, free, unkept_models
-    from trainables.errors import InputError
 
     store.refuse_if_gone()
     try:

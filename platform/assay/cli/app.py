@@ -49,6 +49,7 @@ from assay.cli.settings import settings
 from assay.cli.status import status
 from assay.cli.stop import stop
 from assay.cli.submit import submit
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -190,8 +191,6 @@ def _replace_unknown_signs() -> None:
 
 def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoReturn:
     """Run the command that was typed; ``answer_error`` is told why it failed, as the user is."""
-    from trainables.errors import InputError
-
     code: object = 0
     try:
         code = app(prog_name="assay", standalone_mode=standalone)

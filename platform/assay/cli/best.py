@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.files import check_output, replace_file
+from assay.cli.lookup import study_results
 from assay.cli.options import DEFAULT_STORAGE, Storage, as_path, in_use
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
@@ -56,12 +59,9 @@ def best(
     """
     import re
 
-    from assay.cli.files import check_output, replace_file
-    from assay.cli.lookup import study_results
     from assay.report.search_tables import search_line
     from assay.study.names import NAME_PATTERN, counted
     from assay.study.writing import study_of_point
-    from trainables.errors import InputError
 
     if name is not None and not re.match(NAME_PATTERN, name):
         raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")
@@ -170,8 +170,6 @@ def _offered(results: StudyResults, cell: str | None) -> dict[str, list[FrontPoi
     Raises:
         InputError: If there is no such cell, or no finished point.
     """
-    from trainables.errors import InputError
-
     cells = list(results.evaluated_points)
     if cell is not None and cell not in cells:
         raise InputError(f"{results.name} has no cell {cell}. It searched {', '.join(cells)}.")
@@ -218,8 +216,6 @@ def _chosen(
     Raises:
         InputError: If there is no such finished point, or a front and no number.
     """
-    from trainables.errors import InputError
-
     if number is None and search.has_front:
         listed = "\n".join(f"  {_described(search, each)}" for each in offered)
         raise InputError(

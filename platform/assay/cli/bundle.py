@@ -8,7 +8,11 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.files import check_output, replace_file
+from assay.cli.lookup import study_name
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
+from assay.cli.output import console, size
+from trainables.errors import InputError
 
 __all__ = ["bundle", "verify"]
 
@@ -37,13 +41,9 @@ def bundle(
     """
     from assay.bundle.archive import archive_bytes
     from assay.bundle.write import bundle_files
-    from assay.cli.files import check_output, replace_file
-    from assay.cli.lookup import study_name
-    from assay.cli.output import size
     from assay.storage import Store
     from assay.study.names import counted
     from trainables.data import open_manifest
-    from trainables.errors import InputError
 
     if output.suffix.lower() != ".zip":
         raise InputError(
@@ -66,7 +66,6 @@ def verify(archive: Archive) -> None:
     Exit code 0: all is equal; 1: something differs, and is named; 2: it is no bundle. Nothing in it is run.
     """
     from assay.bundle.verify import verify_bundle
-    from assay.cli.output import console
     from assay.study.names import counted
 
     result, out = verify_bundle(archive), console()

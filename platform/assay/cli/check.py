@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.lookup import study_name
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
+from assay.cli.output import console
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +37,6 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
 
     Exit code 0: all is sound, or was set aside; 1: something is damaged; 2: bad input.
     """
-    from assay.cli.lookup import study_name
-    from assay.cli.output import console
     from assay.storage import Store
     from assay.storage.integrity import check_storage
 
@@ -130,7 +131,6 @@ def _run_of(store: Store, study: str, storage: str) -> str | None:
     """
     from assay.study import parse_study
     from assay.study.methods import file_references, kept_copy
-    from trainables.errors import InputError
 
     path, file, beside = f"{store.study(study)}/study.yaml", "STUDY.yaml", f", with your file of {study}"
     data = "" if os.environ.get("ASSAY_DATA") else " --data ROOT"

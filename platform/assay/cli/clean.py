@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
+from assay.cli.output import console, size
+from assay.cli.tables import text_table
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,8 +31,6 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
 
     Records stay, and so does whatever a running study may be using.
     """
-    from assay.cli.output import console, size
-    from assay.cli.tables import text_table
     from assay.storage import Store
     from assay.storage.plans import stored_plans
     from assay.storage.retention import clean_plan, free
@@ -83,8 +84,6 @@ def _refuse_lost_points(store: Store, plans: Iterable[Plan]) -> None:
     Raises:
         InputError: Naming the file.
     """
-    from trainables.errors import InputError
-
     for study in (plan.study for plan in plans if plan.study.search is not None and plan.pending_points):
         ablates = study.replicate is not None and study.replicate.ablate_winner
         for name in ("search", "ablation") if ablates else ("search",):

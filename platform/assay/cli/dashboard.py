@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage
+from trainables.errors import InputError
 
 __all__ = ["Port", "dashboard", "demo"]
 
@@ -156,7 +157,6 @@ def _risk(host: str, port: int, only_read: bool) -> str:
 
 def _checked(url: str) -> str:
     from assay.storage.redaction import holds_credentials, redact
-    from trainables.errors import InputError
 
     if holds_credentials(url):  # its links stand in every page
         raise InputError(

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.files import check_picture
 from assay.cli.options import DEFAULT_CACHE, Cache, Data, as_path
+from assay.cli.output import console
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from trainables.data import DataSpec
@@ -80,16 +83,13 @@ def check(
 
     Exit code 0: usable (perhaps with warnings), 2: it has errors.
     """
-    from assay.cli.files import check_picture
     from assay.cli.live import LiveView
-    from assay.cli.output import console
 
     check_picture("--sheet", sheet)
     names = [name.strip() for name in classes.split(",")] if classes else None
     with LiveView(console(stderr=True)) as view:
         view.message(f"reading {reader}")
         from trainables.data import DataSpec, check_data
-        from trainables.errors import InputError
 
         settings: dict[str, Any] = {
             "reader": reader,
@@ -118,7 +118,6 @@ def check(
 def _way_here(fault: str, spec: DataSpec, data: Path | None, cache: Path) -> str:
     """Options of this command for the keys of a study file that a fault names; "" where it names none."""
     from trainables.data.layouts import find_layout
-    from trainables.errors import InputError
 
     options = {"data.path": "--path PATH"} if spec.path is None else {}
     options |= {} if spec.options else {"data.options": "--option NAME=VALUE"}
@@ -167,8 +166,6 @@ def import_(source: Source, *, images: Images, replace: Replace = False) -> None
 
 def read_white(text: str) -> float | Literal["auto"]:
     """A white point as the command line takes it: ``auto`` or a number above 0."""
-    from trainables.errors import InputError
-
     try:
         white = "auto" if text == "auto" else float(text)
     except ValueError:
@@ -180,8 +177,6 @@ def read_white(text: str) -> float | Literal["auto"]:
 
 def read_options(options: list[str]) -> dict[str, Any]:
     """``["train_items=5"]`` as ``{"train_items": 5}``."""
-    from trainables.errors import InputError
-
     settings: dict[str, Any] = {}
     for option in options:
         name, sign, value = option.partition("=")

@@ -17,6 +17,8 @@ import assay
 from assay.cli.answers import AsJson, answers
 from assay.cli.mlflow import AnyTracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
+from assay.cli.output import console
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -59,8 +61,6 @@ def doctor(
 
     Exit code 0: all is well, 1: something will not work.
     """
-    from assay.cli.output import console
-
     out = console()
     if ports:
         from assay.engine.ports import ray_ports
@@ -183,7 +183,6 @@ def _storage(uri: str) -> Finding:
     from assay.storage import Store
     from assay.storage.conditional import refuse_without_locks
     from trainables.data.atomic import nearest
-    from trainables.errors import InputError
 
     try:
         store = Store(uri)

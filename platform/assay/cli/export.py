@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.files import writing
+from assay.cli.lookup import trial_id
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
+from assay.cli.output import console
+from trainables.errors import InputError
 
 __all__ = ["export"]
 
@@ -44,10 +48,7 @@ def export(
     the photos that the trial kept. Data that --data names have to be the trial's. A difference above 0.001 is
     refused with exit code 2.
     """
-    from assay.cli.files import writing
     from assay.cli.live import LiveView
-    from assay.cli.lookup import trial_id
-    from assay.cli.output import console
     from assay.storage import Store
 
     store = Store(storage)
@@ -59,7 +60,6 @@ def export(
         from assay.production.export import export_model
         from assay.production.folder import refuse_used_folder
         from assay.production.model import trained_record
-        from trainables.errors import InputError
 
         refuse_used_folder(output)
         export_format = EXPORTS.find(to)

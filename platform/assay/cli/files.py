@@ -12,6 +12,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainables.errors import InputError, StorageError
+
 __all__ = ["check_output", "check_picture", "create_file", "replace_file", "writing"]
 
 # Of a folder that is another's or read-only, of one where others' files stay, and of a file mounted alone.
@@ -25,8 +27,6 @@ def writing(path: Path) -> Generator[None]:
     Raises:
         InputError: In place of an error of the system; one of a storage passes.
     """
-    from trainables.errors import InputError, StorageError
-
     try:
         yield
     except StorageError:
@@ -44,8 +44,6 @@ def check_output(output: Path | None, *read: str | Path | None) -> None:
     Raises:
         InputError: If there is no way to write ``output``, or it is one of the files in ``read``.
     """
-    from trainables.errors import InputError
-
     if output is None:
         return
     with writing(output):
@@ -78,8 +76,6 @@ def check_picture(option: str, file: Path | None) -> None:
     Raises:
         InputError: If its name ends with anything but .png, or there is no way to write it.
     """
-    from trainables.errors import InputError
-
     if file is not None and file.suffix.lower() != ".png":
         raise InputError(f"{option} writes a PNG, found {file}. Name a file that ends with .png.")
     check_output(file)

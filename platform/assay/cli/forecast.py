@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.cli.output import console, duration
+from assay.cli.tables import text_table
+from trainables.errors import InputError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,7 +27,6 @@ _WORTH_SAYING = 0.9  # of a study's hours: timings differ by a tenth
 def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path, start: float) -> Forecast:
     """Make the forecast, and keep it beside the study's results; ``start``: of the command's clock."""
     from assay.cli.live import LiveView
-    from assay.cli.output import console
     from assay.storage.forecast import write_forecast
     from assay.storage.timing import forecast_study
 
@@ -35,8 +38,6 @@ def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path, star
 
 def show_forecast(forecast: Forecast, threads: int) -> None:
     """Print a forecast of trials that ask for so many threads of a CPU."""
-    from assay.cli.output import console, duration
-
     out = console()
     if not any(shape.missing for shape in forecast.shapes):
         out.print("forecast: nothing is left to train")
@@ -61,7 +62,6 @@ def show_forecast(forecast: Forecast, threads: int) -> None:
 
 def format_truth(store: Store, plan: Plan) -> str | None:
     """``8 finished trials took 2 h 10 min …, the forecast said 2 h``; None where there was no forecast."""
-    from assay.cli.output import duration
     from assay.storage.forecast import read_forecast
     from assay.study.names import counted
 
@@ -89,7 +89,6 @@ def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
     import torch
 
     from assay.storage.timing import Machine
-    from trainables.errors import InputError
 
     need = plan.study.resources
     cores = len(os.sched_getaffinity(0))
@@ -106,9 +105,6 @@ def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
 
 
 def _table(forecast: Forecast) -> Table:
-    from assay.cli.output import duration
-    from assay.cli.tables import text_table
-
     rows = [
         (
             _cells(shape),

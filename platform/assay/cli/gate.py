@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.files import check_output, replace_file
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, as_path
+from trainables.errors import InputError
 
 __all__ = ["gate"]
 
@@ -68,7 +70,6 @@ def gate(
     The first seed is trained alone: where it ends in the same bits, nothing more is. Exit code 0: not worse,
     or undecided; 1: worse; 2: bad input, or a revision with which the study cannot be trained.
     """
-    from assay.cli.files import check_output
     from assay.gate.gate import open_gate
     from assay.gate.writing import gate_answer, gate_junit, gate_markdown
 
@@ -96,9 +97,6 @@ def gate(
 
 def _leave(file: Path, content: bytes) -> None:
     """Write a file; where that fails, the verdict and its exit code stand."""
-    from assay.cli.files import replace_file
-    from trainables.errors import InputError
-
     try:
         replace_file(file, content)
     except InputError as error:

@@ -12,7 +12,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from assay.cli.data import Options, White, read_options, read_white, write_sheet
+from assay.cli.files import create_file, writing
 from assay.cli.options import DEFAULT_CACHE, Cache, as_path
+from assay.cli.output import console
+from trainables.errors import InputError
 
 __all__ = ["init"]
 
@@ -60,8 +63,6 @@ def init(
 
     A plug-in is a folder with a small method that trains, a test, a study, and what makes it a package.
     """
-    from trainables.errors import InputError
-
     of_images = {"--labels": labels, "--option": option, "--white": white != "auto"}
     given = [name for name, value in of_images.items() if value]
     if method is not None and images is None and given:
@@ -87,9 +88,7 @@ def _write_study(
     *,
     labels: bool,
 ) -> None:
-    from assay.cli.files import create_file
     from assay.cli.live import LiveView
-    from assay.cli.output import console
     from assay.study.starter import starter_name, starter_study
     from trainables.data.mask_statistics import mask_table
     from trainables.data.survey import survey_images
@@ -143,7 +142,6 @@ def _new_sheet(study: Path) -> Path:
 
 
 def _write_method(name: str, output: Path | None) -> None:
-    from assay.cli.files import writing
     from assay.production.folder import new_folder, write_inside
     from assay.study.starter import method_files
 
@@ -168,7 +166,5 @@ def _python() -> str:
 
 
 def _refuse_existing(path: Path) -> None:
-    from trainables.errors import InputError
-
     if path.exists():
         raise InputError(f"{path} exists already and is not replaced. Choose another --output, or remove it.")

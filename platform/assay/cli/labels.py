@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.lookup import study_results
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
@@ -63,7 +65,6 @@ def labels(
     masks of, by the models that the study kept, as a file for a labelling tool.
     """
     from assay.analysis.label_analysis import next_labels
-    from assay.cli.lookup import study_results
 
     results = study_results(storage, study)
     if count is not None or output is not None:
@@ -93,7 +94,6 @@ def _list_images(
     cache: Path,
 ) -> None:
     from assay.production.next_labels import list_to_label, records_for, write_list
-    from trainables.errors import InputError
 
     if count is None or output is None or results.store is None:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from assay.cli.options import as_path
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ def study_name(store: Store, text: str) -> str:
     Raises:
         InputError: If no such study was ever run here.
     """
-    from assay.cli.options import as_path
     from assay.study.shipped import shipped_studies
 
     name = text

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.dashboard import Port
+from assay.cli.lookup import study_name
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.storage import Store
@@ -46,7 +48,6 @@ def _readable(uri: str | None) -> str | None:
         InputError: If its credentials hold signs that end them for some.
     """
     from assay.storage.redaction import is_ambiguous, redact
-    from trainables.errors import InputError
 
     if uri is not None and is_ambiguous(uri):
         raise InputError(
@@ -62,8 +63,6 @@ def _known(uri: str | None) -> str | None:
     Raises:
         InputError: If MLflow knows no such kind, or as :func:`_readable` has it.
     """
-    from trainables.errors import InputError
-
     _readable(uri)
     if uri is not None:
         from assay.storage.redaction import redact
@@ -106,7 +105,6 @@ def mlflow(
     """
     from assay.storage import Store
     from assay.tracking import default_uri
-    from trainables.errors import InputError
 
     store = Store(storage)
     uri = tracking_uri or default_uri(store)
@@ -129,7 +127,6 @@ def mlflow(
 
 def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, register: bool) -> None:
     from assay.analysis.results import StudyResults
-    from assay.cli.lookup import study_name
     from assay.tracking import MlflowMirror
 
     mirror = MlflowMirror(uri, store)
@@ -171,7 +168,6 @@ def _log_models(store: Store, uri: str, study: str, cache: Path) -> bool:
 
 def _refuse_running(store: Store, names: list[str]) -> None:
     from assay.storage.lease import holder
-    from trainables.errors import InputError
 
     for name in names:
         note = holder(store, name)
@@ -187,7 +183,6 @@ def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.storage.mlflow_marker import study_address
     from assay.storage.redaction import redact
     from assay.tracking import complete_file, ui_command, ui_environment, why_refused
-    from trainables.errors import InputError
 
     if why := why_refused(uri):
         raise InputError(f"MLflow cannot open {redact(uri)}: {why}. {_ANOTHER}")

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from trainables.errors import InputError
+
 __all__ = [
     "DEFAULT_CACHE",
     "DEFAULT_STORAGE",
@@ -49,8 +51,6 @@ def not_empty(text: str) -> str:
     Raises:
         InputError: If it is empty, which Python takes for the current folder.
     """
-    from trainables.errors import InputError
-
     if not text:
         raise InputError("a path is not empty, found ''. Name a file, or a folder (. is this one).")
     return text
@@ -64,7 +64,6 @@ def as_path(text: str) -> Path:
     """
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(text), re.IGNORECASE):
         from assay.storage.redaction import redact
-        from trainables.errors import InputError
 
         raise InputError(
             f"it is a path on this machine, found the URI {redact(str(text))}. Mount what it names, or copy "

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.expected import expected_of, format_expected
+from assay.cli.forecast import make_forecast, show_forecast
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
+from assay.cli.output import console
 from assay.cli.tables import text_table
+from assay.planning import read_plan
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,11 +85,8 @@ def plan(
     Exit code 0: the study is sound, 2: it is refused.
     """
     from assay.cli.live import LiveView
-    from assay.cli.output import console
-    from assay.planning import read_plan
     from assay.storage import Store
     from assay.storage.search_points import with_points
-    from trainables.errors import InputError
 
     if trials not in ("auto", "all", "none"):
         raise InputError(f"--trials is auto, all or none, found {trials!r}")
@@ -111,8 +113,6 @@ def plan(
         _show(planned, records, answer, trials, known=known)
     timed = None
     if forecast:
-        from assay.cli.forecast import make_forecast, show_forecast
-
         timed = make_forecast(planned, store, data, cache, start)
         show_forecast(timed, planned.study.resources.cpus)
     if as_json:
@@ -134,7 +134,6 @@ def answer_of_plan(
     effect: float | None = None,
 ) -> PlanAnswer:
     """The answer for a plan, with what the storage knows of it; arguments as `plan_answer` takes them."""
-    from assay.cli.expected import expected_of
     from assay.report.answers.plans import plan_answer, stage_rows
     from assay.storage.stage_store import made_stages
     from assay.study.design import format_design
@@ -162,8 +161,6 @@ def answer_of_plan(
 def _show(
     planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str, *, known: bool
 ) -> None:
-    from assay.cli.expected import format_expected
-    from assay.cli.output import console
     from assay.report.page.inline import visible
 
     parts: list[Table | str] = []

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from assay.cli.files import writing
+from assay.cli.lookup import trial_id
 from assay.cli.options import DEFAULT_STORAGE, Storage, as_path, not_empty
+from assay.cli.output import console, duration
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.cli.live import LiveView
@@ -91,9 +95,7 @@ def predict(
     Exit code 1: some images could not be read, or pictures were passed over (another format, behind a link,
     in a folder that cannot be listed). They are named, and the others are done.
     """
-    from assay.cli.files import writing
     from assay.cli.live import LiveView
-    from assay.cli.output import console
     from trainables.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -157,14 +159,11 @@ def _loader(
     trial: str | None, exported: Path | None, storage: str
 ) -> Callable[[], DeployedModel | OnnxModel]:
     """Find the one model that is named; loading it may take a while."""
-    from trainables.errors import InputError
-
     if (trial is None) == (exported is None):
         number = "none" if trial is None else "both"
         raise InputError(f"a prediction takes one model, --trial ID or --model DIR, found {number}")
     if exported is not None:
         return partial(_load_exported, exported)
-    from assay.cli.lookup import trial_id
     from assay.storage import Store
 
     store = Store(storage)
@@ -175,7 +174,6 @@ def _load_exported(folder: Path) -> OnnxModel:
     import torch
 
     from assay.production.onnx_file import load_onnx
-    from trainables.errors import InputError
 
     model = load_onnx(folder / "model.onnx", max(1, torch.get_num_threads() // 2))  # two batches at once
     if model.card.tiles is not None:
@@ -214,8 +212,6 @@ def _warn(progress: PredictionProgress, white: float, unread: Iterable[Unread]) 
 
 def _shown(view: LiveView, terminal: bool) -> Callable[[PredictionProgress], None]:
     """Shows in ``view`` how far it is, several times a second on a terminal, every few seconds elsewhere."""
-    from assay.cli.output import duration
-
     start = time.monotonic()
     every, shown = (0.25 if terminal else 5.0), start
 

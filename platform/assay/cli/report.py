@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.files import check_output, check_picture, replace_file
+from assay.cli.lookup import study_results, trial_id
 from assay.cli.options import DEFAULT_STORAGE, Storage, as_path
+from assay.cli.plan import format_diff
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
@@ -108,10 +112,7 @@ def report(
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.
     """
-    from assay.cli.files import check_output, check_picture
-    from assay.cli.lookup import study_results
     from assay.report.formats import format_of
-    from trainables.errors import InputError
 
     if as_json:
         refuse_beside_json({"--format": format, "--output": output, "--overlays": overlays})
@@ -157,8 +158,6 @@ def refuse_beside_json(options: Mapping[str, object]) -> None:
     Raises:
         InputError: Naming the first option that has a value.
     """
-    from trainables.errors import InputError
-
     for option, value in options.items():
         if value is not None:
             raise InputError(f"--json is printed, found it with {option} {value}. Leave out one of the two.")
@@ -172,7 +171,6 @@ def give_files(files: Mapping[str, bytes], output: Path | None, *, as_json: bool
     if output is None:
         typer.echo(files[""].decode(), nl=False)
         return
-    from assay.cli.files import replace_file
 
     for name, content in files.items():
         file = output.parent / name
@@ -197,8 +195,6 @@ def _write_overlays(results: StudyResults, file: Path) -> None:
 
 def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE) -> None:
     """Print the end of the log of a trial's last attempt, and why it failed if it did."""
-    from assay.cli.lookup import trial_id
-    from assay.cli.plan import format_diff
     from assay.report.page.inline import visible
     from assay.storage import DamagedRecord, Record, Store
 

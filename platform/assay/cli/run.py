@@ -17,8 +17,14 @@ import typer
 
 from assay import exit_codes
 from assay.cli.answers import FLAG, Answers, answers
+from assay.cli.best import way_on
+from assay.cli.forecast import format_truth
+from assay.cli.mirror import Mirror
 from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, in_use
+from assay.cli.output import console, duration
+from assay.planning import read_plan
+from assay.running import begin_study, drop_models, end_study
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,18 +102,13 @@ def run(
     a Ray that does not start, 3: a part of Ray died under the study, 130: interrupted.
     """
     from assay.cli.live import LiveView
-    from assay.cli.output import console
 
     if processes is not None and not local:
         raise typer.BadParameter(f"--processes goes with --local, found --processes {processes} alone.")
     with ExitStack() as stack, LiveView(out := console(), messages_alone=as_json) as view:
         view.message(f"reading {study}")
         from assay.analysis.results import needed_plan
-        from assay.cli.forecast import format_truth
-        from assay.cli.mirror import Mirror
         from assay.cli.webhook import Webhook
-        from assay.planning import read_plan
-        from assay.running import begin_study, drop_models, end_study
         from assay.storage import Store
 
         webhook = Webhook(notify, store := Store(storage))
@@ -155,8 +156,6 @@ def run(
 
 
 def _end(outcome: Outcome, remarks: Iterable[str], seconds: float) -> NoReturn:
-    from assay.cli.output import console, duration
-
     for remark in remarks:
         typer.echo(remark)
     console().print(f"{_counts(outcome)} in {duration(seconds)}")
@@ -235,8 +234,6 @@ def _pages(store: Store, storage: str, tracking_uri: str | None, study: str) -> 
 
 
 def _print_ways_on(results: StudyResults, outcome: Outcome, storage: str, pages: str | None) -> None:
-    from assay.cli.best import way_on
-
     name = results.name
     typer.echo()
     if pages is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.files import check_output, replace_file
 from assay.cli.options import as_path
 
 __all__ = ["schema"]
@@ -30,8 +31,6 @@ def schema(of: Of = "study", output: Output = None) -> None:
     `# yaml-language-server: $schema=study.schema.json`.
     """
     import json
-
-    from assay.cli.files import check_output, replace_file
 
     check_output(output)
     if of == "study":

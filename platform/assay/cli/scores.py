@@ -10,8 +10,11 @@ from typing import Annotated, cast, get_args
 import typer
 
 from assay.cli.answers import AsJson
+from assay.cli.files import check_output
 from assay.cli.options import as_path
+from assay.cli.output import console
 from assay.cli.report import Format, Output, give_files, refuse_beside_json
+from trainables.errors import InputError
 
 __all__ = ["scores"]
 
@@ -114,9 +117,7 @@ def scores(
     from assay.analysis.score_layouts import ColumnNames
     from assay.analysis.statistics import Splits as SplitKind
     from assay.analysis.statistics.paired import Test
-    from assay.cli.files import check_output
     from assay.report.formats import format_of
-    from trainables.errors import InputError
 
     if as_json:
         refuse_beside_json({"--format": format, "--output": output})
@@ -147,7 +148,6 @@ def scores(
     )
     analysed = analyse_score_file(*_content(table), question)
     if format is None and output is None:
-        from assay.cli.output import console
         from assay.report.score_page import score_page
         from assay.report.terminal import terminal_page
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.files import check_output, replace_file
 from assay.cli.options import as_path
+from assay.cli.output import console
 from assay.cli.tables import text_table
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,9 +64,6 @@ def settings(
     Settings are named as a study writes them. A study varies them in its factors or searches them in its
     space.
     """
-    from assay.cli.files import check_output
-    from assay.cli.output import console
-
     _refuse_lost(method, preset, output)
     check_output(output)
     if output is not None:
@@ -97,7 +97,6 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         study_blocks,
     )
     from trainables.catalogue import all_trainables
-    from trainables.errors import InputError
 
     if method is None and name is not None:
         raise InputError(
@@ -126,8 +125,6 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
 
 def _refuse_lost(method: str | None, preset: str | None, output: Path | None) -> None:
     """Refuse an option that nothing would come of."""
-    from trainables.errors import InputError
-
     if preset is not None and method is None:
         raise InputError(
             f"a preset is of a method, found --preset {preset} without one. Write `assay settings METHOD "
@@ -141,8 +138,6 @@ def _refuse_lost(method: str | None, preset: str | None, output: Path | None) ->
 
 
 def _refuse_preset(block: str, preset: str | None) -> None:
-    from trainables.errors import InputError
-
     if preset is not None:
         raise InputError(
             f"presets belong to methods, and {block} is a block of the study file: found --preset {preset}. "
@@ -152,7 +147,6 @@ def _refuse_preset(block: str, preset: str | None) -> None:
 
 def _refuse_unknown_preset(method: AnyTrainable, preset: str | None) -> None:
     from assay.study.source import nearest
-    from trainables.errors import InputError
 
     if preset is not None and preset not in method.presets:
         raise InputError(f"{method.name} has no preset {preset}; {nearest(preset, method.presets)}")
@@ -162,7 +156,6 @@ def _found_method(name: str) -> AnyTrainable:
     from assay.study.setting_table import study_blocks
     from assay.study.source import nearest
     from trainables.catalogue import all_trainables, find_trainable
-    from trainables.errors import InputError
     from trainables.method_files import is_file_reference, load_file_method
     from trainables.method_shape import refuse_shape
 
@@ -231,7 +224,6 @@ def _named(rows: Iterable[Setting], name: str, owner: str) -> list[Setting]:
         InputError: If there is none, with the nearest one.
     """
     from assay.study.source import nearest
-    from trainables.errors import InputError
 
     by_name: dict[str, list[Setting]] = {}
     for row in rows:
@@ -255,7 +247,6 @@ def _print_fact(out: Console, label: str, text: str) -> None:
 
 
 def _write_page(path: Path) -> None:
-    from assay.cli.files import replace_file
     from assay.study.setting_table import settings_page
     from trainables.catalogue import all_trainables
 

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.lookup import study_name
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
+from assay.cli.output import console
 from assay.cli.tables import text_table
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -49,8 +52,6 @@ def status(
     Follows a running study until it ends or until Ctrl-C, which ends the display, not the study. With --json
     it prints the state once.
     """
-    from assay.cli.lookup import study_name
-    from assay.cli.output import console
     from assay.storage import Store
     from assay.storage.plans import written_plan
 
@@ -140,7 +141,6 @@ def _states(store: Store) -> Iterator[tuple[str, tuple[Plan, Snapshot] | str]]:
     from assay.storage.local_root import RefusedFileError
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
-    from trainables.errors import InputError
 
     for name in store.studies():
         try:

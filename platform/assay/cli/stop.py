@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.lookup import study_name, trial_id
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.storage import Store
@@ -32,10 +34,8 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = Fals
 
     A study ends within seconds, a trial after the epoch it is in. Exit code 2: nobody runs it.
     """
-    from assay.cli.lookup import study_name, trial_id
     from assay.storage import Store
     from assay.storage.stop import request_stop
-    from trainables.errors import InputError
 
     store = Store(storage)
     again = in_use("assay run STUDY", storage=storage)
@@ -82,7 +82,6 @@ def _ago(seconds: float) -> str:
 def _holder(store: Store, name: str) -> LeaseNote:
     """Who runs the study; an error when nobody does."""
     from assay.storage.lease import holder
-    from trainables.errors import InputError
 
     note = holder(store, name)
     if note is None:
@@ -94,7 +93,6 @@ def _run_of(store: Store, trial: str) -> LeaseNote:
     """Who runs a study with the trial; an error when nobody does, or the trial has ended."""
     from assay.storage import Record
     from assay.storage.lease import holder
-    from trainables.errors import InputError
 
     record = store.record(trial)
     if isinstance(record, Record):
@@ -111,7 +109,6 @@ def _run_of(store: Store, trial: str) -> LeaseNote:
 def _plans(store: Store, study: str, trial: str) -> bool:
     """True if the study has the trial; one whose plan cannot be read may have it."""
     from assay.storage.plans import stored_plan
-    from trainables.errors import InputError
 
     try:
         return any(planned.id == trial for planned in stored_plan(store, study).trials)

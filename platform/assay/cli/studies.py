@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.options import as_path
+from assay.cli.output import console
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.study import Study
@@ -43,7 +45,6 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
     from rich.padding import Padding
     from rich.text import Text
 
-    from assay.cli.output import console
     from assay.study import read_study
     from assay.study.shipped import shipped_studies
 
@@ -87,7 +88,6 @@ def _facts(study: Study) -> str:
 
 def _refuse_unknown(option: str, value: str | None, known: set[str]) -> None:
     from assay.study.source import nearest
-    from trainables.errors import InputError
 
     if value is not None and value not in known:
         raise InputError(f"no study that comes with assay has {option} {value}; {nearest(value, known)}")
@@ -109,7 +109,6 @@ def _needs_data(study: Study) -> bool:
 def _trials(study: Study) -> str:
     """The number of trials that the study plans; none where it is confounded on purpose."""
     from assay.study import plan_study
-    from trainables.errors import InputError
 
     try:
         plan = plan_study(study, None, "cuda" if study.resources.gpus else "cpu")

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.files import check_output, replace_file
 from assay.cli.mlflow import Tracking
-from assay.cli.options import Data, StudyFile, as_path, not_empty
+from assay.cli.options import Data, StudyFile, as_path, in_use, not_empty
 from assay.cli.run import RetryOption
+from assay.planning import read_plan
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.engine.jobs import Job
@@ -133,8 +136,6 @@ def submit(
         raise typer.BadParameter(
             f"{word} is for a job, found a file that is written and no job. Leave it out."
         )
-    from assay.cli.files import check_output, replace_file
-    from assay.planning import read_plan
 
     for file in (script, kuberay):
         check_output(file, study)
@@ -184,7 +185,6 @@ def _refuse_mixed(ways: Mapping[str, object], options: Mapping[str, Mapping[str,
 def _write_manifest(
     study: Study, source: Path, arguments: Sequence[str], *, python: str, image: str | None, file: Path
 ) -> None:
-    from assay.cli.files import replace_file
     from assay.engine.kuberay import ray_job
 
     if image is None:
@@ -210,8 +210,6 @@ def _accompany(job: Job | SlurmJob, name: str, storage: str, *, follow: bool) ->
 
 
 def _print_next_commands(job: Job | SlurmJob, name: str, storage: str) -> None:
-    from assay.cli.options import in_use
-
     typer.echo(f"see how far it is:  {in_use(f'assay status {name}', storage=storage)}")
     typer.echo(f"see what it prints: {job.log_command}")
     typer.echo(f"stop it:            {in_use(f'assay stop {name}', storage=storage)}")
@@ -219,7 +217,6 @@ def _print_next_commands(job: Job | SlurmJob, name: str, storage: str) -> None:
 
 def _seen_by_all(storage: str) -> str:
     from assay.storage import Store
-    from trainables.errors import InputError
 
     if "://" not in storage and not Path(storage).is_absolute():
         raise InputError(
@@ -231,8 +228,6 @@ def _seen_by_all(storage: str) -> str:
 
 
 def _absolute(option: str, path: str) -> str:
-    from trainables.errors import InputError
-
     if not Path(path).is_absolute():
         raise InputError(f"--{option} of a submitted study is an absolute path on the nodes, found {path}.")
     return path
@@ -240,7 +235,6 @@ def _absolute(option: str, path: str) -> str:
 
 def _without_password(uri: str) -> str:
     from assay.storage.redaction import holds_credentials, redact
-    from trainables.errors import InputError
 
     if holds_credentials(uri):
         raise InputError(

@@ -10,6 +10,7 @@ import typer
 
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
 from assay.cli.run import CpusOption, LocalOption, ProcessesOption
+from trainables.errors import InputError
 
 __all__ = ["mcp", "skill"]
 
@@ -52,7 +53,6 @@ def mcp(
     """
     from assay.cli.agents.tools import AgentTools, Terms
     from assay.storage import Store
-    from trainables.errors import InputError
 
     if not studies.is_dir():
         raise InputError(f"--studies is a folder that exists, found no {studies}. Make it first.")

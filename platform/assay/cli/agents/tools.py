@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.analysis.statistics.wording import number_text
+from assay.cli.forecast import this_machine
 from assay.cli.plan import answer_of_plan, known_records
 from assay.cli.settings import answer_of_settings
 from assay.cli.status import status_now, status_of_all
@@ -88,7 +89,6 @@ class AgentTools:
         answer = answer_of_plan(planned, self._store, ended, known=True, listed=False)
         if not forecast:
             return answer
-        from assay.cli.forecast import this_machine
         from assay.storage.timing import forecast_study
 
         machine = this_machine(planned, self.terms.data, self.terms.cache)
