@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from assay.cli.answers import AsJson, answers
 from assay.cli.files import check_output, replace_file
 from assay.cli.lookup import study_results
-from assay.cli.options import DEFAULT_STORAGE, Storage, as_path, in_use
+from assay.cli.options import DEFAULT_STORAGE, NewFile, Storage, in_use
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,10 +35,6 @@ PointNumber = Annotated[
     int | None,
     typer.Option("--point", metavar="N", help="Which point, `base #N`; default: the best. A front has none."),
 ]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", metavar="FILE", parser=as_path, help="Write here, not to stdout."),
-]
 
 
 def best(
@@ -48,7 +43,7 @@ def best(
     *,
     cell: CellName = None,
     point: PointNumber = None,
-    output: Output = None,
+    output: NewFile = None,
     as_json: AsJson = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:

@@ -10,13 +10,12 @@ import typer
 
 from assay.cli.files import check_output, replace_file
 from assay.cli.lookup import study_name
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StoredStudy, as_path
 from assay.cli.output import console, size
 from trainables.errors import InputError
 
 __all__ = ["bundle", "verify"]
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 Output = Annotated[
     Path,
     typer.Option("--output", metavar="FILE", parser=as_path, help="The archive; it ends with .zip."),
@@ -27,7 +26,7 @@ Archive = Annotated[
 
 
 def bundle(
-    study: StudyName,
+    study: StoredStudy,
     *,
     output: Output,
     data: Data = None,

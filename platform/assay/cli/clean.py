@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
-from assay.cli.output import console, size
-from assay.cli.tables import text_table
+from assay.cli.output import console, size, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 
 from assay.cli.answers import AsJson, answers
 from assay.cli.lookup import study_results
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StoredStudy, as_path
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ __all__ = ["labels"]
 
 # `trainables.data.ChoiceRule`, which `--help` does not load.
 Rule = Literal["random", "uncertainty", "disagreement", "coverage"]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 Hours = Annotated[
     float | None,
     typer.Option("--hours", metavar="HOURS", help="Hours to spend; default: as many as the study tells of."),
@@ -46,7 +45,7 @@ Output = Annotated[
 
 
 def labels(
-    study: StudyName,
+    study: StoredStudy,
     *,
     hours: Hours = None,
     start: Start = None,

@@ -17,7 +17,9 @@ __all__ = [
     "DEFAULT_STORAGE",
     "Cache",
     "Data",
+    "NewFile",
     "Storage",
+    "StoredStudy",
     "StudyFile",
     "as_path",
     "in_use",
@@ -113,6 +115,11 @@ Cache = Annotated[
         help="Where decoded images and unpacked archives are kept on this machine.",
     ),
 ]
+NewFile = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", parser=as_path, help="Write here, not to stdout."),
+]
+StoredStudy = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 StudyFile = Annotated[
     Path,
     typer.Argument(

@@ -1,15 +1,17 @@
-"""Output of the command line: one console, durations and sizes that a person can read."""
+"""Output of the command line: one console, tables of plain texts, durations and sizes for a person."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-__all__ = ["WIDTH_OF_FILES", "console", "duration", "size"]
+__all__ = ["WIDTH_OF_FILES", "console", "duration", "size", "text_table"]
 
 WIDTH_OF_FILES = 140  # columns of a table that goes to a file or a pipe
 
@@ -44,3 +46,40 @@ def size(bytes_: float) -> str:
             return f"{bytes_:.0f} {unit}"
         bytes_ /= 1000
     return f"{bytes_:.1f} GB"
+
+
+def text_table(
+    titles: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    whole: Collection[str] = (),
+    wide: Collection[str] = (),
+) -> Table:
+    """A table with a line below its titles; long texts are folded, and neither markup nor control characters.
+
+    Args:
+        titles: Of the columns.
+        rows: A text for each column.
+        right: Columns that are set to the right, such as numbers.
+        whole: Columns that are never folded, such as ids.
+        wide: Columns that share what the others leave of the width.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from assay.report.page.inline import visible
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        table.add_column(
+            title,
+            overflow="fold",
+            justify="right" if title in right else "left",
+            no_wrap=title in whole,
+            ratio=1 if title in wide else None,
+        )
+    for row in rows:
+        table.add_row(*(Text(visible(text)) for text in row))
+    return table

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.answers import AsJson, answers
-from assay.cli.expected import expected_of, format_expected
-from assay.cli.forecast import make_forecast, show_forecast
+from assay.cli.forecast import expected_of, format_expected, make_forecast, show_forecast
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
-from assay.cli.output import console
-from assay.cli.tables import text_table
+from assay.cli.output import console, text_table
 from assay.planning import read_plan
 from trainables.errors import InputError
 

@@ -15,7 +15,7 @@ import typer
 from assay.cli.answers import AsJson, answers
 from assay.cli.files import check_output, check_picture, replace_file
 from assay.cli.lookup import study_results, trial_id
-from assay.cli.options import DEFAULT_STORAGE, Storage, as_path
+from assay.cli.options import DEFAULT_STORAGE, Storage, StoredStudy, as_path
 from assay.cli.plan import format_diff
 from trainables.errors import InputError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "Output", "give_files", "logs", "refuse_beside_json", "report"]
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 OtherStudy = Annotated[
     str | None, typer.Argument(metavar="[OTHER]", help="Another study, to be put beside it.")
 ]
@@ -89,7 +88,7 @@ Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end."
 
 
 def report(
-    study: StudyName,
+    study: StoredStudy,
     other: OtherStudy = None,
     *,
     format: Format = None,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
@@ -113,9 +112,8 @@ def run(
 
         webhook = Webhook(notify, store := Store(storage))
         planned = read_plan(study, data=data, cache=cache, say=view.message)
-        plain = partial(out.print, markup=False, highlight=False)
         view.message("reading what the storage holds")
-        known, warnings = begin_study(store, planned, plain)
+        known, warnings = begin_study(store, planned, out.print)
         for warning in warnings:
             out.print(f"warning: {warning}")
         view.message("loading the engine")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from assay.cli.files import check_output, replace_file
-from assay.cli.options import as_path
+from assay.cli.options import NewFile
 
 __all__ = ["schema"]
 
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", metavar="FILE", parser=as_path, help="Write here, not to stdout."),
-]
 Of = Annotated[
     str,
     typer.Option(
@@ -24,7 +19,7 @@ Of = Annotated[
 ]
 
 
-def schema(of: Of = "study", output: Output = None) -> None:
+def schema(of: Of = "study", output: NewFile = None) -> None:
     """Print the JSON Schema (draft 2020-12) of the study file, or of what a command answers with --json.
 
     With the YAML extension of an editor, start a study with the line

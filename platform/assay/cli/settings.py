@@ -12,8 +12,7 @@ import typer
 from assay.cli.answers import AsJson, answers
 from assay.cli.files import check_output, replace_file
 from assay.cli.options import as_path
-from assay.cli.output import console
-from assay.cli.tables import text_table
+from assay.cli.output import console, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ import typer
 from assay.cli.answers import AsJson, answers
 from assay.cli.lookup import study_name
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
-from assay.cli.output import console
-from assay.cli.tables import text_table
+from assay.cli.output import console, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -161,9 +160,9 @@ def _list(store: Store, out: Console) -> None:
     out.print(_overview(list(_states(store)), out))
     for ledger in ledgers(store):
         names = ", ".join(page.study for page in ledger.pages)
-        out.print(f"{ledger}: {names}", markup=False, highlight=False)
+        out.print(f"{ledger}: {names}")
     for line in agent_lines(store):
-        out.print(visible(line), markup=False, highlight=False)
+        out.print(visible(line))
 
 
 def _overview(states: list[tuple[str, tuple[Plan, Snapshot] | str]], out: Console) -> RenderableType:
