@@ -140,17 +140,3 @@ def test_a_renamed_study_gets_its_name_again_and_loses_no_plan(assay: Assay, sto
     assert answer.code == 1
     assert "Give the folder its name again: studies/small." in " ".join(answer.out.split())
     assert store.exists("studies/other/plan.parquet")
-
-
-@pytest.mark.parametrize("original", [False, True], ids=["renamed", "copied"])
-def test_a_folder_with_another_studys_text_is_told_no_run_that_makes_the_other(
-    assay: Assay, store: Store, original: bool
-) -> None:
-    for name in ("study.yaml", "plan.parquet"):
-        store.write_bytes(f"studies/other/{name}", store.read_bytes(f"studies/small/{name}"))
-    store.write_bytes("studies/other/summary.parquet", b"cut")
-    if not original:
-        store.delete_tree("studies/small")
-    answer = assay("check", "--repair", "--storage", store.uri)
-    assert "studies/other" in answer.out
-    assert "make it again" not in answer.out
