@@ -14,8 +14,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.wording import p_text
 from assay.report.figures.drawing import COLOURS
-from assay.report.figures.effects_rows import EffectRow, Mark
+from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, support_text, verdict_words
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import format_scalar
 from assay_dashboard.row_names import short_lines, wide_lines
@@ -119,32 +121,24 @@ def interval_plot(
 
 
 def difference_plot(
-    rows: Sequence[EffectRow],
-    *,
-    axis: str,
-    limits: tuple[float, float],
-    resolve: float | None,
-    theme: Theme,
-    step: int = 44,
+    plot: EffectsPlot, results: Sequence[ComparisonResult], *, theme: Theme, step: int = 44
 ) -> Chart:
     """Differences with intervals and single repeats; name left of a row, verdict and its support right of it.
 
     Args:
-        rows: Those of one claim.
-        axis: Name and unit of the differences.
-        limits: Of the axis, so that several plots share it.
-        resolve: Half width of the band in which a difference is too small to matter.
+        plot: Has the axis, which several charts share, and the band of what is too small to matter.
+        results: Its rows of one claim.
         theme: Of the page.
         step: Pixels of a row, in which two lines stand; a longer name takes more.
     """
-    means, repeats = _differences(rows)
+    means, repeats = _differences(results)
     order = list(means["row"])
     left = _row_axis(labelExpr=f"{NARROW} ? slice({_PART}, 4) : {_NAME}")
     # Where there is no room for the support it stands in the tooltip only.
     decision = f"{NARROW} ? {_PART}[2] : [{_PART}[2], {_PART}[3]]"
     right = _row_axis(labelExpr=decision, orient="right", labelAlign="left")
-    x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8)
-    scale = alt.Scale(domain=list(limits), nice=False, zero=False)
+    x_axis = alt.Axis(title=plot.axis.split(", "), grid=True, tickCount=7, titlePadding=8)
+    scale = alt.Scale(domain=list(plot.limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
     marks: list[Mark] = ["shown", "small", "suggested", "negligible", "identical", "open"]
     blue, orange, green = colours(theme)[:3]
@@ -168,9 +162,8 @@ def difference_plot(
         alt.Y("row:N", sort=order, title=None, axis=axis_of_rows) for axis_of_rows in (left, None, right)
     )
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=grey, strokeWidth=1.2)
-    band = alt.Chart(pd.DataFrame({"from": [-(resolve or 0.0)], "to": [resolve or 0.0]})).mark_rect(
-        color=grey, opacity=0.13
-    )
+    resolve = plot.resolve or 0.0
+    band = alt.Chart(pd.DataFrame({"from": [-resolve], "to": [resolve]})).mark_rect(color=grey, opacity=0.13)
     single = alt.Chart(repeats).mark_tick(thickness=1.6, height=15, opacity=0.45)
     known = alt.Chart(means.dropna(subset=["low", "high"])).mark_rule(
         strokeWidth=2.6, strokeCap="round", clip=True
@@ -190,26 +183,26 @@ def difference_plot(
         known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=tooltip),
         points.encode(y=decided, x=x, color=colour, shape=shape, fill=fill, tooltip=tooltip),
     ).resolve_axis(y="independent").properties(
-        height=alt.Step(_step(step, ((row.name, row.within) for row in rows)))
+        height=alt.Step(_step(step, ((result.comparison, result.within) for result in results)))
     )  # fmt: skip
 
 
-def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _differences(results: Sequence[ComparisonResult]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A line for each comparison, and one for each of its repeats."""
     means: list[dict[str, object]] = []
     repeats: list[dict[str, object]] = []
-    for row in rows:
-        result = row.result
-        assert result is not None, "headings are no rows of a plot"
-        texts = (row.name, row.within)
-        support = ", smallest p ".join(filter(None, [row.support, row.smallest_p]))
+    for result in results:
+        texts = (result.comparison, result.within)
+        verdict, support = verdict_words(result), support_text(result)
+        if result.p_min is not None:
+            support += f", smallest p {p_text(result.p_min)}"
         shared: dict[str, object] = {
             "row": _SEPARATOR.join(
-                [", ".join(texts), wide_lines(*texts), row.verdict, support, *short_lines(*texts)]
+                [", ".join(texts), wide_lines(*texts), verdict, support, *short_lines(*texts)]
             ),
-            "comparison": row.name,
-            "within": row.within,
-            "mark": row.mark,
+            "comparison": result.comparison,
+            "within": result.within,
+            "mark": mark_of(result),
         }
         means.append(
             {
@@ -217,7 +210,7 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
                 "difference": result.difference,
                 "low": result.low,
                 "high": result.high,
-                "verdict": row.verdict,
+                "verdict": verdict,
                 "support": support,
             }
         )

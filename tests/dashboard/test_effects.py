@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from assay.analysis.results import StudyResults
 from assay.report.build import compared_sections
-from assay.report.figures.effects_rows import MOST_ROWS, EffectRow, comparisons_plot
+from assay.report.figures.effects_rows import MOST_ROWS, comparisons_plot
 from assay.report.page.html import html_section
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
@@ -80,10 +80,7 @@ def test_a_repeat_is_named_and_the_smallest_p_stands_in_its_row() -> None:
     plan = make_plan()
     plot = comparisons_plot(StudyResults(plan, make_records(plan)))
     assert plot is not None
-    first = next(row for row in plot.rows if row.result is not None)
-    assert first.result is not None
-    row = EffectRow(first.name, first.within, replace(first.result, p_min=0.03125))
-    chart = difference_plot([row], axis="", limits=plot.limits, resolve=None, theme="light").to_dict()
+    chart = difference_plot(plot, [replace(plot.results[0], p_min=0.03125)], theme="light").to_dict()
     rows = [line for lines in chart["datasets"].values() for line in lines]
     assert [line["repeat"] for line in rows if "repeat" in line] == ["seed 0", "seed 1", "seed 2"]
     assert [line["support"] for line in rows if "support" in line] == ["n = 3, better in 3, smallest p .031"]

@@ -10,7 +10,13 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.report.figures.effects import draw_effects
-from assay.report.figures.effects_rows import EffectsPlot, comparisons_plot, effects_plot
+from assay.report.figures.effects_rows import (
+    EffectsPlot,
+    comparisons_plot,
+    effects_plot,
+    mark_of,
+    verdict_words,
+)
 from assay.report.page.model import PictureForm
 from assay.storage import Record
 from assay.study import Plan, Trial
@@ -72,31 +78,33 @@ def test_a_difference_that_is_shown_but_too_small_to_matter_is_no_full_success(
     gain: float, mark: str, verdict: str
 ) -> None:
     plan = with_seeds(8)
-    rows = [row for row in compared(plan, records_of(plan, gain)).rows if row.name == "stop: off → on"]
-    assert [(row.mark, row.verdict) for row in rows] == [(mark, verdict)] * 2
+    rows = [
+        one for one in compared(plan, records_of(plan, gain)).results if one.comparison == "stop: off → on"
+    ]
+    assert [(mark_of(row), verdict_words(row)) for row in rows] == [(mark, verdict)] * 2
 
 
 def test_what_is_identical_is_not_drawn_as_open() -> None:
     plan = with_seeds(8)
-    rows = [row for row in compared(plan, records_of(plan)).rows if row.name == "supervision: few → full"]
-    assert [(row.mark, row.verdict) for row in rows] == [("identical", "identical")] * 2
+    results = compared(plan, records_of(plan)).results
+    rows = [row for row in results if row.comparison == "supervision: few → full"]
+    assert [(mark_of(row), verdict_words(row)) for row in rows] == [("identical", "identical")] * 2
 
 
 def test_each_claim_is_a_group_of_its_own() -> None:
     plan = with_seeds(3, ", folds: [0, 1, 2]")
-    rows = compared(plan, records_of(plan)).rows
-    assert [row.name for row in rows if row.result is None] == ["On these folds", "On new data"]
-    assert len(rows) == 2 + 2 * 4
+    groups = compared(plan, records_of(plan)).groups
+    assert {name: len(rows) for name, rows in groups.items()} == {"On these folds": 4, "On new data": 4}
 
 
 def test_main_effects_and_interactions_are_those_of_a_full_factorial() -> None:
     plan = with_seeds(8)
     plot = effects_plot(StudyResults(plan, records_of(plan)))
     assert plot is not None
-    assert [row.name for row in plot.rows] == [
-        "Main effects on this split", "supervision: full → few", "stop: off → on",
-        "Interactions on this split", "supervision × stop",
-    ]  # fmt: skip
+    assert {name: [row.comparison for row in rows] for name, rows in plot.groups.items()} == {
+        "Main effects on this split": ["supervision: full → few", "stop: off → on"],
+        "Interactions on this split": ["supervision × stop"],
+    }
     rows = make_plan(TEXT.replace("{full: all}", "{rows: [{supervision: [full, few], stop: on}]}").replace(
         "{factor: stop}, ", ""))  # fmt: skip
     assert effects_plot(StudyResults(rows, records_of(rows))) is None
@@ -124,7 +132,7 @@ def test_a_study_of_many_comparisons_says_how_many_are_left_out() -> None:
     plan = with_seeds(3)
     plot = comparisons_plot(StudyResults(plan, records_of(plan)), most=3)
     assert plot is not None
-    assert len(plot.rows) == 4
+    assert len(plot.results) == 3
     assert plot.caption.endswith("The first 3 of 4.")
 
 

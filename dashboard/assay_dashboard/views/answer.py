@@ -13,7 +13,7 @@ from assay.analysis.results import StudyResults
 from assay.report.ablation_table import level_columns, metric_title, study_bold_notes
 from assay.report.answer import Answer, AnswerGroup
 from assay.report.comparison_tables import CLAIM_QUESTIONS
-from assay.report.figures.effects_rows import EffectRow, comparisons_plot, effects_plot
+from assay.report.figures.effects_rows import comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable
 from assay.report.telling_cells import in_order
 from assay.storage.progress import Running
@@ -115,14 +115,10 @@ def _plot(results: StudyResults, answer: Answer) -> None:
     others = [result for result in answer.results if result not in named]
     others.sort(key=lambda result: result.difference is None)
     drawn = [*named, *others][: max(_ROWS, len(named))]
-    rows = tuple(EffectRow(result.comparison, result.within, result) for result in drawn)
-    shown = replace(plot, rows=rows)
-    chart = difference_plot(
-        rows, axis=shown.axis, limits=shown.limits, resolve=shown.resolve, theme=theme(), step=_STEP
-    )
-    draw(chart, shown.alt)
-    if len(answer.results) > len(rows):
-        st.html(paragraph(f"{len(rows)} of {len(answer.results)}. The page Effects shows all.", "quiet"))
+    shown = replace(plot, groups={f"On {answer.claim}": drawn})
+    draw(difference_plot(shown, drawn, theme=theme(), step=_STEP), shown.alt)
+    if len(answer.results) > len(drawn):
+        st.html(paragraph(f"{len(drawn)} of {len(answer.results)}. The page Effects shows all.", "quiet"))
 
 
 def _table(results: StudyResults) -> None:

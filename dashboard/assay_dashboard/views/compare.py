@@ -18,15 +18,10 @@ def _plot(pair: StudyPair) -> None:
     plot = studies_plot(pair)
     if plot is None:
         return
-    rows = [row for row in plot.rows if row.result is not None]
     plain("Paired differences, on the same test images", "heading")
-    for claim in dict.fromkeys(row.result.claim for row in rows if row.result is not None):
-        of_claim = [row for row in rows if row.result is not None and row.result.claim == claim]
-        plain(f"On {claim}", "quiet")
-        chart = difference_plot(
-            of_claim, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, theme=theme()
-        )
-        draw(chart, plot.alt)
+    for heading, results in plot.groups.items():
+        plain(heading, "quiet")
+        draw(difference_plot(plot, results, theme=theme()), plot.alt)
 
 
 def _page() -> None:

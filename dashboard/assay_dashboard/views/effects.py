@@ -16,11 +16,11 @@ from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE, RESAMPLED_M
 from assay.report.build import compared_sections
 from assay.report.figures.effects_rows import (
     MOST_ROWS,
-    EffectRow,
     EffectsPlot,
     Mark,
     comparisons_plot,
     effects_plot,
+    mark_of,
 )
 from assay.report.page.html import escape
 from assay_dashboard.layout import draw, head, missing_verdicts, plain, section, study_view, theme, to_cells
@@ -52,26 +52,15 @@ def _plots(results: StudyResults) -> dict[str, EffectsPlot]:
     return {name: plot for name, plot in plots.items() if plot is not None}
 
 
-def _rows(plot: EffectsPlot) -> list[tuple[str, EffectRow]]:
-    """Each row with the heading that it stands below."""
-    rows: list[tuple[str, EffectRow]] = []
-    heading = ""
-    for row in plot.rows:
-        if row.result is None:
-            heading = row.name
-        else:
-            rows.append((heading, row))
-    return rows
-
-
-def _shown(rows: list[tuple[str, EffectRow]]) -> list[tuple[str, EffectRow]]:
-    """All rows where a page holds them, else the chosen ones, a page at a time."""
+def _shown(plot: EffectsPlot) -> list[tuple[str, ComparisonResult]]:
+    """All rows with their headings where a page holds them, else the chosen ones, a page at a time."""
+    rows = [(heading, result) for heading, group in plot.groups.items() for result in group]
     if len(rows) <= MOST_ROWS:
         return rows
     name, within, page = st.columns([2, 2, 3], vertical_alignment="bottom")
-    only = _choose(name, "Only", "only", (row.name for _, row in rows), "all comparisons")
-    rows = [row for row in rows if only in (None, row[1].name)]
-    cells = _choose(within, "Within", "within", (row.within for _, row in rows), "all cells")
+    only = _choose(name, "Only", "only", (result.comparison for _, result in rows), "all comparisons")
+    rows = [row for row in rows if only in (None, row[1].comparison)]
+    cells = _choose(within, "Within", "within", (result.within for _, result in rows), "all cells")
     rows = [row for row in rows if cells in (None, row[1].within)]
     number = 1
     if len(rows) > MOST_ROWS:
@@ -99,11 +88,11 @@ def _plot(plot: EffectsPlot) -> None:
         "quiet",
     )
     st.html(_legend(plot))
-    for heading, below in groupby(_shown(_rows(plot)), key=lambda row: row[0]):
-        rows = [row for _, row in below]
+    for heading, below in groupby(_shown(plot), key=lambda row: row[0]):
+        results = [result for _, result in below]
         plain(heading, "heading")
-        chart = difference_plot(rows, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, theme=theme())
-        draw(chart, replace(plot, rows=(EffectRow(heading), *rows)).alt)
+        chart = difference_plot(plot, results, theme=theme())
+        draw(chart, replace(plot, groups={heading: results}).alt)
 
 
 def _legend(plot: EffectsPlot) -> str:
@@ -117,7 +106,7 @@ def _legend(plot: EffectsPlot) -> str:
         "identical": ("■", "identical: no repeat differs"),
         "open": ("□", "open: not known"),
     }
-    marks = {row.mark for row in plot.rows if row.result is not None}
+    marks = set(map(mark_of, plot.results))
     return '<p class="marks">' + "".join(
         f'<span><i class="kind {mark}">{symbol}</i> {escape(text)}</span>'
         for mark, (symbol, text) in words.items()

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from assay.analysis.statistics import ComparisonResult
 from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
-from assay.report.figures.effects_rows import EffectRow, EffectsPlot, Mark
+from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, support_text, verdict_words
 from assay.report.page.model import PictureForm
 
 if TYPE_CHECKING:
@@ -35,15 +36,20 @@ _SPREAD = 0.55  # of a row: how far the repeats of a difference are apart
 
 def draw_effects(plot: EffectsPlot, form: PictureForm) -> bytes:
     """The picture as a file."""
-    height = _REST + _ROW * len(plot.rows)
+    height = _REST + _ROW * _lines(plot)
     return render(lambda figure: _draw_on(figure, plot), form, (_WIDTH, height))
+
+
+def _lines(plot: EffectsPlot) -> int:
+    """Headings and rows."""
+    return len(plot.groups) + len(plot.results)
 
 
 def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
     axes = figure.add_subplot()
     low, high = plot.limits
     axes.set_xlim(low, high)
-    axes.set_ylim(len(plot.rows) - 0.4, -0.6)
+    axes.set_ylim(_lines(plot) - 0.4, -0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
@@ -51,11 +57,12 @@ def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
     if plot.resolve is not None:
         axes.axvspan(-plot.resolve, plot.resolve, color=_BAND, zorder=0.5, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=1.2, zorder=2)
-    for y, row in enumerate(plot.rows):
-        if row.result is None:
-            _write(axes, -0.02, y + 0.1, row.name, ha="right", weight="bold", fontsize=10.5)
-        else:
-            _draw_row(axes, y, row)
+    y = 0
+    for heading, group in plot.groups.items():
+        _write(axes, -0.02, y + 0.1, heading, ha="right", weight="bold", fontsize=10.5)
+        for below, result in enumerate(group, start=1):
+            _draw_row(axes, y + below, result)
+        y += 1 + len(group)
     _set_labels(axes, plot)
     figure.legend(
         handles=list(_key(plot)),
@@ -67,16 +74,15 @@ def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
     )
 
 
-def _draw_row(axes: Axes, y: int, row: EffectRow) -> None:
-    result = row.result
-    assert result is not None
-    name_y = y - 0.13 if row.within else y
-    _write(axes, -0.02, name_y, row.name, ha="right", fontsize=10.5)
-    _write(axes, -0.02, y + 0.22, row.within, ha="right", fontsize=8.5, color=_FAINT)
-    certain = "bold" if row.mark == "shown" else "normal"
-    mark = _MARKS[row.mark]
-    _write(axes, 1.02, y - 0.13, row.verdict, ha="left", fontsize=10.5, weight=certain, color=mark["color"])
-    _write(axes, 1.02, y + 0.22, row.support, ha="left", fontsize=8.5, color=_FAINT)
+def _draw_row(axes: Axes, y: int, result: ComparisonResult) -> None:
+    name_y = y - 0.13 if result.within else y
+    _write(axes, -0.02, name_y, result.comparison, ha="right", fontsize=10.5)
+    _write(axes, -0.02, y + 0.22, result.within, ha="right", fontsize=8.5, color=_FAINT)
+    certain = "bold" if mark_of(result) == "shown" else "normal"
+    mark = _MARKS[mark_of(result)]
+    words = verdict_words(result)
+    _write(axes, 1.02, y - 0.13, words, ha="left", fontsize=10.5, weight=certain, color=mark["color"])
+    _write(axes, 1.02, y + 0.22, support_text(result), ha="left", fontsize=8.5, color=_FAINT)
     several = len(result.differences)
     at = [y + _SPREAD * ((i + 0.5) / several - 0.5) for i in range(several)]
     axes.plot(result.differences, at, color=mark["color"], zorder=4.5, **REPEAT)

@@ -1,4 +1,4 @@
-"""Comparisons, main effects and interactions as rows of one plot: what is drawn, and in which words.
+"""Comparisons, main effects and interactions in one plot: what is drawn, and in which words.
 
 :mod:`assay.report.figures.effects` draws it.
 """
@@ -12,19 +12,21 @@ from typing import Literal
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.score_table import CLAIMS
-from assay.analysis.statistics.wording import better_text, count_text, p_text
+from assay.analysis.statistics.wording import better_text, count_text
 from assay.analysis.study_pair import StudyPair
 from assay.study import Study
 from trainables.metrics import METRICS, Metric
 
 __all__ = [
     "MOST_ROWS",
-    "EffectRow",
     "EffectsPlot",
     "Mark",
     "comparisons_plot",
     "effects_plot",
+    "mark_of",
     "studies_plot",
+    "support_text",
+    "verdict_words",
 ]
 
 Mark = Literal["shown", "small", "suggested", "negligible", "identical", "open"]
@@ -33,43 +35,25 @@ MOST_ROWS = 40  # a taller picture fits no page
 _MARGIN = 0.06  # of the axis, beyond the outermost value
 
 
-@dataclass(frozen=True)
-class EffectRow:
-    """One difference with what its repeats say, or a heading of those that follow."""
+def mark_of(result: ComparisonResult) -> Mark:
+    """Form and colour of a point: ``small`` is shown, and surely too small to matter."""
+    if result.small:
+        return "small"
+    verdict = result.verdict
+    return verdict if verdict in ("shown", "suggested", "negligible", "identical") else "open"
 
-    name: str
-    within: str = ""
-    result: ComparisonResult | None = None  # None: a heading
 
-    @property
-    def mark(self) -> Mark:
-        """Form and colour of the point: ``small`` is shown, and surely too small to matter."""
-        assert self.result is not None
-        if self.result.small:
-            return "small"
-        verdict = self.result.verdict
-        return verdict if verdict in ("shown", "suggested", "negligible", "identical") else "open"
+def verdict_words(result: ComparisonResult) -> str:
+    """``shown``; ``shown, small`` within ``resolve``; with † where interval and exact test disagree."""
+    words = "shown, small" if result.small else result.verdict
+    return f"{words} †" if result.disagree else words
 
-    @property
-    def verdict(self) -> str:
-        """``shown``; ``shown, small`` within ``resolve``; with † where interval and exact test disagree."""
-        assert self.result is not None
-        words = "shown, small" if self.mark == "small" else self.result.verdict
-        return f"{words} †" if self.result.disagree else words
 
-    @property
-    def support(self) -> str:
-        """``n = 8, better in 7``."""
-        assert self.result is not None
-        if self.result.n == 0:
-            return "no repeat is complete"
-        return f"n = {count_text(self.result)}, better in {better_text(self.result).partition(' of ')[0]}"
-
-    @property
-    def smallest_p(self) -> str:
-        """``.0078``: the least that the exact test can reach with these repeats; empty: it does not apply."""
-        assert self.result is not None
-        return "" if self.result.p_min is None else p_text(self.result.p_min)
+def support_text(result: ComparisonResult) -> str:
+    """``n = 8, better in 7``."""
+    if result.n == 0:
+        return "no repeat is complete"
+    return f"n = {count_text(result)}, better in {better_text(result).partition(' of ')[0]}"
 
 
 @dataclass(frozen=True)
@@ -77,10 +61,15 @@ class EffectsPlot:
     """Differences of the primary metric, by claim; at least one of them has a value."""
 
     metric: Metric
-    rows: tuple[EffectRow, ...]
+    groups: Mapping[str, Sequence[ComparisonResult]]  # heading → the rows below it
     resolve: float | None  # the difference worth knowing
     what: str  # `Comparisons`
-    left_out: int  # comparisons that have no row
+    left_out: int = 0  # comparisons that have no row
+
+    @property
+    def results(self) -> list[ComparisonResult]:
+        """All rows."""
+        return [result for group in self.groups.values() for result in group]
 
     @property
     def axis(self) -> str:
@@ -92,9 +81,8 @@ class EffectsPlot:
     @property
     def limits(self) -> tuple[float, float]:
         """Ends of the axis: all values and intervals; of a share not beyond ±1, where no difference is."""
-        drawn = [row.result for row in self.rows if row.result is not None]
-        ends = [value for result in drawn for value in result.differences]
-        ends += [value for result in drawn for value in (result.low, result.high) if value is not None]
+        ends = [value for result in self.results for value in result.differences]
+        ends += [end for result in self.results for end in (result.low, result.high) if end is not None]
         ends += [0.0] if self.resolve is None else [-self.resolve, self.resolve]
         low, high = min(0.0, *ends), max(0.0, *ends)
         if self.metric.unit == "share":
@@ -105,7 +93,7 @@ class EffectsPlot:
     @property
     def caption(self) -> str:
         """A few sentences below the picture."""
-        drawn = sum(row.result is not None for row in self.rows)
+        drawn = len(self.results)
         cut = f" The first {drawn} of {drawn + self.left_out}." if self.left_out else ""
         return (
             f"{self.what}: difference in {self.metric.title} with its 95 % interval. A small point is a "
@@ -115,13 +103,12 @@ class EffectsPlot:
     @property
     def alt(self) -> str:
         """The verdicts in words, for who cannot see the picture."""
-        verdicts = "".join(
-            f" {row.name}:"
-            if row.result is None
-            else f" {' within '.join(filter(None, [row.name, row.within]))} is {row.verdict};"
-            for row in self.rows
-        )
-        return f"{self.what}, {self.metric.title}.{verdicts.removesuffix(';')}."
+        groups = (f"{heading}: {'; '.join(map(_told, group))}" for heading, group in self.groups.items())
+        return f"{self.what}, {self.metric.title}. {'; '.join(groups)}."
+
+
+def _told(result: ComparisonResult) -> str:
+    return f"{' within '.join(filter(None, [result.comparison, result.within]))} is {verdict_words(result)}"
 
 
 def comparisons_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
@@ -147,14 +134,13 @@ def _plot(
 ) -> EffectsPlot | None:
     if not any(result.difference is not None for group in groups.values() for result in group):
         return None
-    rows: list[EffectRow] = []
-    drawn = left_out = 0
+    drawn: dict[str, list[ComparisonResult]] = {}
+    room = most
     for claim in CLAIMS:
         for name, group in groups.items():
-            of_claim = [result for result in group if result.claim == claim]
-            kept = of_claim[: most - drawn]
+            kept = [result for result in group if result.claim == claim][:room]
+            room -= len(kept)
             if kept:
-                rows.append(EffectRow(f"{name} on {claim}".strip().capitalize()))
-                rows += [EffectRow(result.comparison, result.within, result) for result in kept]
-            drawn, left_out = drawn + len(kept), left_out + len(of_claim) - len(kept)
-    return EffectsPlot(METRICS[study.metrics.primary], tuple(rows), study.resolve, what, left_out)
+                drawn[f"{name} on {claim}".strip().capitalize()] = kept
+    left_out = sum(map(len, groups.values())) - (most - room)
+    return EffectsPlot(METRICS[study.metrics.primary], drawn, study.resolve, what, left_out)
