@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pandas as pd
@@ -10,9 +9,9 @@ import pandas as pd
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
 from assay.report.build import count_line, table_notes
-from assay.report.figures.effects import draw_effects
+from assay.report.figures.effects import effects_picture
 from assay.report.figures.effects_rows import EffectsPlot
-from assay.report.page.html import escape, html_section
+from assay.report.page.html import html_picture, html_section
 from assay.report.page.model import Section
 
 __all__ = ["plotted", "study_html"]
@@ -26,7 +25,9 @@ class PlottedTable(pd.DataFrame):
 
     def _repr_html_(self) -> str | None:
         table: Any = super()._repr_html_()  # type: ignore[misc]
-        return f"{_picture(self.effects)}{table or ''}" if self.effects is not None else table
+        if self.effects is None:
+            return table
+        return f"{html_picture(effects_picture('effects', self.effects))}{table or ''}"
 
 
 def plotted(table: pd.DataFrame, plot: EffectsPlot | None) -> pd.DataFrame:
@@ -34,14 +35,6 @@ def plotted(table: pd.DataFrame, plot: EffectsPlot | None) -> pd.DataFrame:
     shown = PlottedTable(table)
     shown.effects = plot
     return shown
-
-
-def _picture(plot: EffectsPlot) -> str:
-    data = base64.b64encode(draw_effects(plot, "svg")).decode()
-    return (
-        f'<figure><img alt="{escape(plot.alt)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{escape(plot.caption)}</figcaption></figure>"
-    )
 
 
 def study_html(results: StudyResults) -> str:

@@ -12,7 +12,7 @@ from assay.analysis.masks_curve import masks_curve
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval, mean_intervals
 from assay.analysis.study_analysis import splits_of
-from assay.report.figures.effects import draw_effects
+from assay.report.figures.effects import effects_picture
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot
 from assay.report.figures.front_figure import draw_front, front_plots
 from assay.report.figures.label_costs_figure import draw_label_costs
@@ -25,9 +25,7 @@ __all__ = ["study_pictures"]
 def study_pictures(results: StudyResults) -> Iterator[Picture]:
     """Effects, comparisons, fronts, the curve over masks and what labels buy, where the study has them."""
     plots = {"effects": effects_plot(results), "comparisons": comparisons_plot(results)}
-    for stem, plot in plots.items():
-        if plot is not None:
-            yield Picture(stem, plot.caption, plot.alt, partial(draw_effects, plot))
+    yield from (effects_picture(stem, plot) for stem, plot in plots.items() if plot is not None)
     for number, front in enumerate(front_plots(results)):
         stem = f"front_{number}" if number else "front"
         yield Picture(stem, front.caption, front.caption, partial(draw_front, front))

@@ -6,7 +6,6 @@ Which cells match, and what their common repeats say, is :mod:`assay.analysis.st
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_pair import CellPair, StudyPair, listed
@@ -14,9 +13,9 @@ from assay.analysis.summary import CellSummary, spread_note
 from assay.report.ablation_table import mean_spread
 from assay.report.cell_tables import listed_trials, trial_rows
 from assay.report.comparison_tables import pair_sections
-from assay.report.figures.effects import draw_effects
+from assay.report.figures.effects import effects_picture
 from assay.report.figures.effects_rows import studies_plot
-from assay.report.page.model import Column, Page, Picture, Section, TextTable
+from assay.report.page.model import Column, Page, Section, TextTable
 from assay.study import Cell
 from assay.study.compare import format_value
 from assay.study.methods import is_own_setting
@@ -48,9 +47,7 @@ def pair_page(pair: StudyPair) -> Page:
         ),
         intervals=None,
         sections=(_differences(pair), *pair_sections(pair)),
-        pictures=()
-        if plot is None
-        else (Picture("studies", plot.caption, plot.alt, partial(draw_effects, plot)),),
+        pictures=() if plot is None else (effects_picture("studies", plot),),
         search=(),
         trials=_trials(pair),
         all_trials=f"`assay report {pair.left.name} {pair.right.name} --format html` lists them all.",

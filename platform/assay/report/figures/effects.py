@@ -6,19 +6,20 @@ Verdicts differ in marker and in colour, and stand beside each row.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis.statistics import ComparisonResult
 from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
 from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, support_text, verdict_words
-from assay.report.page.model import PictureForm
+from assay.report.page.model import Picture, PictureForm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-__all__ = ["draw_effects"]
+__all__ = ["draw_effects", "effects_picture"]
 
 _WIDTH, _ROW, _REST = 8.0, 0.46, 1.75  # inches; the rest: axis, headings and key
 _FAINT, _BAND = "#6E6E6E", "#EFEFEF"
@@ -32,6 +33,11 @@ _MARKS: dict[Mark, dict[str, Any]] = {
     "open": {"color": _FAINT, "marker": "s", "markerfacecolor": "white"},
 }
 _SPREAD = 0.55  # of a row: how far the repeats of a difference are apart
+
+
+def effects_picture(stem: str, plot: EffectsPlot) -> Picture:
+    """The picture as a part of a page; ``stem``: of its files."""
+    return Picture(stem, plot.caption, plot.alt, partial(draw_effects, plot))
 
 
 def draw_effects(plot: EffectsPlot, form: PictureForm) -> bytes:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from assay.report.page.inline import anchors, inline, linked, visible
 from assay.report.page.model import Page, Picture, Section, TextTable, superscript
 
-__all__ = ["Additions", "escape", "html_notes", "html_page", "html_section"]
+__all__ = ["Additions", "escape", "html_notes", "html_page", "html_picture", "html_section"]
 
 _VERDICTS = ("shown", "suggested", "negligible", "open", "identical", "too few")
 
@@ -47,7 +47,7 @@ def html_page(page: Page, additions: Additions | None = None) -> str:
     ]
     for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
         parts += writer.section(section)
-    parts += [_picture(picture) for picture in page.pictures]
+    parts += [html_picture(picture) for picture in page.pictures]
     for section in page.search:
         parts += writer.section(section)
     parts += [
@@ -152,7 +152,7 @@ def _verdict(text: str) -> str:
     return next((verdict for verdict in _VERDICTS if text.startswith(verdict)), "").replace(" ", "-")
 
 
-def _picture(picture: Picture) -> str:
+def html_picture(picture: Picture) -> str:
     """As data of an image, so that nothing in it touches the page: neither ids, nor styles, nor scripts."""
     data = base64.b64encode(picture.draw("svg")).decode()
     return (
