@@ -102,7 +102,7 @@ def study_part(given: argparse.Namespace) -> Figures:
     figures |= {"look": dict(store.requests), "look_cpu": seconds.cpu, "look_waited": waited}
     lease.give_back()
     results = StudyResults.of_plan(plan, store, known=dict(watch.records))
-    page, seconds = timed(partial(FORMATS["md"].study_files, results.without_predictions()))
+    page, seconds = timed(partial(FORMATS["md"].study_files, results.without_predictions(), ""))
     assert page
     return figures | {"report": seconds.cpu, "second": _of_a_second(store, plan.study.study)}
 

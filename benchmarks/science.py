@@ -112,7 +112,7 @@ class Bench:
         assert len(results.records) == size.trials
         self._take(size, "analyse", lambda: results.analysis)
         for form in FORMS:
-            self._take(size, form, lambda f=form: FORMATS[f].study_files(results))
+            self._take(size, form, lambda f=form: FORMATS[f].study_files(results, ""))
 
     def write_records(self, size: Size, plan: Plan) -> None:
         """The plan and a record for each trial, straight into place: nothing is measured here."""

@@ -367,7 +367,7 @@ def test_a_comparison_that_seeds_may_settle_is_not_called_one_of_folds(lost: str
     scores = read(text, ScoreQuestion(splits="per_seed"))
     (result,) = (each for each in scores.analysis.comparisons if each.claim == "new data")
     assert (result.verdict, result.more is None) == ("open", bool(lost))
-    assert "More seeds do not settle" not in FORMATS["md"].score_files(scores)[""].decode()
+    assert "More seeds do not settle" not in FORMATS["md"].score_files(scores, "")[""].decode()
 
 
 def test_a_run_that_crashed_gives_way_to_its_repetition() -> None:
@@ -386,7 +386,7 @@ def test_verdicts_are_written_in_every_form(form: str) -> None:
 
 def test_json_has_no_number_that_is_none() -> None:
     scores = read(LONG, ScoreQuestion(against="base", resolve=0.01))
-    content = json.loads(FORMATS["json"].score_files(scores)[""])
+    content = json.loads(FORMATS["json"].score_files(scores, "")[""])
     assert [row["comparison"] for row in content["comparisons"]] == ["base → new", "base → lite"]
     assert content["cells"][0]["n"] == 6
     assert content["resolve"] == 0.01

@@ -186,7 +186,7 @@ def test_the_table_holds_the_numbers_of_the_csv(store: Store, plan: Plan) -> Non
     now = view(store, "small")
     results = now.results.without_predictions()
     frame = cell_table(results).frame
-    lines = [line.split(",") for line in FORMATS["csv"].study_files(results)[""].decode().splitlines()]
+    lines = [line.split(",") for line in FORMATS["csv"].study_files(results, "")[""].decode().splitlines()]
     mean = lines[0].index("mean")
     rows = {line[1]: float(line[mean]) for line in lines[1:] if "image_ap" in line}
     assert frame["mean image_ap"].to_dict() == rows

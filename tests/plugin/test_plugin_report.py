@@ -27,7 +27,7 @@ def test_it_is_chosen_by_its_name_or_by_the_suffix_of_the_file(name: str | None,
 
 def test_it_writes_two_studies_side_by_side() -> None:
     plan = make_plan(STUDY.replace("study: additions", "study: longer"))
-    files = FORMATS["tsv"].pair_files(pair_studies(RESULTS, StudyResults(plan, make_records(plan))))
+    files = FORMATS["tsv"].pair_files(pair_studies(RESULTS, StudyResults(plan, make_records(plan))), "")
     assert files[""].decode().startswith("additions and longer\n")
 
 

@@ -111,7 +111,7 @@ def test_cells_of_a_class_stand_together() -> None:
 @pytest.mark.parametrize("form", ["md", "html", "latex"])
 def test_every_form_of_a_report_has_the_section(form: str) -> None:
     results = StudyResults(PLAN, with_defects(PLAN))
-    text = FORMATS[form].study_files(results)[""].decode()
+    text = FORMATS[form].study_files(results, "")[""].decode()
     assert "Defects by class and size" in text
     assert "mean over 3 classes" in text
 

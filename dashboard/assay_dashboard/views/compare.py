@@ -49,7 +49,7 @@ def _page() -> None:
     st.html(paragraph(page.question, "question lines") + paragraph(page.count, "quiet"))
     st.download_button(
         "Markdown",
-        lambda: FORMATS["md"].pair_files(pair)[""],
+        lambda: FORMATS["md"].pair_files(pair, "")[""],
         file_name=f"{view.name}_{name}.md",
         mime="text/markdown",
         icon=":material/download:",

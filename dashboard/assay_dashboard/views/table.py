@@ -83,7 +83,7 @@ def _controls(view: reading.StudyView) -> tuple[Metric, bool, StudyResults]:
 
 def _report(results: StudyResults, form: ReportFormat) -> bytes:
     """The report as `assay report` prints it."""
-    return form.study_files(results)[""]
+    return form.study_files(results, "")[""]
 
 
 def _select(key: str, order: list[str]) -> None:

@@ -87,7 +87,7 @@ def test_a_download_is_the_report(reader: Reader, shared: Shared, title: str, fo
     with page.expect_download() as download:
         page.get_by_role("button", name=title, exact=True).click()
     results = StudyResults.of_plan(shared.small, shared.store).without_predictions()
-    assert download.value.path().read_bytes() == FORMATS[form].study_files(results)[""]
+    assert download.value.path().read_bytes() == FORMATS[form].study_files(results, "")[""]
 
 
 def test_a_trial_that_ends_shows_its_record_by_itself(first_reader: Reader, store: Store) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from assay.report.report_format import Files, ReportFormat, stem
+from assay.report.formats import Files, ReportFormat, stem
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults

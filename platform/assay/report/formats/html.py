@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from assay.report.formats import Files, ReportFormat
 from assay.report.page.model import Page
-from assay.report.report_format import Files, ReportFormat
 
 
 def _write(page: Page, name: str) -> Files:

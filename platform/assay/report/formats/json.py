@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.report.report_format import Files, ReportFormat
+from assay.report.formats import Files, ReportFormat
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults

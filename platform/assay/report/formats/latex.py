@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from assay.report.formats import Files, ReportFormat, pictures_beside
 from assay.report.page.model import Page
-from assay.report.report_format import Files, ReportFormat, pictures_beside
 from trainables.errors import InputError
 
 _PATH = re.compile(r"[\w.+-]+", re.ASCII)

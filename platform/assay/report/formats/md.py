@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from assay.report.formats import Files, ReportFormat, pictures_beside
 from assay.report.page.model import Page
-from assay.report.report_format import Files, ReportFormat, pictures_beside
 
 
 def _write(page: Page, name: str) -> Files:
