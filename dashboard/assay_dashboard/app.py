@@ -23,24 +23,20 @@ from trainables.errors import InputError
 HERE = Path(__file__).parent
 
 
-class _Page(NamedTuple):
-    file: str
-    title: str
-    icon: str
-
-
-_PAGES = (
-    _Page("answer.py", "Answer", ":material/lightbulb:"),
-    _Page("studies.py", "Studies", ":material/list:"),
-    _Page("table.py", "Table", ":material/table_chart:"),
-    _Page("effects.py", "Effects", ":material/align_horizontal_center:"),
-    _Page("search.py", "Search", ":material/tune:"),
-    _Page("masks.py", "Masks", ":material/compare:"),
-    _Page("misses.py", "Misses", ":material/error:"),
-    _Page("labels.py", "Labels", ":material/edit:"),
-    _Page("trial.py", "Trial", ":material/show_chart:"),
-    _Page("compare.py", "Compare", ":material/difference:"),
-)
+# Title and icon; the file has the name of the title.
+_PAGES = {
+    "Answer": "lightbulb",
+    "Studies": "list",
+    "Table": "table_chart",
+    "Effects": "align_horizontal_center",
+    "Search": "tune",
+    "Masks": "compare",
+    "Misses": "error",
+    "Labels": "edit",
+    "Trial": "show_chart",
+    "Compare": "difference",
+}
+_FIRST = "Answer"
 
 
 def main() -> None:
@@ -51,20 +47,19 @@ def main() -> None:
     at_hand = _study_at_hand(store)
     pages = [
         st.Page(
-            path,
-            title=page.title,
-            icon=page.icon,
-            url_path=path.stem,
-            default=page.file == _PAGES[0].file,
-            visibility="hidden" if page.title in at_hand.empty else "visible",
+            HERE / "views" / f"{title.lower()}.py",
+            title=title,
+            icon=f":material/{icon}:",
+            url_path=title.lower(),
+            default=title == _FIRST,
+            visibility="hidden" if title in at_hand.empty else "visible",
         )
-        for page in _PAGES
-        if (path := HERE / "views" / page.file).exists()
+        for title, icon in _PAGES.items()
     ]
     page = st.navigation(pages, position="top")
     begin(store)
     with errors_shown():
-        _header((page.title == _PAGES[0].title and at_hand.question) or page.title, store)
+        _header((page.title == _FIRST and at_hand.question) or page.title, store)
         page.run()
     follow(store)  # also of a page that ended early: what it waits for may come
 

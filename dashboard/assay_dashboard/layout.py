@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import altair as alt
 import streamlit as st
 
 from assay.analysis.results import StudyResults
 from assay.report.build import count_line
+from assay.report.mask_grid.payload import MOST_CELLS
 from assay.report.page.html import escape, html_notes, html_section
 from assay.report.page.inline import inline
 from assay.report.page.model import Section, TextTable
+from assay.report.telling_cells import telling_cells
 from assay.storage import Store
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import escaped
 from assay_dashboard.plots import Chart, Theme
-from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
+from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, known, storage_uri
 from trainables.errors import InputError
 
 __all__ = [
     "EVERY",
     "INK",
-    "VIEWS",
     "begin",
+    "choose_cells",
     "draw",
     "errors_shown",
     "follow",
@@ -45,11 +46,9 @@ __all__ = [
     "watched",
 ]
 
-VIEWS = Path(__file__).parent / "views"
 EVERY = 2.0  # seconds between two reads of the storage
 INK: dict[Theme, str] = {"light": "#30363d", "dark": "#E8E8E8"}  # of texts in charts
 _SEEN = "_seen"  # what is on the page: study → its version, None → the studies there are
-
 _DRAWN = "_drawn"  # the theme in which the charts are drawn
 
 
@@ -181,6 +180,24 @@ def notes(table: TextTable, below: Sequence[str], title: str = "What the numbers
         st.html(f'<div class="report">{html_notes(table, below)}</div>')
 
 
+def choose_cells(results: StudyResults, names: Collection[str]) -> list[str]:
+    """The cells that the reader chose, on this page or another; at first those that tell most."""
+    usual = telling_cells(results, names, MOST_CELLS)
+    chosen = st.session_state.get(CELLS)
+    kept = known(chosen or (), names)[:MOST_CELLS] or usual
+    if chosen not in (None, kept):
+        st.session_state[CELLS] = kept
+    return st.multiselect(
+        f"Cells, up to {MOST_CELLS}",
+        list(names),
+        default=usual,
+        max_selections=MOST_CELLS,
+        wrap=True,
+        key=CELLS,
+        bind="query-params",
+    )
+
+
 def to_trial(study: str, cell: str, repeat: str) -> None:
     """A link to the page of a trial."""
     place = {STUDY: study, CELL: cell, REPEAT: repeat}
@@ -194,8 +211,7 @@ def to_cells(study: str, cells: Sequence[str]) -> None:
     links = {"masks": ("Masks", ":material/compare:"), "table": ("Trials", ":material/table_chart:")}
     with st.container(horizontal=True):
         for page, (what, icon) in links.items():
-            if (VIEWS / f"{page}.py").exists():
-                st.page_link(f"views/{page}.py", label=f"{what} of {names}", icon=icon, query_params=place)
+            st.page_link(f"views/{page}.py", label=f"{what} of {names}", icon=icon, query_params=place)
 
 
 def begin(store: Store) -> None:

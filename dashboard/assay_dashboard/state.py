@@ -29,7 +29,6 @@ __all__ = [
     "of_another_study",
     "read_only",
     "select_rows",
-    "settle_cells",
     "settle_study",
     "storage_uri",
     "trial_of",
@@ -43,27 +42,26 @@ REPEAT = "repeat"  # as `repeat_name` writes it
 
 _IN_URL = "_study_in_url"  # what the URL held at the last run
 _UNKNOWN = "_study_unknown"  # true after a link to a study that there is not
-DEFAULT_STORAGE = "./assay-storage"
 DEFAULT_MLFLOW = "http://127.0.0.1:5000"  # of `assay mlflow`
 
 
-def storage_uri(arguments: Sequence[str] | None = None) -> str:
+def storage_uri() -> str:
     """The storage named on the command line (``--storage URI``), and nowhere else."""
-    return _named("--storage", arguments) or DEFAULT_STORAGE
+    return _named("--storage") or "./assay-storage"
 
 
 def mlflow_url() -> str:
     """The address of MLflow's pages (``--mlflow URL`` on the command line), without a slash at the end."""
-    return (_named("--mlflow", None) or DEFAULT_MLFLOW).rstrip("/")
+    return (_named("--mlflow") or DEFAULT_MLFLOW).rstrip("/")
 
 
-def read_only(arguments: Sequence[str] | None = None) -> bool:
+def read_only() -> bool:
     """True where the pages have no buttons that stop trainings (``--read-only`` on the command line)."""
-    return "--read-only" in (sys.argv[1:] if arguments is None else arguments)
+    return "--read-only" in sys.argv[1:]
 
 
-def _named(option: str, arguments: Sequence[str] | None) -> str | None:
-    given = list(sys.argv[1:] if arguments is None else arguments)
+def _named(option: str) -> str | None:
+    given = sys.argv[1:]
     return given[given.index(option) + 1] if option in given[:-1] else None
 
 
@@ -147,14 +145,6 @@ def select_rows(key: str, rows: Iterable[int]) -> None:
     state = st.session_state.get(key)
     if wanted != sorted(state["selection"]["rows"] if state is not None else []):
         st.session_state[key] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
-
-
-def settle_cells(options: Iterable[str], usual: Sequence[str], most: int) -> None:
-    """Settle what a select of cells, drawn next, takes over from this page or another; at least ``usual``."""
-    chosen = st.session_state.get(CELLS)
-    kept = known(chosen or (), options)[:most] or list(usual)
-    if chosen not in (None, kept):
-        st.session_state[CELLS] = kept
 
 
 def known(values: Iterable[str], options: Iterable[str]) -> list[str]:

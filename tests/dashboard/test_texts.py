@@ -18,8 +18,11 @@ from assay_dashboard.state import known, storage_uri, trial_of
     ("arguments", "uri"),
     [(["--storage", "s3://b/a"], "s3://b/a"), ([], "./assay-storage"), (["--storage"], "./assay-storage")],
 )
-def test_the_storage_is_that_of_the_command_line(arguments: list[str], uri: str) -> None:
-    assert storage_uri(arguments) == uri
+def test_the_storage_is_that_of_the_command_line(
+    arguments: list[str], uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["app.py", *arguments])
+    assert storage_uri() == uri
 
 
 def test_only_values_that_there_are_count() -> None:

@@ -15,7 +15,6 @@ from assay.report.mask_grid.payload import (
     FOUND_BY_ONE,
     LOWEST_LEVEL,
     MISSED_BY_ALL,
-    MOST_CELLS,
     PAGE_ROWS,
     SORTS,
     Display,
@@ -30,13 +29,13 @@ from assay.report.mask_grid.payload import (
     stage_columns,
 )
 from assay.report.mask_grid.taught import PICTURES, lesson_of, teaches
-from assay.report.telling_cells import base_and_best, telling_cells
+from assay.report.telling_cells import base_and_best
 from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
-from assay_dashboard.layout import errors_shown, message, missing, study_view
-from assay_dashboard.state import CELLS, REPEAT, keep_in_url, settle_cells
+from assay_dashboard.layout import choose_cells, errors_shown, message, missing, study_view
+from assay_dashboard.state import REPEAT, keep_in_url
 from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
@@ -149,17 +148,8 @@ def _choose_cells(
         width=_WIDTH,
     )
     cells = by_name[repeat]
-    usual = telling_cells(study.results, cells, MOST_CELLS)
-    settle_cells(cells, usual, MOST_CELLS)
-    chosen = place.multiselect(
-        f"Cells, up to {MOST_CELLS}",
-        list(cells),
-        default=usual,
-        max_selections=MOST_CELLS,
-        wrap=True,
-        key=CELLS,
-        bind="query-params",
-    )
+    with place:
+        chosen = choose_cells(study.results, cells)
     return {name: cells[name] for name in chosen}
 
 

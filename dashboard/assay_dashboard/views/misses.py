@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from assay.report.mask_grid.payload import MOST_CELLS
-from assay.report.telling_cells import base_and_best, telling_cells
+from assay.report.telling_cells import base_and_best
 from assay.study.names import counted
-from assay_dashboard import study_view as reading
-from assay_dashboard.layout import message, missing, paragraph, study_view
+from assay_dashboard.layout import choose_cells, message, missing, paragraph, study_view
 from assay_dashboard.misses import KINDS, has_predictions, of_kind, wrong_shares
-from assay_dashboard.state import CELLS, settle_cells
 
 _ROW = 34  # pixels
-
-
-def _choose_cells(view: reading.StudyView, names: list[str]) -> list[str]:
-    usual = telling_cells(view.results, names, MOST_CELLS)
-    settle_cells(names, usual, MOST_CELLS)
-    return st.multiselect(
-        f"Cells, up to {MOST_CELLS}",
-        names,
-        default=usual,
-        max_selections=MOST_CELLS,
-        wrap=True,
-        key=CELLS,
-        bind="query-params",
-    )
 
 
 def _page() -> None:
@@ -35,7 +18,7 @@ def _page() -> None:
     if not names:
         missing("No finished trial of this study has kept its predictions yet.")
         return
-    cells = _choose_cells(view, names)
+    cells = choose_cells(view.results, names)
     if not cells:
         message("Choose the cells to look at.")
         return
