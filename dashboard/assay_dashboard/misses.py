@@ -41,7 +41,7 @@ def wrong_shares(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
     for trial in view.results.reported.trials:
         record = view.results.records.get(trial.id) if trial.cell in cells else None
-        table = None if record is None else reading.predictions(view.store, record)
+        table = None if record is None else reading.read_part(view.store, record, "predictions.parquet")
         if table is not None:
             rows = table.select(["sample", "defect_class", "label", "decision"]).to_pandas()
             parts.append(rows.assign(cell=trial.cell, wrong=rows["decision"] != rows["label"]))

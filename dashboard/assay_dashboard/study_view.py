@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -28,7 +29,7 @@ from assay.analysis.summary import Repeat
 from assay.opened_storage import parameter_importance
 from assay.report.answer import Answer, study_answer
 from assay.report.figures.mask_sheets import records_with_maps
-from assay.storage import Progress, Record, Store
+from assay.storage import Record, Store
 from assay.storage.lease import holder
 from assay.storage.local_root import RefusedFileError
 from assay.storage.progress import Running
@@ -42,14 +43,11 @@ __all__ = [
     "BestCell",
     "StudyEntry",
     "StudyView",
-    "curve",
     "entry",
     "newest",
     "open_store",
-    "predictions",
-    "probes",
+    "read_part",
     "stage_curves",
-    "stage_maps",
     "studies",
     "view",
 ]
@@ -79,16 +77,16 @@ class StudyEntry:
     """A line of the list of studies."""
 
     name: str
-    question: str
-    counts: Mapping[str, int]  # records by status
-    total: int
-    running: int
-    planned: int  # not started
-    left: Left | None  # until all is done
-    held: bool  # a driver runs the study now
-    best: BestCell | None
-    last_record: datetime | None
-    problems: int  # records that are damaged
+    question: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)  # records by status
+    total: int = 0
+    running: int = 0
+    planned: int = 0  # not started
+    left: Left | None = None  # until all is done
+    held: bool = False  # a driver runs the study now
+    best: BestCell | None = None
+    last_record: datetime | None = None
+    problems: int = 0  # records that are damaged
     changed: float = 0.0  # Unix time of the plan, the last record or the last heartbeat
     trouble: str = ""  # why nothing else is known: never started, unreadable
 
@@ -115,11 +113,6 @@ class StudyView:
     def name(self) -> str:
         """Name of the study."""
         return self.results.name
-
-    @property
-    def progress(self) -> Mapping[str, Progress]:
-        """Trial → heartbeat, of the trials without a record that have one."""
-        return {trial.trial.id: trial.progress for trial in self.running if trial.progress is not None}
 
     @property
     def compares(self) -> bool:
@@ -192,17 +185,14 @@ def entry(store: Store, name: str, begun: frozenset[str] | None = None) -> Study
     try:
         now = _followed(store.uri, name).view(begun)
     except (InputError, RefusedFileError) as error:
-        return StudyEntry(name, "", {}, 0, 0, 0, None, False, None, None, 0, trouble=str(error))
-    counts: dict[str, int] = {}
+        return StudyEntry(name, trouble=str(error))
     records = now.results.records.values()
-    for record in records:
-        counts[record.status] = counts.get(record.status, 0) + 1
     ended = [record.ended for record in records if record.ended is not None]
-    beats = [progress.time for progress in now.progress.values()]
+    beats = [trial.progress.time for trial in now.running if trial.progress is not None]
     return StudyEntry(
         name=name,
         question=now.results.plan.study.question,
-        counts=counts,
+        counts=Counter(record.status for record in records),
         total=now.total,
         running=sum(trial.silent is None for trial in now.running),
         planned=now.planned,
@@ -243,7 +233,7 @@ class _Followed:
         self._store, self._name = store, name
         self._lock = threading.Lock()
         # Predictions that were read before come from memory.
-        self._study = FollowedStudy(store, name, partial(_prediction, store), parameter_importance)
+        self._study = FollowedStudy(store, name, partial(read_part, store), parameter_importance)
         self._read_at = 0.0
         self._view: StudyView | None = None
 
@@ -279,41 +269,24 @@ def _followed(uri: str, name: str) -> _Followed:
 # Files of a trial ----------------------------------------------------------------------------------------
 
 
-def probes(store: Store, record: Record) -> pa.Table | None:
-    """The probe images with their heatmaps (``trainables/heatmaps.py``); None where none were kept.
+def read_part(store: Store, record: Record, name: str) -> pa.Table | None:
+    """A table of a trial, such as ``maps.parquet``; None where it has none.
 
-    These five raise ``DamagedFileError`` or ``FileNotFoundError`` when a file is not as its record says.
+    Raises:
+        DamagedFileError: If the file is not as the record says.
+        FileNotFoundError: If it is gone.
     """
-    return _part(store, record, "maps.parquet")
-
-
-def stage_maps(store: Store, record: Record) -> pa.Table | None:
-    """The stages of the probe images (``trainables/stage_maps.py``); None where the method shows none."""
-    return _part(store, record, "lineage.parquet")
-
-
-def curve(store: Store, record: Record) -> pa.Table | None:
-    """A row per epoch."""
-    return _part(store, record, "curve.parquet")
+    read = _read_prediction if name == "predictions.parquet" else _read_part
+    return read(store, record, (store.uri, record.id, record.attempt, name))
 
 
 def stage_curves(store: Store, record: Record) -> dict[str, pa.Table]:
-    """Stage → a row per epoch, of those stages of a trial that logged some, in their order."""
+    """Stage → a row per epoch, of those stages of a trial that logged some, in their order.
+
+    Raises as :func:`read_part`.
+    """
     tables = {use.name: _read_stage_curve(store, (store.uri, use.key)) for use in record.stages}
     return {name: table for name, table in tables.items() if table is not None}
-
-
-def predictions(store: Store, record: Record) -> pa.Table | None:
-    """A row per test image."""
-    return _prediction(store, record, "predictions.parquet")
-
-
-def _prediction(store: Store, record: Record, name: str) -> pa.Table | None:
-    return _read_prediction(store, record, (store.uri, record.id, record.attempt, name))
-
-
-def _part(store: Store, record: Record, name: str) -> pa.Table | None:
-    return _read_part(store, record, (store.uri, record.id, record.attempt, name))
 
 
 @st.cache_resource(max_entries=_PARTS, show_spinner=False)

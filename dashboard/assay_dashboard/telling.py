@@ -58,7 +58,7 @@ def telling_pair(view: reading.StudyView) -> TellingPair | None:
 def _of_repeat(
     view: reading.StudyView, repeat: Repeat, a: Record, b: Record, cells: tuple[str, str]
 ) -> TellingPair | None:
-    maps = [reading.probes(view.store, record) for record in (a, b)]
+    maps = [reading.read_part(view.store, record, "maps.parquet") for record in (a, b)]
     columns = [cell_column(name, table) for name, table in zip(cells, maps, strict=True) if table is not None]
     if len(columns) < 2:
         return None

@@ -20,7 +20,7 @@ from assay.storage.stage_store import STAGE_CURVE, begin_stage, end_stage, read_
 from assay.storage.store import DamagedFileError
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.__main__ import read_ahead
-from assay_dashboard.study_view import curve, stage_curves, studies, view
+from assay_dashboard.study_view import read_part, stage_curves, studies, view
 from tests.analysis.made_studies import lose, numbers_of
 from tests.cli.small_search import SEARCH
 from tests.cli.small_study import finished, run_elsewhere
@@ -90,7 +90,7 @@ def test_a_heartbeat_changes_neither_version_nor_analysis(store: Store, plan: Pl
     store.begin_attempt(plan.trials[3].id, next(iter(before.results.records.values())).environment)
     store.write_progress(Progress.now(plan.trials[3].id, 1, 2, {"loss": 0.5}, seconds_per_epoch=3.0))
     after = view(store, "small")
-    assert after.progress[plan.trials[3].id].epoch == 1
+    assert [run.progress.epoch for run in after.running if run.progress is not None] == [1]
     assert after.version == before.version
     assert after.results.analysis is analysis
 
@@ -183,4 +183,4 @@ def test_the_trial_page_draws_the_curves_of_stages(store: Store, tmp_path: Path,
 
 def test_a_trial_without_a_file_has_none(store: Store) -> None:
     now = view(store, "small")
-    assert curve(store, next(iter(now.results.records.values()))) is None
+    assert read_part(store, next(iter(now.results.records.values())), "curve.parquet") is None

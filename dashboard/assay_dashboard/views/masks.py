@@ -158,7 +158,7 @@ def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[MaskC
     columns: list[MaskColumn] = []
     for name, record in records.items():
         try:
-            maps = reading.probes(study.store, record)
+            maps = reading.read_part(study.store, record, "maps.parquet")
         except OSError as error:
             message(f"{name} is left out: {error}. Run the study again, which trains this trial anew.")
             continue
@@ -219,7 +219,7 @@ def _choose_stages(
     if chosen is None:
         return ()
     record = records[chosen]
-    maps = reading.stage_maps(study.store, record)
+    maps = reading.read_part(study.store, record, "lineage.parquet")
     assert maps is not None, "the record names its stage maps"
     return stage_columns(staged[chosen], maps, _stage_notes(record))
 

@@ -36,8 +36,7 @@ def _state(entry: reading.StudyEntry) -> str:
 def _problems(entry: reading.StudyEntry) -> str:
     if not entry.problems:
         return ""
-    damaged = "1 record is damaged" if entry.problems == 1 else f"{entry.problems} records are damaged"
-    return paragraph(f"{damaged}. The page Table names what is left out.", "warn")
+    return paragraph(f"Damaged records: {entry.problems}. The page Table names what is left out.", "warn")
 
 
 def _best(entry: reading.StudyEntry) -> str:

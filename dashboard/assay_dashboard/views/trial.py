@@ -125,7 +125,7 @@ def _value_text(name: str, value: float) -> str:
 
 
 def _curves(view: reading.StudyView, record: Record) -> None:
-    curve = reading.curve(view.store, record)
+    curve = reading.read_part(view.store, record, "curve.parquet")
     stages = reading.stage_curves(view.store, record)
     if curve is None and not stages:
         message("This trial has no curve.")
@@ -157,7 +157,7 @@ def _draw_curves(groups: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
 
 
 def _scores(view: reading.StudyView, record: Record) -> None:
-    table = reading.predictions(view.store, record)
+    table = reading.read_part(view.store, record, "predictions.parquet")
     if table is None or record.result is None or record.result.thresholds is None:
         message("This trial has no predictions.")
         return
