@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
@@ -18,7 +17,6 @@ from assay.report.page.html import html_section
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.plots import difference_plot, interval_plot
-from assay_dashboard.row_names import short_lines, wide_lines
 from tests.analysis.made_studies import make_plan, make_records
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import finished
@@ -111,20 +109,6 @@ def test_of_many_trials_no_predictions_are_read_and_the_page_says_what_that_leav
     text = texts_of(show("effects", "additions", numbers="true"))
     assert f"Left out in a study of more than {few} trials: item intervals" in text
     assert text.count("item interval") == 1
-
-
-@pytest.mark.parametrize("lines", [short_lines, lambda *texts: wide_lines(*texts).split("\n")])
-@pytest.mark.parametrize("place", range(3))
-def test_names_of_long_parts_differ_where_their_parts_do(lines: Callable[..., list[str]], place: int) -> None:
-    """Whether at the beginning or at the end of a factor or of a level."""
-    levels = [f"{number}{'n' * 60}{number}" for number in range(3)]
-    other = [*levels[:place], f"9{'n' * 60}9", *levels[place + 1 :]]
-    cells = [
-        " ".join(f"factor_{'m' * 50}_{i}={level}" for i, level in enumerate(of)) for of in (levels, other)
-    ]
-    first, second = (lines("masks: none → all", cell) for cell in cells)
-    assert first != second
-    assert first[0] == "masks: none → all"
 
 
 CELL = "map=layer_cam fgbp=filtered region=slic rounds=none crf="
