@@ -1,4 +1,4 @@
-"""Points of a search as its page shows them: ranked, on axes, as rows of a list, and few enough to draw.
+"""Points of a search as its page shows them: ranked, on axes with brushes, in a list, few enough to draw.
 
 Made once for each state of a study: a brush then costs a mask over what is there. Altair draws ten thousand
 points a chart in seconds, so charts get the best and an even sample of the others (:func:`few`), and the page
@@ -8,13 +8,16 @@ says so; axes and list hold all.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from assay.report.parallel import Axis, best_first, objective_name, point_axes
+from assay.report.parallel import Axis, Brushes, best_first, objective_name, point_axes
 from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
 from assay.study.search import Objective
@@ -25,7 +28,10 @@ from trainables.metrics import METRICS, PROXIES, Metric
 __all__ = [
     "MOST_DRAWN",
     "SearchPoints",
+    "brush_texts",
+    "brushes_of",
     "few",
+    "inside",
     "objective_format",
     "objective_title",
     "search_points",
@@ -33,6 +39,8 @@ __all__ = [
 ]
 
 MOST_DRAWN = 500  # points in a chart, of which a page has up to thirteen
+_BEST = MOST_DRAWN // 2  # of them the best; the others are a sample
+_POSITIONS = re.compile(r"([01](?:\.\d{1,4})?):([01](?:\.\d{1,4})?)", re.ASCII)  # of a brush in a URL
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,22 +98,22 @@ def search_points(plan: Plan, points: Sequence[EvaluatedPoint]) -> SearchPoints:
     return SearchPoints(plan, points, ranked, point_axes(plan, ranked))
 
 
-def few(ranked: Sequence[EvaluatedPoint], most: int = MOST_DRAWN) -> list[EvaluatedPoint]:
-    """All where they are at most ``most``; else the best half of so many, and every n-th of the others."""
-    if len(ranked) <= most:
+def few(ranked: Sequence[EvaluatedPoint]) -> list[EvaluatedPoint]:
+    """All where they are at most 500; else the best half of so many, and every n-th of the others."""
+    if len(ranked) <= MOST_DRAWN:
         return list(ranked)
-    return [*ranked[: most // 2], *ranked[most // 2 :: _step(len(ranked), most)]]
+    return [*ranked[:_BEST], *ranked[_BEST :: _step(len(ranked))]]
 
 
-def thinning(count: int, most: int = MOST_DRAWN) -> str:
+def thinning(count: int) -> str:
     """A sentence on what :func:`few` leaves out; empty where that is nothing."""
-    if count <= most:
+    if count <= MOST_DRAWN:
         return ""
-    return f"Charts hold the best {most // 2} of {count} points, and 1 in {_step(count, most)} of the others."
+    return f"Charts hold the best {_BEST} of {count} points, and 1 in {_step(count)} of the others."
 
 
-def _step(count: int, most: int) -> int:
-    return math.ceil((count - most // 2) / (most - most // 2))
+def _step(count: int) -> int:
+    return math.ceil((count - _BEST) / (MOST_DRAWN - _BEST))
 
 
 def _history(points: Sequence[EvaluatedPoint], drawn: Sequence[EvaluatedPoint], sign: int) -> pd.DataFrame:
@@ -144,3 +152,35 @@ def _table(ranked: Sequence[EvaluatedPoint], paths: Sequence[str], objectives: i
             "why": [row.reason for row in ranked],
         }
     )
+
+
+# Brushes ----------------------------------------------------------------------------------------------
+
+
+def brush_texts(brushes: Mapping[str, Sequence[float]]) -> list[str]:
+    """``config.lr:0.25:0.75`` for a brush, as it stands in a URL."""
+    return [f"{name}:{low:g}:{high:g}" for name, (low, high) in brushes.items()]
+
+
+def brushes_of(texts: Iterable[str], axes: Sequence[Axis]) -> Brushes:
+    """The brushes that texts of a URL name. A text that names no axis, or no part of one, does not count."""
+    names = {axis.name for axis in axes}
+    brushes: dict[str, tuple[float, float]] = {}
+    for text in texts:
+        name, _, positions = text.partition(":")
+        match = _POSITIONS.fullmatch(positions)
+        if name in names and match is not None:
+            low, high = float(match[1]), float(match[2])
+            if low <= high <= 1:
+                brushes[name] = low, high
+    return brushes
+
+
+def inside(axes: Sequence[Axis], brushes: Mapping[str, Sequence[float]]) -> NDArray[np.bool_]:
+    """A mask of the points that lie within all brushes. Brushes of unknown axes do not count."""
+    chosen = np.ones(len(axes[0].positions), np.bool_)
+    for axis in axes:
+        brush = brushes.get(axis.name)
+        if brush is not None:
+            chosen &= (axis.positions >= np.float32(brush[0])) & (axis.positions <= np.float32(brush[1]))
+    return chosen

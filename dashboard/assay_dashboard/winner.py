@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -19,17 +18,10 @@ from assay.study import Cell
 from assay.study.search import Objective
 from trainables.metrics import METRICS
 
-__all__ = ["BestPoints", "against_start", "best_point_rows", "verdict_word"]
+__all__ = ["against_start", "best_point_rows", "verdict_word"]
 
 _BEST = 5  # points of a search that are drawn with their repeats
 _SEARCHED, _FRESH = "in the search", "on fresh seeds"
-
-
-class BestPoints(NamedTuple):
-    """Rows of a plot of intervals: the best points as the search saw them, and on fresh seeds."""
-
-    means: pd.DataFrame
-    repeats: pd.DataFrame
 
 
 def against_start(results: StudyResults, cell: str) -> list[ComparisonResult]:
@@ -51,11 +43,11 @@ def verdict_word(result: ComparisonResult) -> str:
     return "Every repeat ties." if result.verdict == "identical" else "Not shown."
 
 
-def best_point_rows(results: StudyResults, cell: str) -> BestPoints:
-    """The best points of a searched cell with each repeat, and what was trained again on fresh seeds.
+def best_point_rows(results: StudyResults, cell: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Means and repeats of the best points of a searched cell, and of what was trained on fresh seeds.
 
-    Intervals of 95 % by Student's t from three repeats on. The values of the search chose its points, and
-    flatter them. Those on fresh seeds did not.
+    They are rows of a plot. Intervals of 95 % are by Student's t from three repeats on. The values of the
+    search chose its points, and flatter them. Those on fresh seeds did not.
     """
     search = results.plan.study.search
     assert search is not None
@@ -75,7 +67,7 @@ def best_point_rows(results: StudyResults, cell: str) -> BestPoints:
         values = _fresh_repeats(results, row)
         means.append((row.name, _FRESH, fresh.mean, fresh.low, fresh.high, len(values)))
         repeats += [(row.name, _FRESH, name, value) for name, value in values.items()]
-    return BestPoints(
+    return (
         pd.DataFrame(means, columns=["cell", "group", "mean", "low", "high", "n"]),
         pd.DataFrame(repeats, columns=["cell", "group", "repeat", "value"]),
     )

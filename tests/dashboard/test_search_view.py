@@ -156,7 +156,7 @@ def test_without_a_start_that_is_trained_again_the_page_says_which_lines_would_t
 
 def test_best_points_have_their_interval_and_stand_beside_their_fresh_seeds(store: Store) -> None:
     make_started_search(store, gain=0.05)
-    means = best_point_rows(view(store, "started").results, "base").means.set_index("cell")
+    means = best_point_rows(view(store, "started").results, "base")[0].set_index("cell")
     assert list(means["n"]) == [3, 3, 3, 6, 6]
     assert (means["low"] < means["mean"]).all()
     fresh = view(store, "started").results.summary("image_ap")

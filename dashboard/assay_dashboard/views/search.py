@@ -19,11 +19,13 @@ from assay_dashboard import study_view as reading
 from assay_dashboard.components import parallel
 from assay_dashboard.front_chart import front_plot, front_rows
 from assay_dashboard.layout import draw, message, missing, paragraph, plain, study_view, theme, to_trial
-from assay_dashboard.parallel import brush_texts, brushes_of, inside
 from assay_dashboard.plots import bar_plot, history_plot, interval_plot, slice_plot
 from assay_dashboard.points import (
     MOST_DRAWN,
     SearchPoints,
+    brush_texts,
+    brushes_of,
+    inside,
     objective_format,
     objective_title,
     search_points,
@@ -66,16 +68,16 @@ def _why_no_winner(results: StudyResults) -> None:
 def _best(results: StudyResults, cell: str) -> None:
     """The best points with their intervals, beside what was trained again."""
     plain("The best points, with 95 % intervals", "heading")
-    rows = results.once(f"best of {cell}", lambda: best_point_rows(results, cell))
-    if rows.means.empty:
+    means, repeats = results.once(f"best of {cell}", lambda: best_point_rows(results, cell))
+    if means.empty:
         message("No point has been evaluated yet.")
         return
     axis = f"{objective_title(results.plan)}; in the search of validation, on fresh seeds of test images"
     draw(
-        interval_plot(rows.means, rows.repeats, axis=axis, group="", theme=theme()),
+        interval_plot(means, repeats, axis=axis, group="", theme=theme()),
         "The best points of the search and those trained again: mean, interval and every repeat",
     )
-    without = rows.means.dropna(subset=["low"]).empty
+    without = means.dropna(subset=["low"]).empty
     few = " An interval takes three repeats: `repeats: {seeds: [0, 1, 2]}`." if without else ""
     plain(
         f"Values in the search chose these points, and flatter them. Fresh seeds did not.{few}",
