@@ -14,6 +14,7 @@ from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.wording import sentence
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE, RESAMPLED_METRIC
 from assay.report.build import compared_sections
+from assay.report.comparison_tables import full_name
 from assay.report.figures.effects_rows import (
     MOST_ROWS,
     EffectsPlot,
@@ -114,14 +115,9 @@ def _legend(plot: EffectsPlot) -> str:
     ) + "</p>"  # fmt: skip
 
 
-def _name(comparison: ComparisonResult) -> str:
-    where = f", {comparison.within}" if comparison.within else ""
-    return f"{comparison.comparison}{where} ({comparison.claim})"
-
-
 def _closer(study: str, comparisons: tuple[ComparisonResult, ...]) -> None:
     """One comparison in words, and the way to its masks and trials."""
-    of_name = {_name(comparison): comparison for comparison in comparisons}
+    of_name = {f"{full_name(result)} ({result.claim})": result for result in comparisons}
     chosen = st.selectbox(
         "Look closer at",
         list(of_name),

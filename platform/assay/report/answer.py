@@ -22,7 +22,7 @@ from assay.analysis.statistics.wording import (
     negligible_text,
     settle_text,
 )
-from assay.report.comparison_tables import disagreements
+from assay.report.comparison_tables import disagreements, full_name
 from assay.study.orthogonal import read_aliases
 
 __all__ = ["Answer", "AnswerGroup", "study_answer"]
@@ -108,7 +108,8 @@ def _groups(
             yield AnswerGroup(title, verdict, sentences or none, tuple(of_kind))
     if unsettled:
         sentences = tuple(
-            f"{_name(result)}{_mark(result)}: {claimed_text(result, decimals)}" for result in unsettled[:most]
+            f"{full_name(result)}{_mark(result)}: {claimed_text(result, decimals)}"
+            for result in unsettled[:most]
         )
         takes = _takes(unsettled[0], decimals)
         yield AnswerGroup("Open", "open", sentences, tuple(unsettled), takes)
@@ -116,7 +117,7 @@ def _groups(
 
 def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], decimals: int) -> str:
     """A result that is shown (small or not), negligible or identical, and what other claims say of it."""
-    sentence = negligible_text(result, decimals) or f"{_name(result)}: {claimed_text(result, decimals)}"
+    sentence = negligible_text(result, decimals) or f"{full_name(result)}: {claimed_text(result, decimals)}"
     if result.small:
         sentence += f" There is a difference, of less than {result.resolve:g}."
     wider = [
@@ -146,7 +147,7 @@ def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
     alike = Counter(result.comparison for result in of_claim)
     for result in of_claim:
         if result.note and result.verdict not in ("identical", "interim"):
-            name = result.comparison if alike[result.comparison] == 1 else _name(result)
+            name = result.comparison if alike[result.comparison] == 1 else full_name(result)
             noted.setdefault(result.note, []).append(name)
     for note, names in noted.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -158,10 +159,6 @@ def _mark(result: ComparisonResult) -> str:
     texts = filter(None, ["" if result.verdict == "open" else result.verdict, "†" * result.disagree])
     text = " ".join(texts)
     return f" ({text})" if text else ""
-
-
-def _name(result: ComparisonResult) -> str:
-    return f"{result.comparison}, {result.within}" if result.within else result.comparison
 
 
 def _is_better(result: ComparisonResult) -> bool:

@@ -41,6 +41,7 @@ __all__ = [
     "analysis_sections",
     "comparison_sections",
     "disagreements",
+    "full_name",
     "pair_sections",
     "verdict_text",
 ]
@@ -115,12 +116,12 @@ def analysis_sections(
         for family in _of_claim(claim, analysis.main_effects, absent):
             intro = f"{_MAIN_EFFECTS} {_method(family.results)}"
             notes = (*_common_notes(family), *design_notes(family.results))
-            yield _effect_section(f"Main effects {_where(claim)}", intro, family, notes)
+            yield _claimed_section(f"Main effects {_where(claim)}", intro, family, notes, first="effect")
             if not analysis.comparisons and any(result.p is not None for result in family.results):
                 yield _detail_section(family, resolve, None)
         for family in _of_claim(claim, analysis.interactions, absent):
-            notes = tuple(_said_of_all(family))
-            yield _effect_section(f"Interactions {_where(claim)}", _INTERACTIONS, family, notes)
+            title, notes = f"Interactions {_where(claim)}", _said_of_all(family)
+            yield _claimed_section(title, _INTERACTIONS, family, notes, first="effect")
         for family in _of_claim(claim, analysis.comparisons, absent):
             yield from _compared(family, _ORDER, resolve, uncertainty)
     if analysis.further:
@@ -158,15 +159,18 @@ def _compared(
     family: _Family, order: str, resolve: float | None, uncertainty: ItemIntervals | None
 ) -> Iterator[Section]:
     """A section of what is claimed, and one of what stands behind it."""
-    yield _claim_section(family, order)
+    title, intro = f"Comparisons {CLAIM_QUESTIONS[family.claim]}", f"{order}. {_method(family.results)}"
+    yield _claimed_section(title, intro, family, _common_notes(family))
     if uncertainty is not None or any(result.p is not None for result in family.results):
         yield _detail_section(family, resolve, uncertainty)
 
 
-def _claim_section(family: _Family, order: str) -> Section:
-    """Everything that is claimed, in one table; ``order``: which side is subtracted from which."""
+def _claimed_section(
+    title: str, intro: str, family: _Family, notes_below: Iterable[str], *, first: str = "comparison"
+) -> Section:
+    """Everything that is claimed, in one table; ``first``: heading of the names."""
     columns = (
-        *_name_columns(family),
+        *_name_columns(family, first),
         Column(f"difference in {family.title}", "right"),
         Column("better in", "right"),
         Column("p (family)", "right"),
@@ -174,12 +178,8 @@ def _claim_section(family: _Family, order: str) -> Section:
     )
     notes: dict[str, int] = {}
     rows = tuple((*_names(family, result), *_claimed(family, result, notes)) for result in family.results)
-    return Section(
-        f"Comparisons {CLAIM_QUESTIONS[family.claim]}",
-        f"{order}. {_method(family.results)}",
-        TextTable(columns, rows, tuple(notes), links=_links(family.results)),
-        tuple(_common_notes(family)),
-    )
+    links = _links(family.results)
+    return Section(title, intro, TextTable(columns, rows, tuple(notes), links=links), tuple(notes_below))
 
 
 def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemIntervals | None) -> Section:
@@ -209,26 +209,12 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
         decimals = result.scored_by.decimals
         if uncertainty is not None and result.cell_a is not None and result.cell_b is not None:
             interval = uncertainty.difference(result.cell_a, result.cell_b)
-            row.append(item_interval_text(interval, decimals, _full_name(result), notes))
+            row.append(item_interval_text(interval, decimals, full_name(result), notes))
         row.append(more_text(result, decimals) or NOTHING)
         rows.append((*row, *([more_negligible_text(result) or NOTHING] if until else [])))
     table = TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results))
     notes_below = tuple(_detail_notes(family.results, resolve))
     return Section(f"Details {_where(family.claim)}", "", table, notes_below, detail=True)
-
-
-def _effect_section(title: str, intro: str, family: _Family, said: tuple[str, ...]) -> Section:
-    """Main effects or interactions: contrasts over all cells."""
-    columns = (
-        Column("effect", "left"),
-        Column(f"difference in {family.title}", "right"),
-        Column("better in", "right"),
-        Column("p (family)", "right"),
-        Column("verdict", "left"),
-    )
-    notes: dict[str, int] = {}
-    rows = tuple((result.comparison, *_claimed(family, result, notes)) for result in family.results)
-    return Section(title, intro, TextTable(columns, rows, tuple(notes)), said)
 
 
 def _further_section(family: _Family, primary: str) -> Section:
@@ -258,10 +244,10 @@ def _further_section(family: _Family, primary: str) -> Section:
 # Cells of the tables ----------------------------------------------------------------------------------
 
 
-def _name_columns(family: _Family) -> list[Column]:
-    """Columns that name a comparison."""
+def _name_columns(family: _Family, first: str = "comparison") -> list[Column]:
+    """Columns that name a result."""
     within = [Column("within", "left")] if family.within else []
-    return [Column("comparison", "left"), *within]
+    return [Column(first, "left"), *within]
 
 
 def _names(family: _Family, result: ComparisonResult) -> list[str]:
@@ -311,7 +297,8 @@ def _p(p: float | None) -> str:
     return NOTHING if p is None else p_text(p)
 
 
-def _full_name(result: ComparisonResult) -> str:
+def full_name(result: ComparisonResult) -> str:
+    """``stop: off → on, supervision=full``."""
     return f"{result.comparison}, {result.within}" if result.within else result.comparison
 
 
@@ -413,6 +400,6 @@ def _grouped(
     about: dict[str, list[str]] = {}
     for result in results:
         if text := text_of(result):
-            about.setdefault(text, []).append(_full_name(result))
+            about.setdefault(text, []).append(full_name(result))
     for text, names in about.items():
         yield text if len(names) == len(results) else f"{'; '.join(names)}: {text}"
