@@ -35,6 +35,7 @@ __all__ = [
     "Probe",
     "Scale",
     "choose_probes",
+    "defect_numbers",
     "display_size",
     "maps_table",
     "read_probe",
@@ -180,8 +181,13 @@ def read_probe(row: Mapping[str, Any]) -> ProbePicture:
     levels = np.frombuffer(zlib.decompress(row["heatmap"]), np.uint8).reshape(size)
     if row["truth"] is None:
         return ProbePicture(image.astype(np.uint8), levels, None)
-    numbers = np.frombuffer(zlib.decompress(row["truth"]), f"<u{row['truth_bits'] // 8}").reshape(size)
-    return ProbePicture(image.astype(np.uint8), levels, numbers.astype(np.uint16))
+    return ProbePicture(image.astype(np.uint8), levels, defect_numbers(row))
+
+
+def defect_numbers(row: Mapping[str, Any]) -> NDArray[np.uint16]:
+    """h × w at display size: number of the defect, 0 background. The row's mask must be known."""
+    numbers = np.frombuffer(zlib.decompress(row["truth"]), f"<u{row['truth_bits'] // 8}")
+    return numbers.reshape(row["height"], row["width"]).astype(np.uint16)
 
 
 def _blocks(

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from assay.analysis.summary import Repeat
+from assay.report.figures.mask_sheets import decision_picture
 from assay.report.mask_grid.payload import Pair, arrange, cell_column
 from assay.report.page.html import escape
 from assay.report.telling_cells import base_and_best, in_order
@@ -20,8 +21,7 @@ from assay.storage.search_points import best_points
 from assay.study import Trial
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
-from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
-from trainables.overlay import overlay
+from trainables.heatmaps import THRESHOLD_LEVEL
 
 __all__ = ["TellingPair", "counts_text", "pair_html", "telling_pair", "telling_trial"]
 
@@ -97,15 +97,12 @@ def telling_trial(view: reading.StudyView) -> Trial | None:
 def pair_html(pair: TellingPair) -> str:
     """Both pictures side by side, with their numbers at each model's own threshold."""
     figures = "".join(
-        f'<figure><img alt="{escape(_alt(name, pair.sample))}" src="data:image/png;base64,{_png(row)}">'
+        f'<figure><img alt="Decision of {escape(name)} on {escape(pair.sample)}, with the truth outlined" '
+        f'src="data:image/png;base64,{_png(row)}">'
         f"<figcaption><b>{escape(name)}</b><br>{escape(counts_text(row))}</figcaption></figure>"
         for name, row in zip(pair.cells, pair.rows, strict=True)
     )
     return f'<div class="pair">{figures}</div>'
-
-
-def _alt(cell: str, sample: str) -> str:
-    return f"Decision of {cell} on {sample}, with the truth outlined"
 
 
 def counts_text(row: Mapping[str, Any]) -> str:
@@ -121,9 +118,6 @@ def counts_text(row: Mapping[str, Any]) -> str:
 
 
 def _png(row: Mapping[str, Any]) -> str:
-    probe = read_probe(row)
-    truth = None if probe.defects is None else probe.defects > 0
-    picture = overlay(probe.image, probe.levels, THRESHOLD_LEVEL, truth)
-    written, data = cv2.imencode(".png", picture)
+    written, data = cv2.imencode(".png", decision_picture(row))
     assert written, "a uint8 image of three channels can be written as PNG"
     return base64.b64encode(data.tobytes()).decode()

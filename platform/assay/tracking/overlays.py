@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.report.figures.mask_sheets import lineage_sheet
+from assay.report.figures.mask_sheets import decision_picture, lineage_sheet
 from assay.storage import Record, Store
-from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
-from trainables.overlay import overlay
 
 __all__ = ["write_overlays"]
 
@@ -35,12 +33,9 @@ def write_overlays(store: Store, record: Record, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
     for number, row in enumerate(maps.to_pylist()):
-        probe = read_probe(row)
-        truth = None if probe.defects is None else probe.defects > 0
-        picture = overlay(probe.image, probe.levels, THRESHOLD_LEVEL, truth)
         sample = _UNSAFE.sub("_", _SUFFIX.sub("", row["sample"]))[-80:]
         name = f"{number:02d}-{sample}.png"
-        _write(folder / name, picture)
+        _write(folder / name, decision_picture(row))
         names.append(name)
     lineage = lineage_sheet(store, record, rows=len(names))
     if lineage is not None:

@@ -23,7 +23,7 @@ from trainables.errors import InputError
 from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 from trainables.overlay import contact_sheet, heat_overlay, overlay
 
-__all__ = ["lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_maps"]
+__all__ = ["decision_picture", "lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_maps"]
 
 _UNSAFE = re.compile(r"[^\w\-.]+")  # in file names
 
@@ -62,7 +62,8 @@ def overlay_sheet(results: StudyResults, store: Store, rows: int = 6) -> NDArray
         )
     chosen = _chosen([first[sample] for sample in common], rows)
     return contact_sheet(
-        [(sample, [_draw(probes[sample]) for probes in maps.values()]) for sample in chosen], list(maps)
+        [(sample, [decision_picture(probes[sample]) for probes in maps.values()]) for sample in chosen],
+        list(maps),
     )
 
 
@@ -125,7 +126,8 @@ def _fullest_repeat(results: StudyResults) -> dict[str, Record]:
     return next(iter(records_with_maps(results.reported.trials, results.records).values()), {})
 
 
-def _draw(row: dict[str, Any]) -> NDArray[np.uint8]:
+def decision_picture(row: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """A probe image (a row of ``maps.parquet``): the decision at its own threshold, the truth outlined."""
     probe = read_probe(row)
     truth = None if probe.defects is None else probe.defects > 0
     return overlay(probe.image, probe.levels, THRESHOLD_LEVEL, truth)

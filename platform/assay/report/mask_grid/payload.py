@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from assay.report.mask_grid.taught import PICTURES, Lesson, packed_lesson
 from assay.storage import Result
 from trainables.contract import TaughtMaps
-from trainables.heatmaps import THRESHOLD_LEVEL, Scale
+from trainables.heatmaps import THRESHOLD_LEVEL, Scale, defect_numbers
 
 __all__ = [
     "FALSE_ALARMS",
@@ -293,7 +293,7 @@ def peaks_in(other: _MapRow | None, row: _MapRow) -> NDArray[np.int16]:
     if row["truth"] == other["truth"]:
         return theirs
     size = (max(row["height"], other["height"]), max(row["width"], other["width"]))
-    here, there = (_resized(_defects(maps), size) for maps in (row, other))
+    here, there = (_resized(defect_numbers(maps).astype(np.int64), size) for maps in (row, other))
     both = (here > 0) & (there > 0)
     np.maximum.at(peaks, here[both] - 1, theirs[there[both] - 1])
     return peaks
@@ -323,12 +323,6 @@ def _disagreement(sample: str, pair: Pair | None, level: int) -> float:
 
 def _levels(row: _MapRow) -> NDArray[np.uint8]:
     return np.frombuffer(zlib.decompress(row["heatmap"]), np.uint8).reshape(row["height"], row["width"])
-
-
-def _defects(row: _MapRow) -> NDArray[np.int64]:
-    """h × w: number of the defect, 0 background."""
-    numbers = np.frombuffer(zlib.decompress(row["truth"]), f"<u{row['truth_bits'] // 8}")
-    return numbers.reshape(row["height"], row["width"]).astype(np.int64)
 
 
 def _resized(picture: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:

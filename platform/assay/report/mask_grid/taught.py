@@ -21,6 +21,7 @@ from assay.storage import Record
 from trainables.catalogue import find_trainable
 from trainables.contract import TaughtMaps, Trainable
 from trainables.errors import InputError
+from trainables.heatmaps import defect_numbers
 
 __all__ = ["PICTURES", "Lesson", "lesson_of", "packed_lesson", "teaches"]
 
@@ -89,7 +90,6 @@ def _mask(row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
     """The mask at the network's size, 0/1; None where it is not known."""
     if row["truth"] is None:
         return None
-    numbers = np.frombuffer(zlib.decompress(row["truth"]), f"<u{row['truth_bits'] // 8}")
-    mask = (numbers.reshape(row["height"], row["width"]) > 0).astype(np.uint8)
+    mask = (defect_numbers(row) > 0).astype(np.uint8)
     size = (row["full_width"], row["full_height"])
     return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
