@@ -8,7 +8,6 @@ storage comes from the command line only, never from the URL. The pages lie in `
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import streamlit as st
 
@@ -44,7 +43,7 @@ def main() -> None:
     st.set_page_config(layout="wide", page_icon=str(HERE / "icon.png"))
     st.html(HERE / "style.css")
     store = reading.open_store(storage_uri())
-    at_hand = _study_at_hand(store)
+    question, empty = _study_at_hand(store)
     pages = [
         st.Page(
             HERE / "views" / f"{title.lower()}.py",
@@ -52,36 +51,32 @@ def main() -> None:
             icon=f":material/{icon}:",
             url_path=title.lower(),
             default=title == _FIRST,
-            visibility="hidden" if title in at_hand.empty else "visible",
+            visibility="hidden" if title in empty else "visible",
         )
         for title, icon in _PAGES.items()
     ]
     page = st.navigation(pages, position="top")
     begin(store)
     with errors_shown():
-        _header((page.title == _FIRST and at_hand.question) or page.title, store)
+        _header((page.title == _FIRST and question) or page.title, store)
         page.run()
     follow(store)  # also of a page that ended early: what it waits for may come
 
 
-class _AtHand(NamedTuple):
-    """The study that the pages show, as the frame needs it."""
+def _study_at_hand(store: Store) -> tuple[str, list[str]]:
+    """The study's question, and titles of the pages for which it has nothing.
 
-    question: str = ""
-    empty: frozenset[str] = frozenset()  # titles of the pages for which it has nothing
-
-
-def _study_at_hand(store: Store) -> _AtHand:
-    """The study's question and tabs; nothing where it cannot be read, which the page then says."""
+    Both are empty where it cannot be read, which the page then says.
+    """
     try:
         names = store.studies()
         settle_study(names, lambda: reading.newest(store))
         name = chosen_study()
         if name is None:
-            return _AtHand()
+            return "", []
         view = reading.view(store, name)
     except (InputError, OSError):
-        return _AtHand()
+        return "", []
     filled = {
         "Effects": view.compares,
         "Search": view.searches,
@@ -90,8 +85,7 @@ def _study_at_hand(store: Store) -> _AtHand:
         "Labels": view.prices_labels,
         "Compare": len(names) > 1,
     }
-    empty = frozenset(title for title, has in filled.items() if not has)
-    return _AtHand(view.results.plan.study.question.strip(), empty)
+    return view.results.plan.study.question.strip(), [title for title, has in filled.items() if not has]
 
 
 def _header(title: str, store: Store) -> None:

@@ -93,7 +93,7 @@ def test_stages_are_those_of_the_method_that_has_some(ladder: ToyStudy) -> None:
     assert sorted((node.name, len(node.trials)) for node in graph.values()) == [("base", 2), ("maps", 2)]
     assert made_stages(ladder.store, graph).keys() == graph.keys()
     text = markdown_of(ladder.plan, ladder.records())
-    assert "Methods: `toy` in normal, n3, n5 and 1 more cell; `staged` in labels, more." in text
+    assert "Methods: `toy` in normal, n3, n5 and 1 more; `staged` in labels, more." in text
     assert "| on training images: pseudo | labels, more |" in " ".join(text.split())
 
 

@@ -29,7 +29,6 @@ from trainables.data.findings import summarise
 
 __all__ = ["footnotes"]
 
-_NAMED_CELLS = 3  # more are counted
 _THRESHOLD_NOTE = "thresholds: no validation images"  # the note on validation tells it
 
 
@@ -219,8 +218,7 @@ def _threshold_notes(records: Mapping[str, Record]) -> list[str]:
     image = Counter(t.image_source for t in thresholds)
     pixel = Counter(t.pixel_source for t in thresholds)
     ranges = [t.image_range for t in thresholds if t.image_range is not None]
-    note = f"Image threshold: {_counted(image)}{_range(ranges)}. Pixel threshold: {_counted(pixel)}."
-    return [note]
+    return [f"Image threshold: {_counted(image)}{_range(ranges)}. Pixel threshold: {_counted(pixel)}."]
 
 
 def _range(ranges: Sequence[tuple[float, float]]) -> str:
@@ -271,7 +269,7 @@ def _method_note(plan: ReportedPlan) -> list[str]:
     if len(cells) < 2:
         return []
     return [
-        f"Methods: {'; '.join(f'`{name}` in {_listed(of_method)}' for name, of_method in cells.items())}."
+        f"Methods: {'; '.join(f'`{name}` in {named_cells(of_method)}' for name, of_method in cells.items())}."
     ]
 
 
@@ -324,12 +322,7 @@ def _reach_notes(results: StudyResults) -> list[str]:
 def _where(plan: ReportedPlan, cells: Sequence[str]) -> str:
     if len(cells) == len(plan.cells):
         return ""
-    return f" (in {_listed(cells)})"
-
-
-def _listed(cells: Sequence[str]) -> str:
-    more = len(cells) - _NAMED_CELLS
-    return ", ".join(cells[:_NAMED_CELLS]) + (f" and {more} more cell{'s' * (more > 1)}" if more > 0 else "")
+    return f" (in {named_cells(cells)})"
 
 
 def _bundles(reported: ReportedPlan) -> list[str]:
@@ -356,8 +349,8 @@ def _origin(results: StudyResults) -> str:
         for versions in (record.environment.versions for record in results.records.values())
     )
     trained = " and ".join(sorted(filter(None, programs)))
-    hash_ = results.plan.study.content_hash
-    study = f"Study `{hash_}`: sha256 of what its file asks, comments and resources apart."
+    of_file = "sha256 of what its file asks, comments and resources apart"
+    study = f"Study `{results.plan.study.content_hash}`: {of_file}."
     return f"{study} Trained with {trained}." if trained else study
 
 

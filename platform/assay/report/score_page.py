@@ -79,9 +79,9 @@ def _cells(scores: AnalysedScores) -> TextTable:
 
 def _n(cell: str, summary: RepeatSummary, notes: list[str]) -> str:
     if not summary.lost:
-        return str(summary.n)
+        return summary.count
     notes.append(f"{cell}: n = {summary.count_text()}")
-    return f"{summary.n} of {summary.planned} {superscript(len(notes))}"
+    return f"{summary.count} {superscript(len(notes))}"
 
 
 def _repeats(scores: AnalysedScores) -> Section:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 from assay.analysis.results import StudyResults
 from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary
-from assay.analysis.summary import CellSummary
 from assay.report.ablation_table import mean_spread
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
 from trainables.metrics import METRICS
@@ -64,7 +63,7 @@ def stage_section(results: StudyResults) -> Section | None:
         shared |= len(cells) > 1
         texts = [_cells(cells, planned, f"{_title(first)}: ", numbered)] if named else []
         links[len(rows), len(columns) - 1] = (cells[0],)
-        rows.append((_title(first), *texts, *_values(first, metrics), _count(first.summaries[0])))
+        rows.append((_title(first), *texts, *_values(first, metrics), first.summaries[0].count))
     kinds = {stage.of for stage in scores}
     notes = [
         _ORACLE,
@@ -104,7 +103,3 @@ def _values(stage: StageSummary, metrics: Sequence[str]) -> Iterator[str]:
     for metric in metrics:
         summary = of_metric.get(metric)
         yield NOTHING if summary is None else mean_spread(summary, METRICS[metric])
-
-
-def _count(summary: CellSummary) -> str:
-    return str(summary.n) if summary.n == summary.planned else f"{summary.n} of {summary.planned}"

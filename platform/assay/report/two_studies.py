@@ -5,7 +5,7 @@ Which cells match, and what their common repeats say, is :mod:`assay.analysis.st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_pair import CellPair, StudyPair, listed
@@ -24,11 +24,17 @@ from trainables.metrics import Metric
 
 __all__ = ["pair_page"]
 
+_ALONE = (
+    "No repeat of the one study has the test images of one of the other (same data, same partition, same "
+    "seed and fold): their difference would be one of images too."
+)
+_SHARED = "The same trainings in both studies, so there is nothing to compare"
+
 
 def pair_page(pair: StudyPair) -> Page:
     """The page of two studies."""
     known = (*pair.compared, *pair.shared)
-    alone = _format_alone([match.name for match in pair.cells if match not in known])
+    alone = [match.name for match in pair.cells if match not in known]
     plot = studies_plot(pair)
     summaries = [summary for side in pair.sides for summary in side.summary(pair.metric.name)]
     spread = [summary for summary in summaries if summary.spread is not None]
@@ -43,7 +49,8 @@ def pair_page(pair: StudyPair) -> Page:
         table=_scores(pair),
         notes=(
             *([spread_note(spread)] if spread else []),
-            *filter(None, [alone, _format_shared([match.name for match in pair.shared])]),
+            *([f"Not compared: {listed(alone)}. {_ALONE}"] if alone else []),
+            *([f"{_SHARED}: {listed([match.name for match in pair.shared])}."] if pair.shared else []),
         ),
         intervals=None,
         sections=(_differences(pair), *pair_sections(pair)),
@@ -118,21 +125,6 @@ def _unmatched(pair: StudyPair) -> Iterator[str]:
 
 
 # Scores -----------------------------------------------------------------------------------------------
-
-
-def _format_alone(cells: Sequence[str]) -> str:
-    if not cells:
-        return ""
-    return (
-        f"Not compared: {listed(cells)}. No repeat of the one study has the test images of one of the other "
-        "(same data, same partition, same seed and fold): their difference would be one of images too."
-    )
-
-
-def _format_shared(cells: Sequence[str]) -> str:
-    if not cells:
-        return ""
-    return f"The same trainings in both studies, so there is nothing to compare: {listed(cells)}."
 
 
 def _scores(pair: StudyPair) -> TextTable:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -27,6 +26,7 @@ from assay.report.telling_cells import in_order, telling_cells
 from assay.storage import Record, Store
 from assay.storage.stage_store import stage_curve
 from assay.study.repeats import repeat_name
+from trainables.data.findings import summarise
 from trainables.errors import InputError
 
 __all__ = ["interactive_page"]
@@ -96,31 +96,20 @@ def _left_out(shown: Sequence[str], names: Iterable[str]) -> str:
     others = [name for name in names if name not in shown]
     if not others:
         return ""
-    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    named = escape(", ".join(others[:_NAMED]))
-    return f"<p>Left out: {named}{more}. The tables above have them, and so has the dashboard.</p>\n"
+    named = escape(summarise(others, _NAMED))
+    return f"<p>Left out: {named}. The tables above have them, and so has the dashboard.</p>\n"
 
 
 # Curves ---------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Plot:
-    """One quantity over epochs, a line for each repeat of each cell."""
-
-    group: str
-    what: str
-    unit: str
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-
 def _curves(results: StudyResults, store: Store, script: str) -> str:
     names = in_order(results, None)
     cells = telling_cells(results, names, MOST_CELLS)
-    plots = list(_plots(results, store, cells))
+    plots = _plots(results, store, cells)
     if not plots:
         return _NO_CURVES
-    data = json.dumps({"cells": cells, "plots": [vars(plot) for plot in plots]}, allow_nan=False)
+    data = json.dumps({"cells": cells, "plots": plots}, allow_nan=False)
     return (
         f'{_left_out(cells, names)}<div class="curves"></div>\n<script>\n(() => {{\n{script}'
         "showCurves(document.currentScript.previousElementSibling, "
@@ -128,17 +117,19 @@ def _curves(results: StudyResults, store: Store, script: str) -> str:
     )
 
 
-def _plots(results: StudyResults, store: Store, cells: Sequence[str]) -> list[_Plot]:
-    """Quantities in the order in which trials logged them."""
-    plots: dict[tuple[str, str], _Plot] = {}
+def _plots(results: StudyResults, store: Store, cells: Sequence[str]) -> list[dict[str, Any]]:
+    """Quantities in the order in which trials logged them; a line for each repeat of each cell."""
+    plots: dict[tuple[str, str], dict[str, Any]] = {}
     for trial in results.reported.trials:
         record = results.records.get(trial.id)
         if trial.cell not in cells or record is None:
             continue
         for group, unit, what, epochs, values in _lines(store, record):
-            plot = plots.setdefault((group, what), _Plot(group, what, unit))
+            plot = plots.setdefault((group, what), {"group": group, "what": what, "unit": unit, "lines": []})
             repeat = repeat_name(trial.seed, trial.fold)
-            plot.lines.append({"cell": cells.index(trial.cell), "repeat": repeat, "x": epochs, "y": values})
+            plot["lines"].append(
+                {"cell": cells.index(trial.cell), "repeat": repeat, "x": epochs, "y": values}
+            )
     return list(plots.values())
 
 
