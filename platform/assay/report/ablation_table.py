@@ -15,7 +15,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics import Best, ItemInterval
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary, RepeatSummary
-from assay.report.page.model import NOTHING, Column, TextTable, superscript
+from assay.report.page.model import NOTHING, Column, TextTable, numbered
 from assay.study import Cell, Study
 from assay.study.names import counted
 from assay.study.nesting import NO_LEVEL
@@ -64,7 +64,7 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
             values.append(mean_spread(summary, metric))
             values += [column.text(index) for column in beside[metric.name]]
         if all(_waits(summary) for summary in of_cell) and cell.name not in collapses:
-            count = f"{of_cell[0].count} {_numbered(_to_come(summaries[0]), notes)}"
+            count = f"{of_cell[0].count} {numbered(_to_come(summaries[0]), notes)}"
         else:
             count = _count_cell(of_cell, metrics, collapses.get(cell.name), notes)
         rows.append((*level_texts(study, cell), *values, count))
@@ -199,7 +199,7 @@ def item_interval_text(interval: ItemInterval, decimals: int, name: str, notes: 
     """``[0.912, 0.968]``; where there is no interval a dash, and why in ``notes``."""
     if interval.low is not None and interval.high is not None:
         return interval_text(interval.low, interval.high, decimals)
-    return f"{NOTHING} {_numbered(f'{name}: {interval.note}', notes)}"
+    return f"{NOTHING} {numbered(f'{name}: {interval.note}', notes)}"
 
 
 def _published_columns(
@@ -237,7 +237,7 @@ def _count_cell(
     if not texts:
         return str(primary.n)
     note = f"{primary.cell.name}: {'; '.join(texts)}"
-    return f"{primary.count} {_numbered(note, notes)}"
+    return f"{primary.count} {numbered(note, notes)}"
 
 
 def _waits(summary: CellSummary) -> bool:
@@ -250,13 +250,6 @@ def _to_come(summaries: Sequence[CellSummary]) -> str:
     waiting = sum(lost.repeats for summary in summaries for lost in summary.lost if lost.to_come)
     planned = sum(summary.planned for summary in summaries)
     return f"to come: {waiting} of {counted(planned, 'trial')}"
-
-
-def _numbered(note: str, notes: list[str]) -> str:
-    """The mark of a note, which is added to ``notes`` unless it is there."""
-    if note not in notes:
-        notes.append(note)
-    return superscript(notes.index(note) + 1)
 
 
 def _lost_text(summary: CellSummary) -> str:

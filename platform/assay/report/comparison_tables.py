@@ -33,7 +33,7 @@ from assay.analysis.study_pair import StudyPair
 from assay.analysis.summary import CellSummary
 from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.ablation_table import ITEM_INTERVAL, item_interval_text, metric_title
-from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
+from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from assay.study.orthogonal import read_aliases
 
 __all__ = [
@@ -137,10 +137,9 @@ def pair_sections(pair: StudyPair) -> Iterator[Section]:
             yield from _compared(family, order, pair.left.plan.study.resolve, None)
 
 
-def verdict_text(result: ComparisonResult, notes: dict[str, int]) -> str:
+def verdict_text(result: ComparisonResult, notes: list[str]) -> str:
     """The verdict, with the number of its note; ``notes`` collects what is odd, each once."""
-    number = superscript(notes.setdefault(result.note, len(notes) + 1)) if result.note else ""
-    return f"{result.verdict} {number}".rstrip()
+    return f"{result.verdict} {numbered(result.note, notes)}" if result.note else result.verdict
 
 
 # Sections ---------------------------------------------------------------------------------------------
@@ -176,7 +175,7 @@ def _claimed_section(
         Column("p (family)", "right"),
         Column("verdict", "left"),
     )
-    notes: dict[str, int] = {}
+    notes: list[str] = []
     rows = tuple((*_names(family, result), *_claimed(family, result, notes)) for result in family.results)
     links = _links(family.results)
     return Section(title, intro, TextTable(columns, rows, tuple(notes), links=links), tuple(notes_below))
@@ -226,7 +225,7 @@ def _further_section(family: _Family, primary: str) -> Section:
         Column("p (family)", "right"),
         Column("verdict", "left"),
     )
-    notes: dict[str, int] = {}
+    notes: list[str] = []
     rows: list[tuple[str, ...]] = []
     for result in family.results:
         difference, _, p, verdict = _claimed(family, result, notes)
@@ -254,7 +253,7 @@ def _names(family: _Family, result: ComparisonResult) -> list[str]:
     return [result.comparison, result.within] if family.within else [result.comparison]
 
 
-def _claimed(family: _Family, result: ComparisonResult, notes: dict[str, int]) -> tuple[str, str, str, str]:
+def _claimed(family: _Family, result: ComparisonResult, notes: list[str]) -> tuple[str, str, str, str]:
     """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
     return (
         _difference(result, result.scored_by.decimals),

@@ -120,7 +120,7 @@ def _steps(labels: LabelAnalysis, decimals: int) -> Section:
         Column("verdict", "left"),
     )
     rows: list[tuple[str, ...]] = []
-    notes: dict[str, int] = {}
+    notes: list[str] = []
     for step in labels.steps:
         hours = of_name[str(step.cell_a)].hours - of_name[str(step.cell_b)].hours
         gain = (step.difference, step.low, step.high)

@@ -10,7 +10,7 @@ from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import RepeatSummary
 from assay.report.ablation_table import bold_notes, mean_spread, metric_title
 from assay.report.comparison_tables import analysis_sections
-from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, superscript
+from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, numbered
 from assay.study.names import counted
 
 __all__ = ["score_comparisons", "score_page"]
@@ -80,8 +80,7 @@ def _cells(scores: AnalysedScores) -> TextTable:
 def _n(cell: str, summary: RepeatSummary, notes: list[str]) -> str:
     if not summary.lost:
         return summary.count
-    notes.append(f"{cell}: n = {summary.count_text()}")
-    return f"{summary.count} {superscript(len(notes))}"
+    return f"{summary.count} {numbered(f'{cell}: n = {summary.count_text()}', notes)}"
 
 
 def _repeats(scores: AnalysedScores) -> Section:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from assay.analysis.results import StudyResults
 from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary
 from assay.report.ablation_table import mean_spread
-from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
+from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from trainables.metrics import METRICS
 
 __all__ = ["stage_section"]
@@ -94,8 +94,8 @@ def _cells(cells: list[str], planned: int, stage: str, notes: list[str]) -> str:
         return "all"
     if len(cells) <= _NAMED_CELLS:
         return ", ".join(cells)
-    notes.append(f"{stage}{', '.join(cells)}")
-    return f"{cells[0]} and {len(cells) - 1} more {superscript(len(notes))}"
+    mark = numbered(f"{stage}{', '.join(cells)}", notes)
+    return f"{cells[0]} and {len(cells) - 1} more {mark}"
 
 
 def _values(stage: StageSummary, metrics: Sequence[str]) -> Iterator[str]:

@@ -42,6 +42,9 @@ class PlannedCell(BaseModel):
     done: int | None = Field(description="null: the data were not opened.")
 
 
+_State = Literal["planned", "finished", "diverged", "pruned", "failed"]
+
+
 class PlannedTrial(BaseModel):
     """One training."""
 
@@ -49,9 +52,7 @@ class PlannedTrial(BaseModel):
     cell: str
     seed: int
     fold: int | None
-    state: Literal["planned", "finished", "diverged", "pruned", "failed"] | None = Field(
-        description="null: the data were not opened."
-    )
+    state: _State | None = Field(description="null: the data were not opened.")
 
 
 class PlannedComparison(BaseModel):
@@ -257,16 +258,14 @@ def _trials(planned: Plan, records: Mapping[str, Record], *, known: bool) -> tup
             cell=trial.cell,
             seed=trial.seed,
             fold=trial.fold,
-            state=_state(records, trial.id) if known else None,
+            state=_state(records.get(trial.id)) if known else None,
         )
         for trial in planned.trials
     )
 
 
-def _state(
-    records: Mapping[str, Record], trial: str
-) -> Literal["planned", "finished", "diverged", "pruned", "failed"]:
-    return records[trial].status if trial in records else "planned"
+def _state(record: Record | None) -> _State:
+    return "planned" if record is None else record.status
 
 
 def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:

@@ -45,7 +45,7 @@ def html_page(page: Page, additions: Additions | None = None) -> str:
         *_part_links(added.parts),
         *writer.table_and_notes(_count_first(page.table), page.notes),
     ]
-    for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
+    for section in page.sections_of_file:
         parts += writer.section(section)
     parts += [html_picture(picture) for picture in page.pictures]
     for section in page.search:

@@ -89,7 +89,7 @@ def latex_page(page: Page, pictures: Mapping[str, str]) -> str:
     if page.question:
         parts.append(rf"\begin{{quote}}\itshape {escape(page.question)}\end{{quote}}")
     parts.append(writer.block("cells", page.count, page.table, page.notes))
-    for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
+    for section in page.sections_of_file:
         parts += writer.section(section)
     parts += [
         _picture(picture, pictures[picture.stem]) for picture in page.pictures if picture.stem in pictures

@@ -48,7 +48,7 @@ def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})
     if page.question:
         parts.append("> " + escape(page.question).replace("\n", "\n> "))
     parts += [_line_of(page.count), markdown_table(page.table), _notes(page.table, page.notes)]
-    for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
+    for section in page.sections_of_file:
         parts.append(markdown_section(section))
     for picture in page.pictures:
         if picture.stem in pictures:

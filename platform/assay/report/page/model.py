@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-__all__ = ["NOTHING", "Column", "Page", "Picture", "PictureForm", "Section", "TextTable", "superscript"]
+__all__ = [
+    "NOTHING",
+    "Column",
+    "Page",
+    "Picture",
+    "PictureForm",
+    "Section",
+    "TextTable",
+    "numbered",
+    "superscript",
+]
 
 NOTHING = "–"
 PictureForm = Literal["svg", "png", "pdf"]
@@ -88,6 +98,11 @@ class Page:
     answer: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of a brief page: `Pays` → its sentences
 
     @property
+    def sections_of_file(self) -> tuple[Section, ...]:
+        """Intervals and answers: a terminal leaves out the intervals."""
+        return self.sections if self.intervals is None else (self.intervals, *self.sections)
+
+    @property
     def listed_trials(self) -> Section:
         """The trials for a page that cannot fold them away: of more than 200, where they are listed."""
         assert self.trials.table is not None
@@ -97,6 +112,13 @@ class Page:
             self.trials.title,
             f"{self.trials.intro} They are more than {_LISTED}: {self.all_trials}",
         )
+
+
+def numbered(note: str, notes: list[str]) -> str:
+    """The mark of a note in a table's cell; ``notes`` collects them, each once."""
+    if note not in notes:
+        notes.append(note)
+    return superscript(notes.index(note) + 1)
 
 
 def superscript(number: int) -> str:
