@@ -235,7 +235,7 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
     assert study.search is not None
     best, points = study.replicate.best, study.search.points
     if best > points:
-        message = f"the best points are some of those that are tried, found {best} of {points} points. Lower it"
+        message = f"the best points are some of those that are tried, found {best} of {points} points"
         yield StudyProblem(("replicate", "best"), message)
 
 
