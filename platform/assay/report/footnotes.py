@@ -269,7 +269,7 @@ def _method_note(plan: ReportedPlan) -> list[str]:
     if len(cells) < 2:
         return []
     return [
-        f"Methods: {'; '.join(f'`{name}` in {named_cells(of_method)}' for name, of_method in cells.items())}."
+        f"Methods: {'; '.join(f'`{name}` in {summarise(of_method)}' for name, of_method in cells.items())}."
     ]
 
 
@@ -322,7 +322,7 @@ def _reach_notes(results: StudyResults) -> list[str]:
 def _where(plan: ReportedPlan, cells: Sequence[str]) -> str:
     if len(cells) == len(plan.cells):
         return ""
-    return f" (in {named_cells(cells)})"
+    return f" (in {summarise(cells)})"
 
 
 def _bundles(reported: ReportedPlan) -> list[str]:
