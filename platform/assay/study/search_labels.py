@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from assay.study.points import DrawnLabels, SearchedCell
 from assay.study.repeats import Repeat, search_parts
 from assay.study.schema import Study
-from assay.study.search import Choice, Parameter, Scalar
+from assay.study.search import Choice, Parameter, Scalar, Search
 from assay.study.settings import Device, PlannedCell, Settings, resolve_settings
 from assay.study.source import KeyPath, StudyProblem, refuse
 from assay.study.space import SUPERVISION, format_parameter
@@ -23,10 +23,9 @@ from trainables.data.spec import Supervision
 __all__ = ["drawn_labels", "label_problems", "supervisions", "with_labels"]
 
 
-def label_problems(study: Study) -> Iterator[StudyProblem]:
+def label_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
     """Labels that are none, and a choice of labels without their price, or a price without a choice."""
-    assert study.search is not None
-    drawn, labels_cost = study.space.get(SUPERVISION), study.search.costs_labels
+    drawn, labels_cost = study.space.get(SUPERVISION), search.costs_labels
     if drawn is not None and not _are_labels(drawn):
         message = (
             "labels are some of none, weak, mixed and full: write `{choice: [weak, {mixed: 8}, full]}`; "

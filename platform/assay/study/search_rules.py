@@ -11,7 +11,7 @@ from assay.study.identity import flatten
 from assay.study.points import start_points
 from assay.study.repeats import repeats_per_point
 from assay.study.schema import Level, Study
-from assay.study.search import FloatRange, Objective, Scalar, StartStudy
+from assay.study.search import FloatRange, Objective, Scalar, Search, StartStudy
 from assay.study.search_labels import label_problems, supervisions
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
 from assay.study.source import KeyPath, StudyProblem, nearest
@@ -34,7 +34,8 @@ _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}  # that Optuna's sam
 
 def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[StudyProblem]:
     """Every rule that the study's search breaks."""
-    if study.search is None:
+    search = study.search
+    if search is None:
         blocks = {"space": study.space, "start": study.start, "replicate": study.replicate}
         for key in (key for key, value in blocks.items() if value):
             yield StudyProblem((key,), f"`{key}` belongs to a search: add a `search` block, or remove it")
@@ -47,7 +48,7 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     for index, _ in study.design.overrides if study.design else ():
         at: KeyPath = ("design", "rows", index, "override")
         yield StudyProblem(at, "an `override` belongs to rows that are trained as they are: make it a level")
-    of_labels = list(label_problems(study))
+    of_labels = list(label_problems(study, search))
     if of_labels:
         yield from of_labels
         return
@@ -55,17 +56,24 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
         yield StudyProblem(
             ("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out"
         )
-    yield from _within_problems(study, cells)
-    yield from _objective_problems(study, cells)
-    yield from _front_problems(study)
-    yield from _sampler_problems(study)
-    yield from _pruner_problems(study)
+    if search.within == "study" and len(cells) > 1:
+        message = (
+            f"`study` searches one cell, and the design has {len(cells)}. Write `within: cell` for a search "
+            "of equal budget in each, or let the search choose: put the factor's settings into `space`"
+        )
+        yield StudyProblem(("search", "within"), message)
+    yield from _objective_problems(study, search, cells)
+    yield from _front_problems(study, search)
+    yield from _sampler_problems(search)
+    yield from _pruner_problems(study, search)
     yield from _replicate_problems(study)
-    yield from _several_problems(study, cells)
-    problems = list(space_problems(study.space))
-    problems += _value_problems(study, cells, device) if not problems else ()
-    problems += _start_problems(study, [planned.cell for planned in cells]) if not problems else ()
-    yield from problems
+    yield from _several_problems(study, search, cells)
+    of_space = list(space_problems(study.space))
+    yield from of_space
+    if not of_space:
+        yield from _grid_problems(study, search)
+        of_values = list(_value_problems(study, cells, device))
+        yield from of_values or _start_problems(study, search, [planned.cell for planned in cells])
 
 
 def pruned_by(study: Study) -> str | None:
@@ -95,20 +103,9 @@ def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[
     return values
 
 
-def _within_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
-    assert study.search is not None
-    if study.search.within == "study" and len(cells) > 1:
-        message = (
-            f"`study` searches one cell, and the design has {len(cells)}. Write `within: cell` for a search "
-            "of equal budget in each, or let the search choose: put the factor's settings into `space`"
-        )
-        yield StudyProblem(("search", "within"), message)
-
-
-def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
-    assert study.search is not None
-    for number, objective in enumerate(study.search.objectives):
-        at: KeyPath = ("search", "objective", *((number,) if study.search.has_front else ()))
+def _objective_problems(study: Study, search: Search, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
+    for number, objective in enumerate(search.objectives):
+        at: KeyPath = ("search", "objective", *((number,) if search.has_front else ()))
         if not objective.is_cost:
             yield from _metric_problems(study, objective, at, cells)
     for cell, _ in cells:
@@ -157,10 +154,8 @@ def _metric_problems(
         return
 
 
-def _front_problems(study: Study) -> Iterator[StudyProblem]:
+def _front_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
     """Name what asks for the one best point, which a search with several objectives does not have."""
-    search = study.search
-    assert search is not None
     if not search.has_front:
         return
     needs_best: dict[KeyPath, bool] = {
@@ -178,17 +173,18 @@ def _front_problems(study: Study) -> Iterator[StudyProblem]:
     yield from (StudyProblem(at, message) for at, is_set in needs_best.items() if is_set)
 
 
-def _sampler_problems(study: Study) -> Iterator[StudyProblem]:
-    assert study.search is not None
-    sampler, points = study.search.sampler, study.search.points
-    missing = [name for name in _PACKAGES.get(sampler, ()) if find_spec(name) is None]
+def _sampler_problems(search: Search) -> Iterator[StudyProblem]:
+    missing = [name for name in _PACKAGES.get(search.sampler, ()) if find_spec(name) is None]
     if missing:
         message = (
-            f"the sampler {sampler} needs the package {', '.join(missing)}, which is not installed: "
+            f"the sampler {search.sampler} needs the package {', '.join(missing)}, which is not installed: "
             f"`pip install {' '.join(missing)}`, or take tpe"
         )
         yield StudyProblem(("search", "sampler"), message)
-    if sampler != "grid":
+
+
+def _grid_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
+    if search.sampler != "grid":
         return
     for path, parameter in study.space.items():
         if isinstance(parameter, FloatRange):
@@ -198,15 +194,13 @@ def _sampler_problems(study: Study) -> Iterator[StudyProblem]:
             return
     if study.start:
         yield StudyProblem(("start",), "a grid tries every point of the space: leave `start` out")
-    if not list(space_problems(study.space)) and grid_size(study.space, points) > points:
-        message = f"the grid has more than {points} points: raise `points`, or make the space smaller"
+    if grid_size(study.space, search.points) > search.points:
+        message = f"the grid has more than {search.points} points: raise `points`, or make the space smaller"
         yield StudyProblem(("search", "points"), message)
 
 
-def _pruner_problems(study: Study) -> Iterator[StudyProblem]:
-    assert study.search is not None
-    repeats = repeats_per_point(study)
-    pruner = study.search.pruner
+def _pruner_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
+    repeats, pruner = repeats_per_point(study), search.pruner
     if pruner is not None and pruned_by(study) == "repeats" and pruner.min >= repeats:
         message = (
             f"a point that may be pruned has repeats left: {pruner.min} of {repeats} before the first look"
@@ -239,10 +233,9 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
         yield StudyProblem(("replicate", "best"), message)
 
 
-def _several_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
+def _several_problems(study: Study, search: Search, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
     """Rules of a cell that has several searches, one for each fold, split or seed."""
-    search, replicate = study.search, study.replicate
-    assert search is not None
+    replicate = study.replicate
     own_splits = search.nested and any(cell.data.splits == "per_seed" for cell, _ in cells)
     at: KeyPath = ("search", "nested")
     if search.nested and not own_splits and not study.repeats.folds:
@@ -330,10 +323,9 @@ def _conditions(study: Study, path: str) -> dict[str, Scalar]:
     return {key: value for other in when for key, value in _conditions(study, other).items()} | when
 
 
-def _start_problems(study: Study, cells: Sequence[Cell]) -> Iterator[StudyProblem]:
-    assert study.search is not None
-    if start_points(study) > study.search.points:
-        message = f"{start_points(study)} start points do not fit into {study.search.points} points"
+def _start_problems(study: Study, search: Search, cells: Sequence[Cell]) -> Iterator[StudyProblem]:
+    if start_points(study) > search.points:
+        message = f"{start_points(study)} start points do not fit into {search.points} points"
         yield StudyProblem(("search", "points"), message)
     for number, start in enumerate(study.start):
         at: KeyPath = ("start", number)
