@@ -75,13 +75,7 @@ def format_value(value: Any) -> str:
 def plan_comparisons(
     study: Study, cells: Sequence[DesignCell], settings: Mapping[str, Settings]
 ) -> tuple[list[Comparison], list[StudyProblem]]:
-    """Every comparison that the study asks for, with its pairs; problems where one cannot be made.
-
-    Args:
-        study: Asks for comparisons, and allows differences.
-        cells: All cells of the design.
-        settings: Name of the cell → what it trains with.
-    """
+    """Every comparison that the study asks for, with its pairs; problems where one cannot be made."""
     planner = _Planner(study, cells, settings)
     comparisons: list[Comparison] = []
     for spec, at in asked_comparisons(study):

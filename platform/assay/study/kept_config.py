@@ -23,13 +23,7 @@ __all__ = ["kept_config"]
 def kept_config(
     method: str, config: TrainableConfig, device: Literal["cpu", "cuda"]
 ) -> tuple[TrainableConfig | None, list[StudyProblem]]:
-    """The config with every ``auto`` decided, or what is against keeping it.
-
-    Args:
-        method: Name of the method.
-        config: Checked.
-        device: That the study trains on.
-    """
+    """The config with every ``auto`` decided for a device, or what is against keeping it."""
     try:
         resolved: object = config.resolved(device)
         if not isinstance(resolved, type(config)):

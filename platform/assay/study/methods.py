@@ -148,10 +148,6 @@ def kept_copy(reference: str, folder: Path) -> tuple[str, Path] | None:
 
     Only what that plan names is taken: a storage also keeps the code of other studies, under the same names.
 
-    Args:
-        reference: As it stands in the study.
-        folder: Of the study.
-
     Returns:
         The reference to the copy, and the folder that it is seen from. None where the file lies beside the
         study, or no storage holds a copy that the study's plan names.

@@ -242,13 +242,7 @@ def make_ablations(
 
 
 def point_row(searched: SearchedCell, point: Point, *, fresh: bool = False) -> PointRow | None:
-    """The row that a point is; None where the method refused its settings.
-
-    Args:
-        searched: Where it was drawn.
-        point: The point; an ablation is trained on fresh seeds.
-        fresh: Take the repeats of ``replicate`` instead of those on which points are evaluated.
-    """
+    """The row of a point, ``fresh``: on the repeats of ``replicate``; None where its method refused it."""
     if point.config is None:
         return None
     role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
@@ -287,14 +281,7 @@ def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) 
 def trial_ids(
     searched: SearchedCell, config: Mapping[str, Any], repeats: Sequence[Repeat], *, shared: bool = True
 ) -> Iterator[str]:
-    """Ids of the trials of a row on some repeats.
-
-    Args:
-        searched: Where it was drawn.
-        config: Of the row.
-        repeats: Of the row.
-        shared: Those that the settings have in any study; False: of a point whose ``shared_ids`` says so.
-    """
+    """Ids of the trials of a row on some repeats; ``shared``: see :class:`Point`."""
     cell = searched.cell
     writer = CellIdentity(
         trainable=cell.trainable,

@@ -251,12 +251,7 @@ class _DataPlanner:
 
 
 def _overlap_warning(searched: Sequence[Split], tested: Sequence[Split]) -> str | None:
-    """Count the test images that a search has seen; None where it saw none of them.
-
-    Args:
-        searched: Splits on which points are trained and validated.
-        tested: Splits on which winners are tested.
-    """
+    """Count the test images that a search has seen; None where it saw none of them."""
     validated = {sample for split in searched for sample in split.validation}
     trained = {sample for split in searched for sample in split.train}
     tests = [set(split.test) for split in tested]
@@ -281,13 +276,7 @@ class SearchPart(NamedTuple):
 
 
 def search_parts(study: Study, data: DataSpec, repeats: Sequence[Repeat]) -> Iterator[SearchPart]:
-    """The searches of a cell, each with its share of the repeats.
-
-    Args:
-        study: With a search.
-        data: Of the cell.
-        repeats: Of the cell: those on which points are evaluated, and the fresh ones of winners.
-    """
+    """The searches of a cell, each with its share of the repeats: for points, and fresh ones for winners."""
     assert study.search is not None
     evaluated = [repeat for repeat in repeats if repeat.seed in study.repeats.seeds]
     fresh = [repeat for repeat in repeats if repeat.seed not in study.repeats.seeds]

@@ -76,11 +76,8 @@ def with_labels(
 ) -> Iterator[SearchedCell]:
     """The searched cells with the splits of each supervision that may be drawn in them.
 
-    Args:
-        study: With a search.
-        searched: Its cells: of several objectives, which is where labels are drawn, one search each.
-        drawn: Of :func:`drawn_labels`.
-        repeats: Of each of ``drawn``.
+    Labels are drawn for several objectives, and then a cell has one search. ``repeats`` are those of each of
+    :func:`drawn_labels`.
     """
     for cell in searched:
         labels: dict[str, DrawnLabels] = {}

@@ -213,9 +213,7 @@ def named_config(study: Study, levels: Mapping[str, str]) -> dict[str, Any]:
 def bundle_paths(trainable: AnyTrainable, bundle: Level) -> set[str]:
     """The settings that a level or an override is about, as flat paths; a parent stands for all below it.
 
-    Args:
-        trainable: The method of the cell, whose presets count.
-        bundle: The level.
+    A preset stands for all that the method's presets set.
     """
     paths = set(flatten({"config": bundle.config}) if bundle.config else ())
     if bundle.trainable is not None:

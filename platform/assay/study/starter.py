@@ -125,10 +125,7 @@ def _template_files(folder: Traversable, below: str = "") -> Iterator[tuple[str,
 def starter_study(survey: Survey, name: str, *, labels: bool = False) -> str:
     """The study file: a method on the surveyed images with the supervision that their masks allow.
 
-    Args:
-        survey: Of the images.
-        name: Of the study.
-        labels: Ask what to label next, which without it stands in comments.
+    ``labels`` asks at once what to label next, which without it stands in comments.
 
     Raises:
         InputError: If that is to be asked of images that cannot tell, or they show too few items.
