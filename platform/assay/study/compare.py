@@ -16,7 +16,7 @@ from assay.study.cell_names import Levels, cell_name
 from assay.study.cells import Cell
 from assay.study.design import asked_comparisons, level_pairs, pairs_of
 from assay.study.designs import DesignCell
-from assay.study.identity import canonical_json, flatten
+from assay.study.identity import canonical_json, differences, flatten
 from assay.study.methods import is_own_setting
 from assay.study.nesting import NO_LEVEL, below
 from assay.study.schema import ComparisonSpec, Study
@@ -165,12 +165,10 @@ class _Planner:
         return self._bundles[key]
 
     def _differing(self, first: str, second: str) -> Difference:
-        """Settings in which two cells differ; None where a side has no such path."""
+        """Settings in which two cells differ."""
         cells = self.settings[first], self.settings[second]
         alike = cells[0].trainable.name == cells[1].trainable.name
-        a, b = (cell.flat if alike else cell.as_written for cell in cells)
-        paths = [*a, *(path for path in b if path not in a)]
-        return {path: (a.get(path), b.get(path)) for path in paths if a.get(path) != b.get(path)}
+        return differences(*(cell.flat if alike else cell.as_written for cell in cells))
 
 
 def ablation(cell: Cell, best: Cell) -> Comparison:
@@ -187,10 +185,7 @@ def improvement(start: Cell, source: str, best: Cell) -> Comparison:
 
 
 def _of_points(start_cell: Cell, end_cell: Cell, factor: str, start: str, end: str) -> Comparison:
-    before, after = flatten({"config": start_cell.config}), flatten({"config": end_cell.config})
-    paths = dict.fromkeys([*before, *after])
-    values = {path: (before.get(path), after.get(path)) for path in paths}
-    values = {path: pair for path, pair in values.items() if pair[0] != pair[1]}
+    values = differences(flatten({"config": start_cell.config}), flatten({"config": end_cell.config}))
     return Comparison(
         factor=factor,
         start=start,

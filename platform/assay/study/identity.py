@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["CellIdentity", "canonical_json", "flatten", "short_hash"]
+__all__ = ["CellIdentity", "canonical_json", "differences", "flatten", "short_hash"]
 
 # One for all texts: `json.dumps` with settings of its own makes an encoder each time.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -37,6 +37,14 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Path → both values, where flat settings differ; None where a side has no such path."""
+    paths = {**before, **after}
+    return {
+        path: (before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)
+    }
 
 
 @lru_cache(maxsize=65536)

@@ -20,7 +20,7 @@ from assay.study.compare import Comparison, format_value, is_below, plan_compari
 from assay.study.design import design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.designs import DesignCell
-from assay.study.identity import CellIdentity
+from assay.study.identity import CellIdentity, differences
 from assay.study.methods import Layer, find_method, layers_of, named_methods
 from assay.study.names import counted
 from assay.study.plan_rules import nothing_to_decide, twins, unpaired, unused_allowances
@@ -377,7 +377,7 @@ def _difference(study: Study, base: Settings | None, settings: Settings) -> Diff
         before, after = base.flat, settings.flat
     else:
         before, after = base.as_written, settings.as_written
-    return {p: (before.get(p), after.get(p)) for p in {**before, **after} if before.get(p) != after.get(p)}
+    return differences(before, after)
 
 
 def _own_settings(settings: Settings, override: Level | None) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.study.cells import Cell, Role, Trial, make_trial
-from assay.study.identity import CellIdentity, canonical_json, flatten, short_hash
+from assay.study.identity import CellIdentity, canonical_json, differences, flatten, short_hash
 from assay.study.repeats import UNKNOWN, Repeat, SearchPart
 from assay.study.schema import Study
 from assay.study.search import Scalar, Search
@@ -259,9 +259,7 @@ def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) 
     before = flatten({"config": {name: base.get(name) for name in other}, SUPERVISION: str(cell.supervision)})
     after = flatten({"config": {name: config.get(name) for name in other}, SUPERVISION: str(supervision)})
     changed = {
-        path: (cell.diff.get(path, (before.get(path), None))[0], after.get(path))
-        for path in {**before, **after}
-        if before.get(path) != after.get(path)
+        path: (cell.diff.get(path, pair)[0], pair[1]) for path, pair in differences(before, after).items()
     }
     return cell.model_copy(
         update={

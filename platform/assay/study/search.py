@@ -250,28 +250,30 @@ class _Drawn(BaseModel):
     )
 
 
-class FloatRange(_Drawn):
+class _Range(_Drawn):
+    bounds: tuple[Any, Any]
+    log: bool = Field(default=False, description="Drawn evenly on a logarithmic scale.")
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        low, high = self.bounds
+        if not low < high:
+            raise ValueError(f"bounds are [lowest, highest], found [{low}, {high}]")
+        if self.log and low <= 0:
+            raise ValueError(f"a logarithmic scale starts above 0, found {low}")
+        return self
+
+
+class FloatRange(_Range):
     """A real number between two bounds."""
 
     bounds: tuple[float, float] = Field(alias="float", description="Lowest and highest value.")
-    log: bool = Field(default=False, description="Drawn evenly on a logarithmic scale.")
-
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> Self:
-        _check_bounds(*self.bounds, self.log)
-        return self
 
 
-class IntRange(_Drawn):
+class IntRange(_Range):
     """A whole number between two bounds, both included."""
 
     bounds: tuple[int, int] = Field(alias="int", description="Lowest and highest value.")
-    log: bool = Field(default=False, description="Drawn evenly on a logarithmic scale.")
-
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> Self:
-        _check_bounds(*self.bounds, self.log)
-        return self
 
 
 class Choice(_Drawn):
@@ -284,13 +286,6 @@ class Choice(_Drawn):
         if len(set(self.choice)) < len(self.choice):
             raise ValueError(f"each value of a choice stands once, found {list(self.choice)}")
         return self
-
-
-def _check_bounds(low: float, high: float, log: bool) -> None:
-    if not low < high:
-        raise ValueError(f"bounds are [lowest, highest], found [{low}, {high}]")
-    if log and low <= 0:
-        raise ValueError(f"a logarithmic scale starts above 0, found {low}")
 
 
 def _kind(value: Any) -> str | None:
