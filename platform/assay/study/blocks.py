@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from assay.study.names import Name
 from trainables.data.spec import ChoiceRule, Supervision
@@ -17,6 +18,7 @@ __all__ = [
     "LevelNames",
     "MethodName",
     "NamedOnce",
+    "OneOrMore",
     "Seed",
     "SupervisionField",
     "as_lists",
@@ -63,7 +65,9 @@ SupervisionField = Annotated[
     ),
 ]
 MethodName = Annotated[str, Field(min_length=1, max_length=200)]
-LevelNames = Annotated[tuple[Name, ...], Field(min_length=1)]
+# One name stands for a list of one.
+OneOrMore = BeforeValidator(lambda value: value if isinstance(value, (list, tuple)) else (value,))
+LevelNames = Annotated[tuple[Name, ...], Field(min_length=1), OneOrMore]
 
 
 class Level(BaseModel):
@@ -82,11 +86,9 @@ class Level(BaseModel):
     )
 
 
-def as_lists(value: Any, *, but: str | None = None) -> Any:
-    """One level is a list of one, in a mapping of factors."""
-    if not isinstance(value, dict):
-        return value
-    return {k: v if isinstance(v, (list, tuple)) or k == but else [v] for k, v in value.items()}
+def as_lists(levels: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """One level of each factor, as designs take several."""
+    return {factor: (level,) for factor, level in levels.items()}
 
 
 class ComparisonSpec(BaseModel):

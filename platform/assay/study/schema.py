@@ -30,7 +30,6 @@ from assay.study.blocks import (
     NamedOnce,
     Seed,
     SupervisionField,
-    as_lists,
 )
 from assay.study.designs import DESIGNS, DesignForm
 from assay.study.designs.rows import Row
@@ -286,11 +285,6 @@ class Study(BaseModel):
     replicate: Replicate | None = Field(default=None, description="Re-training of the best points.")
 
     _source: Source = PrivateAttr(default_factory=Source)
-
-    @field_validator("nested", mode="before")
-    @classmethod
-    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
-        return {k: as_lists(v) for k, v in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _decides_what_can_be_decided(self) -> Self:

@@ -12,7 +12,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
 from assay.study.blocks import STRICT, ComparisonSpec, Level, LevelNames, as_lists
 from assay.study.cell_names import Levels, cell_key
@@ -87,11 +87,6 @@ class VariedBlock(BaseModel):
         default_factory=dict,
         description="Factors that are crossed instead: the design is repeated for each of these levels.",
     )
-
-    @field_validator("across", mode="before")
-    @classmethod
-    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
-        return as_lists(value)
 
 
 def varied_design(

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from assay.study.blocks import Level, LevelNames, as_lists
+from assay.study.blocks import Level, LevelNames
 from assay.study.designs.base import DesignCell, DesignForm, expanded, row_problems
 from assay.study.source import KeyPath, StudyProblem
 
@@ -29,11 +29,6 @@ class Row(BaseModel):
     override: Level | None = Field(
         default=None, description="Settings of this row alone, on top of its levels: checked as a confounder."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
-        return as_lists(value, but="override")
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
+from pydantic import BaseModel, Discriminator, Field, Tag
 
-from assay.study.blocks import STRICT
+from assay.study.blocks import STRICT, OneOrMore
 from assay.study.designs.base import DesignCell, DesignForm, unknown
 from assay.study.names import Name
 from assay.study.orthogonal import read_aliases
@@ -57,14 +57,9 @@ class Screen(BaseModel):
         description="Cells to train. 8 (to 7 factors) and 12 (to 11) mix main effects up with interactions. "
         "Default: 16 to 8 factors, else 32, where no main effect is.",
     )
-    fold_over: tuple[Name, ...] = Field(
+    fold_over: Annotated[tuple[Name, ...], OneOrMore] = Field(
         default=(), description="Factors that have their other level in as many cells again: a follow-up."
     )
-
-    @field_validator("fold_over", mode="before")
-    @classmethod
-    def _one_factor_is_a_list_of_one(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
 
 
 Block = Annotated[
