@@ -338,9 +338,12 @@ def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"seeds": [0, 1], "seed": 3}, "`seeds` stands for `seed`, found seed 3"),
-        ({"seeds": [4, 4]}, "`seeds` are two or more, each named once, found [4, 4]"),
-        ({"seeds": [0, 1], "sampler": "grid"}, "a grid is the same with every seed, found seeds [0, 1]"),
+        (
+            {"seeds": [0, 1], "seed": 3},
+            "found seeds [0, 1], seed 3",
+        ),
+        ({"seeds": [4]}, "several searches have two `seeds` or more"),
+        ({"seeds": [0, 1], "sampler": "grid"}, "found seeds [0, 1], seed 0, sampler grid"),
     ],
 )
 def test_seeds_of_several_searches_are_refused_where_they_say_nothing(

@@ -156,7 +156,7 @@ class Search(BaseModel):
         default=1, ge=1, le=10_000, description="Points proposed at once, knowing the batches before."
     )
     seed: Seed = Field(default=0, description="Seed of the proposals.")
-    seeds: tuple[Seed, ...] = Field(
+    seeds: Annotated[tuple[Seed, ...], NamedOnce] = Field(
         default=(),
         description="Instead of `seed`: a whole search for each, with a fresh seed for its winner. Scores "
         "are then those of the search, not of the points that one search happened to draw.",
@@ -189,21 +189,10 @@ class Search(BaseModel):
 
     @model_validator(mode="after")
     def _seeds_of_several_searches(self) -> Self:
-        if not self.seeds:
-            return self
-        if "seed" in self.model_fields_set:
+        if self.seeds and (len(self.seeds) == 1 or "seed" in self.model_fields_set or self.sampler == "grid"):
             raise ValueError(
-                f"`seeds` stands for `seed`, found seed {self.seed} and seeds {list(self.seeds)}: leave "
-                "`seed` out"
-            )
-        if len(set(self.seeds)) < max(2, len(self.seeds)):
-            raise ValueError(
-                f"`seeds` are two or more, each named once, found {list(self.seeds)}: for one search "
-                "write `seed`"
-            )
-        if self.sampler == "grid":
-            raise ValueError(
-                f"a grid is the same with every seed, found seeds {list(self.seeds)}: leave `seeds` out"
+                "several searches have two `seeds` or more, no `seed` beside them, and no grid, which is the same "
+                f"with every seed; found seeds {list(self.seeds)}, seed {self.seed}, sampler {self.sampler}"
             )
         return self
 
