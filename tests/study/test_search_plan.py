@@ -338,10 +338,7 @@ def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (
-            {"seeds": [0, 1], "seed": 3},
-            "found seeds [0, 1], seed 3",
-        ),
+        ({"seeds": [0, 1], "seed": 3}, "found seeds [0, 1], seed 3"),
         ({"seeds": [4]}, "several searches have two `seeds` or more"),
         ({"seeds": [0, 1], "sampler": "grid"}, "found seeds [0, 1], seed 0, sampler grid"),
     ],
