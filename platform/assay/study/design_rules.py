@@ -57,38 +57,32 @@ def _metric_problems(study: Study) -> Iterator[StudyProblem]:
 
 
 def _comparison_problems(study: Study) -> Iterator[StudyProblem]:
+    """Names that are unknown, and pairs of levels named twice: an answer would count twice in its family."""
+    first: dict[tuple[str, frozenset[str]], int] = {}
     for index, spec in enumerate(study.comparisons or ()):
         at: KeyPath = ("comparisons", index)
         if spec.factor not in study.factors:
             yield unknown((*at, "factor"), "factor", spec.factor, study.factors)
             continue
         levels = study.factors[spec.factor]
-        for key, level in (("from", spec.start), ("to", spec.end)):
-            if level is not None and level not in levels:
-                yield unknown((*at, key), f"level of {spec.factor}", level, levels)
+        ends = {"from": spec.start, "to": spec.end}
+        strange = {key: level for key, level in ends.items() if level is not None and level not in levels}
+        for key, level in strange.items():
+            yield unknown((*at, key), f"level of {spec.factor}", level, levels)
         if spec.start is not None and spec.start == spec.end:
             yield StudyProblem(at, f"a comparison has two levels, found `{spec.start}` twice")
         elif len(levels) < 2:
             yield StudyProblem(at, f"a comparison needs two levels, `{spec.factor}` has one")
-    yield from _repeated_comparisons(study)
-
-
-def _repeated_comparisons(study: Study) -> Iterator[StudyProblem]:
-    """Pairs of levels that two comparisons are about: one answer would count twice in its family."""
-    first: dict[tuple[str, frozenset[str]], int] = {}
-    for index, spec in enumerate(study.comparisons or ()):
-        named = {level for level in (spec.start, spec.end) if level is not None}
-        if spec.factor not in study.factors or not named <= set(study.factors[spec.factor]):
-            continue
-        for start, end in level_pairs(study, spec):
-            other = first.setdefault((spec.factor, frozenset((start, end))), index)
-            if other != index:
-                message = (
-                    f"{spec.factor}: {start} → {end} is compared in comparisons[{other}] too. Name each pair "
-                    "of levels once, in one direction"
-                )
-                yield StudyProblem(("comparisons", index), message)
-                break
+        elif not strange:
+            for pair in level_pairs(study, spec):
+                other = first.setdefault((spec.factor, frozenset(pair)), index)
+                if other != index:
+                    message = (
+                        f"{spec.factor}: {' → '.join(pair)} is compared in comparisons[{other}] too. Name "
+                        "each pair of levels once, in one direction"
+                    )
+                    yield StudyProblem(at, message)
+                    break
 
 
 def _nested_problems(study: Study) -> Iterator[StudyProblem]:

@@ -191,8 +191,9 @@ class Search(BaseModel):
     def _seeds_of_several_searches(self) -> Self:
         if self.seeds and (len(self.seeds) == 1 or "seed" in self.model_fields_set or self.sampler == "grid"):
             raise ValueError(
-                "several searches have two `seeds` or more, no `seed` beside them, and no grid (it is the same with "
-                f"every seed), found seeds {list(self.seeds)}, seed {self.seed}, sampler {self.sampler}"
+                "several searches have two `seeds` or more, no `seed` beside them, and no grid (it is the "
+                f"same with every seed), found seeds {list(self.seeds)}, seed {self.seed}, sampler "
+                f"{self.sampler}"
             )
         return self
 
