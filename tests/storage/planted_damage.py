@@ -23,7 +23,6 @@ __all__ = [
     "deleted",
     "emptied",
     "flipped",
-    "foreign",
     "vouched_anew",
 ]
 
@@ -49,10 +48,6 @@ def flipped(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(bytes(data))
-
-
-def foreign(path: Path) -> None:
-    (path.parent / "stranger.bin").write_bytes(b"x")
 
 
 def replaced(before: str, after: str) -> Callable[[Path], None]:
@@ -146,7 +141,6 @@ PLANTED = [
         f"{STAGED}/record.json", vouched_anew("trial.config.last", 0.5), "its settings are those of trial"
     ),
     Planted(f"{STAGED}/record.json", vouched_anew("result", None), "finished, and without a result"),
-    Planted(f"{STAGED}/record.json", foreign, "stranger.bin does not belong there"),
     Planted(STAGED, a_file_now, "is a file, and a trial is a folder"),
     Planted("stages/*", a_file_now, "a file lies where the stage's folder belongs"),
     Planted("studies/hunt", a_file_now, "is a file, and a study is a folder"),
@@ -157,7 +151,6 @@ PLANTED = [
     Planted(f"{STAGED}/*/predictions.parquet", swapped, "sha256 differs"),
     Planted(f"{STAGED}/*/predictions.parquet", other_rows, "sha256 differs"),
     Planted(f"{STAGED}/*/maps.parquet", emptied, "is empty"),
-    Planted(f"{STAGED}/*/maps.parquet", foreign, "stranger.bin does not belong there"),
     Planted(f"{OWN}/*/model/model.safetensors", flipped, "sha256 differs"),
     Planted(f"{OWN}/*/model/model.safetensors", deleted, "is gone"),
     Planted("trials/[begun]/progress.json", cut, "cannot be read"),
@@ -165,7 +158,6 @@ PLANTED = [
     Planted("trials/[begun]/checkpoint.safetensors", cut, "is cut short"),
     Planted("trials/[begun]/checkpoint.safetensors", emptied, "is empty"),
     Planted("trials/[begun]/attempts/*.json", cut, "cannot be read"),
-    Planted("trials/[begun]", foreign, "stranger.bin is no trial"),
     Planted("stages/*/done.json", cut, "cannot be read"),
     Planted(
         "stages/*/done.json", replaced('"seconds": ', '"seconds": 1'), "was changed since it was written"
@@ -174,10 +166,8 @@ PLANTED = [
     Planted("stages/*/done.json", deleted, "is gone"),
     Planted("stages/*/0*/*.safetensors", flipped, "sha256 differs"),
     Planted("stages/*/0*/*.safetensors", deleted, "is gone"),
-    Planted("stages/*/0*/*.safetensors", foreign, "stranger.bin does not belong there"),
     Planted("methods/*/blur.py", replaced("Blur", "Blurred"), "is not the code that its name says"),
     Planted("methods/*/blur.py", deleted, "is not the code that its name says"),
-    Planted("methods/*/blur.py", foreign, "stranger.bin does not belong there"),
     Planted("studies/staged/plan.parquet", cut, "is no table that can be read"),
     Planted("studies/staged/plan.parquet", emptied, "is empty"),
     Planted("studies/staged/plan.parquet", other_rows, "was changed since it was written"),

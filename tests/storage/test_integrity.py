@@ -27,7 +27,6 @@ from tests.storage.planted_damage import (
     deleted,
     emptied,
     flipped,
-    foreign,
     vouched_anew,
 )
 from tests.storage.whole_storage import UNTRAINED_SEED, make_storage, untrained
@@ -237,13 +236,14 @@ def test_what_leads_out_of_the_storage_is_named_and_all_else_is_read(
 
 def test_what_lies_behind_a_link_is_not_set_aside(root: Path) -> None:
     store = Store(root)
-    folder = _place(root, STAGED)
-    attempt = next(folder.glob("001-*"))
-    attempt.rename(root / "mine")
-    foreign(root / "mine" / "maps.parquet")
-    attempt.symlink_to("../../mine")
-    set_aside(store, check_storage(store).damages)
-    assert (root / "mine" / "stranger.bin").exists()
+    attempts = _place(root, "trials/[begun]/attempts")
+    attempts.rename(root / "mine")
+    cut(note := next((root / "mine").iterdir()))
+    attempts.symlink_to("../../mine")
+    damages = check_storage(store).damages
+    assert damages
+    assert not set_aside(store, damages)
+    assert note.exists()
 
 
 @pytest.mark.parametrize("command", [("check", "--repair"), ("status", "staged", "--once")])

@@ -14,8 +14,8 @@ from assay.storage.integrity.studies import check_study, finished_trials, sound_
 from assay.storage.integrity.trials import Planned, check_trial
 from assay.storage.lease import holder
 from assay.storage.record import Record
-from assay.storage.stage_store import stage_folder, stage_keys
-from assay.storage.store import Store
+from assay.storage.stage_store import STAGE_KEY, stage_folder, stage_keys
+from assay.storage.store import TRIAL_ID, Store
 from assay.storage.unpacked import is_left_out, left_out
 from trainables.errors import InputError
 from trainables.method_files import is_file_method
@@ -64,7 +64,7 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
         findings.damages += _unlinked(store, path, _in_a_studys_place(entry, path))
     finished = {trial: path for name in names for trial, path in finished_trials(store, name).items()}
     chosen = plans[names[0]] if study is not None else None
-    begun, trials = _names(store, "trials"), set(store.trials())
+    begun, trials = set(filter(TRIAL_ID.fullmatch, _names(store, "trials"))), set(store.trials())
     wanted = begun | (finished.keys() & planned.ids)
     if study is not None:
         wanted &= {trial.id for trial in chosen.trials} if chosen is not None else finished.keys()
@@ -78,7 +78,7 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
             _count(store, record, findings)
             used.update(stage.key for stage in record.stages)
             methods.update(filter(is_file_method, [str(record.trial.get("trainable"))]))
-    stages, made = _names(store, "stages"), set(stage_keys(store))
+    stages, made = set(filter(STAGE_KEY.fullmatch, _names(store, "stages"))), set(stage_keys(store))
     for key in sorted(stages if study is None else stages & used):
         damages = check_stage(store, key, used=key in used, running=bool(running))
         findings.damages += _unlinked(store, stage_folder(key), damages)

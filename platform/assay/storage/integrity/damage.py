@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,12 +18,10 @@ from trainables.errors import StorageError
 
 __all__ = [
     "GONE",
-    "PARTIAL",
     "Damage",
     "aside_folder",
     "check_checkpoint",
     "check_named_files",
-    "paths_below",
     "read_table",
     "set_aside_since",
 ]
@@ -32,7 +29,6 @@ __all__ = [
 GONE = "is gone"  # what may stay out of a bundle by design, and is no damage then
 _ASIDE = "damaged"
 
-PARTIAL = re.compile(r"\..*\.partial")  # of a writer that was killed: nobody reads it
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
 
@@ -81,16 +77,6 @@ def check_named_files(store: Store, folder: str, files: Mapping[str, str]) -> It
             continue
         if hashlib.sha256(data).hexdigest() != digest:
             yield path, "is not the file that was written (sha256 differs)" if data else "is empty"
-
-
-def paths_below(store: Store, folder: str) -> Iterator[str]:
-    """Paths of all files and links below a folder, without files of writers that were killed."""
-    for name in store.list(folder):
-        path = f"{folder}/{name.removesuffix('/')}"
-        if name.endswith("/") and not store.linked(path):
-            yield from paths_below(store, path)
-        elif not PARTIAL.fullmatch(name):
-            yield path
 
 
 def read_table(store: Store, path: str) -> tuple[pa.Table | None, str | None]:

@@ -10,24 +10,20 @@ from pydantic import ValidationError
 from assay.storage.checksum import without_checksum
 from assay.storage.integrity.damage import (
     GONE,
-    PARTIAL,
     Damage,
     check_checkpoint,
     check_named_files,
-    paths_below,
     read_table,
     set_aside_since,
 )
 from assay.storage.method_store import read_method
-from assay.storage.stage_store import STAGE_KEY, StageRecord, stage_folder
-from assay.storage.store import ATTEMPT, Store
+from assay.storage.stage_store import StageRecord, stage_folder
+from assay.storage.store import Store
 from trainables.errors import InputError
 
 __all__ = ["check_method", "check_stage"]
 
-_METHOD = re.compile(r".+@[0-9a-f]{16}")
 _SHOWN = re.compile(r"judged-[0-9a-f]{16}\.parquet")
-_LOG = re.compile(r"log.*\.txt")
 _MADE_AGAIN = "`assay run` makes it again where a trial needs it"
 _COST = "a trial that needs the stage would end at it; scores of those that used it stand"
 
@@ -42,9 +38,6 @@ def check_stage(store: Store, key: str, *, used: bool, running: bool) -> Iterato
         running: A study is being trained, and the stage may be in the making.
     """
     folder = stage_folder(key)
-    if not STAGE_KEY.fullmatch(key):
-        yield Damage(folder, "is no stage", "nothing reads it", "nobody needs it", (folder,))
-        return
     record = _read(store, key)
     if isinstance(record, str):
         yield Damage(f"{folder}/done.json", record, _COST, _MADE_AGAIN, (folder,))
@@ -53,7 +46,6 @@ def check_stage(store: Store, key: str, *, used: bool, running: bool) -> Iterato
     elif isinstance(record, StageRecord):
         for path, text in check_named_files(store, f"{folder}/{record.attempt}", record.files):
             yield Damage(path, text, _COST, _MADE_AGAIN, (folder,))
-        yield from _check_foreign(store, record)
     for name in store.list(folder):
         if _SHOWN.fullmatch(name):
             path = f"{folder}/{name}"
@@ -73,11 +65,8 @@ def check_method(store: Store, name: str, *, used: bool) -> Iterator[Damage]:
     Of one that no record used (``used``) the code may be half there: the run that begins with it writes it.
     """
     folder = f"methods/{name}"
-    if not _METHOD.fullmatch(name):
-        yield Damage(folder, "is no method", "nothing reads it", "nobody needs it", (folder,))
-        return
     try:
-        source = read_method(store, name)
+        read_method(store, name)
     except InputError:
         gone = not store.exists(folder)
         if not used:
@@ -87,10 +76,6 @@ def check_method(store: Store, name: str, *, used: bool) -> Iterator[Damage]:
         cost = "its models neither predict nor are exported; scores of its trials stand"
         again = "`assay run` with the file as it was writes it again, and trains nothing"
         yield Damage(folder, text, cost, again, () if gone else (folder,), waits=waits)
-        return
-    for file in [] if source.is_package else sorted(source.files)[1:]:  # a method of one file is its first
-        path = f"{folder}/{file}"
-        yield Damage(path, "does not belong there", "nothing reads it", "nobody needs it", (path,))
 
 
 def _read(store: Store, key: str) -> StageRecord | str | None:
@@ -109,16 +94,3 @@ def _read(store: Store, key: str) -> StageRecord | str | None:
     if checksum == "wrong":
         return "was changed since it was written"
     return record if record.key == key else f"is that of stage {record.key}"
-
-
-def _check_foreign(store: Store, record: StageRecord) -> Iterator[Damage]:
-    folder = stage_folder(record.key)
-    expected = re.compile(rf"done\.json|checkpoint.*|{_SHOWN.pattern}|{ATTEMPT.pattern}|{PARTIAL.pattern}")
-    foreign = [
-        f"{folder}/{name.removesuffix('/')}" for name in store.list(folder) if not expected.fullmatch(name)
-    ]
-    named = {f"{folder}/{record.attempt}/{path}" for path in record.files}
-    below = paths_below(store, f"{folder}/{record.attempt}")
-    foreign += [path for path in below if path not in named and not _LOG.fullmatch(path.rpartition("/")[2])]
-    for path in foreign:
-        yield Damage(path, "does not belong there", "nothing reads it", "nobody needs it", (path,))

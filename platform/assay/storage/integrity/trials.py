@@ -1,24 +1,21 @@
-"""Trials: records, the files that they name, heartbeats, checkpoints, and what does not belong there."""
+"""Trials: records, the files that they name, heartbeats and checkpoints."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from assay.storage.integrity.damage import (
-    PARTIAL,
     Damage,
     check_checkpoint,
     check_named_files,
-    paths_below,
     set_aside_since,
 )
 from assay.storage.progress import Progress
 from assay.storage.record import DamagedRecord, Record, differences
-from assay.storage.store import ATTEMPT, TRIAL_ID, AttemptStart, Store
+from assay.storage.store import AttemptStart, Store
 from assay.study import Plan, Trial
 from assay.study.identity import CellIdentity
 from assay.study.repeats import UNKNOWN
@@ -28,8 +25,6 @@ from trainables.method_files import is_file_method
 __all__ = ["Planned", "check_trial"]
 
 _NoteT = TypeVar("_NoteT", bound=BaseModel)
-_OWN = re.compile(r"record\.json|progress\.json|stop\.json|checkpoint.*|attempts/")
-_LOG = re.compile(r"log.*\.txt")
 _TRAINED_AGAIN = "`assay run` trains it again"
 # Its record can be read, so the trial counts as done until it lies aside.
 _ASIDE_FIRST = "`assay check --repair` sets it aside, then `assay run` trains it again"
@@ -87,9 +82,6 @@ def check_trial(
         running: A study is being trained, and files of trials without a record may change at any moment.
     """
     folder = store.trial(trial_id)
-    if not TRIAL_ID.fullmatch(trial_id):
-        yield Damage(folder, "is no trial", "nothing reads it", "nobody needs it", (folder,))
-        return
     record = store.record(trial_id)
     lost = planned.cost(trial_id)
     if isinstance(record, DamagedRecord) and record.sound:
@@ -100,12 +92,8 @@ def check_trial(
     elif isinstance(record, DamagedRecord):
         yield Damage(record.path, f"is damaged: {record.text}", lost, _TRAINED_AGAIN, (folder,), trial_id)
     elif isinstance(record, Record):
-        whole = True
-        for damage in (*_check_identity(record, planned, lost), *_check_files(store, record)):
-            whole = False
-            yield damage
-        if whole:
-            yield from _check_foreign(store, record)
+        yield from _check_identity(record, planned, lost)
+        yield from _check_files(store, record)
     elif witness is not None and not running:
         waits = set_aside_since(store, folder, witness)
         text = "was set aside" if waits else "is gone, and a summary of its study lists its score"
@@ -169,21 +157,6 @@ def _check_files(store: Store, record: Record) -> Iterator[Damage]:
         yield Damage(path, text, f"{cost}; its scores stand", _ASIDE_FIRST, (folder,), record.id)
 
 
-def _check_foreign(store: Store, record: Record) -> Iterator[Damage]:
-    """Files that are nobody's, beside the record and in its attempt."""
-    folder = store.trial(record.id)
-    names = [name for name in store.list(folder) if not PARTIAL.fullmatch(name)]
-    foreign = [f"{folder}/{name}" for name in names if not (_OWN.fullmatch(name) or ATTEMPT.fullmatch(name))]
-    named = {f"{folder}/{path}" for path in (*record.files, *record.removed)}
-    if record.attempt and record.files:
-        below = paths_below(store, f"{folder}/{record.attempt}")
-        foreign += [p for p in below if p not in named and not _LOG.fullmatch(p.rpartition("/")[2])]
-    for path in foreign:
-        clean = path.removesuffix("/")
-        cost = "the record does not name it, and nothing reads it"
-        yield Damage(clean, "does not belong there", cost, "nobody needs it", (clean,), record.id)
-
-
 def _check_unfinished(store: Store, trial_id: str) -> Iterator[Damage]:
     path = f"{store.trial(trial_id)}/checkpoint.safetensors"
     text = check_checkpoint(store, path)
@@ -201,8 +174,6 @@ def _check_notes(store: Store, trial_id: str) -> Iterator[Damage]:
         path, attempt = f"{folder}/attempts/{name.removesuffix('/')}", name.removesuffix(".json")
         if name.endswith(".json"):
             notes.append((path, _trouble(store, path, AttemptStart, lambda n, a=attempt: n.attempt == a)))
-        elif not PARTIAL.fullmatch(name):
-            notes.append((path, "does not belong there"))
     for path, text in notes:
         if text is not None:
             cost, again = "status tells less of the trial", "the next attempt writes its own"
