@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
-    from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig, S3Config, S3Credential
+    from obstore.store import AzureConfig, ClientConfig, GCSConfig, S3Config, S3Credential
 
 __all__ = ["KeysOutOfReachError", "object_client"]
 
@@ -47,35 +47,27 @@ def object_client(kind: str, uri: str, root: str, region: str | None) -> Any:
 
     options = dict(parse_qsl(urlsplit(uri).query))
     bucket, _, prefix = root.partition("/")
-    retries: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
     endpoint = _endpoint(kind, uri, options)
-    client = _client_options(endpoint, options)
+    of_all: dict[str, Any] = {
+        "prefix": prefix or None,
+        "client_options": _client_options(endpoint, options),
+        "retry_config": {"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
+    }
     match kind:
         case "s3":
             s3: S3Config = {"region": region or "us-east-1", "disable_bulk_delete": True}
             if endpoint:
                 s3["endpoint"] = endpoint
-            return S3Store(
-                bucket,
-                prefix=prefix or None,
-                config=s3,
-                client_options=client,
-                retry_config=retries,
-                credential_provider=_profile_keys(os.environ),
-            )
+            return S3Store(bucket, config=s3, credential_provider=_profile_keys(), **of_all)
         case "gcs":
             gcs: GCSConfig = {"base_url": endpoint} if endpoint else {}
-            return GCSStore(
-                bucket, prefix=prefix or None, config=gcs, client_options=client, retry_config=retries
-            )
+            return GCSStore(bucket, config=gcs, **of_all)
         case _:
             host = urlsplit(uri).hostname or ""
             azure: AzureConfig = {"account_name": host.partition(".")[0]}
             if endpoint:
                 azure["endpoint"] = endpoint
-            return AzureStore(
-                bucket, prefix=prefix or None, config=azure, client_options=client, retry_config=retries
-            )
+            return AzureStore(bucket, config=azure, **of_all)
 
 
 def _endpoint(kind: str, uri: str, options: Mapping[str, str]) -> str | None:
@@ -106,14 +98,14 @@ def _client_options(endpoint: str | None, options: Mapping[str, str]) -> ClientC
     return client
 
 
-def _profile_keys(environment: Mapping[str, str]) -> Callable[[], S3Credential] | None:
+def _profile_keys() -> Callable[[], S3Credential] | None:
     """Keys of an AWS profile; None where obstore finds them itself: in the environment, by a role."""
-    if environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"):
+    if os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"):
         return None
-    profile = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or _PROFILE
-    settings = _profile(environment, profile)
+    profile = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or _PROFILE
+    settings = _profile(profile)
     if "aws_access_key_id" in settings:
-        return lambda: _static_keys(_profile(environment, profile))
+        return lambda: _static_keys(_profile(profile))
     if "credential_process" in settings:
         return lambda: _printed_keys(settings["credential_process"])
     if unread := sorted({"sso_session", "sso_start_url", "role_arn"} & settings.keys()):
@@ -124,40 +116,40 @@ def _profile_keys(environment: Mapping[str, str]) -> Callable[[], S3Credential] 
     return None
 
 
-def _profile(environment: Mapping[str, str], name: str) -> dict[str, str]:
+def _profile(name: str) -> dict[str, str]:
     """Settings of a profile in the config file and, above them, in the file of credentials."""
-    home = Path(environment.get("HOME") or Path.home()) / ".aws"
+    home = Path(os.environ.get("HOME") or Path.home()) / ".aws"
     settings: dict[str, str] = {}
     for variable, file, section in (
         ("AWS_CONFIG_FILE", "config", name if name == _PROFILE else f"profile {name}"),
         ("AWS_SHARED_CREDENTIALS_FILE", "credentials", name),
     ):
         parser = configparser.RawConfigParser()
-        parser.read(Path(environment.get(variable) or home / file).expanduser())
+        parser.read(Path(os.environ.get(variable) or home / file).expanduser())
         if parser.has_section(section):
             settings |= dict(parser.items(section))
     return settings
 
 
 def _static_keys(settings: Mapping[str, str]) -> S3Credential:
-    return {
-        "access_key_id": settings["aws_access_key_id"],
-        "secret_access_key": settings["aws_secret_access_key"],
-        "token": settings.get("aws_session_token"),
-        "expires_at": datetime.now(UTC) + timedelta(minutes=_FRESH_MINUTES),
-    }
+    access, secret = settings["aws_access_key_id"], settings["aws_secret_access_key"]
+    return _credential(access, secret, settings.get("aws_session_token"))
 
 
 def _printed_keys(command: str) -> S3Credential:
     """Keys that a profile's ``credential_process`` prints."""
     printed = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=True).stdout
     keys = json.loads(printed)
-    expiry = keys.get("Expiration")
+    return _credential(
+        keys["AccessKeyId"], keys["SecretAccessKey"], keys.get("SessionToken"), keys.get("Expiration")
+    )
+
+
+def _credential(access: str, secret: str, token: str | None, expiry: str | None = None) -> S3Credential:
+    soon = datetime.now(UTC) + timedelta(minutes=_FRESH_MINUTES)
     return {
-        "access_key_id": keys["AccessKeyId"],
-        "secret_access_key": keys["SecretAccessKey"],
-        "token": keys.get("SessionToken"),
-        "expires_at": datetime.fromisoformat(expiry)
-        if expiry
-        else datetime.now(UTC) + timedelta(minutes=_FRESH_MINUTES),
+        "access_key_id": access,
+        "secret_access_key": secret,
+        "token": token,
+        "expires_at": datetime.fromisoformat(expiry) if expiry else soon,
     }
