@@ -12,7 +12,6 @@ import pytest
 
 from assay.storage import Environment, Store
 from assay.storage.lease import Lease, holder
-from assay.storage.patience import Patience
 from assay.storage.retention import clean_plan, free
 from assay.storage.stop import clear_stop, request_stop, stop_requested
 from tests.analysis.made_studies import make_plan, make_record
@@ -210,15 +209,6 @@ def test_a_server_that_never_answers_is_away_within_seconds(silent: str) -> None
     with pytest.raises(StorageError, match="does not answer"):
         Store(silent).record(TRIAL)
     assert time.monotonic() - began < 30
-
-
-def test_patience_counts_from_the_first_request_without_an_answer_whoever_asked() -> None:
-    patience, now = Patience(60.0), time.monotonic()
-    assert not patience.is_over(began=now - 50)
-    assert patience.is_over(began=now - 61)
-    assert patience.is_over(began=now)
-    patience.renew()
-    assert not patience.is_over(began=now)
 
 
 def test_keys_of_others_are_never_freed(store: Store) -> None:

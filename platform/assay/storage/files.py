@@ -32,9 +32,8 @@ from assay.storage import local_disk, local_paths
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
 from assay.storage.local_root import KEPT, LocalRoot, RefusedFileError, address
 from assay.storage.object_client import KeysOutOfReachError, object_client
-from assay.storage.opening import open_filesystem
 from assay.storage.parquet import read_parquet
-from assay.storage.patience import Patience
+from assay.storage.patience import Patience, open_filesystem
 from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import nearest, why_unusable
 from trainables.errors import InputError, StorageError
