@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainables.data.atomic import NO_LOCKS
 from trainables.errors import StorageError
@@ -47,8 +47,6 @@ SETTLE_SECONDS = (
 LOCK_SECONDS = 30.0  # for which the lock of a folder is waited for: it is held for milliseconds
 _LOCK_PAUSE = 0.01
 
-_T = TypeVar("_T")
-
 
 class ChangedError(Exception):
     """The file is not what it was when it was read: somebody wrote it meanwhile."""
@@ -59,12 +57,6 @@ class Version(NamedTuple):
 
     data: bytes
     tag: UpdateVersion | None = None
-
-
-class Ask(Protocol):
-    """Doing a request, again while the storage is away; its errors in plain words."""
-
-    def __call__(self, action: Callable[[], _T], /) -> _T: ...
 
 
 _TRIED = ".conditions"  # an object at the storage's root
@@ -202,7 +194,9 @@ class ObjectSwaps(Swaps):
         otherwise: For a store that turns out to ignore conditions.
     """
 
-    def __init__(self, client: Any, ask: Ask, otherwise: Callable[[str], Swaps]) -> None:
+    def __init__(
+        self, client: Any, ask: Callable[[Callable[[], Any]], Any], otherwise: Callable[[str], Swaps]
+    ) -> None:
         self._client, self._ask, self._otherwise = client, ask, otherwise
         self._proved: Swaps | None = None
 

@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
@@ -324,21 +325,17 @@ def _out_of_range(result: Result) -> Iterator[str]:
     of_stages = {f"{stage.of} {stage.stage}": stage.metrics for stage in result.stages}
     for part, metrics in {"test": result.metrics, "validation": result.validation, **of_stages}.items():
         for name, value in metrics.items():
-            if not -ROUNDING <= value <= _HIGHEST[name]:
-                most = "up" if math.isinf(_HIGHEST[name]) else f"to {_HIGHEST[name] - ROUNDING:g}"
+            highest = _highest(name)
+            if not -ROUNDING <= value <= highest:
+                most = "up" if math.isinf(highest) else f"to {highest - ROUNDING:g}"
                 yield f"{name} of {part} is {value:g}, its range is from 0 {most}"
 
 
-class _Highest(dict[str, float]):
-    """Highest value of a metric by name, looked up when it is first asked for."""
-
-    def __missing__(self, name: str) -> float:
-        try:
-            metric = PROXIES.get(name) or METRICS[name]
-        except (KeyError, InputError):  # of a plug-in that is not installed here, or cannot be loaded
-            return math.inf
-        self[name] = metric.highest + ROUNDING
-        return self[name]
-
-
-_HIGHEST = _Highest()
+@cache
+def _highest(name: str) -> float:
+    """Highest value of a metric, with rounding; no bound where its plug-in cannot be loaded here."""
+    try:
+        metric = PROXIES.get(name) or METRICS[name]
+    except (KeyError, InputError):
+        return math.inf
+    return metric.highest + ROUNDING
