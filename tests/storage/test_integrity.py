@@ -48,11 +48,10 @@ def root(sound: Path, tmp_path: Path) -> Path:
     shutil.copytree(sound, tmp_path / "storage")
     # A marker's name is a hash of the database's address.
     old, new = (Store(path) for path in (sound, tmp_path / "storage"))
-    from assay.storage.mlflow_marker import mirrored_runs, read_marker, write_marker
+    from assay.storage.mlflow_marker import marker_path, read_marker, write_marker
 
     marker = read_marker(old, "own", f"sqlite:///{sound / 'mlflow.db'}", "1 1")
-    for path in mirrored_runs(old, "own", f"sqlite:///{sound / 'mlflow.db'}"):
-        new.delete_tree(path)
+    new.delete_tree(marker_path("own", f"sqlite:///{sound / 'mlflow.db'}"))
     write_marker(new, "own", f"sqlite:///{tmp_path / 'storage' / 'mlflow.db'}", marker)
     return tmp_path / "storage"
 

@@ -16,7 +16,7 @@ from assay.storage.store import Store
 __all__ = [
     "VIEW",
     "Marker",
-    "mirrored_runs",
+    "marker_path",
     "read_marker",
     "run_address",
     "runs_of",
@@ -40,16 +40,13 @@ class Marker(BaseModel, extra="forbid"):
 
 def read_marker(store: Store, study: str, uri: str, experiment: str) -> Marker:
     """The marker of ``experiment``; an empty one when there is none, or one of another experiment."""
-    try:
-        marker = Marker.model_validate_json(store.read_bytes(_path(study, uri)))
-    except (FileNotFoundError, ValidationError):
-        return Marker(experiment=experiment)
-    return marker if marker.experiment == experiment else Marker(experiment=experiment)
+    marker = _read(store, marker_path(study, uri))
+    return marker if marker and marker.experiment == experiment else Marker(experiment=experiment)
 
 
 def write_marker(store: Store, study: str, uri: str, marker: Marker) -> None:
     """Write the marker over the last one."""
-    store.write_bytes(_path(study, uri), marker.model_dump_json().encode())
+    store.write_bytes(marker_path(study, uri), marker.model_dump_json().encode())
 
 
 def run_address(store: Store, study: str, trial: str) -> str | None:
@@ -65,16 +62,8 @@ def run_address(store: Store, study: str, trial: str) -> str | None:
 
 def runs_of(store: Store, study: str, uri: str) -> dict[str, str]:
     """Trial → id of its run in the store or server ``uri``; empty where that was told of none."""
-    try:
-        return Marker.model_validate_json(store.read_bytes(_path(study, uri))).runs
-    except (FileNotFoundError, ValidationError):
-        return {}
-
-
-def mirrored_runs(store: Store, study: str, uri: str) -> dict[str, set[str]]:
-    """Map the marker's path of a store or server to the runs it names; empty where there is none."""
-    runs = runs_of(store, study, uri)
-    return {_path(study, uri): set(runs.values())} if runs else {}
+    marker = _read(store, marker_path(study, uri))
+    return marker.runs if marker else {}
 
 
 def study_address(store: Store, study: str, uri: str | None = None) -> str | None:
@@ -82,26 +71,33 @@ def study_address(store: Store, study: str, uri: str | None = None) -> str | Non
 
     Of several tracking stores that of ``uri``, or the first by name.
     """
-    marker = next(_markers(store, study, uri), None)
+    marker = next(_markers(store, study), None) if uri is None else _read(store, marker_path(study, uri))
     if marker is None:
         return None
     return f"{_runs(marker)}{_MODEL_TRAINING}" + (f"&viewStateShareKey={marker.view}" if marker.view else "")
 
 
-def _markers(store: Store, study: str, uri: str | None = None) -> Iterator[Marker]:
+def marker_path(study: str, uri: str) -> str:
+    """Path of a study's marker for a store or server; a hash, because a tracking URI may hold a password."""
+    return f"{Store.study(study)}/mlflow-{hashlib.sha256(uri.encode()).hexdigest()[:12]}.json"
+
+
+def _markers(store: Store, study: str) -> Iterator[Marker]:
     folder = Store.study(study)
-    names = sorted(store.list(folder)) if uri is None else [_path(study, uri).rpartition("/")[2]]
-    for name in (name for name in names if name.startswith("mlflow-") and name.endswith(".json")):
-        try:
-            yield Marker.model_validate_json(store.read_bytes(f"{folder}/{name}"))
-        except (FileNotFoundError, ValidationError):
-            continue  # written anew at this moment, or by another version: it gives no link then
+    for name in sorted(store.list(folder)):
+        if name.startswith("mlflow-") and name.endswith(".json"):
+            marker = _read(store, f"{folder}/{name}")
+            if marker is not None:
+                yield marker
+
+
+def _read(store: Store, path: str) -> Marker | None:
+    """A marker; None where there is none, or another version wrote it: it saves no questions then."""
+    try:
+        return Marker.model_validate_json(store.read_bytes(path))
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def _runs(marker: Marker) -> str:
     return f"#/experiments/{marker.experiment.split()[0]}/runs"
-
-
-def _path(study: str, uri: str) -> str:
-    # A hash, because a tracking URI may hold a password.
-    return f"{Store.study(study)}/mlflow-{hashlib.sha256(uri.encode()).hexdigest()[:12]}.json"

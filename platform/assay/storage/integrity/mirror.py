@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from assay.storage.integrity.damage import Damage
-from assay.storage.mlflow_marker import mirrored_runs
+from assay.storage.mlflow_marker import marker_path, runs_of
 from assay.storage.store import Store
 
 __all__ = ["BESIDE", "check_mirror", "half_built"]
@@ -35,13 +35,14 @@ def check_mirror(store: Store) -> Iterator[Damage]:
     if text is not None:
         yield Damage(_DATABASE, text, _COST, _REPLAYED, aside)
         return
+    uri = f"sqlite:///{path}"
     for study in store.study_folders():
-        for marker, mirrored in mirrored_runs(store, study, f"sqlite:///{path}").items():
-            missing = mirrored - runs
-            if missing:
-                text = f"lacks {len(missing)} of {len(mirrored)} runs of {study} that were mirrored"
-                again = "`assay mlflow --sync` replays them"
-                yield Damage(_DATABASE, text, "MLflow's pages lack them; records stand", again, (marker,))
+        mirrored = {*runs_of(store, study, uri).values()}
+        missing = mirrored - runs
+        if missing:
+            text = f"lacks {len(missing)} of {len(mirrored)} runs of {study} that were mirrored"
+            cost, again = "MLflow's pages lack them; records stand", "`assay mlflow --sync` replays them"
+            yield Damage(_DATABASE, text, cost, again, (marker_path(study, uri),))
 
 
 def half_built(database: sqlite3.Connection) -> bool:
