@@ -194,10 +194,8 @@ PLANTED = [
     Planted(f"{STAGED}/record.json", deep, "not a record"),
     Planted("studies/staged/summary.parquet", flipped, "is no table that can be read"),
     Planted("studies/own/lease.json", cut, "cannot be read"),
-    Planted("studies/own/lease.json", emptied, "is empty"),
-    Planted(
-        "studies/own/lease.json", replaced('"beat":1', '"beat":7'), "has a beat of a time that is not yet"
-    ),
+    Planted("studies/own/lease.json", emptied, "cannot be read"),
+    Planted("studies/own/lease.json", replaced('"beat":1', '"beat":7'), "a time that is not yet"),
     Planted("studies/own/mlflow-*.json", cut, "cannot be read"),
     Planted("mlflow.db", emptied, "is empty"),
     Planted("mlflow.db", torn_database, "is no sound database"),

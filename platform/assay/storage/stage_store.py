@@ -22,11 +22,11 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError
 
-from assay.storage.checksum import with_checksum, without_checksum
-from assay.storage.files import json_bytes
+from assay.storage.checksum import without_checksum
 from assay.storage.parquet import read_parquet
 from assay.storage.record import Environment
 from assay.storage.store import Attempt, DamagedFileError, Store
+from assay.storage.vouched import write_vouched
 from trainables.data.atomic import exclusive, new_folder
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "StageRecord",
     "begin_stage",
     "end_stage",
+    "examine_stage",
     "fetch_stage",
     "made_stages",
     "read_stage",
@@ -78,12 +79,24 @@ def begin_stage(key: str) -> Attempt:
 
 def read_stage(store: Store, key: str) -> StageRecord | None:
     """The record of a stage; None when it has none yet, or a damaged one: it is made anew."""
+    record = examine_stage(store, key)
+    return record if isinstance(record, StageRecord) else None
+
+
+def examine_stage(store: Store, key: str) -> StageRecord | str | None:
+    """The record of a stage, or what is wrong with it; None when it has none."""
     try:
         content, checksum = without_checksum(store.read_bytes(f"{stage_folder(key)}/done.json"))
         record = StageRecord.model_validate_json(content)
-    except (FileNotFoundError, ValidationError):
+    except FileNotFoundError:
         return None
-    return record if record.key == key and checksum != "wrong" else None
+    except NotADirectoryError:
+        return "cannot be read: a file lies where the stage's folder belongs"
+    except ValidationError:
+        return "cannot be read"
+    if checksum == "wrong":
+        return "was changed since it was written"
+    return record if record.key == key else f"is that of stage {record.key}"
 
 
 def made_stages(store: Store, keys: Iterable[str]) -> dict[str, StageRecord]:
@@ -113,8 +126,7 @@ def end_stage(
         environment=environment,
         ended=datetime.now(UTC),
     )
-    content = json_bytes(record.model_dump(mode="json"))
-    store.write_bytes(f"{stage_folder(key)}/done.json", with_checksum(content))
+    write_vouched(store, f"{stage_folder(key)}/done.json", record)
     store.delete_tree(f"{stage_folder(key)}/checkpoint.safetensors")
     return record
 

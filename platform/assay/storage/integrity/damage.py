@@ -1,20 +1,27 @@
-"""One damage: where it is, what is wrong, what it costs, and what makes it whole."""
+"""One damage: where it is, what is wrong, what it costs, and what makes it whole.
+
+Damage is set aside, never deleted: the next run makes again what is not there.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TypeVar
 
 import pyarrow as pa
+from pydantic import BaseModel, ValidationError
 
 from assay.storage.checksum import table_checksum
 from assay.storage.files import LinkError
+from assay.storage.lease import holder
 from assay.storage.parquet import read_parquet
 from assay.storage.store import Store
-from trainables.errors import StorageError
+from trainables.errors import InputError, StorageError
 
 __all__ = [
     "GONE",
@@ -22,12 +29,15 @@ __all__ = [
     "aside_folder",
     "check_checkpoint",
     "check_named_files",
+    "check_note",
     "read_table",
+    "set_aside",
     "set_aside_since",
 ]
 
 GONE = "is gone"  # what may stay out of a bundle by design, and is no damage then
 _ASIDE = "damaged"
+_NoteT = TypeVar("_NoteT", bound=BaseModel)
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
@@ -51,6 +61,33 @@ class Damage:
 def aside_folder(moment: datetime) -> str:
     """Folder for what is set aside at this moment; later ones come later by name."""
     return f"{_ASIDE}/{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%S-%f}"
+
+
+def set_aside(store: Store, damages: Iterable[Damage]) -> dict[str, str]:
+    """Move what is damaged below ``damaged/``, under the time of this call.
+
+    Returns:
+        Path → where it lies now.
+
+    Raises:
+        InputError: If a study of the storage is being trained, and may need what is moved.
+    """
+    for name in store.study_folders():
+        note = holder(store, name)
+        if note is not None:
+            raise InputError(
+                f"a storage is repaired while nobody trains, and process {note.pid} on {note.host} runs "
+                f"{name}. Wait for its end, or end it with `assay stop {name}`."
+            )
+    paths = {PurePosixPath(path) for damage in damages for path in damage.aside}
+    # What lies behind a symbolic link is somebody else's; the link itself may go aside.
+    paths = {path for path in paths if not store.linked(str(path.parent))}
+    whole = sorted(path for path in paths if not any(parent in paths for parent in path.parents))
+    folder = aside_folder(datetime.now(UTC))
+    moved = {str(path): f"{folder}/{path}" for path in whole}
+    for path, target in moved.items():
+        store.move(path, target)
+    return moved
 
 
 def set_aside_since(store: Store, path: str, witness: str) -> bool:
@@ -77,6 +114,23 @@ def check_named_files(store: Store, folder: str, files: Mapping[str, str]) -> It
             continue
         if hashlib.sha256(data).hexdigest() != digest:
             yield path, "is not the file that was written (sha256 differs)" if data else "is empty"
+
+
+def check_note(
+    store: Store,
+    path: str,
+    kind: type[_NoteT],
+    right: Callable[[_NoteT], bool] = lambda _: True,
+    otherwise: str = "belongs to another",
+) -> str | None:
+    """Say what is wrong with a small file that holds one object; None where it is right, or there is none."""
+    try:
+        note = kind.model_validate_json(store.read_bytes(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValidationError:
+        return "cannot be read"
+    return None if right(note) else otherwise
 
 
 def read_table(store: Store, path: str) -> tuple[pa.Table | None, str | None]:

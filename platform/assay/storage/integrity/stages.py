@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
-from assay.storage.checksum import without_checksum
 from assay.storage.integrity.damage import (
     GONE,
     Damage,
@@ -17,7 +14,7 @@ from assay.storage.integrity.damage import (
     set_aside_since,
 )
 from assay.storage.method_store import read_method
-from assay.storage.stage_store import StageRecord, stage_folder
+from assay.storage.stage_store import StageRecord, examine_stage, stage_folder
 from assay.storage.store import Store
 from trainables.errors import InputError
 
@@ -38,7 +35,7 @@ def check_stage(store: Store, key: str, *, used: bool, running: bool) -> Iterato
         running: A study is being trained, and the stage may be in the making.
     """
     folder = stage_folder(key)
-    record = _read(store, key)
+    record = examine_stage(store, key)
     if isinstance(record, str):
         yield Damage(f"{folder}/done.json", record, _COST, _MADE_AGAIN, (folder,))
     elif record is None and used and not running:
@@ -76,21 +73,3 @@ def check_method(store: Store, name: str, *, used: bool) -> Iterator[Damage]:
         cost = "its models neither predict nor are exported; scores of its trials stand"
         again = "`assay run` with the file as it was writes it again, and trains nothing"
         yield Damage(folder, text, cost, again, () if gone else (folder,), waits=waits)
-
-
-def _read(store: Store, key: str) -> StageRecord | str | None:
-    """The stage's record, or what is wrong with it; None where it has none."""
-    try:
-        data = store.read_bytes(f"{stage_folder(key)}/done.json")
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        return "cannot be read: a file lies where the stage's folder belongs"
-    content, checksum = without_checksum(data)
-    try:
-        record = StageRecord.model_validate_json(content)
-    except ValidationError:
-        return "cannot be read" if data else "is empty"
-    if checksum == "wrong":
-        return "was changed since it was written"
-    return record if record.key == key else f"is that of stage {record.key}"

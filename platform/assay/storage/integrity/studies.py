@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
-from pydantic import ValidationError
 
-from assay.storage.integrity.damage import GONE, Damage, read_table, set_aside_since
+from assay.storage.integrity.damage import GONE, Damage, check_note, read_table, set_aside_since
 from assay.storage.interim_looks import read_interim_looks
 from assay.storage.lease import LeaseNote
 from assay.storage.mlflow_marker import Marker
@@ -57,14 +55,15 @@ def check_study(store: Store, name: str, *, running: bool) -> Iterator[Damage]:
     yield from _check_points(store, name, names)
     yield from _check_notes(store, name)
     if not running:
-        cost = "a run of the study that is alive would not be seen"
-        text = _wrong(store, f"{folder}/lease.json", _check_lease)
+        path, tomorrow = f"{folder}/lease.json", time.time() + _DAY
+        future = "has a beat of a time that is not yet"
+        text = check_note(store, path, LeaseNote, lambda note: note.beat < tomorrow, future)
         if text is not None:
-            path = f"{folder}/lease.json"
+            cost = "a run of the study that is alive would not be seen"
             yield Damage(path, text, cost, "the next `assay run` writes its own", (path,))
     for entry in filter(_MARKER.fullmatch, names):
         path = f"{folder}/{entry}"
-        text = _wrong(store, path, lambda data: _parsed(Marker.model_validate_json, data))
+        text = check_note(store, path, Marker)
         if text is not None:
             again = "`assay mlflow --sync` writes it anew"
             yield Damage(path, text, "MLflow is asked again for each record", again, (path,))
@@ -178,29 +177,3 @@ def _in_a_line(error: InputError) -> str:
 
 def _summary(name: str) -> str:
     return f"{Store.study(name)}/summary.parquet"
-
-
-def _wrong(store: Store, path: str, check: Callable[[bytes], str | None]) -> str | None:
-    try:
-        data = store.read_bytes(path)
-    except FileNotFoundError:
-        return None
-    return check(data) if data else "is empty"
-
-
-def _parsed(parse: Callable[[bytes], object], data: bytes) -> str | None:
-    try:
-        parse(data)
-    except ValidationError:
-        return "cannot be read"
-    return None
-
-
-def _check_lease(data: bytes) -> str | None:
-    try:
-        note = LeaseNote.model_validate_json(data)
-    except ValidationError:
-        return "cannot be read"
-    if not math.isfinite(note.beat) or note.beat > time.time() + _DAY:
-        return "has a beat of a time that is not yet"
-    return None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from assay.storage.integrity.damage import (
     Damage,
     check_checkpoint,
     check_named_files,
+    check_note,
     set_aside_since,
 )
 from assay.storage.progress import Progress
@@ -24,7 +24,6 @@ from trainables.method_files import is_file_method
 
 __all__ = ["Planned", "check_trial"]
 
-_NoteT = TypeVar("_NoteT", bound=BaseModel)
 _TRAINED_AGAIN = "`assay run` trains it again"
 # Its record can be read, so the trial counts as done until it lies aside.
 _ASIDE_FIRST = "`assay check --repair` sets it aside, then `assay run` trains it again"
@@ -169,24 +168,12 @@ def _check_notes(store: Store, trial_id: str) -> Iterator[Damage]:
     """Heartbeat and notes of attempts."""
     folder = store.trial(trial_id)
     path = f"{folder}/progress.json"
-    notes = [(path, _trouble(store, path, Progress, lambda beat: beat.trial == trial_id))]
+    notes = [(path, check_note(store, path, Progress, lambda beat: beat.trial == trial_id))]
     for name in store.list(f"{folder}/attempts"):
         path, attempt = f"{folder}/attempts/{name.removesuffix('/')}", name.removesuffix(".json")
         if name.endswith(".json"):
-            notes.append((path, _trouble(store, path, AttemptStart, lambda n, a=attempt: n.attempt == a)))
+            notes.append((path, check_note(store, path, AttemptStart, lambda n, a=attempt: n.attempt == a)))
     for path, text in notes:
         if text is not None:
             cost, again = "status tells less of the trial", "the next attempt writes its own"
             yield Damage(path, text, cost, again, (path,), trial_id)
-
-
-def _trouble(store: Store, path: str, kind: type[_NoteT], right: Callable[[_NoteT], bool]) -> str | None:
-    """Say what is wrong with a note; None where it is right, or there is none."""
-    try:
-        data = store.read_bytes(path)
-        note = kind.model_validate_json(data)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValidationError:
-        return "cannot be read"
-    return None if right(note) else "belongs to another"
