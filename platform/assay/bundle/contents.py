@@ -16,9 +16,8 @@ from assay.analysis.results import StudyResults
 from assay.bundle import REPORT
 from assay.report.formats import FORMATS
 from assay.storage import Store
-from assay.storage.plans import written_plan
+from assay.storage.plans import stored_plan
 from assay.storage.record import Record, read_record
-from assay.storage.search_points import with_points
 from assay.storage.unpacked import OF_OTHERS
 from trainables.method_files import is_file_method
 
@@ -68,7 +67,7 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     Raises:
         InputError: If the study was never started, or its plan cannot be read.
     """
-    plan = with_points(written_plan(store, name), store)
+    plan = stored_plan(store, name)
     paths = [f"{store.study(name)}/{file}" for file in _OF_STUDY]
     results = StudyResults.read(store, name)
     others = [page.study for page in results.ledger.pages] if results.ledger is not None else []
@@ -77,7 +76,7 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     paths += [f"{store.study(other)}/{file}" for other in others for file in OF_OTHERS]
     files = _read_present(store, dict.fromkeys(paths))
     for method in filter(is_file_method, plan.trainables):
-        files |= _read_present(store, _below(store, f"methods/{method}"))
+        files |= _read_present(store, store.below(f"methods/{method}"))
     left_out: dict[str, int] = {}
     for trial in plan.trials:
         folder = store.trial(trial.id)
@@ -122,12 +121,3 @@ def _read_present(store: Store, paths: Iterable[str]) -> dict[str, bytes]:
         except FileNotFoundError:
             continue
     return files
-
-
-def _below(store: Store, folder: str) -> Iterator[str]:
-    for entry in store.list(folder):
-        path = f"{folder}/{entry}"
-        if entry.endswith("/"):
-            yield from _below(store, path.rstrip("/"))
-        else:
-            yield path

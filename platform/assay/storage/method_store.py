@@ -11,7 +11,7 @@ only read results (report, status, dashboard) never run it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from assay.storage.store import Store
 from trainables.errors import InputError
@@ -66,13 +66,4 @@ def _folder(name: str) -> str:
 
 def _files(store: Store, name: str) -> dict[str, bytes]:
     root = _folder(name)
-    return {path.removeprefix(f"{root}/"): store.read_bytes(path) for path in _paths(store, root)}
-
-
-def _paths(store: Store, folder: str) -> Iterator[str]:
-    for entry in store.list(folder):
-        path = f"{folder}/{entry}"
-        if entry.endswith("/"):
-            yield from _paths(store, path.rstrip("/"))
-        else:
-            yield path
+    return {path.removeprefix(f"{root}/"): store.read_bytes(path) for path in store.below(root)}

@@ -22,7 +22,7 @@ import copy
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cached_property
@@ -109,6 +109,15 @@ class Store(Files):
             return [ask(item) for item in items]
         with ThreadPoolExecutor(READERS) as pool:
             return list(pool.map(ask, items))
+
+    def below(self, folder: str) -> Iterator[str]:
+        """Paths of all files below a folder."""
+        for name in self.list(folder):
+            path = f"{folder}/{name}"
+            if name.endswith("/"):
+                yield from self.below(path.removesuffix("/"))
+            else:
+                yield path
 
     # Layout ------------------------------------------------------------------------------------------
 
