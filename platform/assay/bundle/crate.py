@@ -93,11 +93,7 @@ def crate_facts(content: bytes) -> dict[str, FileFacts]:
             for entity in entities
             if entity["@type"] == "File"
         }
-    except RecursionError:
-        raise InputError(
-            f"{METADATA} describes no bundle: it nests too deep. Fetch the bundle again."
-        ) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{METADATA} describes no bundle ({error!r}). Fetch the bundle again.") from None
 
 

@@ -11,14 +11,11 @@ from assay.bundle import PROGRAM
 from assay.engine.versions import source_version
 from assay.storage.files import json_bytes
 from assay.study import Plan
-from assay.study.slips import rule_of
 from trainables.errors import InputError
 
 __all__ = ["Program", "installed_packages"]
 
 _OF_REPORTS = ("matplotlib", "pandas", "scipy", "optuna")  # beside those of records
-
-_SLIPS = {"missing": "is missing", "extra_forbidden": "is no such key", "json_invalid": "is no JSON"}
 
 
 class Program(BaseModel):
@@ -52,11 +49,10 @@ class Program(BaseModel):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            slip = error.errors(include_url=False)[0]
-            rule = _SLIPS.get(slip["type"]) or rule_of(slip)
+            slip = error.errors()[0]
+            where = ".".join(map(str, slip["loc"])) or "the content"
             raise InputError(
-                f"{PROGRAM} is a mapping with the keys {', '.join(cls.model_fields)}, and in this one "
-                f"{'.'.join(map(str, slip['loc'])) or 'the content'} {rule}. Fetch the bundle again."
+                f"{PROGRAM} describes no program ({where}: {slip['msg']}). Fetch the bundle again."
             ) from None
 
     @property
