@@ -33,7 +33,6 @@ from assay.engine.searcher import STORAGE, PackSearcher
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Lease, Result
-from assay.storage.lease import Clock
 from assay.storage.search_points import with_points
 from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
@@ -181,7 +180,7 @@ class Run:
     def _run(self, process: Process) -> None:
         world, name = self.world, self.plan.study.study
         store = SimulatedStore(world)
-        lease = Lease(store, name, clock=Clock(world.wall, lambda: world.now, world.sleep))
+        lease = Lease(store, name)
         lease.take()
         world.thread(process, lambda: self._beat(lease))
         try:

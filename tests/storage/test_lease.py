@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Store
-from assay.storage.lease import Clock, Lease, LeaseNote, displace, holder, refuse_if_held
+from assay.storage import lease as lease_module
+from assay.storage.lease import Lease, LeaseNote, displace, holder, refuse_if_held
 from assay.storage.lease_note import process_start, this_machine
 from trainables.errors import InputError, StorageError
 
@@ -69,8 +70,9 @@ def test_the_lease_of_another_host_counts_for_sixty_seconds(store: Store) -> Non
         pass
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_holder_gives_signs_of_life(store: Store) -> None:
-    with Lease(store, "s", beat_seconds=0.02):
+    with Lease(store, "s"):
         first = holder(store, "s")
         assert first is not None
         while (second := holder(store, "s")) is not None and second.beat == first.beat:
@@ -80,6 +82,7 @@ def test_the_holder_gives_signs_of_life(store: Store) -> None:
     assert second.started == first.started
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("lost", "said"), [("storage", "is gone. Bring it back"), ("storage/studies", "its lease file is gone")]
 )
@@ -87,7 +90,7 @@ def test_a_holder_whose_storage_or_lease_vanishes_learns_it_and_makes_none_anew(
     lost: str, said: str, tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"
-    with Lease(Store(storage), "s", beat_seconds=0.05) as lease:
+    with Lease(Store(storage), "s") as lease:
         (tmp_path / lost).rename(tmp_path / "away")
         assert lease.lost.wait(10)
         with pytest.raises(StorageError, match=said):
@@ -95,8 +98,9 @@ def test_a_holder_whose_storage_or_lease_vanishes_learns_it_and_makes_none_anew(
     assert storage.exists() == (lost != "storage")
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_holder_that_was_taken_over_learns_it_and_leaves_the_other_alone(store: Store) -> None:
-    with Lease(store, "s", beat_seconds=0.02) as lease:
+    with Lease(store, "s") as lease:
         leave(store, os.getpid())
         assert lease.lost.wait(60)
     assert holder(store, "s").token == "other"  # type: ignore[union-attr]
@@ -146,39 +150,50 @@ def test_a_lease_that_cannot_be_read_belongs_to_nobody_and_is_named(store: Store
     assert "cannot be read" in said[0]
 
 
-class MadeClock(Clock):
-    """Time that passes only while somebody sleeps."""
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signs of life come often."""
+    monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.02)
 
-    def __init__(self, while_asleep: Callable[[], None] = lambda: None) -> None:
-        self.slept = 0.0
 
-        def sleep(seconds: float) -> None:
-            self.slept += seconds
-            while_asleep()
+class MadeClock:
+    """Time of leases, which passes only while somebody sleeps."""
 
-        super().__init__(lambda: time.time() + self.slept, lambda: self.slept, sleep)
+    def __init__(self, patch: pytest.MonkeyPatch, while_asleep: Callable[[], None] = lambda: None) -> None:
+        self.slept, self._while_asleep = 0.0, while_asleep
+        patch.setattr(lease_module, "time", self)
 
-    __setattr__ = object.__setattr__
+    def time(self) -> float:
+        return time.time() + self.slept
+
+    def monotonic(self) -> float:
+        return self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        self._while_asleep()
 
 
 @pytest.mark.parametrize("host", ["elsewhere", None], ids=["another machine", "this machine"])
 def test_a_beat_from_the_future_is_watched_for_a_minute_and_then_taken_over(
-    store: Store, host: str | None
+    store: Store, host: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(store, os.getpid(), host=host, age=-86_400)
     said: list[str] = []
-    clock = MadeClock()
-    with Lease(store, "s", say=said.append, clock=clock):
+    clock = MadeClock(monkeypatch)
+    with Lease(store, "s", say=said.append):
         assert holder(store, "s").token != "other"  # type: ignore[union-attr]
     assert 60 <= clock.slept < 70
     assert "86400 s in the future: a clock was set back" in said[0]
 
 
-def test_a_holder_whose_clock_is_ahead_keeps_its_lease_while_it_gives_signs_of_life(store: Store) -> None:
+def test_a_holder_whose_clock_is_ahead_keeps_its_lease_while_it_gives_signs_of_life(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leave(store, 1, host="elsewhere", age=-86_400)
     ages = iter(range(86_300, 0, -1))
-    clock = MadeClock(while_asleep=lambda: leave(store, 1, host="elsewhere", age=-next(ages)))
-    with pytest.raises(InputError, match="process 1 on elsewhere"), Lease(store, "s", clock=clock):
+    clock = MadeClock(monkeypatch, lambda: leave(store, 1, host="elsewhere", age=-next(ages)))
+    with pytest.raises(InputError, match="process 1 on elsewhere"), Lease(store, "s"):
         pass
     assert clock.slept < 10
 
@@ -187,8 +202,7 @@ def test_a_lease_that_was_watched_early_is_not_watched_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(store, os.getpid(), age=-86_400)
-    clock = MadeClock()
-    monkeypatch.setattr("assay.storage.lease.Clock", lambda: clock)
+    clock = MadeClock(monkeypatch)
     refuse_if_held(store, "s")
     early = clock.slept
     with Lease(store, "s"):
@@ -228,8 +242,9 @@ def test_the_number_of_a_lease_only_grows(store: Store) -> None:
     assert epochs == sorted(set(epochs))
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_lease_that_was_taken_away_names_who_had_it_and_is_free(store: Store) -> None:
-    with Lease(store, "s", beat_seconds=0.02) as lease:
+    with Lease(store, "s") as lease:
         taken = displace(store, "s")
         assert (taken.pid, taken.host) == (os.getpid(), socket.gethostname())
         assert lease.lost.wait(60)

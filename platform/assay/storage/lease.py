@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Self
 
 from assay.storage.conditional import ChangedError, Swaps, Version
@@ -40,7 +39,7 @@ from assay.storage.local_root import GoneError
 from assay.storage.store import Store
 from trainables.errors import InputError, StorageError
 
-__all__ = ["Clock", "Lease", "LeaseNote", "displace", "holder", "refuse_if_held"]
+__all__ = ["Lease", "LeaseNote", "displace", "holder", "refuse_if_held"]
 
 BEAT_SECONDS = 10.0
 _LOOK_SECONDS = 2.0  # between two looks at a lease that is watched
@@ -51,15 +50,6 @@ Say = Callable[[str], None]
 
 def _quiet(text: str) -> None:
     pass
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time as a lease sees it: of the wall for notes that others read, of this process for waiting."""
-
-    wall: Callable[[], float] = time.time
-    steady: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
 
 
 def holder(store: Store, study: str) -> LeaseNote | None:
@@ -80,7 +70,7 @@ def refuse_if_held(store: Store, study: str, say: Say = _quiet) -> None:
     version = swaps.read(lease_path(study))
     note = read_note(version)
     ahead = note is not None and note.standing(time.time()) == "ahead"
-    _refuse_if_alive(store, study, version, Clock(), say)
+    _refuse_if_alive(store, study, version, say)
     if ahead and note is not None:  # it was watched for a minute: once is enough
         with suppress(ChangedError):
             swaps.write(lease_path(study), _freed(version, note, time.time()), over=version)
@@ -125,24 +115,14 @@ class Lease:
     Args:
         store: Where the study lies.
         study: Its name.
-        beat_seconds: Between two signs of life.
         say: Called with what was found about an earlier holder or the storage, where a user should know.
-        clock: Of this run.
 
     Raises:
         InputError: On entering, if another run of the study is alive.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        study: str,
-        beat_seconds: float = BEAT_SECONDS,
-        say: Say = _quiet,
-        clock: Clock | None = None,
-    ) -> None:
-        self._store, self._study, self._beat_seconds, self._say = store, study, beat_seconds, say
-        self._clock = clock or Clock()
+    def __init__(self, store: Store, study: str, say: Say = _quiet) -> None:
+        self._store, self._study, self._say = store, study, say
         self._note: LeaseNote | None = None
         self._version: Version | None = None  # of the file, as this run wrote it last
         self._swaps: Swaps = store.swaps
@@ -178,8 +158,8 @@ class Lease:
         path = lease_path(self._study)
         self._swaps = self._store.swaps.proved()
         version = self._swaps.read(path)
-        _refuse_if_alive(self._store, self._study, version, self._clock, self._say)
-        now = self._clock.wall()
+        _refuse_if_alive(self._store, self._study, version, self._say)
+        now = time.time()
         note = LeaseNote(
             token=secrets.token_hex(8),
             host=socket.gethostname(),
@@ -193,7 +173,7 @@ class Lease:
         try:
             self._version = self._swaps.write(path, _bytes(note), over=version)
         except ChangedError:
-            _refuse_if_alive(self._store, self._study, self._swaps.read(path), self._clock, self._say)
+            _refuse_if_alive(self._store, self._study, self._swaps.read(path), self._say)
             raise InputError(
                 f"another run of study {self._study} began and ended just now. Run it again."
             ) from None
@@ -202,7 +182,7 @@ class Lease:
     def renew(self) -> bool:
         """Give a sign of life; False, and :attr:`lost` is set, where the lease is another's by now."""
         path = lease_path(self._study)
-        note = self._held().model_copy(update={"beat": self._clock.wall()})
+        note = self._held().model_copy(update={"beat": time.time()})
         try:
             self._version = self._swaps.write(path, _bytes(note), over=self._version)
         except ChangedError:
@@ -217,7 +197,7 @@ class Lease:
         """Say that the run is over; the number of the lease stays. Another's lease is left alone."""
         if self.lost.is_set():
             return
-        note = self._held().model_copy(update={"beat": self._clock.wall(), "held": False})
+        note = self._held().model_copy(update={"beat": time.time(), "held": False})
         for _ in range(2):  # an earlier sign of life may have arrived although its answer was lost
             with suppress(ChangedError):
                 self._swaps.write(lease_path(self._study), _bytes(note), over=self._version)
@@ -238,7 +218,7 @@ class Lease:
         self.fence.refuse_if_over(read_note(self._swaps.read(lease_path(self._study))))
 
     def _renew(self) -> None:
-        while not self._stop.wait(self._beat_seconds):
+        while not self._stop.wait(BEAT_SECONDS):
             try:
                 if not self.renew():
                     return
@@ -254,7 +234,7 @@ class Lease:
         return self._note
 
 
-def _refuse_if_alive(store: Store, study: str, version: Version | None, clock: Clock, say: Say) -> None:
+def _refuse_if_alive(store: Store, study: str, version: Version | None, say: Say) -> None:
     """Refuse a study that another run is at; say what was found where its lease is odd."""
     note = read_note(version)
     if note is None:
@@ -264,15 +244,15 @@ def _refuse_if_alive(store: Store, study: str, version: Version | None, clock: C
                 "assay), and so is nobody's: it is written anew."
             )
         return
-    standing = note.standing(clock.wall())
+    standing = note.standing(time.time())
     if standing == "ahead" and version is not None:
-        ahead = note.beat - clock.wall()
+        ahead = note.beat - time.time()
         say(
             f"the last sign of life of {note} is {ahead:.0f} s in the future: a clock was set back, or the "
             f"clocks of two machines differ. Watching for {STALE_SECONDS:.0f} s whether another one comes: "
             "if not, this run takes over."
         )
-        standing = _watched(store, study, version, clock)
+        standing = _watched(store, study, version)
     if standing != "held":
         return
     target = f"{study} --storage {shlex.quote(store.uri)}"
@@ -282,11 +262,11 @@ def _refuse_if_alive(store: Store, study: str, version: Version | None, clock: C
     )
 
 
-def _watched(store: Store, study: str, version: Version, clock: Clock) -> Standing:
+def _watched(store: Store, study: str, version: Version) -> Standing:
     """``held`` if a lease with a sign of life from the future is renewed within a minute, else ``stale``."""
-    until = clock.steady() + STALE_SECONDS
-    while clock.steady() < until:
-        clock.sleep(_LOOK_SECONDS)
+    until = time.monotonic() + STALE_SECONDS
+    while time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
         current = store.swaps.read(lease_path(study))
         if current is None or current.data != version.data:
             later = read_note(current)
