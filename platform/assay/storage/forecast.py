@@ -94,14 +94,8 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
         stages = (
             stage.model_copy(update={"seconds": stage.seconds * self.one_thread}) for stage in self.stages
         )
-        return Forecast(
-            shapes=tuple(shapes),
-            stages=tuple(stages),
-            at_once=self.at_once * threads,
-            untimed=self.untimed,
-            one_thread=None,
-            content_hash=self.content_hash,
-        )
+        alone = {"shapes": tuple(shapes), "stages": tuple(stages), "at_once": self.at_once * threads}
+        return self.model_copy(update={**alone, "one_thread": None})
 
     def step_seconds(self) -> tuple[dict[str, float], dict[str, float]]:
         """Cell → seconds of a trial without its stages, and name of a stage → seconds to make it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,11 +44,14 @@ class Machine:
     at_once: int
 
 
-class _Group(NamedTuple):
+@dataclass
+class _Group:
+    """Trials of one shape."""
+
     example: Trial
-    cells: dict[str, None]
-    ids: list[str]
-    pending_points: list[int]  # one number: trials of points that are not drawn yet
+    cells: dict[str, None] = field(default_factory=dict[str, None])
+    ids: list[str] = field(default_factory=list[str])
+    pending: int = 0  # trials of points that are not drawn yet
 
 
 def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[str], None]) -> Forecast:
@@ -73,7 +76,7 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
     one_thread: float | None = None
     for number, group in enumerate(groups, start=1):
         ended = [records[i] for i in group.ids if i in records]
-        missing = len(group.ids) - len(ended) + group.pending_points[0]
+        missing = len(group.ids) - len(ended) + group.pending
         spans = [record for record in ended if record.status == "finished"]
         if spans:
             cost = _Cost(
@@ -96,14 +99,14 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
         shapes.append(
             Shape(
                 cells=tuple(group.cells),
-                trials=len(group.ids) + group.pending_points[0],
+                trials=len(group.ids) + group.pending,
                 missing=missing,
                 seconds=cost.seconds,
                 memory_mb=cost.memory_mb,
                 source="finished trials" if spans else "first steps",
                 seen=cost.seen,
                 # A point that is not drawn yet may share its stages with none.
-                stage_seconds=0.0 if group.pending_points[0] else sum(cost.stages.values()),
+                stage_seconds=0.0 if group.pending else sum(cost.stages.values()),
             )
         )
     missing_trials = [trial for trial in plan.trials if trial.id not in records]
@@ -158,7 +161,7 @@ def _groups(plan: Plan) -> list[_Group]:
     groups: dict[str, _Group] = {}
 
     def group(trial: Trial, cell: str) -> _Group:
-        of_shape = groups.setdefault(_shape_key(trial), _Group(trial, {}, [], [0]))
+        of_shape = groups.setdefault(_shape_key(trial), _Group(trial))
         of_shape.cells.setdefault(cell)
         return of_shape
 
@@ -168,8 +171,8 @@ def _groups(plan: Plan) -> list[_Group]:
         left, cells = plan.pending_points, len(plan.searched)
         for index, searched in enumerate(plan.searched):
             trials = trials_of(searched, searched.cell, searched.repeats)
-            pending = group(next(iter(trials)), searched.cell.name).pending_points
-            pending[0] += left // cells + (index < left % cells)
+            of_shape = group(next(iter(trials)), searched.cell.name)
+            of_shape.pending += left // cells + (index < left % cells)
     return list(groups.values())
 
 
