@@ -102,11 +102,14 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
                 "Put what it leads to in its place, or remove it."
             )
     files = left_out(store)  # in an unpacked bundle, studies of the ledger have no trials and no plan
-    names = store.studies()
-    others = (name for name in store.study_folders() if name not in names)
-    here = (name for name in others if not is_left_out(store, f"{store.study(name)}/plan.parquet", files))
-    names += [name for name in here if name != but and _began(store, name)]
-    return [stored_plan(store, name) for name in sorted(names) if name != but]
+    planned = {*store.studies()}
+    names = [name for name in store.study_folders() if name != but]
+    return [
+        stored_plan(store, name)
+        for name in names
+        if name in planned
+        or (not is_left_out(store, f"{store.study(name)}/plan.parquet", files) and _began(store, name))
+    ]
 
 
 def _began(store: Store, name: str) -> bool:

@@ -6,8 +6,6 @@ import re
 import time
 from collections.abc import Iterator
 
-import pyarrow as pa
-
 from assay.storage.integrity.damage import GONE, Damage, check_note, read_table, set_aside_since
 from assay.storage.interim_looks import read_interim_looks
 from assay.storage.lease import LeaseNote
@@ -102,26 +100,15 @@ def _check_plan(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
     table, text = read_table(store, path)
     if table is not None:
         try:
-            plan = written_plan(store, name)
+            written_plan(store, name)
         except RenamedFolderError as error:
             text = "is not the name of its study, and the plan in it is sound"
             yield Damage(store.study(name), text, _NO_PLAN, _in_a_line(error))
             return
         except InputError as error:
             text = f"cannot be believed: {_in_a_line(error)}"
-        else:
-            text = _unlike(plan, table)
     if text is not None:
         yield Damage(path, text, _NO_PLAN, again, (path,))
-
-
-def _unlike(plan: Plan, table: pa.Table) -> str | None:
-    """Say where columns and the column ``trial`` differ, in plans of versions without a checksum."""
-    whole = table["trial"].to_pylist()
-    for trial, text in zip(plan.trials, whole, strict=True):
-        if not text.startswith(f'{{"id":"{trial.id}"') or f'"seed":{trial.seed},' not in text:
-            return f"says two things of trial {trial.id}"
-    return None if len({trial.id for trial in plan.trials}) == len(plan.trials) else "names a trial twice"
 
 
 def _check_text(store: Store, name: str, names: list[str], *, running: bool) -> Iterator[Damage]:
