@@ -6,10 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainables.data import SCHEMA, DataSpec, Manifest, open_manifest
+from trainables.data import DataSpec, Manifest, open_manifest
+from trainables.data.inspection import ImageRow
 from trainables.data.readers.base import PublishedSets
 
 
@@ -63,12 +63,15 @@ def bare_manifest(rows: list[dict[str, object]], published: PublishedSets | None
                 "mask": f"{sample}_mask.png" if label else None,
                 "defect_class": "defect" if label else None,
                 "group": sample,
+                "split": None,
+                "fold": None,
                 "image_hash": f"hash of {sample}",
+                "mask_hash": None,
                 "width": 16,
                 "height": 12,
                 **row,
             }
         )
     filled.sort(key=lambda row: str(row["sample"]))
-    table = pa.Table.from_pylist(filled, schema=SCHEMA)
-    return Manifest(table, "folder", Path("."), 0, published or PublishedSets(), ())
+    images = tuple(map(ImageRow.model_validate, filled))
+    return Manifest(images, "folder", Path("."), 0, published or PublishedSets(), ())

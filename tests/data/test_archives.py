@@ -98,4 +98,4 @@ def test_study_may_name_a_zip(tmp_path: Path) -> None:
         for path in (tmp_path / "parts").rglob("*.png"):
             archive.write(path, path.relative_to(tmp_path))
     spec = DataSpec(reader="folder", path="parts.zip", splits="per_seed")
-    assert open_manifest(spec, root, tmp_path / "cache").table.num_rows == 14
+    assert len(open_manifest(spec, root, tmp_path / "cache").rows) == 14

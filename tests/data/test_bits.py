@@ -232,7 +232,7 @@ def test_the_white_point_enters_the_hash_only_where_it_is_new(
     manifest = open_folder(make_deep(tmp_path / "root", peak, kind), tmp_path / "cache", white=white)
     assert manifest.pixels.is_as_ever is not in_hash
     plain = type(manifest)(
-        manifest.table, manifest.reader, manifest.root, manifest.mask_above, manifest.published, ()
+        manifest.rows, manifest.reader, manifest.root, manifest.mask_above, manifest.published, ()
     )
     assert (manifest.hash != plain.hash) is in_hash
 

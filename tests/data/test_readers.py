@@ -305,7 +305,7 @@ def test_kolektor_folds_that_cannot_serve_are_refused(folds: str, told: str, tmp
 def test_kolektor_divided_anew_needs_no_folds(tmp_path: Path) -> None:
     root = kolektor_with_folds(tmp_path, FOLDS_OF_ITEM_1)
     spec = DataSpec(reader="kolektorsdd", splits="per_seed")
-    assert open_manifest(spec, root, tmp_path / "cache").table.num_rows == 4
+    assert len(open_manifest(spec, root, tmp_path / "cache").rows) == 4
 
 
 def test_kolektor_image_of_circulating_copies_is_left_out(tmp_path: Path) -> None:

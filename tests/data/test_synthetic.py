@@ -50,7 +50,7 @@ print(synthetic(Path({str(tmp_path / "older")!r}), **{options!r}).hash)
 
 def test_counts_sizes_and_kinds_are_as_asked(tmp_path: Path) -> None:
     manifest = synthetic(tmp_path, kinds=["scratch", "stain"])
-    assert manifest.table.num_rows == 40
+    assert len(manifest.rows) == 40
     assert sum(row.label for row in manifest.rows) == 16
     assert {row.defect_class for row in manifest.rows} == {"scratch", "stain", None}
     assert {(row.height, row.width) for row in manifest.rows} == {(64, 48)}

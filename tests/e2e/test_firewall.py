@@ -48,8 +48,8 @@ def test_weak_training_is_bit_identical_without_the_files_of_training_masks(
     with_masks = _weights(tiles, tmp_path / "before", method, settings)
     manifest = open_manifest(SPEC, tiles, tmp_path / "cache")
     train = set(make_split(manifest, SPEC, WEAK, seed=0, fold=None).train)
-    rows = [row for row in manifest.table.to_pylist() if row["sample"] in train and row["mask"]]
-    masks = [manifest.root / row["mask"] for row in rows]
+    rows = [row for row in manifest.rows if row.sample in train and row.mask]
+    masks = [manifest.root / (row.mask or "") for row in rows]
     assert len(masks) > 20
     for mask in masks:
         mask.chmod(0o644)

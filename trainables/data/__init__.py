@@ -17,7 +17,7 @@ from trainables.data.cache import ArrowImages, open_images
 from trainables.data.check import DataReport, check_data
 from trainables.data.findings import Finding
 from trainables.data.load import load_evaluation, load_training, load_truth
-from trainables.data.manifest import SCHEMA, Manifest, open_manifest
+from trainables.data.manifest import Manifest, open_manifest
 from trainables.data.readers import READERS, Reader
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, MaskedSample, Sample, TrainingData
 from trainables.data.seeds import seed_for
@@ -26,7 +26,6 @@ from trainables.data.splits import Split, make_split, mask_candidates, split_war
 
 __all__ = [
     "READERS",
-    "SCHEMA",
     "ArrowImages",
     "DataReport",
     "DataSpec",

@@ -50,20 +50,20 @@ _one_at_a_time = Lock()
 
 
 class ImageRow(BaseModel, frozen=True):
-    """One image of the manifest; the columns are explained in ``manifest.SCHEMA``."""
+    """One image of the manifest; paths are relative to its root, or for a mask to its mask root."""
 
     model_config = ConfigDict(extra="forbid")
-    sample: str
+    sample: str  # id
     image: str
-    label: bool
-    mask: str | None
-    defect_class: str | None
-    group: str
-    split: str | None
-    fold: int | None
-    image_hash: str
+    label: bool  # True: defective
+    mask: str | None  # of a defective image; None: unknown, or normal
+    defect_class: str | None  # None: normal
+    group: str  # physical item, never divided between parts
+    split: str | None  # "train", "validation" or "test", where the makers publish one split
+    fold: int | None  # fold in which the sample is test, where they publish folds
+    image_hash: str  # sha256 of the file
     mask_hash: str | None
-    width: int
+    width: int  # pixels, as stored
     height: int
     samples: str = "uint8"  # type of the file's samples: uint8, uint16 or float
     peak: float = 255  # greatest value of any channel

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-
-import pyarrow as pa
 
 from trainables.data.bits import Pixels, settle_pixels
 from trainables.data.findings import Finding
@@ -29,25 +27,24 @@ from trainables.data.spec import DataSpec, Others
 from trainables.data.unread import as_text
 from trainables.errors import InputError
 
-__all__ = ["SCHEMA", "Manifest", "list_images", "open_manifest"]
+__all__ = ["COLUMNS", "Manifest", "list_images", "open_manifest"]
 
 MAX_FAULTS = 20
 
-SCHEMA = pa.schema(
-    [
-        pa.field("sample", pa.string(), nullable=False),  # id; the table is sorted by it
-        pa.field("image", pa.string(), nullable=False),  # path relative to the manifest's root
-        pa.field("label", pa.bool_(), nullable=False),  # true: defective
-        pa.field("mask", pa.string()),  # path of a defective image's mask; null: unknown, or normal
-        pa.field("defect_class", pa.string()),  # null: normal
-        pa.field("group", pa.string(), nullable=False),  # physical item, never divided between parts
-        pa.field("split", pa.string()),  # "train", "validation", "test", where the makers publish one split
-        pa.field("fold", pa.int16()),  # fold in which the sample is test, where they publish folds
-        pa.field("image_hash", pa.string(), nullable=False),  # sha256 of the file
-        pa.field("mask_hash", pa.string()),
-        pa.field("width", pa.int32(), nullable=False),  # pixels, as stored
-        pa.field("height", pa.int32(), nullable=False),
-    ]
+# Of an image in a manifest's hash, and in a bundle.
+COLUMNS = (
+    "sample",
+    "image",
+    "label",
+    "mask",
+    "defect_class",
+    "group",
+    "split",
+    "fold",
+    "image_hash",
+    "mask_hash",
+    "width",
+    "height",
 )
 
 
@@ -56,7 +53,7 @@ class Manifest:
     """A data set, ready to be split and loaded.
 
     Attributes:
-        table: One row per image, see ``SCHEMA``.
+        rows: One per image, sorted by their ids.
         reader: Name of the reader.
         root: Folder that the paths start at (in the cache, where a zip was unpacked).
         mask_above: A mask pixel is a defect when its stored value is greater.
@@ -70,7 +67,7 @@ class Manifest:
         pixels: How the values of image files become grey levels.
     """
 
-    table: pa.Table
+    rows: tuple[ImageRow, ...]
     reader: str
     root: Path
     mask_above: int
@@ -88,10 +85,10 @@ class Manifest:
         """The value of image files that becomes 255."""
         return self.pixels.white
 
-    @cached_property
-    def rows(self) -> tuple[ImageRow, ...]:
-        """The table's rows, in its order."""
-        return tuple(ImageRow.model_construct(**values) for values in self.table.to_pylist())
+    @property
+    def listed(self) -> Iterator[list[str | bool | int | None]]:
+        """The values of ``COLUMNS`` of each image."""
+        return ([getattr(row, column) for column in COLUMNS] for row in self.rows)
 
     @cached_property
     def by_sample(self) -> Mapping[str, ImageRow]:
@@ -100,16 +97,16 @@ class Manifest:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over reader, mask rule and table; the same on every machine."""
+        """sha256 over reader, mask rule and rows; the same on every machine."""
         rule: Mapping[str, object] = {"mask_above": self.mask_above}
         if self.indices is not None:
             rule = {"indices": self.indices} | ({"ignored": self.ignored} if self.ignored else {})
-        head = {"reader": self.reader, **rule, "columns": self.table.column_names}
+        head: dict[str, object] = {"reader": self.reader, **rule, "columns": COLUMNS}
         if not self.pixels.is_as_ever:  # ids of trials on 8 bits, and on true 16, stay what they were
             head["white"] = self.white
         digest = hashlib.sha256(json.dumps(head).encode())
-        for row in self.table.to_pylist():
-            digest.update(json.dumps(list(row.values())).encode())
+        for values in self.listed:
+            digest.update(json.dumps(values).encode())
         return digest.hexdigest()
 
     @cached_property
@@ -149,9 +146,8 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
     indices, ignored = listing.indices, tuple[int, ...]()
     if indices is not None and indices.others == "ignore":
         ignored = tuple(value for value in sorted(indices.names) if value not in indices.kept)
-    table = pa.Table.from_pylist([row.model_dump() for row in inspection.rows], schema=SCHEMA)
     return Manifest(
-        table,
+        inspection.rows,
         reader.name,
         listing.root,
         listing.mask_above,

@@ -11,15 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from assay.bundle import MANIFESTS
 from assay.storage.files import json_bytes
 from assay.study import Plan
 from assay.study.identity import canonical_json, short_hash
 from trainables.data.bits import Pixels
 from trainables.data.findings import Finding
-from trainables.data.manifest import SCHEMA, Manifest
+from trainables.data.inspection import ImageRow
+from trainables.data.manifest import COLUMNS, Manifest
 from trainables.data.readers.base import PublishedSets
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -73,10 +72,10 @@ def read_manifest(content: bytes, path: str) -> Manifest:
     """
     try:
         head = json.loads(content)
-        rows = [dict(zip(head["columns"], row, strict=True)) for row in head["rows"]]
+        rows = (dict(zip(head["columns"], row, strict=True)) for row in head["rows"])
         published = head["published"]
         return Manifest(
-            table=pa.Table.from_pylist(rows, schema=SCHEMA),
+            rows=tuple(map(ImageRow.model_validate, rows)),
             reader=head["reader"],
             root=Path(),
             mask_above=head["mask_above"],
@@ -94,7 +93,7 @@ def read_manifest(content: bytes, path: str) -> Manifest:
             ignored=tuple(head["ignored"]),
             pixels=Pixels(**head["pixels"]),
         )
-    except (KeyError, TypeError, ValueError) as error:  # of JSON, pydantic and pyarrow, too
+    except (KeyError, TypeError, ValueError) as error:  # of JSON and pydantic, too
         raise InputError(f"{path} of the bundle is no data set ({error}). Fetch the bundle again.") from None
 
 
@@ -117,10 +116,10 @@ def _to_json(manifest: Manifest) -> bytes:
             "file": published.file,
         },
         "findings": [finding.model_dump(mode="json") for finding in manifest.findings],
-        "columns": manifest.table.column_names,
+        "columns": COLUMNS,
         "rows": [],
     }
-    rows = [json.dumps(list(row.values()), ensure_ascii=False) for row in manifest.table.to_pylist()]
+    rows = [json.dumps(values, ensure_ascii=False) for values in manifest.listed]
     return json_bytes(head).replace(b'"rows": []', b'"rows": [\n' + ",\n".join(rows).encode() + b"\n ]")
 
 

@@ -143,20 +143,21 @@ class _DataPlanner:
         from trainables.data.splits import split_warnings
         from trainables.data.tiles import TileShape
 
-        table, before = manifest.table, self.result.manifests.get(manifest.hash)
+        before = self.result.manifests.get(manifest.hash)
         tiles = before.tiles if before is not None else 0
         if cell.data.tiles is not None:
             shape = TileShape(cell.data.tiles, *cell.config.image_size)
             tiles = sum(shape.count(row.height, row.width) for row in manifest.rows)
-        defective = sum(table["label"].to_pylist())
-        if defective == table.num_rows:
-            self._refuse_rankings(table.num_rows)
+        images = len(manifest.rows)
+        defective = sum(row.label for row in manifest.rows)
+        if defective == images:
+            self._refuse_rankings(images)
         self.result.manifests[manifest.hash] = ManifestSummary(
             hash=manifest.hash,
             reader=manifest.reader,
-            images=table.num_rows,
+            images=images,
             defective=defective,
-            with_mask=table.num_rows - table["mask"].null_count,
+            with_mask=sum(row.mask is not None for row in manifest.rows),
             folds=tuple(manifest.folds),
             tiles=tiles,
             pixels=str(manifest.pixels),
