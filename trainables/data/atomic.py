@@ -7,13 +7,13 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from trainables.errors import StorageError
 
-__all__ = ["AWAY", "NO_LOCKS", "exclusive", "nearest", "new_file", "new_folder", "why_unusable"]
+__all__ = ["AWAY", "NO_LOCKS", "exclusive", "made_once", "nearest", "new_file", "new_folder", "why_unusable"]
 
 _REFUSED = {errno.EACCES, errno.EPERM}
 # Of network mounts.
@@ -137,3 +137,17 @@ def new_folder(target: Path) -> Generator[Path]:
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def made_once(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """``folder``, which ``fill`` makes where no process has made it yet.
+
+    Raises:
+        StorageError: If its place is full, read-only or not the user's.
+    """
+    if not folder.is_dir():
+        with exclusive(folder):
+            if not folder.is_dir():
+                with new_folder(folder) as partial:
+                    fill(partial)
+    return folder

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Fault", "Finding", "FindingKind", "counted", "sum_up", "summarise"]
+__all__ = ["Fault", "Finding", "FindingKind", "counted", "first_lines", "sum_up", "summarise"]
 
 FindingKind = Literal[
     "duplicate",
@@ -49,6 +49,12 @@ def summarise(names: Sequence[str], shown: int = 3) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
+
+
+def first_lines(faults: Sequence[str], shown: int = 20) -> str:
+    """The first faults, one a line, and how many more there are."""
+    more = [f"… and {len(faults) - shown} more"] if len(faults) > shown else []
+    return "\n".join([*faults[:shown], *more])
 
 
 def counted(number: int, noun: str) -> str:

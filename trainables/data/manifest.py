@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from trainables.data.bits import Pixels, settle_pixels
-from trainables.data.findings import Finding
+from trainables.data.findings import Finding, first_lines
 from trainables.data.inspection import ImageRow, inspect
 from trainables.data.items import items_of
 from trainables.data.mask_statistics import MaskStatistics
@@ -28,8 +28,6 @@ from trainables.data.unread import as_text
 from trainables.errors import InputError
 
 __all__ = ["COLUMNS", "Manifest", "list_images", "open_manifest"]
-
-MAX_FAULTS = 20
 
 # Of an image in a manifest's hash, and in a bundle.
 COLUMNS = (
@@ -138,9 +136,8 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
     inspection = inspect(listing, cache)
     settled = settle_pixels(inspection.rows, spec.white)
     if faults := (*inspection.faults, *settled.faults):
-        more = f"\n… and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
         head = f"{len(faults)} faults in the data below {listing.root}:\n" if len(faults) > 1 else ""
-        raise InputError(head + "\n".join(f"{fault}." for fault in faults[:MAX_FAULTS]) + more)
+        raise InputError(head + first_lines([f"{fault}." for fault in faults]))
     if spec.splits != "per_seed" and not listing.is_split:
         raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")
     indices, ignored = listing.indices, tuple[int, ...]()

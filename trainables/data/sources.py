@@ -77,15 +77,25 @@ class DataFolders:
             raise InputError(f"data.path: {path} is not below the data root {root}. Found none; check both.")
         return unpack(start, self.cache) if start.suffix.lower() == ".zip" else start
 
-    def search(self, start: Path, holds: Callable[[Path], bool], *names: str) -> Path | None:
-        """The folder that satisfies ``holds``: ``start``, or below it the first ``name`` or ``name.zip``."""
+    def find(self, start: Path, holds: Callable[[Path], bool], *names: str, expected: str) -> Path:
+        """The folder that satisfies ``holds``: ``start``, or below it the first ``name`` or ``name.zip``.
+
+        Raises:
+            InputError: If there is none; ``expected`` is what it should have been.
+        """
+        folder = self._search(start, holds, *names)
+        if folder is None:
+            raise InputError(f"{start} holds no {expected}. Give --data the folder that holds it.")
+        return folder
+
+    def _search(self, start: Path, holds: Callable[[Path], bool], *names: str) -> Path | None:
         if holds(start):
             return start
         for name in names:
             folder, archive = confine(start, name), confine(start, f"{name}.zip")
             if holds(folder):
                 return folder
-            within = self.search(unpack(archive, self.cache), holds, name) if archive.is_file() else None
+            within = self._search(unpack(archive, self.cache), holds, name) if archive.is_file() else None
             if within is not None:
                 return within
         return None

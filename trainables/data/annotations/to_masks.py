@@ -23,7 +23,7 @@ import numpy as np
 from trainables.data.annotations import label_studio
 from trainables.data.annotations.detect import detect_format, json_fault, parse_annotations
 from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, rasterise
-from trainables.data.findings import counted
+from trainables.data.findings import counted, first_lines
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
 from trainables.data.readers.image_names import ImageNames
 from trainables.data.unread import DEFECT_FOLDERS, MASK_FOLDERS, is_system_file
@@ -32,7 +32,6 @@ from trainables.errors import InputError
 __all__ = ["MASKS", "TABLE", "Imported", "import_annotations"]
 
 TABLE, MASKS = "imported.csv", "imported_masks"
-_FAULTS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,8 @@ def _numbered_otherwise(places: _Places, masks: Iterable[PurePosixPath]) -> Iter
 
 def _refuse(faults: list[str]) -> None:
     if faults:
-        shown = "\n".join(f"{fault}." for fault in faults[:_FAULTS_SHOWN])
-        more = f"\n… and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
-        raise InputError(f"nothing was written. Faults, {len(faults)} in all:\n{shown}{more}")
+        shown = first_lines([f"{fault}." for fault in faults])
+        raise InputError(f"nothing was written. Faults, {len(faults)} in all:\n{shown}")
 
 
 def _annotations(

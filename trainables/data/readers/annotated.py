@@ -36,8 +36,8 @@ from trainables.data.annotations import (
     parse_annotations,
     rasterise,
 )
-from trainables.data.atomic import exclusive, new_folder
-from trainables.data.findings import counted, summarise
+from trainables.data.atomic import made_once
+from trainables.data.findings import counted, first_lines, summarise
 from trainables.data.formats import BrokenImageError, measure
 from trainables.data.masks import RUNS_SUFFIX, encode_runs
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
@@ -51,7 +51,6 @@ from trainables.errors import InputError
 
 __all__ = ["READER", "annotation_files"]
 
-_FAULTS_SHOWN = 3
 _MASKS = 1  # raised when the same annotations give other masks
 
 
@@ -97,16 +96,10 @@ def annotation_files(root: Path) -> list[str]:
     if faults:
         raise InputError(
             f"{root}: {counted(len(faults), 'damaged JSON file')}, and if one is an annotation, its defects "
-            f"would be lost: {_first(faults, '; ')}. Export or copy it again, or move it "
+            f"would be lost: {summarise(faults)}. Export or copy it again, or move it "
             "out of the folder if it is no annotation."
         )
     return files
-
-
-def _first(faults: Sequence[str], between: str) -> str:
-    """The first faults, and how many more there are."""
-    more = [f"and {len(faults) - _FAULTS_SHOWN} more"] if len(faults) > _FAULTS_SHOWN else []
-    return between.join([*faults[:_FAULTS_SHOWN], *more])
 
 
 def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
@@ -306,20 +299,18 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
         for each in drawn
     ]
     key = hashlib.sha256(repr((_MASKS, str(root), content)).encode()).hexdigest()[:16]
-    folder = cache / "annotated" / key
-    if not folder.is_dir():
-        with exclusive(folder):
-            if not folder.is_dir():
-                with new_folder(folder) as partial:
-                    faults: list[str] = []
-                    for each, (_, _, shapes) in zip(drawn, content, strict=True):
-                        try:
-                            _write_mask(each, _size(root, each), shapes, partial)
-                        except InputError as error:
-                            faults.append(str(error))
-                    if faults:
-                        raise InputError(_first(faults, "\n"))
-    return folder
+
+    def fill(folder: Path) -> None:
+        faults: list[str] = []
+        for each, (_, _, shapes) in zip(drawn, content, strict=True):
+            try:
+                _write_mask(each, _size(root, each), shapes, folder)
+            except InputError as error:
+                faults.append(str(error))
+        if faults:
+            raise InputError(first_lines(faults))
+
+    return made_once(cache / "annotated" / key, fill)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -58,12 +58,8 @@ def read_dagm(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index DAGM 2007: ``Class1/Train/0576.PNG`` with ``Class1/Train/Label/0576_label.PNG``."""
     options_of(NoOptions, spec)
     start = folders.below_root(READER.name, spec.path)
-    root = folders.search(start, _holds_classes, "DAGM", "DAGM2007")
-    if root is None:
-        raise InputError(
-            f"{start} holds no DAGM 2007: expected a folder DAGM, or folders Class1 … Class10 with Train and "
-            "Test inside. Give --data the folder that holds it."
-        )
+    expected = "DAGM 2007: expected a folder DAGM, or folders Class1 … Class10 with Train and Test inside"
+    root = folders.find(start, _holds_classes, "DAGM", "DAGM2007", expected=expected)
     present = tuple(name for name in _CLASSES if (root / name).is_dir())
     chosen = [name for name in present if spec.classes is None or name in spec.classes]
     entries = tuple(

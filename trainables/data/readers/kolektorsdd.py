@@ -33,7 +33,6 @@ from trainables.data.readers.base import (
 )
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
-from trainables.errors import InputError
 
 __all__ = ["READER"]
 
@@ -62,12 +61,8 @@ def read_kolektorsdd(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index KolektorSDD (CC BY-NC-SA 4.0): ``kos01/Part0.jpg`` with ``kos01/Part0_label.bmp``."""
     options = options_of(KolektorOptions, spec)
     start = folders.below_root(READER.name, spec.path)
-    root = folders.search(start, _holds_items, "KolektorSDD")
-    if root is None:
-        raise InputError(
-            f"{start} holds no KolektorSDD: expected KolektorSDD.zip, a folder KolektorSDD, or folders "
-            "kos01 … kos50. Give --data the folder that holds it."
-        )
+    expected = "KolektorSDD: expected KolektorSDD.zip, a folder KolektorSDD, or folders kos01 … kos50"
+    root = folders.find(start, _holds_items, "KolektorSDD", expected=expected)
     items = sorted(path for path in root.iterdir() if _is_item(path))
     shape = "test[fold] = items and train['P_N'][fold] = [item, has mask]"
     folds = read_published(_Folds, _FOLDS, shape, folders, start, root)

@@ -34,7 +34,6 @@ from trainables.data.readers.base import (
 )
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
-from trainables.errors import InputError
 
 __all__ = ["READER"]
 
@@ -53,12 +52,11 @@ def read_kolektorsdd2(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index KolektorSDD2 (CC BY-NC-SA 4.0): ``train/10301.png`` with ``train/10301_GT.png``."""
     options_of(NoOptions, spec)
     start = folders.below_root(READER.name, spec.path)
-    root = folders.search(start, _holds_parts, "KolektorSDD2", "KSDD2")
-    if root is None:
-        raise InputError(
-            f"{start} holds no KolektorSDD2: expected KolektorSDD2.zip, a folder KolektorSDD2, or folders "
-            "train and test with 10301.png and 10301_GT.png. Give --data the folder that holds it."
-        )
+    expected = (
+        "KolektorSDD2: expected KolektorSDD2.zip, a folder KolektorSDD2, or folders train and test with "
+        "10301.png and 10301_GT.png"
+    )
+    root = folders.find(start, _holds_parts, "KolektorSDD2", "KSDD2", expected=expected)
     lists = read_published(_Masks, _MASKS, "masks[N] = stems of training images", folders, start, root)
     return Listing(
         root,

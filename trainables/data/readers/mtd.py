@@ -38,12 +38,8 @@ def read_mtd(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index MTD: ``MT_Crack/Imgs/exp1_num_4727.jpg`` with ``exp1_num_4727.png``."""
     options_of(NoOptions, spec)
     start = folders.below_root(READER.name, spec.path)
-    root = folders.search(start, _holds_classes, "MTD")
-    if root is None:
-        raise InputError(
-            f"{start} holds no MTD: expected a folder MTD, or folders MT_Free, MT_Crack … with Imgs inside. "
-            "Give --data the folder that holds it."
-        )
+    expected = "MTD: expected a folder MTD, or folders MT_Free, MT_Crack … with Imgs inside"
+    root = folders.find(start, _holds_classes, "MTD", expected=expected)
     entries = tuple(
         entry
         for folder, defect_class in _CLASSES.items()

@@ -54,12 +54,13 @@ def read_mvtec(spec: DataSpec, folders: DataFolders) -> Listing:
     options = options_of(MvtecOptions, spec)
     start = folders.below_root(READER.name, spec.path)
     names = ("mvtec_anomaly_detection", "mvtec")
-    top = start if _is_category(start) else folders.search(start, _holds_categories, *names)
-    if top is None:
-        raise InputError(
-            f"{start} holds no category of MVTec AD: expected folders such as bottle with train/good, test "
-            "and ground_truth inside. Give --data the folder that holds them, or name one in data.path."
-        )
+    expected = (
+        "category of MVTec AD: expected folders such as bottle with train/good, test and ground_truth "
+        "inside, or the name of one in data.path"
+    )
+    top = start
+    if not _is_category(start):
+        top = folders.find(start, _holds_categories, *names, expected=expected)
     root = top if options.category is None else top / options.category
     if not _is_category(root):
         known = ", ".join(sorted(path.name for path in top.iterdir() if _is_category(path)))

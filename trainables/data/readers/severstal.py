@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.csv
 from pydantic import BaseModel, Field
 
-from trainables.data.atomic import exclusive, new_folder
+from trainables.data.atomic import made_once
 from trainables.data.formats import BrokenImageError, measure
 from trainables.data.masks import RUNS_SUFFIX, encode_runs, parse_runs
 from trainables.data.readers.base import (
@@ -87,12 +87,11 @@ def read_severstal(spec: DataSpec, folders: DataFolders) -> Listing:
     options = options_of(SeverstalOptions, spec)
     start = folders.below_root(READER.name, spec.path)
     names = ("severstal-steel-defect-detection", "Severstal")
-    root = folders.search(start, _holds_images, *names)
-    if root is None:
-        raise InputError(
-            f"{start} holds no Severstal: expected train.csv beside a folder {_IMAGES}, or a folder or zip "
-            f"{names[0]} that holds them. Give --data the folder that holds it."
-        )
+    expected = (
+        f"Severstal: expected train.csv beside a folder {_IMAGES}, or a folder or zip {names[0]} that "
+        "holds them"
+    )
+    root = folders.find(start, _holds_images, *names, expected=expected)
     chosen = _CLASSES if spec.classes is None else tuple(name for name in _CLASSES if name in spec.classes)
     images = images_in(root / _IMAGES, (".jpg",))
     rows = _read_rows(root / "train.csv", {path.name for path in images})
@@ -175,15 +174,13 @@ def _write_masks(rows: _Rows, root: Path, chosen: Iterable[str], cache: Path) ->
         for image, shown in sorted(rows.items())
     }
     key = hashlib.sha256(json.dumps([_MASKS, str(root), wanted]).encode()).hexdigest()[:16]
-    folder = cache / "severstal" / key
-    if not folder.is_dir():
-        with exclusive(folder):
-            if not folder.is_dir():
-                with new_folder(folder) as partial:
-                    for image, texts in wanted.items():
-                        if texts:
-                            _write_mask(root, image, texts, partial)
-    return folder
+
+    def fill(folder: Path) -> None:
+        for image, texts in wanted.items():
+            if texts:
+                _write_mask(root, image, texts, folder)
+
+    return made_once(cache / "severstal" / key, fill)
 
 
 def _write_mask(root: Path, image: str, texts: list[str], folder: Path) -> None:

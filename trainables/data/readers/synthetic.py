@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from trainables.data.atomic import exclusive, new_folder
+from trainables.data.atomic import made_once
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
 from trainables.data.seeds import seed_for, shuffled
 from trainables.data.sources import DataFolders
@@ -96,13 +96,10 @@ def _known(value: tuple[str, ...], known: object) -> tuple[str, ...]:
 def read_synthetic(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index the images of ``data.options``, rendered on the first call."""
     options = options_of(SyntheticOptions, spec)
-    folder = folders.cache / "synthetic" / options.key
     pictures = list(_plan(options))
-    if not folder.is_dir():
-        with exclusive(folder):
-            if not folder.is_dir():
-                with new_folder(folder) as partial:
-                    _render(pictures, options, partial)
+    folder = made_once(
+        folders.cache / "synthetic" / options.key, lambda partial: _render(pictures, options, partial)
+    )
     entries = tuple(
         Entry(
             sample=f"{picture.number:05d}",

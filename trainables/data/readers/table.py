@@ -29,7 +29,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from trainables.data.findings import counted
+from trainables.data.findings import counted, first_lines
 from trainables.data.readers.base import Entry, Listing, MaskOptions, MaskSettings, Reader, options_of
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
@@ -37,8 +37,6 @@ from trainables.data.unread import unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER", "is_table"]
-
-MAX_FAULTS = 20
 
 _LABELS = {
     **dict.fromkeys(("0", "false", "good", "normal", "ok", "pass"), False),
@@ -181,11 +179,8 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
         seen[row.image] = number
         entries.append(_entry(row))
     if faults:
-        more = f"\n… and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
         raise InputError(
-            f"{path}: {counted(len(faults), 'fault')}. Mend what follows:\n"
-            + "\n".join(faults[:MAX_FAULTS])
-            + more
+            f"{path}: {counted(len(faults), 'fault')}. Mend what follows:\n{first_lines(faults)}"
         )
     return tuple(entries)
 
