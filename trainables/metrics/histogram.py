@@ -67,18 +67,10 @@ class PixelHistogram:
 
     def metrics(self) -> dict[str, float]:
         """All metrics of counts and curves; none where no image has a defect, or no pixel is background."""
-        at_least = self._background[::-1].cumsum()[::-1]
-        if not self._regions or not at_least[0]:
+        if not self._regions or not self._background.any():
             return {}
         counts = PixelCounts(*np.concatenate(self._decided, axis=1))
-        levels = np.flatnonzero(self._defect)
-        curve = PixelCurve(
-            tp=self._defect[::-1].cumsum()[::-1][levels],
-            overlap=overlap_of(self._overlap)[levels],
-            fp=at_least[levels],
-            fp_above=at_least[levels] - self._background[levels],
-            background=int(at_least[0]),
-        )
+        curve = _curve(self._defect, self._background, self._overlap)
         values = count_metrics(counts) | curve_metrics(curve)
         return {name: value for name, value in values.items() if not isinstance(value, Undefined)}
 
@@ -133,18 +125,26 @@ class BinnedPixelScores(PixelScores):
 
     def _rank(self) -> Ranking:
         levels = np.flatnonzero(self._defects)
-        at_least = self._backgrounds[::-1].cumsum()[::-1]
         used = np.flatnonzero(self._defects + self._backgrounds)
         below = np.searchsorted(used, levels) - 1
-        curve = PixelCurve(
-            tp=self._defects[::-1].cumsum()[::-1][levels],
-            overlap=overlap_of(self._overlap)[levels],
-            fp=at_least[levels],
-            fp_above=at_least[levels] - self._backgrounds[levels],
-            background=int(at_least[0]),
-        )
         next_lower = np.where(below >= 0, _SCORES[used[np.maximum(below, 0)]], np.float32(0))
+        curve = _curve(self._defects, self._backgrounds, self._overlap)
         return Ranking(curve, _SCORES[levels], next_lower)
+
+
+def _curve(
+    defect: NDArray[np.int64], background: NDArray[np.int64], overlap: NDArray[np.float64]
+) -> PixelCurve:
+    """The curve of pixels counted in bins, with a level for each bin that holds a defect pixel."""
+    levels = np.flatnonzero(defect)
+    at_least = background[::-1].cumsum()[::-1]
+    return PixelCurve(
+        tp=defect[::-1].cumsum()[::-1][levels],
+        overlap=overlap_of(overlap)[levels],
+        fp=at_least[levels],
+        fp_above=at_least[levels] - background[levels],
+        background=int(at_least[0]),
+    )
 
 
 def bin_scores(heatmap: NDArray[np.float32]) -> None:
