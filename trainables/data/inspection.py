@@ -164,15 +164,15 @@ def _inspect(listing: Listing) -> Inspection:
     faults += _divided_items(entries)
     rows = tuple(each.row for each in seen if each.row is not None)
     masks = tuple(mask for each in seen for mask in each.masks)
-    verdict = examine_masks(masks, listing.mask_above, listing.mask_options)
+    mask_findings, mask_faults = examine_masks(masks, listing.mask_above, listing.mask_options)
     findings = [
         *_mask_findings(listing, entries, seen),
-        *verdict.findings,
+        *mask_findings,
         *duplicate_findings(rows),
         *_turned_images(entries, seen),
     ]
     return Inspection(
-        rows=rows, findings=tuple(findings), faults=(*verdict.faults, *sum_up(faults)), masks=masks
+        rows=rows, findings=tuple(findings), faults=(*mask_faults, *sum_up(faults)), masks=masks
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
@@ -25,7 +24,6 @@ from trainables.data.readers.base import MaskOptions
 __all__ = [
     "FEW_VALUES",
     "MaskStatistics",
-    "MaskVerdict",
     "defect_width",
     "examine_masks",
     "mask_table",
@@ -67,14 +65,6 @@ class MaskStatistics(BaseModel, frozen=True):
     def covers_much(self) -> bool:
         """True where over half of the image is defect."""
         return self.share > _COVERS_MUCH
-
-
-@dataclass(frozen=True)
-class MaskVerdict:
-    """Findings about the masks of a set, and faults that refuse it."""
-
-    findings: tuple[Finding, ...]
-    faults: tuple[str, ...]
 
 
 def measure_mask(
@@ -186,8 +176,10 @@ def _drawing(stored: NDArray[Any], defect: NDArray[np.uint8]) -> Drawing:
 # All masks of a set ------------------------------------------------------------------------------------
 
 
-def examine_masks(masks: Sequence[MaskStatistics], mask_above: int, options: MaskOptions) -> MaskVerdict:
-    """Look at all masks of a set together.
+def examine_masks(
+    masks: Sequence[MaskStatistics], mask_above: int, options: MaskOptions
+) -> tuple[list[Finding], list[str]]:
+    """Look at all masks of a set together: findings, and faults that refuse it.
 
     Args:
         masks: Those of defective images, empty ones too.
@@ -222,7 +214,7 @@ def examine_masks(masks: Sequence[MaskStatistics], mask_above: int, options: Mas
         )
     if stray := [mask for mask in drawn if mask.strays]:
         findings.append(Finding(kind="stray_pixels", text=_stray(stray), samples=_samples(stray)))
-    return MaskVerdict(tuple(findings), tuple(faults))
+    return findings, faults
 
 
 def _samples(masks: Sequence[MaskStatistics]) -> tuple[str, ...]:
