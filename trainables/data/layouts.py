@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainables.data.formats import MASK_SUFFIXES, BrokenImageError
-from trainables.data.items import propose_pattern
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_values
 from trainables.data.readers import READERS
@@ -22,7 +21,7 @@ from trainables.data.spec import DataSpec
 from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, IMAGE_FOLDERS, MASK_FOLDERS
 from trainables.errors import InputError
 
-__all__ = ["find_layout", "with_items"]
+__all__ = ["find_layout"]
 
 _LOOKED_AT = 64  # masks whose edges are looked at
 
@@ -168,13 +167,3 @@ def _middle_of_edges(masks: Sequence[Path]) -> int | None:
     shown = values - {0}
     middle = middle_of_edges(max(values, default=0))
     return middle if len(shown) > FEW_VALUES and min(shown) <= middle and max(shown) >= 128 else None
-
-
-def with_items(spec: DataSpec, folder: Path, cache: Path) -> DataSpec:
-    """``spec`` with the pattern of several images of one part, where the names show it."""
-    reader, listing = list_images(spec, folder, cache)
-    known = reader.recognised or any(
-        entry.group not in (entry.sample, entry.image) for entry in listing.entries
-    )
-    pattern = None if known else propose_pattern(entry.image for entry in listing.entries)
-    return spec.model_copy(update={"item": pattern})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,12 +17,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.class_indices import with_mask_classes
+from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import ImageRow
-from trainables.data.layouts import find_layout, with_items
-from trainables.data.manifest import Manifest, open_manifest
+from trainables.data.items import propose_pattern
+from trainables.data.layouts import find_layout
+from trainables.data.manifest import Manifest, list_images, open_manifest
+from trainables.data.readers import Listing
 from trainables.data.seeds import shuffled
-from trainables.data.sources import decode_image, decode_mask, read_bytes
+from trainables.data.sources import decode_image, decode_indices, decode_mask, read_bytes
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -29,6 +32,8 @@ __all__ = ["Survey", "survey_images"]
 
 _LEAST = 3  # images of a kind: one each for training, validation and test
 _LOOKED_AT = 64  # images whose colours, and masks whose defects, are measured
+_HIGHEST_INDEX = 32  # grey levels above it are shades of white
+_UNNAMED = "defect"  # class of a row that names none
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,8 @@ def survey_images(
     layout = find_layout(folder, cache)
     changes = {"options": {**layout.options, **(options or {})}, "white": white}
     layout = DataSpec.model_validate({**layout.model_dump(), **changes})
-    spec = with_mask_classes(layout, folder, cache)
-    spec = with_items(spec, folder, cache)
+    spec = _with_mask_classes(layout, folder, cache)
+    spec = _with_items(spec, folder, cache)
     manifest = open_manifest(spec, folder, cache)
     _refuse_few(manifest, folder)
     spec = _as_published(spec, manifest)
@@ -115,6 +120,55 @@ def survey_images(
         colour=any(_has_colour(manifest, row) for row in _some(manifest.rows)),
         defect_share=median(shares) if shares else None,
     )
+
+
+def _with_mask_classes(spec: DataSpec, root: Path, cache: Path) -> DataSpec:
+    """``spec`` with `mask_classes` where masks of a table or of folders hold indices, such as 0, 1, 2 and 3.
+
+    A class is called what table or folders call the images that show it alone, else ``class_2`` by its value.
+    """
+    if spec.reader not in ("folder", "table") or not spec.options.keys().isdisjoint(
+        ("mask_above", "mask_classes")
+    ):
+        return spec
+    _, listing = list_images(spec, root, cache)
+    names = _named_values(listing)
+    if len(names) < 2 or len(set(names.values())) < len(names):
+        return spec
+    options = {**spec.options, "mask_classes": dict(sorted(names.items()))}
+    return spec.model_copy(update={"options": options})
+
+
+def _named_values(listing: Listing) -> dict[int, str]:
+    """Values of all masks beside 0, each with a name; none where one of them is a shade of white."""
+    shown: dict[int, set[str | None]] = {}
+    for entry in listing.entries:
+        if entry.mask is None or entry.label is False:
+            continue
+        # What cannot be read is named with all other faults when the data set is opened.
+        with suppress(BrokenImageError, InputError, OSError):
+            data = read_bytes(listing.mask_root or listing.root, entry.mask)
+            values = [int(value) for value in np.unique(decode_indices(data)) if value]
+            if max(values, default=0) > _HIGHEST_INDEX:
+                return {}
+            for value in values:
+                shown.setdefault(value, set()).update([entry.defect_class] if len(values) == 1 else [])
+    return {value: _name(value, called - {None, _UNNAMED}) for value, called in shown.items()}
+
+
+def _name(value: int, called: set[str | None]) -> str:
+    name = next(iter(called)) if len(called) == 1 else None
+    return f"class_{value}" if name is None or "+" in name else name
+
+
+def _with_items(spec: DataSpec, folder: Path, cache: Path) -> DataSpec:
+    """``spec`` with the pattern of several images of one part, where the names show it."""
+    reader, listing = list_images(spec, folder, cache)
+    known = reader.recognised or any(
+        entry.group not in (entry.sample, entry.image) for entry in listing.entries
+    )
+    pattern = None if known else propose_pattern(entry.image for entry in listing.entries)
+    return spec.model_copy(update={"item": pattern})
 
 
 def _refuse_few(manifest: Manifest, folder: Path) -> None:
