@@ -43,7 +43,7 @@ def positives(manifest: Manifest, samples: tuple[str, ...]) -> int:
 
 
 def test_kolektorsdd_has_399_images_of_50_items_52_defective(ksdd: Manifest) -> None:
-    assert (ksdd.table.num_rows, sum(row.label for row in ksdd.rows)) == (399, 52)
+    assert (len(ksdd.rows), sum(row.label for row in ksdd.rows)) == (399, 52)
     assert Counter(Counter(row.group for row in ksdd.rows).values()) == {8: 49, 7: 1}
     assert ksdd.folds == (0, 1, 2)
 
@@ -115,7 +115,7 @@ def test_kolektorsdd_masks_are_the_non_zero_palette_indices(ksdd: Manifest) -> N
 
 
 def test_mtd_has_1344_images_of_243_tiles_392_defective(mtd: Manifest) -> None:
-    assert (mtd.table.num_rows, sum(row.label for row in mtd.rows)) == (1344, 392)
+    assert (len(mtd.rows), sum(row.label for row in mtd.rows)) == (1344, 392)
     assert len({row.group for row in mtd.rows}) == 243
     assert Counter(row.defect_class for row in mtd.rows) == {
         None: 952,
