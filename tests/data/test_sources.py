@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.data.made_images import dot, noise, write
-from trainables.data.formats import BrokenImageError, measure
-from trainables.data.orientation import orientation_of
+from trainables.data.formats import BrokenImageError, measure, orientation_of
 from trainables.data.sources import MAX_PIXELS, confine, decode_image, decode_mask
 from trainables.errors import InputError
 

@@ -1,4 +1,4 @@
-"""Reads off the bytes of an image file its size, its kind of samples, and whether the file is whole.
+"""Reads off the bytes of an image file its size, samples and EXIF orientation, and whether it is whole.
 
 Depending on its release, OpenCV decodes a truncated JPEG without complaint (the rest turns grey) or
 says only "None", and it allocates whatever size a header states. Both are decided here, from the bytes
@@ -10,10 +10,22 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal, NamedTuple
 
-__all__ = ["IMAGE_SUFFIXES", "MASK_SUFFIXES", "BrokenImageError", "Header", "Trait", "examine", "measure"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MASK_SUFFIXES",
+    "BrokenImageError",
+    "Header",
+    "Trait",
+    "as_stored",
+    "examine",
+    "measure",
+    "orientation_of",
+]
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")  # a JPEG mask has defect values that nobody drew
 IMAGE_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg", ".webp")
@@ -21,6 +33,7 @@ IMAGE_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg", ".webp")
 Trait = Literal["palette", "alpha", "CMYK", "pages"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # frames with Huffman codes
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # behind the data of a scan
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -80,7 +93,7 @@ def examine(data: bytes) -> Header:
             return _examine_png(data)
         if data.startswith(b"BM"):
             return _examine_bmp(data)
-        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        if data[:4] in _TIFF:
             return _examine_tiff(data)
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             return _examine_webp(data)
@@ -217,7 +230,7 @@ def _traits(
 # TIFF: directories of tags, one for each page.
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SUBFILE = 256, 257, 258, 259, 262, 254
-_EXTRA, _FORMAT = 338, 339
+_ORIENTATION, _EXTRA, _FORMAT = 274, 338, 339
 _PIXELS = ((273, 279), (324, 325))  # offsets and sizes of strips, and of tiles
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # of values: BYTE, SHORT, LONG, LONG8
 _TIFF_SAMPLES = {1: "uint", 2: "int", 3: "float", 4: "uint"}
@@ -225,23 +238,20 @@ _MAX_PAGES = 8  # of which a thumbnail of the first is told from a second
 
 
 class _Page(NamedTuple):
-    tags: dict[int, tuple[int, ...]]
-    following: int  # where the next page's directory starts; 0: there is none
+    tags: Mapping[int, tuple[int, ...]]
+    places: Mapping[
+        int, tuple[str, int]
+    ]  # of the first value of each tag: form, as ``struct`` has it, and byte
 
     def value(self, tag: int, default: int) -> int:
         return (*self.tags.get(tag, ()), default)[0]
 
 
 def _examine_tiff(data: bytes) -> Header:
-    order = "<" if data[:2] == b"II" else ">"
-    big = b"+" in data[:4]
-    start = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, 8 if big else 4)[0]
-    page = _read_page(data, start, order, big)
+    pages = _pages(data)
+    page = next(pages)
     if not {_WIDTH, _HEIGHT} <= page.tags.keys():
-        raise BrokenImageError(
-            "the TIFF is damaged: its first page states no width and height, only "
-            f"{len({_WIDTH, _HEIGHT} & page.tags.keys())} of the two"
-        )
+        raise BrokenImageError("the TIFF is damaged: its first page states no width and height")
     for offsets, sizes in _PIXELS:
         parts = zip(page.tags.get(offsets, ()), page.tags.get(sizes, ()), strict=False)
         end = max((offset + size for offset, size in parts), default=0)
@@ -256,34 +266,75 @@ def _examine_tiff(data: bytes) -> Header:
         palette=photometric == 3,
         alpha=bool(page.tags.get(_EXTRA)),
         cmyk=photometric == 5,
-        pages=_has_pages(data, page, order, big),
+        # A smaller copy of the first page says of itself that it is one.
+        pages=any(not other.value(_SUBFILE, 0) & 1 for other in islice(pages, _MAX_PAGES)),
     )
     form = f"TIFF of {bits} bits with compression {page.value(_COMPRESSION, 1)}, photometric {photometric}"
     return Header(page.tags[_WIDTH][0], page.tags[_HEIGHT][0], samples, traits, form)
 
 
-def _read_page(data: bytes, at: int, order: str, big: bool) -> _Page:
+def _pages(data: bytes) -> Iterator[_Page]:
+    """The first page of a TIFF, and those that follow; without end where the last leads back to another."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = b"+" in data[:4]
     head, step, number = (8, 20, "Q") if big else (2, 12, "I")
-    entries = int(struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, at)[0])
-    tags: dict[int, tuple[int, ...]] = {}
-    for place in range(at + head, at + head + step * entries, step):
-        tag, kind, count = struct.unpack_from(f"{order}HH{number}", data, place)
-        if kind not in _TIFF_TYPES:
-            continue
-        values = struct.Struct(f"{order}{count}{_TIFF_TYPES[kind]}")
-        value_at = place + 4 + struct.calcsize(number)
-        if values.size > struct.calcsize(number):
-            value_at = struct.unpack_from(f"{order}{number}", data, value_at)[0]
-        tags[tag] = values.unpack_from(data, value_at)
-    return _Page(tags, struct.unpack_from(f"{order}{number}", data, at + head + step * entries)[0])
+    at = int(struct.unpack_from(f"{order}{number}", data, 8 if big else 4)[0])
+    while True:
+        entries = int(struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, at)[0])
+        tags: dict[int, tuple[int, ...]] = {}
+        places: dict[int, tuple[str, int]] = {}
+        for place in range(at + head, at + head + step * entries, step):
+            tag, kind, count = struct.unpack_from(f"{order}HH{number}", data, place)
+            if kind not in _TIFF_TYPES:
+                continue
+            values = struct.Struct(f"{order}{count}{_TIFF_TYPES[kind]}")
+            value_at = place + 4 + struct.calcsize(number)
+            if values.size > struct.calcsize(number):
+                value_at = struct.unpack_from(f"{order}{number}", data, value_at)[0]
+            tags[tag] = values.unpack_from(data, value_at)
+            places[tag] = f"{order}{_TIFF_TYPES[kind]}", value_at
+        yield _Page(tags, places)
+        at = struct.unpack_from(f"{order}{number}", data, at + head + step * entries)[0]
+        if not at:
+            return
 
 
-def _has_pages(data: bytes, page: _Page, order: str, big: bool) -> bool:
-    """True where a page follows that is no smaller copy of the first."""
-    for _ in range(_MAX_PAGES):
-        if not page.following:
-            return False
-        page = _read_page(data, page.following, order, big)
-        if not page.value(_SUBFILE, 0) & 1:
-            return True
-    return False
+# EXIF holds a TIFF of tags alone. Viewers turn a photo as it says, and readers of pixels do not.
+
+_SEARCHED = 1 << 16  # bytes: EXIF stands before the pixels
+_EXIF = (b"Exif\0\0", b"eXIf", b"EXIF")  # in JPEG, PNG and WebP
+
+
+def orientation_of(data: bytes) -> int:
+    """The orientation that an image file states, 1 to 8; 1 (as stored) where it states none.
+
+    From 5 on, viewers show height and width exchanged.
+    """
+    start = _start_of_tags(data)
+    if data[start : start + 2] not in (b"II", b"MM"):
+        return 1
+    try:
+        value = next(_pages(data[start:])).value(_ORIENTATION, 1)
+    except (struct.error, OverflowError):  # cut off, and told by who decodes the pixels
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
+def as_stored(data: bytes) -> bytes:
+    """``data``, a TIFF without its orientation: OpenCV turns TIFFs even when it is told not to."""
+    place = next(_pages(data)).places.get(_ORIENTATION) if data[:4] in _TIFF else None
+    if place is None:
+        return data
+    form, at = place
+    return data[:at] + struct.pack(form, 1) + data[at + struct.calcsize(form) :]
+
+
+def _start_of_tags(data: bytes) -> int:
+    """The place of the header of a TIFF, or of the tags that EXIF holds; the end of the file without any."""
+    if data[:4] in _TIFF:
+        return 0
+    head = data[:_SEARCHED]
+    at = next((head.find(start) + len(start) for start in _EXIF if start in head), len(data))
+    if head[:4] == b"RIFF" and head[at : at + 2] not in (b"II", b"MM"):
+        return at + 4
+    return at

@@ -26,10 +26,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.duplicates import duplicate_findings, part_name
 from trainables.data.findings import Fault, Finding, counted, sum_up, summarise
-from trainables.data.formats import BrokenImageError, Trait, examine
+from trainables.data.formats import BrokenImageError, Trait, examine, orientation_of
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
 from trainables.data.masks import highest_index, holds_runs
-from trainables.data.orientation import orientation_of
 from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import (
     Stored,

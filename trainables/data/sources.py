@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.archives import unpack
-from trainables.data.formats import BrokenImageError, Header, examine, measure
+from trainables.data.formats import BrokenImageError, Header, as_stored, examine, measure
 from trainables.data.masks import decode_runs, highest_index, holds_runs, palette_as_grey
-from trainables.data.orientation import as_stored
 from trainables.errors import InputError
 
 __all__ = [
