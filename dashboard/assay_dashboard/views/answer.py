@@ -30,6 +30,7 @@ from assay_dashboard.layout import (
     missing,
     missing_verdicts,
     paragraph,
+    plain,
     section,
     study_view,
     theme,
@@ -65,7 +66,7 @@ def _now(view: reading.StudyView) -> None:
             for trial in running[:_RUNNING]:
                 _running(view, trial)
             if len(running) > _RUNNING:
-                st.html(paragraph(f"{len(running) - _RUNNING} more run now.", "quiet"))
+                plain(f"{len(running) - _RUNNING} more run now.", "quiet")
 
 
 def _running(view: reading.StudyView, running: Running) -> None:
@@ -76,7 +77,7 @@ def _running(view: reading.StudyView, running: Running) -> None:
         place = {STUDY: view.name, CELL: trial.cell, REPEAT: repeat}
         st.page_link("views/trial.py", label="Log", icon=":material/article:", query_params=place)
         text = f"Runs now: {trial.cell}, {repeat}{_numbers(running, view.results.primary.name)}"
-        st.html(paragraph(text, "quiet"))
+        plain(text, "quiet")
 
 
 def _numbers(running: Running, primary: str) -> str:
@@ -118,7 +119,7 @@ def _plot(results: StudyResults, answer: Answer) -> None:
     shown = replace(plot, groups={f"On {answer.claim}": drawn})
     draw(difference_plot(shown, drawn, theme=theme(), step=_STEP), shown.alt)
     if len(answer.results) > len(drawn):
-        st.html(paragraph(f"{len(drawn)} of {len(answer.results)}. The page Effects shows all.", "quiet"))
+        plain(f"{len(drawn)} of {len(answer.results)}. The page Effects shows all.", "quiet")
 
 
 def _table(results: StudyResults) -> None:
@@ -143,7 +144,7 @@ def _table(results: StudyResults) -> None:
     numbered = table.notes if len(order) == len(names) else ()
     with st.container(key="answer-table"):
         section(Section("", "", TextTable(tuple(columns), tuple(rows), numbered, bold)))
-        st.html(paragraph(" ".join(notes), "quiet"))
+        plain(" ".join(notes), "quiet")
 
 
 def _masks(view: reading.StudyView) -> None:
@@ -152,7 +153,7 @@ def _masks(view: reading.StudyView) -> None:
         try:
             pair = view.results.once("telling pair", lambda: telling_pair(view))
         except OSError as error:
-            st.html(paragraph(f"The pictures are left out: {error}", "warn"))
+            plain(f"The pictures are left out: {error}", "warn")
             return
         if pair is None:
             if not view.kept_maps:

@@ -16,7 +16,7 @@ from assay.study import Study
 from assay.study.cell_names import Factors, cell_name
 from assay.study.schema import Labelling
 from assay_dashboard.cost_chart import cost_plot
-from assay_dashboard.layout import draw, missing, paragraph, plain, section, study_view, theme
+from assay_dashboard.layout import draw, missing, plain, section, study_view, theme
 from assay_dashboard.state import of_another_study
 
 # Of Bearman et al. 2016, arXiv:1506.02106: a question about an image takes 1 s, a mask 79 s.
@@ -81,7 +81,7 @@ def _plot(costs: LabelCosts, factors: Factors) -> None:
     draw(chart, costs.caption)
     moved = " Cells moved aside for room cost what the tables say." if costs.is_ladder else ""
     text = f"{costs.caption} Vertical lines: from the least to the best of {costs.repeats}.{moved}"
-    st.html(paragraph(text, "quiet"))
+    plain(text, "quiet")
 
 
 def _point_name(cell: LabelCell, costs: LabelCosts, factors: Factors) -> str:
@@ -141,7 +141,7 @@ def _no_costs(study: Study) -> None:
 def _page() -> None:
     view = study_view()
     study = view.results.plan.study
-    st.html(paragraph(study.question, "question"))
+    plain(study.question, "question")
     named = study.labelling
     first = st.container()  # is filled when the seconds below it are known
     labelling = _seconds(view.name, named or _COMMON)

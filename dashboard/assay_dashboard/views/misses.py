@@ -6,7 +6,7 @@ import streamlit as st
 
 from assay.report.telling_cells import base_and_best
 from assay.study.names import counted
-from assay_dashboard.layout import choose_cells, message, missing, paragraph, study_view
+from assay_dashboard.layout import choose_cells, message, missing, plain, study_view
 from assay_dashboard.misses import KINDS, has_predictions, of_kind, wrong_shares
 
 _ROW = 34  # pixels
@@ -39,7 +39,7 @@ def _page() -> None:
     )
     if shares[cells].isna().to_numpy().any():
         text += " Blank: no repeat of the cell was tested on the image."
-    st.html(paragraph(text, "quiet"))
+    plain(text, "quiet")
     bars = {
         name: st.column_config.ProgressColumn(name, format="%.0f %%", min_value=0, max_value=100)
         for name in cells

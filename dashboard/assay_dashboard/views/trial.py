@@ -19,7 +19,7 @@ from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.controls import stop_button
 from assay_dashboard.formatting import duration
-from assay_dashboard.layout import EVERY, draw, errors_shown, message, paragraph, plain, study_view, theme
+from assay_dashboard.layout import EVERY, draw, errors_shown, message, plain, study_view, theme
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
 from assay_dashboard.scores import confusion, precision_recall, roc
 from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
@@ -58,7 +58,7 @@ def _summary(view: reading.StudyView, trial: Trial, record: Record | None) -> No
         return
     reason = f": {record.reason}" if record.reason else ""
     state = f"Trial {record.id} {record.status}{reason} · {duration(record.seconds)} of training"
-    st.html(paragraph(state, "quiet" if record.status == "finished" else "warn"))
+    plain(state, "quiet" if record.status == "finished" else "warn")
     if record.result is not None:
         names = [metric.name for metric in view.results.metrics]
         shown = [name for name in names if name in record.result.metrics]

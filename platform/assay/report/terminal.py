@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
 from assay.report.page.inline import visible
 from assay.report.page.markdown import note_lines
 from assay.report.page.model import Page, Section, TextTable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console, ConsoleOptions, Group, RenderableType
-    from rich.table import Table
-
-__all__ = ["rich_table", "terminal_page"]
+__all__ = ["terminal_page"]
 
 
 def terminal_page(page: Page) -> Group:
     """The answer in sentences, table, notes, comparisons and best points: the numbers of the other forms."""
-    from rich.console import Group
-    from rich.text import Text
-
     parts: list[RenderableType] = [Text(visible(page.title), style="bold")]
     if page.question:
         parts.append(Text(visible(page.question), style="italic"))
@@ -34,9 +31,6 @@ def terminal_page(page: Page) -> Group:
 
 
 def _sentences(answer: tuple[tuple[str, tuple[str, ...]], ...]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     lines = Table.grid(padding=(0, 2))
     for title, sentences in answer:
         for i, sentence in enumerate(sentences):
@@ -44,12 +38,8 @@ def _sentences(answer: tuple[tuple[str, tuple[str, ...]], ...]) -> Table:
     return lines
 
 
-def rich_table(table: TextTable) -> Table:
+def _rich_table(table: TextTable) -> Table:
     """A rich table of the same text; nothing in it is read as markup."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
         drawn.add_column(Text(visible(column.title)), justify=column.align)
@@ -67,28 +57,21 @@ class _FittedTable:
         self._table = table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        from rich.measure import Measurement
-        from rich.text import Text
-
         spare = [column.title for column in self._table.columns if column.spare]
-        needed = Measurement.get(console, options.update(max_width=10_000), rich_table(self._table)).maximum
+        needed = Measurement.get(console, options.update(max_width=10_000), _rich_table(self._table)).maximum
         if not spare or needed <= options.max_width:
-            yield rich_table(self._table)
+            yield _rich_table(self._table)
             return
         kept = [place for place, column in enumerate(self._table.columns) if not column.spare]
-        yield rich_table(self._table.with_columns(kept))
+        yield _rich_table(self._table.with_columns(kept))
         yield Text(f"- Columns for a wider terminal or a file: {', '.join(spare)}.", style="dim")
 
 
 def _section(section: Section) -> list[RenderableType]:
-    from rich.text import Text
-
     head = [Text(visible(section.title), style="bold"), Text(visible(section.intro))]
     return [*head, *_table_and_notes(section.table, section.notes)]
 
 
 def _table_and_notes(table: TextTable | None, notes: tuple[str, ...]) -> list[RenderableType]:
-    from rich.text import Text
-
     drawn: list[RenderableType] = [] if table is None else [_FittedTable(table)]
     return [*drawn, *(Text(visible(note), style="dim") for note in note_lines(table, notes))]
