@@ -64,15 +64,52 @@ class SearchPoints:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row for each ranked point; of several objectives ``objective 2`` and so on beside the first."""
+        """A row for each ranked point; of several objectives ``objective 2`` and so on beside the first.
+
+        Numbers stay numbers, so that a column sorts; what was not drawn is empty.
+        """
         assert self.plan.study.search is not None
-        return _table(self.ranked, list(self.plan.study.space), len(self.plan.study.search.objectives))
+        points = [row.point for row in self.ranked]
+        drawn = [
+            {path: format_scalar(v) if isinstance(v, bool) else v for path, v in values.items()}
+            for values in [point.values for point in points]
+        ]
+        return pd.DataFrame(
+            {
+                "point": [point.name for point in points],
+                "state": [row.status for row in self.ranked],
+                "objective": [row.value for row in self.ranked],
+                **{
+                    f"objective {number + 1}": [
+                        row.values[number] if row.values else None for row in self.ranked
+                    ]
+                    for number in range(1, len(self.plan.study.search.objectives))
+                },
+                "from": [point.source for point in points],
+                **{path: [values.get(path) for values in drawn] for path in self.plan.study.space},
+                "why": [row.reason for row in self.ranked],
+            }
+        )
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """``point``, ``index``, ``value``, ``best`` (until then), ``from``, for a chart."""
+        """``point``, ``index``, ``value``, ``best`` (until then), ``from``, for a chart.
+
+        Of the points that are drawn, and of all that were the best so far, so that their line is exact.
+        """
         assert self.plan.study.search is not None
-        return _history(self.points, self.drawn, self.plan.study.search.objective.sign)
+        sign = self.plan.study.search.objective.sign
+        wanted = {row.point.name for row in self.drawn}
+        valued = [row for row in self.points if row.value is not None]
+        rows: list[tuple[str, int, float, float, str]] = []
+        best: float | None = None
+        for row in valued:
+            assert row.value is not None
+            better = best is None or sign * row.value > sign * best
+            best = row.value if better or best is None else best
+            if better or row.point.name in wanted or row is valued[-1]:
+                rows.append((row.point.name, row.point.index, row.value, best, row.point.source))
+        return pd.DataFrame(rows, columns=["point", "index", "value", "best", "from"])
 
 
 def objective_title(plan: Plan) -> str:
@@ -114,44 +151,6 @@ def thinning(count: int) -> str:
 
 def _step(count: int) -> int:
     return math.ceil((count - _BEST) / (MOST_DRAWN - _BEST))
-
-
-def _history(points: Sequence[EvaluatedPoint], drawn: Sequence[EvaluatedPoint], sign: int) -> pd.DataFrame:
-    """The points that are drawn; with all that were the best so far, so that their line is exact."""
-    wanted = {row.point.name for row in drawn}
-    valued = [row for row in points if row.value is not None]
-    rows: list[tuple[str, int, float, float, str]] = []
-    best: float | None = None
-    for row in valued:
-        assert row.value is not None
-        better = best is None or sign * row.value > sign * best
-        best = row.value if better or best is None else best
-        if better or row.point.name in wanted or row is valued[-1]:
-            rows.append((row.point.name, row.point.index, row.value, best, row.point.source))
-    return pd.DataFrame(rows, columns=["point", "index", "value", "best", "from"])
-
-
-def _table(ranked: Sequence[EvaluatedPoint], paths: Sequence[str], objectives: int) -> pd.DataFrame:
-    """A row for each point. Numbers stay numbers, so that a column sorts; what was not drawn is empty."""
-    points = [row.point for row in ranked]
-    drawn = [
-        {path: format_scalar(value) if isinstance(value, bool) else value for path, value in values.items()}
-        for values in [point.values for point in points]
-    ]
-    return pd.DataFrame(
-        {
-            "point": [point.name for point in points],
-            "state": [row.status for row in ranked],
-            "objective": [row.value for row in ranked],
-            **{
-                f"objective {number + 1}": [row.values[number] if row.values else None for row in ranked]
-                for number in range(1, objectives)
-            },
-            "from": [point.source for point in points],
-            **{path: [values.get(path) for values in drawn] for path in paths},
-            "why": [row.reason for row in ranked],
-        }
-    )
 
 
 # Brushes ----------------------------------------------------------------------------------------------
