@@ -77,15 +77,16 @@ def _study_at_hand(store: Store) -> tuple[str, list[str]]:
         view = reading.view(store, name)
     except (InputError, OSError):
         return "", []
+    plan, study = view.results.plan, view.results.plan.study
     filled = {
-        "Effects": view.compares,
-        "Search": view.searches,
+        "Effects": len(view.results.reported.cells) > 1,
+        "Search": study.search is not None,
         "Masks": bool(view.kept_maps),
         "Misses": bool(has_predictions(view)),
-        "Labels": view.prices_labels,
+        "Labels": study.labelling is not None or len({str(cell.supervision) for cell in plan.cells}) > 1,
         "Compare": len(names) > 1,
     }
-    return view.results.plan.study.question.strip(), [title for title, has in filled.items() if not has]
+    return study.question.strip(), [title for title, has in filled.items() if not has]
 
 
 def _header(title: str, store: Store) -> None:

@@ -19,7 +19,7 @@ from assay.storage import Store
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import escaped
 from assay_dashboard.plots import Chart, Theme
-from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, known, storage_uri
+from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
 from trainables.errors import InputError
 
 __all__ = [
@@ -174,9 +174,9 @@ def section(part: Section) -> None:
     st.html(f'<div class="report">{html_section(part)}</div>')
 
 
-def notes(table: TextTable, below: Sequence[str], title: str = "What the numbers mean") -> None:
+def notes(table: TextTable, below: Sequence[str]) -> None:
     """The notes of a table, folded away."""
-    with st.expander(title):
+    with st.expander("What the numbers mean"):
         st.html(f'<div class="report">{html_notes(table, below)}</div>')
 
 
@@ -184,7 +184,7 @@ def choose_cells(results: StudyResults, names: Collection[str]) -> list[str]:
     """The cells that the reader chose, on this page or another; at first those that tell most."""
     usual = telling_cells(results, names, MOST_CELLS)
     chosen = st.session_state.get(CELLS)
-    kept = known(chosen or (), names)[:MOST_CELLS] or usual
+    kept = [name for name in dict.fromkeys(chosen or ()) if name in names][:MOST_CELLS] or usual
     if chosen not in (None, kept):
         st.session_state[CELLS] = kept
     return st.multiselect(

@@ -21,6 +21,7 @@ from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, suppor
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import format_scalar
 from assay_dashboard.row_names import short_lines, wide_lines
+from assay_dashboard.scores import DecisionCurve
 
 __all__ = [
     "NARROW",
@@ -331,22 +332,15 @@ def _binned(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(bars)
 
 
-def line_plot(points: pd.DataFrame, *, x: str, y: str, mark: tuple[float, float], theme: Theme) -> Chart:
-    """A curve in the unit square with the point at which decisions are made.
-
-    Args:
-        points: ``x`` and ``y``, in order.
-        x: Name of the horizontal axis.
-        y: Name of the vertical axis.
-        mark: The point.
-        theme: Of the page.
-    """
+def line_plot(curve: DecisionCurve, *, theme: Theme) -> Chart:
+    """A curve in the unit square with the point at which decisions are made."""
+    x, y = curve.x, curve.y
     blue, orange = colours(theme)[:2]
     unit = alt.Scale(domain=[0, 1.005], nice=False)
     of_x, of_y = alt.X("x:Q", title=x, scale=unit), alt.Y("y:Q", title=y, scale=unit)
     tooltip = [alt.Tooltip("x:Q", title=x, format=".3f"), alt.Tooltip("y:Q", title=y, format=".3f")]
-    line = alt.Chart(points).mark_line(color=blue, strokeWidth=2, interpolate="linear")
-    here = alt.Chart(pd.DataFrame({"x": [mark[0]], "y": [mark[1]]}))
+    line = alt.Chart(curve.points).mark_line(color=blue, strokeWidth=2, interpolate="linear")
+    here = alt.Chart(pd.DataFrame([curve.mark], columns=["x", "y"]))
     point = here.mark_point(color=orange, size=110, filled=True, opacity=1)
     order = alt.Order("index:Q")
     return alt.layer(

@@ -24,7 +24,6 @@ __all__ = [
     "choose_study",
     "chosen_study",
     "keep_in_url",
-    "known",
     "mlflow_url",
     "of_another_study",
     "read_only",
@@ -145,12 +144,6 @@ def select_rows(key: str, rows: Iterable[int]) -> None:
     state = st.session_state.get(key)
     if wanted != sorted(state["selection"]["rows"] if state is not None else []):
         st.session_state[key] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
-
-
-def known(values: Iterable[str], options: Iterable[str]) -> list[str]:
-    """Those of ``values`` that are options, each once, in their order."""
-    allowed = set(options)
-    return [value for value in dict.fromkeys(values) if value in allowed]
 
 
 def trial_of(trials: Iterable[Trial], cell: str, repeat: str) -> Trial | None:

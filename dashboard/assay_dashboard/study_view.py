@@ -114,22 +114,6 @@ class StudyView:
         """Name of the study."""
         return self.results.name
 
-    @property
-    def compares(self) -> bool:
-        """True where the study has cells to compare."""
-        return len(self.results.reported.cells) > 1
-
-    @property
-    def searches(self) -> bool:
-        """True where the study draws points."""
-        return self.results.plan.study.search is not None
-
-    @property
-    def prices_labels(self) -> bool:
-        """True where the study says what labels cost, or its cells learn from different ones."""
-        supervisions = {str(cell.supervision) for cell in self.results.plan.cells}
-        return self.results.plan.study.labelling is not None or len(supervisions) > 1
-
     def answer(self) -> Answer | None:
         """The answer of the first page; None where the study compares nothing or has no result yet."""
         results = self.results.without_predictions()

@@ -11,7 +11,7 @@ from assay.study import Plan
 from assay.study.repeats import repeat_name
 from assay_dashboard.formatting import ago, duration, escaped
 from assay_dashboard.layout import paragraph
-from assay_dashboard.state import known, storage_uri, trial_of
+from assay_dashboard.state import storage_uri, trial_of
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,6 @@ def test_the_storage_is_that_of_the_command_line(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["app.py", *arguments])
     assert storage_uri() == uri
-
-
-def test_only_values_that_there_are_count() -> None:
-    assert known(["b", "../x", "b", "a"], ["a", "b", "c"]) == ["b", "a"]
 
 
 def test_a_trial_is_named_by_cell_and_repeat(plan: Plan) -> None:

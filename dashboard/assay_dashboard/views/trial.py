@@ -181,7 +181,7 @@ def _scores(view: reading.StudyView, record: Record) -> None:
     for column, (title, curve) in zip(st.columns(2, gap="large"), curves.items(), strict=True):
         with column:
             plain(title, "heading")
-            draw(line_plot(curve.points, x=curve.x, y=curve.y, mark=curve.mark, theme=theme()), title)
+            draw(line_plot(curve, theme=theme()), title)
 
 
 def _settings(view: reading.StudyView, record: Record) -> None:

@@ -215,7 +215,6 @@ def _hours_of(enough: Enough, everything: LabelCell, costs: LabelCosts, times: f
 
 def next_section(further: Sequence[NextLabels]) -> Section:
     """Advise what to label next, from each start."""
-    decimals = 3  # the planner takes shares only
     columns = (
         Column("start", "left"),
         Column("spent on", "left"),
@@ -228,9 +227,9 @@ def next_section(further: Sequence[NextLabels]) -> Section:
             continue
         advice, name, image_labels = labels.advice, labels.start.cell.name, labels.counted
         bought = count_text(advice.bought.image_labels)
-        rows.append((name, image_labels, bought, _gain(advice.image_labels, decimals)))
-        rows.append((name, "masks", count_text(advice.bought.masks), _gain(advice.masks, decimals)))
-        rows.append((name, f"masks instead of {image_labels}", "", _gain(advice.difference, decimals)))
+        rows.append((name, image_labels, bought, _gain(advice.image_labels)))
+        rows.append((name, "masks", count_text(advice.bought.masks), _gain(advice.masks)))
+        rows.append((name, f"masks instead of {image_labels}", "", _gain(advice.difference)))
     explained = (
         "Expected gain in score with 95 % interval, all hours spent on one kind of label; from a Gaussian "
         "process over the cells. It speaks for images like those that the study's levels add."
@@ -271,8 +270,8 @@ def _even(price: EvenPrice | None) -> str:
     )
 
 
-def _gain(gain: Gain | None, decimals: int) -> str:
-    return NOTHING if gain is None else _estimate(gain, decimals)
+def _gain(gain: Gain | None) -> str:
+    return NOTHING if gain is None else _estimate(gain, 3)  # the planner takes shares only
 
 
 def _estimate(estimate: Sequence[float | None], decimals: int) -> str:

@@ -27,7 +27,6 @@ __all__ = ["FrontPlot", "draw_front", "front_plots"]
 class FrontPlot:
     """The first two objectives of one searched cell."""
 
-    cell: str
     goals: tuple[Objective, Objective]  # vertical, horizontal
     points: tuple[tuple[float, ...], ...]  # all that are finished
     front: tuple[FrontPoint, ...]  # by the vertical objective, best first
@@ -51,7 +50,7 @@ def front_plots(results: StudyResults) -> list[FrontPlot]:
                 f"test images, with 95 % intervals of each mean by itself.{further}"
             )
             finished = tuple(point.values for point in points if point.values)
-            plots.append(FrontPlot(cell, (first, second), finished, tuple(front), caption))
+            plots.append(FrontPlot((first, second), finished, tuple(front), caption))
     return plots
 
 

@@ -25,16 +25,16 @@ from trainables.overlay import contact_sheet, heat_overlay, overlay
 
 __all__ = ["decision_picture", "lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_maps"]
 
+_ROWS = 6  # probe images at most, of those that all columns have; defective ones first, then by name
 _UNSAFE = re.compile(r"[^\w\-.]+")  # in file names
 
 
-def overlay_sheet(results: StudyResults, store: Store, rows: int = 6) -> NDArray[np.uint8]:
-    """Probe images in rows, cells in columns, all of one repeat: the first with maps in the most cells.
+def overlay_sheet(results: StudyResults, store: Store) -> NDArray[np.uint8]:
+    """Six probe images in rows, cells in columns, all of one repeat: the first with maps in the most cells.
 
     Args:
         results: The study; cells without maps in that repeat have no column.
         store: Where the records' maps lie.
-        rows: Probe images at most, of those that all columns have; defective ones first, then by name.
 
     Returns:
         H × W × 3, uint8, BGR: the photo, the decision at validation's pixel threshold filled, the truth
@@ -60,7 +60,7 @@ def overlay_sheet(results: StudyResults, store: Store, rows: int = 6) -> NDArray
             f"a picture compares cells on the same images, and {', '.join(maps)} share no probe image: "
             "a factor changes the data. `assay report` compares their numbers."
         )
-    chosen = _chosen([first[sample] for sample in common], rows)
+    chosen = _chosen([first[sample] for sample in common], _ROWS)
     return contact_sheet(
         [(sample, [decision_picture(probes[sample]) for probes in maps.values()]) for sample in chosen],
         list(maps),
@@ -78,7 +78,7 @@ def lineage_sheets(results: StudyResults, store: Store) -> Iterator[tuple[str, N
             yield f"{number:02d}-{_UNSAFE.sub('_', cell)[:80]}.png", sheet
 
 
-def lineage_sheet(store: Store, record: Record, rows: int = 6) -> NDArray[np.uint8] | None:
+def lineage_sheet(store: Store, record: Record, rows: int = _ROWS) -> NDArray[np.uint8] | None:
     """Probe images in rows; photo, truth and the stages of the model in columns.
 
     Args:

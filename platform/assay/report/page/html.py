@@ -26,9 +26,11 @@ class Additions(NamedTuple):
     tail: str  # end of the body
 
 
-def html_page(page: Page, additions: Additions | None = None) -> str:
+_NO_ADDITIONS = Additions("", {}, "")
+
+
+def html_page(page: Page, added: Additions = _NO_ADDITIONS) -> str:
     """The file, ending in a newline. Every trial is listed, folded away by cell."""
-    added = additions or Additions("", {}, "")
     assert page.trials.table is not None
     writer = _Writer(anchors(page.trials.table))
     style = files("assay.report.page").joinpath("page.css").read_text(encoding="utf-8")
