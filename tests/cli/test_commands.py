@@ -298,7 +298,11 @@ def test_what_does_not_run_cannot_be_stopped(  # noqa: PLR0917 - three fixtures 
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("smal", "the storage {uri} holds no study smal. Did you mean small?"),
+        (
+            "smal",
+            "the storage {uri} holds no study smal. Did you mean small? `assay run` trains a study, and "
+            "--storage names another storage.",
+        ),
         ("no.yaml", "no.yaml: a study is a readable YAML file: No such file or directory"),
         ("ffff", "no trial in {uri} has an id that starts with 'ffff'. `assay plan STUDY` lists them."),
     ],

@@ -49,8 +49,8 @@ def test_verdicts_are_written_as_the_file_ends(
     ("options", "said"),
     [
         (("--against", "best"), "--against names a cell, found best"),
-        (("--splits", "own"), "--splits is prescribed or per_seed, found own"),
-        (("--exact-test", "anova"), "--exact-test is sign-flip or wilcoxon, found anova"),
+        (("--splits", "own"), "'own' is not one of 'prescribed', 'per_seed'."),
+        (("--exact-test", "anova"), "'anova' is not one of 'sign-flip', 'wilcoxon'."),
         (("--resolve", "0"), "--resolve is a difference above 0, found 0"),
         (("--json", "--output", "x.md"), "--json is printed"),
         (("--seed", "run"), "--seed names a column of scores.csv, found run"),

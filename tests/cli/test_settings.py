@@ -66,7 +66,7 @@ def test_blocks_of_the_study_file_are_shown_like_methods(
         (("segdec", "dleta"), "method segdec has no setting dleta; did you mean `delta`?"),
         (("repeats", "seed"), "block repeats has no setting seed; did you mean `seeds`?"),
         (("segdec", "--preset", "kssd"), "segdec has no preset kssd; did you mean `ksdd`?"),
-        (("--preset", "ksdd"), "a preset is of a method, found --preset ksdd without one. Write"),
+        (("--preset", "ksdd"), "settings and presets are of a method, found ksdd without one. Write"),
         (("segdec", "--output", "new.md"), "the page of all methods and blocks, found it with segdec."),
         (("data", "--preset", "ksdd"), "presets belong to methods, and data is a block of the study file"),
     ],

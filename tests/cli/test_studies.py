@@ -95,7 +95,7 @@ def test_a_file_of_the_folder_wins_over_the_shipped_study_and_that_is_said(
         (("studies", "--reader", "mdt"), "did you mean `mtd`?"),
         (("plan", "masks"), "comes with assay. The nearest: ksdd_few_masks, "),
         (("plan", "zzz"), "no study zzz comes with assay. `assay studies` lists those that do."),
-        (("report", "quickstart"), "Train it first: `assay run quickstart`."),
+        (("report", "quickstart"), "holds no study quickstart. It holds: none. `assay run` trains a study"),
     ],
 )
 def test_a_wrong_name_is_answered_with_the_nearest_right_one(

@@ -33,8 +33,6 @@ def study_name(store: Store, text: str) -> str:
     Raises:
         InputError: If no such study was ever run here.
     """
-    from assay.study.shipped import shipped_studies
-
     name = text
     if text.endswith((".yaml", ".yml")):
         from assay.study import read_study
@@ -43,15 +41,12 @@ def study_name(store: Store, text: str) -> str:
     if name in store.study_folders():  # of one without a plan the reader says more
         return name
     known = store.studies()
-    train = f" Train it first: `assay run {text}`." if text != name or name in shipped_studies() else ""
-    if not known:
-        raise InputError(
-            f"no study was run into the storage {store.uri} yet, and none called {name}."
-            f"{train or ' Name another storage with --storage.'}"
-        )
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"It holds: {', '.join(known[:20])}."
-    raise InputError(f"the storage {store.uri} holds no study {name}.{train} {hint}")
+    hint = f"Did you mean {near[0]}?" if near else f"It holds: {', '.join(known[:20]) or 'none'}."
+    raise InputError(
+        f"the storage {store.uri} holds no study {name}. {hint} `assay run` trains a study, and --storage "
+        "names another storage."
+    )
 
 
 def trial_id(store: Store, text: str, *, with_model: bool = False) -> str:

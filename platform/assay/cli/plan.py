@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -35,7 +35,7 @@ NoData = Annotated[
     bool, typer.Option("--no-data", help="Do not open the data: ids and numbers of images stay unknown.")
 ]
 Trials = Annotated[
-    str,
+    Literal["auto", "all", "none"],
     typer.Option(
         "--trials",
         metavar="auto|all|none",
@@ -86,8 +86,6 @@ def plan(
     from assay.storage import Store
     from assay.storage.search_points import with_points
 
-    if trials not in ("auto", "all", "none"):
-        raise InputError(f"--trials is auto, all or none, found {trials!r}")
     if forecast and no_data:
         raise InputError(
             "--forecast times real training steps and needs the data, found --no-data beside "

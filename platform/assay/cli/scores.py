@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated, Literal
 
 import typer
 
@@ -64,7 +64,7 @@ Lower = Annotated[
     list[str] | None, typer.Option("--lower", metavar="NAME", help="A score of which lower is better.")
 ]
 Splits = Annotated[
-    str,
+    Literal["prescribed", "per_seed"],
     typer.Option(
         "--splits",
         metavar="KIND",
@@ -80,7 +80,10 @@ Looks = Annotated[
         help="Number of seeds, the first in the table, at which it was looked at before.",
     ),
 ]
-ExactTest = Annotated[str, typer.Option("--exact-test", metavar="TEST", help="sign-flip or wilcoxon.")]
+ExactTest = Annotated[
+    Literal["sign-flip", "wilcoxon"],
+    typer.Option("--exact-test", metavar="TEST", help="sign-flip or wilcoxon."),
+]
 Signs = Annotated[
     str | None,
     typer.Option(
@@ -115,8 +118,6 @@ def scores(
     """
     from assay.analysis.score_file import ScoreQuestion, analyse_score_file
     from assay.analysis.score_layouts import ColumnNames
-    from assay.analysis.statistics import Splits as SplitKind
-    from assay.analysis.statistics.paired import Test
     from assay.report.formats import format_of
 
     if as_json:
@@ -124,12 +125,6 @@ def scores(
         format = "json"
     check_output(output, table)
     form = format_of(format, output.suffix.lower() if output is not None else "")
-    for option, value, known in (
-        ("--splits", splits, get_args(SplitKind)),
-        ("--exact-test", exact_test, get_args(Test)),
-    ):
-        if value not in known:
-            raise InputError(f"{option} is {' or '.join(known)}, found {value}. Name one of them.")
     if resolve is not None and not (resolve > 0 and math.isfinite(resolve)):
         raise InputError(
             f"--resolve is a difference above 0, found {resolve:g}. Name the smallest that matters."
@@ -140,9 +135,9 @@ def scores(
         compared=tuple(compare or ()),
         resolve=resolve,
         lower=tuple(lower or ()),
-        splits=cast("SplitKind", splits),
+        splits=splits,
         looks=tuple(look or ()),
-        test=cast("Test", exact_test),
+        test=exact_test,
         signs=signs,
         most_metrics=_MOST_PRINTED if not score and format is None and output is None else None,
     )

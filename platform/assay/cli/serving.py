@@ -34,29 +34,21 @@ def require_place(host: str, port: int) -> None:
     Raises:
         InputError: Naming the option that is at fault.
     """
+    elsewhere = InputError(
+        f"--host is an address or a name of this machine, found {host!r}. Leave it out for this machine "
+        "alone, or write 0.0.0.0 for all of its addresses."
+    )
+    if not host:
+        raise elsewhere
     try:
-        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM) if host else []
-    except (OSError, UnicodeError):  # an unknown name, or one that no name can be
-        places = []
-    here = False
-    for family, kind, _, _, address in places:
-        try:
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:  # as servers do, which then listen on IPv4 beside it
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(address)
-            here = True
-        except OSError as error:
-            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-                raise InputError(
-                    f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
-                ) from None
-    if not here:
-        raise InputError(
-            f"--host is an address or a name of this machine, found {host!r}. Leave it out for this machine "
-            "alone, or write 0.0.0.0 for all of its addresses."
-        )
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except UnicodeError:  # of what no name can be
+        raise elsewhere from None
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+            raise elsewhere from None
+        why = os.strerror(error.errno)
+        raise InputError(f"cannot listen on {host}:{port}: {why}. Choose another --port.") from None
 
 
 def address_of(host: str, port: int) -> str:

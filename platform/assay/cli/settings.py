@@ -63,7 +63,11 @@ def settings(
     Settings are named as a study writes them. A study varies them in its factors or searches them in its
     space.
     """
-    _refuse_lost(method, preset, output)
+    if output is not None and method is not None:
+        raise InputError(
+            f"--output writes the page of all methods and blocks, found it with {method}. Leave one of the "
+            "two out."
+        )
     check_output(output)
     if output is not None:
         _write_page(output)
@@ -95,23 +99,30 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         settings_of_method,
         study_blocks,
     )
+    from assay.study.source import nearest
     from trainables.catalogue import all_trainables
 
-    if method is None and name is not None:
+    if method is None and (name or preset):
         raise InputError(
-            f"a setting is of a method or block, found name {name!r} without a method. Give both."
+            f"settings and presets are of a method, found {name or preset} without one. Write it behind "
+            "`assay settings METHOD`."
         )
     if method is None:
         methods = tuple(map(method_row, all_trainables().values()))
         return SettingsAnswer(of=None, methods=methods, blocks=dict(study_blocks()))
     if method in study_blocks():
-        _refuse_preset(method, preset)
+        if preset is not None:
+            raise InputError(
+                f"presets belong to methods, and {method} is a block of the study file: found --preset "
+                f"{preset}. Leave it out."
+            )
         rows = settings_of_block(method)
         chosen = rows if name is None else _named(rows, name, f"block {method}")
         about = {method: study_blocks()[method]}
         return SettingsAnswer(of=method, blocks=about, settings=setting_rows(chosen))
     trainable = _found_method(method)
-    _refuse_unknown_preset(trainable, preset)
+    if preset is not None and preset not in trainable.presets:
+        raise InputError(f"{trainable.name} has no preset {preset}; {nearest(preset, trainable.presets)}")
     values = None if preset is None else preset_values(trainable, preset)
     chosen = list(settings_of_method(trainable).values())
     by_value = None
@@ -120,35 +131,6 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         by_value = presets_by_value(trainable, chosen[0].path)
     rows = setting_rows(chosen, values, by_value)
     return SettingsAnswer(of=trainable.name, methods=(method_row(trainable),), settings=rows)
-
-
-def _refuse_lost(method: str | None, preset: str | None, output: Path | None) -> None:
-    """Refuse an option that nothing would come of."""
-    if preset is not None and method is None:
-        raise InputError(
-            f"a preset is of a method, found --preset {preset} without one. Write `assay settings METHOD "
-            f"--preset {preset}`."
-        )
-    if output is not None and method is not None:
-        raise InputError(
-            f"--output writes the page of all methods and blocks, found it with {method}. Leave one of the "
-            "two out."
-        )
-
-
-def _refuse_preset(block: str, preset: str | None) -> None:
-    if preset is not None:
-        raise InputError(
-            f"presets belong to methods, and {block} is a block of the study file: found --preset {preset}. "
-            "Leave it out."
-        )
-
-
-def _refuse_unknown_preset(method: AnyTrainable, preset: str | None) -> None:
-    from assay.study.source import nearest
-
-    if preset is not None and preset not in method.presets:
-        raise InputError(f"{method.name} has no preset {preset}; {nearest(preset, method.presets)}")
 
 
 def _found_method(name: str) -> AnyTrainable:

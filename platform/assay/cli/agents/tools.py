@@ -171,10 +171,8 @@ class AgentTools:
         path = self.terms.studies / file
         is_name = Path(file).name == file and "\0" not in file
         if not is_name or not self._is_inside(path):
-            link = ", a link that leads out of it" if is_name and path.is_symlink() else ""
             raise OutOfBoundsError(
-                "a study is named by its file in the folder for agents, such as `mine.yaml`, found "
-                f"{file!r}{link}"
+                f"a study is named by its file in the folder for agents, such as `mine.yaml`, found {file!r}"
             )
         if path.suffix not in (".yaml", ".yml") or not os.path.isfile(path):  # of a name too long, too
             there = sorted(
