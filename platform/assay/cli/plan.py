@@ -103,10 +103,10 @@ def plan(
     if not no_data:
         planned = with_points(planned, store)
     records = {} if no_data else known_records(planned, store)
-    known, listed = not no_data, as_json and trials != "none"
-    answer = answer_of_plan(planned, store, records, known=known, listed=listed, effect=effect)
+    listed = trials == "all" or (trials == "auto" and (as_json or len(planned.trials) <= _LISTED))
+    answer = answer_of_plan(planned, store, records, known=not no_data, listed=listed, effect=effect)
     if not as_json:
-        _show(planned, records, answer, trials, known=known)
+        _show(planned, records, answer, trials)
     timed = None
     if forecast:
         timed = make_forecast(planned, store, data, cache, start)
@@ -154,15 +154,13 @@ def answer_of_plan(
     )
 
 
-def _show(
-    planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str, *, known: bool
-) -> None:
+def _show(planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str) -> None:
     from assay.report.page.inline import visible
 
     parts: list[Table | str] = []
     if planned.study.question:
         parts.append(f"{planned.study.study}: {planned.study.question}")
-    parts += [f"design: {answer.design}", *_parts(planned, records, trials, known=known)]
+    parts += [f"design: {answer.design}", *_parts(planned, records, answer, trials)]
     if answer.stages:
         parts.append(_stage_table(answer.stages))
     parts += [*_summary(planned, answer), *format_expected(answer.expected), *answer.reach]
@@ -173,22 +171,22 @@ def _show(
 
 
 def _parts(
-    planned: Plan, records: Mapping[str, Record], trials: str, *, known: bool
+    planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str
 ) -> Iterator[Table | str]:
     """The space of a search, what is trained, and what is compared."""
     if planned.study.search is not None:
         yield _space_table(planned)
     if planned.pending_points and not planned.trials:
         yield "no point is drawn yet"
-    elif trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
-        yield _trial_table(planned, records, known=known)
+    elif answer.trials:
+        yield _trial_table(answer)
     else:
-        yield _cell_table(planned, records, known=known)
+        yield _cell_table(answer)
         if trials == "auto":
             yield "`--trials all` lists the trials one by one."
     if planned.comparisons:
         until = _until_negligible(planned, records)
-        yield _comparison_table(planned, until)
+        yield _comparison_table(answer, until)
         if until:
             yield (
                 "negligible at: repeats at which a comparison without a difference is called negligible with "
@@ -200,27 +198,26 @@ def _parts(
         yield "compares nothing: a study says what in `comparisons`"
 
 
-def _trial_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -> Table:
+def _trial_table(answer: PlanAnswer) -> Table:
+    differs = {cell.cell: format_diff(cell.differs) for cell in answer.cells}
     rows = [
         (
-            trial.id if known else "unknown",
+            trial.id or "unknown",
             trial.cell,
             str(trial.seed),
             "–" if trial.fold is None else str(trial.fold),
-            format_diff(trial.diff),
-            "unknown" if not known else records[trial.id].status if trial.id in records else "planned",
+            differs[trial.cell],
+            trial.state or "unknown",
         )
-        for trial in planned.trials
+        for trial in answer.trials
     ]
     return text_table(("id", "cell", "seed", "fold", _DIFF, "state"), rows, whole=("id",))
 
 
-def _cell_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -> Table:
-    trials = Counter(trial.cell for trial in planned.trials)
-    done = Counter(trial.cell for trial in planned.trials if trial.id in records)
+def _cell_table(answer: PlanAnswer) -> Table:
     rows = [
-        (cell.name, str(trials[cell.name]), str(done[cell.name] if known else "–"), format_diff(cell.diff))
-        for cell in planned.cells
+        (cell.cell, str(cell.trials), "–" if cell.done is None else str(cell.done), format_diff(cell.differs))
+        for cell in answer.cells
     ]
     return text_table(("cell", "trials", "done", _DIFF), rows)
 
@@ -242,19 +239,14 @@ def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str,
     return {name: negligible_at_text(results) for name, results in by_name.items()}
 
 
-def _comparison_table(planned: Plan, until: Mapping[str, str]) -> Table:
+def _comparison_table(answer: PlanAnswer, until: Mapping[str, str]) -> Table:
     """Comparisons with their pairs, the repeats of these, and all that changes with the level."""
-    from assay.report.answers.plans import repeats_of_cells
-
-    repeats = repeats_of_cells(planned)
     rows: list[tuple[str, ...]] = []
-    for comparison in planned.comparisons:
-        common = [len(repeats[start] & repeats[end]) for start, end in comparison.pairs]
-        fewest, most = min(common), max(common)
-        changes = [*comparison.changes(), *(f"{p}, allowed: {why}" for p, why in comparison.allowed.items())]
-        n = str(most) if fewest == most else f"{fewest}–{most}"
-        at = (until.get(comparison.name, "–"),) if until else ()
-        rows.append((comparison.name, str(len(comparison.pairs)), n, *at, "\n".join(changes)))
+    for row in answer.comparisons:
+        changes = [*row.changes, *(f"{path}, allowed: {why}" for path, why in row.allowed.items())]
+        n = str(row.n_most) if row.n_least == row.n_most else f"{row.n_least}–{row.n_most}"
+        at = (until.get(row.comparison, "–"),) if until else ()
+        rows.append((row.comparison, str(len(row.pairs)), n, *at, "\n".join(changes)))
     titles = ("comparison", "pairs", "n", *(("negligible at",) if until else ()), "changes")
     return text_table(titles, rows, right=("pairs", "n", "negligible at"))
 

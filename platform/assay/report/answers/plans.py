@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from assay.study import Plan
     from assay.study.stage_graph import StageNode
 
-__all__ = ["ExpectedTrainings", "PlanAnswer", "SharedStage", "plan_answer", "repeats_of_cells", "stage_rows"]
+__all__ = ["ExpectedTrainings", "PlanAnswer", "SharedStage", "plan_answer", "stage_rows"]
 
 
 class PlannedData(BaseModel):
@@ -269,7 +269,7 @@ def _state(record: Record | None) -> _State:
 
 
 def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
-    repeats = repeats_of_cells(plan)
+    repeats = _repeats_of_cells(plan)
     rows: list[PlannedComparison] = []
     for comparison in plan.comparisons:
         common = [len(repeats[start] & repeats[end]) for start, end in comparison.pairs]
@@ -280,7 +280,7 @@ def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
     return tuple(rows)
 
 
-def repeats_of_cells(plan: Plan) -> dict[str, set[tuple[int, int | None]]]:
+def _repeats_of_cells(plan: Plan) -> dict[str, set[tuple[int, int | None]]]:
     """Cell → (seed, fold); of a search, those of the winners that are compared."""
     repeats: dict[str, set[tuple[int, int | None]]] = {}
     for trial in plan.trials:
