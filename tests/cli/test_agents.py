@@ -356,7 +356,7 @@ def test_a_cheat_gains_nothing_and_stands_in_the_ledger(world: World, cheat: Cal
     ("tool", "arguments", "rule"),
     [
         ("validate", {"study": "x" * 300 + ".yaml"}, "there is no study file"),
-        ("settings", {"name": "epochs"}, "found name 'epochs' without a method"),
+        ("settings", {"name": "epochs"}, "found epochs without one"),
     ],
 )
 def test_a_wrong_argument_is_refused(world: World, tool: str, arguments: dict[str, Any], rule: str) -> None:

@@ -7,7 +7,7 @@ runs elsewhere. What trains is as recent as its last sign of life in the storage
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,13 +21,13 @@ from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from assay.cli.curves import Curves
     from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
-    from assay.storage import Store
+    from assay.storage import Record, Store
     from assay.storage.watch import Snapshot, Watch
-    from assay.study import Plan, Trial
-    from assay.study.stage_graph import Need
+    from assay.study import Plan
 
 __all__ = ["status", "status_now", "status_of_all"]
 
@@ -52,7 +52,6 @@ def status(
     it prints the state once.
     """
     from assay.storage import Store
-    from assay.storage.plans import written_plan
 
     store, out = Store(storage), console()
     if study is None and as_json:
@@ -61,17 +60,14 @@ def status(
     if study is None:
         _list(store, out)
         return
-    from assay.analysis.results import needed_plan
     from assay.cli.curves import Curves
-    from assay.storage.watch import Watch
 
     name = study_name(store, study)
     if as_json:
         answers().give(status_now(store, name))
         return
-    plan = written_plan(store, name)
-    watch = Watch(store, plan, stages_of=_stages_of(store, plan), needed=needed_plan)
-    page = _Page(store, storage, plan, watch, Curves(plan.study.metrics.primary))
+    watch = _watch(store, name)
+    page = _Page(store, storage, watch, Curves(watch.plan.study.metrics.primary))
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
@@ -81,27 +77,25 @@ def status(
 
 def status_now(store: Store, name: str) -> StatusAnswer:
     """The state of a study of the storage."""
-    from assay.analysis.results import StudyResults, needed_plan
+    from assay.analysis.results import StudyResults
     from assay.report.answers.progress import Look, status_answer
-    from assay.storage.plans import written_plan
-    from assay.storage.watch import Watch
 
-    plan = written_plan(store, name)
-    watch = Watch(store, plan, stages_of=_stages_of(store, plan), needed=needed_plan)
+    watch = _watch(store, name)
     snapshot = watch.look()
     decisions = StudyResults(watch.plan, watch.records).decisions
     return status_answer(store, Look(watch, snapshot, decisions), held=snapshot.held)
 
 
-def _stages_of(store: Store, plan: Plan) -> Callable[[Trial], Sequence[Need]] | None:
-    """The function that names the stages of a trial: it loads methods, so only of a study that runs."""
+def _watch(store: Store, name: str) -> Watch:
+    """A study to look at; stages, whose names methods know, only while somebody runs it: that loads them."""
+    from assay.analysis.results import needed_plan
     from assay.storage.lease import holder
-
-    if holder(store, plan.study.study) is None:
-        return None
+    from assay.storage.plans import written_plan
+    from assay.storage.watch import Watch
     from assay.study.stage_graph import stages_of
 
-    return stages_of
+    held = holder(store, name) is not None
+    return Watch(store, written_plan(store, name), stages_of=stages_of if held else None, needed=needed_plan)
 
 
 def status_of_all(store: Store) -> StatusOfAllAnswer:
@@ -212,7 +206,6 @@ class _Page:
 
     store: Store
     storage: str  # as it was typed
-    plan: Plan
     watch: Watch
     curves: Curves
     moving: bool = False  # at the last look: somebody runs the study, and there is something left
@@ -233,26 +226,17 @@ class _Page:
         from assay.cli.live import render
         from assay.report.page.inline import visible
 
-        study, damaged = self.plan.study, self.watch.problems
+        study = self.watch.plan.study
+        results = StudyResults(self.watch.plan, self.watch.records)
+        damaged = [Text(visible(str(problem)), style="red") for problem in self.watch.problems]
+        lost = [record for record in self.watch.records.values() if record.status != "finished"]
         parts: list[RenderableType] = [
             Text(visible(f"{study.study}: {study.question}"), style="bold"),
-            render(
-                snapshot,
-                self.curves,
-                str(StudyResults(self.watch.plan, self.watch.records).decisions or ""),
-            ),
+            render(snapshot, self.curves, str(results.decisions or "")),
+            *_first(damaged, "whose record is damaged"),
+            *([] if snapshot.held else self._gone()),  # a run writes its summary at its end
+            *_first([_without_result(record) for record in lost], "without a result"),
         ]
-        parts += [Text(visible(str(problem)), style="red") for problem in damaged[:_FAILURES]]
-        if len(damaged) > _FAILURES:
-            parts.append(Text(f"and {len(damaged) - _FAILURES} more whose record is damaged"))
-        parts += [] if snapshot.held else self._gone()  # a run writes its summary at its end
-        lost = [record for record in self.watch.records.values() if record.status != "finished"]
-        for record in lost[:_FAILURES]:
-            why = record.reason or "no reason noted"
-            text = f"{record.id} {record.trial.get('cell')} {record.status}: {why}"
-            parts.append(Text(visible(text), style="red" if record.status == "failed" else "yellow"))
-        if len(lost) > _FAILURES:
-            parts.append(Text(f"and {len(lost) - _FAILURES} more without a result"))
         failed = next((record.id for record in lost if record.status == "failed"), None)
         if failed is not None:
             logs = in_use(f"assay logs {failed}", storage=self.storage)
@@ -263,7 +247,7 @@ class _Page:
             parts.append(Text(f"nobody runs this study now; `{run}` goes on from what is done."))
         return Group(*parts)
 
-    def _gone(self) -> list[RenderableType]:
+    def _gone(self) -> list[Text]:
         """Lines on trials that had a score, and have no record any more."""
         from rich.text import Text
 
@@ -271,14 +255,24 @@ class _Page:
 
         watch = self.watch
         gone = sorted(StudyResults(watch.plan, watch.records, watch.problems, self.store).gone)
-        lines: list[RenderableType] = [
-            Text(
-                f"{self.store.trial(trial)}: its record is gone, and the last summary has its score. "
-                "`assay run` trains the trial anew.",
-                style="red",
-            )
-            for trial in gone[:_FAILURES]
-        ]
-        if len(gone) > _FAILURES:
-            lines.append(Text(f"and {len(gone) - _FAILURES} more whose record is gone"))
-        return lines
+        rule = "its record is gone, and the last summary has its score. `assay run` trains the trial anew."
+        lines = [Text(f"{self.store.trial(trial)}: {rule}", style="red") for trial in gone]
+        return _first(lines, "whose record is gone")
+
+
+def _without_result(record: Record) -> Text:
+    from rich.text import Text
+
+    from assay.report.page.inline import visible
+
+    why = record.reason or "no reason noted"
+    text = f"{record.id} {record.trial.get('cell')} {record.status}: {why}"
+    return Text(visible(text), style="red" if record.status == "failed" else "yellow")
+
+
+def _first(lines: list[Text], rest: str) -> list[Text]:
+    """The first lines, and how many more there are."""
+    from rich.text import Text
+
+    more = len(lines) - _FAILURES
+    return [*lines[:_FAILURES], *([Text(f"and {more} more {rest}")] if more > 0 else [])]
