@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from assay.cli import data, studies
+from assay.cli.app import app
+from assay.cli.options import as_path
 from assay.storage import Store
 from tests.cli.small_study import STUDY, Assay
 
@@ -16,36 +20,8 @@ from tests.cli.small_study import STUDY, Assay
     [
         ("plan ''", "'STUDY'"),
         ("plan quickstart --cache ''", "'--cache'"),
-        ("plan quickstart --data ''", "'--data'"),
         ("status --storage ''", "'--storage'"),
-        ("studies copy quickstart ''", "'[FOLDER]'"),
-        ("verify ''", "'BUNDLE'"),
-        ("judge ''", "'FILE'"),
         ("predict ''", "'PATHS…'"),
-        ("predict photos --model ''", "'--model'"),
-        ("predict photos --output ''", "'--output'"),
-        ("export --trial 3f9c --to onnx --output ''", "'--output'"),
-        ("bundle quickstart --output ''", "'--output'"),
-        ("best mine --as new --output ''", "'--output'"),
-        ("labels mine --next 3 --output ''", "'--output'"),
-        ("report mine --output ''", "'--output'"),
-        ("report mine --overlays ''", "'--overlays'"),
-        ("schema --output ''", "'--output'"),
-        ("settings --output ''", "'--output'"),
-        ("init --images ''", "'--images'"),
-        ("init --images photos --output ''", "'--output'"),
-        ("data check mtd --sheet ''", "'--sheet'"),
-        ("data import '' --images photos", "'ANNOTATIONS'"),
-        ("data import found --images ''", "'--images'"),
-        ("gate quickstart a b --repository ''", "'--repository'"),
-        ("gate quickstart a b --output ''", "'--output'"),
-        ("gate quickstart a b --junit ''", "'--junit'"),
-        ("submit quickstart --storage ''", "'--storage'"),
-        ("submit quickstart --storage s3://b/r --cache ''", "'--cache'"),
-        ("submit quickstart --storage s3://b/r --python ''", "'--python'"),
-        ("submit quickstart --storage s3://b/r --slurm --script ''", "'--script'"),
-        ("submit quickstart --storage s3://b/r --kuberay ''", "'--kuberay'"),
-        ("mcp --budget-hours 1 --studies ''", "'--studies'"),
     ],
 )
 def test_an_empty_path_is_refused_with_the_name_of_its_option(
@@ -57,6 +33,18 @@ def test_an_empty_path_is_refused_with_the_name_of_its_option(
     assert f"Invalid value for {named}" in refused.err
     assert "a path is not empty, found ''. Name a file, or a folder (. is this one)." in refused.err
     assert not list(tmp_path.iterdir())
+
+
+def test_every_path_is_read_by_the_same_parser() -> None:
+    parsers: list[object] = []
+    groups = (app, data.group, studies.group)
+    for command in (each.callback for group in groups for each in group.registered_commands):
+        assert command is not None
+        for hint in get_type_hints(command, include_extras=True).values():
+            kind, *parameters = get_args(hint) or (hint,)
+            parsers += [parameter.parser for parameter in parameters if Path in (kind, *get_args(kind))]
+    assert len(parsers) > 20
+    assert set(parsers) == {as_path}
 
 
 @pytest.fixture

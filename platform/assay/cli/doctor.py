@@ -137,11 +137,9 @@ def _wanted() -> dict[str, SpecifierSet]:
 
 
 def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    text = f"{cores} core(s)"
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        text += f", {memory / 1e9:.0f} GB of memory (a pack that trains takes about 1 GB and its data)"
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    text = f"{cores} core(s), {memory:.0f} GB of memory (a pack that trains takes about 1 GB and its data)"
     return Finding(True, "machine", text)
 
 
@@ -204,10 +202,8 @@ def _folder(subject: str, path: str) -> Finding:
     from trainables.data.atomic import nearest
 
     existing = nearest(Path(path).expanduser().resolve())
-    if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
-        return Finding(False, subject, f"{path} cannot be written: {existing} is read-only")
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        return Finding(False, subject, f"{path} cannot be written: {existing} is not a folder of yours")
+        return Finding(False, subject, f"{path} cannot be written: {existing} is read-only or not yours")
     free = shutil.disk_usage(existing).free
     text = f"{path}, {free / 1e9:.0f} GB free"
     return Finding(free > _LOW_SPACE, subject, text if free > _LOW_SPACE else f"{text}: too little")

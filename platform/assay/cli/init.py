@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -154,8 +153,7 @@ def _write_method(name: str, output: Path | None) -> None:
     typer.echo(f"{folder}: a plug-in with the method {name}, {len(files)} files")
     typer.echo("next:")
     typer.echo(f"  cd {shlex.quote(str(folder))}")
-    missing = "" if find_spec("pytest") else f"  # first: {_python()} -m pip install pytest"
-    typer.echo(f"  {_python()} -m pytest{missing}")
+    typer.echo(f"  {_python()} -m pytest")
     typer.echo("  assay run study.yaml")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,19 +65,14 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = Fals
 
 def _displace(store: Store, name: str, again: str) -> None:
     """Take the lease away, and name who had it."""
-    import time
-
     from assay.storage.lease import displace
 
     note = displace(store, name)
+    silent = max(0.0, time.time() - note.beat)  # clocks may differ
     typer.echo(
-        f"took study {name} away from {note} (last sign of life {_ago(time.time() - note.beat)}). What it "
+        f"took study {name} away from {note} (last sign of life {silent:.0f} s ago). What it "
         f"still writes is refused, and it stops when it looks. `{again}` goes on from what is finished"
     )
-
-
-def _ago(seconds: float) -> str:
-    return f"{seconds:.0f} s ago" if seconds >= 0 else f"{-seconds:.0f} s in the future: clocks differ"
 
 
 def _holder(store: Store, name: str) -> LeaseNote:
