@@ -141,9 +141,8 @@ PLANTED = [
         f"{STAGED}/record.json", vouched_anew("trial.config.last", 0.5), "its settings are those of trial"
     ),
     Planted(f"{STAGED}/record.json", vouched_anew("result", None), "finished, and without a result"),
-    Planted(STAGED, a_file_now, "is a file, and a trial is a folder"),
-    Planted("stages/*", a_file_now, "a file lies where the stage's folder belongs"),
-    Planted("studies/hunt", a_file_now, "is a file, and a study is a folder"),
+    Planted(STAGED, a_file_now, "cannot be read (Not a directory)"),
+    Planted("stages/*", a_file_now, "cannot be read"),
     Planted("methods/*", a_file_now, "is not the code that its name says"),
     Planted(f"{STAGED}/*/curve.parquet", flipped, "sha256 differs"),
     Planted(f"{STAGED}/*/curve.parquet", deleted, "is gone"),

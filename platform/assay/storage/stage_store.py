@@ -90,9 +90,7 @@ def examine_stage(store: Store, key: str) -> StageRecord | str | None:
         record = StageRecord.model_validate_json(content)
     except FileNotFoundError:
         return None
-    except NotADirectoryError:
-        return "cannot be read: a file lies where the stage's folder belongs"
-    except ValidationError:
+    except (NotADirectoryError, ValidationError):
         return "cannot be read"
     if checksum == "wrong":
         return "was changed since it was written"

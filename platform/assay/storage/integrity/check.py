@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from assay.storage.checksum import without_checksum
@@ -59,9 +59,8 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     for name in names:
         damages = check_study(store, name, running=name in running)
         findings.damages += _unlinked(store, store.study(name), damages)
-    for entry in store.list("studies") if study is None else ():
-        path = store.study(entry.removesuffix("/"))
-        findings.damages += _unlinked(store, path, _in_a_studys_place(entry, path))
+    for path in map(store.study, _names(store, "studies")) if study is None else ():
+        findings.damages += _unlinked(store, path, ())
     finished = {trial: path for name in names for trial, path in finished_trials(store, name).items()}
     chosen = plans[names[0]] if study is not None else None
     begun, trials = set(filter(TRIAL_ID.fullmatch, _names(store, "trials"))), set(store.trials())
@@ -103,13 +102,6 @@ def _refuse_files_for_folders(store: Store) -> None:
                 f"{name} of a storage is a folder, found a file in {store.uri}. Move it away, and put "
                 "the folder back, as from a copy."
             )
-
-
-def _in_a_studys_place(entry: str, path: str) -> Iterator[Damage]:
-    if not entry.endswith("/") and not entry.startswith("."):
-        cost = "if it was a study, status, report and pages do not know it; its records stand"
-        again = "its folder, from a copy; without one, `assay run` of the study's file"
-        yield Damage(path, "is a file, and a study is a folder", cost, again, (path,))
 
 
 def _names(store: Store, folder: str) -> set[str]:

@@ -144,9 +144,8 @@ def _check_points(store: Store, name: str, names: list[str]) -> Iterator[Damage]
         path = f"{folder}/{stem}.jsonl"
         try:
             read(store, plan)
-        except InputError as error:
-            text = "was drawn by other rules" if "other rules" in str(error) else "cannot be believed"
-            yield Damage(path, text, cost, again, (path,))
+        except InputError:
+            yield Damage(path, "cannot be believed", cost, again, (path,))
     path = f"{folder}/search.jsonl"
     if "search.jsonl" not in names and finished_trials(store, name):
         yield _gone(store, path, cost, again, "is gone, and its summary lists points")

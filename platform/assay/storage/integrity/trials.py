@@ -25,7 +25,7 @@ from trainables.method_files import is_file_method
 __all__ = ["Planned", "check_trial"]
 
 _TRAINED_AGAIN = "`assay run` trains it again"
-# Its record can be read, so the trial counts as done until it lies aside.
+# The trial counts as done as long as its record can be read, and what is no folder is in the way.
 _ASIDE_FIRST = "`assay check --repair` sets it aside, then `assay run` trains it again"
 _COSTS = {
     "predictions.parquet": "intervals over test items and `assay export`'s check leave the trial out",
@@ -86,10 +86,8 @@ def check_trial(
     if isinstance(record, DamagedRecord) and record.sound:
         text, again = f"cannot be read here: {record.text}", "the version of assay that wrote it reads it"
         yield Damage(record.path, text, lost, again, (), trial_id)
-    elif isinstance(record, DamagedRecord) and not store.list(folder):
-        yield Damage(folder, "is a file, and a trial is a folder", lost, _ASIDE_FIRST, (folder,), trial_id)
     elif isinstance(record, DamagedRecord):
-        yield Damage(record.path, f"is damaged: {record.text}", lost, _TRAINED_AGAIN, (folder,), trial_id)
+        yield Damage(record.path, f"is damaged: {record.text}", lost, _ASIDE_FIRST, (folder,), trial_id)
     elif isinstance(record, Record):
         yield from _check_identity(record, planned, lost)
         yield from _check_files(store, record)
