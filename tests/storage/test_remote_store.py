@@ -47,17 +47,6 @@ def test_a_folder_is_measured_and_deleted(store: Store) -> None:
     assert not store.exists("trials/a")
 
 
-def test_a_damaged_record_is_a_problem(store: Store) -> None:
-    store.write_bytes(f"trials/{PLAN.trials[0].id}/record.json", b"{")
-    assert len(store.records_of([PLAN.trials[0].id])[1]) == 1
-
-
-@pytest.mark.parametrize("path", ["../x", "/x"])
-def test_a_path_that_leaves_the_root_is_refused(store: Store, path: str) -> None:
-    with pytest.raises(InputError, match="below its root"):
-        store.read_bytes(path)
-
-
 def test_a_second_run_is_refused_here_too(store: Store) -> None:
     with Lease(store, "s"), pytest.raises(InputError, match="one process at a time"), Lease(store, "s"):
         pass
