@@ -207,11 +207,6 @@ def test_a_cell_that_two_rows_ask_for_is_trained_once() -> None:
     assert [cell.name for cell in plan(study).cells] == ["b", "a + b"]
 
 
-def test_cells_are_named_by_their_levels_in_the_order_of_the_factors() -> None:
-    study = study_with(design={"rows": [{"b": "on", "a": "off"}]})
-    assert [cell.name for cell in plan(study).cells] == ["b"]
-
-
 def test_a_study_without_factors_has_one_cell() -> None:
     study = {key: value for key, value in BASIC.items() if key not in ("factors", "design")}
     assert [cell.name for cell in plan(parse_study(as_yaml(study))).cells] == ["base"]

@@ -55,26 +55,6 @@ def test_levels_may_look_like_numbers_and_truth_values() -> None:
     assert [row.levels for row in study.design.block] == [{"masks": ("5", "true", "off")}]
 
 
-def test_every_block_of_a_search_is_read() -> None:
-    study = parse_study(
-        HEAD
-        + """
-search: {within: study, sampler: tpe, points: 60, batch: 4, seed: 0, objective: {max: validation.image_ap},
-         pruner: {kind: asha, min: 1, factor: 3}}
-space:
-  config.lr: {float: [0.003, 2.0], log: true}
-  config.balance: {choice: [none, linear, power]}
-  config.n: {int: [1, 8]}
-  config.power: {float: [0.25, 4.0], when: {config.balance: power}}
-start: [preset, {study: earlier, best: 2}, {config.lr: 0.1}]
-replicate: {best: 3, seeds: [100, 101]}
-"""
-    )
-    assert study.search is not None
-    assert study.search.points == 60
-    assert set(study.space) == {"config.lr", "config.balance", "config.n", "config.power"}
-
-
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -181,8 +181,7 @@ class _DataPlanner:
                     "is normal. Use a metric that reads masks, such as pixel_iou or pixel_ap, or add normal "
                     "images"
                 )
-                problem = StudyProblem(place, message)
-                self.problems += [problem] if problem not in self.problems else []
+                self.problems.append(StudyProblem(place, message))
 
     def _repeats(self, cell: Settings, manifest: Manifest | None, key: str) -> Iterator[Repeat]:
         search, seeds = self.study.search, self.study.repeats.seeds
