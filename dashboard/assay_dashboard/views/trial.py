@@ -52,22 +52,18 @@ def _select(place: Container, label: str, options: Sequence[str], key: str, usua
     return place.selectbox(label, options, index=options.index(usual), key=key, bind="query-params")
 
 
-def _summary(view: reading.StudyView, trial: Trial, record: Record | None) -> None:
+def _summary(view: reading.StudyView, trial: Trial, record: Record) -> None:
     """Status of the trial and its metrics at a glance."""
-    if record is None:
-        return
     reason = f": {record.reason}" if record.reason else ""
     state = f"Trial {record.id} {record.status}{reason} · {duration(record.seconds)} of training"
     plain(state, "quiet" if record.status == "finished" else "warn")
     if record.result is not None:
-        names = [metric.name for metric in view.results.metrics]
-        shown = [name for name in names if name in record.result.metrics]
+        scores = record.result.metrics
         with st.container(horizontal=True, gap="large"):
-            for name in shown:
-                metric = METRICS[name]
-                number = record.result.metrics[name]
-                value = metric.text(number)
-                st.metric(metric.title, value, width="content", help=metric.description)
+            for metric in view.results.metrics:
+                if metric.name in scores:
+                    value = metric.text(scores[metric.name])
+                    st.metric(metric.title, value, width="content", help=metric.description)
     _to_mlflow(view, trial)
 
 
@@ -265,10 +261,10 @@ def _page() -> None:
         message("The search has drawn no point yet. Its first trial will be shown here.")
         return
     record = view.results.measured.get(trial.id)
-    _summary(view, trial, record)
     if record is None:
         _running(view.store, view.name, trial.id)
         return
+    _summary(view, trial, record)
     first = "Log" if record.status == "failed" else "Curves"
     part = st.segmented_control(
         "Part", list(_PARTS), default=first, required=True, key="part", bind="query-params",

@@ -191,7 +191,8 @@ def level_columns(study: Study) -> list[Column]:
 
 def level_texts(study: Study, cell: Cell) -> list[str]:
     """The texts in :func:`level_columns` for a cell: ✓ and – for factors that are `on` and `off`."""
-    texts = [_level(study, factor, cell.levels[factor]) for factor in study.factors]
+    levels = {factor: cell.levels[factor] for factor in study.factors}
+    texts = [_MARKS[level] if _is_switch(study, factor) else level for factor, level in levels.items()]
     return [*texts, cell.name] if _is_named(study) else texts
 
 
@@ -270,10 +271,6 @@ def _median(summary: RepeatSummary, metric: Metric) -> str:
     if summary.median is None:
         return NOTHING
     return f"{summary.median:.{metric.decimals}f}"
-
-
-def _level(study: Study, factor: str, level: str) -> str:
-    return _MARKS[level] if _is_switch(study, factor) else level
 
 
 def _is_named(study: Study) -> bool:

@@ -5,7 +5,7 @@ Which cells match, and what their common repeats say, is :mod:`assay.analysis.st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_pair import CellPair, StudyPair, listed
@@ -65,7 +65,7 @@ def pair_page(pair: StudyPair) -> Page:
 
 
 def _differences(pair: StudyPair) -> Section:
-    rows = [("all", *row) for row in _study_rows(pair)]
+    rows = [("all", *row) for row in _differing(*map(_study_settings, pair.sides))]
     of_cells = {match.name: _cell_rows(match) for match in pair.cells}
     everywhere = [
         row for row in next(iter(of_cells.values())) if all(row in of_cell for of_cell in of_cells.values())
@@ -82,11 +82,13 @@ def _differences(pair: StudyPair) -> Section:
     return Section("What differs", intro, TextTable(columns, tuple(rows)), tuple(_unmatched(pair)))
 
 
-def _study_rows(pair: StudyPair) -> Iterator[tuple[str, str, str]]:
-    left, right = (_study_settings(side) for side in pair.sides)
-    for path in dict.fromkeys([*left, *right]):
-        if left.get(path) != right.get(path):
-            yield path, format_value(left.get(path)), format_value(right.get(path))
+def _differing(left: Mapping[str, object], right: Mapping[str, object]) -> list[tuple[str, str, str]]:
+    """Name and both values of what differs."""
+    return [
+        (path, format_value(left.get(path)), format_value(right.get(path)))
+        for path in dict.fromkeys([*left, *right])
+        if left.get(path) != right.get(path)
+    ]
 
 
 def _study_settings(results: StudyResults) -> dict[str, object]:
@@ -102,14 +104,10 @@ def _study_settings(results: StudyResults) -> dict[str, object]:
 
 
 def _cell_rows(match: CellPair) -> list[tuple[str, str, str]]:
-    a, b = (_settings(cell) for cell in (match.left, match.right))
-    another = match.left.trainable != match.right.trainable  # whose own settings are not to be compared
-    paths = [path for path in dict.fromkeys([*a, *b]) if not (another and is_own_setting(path))]
-    return [
-        (path, format_value(a.get(path)), format_value(b.get(path)))
-        for path in paths
-        if a.get(path) != b.get(path)
-    ]
+    rows = _differing(_settings(match.left), _settings(match.right))
+    if match.left.trainable == match.right.trainable:
+        return rows
+    return [row for row in rows if not is_own_setting(row[0])]  # those of another method are not compared
 
 
 def _settings(cell: Cell) -> dict[str, object]:
