@@ -25,7 +25,6 @@ __all__ = [
     "is_picture",
     "is_system_file",
     "leads_back",
-    "may_hold_masks",
     "no_format",
     "unread_files",
 ]
@@ -117,10 +116,8 @@ def _passed_over(
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
         folders[:] = sorted(name for name in folders if not is_system_file(name))
         for name in folders:
-            if leads_back(root / here / name):
-                yield here / name, "a link to a folder that holds the link itself is not followed. Remove it"
-            elif (root / here / name).is_symlink() and not _holds(here / name, read):
-                yield here / name, "a link to a folder is not followed. Copy the folder"
+            if (root / here / name).is_symlink() and not _holds(here / name, read):
+                yield here / name, "a link to a folder is not followed. Copy the folder, or remove the link"
         files = sorted(name for name in names if not is_system_file(name))
         pictured = str(here) in holding or any(is_picture(PurePosixPath(name)) for name in files)
         annotated = pictured or here.name.lower() in MASK_FOLDERS
@@ -164,13 +161,6 @@ def is_picture(path: PurePath) -> bool:
     """True where a file's name is that of a picture, of a format that is read or of another."""
     suffix = path.suffix.lower()
     return suffix in IMAGE_SUFFIXES or bool(_OTHER_PICTURES.fullmatch(suffix))
-
-
-def may_hold_masks(path: PurePath) -> bool:
-    """True where a file's name is that of a picture, of annotations or of an archive, and of no document."""
-    suffix = path.suffix.lower()
-    held = suffix in _ARCHIVES or (suffix in _ANNOTATIONS and not path.stem.lower().startswith(_DOCUMENTS))
-    return not is_system_file(path.name) and (is_picture(path) or held)
 
 
 def no_format(suffix: str) -> str:

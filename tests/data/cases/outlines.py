@@ -151,13 +151,6 @@ CASES = (
         ("if one is an annotation, its defects would be lost: d0.json: no whole JSON in its",),
     ),
     Case(
-        "LabelMe files of which one is truncated, by `assay init`",
-        lambda root: (labelled()(root), cut(root, "d0.json")),
-        None,
-        "refused",
-        ("d0.json: no whole JSON in its",),
-    ),
-    Case(
         "JSON files of settings, and hidden ones, beside LabelMe files",
         lambda root: (
             labelled()(root),
@@ -192,13 +185,6 @@ CASES = (
         ANNOTATED,
         "read",
         ("8 images of 8 items: 4 defective (4 with mask), 4 normal",),
-    ),
-    Case(
-        "a truncated COCO file",
-        lambda root: (exported(coco(NAMES, DRAWN))(root), cut(root, "annotations/instances_default.json")),
-        ANNOTATED,
-        "refused",
-        ("annotations/instances_default.json: no whole JSON in its",),
     ),
     Case(
         "a COCO file of all images",

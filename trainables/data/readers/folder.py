@@ -49,7 +49,7 @@ from trainables.data.readers.mask_names import (
 )
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
-from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, may_hold_masks, unread_files
+from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, is_picture, is_system_file, unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER", "FolderOptions", "part_of"]
@@ -323,7 +323,7 @@ def _refuse_unmatched(root: Path, lists: list[_PartList], options: FolderOptions
                 f"{place} holds no mask beside its images: {expected}, found none of such a name. Correct "
                 "mask_prefix and mask_suffix in data.options, or leave masks out."
             )
-        files = [file for file in masks.rglob("*") if file.is_file() and may_hold_masks(file)]
+        files = [file for file in masks.rglob("*") if is_picture(file) and not is_system_file(file.name)]
         if files:
             first = min(file.relative_to(root).as_posix() for file in files)
             raise InputError(
