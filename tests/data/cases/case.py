@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from assay.production.photos import find_photos, unread_photos
 from assay.study.starter import starter_study
 from trainables.data import DataSpec, check_data
 from trainables.data.survey import survey_images
@@ -29,7 +28,6 @@ class Case:
             where it names none.
         outcome: Read without a warning, read with warnings, or refused.
         says: Parts of the output. The first one stands in the table.
-        predict: True where `assay predict` looks for photos in the folder, instead.
     """
 
     name: str
@@ -37,7 +35,6 @@ class Case:
     spec: Mapping[str, Any] | None
     outcome: Outcome
     says: tuple[str, ...] = ()
-    predict: bool = False
 
 
 class Result(NamedTuple):
@@ -52,8 +49,6 @@ def run_case(case: Case, folder: Path, cache: Path) -> Result:
     folder.mkdir()
     case.make(folder)
     try:
-        if case.predict:
-            return _photos(folder)
         return _survey(folder, cache) if case.spec is None else _check(case.spec, folder, cache)
     except InputError as error:
         return Result("refused", str(error))
@@ -69,8 +64,3 @@ def _survey(folder: Path, cache: Path) -> Result:
     survey = survey_images(folder, cache)
     lines = [f"warning: {finding.text}" for finding in survey.manifest.findings]
     return Result("warned" if lines else "read", "\n".join([starter_study(survey, "made"), *lines]))
-
-
-def _photos(folder: Path) -> Result:
-    photos, unread = find_photos([str(folder)]), unread_photos([str(folder)])
-    return Result("warned" if unread else "read", "\n".join([f"{len(photos)} images", *map(str, unread)]))

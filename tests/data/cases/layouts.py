@@ -96,11 +96,6 @@ def _link(root: Path) -> None:
     os.symlink(root / "away", root / "line" / "good" / "more", target_is_directory=True)
 
 
-def _photos(root: Path) -> None:
-    write(root / "a.png", noise(0))
-    (root / "b.heic").write_bytes(b"no picture that is read")
-
-
 ROWS = "a.png,0\nb.png,0\nc.png,0\nd.png,1\ne.png,1\nf.png,1\nm.png,0\n"
 HIDDEN: Mapping[str, bytes] = {"Thumbs.db": b"-", ".DS_Store": b"-", "readme.txt": b"about"}
 
@@ -425,13 +420,5 @@ CASES = (
         TABLE,
         "refused",
         ("z.png: the file is missing",),
-    ),
-    Case(
-        "photos for `assay predict`, some in a format that is not read",
-        _photos,
-        None,
-        "warned",
-        ("1 file is not read: b.heic: heic is no format that is read",),
-        predict=True,
     ),
 )

@@ -12,13 +12,17 @@ whoever reads them can say so.
 
 from __future__ import annotations
 
-from trainables.data.annotations.detect import FORMATS, detect_format, json_fault, parse_annotations
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+from trainables.data.annotations import coco, cvat, label_studio, labelme
 from trainables.data.annotations.shapes import (
     AnnotationError,
     ImageAnnotation,
     Polygon,
     Runs,
     Shape,
+    as_utf8,
     outlines,
     rasterise,
 )
@@ -36,3 +40,43 @@ __all__ = [
     "parse_annotations",
     "rasterise",
 ]
+
+FORMATS: Mapping[str, Callable[[bytes], Iterator[ImageAnnotation]]] = {
+    module.TITLE: module.parse for module in (labelme, coco, label_studio, cvat)
+}
+
+
+def detect_format(data: bytes) -> str | None:
+    """The title of the format of a file, "LabelMe" for one; None where it is none of ``FORMATS``."""
+    start = as_utf8(data[:8192]).lstrip()
+    if start.startswith(b"<"):
+        return cvat.TITLE if b"<annotations" in start else None
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return None
+    return next((module.TITLE for module in (labelme, coco, label_studio) if module.holds(content)), None)
+
+
+def json_fault(data: bytes) -> str:
+    """The reason why a file is no JSON, with the place of the error; "" where it is."""
+    try:
+        json.loads(data)
+    except ValueError as error:
+        return f"no whole JSON in its {len(data)} bytes: {error}"
+    return ""
+
+
+def parse_annotations(data: bytes) -> Iterator[ImageAnnotation]:
+    """All images of a file of annotations, whatever its format.
+
+    Raises:
+        AnnotationError: If it is of no format that is read, or damaged.
+    """
+    name = detect_format(data)
+    if name is None:
+        raise AnnotationError(
+            f"expected a file of {', '.join(FORMATS)}, found {len(data)} bytes that start with {data[:20]!r}"
+            f" ({json_fault(data) or 'JSON of another form'}). Export in one of these formats"
+        )
+    return FORMATS[name](data)

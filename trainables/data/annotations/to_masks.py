@@ -20,9 +20,15 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from trainables.data.annotations import label_studio
-from trainables.data.annotations.detect import detect_format, json_fault, parse_annotations
-from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, rasterise
+from trainables.data.annotations import (
+    AnnotationError,
+    ImageAnnotation,
+    detect_format,
+    json_fault,
+    label_studio,
+    parse_annotations,
+    rasterise,
+)
 from trainables.data.findings import counted, first_lines
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
 from trainables.data.readers.image_names import ImageNames
