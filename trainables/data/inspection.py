@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -80,18 +80,25 @@ class Inspection(BaseModel, frozen=True):
 
 
 _TURN = "as `mogrify -auto-orient` does"
-_MaskState = Literal["known", "missing", "empty"]
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _MaskSeen(NamedTuple):
+    """A look at a mask: what it makes of its image, and its measurements."""
+
+    label: bool = False
+    hash: str | None = None  # of the mask of a defective image
+    state: Literal["known", "missing", "empty"] = "known"
+    defect_class: str | None = None
+    has_pages: bool = False  # of which the first is read
+    masks: tuple[MaskStatistics, ...] = ()
+
+
+class _Seen(NamedTuple):
     """An image after a look at it; no row and no fault: only classes that were not asked for."""
 
     row: ImageRow | None = None
     faults: tuple[Fault, ...] = ()
-    mask_state: _MaskState = "known"
-    mask_has_pages: bool = False
-    masks: tuple[MaskStatistics, ...] = ()
+    mask: _MaskSeen = _MaskSeen()
     orientation: int = 1  # as EXIF states it
 
 
@@ -162,7 +169,7 @@ def _inspect(listing: Listing) -> Inspection:
     ]
     faults += _divided_items(entries)
     rows = tuple(each.row for each in seen if each.row is not None)
-    masks = tuple(mask for each in seen for mask in each.masks)
+    masks = tuple(statistics for each in seen for statistics in each.mask.masks)
     mask_findings, mask_faults = examine_masks(masks, listing.mask_above, listing.mask_options)
     findings = [
         *_mask_findings(listing, entries, seen),
@@ -190,36 +197,34 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     try:
         pixels = stored.header.width * stored.header.height if stored is not None else 0
         with _one_at_a_time if pixels > _LARGE_PIXELS else nullcontext():
-            label, mask_hash, state, defect_class, pages, masks = _inspect_mask(
-                listing, entry, stored, orientation
-            )
+            mask = _inspect_mask(listing, entry, stored, orientation)
     except _MaskFaultError as fault:
         file = entry.mask if entry.mask is not None and listing.mask_root is None else entry.image
         return _Seen(faults=(*faults, Fault(file, str(fault))))
-    if label and listing.indices is not None and _shows_others_alone(listing.indices, defect_class):
+    if mask.label and listing.indices is not None and _shows_others_alone(listing.indices, mask.defect_class):
         if listing.indices.others != "normal":
             return _Seen()
-        label, mask_hash, state, masks = False, None, "known", ()
+        mask = _MaskSeen(has_pages=mask.has_pages)
     if stored is None:
         return _Seen(faults=tuple(faults))
     row = ImageRow(
         sample=entry.sample,
         image=entry.image,
-        label=label,
-        mask=entry.mask if mask_hash else None,
-        defect_class=defect_class if label else None,
+        label=mask.label,
+        mask=entry.mask if mask.hash else None,
+        defect_class=mask.defect_class if mask.label else None,
         group=entry.group,
         split=entry.split,
         fold=entry.fold,
         image_hash=image_hash,
-        mask_hash=mask_hash,
+        mask_hash=mask.hash,
         width=stored.header.width,
         height=stored.header.height,
         samples=stored.samples,
         peak=stored.peak,
         traits=stored.header.traits,
     )
-    return _Seen(row, mask_state=state, mask_has_pages=pages, masks=masks, orientation=orientation)
+    return _Seen(row, mask=mask, orientation=orientation)
 
 
 class _MaskFaultError(ValueError):
@@ -232,17 +237,6 @@ def _shows_others_alone(indices: ClassIndices, defect_class: str | None) -> bool
         return False
     kept = {indices.names[value] for value in indices.kept}
     return defect_class is None or kept.isdisjoint(defect_class.split("+"))
-
-
-class _MaskSeen(NamedTuple):
-    """A look at a mask: what it makes of its image, and its measurements."""
-
-    label: bool
-    hash: str | None  # of the mask of a defective image
-    state: _MaskState
-    defect_class: str | None
-    has_pages: bool = False  # of which the first is read
-    masks: tuple[MaskStatistics, ...] = ()
 
 
 def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientation: int) -> _MaskSeen:
@@ -368,8 +362,8 @@ def _read_classes(
 
 
 def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_Seen]) -> Iterator[Finding]:
-    missing = [entry for entry, each in zip(entries, seen, strict=True) if each.mask_state == "missing"]
-    empty = [entry for entry, each in zip(entries, seen, strict=True) if each.mask_state == "empty"]
+    missing = [entry for entry, each in zip(entries, seen, strict=True) if each.mask.state == "missing"]
+    empty = [entry for entry, each in zip(entries, seen, strict=True) if each.mask.state == "empty"]
     if missing:
         first = missing[0]
         expected = first.mask or "one"
@@ -391,7 +385,7 @@ def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_S
             "their masks count as unknown, in training and in pixel metrics.",
             samples=tuple(entry.sample for entry in empty),
         )
-    paged = [entry for entry, each in zip(entries, seen, strict=True) if each.mask_has_pages]
+    paged = [entry for entry, each in zip(entries, seen, strict=True) if each.mask.has_pages]
     if paged:
         yield Finding(
             kind="pixels",
