@@ -218,9 +218,8 @@ _MAX_PAGES = 8  # of which a thumbnail of the first is told from a second
 
 class _Page(NamedTuple):
     tags: Mapping[int, tuple[int, ...]]
-    places: Mapping[
-        int, tuple[str, int]
-    ]  # of the first value of each tag: form, as ``struct`` has it, and byte
+    # Of the first value of each tag: form, as ``struct`` has it, and byte.
+    places: Mapping[int, tuple[str, int]]
 
     def value(self, tag: int, default: int) -> int:
         return (*self.tags.get(tag, ()), default)[0]
