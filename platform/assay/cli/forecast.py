@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.cli.output import console, duration, text_table
+from assay.cli.output import console, duration, few, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
 def _table(forecast: Forecast) -> Table:
     rows = [
         (
-            _cells(shape),
+            few(shape.cells, _CELLS),
             f"{shape.missing} of {shape.trials}",
             duration(shape.seconds),
             f"{shape.memory_mb / 1024:.1f} GB",
@@ -130,11 +130,6 @@ def _table(forecast: Forecast) -> Table:
         for stage in forecast.stages
     ]
     return text_table(("trials like", "remaining", "each takes", "memory", "known from"), rows)
-
-
-def _cells(shape: Shape) -> str:
-    more = len(shape.cells) - _CELLS
-    return ", ".join(shape.cells[:_CELLS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _source(shape: Shape) -> str:

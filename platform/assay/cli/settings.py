@@ -12,7 +12,7 @@ import typer
 from assay.cli.answers import AsJson, answers
 from assay.cli.files import check_output, replace_file
 from assay.cli.options import as_path
-from assay.cli.output import console, text_table
+from assay.cli.output import console, few, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _found_method(name: str) -> AnyTrainable:
 
 
 def _show_all(out: Console, answer: SettingsAnswer) -> None:
-    rows = [(m.method, m.title, ", ".join(m.supervision), _few(m.presets)) for m in answer.methods]
+    rows = [(m.method, m.title, ", ".join(m.supervision), few(m.presets, _PRESETS)) for m in answer.methods]
     _print_table(out, ("method", "what it is", "supervision", "presets"), rows)
     _print_table(out, ("block of a study", "what it says"), list(answer.blocks.items()))
     out.print(
@@ -179,11 +179,6 @@ def _show_one(out: Console, answer: SettingsAnswer, preset: str | None) -> None:
         (row.setting, row.default, row.preset or "", row.may_be, row.meaning) for row in answer.settings
     ]
     _print_table(out, ("setting", "default", f"preset {preset}", "may be", "meaning"), beside)
-
-
-def _few(names: Sequence[str]) -> str:
-    more = len(names) - _PRESETS
-    return ", ".join(names[:_PRESETS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _show_setting(out: Console, row: SettingRow, answer: SettingsAnswer) -> None:
