@@ -1,4 +1,4 @@
-"""What a study will take, as `assay plan` says it: trainings until it is decided, hours and memory."""
+"""The time that a study will take, as `assay plan` says it: trainings until it is decided, hours and memory."""
 
 from __future__ import annotations
 
