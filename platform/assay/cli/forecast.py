@@ -1,4 +1,4 @@
-"""The time that a study will take, as `assay plan` says it: trainings until it is decided, hours and memory."""
+"""The time that a study takes, as `assay plan` says it: trainings until it is decided, hours, memory."""
 
 from __future__ import annotations
 
