@@ -34,6 +34,11 @@ def _named_once(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return numbers
 
 
+def _as_list(value: Any) -> Any:
+    """One name stands for a list of one."""
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 NamedOnce = AfterValidator(_named_once)  # of a list of seeds or folds
 
@@ -65,8 +70,7 @@ SupervisionField = Annotated[
     ),
 ]
 MethodName = Annotated[str, Field(min_length=1, max_length=200)]
-# One name stands for a list of one.
-OneOrMore = BeforeValidator(lambda value: value if isinstance(value, (list, tuple)) else (value,))
+OneOrMore = BeforeValidator(_as_list)  # of names
 LevelNames = Annotated[tuple[Name, ...], Field(min_length=1), OneOrMore]
 
 
