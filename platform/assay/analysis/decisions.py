@@ -5,18 +5,22 @@
 
 Everything follows from plan and records, so a run that was killed, another machine and a page in a browser
 come to the same. The engine is given ``results.needed_plan``, because it draws no conclusions itself.
+
+A comparison that waits for its look is ``interim``: it has a difference and an interval, nothing that may
+still change. Then it stays as that look left it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.looks import Decision, LooksTaken, decide
+from assay.analysis.statistics import ComparisonResult, Verdict
+from assay.analysis.statistics.looks import PLANNED_LOOKS, Decision, LooksTaken, decide
 from assay.analysis.statistics.paired import rounded
 from assay.analysis.statistics.score_table import Scores, read_scores
 from assay.analysis.summary import metric_rows
@@ -24,7 +28,7 @@ from assay.study import Study, Trial
 from assay.study.identity import short_hash
 from assay.study.names import counted
 
-__all__ = ["StudyDecisions", "study_decisions", "take_looks"]
+__all__ = ["StudyDecisions", "as_decided", "interim", "study_decisions", "take_looks"]
 
 Pair = tuple[str, str]  # names of cells
 
@@ -108,6 +112,46 @@ def take_looks(
     )
 
 
+def as_decided(
+    decisions: StudyDecisions, tested: Callable[[int | None], Sequence[ComparisonResult]]
+) -> tuple[ComparisonResult, ...]:
+    """The comparisons with their decisions.
+
+    Args:
+        decisions: Of the study.
+        tested: The study's comparisons with its first so many seeds, or with all there are.
+    """
+    by_now = tested(None)
+    at = {n: tested(n) for n in {each.repeats for each in decisions.taken.decisions} if n}
+    decided: dict[tuple[str, str], ComparisonResult] = {}
+    for index, result in enumerate(by_now):
+        assert result.cell_a is not None, "a comparison is of two cells"
+        assert result.cell_b is not None, "a comparison is of two cells"
+        pair = result.cell_a, result.cell_b
+        decision = decisions.of(*pair)
+        if decision.verdict == "undecided" and not decisions.over:
+            decided[pair] = interim(result, decisions.taken.next)
+        else:
+            decided[pair] = _settled(at[decision.repeats][index], decision, decisions.last)
+    return tuple(decided.values())
+
+
+def interim(result: ComparisonResult, n: int | None) -> ComparisonResult:
+    """The result without what may still change; ``n``: of the next look, None: when all have theirs."""
+    comes = "verdicts come when all trials have ended" if n is None else f"verdicts come at n = {n}"
+    note = "; ".join(filter(None, (result.note, comes)))
+    return replace(
+        result,
+        p=None,
+        p_min=None,
+        p_adjusted=None,
+        verdict="interim",
+        more=None,
+        more_negligible=None,
+        note=note,
+    )
+
+
 def _differences(
     scores: Scores, values: NDArray[np.float64], pairs: Sequence[Pair], seeds: Sequence[int]
 ) -> NDArray[np.float64]:
@@ -154,3 +198,20 @@ def _ended(results: StudyResults, pairs: Sequence[Pair]) -> NDArray[np.bool_]:
         trained[trial.cell][place[trial.seed]] += trial.id in results.records
     whole = {name: (planned[name] > 0) & (trained[name] == planned[name]) for name in planned}
     return np.stack([whole[start] & whole[end] for start, end in pairs], axis=1)
+
+
+def _settled(result: ComparisonResult, decision: Decision, last: int) -> ComparisonResult:
+    verdict: Verdict = "open" if decision.verdict == "undecided" else decision.verdict
+    if result.verdict == "identical":  # not a single repeat differs: more than negligible
+        verdict = "identical"
+    given_up = f"given up at n = {decision.repeats}: {last} would hardly settle it"
+    return replace(
+        result,
+        p_adjusted=decision.p,
+        verdict=verdict,
+        more=None,
+        more_negligible=None,
+        test=PLANNED_LOOKS,
+        p_min=None,
+        note="; ".join(filter(None, (result.note, given_up if decision.verdict == "open" else ""))),
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from assay.analysis.decided import as_decided, interim
+from assay.analysis.decisions import as_decided, interim
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.statistics import ComparisonResult, Contrast, Splits, comparison

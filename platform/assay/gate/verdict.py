@@ -17,8 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from assay.analysis.decided import as_decided
-from assay.analysis.decisions import StudyDecisions, take_looks
+from assay.analysis.decisions import StudyDecisions, as_decided, take_looks
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.score_table import read_scores
