@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.analysis.statistics.look_levels import levels_over_looks
-from assay.analysis.statistics.looks import LooksTaken, decide, share_by
+from assay.analysis.statistics.looks import LooksTaken, decide, levels_over_looks, share_by
 from assay.analysis.statistics.paired import Test, exact_p
 
 LOOKS = (6, 8, 10, 13, 16, 20)

@@ -14,7 +14,7 @@ are gone through again. So the boundary is that of a study in which nothing stop
 repeats alone, giving up left 8 to 10 errors in a hundred studies of which nothing differs.
 
 Negligible is a step-down over the looks, too: each comparison has 5 % divided by those that are not
-negligible yet, spread over the looks (:func:`~assay.analysis.statistics.look_levels.levels_over_looks`).
+negligible yet, spread over the looks (:func:`levels_over_looks`).
 A comparison that the looks to come would hardly settle is given up, which saves their trainings.
 
 Source: Lan and DeMets 1983, Discrete sequential boundaries for clinical trials, Biometrika 70 (the share
@@ -28,17 +28,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import fft, special
 
-from assay.analysis.statistics.look_levels import levels_over_looks
 from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
 from assay.analysis.statistics.signs import SAME, studentised, vectors_over_looks
 
-__all__ = ["PLANNED_LOOKS", "Decision", "Look", "LooksTaken", "decide", "share_by"]
+__all__ = ["PLANNED_LOOKS", "Decision", "Look", "LooksTaken", "decide", "levels_over_looks", "share_by"]
 
 Differences = NDArray[np.float64]
 PLANNED_LOOKS = "planned looks"  # name of the test
@@ -253,3 +253,41 @@ def _give_up(
         beyond = special.ndtr((mean - shown) / moves) + special.ndtr((-shown - mean) / moves)
         if negligible + beyond < _HARDLY:
             decisions[index] = replace(each, verdict="open")
+
+
+@lru_cache(maxsize=1024)
+def levels_over_looks(looks: tuple[int, ...], error: float) -> tuple[float, ...]:
+    """Level of a one-sided test at each look, so that ``error``·(n/N)^1.5 is spent by n of N repeats.
+
+    The sum of n normal scores walks on a grid, and what passes a look's boundary is taken out.
+
+    Args:
+        looks: Numbers of repeats, ascending.
+        error: Chance of ever passing, 0..1.
+
+    Source: Armitage, McPherson and Rowe 1969, Repeated significance tests, J. R. Stat. Soc. A.
+    """
+    last = looks[-1]
+    sums = np.linspace(-8 * math.sqrt(last), 8 * math.sqrt(last), 4001)
+    step = float(sums[1] - sums[0])
+    density, before, spent = np.array([1 / step]), 0, 0.0
+    levels: list[float] = []
+    for n in looks:
+        reach = step * np.arange(-2000, 2001)
+        moves = np.exp(-(reach**2) / (2 * (n - before))) / math.sqrt(2 * math.pi * (n - before))
+        density = step * (_convolved(density, moves) if before else density * moves)
+        tail = np.cumsum(density[::-1])[::-1] * step
+        boundary = int(np.searchsorted(-tail, spent - error * (n / last) ** 1.5))
+        spent += float(tail[boundary])
+        density[boundary:] = 0.0
+        levels.append(float(special.ndtr(-(sums[boundary] - step / 2) / math.sqrt(n))))
+        before = n
+    return tuple(levels)
+
+
+def _convolved(density: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The middle of the convolution: scipy.signal's ``fftconvolve``, bit for bit, without its half second."""
+    full = len(density) + len(moves) - 1
+    size, start = fft.next_fast_len(full, real=True), (len(moves) - 1) // 2
+    spectra = [np.asarray(fft.rfftn(each, [size])) for each in (density, moves)]
+    return np.asarray(fft.irfftn(spectra[0] * spectra[1], [size]))[start : start + len(density)]
