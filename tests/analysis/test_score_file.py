@@ -277,7 +277,7 @@ def test_the_exports_of_trackers_are_read_with_their_crashes_folders_and_losses(
         ("cell,seed,ap\na,0,.5\nb,0,-1e300\n", "1e+100, found '-1e300' for ap in line 3 of scores.csv"),
         (
             "cell,seed,ap\n" + "".join(f"a,{seed},.5\nb,{seed + 6},.6\n" for seed in range(6)),
-            "a has 0, 1, 2, 3, 4, …, b has 6, 7, 8, 9, 10, …. Give",
+            "a has 0, 1, 2, 3, 4 and 1 more, b has 6, 7, 8, 9, 10 and 1 more. Give",
         ),
     ],
 )  # fmt: skip

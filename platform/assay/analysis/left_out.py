@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from assay.analysis.results import StudyResults
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.storage.record import DamagedRecord
+from trainables.data.findings import counted, summarise
 
 __all__ = ["left_out"]
 
@@ -81,7 +82,4 @@ def _gone_files(results: StudyResults) -> list[str]:
 
 
 def _trials(ids: Sequence[str]) -> str:
-    more = len(ids) - _NAMED
-    return f"{len(ids)} trial{'s' * (len(ids) > 1)} ({', '.join(ids[:_NAMED])}" + (
-        f" and {more} more)" if more > 0 else ")"
-    )
+    return f"{counted(len(ids), 'trial')} ({summarise(ids, _NAMED)})"

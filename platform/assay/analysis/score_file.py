@@ -25,6 +25,7 @@ from assay.analysis.statistics.paired import Test
 from assay.analysis.summary import Lost, Repeat, RepeatSummary
 from assay.study.cell_names import Levels, common_name
 from assay.study.design import pairs_of
+from trainables.data.findings import summarise
 from trainables.errors import InputError
 from trainables.metrics import METRICS, Metric, ReportedMetric
 
@@ -257,11 +258,11 @@ def _contrasts(
     levels = _levels(table, read.factors)
     if question.against is not None:
         _refuse_unknown_cell("--against", question.against, cells)
-        return [_of_cells(question.against, cell, levels, read) for cell in cells if cell != question.against]
+        return [_of_cells(question.against, cell) for cell in cells if cell != question.against]
     if question.compared:
         return [each for text in question.compared for each in _compared(text, cells, levels, read)]
     by_factor = [each for factor in read.factors for each in _of_factor(factor, None, levels, read)]
-    return by_factor or [_of_cells(start, end, levels, read) for start, end in combinations(cells, 2)]
+    return by_factor or [_of_cells(start, end) for start, end in combinations(cells, 2)]
 
 
 def _levels(table: pd.DataFrame, factors: Mapping[str, Sequence[str]]) -> dict[str, Levels]:
@@ -296,7 +297,7 @@ def _compared(
         )
     for cell in (left, right):
         _refuse_unknown_cell("--compare", cell, cells)
-    return [_of_cells(left, right, levels, read)]
+    return [_of_cells(left, right)]
 
 
 def _of_factor(
@@ -317,7 +318,7 @@ def _of_factor(
     ]
 
 
-def _of_cells(start: str, end: str, levels: Mapping[str, Levels], read: ReadTable) -> Contrast:
+def _of_cells(start: str, end: str) -> Contrast:
     return comparison(f"{start} {_ARROW} {end}", start, end)
 
 
@@ -337,17 +338,13 @@ def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, name: str) -> Non
     pairs = [contrast.pair for contrast in scores.contrasts if contrast.pair is not None]
     if pairs and not any(of_cells.get(a, set()) & of_cells.get(b, set()) for a, b in pairs):
         a, b = pairs[0]
-        seeds = [_listed(sorted({seed for seed, _ in of_cells.get(cell, ())})) for cell in (b, a)]
+        of_both = [sorted({seed for seed, _ in of_cells.get(cell, ())}) for cell in (b, a)]
+        seeds = [summarise([str(seed) for seed in of_cell], _SEEDS_NAMED) or "none" for of_cell in of_both]
         raise InputError(
             f"cells are compared by the seeds that both have, and no two in {name} have one: {b} has "
             f"{seeds[0]}, {a} has {seeds[1]}. Give repeats that met the same split and "
             "seed the same number, or name the column that tells cells apart: --cell COLUMN."
         )
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    more = ", …" if len(seeds) > _SEEDS_NAMED else ""
-    return (", ".join(map(str, seeds[:_SEEDS_NAMED])) or "none") + more
 
 
 def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:

@@ -27,6 +27,7 @@ import pandas as pd
 
 from assay.analysis.score_text import NO_VALUE, TextColumns, number
 from assay.study.cell_names import cell_name
+from trainables.data.findings import summarise
 from trainables.errors import InputError
 from trainables.metrics import METRICS
 
@@ -194,9 +195,7 @@ class _Layout:
     @staticmethod
     def listed(columns: Mapping[str, object]) -> str:
         """The columns, the first twelve by name."""
-        more = len(columns) - _LISTED
-        names = [column or "a column without a title" for column in columns]
-        return ", ".join(names[:_LISTED]) + (f" and {more} more columns" if more > 0 else "")
+        return summarise([column or "a column without a title" for column in columns], _LISTED)
 
     # Rows ---------------------------------------------------------------------------------------------
 

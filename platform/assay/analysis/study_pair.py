@@ -19,6 +19,7 @@ from assay.analysis.statistics import ComparisonResult, Splits, comparison
 from assay.analysis.study_analysis import splits_of, until_planned
 from assay.study import Cell, ReportedPlan, Trial
 from assay.study.cell_names import cell_key
+from trainables.data.findings import summarise
 from trainables.errors import InputError
 from trainables.metrics import METRICS, Metric
 
@@ -83,10 +84,9 @@ def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
     )
 
 
-def listed(names: Sequence[str], most: int = 4) -> str:
+def listed(names: Sequence[str]) -> str:
     """``a, b, c, d and 3 more``; ``none yet``."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "") if names else "none yet"
+    return summarise(names, 4) or "none yet"
 
 
 def _common_metric(left: StudyResults, right: StudyResults) -> Metric:

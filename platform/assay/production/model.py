@@ -14,6 +14,7 @@ from assay.storage.store import DamagedFileError
 from assay.storage.unpacked import is_left_out, left_out
 from trainables.catalogue import find_trainable
 from trainables.cuda import set_exact
+from trainables.data.findings import summarise
 from trainables.deployed import (
     CARD_FILE,
     METHOD_FOLDER,
@@ -181,7 +182,7 @@ def models_named(store: Store) -> str:
     """A sentence with the trials of a storage that have a model; "" where none has."""
     kept = _with_model(store)
     named = [f"{record.id} ({record.study}, {_repeat(record)})" for record in kept]
-    return f"Trials with a model: {_some(named)}." if named else ""
+    return f"Trials with a model: {summarise(named, _LISTED)}." if named else ""
 
 
 def _models_left(store: Store, study: str) -> str:
@@ -191,7 +192,7 @@ def _models_left(store: Store, study: str) -> str:
             f"No trial of {study} has a model: set `keep: {{models: all}}`, remove this trial's folder from "
             "the storage, and `assay run` trains it again."
         )
-    return f"Trials of {study} with a model: {_some(kept)}."
+    return f"Trials of {study} with a model: {summarise(kept, _LISTED)}."
 
 
 def _with_model(store: Store) -> list[Record]:
@@ -201,8 +202,3 @@ def _with_model(store: Store) -> list[Record]:
 
 def _repeat(record: Record) -> str:
     return f"{record.trial['cell']}, seed {record.trial['seed']}"
-
-
-def _some(named: list[str]) -> str:
-    more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
-    return f"{', '.join(named[:_LISTED])}{more}"
