@@ -22,10 +22,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import streamlit as st
 
-from assay.analysis.best_mean import best_mean
 from assay.analysis.followed import FollowedStudy
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import Repeat
+from assay.analysis.summary import Repeat, best_mean
 from assay.opened_storage import parameter_importance
 from assay.report.answer import Answer, study_answer
 from assay.report.figures.mask_sheets import records_with_maps

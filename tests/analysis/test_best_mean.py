@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.best_mean import best_mean
-from assay.analysis.summary import Lost, Repeat, RepeatSummary
+from assay.analysis.summary import Lost, Repeat, RepeatSummary, best_mean
 from trainables.metrics import METRICS
 
 

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from assay.analysis.best_mean import best_mean
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import Lost, Repeat, RepeatSummary
+from assay.analysis.summary import Lost, Repeat, RepeatSummary, best_mean
 from assay.storage.registration import Registered, read_registration
 from assay.storage.store import Store
 from assay.study import Plan

@@ -6,12 +6,13 @@ of how many planned repeats it is made: ``n = 9 of 10: 1 diverged (NaN loss at e
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -20,13 +21,14 @@ from assay.storage.record import Record, Result
 from assay.storage.store import Store
 from assay.study import Cell, Trial
 from assay.study.names import counted, from_to
-from trainables.metrics import METRICS
+from trainables.metrics import METRICS, Metric
 
 __all__ = [
     "CellSummary",
     "Lost",
     "Repeat",
     "RepeatSummary",
+    "best_mean",
     "metric_rows",
     "outcome",
     "repeats_text",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 Part = Literal["val", "test"]
+_Summary = TypeVar("_Summary", bound="RepeatSummary")
 _MISSING = "not trained yet"
 _REASON_CHARACTERS = 500  # a refusal with its way out
 
@@ -190,6 +193,27 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
         )
         for cell in cells
     ]
+
+
+def best_mean(summaries: Iterable[_Summary], metric: Metric) -> _Summary | None:
+    """The cell of the best mean, of equal ones the first; None where no repeat has a value.
+
+    It is a choice, no claim that it is better: see :mod:`assay.analysis.statistics.best_cells`.
+
+    A training that diverged counts as the metric's worst value, as in the comparisons: the mean of the others
+    would prefer a method that fails wherever it is hard. Counts have no worst value, and among them a cell
+    that diverged comes after all that did not.
+    """
+    sign = 1 if metric.better == "higher" else -1
+    worst = math.inf if metric.worst is None else metric.worst
+
+    def goodness(summary: _Summary) -> tuple[float, float]:
+        assert summary.mean is not None, "only cells with a value are ranked"
+        diverged = sum(lost.repeats for lost in summary.lost if lost.status == "diverged")
+        filled = [*summary.values.values(), *[worst] * diverged]
+        return sign * math.fsum(filled) / len(filled), sign * summary.mean
+
+    return max((summary for summary in summaries if summary.n), key=goodness, default=None)
 
 
 def spread_note(summaries: Iterable[CellSummary]) -> str:
