@@ -7,6 +7,7 @@ alone, before anything is decoded.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,8 @@ Trait = Literal["palette", "alpha", "CMYK", "pages"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
-_SEQUENTIAL = (0xC0, 0xC1)  # frames with Huffman codes
+_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # frames with Huffman codes
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # behind the data of a scan
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -106,7 +108,7 @@ def examine(data: bytes) -> Header:
 
 def _examine_jpeg(data: bytes) -> Header:
     header: Header | None = None
-    is_sequential, components, at = False, 0, 2
+    frame, components, at = 0, 0, 2
     while True:  # from segment to segment: a thumbnail within one has markers of its own
         marker = data[at + 1]
         if data[at] != 0xFF:
@@ -121,7 +123,7 @@ def _examine_jpeg(data: bytes) -> Header:
             bits, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
             traits: tuple[Trait, ...] = ("CMYK",) if components == 4 else ()
             header = Header(width, height, f"uint{8 if bits == 8 else 16}", traits, f"JPEG of {bits} bits")
-            is_sequential = marker in _SEQUENTIAL
+            frame = marker
         if marker == 0xDA:
             break
         at += 2 + length
@@ -132,9 +134,28 @@ def _examine_jpeg(data: bytes) -> Header:
         )
     if header is None:
         raise BrokenImageError(f"the JPEG is damaged: no frame header before its data at byte {at}")
-    if is_sequential and data[at + 4] == components:
+    if frame in _SEQUENTIAL and data[at + 4] == components:
         return replace(header, scan_end=end)
+    if frame == _PROGRESSIVE and _lacks_scans(data, at):
+        raise BrokenImageError("the JPEG is truncated: scans are missing that make its picture fine")
     return header
+
+
+def _lacks_scans(data: bytes, at: int) -> bool:
+    """True where scans of a progressive JPEG, the first of which starts at ``at``, leave out lower bits."""
+    bits_left: dict[tuple[int, int], int] = {}  # by component and coefficient
+    while data[at + 1] != 0xD9:
+        length = int(struct.unpack_from(">H", data, at + 2)[0])
+        if data[at + 1] == 0xDA:
+            ends = at + 5 + 2 * data[at + 4]
+            first, last, bits = struct.unpack_from("BBB", data, ends)
+            for component in data[at + 5 : ends : 2]:
+                bits_left |= {(component, place): bits & 15 for place in range(first, last + 1)}
+        marker = _MARKER.search(data, at + 2 + length)
+        if marker is None:
+            return True
+        at = marker.start()
+    return any(bits_left.values())
 
 
 def _examine_png(data: bytes) -> Header:
