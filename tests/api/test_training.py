@@ -205,7 +205,7 @@ def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
         (lambda: assay.run(TINY, processes=2), "`processes` goes with `local=True`, found processes=2"),
         (lambda: assay.run(TINY, hours=-1), "assay.run: hours: should be greater than 0, found -1"),
         (lambda: assay.run(TINY, hours=math.nan), "assay.run: hours: should be a finite number, found nan"),
-        (lambda: assay.plan("quickstrat"), "did you mean `quickstart`"),
+        (lambda: assay.plan("quickstrat"), "The nearest: quickstart"),
         (lambda: assay.plan({**TINY, "trainable": "segdek"}, with_data=False), "segdec"),
         (lambda: assay.open("./nowhere").study("tiny"), "nowhere"),
         (lambda: assay.open(".").study("tiny/"), "a study's name has .* found 'tiny/'"),
