@@ -139,7 +139,8 @@ def data(trial: Trial, *, data: str | Path | None = None, cache: str | Path | No
         cache: Folder for decoded images.
 
     Raises:
-        InputError: If the trial is none, the data are not those of the plan, or it was made without data.
+        InputError: If trial or probes break a rule, the data are not those of the plan, or it was made
+            without data.
     """
     _refuse_other(trial)
     from assay.engine.single_trial import training_data
@@ -165,9 +166,10 @@ def train(
         where its ``load`` does, the model is None, and a ``UserWarning`` says why.
 
     Raises:
-        InputError: If the trial is none, the data are not those of the plan, or it was made without data.
+        InputError: If trial or probes break a rule, the data are not those of the plan, or it was made
+            without data.
     """
-    _refuse_other(trial)
+    _refuse_other(trial, probes)
     from assay.engine.single_trial import train_here
 
     return train_here(trial, *_folders(data, cache), probes=probes)
@@ -207,13 +209,15 @@ def _path(name: str, value: object) -> Path | None:
     return Path(text)
 
 
-def _refuse_other(trial: object) -> None:
+def _refuse_other(trial: object, probes: object = 0) -> None:
     from assay.study import Trial
 
     if not isinstance(trial, Trial):
         raise InputError(
             f"a trial is one of `assay.plan(…).trials`, found a {type(trial).__name__}. Choose one of them."
         )
+    if not isinstance(probes, int) or probes < 0:
+        raise InputError(f"`probes` is a number of test images, 0 or more, found {probes!r}. Correct it.")
 
 
 def _silent(text: str) -> None:

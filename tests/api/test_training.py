@@ -242,6 +242,11 @@ def test_an_empty_variable_for_the_cache_is_none(monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / ".cache" / "assay" / "synthetic").is_dir()
 
 
+def test_probes_are_a_number(plan: Plan, cache_root: Path) -> None:
+    with pytest.raises(assay.InputError, match="`probes` is a number of test images, 0 or more, found 'x'"):
+        assay.train(plan.trials[0], cache=cache_root, probes="x")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("function", [assay.data, assay.train])
 def test_a_trial_of_a_plan_without_data_is_refused_as_such(function: Any, cache_root: Path) -> None:
     trial = assay.plan(TINY, cache=cache_root, with_data=False).trials[0]

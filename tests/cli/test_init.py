@@ -428,10 +428,12 @@ def test_what_is_asked_of_images_is_refused_with_a_method(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_check_of_folders_of_other_names_says_which_option_names_them(assay: Assay, tmp_path: Path) -> None:
+def test_a_check_of_folders_of_other_names_says_how_they_are_named_there(
+    assay: Assay, tmp_path: Path
+) -> None:
     images = make_images(tmp_path / "steel", names=("OK", "NG", "Masks"))
     refused = assay("data", "check", "folder", "--data", images)
     options = ("--option", "good=OK", "--option", "defect=NG", "--option", "masks=Masks")
     assert refused.code == 2
-    assert "data.options is --option NAME=VALUE" in refused.err
+    assert f"{' '.join(options)}. `assay init --images {images}`" in refused.err
     assert assay("data", "check", "folder", "--data", images, *options).code == 0

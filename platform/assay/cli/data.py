@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -99,7 +101,7 @@ def check(
         try:
             report = check_data(spec, data, cache)
         except InputError as error:
-            raise InputError(f"{error}{_way_here(str(error), spec)}") from error
+            raise InputError(f"{error}{_way_here(str(error), spec, data, cache)}") from error
         shown = write_sheet(spec, data, cache, sheet) if sheet is not None else ""
     if as_json:
         from assay.report.answers.checks import data_answer
@@ -113,13 +115,22 @@ def check(
         raise typer.Exit(2)
 
 
-def _way_here(fault: str, spec: DataSpec) -> str:
+def _way_here(fault: str, spec: DataSpec, data: Path | None, cache: Path) -> str:
     """Options of this command for the keys of a study file that a fault names; "" where it names none."""
+    from trainables.data.layouts import find_layout
+
     options = {"data.path": "--path PATH"} if spec.path is None else {}
     options |= {} if spec.options else {"data.options": "--option NAME=VALUE"}
     named = [f"{key} is {option}" for key, option in options.items() if key in fault]
     if not named:
         return ""
+    if data is not None:
+        with suppress(InputError):
+            layout = find_layout(data, cache)
+            words = [] if layout.path is None else [f"--path {shlex.quote(layout.path)}"]
+            words += [f"--option {shlex.quote(f'{key}={value}')}" for key, value in layout.options.items()]
+            if layout.reader == spec.reader and words:
+                return f" Here: {' '.join(words)}. `assay init --images {shlex.quote(str(data))}` finds that."
     return f" Here {' and '.join(named)}."
 
 
