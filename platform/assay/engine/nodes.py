@@ -53,11 +53,9 @@ def same_on_all_nodes(
     Raises:
         InputError: If a node differs, with the list of what differs on which node.
     """
-    import ray
-
     wanted = program(*trainables)
     store.write_bytes(f"{folder}/token", _TOKEN)
-    nodes: dict[str, dict[str, Any]] = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+    nodes = _living()
     questions = [
         _Question(
             wanted,
@@ -70,11 +68,12 @@ def same_on_all_nodes(
         for node_id, node in nodes.items()
     ]
     answers = _ask(questions)
+    here = _living()  # a node that went while it was asked trains nothing
     rows = [
         f"  node {node_id[:_ID_CHARACTERS]} on {nodes[node_id]['NodeManagerHostname']} "
         f"({nodes[node_id]['NodeManagerAddress']}): {'; '.join(lines)}"
         for node_id, lines in answers.items()
-        if lines
+        if lines and node_id in here
     ]
     if rows:
         raise InputError(
@@ -85,6 +84,13 @@ def same_on_all_nodes(
             "all nodes see them under the same path or URI, or take these nodes out of the cluster."
         )
     return wanted
+
+
+def _living() -> dict[str, dict[str, Any]]:
+    """The nodes that Ray takes to be alive, by their ids."""
+    import ray
+
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
 
 
 def _ask(questions: list[_Question]) -> dict[str, list[str]]:
