@@ -163,7 +163,7 @@ class Training:
         preset = trainable.presets[self.settings["preset"]]
         more = {name: value for name, value in self.settings.items() if name != "preset"}
         config = trainable.Config.model_validate({**preset, **more})
-        return config.resolved("cuda" if device.type == "cuda" else "cpu")
+        return config.resolved(device.type)
 
     def fit(self, run: LocalRun) -> Predictor:
         """Train until the run cuts it, in a process that is set up as in a study."""

@@ -103,8 +103,8 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
             return tuple(value)
         return value
 
-    def resolved(self, device: Literal["cpu", "cuda"]) -> Self:
-        """The config with every ``auto`` decided for ``device``; called once per study.
+    def resolved(self, device: str) -> Self:
+        """The config with every ``auto`` decided for a type of device (`cuda`, `cpu`); called once per study.
 
         channels_last is also the faster layout on a CPU while networks are narrow, since oneDNN's blocks of
         channels stay half empty otherwise (``python -m benchmarks.beside layout``). Wide networks override

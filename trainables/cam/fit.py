@@ -31,7 +31,7 @@ def fit(config: CamConfig, data: TrainingData, run: Run) -> CamPredictor:
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
         Diverged: If loss or weights are no longer finite.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     net = load_classifier(folders["classifier"], run.device)
     maps = load_maps(folders["maps"], net, MapSettings.of(config))

@@ -23,7 +23,7 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
         Diverged: If loss or weights are no longer finite.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     maps = read_facts(folders["maps"])
     refined = read_facts(folders["refined"]) if config.refines else {}

@@ -39,7 +39,7 @@ def fit(config: MemoryBankConfig, data: TrainingData, run: Run) -> MemoryBankPre
         InputError: If images do not suit the config, none is normal, or the weights file is not named or not
             the one meant.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     for objection in config.trunk_objections:
         raise InputError(f"{objection.setting}: {objection.message}.")
     normals = divide_normals(data, config.held_out, run)

@@ -24,7 +24,7 @@ def fit(config: RegionCamConfig, data: TrainingData, run: Run) -> RegionCamPredi
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
         Diverged: If loss or weights are no longer finite.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     facts = {name: read_facts(folder) for name, folder in folders.items() if name != "classifier"}
     logged = facts.pop("maps")

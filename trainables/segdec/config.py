@@ -169,7 +169,7 @@ class SegDecConfig(TrainableConfig, frozen=True):
         """Flips that training shows: left and right exchanged, top and bottom exchanged."""
         return flip_views(self.flips)
 
-    def resolved(self, device: Literal["cpu", "cuda"]) -> Self:
+    def resolved(self, device: str) -> Self:
         """The config with every ``auto`` decided for ``device``.
 
         On a CPU the layout that is faster depends on the width. Milliseconds per training step, float32, one
@@ -177,7 +177,7 @@ class SegDecConfig(TrainableConfig, frozen=True):
         of 16 channels are half empty), full width at 640 × 232 2050 and 2680.
         """
         decided = super().resolved(device)
-        if device == "cpu" and self.memory_format == "auto" and self.channel_scale > _NARROW:
+        if device != "cuda" and self.memory_format == "auto" and self.channel_scale > _NARROW:
             return decided.model_copy(update={"memory_format": "contiguous"})
         return decided
 

@@ -53,7 +53,7 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
         InputError: If the images do not fit the config, or there is nothing to choose the best epoch by.
         Diverged: If loss or weights are no longer finite.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     check_images(config, data.train)
     if config.checkpoint == "best":
         check_choice(data.validation)

@@ -53,7 +53,7 @@ def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimpleP
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
         Diverged: If loss or weights are no longer finite.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     check_images(config, data.train)
     check_norm("head_norm", config.head_norm, run)
     data = _visible(data)

@@ -49,7 +49,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
         InputError: If images, labels or masks do not suit the config, or a weights file is not the one meant.
         Diverged: If loss or weights are no longer finite.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     check_images(config, data.train)
     check_norm("norm", config.norm, run)
     _check_labels(config, data)

@@ -26,7 +26,7 @@ def fit(config: UnsupervisedConfig, data: TrainingData, run: Run) -> Unsupervise
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
         Diverged: If a loss or weight is no longer finite.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     normals = divide_normals(data, config.held_out, run)
     check_images(config, data.train)
     _check_workers(config, run)

@@ -33,7 +33,7 @@ def fit(config: MyMethodConfig, data: TrainingData, run: Run) -> MyMethodPredict
         InputError: If the images do not fit the config.
         Diverged: If loss or weights are no longer finite.
     """
-    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    config = config.resolved(run.device.type)
     check_images(config, data.train)
     # Random numbers come from the run: cells of a study that are compared share them.
     network = Network(config.channels, config.width)
