@@ -14,7 +14,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
 
 from trainables.data.samples import TrainingData
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "StageWork", "read_facts", "stage_keys", "write_facts"]
 
 _FACTS = "facts.json"
+_SettingsT = TypeVar("_SettingsT", bound=BaseModel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,15 @@ class StageWork:
     data: TrainingData
     run: Run  # its random numbers and checkpoints are the stage's own
     folder: Path  # empty; what rank 0 leaves here is kept (safetensors, JSON, Parquet, PNG: never a pickle)
+
+    def settings(self, Config: type[_SettingsT], **beside: Any) -> _SettingsT:
+        """The stage's own settings; all others have their defaults, whatever the trial's are.
+
+        Args:
+            Config: Of the method, or of what the stage makes.
+            beside: What is no setting of a stage, as the place of a weights file, whose sha256 is one.
+        """
+        return Config.model_validate({**self.config, **beside})
 
 
 @dataclass(frozen=True)

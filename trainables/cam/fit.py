@@ -46,14 +46,13 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
 
 
 def make_classifier(work: StageWork, weights_file: str | None) -> None:
-    # Where the file lies is no setting of the stage; its sha256 is one.
-    config = ClassifierConfig.model_validate({**work.config, "weights_file": weights_file})
+    config = work.settings(ClassifierConfig, weights_file=weights_file)
     save_model(work.folder, train_classifier(config, work.data, work.run), config)
 
 
 def make_maps(work: StageWork) -> None:
     net = load_classifier(work.inputs["classifier"], work.run.device)
-    maps, offset = measured_maps(net, MapSettings.model_validate(work.config), work.data.train)
+    maps, offset = measured_maps(net, work.settings(MapSettings), work.data.train)
     save_maps(work.folder, maps)
     logged = {"offset_down": offset.dy, "offset_right": offset.dx, "agreement_unmoved": offset.unmoved}
     work.run.log(0, logged, 1)

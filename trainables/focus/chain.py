@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,13 +66,8 @@ def attachments_of(config: FocusConfig) -> list[Attachment]:
 # The stages --------------------------------------------------------------------------------------------
 
 
-def _config(work: StageWork, **more: Any) -> FocusConfig:
-    """The stage's own settings; all others have their defaults, whatever the trial's are."""
-    return FocusConfig.model_validate({**work.config, **more})
-
-
 def make_classifier(work: StageWork, *, weights_file: str | None) -> None:
-    config = _config(work, weights_file=weights_file)
+    config = work.settings(FocusConfig, weights_file=weights_file)
     classifier = ClassifierConfig.model_validate(
         {**classifier_settings(config), "weights_file": weights_file}
     )
@@ -83,14 +77,14 @@ def make_classifier(work: StageWork, *, weights_file: str | None) -> None:
 
 
 def make_inpainter(work: StageWork) -> None:
-    config = _config(work)
+    config = work.settings(FocusConfig)
     inpainter = train_inpainter(config, work.data, work.run)
     save_model(work.folder, inpainter, config)
 
 
 def make_maps(work: StageWork) -> None:
     """The final map of each defective training image, and what is needed to make those of other images."""
-    config, device = _config(work), work.run.device
+    config, device = work.settings(FocusConfig), work.run.device
     net = load_classifier(work.inputs["classifier"], device)
     cam, offset = measured_maps(net, MapSettings(recentre=config.recentre), work.data.train)
     save_maps(work.folder, cam)
@@ -131,7 +125,7 @@ def _residual_scale(
 
 
 def make_pseudo(work: StageWork) -> None:
-    config = _config(work)
+    config = work.settings(FocusConfig)
     maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
     train = work.data.train
     ids = tuple(name for name, label in zip(train.ids, train.labels, strict=True) if label)
@@ -144,7 +138,7 @@ def make_s1(work: StageWork) -> None:
 
 
 def make_refined(work: StageWork) -> None:
-    config, device = _config(work), work.run.device
+    config, device = work.settings(FocusConfig), work.run.device
     before = PseudoLabels.of_stage(work.inputs["pseudo"])
     network = read_segmenter(work.inputs["s1"], device)
     probs: list[Tensor] = []
@@ -176,13 +170,15 @@ def make_refined(work: StageWork) -> None:
 
 def make_s2(work: StageWork) -> None:
     if read_facts(work.inputs["refined"])["void"]:  # nothing to learn from: the first net stays
-        save_model(work.folder, read_segmenter(work.inputs["s1"], work.run.device), _config(work))
+        save_model(
+            work.folder, read_segmenter(work.inputs["s1"], work.run.device), work.settings(FocusConfig)
+        )
         return
     _train_and_save(work, Targets(by_id(PseudoLabels.of_stage(work.inputs["refined"]))))
 
 
 def make_student(work: StageWork, *, labels: str, last: str) -> None:
-    config, device = _config(work), work.run.device
+    config, device = work.settings(FocusConfig), work.run.device
     network = read_segmenter(work.inputs[last], device)
     uses_crf = config.crf and bool(read_facts(work.inputs[labels])["crf"])
     soft: dict[str, Tensor] = {}
@@ -199,7 +195,7 @@ def make_student(work: StageWork, *, labels: str, last: str) -> None:
 
 
 def _train_and_save(work: StageWork, targets: Targets, student: Student | None = None) -> None:
-    config = _config(work)
+    config = work.settings(FocusConfig)
     network = train_segmentation(config, work.data.train, targets, work.run, student)
     save_model(work.folder, network, config)
 

@@ -53,8 +53,7 @@ def fit(config: MemoryBankConfig, data: TrainingData, run: Run) -> MemoryBankPre
 
 
 def make_bank(work: StageWork, *, weights_file: str | None) -> None:
-    # Where the file lies is no setting of the stage; its sha256 is one.
-    config = MemoryBankConfig.model_validate({**work.config, "weights_file": weights_file})
+    config = work.settings(MemoryBankConfig, weights_file=weights_file)
     run = work.run
     images = divide_normals(work.data, config.held_out, run).train
     bank = Bank(config, 1)

@@ -59,15 +59,10 @@ _SURE = 0.7  # the probability that a label has for the CRF (jiwoon-ahn/irn)
 # The stages --------------------------------------------------------------------------------------------
 
 
-def _config(work: StageWork) -> RegionCamConfig:
-    """The stage's own settings; all others have their defaults, whatever the trial's are."""
-    return RegionCamConfig.model_validate(work.config)
-
-
 def make_maps(work: StageWork) -> None:
     """The final map of each defective training image, and what is needed to make those of other images."""
     net = load_classifier(work.inputs["classifier"], work.run.device)
-    maps, offset = measured_region_maps(net, RegionMapSettings.model_validate(work.config), work.data.train)
+    maps, offset = measured_region_maps(net, work.settings(RegionMapSettings), work.data.train)
     save_region_maps(work.folder, maps)
     final = [minmax(maps(images_BCHW).map_BHW) for images_BCHW in _defective(work.data.train, net.device)]
     save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
@@ -76,7 +71,7 @@ def make_maps(work: StageWork) -> None:
 
 
 def make_pseudo(work: StageWork) -> None:
-    config, train = _config(work), work.data.train
+    config, train = work.settings(RegionCamConfig), work.data.train
     maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
     ids = tuple(train.ids[i] for i in np.flatnonzero(train.labels))
     cut_NHW = pseudo_labels(maps_NHW, torch.ones(len(ids), dtype=torch.bool), config.cutoffs)
@@ -88,7 +83,7 @@ def make_pseudo(work: StageWork) -> None:
 
 
 def make_round(work: StageWork, *, before: str) -> None:
-    config, train, device = _config(work), work.data.train, work.run.device
+    config, train, device = work.settings(RegionCamConfig), work.data.train, work.run.device
     folder = work.inputs[before]
     known = read_facts(folder)
     number = 1 + int(known.get("round", 0))
@@ -216,7 +211,7 @@ def _write_round(
     work: StageWork, network: SegmentationNet, labels: PseudoLabels, prob_NHW: Tensor, facts: dict[str, float]
 ) -> None:
     """Write what a round hands on."""
-    save_model(work.folder, network, _config(work))
+    save_model(work.folder, network, work.settings(RegionCamConfig))
     labels.save(work.folder)
     save_file({"prob": prob_NHW.half().contiguous()}, work.folder / _PROBABILITIES)
     write_facts(work.folder, facts)

@@ -142,7 +142,7 @@ class KeptMaps:
 
 def make_maps(work: StageWork, *, weights_file: str | None) -> None:
     """Leave both maps of every training image in every view: N × views × C × h × w, in half precision."""
-    config = SuperSimpleConfig.model_validate({**work.config, "weights_file": weights_file})
+    config = work.settings(SuperSimpleConfig, weights_file=weights_file)
     if work.run.rank:
         return
     trunk, images = read_trunk(config, work.inputs, work.run.device), work.data.train

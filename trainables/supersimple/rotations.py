@@ -39,7 +39,7 @@ _TURNS = 4
 
 
 def make_rotations(work: StageWork, *, weights_file: str | None) -> None:
-    config = ClassifierConfig.model_validate({**work.config, "weights_file": weights_file})
+    config = work.settings(ClassifierConfig, weights_file=weights_file)
     save_model(work.folder, train_rotations(config, work.data.train, work.run), config)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -45,20 +44,15 @@ def read_networks(
 # The stages --------------------------------------------------------------------------------------------
 
 
-def _config(work: StageWork, **more: Any) -> UnsupervisedConfig:
-    """The stage's own settings; all others have their defaults, whatever the trial's are."""
-    return UnsupervisedConfig.model_validate({**work.config, **more})
-
-
 def make_gan(work: StageWork) -> None:
-    config = _config(work)
+    config = work.settings(UnsupervisedConfig)
     normals = divide_normals(work.data, config.held_out, work.run)
     generator, critic = train_gan(config, normals.train, work.run)
     save_model(work.folder, nn.ModuleDict({"generator": generator, "critic": critic}), config)
 
 
 def make_encoder(work: StageWork) -> None:
-    config = _config(work)
+    config = work.settings(UnsupervisedConfig)
     nets = FAnoGan(config)
     _read_into(nets, work.inputs["gan"])
     normals = divide_normals(work.data, config.held_out, work.run)
@@ -69,7 +63,7 @@ def make_encoder(work: StageWork) -> None:
 
 def make_teacher(work: StageWork, *, weights_file: str | None) -> None:
     """The teacher, with the statistics of images and of its descriptors."""
-    config = _config(work, weights_file=weights_file)
+    config = work.settings(UnsupervisedConfig, weights_file=weights_file)
     normals = divide_normals(work.data, config.held_out, work.run)
     school = School(config, _scale(config))
     school.input.measure(normals.train)
@@ -81,7 +75,7 @@ def make_teacher(work: StageWork, *, weights_file: str | None) -> None:
 
 
 def make_students(work: StageWork) -> None:
-    config = _config(work)
+    config = work.settings(UnsupervisedConfig)
     school = School(config, _scale(config))
     _read_into(school, work.inputs[f"teacher_{_scale(config)}"])
     school = with_layout(school, config).to(work.run.device)
