@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tests.focus.chains import chain_data, tiny_chain
 from tests.two_workers import GlooRun
 from trainables.cam.classifier import train_classifier
-from trainables.focus.chain import attachments_of
+from trainables.focus.fit import attachments_of
 
 
 def train(rank: int, world_size: int, folder: Path) -> None:

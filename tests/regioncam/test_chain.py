@@ -43,7 +43,7 @@ from trainables.nn.labels.relabelling import by_id
 from trainables.nn.labels.segmentation import Targets
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE
-from trainables.regioncam.chain import agreement, sharpened_labels
+from trainables.regioncam.fit import agreement, sharpened_labels
 from trainables.regioncam.predictor import RegionCamPredictor
 from trainables.regioncam.stages import stages
 from trainables.stages import read_facts

@@ -1,16 +1,60 @@
-"""The whole method: its stages one after the other, and the predictor that they leave."""
+"""The whole method: its stages one after the other, each a few files, and the predictor that they leave.
+
+    classifier ─┬─ maps ── pseudo ── s1 ── refined ── s2 ── student
+    inpainter ──┘
+
+``inpainter`` is there where IEM paints with a net, ``refined`` where the CRF or the additional round wants
+the first net's probabilities as labels, ``s2`` with the round, ``student`` with the distillation. A stage's
+settings are those that its own step depends on, so the rows of an additive study share all that comes
+before.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainables.cam.classifier import Attachment, train_classifier
+from trainables.cam.config import ClassifierConfig, MapSettings, classifier_settings
+from trainables.cam.fit import load_classifier
+from trainables.cam.maps import CamMaps, load_maps, measured_maps, save_maps
 from trainables.contract import Run
-from trainables.data.samples import TrainingData
-from trainables.focus.chain import read_inpainter, read_maps, read_segmenter
+from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.tensors import images_to_tensor
 from trainables.focus.config import FocusConfig
+from trainables.focus.contrast import ContrastiveLoss
+from trainables.focus.cropping import GuidedCropping
+from trainables.focus.extension import (
+    Evidence,
+    Fill,
+    erase,
+    evidence_of,
+    extended_map,
+    residual,
+    residual_scale,
+)
+from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
 from trainables.focus.predictor import Chain, FocusPredictor, Nets
 from trainables.focus.stages import stages
-from trainables.stages import read_facts
+from trainables.nn.cam.activation import minmax
+from trainables.nn.labels.inpaint import Inpainter
+from trainables.nn.labels.pseudo import pseudo_labels
+from trainables.nn.labels.refine import refine
+from trainables.nn.labels.relabelling import by_id, refined_labels
+from trainables.nn.labels.segmentation import SegmentationNet, Student, Targets, train_segmentation
+from trainables.nn.models import load_into, load_model, save_model, with_layout
+from trainables.pseudo_labels import PseudoLabels
+from trainables.stages import StageWork, read_facts, write_facts
 
-__all__ = ["fit"]
+__all__ = ["attachments_of", "fit"]
+
+_BATCH = 8  # images that are looked at together
+_FINAL_MAPS = "final_maps.safetensors"
 
 
 def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
@@ -43,3 +87,184 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
     if config.distill:
         return FocusPredictor(Nets(nets["student"], None, uses_crf=False), config, chain)
     return FocusPredictor(Nets(nets[segmenters[-1]], cam, uses_crf=uses_crf), config, chain)
+
+
+def attachments_of(config: FocusConfig) -> list[Attachment]:
+    """Attachments of the classifier's training. GCM comes first, since CLM reads its crops."""
+    cropping = GuidedCropping(config) if config.gcm else None
+    attachments: list[Attachment] = [] if cropping is None else [cropping]
+    if config.clm:
+        attachments.append(ContrastiveLoss(config, cropping))
+    return attachments
+
+
+# The stages --------------------------------------------------------------------------------------------
+
+
+def make_classifier(work: StageWork, *, weights_file: str | None) -> None:
+    config = work.settings(FocusConfig, weights_file=weights_file)
+    classifier = ClassifierConfig.model_validate(
+        {**classifier_settings(config), "weights_file": weights_file}
+    )
+    save_model(
+        work.folder, train_classifier(classifier, work.data, work.run, attachments_of(config)), classifier
+    )
+
+
+def make_inpainter(work: StageWork) -> None:
+    config = work.settings(FocusConfig)
+    inpainter = train_inpainter(config, work.data, work.run)
+    save_model(work.folder, inpainter, config)
+
+
+def make_maps(work: StageWork) -> None:
+    """The final map of each defective training image, and what is needed to make those of other images."""
+    config, device = work.settings(FocusConfig), work.run.device
+    net = load_classifier(work.inputs["classifier"], device)
+    cam, offset = measured_maps(net, MapSettings(recentre=config.recentre), work.data.train)
+    save_maps(work.folder, cam)
+    logged = {"offset_down": float(offset.dy), "offset_right": float(offset.dx)}
+    batches = (images_BCHW for _, images_BCHW in _positives(work.data.train, device))
+    if config.iem == "off":
+        final = [minmax(cam(images_BCHW).map_BHW) for images_BCHW in batches]
+    else:
+        inpainter = read_inpainter(work.inputs["inpainter"], device) if "inpainter" in work.inputs else None
+        fill = filler(config, inpainter)
+        evidences: list[Evidence] = []
+        probabilities: list[Tensor] = []
+        for images_BCHW in batches:
+            erased = erase(images_BCHW, cam, fill, config)
+            evidences.append(evidence_of(images_BCHW, erased, config.iem_residual))
+            probabilities.append(erased.probability_SB[[0, -1]])
+        scale = _residual_scale(evidences, work.data.train, fill, config)
+        final = [extended_map(evidence, scale, config) for evidence in evidences]
+        before, after = torch.cat(probabilities, dim=1).mean(dim=1).tolist()
+        area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in evidences]).mean())
+        logged |= {"residual_scale": scale, "erased_area": area}
+        logged |= {"probability_before": before, "probability_after": after}
+    save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
+    _note(work, logged)
+
+
+def _residual_scale(
+    evidences: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig
+) -> float:
+    """c, from holes of the shapes that defects leave, filled in images without a defect."""
+    holes_HW = [mask_HW for evidence in evidences for mask_HW in evidence.mask_BHW if mask_HW.any()]
+    values: list[Tensor] = []
+    for index, hole_HW in zip(np.flatnonzero(~images.labels).tolist(), holes_HW, strict=False):
+        image_BCHW = images_to_tensor([images[index].image], hole_HW.device)
+        difference_BHW = residual(image_BCHW, fill(image_BCHW, hole_HW[None]), config.iem_residual)
+        values.append(difference_BHW[0][hole_HW])
+    return residual_scale(values)
+
+
+def make_pseudo(work: StageWork) -> None:
+    config = work.settings(FocusConfig)
+    maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
+    train = work.data.train
+    ids = tuple(name for name, label in zip(train.ids, train.labels, strict=True) if label)
+    labels_NHW = pseudo_labels(maps_NHW, torch.ones(len(maps_NHW), dtype=torch.bool), config.cutoffs)
+    PseudoLabels("pseudo", ids, labels_NHW.numpy()).save(work.folder)
+
+
+def make_s1(work: StageWork) -> None:
+    _train_and_save(work, Targets(by_id(PseudoLabels.of_stage(work.inputs["pseudo"]))))
+
+
+def make_refined(work: StageWork) -> None:
+    config, device = work.settings(FocusConfig), work.run.device
+    before = PseudoLabels.of_stage(work.inputs["pseudo"])
+    network = read_segmenter(work.inputs["s1"], device)
+    probs: list[Tensor] = []
+    sharper: list[Tensor] = []
+    for _, images_BCHW in _positives(work.data.train, device):
+        with torch.no_grad():
+            prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
+        probs.append(prob_BHW.cpu())
+        if config.crf:
+            sharper.append(refine(prob_BHW, images_BCHW * 255, config.refiner).cpu())
+    prob_NHW, uses_crf, facts = torch.cat(probs), False, dict[str, float]()
+    if config.crf:
+        sharp_NHW = torch.cat(sharper)
+        areas = [float((each >= 0.5).double().mean()) for each in (prob_NHW, sharp_NHW)]
+        uses_crf = areas[1] >= config.crf_guard * areas[0]
+        facts = {"area": areas[0], "area_after_crf": areas[1]}
+        prob_NHW = sharp_NHW if uses_crf else prob_NHW
+    refined = refined_labels(
+        before,
+        prob_NHW,
+        "s1_crf" if uses_crf else "s1",
+        foreground=config.round_foreground,
+        background=config.round_background,
+    )
+    refined.labels.save(work.folder)
+    facts |= {"crf": float(uses_crf), "empty": refined.empty, "void": float(refined.void)}
+    _note(work, facts)
+
+
+def make_s2(work: StageWork) -> None:
+    if read_facts(work.inputs["refined"])["void"]:  # nothing to learn from: the first net stays
+        save_model(
+            work.folder, read_segmenter(work.inputs["s1"], work.run.device), work.settings(FocusConfig)
+        )
+        return
+    _train_and_save(work, Targets(by_id(PseudoLabels.of_stage(work.inputs["refined"]))))
+
+
+def make_student(work: StageWork, *, labels: str, last: str) -> None:
+    config, device = work.settings(FocusConfig), work.run.device
+    network = read_segmenter(work.inputs[last], device)
+    uses_crf = config.crf and bool(read_facts(work.inputs[labels])["crf"])
+    soft: dict[str, Tensor] = {}
+    for ids, images_BCHW in _positives(work.data.train, device):
+        with torch.no_grad():
+            prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
+        if uses_crf:
+            prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner)
+        soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
+    hard = by_id(PseudoLabels.of_stage(work.inputs[labels]))
+    targets = Targets(hard, soft, config.student_soft)
+    start = network if config.student_start == "teacher" else None
+    _train_and_save(work, targets, Student(config.student_task, start))
+
+
+def _train_and_save(work: StageWork, targets: Targets, student: Student | None = None) -> None:
+    config = work.settings(FocusConfig)
+    network = train_segmentation(config, work.data.train, targets, work.run, student)
+    save_model(work.folder, network, config)
+
+
+# Their files -------------------------------------------------------------------------------------------
+
+
+def read_maps(classifier: Path, maps: Path, config: FocusConfig, device: torch.device) -> CamMaps:
+    """The classifier with the offset and the scale of its maps."""
+    return load_maps(maps, load_classifier(classifier, device), MapSettings(recentre=config.recentre))
+
+
+def read_inpainter(folder: Path, device: torch.device) -> Inpainter:
+    """The inpainting net of stage ``inpainter``."""
+    return load_into(folder, FocusConfig, new_inpainter)[0].to(device).eval()
+
+
+def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
+    """The net of stage ``s1``, ``s2`` or ``student``."""
+    tensors, config = load_model(folder, FocusConfig)
+    network = SegmentationNet(config, config.student_task if "image_head.trust" in tensors else None)
+    network.load_state_dict(tensors)
+    return with_layout(network, config).to(device).eval()
+
+
+def _note(work: StageWork, facts: Mapping[str, float]) -> None:
+    """Facts for the next stages, and the stage's one row of history."""
+    write_facts(work.folder, facts)
+    work.run.log(0, facts, 1)
+
+
+def _positives(images: ImageSet, device: torch.device) -> Iterator[tuple[list[str], Tensor]]:
+    """The defective images in batches, with their ids."""
+    chosen = [i for i, label in enumerate(images.labels) if label]
+    for start in range(0, len(chosen), _BATCH):
+        part = chosen[start : start + _BATCH]
+        yield [images.ids[i] for i in part], images_to_tensor([images[i].image for i in part], device)

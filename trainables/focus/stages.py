@@ -1,4 +1,4 @@
-"""The stages of the chain, in order, with the settings that each depends on; ``chain.py`` makes them."""
+"""The stages of the chain, in order, with the settings that each depends on; ``fit.py`` makes them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
     def add(
         name: str, read: dict[str, Any], after: tuple[str, ...] = (), shows: tuple[str, ...] = ()
     ) -> None:
-        chain.append(Stage(name, read, Later(f"trainables.focus.chain:make_{name}"), after, shows))
+        chain.append(Stage(name, read, Later(f"trainables.focus.fit:make_{name}"), after, shows))
 
     segmentation = settings("segment_", names=_SEGMENTATION)
     crf = config.part("crf") if config.crf else {}
     chain = [classifier_stage(config)]
     if config.clm or config.gcm:
-        make = partial(Later("trainables.focus.chain:make_classifier"), weights_file=config.weights_file)
+        make = partial(Later("trainables.focus.fit:make_classifier"), weights_file=config.weights_file)
         chain = [Stage("classifier", settings() | _classifier_settings(config), make)]
     if config.uses_inpainter:
         add("inpainter", settings("inpainter_"))
@@ -51,7 +51,7 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
         last = "s2"
     if config.distill:
         student = segmentation | config.without_later(config.part("student_")) | crf
-        make = partial(Later("trainables.focus.chain:make_student"), labels=labels, last=last)
+        make = partial(Later("trainables.focus.fit:make_student"), labels=labels, last=last)
         chain.append(Stage("student", student, make, after=(labels, last)))
     return chain
 

@@ -1,4 +1,4 @@
-"""The stages of the method, in order, with the settings that each depends on; ``chain.py`` makes them."""
+"""The stages of the method, in order, with the settings that each depends on; ``fit.py`` makes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
     learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
     maps = RegionMapSettings.of(config)
     shown = (*maps.steps, "pseudo")
-    make_maps, make_pseudo = (Later(f"trainables.regioncam.chain:make_{name}") for name in ("maps", "pseudo"))
+    make_maps, make_pseudo = (Later(f"trainables.regioncam.fit:make_{name}") for name in ("maps", "pseudo"))
     chain = [
         classifier_stage(config),
         Stage("maps", maps.model_dump(mode="json"), make_maps, after=("classifier",)),
@@ -33,7 +33,7 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
     ]
     for number in range(1, config.rounds + 1):
         before = chain[-1].name
-        make = partial(Later("trainables.regioncam.chain:make_round"), before=before)
+        make = partial(Later("trainables.regioncam.fit:make_round"), before=before)
         chain.append(Stage(round_name(number), learning, make, after=(before,), shows=(f"round {number}",)))
     return chain
 

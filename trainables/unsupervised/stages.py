@@ -1,4 +1,4 @@
-"""The stages of both baselines, in order, with the settings that each depends on; ``chain.py`` makes them."""
+"""The stages of both baselines, in order, with the settings that each depends on; ``fit.py`` makes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainables.unsupervised.config import UnsupervisedConfig
 
 __all__ = ["stages"]
 
-_CHAIN = "trainables.unsupervised.chain"
+_CHAIN = "trainables.unsupervised.fit"
 # What all stages read, the patches of f-AnoGAN and its networks' shape, and the shape of descriptors.
 _COMMON = ("image_size", "channels", "precision", "memory_format", "model", "held_out", "epoch_steps")
 _PATCHES = ("patch_size", "patches_per_image")
