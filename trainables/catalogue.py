@@ -7,14 +7,13 @@ Readers, metrics and all else that others may add are found in the same way: see
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
 from typing import Any
 
 from trainables.contract import Trainable
 from trainables.method_files import is_file_method, loaded_method
 from trainables.registry import Registry
 
-__all__ = ["TRAINABLES", "all_trainables", "find_plugin", "find_trainable", "plugin_requirement"]
+__all__ = ["TRAINABLES", "find_trainable", "plugin_requirement"]
 
 TRAINABLES: Registry[Trainable[Any]] = Registry(
     Trainable,
@@ -36,23 +35,9 @@ def find_trainable(name: str) -> Trainable[Any]:
     return loaded_method(name) if is_file_method(name) else TRAINABLES.find(name)
 
 
-def find_plugin(name: str) -> EntryPoint | None:
-    """The entry point of a third party's method; None for a method of this package, or an unknown one."""
-    return TRAINABLES.plugin(name)
-
-
-def all_trainables() -> dict[str, Trainable[Any]]:
-    """Every method by name: first the folders, then plug-ins.
-
-    Raises:
-        InputError: If two have one name, or a plug-in cannot be loaded.
-    """
-    return dict(TRAINABLES)
-
-
 def plugin_requirement(name: str) -> str | None:
     """The distribution of a method that is a plug-in (``assay-toy==0.1``); None for one of the folders."""
-    point = find_plugin(name)
+    point = TRAINABLES.plugin(name)
     if point is None or point.dist is None:
         return None
     return f"{point.dist.name}=={point.dist.version}"

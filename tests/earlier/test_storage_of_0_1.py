@@ -21,7 +21,7 @@ from assay.storage.plans import stored_plan
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
 from tests.dashboard.conftest import PAGES, own_main
-from trainables.catalogue import all_trainables
+from trainables.catalogue import TRAINABLES
 from trainables.data.manifest import Manifest
 
 __all__ = ["assay", "own_main"]
@@ -110,7 +110,7 @@ def test_the_same_study_file_plans_the_same_trials_but_for_a_new_revision_of_its
     monkeypatch.setattr(Manifest, "hash", images)
     for trial in trials:
         method = f"trainables.{trial.trainable}.TRAINABLE"
-        earlier = replace(all_trainables()[trial.trainable], revision=trial.revision)
+        earlier = replace(TRAINABLES[trial.trainable], revision=trial.revision)
         monkeypatch.setattr(method, earlier)
     file = storage / "studies" / study / "study.yaml"
     output = assay("plan", file, "--storage", storage)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.catalogue import all_trainables, find_plugin, find_trainable, plugin_requirement
+from trainables.catalogue import TRAINABLES, find_trainable, plugin_requirement
 from trainables.errors import InputError
 
 PLUGIN = """
@@ -37,8 +37,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def test_a_folder_with_a_trainable_is_a_method() -> None:
     assert find_trainable("segdec").name == "segdec"
-    assert "segdec" in all_trainables()
-    assert find_plugin("segdec") is None
+    assert "segdec" in TRAINABLES
+    assert TRAINABLES.plugin("segdec") is None
 
 
 @pytest.mark.parametrize("name", ["segdek", "data", "evaluate", "../segdec", ""])
@@ -50,7 +50,7 @@ def test_an_unknown_name_is_refused_with_what_there_is(name: str) -> None:
 def test_a_plugin_is_found_by_its_entry_point(install: Install) -> None:
     install("mine", "catalogue_plugin:TRAINABLE", PLUGIN)
     assert find_trainable("mine").title == "Mine"
-    assert "mine" in all_trainables()
+    assert "mine" in TRAINABLES
     assert plugin_requirement("mine") == "mine==1.0"
 
 

@@ -24,9 +24,9 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.focus import FocusConfig, cropping
-from trainables.focus.fit import attachments_of
 from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
+from trainables.focus.fit import attachments_of
 from trainables.nn.cam.crops import crop
 from trainables.nn.loop import BatchShard
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from trainables.cam.config import CamConfig
 from trainables.cam.network import Classifier
-from trainables.catalogue import all_trainables
+from trainables.catalogue import TRAINABLES
 from trainables.contract import TrainableConfig
 from trainables.focus.predictor import Nets as FocusNets
 from trainables.memory_bank.predictor import Detector as MemoryDetector
@@ -68,7 +68,7 @@ def built(name: str, config: TrainableConfig) -> int:
 
 @pytest.mark.parametrize(("name", "settings"), VARIANTS, ids=str)
 def test_a_plan_counts_the_weights_that_a_network_has(name: str, settings: dict[str, Any]) -> None:
-    trainable = all_trainables()[name]
+    trainable = TRAINABLES[name]
     config = trainable.Config.model_validate({**SIZE, **settings})
     assert trainable.parameters is not None
     assert trainable.parameters(config) == built(name, config)
@@ -76,7 +76,7 @@ def test_a_plan_counts_the_weights_that_a_network_has(name: str, settings: dict[
 
 @pytest.mark.parametrize("name", BUILD)
 def test_presets_are_counted_right(name: str) -> None:
-    trainable = all_trainables()[name]
+    trainable = TRAINABLES[name]
     assert trainable.parameters is not None
     for preset in trainable.presets.values():
         config = trainable.Config.model_validate({**SIZE, "image_size": (128, 128), **preset})
@@ -85,6 +85,6 @@ def test_presets_are_counted_right(name: str) -> None:
 
 def test_a_map_adds_no_weights_to_its_classifier() -> None:
     config = CamConfig(image_size=(96, 128))
-    maps = all_trainables()["cam"].parameters
+    maps = TRAINABLES["cam"].parameters
     assert maps is not None
     assert maps(config) == built("cam", config)

@@ -18,12 +18,12 @@ from assay.study.setting_table import (
     settings_page,
     study_blocks,
 )
-from trainables.catalogue import all_trainables, find_plugin
+from trainables.catalogue import TRAINABLES
 from trainables.data.readers import READERS
 
 ROOT = Path(__file__).parents[2]
 # Those of this package: the tests install plug-ins beside them.
-METHODS = {name: method for name, method in all_trainables().items() if find_plugin(name) is None}
+METHODS = {name: method for name, method in TRAINABLES.items() if TRAINABLES.plugin(name) is None}
 PLUG_INS = (
     "design.extremes",
     *(f"| Reader {name}" for name in READERS if READERS.plugin(name)),

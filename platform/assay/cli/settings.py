@@ -100,7 +100,7 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         study_blocks,
     )
     from assay.study.source import nearest
-    from trainables.catalogue import all_trainables
+    from trainables.catalogue import TRAINABLES
 
     if method is None and (name or preset):
         raise InputError(
@@ -108,7 +108,7 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
             "`assay settings METHOD`."
         )
     if method is None:
-        methods = tuple(map(method_row, all_trainables().values()))
+        methods = tuple(map(method_row, TRAINABLES.values()))
         return SettingsAnswer(of=None, methods=methods, blocks=dict(study_blocks()))
     if method in study_blocks():
         if preset is not None:
@@ -136,13 +136,13 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
 def _found_method(name: str) -> AnyTrainable:
     from assay.study.setting_table import study_blocks
     from assay.study.source import nearest
-    from trainables.catalogue import all_trainables, find_trainable
+    from trainables.catalogue import TRAINABLES, find_trainable
     from trainables.method_files import is_file_reference, load_file_method
     from trainables.method_shape import refuse_shape
 
     if is_file_reference(name):
         return load_file_method(name, Path())
-    known = {*all_trainables(), *study_blocks()}
+    known = {*TRAINABLES, *study_blocks()}
     if name not in known:
         raise InputError(
             f"there is no method and no block of the study file called {name}; {nearest(name, known)}"
@@ -224,7 +224,7 @@ def _print_fact(out: Console, label: str, text: str) -> None:
 
 def _write_page(path: Path) -> None:
     from assay.study.setting_table import settings_page
-    from trainables.catalogue import all_trainables
+    from trainables.catalogue import TRAINABLES
 
-    replace_file(path, settings_page(all_trainables().values()).encode())
+    replace_file(path, settings_page(TRAINABLES.values()).encode())
     typer.echo(f"wrote {path}")

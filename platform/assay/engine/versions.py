@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import assay
 import trainables
-from trainables.catalogue import find_plugin
+from trainables.catalogue import TRAINABLES
 
 __all__ = ["COMMIT_VARIABLE", "SourceVersion", "differences", "program", "source_roots", "source_version"]
 
@@ -57,7 +57,7 @@ def program(*trainables: str) -> dict[str, str]:
     """
     version_here = source_version()
     parts = {**dict(version_here.packages), "source of assay": version_here.source}
-    for plugin in filter(None, map(find_plugin, trainables)):
+    for plugin in filter(None, map(TRAINABLES.plugin, trainables)):
         if plugin.dist is not None:
             parts[plugin.dist.name] = plugin.dist.version
         package = plugin.module.partition(".")[0]

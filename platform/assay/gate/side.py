@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import assay
-from trainables.catalogue import find_plugin
+from trainables.catalogue import TRAINABLES
 from trainables.errors import InputError
 from trainables.method_files import is_file_method
 
@@ -27,7 +27,7 @@ def train(study: str, code: str, options: dict[str, Any]) -> None:
     for name in assay.plan(study, with_data=False).trainables:
         if is_file_method(name):
             continue  # the study names its file, which is read there
-        plugin = find_plugin(name)
+        plugin = TRAINABLES.plugin(name)
         spec = find_spec(f"trainables.{name}" if plugin is None else plugin.module)
         origin = "" if spec is None else str(spec.origin)
         if not Path(origin).is_relative_to(code):

@@ -24,9 +24,9 @@ def study_schema(trainables: Iterable[AnyTrainable] | None = None) -> dict[str, 
         trainables: Methods whose settings are described; default: all that are installed.
     """
     if trainables is None:
-        from trainables.catalogue import all_trainables
+        from trainables.catalogue import TRAINABLES
 
-        trainables = all_trainables().values()
+        trainables = TRAINABLES.values()
     schema = Study.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "assay study"
