@@ -21,7 +21,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.latency import reference_seconds
-from trainables.nn.passes import in_halves, joined
+from trainables.nn.passes import in_halves, joined_stages
 
 __all__ = ["ImageScorer", "ModelScorer", "Scores", "TiledScorer", "refuse_outside"]
 
@@ -106,7 +106,7 @@ class ModelScorer:
     def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
         start = time.perf_counter()
         parts = in_halves(lambda part: self._ask(part, known), images_to_tensor(images, self.device))
-        prediction, stages = parts[0] if len(parts) == 1 else _together(parts)
+        prediction, stages = parts[0] if len(parts) == 1 else joined_stages(parts)
         scores = prediction.score.detach().double().cpu().numpy()
         heatmaps = prediction.heatmap.detach().float().cpu().numpy()
         seconds = time.perf_counter() - start
@@ -158,11 +158,6 @@ def _checked(prediction: object, hook: str, images_BCHW: Tensor) -> Prediction:
             f"{count} images of {height} × {width} pixels, found {kind}. {way_out}"
         )
     return prediction
-
-
-def _together(parts: Sequence[StageMaps]) -> StageMaps:
-    stages = {name: torch.cat([part.stages[name] for part in parts]) for name in parts[0].stages}
-    return StageMaps(joined([part.prediction for part in parts]), stages)
 
 
 class TiledScorer:

@@ -9,11 +9,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from trainables.contract import Prediction
+from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 
-__all__ = ["image_passes", "images_per_pass", "in_halves", "in_passes", "joined"]
+__all__ = ["image_passes", "images_per_pass", "in_halves", "in_passes", "joined", "joined_stages"]
 
 _AnswerT = TypeVar("_AnswerT")
 
@@ -71,6 +71,12 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
     """The prediction of a batch from those of its passes."""
     scores, heatmaps = zip(*parts, strict=True)
     return Prediction(torch.cat(scores), torch.cat(heatmaps))
+
+
+def joined_stages(parts: Sequence[StageMaps]) -> StageMaps:
+    """The same with the stages that led to it."""
+    stages = {name: torch.cat([part.stages[name] for part in parts]) for name in parts[0].stages}
+    return StageMaps(joined([part.prediction for part in parts]), stages)
 
 
 def images_per_pass(size: tuple[int, int], device: torch.device, cost: float = 1) -> int:

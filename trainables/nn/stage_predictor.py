@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from trainables.contract import StageMaps
 from trainables.nn.labels.refine import sharpen
 from trainables.nn.labels.segmentation import SegmentationNet
-from trainables.nn.passes import joined
+from trainables.nn.passes import joined_stages
 from trainables.nn.predictor import NetworkPredictor, NetworkT
 from trainables.nn.settings import PseudoLabelConfig
 
@@ -40,11 +40,9 @@ class StagePredictor(NetworkPredictor[NetworkT, LabelConfigT], Generic[NetworkT,
     @torch.no_grad()
     def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         """The prediction and all stages on the way to it, in the chain's order. The last is the heatmap."""
-        passes = [self.show_pass(images_BCHW, known) for images_BCHW in self.passes(images)]
-        prediction = joined([shown.prediction for shown in passes])
-        stages = {name: torch.cat([shown.stages[name] for shown in passes]) for name in passes[0].stages}
+        prediction, stages = joined_stages([self.show_pass(part, known) for part in self.passes(images)])
         last = {} if self.last_stage is None else {self.last_stage: prediction.heatmap}
-        return StageMaps(prediction, stages | last)
+        return StageMaps(prediction, {**stages, **last})
 
     @property
     @abstractmethod

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
 from trainables.nn.models import load_into
-from trainables.nn.passes import image_passes, in_passes, joined
+from trainables.nn.passes import image_passes, in_passes, joined_stages
 from trainables.nn.predictor import NetworkPredictor
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.config import UnsupervisedConfig
@@ -99,9 +99,8 @@ class UnsupervisedPredictor(NetworkPredictor[Detector, UnsupervisedConfig]):
             prediction = self.predict(images)
             return StageMaps(prediction, {"anomaly": prediction.heatmap})
         parts = [self.network.predict_stages(part) for part in self.passes(images)]
-        prediction = joined([part.prediction for part in parts])
-        stages = {name: torch.cat([part.stages[name] for part in parts]) for name in parts[0].stages}
-        return StageMaps(prediction, stages | {"anomaly": prediction.heatmap})
+        prediction, stages = joined_stages(parts)
+        return StageMaps(prediction, {**stages, "anomaly": prediction.heatmap})
 
 
 def load(folder: Path) -> UnsupervisedPredictor:
