@@ -8,7 +8,7 @@ import torch
 
 from trainables.cam.classifier import train_classifier
 from trainables.cam.config import CamConfig, ClassifierConfig, MapSettings
-from trainables.cam.maps import load_maps, measured_maps, save_maps
+from trainables.cam.maps import CamMaps, load_maps, measured_maps, save_maps
 from trainables.cam.network import Classifier
 from trainables.cam.predictor import CamPredictor
 from trainables.cam.stages import stages
@@ -34,7 +34,7 @@ def fit(config: CamConfig, data: TrainingData, run: Run) -> CamPredictor:
     config = config.resolved(run.device.type)
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     net = load_classifier(folders["classifier"], run.device)
-    maps = load_maps(folders["maps"], net, MapSettings.of(config))
+    maps = load_maps(folders["maps"], CamMaps(net, MapSettings.of(config)).to(run.device))
     down, right = maps.offsets[-1].tolist()
     run.log(0, {"offset_down": down, "offset_right": right, "map_scale": float(maps.scale)}, 1)
     return CamPredictor(maps, config)

@@ -11,9 +11,9 @@ the module, so a saved model needs nothing beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from trainables.nn.passes import image_passes
 __all__ = ["CamMaps", "RawMaps", "load_maps", "measured_maps", "save_maps"]
 
 _FILE = "maps.safetensors"
+_MapsT = TypeVar("_MapsT", bound=nn.Module)
 
 
 class RawMaps(NamedTuple):
@@ -151,18 +152,22 @@ def measured_maps(net: Classifier, settings: MapSettings, images: ImageSet) -> t
     return maps, offsets[-1]
 
 
-def save_maps(folder: Path, maps: CamMaps) -> None:
-    """Write offsets and scales, without the network, into an existing folder."""
-    buffers = {name: tensor.cpu() for name, tensor in maps.named_buffers(recurse=False)}
-    save_file(buffers, folder / _FILE)
+def save_maps(folder: Path, maps: nn.Module) -> None:
+    """Write offsets and scales of one map or of several, without the network, into an existing folder."""
+    save_file({name: tensor.cpu() for name, tensor in _measured(maps).items()}, folder / _FILE)
 
 
-def load_maps(folder: Path, net: Classifier, settings: MapSettings) -> CamMaps:
-    """Read what :func:`save_maps` wrote, around ``net``."""
-    maps = CamMaps(net, settings)
-    for name, tensor in load_file(folder / _FILE).items():
-        maps.get_buffer(name).copy_(tensor)
-    return maps.to(net.device).eval()
+def load_maps(folder: Path, maps: _MapsT) -> _MapsT:
+    """Read what :func:`save_maps` wrote into ``maps``, which is set to eval mode."""
+    tensors = load_file(folder / _FILE)
+    for name, tensor in _measured(maps).items():
+        tensor.copy_(tensors[name])
+    return maps.eval()
+
+
+def _measured(maps: nn.Module) -> Mapping[str, Tensor]:
+    """Offsets and scales; the network ``net``, which several maps share, comes first and is left out."""
+    return {name: tensor for name, tensor in maps.named_buffers() if not name.startswith("net.")}
 
 
 def _offsets(maps: CamMaps, batches: Iterator[Tensor]) -> list[Offset]:

@@ -69,11 +69,13 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
     """
     config = config.resolved(run.device.type)
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
-    maps = read_facts(folders["maps"])
+    facts = read_facts(folders["maps"])
     refined = read_facts(folders["refined"]) if config.refines else {}
-    run.log(0, maps | refined, 1)
+    run.log(0, facts | refined, 1)
     uses_crf = bool(refined.get("crf", False))
-    cam = read_maps(folders["classifier"], folders["maps"], config, run.device)
+    net = load_classifier(folders["classifier"], run.device)
+    maps = CamMaps(net, MapSettings(recentre=config.recentre)).to(run.device)
+    cam = load_maps(folders["maps"], maps)
     segmenters = [name for name in ("s1", "s2", "student") if name in folders]
     nets = {name: read_segmenter(folders[name], run.device) for name in segmenters}
     chain = Chain(
@@ -81,7 +83,7 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
         nets["s1"],
         second=nets.get("s2"),
         inpainter=read_inpainter(folders["inpainter"], run.device) if config.uses_inpainter else None,
-        residual_scale=maps.get("residual_scale", 1.0),
+        residual_scale=facts.get("residual_scale", 1.0),
         uses_crf=uses_crf,
     )
     if config.distill:
@@ -236,11 +238,6 @@ def _train_and_save(work: StageWork, targets: Targets, student: Student | None =
 
 
 # Their files -------------------------------------------------------------------------------------------
-
-
-def read_maps(classifier: Path, maps: Path, config: FocusConfig, device: torch.device) -> CamMaps:
-    """The classifier with the offset and the scale of its maps."""
-    return load_maps(maps, load_classifier(classifier, device), MapSettings(recentre=config.recentre))
 
 
 def read_inpainter(folder: Path, device: torch.device) -> Inpainter:

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.cam.fit import load_classifier
+from trainables.cam.maps import load_maps, save_maps
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.nn.cam.activation import minmax
@@ -36,12 +37,7 @@ from trainables.nn.models import load_into, save_model
 from trainables.nn.passes import image_passes
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
-from trainables.regioncam.maps import (
-    RegionMaps,
-    load_region_maps,
-    measured_region_maps,
-    save_region_maps,
-)
+from trainables.regioncam.maps import RegionMaps, measured_region_maps
 from trainables.regioncam.predictor import Nets, RegionCamPredictor, Round
 from trainables.regioncam.stages import round_name, stages
 from trainables.stages import StageWork, read_facts, write_facts
@@ -71,7 +67,8 @@ def fit(config: RegionCamConfig, data: TrainingData, run: Run) -> RegionCamPredi
     for name, measured in facts.items():
         logged |= {f"{name}_{fact}": value for fact, value in measured.items() if fact != "round"}
     run.log(0, logged, 1)
-    maps = read_maps(folders["classifier"], folders["maps"], config, run.device)
+    net = load_classifier(folders["classifier"], run.device)
+    maps = load_maps(folders["maps"], RegionMaps(net, RegionMapSettings.of(config)).to(run.device))
     names = [round_name(number) for number in range(1, config.rounds + 1)]
     rounds = [Round(read_segmenter(folders[n], run.device), uses_crf=bool(facts[n]["crf"])) for n in names]
     last = rounds[-1] if rounds else None
@@ -85,7 +82,7 @@ def make_maps(work: StageWork) -> None:
     """The final map of each defective training image, and what is needed to make those of other images."""
     net = load_classifier(work.inputs["classifier"], work.run.device)
     maps, offset = measured_region_maps(net, work.settings(RegionMapSettings), work.data.train)
-    save_region_maps(work.folder, maps)
+    save_maps(work.folder, maps)
     final = [minmax(maps(images_BCHW).map_BHW) for images_BCHW in _defective(work.data.train, net.device)]
     save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
     facts = {"offset_down": float(offset.dy), "offset_right": float(offset.dx)}
@@ -217,11 +214,6 @@ def _flip_averaged(network: SegmentationNet, images_BCHW: Tensor, config: Region
 
 
 # Their files -------------------------------------------------------------------------------------------
-
-
-def read_maps(classifier: Path, maps: Path, config: RegionCamConfig, device: torch.device) -> RegionMaps:
-    """The classifier with offsets and scales of its maps."""
-    return load_region_maps(maps, load_classifier(classifier, device), RegionMapSettings.of(config))
 
 
 def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:

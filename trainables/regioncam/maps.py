@@ -7,12 +7,8 @@ the last stage is a single cell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainables.cam.config import MapSettings
@@ -27,9 +23,7 @@ from trainables.nn.passes import image_passes
 from trainables.regioncam.config import CAM_MAP, FILTERED_MAP, WEIGHED_MAP, RegionMapSettings
 from trainables.regioncam.regions import find_regions, region_weights
 
-__all__ = ["RegionMaps", "load_region_maps", "measured_region_maps", "save_region_maps"]
-
-_FILE = "maps.safetensors"
+__all__ = ["RegionMaps", "measured_region_maps"]
 
 
 class RegionMaps(nn.Module):
@@ -118,22 +112,3 @@ def measured_region_maps(
     maxima = [maps(batch).map_BHW.amax(dim=(1, 2)) for batch in image_passes(images, positives, net.device)]
     maps.scale.fill_(dataset_scale(torch.cat(maxima).tolist()))
     return maps, offset
-
-
-def save_region_maps(folder: Path, maps: RegionMaps) -> None:
-    """Write offsets and scales, without the network, into an existing folder."""
-    save_file({name: tensor.cpu() for name, tensor in _measured(maps).items()}, folder / _FILE)
-
-
-def load_region_maps(folder: Path, net: Classifier, settings: RegionMapSettings) -> RegionMaps:
-    """Read what :func:`save_region_maps` wrote, around ``net``."""
-    maps = RegionMaps(net, settings)
-    tensors = load_file(folder / _FILE)
-    for name, tensor in _measured(maps).items():
-        tensor.copy_(tensors[name])
-    return maps.to(net.device).eval()
-
-
-def _measured(maps: RegionMaps) -> Mapping[str, Tensor]:
-    """Offsets and scales of all maps; the network, which they share, comes first and is left out."""
-    return {name: tensor for name, tensor in maps.named_buffers() if not name.startswith("net.")}
