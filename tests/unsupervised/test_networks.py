@@ -17,10 +17,9 @@ from trainables.data.tensors import images_to_tensor
 from trainables.nn.layers.initialisation import initialise
 from trainables.unsupervised.anogan import FAnoGan, train_encoder
 from trainables.unsupervised.config import Scale, receptive_field
-from trainables.unsupervised.gan import Critic, Encoder, Generator
+from trainables.unsupervised.gan import Critic, Encoder, Generator, gradient_penalty
 from trainables.unsupervised.patches import PatchGrid, PatchPool
 from trainables.unsupervised.patchnet import PatchNet
-from trainables.unsupervised.penalty import gradient_penalty
 from trainables.unsupervised.students import School, Students, train_students
 from trainables.unsupervised.teacher import correlation_loss, distillation_loss, metric_loss
 

@@ -26,9 +26,8 @@ from trainables.nn.models import forward_context, with_layout
 from trainables.nn.on_device import sent
 from trainables.nn.passes import in_passes
 from trainables.unsupervised.config import UnsupervisedConfig
-from trainables.unsupervised.gan import Critic, Encoder, Generator
+from trainables.unsupervised.gan import Critic, Encoder, Generator, gradient_penalty
 from trainables.unsupervised.patches import PatchGrid, PatchPool
-from trainables.unsupervised.penalty import gradient_penalty
 from trainables.unsupervised.training import Learner, train
 
 __all__ = ["Distances", "FAnoGan", "train_encoder", "train_gan"]

@@ -17,13 +17,14 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.nn.layers.norm import Norm, norm_layer
 from trainables.unsupervised.config import COARSE, gan_widths
 
-__all__ = ["Critic", "Encoder", "Generator"]
+__all__ = ["Critic", "Encoder", "Generator", "gradient_penalty"]
 
 
 _MakeNorm = Callable[[int], nn.Module]
@@ -120,3 +121,25 @@ class Encoder(nn.Module):
 
     def forward(self, patches_NCPP: Tensor) -> Tensor:
         return self.last(self.trunk(patches_NCPP))
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real_NCHW: Tensor, made_NCHW: Tensor, mix_N: Tensor
+) -> Tensor:
+    """``(|∇ critic(x̃)| − 1)²`` of each image, at ``x̃ = real + mix · (made − real)``.
+
+    Args:
+        critic: From images to N numbers; each must depend on its own image only.
+        real_NCHW: Images.
+        made_NCHW: As many.
+        mix_N: Where between them, in [0, 1].
+
+    Returns:
+        N numbers that can be differentiated once more.
+
+    Source: Gulrajani et al. 2017, arXiv:1704.00028, Eq. 3.
+    """
+    between = real_NCHW + mix_N[:, None, None, None] * (made_NCHW - real_NCHW)
+    between = between.detach().requires_grad_()
+    (slope_NCHW,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return (slope_NCHW.flatten(1).norm(dim=1) - 1).square()
