@@ -213,12 +213,10 @@ def evaluate_scorer(
     test = _evaluate_images(
         model, data.test, batch, keep=keep, stage_maps=stage_maps, threshold=thresholds.pixel
     )
-    # Where stages were asked for as well, test images do not tell what a prediction takes.
-    timed = (
-        test
-        if stage_maps is None
-        else validation or _evaluate_images(model, _first(data.test, _TIMED * batch), batch)
-    )
+    timed = test
+    if stage_maps is not None:  # asked for as well: test images do not tell what a prediction takes
+        first = range(min(len(data.test), _TIMED * batch))
+        timed = validation or _evaluate_images(model, data.test.without_masks(first), batch)
     regions = pa.Table.from_pylist(test.regions, schema=REGIONS_SCHEMA)
     defects = defect_scores(regions, _decisions(test, thresholds.image))
     of_defects = {m.name: m.value(defects) for m in METRICS.values() if isinstance(m, DefectMetric)}
@@ -280,11 +278,6 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
     if not (of_images.tp + of_images.fn).any():
         return None
     return StageScores(labels.name, "train", _defined(count_metrics(of_images)))
-
-
-def _first(images: ImageSet, count: int) -> ImageSet:
-    """The first of ``images``, without their masks."""
-    return ImageSet(images.ids[:count], images.labels[:count], images.images, {})
 
 
 def _predict(

@@ -6,7 +6,7 @@ supervision gets the former only, so no slip of code can read a mask that the st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -75,6 +75,18 @@ class ImageSet:
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
+
+    def without_masks(self, positions: Sequence[int]) -> ImageSet:
+        """The samples at these positions, in their order, without masks."""
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in positions),
+            labels=self.labels[list(positions)],
+            masks={},
+            items=tuple(self.items[i] for i in positions) if self.items else (),
+            classes=tuple(self.classes[i] for i in positions) if self.classes else (),
+            sizes=self.sizes[list(positions)] if self.sizes is not None else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)

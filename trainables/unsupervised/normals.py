@@ -8,8 +8,6 @@ under every supervision; test images are never looked at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -49,8 +47,8 @@ def divide_normals(data: TrainingData, share: float, run: Run) -> Normals:
         items = shuffled({names[i] for i in normal}, seed_for(run.seed, run.fold, "held-out normals"))
         taken = set(items[: max(1, round(share * len(items)))])
         chosen = {i for i in normal if names[i] in taken}
-        held_out = _subset(data.train, sorted(chosen))
-    train = _subset(data.train, [i for i in normal if i not in chosen])
+        held_out = data.train.without_masks(sorted(chosen))
+    train = data.train.without_masks([i for i in normal if i not in chosen])
     if not len(train) or not len(held_out):
         raise InputError(
             "unsupervised methods train on normal images and are measured on others: found "
@@ -61,16 +59,4 @@ def divide_normals(data: TrainingData, share: float, run: Run) -> Normals:
 
 def normal_images(images: ImageSet) -> ImageSet:
     """The normal ones among ``images``, without masks."""
-    return _subset(images, np.flatnonzero(~images.labels).tolist())
-
-
-def _subset(images: ImageSet, positions: Sequence[int]) -> ImageSet:
-    return replace(
-        images,
-        ids=tuple(images.ids[i] for i in positions),
-        labels=images.labels[list(positions)],
-        masks={},
-        items=tuple(images.items[i] for i in positions) if images.items else (),
-        classes=tuple(images.classes[i] for i in positions) if images.classes else (),
-        sizes=images.sizes[list(positions)] if images.sizes is not None else None,
-    )
+    return images.without_masks(np.flatnonzero(~images.labels).tolist())
