@@ -16,7 +16,7 @@ from trainables.cam.maps import CamMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Prediction, StageMaps
 from trainables.nn.models import load_into
-from trainables.nn.predictor import NetworkPredictor
+from trainables.nn.predictor import NetworkPredictor, defect_probability
 
 __all__ = ["CamPredictor", "load"]
 
@@ -26,8 +26,7 @@ class CamPredictor(NetworkPredictor[CamMaps, CamConfig]):
 
     def predict_pass(self, images: Tensor) -> Prediction:
         logits_B, map_BHW = self.network.heatmaps(images)
-        # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
-        score_B = logits_B.double().sigmoid()
+        score_B = defect_probability(logits_B)
         if self.config.gate_by_score:
             map_BHW = map_BHW * score_B[:, None, None].float()
         return Prediction(score_B, map_BHW)

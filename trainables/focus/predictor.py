@@ -28,6 +28,7 @@ from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.pooling import dilate
 from trainables.nn.models import load_into
+from trainables.nn.predictor import defect_probability
 from trainables.nn.stage_predictor import StagePredictor
 
 __all__ = ["Chain", "FocusPredictor", "Nets", "load"]
@@ -98,8 +99,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
         output, cam = self.network.segmenter(images), self.network.cam
         score_B = output.cls_logits_B if cam is None else cam.net(images).score_B
         prob_BHW = self.refined(output.logits_BHW.sigmoid(), images, uses_crf=self.uses_crf)
-        # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
-        return Prediction(score_B.double().sigmoid(), prob_BHW)
+        return Prediction(defect_probability(score_B), prob_BHW)
 
     def show_pass(self, images: Tensor, known: Collection[str]) -> StageMaps:
         chain, stages = self.earlier, dict[str, Tensor]()

@@ -14,7 +14,7 @@ from trainables.contract import Prediction, TrainableConfig
 from trainables.nn.models import save_model
 from trainables.nn.passes import in_passes, joined
 
-__all__ = ["ConfigT", "NetworkPredictor", "NetworkT"]
+__all__ = ["ConfigT", "NetworkPredictor", "NetworkT", "defect_probability"]
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 ConfigT = TypeVar("ConfigT", bound=TrainableConfig)
@@ -49,3 +49,11 @@ class NetworkPredictor(ABC, Generic[NetworkT, ConfigT]):
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
         save_model(folder, self.network, self.config)
+
+
+def defect_probability(logits_B: Tensor) -> Tensor:
+    """p(defect) of images from their logits, in float64, where confident images keep their order.
+
+    In float32 every logit above 17 has the score 1.
+    """
+    return logits_B.double().sigmoid()

@@ -25,6 +25,7 @@ from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.pooling import dilate
 from trainables.nn.models import load_into
 from trainables.nn.passes import in_passes
+from trainables.nn.predictor import defect_probability
 from trainables.nn.stage_predictor import StagePredictor
 from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
 from trainables.regioncam.maps import RegionMaps
@@ -88,8 +89,7 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
         """
         maps, last = self.network.maps, self.network.last
         if last is not None:
-            # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
-            score_B = maps.net(images).score_B.double().sigmoid()
+            score_B = defect_probability(maps.net(images).score_B)
             prob_BHW = last.segmenter(images).logits_BHW.sigmoid()
             return Prediction(score_B, self.refined(prob_BHW, images, uses_crf=self.uses_crf))
         settings = maps.settings
@@ -104,7 +104,7 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
 
     def _of_map(self, raw: RawMaps) -> Prediction:
         """The prediction without rounds."""
-        score_B = raw.score_B.double().sigmoid()
+        score_B = defect_probability(raw.score_B)
         return Prediction(score_B, self._gated(raw.scaled_by(self.network.maps.scale).map_BHW, score_B))
 
     def _gated(self, map_BHW: Tensor, score_B: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
         return StageMaps(prediction, self._of_maps(images, raw) | rounds)
 
     def _of_maps(self, images: Tensor, raw: RawMaps) -> dict[str, Tensor]:
-        maps, score_B = self.network.maps, raw.score_B.double().sigmoid()
+        maps, score_B = self.network.maps, defect_probability(raw.score_B)
         stages = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images, raw).items()}
         stages["pseudo"] = self._labelled(raw.map_BHW, score_B >= 0.5)
         return stages

@@ -16,7 +16,7 @@ from torch import Tensor
 from trainables.contract import Prediction
 from trainables.nn.models import forward_context, load_into
 from trainables.nn.passes import in_passes
-from trainables.nn.predictor import NetworkPredictor
+from trainables.nn.predictor import NetworkPredictor, defect_probability
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.network import SegDecNet
 
@@ -32,8 +32,7 @@ class SegDecPredictor(NetworkPredictor[SegDecNet, SegDecConfig]):
     def predict_pass(self, images: Tensor) -> Prediction:
         with forward_context(self.config, images.device):
             output = self.network(images)
-        # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
-        return Prediction(output.cls_logits_B.double().sigmoid(), upsample(output.seg_logits_B1hw.sigmoid()))
+        return Prediction(defect_probability(output.cls_logits_B), upsample(output.seg_logits_B1hw.sigmoid()))
 
     def passes(self, images: Tensor) -> Sequence[Tensor]:
         return in_passes(images, pass_cost(self.config))

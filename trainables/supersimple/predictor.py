@@ -14,7 +14,7 @@ from trainables.contract import Prediction
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.models import forward_context, load_into
 from trainables.nn.passes import in_passes
-from trainables.nn.predictor import NetworkPredictor
+from trainables.nn.predictor import NetworkPredictor, defect_probability
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.features import to_pixels
 from trainables.supersimple.network import SuperSimpleNet
@@ -37,8 +37,7 @@ class SuperSimplePredictor(NetworkPredictor[SuperSimpleNet, SuperSimpleConfig]):
         map_B1HW = to_pixels(output.map_B1hw, self.config)
         if self.config.map_blur:
             map_B1HW = gaussian_blur(map_B1HW, self.config.map_blur)
-        # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
-        return Prediction(output.score_B.double().sigmoid(), map_B1HW[:, 0].sigmoid())
+        return Prediction(defect_probability(output.score_B), map_B1HW[:, 0].sigmoid())
 
 
 def load(folder: Path) -> SuperSimplePredictor:
