@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -33,7 +34,7 @@ from trainables.focus.cropping import GuidedCropping
 from trainables.focus.inpainting import train_inpainter
 from trainables.nn import passes
 from trainables.nn.labels.crf import Crf, mean_field
-from trainables.nn.labels.segmentation import Student, Targets, train_segmentation
+from trainables.nn.labels.segmentation import Targets, train_segmentation
 from trainables.segdec import TRAINABLE as SEGDEC
 from trainables.stages import Stage
 from trainables.supersimple.rotations import train_rotations
@@ -101,11 +102,11 @@ def classifier(*attachments: Callable[[FocusConfig], Attachment]) -> Steps:
 
 def segmentation(student: bool) -> Steps:
     config, images = focus_chains.tiny_chain().resolved("cpu"), focus_chains.chain_data().train
-    labels = {name: torch.ones(config.image_size, dtype=torch.uint8) for name in images.ids[:6]}
-    soft = {name: torch.ones(config.image_size) for name in images.ids[:6]}
+    labels = {name: np.ones(config.image_size, np.uint8) for name in images.ids[:6]}
+    soft = {name: np.ones(config.image_size, np.float16) for name in images.ids[:6]}
     targets = Targets(labels, soft, 0.5) if student else Targets(labels)
-    task = Student(config.student_task) if student else None
-    return lambda run: train_segmentation(config, images, targets, run, task)
+    task = config.student_task if student else None
+    return lambda run: train_segmentation(config, images, targets, run, task=task)
 
 
 def unsupervised(model: str) -> Any:

@@ -35,6 +35,11 @@ class PseudoLabels:
         strange = sorted(set(np.unique(self.labels).tolist()) - {0, 1, OPEN})
         assert not strange, f"a pseudo label is 0, 1 or {OPEN}, found {strange}"
 
+    @property
+    def by_id(self) -> dict[str, NDArray[np.uint8]]:
+        """H × W each."""
+        return dict(zip(self.ids, self.labels, strict=True))
+
     def save(self, folder: Path) -> None:
         """Write ``pseudo_labels.safetensors`` into an existing folder, that of a stage as a rule."""
         header = {"name": self.name, "ids": json.dumps(self.ids)}

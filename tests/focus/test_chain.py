@@ -43,12 +43,10 @@ from trainables.evaluate import evaluate
 from trainables.focus import TRAINABLE
 from trainables.focus.stages import stages
 from trainables.nn.cam.activation import minmax
-from trainables.nn.labels.relabelling import refined_labels
+from trainables.nn.labels.pseudo import refined_labels
 from trainables.nn.labels.segmentation import (
     SegmentationNet,
-    Student,
     Targets,
-    label_loss,
     match_area,
     train_segmentation,
 )
@@ -227,9 +225,9 @@ def test_a_student_judges_in_one_pass_and_never_asks_the_classifier(
 
 def test_a_student_of_empty_labels_predicts_nothing() -> None:
     data = chain_data()
-    empty = {name: torch.zeros(SIZE, dtype=torch.uint8) for name in data.train.ids[:6]}
+    empty = {name: np.zeros(SIZE, np.uint8) for name in data.train.ids[:6]}
     config = tiny_chain(segment_min_steps=30)
-    network = train_segmentation(config, data.train, Targets(empty), LocalRun(), Student(config.student_task))
+    network = train_segmentation(config, data.train, Targets(empty), LocalRun(), task=config.student_task)
     assert not (network(pictures(4)).logits_BHW >= 0).any()
 
 
@@ -241,29 +239,19 @@ def test_an_images_label_teaches_a_students_pixels_more_and_more() -> None:
             reached.append(arguments[2])
 
     data, config = chain_data(), tiny_chain(segment_min_steps=12)
-    targets = Targets({name: torch.ones(SIZE, dtype=torch.uint8) for name in data.train.ids[:6]})
+    targets = Targets({name: np.ones(SIZE, np.uint8) for name in data.train.ids[:6]})
     listening = register_module_forward_pre_hook(note)
     try:
-        train_segmentation(config, data.train, targets, LocalRun(), Student(config.student_task))
+        train_segmentation(config, data.train, targets, LocalRun(), task=config.student_task)
     finally:
         listening.remove()
     assert len(reached) >= 12
     assert reached == pytest.approx([step / len(reached) for step in range(len(reached))])
 
 
-def test_unknown_pixels_teach_nothing() -> None:
-    logits = torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    labels = torch.zeros(2, 6, 6, dtype=torch.uint8)
-    labels[:, :3], labels[:, 3] = 255, 1
-    label_loss(logits, labels, pos_weight=10, dice_weight=1).sum().backward()
-    assert logits.grad is not None
-    assert not logits.grad[:, :3].any()
-    assert logits.grad[:, 3:].all()
-
-
 def test_as_many_pixels_reach_a_half_as_the_labels_call_defective() -> None:
     images = surfaces(4, 0)
-    labels = {name: torch.from_numpy(mask) for name, mask in images.masks.items()}
+    labels = images.masks
     network = SegmentationNet(tiny_chain()).eval()
     initialise(network, seed=0)
     match_area(network, images, labels)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.nn.labels.pseudo import Cutoffs, Policy, area_threshold, otsu_threshold, pseudo_labels
+from trainables.nn.choices import Cutoffs, Policy
+from trainables.nn.labels.pseudo import area_threshold, otsu_threshold, pseudo_labels
 from trainables.nn.layers.pooling import dilate
 
 

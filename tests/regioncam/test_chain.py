@@ -38,9 +38,9 @@ from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
+from trainables.nn.augmentation import Augmentation
+from trainables.nn.labels.pixels import PixelMaps
 from trainables.nn.labels.pseudo import pseudo_labels
-from trainables.nn.labels.relabelling import by_id
-from trainables.nn.labels.segmentation import Targets
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE
 from trainables.regioncam.fit import agreement, sharpened_labels
@@ -191,8 +191,9 @@ def test_normal_images_are_background_everywhere_in_every_round(tmp_path: Path) 
     for stage in ("pseudo", "round1", "round2", "round3"):
         labels = labels_in(tmp_path / stage)
         assert labels.ids == defective
-        hard, _ = Targets(by_id(labels)).rows(normal, SIZE, torch.device("cpu"))
-        assert not hard.batch(range(len(normal))).any()
+        maps = PixelMaps(labels.by_id, normal, SIZE, torch.device("cpu"))
+        views = Augmentation.draw(len(normal), "none", 0, np.random.default_rng(0))
+        assert not maps.batch(range(len(normal)), views).any()
 
 
 def same_net(one: Path, other: Path) -> bool:

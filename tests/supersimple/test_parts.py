@@ -15,6 +15,7 @@ from tests.supervised.surfaces import surfaces
 from trainables.catalogue import find_trainable
 from trainables.data.spec import DataSpec, Supervision
 from trainables.nn.augmentation import Augmentation
+from trainables.nn.labels.pixels import PixelMaps, mask_labels
 from trainables.supersimple import TRAINABLE, SuperSimpleConfig
 from trainables.supersimple.features import combined, to_pixels
 from trainables.supersimple.fit import feature_spread, known_cells, with_noise
@@ -22,7 +23,6 @@ from trainables.supersimple.loss import CellTruth, Totals, focal_loss, head_loss
 from trainables.supersimple.network import HeadOutput, Heads, SuperSimpleNet
 from trainables.supersimple.noise import draw_noise, perlin
 from trainables.supersimple.presets import PRESETS, footnotes
-from trainables.supervised.truth import Truths
 
 CPU = torch.device("cpu")
 SHA = "a" * 64
@@ -40,9 +40,10 @@ def cells_of(masks: dict[int, tuple[slice, slice]], **changes: Any) -> CellTruth
     for index, place in masks.items():
         drawn[images.ids[index]] = np.zeros(SIZE, np.uint8)
         drawn[images.ids[index]][place] = 1
-    truths = Truths.of(replace(images, masks=drawn), SIZE, CPU)
+    truth = PixelMaps(mask_labels(replace(images, masks=drawn), SIZE), images.ids, SIZE, CPU)
     views = Augmentation.draw(4, "none", 0, np.random.default_rng(0))
-    return known_cells(truths, range(4), views, tiny_config(**changes))
+    label_B = torch.from_numpy(images.labels).float()
+    return known_cells(truth.batch(range(4), views), label_B, tiny_config(**changes))
 
 
 def test_catalogue_finds_the_method_by_its_folder() -> None:

@@ -22,6 +22,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import EvaluationData, evaluate
 from trainables.nn.augmentation import Augmentation
+from trainables.nn.labels.pixels import PixelMaps, mask_labels
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.nn.loop import BatchShard
@@ -30,7 +31,6 @@ from trainables.supervised import TRAINABLE, SupervisedConfig
 from trainables.supervised.fit import new_network, train_batch
 from trainables.supervised.network import resnet_of
 from trainables.supervised.predictor import SupervisedPredictor
-from trainables.supervised.truth import Truths
 
 CPU = torch.device("cpu")
 
@@ -127,16 +127,6 @@ def test_the_unet_reads_the_masks_it_is_shown_and_no_other() -> None:
     assert not equal(first, third)
 
 
-def test_what_is_known_of_pixels_follows_the_masks() -> None:
-    images = surfaces(3, 2, masks=2)
-    empty = {**images.masks, images.ids[1]: np.zeros(SIZE, np.uint8)}  # defective, and nothing is drawn
-    truths = Truths.of(replace(images, masks=empty), SIZE, CPU)
-    batch = truths.batch(range(5), Augmentation.draw(5, "none", 0, np.random.default_rng(0)))
-    assert batch.drawn_B.tolist() == [1, 0, 0, 0, 0]
-    assert batch.known_B.tolist() == [1, 0, 0, 1, 1]
-    assert batch.mask_B1HW.sum(dim=(1, 2, 3)).tolist() == [64, 0, 0, 0, 0]
-
-
 def shard_of(batch: list[int], rank: int = 0, world_size: int = 1) -> BatchShard:
     positions = LocalRun(rank=rank, world_size=world_size).shard(batch)
     return BatchShard(positions, positions, len(batch), epoch=0, step=0, progress=0.0)
@@ -147,14 +137,14 @@ def test_two_workers_sum_to_one(model: str) -> None:
     config = tiny_config(model=model)
     data = tiny_data(masks=2).train
     images = TrainingImages(data, config, CPU)
-    truths = Truths.of(data, SIZE, CPU) if model == "unet" else None
+    truth = PixelMaps(mask_labels(data, SIZE), data.ids, SIZE, CPU) if model == "unet" else None
     views = Augmentation.draw(len(data), "both", 0.2, np.random.default_rng(0))
     one, first, second = (new_network(config, data, 0, CPU) for _ in range(3))
     batch = [0, 4, 5, 8, 12]
-    sums = train_batch(one, images, truths, shard_of(batch), views)
+    sums = train_batch(one, images, truth, shard_of(batch), views)
     shards = [shard_of(batch, rank, 2) for rank in (0, 1)]
     parts = [
-        train_batch(network, images, truths, shard, views)
+        train_batch(network, images, truth, shard, views)
         for network, shard in zip((first, second), shards, strict=True)
     ]
     for name, value in sums.items():

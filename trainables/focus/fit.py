@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -42,11 +43,11 @@ from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
 from trainables.focus.predictor import Chain, FocusPredictor, Nets
 from trainables.focus.stages import stages
 from trainables.nn.cam.activation import minmax
+from trainables.nn.choices import ImageTask
 from trainables.nn.labels.inpaint import Inpainter
-from trainables.nn.labels.pseudo import pseudo_labels
+from trainables.nn.labels.pseudo import pseudo_labels, refined_labels
 from trainables.nn.labels.refine import refine
-from trainables.nn.labels.relabelling import by_id, refined_labels
-from trainables.nn.labels.segmentation import SegmentationNet, Student, Targets, train_segmentation
+from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_into, load_model, save_model, with_layout
 from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import StageWork, read_facts, write_facts
@@ -171,7 +172,7 @@ def make_pseudo(work: StageWork) -> None:
 
 
 def make_s1(work: StageWork) -> None:
-    _train_and_save(work, Targets(by_id(PseudoLabels.of_stage(work.inputs["pseudo"]))))
+    _train_and_save(work, Targets(PseudoLabels.of_stage(work.inputs["pseudo"]).by_id))
 
 
 def make_refined(work: StageWork) -> None:
@@ -211,29 +212,31 @@ def make_s2(work: StageWork) -> None:
             work.folder, read_segmenter(work.inputs["s1"], work.run.device), work.settings(FocusConfig)
         )
         return
-    _train_and_save(work, Targets(by_id(PseudoLabels.of_stage(work.inputs["refined"]))))
+    _train_and_save(work, Targets(PseudoLabels.of_stage(work.inputs["refined"]).by_id))
 
 
 def make_student(work: StageWork, *, labels: str, last: str) -> None:
     config, device = work.settings(FocusConfig), work.run.device
     network = read_segmenter(work.inputs[last], device)
     uses_crf = config.crf and bool(read_facts(work.inputs[labels])["crf"])
-    soft: dict[str, Tensor] = {}
+    soft: dict[str, NDArray[np.float16]] = {}
     for ids, images_BCHW in _positives(work.data.train, device):
         with torch.no_grad():
             prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
         if uses_crf:
             prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner)
-        soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
-    hard = by_id(PseudoLabels.of_stage(work.inputs[labels]))
+        soft |= zip(ids, prob_BHW.half().cpu().numpy(), strict=True)
+    hard = PseudoLabels.of_stage(work.inputs[labels]).by_id
     targets = Targets(hard, soft, config.student_soft)
     start = network if config.student_start == "teacher" else None
-    _train_and_save(work, targets, Student(config.student_task, start))
+    _train_and_save(work, targets, config.student_task, start)
 
 
-def _train_and_save(work: StageWork, targets: Targets, student: Student | None = None) -> None:
+def _train_and_save(
+    work: StageWork, targets: Targets, task: ImageTask | None = None, start: SegmentationNet | None = None
+) -> None:
     config = work.settings(FocusConfig)
-    network = train_segmentation(config, work.data.train, targets, work.run, student)
+    network = train_segmentation(config, work.data.train, targets, work.run, task=task, start=start)
     save_model(work.folder, network, config)
 
 

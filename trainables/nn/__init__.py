@@ -1,10 +1,9 @@
 """Blocks that several methods share.
 
-- networks: ``resnet``, ``unet``, ``norm``, ``inputs``, ``initialisation``, ``weights``, ``models`` (files)
-- training: ``settings``, ``training``, ``sampling``, ``augmentation``, ``passes`` (bounded memory)
-- maps without masks: ``cam``, ``maps`` (pooling, cells to pixels), ``recentre``, ``floors``, ``blur``
-- from maps to labels: ``pseudo``, ``crf``, ``inpaint`` and ``ssim``
-- losses and views that a map guides: ``contrast``, ``crops``
+- ``layers``: backbones, what reads images and writes maps; ``weights`` (published), ``models`` (files)
+- training: ``settings``, ``loop``, ``sampling``, ``augmentation``, ``on_device``, ``passes`` (bounded memory)
+- ``cam``: maps without masks, their offsets, and floors below them
+- ``labels``: of pixels, from masks or maps; the nets that learn from them, CRF, inpainting
 
 A module here knows tensors, plain numbers and the settings that several methods have, never those of one; a
 method builds its network from them.

@@ -29,9 +29,8 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.crf import label_probability
-from trainables.nn.labels.pseudo import pseudo_labels
+from trainables.nn.labels.pseudo import pseudo_labels, refined_labels
 from trainables.nn.labels.refine import refine
-from trainables.nn.labels.relabelling import by_id, refined_labels
 from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_into, save_model
 from trainables.nn.passes import image_passes
@@ -111,7 +110,7 @@ def make_round(work: StageWork, *, before: str) -> None:
         facts = known | {"round": float(number), "trained": 0.0}
         _write_round(work, read_segmenter(folder, device), labels, _read_probabilities(folder), facts)
         return
-    network = train_segmentation(config, train, Targets(by_id(labels)), work.run)
+    network = train_segmentation(config, train, Targets(labels.by_id), work.run)
     prob_NHW = torch.cat([_flip_averaged(network, images, config) for images in _defective(train, device)])
     crf = False
     if config.crf:

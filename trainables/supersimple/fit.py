@@ -12,17 +12,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import TrainingData
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation, drawn_views
+from trainables.nn.labels.pixels import PixelMaps, mask_labels
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.on_device import numbers
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm, sum_over_workers, validation_ap
+from trainables.pseudo_labels import OPEN
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.features import ComputedMaps, KeptMaps, MapSource, combined, read_trunk
 from trainables.supersimple.loss import CellTruth, Totals, head_losses
@@ -30,7 +33,6 @@ from trainables.supersimple.network import Heads, SuperSimpleNet, new_heads
 from trainables.supersimple.noise import draw_noise
 from trainables.supersimple.predictor import SuperSimplePredictor
 from trainables.supersimple.stages import MAPS, stages
-from trainables.supervised.truth import Truths
 from trainables.unsupervised.normals import normal_images
 
 __all__ = ["feature_spread", "fit", "known_cells", "with_noise"]
@@ -95,7 +97,8 @@ class _Step:
 
     network: SuperSimpleNet
     source: MapSource
-    truths: Truths
+    truth: PixelMaps  # labels of pixels, from masks
+    labels: NDArray[np.bool_]
     views_of: Callable[[int], Augmentation]
     stop: bool
     spread_C: Tensor | None  # that the noise is relative to
@@ -120,7 +123,10 @@ class _Step:
         return cls(
             network=network,
             source=source,
-            truths=Truths.of(data.train, config.image_size, run.device),
+            truth=PixelMaps(
+                mask_labels(data.train, config.image_size), data.train.ids, config.image_size, run.device
+            ),
+            labels=data.train.labels,
             views_of=views_of,
             stop=config.stops(data.supervision.kind),
             spread_C=feature_spread(network, source.read(normal, views_of(0))) if relative else None,
@@ -135,7 +141,8 @@ class _Step:
             return {name: torch.zeros((), device=device) for name in _LOSSES}
         views = self.views_of(shard.epoch)
         features_BChw = combined(self.source.read(shard.positions, views), config)
-        truth = known_cells(self.truths, shard.positions, views, config)
+        label_B = numbers(self.labels[list(shard.positions)].tolist(), device)
+        truth = known_cells(self.truth.batch(shard.positions, views), label_B, config)
         generators = [
             self.run.generator("noise", shard.step, copy * shard.size + place)
             for copy in range(_COPIES)
@@ -153,16 +160,18 @@ class _Step:
         return {name: term.detach() * shard.size for name, term in zip(_LOSSES, terms, strict=True)}
 
 
-def known_cells(
-    truths: Truths, positions: Sequence[int], views: Augmentation, config: SuperSimpleConfig
-) -> CellTruth:
-    """Defective cells of some images, as far as masks are shown; a mask that fills none keeps its fullest."""
-    truth = truths.batch(positions, views)
-    share_B1hw = F.avg_pool2d(truth.mask_B1HW, config.cell, ceil_mode=True)
+def known_cells(truth_BHW: Tensor, label_B: Tensor, config: SuperSimpleConfig) -> CellTruth:
+    """Defective cells of some images, as far as masks are shown; a mask that fills none keeps its fullest.
+
+    Args:
+        truth_BHW: Labels of their pixels: 1 defect, 0 background; wholly open where no mask is shown.
+        label_B: Theirs; 1.0: defective.
+        config: With the size of a cell.
+    """
+    share_B1hw = F.avg_pool2d((truth_BHW == 1).float()[:, None], config.cell, ceil_mode=True)
     fullest_B111 = share_B1hw.amax(dim=(1, 2, 3), keepdim=True)
     defect_B1hw = share_B1hw > (_NEARLY * fullest_B111).clamp(max=config.mask_share)
-    label_B = numbers(truths.labels[list(positions)].tolist(), truth.known_B.device)
-    return CellTruth(defect_B1hw, truth.known_B.bool(), label_B)
+    return CellTruth(defect_B1hw, truth_BHW[:, 0, 0] != OPEN, label_B)
 
 
 def with_noise(

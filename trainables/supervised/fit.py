@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.contract import Run
@@ -19,6 +20,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.cam.activation import dataset_scale
+from trainables.nn.labels.pixels import PixelMaps, defect_share, label_loss, mask_labels
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import prior_logit
@@ -29,10 +31,8 @@ from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm, validation_ap
 from trainables.nn.weights import load_weights
 from trainables.supervised.config import SupervisedConfig
-from trainables.supervised.loss import image_loss, pixel_loss
 from trainables.supervised.network import PlainClassifier, SegmentingUNet, SupervisedNet, build, resnet_of
 from trainables.supervised.predictor import SupervisedPredictor
-from trainables.supervised.truth import Truths
 
 __all__ = ["fit", "new_network", "train_batch"]
 
@@ -54,16 +54,18 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     check_norm("norm", config.norm, run)
     _check_labels(config, data)
     network = new_network(config, data.train, int(run.generator("init").integers(2**63)), run.device)
-    truths = _truths(config, data, run.device)
-    if isinstance(network, SegmentingUNet) and truths is not None:
-        network.start_at(prior_logit(truths.share, config.pos_weight))
+    truth: PixelMaps | None = None  # the classifier has no way to a mask, whatever the supervision shows
+    if isinstance(network, SegmentingUNet):
+        labels = mask_labels(data.train, config.image_size)
+        truth = PixelMaps(labels, data.train.ids, config.image_size, run.device)
+        network.start_at(prior_logit(defect_share(labels, data.train), config.pos_weight))
         if config.learns_from_masks_alone:
             network.image_head.read_pixels_alone()
     images = TrainingImages(data.train, config, run.device)
     views_of = drawn_views(len(data.train), config.flips, config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
-        return train_batch(network, images, truths, shard, views_of(shard.epoch))
+        return train_batch(network, images, truth, shard, views_of(shard.epoch))
 
     def validate(_epoch: int) -> Mapping[str, float]:
         return validation_ap(SupervisedPredictor(network, config), data.validation, run.device)
@@ -99,7 +101,7 @@ def new_network(config: SupervisedConfig, images: ImageSet, seed: int, device: t
 def train_batch(
     network: SupervisedNet,
     images: TrainingImages,
-    truths: Truths | None,
+    truth: PixelMaps | None,
     shard: BatchShard,
     views: Augmentation,
 ) -> dict[str, Tensor]:
@@ -108,7 +110,7 @@ def train_batch(
     Args:
         network: In training mode.
         images: The training set.
-        truths: The truth of its pixels, as far as it is known; None for the classifier, which reads none.
+        truth: Labels of its pixels, as far as they are known; None for the classifier, which reads none.
         shard: Images of the batch, at least one.
         views: Of the epoch.
 
@@ -120,23 +122,20 @@ def train_batch(
     with forward_context(config, images.device):
         output = network(shown_BCHW)
     label_B = images.labels_of(positions)
-    terms = [image_loss(output.cls_logits_B, label_B)]
+    terms = [F.binary_cross_entropy_with_logits(output.cls_logits_B, label_B, reduction="sum")]
     total = terms[0]
-    if truths is not None:
-        truth = truths.batch(positions, views)
-        pixel = pixel_loss(
-            output.map_logits_B1hw, truth, pos_weight=config.pos_weight, dice_weight=config.dice_weight
+    if truth is not None:
+        pixel_B = label_loss(
+            output.map_logits_B1hw[:, 0],
+            truth.batch(positions, views),
+            pos_weight=config.pos_weight,
+            dice_weight=config.dice_weight,
         )
-        total = pixel + config.image_weight * terms[0]
-        terms.append(pixel)
+        terms.append(pixel_B.sum())
+        total = terms[1] + config.image_weight * terms[0]
     (total / shard.size).backward()
     sums = [term.detach() for term in (total, *terms)]
     return dict(zip(_LOSSES[config.model], sums, strict=True))
-
-
-def _truths(config: SupervisedConfig, data: TrainingData, device: torch.device) -> Truths | None:
-    """The classifier's is None: it has no way to a mask, whatever the supervision shows."""
-    return Truths.of(data.train, config.image_size, device) if config.model == "unet" else None
 
 
 def _check_labels(config: SupervisedConfig, data: TrainingData) -> None:

@@ -12,15 +12,17 @@ second one); no published text says how the guided-cropping method chooses its t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.nn.choices import Cutoffs, Policy
+from trainables.nn.choices import Cutoffs
+from trainables.pseudo_labels import OPEN, PseudoLabels
 
-__all__ = ["UNKNOWN", "Cutoffs", "Policy", "area_threshold", "otsu_threshold", "pseudo_labels"]
+__all__ = ["Refinement", "area_threshold", "otsu_threshold", "pseudo_labels", "refined_labels"]
 
-
-UNKNOWN = 255
 _TOP_SHARE = 0.001  # of the pixels of a defective image whose label would be empty
 _BINS = 256
 
@@ -42,10 +44,45 @@ def pseudo_labels(map_BHW: Tensor, positive_B: Tensor, cutoffs: Cutoffs) -> Tens
     defect_BHW = (map_BHW >= start_B11) & (map_BHW > 0)
     empty_B11 = ~defect_BHW.any(dim=2).any(dim=1)[:, None, None]
     defect_BHW = torch.where(empty_B11, _top(map_BHW), defect_BHW)
-    labels_BHW = torch.full_like(map_BHW, UNKNOWN, dtype=torch.uint8)
+    labels_BHW = torch.full_like(map_BHW, OPEN, dtype=torch.uint8)
     labels_BHW[map_BHW <= cutoffs.background] = 0
     labels_BHW[defect_BHW] = 1
     return labels_BHW * positive_B[:, None, None]
+
+
+class Refinement(NamedTuple):
+    """Labels that a net's probabilities were cut into."""
+
+    labels: PseudoLabels
+    empty: float  # share of images in which the net saw nothing: they keep the label they had
+    void: bool  # most were empty: all labels stay, and no round is trained on them
+
+
+def refined_labels(
+    before: PseudoLabels, prob_NHW: Tensor, name: str, *, foreground: float, background: float
+) -> Refinement:
+    """Labels from a net's probabilities for the images it was trained on.
+
+    1 from ``foreground`` on, 0 up to ``background``, unknown between. A net that sees nothing in an image
+    would take its label away, and the next net would learn from that: such an image keeps its label, and
+    where more than half of the images are empty, all do.
+
+    Args:
+        before: What the net learned from.
+        prob_NHW: Its probabilities, of the same images.
+        name: Of the step that the new labels come from.
+        foreground: In (0, 1].
+        background: Below ``foreground``.
+    """
+    labels_NHW = np.full_like(before.labels, OPEN)
+    prob = prob_NHW.numpy()
+    labels_NHW[prob <= background] = 0
+    labels_NHW[prob >= foreground] = 1
+    empty_N = ~(labels_NHW == 1).any(axis=(1, 2))
+    share = float(empty_N.mean())
+    kept_N = empty_N | (share > 0.5)
+    labels_NHW[kept_N] = before.labels[kept_N]
+    return Refinement(PseudoLabels(name, before.ids, labels_NHW), share, share > 0.5)
 
 
 def otsu_threshold(map_BHW: Tensor) -> Tensor:

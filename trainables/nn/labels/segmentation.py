@@ -10,9 +10,9 @@ Source: Ronneberger et al. 2015, arXiv:1505.04597 (U-Net); loss, head and shift 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,27 +25,18 @@ from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.nn.augmentation import drawn_views
 from trainables.nn.choices import ImageTask
-from trainables.nn.labels.pseudo import UNKNOWN
+from trainables.nn.labels.pixels import Labels, PixelMaps, defect_share, label_loss, soft_loss
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet, prior_logit
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
-from trainables.nn.on_device import DeviceRows, TrainingImages
+from trainables.nn.on_device import TrainingImages
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.settings import PseudoLabelConfig
+from trainables.pseudo_labels import OPEN
 
-__all__ = [
-    "ImageTask",
-    "SegmentationNet",
-    "SegmentationOutput",
-    "Student",
-    "Targets",
-    "label_loss",
-    "match_area",
-    "soft_loss",
-    "train_segmentation",
-]
+__all__ = ["SegmentationNet", "SegmentationOutput", "Targets", "match_area", "train_segmentation"]
 
 _REACH, _BINS = 20.0, 4000  # logits are counted between ± 20, in steps of 0.01
 
@@ -85,61 +76,12 @@ class SegmentationNet(nn.Module):
         return SegmentationOutput(map_B1HW[:, 0] + self.shift, cls_B)
 
 
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """Labels of the defective images, by id. The others are 0 everywhere."""
+class Targets(NamedTuple):
+    """Labels of the defective images, and what another net says of them."""
 
-    hard: Mapping[str, Tensor]  # H × W uint8: 0, 1, 255
-    soft: Mapping[str, Tensor] | None = None  # H × W float: probabilities of another net
+    hard: Labels
+    soft: Mapping[str, NDArray[np.floating]] = MappingProxyType({})  # probabilities, H × W each, by id
     soft_share: float = 0.0
-
-    def rows(
-        self, ids: Sequence[str], size: tuple[int, int], device: torch.device
-    ) -> tuple[DeviceRows, DeviceRows | None]:
-        """Both kinds for a training set with those ids, H × W each."""
-        hard = _rows(self.hard, ids, np.zeros(size, np.uint8), device)
-        if self.soft is None:
-            return hard, None
-        kind = next(iter(self.soft.values())).numpy().dtype if self.soft else np.float32
-        return hard, _rows(self.soft, ids, np.zeros(size, kind), device)
-
-
-class Student(NamedTuple):
-    """Image head of a student, and the net that it begins with."""
-
-    task: ImageTask
-    start: SegmentationNet | None = None  # the net whose U-Net it begins with
-
-
-def label_loss(logits_BHW: Tensor, labels_BHW: Tensor, *, pos_weight: float, dice_weight: float) -> Tensor:
-    """``mean weighted cross-entropy + dice_weight · Dice`` over the known pixels: B values.
-
-    Args:
-        logits_BHW: Of a defect.
-        labels_BHW: 1 defect, 0 background, 255 unknown, which adds nothing.
-        pos_weight: Weight of a defect pixel.
-        dice_weight: Weight of ``1 − (2 Σ p y + 1) / (Σ p + Σ y + 1)``, where an image has a defect pixel.
-    """
-    known_BHW = (labels_BHW != UNKNOWN).float()
-    target_BHW = (labels_BHW == 1).float()
-    weight_BHW = known_BHW * (1 + (pos_weight - 1) * target_BHW)
-    entropy_BHW = F.binary_cross_entropy_with_logits(
-        logits_BHW, target_BHW, weight=weight_BHW, reduction="none"
-    )
-    entropy_B = entropy_BHW.sum(dim=(1, 2)) / known_BHW.sum(dim=(1, 2)).clamp_min(1)
-    prob_BHW = logits_BHW.sigmoid() * known_BHW
-    overlap_B, area_B = (prob_BHW * target_BHW).sum(dim=(1, 2)), target_BHW.sum(dim=(1, 2))
-    dice_B = 1 - (2 * overlap_B + 1) / (prob_BHW.sum(dim=(1, 2)) + area_B + 1)
-    return entropy_B + dice_weight * (area_B > 0) * dice_B
-
-
-def soft_loss(logits_BHW: Tensor, prob_BHW: Tensor, *, pos_weight: float) -> Tensor:
-    """Mean cross-entropy against another net's probabilities, B values; a likely pixel weighs more."""
-    weight_BHW = 1 + (pos_weight - 1) * prob_BHW
-    entropy_BHW = F.binary_cross_entropy_with_logits(
-        logits_BHW, prob_BHW, weight=weight_BHW, reduction="none"
-    )
-    return entropy_BHW.mean(dim=(1, 2))
 
 
 def train_segmentation(
@@ -147,11 +89,13 @@ def train_segmentation(
     images: ImageSet,
     targets: Targets,
     run: Run,
-    student: Student | None = None,
+    *,
+    task: ImageTask | None = None,
+    start: SegmentationNet | None = None,
 ) -> SegmentationNet:
     """Train a segmentation net on pseudo labels, and match its area to theirs.
 
-    It begins with random weights. A student has an image head, and may begin with the weights of another net.
+    It has an image head where there is a ``task``, and begins with the U-Net of ``start``, or random weights.
 
     The image head reads pixels from the start, and teaches them more and more: with the share of the steps
     that lie behind, as SegDecNet shifts its loss from pixels to images (Božič et al. 2021, Eq. 1).
@@ -160,28 +104,29 @@ def train_segmentation(
 
     Logs per epoch: ``loss``, ``loss_pixel``, ``loss_image`` (with an image head), ``lr``.
     """
-    task, start = student or (None, None)
     network = SegmentationNet(config, task)
     initialise(network, int(run.generator("init").integers(2**63)))
-    network.start_at(prior_logit(_prior(images, targets.hard), config.pos_weight))
+    network.start_at(prior_logit(defect_share(targets.hard, images), config.pos_weight))
     if start is not None:
         network.unet.load_state_dict(start.unet.state_dict())
     network.input.measure(images)
     network = with_layout(network, config).to(run.device)
 
     shown = TrainingImages(images, config, run.device)
-    hard, soft = targets.rows(images.ids, config.image_size, run.device)
+    hard, soft = (
+        PixelMaps(maps, images.ids, config.image_size, run.device) for maps in (targets.hard, targets.soft)
+    )
     views_of = drawn_views(len(images), config.flips, config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
         views, positions = views_of(shard.epoch), shard.positions
         output = network(views.show(shown, positions), reach=shard.progress)
-        hard_BHW = views.flip(hard.batch(positions)[:, None], positions)[:, 0]
+        hard_BHW = hard.batch(positions, views)
         pixel_B = label_loss(
             output.logits_BHW, hard_BHW, pos_weight=config.pos_weight, dice_weight=config.dice_weight
         )
-        if soft is not None:
-            soft_BHW = views.flip(soft.batch(positions).float()[:, None], positions)[:, 0]
+        if targets.soft:
+            soft_BHW = soft.batch(positions, views).float()
             soft_B = soft_loss(output.logits_BHW, soft_BHW, pos_weight=config.pos_weight)
             pixel_B = targets.soft_share * soft_B + (1 - targets.soft_share) * pixel_B
         image_B = torch.zeros_like(pixel_B)
@@ -206,7 +151,7 @@ def train_segmentation(
 
 
 @torch.inference_mode()
-def match_area(network: SegmentationNet, images: ImageSet, labels: Mapping[str, Tensor]) -> None:
+def match_area(network: SegmentationNet, images: ImageSet, labels: Labels) -> None:
     """Shift the logits so that as many pixels reach 0.5 as the labels call defective, as nearly as they
     allow.
 
@@ -221,24 +166,10 @@ def match_area(network: SegmentationNet, images: ImageSet, labels: Mapping[str, 
     for index in (i for i, name in enumerate(images.ids) if name in labels):
         shown_BCHW = images_to_tensor([images[index].image], network.shift.device)
         label_HW = labels[images.ids[index]]
-        logits_N = (network(shown_BCHW).logits_BHW[0] - network.shift).cpu()[label_HW != UNKNOWN]
+        known_HW = torch.from_numpy(label_HW != OPEN)
+        logits_N = (network(shown_BCHW).logits_BHW[0] - network.shift).cpu()[known_HW]
         counts += torch.histc(logits_N.clamp(-_REACH, _REACH), _BINS, -_REACH, _REACH)
         wanted += int((label_HW == 1).sum())
     above = torch.cat((counts.flip(0).cumsum(0).flip(0), counts.new_zeros(1)))  # pixels over each edge
     place = int((above - wanted).abs().argmin())
     network.shift.fill_(_REACH - 2 * _REACH * place / _BINS)
-
-
-def _rows(
-    labels: Mapping[str, Tensor], ids: Sequence[str], none: NDArray[Any], device: torch.device
-) -> DeviceRows:
-    arrays = {name: label.numpy() for name, label in labels.items()}
-    return DeviceRows(lambda i: arrays.get(ids[i], none), len(ids), device)
-
-
-def _prior(images: ImageSet, labels: Mapping[str, Tensor]) -> float:
-    """The share of defect pixels in a batch, half of whose images are defective; at least one pixel."""
-    half = len(labels) if images.labels.all() else 2 * len(labels)
-    defects = sum(int((label == 1).sum()) for label in labels.values())
-    pixels = half * next(iter(labels.values())).numel()
-    return max(defects, 1) / pixels
