@@ -49,13 +49,13 @@ def trunk(name: TrunkName | TransformerName, deepest: TrunkStride) -> int:
     return _TRUNKS[name][deepest]
 
 
-def unet(widths: Sequence[int], outputs: int = 1) -> int:
+def unet(widths: Sequence[int]) -> int:
     """The decoder of a U-Net over maps of these widths, fine to coarse, and its head."""
     steps = zip(widths[1:], widths[:-1], strict=True)
     decoder = sum(
         convolution(coarser, finer, 1, bias=True) + double_conv(2 * finer, finer) for coarser, finer in steps
     )
-    return decoder + convolution(widths[0], outputs, 1, bias=True)
+    return decoder + convolution(widths[0], 1, 1, bias=True)
 
 
 def plain_unet(channels: int, base: int, levels: int, *, top: bool = False) -> int:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.layers.norm import Norm
+from trainables.nn.choices import Norm
 from trainables.nn.layers.unet import PlainEncoder, UNet
 from trainables.nn.ssim import msgms, ssim
 
@@ -41,6 +41,7 @@ __all__ = [
 
 INPAINTING_LOSSES = ("loss", "loss_squared", "loss_ssim", "loss_msgms")  # the sum, and its terms
 
+_TELEA_RADIUS = 3  # pixels: neighbourhood that a pixel is filled from
 _PARTS = 3  # disjoint masks of a grid: RIAD
 _GRID_CELLS = (2, 4, 8, 16)  # pixels: RIAD
 _BLOB_CELL = 32  # pixels: what a CAM's cells of 8 to 16 pixels leave after a cut and a dilation
@@ -75,20 +76,19 @@ class Inpainter(nn.Module):
         return torch.where(mask_BHW[:, None], guess_BCHW, images_BCHW)
 
 
-def telea(images_BCHW: Tensor, mask_BHW: Tensor, radius: int = 3) -> Tensor:
+def telea(images_BCHW: Tensor, mask_BHW: Tensor) -> Tensor:
     """The images with holes filled from their borders inwards, in 256 grey levels, by OpenCV.
 
     Args:
         images_BCHW: In [0, 1], C 1 or 3.
         mask_BHW: What is filled, bool.
-        radius: Neighbourhood that a pixel is filled from, pixels.
 
     Source: Telea 2004, Journal of Graphics Tools 9.
     """
     levels = (images_BCHW * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     holes = mask_BHW.byte().cpu().numpy()
     filled = [
-        cv2.inpaint(image, hole, radius, cv2.INPAINT_TELEA).reshape(image.shape)
+        cv2.inpaint(image, hole, _TELEA_RADIUS, cv2.INPAINT_TELEA).reshape(image.shape)
         for image, hole in zip(levels, holes, strict=True)
     ]
     guess_BHWC = torch.from_numpy(np.stack(filled)).to(images_BCHW) / 255
@@ -107,25 +107,15 @@ def grid_masks(count: int, size: tuple[int, int], cell: int, rng: np.random.Gene
     return torch.from_numpy(owner[:, : size[0], : size[1]] == parts)
 
 
-def blob_masks(
-    count: int,
-    size: tuple[int, int],
-    rng: np.random.Generator,
-    areas: tuple[float, float] = _BLOB_AREAS,
-) -> Tensor:
+def blob_masks(count: int, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
     """A mask per image as a CAM would cut it out: 1 × ``count`` × H × W, bool.
 
-    Noise in cells, enlarged smoothly (bilinearly it would have ridges) and cut where it leaves an area.
-
-    Args:
-        count: Images.
-        size: Height and width, pixels.
-        rng: Random numbers.
-        areas: Least and largest share of the image, in (0, 1); drawn evenly on a logarithmic scale.
+    Noise in cells, enlarged smoothly (bilinearly it would have ridges) and cut where it leaves an area, which
+    is drawn evenly on a logarithmic scale.
     """
     cells = rng.standard_normal((count, 1, *(2 + side // _BLOB_CELL for side in size)), dtype=np.float32)
     noise_B1HW = F.interpolate(torch.from_numpy(cells), size=size, mode="bicubic", align_corners=True)
-    shares = torch.from_numpy(np.exp(rng.uniform(math.log(areas[0]), math.log(areas[1]), count)))
+    shares = torch.from_numpy(np.exp(rng.uniform(*map(math.log, _BLOB_AREAS), count)))
     ranks_BN = noise_B1HW.flatten(1).argsort(dim=1, descending=True).argsort(dim=1)
     chosen_BN = ranks_BN < (shares[:, None] * ranks_BN.shape[1]).ceil()
     return chosen_BN.reshape(1, count, *size)
