@@ -21,9 +21,9 @@ from torch import Tensor
 from benchmarks import naive_ways, networks
 from benchmarks.interleaved import interleaved, options
 from benchmarks.shared import ratio_text
-from trainables.nn.cam.gradient_filter import GradientFilter
 from trainables.nn.cam.guided import filtered_gradients
-from trainables.nn.labels.crf import Crf, mean_field
+from trainables.nn.choices import Crf, GradientFilter
+from trainables.nn.labels.crf import mean_field
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.same_conv import SameConv

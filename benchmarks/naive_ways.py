@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainables.cam.network import Classifier
 from trainables.nn.cam.activation import layer_cam, score_gradients
 from trainables.nn.cam.guided import GuidedReLU
-from trainables.nn.labels.crf import Crf
+from trainables.nn.choices import Crf
 from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv
 from trainables.nn.layers.unet import UNet, UNetOutput

@@ -33,7 +33,8 @@ from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
 from trainables.focus.inpainting import train_inpainter
 from trainables.nn import passes
-from trainables.nn.labels.crf import Crf, mean_field
+from trainables.nn.choices import Crf
+from trainables.nn.labels.crf import mean_field
 from trainables.nn.labels.segmentation import Targets, train_segmentation
 from trainables.segdec import TRAINABLE as SEGDEC
 from trainables.stages import Stage

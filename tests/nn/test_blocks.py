@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.samples import ImageSet
+from trainables.nn.choices import ResNetShape
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import LocalContrast, Standardise
 from trainables.nn.layers.pooling import enlarge_cells, pool_map
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.layers.unet import PlainEncoder, UNet
 
 

@@ -14,7 +14,6 @@ from tests.nn.make_gradcam_fixture import FIXTURE, LAYERS, LSE_R, Net
 from trainables.nn.cam.activation import (
     GRADIENT_MAPS,
     CamHead,
-    Fusion,
     GradientMap,
     dataset_scale,
     fuse_layers,
@@ -24,8 +23,9 @@ from trainables.nn.cam.activation import (
     minmax,
     score_gradients,
 )
-from trainables.nn.layers.pooling import Pool, enlarge_cells
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.choices import Fusion, Pool, ResNetShape
+from trainables.nn.layers.pooling import enlarge_cells
+from trainables.nn.layers.resnet import ResNet18s
 
 POOLS: tuple[Pool, ...] = ("gap", "topk", "lse", "gmp")
 

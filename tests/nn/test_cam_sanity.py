@@ -10,9 +10,10 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from trainables.nn.cam.activation import GRADIENT_MAPS, CamHead, GradientMap, score_gradients
+from trainables.nn.choices import ResNetShape
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.pooling import enlarge_cells
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.resnet import ResNet18s
 
 SIDE = 48
 

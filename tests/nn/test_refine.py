@@ -8,9 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from tests.nn.blurred_square import iou, square
-from trainables.nn.choices import Refiner
-from trainables.nn.labels.crf import Crf
-from trainables.nn.labels.refine import GuidedFilter, guided_filter, refine, sharpen
+from trainables.nn.choices import Crf, GuidedFilter, Refiner
+from trainables.nn.labels.refine import guided_filter, refine, sharpen
 
 REFINERS = [Crf(), GuidedFilter()]
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from trainables.nn.choices import ResNetShape, Stem
 from trainables.nn.layers.norm import norm_layer
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape, Stem
+from trainables.nn.layers.resnet import ResNet18s
 
 
 def published_names() -> list[str]:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from trainables.errors import InputError
+from trainables.nn.choices import ResNetShape
 from trainables.nn.layers.initialisation import initialise
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.settings import ROOT_VARIABLE, check_name
 from trainables.nn.weights import copy_weights, load_weights_file, weights_path
 

@@ -15,7 +15,8 @@ from tests.supervised.surfaces import tiny_config
 from trainables.catalogue import find_trainable
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.choices import ResNetShape
+from trainables.nn.layers.resnet import ResNet18s
 from trainables.supervised import TRAINABLE, SupervisedConfig
 from trainables.supervised.network import build
 from trainables.supervised.presets import PRESETS, footnotes

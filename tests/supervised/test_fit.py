@@ -22,9 +22,10 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import EvaluationData, evaluate
 from trainables.nn.augmentation import Augmentation
+from trainables.nn.choices import ResNetShape
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
 from trainables.nn.layers.initialisation import initialise
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.loop import BatchShard
 from trainables.nn.on_device import TrainingImages
 from trainables.supervised import TRAINABLE, SupervisedConfig

@@ -35,9 +35,10 @@ from trainables.contract import LocalRun
 from trainables.data import Supervision
 from trainables.data.samples import TrainingData
 from trainables.errors import InputError
+from trainables.nn.choices import ResNetShape
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.resnet import ResNet18s
 from trainables.stages import stage_keys
 from trainables.unsupervised import TRAINABLE
 from trainables.unsupervised.normals import divide_normals

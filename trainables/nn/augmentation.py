@@ -19,7 +19,7 @@ from trainables.nn.choices import Flips
 from trainables.nn.on_device import TrainingImages, sent
 from trainables.nn.sampling import Generators
 
-__all__ = ["Augmentation", "Flips", "drawn_views"]
+__all__ = ["Augmentation", "drawn_views"]
 
 
 @dataclass(frozen=True, eq=False)

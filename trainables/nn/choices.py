@@ -16,8 +16,12 @@ __all__ = [
     "TRUNK_WIDTHS",
     "Crf",
     "Cutoffs",
+    "FilterBy",
+    "FilterMode",
     "Flips",
     "Fusion",
+    "GradientFilter",
+    "GradientSign",
     "GuidedFilter",
     "ImageTask",
     "Norm",
@@ -42,6 +46,9 @@ Stem = Literal["tv", "mid", "small"]
 Pool = Literal["gap", "topk", "lse", "gmp"]
 Fusion = Literal["mean", "max"]
 Policy = Literal["fixed", "otsu", "area_prior"]
+FilterBy = Literal["gradient", "activation_x_gradient"]
+FilterMode = Literal["quantile", "share_of_max"]
+GradientSign = Literal["positive", "negative"]
 
 TrunkName = Literal["resnet18", "lite0", "wide_resnet50_2"]
 TransformerName = Literal["dinov2_vits14", "dinov2_vits14_reg"]
@@ -139,9 +146,16 @@ class Cutoffs:
     background: float = 0.2
     area: float = 0.005  # share of the image
 
-    def __post_init__(self) -> None:
-        assert 0 <= self.background < self.foreground <= 1, "the background ends below the foreground"
-        assert 0 < self.area < 1
+
+@dataclass(frozen=True)
+class GradientFilter:
+    """Rule of what passes a ReLU of a gradient."""
+
+    guided: bool = True  # only the gradients of ``sign``
+    q: float = 0.5  # in [0, 1): the quantile below which gradients are dropped, or a share of the largest
+    by: FilterBy = "gradient"  # what is compared: |g₁|, or |a · g₁| as in RectGrad
+    mode: FilterMode = "quantile"
+    sign: GradientSign = "positive"  # negative: "truncating the positive gradient", arXiv:2308.02118
 
 
 class ImageTask(NamedTuple):
@@ -163,10 +177,6 @@ class Crf:
     radius: int = 5  # of the window, in steps of ``dilation``
     dilation: int = 1
     steps: int = 10  # T
-
-    def __post_init__(self) -> None:
-        assert min(self.s_xy, self.s_far, self.s_rgb) > 0, "widths of Gaussians are positive"
-        assert min(self.radius, self.dilation, self.steps) >= 1
 
     def offsets(self) -> Iterator[tuple[int, int]]:
         """Half of the window: (dy, dx) of which no two are opposite, without (0, 0)."""

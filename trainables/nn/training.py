@@ -16,14 +16,12 @@ from trainables.data.samples import ImageSet
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import image_scores
 from trainables.metrics import Undefined, image_ap
-from trainables.nn.choices import RateSchedule
-from trainables.nn.layers.norm import Norm
+from trainables.nn.choices import Norm, RateSchedule
 from trainables.nn.sampling import Sampler
 
 __all__ = [
     "BestEpoch",
     "Checkpointed",
-    "RateSchedule",
     "TrainingState",
     "WeightAverage",
     "check_choice",

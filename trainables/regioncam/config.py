@@ -18,8 +18,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from trainables.cam.config import CamConfig, MapMethod, MapSettings
 from trainables.cam.config import count_parameters as count_classifier
-from trainables.nn.cam.gradient_filter import FilterBy, FilterMode, GradientFilter, GradientSign
-from trainables.nn.choices import Cutoffs, Policy
+from trainables.nn.choices import Cutoffs, FilterBy, FilterMode, GradientFilter, GradientSign, Policy
 from trainables.nn.settings import PseudoLabelConfig
 from trainables.nn.weight_counts import plain_unet
 

@@ -16,9 +16,9 @@ from trainables.cam.maps import CamMaps, RawMaps, measured_maps
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.nn.cam.activation import dataset_scale
-from trainables.nn.cam.gradient_filter import GradientFilter
 from trainables.nn.cam.guided import filtered_gradients
 from trainables.nn.cam.recentre import Offset
+from trainables.nn.choices import GradientFilter
 from trainables.nn.passes import image_passes
 from trainables.regioncam.config import CAM_MAP, FILTERED_MAP, WEIGHED_MAP, RegionMapSettings
 from trainables.regioncam.regions import find_regions, region_weights

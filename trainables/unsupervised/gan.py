@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.layers.norm import Norm, norm_layer
+from trainables.nn.choices import Norm
+from trainables.nn.layers.norm import norm_layer
 from trainables.unsupervised.config import COARSE, gan_widths
 
 __all__ = ["Critic", "Encoder", "Generator", "gradient_penalty"]

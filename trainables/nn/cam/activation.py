@@ -30,7 +30,6 @@ from trainables.nn.layers.pooling import pool_map
 __all__ = [
     "GRADIENT_MAPS",
     "CamHead",
-    "Fusion",
     "GradientMap",
     "dataset_scale",
     "fuse_layers",

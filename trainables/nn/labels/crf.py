@@ -31,13 +31,13 @@ from torch import Tensor
 
 from trainables.nn.choices import Crf
 
-__all__ = ["Crf", "label_probability", "mean_field"]
+__all__ = ["label_probability", "mean_field"]
 
 _EPS = 1e-6  # probabilities are clipped this far from 0 and 1
 _PIXELS_PER_PASS = 4 * 128 * 128  # on a CPU: caches hold their pairs, and few images wait for others
 
 
-def label_probability(label_BHW: Tensor, confidence: float = 0.7) -> Tensor:
+def label_probability(label_BHW: Tensor, confidence: float) -> Tensor:
     """Probabilities of hard labels: 1 has ``confidence``, 0 its complement, 255 (unknown) one half."""
     prob_BHW = torch.where(label_BHW == 1, confidence, 1 - confidence)
     return prob_BHW.masked_fill(label_BHW == 255, 0.5)

@@ -20,7 +20,7 @@ from torch import Tensor
 from trainables.nn.choices import GuidedFilter, Refiner
 from trainables.nn.labels.crf import mean_field
 
-__all__ = ["GuidedFilter", "Refiner", "guided_filter", "refine", "sharpen"]
+__all__ = ["guided_filter", "refine", "sharpen"]
 
 
 @torch.no_grad()

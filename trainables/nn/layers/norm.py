@@ -14,8 +14,7 @@ from torch import nn
 
 from trainables.nn.choices import Norm
 
-__all__ = ["Norm", "norm_layer"]
-
+__all__ = ["norm_layer"]
 
 _GROUPS = 8  # at most
 _GROUP_CHANNELS = 4  # at least: one channel per group would erase every channel's mean

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trainables.nn.choices import Pool
 
-__all__ = ["Halve", "Pool", "dilate", "enlarge_cells", "halve", "pool_map"]
+__all__ = ["Halve", "dilate", "enlarge_cells", "halve", "pool_map"]
 
 
 class Halve(nn.Module):

@@ -21,11 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.nn.cam.guided import GuidedReLU
-from trainables.nn.choices import STEM_STRIDE, Norm, ResNetShape, Stem
+from trainables.nn.choices import STEM_STRIDE, Norm, ResNetShape
 from trainables.nn.layers.norm import norm_layer
 
-__all__ = ["ResNet18s", "ResNetShape", "Stem"]
-
+__all__ = ["ResNet18s"]
 
 _SAFE_CHANNELS = 16  # a register's: 8 numbers of AVX2, 16 of AVX-512
 

@@ -34,7 +34,7 @@ from torch.autograd.function import once_differentiable
 
 from trainables.nn.layers.frequency import RowTransforms, products, row_transforms
 
-__all__ = ["KEPT_BYTES", "ConvPlan", "SameConv", "convolve", "plan_conv"]
+__all__ = ["ConvPlan", "SameConv", "convolve", "plan_conv"]
 
 KEPT_BYTES = 320 * 2**20  # of a layer's spectra between predictions; SegDecNet at full width takes 199 MiB
 

@@ -20,8 +20,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from trainables.nn.choices import Norm
 from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv, enlarged
-from trainables.nn.layers.norm import Norm, norm_layer
+from trainables.nn.layers.norm import norm_layer
 from trainables.nn.layers.pooling import halve, pool_map
 
 __all__ = ["ImageHead", "PlainEncoder", "UNet", "UNetOutput", "prior_logit"]
