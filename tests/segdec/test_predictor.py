@@ -11,10 +11,11 @@ import torch
 
 from tests.segdec.surfaces import tiny_config
 from trainables.metrics import best_f1_threshold
+from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context
 from trainables.segdec import TRAINABLE
 from trainables.segdec.network import new_network
-from trainables.segdec.predictor import SegDecPredictor, upsample
+from trainables.segdec.predictor import SegDecPredictor
 from trainables.segdec.targets import downsize
 
 
@@ -85,7 +86,7 @@ def test_confident_scores_differ_and_a_threshold_lies_between_them() -> None:
 def test_heatmap_undoes_the_shift_of_the_targets() -> None:
     mask = np.zeros((64, 128), np.float32)
     mask[20:37, 50:91] = 1
-    found = upsample(downsize(mask)[None, None])[0]
+    found = enlarge_cells(downsize(mask)[None, None], 8, (64, 128))[0]
     rows, columns = found.sum(1), found.sum(0)
     # A plain resize would lie 3.5 pixels further down and right.
     assert (rows @ torch.arange(64.0) / rows.sum()).item() == pytest.approx(28, abs=0.3)

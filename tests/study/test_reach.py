@@ -25,7 +25,6 @@ from trainables.data.spec import DataSpec
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.reach import Reach, grid_cells, lines_between, measure_reach
 from trainables.segdec.mask_maps import dilate_and_resize
-from trainables.segdec.predictor import upsample
 from trainables.segdec.targets import downsize
 from trainables.supersimple.features import to_pixels
 
@@ -76,7 +75,7 @@ def test_a_disc_is_outlined_as_well_as_one_map_of_segdec_is_known_to(
 @pytest.mark.parametrize(
     ("name", "preset", "enlarge"),
     [
-        ("segdec", "ksdd", lambda cells, config: upsample(cells)),
+        ("segdec", "ksdd", lambda cells, config: enlarge_cells(cells, 8, config.image_size)),
         ("supervised", "classifier_small", lambda cells, config: enlarge_cells(cells, 8, config.image_size)),
         ("supersimple", "own_small", to_pixels),
         ("memory_bank", "small", lambda cells, config: enlarge_cells(cells, 8, config.image_size)),

@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.contract import TrainableConfig
-from trainables.nn.choices import Flips, RateSchedule, flip_views
+from trainables.nn.choices import Flips, RateSchedule
 from trainables.nn.weight_counts import convolution
 
 __all__ = ["SegDecConfig", "count_parameters"]
@@ -163,11 +163,6 @@ class SegDecConfig(TrainableConfig, frozen=True):
         """Channels of the first block, the trunk and the features."""
         first, trunk, features = (max(1, round(n * self.channel_scale)) for n in (32, 64, 1024))
         return first, trunk, features
-
-    @property
-    def views(self) -> tuple[tuple[bool, bool], ...]:
-        """Flips that training shows: left and right exchanged, top and bottom exchanged."""
-        return flip_views(self.flips)
 
     def resolved(self, device: str) -> Self:
         """The config with every ``auto`` decided for ``device``.

@@ -5,6 +5,7 @@ Nothing here loads torch: pages show the maps without it. ``targets.py`` makes t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import cv2
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from trainables.contract import TaughtMaps
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["CELL", "WINDOW", "dilate_and_resize", "distance_weights", "taught"]
+__all__ = ["CELL", "WINDOW", "dilate_and_resize", "distance_weights", "mask_and_weights", "taught"]
 
 CELL = 8  # pixels between cells of the mask's grid
 _CENTRE = 0.5 / CELL  # of the first cell: the middle of the corner's pixel
@@ -30,14 +31,24 @@ def taught(config: SegDecConfig, mask: NDArray[np.uint8]) -> TaughtMaps | None:
     if not mask.any():  # a normal image
         flat = np.ones((height // CELL, width // CELL), np.float32)
         return TaughtMaps(0 * flat, flat, _CENTRE)
+    maps_2hw = mask_and_weights(mask, config, _cells)
+    return None if maps_2hw is None else TaughtMaps(*maps_2hw, _CENTRE)
+
+
+def mask_and_weights(
+    mask: NDArray[np.uint8],
+    config: SegDecConfig,
+    downsize: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> NDArray[np.float32] | None:
+    """Target and weights on the mask's grid, 2 × h × w, by means of ``downsize``; None: the mask is lost."""
     mask_HW = dilate_and_resize(mask, config.dilation, config.image_size)
-    mask_hw = _cells(mask_HW)
+    mask_hw = downsize(mask_HW)
     if not mask_hw.any():
         return None
     weight_hw = np.ones_like(mask_hw)
     if config.distance_weights:
-        weight_hw = _cells(distance_weights(mask_HW, config.w_pos, config.p, config.distance_scope))
-    return TaughtMaps(mask_hw, weight_hw, _CENTRE)
+        weight_hw = downsize(distance_weights(mask_HW, config.w_pos, config.p, config.distance_scope))
+    return np.stack((mask_hw, weight_hw))
 
 
 def _cells(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:

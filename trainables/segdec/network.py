@@ -12,7 +12,6 @@ Source: Božič et al. 2021, arXiv:2104.06064, section 3.1 and Table 1, and the 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import OrderedDict
 from typing import NamedTuple, cast
@@ -20,6 +19,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from trainables.nn.layers.initialisation import named_generator
 from trainables.nn.layers.pooling import Halve
 from trainables.nn.layers.same_conv import SameConv
 from trainables.nn.models import with_layout
@@ -132,8 +132,7 @@ def initialise(network: SegDecNet, seed: int) -> None:
     in one layer start equal in all others, which makes their comparison a paired one.
     """
     for name, parameter in network.named_parameters():
-        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+        generator = named_generator(seed, name)
         with torch.no_grad():
             if name.startswith("fc."):
                 bound = 1 / math.sqrt(network.fc.in_features)

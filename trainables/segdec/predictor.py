@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.contract import Prediction
+from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context, load_into
 from trainables.nn.passes import in_passes
 from trainables.nn.predictor import NetworkPredictor, defect_probability
 from trainables.segdec.config import SegDecConfig
+from trainables.segdec.mask_maps import CELL
 from trainables.segdec.network import SegDecNet
 
 __all__ = ["SegDecPredictor", "load", "pass_cost"]
@@ -32,7 +33,8 @@ class SegDecPredictor(NetworkPredictor[SegDecNet, SegDecConfig]):
     def predict_pass(self, images: Tensor) -> Prediction:
         with forward_context(self.config, images.device):
             output = self.network(images)
-        return Prediction(defect_probability(output.cls_logits_B), upsample(output.seg_logits_B1hw.sigmoid()))
+        map_BHW = enlarge_cells(output.seg_logits_B1hw.sigmoid(), CELL, self.config.image_size)
+        return Prediction(defect_probability(output.cls_logits_B), map_BHW)
 
     def passes(self, images: Tensor) -> Sequence[Tensor]:
         return in_passes(images, pass_cost(self.config))
@@ -41,14 +43,6 @@ class SegDecPredictor(NetworkPredictor[SegDecNet, SegDecConfig]):
 def load(folder: Path) -> SegDecPredictor:
     """Read what :meth:`SegDecPredictor.save` wrote, to the CPU."""
     return SegDecPredictor(*load_into(folder, SegDecConfig, SegDecNet))
-
-
-def upsample(map_B1hw: Tensor) -> Tensor:
-    """Bring a map on the mask's grid to full size, B × 8h × 8w, with cell i at pixel 8 i."""
-    height, width = 8 * map_B1hw.shape[2], 8 * map_B1hw.shape[3]
-    padded = F.pad(map_B1hw, (0, 1, 0, 1), mode="replicate")
-    large = F.interpolate(padded, size=(height + 1, width + 1), mode="bilinear", align_corners=True)
-    return large[:, 0, :height, :width].contiguous()
 
 
 def pass_cost(config: SegDecConfig) -> float:

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from trainables.data.samples import ImageSet, MaskedSample, Sample
 from trainables.nn.augmentation import Augmentation
+from trainables.nn.choices import flip_views
 from trainables.nn.on_device import DeviceRows, numbers
 from trainables.segdec.config import SegDecConfig
-from trainables.segdec.mask_maps import CELL, WINDOW, dilate_and_resize, distance_weights
+from trainables.segdec.mask_maps import CELL, WINDOW, mask_and_weights
 
 __all__ = ["MaskTarget", "TargetBatch", "TrainingTargets", "downsize", "make_target"]
 
@@ -49,8 +50,8 @@ class TrainingTargets:
     """Targets of a training set as batches on the device that trains."""
 
     def __init__(self, targets: Sequence[MaskTarget], config: SegDecConfig, device: torch.device) -> None:
-        """``targets``: of all images; where training flips, of all in each of ``config.views`` in turn."""
-        self._targets, self._device, self._views = targets, device, config.views
+        """``targets``: of all images; where training flips, of all in each view of ``flip_views`` in turn."""
+        self._targets, self._device, self._views = targets, device, flip_views(config.flips)
         plain = np.zeros((2, *(side // CELL for side in config.image_size)), np.float32)
         plain[1] = 1
         maps = [plain if target.maps_2hw is None else target.maps_2hw.numpy() for target in targets]
@@ -59,7 +60,8 @@ class TrainingTargets:
     @classmethod
     def of(cls, images: ImageSet, config: SegDecConfig, device: torch.device) -> TrainingTargets:
         """The targets of ``images``."""
-        targets = [make_target(_seen(sample, *view), config) for view in config.views for sample in images]
+        views = flip_views(config.flips)
+        targets = [make_target(_seen(sample, *view), config) for view in views for sample in images]
         return cls(targets, config, device)
 
     def has_mask_loss(self, position: int) -> bool:
@@ -97,17 +99,13 @@ def make_target(sample: Sample, config: SegDecConfig) -> MaskTarget:
         return MaskTarget(None, label=0.0, gamma=1.0)
     if not isinstance(sample, MaskedSample):
         return MaskTarget(None, label=1.0, gamma=0.0)
-    mask_HW = dilate_and_resize(sample.mask, config.dilation, config.image_size)
-    mask_hw = downsize(mask_HW)
-    if not mask_hw.any():
+    maps_2hw = mask_and_weights(sample.mask, config, lambda map_HW: downsize(map_HW).numpy())
+    if maps_2hw is None:
         # Defective, but nothing is drawn (MTD has such) or nothing is left after the resize: teaching
         # "no defect anywhere" would be wrong, so the image counts as one without mask.
         return MaskTarget(None, label=1.0, gamma=0.0)
-    weight_hw = torch.ones_like(mask_hw)
-    if config.distance_weights:
-        weight_hw = downsize(distance_weights(mask_HW, config.w_pos, config.p, config.distance_scope))
-    label = float(mask_hw.max()) if config.image_label == "soft" else 1.0
-    return MaskTarget(torch.stack((mask_hw, weight_hw)), label=label, gamma=1.0)
+    label = float(maps_2hw[0].max()) if config.image_label == "soft" else 1.0
+    return MaskTarget(torch.from_numpy(maps_2hw), label=label, gamma=1.0)
 
 
 def downsize(map_HW: NDArray[np.float32]) -> Tensor:

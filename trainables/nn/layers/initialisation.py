@@ -8,7 +8,7 @@ import math
 import torch
 from torch import nn
 
-__all__ = ["initialise"]
+__all__ = ["initialise", "named_generator"]
 
 
 def initialise(network: nn.Module, seed: int) -> None:
@@ -23,8 +23,7 @@ def initialise(network: nn.Module, seed: int) -> None:
     for name, module in network.named_modules():
         if not isinstance(module, (nn.Conv2d, nn.Linear)):
             continue
-        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+        generator = named_generator(seed, name)
         with torch.no_grad():
             if _is_head(module):
                 bound = 1 / math.sqrt(module.weight[0].numel())
@@ -35,6 +34,12 @@ def initialise(network: nn.Module, seed: int) -> None:
                 )
             if module.bias is not None:
                 module.bias.zero_()
+
+
+def named_generator(seed: int, name: str) -> torch.Generator:
+    """Random numbers of the weights of this name."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
 
 
 def _is_head(module: nn.Conv2d | nn.Linear) -> bool:
