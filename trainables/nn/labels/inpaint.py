@@ -41,7 +41,6 @@ __all__ = [
 
 INPAINTING_LOSSES = ("loss", "loss_squared", "loss_ssim", "loss_msgms")  # the sum, and its terms
 
-_TELEA_RADIUS = 3  # pixels: neighbourhood that a pixel is filled from
 _PARTS = 3  # disjoint masks of a grid: RIAD
 _GRID_CELLS = (2, 4, 8, 16)  # pixels: RIAD
 _BLOB_CELL = 32  # pixels: what a CAM's cells of 8 to 16 pixels leave after a cut and a dilation
@@ -76,19 +75,20 @@ class Inpainter(nn.Module):
         return torch.where(mask_BHW[:, None], guess_BCHW, images_BCHW)
 
 
-def telea(images_BCHW: Tensor, mask_BHW: Tensor) -> Tensor:
+def telea(images_BCHW: Tensor, mask_BHW: Tensor, radius: int = 3) -> Tensor:
     """The images with holes filled from their borders inwards, in 256 grey levels, by OpenCV.
 
     Args:
         images_BCHW: In [0, 1], C 1 or 3.
         mask_BHW: What is filled, bool.
+        radius: Neighbourhood that a pixel is filled from, pixels.
 
     Source: Telea 2004, Journal of Graphics Tools 9.
     """
     levels = (images_BCHW * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     holes = mask_BHW.byte().cpu().numpy()
     filled = [
-        cv2.inpaint(image, hole, _TELEA_RADIUS, cv2.INPAINT_TELEA).reshape(image.shape)
+        cv2.inpaint(image, hole, radius, cv2.INPAINT_TELEA).reshape(image.shape)
         for image, hole in zip(levels, holes, strict=True)
     ]
     guess_BHWC = torch.from_numpy(np.stack(filled)).to(images_BCHW) / 255
