@@ -10,8 +10,8 @@ from torch import nn
 
 from trainables.contract import LocalRun
 from trainables.errors import Diverged
+from trainables.nn.choices import TrainingSchedule
 from trainables.nn.training import (
-    learning_rate,
     mean_over_workers,
     optimiser_tensors,
     require_finite,
@@ -20,12 +20,13 @@ from trainables.nn.training import (
 
 
 def test_cosine_falls_from_the_rate_to_nearly_0_and_constant_stays() -> None:
-    rates = [learning_rate(0.4, "cosine", step, 10) for step in range(10)]
+    cosine, constant = TrainingSchedule(5, rate="cosine"), TrainingSchedule(5)
+    rates = [cosine.rate_at(0.4, step, 10, 2) for step in range(10)]
     assert rates[0] == 0.4
     assert rates[5] == pytest.approx(0.2)
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[9] < 0.02
-    assert {learning_rate(0.4, "constant", step, 10) for step in range(10)} == {0.4}
+    assert {constant.rate_at(0.4, step, 10, 2) for step in range(10)} == {0.4}
 
 
 def step(network: nn.Module, optimiser: torch.optim.Optimizer, seed: int) -> None:

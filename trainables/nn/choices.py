@@ -6,6 +6,7 @@ planned without it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -126,6 +127,15 @@ class TrainingSchedule:
     validate_every: int = 0  # epochs, counted from the first, and the last one always; 0: the last one only
     warmup_epochs: int = 0  # over which the rate rises linearly, from its first step on
     clip_norm: float = 0.0  # gradients of all weights together are shortened to this length; 0: never
+
+    def rate_at(self, peak: float, step: int, steps: int, steps_per_epoch: int) -> float:
+        """The learning rate of ``step`` (from 0) out of ``steps``: a function of it, so that nothing is kept.
+
+        Source: Loshchilov and Hutter 2017, arXiv:1608.03983, Eq. 5 without restarts (cosine).
+        """
+        rate = peak if self.rate == "constant" else peak * (1 + math.cos(math.pi * step / steps)) / 2
+        warmup = self.warmup_epochs * steps_per_epoch
+        return rate if step >= warmup else rate * ((step + 1) / warmup)
 
     def validates(self, epoch: int, epochs: int) -> bool:
         """Say if ``epoch`` (from 0) out of ``epochs`` ends with a validation."""

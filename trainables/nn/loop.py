@@ -38,10 +38,8 @@ from trainables.nn.sampling import Sampler
 from trainables.nn.training import (
     Checkpointed,
     TrainingState,
-    learning_rate,
     mean_over_workers,
     require_finite,
-    warmth,
 )
 
 __all__ = ["BatchShard", "TrainingHooks", "TrainingSchedule", "train"]
@@ -117,9 +115,8 @@ def train(
             sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
             count = 0
             for step, batch in enumerate(sampler.epoch(epoch, run.generator), start=epoch * sampler.steps):
-                warm = warmth(step, schedule.warmup_epochs * sampler.steps)
                 for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                    group["lr"] = learning_rate(rate, schedule.rate, step, steps) * warm
+                    group["lr"] = schedule.rate_at(rate, step, steps, sampler.steps)
                 optimiser.zero_grad()
                 places = shard(range(len(batch)), run.rank, run.world_size)
                 images = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)

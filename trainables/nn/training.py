@@ -16,7 +16,7 @@ from trainables.data.samples import ImageSet
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import image_scores
 from trainables.metrics import Undefined, image_ap
-from trainables.nn.choices import Norm, RateSchedule
+from trainables.nn.choices import Norm
 from trainables.nn.sampling import Sampler
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "check_choice",
     "check_images",
     "check_norm",
-    "learning_rate",
     "mean_over_workers",
     "optimiser_tensors",
     "require_finite",
@@ -35,7 +34,6 @@ __all__ = [
     "sum_over_workers",
     "tensors_under",
     "validation_ap",
-    "warmth",
 ]
 
 
@@ -85,19 +83,6 @@ def check_choice(validation: ImageSet | None) -> None:
             f"images; validation has {sum(labels)} defective of {len(labels)}. "
             "Set data.validation: {share: 0.2, by: item}, or checkpoint: last."
         )
-
-
-def learning_rate(lr: float, schedule: RateSchedule, step: int, steps: int) -> float:
-    """The rate of ``step`` (from 0) out of ``steps``; a function of the step, so that nothing need be kept.
-
-    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, Eq. 5 without restarts (cosine).
-    """
-    return lr if schedule == "constant" else lr * (1 + math.cos(math.pi * step / steps)) / 2
-
-
-def warmth(step: int, warmup: int) -> float:
-    """Share of its rate that ``step`` (from 0) takes while the rate rises over ``warmup`` steps; then 1."""
-    return 1.0 if step >= warmup else (step + 1) / warmup
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
