@@ -22,7 +22,7 @@ from trainables.stages import stage_keys
         ({"layers": [0]}, "found 0"),
         ({"layers": [-1, 2]}, "explained once"),
         ({"layers": []}, "at least 1 item"),
-        ({"batch_size": 5}, "size is even"),
+        ({"batch_size": 5}, "batch_size is even"),
         ({"output_stride": 16}, "output_stride of 2 to 4"),
         ({"weights_file": "resnet18.pth"}, "come together"),
         ({"weights_file": "resnet18.pth", "weights_sha256": "0" * 64}, "stem: tv"),

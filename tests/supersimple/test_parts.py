@@ -211,7 +211,7 @@ def test_the_stop_keeps_the_decision_out_of_the_map(stop: bool, moves: bool) -> 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"head_batch": 5}, "size is even"),
+        ({"head_batch": 5}, "head_batch is even"),
         ({"stem": "small", "output_stride": 1, "doubled": True}, "set doubled: false"),
         ({"trunk": "own", **FILE}, "width: 64"),
         ({"trunk": "lite0", "epochs": 3, "width": 4}, "is read where the trunk learns"),

@@ -52,7 +52,7 @@ def test_pretrained_presets_have_the_published_layout(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"batch_size": 5}, "size is even"),
+        ({"batch_size": 5}, "batch_size is even"),
         ({"stem": "tv", "output_stride": 2}, "output_stride of 4"),
         ({"model": "unet", "encoder": "plain", "levels": 6}, "sides of at least 64"),
         ({"weights_file": "a.pth"}, "come together"),
