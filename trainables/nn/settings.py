@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from trainables.contract import Objection, TrainableConfig
 from trainables.nn.choices import (
@@ -30,6 +30,7 @@ __all__ = [
     "ROOT_VARIABLE",
     "BackboneConfig",
     "BalancedTrainingConfig",
+    "HalvedBatch",
     "InputLayer",
     "PseudoLabelConfig",
     "PublishedWeightsConfig",
@@ -55,6 +56,17 @@ def check_name(name: str) -> str:
             f"weights_file is a path below the folder {ROOT_VARIABLE}, such as resnet18.pth; found {name!r}"
         )
     return name
+
+
+def _even(value: int, info: ValidationInfo) -> int:
+    if value % 2:
+        raise ValueError(
+            f"half of a batch is defective: {info.field_name} is even, found {value}. Use {value + 1}."
+        )
+    return value
+
+
+HalvedBatch = Annotated[int, AfterValidator(_even)]
 
 
 class PublishedWeightsConfig(TrainableConfig, frozen=True):
@@ -188,7 +200,7 @@ class BalancedTrainingConfig(TrainableConfig, frozen=True):
     photometric: float = Field(
         0.2, ge=0, le=1, description="Largest random change of gain (relative) and offset (grey range)."
     )
-    batch_size: int = Field(
+    batch_size: HalvedBatch = Field(
         16, ge=2, le=1024, description="Images per step over all workers, half of them defective."
     )
     lr: float = Field(3e-3, gt=0, le=1, description="Learning rate of AdamW at its highest.")
@@ -212,15 +224,6 @@ class BalancedTrainingConfig(TrainableConfig, frozen=True):
         """Length and pace of the training on labels."""
         return TrainingSchedule(self.epochs, self.min_steps, self.schedule, self.validate_every)
 
-    @field_validator("batch_size")
-    @classmethod
-    def _halves_are_equal(cls, value: int) -> int:
-        if value % 2:
-            raise ValueError(
-                f"half of a batch is defective: batch_size is even, found {value}. Use {value + 1}."
-            )
-        return value
-
 
 class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
     """Pseudo labels cut from a map, segmentation nets that learn from them, the CRF, and what comes after."""
@@ -232,7 +235,9 @@ class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
     segment_base: int = Field(32, ge=4, le=128, description="Channels of segmentation nets at full size.")
     segment_levels: int = Field(4, ge=1, le=6, description="Halvings of segmentation nets.")
     segment_lr: float = Field(3e-3, gt=0, le=1, description="Learning rate of segmentation nets.")
-    segment_batch: int = Field(8, ge=2, le=256, description="Images per step, half of them defective; even.")
+    segment_batch: HalvedBatch = Field(
+        8, ge=2, le=256, description="Images per step, half of them defective; even."
+    )
     segment_epochs: int = Field(30, ge=1, le=10_000, description="Epochs of 2P images, P = defective images.")
     segment_min_steps: int = Field(250, ge=0, le=1_000_000, description="Least number of steps.")
     pos_weight: float = Field(
@@ -275,11 +280,6 @@ class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
         if min(self.image_size) < _LEAST_SIDE:
             raise ValueError(
                 f"sides of image_size are {_LEAST_SIDE} pixels at least, found {list(self.image_size)}"
-            )
-        if self.segment_batch % 2:
-            raise ValueError(
-                f"half of a batch is defective: segment_batch is even, found {self.segment_batch}. "
-                f"Use {self.segment_batch + 1}."
             )
         self.check_halvings("segment_levels", self.segment_levels)
         return self

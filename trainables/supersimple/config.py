@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from trainables.cam.config import ClassifierConfig
 from trainables.nn.choices import (
@@ -20,7 +20,7 @@ from trainables.nn.choices import (
     TrunkStride,
     flip_views,
 )
-from trainables.nn.settings import PublishedWeightsConfig
+from trainables.nn.settings import HalvedBatch, PublishedWeightsConfig
 from trainables.nn.weight_counts import convolution, resnet, trunk
 
 __all__ = ["SuperSimpleConfig", "count_parameters"]
@@ -119,7 +119,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         description="Epochs of 2P images, P = defective training images; without any: of all normal ones.",
     )
     head_min_steps: int = Field(0, ge=0, le=1_000_000, description="Least number of the heads' steps.")
-    head_batch: int = Field(
+    head_batch: HalvedBatch = Field(
         32,
         ge=2,
         le=1024,
@@ -147,15 +147,6 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     map_blur: float = Field(
         4.0, ge=0, le=100, description="Standard deviation of the blur of the map, pixels; 0: none."
     )
-
-    @field_validator("head_batch")
-    @classmethod
-    def _head_halves_are_equal(cls, value: int) -> int:
-        if value % 2:
-            raise ValueError(
-                f"half of a batch is defective: head_batch is even, found {value}. Use {value + 1}."
-            )
-        return value
 
     @model_validator(mode="after")
     def _network_can_be_built(self) -> Self:
