@@ -22,7 +22,7 @@ from trainables.nn.weights import copy_weights, load_weights_file, weights_path
 @pytest.fixture(scope="module")
 def published() -> ResNet18s:
     """A full network with weights and statistics of its own."""
-    network = ResNet18s(ResNetShape(output_stride=32), classes=10)
+    network = ResNet18s(ResNetShape(output_stride=32))
     initialise(network, 1)
     generator = torch.Generator().manual_seed(2)
     for name, buffer in network.named_buffers():
@@ -93,12 +93,12 @@ def without(state: Mapping[str, Tensor], *names: str) -> dict[str, Tensor]:
 
 def test_every_name_but_the_last_layers_must_match(published: ResNet18s) -> None:
     state = published.state_dict()
-    copy_weights(trunk(1), without(state, "fc.weight", "fc.bias"), "x.pth")
+    copy_weights(trunk(1), {**state, "fc.weight": torch.zeros(10, 512)}, "x.pth")
     wrong = [
         (without(state, "layer3.1.bn2.running_var"), r"lacks layer3\.1\.bn2\.running_var"),
         ({**state, "layer5.weight": torch.zeros(1)}, r"has, beyond the network, layer5\.weight"),
         ({**state, "bn1.bias": torch.zeros(3)}, r"other shapes of bn1\.bias"),
-        ({"module." + name: t for name, t in state.items()}, r"lacks .* and 116 more; it has, beyond"),
+        ({"module." + name: t for name, t in state.items()}, r"lacks .*; it has, beyond"),
     ]
     for tensors, words in wrong:
         with pytest.raises(InputError, match=rf"x\.pth .*{words}"):

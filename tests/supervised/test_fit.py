@@ -253,7 +253,7 @@ def test_only_a_unet_on_masks_alone_needs_no_normal_image(
 def test_training_starts_from_the_weights_file(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published = ResNet18s(ResNetShape(output_stride=32), classes=1000)
+    published = ResNet18s(ResNetShape(output_stride=32))
     initialise(published, 9)
     torch.save(published.state_dict(), tmp_path / "resnet18.pth")
     monkeypatch.setenv("ASSAY_WEIGHTS", str(tmp_path))

@@ -233,7 +233,7 @@ def test_every_switch_changes_what_is_said(model: str, changes: dict[str, Any]) 
 def test_a_distilled_teacher_learns_from_the_weights_that_the_study_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published = ResNet18s(ResNetShape(output_stride=32), classes=1000)
+    published = ResNet18s(ResNetShape(output_stride=32))
     initialise(published, 9)
     torch.save(published.state_dict(), tmp_path / "resnet18.pth")
     monkeypatch.setenv("ASSAY_WEIGHTS", str(tmp_path))

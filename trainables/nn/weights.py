@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple, cast
@@ -44,7 +44,7 @@ _PUBLISHED: Mapping[TrunkName | TransformerName, _StateDict] = {
         "DINOv2's ViT-S/14 with registers", "patch_embed.proj.weight", ("mask_token",)
     ),
 }
-_LISTED = 4  # names in a message
+_LISTED = 4  # names of a kind in a message
 
 
 def load_weights(
@@ -106,16 +106,13 @@ def load_weights_file(path: Path, sha256: str) -> dict[str, Tensor]:
         )
     try:
         state: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise ValueError("it holds something else")
     except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(
-            f"{path.name} is no plain dict of tensors: {error}. "
+            f"{path.name} is no plain dict of tensors by name: {error}. "
             "Save it as torch.save(model.state_dict(), path)."
         ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(
-            f"{path.name} holds something else than tensors by name. "
-            "Save it as torch.save(model.state_dict(), path)."
-        )
     return dict(cast("Mapping[str, Tensor]", state))
 
 
@@ -147,26 +144,19 @@ def copy_weights(
     shapes = {key: tuple(tensor.shape) for key, tensor in wanted.items() if not key.startswith(last)}
     width, channels, *side = shapes[first]
     shapes[first] = (width, 3, *side)  # a published file's, before the adaptation
-    problems = [
-        *_named("lacks", [key for key in shapes if key not in given]),
-        *_named("has, beyond the network,", [key for key in given if key not in shapes]),
-        *_named(
-            "has other shapes of",
-            [key for key in shapes if key in given and tuple(given[key].shape) != shapes[key]],
-        ),
-    ]
+    wrong = {
+        "lacks": [key for key in shapes if key not in given],
+        "has, beyond the network,": [key for key in given if key not in shapes],
+        "has other shapes of": [
+            key for key, t in given.items() if shapes.get(key, t.shape) != tuple(t.shape)
+        ],
+    }
+    problems = [f"it {verb} {', '.join(keys[:_LISTED])}" for verb, keys in wrong.items() if keys]
     if problems:
         raise InputError(
-            f"{source} is no state dict of {title}: it {'; it '.join(problems)}. "
+            f"{source} is no state dict of {title}: {'; '.join(problems)}. "
             f"Every name but {', '.join(f'{start}*' for start in last)} must match."
         )
     kernel = given[first]
     given[first] = kernel.sum(dim=1, keepdim=True) if channels == 1 else kernel.flip(1)
     network.load_state_dict(given, strict=False)  # the last layer and, with `whole`, stages may be left
-
-
-def _named(what: str, names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return [f"{what} {', '.join(names[:_LISTED])}{more}"]

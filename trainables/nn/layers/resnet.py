@@ -65,9 +65,9 @@ class _BasicBlock(nn.Module):
 
 
 class ResNet18s(nn.Module):
-    """A trunk of residual stages; with ``classes`` also torchvision's pooled last layer ``fc``."""
+    """A trunk of residual stages."""
 
-    def __init__(self, shape: ResNetShape, classes: int | None = None) -> None:
+    def __init__(self, shape: ResNetShape) -> None:
         super().__init__()
         self.shape = shape
         if shape.stem == "tv":
@@ -86,7 +86,6 @@ class ResNet18s(nn.Module):
                 inputs = outputs
             self.add_module(f"layer{stage}", nn.Sequential(layer))
             before = after
-        self.fc = None if classes is None else nn.Linear(inputs, classes)
 
     def features(self, images_BCHW: Tensor) -> list[Tensor]:
         """Output of the stem (before its max-pool, if any) and of each stage, fine to coarse."""
@@ -100,6 +99,5 @@ class ResNet18s(nn.Module):
         return stages
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Features of the last stage, B × C × h × w; with ``classes``, their logits B × classes."""
-        features_BChw = self.features(images_BCHW)[-1]
-        return features_BChw if self.fc is None else self.fc(features_BChw.mean(dim=(2, 3)))
+        """Features of the last stage, B × C × h × w."""
+        return self.features(images_BCHW)[-1]
