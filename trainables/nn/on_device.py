@@ -43,24 +43,16 @@ def numbers(values: Sequence[float], device: torch.device) -> Tensor:
 class DeviceRows:
     """Arrays of one shape, by number: batches of them on the device that trains."""
 
-    def __init__(
-        self,
-        row: Callable[[int], NDArray[Any]],
-        count: int,
-        device: torch.device,
-        limit: int | None = None,
-    ) -> None:
-        """Bring the rows to the device, if they fit.
+    def __init__(self, row: Callable[[int], NDArray[Any]], count: int, device: torch.device) -> None:
+        """Bring the rows to a GPU, if they fit in a quarter of the memory that this process may use there.
 
         Args:
             row: The array of a number below ``count``. One that several numbers share is kept once.
             count: Of rows.
             device: That trains.
-            limit: Bytes that may be kept there; None: of a GPU a quarter of the memory that this process may
-                use, of a CPU none, since the rows are there.
         """
         self._row, self._device = row, device
-        limit = _share_of(device) if limit is None else limit
+        limit = _share_of(device)
         self._kept = _kept(row, count, device, limit) if limit else None
 
     @property
@@ -79,21 +71,13 @@ class DeviceRows:
 class TrainingImages:
     """Images of a training set as batches on the device that trains, in a config's memory format."""
 
-    def __init__(
-        self, images: ImageSet, config: TrainableConfig, device: torch.device, limit: int | None = None
-    ) -> None:
-        """``limit``: as that of :class:`DeviceRows`."""
+    def __init__(self, images: ImageSet, config: TrainableConfig, device: torch.device) -> None:
         self.device = device
         self._labels, self._shape = images.labels, (config.channels, *config.image_size)
         self._layout = (
             torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
         )
-        self._rows = DeviceRows(lambda i: images.images[images.ids[i]], len(images), device, limit)
-
-    @property
-    def resident(self) -> bool:
-        """True where copies of the images lie on the device."""
-        return self._rows.resident
+        self._rows = DeviceRows(lambda i: images.images[images.ids[i]], len(images), device)
 
     def batch(self, positions: Sequence[int]) -> Tensor:
         """Images at ``positions``, B × C × H × W in [0, 1]."""
@@ -119,6 +103,7 @@ def _kept(
 
 
 def _share_of(device: torch.device) -> int:
+    """Bytes that may be kept there; of a CPU none, since the rows are there."""
     if device.type != "cuda":
         return 0
     whole = torch.cuda.get_device_properties(device).total_memory
