@@ -31,25 +31,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-_OF_TRUNK = (
-    (
-        "memory_bank: means over neighbourhoods keep all channels (published code: pooled to 1024), and maps "
-        "are joined where their cells look (our reading).",
-    ),
-    (
-        "memory_bank: images are brought to whole patches of 14 pixels, and used as they are: the published "
-        "masks of the background and rotations of normal images are options there, and left out here.",
-    ),
-)
-
-
 def footnotes(config: MemoryBankConfig) -> Sequence[str]:
     """Footnotes of a table about ``config``."""
     notes = [
         "memory_bank: nothing is trained, and normal images alone are remembered. The scales of map and "
         "score come from normal validation images (without them, from a share of the training part that is "
         "not remembered). Defective validation images choose thresholds by their labels.",
-        *_OF_TRUNK[config.layers[0] == PATCH],
+        "memory_bank: images are brought to whole patches of 14 pixels, and used as they are: the published "
+        "masks of the background and rotations of normal images are options there, and left out here."
+        if config.layers[0] == PATCH
+        else "memory_bank: means over neighbourhoods keep all channels (published code: pooled to 1024), and "
+        "maps are joined where their cells look (our reading).",
         *config.weights_notes,
     ]
     if config.random_trunk:

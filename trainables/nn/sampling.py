@@ -51,7 +51,7 @@ class Sampler(Protocol):
 
 @dataclass
 class BalancedSampler:
-    """Draws batches, half of them defective. Its state is small and plain, for checkpoints.
+    """Draws batches, half of them defective.
 
     A training set without normal images gives batches of defective ones only.
     """
@@ -63,7 +63,6 @@ class BalancedSampler:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
         return -(-int(self.labels.sum()) // self._half)
 
     @property
@@ -71,7 +70,7 @@ class BalancedSampler:
         return self.batch_size // 2 if not self.labels.all() else self.batch_size
 
     def epoch(self, number: int, generator: Generators) -> list[Sequence[int]]:
-        """The batches of epoch ``number``, as positions in the training set: defective ones first."""
+        """The batches of epoch ``number``: defective images first."""
         order = generator("order", number)
         positives = order.permutation(np.flatnonzero(self.labels)).tolist()
         batches: list[Sequence[int]] = []
@@ -91,9 +90,7 @@ class BalancedSampler:
         return drawn
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps, as JSON values."""
         return {"rounds": self.rounds, "waiting": self.waiting}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
         self.rounds, self.waiting = int(state["rounds"]), [int(i) for i in state["waiting"]]

@@ -90,12 +90,10 @@ class SegDecSampler:
 
     @property
     def batch_size(self) -> int:
-        """Images of a whole batch."""
         return self.config.batch_size
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
         return -(-self._shown // self.batch_size)
 
     @property
@@ -110,7 +108,6 @@ class SegDecSampler:
         return len(self.positives) * (2 if len(self.negatives) else 1)
 
     def epoch(self, number: int, generator: Generators) -> list[Sequence[int]]:
-        """The batches of epoch ``number``, as positions in the training set."""
         rng = generator("order", number)
         if self.config.redraw == "epoch" or not len(self.drawn):
             self._redraw(rng)
@@ -138,11 +135,9 @@ class SegDecSampler:
         self.retrieved = 0
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps, as JSON values."""
         return {"uses": self.uses.tolist(), "drawn": self.drawn.tolist(), "retrieved": self.retrieved}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
         self.uses = np.array(state["uses"], np.int64)
         self.drawn = np.array(state["drawn"], np.int64)
         self.retrieved = int(state["retrieved"])
