@@ -14,6 +14,7 @@ from trainables.cam.network import Classifier
 from trainables.catalogue import TRAINABLES
 from trainables.contract import TrainableConfig
 from trainables.focus.predictor import Nets as FocusNets
+from trainables.memory_bank.bank import Bank
 from trainables.memory_bank.predictor import Detector as MemoryDetector
 from trainables.regioncam.predictor import Nets as RegionCamNets
 from trainables.segdec.network import SegDecNet
@@ -28,7 +29,7 @@ BUILD: dict[str, Callable[[Any], nn.Module]] = {
     "focus": FocusNets.of,
     "regioncam": RegionCamNets.of,
     "unsupervised": Detector.of,
-    "memory_bank": MemoryDetector.of,
+    "memory_bank": lambda config: MemoryDetector(Bank(config, config.most_remembered), config),
     "supersimple": SuperSimpleNet,
 }
 SIZE = {"image_size": (96, 128)}

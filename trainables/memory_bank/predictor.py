@@ -30,11 +30,6 @@ class Detector(nn.Module):
         self.map_scale = Saturation()
         self.score_scale = Saturation()
 
-    @classmethod
-    def of(cls, config: MemoryBankConfig) -> Detector:
-        """With arbitrary weights and the largest bank."""
-        return cls(Bank(config, config.most_remembered), config)
-
     def forward(self, images_BCHW: Tensor) -> Prediction:
         """Scores and maps in [0, 1]."""
         map_BHW, score_B = self.bank.anomaly(images_BCHW)

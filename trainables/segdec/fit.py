@@ -72,10 +72,6 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
             if config.batch_gradient == "mean" and weight.grad is not None:
                 weight.grad /= shard.size
 
-    def follow() -> None:
-        if average is not None:
-            average.follow()
-
     def loss_weights(epoch: int) -> Mapping[str, float]:
         return {} if config.balance == "none" else {"lambda": LossWeights.at(epoch, config).seg}
 
@@ -101,7 +97,7 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
             backward,
             losses=_LOSSES,
             before_step=average_gradients,
-            after_step=follow,
+            after_step=(lambda: None) if average is None else average.follow,
             epoch_metrics=loss_weights,
             validate=validate,
             checkpointed={"best": best} | ({} if average is None else {"average": average}),

@@ -14,7 +14,7 @@ few percent of the work, but each channel has its own mean.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -31,15 +31,9 @@ from trainables.nn.weights import load_weights
 __all__ = ["Trunk"]
 
 
-class _Photographs(NamedTuple):
-    """Means and standard deviations, per channel of BGR images in [0, 1], that a trunk was trained with."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-_TORCHVISION = _Photographs((0.406, 0.456, 0.485), (0.225, 0.224, 0.229))
-_TENSORFLOW = _Photographs((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255))
+# Of the photographs that a trunk was trained with, per channel of BGR images in [0, 1].
+_TORCHVISION = {"mean": (0.406, 0.456, 0.485), "std": (0.225, 0.224, 0.229)}
+_TENSORFLOW = {"mean": (127 / 255, 127 / 255, 127 / 255), "std": (128 / 255, 128 / 255, 128 / 255)}
 
 
 class Trunk(nn.Module):
@@ -60,7 +54,7 @@ class Trunk(nn.Module):
             stride: width for stride, width in TRUNK_WIDTHS[name].items() if stride <= deepest
         }
         photographs = _TENSORFLOW if name == "lite0" else _TORCHVISION
-        for key, values in photographs._asdict().items():
+        for key, values in photographs.items():
             self.register_buffer(key, torch.tensor(values).reshape(1, 3, 1, 1))
         self.frozen = False
         self.network = _network(name, deepest)
