@@ -42,8 +42,8 @@ def _scores(train_sizes: bytes, train_labels: bytes, sizes: bytes, seed: int) ->
     """Scores of a random forest, of arrays as bytes, which can be looked up."""
     from sklearn.ensemble import RandomForestClassifier
 
-    forest = RandomForestClassifier(random_state=seed)
-    forest.fit(_shapes(train_sizes), np.frombuffer(train_labels, np.bool_))
+    labels_N = np.frombuffer(train_labels, np.bool_)
+    forest = RandomForestClassifier(random_state=seed).fit(_shapes(train_sizes), labels_N)
     return forest.predict_proba(_shapes(sizes))[:, 1]
 
 

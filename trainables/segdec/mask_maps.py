@@ -32,7 +32,7 @@ def taught(config: SegDecConfig, mask: NDArray[np.uint8]) -> TaughtMaps | None:
         flat = np.ones((height // CELL, width // CELL), np.float32)
         return TaughtMaps(0 * flat, flat, _CENTRE)
     maps_2hw = mask_and_weights(mask, config, _cells)
-    return None if maps_2hw is None else TaughtMaps(*maps_2hw, _CENTRE)
+    return None if maps_2hw is None else TaughtMaps(maps_2hw[0], maps_2hw[1], _CENTRE)
 
 
 def mask_and_weights(

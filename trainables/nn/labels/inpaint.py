@@ -115,7 +115,8 @@ def blob_masks(count: int, size: tuple[int, int], rng: np.random.Generator) -> T
     """
     cells = rng.standard_normal((count, 1, *(2 + side // _BLOB_CELL for side in size)), dtype=np.float32)
     noise_B1HW = F.interpolate(torch.from_numpy(cells), size=size, mode="bicubic", align_corners=True)
-    shares = torch.from_numpy(np.exp(rng.uniform(*map(math.log, _BLOB_AREAS), count)))
+    least, most = _BLOB_AREAS
+    shares = torch.from_numpy(np.exp(rng.uniform(math.log(least), math.log(most), count)))
     ranks_BN = noise_B1HW.flatten(1).argsort(dim=1, descending=True).argsort(dim=1)
     chosen_BN = ranks_BN < (shares[:, None] * ranks_BN.shape[1]).ceil()
     return chosen_BN.reshape(1, count, *size)
