@@ -36,8 +36,7 @@ def against_start(results: StudyResults, cell: str) -> list[ComparisonResult]:
 def verdict_word(result: ComparisonResult) -> str:
     """The answer in a word or three, before the numbers that it stands on."""
     if result.verdict == "shown":
-        sign = 1 if result.scored_by.better == "higher" else -1
-        return "Yes." if sign * (result.difference or 0.0) > 0 else "No, it is worse."
+        return "Yes." if result.gain > 0 else "No, it is worse."
     if result.too_small:
         return "No difference that matters."
     return "Every repeat ties." if result.verdict == "identical" else "Not shown."

@@ -79,6 +79,11 @@ class Metric:
         return by
 
     @property
+    def sign(self) -> int:
+        """1 where higher is better, −1 where lower is: of scores times it higher is better."""
+        return 1 if self.better == "higher" else -1
+
+    @property
     def worst(self) -> float | None:
         """The value that a diverged trial gets; None: there is no bound (a count depends on the test set)."""
         if self.better == "higher":

@@ -109,5 +109,4 @@ def kept_changes(results: StudyResults) -> tuple[ComparisonResult, ...]:
 
 def better_cell(result: ComparisonResult) -> str | None:
     """Name of the cell that scored better."""
-    sign = 1 if result.scored_by.better == "higher" else -1
-    return result.cell_a if sign * (result.difference or 0.0) > 0 else result.cell_b
+    return result.cell_a if result.gain > 0 else result.cell_b

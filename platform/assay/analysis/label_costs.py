@@ -244,10 +244,9 @@ def _front(cells: Sequence[LabelCell], metric: Metric) -> Iterator[LabelCell]:
     if not cells[0].comparable:
         yield from cells
         return
-    sign = 1 if metric.better == "higher" else -1
     best, best_hours = -math.inf, 0.0
-    for cell in sorted(cells, key=lambda cell: (cell.hours, -sign * cell.mean)):
-        score = sign * cell.mean
+    for cell in sorted(cells, key=lambda cell: (cell.hours, -metric.sign * cell.mean)):
+        score = metric.sign * cell.mean
         yield replace(cell, on_front=score > best or (score == best and cell.hours == best_hours))
         if score > best:
             best, best_hours = score, cell.hours

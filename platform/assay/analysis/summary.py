@@ -204,14 +204,13 @@ def best_mean(summaries: Iterable[_Summary], metric: Metric) -> _Summary | None:
     would prefer a method that fails wherever it is hard. Counts have no worst value, and among them a cell
     that diverged comes after all that did not.
     """
-    sign = 1 if metric.better == "higher" else -1
     worst = math.inf if metric.worst is None else metric.worst
 
     def goodness(summary: _Summary) -> tuple[float, float]:
         assert summary.mean is not None, "only cells with a value are ranked"
         diverged = sum(lost.repeats for lost in summary.lost if lost.status == "diverged")
         filled = [*summary.values.values(), *[worst] * diverged]
-        return sign * math.fsum(filled) / len(filled), sign * summary.mean
+        return metric.sign * math.fsum(filled) / len(filled), metric.sign * summary.mean
 
     return max((summary for summary in summaries if summary.n), key=goodness, default=None)
 

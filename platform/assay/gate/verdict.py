@@ -109,12 +109,11 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
 
 def _of_comparison(result: ComparisonResult, study: str) -> CellVerdict:
     text = sentence(result, result.scored_by.decimals)
-    gain = (1 if result.scored_by.better == "higher" else -1) * (result.difference or 0.0)
     decision: GateDecision = "not worse" if result.too_small else "undecided"
     if result.verdict == "shown":
         ends = (result.difference, result.low, result.high)
         large = any(abs(end) > (result.resolve or 0.0) for end in ends if end is not None)
-        decision = "worse" if gain < 0 and large else "not worse"
+        decision = "worse" if result.gain < 0 and large else "not worse"
         text += "" if large else f" It is within ± {result.resolve:g}."
     return CellVerdict(result.within or study, decision, text, result)
 

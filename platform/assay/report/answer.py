@@ -93,8 +93,8 @@ def _groups(
     settled = [result for result in ranked if result.too_small]
     tied = [result for result in ranked if result.verdict == "identical" and not result.too_small]
     unsettled = [result for result in ranked if result.verdict not in _CONCLUDED]
-    pays = [result for result in shown if _is_better(result)]
-    costs = [result for result in shown if not _is_better(result)]
+    pays = [result for result in shown if result.gain > 0]
+    costs = [result for result in shown if result.gain <= 0]
     for title, verdict, of_kind in (
         ("Pays", "shown", pays),
         ("Costs", "suggested", costs),
@@ -159,11 +159,6 @@ def _mark(result: ComparisonResult) -> str:
     texts = filter(None, ["" if result.verdict == "open" else result.verdict, "†" * result.disagree])
     text = " ".join(texts)
     return f" ({text})" if text else ""
-
-
-def _is_better(result: ComparisonResult) -> bool:
-    sign = 1 if result.scored_by.better == "higher" else -1
-    return result.difference is not None and sign * result.difference > 0
 
 
 def _clarity(result: ComparisonResult) -> tuple[bool, float, float]:

@@ -15,10 +15,9 @@ def in_order(results: StudyResults, metric: Metric | None) -> list[str]:
     """Names of the cells: as planned, or the best mean of a metric first and cells without one last."""
     if metric is None:
         return [cell.name for cell in results.reported.cells]
-    sign = 1 if metric.better == "higher" else -1
     ranked = sorted(
         results.summary(metric.name),
-        key=lambda summary: (summary.mean is None, -sign * (summary.mean or 0.0)),
+        key=lambda summary: (summary.mean is None, -metric.sign * (summary.mean or 0.0)),
     )
     return [summary.cell.name for summary in ranked]
 

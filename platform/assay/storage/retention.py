@@ -153,12 +153,10 @@ def free(store: Store, leftovers: Iterable[Leftover]) -> int:
 
 
 def _best(trial_ids: list[str], records: Mapping[str, Record], primary: str) -> str:
-    sign = 1 if METRICS[primary].better == "higher" else -1
-
     def value(trial_id: str) -> float:
         result = records[trial_id].result
         score = result.validation.get(primary) if result is not None else None
-        return float("-inf") if score is None else sign * score
+        return float("-inf") if score is None else METRICS[primary].sign * score
 
     return max(trial_ids, key=value)  # of equal ones the first
 

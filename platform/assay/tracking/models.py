@@ -117,7 +117,6 @@ def register_winner(store: Store, results: StudyResults, uri: str) -> str:
 
 def _best_cell(results: StudyResults) -> tuple[str, float]:
     """The cell with the best mean on validation images, and the mean, as the metric counts it."""
-    sign = 1 if results.primary.better == "higher" else -1
     values: dict[str, list[float]] = {}
     for trial in results.reported.trials:
         record = results.records.get(trial.id)
@@ -131,10 +130,10 @@ def _best_cell(results: StudyResults) -> tuple[str, float]:
         )
     means = {cell: math.fsum(of_cell) / len(of_cell) for cell, of_cell in values.items()}
     best = max(means, key=lambda cell: means[cell])
-    return best, sign * means[best]
+    return best, results.primary.sign * means[best]
 
 
 def _on_validation(results: StudyResults, record: Record) -> float | None:
     """Primary metric on validation images, larger is better; None where there is none."""
     value = None if record.result is None else record.result.validation.get(results.primary.name)
-    return value if value is None or results.primary.better == "higher" else -value
+    return None if value is None else results.primary.sign * value

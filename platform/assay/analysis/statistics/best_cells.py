@@ -58,8 +58,7 @@ def best_cells(
     if not averaged.any():
         return None
     means = values[averaged][:, columns].mean(axis=0)
-    sign = 1 if scores.metric.better == "higher" else -1
-    best = names[int(np.argmax(sign * means))]
+    best = names[int(np.argmax(scores.metric.sign * means))]
     common = (held | scores.diverged)[:, columns].all(axis=1)
     shared = pd.MultiIndex.from_arrays([scores.seeds[common], scores.folds[common]])
     keys = pd.MultiIndex.from_arrays([table["seed"], table["fold"].fillna(-1).astype("int64")])

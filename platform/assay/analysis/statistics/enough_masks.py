@@ -59,7 +59,6 @@ def enough_masks(
         ValueError: If the table breaks its rules or lacks a cell.
     """
     scores = read_scores(table, metric, splits=splits)
-    sign = 1.0 if scores.metric.better == "higher" else -1.0
     *fewer, everything = masks
     claims = claims_of(scores, masks)
     enough: list[Enough] = []
@@ -67,7 +66,7 @@ def enough_masks(
         # Weights of 0: a repeat counts only where every cell of the line has a value.
         nothing = dict.fromkeys(masks, 0.0)
         of_cells = [units_of(scores, nothing | {everything: 1.0, cell: -1.0}, claim) for cell in fewer]
-        lost = [sign * rounded(units.first - units.second) for units in of_cells]
+        lost = [scores.metric.sign * rounded(units.first - units.second) for units in of_cells]
         enough.append(_enough(of_cells[0], np.array([*lost, np.zeros(of_cells[0].n)]), masks, resolve))
     return tuple(enough)
 

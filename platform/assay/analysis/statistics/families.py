@@ -71,6 +71,11 @@ class ComparisonResult:
     scored_by: Metric  # which ``metric`` names
 
     @property
+    def gain(self) -> float:
+        """By how much ``cell_a`` is better than ``cell_b``, below 0 where it is worse; 0 without a difference."""
+        return self.scored_by.sign * (self.difference or 0.0)
+
+    @property
     def small(self) -> bool:
         """True where a difference is shown, its interval is within ``resolve``, and nothing diverged."""
         return self.verdict == "shown" and self._is_within_resolve
@@ -312,7 +317,6 @@ def _result(
     mean = float(np.mean(d)) if units.n else None
     interval = None if mean is None or measured.half_width is None else (mean, measured.half_width)
     pair = measured.contrast.pair
-    sign = 1 if scores.metric.better == "higher" else -1
     return ComparisonResult(
         study=study,
         metric=scores.metric.name,
@@ -338,7 +342,7 @@ def _result(
         p_adjusted=None if tested.p is None else tested.p_adjusted,
         looks=tested.looks,
         g=None if measured.sd is None else hedges_g(d),
-        better=int(np.sum(sign * d > 0)),
+        better=int(np.sum(scores.metric.sign * d > 0)),
         tied=int(np.sum(d == 0)),
         verdict=verdict,
         more=_more(tested, resolve) if verdict in ("open", "suggested") else None,
