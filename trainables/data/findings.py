@@ -45,10 +45,10 @@ class Fault(NamedTuple):
     text: str
 
 
-def summarise(names: Sequence[str], shown: int = 3) -> str:
-    """The first names, and how many more there are."""
+def summarise(names: Sequence[str], shown: int = 3, separator: str = ", ") -> str:
+    """The first names, and how many more there are: ``a, b, c and 4 more``."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+    return separator.join(names[:shown]) + more
 
 
 def first_lines(faults: Sequence[str], shown: int = 20) -> str:

@@ -213,9 +213,9 @@ class StudyResults:
 
     def summary(self, metric: str) -> list[CellSummary]:
         """Mean, spread and n of a metric on test data, for each reported cell in the plan's order."""
-        from assay.analysis.summary import summarise
+        from assay.analysis.summary import cell_summaries
 
-        return self.once(f"summary {metric}", lambda: summarise(self, self.reported.cells, metric))
+        return self.once(f"summary {metric}", lambda: cell_summaries(self, self.reported.cells, metric))
 
     def table(self, metric: str) -> pd.DataFrame:
         """One row per reported trial: its value of a metric on test data, or why there is none."""

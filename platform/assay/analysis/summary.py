@@ -29,11 +29,11 @@ __all__ = [
     "Repeat",
     "RepeatSummary",
     "best_mean",
+    "cell_summaries",
     "metric_rows",
     "outcome",
     "repeats_text",
     "spread_note",
-    "summarise",
     "tidy",
     "write_summary",
 ]
@@ -167,7 +167,7 @@ class CellSummary(RepeatSummary):
     cell: Cell
 
 
-def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list[CellSummary]:
+def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) -> list[CellSummary]:
     """One metric on test data for some cells of the plan, in their order."""
     absent = _absent(results)
     values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in cells}

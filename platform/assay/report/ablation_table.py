@@ -114,8 +114,9 @@ def bold_notes(best: Best | None, metric: Metric, means: Mapping[str, float | No
     if not best.cells:
         return [f"Not distinguishable: no {metric.title} is bold ({held})."]
     notes = [f"Bold: the best {metric.title}, and what cannot be told from it ({held})."]
-    bold = [metric.sign * mean for cell, mean in means.items() if mean is not None and cell in best.cells]
-    others = [metric.sign * mean for cell, mean in means.items() if mean is not None and cell not in best.cells]
+    scores = {cell: metric.sign * mean for cell, mean in means.items() if mean is not None}
+    bold = [score for cell, score in scores.items() if cell in best.cells]
+    others = [score for cell, score in scores.items() if cell not in best.cells]
     if others and min(bold) < max(others):
         notes.append(
             "Bold goes by the common repeats, what diverged among them counts as worst, and by how they "

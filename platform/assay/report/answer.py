@@ -24,6 +24,7 @@ from assay.analysis.statistics.wording import (
 )
 from assay.report.comparison_tables import disagreements, full_name
 from assay.study.orthogonal import read_aliases
+from trainables.data.findings import summarise
 
 __all__ = ["Answer", "AnswerGroup", "study_answer"]
 
@@ -150,8 +151,7 @@ def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
             name = result.comparison if alike[result.comparison] == 1 else full_name(result)
             noted.setdefault(result.note, []).append(name)
     for note, names in noted.items():
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        yield f"{'; '.join(names[:_NAMED])}{more}: {note}."
+        yield f"{summarise(names, _NAMED, '; ')}: {note}."
 
 
 def _mark(result: ComparisonResult) -> str:

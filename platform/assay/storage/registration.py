@@ -22,6 +22,7 @@ from assay.study.identity import canonical_json, short_hash
 from assay.study.names import counted
 from assay.study.points import budget, start_points
 from assay.study.space import SUPERVISION
+from trainables.data.findings import summarise
 
 __all__ = [
     "FEWEST_SEEDS",
@@ -125,8 +126,7 @@ def format_changes(before: Registered, after: Registered) -> str:
         parts.append(f"{counted(added, 'comparison')} added, {dropped} dropped")
     others = list(_other_keys(before, after, compared=not (added or dropped)))
     if others:
-        more = f" and {len(others) - _KEYS} more" if len(others) > _KEYS else ""
-        parts.append(f"other {', '.join(f'`{key}`' for key in others[:_KEYS])}{more}")
+        parts.append(f"other {summarise([f'`{key}`' for key in others], _KEYS)}")
     if before.keys and before.keys.get("question") != after.keys.get("question"):
         parts.append("question reworded")
     return ", ".join(parts) or "other text in the study file"

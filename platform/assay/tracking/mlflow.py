@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import CellSummary, summarise
+from assay.analysis.summary import CellSummary, cell_summaries
 from assay.report.ablation_table import ablation_table
 from assay.report.page.markdown import markdown_table
 from assay.storage import Record, Store
@@ -341,7 +341,7 @@ class _Experiment:
             return
         results = self._results
         cells = results.plan.cells  # of a search, those of its points too
-        summaries = [summarise(results, cells, metric.name) for metric in results.metrics]
+        summaries = [cell_summaries(results, cells, metric.name) for metric in results.metrics]
         for index, cell in enumerate(cells):
             if cell.name in self._marker.stale:
                 self._update_cell([summary[index] for summary in summaries])
