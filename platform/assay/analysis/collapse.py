@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.later_metrics import ReadPart, image_scores_of
-from assay.analysis.results import StudyResults
+from assay.analysis.later_metrics import image_scores_of
+from assay.analysis.results import ReadPart, StudyResults
 from assay.storage.record import Record
 
 __all__ = ["CHANCE_NOTE", "Collapses", "is_at_chance", "read_collapses"]

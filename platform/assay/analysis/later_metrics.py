@@ -6,19 +6,17 @@ no record keeps whole: their repeats stay without a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pyarrow as pa
 
+from assay.analysis.results import ReadPart
 from assay.storage.record import Record, Result
 from assay.storage.store import DamagedFileError
 from trainables.metrics import DefectMetric, ImageMetric, ImageScores, Metric, Undefined
 from trainables.metrics.regions import DefectScore
 
-__all__ = ["ReadPart", "image_scores_of", "with_later_metrics"]
-
-ReadPart = Callable[[Record, str], "pa.Table | None"]  # `Store.read_part`
+__all__ = ["image_scores_of", "with_later_metrics"]
 
 
 def with_later_metrics(

@@ -119,12 +119,3 @@ def test_several_repeats_average_the_statistic_under_the_same_weights() -> None:
 )
 def test_what_cannot_be_resampled_says_so(change: object, note: str) -> None:
     assert ItemBootstrap(change(predictions(0))).cell(["t"]).note == note  # type: ignore[operator]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [(lambda t: t.drop(columns="item"), "no column item"), (lambda t: pd.concat([t, t]), "each image once")],
-)
-def test_predictions_that_break_their_rules_are_refused(change: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ItemBootstrap(change(predictions(0)))  # type: ignore[operator]

@@ -20,6 +20,7 @@ from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.paired import has_no_spread, rounded, t_half_width
 from assay.analysis.statistics.score_table import Claim, Splits, claims_of, read_scores
 from assay.analysis.statistics.units import Units, units_of
+from assay.study.names import counted
 
 __all__ = ["Enough", "enough_masks"]
 
@@ -88,7 +89,7 @@ def _enough(units: Units, lost: NDArray[np.float64], masks: Mapping[str, float],
             if len(of_cell) > 1 and has_no_spread(of_cell)
         ]
         if units.n <= TOO_FEW:
-            notes.append(f"{units.n} repeat{'s' * (units.n > 1)}: no interval")
+            notes.append(f"{counted(units.n, 'repeat')}: no interval")
         elif alike:
             notes.append(f"no spread seen at {', '.join(alike)}: no interval")
         else:

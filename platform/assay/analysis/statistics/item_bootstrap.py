@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from assay.analysis.statistics.paired import ALPHA
+from assay.study.names import counted
 
 __all__ = ["ItemBootstrap", "ItemInterval", "weighted_ap"]
 
-RESAMPLES = 999
+_RESAMPLES = 999
 
 
 @dataclass(frozen=True)
@@ -46,29 +47,17 @@ class ItemBootstrap:
 
     Args:
         predictions: One row per trial and test image: ``trial, sample, item, label, score``. An image without
-            an item is an item of its own.
-        resamples: Number of resamples.
-        seed: Of their random numbers; the same predictions give the same intervals.
-
-    Raises:
-        ValueError: If a column is missing or a trial has an image twice.
+            an item is an item of its own. The same predictions give the same intervals.
     """
 
-    def __init__(self, predictions: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
-        missing = [c for c in ("trial", "sample", "item", "label", "score") if c not in predictions.columns]
-        if missing:
-            raise ValueError(f"the predictions have no column {', '.join(missing)}")
-        repeated = predictions.duplicated(["trial", "sample"]).to_numpy()
-        if repeated.any():
-            twice = predictions["sample"].to_numpy(object)[repeated][0]
-            raise ValueError(f"a trial predicts each image once, found {twice} twice")
+    def __init__(self, predictions: pd.DataFrame) -> None:
         item, sample = predictions["item"].to_numpy(object), predictions["sample"].to_numpy(object)
         names = np.where(pd.isna(item), sample, item).astype(str)
         items, codes = np.unique(names, return_inverse=True)
         count = len(items)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         # B × items: how often each item was drawn
-        self._weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples) if count else None
+        self._weights = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) if count else None
         self._codes = codes
         self._samples = sample.astype(str)
         self._labels = predictions["label"].to_numpy(np.bool_)
@@ -94,12 +83,8 @@ class ItemBootstrap:
         images = len(frozenset[str]().union(*(trial.samples for trial in usable)))
         if ap >= 1.0:
             missed = 100 * (1 - ALPHA ** (1 / defective))
-            noun = "item" if defective == 1 else "items"
-            return ItemInterval(
-                None,
-                None,
-                f"no error on {defective} defective {noun}; at most {missed:.0f} % missed (95 %)",
-            )
+            found = f"no error on {counted(defective, 'defective item')}"
+            return ItemInterval(None, None, f"{found}; at most {missed:.0f} % missed (95 %)")
         if defective < 2:
             return ItemInterval(None, None, "one defective item: nothing to resample")
         margin = 0.5 / images

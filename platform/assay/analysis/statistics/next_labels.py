@@ -25,7 +25,7 @@ from scipy.special import expit, logit
 
 from assay.analysis.statistics.score_table import Scores, read_scores
 from assay.analysis.statistics.wording import most_text
-from trainables.metrics import METRICS
+from assay.study.names import counted
 
 __all__ = ["EvenPrice", "Gain", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
 
@@ -164,14 +164,14 @@ def _complete(scores: Scores, cells: Sequence[str]) -> Floats:
 
 def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], grid: Floats) -> Iterator[str]:
     """Why the study does not tell, each in a sentence without its full stop."""
-    metric = METRICS[scores.metric.name]
+    metric = scores.metric
     if metric.unit != "share" or metric.better != "higher":
         yield f"it takes a score from 0 to 1 of which more is better, and {metric.title} is none"
     for index, (kind, varied) in enumerate(_VARIED.items()):
         levels = sorted({round(labels[index]) for labels in counts.values()})
         if len(levels) < _LEVELS:
             yield (
-                f"the study has {_count(len(levels), 'number')} of {kind} "
+                f"the study has {counted(len(levels), 'number')} of {kind} "
                 f"({', '.join(map(str, levels))}), and it takes {_LEVELS}: vary {varied}"
             )
     if len(counts) < _CELLS:
@@ -181,8 +181,8 @@ def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], gr
         )
     if len(values) < _REPEATS:
         yield (
-            f"the study has {_count(len(values), 'repeat')} of all cells, and it takes {_REPEATS}: add seeds "
-            "or folds"
+            f"the study has {counted(len(values), 'repeat')} of all cells, and it takes {_REPEATS}: "
+            "add seeds or folds"
         )
     correlation = float(np.asarray(np.corrcoef(grid.T))[0, 1])
     if abs(correlation) > _MOST_CORRELATION:
@@ -257,7 +257,3 @@ def _even(prices: Floats, p_masks: Floats) -> EvenPrice | None:
 def _gain(draws: Floats) -> Gain:
     low, high = np.percentile(draws, [2.5, 97.5])
     return Gain(float(draws.mean()), float(low), float(high))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

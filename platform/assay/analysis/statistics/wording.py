@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
+from typing import Literal
 
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS, More
 from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
+from assay.study.names import counted
 
 __all__ = [
     "better_text",
@@ -158,8 +160,9 @@ def _show_text(result: ComparisonResult, decimals: int) -> str:
         return f"{result.n} repeats would show {shown} with 80 % chance, and did not."
     if more.estimate == 0:
         return f"Few more repeats ({_range(more)}) would show {shown} with 80 % chance."
-    noun = "repeat" if more.estimate == 1 else "repeats"
-    return f"About {more.estimate} more {noun} ({_range(more)}) would show {shown} with 80 % chance."
+    return (
+        f"About {counted(more.estimate, 'more repeat')} ({_range(more)}) would show {shown} with 80 % chance."
+    )
 
 
 def more_text(result: ComparisonResult, decimals: int) -> str:
@@ -239,10 +242,9 @@ def interval_text(low: float, high: float, decimals: int) -> str:
 
 def signed(value: float, decimals: int) -> str:
     """``+0.021``, ``−0.021``, ``0.000``."""
-    text = f"{value:+.{decimals}f}"
-    return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
+    return _minus(value, decimals, "+")
 
 
-def _minus(value: float, decimals: int) -> str:
-    text = f"{value:.{decimals}f}"
+def _minus(value: float, decimals: int, sign: Literal["", "+"] = "") -> str:
+    text = f"{value:{sign}.{decimals}f}"
     return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
