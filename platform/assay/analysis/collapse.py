@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from assay.analysis.later_metrics import image_scores_of
 from assay.analysis.results import ReadPart, StudyResults
-from assay.storage.record import Record
+from assay.storage.record import Record, Result
 
 __all__ = ["CHANCE_NOTE", "Collapses", "is_at_chance", "read_collapses"]
 
@@ -50,18 +50,14 @@ def read_collapses(results: StudyResults, read_part: ReadPart) -> Mapping[str, C
     if results.primary.reads != "labels":
         return {}
     at_chance: dict[str, list[bool]] = {}
-    for trial in results.reported.trials:
-        record = results.records.get(trial.id)
-        verdict = None if record is None else _verdict(record, read_part)
+    for trial, record, result in results.trained:
+        verdict = _verdict(record, result, read_part)
         if verdict is not None:
             at_chance.setdefault(trial.cell, []).append(verdict)
     return {cell: Collapses(len(each), sum(each)) for cell, each in at_chance.items() if any(each)}
 
 
-def _verdict(record: Record, read_part: ReadPart) -> bool | None:
-    result = record.result
-    if result is None:
-        return None
+def _verdict(record: Record, result: Result, read_part: ReadPart) -> bool | None:
     if result.n_test >= _FEWEST and result.metrics.get("image_auroc", 0.0) >= _FAR:
         return False
     images = image_scores_of(record, read_part)

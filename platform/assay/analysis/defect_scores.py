@@ -55,10 +55,9 @@ def defect_summaries(results: StudyResults) -> list[DefectSummary]:
     Empty for records without known masks, and for those of earlier versions.
     """
     of_cells: dict[str, list[Sequence[DefectResult]]] = {cell.name: [] for cell in results.reported.cells}
-    for trial in results.reported.trials:
-        record = results.records.get(trial.id)
-        if record is not None and record.result is not None and record.result.defects:
-            of_cells[trial.cell].append(record.result.defects)
+    for trial, _, result in results.trained:
+        if result.defects:
+            of_cells[trial.cell].append(result.defects)
     summaries = [
         summary for cell in results.reported.cells for summary in _of_cell(cell, of_cells[cell.name])
     ]
@@ -70,30 +69,26 @@ def defect_summaries(results: StudyResults) -> list[DefectSummary]:
 def _of_cell(cell: Cell, repeats: Sequence[Sequence[DefectResult]]) -> Iterator[DefectSummary]:
     keys: dict[tuple[_Of, str], None] = {(score.of, score.name): None for each in repeats for score in each}
     for of, name in keys:
-        scores = [score for repeat in repeats for score in repeat if (score.of, score.name) == (of, name)]
-        yield DefectSummary(
-            of,
-            name,
-            cell,
-            tuple(score.regions for score in scores),
-            tuple(score.largest for score in scores),
-            _share(_part(score.detected, score.regions) for score in scores),
-            _share(_part(score.outlined, score.regions) for score in scores),
-            _share(_part(score.flagged, score.images) for score in scores),
-        )
+        alike = [[score for score in each if (score.of, score.name) == (of, name)] for each in repeats]
+        yield _summed(of, name, cell, list(filter(None, alike)))
     classes = [[score for score in repeat if score.of == "class"] for repeat in repeats]
-    classes = [of_repeat for of_repeat in classes if of_repeat]
-    if classes:
-        yield DefectSummary(
-            "mean",
-            str(max(map(len, classes))),
-            cell,
-            tuple(sum(score.regions for score in of_repeat) for of_repeat in classes),
-            tuple(max(score.largest for score in of_repeat) for of_repeat in classes),
-            _share(_mean(_part(score.detected, score.regions) for score in repeat) for repeat in classes),
-            _share(_mean(_part(score.outlined, score.regions) for score in repeat) for repeat in classes),
-            _share(_mean(_part(score.flagged, score.images) for score in repeat) for repeat in classes),
-        )
+    most = max(map(len, classes), default=0)
+    if most:
+        yield _summed("mean", str(most), cell, list(filter(None, classes)))
+
+
+def _summed(of: _Of, name: str, cell: Cell, repeats: Sequence[Sequence[DefectResult]]) -> DefectSummary:
+    """The scores of one class or size, or those of all classes, which weigh alike; each repeat has some."""
+    return DefectSummary(
+        of,
+        name,
+        cell,
+        tuple(sum(score.regions for score in repeat) for repeat in repeats),
+        tuple(max(score.largest for score in repeat) for repeat in repeats),
+        _share(_mean(_part(score.detected, score.regions) for score in repeat) for repeat in repeats),
+        _share(_mean(_part(score.outlined, score.regions) for score in repeat) for repeat in repeats),
+        _share(_mean(_part(score.flagged, score.images) for score in repeat) for repeat in repeats),
+    )
 
 
 def _part(count: int | None, of: int | None) -> float | None:

@@ -174,10 +174,8 @@ def _sets_labels(level: Level) -> bool:
 def _trained(results: StudyResults) -> dict[str, dict[Repeat, Result]]:
     """Cell → what each of its trainings counted."""
     trained: dict[str, dict[Repeat, Result]] = {}
-    for trial in results.reported.trials:
-        record = results.records.get(trial.id)
-        if record is not None and record.result is not None:
-            trained.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = record.result
+    for trial, _, result in results.trained:
+        trained.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = result
     return trained
 
 

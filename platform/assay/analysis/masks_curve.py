@@ -108,10 +108,8 @@ def _planned_masks(cell: Cell) -> float:
 def _counts(results: StudyResults) -> dict[str, list[int]]:
     """Cell → masks that each of its trainings saw."""
     counts: dict[str, list[int]] = {}
-    for trial in results.reported.trials:
-        record = results.records.get(trial.id)
-        if record is not None and record.result is not None:
-            counts.setdefault(trial.cell, []).append(record.result.n_masks)
+    for trial, _, result in results.trained:
+        counts.setdefault(trial.cell, []).append(result.n_masks)
     return counts
 
 

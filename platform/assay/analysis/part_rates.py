@@ -36,9 +36,8 @@ def part_rates(results: StudyResults, metric: str) -> list[PartRate]:
     if store is None:
         return []
     counts: dict[str, list[tuple[int, int]]] = {cell.name: [] for cell in results.reported.cells}
-    for trial in results.reported.trials:
-        record = results.records.get(trial.id)
-        images = None if record is None else image_scores_of(record, store.read_part)
+    for trial, record, _ in results.trained:
+        images = image_scores_of(record, store.read_part)
         if images is not None:
             counts[trial.cell].append(_counts(images.parts_or_images, metric))
     rates: list[PartRate] = []

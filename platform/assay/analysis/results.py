@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from assay.analysis.computed import Computed
 from assay.storage.interim_looks import read_interim_looks
 from assay.storage.plans import written_plan
-from assay.storage.record import DamagedRecord, Record
+from assay.storage.record import DamagedRecord, Record, Result
 from assay.storage.registration import Registered, read_registration
 from assay.storage.search_points import EvaluatedPoint, evaluate_points, with_points
 from assay.storage.store import Store
@@ -132,6 +132,16 @@ class StudyResults:
         rows = {cell.name for cell in self.reported.cells} - {cell.name for cell in self.plan.cells}
         joined = (trial for trial in self.reported.trials if trial.cell in rows)
         return (*joined, *self.plan.trials)
+
+    @property
+    def trained(self) -> list[tuple[Trial, Record, Result]]:
+        """The reported trials that have a result; one that stands in two rows comes twice."""
+        ended = ((trial, self.records.get(trial.id)) for trial in self.reported.trials)
+        return [
+            (trial, record, record.result)
+            for trial, record in ended
+            if record is not None and record.result is not None
+        ]
 
     @property
     def damaged(self) -> set[str]:

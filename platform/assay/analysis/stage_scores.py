@@ -46,15 +46,14 @@ def stage_summaries(results: StudyResults) -> list[StageSummary]:
     scores: dict[tuple[_Of, str], dict[str, dict[Repeat, Mapping[str, float]]]] = {}
     chains: list[list[tuple[_Of, str]]] = []
     for trial in reported.trials:
-        repeat = Repeat(trial.seed, trial.fold)
-        repeats[trial.cell].append(repeat)
-        record = results.records.get(trial.id)
-        if record is None or record.status != "finished" or record.result is None:
+        repeats[trial.cell].append(Repeat(trial.seed, trial.fold))
+    for trial, record, result in results.trained:
+        if record.status != "finished":
             continue
-        chains.append([(stage.of, stage.stage) for stage in record.result.stages])
-        for stage in record.result.stages:
-            of_stage = scores.setdefault((stage.of, stage.stage), {})
-            of_stage.setdefault(trial.cell, {})[repeat] = stage.metrics
+        chains.append([(stage.of, stage.stage) for stage in result.stages])
+        for stage in result.stages:
+            of_cells = scores.setdefault((stage.of, stage.stage), {})
+            of_cells.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = stage.metrics
     stages = sorted(_merged(chains), key=lambda stage: _ORDER.index(stage[0]))
     return [
         StageSummary(*stage, tuple(_summaries(cell, repeats[cell.name], scores[stage][cell.name])))

@@ -67,10 +67,7 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
     trials: dict[str, dict[Repeat, str]] = {}
     data: dict[str, str] = {}
     problems: list[str] = []
-    for trial in results.reported.trials:
-        record = results.records.get(trial.id)
-        if record is None or record.result is None:
-            continue
+    for trial, record, _ in results.trained:
         try:
             table = read_part(record, "predictions.parquet")
         except FileNotFoundError:  # the record's scores stand all the same

@@ -83,8 +83,8 @@ class ItemBootstrap:
         images = len(frozenset[str]().union(*(trial.samples for trial in usable)))
         if ap >= 1.0:
             missed = 100 * (1 - ALPHA ** (1 / defective))
-            found = f"no error on {counted(defective, 'defective item')}"
-            return ItemInterval(None, None, f"{found}; at most {missed:.0f} % missed (95 %)")
+            perfect = f"no error on {counted(defective, 'defective item')}"
+            return ItemInterval(None, None, f"{perfect}; at most {missed:.0f} % missed (95 %)")
         if defective < 2:
             return ItemInterval(None, None, "one defective item: nothing to resample")
         margin = 0.5 / images
