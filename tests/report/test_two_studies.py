@@ -157,22 +157,17 @@ OTHER_LEVELS = (
     .replace("few: {", "part: {")
     .replace("from: few, to: full", "from: part, to: whole")
 )
-FURTHER_FACTOR = SECOND.replace(
-    "  stop: {",
-    "  flips: {off: {config: {flips: none}}, on: {config: {flips: both}}}\n  stop: {",
-)
 OTHER_METRIC = SECOND.replace("primary: image_ap, report: [fp, pixel_iou]", "primary: image_auroc")
 
 
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        (OTHER_LEVELS, r"cells of two studies are matched by their levels.* Give levels the same names\."),
-        (FURTHER_FACTOR, "Factors of one study only: `flips` in longer alone"),
+        (OTHER_LEVELS, r"cells of two studies are matched by their levels.* Give both the same factors"),
         (OTHER_METRIC, "image_ap, and longer reports image_auroc"),
         (FIRST, "found additions twice"),
     ],
-    ids=["no common cell", "a further factor", "no common metric", "a study and itself"],
+    ids=["no common cell", "no common metric", "a study and itself"],
 )
 def test_studies_that_cannot_be_compared_are_refused(other: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
@@ -230,5 +225,5 @@ def test_points_of_searches_are_matched_by_what_was_drawn_and_not_by_their_numbe
 
 
 def test_searches_without_a_common_point_are_refused_with_a_way_to_compare_two_points() -> None:
-    with pytest.raises(InputError, match=r"values that were drawn, too\. `assay best` makes a study of one"):
+    with pytest.raises(InputError, match=r"also by what was drawn; .*a study by `assay best`"):
         pair_studies(hunt("one", 0.1, 0.2), hunt("two", 0.3, 0.4))

@@ -8,7 +8,7 @@ compared where the test images are the same: same data, same partition, same see
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -117,9 +117,10 @@ def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
     ]
     if not matches:
         raise InputError(
-            f"cells of two studies are matched by their levels, and {left.study.study} has "
-            f"{listed([cell.name for cell in left.cells])}, {right.study.study} has "
-            f"{listed([cell.name for cell in right.cells])}. {_way_to_match(left, right)}"
+            "cells of two studies are matched by their levels, points of searches also by what was drawn; "
+            f"{left.study.study} has {listed([cell.name for cell in left.cells])}, {right.study.study} has "
+            f"{listed([cell.name for cell in right.cells])}. Give both the same factors and levels; a point "
+            "becomes a study by `assay best`, and two such studies match."
         )
     return matches
 
@@ -133,23 +134,6 @@ def _settings_key(cell: Cell) -> tuple[object, ...]:
 
 def _common_name(first: Cell, second: Cell) -> str:
     return first.name if first.name == second.name else f"{first.name}, {second.name}"
-
-
-def _way_to_match(left: ReportedPlan, right: ReportedPlan) -> str:
-    factors = [dict.fromkeys(name for cell in side.cells for name in cell.levels) for side in (left, right)]
-    alone = [
-        f"{listed([f'`{name}`' for name in here if name not in there])} in {side.study.study} alone"
-        for side, here, there in zip((left, right), factors, factors[::-1], strict=True)
-        if here.keys() - there.keys()
-    ]
-    if alone:
-        return f"Factors of one study only: {', '.join(alone)}. Give both the same factors and levels."
-    if any(cell.drawn for side in (left, right) for cell in side.cells):
-        return (
-            "Points of searches are matched by the values that were drawn, too. `assay best` makes a study "
-            "of one point: put two such studies side by side."
-        )
-    return "Give levels the same names."
 
 
 def paired_scores(
@@ -193,18 +177,13 @@ def _common_table(
 ) -> tuple[pd.DataFrame, list[CellPair]]:
     """Rows of the repeats that both sides have on the same test images, as of one study."""
     tables = [side.table(metric.name) for side in (left, right)]
-    trials = [_by_cell(side.reported) for side in (left, right)]
     frames: list[pd.DataFrame] = []
     compared: list[CellPair] = []
-    for match in matches:
-        of_sides = [trials[0][match.left.name], trials[1][match.right.name]]
-        common = of_sides[0].keys() & of_sides[1].keys()
-        if not common:
-            continue
+    for match, common in _common_trials(left.reported, right.reported, matches):
         compared.append(match)
-        sides = zip(names, tables, of_sides, (match.left, match.right), strict=True)
-        for name, table, of_cell, cell in sides:
-            ids = [of_cell[place].id for place in common]
+        sides = zip(names, tables, (match.left, match.right), zip(*common, strict=True), strict=True)
+        for name, table, cell, trials in sides:
+            ids = [trial.id for trial in trials]
             chosen = table[table["trial"].isin(ids) & (table["cell"] == cell.name)]
             frames.append(chosen.assign(study="both", cell=_key(name, cell)))
     return (pd.concat(frames) if frames else tables[0].iloc[:0]), compared
@@ -212,14 +191,20 @@ def _common_table(
 
 def _shared(left: ReportedPlan, right: ReportedPlan, matches: Sequence[CellPair]) -> tuple[CellPair, ...]:
     """The matches whose common repeats are trainings of both studies: against itself none says anything."""
-    trials = _by_cell(left), _by_cell(right)
-    shared: list[CellPair] = []
+    pairs = _common_trials(left, right, matches)
+    return tuple(match for match, common in pairs if all(here.id == there.id for here, there in common))
+
+
+def _common_trials(
+    left: ReportedPlan, right: ReportedPlan, matches: Sequence[CellPair]
+) -> Iterator[tuple[CellPair, list[tuple[Trial, Trial]]]]:
+    """The matches of which a repeat has the same test images on both sides, and the trials of each such."""
+    of_left, of_right = _by_cell(left), _by_cell(right)
     for match in matches:
-        here, there = trials[0][match.left.name], trials[1][match.right.name]
-        common = here.keys() & there.keys()
-        if common and all(here[place].id == there[place].id for place in common):
-            shared.append(match)
-    return tuple(shared)
+        here, there = of_left[match.left.name], of_right[match.right.name]
+        common = [(trial, there[place]) for place, trial in here.items() if place in there]
+        if common:
+            yield match, common
 
 
 def _by_cell(reported: ReportedPlan) -> dict[str, dict[_Place, Trial]]:
