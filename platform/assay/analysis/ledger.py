@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import Lost, Repeat, RepeatSummary, best_mean
+from assay.analysis.summary import Repeat, RepeatSummary, best_mean, lost_repeats
 from assay.storage.registration import Registered, read_registration
 from assay.storage.store import Store
 from assay.study import Plan
@@ -170,23 +169,12 @@ def _tried(store: Store, study: str, metric: str) -> list[TriedCell]:
             ended.setdefault(row["cell"], {})[repeat] = row["status"]
             if row["metric"] == metric and row["value"] is not None:
                 values.setdefault(row["cell"], {})[repeat] = row["value"]
-    return [
-        _tried_cell(study, cell, metric, repeats, values.get(cell, {})) for cell, repeats in ended.items()
-    ]
-
-
-def _tried_cell(
-    study: str, cell: str, metric: str, ended: Mapping[Repeat, str], values: Mapping[Repeat, float]
-) -> TriedCell:
-    lost = Counter(status for repeat, status in ended.items() if repeat not in values)
-    return TriedCell(
-        metric=metric,
-        repeats=tuple(ended),
-        values=values,
-        lost=tuple(Lost(repeats, status, None) for status, repeats in lost.items()),
-        study=study,
-        cell=cell,
-    )
+    tried: list[TriedCell] = []
+    for cell, repeats in ended.items():
+        scores = values.get(cell, {})
+        lost = lost_repeats((status, None) for repeat, status in repeats.items() if repeat not in scores)
+        tried.append(TriedCell(metric, tuple(repeats), scores, lost, study, cell))
+    return tried
 
 
 def spread_seen(store: Store, plan: Plan) -> tuple[float, str] | None:

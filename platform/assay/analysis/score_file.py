@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -22,7 +21,8 @@ from assay.analysis.score_layouts import ColumnNames, ReadTable, is_loss, tidy_s
 from assay.analysis.score_text import read_text_columns
 from assay.analysis.statistics import Contrast, Splits, comparison
 from assay.analysis.statistics.paired import Test
-from assay.analysis.summary import Lost, Repeat, RepeatSummary
+from assay.analysis.statistics.score_table import NO_FOLD
+from assay.analysis.summary import Repeat, RepeatSummary, lost_repeats
 from assay.study.cell_names import Levels, common_name
 from assay.study.design import pairs_of
 from trainables.data.findings import summarise
@@ -32,7 +32,6 @@ from trainables.metrics import METRICS, Metric, ReportedMetric
 __all__ = ["AnalysedScores", "ScoreQuestion", "analyse_score_file"]
 
 _ARROW = "→"
-_NO_FOLD = -1
 _SEEDS_NAMED = 5
 
 
@@ -66,8 +65,14 @@ class AnalysedScores:
     notes: tuple[str, ...]  # what is taken for granted
 
     def summary(self, metric: Metric) -> list[RepeatSummary]:
-        """Mean, spread and n of a metric, cell by cell."""
-        return _summaries(self.table, self.cells, metric.name)
+        """Mean, spread and n of a metric, cell by cell: from one pass, a table may have hundreds of cells."""
+        of_cells: dict[str, list[tuple[Repeat, float, str]]] = {cell: [] for cell in self.cells}
+        rows = zip(_keys(self.table), self.table["value"], self.table["status"], strict=True)
+        for (cell, seed, fold, of_metric), value, status in rows:
+            if of_metric == metric.name:
+                repeat = Repeat(seed, None if fold == NO_FOLD else fold)
+                of_cells[cell].append((repeat, float(value), str(status)))
+        return [_summary(metric.name, rows) for rows in of_cells.values()]
 
 
 def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> AnalysedScores:
@@ -96,8 +101,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
     if unknown:
         raise InputError(
             f"--lower names a metric of {name}, found {', '.join(unknown)}; it has "
-            f"{', '.join(read.metrics)}. "
-            "Name one of them."
+            f"{', '.join(read.metrics)}. Name one of them."
         )
     metrics = tuple(_metric(metric, table, metric in question.lower) for metric in read.metrics)
     if question.most_metrics is not None and len(metrics) > question.most_metrics:
@@ -152,7 +156,7 @@ def _each_once(table: pd.DataFrame, name: str) -> pd.DataFrame:
         counted = [i for i in rows if not math.isnan(values[i]) or statuses[i] in ("finished", "diverged")]
         if len(counted) > 1:
             where = " and ".join(f"line {lines[i]} ({values[i]:g})" for i in counted[:2])
-            of_fold = f", fold {fold}" if fold != _NO_FOLD else ""
+            of_fold = f", fold {fold}" if fold != NO_FOLD else ""
             raise InputError(
                 f"a cell has one {metric} for each seed and fold, found {len(counted)} of {cell}, seed "
                 f"{seed}{of_fold} in {name}: {where}. Keep one of them, or name the column that tells them "
@@ -164,7 +168,7 @@ def _each_once(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _keys(table: pd.DataFrame) -> list[tuple[str, int, int, str]]:
     """Cell, seed, fold (-1: none) and metric of each row."""
-    folds = table["fold"].fillna(_NO_FOLD)
+    folds = table["fold"].fillna(NO_FOLD)
     return [
         (str(cell), int(seed), int(fold), str(metric))
         for cell, seed, fold, metric in zip(table["cell"], table["seed"], folds, table["metric"], strict=True)
@@ -182,7 +186,7 @@ def _with_missing(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
     first = {cell: index for index, (cell, *_) in reversed(list(enumerate(keys)))}
     added = table.iloc[[first[cell] for cell, *_ in absent]].copy()
     added["seed"] = [seed for _, seed, _, _ in absent]
-    added["fold"] = pd.array([pd.NA if fold == _NO_FOLD else fold for _, _, fold, _ in absent], "Int64")
+    added["fold"] = pd.array([pd.NA if fold == NO_FOLD else fold for _, _, fold, _ in absent], "Int64")
     added["metric"] = [metric for *_, metric in absent]
     lost = added.assign(n_train=math.nan, n_test=math.nan, value=math.nan, status="missing")
     return pd.concat([table, lost], ignore_index=True)
@@ -226,26 +230,14 @@ def _refuse_unknown_sizes(table: pd.DataFrame, splits: Splits, name: str) -> Non
         )
 
 
-def _summaries(table: pd.DataFrame, cells: Sequence[str], metric: str) -> list[RepeatSummary]:
-    """One summary per cell, from one pass over the rows: a table may have hundreds of cells."""
-    of_cells: dict[str, list[tuple[Repeat, float, str]]] = {cell: [] for cell in cells}
-    for (cell, seed, fold, of_metric), value, status in zip(
-        _keys(table), table["value"], table["status"], strict=True
-    ):
-        if of_metric == metric:
-            repeat = Repeat(seed, None if fold == _NO_FOLD else fold)
-            of_cells[cell].append((repeat, float(value), str(status)))
-    return [_summary(metric, rows) for rows in of_cells.values()]
-
-
 def _summary(metric: str, rows: Sequence[tuple[Repeat, float, str]]) -> RepeatSummary:
     values = {repeat: value for repeat, value, _ in rows}
-    lost = Counter("undefined" if status == "finished" else status for _, v, status in rows if math.isnan(v))
+    lost = [("undefined" if status == "finished" else status, None) for _, v, status in rows if math.isnan(v)]
     return RepeatSummary(
         metric=metric,
         repeats=tuple(values),
         values={repeat: value for repeat, value in values.items() if not math.isnan(value)},
-        lost=tuple(Lost(repeats, status, None) for status, repeats in lost.items()),
+        lost=lost_repeats(lost),
     )
 
 
@@ -292,8 +284,7 @@ def _compared(
     if not arrow:
         raise InputError(
             f"a comparison is `CELL -> CELL`, `FACTOR` or `FACTOR: LEVEL -> LEVEL`, found {text}. The "
-            f"cells are "
-            f"{', '.join(cells)}" + (f"; the factors {', '.join(read.factors)}." if read.factors else ".")
+            f"cells are {', '.join(cells)}; the factors {', '.join(read.factors) or 'none'}."
         )
     for cell in (left, right):
         _refuse_unknown_cell("--compare", cell, cells)

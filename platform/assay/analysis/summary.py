@@ -30,6 +30,7 @@ __all__ = [
     "RepeatSummary",
     "best_mean",
     "cell_summaries",
+    "lost_repeats",
     "metric_rows",
     "outcome",
     "repeats_text",
@@ -68,6 +69,11 @@ class Lost(NamedTuple):
         if len(reason) > _REASON_CHARACTERS:
             reason = f"{reason[:_REASON_CHARACTERS]} …"
         return f"{self.repeats} {self.status}" + (f" ({reason})" if reason else "")
+
+
+def lost_repeats(reasons: Iterable[tuple[str, str | None]]) -> tuple[Lost, ...]:
+    """The lost repeats of a cell, of each its status and reason, counted by them."""
+    return tuple(Lost(repeats, *why) for why, repeats in Counter(reasons).items())
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,7 @@ def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) ->
     """One metric on test data for some cells of the plan, in their order."""
     absent = _absent(results)
     values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in cells}
-    lost: dict[str, Counter[tuple[str, str | None]]] = {cell.name: Counter() for cell in cells}
+    lost: dict[str, list[tuple[str, str | None]]] = {cell.name: [] for cell in cells}
     planned: dict[str, list[Repeat]] = {cell.name: [] for cell in cells}
     for trial in results.trials:
         if trial.cell not in planned:
@@ -182,14 +188,14 @@ def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) ->
         if not isinstance(value, tuple):
             values[trial.cell][repeat] = value
         else:
-            lost[trial.cell][value] += 1
+            lost[trial.cell].append(value)
     return [
         CellSummary(
             cell=cell,
             metric=metric,
             repeats=tuple(planned[cell.name]),
             values=values[cell.name],
-            lost=tuple(Lost(repeats, *why) for why, repeats in lost[cell.name].items()),
+            lost=lost_repeats(lost[cell.name]),
         )
         for cell in cells
     ]

@@ -12,7 +12,7 @@ from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.families import compare
 from assay.analysis.statistics.paired import Test
-from assay.analysis.statistics.score_table import Claim, Splits, claims_of, read_scores
+from assay.analysis.statistics.score_table import NO_FOLD, Claim, Splits, claims_of, read_scores
 from trainables.metrics import Metric
 
 __all__ = ["Best", "best_cells"]
@@ -61,7 +61,7 @@ def best_cells(
     best = names[int(np.argmax(scores.metric.sign * means))]
     common = (held | scores.diverged)[:, columns].all(axis=1)
     shared = pd.MultiIndex.from_arrays([scores.seeds[common], scores.folds[common]])
-    keys = pd.MultiIndex.from_arrays([table["seed"], table["fold"].fillna(-1).astype("int64")])
+    keys = pd.MultiIndex.from_arrays([table["seed"], table["fold"].fillna(NO_FOLD).astype("int64")])
     counts = keys.isin(shared)
     # The other repeats stay in the table as planned: an earlier look had its seeds, whatever became of them.
     rows = table.assign(value=table["value"].where(counts), status=table["status"].where(counts, "missing"))

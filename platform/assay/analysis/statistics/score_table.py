@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["CLAIMS", "Claim", "Scores", "Splits", "claims_of", "read_scores"]
+__all__ = ["CLAIMS", "NO_FOLD", "Claim", "Scores", "Splits", "claims_of", "read_scores"]
 
 Claim = Literal["this split", "these folds", "this data", "new data"]
 Splits = Literal["prescribed", "per_seed"]  # seeds share the splits, or every seed draws its own
 
 CLAIMS: tuple[Claim, ...] = get_args(Claim)  # the narrower first
-NO_FOLD = -1
+NO_FOLD = -1  # stands where a repeat has none
 _READ = ("study", "cell", "seed", "fold", "n_train", "n_test", "part", "metric", "value", "status")
 
 
@@ -127,6 +127,5 @@ def _name(seed: int, fold: int) -> str:
 
 
 def _where(metric: str, cell: str, repeat: NDArray[np.int64]) -> str:
-    """``image_ap of stop·full, seed 3, fold 0``."""
-    seed, fold = map(int, repeat)
-    return f"{metric} of {cell}, seed {seed}" + (f", fold {fold}" if fold != NO_FOLD else "")
+    """``image_ap of stop·full, seed 3 fold 0``."""
+    return f"{metric} of {cell}, {_name(*map(int, repeat))}"
