@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from assay.analysis.statistics import Contrast, compare, comparison, sentence
-from assay.analysis.statistics.more_repeats import More, more_repeats
-from assay.analysis.statistics.negligible import repeats_until_negligible
+from assay.analysis.statistics.more_repeats import More, more_repeats, repeats_until_negligible
 from assay.analysis.statistics.paired import rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
 from assay.analysis.statistics.wording import claimed_text, negligible_at_text, number_text, p_text

@@ -48,6 +48,11 @@ class Measured:
     notes: tuple[str, ...] = ()
     filled: Measured | None = None  # the same with the worst value where a trial diverged
 
+    @property
+    def fillings(self) -> tuple[Measured, ...]:
+        """Without what diverged and, where it is tested so, with the worst value in its place."""
+        return (self,) if self.filled is None else (self, self.filled)
+
 
 def measure(
     scores: Scores,

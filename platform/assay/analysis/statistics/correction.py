@@ -144,8 +144,8 @@ def _moderated_p(member: Measured, mean_variance: float) -> float:
     if member.p_t == 1.0:
         return 1.0
     p: list[float] = []
-    for filling in (member, member.filled):
-        if filling is not None and filling.sd is not None:
+    for filling in member.fillings:
+        if filling.sd is not None:
             df = filling.units.n - 1
             variance = (_PRIOR_DF * mean_variance + df * filling.sd**2) / (_PRIOR_DF + df)
             mean = float(np.mean(filling.d))

@@ -18,9 +18,20 @@ import pandas as pd
 from assay.analysis.statistics.contrast_test import TOO_FEW, Measured, measure
 from assay.analysis.statistics.contrasts import Contrast, each_once
 from assay.analysis.statistics.correction import SureByT, adjusted_p, sure_by_t
-from assay.analysis.statistics.more_repeats import More, more_repeats
-from assay.analysis.statistics.negligible import is_negligible, repeats_until_negligible
-from assay.analysis.statistics.paired import ALPHA, Test, enough_repeats, hedges_g, smallest_p
+from assay.analysis.statistics.more_repeats import (
+    More,
+    more_repeats,
+    negligible_alpha,
+    repeats_until_negligible,
+)
+from assay.analysis.statistics.paired import (
+    ALPHA,
+    Test,
+    enough_repeats,
+    hedges_g,
+    smallest_p,
+    t_half_width,
+)
 from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits, claims_of, read_scores
 from assay.analysis.statistics.units import Units
 from trainables.metrics import Metric
@@ -195,13 +206,7 @@ class _FamilyTest:
 
     def _earlier(self, members: Sequence[Measured]) -> list[set[str]]:
         """Units that each earlier look had, of those at which the exact test could speak."""
-        names = {
-            name
-            for member in members
-            for filling in (member, member.filled)
-            if filling is not None
-            for name in filling.units.names
-        }
+        names = {name for member in members for filling in member.fillings for name in filling.units.names}
         seeds = max(member.units.seeds for member in members)
         looks: list[set[str]] = []
         for number in sorted({k for k in self.earlier_looks if enough_repeats() <= k < seeds}):
@@ -210,22 +215,22 @@ class _FamilyTest:
         return looks
 
     def _negligible(self, member: Measured, m: int) -> bool:
+        """True where the difference is within ± ``resolve``; where a trial diverged, with both fillings.
+
+        Two one-sided t tests inside the family: |mean| plus a margin of error stays within ``resolve``. The
+        margin is never narrower than that of the 95 % interval, so the interval lies within ``resolve``, too.
+        """
+        if self.resolve is None or member.p is None or (member.units.diverged and member.filled is None):
+            return False
         looks = len({*self.earlier_looks, member.units.seeds})  # at each of them it could have been said
-        return self.resolve is not None and is_negligible(member, self.resolve, m, looks)
+        alpha = negligible_alpha(m, looks)
+        return all(_is_within(filling, self.resolve, alpha) for filling in member.fillings)
 
 
 def results_table(results: Sequence[ComparisonResult]) -> pd.DataFrame:
     """One row per result. ``more`` stands in three columns; the single differences are left out."""
-    left_out = (
-        "more",
-        "more_negligible",
-        "resolve",
-        "note",
-        "differences",
-        "units",
-        "n_diverged",
-        "scored_by",
-    )
+    left_out = {"more", "more_negligible", "resolve", "note"}
+    left_out |= {"differences", "units", "n_diverged", "scored_by"}
     names = [name for name in ComparisonResult.__dataclass_fields__ if name not in left_out]
     rows: list[list[object]] = []
     for result in results:
@@ -285,8 +290,9 @@ def _result(
     measured, verdict = tested.measured, tested.verdict()
     units, d = measured.units, measured.d
     mean = float(np.mean(d)) if units.n else None
-    interval = None if mean is None or measured.half_width is None else (mean, measured.half_width)
+    half = measured.half_width
     pair = measured.contrast.pair
+    more, more_negligible = _further(tested, resolve) if verdict in ("open", "suggested") else (None, None)
     return ComparisonResult(
         study=study,
         metric=scores.metric.name,
@@ -303,8 +309,8 @@ def _result(
         mean_a=float(np.mean(units.first)) if units.n else None,
         mean_b=float(np.mean(units.second)) if units.n else None,
         difference=mean,
-        low=interval[0] - interval[1] if interval else None,
-        high=interval[0] + interval[1] if interval else None,
+        low=None if mean is None or half is None else mean - half,
+        high=None if mean is None or half is None else mean + half,
         interval=measured.interval,
         test=measured.test,
         p=tested.p,
@@ -315,8 +321,8 @@ def _result(
         better=int(np.sum(scores.metric.sign * d > 0)),
         tied=int(np.sum(d == 0)),
         verdict=verdict,
-        more=_more(tested, resolve) if verdict in ("open", "suggested") else None,
-        more_negligible=_more_negligible(tested, resolve) if verdict in ("open", "suggested") else None,
+        more=more,
+        more_negligible=more_negligible,
         resolve=resolve,
         note="; ".join(tested.notes),
         differences=tuple(map(float, d)),
@@ -326,25 +332,26 @@ def _result(
     )
 
 
-def _more(tested: _Tested, resolve: float | None) -> More | None:
-    measured = tested.measured
-    units = measured.units
-    if units.diverged:  # the test sees the worst value in its place, and how many will diverge nobody knows
-        return None
+def _is_within(measured: Measured, resolve: float, alpha: float) -> bool:
+    if measured.sd is None:
+        return False
+    error = t_half_width(measured.sd, measured.units.variance, measured.units.df, alpha)
+    return abs(float(np.mean(measured.d))) + error <= resolve
+
+
+def _further(tested: _Tested, resolve: float | None) -> tuple[More | None, int | None]:
+    """Repeats that would show a difference, and those until it is negligible."""
+    measured, units, m = tested.measured, tested.measured.units, tested.m
+    # Where a trial diverged the test sees the worst value in its place; how many will, nobody knows.
+    if measured.sd is None or not units.grows or units.diverged:
+        return None, None
     delta = resolve if resolve is not None else abs(float(np.mean(measured.d)))
-    if measured.sd is None or delta == 0 or not units.grows:
-        return None
     ranks = measured.test == "wilcoxon"
-    return more_repeats(units.n, measured.sd, delta, tested.m, overlap=units.overlap, ranks=ranks)
-
-
-def _more_negligible(tested: _Tested, resolve: float | None) -> int | None:
-    measured = tested.measured
-    units = measured.units
-    if measured.sd is None or resolve is None or not units.grows or units.diverged:
-        return None
-    needed = repeats_until_negligible(resolve / measured.sd, tested.m, overlap=units.overlap)
-    return None if needed is None else max(0, needed - units.n)
+    more = more_repeats(units.n, measured.sd, delta, m, overlap=units.overlap, ranks=ranks) if delta else None
+    if resolve is None:
+        return more, None
+    needed = repeats_until_negligible(resolve / measured.sd, m, overlap=units.overlap)
+    return more, None if needed is None else max(0, needed - units.n)
 
 
 def _seed_of(unit: str) -> int | None:

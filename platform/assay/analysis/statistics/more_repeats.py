@@ -2,6 +2,7 @@
 
 :func:`more_repeats` takes the spread that was seen for the true one, and gives a range because a few repeats
 know it badly. The smallest effect that each number of repeats can show is computed once and kept, up to 50.
+:func:`repeats_until_negligible` is for comparisons in which nothing differs.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from scipy import optimize, special
 
 from assay.analysis.statistics.paired import ALPHA, enough_repeats, t_half_width
 
-__all__ = ["MOST_REPEATS", "More", "more_repeats"]
+__all__ = ["MOST_REPEATS", "More", "more_repeats", "negligible_alpha", "repeats_until_negligible"]
 
 MOST_REPEATS = 50  # nobody plans beyond
 _POWER = 0.8
 _FEWEST = 3
 _DRAWS = 5_000  # know a chance to ± .004, in 10 ms for each size of a family
 _LARGEST = 1e3  # effect size: any family finds it
+_QUANTILES = 200  # of the sd that so many repeats may show
 
 
 class More(NamedTuple):
@@ -125,3 +127,36 @@ def _detectable_at_fewest(m: int) -> float:
         return _POWER - one_sign * float(np.mean(clearer ** (m - 1)))
 
     return float(np.asarray(optimize.brentq(lacking, 0.0, _LARGEST, xtol=1e-3)))
+
+
+def repeats_until_negligible(ratio: float, m: int, *, overlap: float | None = None) -> int | None:
+    """Repeats in all until a comparison without a difference is negligible with 80 % chance; None: above 50.
+
+    Args:
+        ratio: ``resolve`` over the sd of the differences, above 0.
+        m: Comparisons in the family.
+        overlap: n_test/n_train for the claim ``new data`` on own splits; None: repeats are independent.
+    """
+    numbers = range(_FEWEST, MOST_REPEATS + 1)
+    return next((n for n in numbers if ratio >= _smallest_ratio(n, m, overlap)), None)
+
+
+@lru_cache(maxsize=4096)
+def _smallest_ratio(n: int, m: int, overlap: float | None) -> float:
+    """``resolve`` over the true sd at which n repeats suffice with 80 % chance."""
+    critical = t_half_width(1.0, 1.0, n - 1, negligible_alpha(m))
+    chances = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    errors = critical * np.sqrt(special.chdtri(n - 1, 1 - chances) / (n - 1))  # as the sd may be seen
+
+    def lacking(ratio: float) -> float:
+        """Chance that mean and error stay within ``ratio`` standard errors, less 80 %."""
+        return float(np.mean(np.maximum(0.0, 2 * special.ndtr(ratio - errors) - 1))) - _POWER
+
+    in_errors = optimize.brentq(lacking, 0.0, 10 + 2 * float(errors.max()), xtol=1e-6)
+    return float(np.asarray(in_errors)) * math.sqrt(1 / n + (overlap or 0.0))
+
+
+def negligible_alpha(m: int, looks: int = 1) -> float:
+    """Level of the two-sided interval that must lie within the margin."""
+    # Of m comparisons each may err at one side only: .05/(1.5 m) kept the family in the simulations.
+    return 2 * ALPHA / (max(2.0, 1.5 * m) * looks)
