@@ -156,7 +156,6 @@ def test_the_result_table_has_the_columns_of_an_answer_and_no_nan_in_words() -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="value"), "no column value"),
         (lambda t: pd.concat([t, t.iloc[:1]]), "two rows for image_ap of b, seed 0"),
         (lambda t: t.assign(study=["one"] + ["two"] * (len(t) - 1)), "one study at a time, found one, two"),
         (lambda t: t.assign(cell="other"), "two rows|no cell"),

@@ -23,7 +23,6 @@ Splits = Literal["prescribed", "per_seed"]  # seeds share the splits, or every s
 
 CLAIMS: tuple[Claim, ...] = get_args(Claim)  # the narrower first
 NO_FOLD = -1  # stands where a repeat has none
-_READ = ("study", "cell", "seed", "fold", "n_train", "n_test", "part", "metric", "value", "status")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +63,10 @@ def read_scores(
     ``splits``: of all cells, or by cell.
 
     Raises:
-        ValueError: If a column is missing, the table holds several studies, a key stands there twice, or a
-            value is infinite.
+        ValueError: If the table holds several studies, a key stands there twice, or a value is infinite.
     """
     scored_by = METRICS[metric] if isinstance(metric, str) else metric
     metric = scored_by.name
-    missing = [name for name in _READ if name not in table.columns]
-    if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}")
     chosen = ((table["metric"] == metric) & (table["part"] == "test")).to_numpy(np.bool_)
     studies = dict.fromkeys(map(str, table["study"].to_numpy()[chosen]))
     if len(studies) > 1:
