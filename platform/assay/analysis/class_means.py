@@ -20,9 +20,8 @@ class ClassMean(NamedTuple):
     levels: Mapping[str, str]  # of the other factors
     classes: tuple[str, ...]  # levels of the factor that chooses the class
     published: bool  # only the classes of which the study gives a published figure of some metric
-    means: Mapping[
-        str, tuple[float, ...]
-    ]  # metric → its mean over the classes, of each repeat that has them all
+    # Metric → its mean over the classes, of each repeat that has them all.
+    means: Mapping[str, tuple[float, ...]]
     figures: Mapping[str, float]  # metric → mean of what is published, where it is of just these classes
 
 

@@ -217,15 +217,12 @@ class _Layout:
         combined = [{factor: texts[i] for factor, texts in levels.items()} for i in range(rows)]
         named = "cell" in self.text and not self.names.cell
         cells = self.filled("cell") if named else [cell_name(of_levels, each) for each in combined]
+        varied = levels if len(levels) > 1 else {}
         table = pd.DataFrame(
             {
                 "study": self.kept("study", PurePath(self.file).stem),
                 "cell": cells,
-                **(
-                    {f"{_FACTOR}{factor}": texts for factor, texts in levels.items()}
-                    if len(levels) > 1
-                    else {}
-                ),
+                **{f"{_FACTOR}{factor}": texts for factor, texts in varied.items()},
                 "seed": self.numbered(seed, 0),
                 "fold": self.numbered(fold, pd.NA),
                 **{size: [_size(text) for text in self.kept(size, "")] for size in ("n_train", "n_test")},
@@ -244,7 +241,7 @@ class _Layout:
             table=_of_test(table, self.file),
             metrics=tuple(metrics),
             layout=layout,
-            factors=of_levels if len(of_levels) > 1 else {},
+            factors={factor: of_levels[factor] for factor in varied},
             complete="status" in self.text and "part" in self.text,
         )
 
@@ -268,18 +265,18 @@ class _Layout:
                 "times for factors."
             )
         rows = range(len(self.text.lines))
-        seeds = list(rows) if seed is None and fold is None else self.numbered(seed, 0)
         metric = self.names.score[0] if self.names.score else "score"
-        fixed = {
+        repeats = {
             "study": PurePath(self.file).stem,
-            "seed": seeds,
+            "seed": list(rows) if seed is None and fold is None else self.numbered(seed, 0),
             "fold": self.numbered(fold, pd.NA),
             "part": "test",
+            "n_train": math.nan,
+            "n_test": math.nan,
+            "line": self.text.lines,
         }
-        unknown = {"n_train": math.nan, "n_test": math.nan, "line": self.text.lines}
         tables = [
-            pd.DataFrame({**fixed, **unknown, "cell": cell, "metric": metric, **self.values(cell)})
-            for cell in cells
+            pd.DataFrame({**repeats, "cell": cell, "metric": metric, **self.values(cell)}) for cell in cells
         ]
         table = pd.concat(tables, ignore_index=True).astype({"fold": "Int64"})
         return ReadTable(table, (metric,), "a column per cell, a row per repeat", {}, complete=True)

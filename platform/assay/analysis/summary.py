@@ -281,7 +281,8 @@ def write_summary(results: StudyResults, store: Store) -> pa.Table:
     return table
 
 
-_Row = tuple[Part, str, float | None, str, str | None]  # part, metric, value, status, reason
+_ROW = ("part", "metric", "value", "status", "reason")
+_Row = tuple[Part, str, float | None, str, str | None]
 
 
 def _tabled(
@@ -291,24 +292,14 @@ def _tabled(
 ) -> pa.Table:
     """The ``rows`` of each trial's record, or of why there is none, beside what names the trial."""
     factors = list(results.plan.study.factors)
-    schema = _schema(factors)
-    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
     absent = _absent(results)
+    table: list[dict[str, Any]] = []
     for trial in trials:
         record = results.measured.get(trial.id)
         fixed = _fixed_columns(results.name, trial, record, factors)
-        for part, metric, value, status, reason in rows(record, absent.get(trial.id, _MISSING)):
-            row = {
-                **fixed,
-                "part": part,
-                "metric": metric,
-                "value": value,
-                "status": status,
-                "reason": reason,
-            }
-            for column, cell in row.items():
-                columns[column].append(cell)
-    return pa.table(columns, schema=schema)
+        of_trial = rows(record, absent.get(trial.id, _MISSING))
+        table.extend({**fixed, **dict(zip(_ROW, row, strict=True))} for row in of_trial)
+    return pa.Table.from_pylist(table, schema=_schema(factors))
 
 
 def _schema(factors: Sequence[str]) -> pa.Schema:
