@@ -10,13 +10,12 @@ a name is easily changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assay.analysis.ledger import TriedCell, best_of, registered_studies
 from assay.analysis.statistics import ComparisonResult
-from assay.storage.registration import Registered
 from assay.storage.store import Store
 from assay.study.names import counted
 
@@ -24,16 +23,14 @@ if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
 
 __all__ = [
-    "AGENT_LEVEL",
     "AgentTries",
     "agent_tries",
     "best_tried",
     "better_cell",
     "kept_changes",
-    "tries_of",
 ]
 
-AGENT_LEVEL = 0.05  # chance that an agent of a world without effects is ever told to keep a change
+_LEVEL = 0.05  # chance that an agent of a world without effects is ever told to keep a change
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,9 @@ class AgentTries:
         return f"{who} tried {counted(self.settings, 'setting')} in {studies} of this storage"
 
 
-def tries_of(studies: Mapping[str, Sequence[Registered]]) -> AgentTries | None:
-    """Sum up the entries of all studies by agents; None where none asked."""
+def agent_tries(store: Store) -> AgentTries | None:
+    """Sum up all that agents tried in a storage; None where they tried nothing."""
+    studies = registered_studies(store)
     clients: dict[str, None] = {}
     settings: set[str] = set()
     points = 0
@@ -72,13 +70,8 @@ def tries_of(studies: Mapping[str, Sequence[Registered]]) -> AgentTries | None:
         points += max(entry.points for entry in by_agents)
         if fresh:
             number = len(levels) + 1
-            levels[name] = AGENT_LEVEL / (number * (number + 1))
+            levels[name] = _LEVEL / (number * (number + 1))
     return AgentTries(tuple(clients), tuple(tried), len(settings) + points, levels) if tried else None
-
-
-def agent_tries(store: Store) -> AgentTries | None:
-    """Sum up all that agents tried in a storage; None where they tried nothing."""
-    return tries_of(registered_studies(store))
 
 
 def best_tried(results: StudyResults, store: Store) -> TriedCell | None:

@@ -12,12 +12,12 @@ from typing import Literal, NamedTuple
 from assay.analysis.results import StudyResults
 from assay.storage.record import DefectResult
 from assay.study import Cell
+from trainables.metrics.regions import SIZES
 
 __all__ = ["DefectSummary", "Share", "defect_summaries"]
 
 _Of = Literal["all", "class", "mean", "size"]
 _ORDER: tuple[_Of, ...] = ("all", "class", "mean", "size")
-_SIZES = ("small", "medium", "large")
 
 
 class Share(NamedTuple):
@@ -62,7 +62,7 @@ def defect_summaries(results: StudyResults) -> list[DefectSummary]:
         summary for cell in results.reported.cells for summary in _of_cell(cell, of_cells[cell.name])
     ]
     names = list(dict.fromkeys((summary.of, summary.name) for summary in summaries))
-    names.sort(key=lambda key: (_ORDER.index(key[0]), _SIZES.index(key[1]) if key[0] == "size" else 0))
+    names.sort(key=lambda key: (_ORDER.index(key[0]), SIZES.index(key[1]) if key[0] == "size" else 0))
     return sorted(summaries, key=lambda summary: names.index((summary.of, summary.name)))
 
 

@@ -24,7 +24,6 @@ from trainables.errors import InputError
 
 __all__ = ["LabelAnalysis", "NextLabels", "analyse_labels", "next_labels"]
 
-_HOUR = 3600.0
 _MOST_HOURS = 100_000
 _NUMBERS = 3  # of masks that make a line along which "enough" can be looked for
 
@@ -179,14 +178,14 @@ def _next(
     counted = "labels of defective images" if defective else "image labels"
     counts = {c.cell.name: Labels(c.defective if defective else c.image_labels, c.masks) for c in group}
     seconds = Labels(costs.labelling.image_label_seconds, costs.labelling.mask_seconds)
-    labels, pending_points = counts[now.cell.name], now.defective - now.masks
+    labels, without_mask = counts[now.cell.name], now.defective - now.masks
+    most = costs.labelling.hours(0, without_mask)
     if hours is None:
-        hours = min(most_hours(labels, seconds), pending_points * seconds.masks / _HOUR)
+        hours = min(most_hours(labels, seconds), most)
     advice = advise_labels(table, counts, now=labels, hours=hours, seconds=seconds, metric=costs.metric.name)
-    if advice.masks is not None and advice.bought.masks > pending_points * (1 + 1e-9):
-        most = pending_points * seconds.masks / _HOUR
+    if advice.masks is not None and advice.bought.masks > without_mask * (1 + 1e-9):
         reason = (
-            f"{pending_points:.0f} defective training images have no mask yet, and the hours are for "
+            f"{without_mask:.0f} defective training images have no mask yet, and the hours are for "
             f"{advice.bought.masks:.0f}: ask for {most_text(most)} hours or fewer"
         )
         advice = LabelAdvice(hours, advice.bought, None, reason)
