@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from assay.analysis.statistics.best_cells import Best
     from assay.analysis.statistics.contrasts import Contrast, comparison, interactions, main_effects
-    from assay.analysis.statistics.families import ComparisonResult, Verdict, compare, results_table
+    from assay.analysis.statistics.families import (
+        ComparisonResult,
+        Verdict,
+        compare,
+        compare_families,
+        results_table,
+    )
     from assay.analysis.statistics.item_bootstrap import ItemBootstrap, ItemInterval
     from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
     from assay.analysis.statistics.more_repeats import More
@@ -35,6 +41,7 @@ __all__ = [
     "Splits",
     "Verdict",
     "compare",
+    "compare_families",
     "comparison",
     "interactions",
     "main_effects",
@@ -46,7 +53,7 @@ __all__ = [
 _PLACES = {
     "best_cells": ["Best"],
     "contrasts": ["Contrast", "comparison", "interactions", "main_effects"],
-    "families": ["ComparisonResult", "Verdict", "compare", "results_table"],
+    "families": ["ComparisonResult", "Verdict", "compare", "compare_families", "results_table"],
     "item_bootstrap": ["ItemBootstrap", "ItemInterval"],
     "mean_interval": ["MeanInterval", "mean_intervals"],
     "more_repeats": ["More"],

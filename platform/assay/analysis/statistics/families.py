@@ -36,7 +36,7 @@ from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits,
 from assay.analysis.statistics.units import Units
 from trainables.metrics import Metric
 
-__all__ = ["ComparisonResult", "Verdict", "compare", "results_table"]
+__all__ = ["ComparisonResult", "Verdict", "compare", "compare_families", "results_table"]
 
 Verdict = Literal["shown", "suggested", "negligible", "open", "identical", "too few", "interim"]
 
@@ -149,16 +149,47 @@ def compare(
     Raises:
         ValueError: If the table breaks its rules, or a contrast names a cell that it lacks.
     """
+    return compare_families(
+        table,
+        {family: contrasts},
+        metric=metric,
+        splits=splits,
+        resolve=resolve,
+        resolution=resolution,
+        earlier_looks=earlier_looks,
+        test=test,
+        seed=seed,
+    )[family]
+
+
+def compare_families(
+    table: pd.DataFrame,
+    families: Mapping[str, Sequence[Contrast]],
+    *,
+    metric: str | Metric,
+    splits: Splits | Mapping[str, Splits] = "prescribed",
+    resolve: float | None = None,
+    resolution: float | None = None,
+    earlier_looks: Sequence[int | Sequence[int]] = (),
+    test: Test = "sign-flip",
+    seed: int = 0,
+) -> dict[str, tuple[ComparisonResult, ...]]:
+    """Several families over one table, which is read once; all else is as in :func:`compare`.
+
+    Args:
+        families: Name → its contrasts; each is corrected by itself.
+
+    Returns:
+        Name → its results, as of :func:`compare`.
+    """
     scores = read_scores(table, metric, splits=splits)
     study = str(table["study"].iloc[0]) if len(table) else ""
     seen = [look for look in earlier_looks if not isinstance(look, int)]
     there = dict.fromkeys(table["seed"].tolist())
     first = dict.fromkeys(seed for look in seen for seed in look if seed in there)
     numbers = [look if isinstance(look, int) else len(look) for look in earlier_looks]
-    of_family = _FamilyTest(
-        scores, study, family, resolve, resolution, numbers, tuple(first | there), test, seed
-    )
-    return tuple(of_family.results(contrasts))
+    tests = _FamilyTest(scores, study, resolve, resolution, numbers, tuple(first | there), test, seed)
+    return {name: tuple(tests.family(name, contrasts)) for name, contrasts in families.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +198,6 @@ class _FamilyTest:
 
     scores: Scores
     study: str
-    family: str
     resolve: float | None
     resolution: float | None
     earlier_looks: Sequence[int]  # numbers of seeds
@@ -175,15 +205,15 @@ class _FamilyTest:
     test: Test
     seed: int
 
-    def results(self, contrasts: Sequence[Contrast]) -> Iterator[ComparisonResult]:
+    def family(self, name: str, contrasts: Sequence[Contrast]) -> Iterator[ComparisonResult]:
         contrasts = each_once(contrasts)
         claims = [claims_of(self.scores, contrast.weights) for contrast in contrasts]
         for claim in CLAIMS:
             members = [contrast for contrast, known in zip(contrasts, claims, strict=True) if claim in known]
             if members:
-                yield from self._claim(members, claim)
+                yield from self._claim(name, members, claim)
 
-    def _claim(self, members: Sequence[Contrast], claim: Claim) -> Iterator[ComparisonResult]:
+    def _claim(self, name: str, members: Sequence[Contrast], claim: Claim) -> Iterator[ComparisonResult]:
         measured = [
             measure(self.scores, contrast, claim, resolution=self.resolution, test=self.test)
             for contrast in members
@@ -202,7 +232,7 @@ class _FamilyTest:
                 by_t=sure,
                 negligible=self._negligible(member, len(measured)),
             )
-            yield _result(tested, self.scores, self.study, self.family, self.resolve)
+            yield _result(tested, self.scores, self.study, name, self.resolve)
 
     def _earlier(self, members: Sequence[Measured]) -> list[set[str]]:
         """Units that each earlier look had, of those at which the exact test could speak."""
