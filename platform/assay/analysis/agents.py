@@ -10,12 +10,13 @@ a name is easily changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assay.analysis.ledger import TriedCell, best_of, registered_studies
 from assay.analysis.statistics import ComparisonResult
+from assay.storage.registration import Registered
 from assay.storage.store import Store
 from assay.study.names import counted
 
@@ -28,6 +29,7 @@ __all__ = [
     "best_tried",
     "better_cell",
     "kept_changes",
+    "tries_of",
 ]
 
 _LEVEL = 0.05  # chance that an agent of a world without effects is ever told to keep a change
@@ -48,9 +50,8 @@ class AgentTries:
         return f"{who} tried {counted(self.settings, 'setting')} in {studies} of this storage"
 
 
-def agent_tries(store: Store) -> AgentTries | None:
-    """Sum up all that agents tried in a storage; None where they tried nothing."""
-    studies = registered_studies(store)
+def tries_of(studies: Mapping[str, Sequence[Registered]]) -> AgentTries | None:
+    """Sum up the entries of all studies by agents; None where none asked."""
     clients: dict[str, None] = {}
     settings: set[str] = set()
     points = 0
@@ -72,6 +73,11 @@ def agent_tries(store: Store) -> AgentTries | None:
             number = len(levels) + 1
             levels[name] = _LEVEL / (number * (number + 1))
     return AgentTries(tuple(clients), tuple(tried), len(settings) + points, levels) if tried else None
+
+
+def agent_tries(store: Store) -> AgentTries | None:
+    """Sum up all that agents tried in a storage; None where they tried nothing."""
+    return tries_of(registered_studies(store))
 
 
 def best_tried(results: StudyResults, store: Store) -> TriedCell | None:

@@ -47,15 +47,16 @@ class ItemBootstrap:
 
     Args:
         predictions: One row per trial and test image: ``trial, sample, item, label, score``. An image without
-            an item is an item of its own. The same predictions give the same intervals.
+            an item is an item of its own.
+        seed: Of the resamples; the same predictions give the same intervals.
     """
 
-    def __init__(self, predictions: pd.DataFrame) -> None:
+    def __init__(self, predictions: pd.DataFrame, *, seed: int = 0) -> None:
         item, sample = predictions["item"].to_numpy(object), predictions["sample"].to_numpy(object)
         names = np.where(pd.isna(item), sample, item).astype(str)
         items, codes = np.unique(names, return_inverse=True)
         count = len(items)
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(seed)
         # B × items: how often each item was drawn
         self._weights = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) if count else None
         self._codes = codes
