@@ -147,14 +147,22 @@ def paired_scores(
 
     ``names``: of the sides, which differ.
     """
-    table, compared = _common_table(left, right, matches, metric, names)
-    sides = [[match.left for match in compared], [match.right for match in compared]]
+    tables = [side.table(metric.name) for side in (left, right)]
+    frames: list[pd.DataFrame] = []
+    compared: list[CellPair] = []
     splits: dict[str, Splits] = {}
-    for name, cells in zip(names, sides, strict=True):
-        splits |= {_key(name, cell): splits_of([cell])[cell.name] for cell in cells}
+    for match, common in _common_trials(left.reported, right.reported, matches):
+        compared.append(match)
+        sides = zip(names, tables, (match.left, match.right), zip(*common, strict=True), strict=True)
+        for name, table, cell, trials in sides:
+            ids = [trial.id for trial in trials]
+            chosen = table[table["trial"].isin(ids) & (table["cell"] == cell.name)]
+            frames.append(chosen.assign(study="both", cell=_key(name, cell)))
+            splits[_key(name, cell)] = splits_of([cell])[cell.name]
+    together = pd.concat(frames) if frames else tables[0].iloc[:0]
     return tuple(compared), ScoreTables(
         metrics=[metric],
-        table=lambda _: table,
+        table=lambda _: together,
         contrasts=[
             comparison(" → ".join(names), _key(names[0], m.left), _key(names[1], m.right), m.name)
             for m in compared
@@ -166,27 +174,6 @@ def paired_scores(
         test=left.plan.study.exact_test,
         sign_seed=left.sign_seed,
     )
-
-
-def _common_table(
-    left: StudyResults,
-    right: StudyResults,
-    matches: Sequence[CellPair],
-    metric: Metric,
-    names: tuple[str, str],
-) -> tuple[pd.DataFrame, list[CellPair]]:
-    """Rows of the repeats that both sides have on the same test images, as of one study."""
-    tables = [side.table(metric.name) for side in (left, right)]
-    frames: list[pd.DataFrame] = []
-    compared: list[CellPair] = []
-    for match, common in _common_trials(left.reported, right.reported, matches):
-        compared.append(match)
-        sides = zip(names, tables, (match.left, match.right), zip(*common, strict=True), strict=True)
-        for name, table, cell, trials in sides:
-            ids = [trial.id for trial in trials]
-            chosen = table[table["trial"].isin(ids) & (table["cell"] == cell.name)]
-            frames.append(chosen.assign(study="both", cell=_key(name, cell)))
-    return (pd.concat(frames) if frames else tables[0].iloc[:0]), compared
 
 
 def _shared(left: ReportedPlan, right: ReportedPlan, matches: Sequence[CellPair]) -> tuple[CellPair, ...]:

@@ -70,11 +70,9 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
     for trial, record, _ in results.trained:
         try:
             table = read_part(record, "predictions.parquet")
-        except FileNotFoundError:  # the record's scores stand all the same
-            problems.append(f"item intervals leave out trial {trial.id}: its predictions.parquet is gone")
-            continue
-        except DamagedFileError as error:
-            problems.append(f"item intervals leave out trial {trial.id}: {error}")
+        except (FileNotFoundError, DamagedFileError) as error:  # the record's scores stand all the same
+            why = error if isinstance(error, DamagedFileError) else "its predictions.parquet is gone"
+            problems.append(f"item intervals leave out trial {trial.id}: {why}")
             continue
         if table is not None:
             frame = table.select(["sample", "item", "label", "score"]).to_pandas()
