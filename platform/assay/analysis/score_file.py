@@ -271,21 +271,20 @@ def _compared(
 ) -> list[Contrast]:
     """The comparisons that a text names: two cells, a factor, or two levels of a factor."""
     left, arrow, right = (part.strip() for part in text.replace("->", _ARROW).partition(_ARROW))
-    factor, _, start = (part.strip() for part in left.partition(": "))
     if not arrow and left in read.factors:
         return _of_factor(left, None, levels, read)
-    of_levels = bool(arrow) and factor in read.factors and left not in cells
-    if arrow and right == (start if of_levels else left):
-        raise InputError(f"a comparison has two sides, found {right} twice in {text}. Name another one.")
-    if of_levels:
-        contrasts = _of_factor(factor, (start, right), levels, read)
-        if contrasts:
-            return contrasts
     if not arrow:
         raise InputError(
             f"a comparison is `CELL -> CELL`, `FACTOR` or `FACTOR: LEVEL -> LEVEL`, found {text}. The "
             f"cells are {', '.join(cells)}; the factors {', '.join(read.factors) or 'none'}."
         )
+    factor, _, start = (part.strip() for part in left.partition(": "))
+    of_levels = factor in read.factors and left not in cells
+    if right == (start if of_levels else left):
+        raise InputError(f"a comparison has two sides, found {right} twice in {text}. Name another one.")
+    contrasts = _of_factor(factor, (start, right), levels, read) if of_levels else []
+    if contrasts:
+        return contrasts
     for cell in (left, right):
         _refuse_unknown_cell("--compare", cell, cells)
     return [_of_cells(left, right)]
