@@ -21,6 +21,7 @@ from assay.analysis.study_analysis import score_tables, splits_of
 from assay.analysis.study_pair import listed
 from assay.study import Study
 from trainables.errors import InputError
+from trainables.metrics import Metric
 
 __all__ = ["LabelAnalysis", "NextLabels", "analyse_labels", "next_labels"]
 
@@ -61,14 +62,17 @@ def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
         for cheap, dear in pairwise(front)
         if cheap.hours < dear.hours
     ]
-    # Predictions tell the smallest step of a metric, and whoever prices labels reads none.
-    scores = replace(score_tables(results), smallest_step=lambda _: None)
+    scores = replace(score_tables(results), smallest_step=_no_step)
     return LabelAnalysis(
         costs=costs,
         steps=results.analysis.as_they_stand(scores.tested(costs.metric, "labels", steps)),
         enough=tuple(_enough(costs, table, splits, study.resolve)),
         further=_advised(costs, table, [group for group in _groups(study, costs) if _is_grid(group)]),
     )
+
+
+def _no_step(_: Metric) -> None:
+    """Leave the step of a metric unknown: predictions tell it, and whoever prices labels reads none."""
 
 
 def next_labels(

@@ -159,7 +159,7 @@ def paired_scores(
             chosen = table[table["trial"].isin(ids) & (table["cell"] == cell.name)]
             frames.append(chosen.assign(study="both", cell=_key(name, cell)))
             splits[_key(name, cell)] = splits_of([cell])[cell.name]
-    together = pd.concat(frames) if frames else tables[0].iloc[:0]
+    together = pd.concat(frames or [tables[0].iloc[:0]])
     return tuple(compared), ScoreTables(
         metrics=[metric],
         table=lambda _: together,
