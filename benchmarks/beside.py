@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import naive_ways, networks
-from benchmarks.interleaved import interleaved, options
-from benchmarks.shared import ratio_text
+from benchmarks.shared import interleaved, options, ratio_text
 from trainables.nn.cam.guided import filtered_gradients
 from trainables.nn.choices import Crf, GradientFilter
 from trainables.nn.labels.crf import mean_field
@@ -106,10 +105,8 @@ def layout() -> Iterator[Case]:
         ("U-Net", networks.segmenter, "standard", 224),
         ("generator and critic", networks.critic, "f_anogan_small", 64),
     ):
-        ways = {
-            where: networks.step(*make(preset, (size, size)), _noise(_BATCH, 1, size, size), memory)
-            for where, memory in _LAYOUTS.items()
-        }
+        training = networks.Training(make, preset, _BATCH, (size, size))
+        ways = {where: training.step(memory) for where, memory in _LAYOUTS.items()}
         yield Case(f"{name}, {preset}, {size} × {size}", ways, _BATCH)
 
 
@@ -222,7 +219,7 @@ def rows(case: Case, rounds: int, clock: Callable[[], float]) -> Iterator[str]:
 def main() -> None:
     """Time the parts that are named, or all, and print a table for each."""
     by_name = {part.__name__: part for part in PARTS}
-    given = options(__doc__ or "", 5, ("parts", list(by_name)))
+    given = options(__doc__, ("parts", list(by_name)))
     clock = time.process_time if given.threads == 1 else time.perf_counter
     write = sys.stdout.write
     write(f"Median of {given.rounds} rounds, {given.threads} thread(s), torch {torch.__version__}; ratio: ")

@@ -21,14 +21,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.figures import FALSE_POSITIVES, SECTIONS, Figure, Simulation
-from benchmarks.marked_page import END, write_block
-from benchmarks.shared import parser_of
+from benchmarks.shared import END, ROOT, parser_of, write_block
 from benchmarks.simulated_data import ON_DATA
 from benchmarks.simulated_decisions import ON_DECISIONS
 from benchmarks.simulated_families import ON_FAMILIES
 from benchmarks.simulated_repeats import ON_REPEATS
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "calibration.md"
+PAGE = ROOT / "docs" / "calibration.md"
 GROUPS = {"decisions": ON_DECISIONS, "families": ON_FAMILIES, "repeats": ON_REPEATS, "data": ON_DATA}
 BEGIN = "<!-- written by `make calibrate` -->\n"
 

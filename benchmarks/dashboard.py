@@ -51,7 +51,7 @@ from benchmarks.dashboard_steps import (
     study_steps,
 )
 from benchmarks.other_trackers import TrackedTrial, write_mlflow, write_optuna
-from benchmarks.shared import parser_of, spread_text
+from benchmarks.shared import Seconds, parser_of, spread_text
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene
 from tests.dashboard.made_searches import make_large_search
 from tests.e2e.dashboard.serving import Served, serve
@@ -71,17 +71,10 @@ class Site(NamedTuple):
     memory: float | None = None  # GB that its server may hold
 
 
-class Seconds(NamedTuple):
-    """Seconds of one step: on the clock, and of CPU of server and browser."""
-
-    wall: float
-    cpu: float
-
-
 class Taken(NamedTuple):
     """Measurements, a value for each round."""
 
-    seconds: dict[tuple[str, str, str], list[Seconds]]  # by site, step and reader
+    seconds: dict[tuple[str, str, str], list[Seconds]]  # by site, step and reader; CPU of server and browser
     memory: dict[str, list[float]]  # by site: GB at most
 
 

@@ -25,46 +25,19 @@ import torch
 from numpy.typing import NDArray
 
 from assay.production.onnx_file import write_onnx
-from benchmarks.interleaved import interleaved, options
-from benchmarks.predict_throughput import CPU, deployed
-from benchmarks.shared import ratio_text
+from benchmarks.networks import deployed_segdec, deployed_supervised
+from benchmarks.shared import interleaved, options, ratio_text
 from trainables.deployed import DeployedModel
 from trainables.memory import keep_freed_memory
-from trainables.nn.layers.initialisation import initialise
-from trainables.segdec import SegDecConfig
-from trainables.segdec.network import new_network
-from trainables.segdec.predictor import SegDecPredictor
-from trainables.supervised import SupervisedConfig
-from trainables.supervised.network import build
-from trainables.supervised.predictor import SupervisedPredictor
 
 Heatmaps = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-def segdec() -> DeployedModel:
-    """SegDecNet, a quarter of its channels, 704 × 256."""
-    config = SegDecConfig.model_validate({"image_size": (704, 256), "channel_scale": 0.25}).resolved("cpu")
-    return deployed(SegDecPredictor(new_network(config, 0, CPU), config), (704, 256), 1)
-
-
-def _supervised(model: str) -> DeployedModel:
-    config = SupervisedConfig.model_validate({"model": model, "image_size": (256, 256)}).resolved("cpu")
-    net = build(config)
-    initialise(net, 0)
-    return deployed(SupervisedPredictor(net.eval(), config), (256, 256), config.channels)
-
-
-def classifier() -> DeployedModel:
-    """The classifier with its map, 256 × 256."""
-    return _supervised("classifier")
-
-
-def unet() -> DeployedModel:
-    """The U-Net, 256 × 256."""
-    return _supervised("unet")
-
-
-PARTS = (segdec, classifier, unet)
+NETWORKS: dict[str, tuple[str, Callable[[], DeployedModel]]] = {  # their titles, and how they are made
+    "segdec": ("SegDecNet, a quarter of its channels, 704 × 256", deployed_segdec),
+    "classifier": ("The classifier with its map, 256 × 256", partial(deployed_supervised, "classifier")),
+    "unet": ("The U-Net, 256 × 256", partial(deployed_supervised, "unet")),
+}
 
 
 def by_torch(model: DeployedModel) -> Heatmaps:
@@ -87,8 +60,7 @@ def by_openvino(path: Path, threads: int) -> Heatmaps:
 
 def main() -> None:
     """Time the networks that are named, or all, and print a line for each batch and way."""
-    by_name = {part.__name__: part for part in PARTS}
-    given = options(__doc__ or "", 5, ("networks", list(by_name)))
+    given = options(__doc__, ("networks", list(NETWORKS)))
     keep_freed_memory()  # as `assay predict` does; else torch takes up to 1.8 times as long
     write = sys.stdout.write
     write(f"Median of {given.rounds} rounds, {given.threads} thread(s), torch {torch.__version__}, ")
@@ -97,8 +69,8 @@ def main() -> None:
     )
     write("| network | images | way | ms an image | times as fast, cpu | wall | difference | pixels |\n")
     write("|---|---:|---|---:|---|---|---:|---:|\n")
-    for part in (by_name[name] for name in given.networks or by_name):
-        model = part()
+    for title, make in (NETWORKS[name] for name in given.networks or NETWORKS):
+        model = make()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             write_onnx(model, path)
@@ -106,7 +78,7 @@ def main() -> None:
             if importlib.util.find_spec("openvino") is not None:
                 ways["OpenVINO"] = by_openvino(path, given.threads)
             for count in (1,) if given.quick else (1, 16):
-                _compare((part.__doc__ or "").rstrip("."), model, ways, (count, given.rounds))
+                _compare(title, model, ways, (count, given.rounds))
 
 
 def _compare(name: str, model: DeployedModel, ways: dict[str, Heatmaps], size: tuple[int, int]) -> None:

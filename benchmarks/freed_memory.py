@@ -17,22 +17,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from assay.engine.shipping import SETTINGS
-from benchmarks.networks import classifier, segmenter
-from benchmarks.shared import spread_text
+from benchmarks.networks import Training, classifier, segdec, segmenter
+from benchmarks.shared import ROOT, spread_text
 from trainables.memory import peak_memory_mb
-from trainables.segdec import TRAINABLE as SEGDEC
-from trainables.segdec.config import SegDecConfig
-from trainables.segdec.network import SegDecNet
 
-ROOT = Path(__file__).resolve().parent.parent
 _ROUNDS, _STEPS = 5, 10
 _OF_MALLOC = ("MALLOC_", "GLIBC_TUNABLES")  # settings of the C library's memory
 
@@ -45,36 +38,24 @@ class Step(NamedTuple):
     peak_mb: float
 
 
-def segdec(preset: str, size: tuple[int, int]) -> tuple[nn.Module, Callable[[nn.Module, Tensor], Tensor]]:
-    """SegDecNet at a quarter of its channels."""
-    config = SegDecConfig.model_validate(
-        {**SEGDEC.presets[preset], "image_size": size, "channel_scale": 0.25}
-    )
-    return SegDecNet(config), lambda net, images: torch.stack([out.sum() for out in net(images)]).sum()
-
-
 _CASES = {
-    "U-Net of `focus`, `reduced`": (segmenter, "reduced", 8, (160, 160)),
-    "classifier of `cam`, `small`": (classifier, "small", 16, (160, 160)),
-    "SegDecNet, a quarter of its channels": (segdec, "ksdd", 1, (704, 256)),
+    "U-Net of `focus`, `reduced`": Training(segmenter, "reduced", 8, (160, 160)),
+    "classifier of `cam`, `small`": Training(classifier, "small", 16, (160, 160)),
+    "SegDecNet, a quarter of its channels": Training(segdec, "ksdd", 1, (704, 256)),
 }
 
 
 def measure(name: str) -> None:
     """Train in a thread; print a step's median seconds, its page faults and the process's peak memory."""
     torch.set_num_threads(1)
-    make, preset, count, size = _CASES[name]
-    network, loss = make(preset, size)
-    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    batch_BCHW = torch.rand(count, 1, *size)
+    run = _CASES[name].step()
     seconds: list[float] = []
     faults: list[int] = []
 
     def train() -> None:
         for _ in range(3 + _STEPS):
             began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            loss(network, batch_BCHW).backward()
-            network.zero_grad()
+            run()
             seconds.append(time.perf_counter() - began)
             faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
@@ -103,16 +84,15 @@ def main() -> int:
         return 0
     print("| network, images | freed memory | s a step | page faults | peak, MiB | of given back |")  # noqa: T201
     print("|---|---|---|---|---|---|")  # noqa: T201
-    for name, (_, _, count, (height, width)) in _CASES.items():
+    for name, case in _CASES.items():
         rounds = [(spawn(name, kept=True), spawn(name, kept=False)) for _ in range(_ROUNDS)]
         share = spread_text([kept.seconds / back.seconds for kept, back in rounds])
         for label, column, ratio in (("stays", 0, share), ("given back", 1, "1.00")):
             seconds, faults, peak = (
                 statistics.median(both[column][field] for both in rounds) for field in range(3)
             )
-            what = f"{name}, {count} × {height} × {width}"
             figures = f"{seconds:.3f} | {faults:.0f} | {peak:.0f} | {ratio}"
-            print(f"| {what} | {label} | {figures} |", flush=True)  # noqa: T201
+            print(f"| {name}, {case} | {label} | {figures} |", flush=True)  # noqa: T201
     return 0
 
 

@@ -28,10 +28,9 @@ import torch
 
 from benchmarks.gpu_check_parts import PARTS
 from benchmarks.gpu_check_runs import Bench, LeftOutError, Part
-from benchmarks.marked_page import write_block
-from benchmarks.shared import parser_of
+from benchmarks.shared import ROOT, parser_of, write_block
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "gpu.md"
+PAGE = ROOT / "docs" / "gpu.md"
 BEGIN = "<!-- written by `make gpu-check` -->\n"
 _ALL_SECONDS = 600.0
 _PACKAGES = ("numpy", "triton", "ray")

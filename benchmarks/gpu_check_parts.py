@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from benchmarks.gpu_check_runs import (
     seconds_of,
 )
 from benchmarks.segdec_throughput import PlainNet, plain_step
+from benchmarks.shared import ROOT, environment_of
 from trainables.contract import LocalRun
 from trainables.cuda import prepare_gpu, set_deterministic
 from trainables.data.samples import EvaluationData
@@ -374,7 +374,6 @@ def study(bench: Bench) -> Iterator[str]:
         raise LeftOutError("shares are shares of a GPU.")
     yield "| `resources.gpus` | exit code | seconds | last line |"
     yield "|---:|---:|---:|---|"
-    roots = os.pathsep.join(str(Path.cwd() / part) for part in ("platform", "dashboard", "."))
     for share in ("0.25", "1"):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "gpu_check.yaml"
@@ -385,7 +384,7 @@ def study(bench: Bench) -> Iterator[str]:
                 capture_output=True,
                 text=True,
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": roots},
+                env=environment_of(ROOT),
                 check=False,
             )
             last = ["", *(done.stderr + done.stdout).strip().splitlines()][-1]

@@ -17,8 +17,7 @@ import torch
 import assay
 from assay.production.model import load_model, model_files
 from assay.storage.store import Store
-from benchmarks.interleaved import interleaved
-from benchmarks.shared import parser_of, spread_text
+from benchmarks.shared import interleaved, parser_of, spread_text
 from trainables.data.sources import decode_image
 from trainables.deployed import DeployedModel
 

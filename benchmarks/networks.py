@@ -1,8 +1,9 @@
-"""Networks of the methods with drawn weights, and their training steps, to measure speed and memory."""
+"""Networks of the methods with drawn weights: their training steps, and as deployed models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,27 +12,57 @@ from trainables.cam import TRAINABLE as CAM
 from trainables.cam.config import CamConfig, MapSettings
 from trainables.cam.maps import CamMaps
 from trainables.cam.network import Classifier
+from trainables.contract import Predictor
+from trainables.deployed import Card, CardThresholds, DeployedModel
 from trainables.focus import TRAINABLE as FOCUS
 from trainables.focus import FocusConfig
 from trainables.focus.predictor import Chain, FocusPredictor, Nets
 from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.initialisation import initialise
+from trainables.segdec import TRAINABLE as SEGDEC
+from trainables.segdec import SegDecConfig
+from trainables.segdec.network import SegDecNet, new_network
+from trainables.segdec.predictor import SegDecPredictor
+from trainables.supervised import SupervisedConfig
+from trainables.supervised.network import build
+from trainables.supervised.predictor import SupervisedPredictor
 from trainables.unsupervised import TRAINABLE as UNSUPERVISED
 from trainables.unsupervised import UnsupervisedConfig
 from trainables.unsupervised.anogan import FAnoGan
 
 __all__ = [
     "Classifier",
-    "Loss",
+    "Training",
     "chain_and_student",
     "classifier",
     "critic",
+    "deployed_segdec",
+    "deployed_supervised",
+    "segdec",
     "segmenter",
     "small_f_anogan",
     "step",
 ]
 
+CPU = torch.device("cpu")
 Loss = Callable[[nn.Module, Tensor], Tensor]
+
+
+class Training(NamedTuple):
+    """A network and the images of one of its training steps."""
+
+    make: Callable[[str, tuple[int, int]], tuple[nn.Module, Loss]]
+    preset: str
+    images: int
+    size: tuple[int, int]  # height and width, pixels
+
+    def step(self, layout: torch.memory_format = torch.channels_last) -> Callable[[], None]:
+        """A step on images of noise."""
+        net, loss = self.make(self.preset, self.size)
+        return step(net, loss, torch.rand(self.images, 1, *self.size), layout)
+
+    def __str__(self) -> str:
+        return f"{self.images} × {self.size[0]} × {self.size[1]}"
 
 
 def classifier(preset: str, size: tuple[int, int]) -> tuple[Classifier, Loss]:
@@ -55,6 +86,14 @@ def critic(preset: str, size: tuple[int, int]) -> tuple[FAnoGan, Loss]:
         return nets.critic(nets.generator(torch.randn(len(images), config.gan_latent))).sum()
 
     return nets, loss
+
+
+def segdec(preset: str, size: tuple[int, int]) -> tuple[SegDecNet, Loss]:
+    """SegDecNet at a quarter of its channels."""
+    config = SegDecConfig.model_validate(
+        {**SEGDEC.presets[preset], "image_size": size, "channel_scale": 0.25}
+    )
+    return SegDecNet(config), lambda net, images: torch.stack([out.sum() for out in net(images)]).sum()
 
 
 def step(net: nn.Module, loss: Loss, images_BCHW: Tensor, layout: torch.memory_format) -> Callable[[], None]:
@@ -100,3 +139,28 @@ def small_f_anogan(side: int) -> FAnoGan:
     nets = FAnoGan(config).eval()
     initialise(nets, 0)
     return nets
+
+
+def deployed_segdec(channel_scale: float = 0.25) -> DeployedModel:
+    """SegDecNet for images of 704 × 256."""
+    settings = {"image_size": (704, 256), "channel_scale": channel_scale}
+    config = SegDecConfig.model_validate(settings).resolved("cpu")
+    return _deployed(SegDecPredictor(new_network(config, 0, CPU), config), config)
+
+
+def deployed_supervised(model: str) -> DeployedModel:
+    """The baseline ``classifier`` or ``unet`` for images of 256 × 256."""
+    config = SupervisedConfig.model_validate({"model": model, "image_size": (256, 256)}).resolved("cpu")
+    net = build(config)
+    initialise(net, 0)
+    return _deployed(SupervisedPredictor(net.eval(), config), config)
+
+
+def _deployed(predictor: Predictor, config: SegDecConfig | SupervisedConfig) -> DeployedModel:
+    thresholds = CardThresholds(image=0.5, image_source="fixed", pixel=0.5, pixel_source="fixed")
+    settings: dict[str, Any] = {"trial": "0" * 16, "study": "benchmark", "cell": "base", "trainable": "any"}
+    card = Card(
+        **settings, revision=1, image_size=config.image_size, channels=config.channels, precision="float32",
+        thresholds=thresholds, metrics={}, versions={},
+    )  # fmt: skip
+    return DeployedModel(predictor, card, CPU)

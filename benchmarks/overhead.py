@@ -8,6 +8,7 @@ loop, per trial. Prints a Markdown table with median and range.
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -16,9 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.shared import parser_of
+from benchmarks.shared import ROOT, environment_of, parser_of, timed
 
-ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 20
 
 STUDY = """
@@ -115,28 +115,22 @@ def main() -> int:
 
 
 def _measure(rounds: int, config: dict[str, float], scratch: Path, measured: dict[str, list[float]]) -> None:
-    import os
-
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(ROOT / "tests" / "plugin"), os.environ.get("PYTHONPATH", "")]
-    )
+    os.environ |= environment_of(ROOT, "tests/plugin")
     from assay.engine.cluster import start_local
 
     start_local(cpus=1)
     for number in range(rounds):
-        loop = _timed(lambda: bare_loop(config))
-        bare = _timed(lambda: bare_tune_and_train(config, scratch / "bare")) - loop
+        loop = _seconds(lambda: bare_loop(config))
+        bare = _seconds(lambda: bare_tune_and_train(config, scratch / "bare")) - loop
         measured.setdefault("bare Ray Tune + Ray Train", []).append(bare)
         for place, way in enumerate(WAYS):
             storage = scratch / f"storage-{number}-{place}"
-            whole = _timed(lambda w=way, s=storage: study_of(w, config, s, scratch / "cache"))
+            whole = _seconds(lambda w=way, s=storage: study_of(w, config, s, scratch / "cache"))
             measured.setdefault(way.name, []).append((whole - way.trials * loop) / way.trials)
 
 
-def _timed(action: Callable[[], None]) -> float:
-    start = time.monotonic()
-    action()
-    return time.monotonic() - start
+def _seconds(action: Callable[[], None]) -> float:
+    return timed(action)[1].wall
 
 
 def _print(measured: dict[str, list[float]], config: dict[str, float]) -> None:

@@ -11,13 +11,11 @@ slows all, but not by the same factor: a batch on two threads waits for the late
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,19 +25,12 @@ from assay.production.photos import find_photos
 from assay.production.predict import BATCH, Pictures, predict
 from assay.production.rows import RowWriter
 from assay.production.side_by_side import SideBySide
-from benchmarks.shared import ratio_text, spread_text
-from trainables.contract import Predictor
+from benchmarks.networks import CPU, deployed_segdec, deployed_supervised
+from benchmarks.shared import interleaved, options, ratio_text, spread_text
 from trainables.data.tensors import images_to_tensor
-from trainables.deployed import Card, CardThresholds, DeployedModel
+from trainables.deployed import DeployedModel
 from trainables.memory import keep_freed_memory
-from trainables.segdec import SegDecConfig
-from trainables.segdec.network import new_network
-from trainables.segdec.predictor import SegDecPredictor
-from trainables.supervised import SupervisedConfig
-from trainables.supervised.network import build
-from trainables.supervised.predictor import SupervisedPredictor
 
-CPU = torch.device("cpu")
 PIPELINES = {
     "table": frozenset[str](),
     "overlays": frozenset({"overlays"}),
@@ -47,29 +38,12 @@ PIPELINES = {
 }
 
 
-def deployed(predictor: Predictor, size: tuple[int, int], channels: Literal[1, 3]) -> DeployedModel:
-    thresholds = CardThresholds(image=0.5, image_source="fixed", pixel=0.5, pixel_source="fixed")
-    settings: dict[str, Any] = {"trial": "0" * 16, "study": "benchmark", "cell": "base", "trainable": "any"}
-    card = Card(
-        **settings, revision=1, image_size=size, channels=channels, precision="float32",
-        thresholds=thresholds, metrics={}, versions={},
-    )  # fmt: skip
-    return DeployedModel(predictor, card, CPU)
-
-
 def models(quick: bool) -> dict[str, DeployedModel]:
     """Untrained networks: speed does not depend on the weights."""
     scale = 0.125 if quick else 0.25
-    settings = {"image_size": (704, 256), "channel_scale": scale}
-    segdec = SegDecConfig.model_validate(settings).resolved("cpu")
-    classes = SupervisedConfig.model_validate({"model": "classifier", "image_size": (256, 256)}).resolved(
-        "cpu"
-    )
     return {
-        f"segdec, width {scale:g}, 704×256": deployed(
-            SegDecPredictor(new_network(segdec, 0, CPU), segdec), (704, 256), 1
-        ),
-        "classifier, 256×256": deployed(SupervisedPredictor(build(classes).eval(), classes), (256, 256), 1),
+        f"segdec, width {scale:g}, 704×256": deployed_segdec(scale),
+        "classifier, 256×256": deployed_supervised("classifier"),
     }
 
 
@@ -122,22 +96,15 @@ def pipeline(model: DeployedModel, folder: Path, kinds: frozenset[str]) -> Calla
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Images per second of `assay predict` beside the model alone."
-    )
-    parser.add_argument("--quick", action="store_true", help="32 images, two rounds, an eighth of the width")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch (default: 2)")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    given = options(__doc__, threads=2)
     keep_freed_memory()  # as `assay predict` does
-    count, rounds = (32, 2) if options.quick else (96, options.rounds)
+    count = 32 if given.quick else 96
 
     write = sys.stdout.write
-    write(f"Images/s, median (least–most) of {rounds} interleaved rounds of {count} images, ")
-    write(f"{options.threads} threads, torch {torch.__version__}; ratio: median of the rounds' ratios.\n\n")
+    write(f"Images/s, median (least–most) of {given.rounds} interleaved rounds of {count} images, ")
+    write(f"{given.threads} threads, torch {torch.__version__}; ratio: median of the rounds' ratios.\n\n")
     write("| model | written | assay predict | model alone | ratio |\n|---|---|---|---|---|\n")
-    for name, model in models(options.quick).items():
+    for name, model in models(given.quick).items():
         height, width = model.card.image_size
         with tempfile.TemporaryDirectory() as folder:
             photos = write_photos(Path(folder), count, (height * 3 // 2, width * 3 // 2))
@@ -146,13 +113,8 @@ def main() -> None:
             tasks = {"alone": alone(model, [images_to_tensor(batch, CPU) for batch in batches])}
             tasks["nothing"] = two_at_once(model, batches)
             tasks |= {kind: pipeline(model, Path(folder), kinds) for kind, kinds in PIPELINES.items()}
-            rates: dict[str, list[float]] = {kind: [] for kind in tasks}
-            for turn in range(rounds + 1):
-                for kind, task in tasks.items():
-                    begin = time.perf_counter()
-                    task()
-                    if turn:  # the first round warms up
-                        rates[kind].append(count / (time.perf_counter() - begin))
+            seconds = interleaved(tasks, given.rounds)
+        rates = {kind: [count / taken for taken in rounds] for kind, rounds in seconds.items()}
         for kind in list(rates)[1:]:
             spreads = [spread_text(rates[way]) for way in (kind, "alone")]
             write(

@@ -29,7 +29,8 @@ from assay.study import Plan, parse_study, plan_study
 from assay.study.stage_graph import stages_of
 from assay.tracking import MlflowMirror
 from benchmarks.scale_storage import CountedStore
-from benchmarks.science import Size, timed
+from benchmarks.science import Size
+from benchmarks.shared import timed
 from tests.analysis.made_studies import make_record
 from tests.simulation.places import LATENCY_SECONDS, Training, simulate_packs
 from trainables.data import open_manifest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -15,7 +14,8 @@ from typing import NamedTuple
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.shared import ROOT, environment_of
+
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the trials, at which a row is taken
 _LOOK_SECONDS = 0.5
 _NAMES = {
@@ -62,8 +62,7 @@ def train_for_real(trials: int, storage: Path, *, local: bool) -> str:
     study = storage / "scale.yaml"
     study.write_text(STUDY.format(seeds=", ".join(map(str, range(trials // 2)))), encoding="utf-8")
     command = [sys.executable, "-m", "assay", "run", str(study), "--storage", str(storage), "--json"]
-    paths = [str(ROOT / "tests" / "plugin"), str(ROOT / "platform"), str(ROOT)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = environment_of(ROOT, "tests/plugin")
     shown = [0]
     with subprocess.Popen(
         [*command, *(["--local"] if local else [])], stdout=subprocess.PIPE, text=True, env=environment

@@ -12,7 +12,6 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -24,7 +23,7 @@ from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
-from benchmarks.shared import parser_of
+from benchmarks.shared import Seconds, parser_of, timed
 from tests.analysis.made_studies import make_record
 from trainables.data import open_manifest
 from trainables.data.manifest import Manifest
@@ -70,20 +69,6 @@ class Size(NamedTuple):
 
 
 SIZES = (Size(2, 10), Size(2, 100), Size(3, 10), Size(2, 1000), Size(3, 100))
-
-
-class Seconds(NamedTuple):
-    """Seconds of one step: on the clock, and of CPU."""
-
-    wall: float
-    cpu: float
-
-
-def timed(action: Callable[[], _T]) -> tuple[_T, Seconds]:
-    """The result of ``action`` and its seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = action()
-    return result, Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 class Bench:

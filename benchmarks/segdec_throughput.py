@@ -23,8 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.interleaved import interleaved, options
-from benchmarks.shared import ratio_text
+from benchmarks.shared import interleaved, options, ratio_text
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.memory import keep_freed_memory
@@ -206,7 +205,7 @@ def differences(config: SegDecConfig) -> str:
 
 
 def main() -> None:
-    given = options("How many times as fast as a plain loop SegDecNet is.", 5)
+    given = options(__doc__)
     keep_freed_memory()  # as every trial does
     write = sys.stdout.write
     write("Times as fast as the plain loop by processor seconds, median (least–most) of ")

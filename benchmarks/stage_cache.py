@@ -27,9 +27,7 @@ from ruamel.yaml import YAML
 from assay.storage import Record, Store
 from assay.storage.stage_store import made_stages
 from assay.study import Plan, parse_study, plan_study
-from benchmarks.shared import parser_of
-
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.shared import ROOT, parser_of
 
 
 class Arm(NamedTuple):

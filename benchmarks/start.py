@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.shared import parser_of
+from benchmarks.shared import ROOT, environment_of, parser_of
 
 __all__ = ["PARTS"]
 
@@ -39,12 +39,9 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 def cpu_seconds(arguments: tuple[str, ...], checkout: Path) -> float | None:
     """CPU time of one interpreter and all that it waits for; None where a checkout has no such part."""
-    paths = [str(checkout / "platform"), str(checkout / "dashboard"), str(checkout)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command, environment = [sys.executable, *arguments], environment_of(checkout)
     before = os.times()
-    ended = subprocess.run(
-        [sys.executable, *arguments], check=False, capture_output=True, env=environment, cwd=checkout
-    )
+    ended = subprocess.run(command, check=False, capture_output=True, env=environment, cwd=checkout)
     after = os.times()
     if ended.returncode:
         return None
@@ -59,7 +56,7 @@ def _least(measured: list[float | None]) -> str:
 def _main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("earlier", nargs="*", type=Path, help="a checkout to compare with")
-    checkouts = [*parser.parse_args().earlier, Path(__file__).resolve().parent.parent]
+    checkouts = [*parser.parse_args().earlier, ROOT]
     seconds: dict[str, list[list[float | None]]] = {name: [] for name in PARTS}
     for _ in range(_ROUNDS):
         for name, arguments in PARTS.items():

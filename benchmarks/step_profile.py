@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +17,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import networks
-from benchmarks.interleaved import options
+from benchmarks.networks import Training
+from benchmarks.shared import interleaved, options
 
 _SIDE = 768  # of the matrices that are multiplied
 _STEPS = 2  # that are profiled
@@ -33,31 +33,17 @@ _PARTS = {  # by what an operation's name holds; the first that fits
 }
 
 
-class Case(NamedTuple):
-    """A training step of a net: how it is made, its preset, images and their side."""
-
-    make: Callable[[str, tuple[int, int]], tuple[torch.nn.Module, networks.Loss]]
-    preset: str
-    images: int
-    side: int
-
-
 CASES = {
-    "unet": Case(networks.segmenter, "reduced", 8, 128),
-    "classifier": Case(networks.classifier, "small", 16, 128),
-    "pretrained": Case(networks.classifier, "pretrained", 4, 224),
-    "unet_standard": Case(networks.segmenter, "standard", 2, 224),
+    "unet": Training(networks.segmenter, "reduced", 8, (128, 128)),
+    "classifier": Training(networks.classifier, "small", 16, (128, 128)),
+    "pretrained": Training(networks.classifier, "pretrained", 4, (224, 224)),
+    "unet_standard": Training(networks.segmenter, "standard", 2, (224, 224)),
 }
 
 
 def least_seconds(task: Callable[[], object], rounds: int) -> float:
     """The processor's time of the fastest round."""
-    times: list[float] = []
-    for _ in range(rounds):
-        begin = time.thread_time()
-        task()
-        times.append(time.thread_time() - begin)
-    return min(times)
+    return min(interleaved({"task": task}, rounds, time.thread_time)["task"])
 
 
 def part_of(operation: str) -> str:
@@ -65,11 +51,9 @@ def part_of(operation: str) -> str:
     return next((part for part, names in _PARTS.items() if any(name in operation for name in names)), "rest")
 
 
-def line(name: str, case: Case, rounds: int) -> str:
+def line(name: str, training: Training, rounds: int) -> str:
     """A line of the table."""
-    net, loss = case.make(case.preset, (case.side, case.side))
-    images_BCHW = torch.rand(case.images, 1, case.side, case.side)
-    run = networks.step(net, loss, images_BCHW, torch.channels_last)
+    run = training.step()
     with FlopCounterMode(display=False) as counted:
         run()
     seconds = least_seconds(run, rounds)
@@ -85,14 +69,14 @@ def line(name: str, case: Case, rounds: int) -> str:
     peak = 2 * _SIDE**3 / least_seconds(lambda: a @ a, 4 * rounds)
     cells = " | ".join(f"{100 * share / total:.0f}" for share in shares.values())
     return (
-        f"| {name}, {case.images} × {case.side} × {case.side} | {1000 * seconds:.0f} | {cells} | "
+        f"| {name}, {training} | {1000 * seconds:.0f} | {cells} | "
         f"{speed / 1e9:.0f} | {peak / 1e9:.0f} | {total / shares['convolutions']:.2f} |"
     )
 
 
 def main() -> None:
     """Print a line for each network that is named, or for all."""
-    given = options(__doc__ or "", 5, ("networks", list(CASES)))
+    given = options(__doc__, ("networks", list(CASES)))
     write = sys.stdout.write
     write(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}; parts in % of a step.\n\n")
     parts = " | ".join((*_PARTS, "rest"))

@@ -10,7 +10,6 @@ for the resources of its own file. Both train them in turn, each time on an empt
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -22,9 +21,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 import assay
-from benchmarks.shared import parser_of
-
-HERE = Path(__file__).resolve().parent.parent
+from benchmarks.shared import ROOT, environment_of, parser_of
 
 
 def read_study(checkout: Path, name: str) -> dict[str, Any]:
@@ -49,8 +46,7 @@ def seconds_of(checkout: Path, study: Path, data: str, storage: Path) -> float:
     Raises:
         CalledProcessError: If the command fails.
     """
-    paths = [str(checkout / "platform"), str(checkout / "dashboard"), str(checkout)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = environment_of(checkout)
     command = [sys.executable, "-m", "assay", "run", str(study), "--data", data, "--storage", str(storage)]
     with Path(f"{storage}.log").open("w", encoding="utf-8") as log:
         start = time.monotonic()
@@ -78,7 +74,7 @@ def main() -> None:
         "| study, one seed | earlier, s | now, s | of earlier | mean score, earlier and now |",
         "|---|---|---|---|---|",
     ]
-    checkouts = {"earlier": options.earlier.resolve(), "now": HERE}
+    checkouts = {"earlier": options.earlier.resolve(), "now": ROOT}
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
         for name in options.study:
             own = {way: read_study(checkout, name) for way, checkout in checkouts.items()}

@@ -14,7 +14,7 @@ import torch
 from benchmarks.gpu_check import BEGIN, run_part
 from benchmarks.gpu_check_parts import PARTS
 from benchmarks.gpu_check_runs import Bench, LeftOutError
-from benchmarks.marked_page import END
+from benchmarks.shared import END
 
 ROOT = Path(__file__).parents[1]
 CPU = Bench(torch.device("cpu"), quick=True)

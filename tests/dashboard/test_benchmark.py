@@ -12,8 +12,9 @@ import pytest
 
 from assay.storage import Store
 from assay_dashboard.study_view import view
-from benchmarks.dashboard import READERS, Seconds, Site, Taken, large_study, most_memory, report
+from benchmarks.dashboard import READERS, Site, Taken, large_study, most_memory, report
 from benchmarks.dashboard_steps import Step
+from benchmarks.shared import Seconds
 from tests.dashboard.made_searches import make_large_search
 from trainables.heatmaps import DISPLAY_SIDE
 

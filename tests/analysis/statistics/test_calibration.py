@@ -15,7 +15,7 @@ import pytest
 from assay.analysis.statistics.item_bootstrap import weighted_ap
 from benchmarks.calibrate import BEGIN, PAGE, broken_text, section, tables_of
 from benchmarks.figures import Figure
-from benchmarks.marked_page import END, write_block
+from benchmarks.shared import END, write_block
 from benchmarks.simulated_data import item_intervals, seeds_and_folds
 from benchmarks.simulated_decisions import adastop, against_fixed, errors
 from benchmarks.simulated_families import FAMILY_WORLDS
