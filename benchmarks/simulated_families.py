@@ -12,7 +12,7 @@ from assay.analysis.statistics import ComparisonResult, compare_families, compar
 from benchmarks.figures import DECIDED, FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
 from benchmarks.worlds import DEFECTS, NO_EFFECT, learner_scores, results_of_pairs, tidy_table
 
-__all__ = ["FAMILY_WORLDS", "ON_FAMILIES"]
+__all__ = ["FAMILY_WORLDS", "ON_FAMILIES", "against_base"]
 
 Cells = NDArray[np.float64]  # (m + 1) × draws × n, the base first
 DrawCells = Callable[[np.random.Generator, int, int, int], Cells]  # (rng, cells, draws, n)
@@ -54,7 +54,7 @@ FAMILY_WORLDS: dict[str, tuple[DrawCells, bool]] = {  # how cells are drawn; mus
 }
 
 
-def _asked(cells: Cells, m: int, resolve: float | None = None) -> list[tuple[ComparisonResult, ...]]:
+def against_base(cells: Cells, m: int, resolve: float | None = None) -> list[tuple[ComparisonResult, ...]]:
     """Results of m cells against the base, draw by draw: each a study of its own."""
     draws = cells.shape[1]
     names = {f"c{cell}-{i}": cells[cell, i] for cell, i in np.ndindex(m + 1, draws)}
@@ -71,7 +71,7 @@ def family(case: tuple[str, int, int], draws: int) -> Iterator[Figure]:
     """A family without any effect: any verdict that finds something."""
     name, m, n = case
     draw, held = FAMILY_WORLDS[name]
-    of_draws = _asked(draw(rng_of("max-T", *case), m + 1, draws, n), m)
+    of_draws = against_base(draw(rng_of("max-T", *case), m + 1, draws, n), m)
     wrong = percent([any(result.verdict in DECIDED for result in results) for results in of_draws])
     yield Figure("max_t", f"{m}, {name}", f"n = {n}", wrong, draws, "", FALSE_POSITIVES if held else None)
 
@@ -83,7 +83,7 @@ def partly(case: tuple[str, int, int], draws: int) -> Iterator[Figure]:
     cells = draw(rng_of("partly", *case), m + 1, draws, n)
     true = m // 4
     cells[-true:] += _CLEAR * np.std(cells[2] - cells[0])
-    of_draws = _asked(cells, m)
+    of_draws = against_base(cells, m)
     wrong = percent([any(r.verdict in DECIDED for r in results[:-true]) for results in of_draws])
     shown = percent([r.verdict in DECIDED for results in of_draws for r in results[-true:]])
     yield Figure("partly", f"{m}, {name}: false", f"n = {n}", wrong, draws, "", FALSE_POSITIVES)
@@ -97,7 +97,7 @@ def negligible(case: tuple[int, float, int], draws: int) -> Iterator[Figure]:
     for truth, row in ((0.0, "no difference: found"), (resolve, "a difference of `resolve`: false")):
         cells = rng_of("negligible", *case, truth).normal(0.8, _SD, (m + 1, draws, n))
         cells[1:] += truth
-        of_draws = _asked(cells, m, resolve)
+        of_draws = against_base(cells, m, resolve)
         dropped = [[result.verdict == "negligible" for result in results] for results in of_draws]
         share = percent([any(family) for family in dropped]) if truth else percent(np.concatenate(dropped))
         most = FALSE_POSITIVES if truth else None

@@ -12,7 +12,6 @@ from assay.analysis.statistics import (
     ComparisonResult,
     Contrast,
     compare_families,
-    comparison,
     interactions,
     main_effects,
 )
@@ -27,7 +26,8 @@ from benchmarks.figures import (
     rng_of,
     significant,
 )
-from benchmarks.worlds import DEFECTS, NO_EFFECT, WORLDS, World, results_of_pairs, tidy_table
+from benchmarks.simulated_families import FAMILY_WORLDS, against_base
+from benchmarks.worlds import NO_EFFECT, WORLDS, World, results_of_pairs, tidy_table
 
 __all__ = ["ON_REPEATS"]
 
@@ -119,19 +119,11 @@ def family_of_four(case: tuple[str, int], draws: int) -> Iterator[Figure]:
     """Four cells against one base, all from the same distribution; or the base 2 sd better (``better``)."""
     name, n = case
     better = name == "better"
-    world = WORLDS["normal" if better else name]
-    rng = rng_of("family", name, n)
-    cells = np.concatenate([world.draw(rng, draws, n) for _ in range(3)])[:5]  # 5 × draws × n
+    draw, _ = FAMILY_WORLDS["normal" if better else name]
+    cells = draw(rng_of("family", name, n), 5, draws, n)
     if better:
         cells[0] += 2 * 0.02 * np.sqrt(2)  # in sd of a difference
-    names = {f"c{cell}-{i}": cells[cell, i] for cell, i in np.ndindex(5, draws)}
-    families = {
-        str(i): [comparison(f"c{cell}", f"c0-{i}", f"c{cell}-{i}") for cell in range(1, 5)]
-        for i in range(draws)
-    }
-    of_draws = compare_families(
-        tidy_table(names), families, metric="image_ap", resolution=1 / DEFECTS
-    ).values()
+    of_draws = against_base(cells, 4)
     column = f"n = {n}"
     if better:
         each = percent([result.verdict in DECIDED for results in of_draws for result in results])
