@@ -15,6 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.worlds import average_precision
+
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
@@ -26,13 +28,10 @@ _SPLITS, _FRESH = (0, 1), range(2, 7)  # seeds of the search, and of its winner
 LABELS = np.arange(IMAGES) < DEFECTIVE
 
 
-def average_precision(scores_PN: Floats, images_M: Ids) -> Floats:
+def ap_on(scores_PN: Floats, images_M: Ids) -> Floats:
     """Average precision of P points on some of the N images."""
-    chosen = scores_PN[:, images_M]
-    order = np.argsort(-chosen, axis=1)
-    hits = LABELS[images_M][order]
-    precision = np.cumsum(hits, axis=1) / np.arange(1, len(images_M) + 1)
-    return (precision * hits).sum(axis=1) / hits.sum(axis=1)
+    chosen_PM = scores_PN[:, images_M]
+    return average_precision(np.broadcast_to(LABELS[images_M], chosen_PM.shape), chosen_PM)
 
 
 def hold_out(images: Ids, share: float, draw: np.random.Generator) -> tuple[Ids, Ids]:
@@ -64,8 +63,8 @@ def optimism(kind: str, points: int, *, nested: bool, draw: np.random.Generator)
     of_point = draw.normal(size=(points, IMAGES)) * (1 - _SHARED) ** 0.5
     scores = _SHIFT * LABELS + of_point + draw.normal(size=IMAGES) * _SHARED**0.5
     split = list(parts(kind, draw))
-    validation = np.array([average_precision(scores, images) for images, _ in split])
-    test = np.array([average_precision(scores, images) for _, images in split])
+    validation = np.array([ap_on(scores, images) for images, _ in split])
+    test = np.array([ap_on(scores, images) for _, images in split])
     searched = slice(None) if kind == "folds" else slice(len(_SPLITS))
     tested = slice(None) if kind == "folds" else slice(len(_SPLITS), None)
     if nested:  # each search is tested where it searched
