@@ -329,19 +329,6 @@ def test_as_many_packs_as_slots_train_at_once_without_resources_of_ours(
     assert _busiest(study) == 3
 
 
-def test_a_node_that_leaves_while_nodes_are_compared_is_no_node_that_differs(
-    nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path
-) -> None:
-    study, node = ToyStudy.make(tmp_path / "storage", cache=cache_root), nodes.add().wait()
-    for pid in node.pids:
-        os.kill(pid, signal.SIGSTOP)  # it is asked and does not answer
-    process = assay("run", _write(study), "--storage", study.storage)
-    _wait_for(lambda: any(study.storage.rglob(nodes.head.id)), process)  # the head has answered
-    node.end()
-    code, output = _end(process)
-    assert code == 0, output
-
-
 @pytest.mark.parametrize("ending", ["killed", "drained"])
 def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_result(
     nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path, ending: str
@@ -414,3 +401,16 @@ def _busiest(study: ToyStudy) -> int:
 def _trains(node: RayNode) -> bool:
     family = psutil.Process(node.start.pid).children(recursive=True)
     return any("RayTrainWorker" in " ".join(process.cmdline()) for process in family)
+
+
+def test_a_node_that_leaves_while_nodes_are_compared_is_no_node_that_differs(
+    nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path
+) -> None:
+    study, node = ToyStudy.make(tmp_path / "storage", cache=cache_root), nodes.add().wait()
+    for pid in node.pids:
+        os.kill(pid, signal.SIGSTOP)  # it is asked and does not answer
+    process = assay("run", _write(study), "--storage", study.storage)
+    _wait_for(lambda: any(study.storage.rglob(nodes.head.id)), process)  # the head has answered
+    node.end()
+    code, output = _end(process)
+    assert code == 0, output
