@@ -46,7 +46,7 @@ def filtered(net: Net, rule: GradientFilter | None, layer: int | None = None) ->
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """What filters let pass."""
+    """Gradients that filters let pass."""
     noted: list[Tensor] = []
 
     def noting(rule: GradientFilter, activation: Tensor, gradient: Tensor) -> Tensor:

@@ -49,11 +49,12 @@ class DrainedError(ConnectionError):
 def collective() -> Generator[None]:
     """Around each exchange between workers: its failure is the machine's, not the trial's.
 
-    gloo reports a killed peer as a plain RuntimeError, which would otherwise pass for the method's own.
+    gloo reports a killed peer as a plain RuntimeError, and torch the group that Train has ended meanwhile, since
+    a worker of it is gone, as a ValueError. Both would otherwise pass for the method's own.
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise PeerLostError(f"another worker of the trial is gone: {error}") from error
 
 
