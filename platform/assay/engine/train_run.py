@@ -49,8 +49,8 @@ class DrainedError(ConnectionError):
 def collective() -> Generator[None]:
     """Around each exchange between workers: its failure is the machine's, not the trial's.
 
-    gloo reports a killed peer as a plain RuntimeError, and torch the group that Train has ended meanwhile, since
-    a worker of it is gone, as a ValueError. Both would otherwise pass for the method's own.
+    gloo reports a killed peer as a plain RuntimeError, and torch a group that Train ended meanwhile, since a
+    worker is gone, as a ValueError. Both would otherwise pass for the method's own.
     """
     try:
         yield
