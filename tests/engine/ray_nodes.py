@@ -26,6 +26,7 @@ from tests.ports import free_port
 
 _RAY = Path(sys.executable).parent / "ray"
 _START_SECONDS = 90.0
+_TRIES = 3  # of a head: Ray gives its processes 30 s, which a machine that does much else may not have
 # A killed node refuses at once, so it is missed after a second or two; one on a machine that stands still for
 # seconds is not: a head that is taken for dead ends its cluster, and no later node can join it.
 _FAST_HEALTH_CHECK = {
@@ -71,9 +72,10 @@ class RayNode:
         """Until the node is part of the cluster."""
         until = time.monotonic() + _START_SECONDS
         while "Ray runtime started" not in self.log.read_text():
+            self._note()  # what outlives a start that failed is known then
             assert self.start.poll() is None, self.log.read_text()
             assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.1)
+            time.sleep(0.2)
         self._note()
         return self
 
@@ -107,13 +109,24 @@ class RayNodes:
     """A cluster that nodes join and leave. Its head has the dashboard and ``cpus`` cores."""
 
     def __init__(self, cpus: int = 1) -> None:
-        # Sockets lie below it, and their paths have about 100 characters: not in pytest's folders.
-        self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-        self.nodes: list[RayNode] = []
+        self.token = secrets.token_hex(16)
+        for turn in range(1, _TRIES + 1):
+            # Sockets lie below it, and their paths have about 100 characters: not in pytest's folders.
+            self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+            self.nodes: list[RayNode] = []
+            self.head = self._start_head(cpus)
+            try:
+                self.head.wait()
+                return
+            except AssertionError:
+                self.close()
+                if turn == _TRIES:
+                    raise
+
+    def _start_head(self, cpus: int) -> RayNode:
         gcs, client, dashboard = free_port(), free_port(), free_port()
         self.address, self.dashboard = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}"
-        self.token = secrets.token_hex(16)
-        self.head = self._start(
+        return self._start(
             cpus,
             "--head",
             f"--port={gcs}",
@@ -124,7 +137,7 @@ class RayNodes:
             "--dashboard-agent-listen-port=0",
             f"--temp-dir={self.folder}",
             f"--system-config={json.dumps(_FAST_HEALTH_CHECK)}",
-        ).wait()
+        )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -179,7 +192,8 @@ class RayNodes:
         prefix: Sequence[str] = (),
     ) -> RayNode:
         log = self.folder / f"node{len(self.nodes)}.log"
-        settings = (f"--num-cpus={cpus}", "--min-worker-port=0", "--max-worker-port=0", "--block")
+        ports = ("--min-worker-port=0", "--max-worker-port=0")
+        settings = (f"--num-cpus={cpus}", *ports, "--include-log-monitor=false", "--block")
         with log.open("wb") as output:
             start = subprocess.Popen(
                 [*prefix, str(_RAY), "start", *options, *settings, f"--object-store-memory={100 * 2**20}"],
