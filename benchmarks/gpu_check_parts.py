@@ -38,8 +38,9 @@ from trainables.cuda import prepare_gpu, set_deterministic
 from trainables.data.samples import EvaluationData
 from trainables.data.tensors import images_to_tensor
 from trainables.evaluate import evaluate_scorer
+from trainables.model_scorer import ModelScorer
 from trainables.nn.models import forward_context
-from trainables.scorer import ModelScorer, Scores
+from trainables.scorer import Scores
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights
 from trainables.segdec.network import new_network

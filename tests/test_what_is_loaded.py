@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,9 +54,9 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
         ("assay.engine.driver", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
         (
             "assay.engine.own_process",
-            ("ray.tune", "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna"),
+            (*TRAINING, "ray.tune", "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna"),
         ),
-        ("assay.engine.worker", ("ray.tune", "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
+        ("assay.engine.worker, assay.engine.local, trainables.evaluate", (*TRAINING, *TABLES, *OTHERS)),
         ("assay.tracking", (*TRAINING, *OTHERS)),
         ("assay.storage.forecast", (*TRAINING, *TABLES, *OTHERS)),
     ],
@@ -63,6 +64,17 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
 )
 def test_a_process_of_a_study_loads_only_what_it_uses(module: str, absent: tuple[str, ...]) -> None:
     assert not loaded(f"import {module}") & set(absent)
+
+
+def test_a_run_whose_methods_train_in_processes_of_their_own_loads_no_torch_itself(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    code = (
+        "from pathlib import Path; from tests.engine.toy_study import ToyStudy\n"
+        f"study = ToyStudy.make(Path({str(tmp_path)!r}), Path({str(cache_root)!r}), seeds=(0,))\n"
+        "assert study.run(local=True).finished == 2"
+    )
+    assert not loaded(code) & {"torch", "ray"}
 
 
 def test_an_evaluation_loads_no_scikit_learn_and_none_of_the_statistics() -> None:

@@ -6,6 +6,7 @@ docs/gpu.md says why these are the defaults, and which figures are still missing
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from trainables.errors import text_of
@@ -82,8 +83,7 @@ def set_deterministic(device: torch.device, on: bool) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether the memory of a GPU was too small, in the words of torch or of a library below it."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError):
+    torch = sys.modules.get("torch")  # who has not loaded it has met none of its errors
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in text_of(error) for words in _WORDS)

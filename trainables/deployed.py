@@ -30,7 +30,8 @@ from trainables.data.spec import Tiles
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.method_files import MethodSource, is_file_method, load_source
-from trainables.scorer import ModelScorer, TiledScorer
+from trainables.model_scorer import ModelScorer
+from trainables.scorer import TiledScorer
 
 __all__ = [
     "CARD_FILE",

@@ -24,19 +24,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from trainables.beside import beside
-from trainables.contract import Predictor
 from trainables.data.findings import counted
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.spec import ThresholdRule
-from trainables.data.tensors import images_to_tensor
 from trainables.heatmaps import Probe, choose_probes, maps_table, shrunken
 from trainables.metrics import (
     METRICS,
@@ -56,8 +53,13 @@ from trainables.metrics.inputs import SINGLE_VIEWS
 from trainables.metrics.pixels import ignored_of, truth_of
 from trainables.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.pseudo_labels import PseudoLabels
-from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer, refuse_outside
+from trainables.scorer import ImageScorer, Scores, TiledScorer, refuse_outside
 from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.contract import Predictor
 
 __all__ = [
     "FIXED_THRESHOLD",
@@ -170,6 +172,10 @@ def evaluate(
     threshold: ThresholdRule = "best_f1",
 ) -> Evaluation:
     """Evaluate a model of this process, which lies on ``device``: see :func:`evaluate_scorer`."""
+    from trainables.model_scorer import (
+        ModelScorer,  # loads torch, which those who ask another process need not
+    )
+
     model = ModelScorer(predictor, device)
     return evaluate_scorer(
         model, data, batch=batch, probes=probes, seed=seed, known=known, threshold=threshold
@@ -189,7 +195,7 @@ def evaluate_scorer(
     """Evaluate a model: thresholds from ``data.validation``, everything else from ``data.test``.
 
     Args:
-        model: The trained model, in this process (:class:`ModelScorer`) or in another.
+        model: The trained model, in this process (:class:`~trainables.model_scorer.ModelScorer`) or another.
         data: Validation (or None) and test images.
         batch: Images per prediction.
         probes: Number of test images whose heatmap is kept.
@@ -247,6 +253,8 @@ def image_scores(
         FloatingPointError: If a score or heatmap is no finite number: the model has diverged.
         InputError: If one is not within [0, 1].
     """
+    from trainables.model_scorer import ModelScorer
+
     scores = [part.answer.scores for part in _predict(ModelScorer(predictor, device), images, batch)]
     return np.concatenate(scores) if scores else np.empty(0)
 
@@ -342,9 +350,8 @@ def _evaluate_images(
                 images_pass.kept[i] = shrunken(probe) if in_tiles else probe
         if stage_maps is not None:
             samples = [images.ids[i] for i in indices]
-            shown_BCHW = images_to_tensor(part.images, model.device)
             kept = [i in keep for i in indices]
-            stage_maps.add(shown_BCHW, part.answer.stages, samples, truths, kept, ignored=ignored)
+            stage_maps.add(part.images, part.answer.stages, samples, truths, kept, ignored=ignored)
 
     parts = _predict(model, images, batch, None if stage_maps is None else stage_maps.known)
     timed: list[Scores] = []

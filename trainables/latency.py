@@ -13,10 +13,11 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import torch
+
     from trainables.scorer import ImageScorer
 
 __all__ = ["Latency", "measure_latency", "reference_network", "reference_seconds"]
@@ -43,6 +44,8 @@ def measure_latency(model: ImageScorer, image: NDArray[np.uint8]) -> Latency:
 
 def reference_seconds(device: torch.device) -> float:
     """Seconds of one pass of the reference network: four 3 × 3 convolutions of 32 channels on 128² pixels."""
+    import torch
+
     network, image = reference_network(device)
     start = time.perf_counter()
     with torch.inference_mode():
@@ -53,6 +56,8 @@ def reference_seconds(device: torch.device) -> float:
 @cache
 def reference_network(device: torch.device) -> tuple[torch.nn.Module, torch.Tensor]:
     """The reference network, the same on every machine, and its image."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers = [torch.nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1) for _ in range(_LAYERS)]

@@ -41,5 +41,5 @@ def make_pilot(work: StageWork, *, trainable: Trainable[Any], config: TrainableC
         for sample, label in zip(train.ids, train.labels, strict=True)
         if label and sample not in train.masks
     ]
-    model = Later("trainables.scorer:ModelScorer")(predictor, work.run.device)
+    model = Later("trainables.model_scorer:ModelScorer")(predictor, work.run.device)
     Later("trainables.next_images:draw_maps")(model, samples, train.images).save(work.folder)

@@ -18,12 +18,10 @@ import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trainables.contract import seed_for
 from trainables.heatmaps import display_size
 from trainables.metrics.histogram import PixelHistogram
-from trainables.nn.cam.floors import blur_residual, centre_prior, map_times_residual, random_maps
 from trainables.scorer import refuse_outside
 
 __all__ = ["CAM", "PIXELS_AT_ONCE", "STAGE_MAPS_SCHEMA", "StageMapScores", "StageScores"]
@@ -67,8 +65,8 @@ class StageMapScores:
 
     def add(
         self,
-        images_BCHW: Tensor,
-        stages: Mapping[str, Tensor],
+        images: Sequence[NDArray[np.uint8]],
+        stages: Mapping[str, NDArray[np.float32]],
         samples: Sequence[str],
         truths: Sequence[NDArray[np.bool_] | None],
         kept: Sequence[bool],
@@ -78,8 +76,8 @@ class StageMapScores:
         """Take in a batch.
 
         Args:
-            images_BCHW: As the model's ``predict_stages`` gets them.
-            stages: Its stages of them.
+            images: H × W × C each, of one size.
+            stages: The model's stages of them.
             samples: Their ids.
             truths: H × W each; None where the mask of a defective image is unknown.
             kept: Which of them leave pictures.
@@ -91,13 +89,14 @@ class StageMapScores:
         """
         shown = {stage: values for stage, values in stages.items() if stage not in self.known}
         maps = {stage: values for stage, values in shown.items() if values.ndim == 3}
-        floors = {} if CAM in self.known else _floors(images_BCHW, maps, self._rng)
+        floors = {} if CAM in self.known else _floors(images, maps, self._rng)
         self.names = tuple(shown)
-        arrays = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in shown.items()}
-        for stage in maps:
-            self._score("test", stage, arrays[stage], truths, ignored)
+        for stage, values in shown.items():
+            _refuse_odd(stage, values, images, samples)
+        for stage, values in maps.items():
+            self._score("test", stage, values, truths, ignored)
         for name, values in floors.items():
-            self._score("floor", name, values.cpu().numpy(), truths, ignored)
+            self._score("floor", name, values, truths, ignored)
         for k, sample in enumerate(samples):
             if kept[k]:
                 self._rows += [
@@ -108,7 +107,7 @@ class StageMapScores:
                         "kind": "map" if stage in maps else "picture",
                         "png": _png(values[k]),
                     }
-                    for order, (stage, values) in enumerate(arrays.items())
+                    for order, (stage, values) in enumerate(shown.items())
                 ]
 
     def scores(self) -> tuple[StageScores, ...]:
@@ -140,29 +139,36 @@ class StageMapScores:
             pixels.add(of_known, np.stack([truth for truth, _ in known]), np.stack([o for _, o in known]))
 
 
-def _floors(images_BCHW: Tensor, maps: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
+def _floors(
+    images: Sequence[NDArray[np.uint8]], maps: Mapping[str, NDArray[np.float32]], rng: np.random.Generator
+) -> dict[str, NDArray[np.float32]]:
     """Maps that no training makes, on the same images, and a CAM times what needs no training."""
-    count, size = len(images_BCHW), (images_BCHW.shape[2], images_BCHW.shape[3])
-    residual = blur_residual(images_BCHW)
+    import torch
+
+    from trainables.data.tensors import images_to_tensor
+    from trainables.nn.cam.floors import blur_residual, centre_prior, map_times_residual, random_maps
+
+    count, size = len(images), images[0].shape[:2]
+    residual = blur_residual(images_to_tensor(images, torch.device("cpu")))
     floors = {
         "random": random_maps(count, size, rng),
         "centre prior": centre_prior(count, size),
         "blur residual": residual,
     }
     if CAM in maps:
-        floors[f"{CAM} × blur residual"] = map_times_residual(maps[CAM].float(), residual)
-    return floors
+        floors[f"{CAM} × blur residual"] = map_times_residual(torch.from_numpy(maps[CAM]), residual)
+    return {name: floor.numpy() for name, floor in floors.items()}
 
 
-def _checked(stage: str, values: Tensor, images: Tensor, samples: Sequence[str]) -> NDArray[np.float32]:
-    count, _, height, width = images.shape
-    is_map = tuple(values.shape) == (count, height, width)
+def _refuse_odd(
+    stage: str, values: NDArray[np.float32], images: Sequence[NDArray[np.uint8]], samples: Sequence[str]
+) -> None:
+    count, (height, width) = len(images), images[0].shape[:2]
+    is_map = values.shape == (count, height, width)
     is_picture = values.ndim == 4 and len(values) == count and values.shape[1] in (1, 3)
-    assert is_map or is_picture, f"stage {stage} of shape {tuple(values.shape)} for {tuple(images.shape)}"
-    array = values.detach().float().cpu().numpy()
-    for sample, shown in zip(samples, array, strict=True):
+    assert is_map or is_picture, f"stage {stage} of shape {values.shape} for {count} × {height} × {width}"
+    for sample, shown in zip(samples, values, strict=True):
         refuse_outside(f"stage {stage}", sample, shown, "predict_stages")
-    return array
 
 
 def _png(values: NDArray[np.float32]) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from assay.storage import Environment, Record, Store
 from assay.study import Trial
@@ -15,10 +14,10 @@ from trainables.stage_maps import StageMapScores
 __all__ = ["keep_lineage"]
 
 
-def _stages(images: Tensor) -> dict[str, Tensor]:
+def _stages(count: int) -> dict[str, NDArray[np.float32]]:
     """A map that rises from left to right, and a picture."""
-    ramp = torch.linspace(0, 1, images.shape[3]).expand(len(images), images.shape[2], -1)
-    return {"cam": ramp, "crop": images[:, :, :16, :12]}
+    ramp = np.linspace(0, 1, 24, dtype=np.float32)
+    return {"cam": np.tile(ramp, (count, 32, 1)), "crop": np.full((count, 1, 16, 12), 90 / 255, np.float32)}
 
 
 def keep_lineage(store: Store, trial: Trial, samples: str) -> Record:
@@ -27,10 +26,9 @@ def keep_lineage(store: Store, trial: Trial, samples: str) -> Record:
     photo = np.full((32, 24, 1), 90, np.uint8)
     probes = [Probe(f"{s}.png", s > "a", "hole", 0.9, photo, heatmap, heatmap > 0.7) for s in samples]
     lineage, count = StageMapScores(0), len(probes)
-    photos = torch.full((count, 1, 32, 24), 90 / 255)
     if count:
         unknown, samples = [None] * count, [probe.sample for probe in probes]
-        lineage.add(photos, _stages(photos), samples, unknown, [True] * count, ignored=unknown)
+        lineage.add([photo] * count, _stages(count), samples, unknown, [True] * count, ignored=unknown)
     attempt = store.begin_attempt(trial.id, Environment())
     tables = {"maps": maps_table(probes, 0.5), "lineage": lineage.table()}
     files = {

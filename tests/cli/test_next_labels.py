@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 import pytest
-import torch
 
 from assay.cli.labels import Rule
 from assay.engine.trial import PackSite
@@ -53,7 +52,7 @@ def mine(tmp_path: Path) -> Mine:
         (root / "masks" / f"d{number}.png").unlink()
     study = ToyStudy(tmp_path / "storage", tmp_path / "cache", STUDY, root)
     pack = make_pack("mine", study.plan.trials, keep_models=True, data_root=str(root), cache=str(study.cache))
-    train_trials(PackSite(pack, study.store, 0, 1, "here", 0, torch.device("cpu")))
+    train_trials(PackSite(pack, study.store, 0, 1, "here", 0, "cpu"))
     study.store.write_bytes("studies/mine/study.yaml", STUDY.encode())
     study.store.write_table("studies/mine/plan.parquet", study.plan.to_table())
     trial = study.plan.trials[0]

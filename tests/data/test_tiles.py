@@ -31,7 +31,8 @@ from trainables.data.survey import survey_images
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
-from trainables.scorer import ModelScorer, TiledScorer
+from trainables.model_scorer import ModelScorer
+from trainables.scorer import TiledScorer
 from trainables.supervised import TRAINABLE as SUPERVISED
 from trainables.supervised.network import SegmentingUNet, build
 from trainables.supervised.predictor import SupervisedPredictor

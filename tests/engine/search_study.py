@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from assay.engine.search_packs import search_packs
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
@@ -117,7 +115,7 @@ class ToySearch:
             "exports_models": search is not None and search.exports_models,
         }
         pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), **asked)
-        train_trials(PackSite(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))
+        train_trials(PackSite(pack, self.store, 0, 1, "here", 0, "cpu"))
 
 
 def made_record(trial: Trial, **changes: Any) -> Record:

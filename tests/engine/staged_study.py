@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from assay.engine.packs import StageTask, stage_packs
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
@@ -64,4 +62,4 @@ class StagedStudy(ToyStudy):
             data_root=str(self.root) if self.root is not None else None,
             cache=str(self.cache),
         )
-        train_trials(PackSite(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))
+        train_trials(PackSite(pack, self.store, 0, 1, "here", 0, "cpu"))

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import torch
 
 from assay.analysis.results import StudyResults
 from assay.engine.packs import MAX_ATTEMPTS
@@ -48,7 +47,7 @@ def test_attempts_count_for_the_run_that_made_them(
             study.store.write_json(path, start.model_dump(mode="json"))
         pack = make_pack("toy", [trial], fence=held.fence, cache=str(cache_root))
         store = study.store.fenced(held.fence)
-        train_trials(PackSite(pack, store, 0, 1, "node", 0, torch.device("cpu")))
+        train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu"))
     assert study.records()[trial.id].status == status
 
 
@@ -60,7 +59,7 @@ def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(
     for trial, workers in ((first, 2), (second, 1)):
         study.store.begin_attempt(trial.id, Environment(world_size=workers))
     pack = make_pack("toy", study.plan.trials, cache=str(cache_root))
-    train_trials(PackSite(pack, study.store, 0, 1, "node", 0, torch.device("cpu")))
+    train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu"))
     sizes = {id_: record.environment.earlier_world_sizes for id_, record in study.records().items()}
     assert sizes == {first.id: (2,), second.id: ()}
     notes = footnotes(StudyResults.of_plan(study.plan, study.store))

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.train_run import DrainedError
@@ -24,7 +23,7 @@ def test_a_drained_node_keeps_the_state_of_its_trial_and_uses_up_no_attempt(
         study = ToyStudy.make(tmp_path / str(drains), cache_root, seeds=(0,), epochs=MAX_ATTEMPTS + 2)
         trial = study.plan.trials[0]
         pack = make_pack("toy", [trial], cache=str(cache_root))
-        site = PackSite(pack, study.store, 0, 1, "node", 0, torch.device("cpu"))
+        site = PackSite(pack, study.store, 0, 1, "node", 0, "cpu")
         for epoch in range(1, drains + 1):
             with pytest.raises(DrainedError, match=f"goes on elsewhere after epoch {epoch}"):
                 train_trials(replace(site, draining=lambda: True))

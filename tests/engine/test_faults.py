@@ -6,7 +6,7 @@ import pytest
 import torch.distributed as dist
 
 from assay.engine.fitting.faults import fault_of, said
-from assay.engine.train_run import PeerLostError, collective
+from assay.engine.ranks import PeerLostError, collective
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def toy(tmp_path: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> To
         level = f"level: {{one: {{config: {{{config}}}}}}}"
         study = ToyStudy.make(tmp_path / name, cache_root, factor=level, seeds=(0,))
         pack = make_pack("toy", study.plan.trials, cache=str(cache_root), gpus=gpus)
-        train_trials(PackSite(pack, study.store, 0, 1, "node", 0, torch.device("cpu")))
+        train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu"))
         return study, list(study.records().values())
 
     return train

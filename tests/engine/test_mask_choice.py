@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from assay.engine.single_trial import training_data
 from assay.engine.trial import PackSite
@@ -83,7 +82,7 @@ def test_no_mask_is_opened_but_the_first_ones_and_those_that_the_rule_picked(
     """Any other mask on disk is a canary: it changed since the data were read, and to open it is refused."""
     trial = next(each for each in study.plan.trials if each.cell == rule)
     pack = make_pack("choice", [trial], data_root=str(study.root), cache=str(study.cache))
-    data = TrialData.open(trial, PackSite(pack, study.store, 0, 1, "here", 0, torch.device("cpu")))
+    data = TrialData.open(trial, PackSite(pack, study.store, 0, 1, "here", 0, "cpu"))
     folder = data.manifest.mask_root or data.manifest.root
     paths = {row.sample: folder / row.mask for row in data.manifest.rows if row.mask is not None}
     sound = {sample: path.read_bytes() for sample, path in paths.items()}

@@ -7,9 +7,9 @@ from ray.train import FailureConfig
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
+from assay.engine.ranks import PeerLostError
 from assay.engine.room import MoreRoomError
 from assay.engine.train import _FailurePolicy
-from assay.engine.train_run import PeerLostError
 from trainables.errors import StorageError
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import ray
-import torch
 
 from assay.engine.driver import OtherProgramError, PackDriver
 from assay.engine.packs import Pack
@@ -101,7 +100,7 @@ def _pack_for_another_program(study: ToyStudy) -> Pack:
 def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(toy: Toy) -> None:
     study = toy()
     pack = _pack_for_another_program(study)
-    train_trials(PackSite(pack, study.store, 0, 1, "d6fd8a35", 0, torch.device("cpu")))
+    train_trials(PackSite(pack, study.store, 0, 1, "d6fd8a35", 0, "cpu"))
     assert study.store.trials() == []
     said = study.store.read_bytes(pack.refusal).decode()
     assert said.startswith("node d6fd8a35 on ")

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
 from assay.engine.fitting.fit_server import FitServer
 from assay.engine.packs import Limits
@@ -97,8 +96,7 @@ def odd(tmp_path: Path, cache_root: Path, server: FitServer) -> Odd:
             parse_study(STUDY, str(study)), lambda spec: open_manifest(spec, None, cache_root), "cpu"
         )
         pack = make_pack("odd", plan.trials, cache=str(cache_root), limits=limits, primary="image_ap")
-        cpu = torch.device("cpu")
-        train_trials(PackSite(pack, store, 0, 1, "node", 0, cpu, trainer_of(pack, store, server)))
+        train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu", trainer_of(pack, store, server)))
         record = store.record(plan.trials[0].id)
         assert not isinstance(record, Exception)
         return plan, store, record  # pyright: ignore[reportReturnType]
@@ -137,8 +135,7 @@ def test_results_are_those_of_a_training_in_the_worker_bit_for_bit(
     pack = make_pack(
         "toy", apart.plan.trials, cache=str(cache_root), primary="image_ap", probes=2, keep_models=False
     )
-    cpu = torch.device("cpu")
-    train_trials(PackSite(pack, apart.store, 0, 1, "node", 0, cpu, trainer_of(pack, apart.store, server)))
+    train_trials(PackSite(pack, apart.store, 0, 1, "node", 0, "cpu", trainer_of(pack, apart.store, server)))
     assert apart.results() == here.results()
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Store
@@ -28,4 +26,4 @@ def train_here(plan: Plan, store: Store, cache: Path) -> None:
         objective=primary,
         cache=str(cache),
     )
-    train_trials(PackSite(pack, store, 0, 1, "node", 0, torch.device("cpu")))
+    train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from assay.engine.packs import Pack
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
@@ -105,7 +103,7 @@ def train(name: str, store: Store, cache: Path, data: str = _SYNTHETIC, root: Pa
         data_root=None if root is None else str(root),
         cache=str(cache),
     )
-    train_trials(PackSite(pack, store, 0, 1, "here", 0, torch.device("cpu")))
+    train_trials(PackSite(pack, store, 0, 1, "here", 0, "cpu"))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)
     assert record.status == "finished", record.reason

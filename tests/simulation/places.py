@@ -21,6 +21,7 @@ import torch
 from greenlet import getcurrent, greenlet
 
 from assay.engine import driver, journal, trial, worker
+from assay.engine.fitting.wire import packed
 from assay.engine.options import EngineOptions
 from assay.engine.run_study import _Work
 from assay.engine.trial import PackSite
@@ -32,7 +33,7 @@ from benchmarks.scale_storage import CountedStore
 __all__ = ["LATENCY_SECONDS", "Training", "TrialCosts", "simulate_packs"]
 
 LATENCY_SECONDS = 0.03  # of a request
-_CHECKPOINT = {"weights": torch.zeros(1000)}
+_CHECKPOINT = packed({"weights": torch.zeros(1000)})
 _STEPS = 20  # that an epoch tells of
 _METRICS = {"loss": 0.5, "seg": 0.3, "cls": 0.2, "validation.image_ap": 0.9}
 
@@ -100,7 +101,7 @@ class _Place:
     def look_after(self) -> None: ...
 
     def _train(self, pack: Any) -> None:
-        site = PackSite(pack, self._store.fenced(pack.fence), 0, 1, "node", 1, torch.device("cpu"))
+        site = PackSite(pack, self._store.fenced(pack.fence), 0, 1, "node", 1, "cpu")
         try:
             train_trials(site)
         except BaseException as error:  # noqa: BLE001 - the driver raises it

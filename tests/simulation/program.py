@@ -20,7 +20,6 @@ from typing import Any, cast
 from unittest import mock
 
 import numpy as np
-import torch
 
 from assay.engine import trial as trial_module
 from assay.engine import worker as worker_module
@@ -290,6 +289,6 @@ class Run:
         pack = Pack.read(store, config["pack"])
         node = process.machine.name
         fenced = store.fenced(pack.fence)
-        train_trials(PackSite(pack, fenced, 0, 1, node, self.process.pid, torch.device("cpu")))
+        train_trials(PackSite(pack, fenced, 0, 1, node, self.process.pid, "cpu"))
         store.write_bytes(pack.over, b"")
         process.what = "over"

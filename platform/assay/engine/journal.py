@@ -11,13 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import safetensors.torch
-import torch.distributed as dist
-from torch import Tensor
-
-from assay.engine.train_run import DrainedError, StageSpace, Stopped, collective
+from assay.engine.fitting.wire import packed
+from assay.engine.ranks import from_rank_0, wait_for_all
+from assay.engine.train_run import DrainedError, StageSpace, Stopped
 from assay.storage import Attempt, Progress, Store
 from assay.storage.redaction import redact
 from assay.storage.stage_store import stage_folder
@@ -27,13 +25,24 @@ from assay.study.stage_graph import Need
 from trainables.contract import Checkpoint
 from trainables.stages import Stage
 
-__all__ = ["Stages", "StagesJournal", "StorageJournal"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["PackedState", "Stages", "StagesJournal", "StorageJournal"]
 
 _HEARTBEAT_SECONDS = 0.5  # progress.json and log.txt are written at most this often
 _HEARTBEAT_SECONDS_REMOTE = 2.0  # into an object store, where each is a request
 _STEP_HEARTBEAT_SECONDS = 5.0  # between two heartbeats within an epoch
 _STOP_SECONDS = 1.0  # a stop request is looked for at most this often
 _CHECKPOINT_SHARE = 0.05  # of the training time may go into writing checkpoints
+
+
+class PackedState(NamedTuple):
+    """A checkpoint whose tensors are a file of safetensors: what hands it on needs no torch."""
+
+    epoch: int
+    data: bytes
+    meta: dict[str, Any]
 
 
 class Stages(Protocol):
@@ -133,30 +142,33 @@ class StorageJournal:
         if not self.wants_checkpoint:
             return
         start = time.monotonic()
-        self.keep_checkpoint(
-            epoch, {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, meta
-        )
+        self.keep_checkpoint(epoch, packed(tensors), meta)
         self._checkpoint_cost = time.monotonic() - start
 
-    def keep_checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        """Write the state after ``epoch`` finished epochs; tensors are contiguous and on the host.
+    def keep_checkpoint(self, epoch: int, tensors: bytes, meta: Mapping[str, Any]) -> None:
+        """Write the state after ``epoch`` finished epochs; ``tensors`` is a file of safetensors.
 
         Raises:
             DrainedError: When it is written, if a node of the trial is to be taken away.
         """
         header = {"epoch": str(epoch), "meta": json.dumps(dict(meta)), "history": json.dumps(self.history)}
         start = time.monotonic()
-        self._store.write_bytes(self._checkpoint_path, safetensors.torch.save(dict(tensors), metadata=header))
+        self._store.write_bytes(self._checkpoint_path, _with_metadata(tensors, header))
         self._checkpointed = time.monotonic()
         self._checkpoint_cost = self._checkpointed - start
         if self._drained:
             raise DrainedError(f"a node of the trial is drained: it goes on elsewhere after epoch {epoch}")
 
     def resume(self) -> Checkpoint | None:
+        import safetensors.torch  # where a method trains in this process
+
+        state = self.resume_packed()
+        return state and Checkpoint(state.epoch, safetensors.torch.load(state.data), state.meta)
+
+    def resume_packed(self) -> PackedState | None:
+        """The state to go on from, as it lies on the storage."""
         state = self._read_checkpoint()
-        if self._world_size > 1:
-            with collective():  # else rank 0 could write the next checkpoint before another read this one
-                dist.barrier()
+        wait_for_all(self._world_size)  # else rank 0 could write the next checkpoint before another read this
         self._epoch_start = time.monotonic()
         if state is not None:
             self.note(f"resumed after epoch {state.epoch}")
@@ -194,15 +206,12 @@ class StorageJournal:
     def _look_for_stop(self) -> None:
         """Rank 0 looks, all ranks hear: a rank that stopped alone would leave the others waiting."""
         now = time.monotonic()
-        stopping = [False]
+        stopping = False
         if self._rank == 0 and now - self._stop_looked >= _STOP_SECONDS:
             self._stop_looked = now
-            stopping = [stop_requested(self._store, "trial", self._trial.id)]
+            stopping = stop_requested(self._store, "trial", self._trial.id)
             self._drained = self._drained or self._draining()
-        if self._world_size > 1:
-            with collective():
-                dist.broadcast_object_list(stopping, src=0)
-        if stopping[0]:
+        if from_rank_0(stopping, self._world_size):
             self.note("stopped on request")
             raise Stopped(self._trial.id)
 
@@ -211,15 +220,14 @@ class StorageJournal:
         folder = self._store.trial(self._trial.id) if self._stage is None else stage_folder(self._stage.key)
         return f"{folder}/checkpoint.safetensors"
 
-    def _read_checkpoint(self) -> Checkpoint | None:
+    def _read_checkpoint(self) -> PackedState | None:
         try:
             data = self._store.read_bytes(self._checkpoint_path)
         except FileNotFoundError:
             return None
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + size])["__metadata__"]
+        header = _header(data)[0]["__metadata__"]
         self.history = json.loads(header["history"])
-        return Checkpoint(int(header["epoch"]), safetensors.torch.load(data), json.loads(header["meta"]))
+        return PackedState(int(header["epoch"]), data, json.loads(header["meta"]))
 
 
 class StagesJournal(StorageJournal):
@@ -227,3 +235,17 @@ class StagesJournal(StorageJournal):
 
     def note(self, line: str, flush: bool = True) -> None:
         """Nothing: no attempt at the trial was begun."""
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    """The header of a file of safetensors, JSON after eight bytes of length, and where its tensors begin."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:end]), end
+
+
+def _with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A file of safetensors with other metadata; tensors begin at a multiple of eight bytes."""
+    header, end = _header(data)
+    text = json.dumps({**header, "__metadata__": dict(metadata)}).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[end:]])

@@ -12,12 +12,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import torch
-
 from assay.engine.fitting.fit_server import FitServer
-from assay.engine.fitting.trainer import Stoppable, Trainer, TrainHere
+from assay.engine.fitting.trainer import Stoppable, Trainer
 from assay.engine.packs import Content, Pack
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
@@ -61,9 +60,12 @@ def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
             "`--local` trains every trial to its end: pruning by epochs is Ray's, found a search.pruner and "
             "one repeat in a pack. Leave out --local or the pruner, or add seeds: then repeats are pruned."
         )
-    cores, gpus = cpus or len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    cores, gpus = cpus or len(os.sched_getaffinity(0)), 0
     places = cores // resources.cpus
     if resources.gpus:
+        import torch  # asks the driver for its GPUs
+
+        gpus = torch.cuda.device_count()
         places = min(places, gpus // int(resources.gpus))
     if places < 1:
         raise InputError(
@@ -170,18 +172,22 @@ class _Slots:
 
     def train(self, pack: Pack, place: int) -> None:
         """Train what has no record of ``pack``; ``place`` says on which GPU, if any."""
-        torch.set_num_threads(pack.cpus)
-        device = torch.device("cuda", place * int(pack.gpus)) if pack.gpus else torch.device("cpu")
-        trainer: Trainer = TrainHere()
-        if self._server is not None:
-            trainer = Stoppable(trainer_of(pack, self._store, self._server), self._stop)
+        device = f"cuda:{place * int(pack.gpus)}" if pack.gpus else "cpu"
+        host, pid = socket.gethostname(), os.getpid()
+        site = PackSite(pack, self._store, 0, 1, host, pid, device, self._trainer(pack))
         for part in (
             *(pack.model_copy(update={"stages": (task,), "trials": ()}) for task in pack.stages),
             *(pack.model_copy(update={"stages": (), "trials": (trial,)}) for trial in pack.trials),
         ):
             if self._stop.is_set():
                 return
-            host = socket.gethostname()
-            train_trials(PackSite(part, self._store, 0, 1, host, os.getpid(), device, trainer))
+            train_trials(replace(site, pack=part))
             if self._pruner is not None and part.trials and self._pruner.stops(pack):
                 return
+
+    def _trainer(self, pack: Pack) -> Trainer:
+        if self._server is not None:
+            return Stoppable(trainer_of(pack, self._store, self._server), self._stop)
+        from assay.engine.fitting.train_here import TrainHere  # loads torch
+
+        return TrainHere()

@@ -11,7 +11,6 @@ import threading
 from functools import partial
 
 import ray
-import torch
 
 from assay.engine.fitting.fit_server import FitServer
 from assay.engine.fitting.trainer import Stoppable
@@ -65,7 +64,6 @@ class OwnProcess:
     def _train(self, pack: Pack) -> None:
         try:
             load_methods(self._store, pack.trainables)
-            torch.set_num_threads(pack.cpus)
             trainer = Stoppable(trainer_of(pack, self._store, self._server), self._stop)
             node = ray.get_runtime_context().get_node_id()
             site = PackSite(
@@ -76,7 +74,7 @@ class OwnProcess:
                 node=node,
                 driver_pid=os.getpid(),
                 # Ray shows a process its own GPUs only.
-                device=torch.device("cuda", 0) if pack.gpus else torch.device("cpu"),
+                device="cuda:0" if pack.gpus else "cpu",
                 trainer=trainer,
                 stop=self._stop,
                 draining=partial(any_drained, [node]),

@@ -122,8 +122,7 @@ def _site(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Gen
             data_root=None if data_root is None else str(data_root),
             cache=str(cache),
         )
-        host, device = socket.gethostname(), torch.device("cpu")
-        yield PackSite(pack, Store(folder), 0, 1, host, os.getpid(), device)
+        yield PackSite(pack, Store(folder), 0, 1, socket.gethostname(), os.getpid(), "cpu")
 
 
 def _model(record: Record, store: Store) -> Predictor | None:

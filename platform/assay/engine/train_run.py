@@ -14,48 +14,31 @@ import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
-import torch.distributed as dist
-from torch import Tensor
 
+from assay.engine.ranks import collective
 from trainables.contract import Checkpoint, seed_for, shard
 from trainables.data.samples import TrainingData
 from trainables.run_rules import refuse_log
 from trainables.stages import Stage, StageWork
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
 __all__ = [
     "DrainedError",
     "Journal",
-    "PeerLostError",
     "StageSpace",
     "Stopped",
     "TrainRun",
-    "collective",
 ]
-
-
-class PeerLostError(ConnectionError):
-    """Another worker of this trial is gone: killed, out of memory, or on a lost node."""
 
 
 class DrainedError(ConnectionError):
     """The node is to be taken away, and the trial's state is kept: it goes on elsewhere."""
-
-
-@contextmanager
-def collective() -> Generator[None]:
-    """Around each exchange between workers: its failure is the machine's, not the trial's.
-
-    gloo reports a killed peer as a plain RuntimeError, and torch a group that Train ended meanwhile, since a
-    worker is gone, as a ValueError. Both would otherwise pass for the method's own.
-    """
-    try:
-        yield
-    except (RuntimeError, ValueError) as error:
-        raise PeerLostError(f"another worker of the trial is gone: {error}") from error
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -153,6 +136,9 @@ class TrainRun:
         """
         if self.world_size == 1:
             return
+        import torch
+        import torch.distributed as dist
+
         trained = [p for p in parameters if p.requires_grad]
         for parameter in trained:
             if parameter.grad is None:
@@ -201,6 +187,8 @@ class TrainRun:
     @contextmanager
     def _own_random_numbers(self, stage: Stage) -> Generator[None]:
         """For libraries without a generator: a stage that is made draws no number of what comes after it."""
+        import torch
+
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed_for(self.seed, self.fold, f"{stage.name}/torch") % 2**63)

@@ -13,30 +13,26 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-import torch.distributed as dist
 
 from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.job import MODEL_FOLDER, FitJob
-from assay.engine.fitting.trainer import Trained, Trainer, TrainHere
+from assay.engine.fitting.trainer import Trained, Trainer
 from assay.engine.journal import StagesJournal, StorageJournal
 from assay.engine.packs import Pack, StageTask
+from assay.engine.ranks import of_all_ranks
 from assay.engine.stage_score_cache import StageScoreCache
-from assay.engine.train_run import collective
 from assay.engine.trial_data import TrialData
 from assay.engine.versions import source_version
 from assay.engine.worker_stages import StageSite, TrialStages
-from assay.production.model import card_of
 from assay.storage import Attempt, DefectResult, Environment, Record, Result, StageResult, Store, Worker
 from assay.storage.record import ExportCosts, Thresholds
 from assay.study import Trial
 from trainables.data.samples import EvaluationData, TrainingData
-from trainables.deployed import Card
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
 from trainables.latency import measure_latency
@@ -47,6 +43,9 @@ from trainables.pseudo_labels import PseudoLabels
 from trainables.scorer import TiledScorer
 from trainables.size_floor import size_only_ap
 from trainables.stage_maps import StageScores
+
+if TYPE_CHECKING:
+    from trainables.deployed import Card
 
 __all__ = ["PackSite", "Timer", "fit_and_evaluate", "make_stage", "trace_of"]
 
@@ -68,6 +67,12 @@ class Timer:
             self.seconds[name] = round(time.monotonic() - start, 4)
 
 
+def _train_here() -> Trainer:
+    from assay.engine.fitting.train_here import TrainHere  # loads torch
+
+    return TrainHere()
+
+
 @dataclass(frozen=True)
 class PackSite:
     """This worker: who it is, and where its pack's things lie."""
@@ -78,8 +83,8 @@ class PackSite:
     world_size: int
     node: str
     driver_pid: int
-    device: torch.device
-    trainer: Trainer = field(default_factory=TrainHere)
+    device: str  # `cpu`, `cuda:0`
+    trainer: Trainer = field(default_factory=_train_here)
     stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
     draining: Callable[[], bool] = bool  # whether a node of this pack's workers is to be taken away
     more_room: Callable[[], bool] = bool  # whether more of this pack's workers have room than it has
@@ -104,8 +109,8 @@ class PackSite:
             driver_pid=self.driver_pid,
             world_size=self.world_size,
             workers=workers,
-            threads=torch.get_num_threads(),
-            device=str(self.device),
+            threads=self.pack.cpus,
+            device=self.device,
             gpu_share=self.gpu_share if self.pack.gpus else None,
             versions=dict(version.packages),
             source_hash=version.source,
@@ -190,7 +195,7 @@ def fit_and_evaluate(
         with timer.part("train"):
             trained = stack.enter_context(site.trainer.train(job, data.images, journal))
         with timer.part("finish"):
-            workers = _gather(site.worker(trained), site)
+            workers = tuple(of_all_ranks(site.worker(trained), site.world_size))
             if site.rank:
                 return {}
             with timer.part("evaluate"):
@@ -214,6 +219,8 @@ def fit_and_evaluate(
         "files": files,
     }
     if site.pack.exports_models:
+        from assay.production.model import card_of  # loads torch
+
         with timer.part("export"):
             card = card_of(Record.model_validate({**_unended(trial, site), **ending}))
             ending["exported"] = _export(card, evaluation, scratch / MODEL_FOLDER, site, journal)
@@ -271,6 +278,10 @@ def _evaluate(
     trained: Trained, evaluation: EvaluationData, site: PackSite, stages: TrialStages, trial: Trial
 ) -> Evaluation:
     assert trained.model is not None, "a trial trains a model"
+    if trained.model.shows_stages:
+        import torch  # the floors beside stages are convolutions
+
+        torch.set_num_threads(site.pack.cpus)
     probes = site.pack.probes
     stage_scores = StageScoreCache(site.store, stages.needs.values(), evaluation.test, probes)
     report = evaluate_scorer(
@@ -365,15 +376,6 @@ def _result(
         n_validation=len(training.validation) if training.validation is not None else 0,
         n_test=len(evaluation.test),
     )
-
-
-def _gather(worker: Worker, site: PackSite) -> tuple[Worker, ...]:
-    if site.world_size == 1:
-        return (worker,)
-    gathered: list[Any] = [None] * site.world_size
-    with collective():
-        dist.all_gather_object(gathered, worker)
-    return tuple(gathered)
 
 
 def _write_files(

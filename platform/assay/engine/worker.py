@@ -24,9 +24,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
-
 from assay.engine.fitting.faults import MethodError, said
 from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.fitting.process import OverdueError
@@ -34,8 +31,9 @@ from assay.engine.fitting.trainer import TrainApart
 from assay.engine.gpu_turns import gpu_turn
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
+from assay.engine.ranks import from_rank_0, of_all_ranks, wait_for_all
 from assay.engine.room import MoreRoomError, free_workers
-from assay.engine.train_run import DrainedError, Stopped, collective
+from assay.engine.train_run import DrainedError, Stopped
 from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
 from assay.engine.worker_stages import TrialStages
@@ -73,10 +71,7 @@ def train_packs(config: dict[str, Any]) -> None:
 
     store = Store(config["storage"], PATIENCE_SECONDS)
     context, path = ray.train.get_context(), config["pack"]
-    nodes = [ray.get_runtime_context().get_node_id()] * context.get_world_size()
-    if len(nodes) > 1:
-        with collective():
-            dist.all_gather_object(nodes, nodes[0])
+    nodes = of_all_ranks(ray.get_runtime_context().get_node_id(), context.get_world_size())
     trials = count()  # that this group of workers began: for the first it was just counted who has room
 
     def more_room() -> bool:
@@ -87,7 +82,6 @@ def train_packs(config: dict[str, Any]) -> None:
         while path is not None:
             pack = Pack.read(store, path)
             load_methods(store, pack.trainables)
-            torch.set_num_threads(pack.cpus)
             site = PackSite(
                 pack,
                 store.fenced(pack.fence),
@@ -95,7 +89,7 @@ def train_packs(config: dict[str, Any]) -> None:
                 context.get_world_size(),
                 nodes[context.get_world_rank()],
                 config["driver_pid"],
-                ray.train.torch.get_device(),
+                str(ray.train.torch.get_device()),
                 trainer_of(pack, store, server),
                 draining=partial(any_drained, nodes),
                 more_room=more_room,
@@ -113,20 +107,17 @@ def trainer_of(pack: Pack, store: Store, server: FitServer) -> TrainApart:
 
 def _next_pack(site: PackSite, seconds: float) -> str | None:
     """Say that the pack is over, and wait for the next one; None if none comes. All ranks agree."""
-    answer: list[str | None] = [None]
+    following: str | None = None
     if site.rank == 0:
         site.store.write_bytes(site.pack.over, b"")
         pause = _LOOK_SECONDS if site.store.local_path is not None else _STORE_LOOK_SECONDS
         until = time.monotonic() + seconds
-        while answer[0] is None and time.monotonic() < until:
+        while following is None and time.monotonic() < until:
             try:
-                answer = [site.store.read_bytes(site.pack.next).decode()]
+                following = site.store.read_bytes(site.pack.next).decode()
             except FileNotFoundError:
                 time.sleep(pause)
-    if site.world_size > 1:
-        with collective():
-            dist.broadcast_object_list(answer, src=0)
-    return answer[0]
+    return from_rank_0(following, site.world_size)
 
 
 def train_trials(site: PackSite) -> bool:
@@ -144,9 +135,7 @@ def train_trials(site: PackSite) -> bool:
         if site.stop.is_set():
             break
         _train_trial(trial, site)
-        if site.world_size > 1:
-            with collective():  # nobody begins the next trial before this one's record is there
-                dist.barrier()
+        wait_for_all(site.world_size)  # nobody begins the next trial before this one's record is there
     return True
 
 
@@ -162,11 +151,11 @@ def _make_stage(task: StageTask, site: PackSite) -> None:
                 make_stage(task, site)
     except Stopped:
         pass  # asked of the trial that the task names: others that share the stage make it themselves
-    except (MemoryError, torch.OutOfMemoryError, OSError, DiedError):
+    except (MemoryError, OSError, DiedError):
         raise
-    except Exception:
-        if site.world_size > 1:
-            raise  # the other ranks wait in a collective
+    except Exception as error:
+        if site.world_size > 1 or is_out_of_memory(error):
+            raise  # the other ranks wait in a collective; where memory was short, the machine is at fault
         logging.getLogger(__name__).warning("stage %s was not made", task.name, exc_info=True)
     if site.rank == 0:  # a heartbeat that stays would count as a trial that is being trained
         site.store.end_progress(task.trial.id)
@@ -181,11 +170,7 @@ def _refuses(site: PackSite) -> bool:
         return False
     unlike = differences(site.pack.program, *site.pack.trainables)
     refusal = f"node {site.node} on {site.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
-    refusals = [refusal] * site.world_size
-    if site.world_size > 1:
-        with collective():
-            dist.all_gather_object(refusals, refusal)
-    reasons = [text for text in dict.fromkeys(refusals) if text]
+    reasons = [text for text in dict.fromkeys(of_all_ranks(refusal, site.world_size)) if text]
     if reasons and site.rank == 0:
         site.store.write_bytes(site.pack.refusal, "; ".join(reasons).encode())
     return bool(reasons)
@@ -359,20 +344,17 @@ def _begin(trial: Trial, site: PackSite, died: DiedError | None) -> Attempt | No
     Raises:
         MoreRoomError: Before the attempt, if it can be made by more workers; Train starts them.
     """
-    answer: list[Attempt | None] = [None]
+    begun: Attempt | None = None
     if site.rank == 0 and not isinstance(site.store.record(trial.id), Record):
         attempts = (attempt for attempt in site.store.attempts(trial.id) if not attempt.drained)
         before = [attempt for attempt in attempts if _of_this_run(attempt, site.pack)]
         if len(before) < MAX_ATTEMPTS:
             if site.more_room():
                 raise MoreRoomError(f"more than {site.world_size} workers have room now")
-            answer = [site.store.begin_attempt(trial.id, site.environment())]
+            begun = site.store.begin_attempt(trial.id, site.environment())
         else:
             _give_up(trial, site, before, died)
-    if site.world_size > 1:
-        with collective():
-            dist.broadcast_object_list(answer, src=0)
-    return answer[0]
+    return from_rank_0(begun, site.world_size)
 
 
 def _of_this_run(attempt: AttemptStart, pack: Pack) -> bool:

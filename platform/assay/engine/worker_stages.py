@@ -16,10 +16,10 @@ from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch.distributed as dist
 
 from assay.engine.journal import StorageJournal
-from assay.engine.train_run import StageSpace, collective
+from assay.engine.ranks import from_rank_0
+from assay.engine.train_run import StageSpace
 from assay.storage import Attempt, Environment, Store
 from assay.storage.record import StageUse
 from assay.storage.stage_store import (
@@ -150,13 +150,7 @@ class TrialStages:
         return folder
 
     def _from_rank_0(self, value: _T | None) -> _T | None:
-        """Give every rank what rank 0 has: two looks at a storage may differ."""
-        if self._site.world_size == 1:
-            return value
-        answer: list[_T | None] = [value]
-        with collective():
-            dist.broadcast_object_list(answer, src=0)
-        return answer[0]
+        return from_rank_0(value, self._site.world_size)
 
 
 def _write_curve(journal: StorageJournal, folder: Path) -> None:

@@ -19,9 +19,9 @@ from trainables.data import Manifest, Split, make_split, open_images, open_manif
 from trainables.data.seeds import shuffled
 from trainables.data.spec import ChoiceRule
 from trainables.errors import InputError
+from trainables.model_scorer import ModelScorer
 from trainables.next_images import NextImage, draw_maps, next_images
 from trainables.pilot import PILOTS
-from trainables.scorer import ModelScorer
 
 __all__ = ["LabelList", "list_to_label", "records_for", "write_list"]
 

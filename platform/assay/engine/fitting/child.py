@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 
 from assay.engine.fitting.confinement import confine, name_attempts
 from assay.engine.fitting.faults import MethodError, fault_of
-from assay.engine.fitting.job import FitJob, fit
+from assay.engine.fitting.job import ChildJob, FitJob, Peers, fit
 from assay.engine.fitting.wire import send
 from assay.engine.train_run import StageSpace, Stopped
 from trainables.contract import Checkpoint
@@ -31,36 +31,13 @@ from trainables.cuda import prepare_gpu
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import TrainingData
 from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
-from trainables.method_files import MethodSource, load_source
-from trainables.scorer import ModelScorer
+from trainables.method_files import load_source
+from trainables.model_scorer import ModelScorer
 from trainables.stages import Stage
 
-__all__ = ["ChildJob", "Peers", "run_child"]
+__all__ = ["run_child"]
 
 _STEP_SECONDS = 1.0  # between two signs of life within an epoch
-
-
-@dataclass(frozen=True)
-class Peers:
-    """Meeting place of the training processes of one trial, where it has several workers."""
-
-    host: str
-    port: int
-    prefix: str
-    backend: str  # of torch.distributed
-
-
-@dataclass(frozen=True, eq=False)
-class ChildJob:
-    """The work of a training process. The images of ``job.data`` are in the file ``images``."""
-
-    job: FitJob
-    images: Path
-    shape: tuple[int, int, int]  # height, width, channels
-    source: MethodSource | None  # the method's code, where it is a file of a user's
-    barred: tuple[Path, ...]  # folders that it gives up
-    kept: tuple[Path, ...]  # what it keeps of them
-    peers: Peers | None
 
 
 def run_child(connection: Connection, trained: Callable[[], None]) -> None:
@@ -74,10 +51,11 @@ def run_child(connection: Connection, trained: Callable[[], None]) -> None:
             load_source(job.trainable, order.source)
         fitted = fit(job, _WireJournal(connection, job.scratch))
         trained()
-        peak = peak_memory_mb(job.device)
+        device = torch.device(job.device)
+        peak = peak_memory_mb(device)
         send(connection, "fitted", samples=fitted.samples, shard_hash=fitted.shard_hash, peak_memory_mb=peak)
         if fitted.predictor is not None:
-            _score(connection, ModelScorer(fitted.predictor, job.device))
+            _score(connection, ModelScorer(fitted.predictor, device))
     except BaseException as error:  # noqa: BLE001 - told with its traceback, never swallowed
         _tell(connection, error, fault_of(error, order.job.trainable, prepared=prepared))
 
@@ -85,16 +63,17 @@ def run_child(connection: Connection, trained: Callable[[], None]) -> None:
 def _prepare(order: ChildJob, connection: Connection) -> FitJob:
     """Open what the job needs, give up the rest; returns the job with its images."""
     job = order.job
+    device = torch.device(job.device)
     torch.set_num_threads(job.threads)
     keep_freed_memory()
-    prepare_gpu(job.device, job.gpu_share)
+    prepare_gpu(device, job.gpu_share)
     job = replace(job, data=_open_images(order))
     tempfile.tempdir = str(job.scratch)
     if order.peers is not None:
         _meet(order.peers, job)
     name_attempts(order.barred, lambda path: send(connection, "attempt", path=path))
     send(connection, "confined", by=confine(order.barred, [job.scratch, *order.kept]))
-    forget_peak_memory(job.device)
+    forget_peak_memory(device)
     return job
 
 
@@ -129,7 +108,7 @@ def _score(connection: Connection, model: ModelScorer) -> None:
                 tensors = {
                     "scores": torch.from_numpy(answer.scores),
                     "heatmaps": torch.from_numpy(answer.heatmaps),
-                    **{f"stage.{name}": values for name, values in answer.stages.items()},
+                    **{f"stage.{name}": torch.from_numpy(values) for name, values in answer.stages.items()},
                 }
                 send(connection, "scored", tensors, seconds=answer.seconds, stages=list(answer.stages))
             case ("erasure_drops", images):

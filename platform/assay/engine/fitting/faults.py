@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import traceback
 
-from assay.engine.train_run import PeerLostError, Stopped
+from assay.engine.ranks import PeerLostError
+from assay.engine.train_run import Stopped
 from assay.storage.redaction import redact
 from trainables.cuda import is_out_of_memory
 from trainables.data.atomic import AWAY

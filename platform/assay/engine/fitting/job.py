@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from assay.engine.train_run import Journal, TrainRun
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor, seed_for
 from trainables.data.samples import TrainingData
 from trainables.data.spec import ChoiceRule
 from trainables.errors import InputError
+from trainables.method_files import MethodSource
 from trainables.pilot import pilot_stages
 
-__all__ = ["MODEL_FOLDER", "FitJob", "Fitted", "fit"]
+__all__ = ["MODEL_FOLDER", "ChildJob", "FitJob", "Fitted", "Peers", "fit"]
 
 MODEL_FOLDER = "model"  # below the scratch folder
 
@@ -31,7 +30,7 @@ class FitJob:
     data: TrainingData
     seed: int
     fold: int | None
-    device: torch.device
+    device: str  # `cpu`, `cuda:0`
     gpu_share: float  # of its GPU, in (0, 1]; 1 on a CPU
     threads: int  # of torch; a result depends on it
     rank: int
@@ -39,6 +38,29 @@ class FitJob:
     scratch: Path  # folder of this training; the model is written to MODEL_FOLDER below it
     stages: frozenset[str] | None = None  # make these and no model
     rule: ChoiceRule = "random"  # that picks masks: says which pilots there are
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Meeting place of the training processes of one trial, where it has several workers."""
+
+    host: str
+    port: int
+    prefix: str
+    backend: str  # of torch.distributed
+
+
+@dataclass(frozen=True, eq=False)
+class ChildJob:
+    """The work of a training process. The images of ``job.data`` are in the file ``images``."""
+
+    job: FitJob
+    images: Path
+    shape: tuple[int, int, int]  # height, width, channels
+    source: MethodSource | None  # the method's code, where it is a file of a user's
+    barred: tuple[Path, ...]  # folders that it gives up
+    kept: tuple[Path, ...]  # what it keeps of them
+    peers: Peers | None
 
 
 class Fitted(NamedTuple):
@@ -51,6 +73,9 @@ class Fitted(NamedTuple):
 
 def fit(job: FitJob, journal: Journal) -> Fitted:
     """Train a model and write its files, or make stages. Whatever the method raises comes through."""
+    import torch  # where it is carried out: who only describes it needs none
+
+    device = torch.device(job.device)
     torch.manual_seed(seed_for(job.seed, job.fold, "torch") % 2**63)  # for libraries without a generator
     trainable = find_trainable(job.trainable)
     config = trainable.Config.model_validate(job.config)
@@ -58,7 +83,7 @@ def fit(job: FitJob, journal: Journal) -> Fitted:
         journal,
         seed=job.seed,
         fold=job.fold,
-        device=job.device,
+        device=device,
         rank=job.rank,
         world_size=job.world_size,
     )
@@ -68,7 +93,7 @@ def fit(job: FitJob, journal: Journal) -> Fitted:
                 run.stage(stage, job.data)
         return Fitted(None, run.samples, run.shard_hash)
     predictor = _predictor(trainable.fit(config, job.data, run), "a method's `fit`")
-    predictor = _predictor(predictor.to(job.device), "a predictor's `to`")
+    predictor = _predictor(predictor.to(device), "a predictor's `to`")
     _save(predictor, job.scratch / MODEL_FOLDER)
     return Fitted(predictor, run.samples, run.shard_hash)
 

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import safetensors.torch
-import torch
 from numpy.typing import NDArray
 
-from assay.engine.fitting.child import ChildJob
 from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.fit_server import DiedError
+from assay.engine.fitting.job import ChildJob
 from assay.engine.fitting.output import Output
 from assay.engine.fitting.wire import Message, receive
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import Limits
-from assay.engine.train_run import PeerLostError, Stopped
+from assay.engine.ranks import PeerLostError
+from assay.engine.train_run import Stopped
 from trainables.memory import kills_for_memory
 from trainables.scorer import Scores
 from trainables.stages import Stage
@@ -174,8 +173,6 @@ class TrainingProcess:
 class ProcessScorer:
     """A model of a training process, as a :class:`trainables.scorer.ImageScorer`."""
 
-    device = torch.device("cpu")  # what it shows has come to the host
-
     def __init__(self, process: TrainingProcess, abilities: Mapping[str, Any]) -> None:
         self._process = process
         self.shows_stages = bool(abilities["shows_stages"])
@@ -184,10 +181,9 @@ class ProcessScorer:
     def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
         names = None if known is None else tuple(known)
         answer = self._process.ask(("score", [np.ascontiguousarray(i) for i in images], names), "scored")
-        tensors, values = answer.tensors, answer.values
-        stages = {str(name): tensors[f"stage.{name}"] for name in values["stages"]}
-        scores, heatmaps = tensors["scores"].numpy(), tensors["heatmaps"].numpy()
-        return Scores(scores, heatmaps, stages, float(values["seconds"]))
+        arrays, values = answer.arrays, answer.values
+        stages = {str(name): arrays[f"stage.{name}"] for name in values["stages"]}
+        return Scores(arrays["scores"], arrays["heatmaps"], stages, float(values["seconds"]))
 
     def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
         answer = self._process.ask(("erasure_drops", [np.ascontiguousarray(i) for i in images]), "dropped")
@@ -216,12 +212,11 @@ class _Served:
             case "wants_checkpoint":
                 self._reply(self._current.wants_checkpoint)
             case "checkpoint":
-                self._current.keep_checkpoint(values["epoch"], message.tensors, values["meta"])
+                self._current.keep_checkpoint(values["epoch"], message.data, values["meta"])
                 self._reply(None)
             case "resume":
-                state = self._current.resume()
-                packed = None if state is None else safetensors.torch.save(state.tensors)
-                self._reply(None if state is None else (state.epoch, packed, state.meta))
+                state = self._current.resume_packed()
+                self._reply(None if state is None else tuple(state))
             case "find_stage" | "begin_stage" | "end_stage":
                 self._stage(message.kind, values["name"])
             case _:

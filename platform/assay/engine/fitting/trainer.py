@@ -1,4 +1,4 @@
-"""Two ways to train: in this process, for debuggers and notebooks, and in one of its own."""
+"""Ways to train: in a process of its own, and what is common to it and to one in this process."""
 
 from __future__ import annotations
 
@@ -7,34 +7,25 @@ import os
 import secrets
 import sys
 import threading
-import traceback
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import numpy as np
-import torch.distributed as dist
-from numpy.typing import NDArray
-
-from assay.engine.fitting.child import ChildJob, Peers
-from assay.engine.fitting.faults import MethodError, fault_of
+from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.fit_server import DiedError, FitServer
-from assay.engine.fitting.job import MODEL_FOLDER, FitJob, fit
+from assay.engine.fitting.job import MODEL_FOLDER, ChildJob, FitJob, Peers
 from assay.engine.fitting.process import OverdueError
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import Limits
-from assay.engine.train_run import Stopped, collective
-from trainables.contract import Predictor
-from trainables.cuda import prepare_gpu
+from assay.engine.ranks import from_rank_0
+from assay.engine.train_run import Stopped
 from trainables.data.cache import ArrowImages
-from trainables.errors import StorageError
-from trainables.memory import forget_peak_memory, peak_memory_mb
 from trainables.method_files import is_file_method, loaded_source
-from trainables.scorer import ImageScorer, ModelScorer, Scores
+from trainables.scorer import ImageScorer
 
-__all__ = ["Stoppable", "TrainApart", "TrainHere", "Trained", "Trainer"]
+__all__ = ["Stoppable", "TrainApart", "Trained", "Trainer", "weights_of"]
 
 
 class Trained(NamedTuple):
@@ -57,55 +48,6 @@ class Trainer(Protocol):
     ) -> AbstractContextManager[Trained]:
         """Train; the model can be asked within the block. What the method raises comes through."""
         ...
-
-
-class TrainHere:
-    """Trains in this process: a breakpoint in a method is reached, and an end of the process is its end."""
-
-    @contextmanager
-    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
-        prepare_gpu(job.device, job.gpu_share)
-        forget_peak_memory(job.device)
-        with _methods_errors(job.trainable):
-            fitted = fit(job, journal)
-        predictor = fitted.predictor
-        model = None if predictor is None else _ScorerHere(predictor, job)
-        peak = peak_memory_mb(job.device)
-        yield Trained(model, _weights(job), fitted.samples, fitted.shard_hash, peak, "nothing: one process")
-
-
-class _ScorerHere(ModelScorer):
-    """A model of this process, whose errors are told as those of its training are."""
-
-    def __init__(self, predictor: Predictor, job: FitJob) -> None:
-        super().__init__(predictor, job.device)
-        self._trainable = job.trainable
-
-    def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
-        with _methods_errors(self._trainable):
-            return super().score(images, known)
-
-    def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
-        with _methods_errors(self._trainable):
-            return super().erasure_drops(images)
-
-
-@contextmanager
-def _methods_errors(trainable: str) -> Generator[None]:
-    """Raise what would end this process, or pass for the machine's fault, as its own process tells it."""
-    try:
-        yield
-    except (SystemExit, MemoryError, OSError) as error:
-        fault = fault_of(error, trainable)
-        if fault.kind == "system" or isinstance(error, StorageError) or _is_journals(error):
-            raise
-        raise fault from error
-
-
-def _is_journals(error: BaseException) -> bool:
-    """Tell an error of what keeps a training from one of the training, which calls it."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_globals.get("__name__") == StorageJournal.__module__ for frame, _ in frames)
 
 
 class TrainApart:
@@ -134,7 +76,7 @@ class TrainApart:
                 notes = tuple(f"the method tried to open {path}" for path in process.attempts)
                 yield Trained(
                     model,
-                    _weights(job),
+                    weights_of(job),
                     int(last["samples"]),
                     str(last["shard_hash"]),
                     float(last["peak_memory_mb"]),
@@ -150,10 +92,8 @@ class TrainApart:
         """Meeting place of the training processes of all workers: the store of the workers' own group."""
         if job.world_size == 1:
             return None
-        name: list[str] = [secrets.token_hex(8)]
-        with collective():
-            dist.broadcast_object_list(name, src=0)
-        return Peers(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), name[0], self._backend)
+        name = from_rank_0(secrets.token_hex(8), job.world_size)
+        return Peers(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), name, self._backend)
 
 
 class Stoppable:
@@ -182,7 +122,8 @@ def _kept(barred: Iterable[Path]) -> tuple[Path, ...]:
     return (*inside, *([Path(weights)] if weights else []))
 
 
-def _weights(job: FitJob) -> str:
+def weights_of(job: FitJob) -> str:
+    """The sha256 of the weights that a training has left, hex; empty where it made stages."""
     if job.stages is not None:
         return ""
     return hashlib.sha256((job.scratch / MODEL_FOLDER / "model.safetensors").read_bytes()).hexdigest()

@@ -10,12 +10,15 @@ import json
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import safetensors.torch
-from torch import Tensor
+import safetensors.numpy
+from numpy.typing import NDArray
 
-__all__ = ["Message", "receive", "send"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Message", "packed", "receive", "send"]
 
 _MOST_TEXT = 16 * 2**20  # bytes of JSON in a message
 _MOST_TENSORS = 16 * 2**30  # bytes of tensors in a message
@@ -26,7 +29,12 @@ class Message(NamedTuple):
 
     kind: str
     values: dict[str, Any]  # JSON values
-    tensors: dict[str, Tensor]  # on the host
+    data: bytes = b""  # tensors, as a file of safetensors
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The tensors, of types that NumPy has."""
+        return safetensors.numpy.load(self.data)
 
 
 _sending = Lock()  # a method may have threads of its own
@@ -38,14 +46,16 @@ def send(
     """Send a message; tensors are moved to the host."""
     parts = [json.dumps({"kind": kind, "tensors": tensors is not None, **values}).encode()]
     if tensors is not None:
-        parts.append(safetensors.torch.save(_plain(tensors)))
+        parts.append(packed(tensors))
     with _sending:
         for part in parts:
             connection.send_bytes(part)
 
 
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors on the host, no two of which share memory: safetensors refuses those."""
+def packed(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as a file of safetensors, which takes contiguous ones on the host that share no memory."""
+    import safetensors.torch  # where a method trains: what only hands on needs no torch
+
     plain: dict[str, Tensor] = {}
     storages: set[int] = set()
     for name, tensor in tensors.items():
@@ -53,7 +63,7 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         storage = on_host.untyped_storage().data_ptr()
         plain[name] = on_host.clone() if storage in storages else on_host
         storages.add(storage)
-    return plain
+    return safetensors.torch.save(plain)
 
 
 def receive(connection: Connection) -> Message:
@@ -65,7 +75,5 @@ def receive(connection: Connection) -> Message:
     """
     values = json.loads(connection.recv_bytes(_MOST_TEXT))
     kind = str(values.pop("kind"))
-    tensors: dict[str, Tensor] = {}
-    if values.pop("tensors"):
-        tensors = safetensors.torch.load(connection.recv_bytes(_MOST_TENSORS))
-    return Message(kind, values, tensors)
+    data = connection.recv_bytes(_MOST_TENSORS) if values.pop("tensors") else b""
+    return Message(kind, values, data)

@@ -1,0 +1,76 @@
+"""Training in this process, for debuggers and notebooks."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from assay.engine.fitting.faults import fault_of
+from assay.engine.fitting.job import FitJob, fit
+from assay.engine.fitting.trainer import Trained, weights_of
+from assay.engine.journal import StorageJournal
+from trainables.contract import Predictor
+from trainables.cuda import prepare_gpu
+from trainables.data.cache import ArrowImages
+from trainables.errors import StorageError
+from trainables.memory import forget_peak_memory, peak_memory_mb
+from trainables.model_scorer import ModelScorer
+from trainables.scorer import Scores
+
+__all__ = ["TrainHere"]
+
+
+class TrainHere:
+    """Trains in this process: a breakpoint in a method is reached, and an end of the process is its end."""
+
+    @contextmanager
+    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
+        device = torch.device(job.device)
+        torch.set_num_threads(job.threads)
+        prepare_gpu(device, job.gpu_share)
+        forget_peak_memory(device)
+        with _methods_errors(job.trainable):
+            fitted = fit(job, journal)
+        predictor = fitted.predictor
+        model = None if predictor is None else _ScorerHere(predictor, job)
+        peak = peak_memory_mb(device)
+        yield Trained(model, weights_of(job), fitted.samples, fitted.shard_hash, peak, "nothing: one process")
+
+
+class _ScorerHere(ModelScorer):
+    """A model of this process, whose errors are told as those of its training are."""
+
+    def __init__(self, predictor: Predictor, job: FitJob) -> None:
+        super().__init__(predictor, torch.device(job.device))
+        self._trainable = job.trainable
+
+    def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
+        with _methods_errors(self._trainable):
+            return super().score(images, known)
+
+    def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
+        with _methods_errors(self._trainable):
+            return super().erasure_drops(images)
+
+
+@contextmanager
+def _methods_errors(trainable: str) -> Generator[None]:
+    """Raise what would end this process, or pass for the machine's fault, as its own process tells it."""
+    try:
+        yield
+    except (SystemExit, MemoryError, OSError) as error:
+        fault = fault_of(error, trainable)
+        if fault.kind == "system" or isinstance(error, StorageError) or _is_journals(error):
+            raise
+        raise fault from error
+
+
+def _is_journals(error: BaseException) -> bool:
+    """Tell an error of what keeps a training from one of the training, which calls it."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == StorageJournal.__module__ for frame, _ in frames)
