@@ -126,7 +126,8 @@ def test_mlflow_has_its_tables_before_its_pages_open(assay: Assay, tmp_path: Pat
 def test_doctor_names_a_read_only_folder_and_that_mlflow_has_no_place_there(tmp_path: Path) -> None:
     mount = f"mount -t tmpfs -o ro tmpfs {tmp_path} && exec {sys.executable} -m assay doctor --quick"
     command = in_own_mounts(["bash", "-c", f"{mount} --storage {tmp_path}"])
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.replace(" \n", " ")
+    wide = {**os.environ, "COLUMNS": "400"}
+    said = subprocess.run(command, capture_output=True, text=True, check=False, env=wide).stdout
     for subject in ("storage ", "tracking"):
         assert f"BAD  {subject}  {tmp_path} cannot be written: {tmp_path} is read-only or" in said
 

@@ -128,7 +128,7 @@ def test_seconds_are_those_of_a_prediction_without_its_stages(
     validation: ImageSet | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data = Stages(), EvaluationData(validation, TEST)
-    monkeypatch.setattr("trainables.scorer.time", model.clock)
+    monkeypatch.setattr("trainables.model_scorer.time", model.clock)
     judged = evaluate(model, data, device=CPU, batch=10, probes=0, seed=0)
     assert judged.seconds_per_image == pytest.approx(1 / 10)
 
