@@ -92,6 +92,12 @@ def _uses_session_ray(file: str) -> bool:
     return "ray_session" in text or "free_cluster" in text
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """As above, whatever the test before has asked torch for."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder with KolektorSDD.zip, MTD/ and splits/; tests that need it are skipped without it."""

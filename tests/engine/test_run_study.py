@@ -28,7 +28,7 @@ Toy = Callable[..., ToyStudy]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None) -> ToyStudy:
     """Two cells × one seed, trained once; tests look at its records."""
-    study = ToyStudy.make(tmp_path_factory.mktemp("finished"), cache_root, seeds=(0,))
+    study = ToyStudy.make(tmp_path_factory.mktemp("finished"), cache_root, seeds=(0,), pack="2")
     assert study.run().trained_now == 2
     return study
 
@@ -51,14 +51,14 @@ def test_running_again_trains_nothing_and_a_new_seed_trains_only_itself(
 ) -> None:
     before = finished.results()
     assert finished.run().trained_now == 0
-    extended = ToyStudy.make(finished.storage, cache_root, seeds=(0, 1))
+    extended = ToyStudy.make(finished.storage, cache_root, seeds=(0, 1), pack="2")
     assert extended.run().trained_now == 2
     assert extended.results().items() >= before.items()
 
 
 def test_a_study_leaves_ctrl_c_as_it_found_it(tmp_path: Path, cache_root: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
-    assert ToyStudy.make(tmp_path, cache_root, seeds=(0,)).run().trained_now == 2
+    assert ToyStudy.make(tmp_path, cache_root, seeds=(0,), pack="2").run().trained_now == 2
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -87,7 +87,7 @@ factors: {{dilation: {{none: {{config: {{dilation: 1}}}}, some: {{config: {{dila
 design: {{full: all}}
 repeats: {{seeds: [0]}}
 metrics: {{primary: image_ap}}
-resources: {{workers: {workers}, cpus: 1}}
+resources: {{workers: {workers}, cpus: 1, pack: 2}}
 keep: {{models: all, probes: 0}}
 """
 

@@ -25,6 +25,7 @@ _MACHINES = {
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),  # handles, memory, processes
 }
 _CHARACTERS = 4000
+_LOOKED_AT = 250 * _CHARACTERS  # to blot out secrets takes long in a text of megabytes
 
 
 class MethodError(Exception):
@@ -72,9 +73,9 @@ def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> 
             kind, reason = "failed", "the method raised KeyboardInterrupt"
         case _:
             kind = "failed"
-    # Before anything is cut: half a URI does not show that it holds a password.
-    trace = redact("".join(traceback.format_exception(error)))
-    return MethodError(kind, _shortened(redact(reason)), trace[-_CHARACTERS:])
+    # Before it is cut to its length: half a URI does not show that it holds a password.
+    trace = redact("".join(traceback.format_exception(error))[-_LOOKED_AT:])
+    return MethodError(kind, _shortened(reason), trace[-_CHARACTERS:])
 
 
 def said(error: BaseException) -> str:
@@ -83,6 +84,7 @@ def said(error: BaseException) -> str:
 
 
 def _shortened(text: str) -> str:
-    if len(text) <= _CHARACTERS:
-        return text
-    return f"{text[:_CHARACTERS]} … ({len(text):,} characters)"
+    shown = redact(text[:_LOOKED_AT])
+    if len(text) <= _LOOKED_AT and len(shown) <= _CHARACTERS:
+        return shown
+    return f"{shown[:_CHARACTERS]} … ({len(text):,} characters)"
