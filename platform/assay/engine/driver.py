@@ -178,9 +178,9 @@ class PackDriver(tune.Trainable):
 
 
 def _training(pack: Pack, store: Store, config: dict[str, Any]) -> PackTraining:
-    """Make what trains packs of these resources; torch and Train load where they are needed."""
+    """Make what trains packs of these resources; Train loads where it is needed."""
     if pack.workers == 1:
-        server = FitServer()  # loads torch while this process does
+        server = FitServer()  # loads torch while this process loads the rest
         from assay.engine.own_process import OwnProcess
 
         return OwnProcess(store, server)

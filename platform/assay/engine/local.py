@@ -60,17 +60,19 @@ def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
             "`--local` trains every trial to its end: pruning by epochs is Ray's, found a search.pruner and "
             "one repeat in a pack. Leave out --local or the pruner, or add seeds: then repeats are pruned."
         )
-    cores, gpus = cpus or len(os.sched_getaffinity(0)), 0
+    cores = cpus or len(os.sched_getaffinity(0))
     places = cores // resources.cpus
+    needs, offers = f"{resources.cpus} CPU(s)", f"{cores} CPU(s)"
     if resources.gpus:
-        import torch  # asks the driver for its GPUs
+        import torch  # a second, which studies on CPUs need not wait for
 
         gpus = torch.cuda.device_count()
         places = min(places, gpus // int(resources.gpus))
+        needs, offers = f"{needs} and {resources.gpus:g} GPU(s)", f"{offers} and {gpus} GPU(s)"
     if places < 1:
         raise InputError(
-            f"a trial needs {resources.cpus} CPU(s) and {resources.gpus:g} GPU(s), but this machine offers "
-            f"{cores} CPU(s) and {gpus} GPU(s). Lower resources.cpus or gpus in the study, or raise --cpus."
+            f"a trial needs {needs}, but this machine offers {offers}. Lower resources.cpus or gpus in "
+            "the study, or raise --cpus."
         )
     if processes == 0:
         return 0
