@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
@@ -20,8 +21,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import DocumentStartEvent, NodeEvent
+from ruamel.yaml.events import (
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    NodeEvent,
+)
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.parser import Parser
 
 from assay.study.design_rules import reference_problems
 from assay.study.schema import Study
@@ -235,8 +243,9 @@ def _parse_yaml(text: str, origin: str) -> tuple[Any, Source]:
     if len(text.encode("utf-8", errors="surrogatepass")) > MAX_BYTES:
         raise InputError(f"{origin}: a study file has at most {MAX_BYTES:,} bytes")
     try:
-        _refuse_tricks(text, origin)
-        node = YAML(typ="safe", pure=True).compose(text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.Parser = partial(_PlainParser, origin)
+        node = yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
@@ -251,34 +260,48 @@ def _parse_yaml(text: str, origin: str) -> tuple[Any, Source]:
     return builder.value(node, ()), Source(origin, text, builder.marks)
 
 
-def _refuse_tricks(text: str, origin: str) -> None:
-    """Look at the flat stream of events first: it cannot recurse or unfold."""
-    depth = documents = values = 0
-    for event in YAML(typ="safe", pure=True).parse(text):
-        mark = event.start_mark
-        place = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
+class _PlainParser(Parser):
+    """Looks at each event before anything is made of it: none recurses far or unfolds."""
+
+    def __init__(self, origin: str, loader: Any) -> None:
+        super().__init__(loader)
+        self._origin = origin
+        self._depth = self._documents = self._values = 0
+
+    def get_event(self) -> Any:
+        event = super().get_event()
         if isinstance(event, DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise InputError(f"{place}: a file holds one study; write the second one into its own file")
+            self._documents += 1
+            if self._documents > 1:
+                self._refuse(event, "a file holds one study; write the second one into its own file")
             if event.version or event.tags:
-                raise InputError(f"{place}: `%` directives are not read: a study is YAML 1.2")
-        if isinstance(event, NodeEvent) and event.anchor is not None:
-            raise InputError(
-                f"{place}: anchors and aliases (`&{event.anchor}`, `*{event.anchor}`) are not read: "
-                "write the value out"
+                self._refuse(event, "`%` directives are not read: a study is YAML 1.2")
+        if isinstance(event, NodeEvent):
+            self._look_at_node(event)
+        self._depth += isinstance(event, CollectionStartEvent)
+        self._depth -= isinstance(event, CollectionEndEvent)
+        if self._depth > _MAX_DEPTH:
+            self._refuse(event, f"a study nests at most {_MAX_DEPTH} levels deep")
+        return event
+
+    def _look_at_node(self, event: NodeEvent) -> None:
+        if event.anchor is not None:
+            self._refuse(
+                event,
+                f"anchors and aliases (`&{event.anchor}`, `*{event.anchor}`) are not read: "
+                "write the value out",
             )
         tag = getattr(event, "ctag", None)
         if tag is not None:
-            raise InputError(f"{place}: tags (`!...`) are not read; remove `{tag}`")
-        values += isinstance(event, NodeEvent)
-        if values > _MAX_VALUES:
-            raise InputError(f"{place}: a study has at most {_MAX_VALUES:,} keys and values. Divide it")
-        name = type(event).__name__
-        depth += name.endswith(("SequenceStartEvent", "MappingStartEvent"))
-        depth -= name.endswith(("SequenceEndEvent", "MappingEndEvent"))
-        if depth > _MAX_DEPTH:
-            raise InputError(f"{place}: a study nests at most {_MAX_DEPTH} levels deep")
+            self._refuse(event, f"tags (`!...`) are not read; remove `{tag}`")
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            self._refuse(event, f"a study has at most {_MAX_VALUES:,} keys and values. Divide it")
+
+    def _refuse(self, event: Event, why: str) -> NoReturn:
+        mark = event.start_mark
+        place = f"{self._origin}:{mark.line + 1}:{mark.column + 1}" if mark else self._origin
+        raise InputError(f"{place}: {why}")
 
 
 class _Builder:
