@@ -185,7 +185,7 @@ class PackTrainer(DataParallelTrainer):
 
 
 def _train_packs(config: dict[str, Any]) -> None:
-    """Call the worker's ``train_packs``: named here for controllers, which do without its torch."""
+    """Call the worker's ``train_packs``: named here for controllers, which load nothing of it."""
     from assay.engine import worker
 
     worker.train_packs(config)
