@@ -172,9 +172,7 @@ def evaluate(
     threshold: ThresholdRule = "best_f1",
 ) -> Evaluation:
     """Evaluate a model of this process, which lies on ``device``: see :func:`evaluate_scorer`."""
-    from trainables.model_scorer import (
-        ModelScorer,  # loads torch, which those who ask another process need not
-    )
+    from trainables.model_scorer import ModelScorer  # loads torch
 
     model = ModelScorer(predictor, device)
     return evaluate_scorer(

@@ -155,7 +155,7 @@ def _make_stage(task: StageTask, site: PackSite) -> None:
         raise
     except Exception as error:
         if site.world_size > 1 or is_out_of_memory(error):
-            raise  # the other ranks wait in a collective; where memory was short, the machine is at fault
+            raise  # the other ranks wait in a collective, or the machine is at fault
         logging.getLogger(__name__).warning("stage %s was not made", task.name, exc_info=True)
     if site.rank == 0:  # a heartbeat that stays would count as a trial that is being trained
         site.store.end_progress(task.trial.id)
