@@ -352,6 +352,7 @@ def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_r
     _wait_for(lambda: len(_workers(study, struck)) > 1, process)
     study.release()
     code, output = _end(process)
+    leaving.end()  # a drained one may stay for a while, and gets no work
     assert code == 0, output
     records = study.records()
     assert records[struck].attempts > records[calm].attempts == 1
@@ -413,4 +414,37 @@ def test_a_node_that_leaves_while_nodes_are_compared_is_no_node_that_differs(
     _wait_for(lambda: any(study.storage.rglob(nodes.head.id)), process)  # the head has answered
     node.end()
     code, output = _end(process)
+    assert code == 0, output
+
+
+_HOLD = """
+import sys, ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+ray.init(log_to_driver=False)
+
+@ray.remote(num_cpus=1, scheduling_strategy=NodeAffinitySchedulingStrategy(sys.argv[1], soft=False))
+class Work:
+    def name(self):
+        return "held"
+
+work = Work.remote()
+print(ray.get(work.name.remote()), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_node_that_is_to_be_taken_away_and_still_works_is_no_node_that_differs(
+    nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path
+) -> None:
+    study, node = ToyStudy.make(tmp_path / "storage", cache=cache_root), nodes.add().wait()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {**nodes.environment, "RAY_ADDRESS": nodes.address}
+    with subprocess.Popen([sys.executable, "-c", _HOLD, node.id], **pipes, env=environment) as work:
+        assert work.stdout is not None
+        assert work.stdout.readline() == "held\n"
+        nodes.drain(node)
+        code, output = _end(assay("run", _write(study), "--storage", study.storage))
+        assert node.is_up
+        work.kill()
+    node.end()
     assert code == 0, output

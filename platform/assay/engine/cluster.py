@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from assay.engine.ending import Ending
 from assay.engine.local_ray import LocalRay, patience
@@ -32,7 +31,7 @@ from assay.engine.ray_connect import (
     using_token,
 )
 from assay.engine.ray_watch import knock, watching
-from assay.engine.room import workers_on
+from assay.engine.room import staying_nodes, workers_on
 from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.storage.redaction import redact
 from assay.study.schema import Resources
@@ -208,7 +207,4 @@ def _connect(address: str) -> None:
 
 
 def _look(local: bool) -> Cluster:
-    import ray
-
-    nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
-    return Cluster(tuple(dict(node["Resources"]) for node in nodes), local)
+    return Cluster(tuple(dict(node["Resources"]) for node in staying_nodes().values()), local)

@@ -1,7 +1,7 @@
 """Every node of a cluster is asked, before anything trains, whether it would train the same.
 
-One tiny task per living node compares its program with this process's, and looks whether storage and data are
-there. A node that joins later is not asked: its workers compare themselves (``worker.py``).
+One tiny task per node that stays compares its program with this process's, and looks whether storage and data
+are there. A node that joins later is not asked: its workers compare themselves (``worker.py``).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from assay.engine.local_ray import patience
+from assay.engine.room import staying_nodes
 from assay.engine.versions import differences, program
 from assay.storage import Store
 from trainables.errors import InputError
@@ -39,7 +39,7 @@ class _Question:
 def same_on_all_nodes(
     trainables: Sequence[str], store: Store, folder: str, data_root: Path | None
 ) -> dict[str, str]:
-    """Compare all living nodes with this process.
+    """Compare all nodes that stay with this process.
 
     Args:
         trainables: The methods that will be trained.
@@ -55,7 +55,7 @@ def same_on_all_nodes(
     """
     wanted = program(*trainables)
     store.write_bytes(f"{folder}/token", _TOKEN)
-    nodes = _living()
+    nodes = staying_nodes()
     questions = [
         _Question(
             wanted,
@@ -68,7 +68,7 @@ def same_on_all_nodes(
         for node_id, node in nodes.items()
     ]
     answers = _ask(questions)
-    here = _living()  # a node that went while it was asked trains nothing
+    here = staying_nodes()  # a node that went while it was asked trains nothing
     rows = [
         f"  node {node_id[:_ID_CHARACTERS]} on {nodes[node_id]['NodeManagerHostname']} "
         f"({nodes[node_id]['NodeManagerAddress']}): {'; '.join(lines)}"
@@ -84,13 +84,6 @@ def same_on_all_nodes(
             "all nodes see them under the same path or URI, or take these nodes out of the cluster."
         )
     return wanted
-
-
-def _living() -> dict[str, dict[str, Any]]:
-    """The nodes that Ray takes to be alive, by their ids."""
-    import ray
-
-    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
 
 
 def _ask(questions: list[_Question]) -> dict[str, list[str]]:

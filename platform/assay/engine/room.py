@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import floor
+from typing import Any
 
-__all__ = ["MoreRoomError", "free_workers", "workers_on"]
+__all__ = ["MoreRoomError", "free_workers", "staying_nodes", "workers_on"]
 
 _ROUNDING = 1e-9  # of fractions of a GPU
 
@@ -31,6 +32,15 @@ def workers_on(node: Mapping[str, float], cpus: float, gpus: float) -> int:
     return min(fit, int(whole) * floor(1 / gpus + _ROUNDING) + floor(part / gpus + _ROUNDING))
 
 
+def staying_nodes() -> dict[str, dict[str, Any]]:
+    """The nodes that can be given work, by their ids: Ray gives none to one that is to be taken away."""
+    import ray
+    from ray._private import state
+
+    leaving = state.state.get_draining_nodes()
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in leaving}
+
+
 def free_workers(cpus: float, gpus: float) -> int:
     """Count the workers that have room beside all that is at work now, on nodes that stay.
 
@@ -38,6 +48,5 @@ def free_workers(cpus: float, gpus: float) -> int:
     """
     from ray._private import state
 
-    leaving = state.state.get_draining_nodes()
-    nodes = state.state.available_resources_per_node()
-    return sum(workers_on(node, cpus, gpus) for name, node in nodes.items() if name not in leaving)
+    free = state.state.available_resources_per_node()
+    return sum(workers_on(free[name], cpus, gpus) for name in staying_nodes().keys() & free.keys())
