@@ -92,6 +92,17 @@ def test_the_price_of_a_stage_counts_for_every_trial_that_used_it(tmp_path: Path
         assert record.seconds - own >= 0.6
 
 
+def test_an_epoch_takes_no_time_of_stages_that_the_trial_made(tmp_path: Path, cache_root: Path) -> None:
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), seconds=0.5)
+    (trial, *_) = study.plan.trials
+    study.train([trial])
+    record = study.records()[trial.id]
+    assert record.stages[0].seconds >= 1.5
+    curve = study.store.read_part(record, "curve.parquet")
+    assert curve is not None
+    assert sum(curve["seconds"].to_pylist()) < 0.5
+
+
 def test_a_stage_is_there_with_its_record_or_not_at_all(study: StagedStudy) -> None:
     (base, *_) = all_stages(study)
     study.store.write_bytes(f"stages/{base.id}/001-deadbeef/base.safetensors", b"half")
