@@ -15,7 +15,10 @@ from assay.storage.redaction import holds_credentials, is_ambiguous, redact
 CANARY = "CANARY-7d1f"
 SIGNS = st.text("aZ0/@:?#+=%&;.,-_~!*()[]'", max_size=12)
 WORDS = ["password", "token", "secret", "key", "signature", "sig", "authorization", "basic", "pwd", "is", "a"]
-PIECES = [*WORDS, *"=:,;?&@/{}()#% \\\"'\n", "***", "://", "b'"]
+PIECES = [
+    *WORDS, *"=:,;?&@/{}()#% \\\"'\n", "***", "://", "b'", "--token", "cookie", "bearer abcdefgh12345678",
+    "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,17 @@ PIECES = [*WORDS, *"=:,;?&@/{}()#% \\\"'\n", "***", "://", "b'"]
         ("{'Authorization': b'AWS4-HMAC-SHA256 Credential=a, Signature=b'}", "{'Authorization': b'***'}"),
         ("[('user', 'me'), ('password', 'a b')]", "[('user', 'me'), ('password', '***')]"),
         ("if token == 'abc':", "if token == '***':"),
+        ("mysql --user me --password abc db", "mysql --user me --password *** db"),
+        ("['mysql', '--db-password', 'a b', 'x']", "['mysql', '--db-password', '***', 'x']"),
+        ("login --api-key 'a b' now", "login --api-key *** now"),
+        ("sent Bearer eyJhbGciOi.J9eyJzdWIi-x to it", "sent Bearer *** to it"),
+        ("Set-Cookie: session=abc; Path=/\nok", "Set-Cookie: ***\nok"),
+        ("{'Cookie': 'a=b; c=d', 'n': 1}", "{'Cookie': '***', 'n': 1}"),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4\nMIIE+/=\n-----END RSA PRIVATE KEY-----\nok",
+            "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----\nok",
+        ),
+        ('"-----BEGIN PRIVATE KEY-----\\nMIIEcut"', '"-----BEGIN PRIVATE KEY-----***"'),
         ("half a pair \udcff, s3://a:b\udcff@c", "half a pair \\udcff, s3://***@c"),
     ],
 )  # fmt: skip
@@ -83,6 +97,8 @@ def test_json_in_json_stays_json(password: str, depth: int) -> None:
         "blur@3f9c1d2e: 12:30 at https://host/a",
         "http://[broken",
         'one of "password", "token": {"password": ""}',
+        "give --password, or `--token` (or --api-key [KEY]); the bearer internationalisation; cookie: ",
+        "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
         "which key? sig=3, key=4; num_tokens=196, signature: (config, data, run)",
     ],
 )
@@ -165,6 +181,9 @@ def test_a_uri_whose_host_is_a_matter_of_opinion_is_known(uri: str, ambiguous: b
         "token=\\",
         "authorization: a,b=",
         "('token', '",
+        "-",
+        "--token ",
+        "-----BEGIN PRIVATE KEY-----",
     ],
 )
 def test_megabytes_of_text_take_no_time(piece: str) -> None:

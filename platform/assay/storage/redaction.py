@@ -1,9 +1,9 @@
 """Text without credentials, for everything that is shown, stored or sent.
 
-Three things are blotted out: what a URI carries (user info, secret parameters of its query and fragment, also
-where its path stands alone), what stands behind a name such as ``password:`` or ``secret_access_key=``, and
-the values of this process's own secret environment variables, wherever they turn up. Half a surrogate pair,
-which no file can store, is written as its escape.
+Blotted out are what a URI carries (user info, secret parameters of its query and fragment, also where its
+path stands alone), what stands behind a name such as ``password:``, ``secret_access_key=`` or ``--token``,
+bearer tokens, cookies, private keys, and the values of this process's own secret environment variables,
+wherever they turn up. Half a surrogate pair, which no file can store, is written as its escape.
 
 >>> redact("cannot open s3://key:sec/ret@bucket/a?api_key=abc")
 'cannot open s3://***@bucket/a?api_key=***'
@@ -57,8 +57,21 @@ _ASSIGNED = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+# Of a command line, as a shell or as Python writes it.
+_OPTION = re.compile(
+    rf"""((?<![\w-])--[\w-]{{0,40}}?(?:pwd|{_NAMES})(?:["'],[ ]?["']|[ ]+(?!\*{{3}})))
+    (?:(?<=["'])[^"'\n]+|(["'])[^"'\n]+\2|[^\s"'`\-\[<(][^\s"'`]*)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_BEARER = re.compile(r"(\bbearer[ ]+)(?=[a-z._~+/-]*\d)[\w.~+/-]{16,}=*", re.IGNORECASE)
+_COOKIE = re.compile(r"""(\bcookie["']?[ ]?:[ ]*["']?)[^\s"'][^"'\r\n\\]*""", re.IGNORECASE)
+_PRIVATE_KEY = re.compile(
+    r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)"
+    r"(?:(?>(?:[^-]|-(?!----))+)(?=-----END )|(?:[A-Za-z0-9+/=\s]|\\+[nr])+)"
+)
 _SECRET_VARIABLE = re.compile(rf"(?:webhook|_pwd|{_NAMES})$", re.IGNORECASE)
 _DEEPEST = 8  # URIs inside URIs that are taken apart; what lies deeper is blotted out
+_TURNS = 3  # until nothing changes: what one kind leaves may look like another
 _PASSWORD_CHARACTERS = 256  # that are searched for the @ behind them
 _SHORTEST = 8  # characters of a variable's value that is looked for: shorter ones are words of other texts
 
@@ -105,7 +118,17 @@ def _redacted_values(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def _redacted(text: str, secrets: Sequence[str], depth: int = 0) -> str:
+    for _ in range(_TURNS):
+        before, text = text, _redacted_once(text, secrets, depth)
+        if text == before:
+            break
+    return text
+
+
+def _redacted_once(text: str, secrets: Sequence[str], depth: int) -> str:
     text = _ASSIGNED.sub(_blotted_value, _without_credentials(text, secrets, depth))
+    for pattern in (_OPTION, _BEARER, _COOKIE, _PRIVATE_KEY):
+        text = pattern.sub(rf"\g<1>{_BLOT}", text)
     # A method may raise any text, and one that could be neither logged nor recorded would lose its trial.
     return _QUERY.sub(_blotted_parameter, text).encode(errors="backslashreplace").decode()
 
