@@ -320,6 +320,19 @@ def test_a_training_that_hangs_is_tried_once_more_and_then_recorded(
     assert record.reason == f"timed out twice: {words}"
 
 
+def test_a_training_that_takes_too_long_is_ended_though_it_says_how_far_it_is(odd: Odd) -> None:
+    _, _, record = odd(
+        """
+        for epoch in range(60):
+            time.sleep(0.1)
+            run.log(epoch, {}, 60)
+        """,
+        Limits(1 / 3600, None),
+    )
+    assert record is not None
+    assert (record.reason or "").startswith("timed out twice: it took more than")
+
+
 def test_a_silent_training_is_none_that_takes_steps(odd: Odd) -> None:
     _, _, record = odd(
         """

@@ -94,6 +94,7 @@ class TrainingProcess:
                     self.attempts.append(path)
                     journal.note(f"the method tried to open {path}, which is kept from training")
                 case _:
+                    self._refuse_overdue()  # it may talk all the time
                     served.answer(message)
 
     def model(self) -> ProcessScorer:
