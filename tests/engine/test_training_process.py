@@ -333,6 +333,15 @@ def test_a_training_that_takes_too_long_is_ended_though_it_says_how_far_it_is(od
     assert (record.reason or "").startswith("timed out twice: it took more than")
 
 
+def test_a_training_that_closes_its_connection_and_goes_on_is_ended(
+    odd: Odd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.engine.fitting.process._END_SECONDS", 0.2)
+    _, _, record = odd("os.closerange(3, 4096)\ntime.sleep(600)")
+    assert record is not None
+    assert "its training process closed the connection to its worker and went on" in (record.reason or "")
+
+
 def test_a_silent_training_is_none_that_takes_steps(odd: Odd) -> None:
     _, _, record = odd(
         """

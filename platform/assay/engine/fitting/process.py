@@ -31,6 +31,7 @@ from trainables.stages import Stage
 __all__ = ["OverdueError", "TrainingProcess"]
 
 _LOOK_SECONDS = 5.0  # between two looks at the clock while nothing is heard
+_END_SECONDS = 60.0  # until it is known how a process ended that cannot be heard any more
 _CHUNK = 2**16
 _HOUR, _MINUTE = 3600.0, 60.0
 
@@ -150,7 +151,11 @@ class TrainingProcess:
             self._prints = False
 
     def _death(self) -> DiedError:
-        os.set_blocking(self._status, True)
+        if not wait([self._status], _END_SECONDS):
+            return DiedError(
+                "its training process closed the connection to its worker and went on",
+                "Mend the method: it closes no files but those that it opened",
+            )
         status = os.read(self._status, 16).decode()
         code = int(status) if status else None
         match code:
