@@ -12,12 +12,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
-from assay.engine.fitting.fit_server import FitServer
+from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.packs import Limits
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
@@ -459,6 +460,19 @@ def test_what_starts_trainings_ends_without_a_word_when_its_worker_stops(ready: 
         assert server.stderr is not None
         assert server.stderr.read() == ""
     assert server.returncode == 0
+
+
+def test_who_waits_for_a_training_process_is_told_when_all_are_stopped() -> None:
+    with FitServer() as server, ThreadPoolExecutor() as threads:
+        os.kill(server._server.pid, signal.SIGSTOP)
+        waiting = threads.submit(server.start)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        server.stop()
+        try:
+            assert isinstance(waiting.exception(5), DiedError)
+        finally:
+            os.kill(server._server.pid, signal.SIGCONT)
 
 
 def _until_gone(pid: int) -> None:

@@ -69,6 +69,8 @@ class FitServer:
     def stop(self) -> None:
         """Kill what was started; nothing can be started any more."""
         self._over = True
+        with suppress(OSError):  # it was stopped before, or the server is gone
+            self._control.shutdown(socket.SHUT_RDWR)  # a thread that waits for the server hears no `close`
         self._control.close()  # which tells the server to do so, and to end
 
     def __exit__(self, *_: object) -> None:
@@ -101,6 +103,11 @@ class FitServer:
                 with suppress(BrokenPipeError):  # the reading says that it is gone
                     socket.send_fds(self._control, [b"f"], files)
                 pid = PID.unpack(self._read(PID.size))[0]
+        except DiedError:
+            connection.close()
+            os.close(output)
+            os.close(status)
+            raise
         finally:
             theirs.close()
             os.close(printed)
