@@ -11,7 +11,7 @@ from typing import NamedTuple, get_args
 import pytest
 
 from assay.cli.labels import Rule
-from assay.engine.trial import PackSite
+from assay.engine.pack_site import PackSite
 from assay.engine.worker import train_trials
 from tests.cli.small_study import Assay
 from tests.data.made_images import make_folder

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from assay.engine.pack_site import PackSite
 from assay.engine.search_packs import search_packs
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Record, Result, Store
 from assay.storage.search_points import read_points, with_points

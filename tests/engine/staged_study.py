@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import StageTask, stage_packs
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.study import Trial
 from tests.engine.made_packs import make_pack

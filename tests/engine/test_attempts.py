@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from assay.analysis.results import StudyResults
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.report.footnotes import footnotes
 from assay.storage import AttemptStart, Environment, Lease

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.train_run import DrainedError
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from assay.engine.gpu_turns import gpu_turn
-from assay.engine.trial import PackSite
+from assay.engine.pack_site import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store
 from tests.engine.made_packs import make_pack

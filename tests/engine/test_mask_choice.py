@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assay.engine.pack_site import PackSite
 from assay.engine.single_trial import training_data
-from assay.engine.trial import PackSite
 from assay.engine.trial_data import TrialData
 from assay.study import parse_study, plan_study
 from assay.study.stage_graph import stage_graph

@@ -13,9 +13,9 @@ import pytest
 import ray
 
 from assay.engine.driver import OtherProgramError, PackDriver
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack
 from assay.engine.shipping import SETTINGS, SHIPPED, runtime_env, stage
-from assay.engine.trial import PackSite
 from assay.engine.versions import differences, program, source_roots, source_version
 from assay.engine.worker import train_trials
 from assay.storage import Store

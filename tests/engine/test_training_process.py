@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import psutil
 import pytest
 
 from assay.engine.fitting.fit_server import DiedError, FitServer
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import Limits
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
@@ -97,7 +98,7 @@ def odd(tmp_path: Path, cache_root: Path, server: FitServer) -> Odd:
             parse_study(STUDY, str(study)), lambda spec: open_manifest(spec, None, cache_root), "cpu"
         )
         pack = make_pack("odd", plan.trials, cache=str(cache_root), limits=limits, primary="image_ap")
-        train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu", trainer_of(pack, store, server)))
+        train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu", trainer_of(pack, store, server, Event())))
         record = store.record(plan.trials[0].id)
         assert not isinstance(record, Exception)
         return plan, store, record  # pyright: ignore[reportReturnType]
@@ -136,7 +137,9 @@ def test_results_are_those_of_a_training_in_the_worker_bit_for_bit(
     pack = make_pack(
         "toy", apart.plan.trials, cache=str(cache_root), primary="image_ap", probes=2, keep_models=False
     )
-    train_trials(PackSite(pack, apart.store, 0, 1, "node", 0, "cpu", trainer_of(pack, apart.store, server)))
+    train_trials(
+        PackSite(pack, apart.store, 0, 1, "node", 0, "cpu", trainer_of(pack, apart.store, server, Event()))
+    )
     assert apart.results() == here.results()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.engine.trial import PackSite
+from assay.engine.pack_site import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Store
 from assay.study import Plan

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store
 from assay.study import parse_study, plan_study

@@ -23,8 +23,8 @@ from greenlet import getcurrent, greenlet
 from assay.engine import driver, journal, trial, worker
 from assay.engine.fitting.wire import packed
 from assay.engine.options import EngineOptions
+from assay.engine.pack_site import PackSite
 from assay.engine.run_study import _Work
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Lease, Result, progress
 from assay.study import Plan

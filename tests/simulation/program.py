@@ -25,11 +25,11 @@ from assay.engine import trial as trial_module
 from assay.engine import worker as worker_module
 from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
 from assay.engine.options import EngineOptions
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack, missing_trials, packs_as_asked
 from assay.engine.run_study import _clear_stops, _forget_failed, _stages_first, _Work
 from assay.engine.search_packs import search_packs
 from assay.engine.searcher import STORAGE, PackSearcher
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Lease, Result
 from assay.storage.search_points import with_points

@@ -16,9 +16,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assay.engine.fitting.fit_server import FitServer
-from assay.engine.fitting.trainer import Stoppable, Trainer
+from assay.engine.fitting.trainer import Trainer
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import Content, Pack
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
 from assay.storage import Store
 from assay.study.schema import Study
@@ -189,7 +189,7 @@ class _Slots:
 
     def _trainer(self, pack: Pack) -> Trainer:
         if self._server is not None:
-            return Stoppable(trainer_of(pack, self._store, self._server), self._stop)
+            return trainer_of(pack, self._store, self._server, self._stop)
         from assay.engine.fitting.train_here import TrainHere  # loads torch
 
         return TrainHere()

@@ -13,10 +13,9 @@ from functools import partial
 import ray
 
 from assay.engine.fitting.fit_server import FitServer
-from assay.engine.fitting.trainer import Stoppable
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack
 from assay.engine.ray_watch import any_drained
-from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
 from assay.storage import Store
 from assay.storage.method_store import load_methods
@@ -64,7 +63,6 @@ class OwnProcess:
     def _train(self, pack: Pack) -> None:
         try:
             load_methods(self._store, pack.trainables)
-            trainer = Stoppable(trainer_of(pack, self._store, self._server), self._stop)
             node = ray.get_runtime_context().get_node_id()
             site = PackSite(
                 pack,
@@ -75,7 +73,7 @@ class OwnProcess:
                 driver_pid=os.getpid(),
                 # Ray shows a process its own GPUs only.
                 device="cuda:0" if pack.gpus else "cpu",
-                trainer=trainer,
+                trainer=trainer_of(pack, self._store, self._server, self._stop),
                 stop=self._stop,
                 draining=partial(any_drained, [node]),
             )

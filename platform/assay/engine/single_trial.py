@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from assay.engine.fitting.faults import said
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack
-from assay.engine.trial import PackSite
 from assay.engine.trial_data import TrialData
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store

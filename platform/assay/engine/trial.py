@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,15 +19,15 @@ import pyarrow.parquet as pq
 
 from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.job import MODEL_FOLDER, FitJob
-from assay.engine.fitting.trainer import Trained, Trainer
+from assay.engine.fitting.trainer import Trained
 from assay.engine.journal import StagesJournal, StorageJournal
-from assay.engine.packs import Pack, StageTask
+from assay.engine.pack_site import PackSite
+from assay.engine.packs import StageTask
 from assay.engine.ranks import of_all_ranks
 from assay.engine.stage_score_cache import StageScoreCache
 from assay.engine.trial_data import TrialData
-from assay.engine.versions import source_version
-from assay.engine.worker_stages import StageSite, TrialStages
-from assay.storage import Attempt, DefectResult, Environment, Record, Result, StageResult, Store, Worker
+from assay.engine.worker_stages import TrialStages
+from assay.storage import Attempt, DefectResult, Record, Result, StageResult
 from assay.storage.record import ExportCosts, Thresholds
 from assay.study import Trial
 from trainables.data.samples import EvaluationData, TrainingData
@@ -47,7 +45,7 @@ from trainables.stage_maps import StageScores
 if TYPE_CHECKING:
     from trainables.deployed import Card
 
-__all__ = ["PackSite", "Timer", "fit_and_evaluate", "make_stage", "trace_of"]
+__all__ = ["Timer", "fit_and_evaluate", "make_stage", "trace_of"]
 
 _PREDICTION_BATCH = 16
 
@@ -67,86 +65,11 @@ class Timer:
             self.seconds[name] = round(time.monotonic() - start, 4)
 
 
-def _train_here() -> Trainer:
-    from assay.engine.fitting.train_here import TrainHere  # loads torch
-
-    return TrainHere()
-
-
-@dataclass(frozen=True)
-class PackSite:
-    """This worker: who it is, and where its pack's things lie."""
-
-    pack: Pack
-    store: Store
-    rank: int
-    world_size: int
-    node: str
-    driver_pid: int
-    device: str  # `cpu`, `cuda:0`
-    trainer: Trainer = field(default_factory=_train_here)
-    stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
-    draining: Callable[[], bool] = bool  # whether a node of this pack's workers is to be taken away
-    more_room: Callable[[], bool] = bool  # whether more of this pack's workers have room than it has
-    alone: bool = False  # on a GPU that it shares otherwise
-
-    @property
-    def gpu_share(self) -> float:
-        """Share of its GPU that a training may fill, in (0, 1]; 1 on a CPU."""
-        return 1.0 if self.alone or not self.pack.gpus else min(1.0, self.pack.gpus)
-
-    @property
-    def host(self) -> str:
-        return socket.gethostname()
-
-    def environment(self, workers: tuple[Worker, ...] = (), trained: Trained | None = None) -> Environment:
-        """Describe where this trial runs and with what."""
-        version = source_version()
-        return Environment(
-            node=self.node,
-            host=self.host,
-            pid=os.getpid(),
-            driver_pid=self.driver_pid,
-            world_size=self.world_size,
-            workers=workers,
-            threads=self.pack.cpus,
-            device=self.device,
-            gpu_share=self.gpu_share if self.pack.gpus else None,
-            versions=dict(version.packages),
-            source_hash=version.source,
-            commit=version.commit,
-            peak_memory_mb=None if trained is None else round(trained.peak_memory_mb, 1),
-            confined_by="" if trained is None else trained.confined_by,
-        )
-
-    def stage_site(self, scratch: Path) -> StageSite:
-        """This worker, as one that makes stages in ``scratch``."""
-        return StageSite(
-            store=self.store,
-            cache=Path(self.pack.cache),
-            scratch=scratch,
-            rank=self.rank,
-            world_size=self.world_size,
-            environment=self.environment,
-            draining=self.draining,
-        )
-
-    def worker(self, trained: Trained) -> Worker:
-        return Worker(
-            rank=self.rank,
-            pid=os.getpid(),
-            node=self.node,
-            shard_hash=trained.shard_hash,
-            samples=trained.samples,
-            weights_hash=trained.weights,
-        )
-
-
 def make_stage(task: StageTask, site: PackSite) -> None:
     """Make one stage, and before it those that it reads where nobody has made them."""
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
         scratch = Path(folder)
-        stages = TrialStages(task.trial, site.stage_site(scratch))
+        stages = TrialStages(task.trial, site, scratch)
         wanted = {task.name}
         for need in reversed(stages.needs.values()):  # each comes after those that it reads
             if need.stage.name in wanted:

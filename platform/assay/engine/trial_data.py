@@ -10,8 +10,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from assay.engine.pack_site import PackSite
 from assay.study import Trial
 from trainables.data import (
     Manifest,
@@ -30,9 +30,6 @@ from trainables.data.cache import ArrowImages
 from trainables.data.samples import EvaluationData, ImageSet, TrainingData
 from trainables.errors import InputError
 from trainables.next_images import FirstMaps, NextImage, next_images
-
-if TYPE_CHECKING:
-    from assay.engine.trial import PackSite
 
 __all__ = ["TrialData"]
 

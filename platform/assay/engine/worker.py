@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -30,11 +31,12 @@ from assay.engine.fitting.process import OverdueError
 from assay.engine.fitting.trainer import TrainApart
 from assay.engine.gpu_turns import gpu_turn
 from assay.engine.journal import StorageJournal
+from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
 from assay.engine.ranks import from_rank_0, of_all_ranks, wait_for_all
 from assay.engine.room import MoreRoomError, free_workers
 from assay.engine.train_run import DrainedError, Stopped
-from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage, trace_of
+from assay.engine.trial import Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
 from assay.engine.worker_stages import TrialStages
 from assay.storage import Attempt, AttemptStart, Record, Store
@@ -90,7 +92,7 @@ def train_packs(config: dict[str, Any]) -> None:
                 nodes[context.get_world_rank()],
                 config["driver_pid"],
                 str(ray.train.torch.get_device()),
-                trainer_of(pack, store, server),
+                trainer_of(pack, store, server, threading.Event()),  # Train ends its workers whole
                 draining=partial(any_drained, nodes),
                 more_room=more_room,
             )
@@ -98,11 +100,14 @@ def train_packs(config: dict[str, Any]) -> None:
             path = _next_pack(site, config["idle_seconds"] if willing else 0)
 
 
-def trainer_of(pack: Pack, store: Store, server: FitServer) -> TrainApart:
-    """The trainer of a pack's methods: in processes that open neither storage, data nor cache."""
+def trainer_of(pack: Pack, store: Store, server: FitServer, stop: threading.Event) -> TrainApart:
+    """The trainer of a pack's methods: in processes that open neither storage, data nor cache.
+
+    ``stop`` is set when ``server`` is stopped.
+    """
     folders = [store.local_path, Path(pack.cache), Path(pack.data_root) if pack.data_root else None]
     backend = "nccl" if pack.gpus >= 1 or (pack.gpus and pack.workers == 1) else "gloo"
-    return TrainApart(server, pack.limits, tuple(f for f in folders if f is not None), backend)
+    return TrainApart(server, pack.limits, tuple(f for f in folders if f is not None), backend, stop)
 
 
 def _next_pack(site: PackSite, seconds: float) -> str | None:
@@ -238,7 +243,7 @@ def _attempt(trial: Trial, site: PackSite, attempt: Attempt, seen: AbstractSet[t
     started = datetime.now(UTC)
     timer = Timer()
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
-        stages = TrialStages(trial, site.stage_site(Path(folder)))
+        stages = TrialStages(trial, site, Path(folder))
         journal = StorageJournal(
             trial,
             site.store,

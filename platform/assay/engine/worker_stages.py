@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.engine.journal import StorageJournal
+from assay.engine.pack_site import PackSite
 from assay.engine.ranks import from_rank_0
 from assay.engine.train_run import StageSpace
-from assay.storage import Attempt, Environment, Store
+from assay.storage import Attempt
 from assay.storage.record import StageUse
 from assay.storage.stage_store import (
     STAGE_CURVE,
@@ -34,21 +35,9 @@ from assay.study import Trial
 from assay.study.stage_graph import Need, stages_of
 from trainables.stages import Stage
 
-__all__ = ["StageSite", "TrialStages"]
+__all__ = ["TrialStages"]
 
 _T = TypeVar("_T")
-
-
-class StageSite(NamedTuple):
-    """The worker that makes stages, and where they are kept."""
-
-    store: Store
-    cache: Path
-    scratch: Path  # for the files of those that are being made
-    rank: int
-    world_size: int
-    environment: Callable[[], Environment]
-    draining: Callable[[], bool]
 
 
 class _Making(NamedTuple):
@@ -64,9 +53,10 @@ class _Making(NamedTuple):
 class TrialStages:
     """The stages of one trial, by name, in the order in which they are asked for."""
 
-    def __init__(self, trial: Trial, site: StageSite) -> None:
+    def __init__(self, trial: Trial, site: PackSite, scratch: Path) -> None:
+        """``scratch``: folder for the files of those that are being made."""
         self.uses: list[StageUse] = []
-        self._trial, self._site = trial, site
+        self._trial, self._site, self._scratch = trial, site, scratch
         self._folders: dict[str, Path] = {}
         self._making: _Making | None = None
 
@@ -106,7 +96,7 @@ class TrialStages:
             stage=need,
             draining=site.draining,
         )
-        folder = site.scratch / attempt.name
+        folder = self._scratch / attempt.name
         folder.mkdir()
         space = StageSpace(folder, {name: self._folders[name] for name in need.stage.after}, journal)
         self._making = _Making(need, attempt, space, journal, time.monotonic())
@@ -142,7 +132,7 @@ class TrialStages:
             self._making.journal.note(f"not made:\n{text}".rstrip())
 
     def _use(self, record: StageRecord, journal: StorageJournal, *, reused: bool) -> Path:
-        folder = fetch_stage(self._site.store, record, self._site.cache)
+        folder = fetch_stage(self._site.store, record, Path(self._site.pack.cache))
         self._folders[record.name] = folder
         self.uses.append(StageUse(name=record.name, key=record.key, seconds=record.seconds, reused=reused))
         state = "found" if reused else "made"

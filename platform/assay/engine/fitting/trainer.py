@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ from trainables.data.cache import ArrowImages
 from trainables.method_files import is_file_method, loaded_source
 from trainables.scorer import ImageScorer
 
-__all__ = ["Stoppable", "TrainApart", "Trained", "Trainer", "weights_of"]
+__all__ = ["TrainApart", "Trained", "Trainer", "weights_of"]
 
 
 class Trained(NamedTuple):
@@ -50,28 +50,41 @@ class Trainer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class TrainApart:
     """Trains in a process of its own, which opens neither storage nor data, and ends it when overdue."""
 
-    def __init__(self, server: FitServer, limits: Limits, barred: tuple[Path, ...], backend: str) -> None:
-        """``barred``: folders that training may not open. ``backend``: of the exchange between workers."""
-        self._server, self._limits, self._barred, self._backend = server, limits, barred, backend
+    server: FitServer  # starts them
+    limits: Limits
+    barred: tuple[Path, ...]  # folders that training may not open
+    backend: str  # of the exchange between workers
+    stop: threading.Event  # set when the run ends its processes: that is no death of theirs
 
     @contextmanager
     def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
+        try:
+            with self._trained(job, images, journal) as trained:
+                yield trained
+        except DiedError:
+            if self.stop.is_set():
+                raise Stopped from None
+            raise
+
+    @contextmanager
+    def _trained(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
         order = ChildJob(
             replace(job, data=job.data.with_images({})),
             images.path,
             images.shape,
             loaded_source(job.trainable) if is_file_method(job.trainable) else None,
-            self._barred,
-            _kept(self._barred),
+            self.barred,
+            _kept(self.barred),
             self._peers(job),
         )
-        process = self._server.start()
+        process = self.server.start()
         with process.ending():
             try:
-                last = process.fit(order, journal, self._limits).values
+                last = process.fit(order, journal, self.limits).values
                 model = None if job.stages is not None else process.model()
                 notes = tuple(f"the method tried to open {path}" for path in process.attempts)
                 yield Trained(
@@ -93,24 +106,7 @@ class TrainApart:
         if job.world_size == 1:
             return None
         name = from_rank_0(secrets.token_hex(8), job.world_size)
-        return Peers(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), name, self._backend)
-
-
-class Stoppable:
-    """A trainer whose processes end when a run is stopped: that is no death of theirs."""
-
-    def __init__(self, trainer: Trainer, stop: threading.Event) -> None:
-        self._trainer, self._stop = trainer, stop
-
-    @contextmanager
-    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
-        try:
-            with self._trainer.train(job, images, journal) as trained:
-                yield trained
-        except DiedError:
-            if self._stop.is_set():
-                raise Stopped from None
-            raise
+        return Peers(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), name, self.backend)
 
 
 def _kept(barred: Iterable[Path]) -> tuple[Path, ...]:
