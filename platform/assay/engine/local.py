@@ -111,9 +111,13 @@ def train_locally(
     ):
         slots = _Slots(store, server, stop, pruner)
         try:
-            at_once = threads if places else None
-            problems = _hand_out(packs, pack_of, in_flight, slots=slots, threads=at_once, places=places)
-            return False, problems
+            if places:
+                return False, _hand_out(
+                    packs, pack_of, in_flight, slots=slots, threads=threads, places=places
+                )
+            for content in filter(None, packs):  # in this thread, where a debugger is
+                slots.train(pack_of(content), place=0)
+            return False, ()
         except KeyboardInterrupt:
             return True, ()
         finally:
@@ -128,11 +132,11 @@ def _hand_out(
     in_flight: set[str],
     *,
     slots: _Slots,
-    threads: ThreadPoolExecutor | None,
+    threads: ThreadPoolExecutor,
     places: int,
 ) -> tuple[str, ...]:
     running: dict[Future[None], tuple[set[str], int]] = {}
-    free = list(range(max(1, places)))
+    free = list(range(places))
     problems: list[str] = []
     over = False
     while running or not over:
@@ -143,11 +147,6 @@ def _hand_out(
         if content:
             ids, place = {entry.id for entry in content}, free.pop()
             in_flight |= ids
-            if threads is None:
-                slots.train(pack_of(content), place)
-                in_flight -= ids
-                free.append(place)
-                continue
             running[threads.submit(slots.train, pack_of(content), place)] = (ids, place)
             continue
         done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
