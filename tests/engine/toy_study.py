@@ -78,9 +78,9 @@ class ToyStudy:
         """Let the epochs of a study that was ``held`` take no time from now on."""
         release(self.storage)
 
-    def run(self, scheduler: Any = None, **options: Any) -> Outcome:
+    def run(self, **options: Any) -> Outcome:
         chosen = replace(EngineOptions(data_root=self.root, cache=self.cache), **options)
-        return run_study(self.plan, self.store, chosen, scheduler)
+        return run_study(self.plan, self.store, chosen)
 
     def records(self) -> dict[str, Any]:
         return self.store.records(trial.id for trial in self.plan.trials)

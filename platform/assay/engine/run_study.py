@@ -70,15 +70,13 @@ class _End:
     problems: tuple[str, ...] = ()
 
 
-def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any = None) -> Outcome:
+def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
     """Train what is missing from ``plan``; returns when nothing remains, or on a signal.
 
     Args:
         plan: All trials of the study, or the cells in which a search draws them.
         store: Where records lie. A second run of the same study is refused while one is at work.
         options: Data root, caches, and how to treat failed trials.
-        scheduler: A Tune scheduler that may stop packs early on ``value`` over ``repeats``; default: the
-            study's pruner.
 
     Raises:
         InputError: If the study is running already, the cluster cannot hold a single trial, or one of its
@@ -99,7 +97,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         if options.retry_failed:
             _forget_failed(plan, store)
         before = store.records(trial.id for trial in plan.trials) | known_replicas(plan, store)
-        end = _train(plan, store, options, before, scheduler=scheduler, guards=(lease, ending))
+        end = _train(plan, store, options, before, lease=lease, ending=ending)
         lease.refuse_if_lost()
         plan = with_points(plan, store)
         records = store.records(trial.id for trial in plan.trials)
@@ -150,11 +148,10 @@ def _train(
     options: EngineOptions,
     before: Mapping[str, Record],
     *,
-    scheduler: Any,
-    guards: tuple[Lease, Ending],
+    lease: Lease,
+    ending: Ending,
 ) -> _End:
     """Train what is not among the records of ``before``."""
-    lease, ending = guards
     missing = missing_trials(options.plan_by_now(plan, before).trials, before)
     _clear_stops(plan.study.study, missing, store)
     in_flight: set[str] = set()
@@ -194,8 +191,7 @@ def _train(
                 work.program = same_on_all_nodes(plan.trainables, store, work.folder, options.data_root)
             work.hand_out(missing, search)
             with stop_on_request(store, plan.study.study, lease):
-                has_settings = ray_cluster.has_settings
-                return _tune(work, scheduler=scheduler, ending=ending, has_settings=has_settings)
+                return _tune(work, ending, ray_cluster.has_settings)
         finally:
             if not (ray_cluster.ends_with_us or ending.lost) and plan.study.resources.workers > 1:
                 from assay.engine.train import remove_placement_groups, run_prefix
@@ -374,7 +370,7 @@ class _Work:
         }
 
 
-def _tune(work: _Work, *, scheduler: Any, ending: Ending, has_settings: bool) -> _End:
+def _tune(work: _Work, ending: Ending, has_settings: bool) -> _End:
     """Run the packs through a fresh Tuner."""
     from ray import tune
 
@@ -382,7 +378,7 @@ def _tune(work: _Work, *, scheduler: Any, ending: Ending, has_settings: bool) ->
     from assay.engine.pruning import RecordingScheduler, pruner
     from assay.engine.searcher import PackSearcher
 
-    stops = scheduler or pruner(work.plan)
+    stops = pruner(work.plan)
     recorder = None if stops is None else RecordingScheduler(stops, work.store)
     # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
     work.keeps_drivers = stops is None
