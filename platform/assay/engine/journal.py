@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import pyarrow as pa
+
 from assay.engine.fitting.wire import packed
 from assay.engine.ranks import from_rank_0, wait_for_all
 from assay.engine.train_run import DrainedError, StageSpace, Stopped
@@ -137,6 +139,11 @@ class StorageJournal:
             if now - self._written >= self._pause or done == epochs:
                 self._heartbeat(done, epochs, metrics)
         self._look_for_stop()
+
+    def curve(self) -> pa.Table:
+        """The history, a row for each epoch: not every epoch logs every metric."""
+        names = dict.fromkeys(name for row in self.history for name in row)
+        return pa.table({name: [row.get(name) for row in self.history] for name in names})
 
     @property
     def wants_checkpoint(self) -> bool:

@@ -12,14 +12,12 @@ who evaluate a stage at once write the same. The seconds count for the trial tha
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from assay.storage import Store
 from assay.storage.checksum import table_checksum, table_with_checksum
@@ -77,7 +75,7 @@ class StageScoreCache:
         shown_here = _Shown(report.shown, report.stages, report.stage_maps.to_pylist())
         for shows, path in self._paths.items():
             if self._found[shows] is None:
-                self._store.write_bytes(path, _to_bytes(shown_here.part(shows)))
+                self._store.write_table(path, _to_table(shown_here.part(shows)))
         parts = [kept for kept in self._found.values() if kept is not None]
         return _with(report, shown_here, parts, order=[name for shows in self._paths for name in shows])
 
@@ -98,13 +96,10 @@ class StageScoreCache:
             return None
 
 
-def _to_bytes(shown: _Shown) -> bytes:
+def _to_table(shown: _Shown) -> pa.Table:
     facts = {"names": shown.names, "scores": [scores._asdict() for scores in shown.scores]}
     table = pa.Table.from_pylist(shown.rows, schema=STAGE_MAPS_SCHEMA)
-    sink = io.BytesIO()
-    table = table_with_checksum(table.replace_schema_metadata({_FACTS: json.dumps(facts)}))
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return table_with_checksum(table.replace_schema_metadata({_FACTS: json.dumps(facts)}))
 
 
 def _with(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 import time
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.job import MODEL_FOLDER, FitJob
@@ -311,29 +309,24 @@ def _write_files(
     picked: Sequence[NextImage],
 ) -> dict[str, str]:
     """Write the attempt's files; returns their sha256 by path below the trial's folder."""
-    names = dict.fromkeys(
-        name for row in journal.history for name in row
-    )  # not every epoch logs every metric
-    curve = pa.table({name: [row.get(name) for row in journal.history] for name in names})
-    parts = {
-        "curve.parquet": _parquet(curve),
-        "predictions.parquet": _parquet(report.predictions),
-        "regions.parquet": _parquet(report.regions),
-        "maps.parquet": _parquet(report.maps),
+    tables = {
+        "curve": journal.curve(),
+        "predictions": report.predictions,
+        "regions": report.regions,
+        "maps": report.maps,
     }
     if report.stage_maps is not None:
-        parts["lineage.parquet"] = _parquet(report.stage_maps)
+        tables["lineage"] = report.stage_maps
     if picked:
-        parts["picked.parquet"] = _parquet(pa.Table.from_pylist([image._asdict() for image in picked]))
-    if site.pack.keep_models:
-        parts |= {f"model/{path.name}": path.read_bytes() for path in sorted(model.iterdir())}
-    return {
-        f"{attempt.name}/{name}": site.store.write_bytes(f"{attempt.prefix}/{name}", data)
-        for name, data in parts.items()
+        tables["picked"] = pa.Table.from_pylist([image._asdict() for image in picked])
+    store, folder = site.store, attempt.prefix
+    written = {
+        f"{name}.parquet": store.write_table(f"{folder}/{name}.parquet", table)
+        for name, table in tables.items()
     }
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    if site.pack.keep_models:
+        written |= {
+            f"model/{path.name}": store.write_bytes(f"{folder}/model/{path.name}", path.read_bytes())
+            for path in sorted(model.iterdir())
+        }
+    return {f"{attempt.name}/{name}": digest for name, digest in written.items()}

@@ -7,14 +7,12 @@ each other. Where that went wrong, a trial makes what it lacks itself.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.engine.journal import StorageJournal
@@ -109,7 +107,8 @@ class TrialStages:
         assert making.need.stage.name == stage.name, "one stage is made at a time"
         record = None
         if site.rank == 0:
-            _write_curve(making.journal, making.space.folder)
+            if making.journal.history:
+                pq.write_table(making.journal.curve(), making.space.folder / STAGE_CURVE, compression="zstd")
             earlier = sum(row["seconds"] for row in making.journal.history)  # of killed attempts, too
             record = end_stage(
                 site.store,
@@ -141,14 +140,3 @@ class TrialStages:
 
     def _from_rank_0(self, value: _T | None) -> _T | None:
         return from_rank_0(value, self._site.world_size)
-
-
-def _write_curve(journal: StorageJournal, folder: Path) -> None:
-    history = journal.history
-    if not history:
-        return
-    names = dict.fromkeys(name for row in history for name in row)
-    table = pa.table({name: [row.get(name) for row in history] for name in names})
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    (folder / STAGE_CURVE).write_bytes(sink.getvalue())
