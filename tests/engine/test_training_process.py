@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from assay.engine.fitting.fit_server import DiedError, FitServer
+from assay.engine.limits import Limits
 from assay.engine.pack_site import PackSite
-from assay.engine.packs import Limits
 from assay.engine.worker import train_trials, trainer_of
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study

@@ -12,17 +12,12 @@ import statistics
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from assay.engine.packs import make_packs
-from assay.storage import Record, Store
+from assay.storage import Record
 from assay.study import Trial
 
-__all__ = ["EndedTrainings", "TimeBudget", "budget_packs", "cell_seconds", "longest_hours"]
-
-_TIMES_THE_LONGEST = 10  # a training that takes longer than this many of the longest so far hangs
-_LEAST_HOURS = 1.0
-_ENOUGH = 3  # trainings that have ended, before they say anything
+__all__ = ["TimeBudget", "budget_packs", "cell_seconds"]
 
 
 @dataclass(frozen=True)
@@ -85,43 +80,6 @@ def cell_seconds(trials: Iterable[Trial], records: Mapping[str, Record]) -> dict
         if record is not None and record.started and record.ended and record.status != "pruned":
             spans.setdefault(trial.cell, []).append(_span(record))
     return {cell: statistics.fmean(values) for cell, values in spans.items()}
-
-
-class EndedTrainings:
-    """Seconds of the trainings that have ended: of ``records``, and of the packs that are handed out."""
-
-    def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._seconds = [record.timings.get("train", 0.0) for record in records]
-        self._packs: list[list[str]] = []  # ids of trials without a record
-
-    def expect(self, trials: Iterable[str]) -> None:
-        """Note the trials of a pack, which end one after the other."""
-        self._packs.append(list(trials))
-
-    def look(self, store: Store) -> Sequence[float]:
-        """Ask for the next record of each pack, and for more where there is one; returns all seconds."""
-        for seconds in store.each(partial(self._ended, store), self._packs):
-            self._seconds += seconds
-        self._packs = [trials for trials in self._packs if trials]
-        return self._seconds
-
-    @staticmethod
-    def _ended(store: Store, trials: list[str]) -> list[float]:
-        seconds: list[float] = []
-        while trials and isinstance(record := store.record(trials[0]), Record):
-            seconds.append(record.timings.get("train", 0.0))
-            del trials[0]
-        return seconds
-
-
-def longest_hours(seconds: Iterable[float]) -> float | None:
-    """Hours that a training may take, going by those that ended; None where too few have.
-
-    Args:
-        seconds: Of each training that ended; 0 where it is unknown.
-    """
-    known = [value for value in seconds if value > 0]
-    return max(_LEAST_HOURS, _TIMES_THE_LONGEST * max(known) / 3600) if len(known) >= _ENOUGH else None
 
 
 def _span(record: Record) -> float:

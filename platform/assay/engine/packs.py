@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from math import ceil
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import BaseModel
 
+from assay.engine.limits import Limits
 from assay.storage import Record, Store
 from assay.storage.fence import FenceNote
 from assay.storage.stage_store import made_stages
@@ -27,7 +28,6 @@ from assay.study.stage_graph import shared_first, stage_graph
 __all__ = [
     "MAX_ATTEMPTS",
     "Content",
-    "Limits",
     "Pack",
     "StageTask",
     "make_packs",
@@ -42,13 +42,6 @@ _LARGEST_AUTO_PACK = 10
 _SHARES = 2  # of what is left, per slot: nobody knows what a trial takes, and the last packs are small then
 _STAGE_PACKS = 4  # per slot, for the same reason
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
-
-
-class Limits(NamedTuple):
-    """Time that a training may take."""
-
-    hours: float | None  # in all
-    silent_minutes: float | None  # without a sign of life: a step, an epoch, a stage, a scored batch
 
 
 class StageTask(BaseModel, frozen=True, extra="forbid"):

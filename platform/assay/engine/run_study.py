@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from assay.engine.budget import EndedTrainings, TimeBudget, budget_packs, cell_seconds, longest_hours
+from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
 from assay.engine.cluster import cluster, driver_resources
 from assay.engine.ending import Ending
+from assay.engine.limits import LimitsByNow
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.options import EngineOptions, Outcome
 from assay.engine.packs import (
     MAX_ATTEMPTS,
     Content,
-    Limits,
     Pack,
     StageTask,
     missing_trials,
@@ -58,7 +58,6 @@ _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
 _NEWS_SECONDS = 3.0  # that the news of a dead Ray may come later than what Ray says of it
 _HEARTBEAT_SECONDS = 2.0  # within which a driver answers Tune, and so hears Ctrl-C,
 _HEARTBEATS = 100  # of all drivers in a second, at most: Tune takes in a few hundred
-_LIMITS_SECONDS = 60.0  # between two looks at how long trainings take
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def _train(
     elif not missing:
         return _End()
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
-    new_work = partial(_Work, plan, store, options, run, in_flight, trainings=EndedTrainings(before.values()))
+    new_work = partial(_Work, plan, store, options, run, in_flight, before=before)
     if options.local:
         from assay.engine.local import local_slots, train_locally
 
@@ -273,9 +272,11 @@ class _Work:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     written: int = 0
     keeps_drivers: bool = True  # for the next pack, and their workers with them
-    trainings: EndedTrainings = field(default_factory=EndedTrainings)
-    limits: Limits | None = None  # of each training
-    limits_known: float = 0.0  # when, by the monotonic clock
+    before: Mapping[str, Record] = field(default_factory=dict[str, Record])  # that this run began with
+
+    @cached_property
+    def _limits(self) -> LimitsByNow:
+        return LimitsByNow(self.plan.study.resources, self.store, self.before.values())
 
     @property
     def folder(self) -> str:
@@ -292,17 +293,6 @@ class _Work:
     def mode(self) -> str:
         search = self.plan.study.search
         return "max" if search is None or search.objective.sign == 1 else "min"
-
-    def _limits_now(self) -> Limits:
-        """Time that a training may take, as far as is known by now: records are looked for once a minute."""
-        now = time.monotonic()
-        if self.limits is None or now - self.limits_known > _LIMITS_SECONDS:
-            resources = self.plan.study.resources
-            hours = resources.hours_per_trial
-            if hours == "auto":
-                hours = longest_hours(self.trainings.look(self.store))
-            self.limits, self.limits_known = Limits(hours, resources.silent_minutes), now
-        return self.limits
 
     def hand_out(self, missing: list[Trial], search: Iterator[Content | None] | None) -> None:
         """Say what is trained, in which order: what is missing of a plan, or a search."""
@@ -329,8 +319,6 @@ class _Work:
         trials = [trial for trial in content if isinstance(trial, Trial)]
         stages = [task for task in content if isinstance(task, StageTask)]
         fresh = bool(trials and study.replicate is not None and trials[0].seed in study.replicate.seeds)
-        limits = self._limits_now()
-        self.trainings.expect(trial.id for trial in trials)
         self.written += 1
         return Pack(
             id=f"{self.written - 1:04d}",
@@ -350,7 +338,7 @@ class _Work:
             resource="none" if fresh else "epochs" if pruned_by(study) == "epochs" else "repeats",
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
-            limits=limits,
+            limits=self._limits.of_pack(trial.id for trial in trials),
             program=self.program,
             trainables=self.plan.trainables,
             fence=self.store.fence.note if self.store.fence is not None else None,

@@ -21,7 +21,7 @@ from assay.engine.fitting.job import ChildJob
 from assay.engine.fitting.output import Output
 from assay.engine.fitting.wire import Message, receive
 from assay.engine.journal import StorageJournal
-from assay.engine.packs import Limits
+from assay.engine.limits import Limits
 from assay.engine.ranks import PeerLostError
 from assay.engine.train_run import Stopped
 from trainables.memory import kills_for_memory

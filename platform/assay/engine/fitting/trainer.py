@@ -18,7 +18,7 @@ from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.fitting.job import MODEL_FOLDER, ChildJob, FitJob, Peers
 from assay.engine.fitting.process import OverdueError
 from assay.engine.journal import StorageJournal
-from assay.engine.packs import Limits
+from assay.engine.limits import Limits
 from assay.engine.ranks import from_rank_0
 from assay.engine.train_run import Stopped
 from trainables.data.cache import ArrowImages

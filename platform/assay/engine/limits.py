@@ -1,0 +1,68 @@
+"""Limits on the time of a training: as the study says, or going by those that have ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import NamedTuple
+
+from assay.storage import Record, Store
+from assay.study.schema import Resources
+
+__all__ = ["Limits", "LimitsByNow"]
+
+_TIMES_THE_LONGEST = 10  # a training that takes longer than this many of the longest so far hangs
+_LEAST_HOURS = 1.0
+_ENOUGH = 3  # trainings that have ended, before they say anything
+_LOOK_SECONDS = 60.0  # between two looks at how long trainings take
+
+
+class Limits(NamedTuple):
+    """Time that a training may take."""
+
+    hours: float | None  # in all
+    silent_minutes: float | None  # without a sign of life: a step, an epoch, a stage, a scored batch
+
+
+class LimitsByNow:
+    """The limits of a study's trainings, as far as is known by now: records are looked for once a minute."""
+
+    def __init__(self, resources: Resources, store: Store, before: Iterable[Record]) -> None:
+        """``before``: of the trainings that have ended."""
+        self._resources, self._store = resources, store
+        self._seconds = [_seconds(record) for record in before]
+        self._packs: list[list[str]] = []  # ids of the trials without a record, of packs that are handed out
+        self._hours: float | None = None
+        self._looked = -_LOOK_SECONDS
+
+    def of_pack(self, trials: Iterable[str]) -> Limits:
+        """The limits of a pack that is handed out now; its trials will end one after the other."""
+        hours = self._resources.hours_per_trial
+        if hours == "auto":
+            if time.monotonic() - self._looked > _LOOK_SECONDS:
+                self._hours, self._looked = self._longest_hours(), time.monotonic()
+            hours = self._hours
+            self._packs.append(list(trials))
+        return Limits(hours, self._resources.silent_minutes)
+
+    def _longest_hours(self) -> float | None:
+        """Hours that a training may take, going by those that ended; None where too few have."""
+        for seconds in self._store.each(partial(_ended, self._store), self._packs):
+            self._seconds += seconds
+        self._packs = [trials for trials in self._packs if trials]
+        known = [seconds for seconds in self._seconds if seconds > 0]
+        return max(_LEAST_HOURS, _TIMES_THE_LONGEST * max(known) / 3600) if len(known) >= _ENOUGH else None
+
+
+def _ended(store: Store, trials: list[str]) -> list[float]:
+    """Take the trials with a record from the front of a pack; returns the seconds of their trainings."""
+    ended: list[float] = []
+    while trials and isinstance(record := store.record(trials[0]), Record):
+        ended.append(_seconds(record))
+        del trials[0]
+    return ended
+
+
+def _seconds(record: Record) -> float:
+    return record.timings.get("train", 0.0)  # 0: it is unknown
