@@ -65,6 +65,7 @@ INTERNALS = (
     Internal("ray._private.state", "state.available_resources_per_node"),
     Internal("ray._private.state", "state.get_draining_nodes"),
     Internal("ray._private.worker", "_global_node"),
+    Internal("ray._private.worker", "global_worker"),
     Internal("ray._private.worker", "listen_error_messages"),
     Internal("ray._raylet", "AuthenticationTokenLoader"),
     Internal("ray._raylet", "Config"),
@@ -111,8 +112,10 @@ INTERNALS = (
         "WorkerGroup._get_worker_runtime_env",
         ("custom_runtime_env",),
     ),
-    Internal("ray.train.torch", "TorchTrainer._initialize_and_run_controller"),
-    Internal("ray.train.torch", "TorchTrainer._create_default_callbacks"),
+    *(
+        Internal("ray.train.v2.api.data_parallel_trainer", f"DataParallelTrainer.{name}")
+        for name in ("_initialize_and_run_controller", "_create_default_callbacks")
+    ),
     Internal("ray.tune.execution.class_cache", "DEFAULT_ENV_VARS"),
     Internal("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE"),
 )
