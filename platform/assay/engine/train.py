@@ -44,15 +44,7 @@ from assay.engine.room import MoreRoomError, free_workers
 from assay.storage import Store
 from trainables.errors import StorageError
 
-__all__ = [
-    "PackTrainer",
-    "TrainWorkers",
-    "new_name",
-    "remove_orphans",
-    "remove_placement_groups",
-    "run_prefix",
-    "storage_error",
-]
+__all__ = ["TrainWorkers", "remove_placement_groups", "run_prefix"]
 
 # DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
 _LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
@@ -126,11 +118,6 @@ def _cause(error: BaseException | None, kind: type[_E]) -> _E | None:
     return next((cause for cause in (error, *causes) if isinstance(cause, kind)), None)
 
 
-def storage_error(error: BaseException | None) -> StorageError | None:
-    """Find a worker's trouble with the storage in an error of Train; None when it was something else."""
-    return _cause(error, StorageError)
-
-
 class _FailurePolicy(DefaultFailurePolicy):
     """Train's own, but for two errors.
 
@@ -139,14 +126,14 @@ class _FailurePolicy(DefaultFailurePolicy):
     """
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
-        if storage_error(training_failed_error) is not None:
+        if _cause(training_failed_error, StorageError) is not None:
             return FailureDecision.RAISE
         if _cause(training_failed_error, MoreRoomError) is not None:
             return FailureDecision.RETRY
         return super().make_decision(training_failed_error)
 
 
-class PackTrainer(DataParallelTrainer):
+class _PackTrainer(DataParallelTrainer):
     """A trainer that can be aborted and whose placement groups can be found by name."""
 
     controller: Any = None
@@ -173,14 +160,14 @@ class PackTrainer(DataParallelTrainer):
     def _create_default_callbacks(self) -> list[Any]:
         return [c for c in super()._create_default_callbacks() if type(c).__name__ not in _LEFT_OUT]
 
-    def abort(self, timeout: float = 20.0) -> None:
+    def abort(self) -> None:
         """Stop workers and controller, and give their CPUs back; harmless when they are gone already."""
         self._aborted = True
         if self.controller is None:
             return
         # The controller ends itself while it answers: a dead actor is the normal reply.
         with suppress(RayActorError, GetTimeoutError):
-            ray.get(self.controller.abort.remote(), timeout=timeout)
+            ray.get(self.controller.abort.remote(), timeout=_ABORT_SECONDS)
         ray.kill(self.controller)
 
 
@@ -217,7 +204,7 @@ class TrainWorkers:
         if self.running and before is not None:
             self._store.write_bytes(before.next, pack.path.encode())
             return
-        remove_orphans(pack.run)
+        _remove_orphans(pack.run)
         self._start(pack)
 
     def is_over(self) -> bool:
@@ -228,14 +215,14 @@ class TrainWorkers:
     def look_after(self) -> None:
         """Remove what others left: groups of a driver that was killed at its start appear after its death."""
         if self._pack is not None:
-            remove_orphans(self._pack.run)
+            _remove_orphans(self._pack.run)
 
     def abort(self) -> None:
         """End the workers, and give their CPUs back."""
         if self._thread is None:
             return
         if self.running:
-            self._trainer.abort(_ABORT_SECONDS)
+            self._trainer.abort()
             self._thread.join(_ABORT_SECONDS)
         remove_placement_groups(self._name)
 
@@ -246,8 +233,9 @@ class TrainWorkers:
         if pack.gpus:
             per_worker["GPU"] = pack.gpus
         attempts = MAX_ATTEMPTS * (len(pack.trials) + len(pack.stages))
-        self._name = new_name(pack.run)  # of the Train run: it would resume the state of an old one
-        self._trainer = PackTrainer(
+        # The name of an old Train run would resume its state; this one says whose the placement groups are.
+        self._name = f"{run_prefix(pack.run)}{ray.get_runtime_context().get_actor_id()}-{time.time_ns()}"
+        self._trainer = _PackTrainer(
             _train_packs,
             train_loop_config={**self._config, "pack": pack.path, "driver_pid": os.getpid()},
             backend_config=TorchConfig(backend="gloo"),  # for words: training processes meet on their own
@@ -269,17 +257,12 @@ class TrainWorkers:
         try:
             self._trainer.fit()
         except BaseException as error:  # noqa: BLE001 - carried to Tune by the driver, in its own thread
-            self.error = storage_error(error) or error
+            self.error = _cause(error, StorageError) or error
 
 
 def run_prefix(run: str) -> str:
     """Start of the names of placement groups that an ``assay run`` makes."""
     return f"assay-{run}-"
-
-
-def new_name(run: str) -> str:
-    """A name for a Train run of the calling driver, and for its placement groups: it says whose they are."""
-    return f"{run_prefix(run)}{ray.get_runtime_context().get_actor_id()}-{time.time_ns()}"
 
 
 def remove_placement_groups(prefix: str) -> None:
@@ -288,7 +271,7 @@ def remove_placement_groups(prefix: str) -> None:
         _remove(group)
 
 
-def remove_orphans(run: str) -> None:
+def _remove_orphans(run: str) -> None:
     """Remove the placement groups of an ``assay run`` whose driver is dead."""
     for name, group in _groups(run_prefix(run)):
         driver = name.removeprefix(run_prefix(run)).partition("-")[0]
