@@ -116,17 +116,18 @@ def main() -> int:
 
 def _measure(rounds: int, config: dict[str, float], scratch: Path, measured: dict[str, list[float]]) -> None:
     os.environ |= environment_of(ROOT, "tests/plugin")
-    from assay.engine.cluster import start_local
+    from assay.engine.cluster import cluster
+    from assay.engine.ending import Ending
 
-    start_local(cpus=1)
-    for number in range(rounds):
-        loop = _seconds(lambda: bare_loop(config))
-        bare = _seconds(lambda: bare_tune_and_train(config, scratch / "bare")) - loop
-        measured.setdefault("bare Ray Tune + Ray Train", []).append(bare)
-        for place, way in enumerate(WAYS):
-            storage = scratch / f"storage-{number}-{place}"
-            whole = _seconds(lambda w=way, s=storage: study_of(w, config, s, scratch / "cache"))
-            measured.setdefault(way.name, []).append((whole - way.trials * loop) / way.trials)
+    with cluster(1, Ending(), lambda text: None):
+        for number in range(rounds):
+            loop = _seconds(lambda: bare_loop(config))
+            bare = _seconds(lambda: bare_tune_and_train(config, scratch / "bare")) - loop
+            measured.setdefault("bare Ray Tune + Ray Train", []).append(bare)
+            for place, way in enumerate(WAYS):
+                storage = scratch / f"storage-{number}-{place}"
+                whole = _seconds(lambda w=way, s=storage: study_of(w, config, s, scratch / "cache"))
+                measured.setdefault(way.name, []).append((whole - way.trials * loop) / way.trials)
 
 
 def _seconds(action: Callable[[], None]) -> float:

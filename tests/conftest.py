@@ -120,10 +120,8 @@ def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One Ray for all tests of a session, with two CPUs whatever the machine has."""
-    import ray
+    from assay.engine.cluster import cluster
+    from assay.engine.ending import Ending
 
-    from assay.engine.cluster import start_local
-
-    start_local(cpus=2)
-    yield
-    ray.shutdown()
+    with cluster(2, Ending(), lambda text: None):
+        yield

@@ -147,12 +147,10 @@ def test_a_gcs_server_that_dies_before_it_is_ready_is_named_at_once() -> None:
 
 _JOINS = """
 import ray
-from assay.engine.cluster import start_local
-from assay.engine.ray_connect import disconnect
-processes = start_local(1)
-print(ray.get(ray.put("joined")))
-disconnect()
-processes.end()
+from assay.engine.cluster import cluster
+from assay.engine.ending import Ending
+with cluster(1, Ending(), lambda text: None):
+    print(ray.get(ray.put("joined")))
 """
 _MOUNT = 'mount -t tmpfs -o size=1m none /dev/shm && exec "$@"'
 _SMALL_SHM = ("unshare", "--map-root-user", "--mount", "sh", "-c", _MOUNT, "sh")

@@ -27,7 +27,6 @@ from assay.engine.ray_connect import (
     connect,
     disconnect,
     stuck,
-    use_token,
     using_token,
 )
 from assay.engine.ray_watch import knock, watching
@@ -37,7 +36,7 @@ from assay.storage.redaction import redact
 from assay.study.schema import Resources
 from trainables.errors import InputError
 
-__all__ = ["Cluster", "cluster", "driver_resources", "start_local"]
+__all__ = ["Cluster", "cluster", "driver_resources"]
 
 _LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
 _started_here: set[str] = set()  # addresses of Rays that this process started, with our settings
@@ -98,12 +97,11 @@ def driver_resources(resources: Resources) -> dict[str, float]:
 
 
 @contextmanager
-def cluster(
-    cpus: int | None = None, ending: Ending | None = None, say: Callable[[str], None] = lambda text: None
-) -> Generator[Cluster]:
+def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Generator[Cluster]:
     """Connect to ``RAY_ADDRESS``, or start Ray on this machine (``cpus``: default all its cores).
 
-    Ray that was already initialised in this process (the tests' session) is used and left running.
+    Ray that was already initialised in this process is used and left running: within this block, as all tests
+    of a session are, or by somebody else.
 
     Args:
         cpus: Cores of a Ray on this machine; None: all.
@@ -113,8 +111,7 @@ def cluster(
     Raises:
         InputError: If there is no such cluster, or Ray cannot be started.
     """
-    ending = ending or Ending()
-    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
+    os.environ.update(SETTINGS | {name: os.environ[name] for name in SETTINGS.keys() & os.environ.keys()})
     import ray
 
     # Tune takes 2 s to load, and Ray starts in processes of its own: side by side.
@@ -156,15 +153,6 @@ def _started(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Ge
             # Under a thread that still connects Ray's C++ would end this process: they end with it.
             if not stuck() or processes.lost:
                 processes.end()
-
-
-def start_local(cpus: int | None = None) -> LocalRay:
-    """Start Ray on this machine for the rest of this process, as :func:`cluster` does; for tests."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
-    processes = LocalRay.start(cpus)
-    use_token(processes.token)
-    _join(processes)
-    return processes
 
 
 def _join(processes: LocalRay) -> None:

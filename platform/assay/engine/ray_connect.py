@@ -24,7 +24,6 @@ __all__ = [
     "environment_with",
     "raylet_socket",
     "stuck",
-    "use_token",
     "using_token",
 ]
 
@@ -165,17 +164,17 @@ def raylet_socket() -> str | None:
     return None if node is None else node.raylet_socket_name
 
 
-def use_token(token: str) -> None:
-    """Let this process use a cluster on this machine that asks for ``token``."""
-    os.environ.update(_variables(token))
-    _read_environment()
-
-
 @contextmanager
 def using_token(token: str) -> Generator[None]:
     """Use ``token`` for the length of a ``with`` block, and then what the environment said before."""
+    variables = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+        # Longer than the end of a run whose gcs_server died: Ray would end the process without a word.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+    }
     try:
-        with environment_with(_variables(token)):
+        with environment_with(variables):
             _read_environment()
             yield
     finally:
@@ -195,15 +194,6 @@ def environment_with(variables: Mapping[str, str]) -> Generator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _variables(token: str) -> dict[str, str]:
-    return {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": token,
-        # Longer than the end of a run whose gcs_server died: Ray would end the process without a word.
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
-    }
 
 
 def _read_environment() -> None:
