@@ -21,9 +21,9 @@ from assay.storage.record import Record, read_record
 from assay.storage.unpacked import OF_OTHERS
 from trainables.method_files import is_file_method
 
-__all__ = ["BundledStore", "report_files", "study_files"]
+__all__ = ["BundledStore", "damaged_files", "report_files", "study_files"]
 
-FORMS = ("csv", "html", "md")
+_FORMS = ("csv", "html", "md")
 _OF_STUDY = (
     "ablation.jsonl",
     "looks.json",
@@ -85,9 +85,9 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
         for content in of_record.values():
             record = read_record(content, trial.id, folder)
             if isinstance(record, Record):
-                inside = [path for path in record.files if path.rpartition("/")[2] in _OF_TRIAL]
-                files |= _read_present(store, [f"{folder}/{path}" for path in inside])
-                sizes = store.sizes(folder, record.files.keys() - set(inside))
+                files |= _files_of(store, record)
+                outside = [path for path in record.files if path.rpartition("/")[2] not in _OF_TRIAL]
+                sizes = store.sizes(folder, outside)
                 left_out |= {f"{folder}/{path}": size for path, size in sizes.items() if size}
     return files, left_out
 
@@ -96,7 +96,7 @@ def report_files(results: StudyResults) -> dict[str, bytes]:
     """Path in the bundle → content of the report in each form, with what lies beside it."""
     return {
         f"{REPORT}/{path}": content
-        for form in FORMS
+        for form in _FORMS
         for path, content in FORMATS[form].study_files(results, f"report{FORMATS[form].suffix}").items()
     }
 
@@ -107,10 +107,16 @@ def damaged_files(store: Store, results: StudyResults) -> Iterator[str]:
         yield f"{problem.path}: {problem.text}"
     for record in results.records.values():
         folder = store.trial(record.id)
-        inside = [path for path in record.files if path.rpartition("/")[2] in _OF_TRIAL]
-        for path, content in _read_present(store, [f"{folder}/{path}" for path in inside]).items():
+        for path, content in _files_of(store, record).items():
             if hashlib.sha256(content).hexdigest() != record.files[path.removeprefix(f"{folder}/")]:
                 yield f"{path}: not the file that its record names (sha256 differs)"
+
+
+def _files_of(store: Store, record: Record) -> dict[str, bytes]:
+    """Path → content of those files of a trial that a bundle holds."""
+    folder = store.trial(record.id)
+    inside = [path for path in record.files if path.rpartition("/")[2] in _OF_TRIAL]
+    return _read_present(store, [f"{folder}/{path}" for path in inside])
 
 
 def _read_present(store: Store, paths: Iterable[str]) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import distributions, version
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,7 +35,7 @@ class Program(BaseModel):
         return cls(
             source_hash=source.source,
             commit=source.commit,
-            packages=dict(source.packages) | {name: _version(name) for name in _OF_REPORTS},
+            packages=dict(source.packages) | {name: version(name) for name in _OF_REPORTS},
             methods={cell.trainable: cell.revision for cell in cells},
         )
 
@@ -80,10 +80,3 @@ def installed_packages() -> bytes:
     """Write all installed distributions with their versions, a line each, as pip reads them."""
     names = {str(each.metadata["Name"]).lower(): each.version for each in distributions()}
     return "".join(f"{name}=={number}\n" for name, number in sorted(names.items())).encode()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"
