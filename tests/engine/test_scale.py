@@ -10,7 +10,7 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.engine.options import EngineOptions
-from assay.engine.run_study import _Work
+from assay.engine.run_packs import RunPacks
 from assay.storage import Store
 from assay.study import Plan
 from benchmarks.scale_parts import study_part
@@ -65,10 +65,10 @@ def test_limits_follow_the_trainings_that_packs_have_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, trials = Store(tmp_path), PLAN.trials[:4]
-    work = _Work(PLAN, store, EngineOptions(None, tmp_path), "run", in_flight=set(), slots=lambda: 1)
-    assert work.pack_of(trials).limits.hours is None
+    packs = RunPacks(PLAN, store, EngineOptions(None, tmp_path), "run", in_flight=set(), slots=lambda: 1)
+    assert packs.pack_of(trials).limits.hours is None
     for hours, trial in enumerate(trials[:3], start=1):
         train = {"train": timedelta(hours=hours).total_seconds()}
         store.write_record(make_record(trial, timings=train, started=START))
     monkeypatch.setattr("assay.engine.limits._LOOK_SECONDS", 0.0)  # a minute later
-    assert work.pack_of(trials[3:]).limits.hours == 30
+    assert packs.pack_of(trials[3:]).limits.hours == 30

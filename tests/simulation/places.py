@@ -24,7 +24,7 @@ from assay.engine import driver, journal, trial, worker
 from assay.engine.fitting.wire import packed
 from assay.engine.options import EngineOptions
 from assay.engine.pack_site import PackSite
-from assay.engine.run_study import _Work
+from assay.engine.run_packs import RunPacks
 from assay.engine.worker import train_trials
 from assay.storage import Lease, Result, progress
 from assay.study import Plan
@@ -124,7 +124,7 @@ def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Trai
     time = types.SimpleNamespace(time=lambda: clock.now, monotonic=lambda: clock.now, sleep=clock.sleep)
     results = 0
 
-    def train_all(work: _Work) -> None:
+    def train_all(work: RunPacks) -> None:
         nonlocal results
         tune_trial: Any = driver.PackDriver.__new__(driver.PackDriver)
         trials = iter(plan.trials)
@@ -148,7 +148,7 @@ def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Trai
         lease.take()
         options = EngineOptions(data_root=None, cache=Path(folder))
         fenced = run_store.fenced(lease.fence)
-        work = _Work(plan, fenced, options, "run", in_flight=set(), slots=lambda: places)
+        work = RunPacks(plan, fenced, options, "run", in_flight=set(), slots=lambda: places)
         run_store.requests.clear()
         began = clock.now
         clock.start(lambda: train_all(work))

@@ -27,7 +27,8 @@ from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
 from assay.engine.options import EngineOptions
 from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack, missing_trials, packs_as_asked
-from assay.engine.run_study import _clear_stops, _forget_failed, _stages_first, _Work
+from assay.engine.run_packs import RunPacks
+from assay.engine.run_study import _clear_stops, _forget_failed
 from assay.engine.search_packs import search_packs
 from assay.engine.searcher import STORAGE, PackSearcher
 from assay.engine.worker import train_trials
@@ -208,7 +209,7 @@ class Run:
         in_flight: set[str] = set()
         options = EngineOptions(data_root=None, cache=Path(_cache.name))
         run = f"run-{self.process.pid}"
-        work = _Work(plan, store, options, run, in_flight=in_flight, slots=lambda: SLOTS)
+        work = RunPacks(plan, store, options, run, in_flight=in_flight, slots=lambda: SLOTS)
         if plan.study.search is not None:
             packs = search_packs(plan, store, in_flight)
         elif plan.study.budget is not None:
@@ -219,8 +220,9 @@ class Run:
         else:
             packs = packs_as_asked(missing, plan.study.resources.pack, work.slots)
         if plan.study.search is None:
-            packs = chain(_stages_first(work, missing), packs)
-        searcher = PackSearcher(packs, work.write_folder, in_flight, "max", work.slots)
+            packs = chain(work.stages_first(missing), packs)
+        work.contents = packs
+        searcher = PackSearcher(work)
         try:
             self._tune(searcher, store, lease)
         finally:

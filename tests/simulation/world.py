@@ -8,7 +8,6 @@ of the program runs as it is; time, names, process numbers and storage are the w
 from __future__ import annotations
 
 import hashlib
-import importlib
 import types
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -344,10 +343,9 @@ def simulated(world: World) -> Generator[None]:
     """Within the block the program's time, names, processes and threads are the world's."""
     from assay_toy import staged_training, training
 
-    from assay.engine import journal, trial, worker, worker_stages
+    from assay.engine import journal, run_packs, trial, worker, worker_stages
     from assay.storage import conditional, lease, lease_note, progress, stage_store, stop, store
 
-    run_study = importlib.import_module("assay.engine.run_study")  # the package has a function of that name
     time = types.SimpleNamespace(
         time=world.wall, monotonic=lambda: world.now, sleep=world.sleep, strftime=lambda *_: "then",
         localtime=lambda _: None, time_ns=lambda: int(world.wall() * 1e9),
@@ -372,7 +370,7 @@ def simulated(world: World) -> Generator[None]:
     replaced: list[tuple[Any, str, Any]] = [
         *((module, "time", time) for module in (journal, trial, worker_stages, training, staged_training)),
         *((module, "time", time) for module in (progress, lease, lease_note, conditional)),
-        *((module, "datetime", Moment) for module in (store, worker, journal, stop, stage_store, run_study)),
+        *((module, "datetime", Moment) for module in (store, worker, journal, stop, stage_store, run_packs)),
         *((module, "secrets", types.SimpleNamespace(token_hex=world.name, token_bytes=bytes))
           for module in (store, lease, stage_store, conditional)),
         (store, "ThreadPoolExecutor", _OneByOne),

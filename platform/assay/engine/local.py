@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import replace
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING
 from assay.engine.fitting.fit_server import FitServer
 from assay.engine.fitting.trainer import Trainer
 from assay.engine.pack_site import PackSite
-from assay.engine.packs import Content, Pack
+from assay.engine.packs import Pack
+from assay.engine.run_packs import RunPacks
 from assay.engine.worker import train_trials, trainer_of
 from assay.storage import Store
 from assay.study.schema import Study
@@ -79,22 +79,11 @@ def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
     return places if processes is None else min(places, processes)
 
 
-def train_locally(
-    packs: Iterator[Content | None],
-    pack_of: Callable[[Content], Pack],
-    store: Store,
-    in_flight: set[str],
-    places: int,
-    *,
-    pruner: LocalPruner | None = None,
-) -> tuple[bool, tuple[str, ...]]:
+def train_locally(packs: RunPacks, places: int, pruner: LocalPruner | None) -> tuple[bool, tuple[str, ...]]:
     """Train packs as they come, until none comes or on Ctrl-C.
 
     Args:
-        packs: The trials or stages of one pack after the other; None where the next waits for others.
-        pack_of: Makes a pack of them.
-        store: Where records go.
-        in_flight: Is kept at the ids that are handed out and not over.
+        packs: Of this run.
         places: As :func:`local_slots` has it.
         pruner: Is asked after each repeat.
 
@@ -109,14 +98,12 @@ def train_locally(
         FitServer() if places else nullcontext() as server,
         ThreadPoolExecutor(max(1, places), thread_name_prefix="assay-local") as threads,
     ):
-        slots = _Slots(store, server, stop, pruner)
+        slots = _Slots(packs.store, server, stop, pruner)
         try:
             if places:
-                return False, _hand_out(
-                    packs, pack_of, in_flight, slots=slots, threads=threads, places=places
-                )
-            for content in filter(None, packs):  # in this thread, where a debugger is
-                slots.train(pack_of(content), place=0)
+                return False, _hand_out(packs, slots, threads, places)
+            for content in filter(None, packs.contents):  # in this thread, where a debugger is
+                slots.train(packs.pack_of(content), place=0)
             return False, ()
         except KeyboardInterrupt:
             return True, ()
@@ -126,15 +113,8 @@ def train_locally(
                 server.stop()
 
 
-def _hand_out(
-    packs: Iterator[Content | None],
-    pack_of: Callable[[Content], Pack],
-    in_flight: set[str],
-    *,
-    slots: _Slots,
-    threads: ThreadPoolExecutor,
-    places: int,
-) -> tuple[str, ...]:
+def _hand_out(packs: RunPacks, slots: _Slots, threads: ThreadPoolExecutor, places: int) -> tuple[str, ...]:
+    """Keep all places busy; returns problems of packs in a line each."""
     running: dict[Future[None], tuple[set[str], int]] = {}
     free = list(range(places))
     problems: list[str] = []
@@ -142,17 +122,17 @@ def _hand_out(
     while running or not over:
         content = None
         if free and not over:
-            content = next(packs, ())
+            content = next(packs.contents, ())
             over = content == ()
         if content:
             ids, place = {entry.id for entry in content}, free.pop()
-            in_flight |= ids
-            running[threads.submit(slots.train, pack_of(content), place)] = (ids, place)
+            packs.in_flight |= ids
+            running[threads.submit(slots.train, packs.pack_of(content), place)] = (ids, place)
             continue
         done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
         for future in done:
             ids, place = running.pop(future)
-            in_flight -= ids
+            packs.in_flight -= ids
             free.append(place)
             error = future.exception()
             if isinstance(error, StorageError):

@@ -3,47 +3,30 @@ and stops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
-from assay.engine.packs import Content
 from trainables.errors import StorageError
+
+if TYPE_CHECKING:  # drivers name what is here, and need none of it
+    from assay.engine.run_packs import RunPacks
 
 __all__ = ["STORAGE", "PackSearcher"]
 
 STORAGE = "storage_trouble"  # in a result: why the pack's storage could not be used; the study ends with it
 
-Packs = Iterator[Content | None]
-
 
 class PackSearcher(Searcher):
     """Hands out packs as they come, then ends the experiment.
 
-    Tune learns ids only: configs would land in its folder names and result files.
-
-    Args:
-        packs: The trials of one pack after the other; None where the next one waits for what is training:
-            Tune then asks again.
-        write_folder: Writes a pack where the driver finds it; returns the driver's config.
-        in_flight: Is kept at the ids of the trials that are handed out and not over.
-        mode: ``max`` or ``min``: which values are better, for a pruner.
-        slots: How many packs may train at once, as of now. Tune's own bound is fixed at the start, and a
-            cluster may grow.
+    Tune learns ids only: configs would land in its folder names and result files. Its own bound of what
+    trains at once is fixed at the start, and a cluster may grow.
     """
 
-    def __init__(
-        self,
-        packs: Packs,
-        write_folder: Callable[[Content], dict[str, Any]],
-        in_flight: set[str],
-        mode: str,
-        slots: Callable[[], int],
-    ) -> None:
-        super().__init__(metric="value", mode=mode)
-        self._packs, self._write_folder, self._in_flight = packs, write_folder, in_flight
-        self._slots = slots
+    def __init__(self, packs: RunPacks) -> None:
+        super().__init__(metric="value", mode=packs.mode)
+        self._packs = packs
         self.over = False  # whether all packs were handed out
         self.storage_trouble: str | None = None  # nothing is handed out any more
         self._trials_of: dict[str, set[str]] = {}  # Tune's trial → ids of ours
@@ -53,7 +36,7 @@ class PackSearcher(Searcher):
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        if len(self._trials_of) >= self._slots():
+        if len(self._trials_of) >= self._packs.slots():
             return None
         try:
             return self._next_pack(trial_id)
@@ -66,19 +49,19 @@ class PackSearcher(Searcher):
     def _next_pack(self, trial_id: str) -> dict[str, Any] | None:
         if self.storage_trouble is not None:
             raise StorageError(self.storage_trouble)
-        trials = next(self._packs)
-        if trials is None:
+        content = next(self._packs.contents)
+        if content is None:
             return None
-        self._trials_of[trial_id] = {trial.id for trial in trials}
-        self._in_flight |= self._trials_of[trial_id]
-        return self._write_folder(trials)
+        self._trials_of[trial_id] = {entry.id for entry in content}
+        self._packs.in_flight |= self._trials_of[trial_id]
+        return self._packs.write_folder(content)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """The records say how it ended, unless the storage was in the way."""
         self.storage_trouble = self.storage_trouble or (result or {}).get(STORAGE)
-        self._in_flight -= self._trials_of.pop(trial_id, set())
+        self._packs.in_flight -= self._trials_of.pop(trial_id, set())
 
     def save(self, checkpoint_path: str) -> None:
         """Tune asks for it; the records are the state."""
