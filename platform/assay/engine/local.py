@@ -11,7 +11,7 @@ import socket
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from assay.engine.fitting.fit_server import FitServer
@@ -153,18 +153,19 @@ class _Slots:
 
     def train(self, pack: Pack, place: int) -> None:
         """Train what has no record of ``pack``; ``place`` says on which GPU, if any."""
-        device = f"cuda:{place * int(pack.gpus)}" if pack.gpus else "cpu"
-        host, pid = socket.gethostname(), os.getpid()
-        site = PackSite(pack, self._store, 0, 1, host, pid, device, self._trainer(pack))
-        for part in (
-            *(pack.model_copy(update={"stages": (task,), "trials": ()}) for task in pack.stages),
-            *(pack.model_copy(update={"stages": (), "trials": (trial,)}) for trial in pack.trials),
-        ):
-            if self._stop.is_set():
-                return
-            train_trials(replace(site, pack=part))
-            if self._pruner is not None and part.trials and self._pruner.stops(pack):
-                return
+        site = PackSite(
+            pack,
+            self._store,
+            rank=0,
+            world_size=1,
+            node=socket.gethostname(),
+            driver_pid=os.getpid(),
+            device=f"cuda:{place * int(pack.gpus)}" if pack.gpus else "cpu",
+            trainer=self._trainer(pack),
+            stop=self._stop,
+            falls_behind=bool if self._pruner is None else partial(self._pruner.stops, pack),
+        )
+        train_trials(site)
 
     def _trainer(self, pack: Pack) -> Trainer:
         if self._server is not None:

@@ -36,6 +36,7 @@ class PackSite:
     trainer: Trainer = field(default_factory=_train_here)
     stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
     draining: Callable[[], bool] = bool  # whether a node of this pack's workers is to be taken away
+    falls_behind: Callable[[], bool] = bool  # whether a pruner stops what is left of the pack
     more_room: Callable[[], bool] = bool  # whether more of this pack's workers have room than it has
     alone: bool = False  # on a GPU that it shares otherwise
 

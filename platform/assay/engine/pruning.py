@@ -126,7 +126,7 @@ class LocalPruner:
         self._lock = threading.Lock()
 
     def stops(self, pack: Pack) -> bool:
-        """Stop what is left of ``pack`` after a repeat if it fell behind: recorded as pruned, and True."""
+        """Stop what is left of ``pack`` if its repeats so far fell behind: recorded as pruned, and True."""
         records = self._store.records(trial.id for trial in pack.trials)
         value = pack.objective_mean(records.values())
         if pack.resource != "repeats" or value is None or len(records) == len(pack.trials):

@@ -137,7 +137,7 @@ def train_trials(site: PackSite) -> bool:
         if not site.stop.is_set():
             _make_stage(task, site)
     for trial in site.pack.trials:
-        if site.stop.is_set():
+        if site.stop.is_set() or site.falls_behind():
             break
         _train_trial(trial, site)
         wait_for_all(site.world_size)  # nobody begins the next trial before this one's record is there
