@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.engine.ray_connect import environment_with
+from assay.engine.ray_connect import environment_with, last_line
 from assay.engine.ray_watch import knock
 from assay.engine.shipping import runtime_env, stage
 from assay.storage.redaction import is_ambiguous, redact
@@ -68,7 +68,7 @@ class Job:
         try:
             asyncio.run(self._tail(say))
         except (RuntimeError, aiohttp.ClientError) as error:  # of the stream: the job's status tells its end
-            say(f"(the log breaks off here: {_last_line(error)})\n")
+            say(f"(the log breaks off here: {last_line(error)})\n")
         info = self._look()
         while not info.status.is_terminal():
             time.sleep(_POLL_SECONDS)
@@ -92,7 +92,7 @@ class Job:
             return self.client.get_job_info(self.id)
         except RuntimeError as error:
             raise ConnectionError(
-                f"the cluster says nothing of the job {self.id}: {_last_line(error)}"
+                f"the cluster says nothing of the job {self.id}: {last_line(error)}"
             ) from None
 
     async def _tail(self, say: Callable[[str], None]) -> None:
@@ -125,7 +125,7 @@ def submit(path: Path, study: Study, arguments: Sequence[str], *, address: str |
                 runtime_env=runtime_env(Path(staged)),
             )
         except RuntimeError as error:
-            raise InputError(f"the cluster refuses the job: {redact(_last_line(error))}.") from None
+            raise InputError(f"the cluster refuses the job: {redact(last_line(error))}.") from None
     return Job(job, python, client)
 
 
@@ -172,13 +172,9 @@ def _connect(named: str) -> JobSubmissionClient:
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
             f"a study is submitted to the dashboard of a Ray cluster, and {redact(named)} does not answer "
-            f"like one ({redact(_last_line(error))}). Check the address (--address http://head:8265)."
+            f"like one ({redact(last_line(error))}). Check the address (--address http://head:8265)."
         ) from None
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.engine.local_ray import patience
+from assay.engine.ray_connect import last_line
 from assay.engine.room import staying_nodes
 from assay.engine.versions import differences, program
 from assay.storage import Store
@@ -112,8 +113,7 @@ def _ask(questions: list[_Question]) -> dict[str, list[str]]:
             ray.cancel(answer, force=True)
             answers[node] = [f"did not answer within {seconds:.0f} s"]
         except RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            answers[node] = [f"cannot run the program: {lines[-1][:_LINE_CHARACTERS]}"]
+            answers[node] = [f"cannot run the program: {last_line(error)[:_LINE_CHARACTERS]}"]
     return answers
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "connect",
     "disconnect",
     "environment_with",
+    "last_line",
     "raylet_socket",
     "stuck",
     "using_token",
@@ -154,6 +155,12 @@ def _begin(what: Callable[[], object], name: str) -> tuple[threading.Thread, lis
     thread.start()
     _threads.append(thread)
     return thread, errors
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of one of Ray's errors, which says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def raylet_socket() -> str | None:

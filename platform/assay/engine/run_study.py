@@ -22,10 +22,10 @@ from assay.engine.ending import Ending
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.options import EngineOptions, Outcome
 from assay.engine.packs import MAX_ATTEMPTS, Content, missing_trials
-from assay.engine.ray_connect import briefly
+from assay.engine.ray_connect import briefly, last_line
 from assay.engine.run_packs import RunPacks
 from assay.engine.stopping import stop_on_request
-from assay.engine.tune_manners import in_a_line, no_variables_sent, quiet_tune, signals_of_tune
+from assay.engine.tune_manners import no_variables_sent, quiet_tune, signals_of_tune
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
@@ -43,6 +43,7 @@ __all__ = ["run_study"]
 # A killed driver is started again this often for a pack. A trial has MAX_ATTEMPTS of its own.
 _DRIVER_RETRIES = 4 * MAX_ATTEMPTS
 _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
+_PROBLEM_CHARACTERS = 300
 _NEWS_SECONDS = 3.0  # that the news of a dead Ray may come later than what Ray says of it
 
 
@@ -252,7 +253,7 @@ def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> _End:
         # Tune swallows Ctrl-C and returns: packs that neither ended nor broke were interrupted, and so were
         # those that were not handed out.
         interrupted=not searcher.over or ended + stopped + len(grid.errors) < packs.written,
-        problems=tuple(dict.fromkeys(in_a_line(error) for error in grid.errors)),
+        problems=tuple(dict.fromkeys(last_line(error)[:_PROBLEM_CHARACTERS] for error in grid.errors)),
     )
 
 

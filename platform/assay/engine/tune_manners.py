@@ -1,4 +1,4 @@
-"""Tune's manners: what it prints and sends along, how long its errors are, the handlers that it leaves."""
+"""Tune's manners: what it prints and sends along, and the handlers that it leaves."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-__all__ = ["in_a_line", "no_variables_sent", "quiet_tune", "signals_of_tune"]
-
-_MESSAGE_CHARACTERS = 300
-
-
-def in_a_line(error: Exception) -> str:
-    """The last line of an error, which says what is wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:_MESSAGE_CHARACTERS]
+__all__ = ["no_variables_sent", "quiet_tune", "signals_of_tune"]
 
 
 @contextmanager
