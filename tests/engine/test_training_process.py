@@ -426,6 +426,19 @@ def test_an_attempt_to_open_what_is_kept_is_named_though_the_method_hides_it(odd
     assert any(f"tried to open {store.local_path}/trials" in note for note in record.result.notes)
 
 
+def test_weights_may_lie_below_what_is_kept_from_training(
+    odd: Odd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "storage" / "weights"
+    weights.mkdir(parents=True)
+    (weights / "net.bin").touch()
+    monkeypatch.setenv("ASSAY_WEIGHTS", str(weights))
+    _, _, record = odd("(STORAGE / 'weights' / 'net.bin').read_bytes()")
+    assert record is not None
+    assert record.result is not None, record.reason
+    assert not [note for note in record.result.notes if "tried to open" in note]
+
+
 def test_nothing_that_a_method_started_outlives_its_training(odd: Odd) -> None:
     _, store, record = odd("""
         import subprocess

@@ -71,8 +71,9 @@ def _prepare(order: ChildJob, connection: Connection) -> FitJob:
     tempfile.tempdir = str(job.scratch)
     if order.peers is not None:
         _meet(order.peers, job)
-    name_attempts(order.barred, lambda path: send(connection, "attempt", path=path))
-    send(connection, "confined", by=confine(order.barred, [job.scratch, *order.kept]))
+    kept = [job.scratch, *order.kept]
+    name_attempts(order.barred, kept, lambda path: send(connection, "attempt", path=path))
+    send(connection, "confined", by=confine(order.barred, kept))
     forget_peak_memory(device)
     return job
 

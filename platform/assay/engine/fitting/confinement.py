@@ -71,9 +71,9 @@ def confine(barred: Iterable[Path], kept: Iterable[Path]) -> str:
     return f"landlock {version}"
 
 
-def name_attempts(barred: Iterable[Path], tell: Callable[[str], None]) -> None:
-    """Tell the first paths below ``barred`` that Python code of this process tries to open or list."""
-    roots = [path.resolve() for path in barred]
+def name_attempts(barred: Iterable[Path], kept: Iterable[Path], tell: Callable[[str], None]) -> None:
+    """Tell the first paths below ``barred``, not ``kept``, that Python code here tries to open or list."""
+    roots, allowed = [path.resolve() for path in barred], [path.resolve() for path in kept]
     named: set[str] = set()
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -83,7 +83,9 @@ def name_attempts(barred: Iterable[Path], tell: Callable[[str], None]) -> None:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
         real = Path(os.path.realpath(os.fsdecode(path)))
-        if str(real) not in named and any(real.is_relative_to(root) for root in roots):
+        if str(real) in named or any(real.is_relative_to(path) for path in allowed):
+            return
+        if any(real.is_relative_to(root) for root in roots):
             named.add(str(real))
             tell(str(real))
 
