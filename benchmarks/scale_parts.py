@@ -20,6 +20,7 @@ from mlflow.tracking import MlflowClient
 from assay.analysis.results import StudyResults, needed_plan
 from assay.cli.mirror import Mirror
 from assay.engine import EngineOptions, local, run_study
+from assay.engine.options import End
 from assay.report.formats import FORMATS
 from assay.running import end_study
 from assay.storage import Lease, Progress, Store
@@ -113,7 +114,7 @@ def _begin_and_end(plan: Plan, store: CountedStore, folder: Path, waited: Callab
     figures: Figures = {}
     began = time.process_time()
 
-    def train(*_: object, **__: object) -> tuple[bool, tuple[str, ...]]:
+    def train(*_: object) -> End:
         figures["begin_seconds"] = time.process_time() - began + waited()
         figures["begin"] = dict(store.requests)
         for trial in plan.trials:
@@ -124,7 +125,7 @@ def _begin_and_end(plan: Plan, store: CountedStore, folder: Path, waited: Callab
         figures["records_mb"] = resident_mb() - before
         assert len(records) == len(plan.trials)
         store.requests.clear()
-        return False, ()
+        return End()
 
     with mock.patch.object(local, "train_locally", train):
         run_study(plan, store, EngineOptions(data_root=None, cache=folder, local=True, processes=0))

@@ -14,13 +14,16 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
+from assay.engine.ending import Ending
 from assay.engine.fitting.fit_server import FitServer
 from assay.engine.fitting.trainer import Trainer
+from assay.engine.options import End
 from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack
 from assay.engine.run_packs import RunPacks
+from assay.engine.stopping import stop_on_request
 from assay.engine.worker import train_trials, trainer_of
-from assay.storage import Store
+from assay.storage import Lease, Store
 from assay.study.schema import Study
 from assay.study.search_rules import pruned_by
 from trainables.errors import InputError, StorageError
@@ -79,38 +82,47 @@ def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
     return places if processes is None else min(places, processes)
 
 
-def train_locally(packs: RunPacks, places: int, pruner: LocalPruner | None) -> tuple[bool, tuple[str, ...]]:
+def train_locally(packs: RunPacks, lease: Lease, ending: Ending) -> End:
     """Train packs as they come, until none comes or on Ctrl-C.
 
-    Args:
-        packs: Of this run.
-        places: As :func:`local_slots` has it.
-        pruner: Is asked after each repeat.
-
-    Returns:
-        True if it was interrupted, and problems of packs in a line each.
-
     Raises:
+        InputError: As :func:`local_slots`.
         StorageError: If the storage is full, read-only or away.
     """
+    study, store = packs.plan.study, packs.store
+    places = local_slots(study, packs.options.cpus, packs.options.processes)
+    packs.slots = lambda: max(1, places)
+    packs.fill()
     stop = threading.Event()
     with (
+        stop_on_request(store, study.study, lease),
+        ending.work(),
         FitServer() if places else nullcontext() as server,
         ThreadPoolExecutor(max(1, places), thread_name_prefix="assay-local") as threads,
     ):
-        slots = _Slots(packs.store, server, stop, pruner)
+        slots = _Slots(store, server, stop, _pruner(packs))
         try:
             if places:
-                return False, _hand_out(packs, slots, threads, places)
+                return End(problems=_hand_out(packs, slots, threads, places))
             for content in filter(None, packs.contents):  # in this thread, where a debugger is
                 slots.train(packs.pack_of(content), place=0)
-            return False, ()
+            return End()
         except KeyboardInterrupt:
-            return True, ()
+            return End(interrupted=True)
         finally:
             stop.set()
             if server is not None:
                 server.stop()
+
+
+def _pruner(packs: RunPacks) -> LocalPruner | None:
+    if pruned_by(packs.plan.study) is None:
+        return None
+    from assay.engine.pruning import LocalPruner, pruner
+
+    rule = pruner(packs.plan)
+    assert rule is not None, "the study has a pruner"
+    return LocalPruner(rule, packs.mode, packs.store)
 
 
 def _hand_out(packs: RunPacks, slots: _Slots, threads: ThreadPoolExecutor, places: int) -> tuple[str, ...]:

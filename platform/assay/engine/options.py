@@ -10,7 +10,7 @@ from assay.engine.ending import Ending
 from assay.storage import Record
 from assay.study import Plan
 
-__all__ = ["EngineOptions", "Outcome"]
+__all__ = ["End", "EngineOptions", "Outcome"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,15 @@ class EngineOptions:
             return plan
         assert self.needed is not None, "a study with `repeats.decide` is run with `EngineOptions.needed`"
         return self.needed(plan, trained)
+
+
+@dataclass(frozen=True)
+class End:
+    """End of the training of a run's packs."""
+
+    interrupted: bool = False
+    lost: str | None = None  # the part of Ray that died, and the run with it
+    problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,10 @@ class RunPacks:
     options: EngineOptions
     run: str
     in_flight: set[str]  # ids of what was handed out and is not over
-    slots: Callable[[], int]  # packs that can train at once, as of now
+    missing: list[Trial] = field(default_factory=list[Trial])
+    search: Iterator[Content | None] | None = None  # its packs, where the study is one
     before: Mapping[str, Record] = field(default_factory=dict[str, Record])  # that this run began with
+    slots: Callable[[], int] = lambda: 1  # packs that can train at once, as of now
     contents: Iterator[Content | None] = field(default_factory=lambda: iter(()))  # None: it waits for others
     program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -72,11 +74,11 @@ class RunPacks:
         search = self.plan.study.search
         return "max" if search is None or search.objective.sign == 1 else "min"
 
-    def fill(self, missing: list[Trial], search: Iterator[Content | None] | None) -> None:
-        """Say what is trained, in which order: what is missing of a plan, or a search."""
-        if search is not None:
-            self.contents = search
-            self._tell_of_search(missing)
+    def fill(self) -> None:
+        """Say what is trained, in which order, once ``slots`` are known: what is missing, or a search."""
+        if self.search is not None:
+            self.contents = self.search
+            self._tell_of_search()
         elif self.plan.study.repeats.decide:
             began = time.monotonic()
             self.contents = packs_of_rounds(
@@ -85,13 +87,13 @@ class RunPacks:
                 self.in_flight,
             )
         else:
-            self.contents = self._round(missing)
+            self.contents = self._round(self.missing)
 
-    def _tell_of_search(self, missing: Sequence[Trial]) -> None:
+    def _tell_of_search(self) -> None:
         plan, search = self.plan, self.plan.study.search
         assert search is not None, "there is a search"
         at_once = min(self.slots(), search.batch * len(plan.searched))
-        done = len(plan.trials) - len(missing)
+        done = len(plan.trials) - len(self.missing)
         self.options.on_message(
             f"{done} of {plan.size} trials of the search are trained, up to {at_once} packs at a time"
         )
