@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from assay.engine.fitting.fit_server import FitServer
+from tests.engine.odd_method import Odd, train_odd
 from tests.engine.toy_study import ToyStudy
 
 _VIEW_SECONDS = 5.0  # Ray's view of the resources follows the processes' death with a delay
@@ -18,6 +20,19 @@ _VIEW_SECONDS = 5.0  # Ray's view of the resources follows the processes' death 
 def toy(tmp_path: Path, cache_root: Path) -> Callable[..., ToyStudy]:
     """Make a toy study on a storage of its own: ``toy(seeds=(0,), seconds=0.2)``."""
     return partial(ToyStudy.make, tmp_path / "storage", cache_root)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FitServer]:
+    """What starts training processes."""
+    with FitServer() as started:
+        yield started
+
+
+@pytest.fixture
+def odd(tmp_path: Path, cache_root: Path, server: FitServer) -> Odd:
+    """Train a method whose ``fit`` is the given lines: ``odd("sys.exit(3)")``."""
+    return partial(train_odd, tmp_path, cache_root, server)
 
 
 @pytest.fixture

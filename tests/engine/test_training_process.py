@@ -1,4 +1,4 @@
-"""A method in a process of its own: what it cannot reach, and how its ends are told apart."""
+"""A method in a process of its own: how its ends are told apart."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -23,87 +22,11 @@ from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.limits import Limits
 from assay.engine.pack_site import PackSite
 from assay.engine.worker import train_trials, trainer_of
-from assay.storage import Record, Store
-from assay.study import Plan, parse_study, plan_study
 from tests.engine.made_packs import make_pack
+from tests.engine.odd_method import Odd, log_of
 from tests.engine.toy_study import ToyStudy
 from tests.engine.worker_alone import train_here
 from tests.waiting import wait_for
-from trainables.data import open_manifest
-
-STUDY = """
-study: odd
-question: What does a method get away with?
-trainable: ./odd.py:TRAINABLE
-data: {reader: synthetic, options: {images: 24, positives: 12, items: 12, size: [64, 64]}}
-supervision: full
-config: {image_size: [64, 64]}
-repeats: {seeds: [0]}
-metrics: {primary: image_ap}
-"""
-
-METHOD = """
-import ctypes, gc, glob, os, signal, sys, time
-from pathlib import Path
-import torch
-from trainables.contract import Prediction, Trainable, TrainableConfig
-
-STORAGE, CACHE = Path({storage!r}), Path({cache!r})
-
-class Answer:
-    score_of_defects = 0.5
-    def predict(self, images):
-        maps = torch.full(images.shape[:1] + images.shape[2:], 0.5)
-        return Prediction(torch.full((len(images),), 0.5), maps)
-    def save(self, folder):
-        from safetensors.torch import save_file
-        save_file({{"weight": torch.zeros(1)}}, folder / "model.safetensors")
-        (folder / "config.json").write_text("{{}}")
-    def to(self, device):
-        return self
-
-def fit(config, data, run):
-{body}
-    return Answer()
-
-TRAINABLE = Trainable(
-    name="odd", revision=1, title="Odd", Config=TrainableConfig, presets={{}},
-    supervisions=frozenset({{"none", "weak", "mixed", "full"}}), fit=fit, load=lambda folder: Answer(),
-)
-"""
-
-_NONE = Limits(None, None)
-Odd = Callable[..., tuple[Plan, Store, Record | None]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FitServer]:
-    with FitServer() as started:
-        yield started
-
-
-@pytest.fixture
-def odd(tmp_path: Path, cache_root: Path, server: FitServer) -> Odd:
-    """Train a method whose ``fit`` is the given lines; returns plan, storage and record."""
-
-    def train(body: str, limits: Limits = _NONE) -> tuple[Plan, Store, Record | None]:
-        store = Store(tmp_path / "storage")
-        store.probe()
-        lines = textwrap.indent(textwrap.dedent(body).strip(), "    ")
-        text = METHOD.format(storage=str(store.local_path), cache=str(cache_root), body=lines)
-        (tmp_path / "odd.py").write_text(text)
-        study = tmp_path / "odd.yaml"
-        study.write_text(STUDY)
-        plan = plan_study(
-            parse_study(STUDY, str(study)), lambda spec: open_manifest(spec, None, cache_root), "cpu"
-        )
-        pack = make_pack("odd", plan.trials, cache=str(cache_root), limits=limits, primary="image_ap")
-        train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu", trainer_of(pack, store, server, Event())))
-        record = store.record(plan.trials[0].id)
-        assert not isinstance(record, Exception)
-        return plan, store, record  # pyright: ignore[reportReturnType]
-
-    return train
 
 
 @pytest.fixture
@@ -122,10 +45,6 @@ def little_memory() -> Iterator[Path]:
         group.rmdir()
         return
     pytest.skip("no control group can be made here")
-
-
-def log_of(store: Store, record: Record) -> str:
-    return store.read_bytes(f"trials/{record.id}/{record.attempt}/log.txt").decode()
 
 
 def test_results_are_those_of_a_training_in_the_worker_bit_for_bit(
@@ -372,71 +291,6 @@ def test_gigabytes_of_output_leave_their_first_and_last_lines(odd: Odd) -> None:
     assert "last line" in log
     assert "bytes left out" in log
     assert len(log) < 100_000
-
-
-@pytest.mark.parametrize(
-    "cheat",
-    [
-        "list(STORAGE.iterdir())",
-        "os.listdir(CACHE)",
-        "next(p for p in glob.glob('/proc/self/fd/*') if str(CACHE) in os.path.realpath(p))",
-        "open(f'/proc/{os.getppid()}/environ').read()",
-        "open(f'/proc/{os.getppid()}/mem', 'rb').read(1)",
-        "os.listdir(f'/proc/{os.getppid()}/fd')",
-        "open(next(p for p in glob.glob('/proc/[0-9]*/maps') if str(os.getpid()) not in p)).read()",
-        "os.kill(os.getppid(), signal.SIGTERM)",
-        "(STORAGE / 'record.json').write_text('{}')",
-        "os.link(next(CACHE.rglob('*.arrow')), run.journal._scratch / 'taken')",
-        "os.symlink(CACHE, run.journal._scratch / 'way') or list((run.journal._scratch / 'way').iterdir())",
-        "next(o for o in gc.get_objects() if type(o).__name__ in ('EvaluationData', 'Manifest', 'Store'))",
-        "next(f for f in iter_frames() if 'evaluation' in f.f_locals)",
-        "data.train.images['no such image']",
-        "os.environ['AWS_SECRET_ACCESS_KEY']",
-    ],
-)
-def test_what_is_kept_from_training_is_out_of_its_reach(
-    odd: Odd, monkeypatch: pytest.MonkeyPatch, cheat: str
-) -> None:
-    frames = "def iter_frames(f=sys._getframe()):\n    while f:\n        yield f\n        f = f.f_back\n"
-    _, _, record = odd(f"{frames}{cheat}")
-    assert record is not None
-    assert record.status == "failed", f"{cheat} got through"
-
-
-def test_what_is_patched_during_training_evaluates_nothing(odd: Odd) -> None:
-    _, _, record = odd("""
-        import trainables.evaluate, trainables.metrics
-        trainables.evaluate.evaluate_scorer = None
-        trainables.evaluate.image_metrics = lambda *_: {"image_ap": 1.0}
-    """)
-    assert record is not None
-    assert record.result is not None
-    assert record.result.metrics["image_ap"] < 1
-
-
-def test_an_attempt_to_open_what_is_kept_is_named_though_the_method_hides_it(odd: Odd) -> None:
-    _, store, record = odd("""
-        try:
-            (STORAGE / "trials").iterdir().__next__()
-        except OSError:
-            pass
-    """)
-    assert record is not None
-    assert record.result is not None
-    assert any(f"tried to open {store.local_path}/trials" in note for note in record.result.notes)
-
-
-def test_weights_may_lie_below_what_is_kept_from_training(
-    odd: Odd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    weights = tmp_path / "storage" / "weights"
-    weights.mkdir(parents=True)
-    (weights / "net.bin").touch()
-    monkeypatch.setenv("ASSAY_WEIGHTS", str(weights))
-    _, _, record = odd("(STORAGE / 'weights' / 'net.bin').read_bytes()")
-    assert record is not None
-    assert record.result is not None, record.reason
-    assert not [note for note in record.result.notes if "tried to open" in note]
 
 
 def test_nothing_that_a_method_started_outlives_its_training(odd: Odd) -> None:
