@@ -124,6 +124,17 @@ def test_a_head_that_loses_trainings_is_worse_where_that_is_no_chance(
     assert ("no sampler" in verdict.cells[0].text) == (len(head) > len(base))
 
 
+def test_a_small_loss_beside_a_training_that_diverged_is_not_called_small() -> None:
+    base = _side(lambda seed: -0.5 - 0.01 * seed)  # 0.1: low enough to be shown with 0 in place, too
+    head = _side(lambda seed: -0.54 - 0.0101 * seed)
+    diverged = {t.id: lose(t, "diverged", "NaN loss") for t in head.plan.trials if t.seed == 0}
+    records = {**head.records, **diverged}
+    *_, cell = decide_gate(DECLARED, base, StudyResults(head.plan, records)).cells
+    assert cell.comparison is not None
+    assert (cell.comparison.verdict, cell.decision) == ("shown", "worse")
+    assert "It is within" not in cell.text
+
+
 @pytest.mark.parametrize(("shift", "same"), [(0.0, True), (1e-9, False)])
 def test_equal_bits_are_seen(shift: float, same: bool) -> None:
     assert same_bits(_side(lambda _: 0.0), _side(lambda _: shift)) is same

@@ -1,8 +1,9 @@
 """The verdict of a gate, from the records of both sides: worse, not worse or undecided.
 
-A cell is worse where its difference is `shown` against the head and its interval reaches beyond ± `resolve`.
-It is not worse where the difference is `negligible` or `shown` otherwise. All else is undecided, also a cell
-of which every repeat ties: scores without a spread say of no difference how large it may be.
+A cell is worse where its difference is `shown` against the head and its interval reaches beyond ± `resolve`,
+or a training diverged, of which the interval knows nothing. It is not worse where the difference is
+`negligible` or `shown` otherwise. All else is undecided, also a cell of which every repeat ties: scores
+without a spread say of no difference how large it may be.
 
 Where nothing differs, at most 5 % of gates say worse: `shown` against the head takes half of the 5 % that
 all looks together spend, and of six seeds on which one side alone loses trainings all are the head's in
@@ -112,7 +113,8 @@ def _of_comparison(result: ComparisonResult, study: str) -> CellVerdict:
     decision: GateDecision = "not worse" if result.too_small else "undecided"
     if result.verdict == "shown":
         ends = (result.difference, result.low, result.high)
-        large = any(abs(end) > (result.resolve or 0.0) for end in ends if end is not None)
+        beyond = any(abs(end) > (result.resolve or 0.0) for end in ends if end is not None)
+        large = beyond or result.n_diverged > 0
         decision = "worse" if result.gain < 0 and large else "not worse"
         text += "" if large else f" It is within ± {result.resolve:g}."
     return CellVerdict(result.within or study, decision, text, result)
