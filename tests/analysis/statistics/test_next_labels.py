@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
+from assay.analysis.statistics.next_labels import LabelAdvice, Labels, _judged, advise_labels, most_hours
 from benchmarks.label_planner import Outcome, simulate
 from tests.analysis.statistics.tables import tidy_table
 
@@ -70,6 +70,13 @@ def test_what_a_study_does_not_tell_is_refused_with_its_reason(asked: dict[str, 
     advice = ask(**asked)  # type: ignore[arg-type]
     assert advice.choice is None
     assert reason in advice.reason
+
+
+def test_a_chance_just_below_what_advice_takes_is_not_rounded_to_it() -> None:
+    draws = np.zeros((1000, 3))
+    draws[:898, 1] = 1.0
+    advice = _judged(1.0, Labels(1, 1), draws, np.array([1.0]))
+    assert advice.reason == "it is not sure enough: masks gain more with P = 0.898, and advice takes 0.90"
 
 
 @pytest.mark.parametrize("images", [199, 200, 2013])

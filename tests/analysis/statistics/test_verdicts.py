@@ -420,6 +420,11 @@ def test_p_is_written_without_its_zero(p: float, text: str) -> None:
     assert p_text(p) == text
 
 
+@pytest.mark.parametrize(("p", "text"), [(0.05042, ".0504"), (0.05003, ".05003"), (102 / 2048, ".0498")])
+def test_a_p_beside_the_level_is_not_rounded_to_it(p: float, text: str) -> None:
+    assert p_text(p) == text
+
+
 @pytest.mark.parametrize(("repeats", "ending"), [(6, ", p = .031."), (12, ", p < .001.")])
 def test_a_p_too_small_to_be_written_is_said_to_be_below(repeats: int, ending: str) -> None:
     answer = from_differences([0.1 + 0.001 * index for index in range(repeats)])

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from assay.analysis.statistics.score_table import Scores, read_scores
-from assay.analysis.statistics.wording import most_text
+from assay.analysis.statistics.wording import apart, most_text
 from assay.study.names import counted
 
 __all__ = ["EvenPrice", "Gain", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
@@ -139,7 +139,8 @@ def _judged(hours: float, bought: Labels, gains: Floats, prices: Floats) -> Labe
     reason = ""
     if sure < _SURE:
         reason = (
-            f"it is not sure enough: {choice} gain more with P = {sure:.2f}, and advice takes {_SURE:.2f}"
+            f"it is not sure enough: {choice} gain more with P = {apart(sure, _SURE, 2)}, "
+            f"and advice takes {_SURE:.2f}"
         )
     elif better.low <= 0:
         reason = f"the gain of {choice}, the better one, may be none: its interval includes 0"
@@ -188,7 +189,8 @@ def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], gr
     if abs(correlation) > _MOST_CORRELATION:
         yield (
             "image labels and masks go together over the cells (their log counts correlate at "
-            f"{correlation:.2f}, {_MOST_CORRELATION} is the most): their gains cannot be told apart"
+            f"{apart(correlation, _MOST_CORRELATION, 2)}, {_MOST_CORRELATION} is the most): their gains "
+            "cannot be told apart"
         )
     if np.ptp(values.mean(axis=0)) <= _NO_SPREAD:
         yield "all cells score the same"

@@ -19,6 +19,7 @@ from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
 from assay.study.names import counted
 
 __all__ = [
+    "apart",
     "better_text",
     "claimed_text",
     "count_text",
@@ -206,14 +207,19 @@ def _range(more: More) -> str:
 
 
 def p_text(p: float) -> str:
-    """``.0625``, ``.031``, ``< .001``, ``1``."""
+    """``.0625``, ``.031``, ``< .001``, ``1``; ``.0504`` where ``.050`` would look like a verdict."""
     if p >= 1:
         return "1"
     if p < 0.001:
         return "< .001"
     exact = round(p, 4)
-    text = f"{p:.4f}".rstrip("0") if math.isclose(p, exact, abs_tol=1e-12) else f"{p:.3f}"
+    text = f"{p:.4f}".rstrip("0") if math.isclose(p, exact, abs_tol=1e-12) else apart(p, ALPHA, 3)
     return "1" if text == "1.000" else text.removeprefix("0")
+
+
+def apart(value: float, limit: float, digits: int) -> str:
+    """A number that is not ``limit``, with decimals enough not to read like it: ``0.898``, not ``0.90``."""
+    return next(text for n in range(digits, 18) if float(text := f"{value:.{n}f}") != limit)
 
 
 def _p_equation(p: float) -> str:
