@@ -79,6 +79,14 @@ def test_a_perfect_cell_says_what_it_may_have_missed() -> None:
     assert luck.note == "no error on 7 defective items; at most 35 % missed (95 %)"
 
 
+def test_a_perfect_cell_of_many_items_may_have_missed_more_than_none() -> None:
+    table = predictions(1, items=700)
+    table["label"] = True
+    table.loc[0, "label"] = False
+    table["score"] = np.where(table["label"], 0.9, 0.1)
+    assert "at most 0.4 % missed" in ItemBootstrap(table).cell(["t"]).note
+
+
 def test_cells_that_rank_alike_differ_by_no_luck() -> None:
     table = predictions(1)
     other = table.assign(trial="u")
