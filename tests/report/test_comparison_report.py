@@ -80,6 +80,17 @@ def test_the_details_have_what_stands_behind_a_verdict() -> None:
     assert details.table.rows[0][2:5] == ("8", ".008", ".008")
 
 
+def test_the_spread_is_known_to_as_many_repeats_as_the_open_comparisons_have() -> None:
+    def scores(trial: Trial) -> dict[str, float]:
+        return {**noisy(trial), "image_ap": 0.7 + 0.01 * (len(trial.cell) * (trial.seed + 3) ** 2 % 7)}
+
+    plan = with_seeds(6)
+    lost = [trial for trial in plan.trials if trial.cell == "supervision=full stop=off" and trial.seed > 3]
+    records = {trial.id: make_record(trial, scores) for trial in plan.trials}
+    notes = sections_of(plan, records | {trial.id: lose(trial, "failed") for trial in lost})["Details"].notes
+    assert "what 4 to 6 repeats know of the spread" in " ".join(notes)
+
+
 def test_further_metrics_are_families_of_their_own_and_called_exploratory() -> None:
     plan = with_seeds(8)
     section = sections_of(plan, noisy_records(plan))["Further"]

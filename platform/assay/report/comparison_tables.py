@@ -34,6 +34,7 @@ from assay.analysis.summary import CellSummary
 from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.ablation_table import ITEM_INTERVAL, item_interval_text, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
+from assay.study.names import from_to
 from assay.study.orthogonal import read_aliases
 
 __all__ = [
@@ -367,11 +368,11 @@ def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) ->
     yield "g: difference in sd of the differences, corrected for few repeats (Hedges)."
     if any(result.p_min is not None for result in results):
         yield "Smallest p: what the exact test can reach with so many repeats that differ."
-    unsettled = any(result.more is not None for result in results)
-    if unsettled:
+    known = [result.n for result in results if result.more is not None]
+    if known:
         what = "the difference that was found" if resolve is None else f"a difference of {resolve:g}"
         yield (
-            f"More repeats: how many until {what} is shown with 80 % chance (range: what {results[0].n} "
+            f"More repeats: how many until {what} is shown with 80 % chance (range: what {from_to(known)} "
             f"repeats know of the spread). > {MOST_REPEATS}: not within {MOST_REPEATS} in all (interval "
             "there)."
         )
@@ -381,8 +382,8 @@ def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) ->
             "if nothing differs."
         )
     yield from filter(None, [less_chance_text(results)])
-    by_folds = any(result.verdict == "open" and not result.n_diverged for result in results)
-    if results[0].claim == "new data" and not unsettled and by_folds:
+    of_folds = (result for result in results if result.units and result.units[0].startswith("fold"))
+    if any(result.verdict == "open" and not result.n_diverged for result in of_folds):
         yield "More seeds do not settle what the folds leave open: they are as many as they are."
 
 
