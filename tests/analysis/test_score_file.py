@@ -370,6 +370,21 @@ def test_a_comparison_that_seeds_may_settle_is_not_called_one_of_folds(lost: str
     assert "More seeds do not settle" not in FORMATS["md"].score_files(scores, "")[""].decode()
 
 
+def test_equal_differences_on_splits_of_their_own_are_not_called_ones_of_folds() -> None:
+    rows = "".join(f"a,{seed},.8{seed},100,30\nb,{seed},.9{seed},100,30\n" for seed in range(6))
+    scores = read(f"cell,seed,ap,n_train,n_test\n{rows}", ScoreQuestion(splits="per_seed"))
+    (result,) = (each for each in scores.analysis.comparisons if each.claim == "new data")
+    assert (result.verdict, result.more) == ("open", None)
+    assert "More seeds do not settle" not in FORMATS["md"].score_files(scores, "")[""].decode()
+
+
+@pytest.mark.parametrize("looks", [(), (3,)])
+def test_what_a_table_does_not_tell_is_said_whether_or_not_looks_are_named(looks: tuple[int, ...]) -> None:
+    (note,) = (note for note in read(LONG, ScoreQuestion(looks=looks)).notes if "does not tell" in note)
+    assert "tried and left out" in note
+    assert ("somebody looked before" in note) == (not looks)
+
+
 def test_a_run_that_crashed_gives_way_to_its_repetition() -> None:
     text = "Name,State,method,seed,ap\nr1,crashed,a,0,.1\nr2,finished,a,0,.5\nr3,finished,b,0,.7\n"
     scores = read(text, ScoreQuestion(columns=ColumnNames(score=("ap",))))

@@ -382,8 +382,8 @@ def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) 
             f"Looked at before, at {looks} seeds: p counts every look that could have shown something. Taken "
             "for granted: each look saw the seeds that the table names first."
         )
-        return
+    looked = "" if question.looks else "looked before the last seed or "
     yield (
         "A table does not tell which comparisons, seeds and cells were tried and left out, nor whether "
-        "somebody looked before the last seed or chose `--resolve` afterwards: the verdicts hold if not."
+        f"somebody {looked}chose `--resolve` afterwards: the verdicts hold if not."
     )
