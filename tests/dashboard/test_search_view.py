@@ -144,7 +144,7 @@ def test_the_first_line_says_whether_the_winner_is_better_than_the_start(
     assert f"{word} base #1 against the start base #0 (given)" in texts
     results = view(store, "started").results.without_predictions()
     (result,) = against_start(results, "base")
-    assert claimed_text(result, result.scored_by.decimals) in texts
+    assert claimed_text(result) in texts
 
 
 @pytest.mark.usefixtures("hunt")

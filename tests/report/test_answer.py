@@ -118,13 +118,13 @@ def test_a_sentence_has_the_words_of_the_reports_result(
 ) -> None:
     results = results_of(gain, noise)
     (comparison,) = results.analysis.comparisons
-    assert words(comparison, 3) in group(answer_of(results), title).sentences[0]
+    assert words(comparison) in group(answer_of(results), title).sentences[0]
 
 
 def test_what_is_open_says_what_would_settle_it() -> None:
     results = results_of(0.0, 0.05)
     (comparison,) = results.analysis.comparisons
-    assert settle_text(comparison, 3) in group(answer_of(results), "Open").takes
+    assert settle_text(comparison) in group(answer_of(results), "Open").takes
 
 
 def test_a_kind_names_its_first_results_and_counts_the_others() -> None:

@@ -26,7 +26,6 @@ from assay.report.figures.effects_rows import (
 from assay.report.page.html import escape
 from assay_dashboard.layout import draw, head, missing_verdicts, plain, section, study_view, theme, to_cells
 from assay_dashboard.plots import difference_plot
-from trainables.metrics import METRICS
 
 _LEFT_OUT = (
     f"Left out in a study of more than {MOST_TRIALS_AT_ONCE} trials: item intervals, and intervals of "
@@ -129,8 +128,7 @@ def _closer(study: str, comparisons: tuple[ComparisonResult, ...]) -> None:
     if chosen is None:
         return
     comparison = of_name[chosen]
-    metric = METRICS[comparison.metric]
-    plain(f"{metric.title}: {sentence(comparison, metric.decimals)}")
+    plain(f"{comparison.scored_by.title}: {sentence(comparison)}")
     if comparison.cell_a is not None and comparison.cell_b is not None:
         to_cells(study, [comparison.cell_b, comparison.cell_a])
 

@@ -45,11 +45,10 @@ def _winner(results: StudyResults, cell: str) -> None:
     plain("Is the winner better than the start?", "heading")
     answers = against_start(results, cell)
     for result in answers:
-        decimals = result.scored_by.decimals
         source = result.comparison.removeprefix("search: ").removesuffix(" → best")
         winner, start = (str(name).removesuffix(" replicated") for name in (result.cell_a, result.cell_b))
         words = f"{verdict_word(result)} {winner} against the start {start} ({source})"
-        numbers = f"{result.scored_by.title} on test images of {result.claim}: {sentence(result, decimals)}"
+        numbers = f"{result.scored_by.title} on test images of {result.claim}: {sentence(result)}"
         st.html(paragraph(words, "big") + paragraph(numbers))
     if not answers:
         _why_no_winner(results)

@@ -109,7 +109,7 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
 
 
 def _of_comparison(result: ComparisonResult, study: str) -> CellVerdict:
-    text = sentence(result, result.scored_by.decimals)
+    text = sentence(result)
     decision: GateDecision = "not worse" if result.too_small else "undecided"
     if result.verdict == "shown":
         ends = (result.difference, result.low, result.high)

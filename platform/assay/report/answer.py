@@ -39,7 +39,7 @@ class AnswerGroup(NamedTuple):
     verdict: str  # that gives it its colour
     sentences: tuple[str, ...]  # of the first results, or that there are none
     results: tuple[ComparisonResult, ...]  # all of this kind
-    takes: str = ""  # what would settle those that are open
+    takes: str = ""  # repeats that the one nearest to a verdict still needs
 
     @property
     def named(self) -> tuple[ComparisonResult, ...]:
@@ -78,14 +78,13 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
     claim: Claim = next(claim for claim in CLAIMS if any(result.claim == claim for result in known))
     of_claim = tuple(result for result in stated if result.claim == claim)
     others = [result for result in stated if result.claim != claim]
-    decimals = results.primary.decimals
-    groups = tuple(_groups(of_claim, others, decimals, most))
+    groups = tuple(_groups(of_claim, others, most))
     notes = (*(_aliases(results) if effects else ()), *_notes(of_claim))
     return Answer(claim, of_claim, effects, groups, notes)
 
 
 def _groups(
-    of_claim: Sequence[ComparisonResult], others: Sequence[ComparisonResult], decimals: int, most: int
+    of_claim: Sequence[ComparisonResult], others: Sequence[ComparisonResult], most: int
 ) -> Iterator[AnswerGroup]:
     """Findings by kind. Those that pay come first, also where there are none yet."""
     ranked = sorted(of_claim, key=_clarity)
@@ -103,22 +102,22 @@ def _groups(
         ("Can go" if all(map(is_switch, settled)) else "No difference", "negligible", settled),
         ("Every repeat ties", "identical", tied),
     ):
-        sentences = tuple(_concluded(result, others, decimals) for result in of_kind[:most])
+        sentences = tuple(_concluded(result, others) for result in of_kind[:most])
         if sentences or title == "Pays":
             none = ("Nothing is shown to pay yet.",) if unsettled else ("Nothing is shown to pay.",)
             yield AnswerGroup(title, verdict, sentences or none, tuple(of_kind))
     if unsettled:
         sentences = tuple(
-            f"{full_name(result)}{_mark(result)}: {claimed_text(result, decimals)}"
-            for result in unsettled[:most]
+            f"{full_name(result)}{_mark(result)}: {claimed_text(result)}" for result in unsettled[:most]
         )
-        takes = _takes(unsettled[0], decimals)
+        nearest = unsettled[0]
+        takes = " ".join(filter(None, (exact_test_text(nearest), settle_text(nearest))))
         yield AnswerGroup("Open", "open", sentences, tuple(unsettled), takes)
 
 
-def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], decimals: int) -> str:
+def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult]) -> str:
     """A result that is shown (small or not), negligible or identical, and what other claims say of it."""
-    sentence = negligible_text(result, decimals) or f"{full_name(result)}: {claimed_text(result, decimals)}"
+    sentence = negligible_text(result) or f"{full_name(result)}: {claimed_text(result)}"
     if result.small:
         sentence += f" There is a difference, of less than {result.resolve:g}."
     wider = [
@@ -127,12 +126,6 @@ def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], dec
         if (other.comparison, other.within) == (result.comparison, result.within)
     ]
     return f"{sentence} {', '.join(wider).capitalize()}." if wider else sentence
-
-
-def _takes(nearest: ComparisonResult, decimals: int) -> str:
-    """The repeats that the one nearest to a verdict still needs."""
-    texts = (exact_test_text(nearest), settle_text(nearest, decimals))
-    return " ".join(filter(None, texts))
 
 
 def _aliases(results: StudyResults) -> Sequence[str]:

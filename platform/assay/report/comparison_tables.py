@@ -206,11 +206,10 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
             *([_p(result.p_min)] if exact else []),
             NOTHING if result.g is None else signed(result.g, 2),
         ]
-        decimals = result.scored_by.decimals
         if uncertainty is not None and result.cell_a is not None and result.cell_b is not None:
             interval = uncertainty.difference(result.cell_a, result.cell_b)
-            row.append(item_interval_text(interval, decimals, full_name(result), notes))
-        row.append(more_text(result, decimals) or NOTHING)
+            row.append(item_interval_text(interval, result.scored_by.decimals, full_name(result), notes))
+        row.append(more_text(result) or NOTHING)
         rows.append((*row, *([more_negligible_text(result) or NOTHING] if until else [])))
     table = TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results))
     notes_below = tuple(_detail_notes(family.results, resolve))
@@ -257,16 +256,17 @@ def _names(family: _Family, result: ComparisonResult) -> list[str]:
 def _claimed(family: _Family, result: ComparisonResult, notes: list[str]) -> tuple[str, str, str, str]:
     """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
     return (
-        _difference(result, result.scored_by.decimals),
+        _difference(result),
         _better(result, family.absent),
         _p(result.p_adjusted),
         verdict_text(result, notes),
     )
 
 
-def _difference(result: ComparisonResult, decimals: int) -> str:
+def _difference(result: ComparisonResult) -> str:
     if result.difference is None:
         return NOTHING
+    decimals = result.scored_by.decimals
     text = signed(result.difference, decimals)
     if result.n == 2:
         return f"{text} ({', '.join(signed(value, decimals) for value in result.differences)})"
@@ -359,8 +359,7 @@ def _design_notes(results: StudyResults, effects: Sequence[ComparisonResult]) ->
 
 def _said_of_all(family: _Family) -> Iterator[str]:
     """Sentences on what can go, and the meaning of marks."""
-    texts = (negligible_text(result, result.scored_by.decimals) for result in family.results)
-    yield from filter(None, texts)
+    yield from filter(None, map(negligible_text, family.results))
     yield from disagreements(family.results)
 
 

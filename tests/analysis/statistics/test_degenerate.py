@@ -49,7 +49,7 @@ def test_degenerate_data_have_their_sentence(
 ) -> None:
     answer = ask(b, a)
     assert (answer.n, answer.verdict) == (n, verdict)
-    assert says in sentence(answer, 3)
+    assert says in sentence(answer)
     assert not has_nan(answer)
     assert not has_nan(ask(b, a, resolution=1 / 17, resolve=0.01))
 

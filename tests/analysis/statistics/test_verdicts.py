@@ -16,6 +16,7 @@ from assay.analysis.statistics.paired import rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
 from assay.analysis.statistics.wording import claimed_text, negligible_at_text, number_text, p_text
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
+from trainables.metrics import ReportedMetric
 
 FIVE = [0.010, 0.018, 0.021, 0.024, 0.032]
 MIXED = [0.01, 0.02, 0.03, -0.02, -0.012, 0.025, 0.03, 0.03, 0.02, 0.01]  # clear with the last repeats only
@@ -58,7 +59,7 @@ def test_where_a_trial_diverged_no_number_of_repeats_is_said_to_reach_a_p(
 ) -> None:
     lower = [0.1, 0.2, 0.32, 0.41, 0.55]
     upper = [0.5, 0.61, 0.7, 0.82, 0.9]
-    says = sentence(ask([*lower[:n], 0.3], [*upper[:n], "diverged"], metric=metric), 3)
+    says = sentence(ask([*lower[:n], 0.3], [*upper[:n], "diverged"], metric=metric))
     assert "could reach" not in says
     assert "can speak" not in says
     assert (told in says) is (n == 5 or metric == "fp")
@@ -91,13 +92,14 @@ def test_a_difference_is_not_small_where_a_trial_diverged() -> None:
     ],
 )
 def test_the_difference_to_be_shown_is_written_with_its_digits(size: float, decimals: int, text: str) -> None:
-    answer = replace(from_differences(MIXED[:5]), more=More(4, 2, 13, size, 0.1))
-    assert f"(2–13) would show a difference of {text} with 80 % chance." in sentence(answer, decimals)
+    metric = ReportedMetric(name="ap", title="AP", description="", unit="", digits=decimals)
+    answer = replace(from_differences(MIXED[:5]), more=More(4, 2, 13, size, 0.1), scored_by=metric)
+    assert f"(2–13) would show a difference of {text} with 80 % chance." in sentence(answer)
 
 
 def test_a_range_without_an_upper_end_is_told_in_words() -> None:
     answer = replace(from_differences(MIXED[:5]), more=More(17, 11, None, 0.01, 0.1))
-    assert "About 17 more repeats (11 to more than 50) would show" in sentence(answer, 3)
+    assert "About 17 more repeats (11 to more than 50) would show" in sentence(answer)
 
 
 @pytest.mark.parametrize(
@@ -110,16 +112,15 @@ def test_no_number_has_an_exponent(value: float, text: str) -> None:
 
 def test_repeats_that_would_have_shown_a_difference_worth_knowing_are_no_few_more() -> None:
     answer = replace(from_differences(MIXED[:5]), more=More(0, 0, 0, 0.01, 0.001))
-    assert "5 repeats would show a difference of 0.01 with 80 % chance, and did not." in sentence(answer, 3)
+    assert "5 repeats would show a difference of 0.01 with 80 % chance, and did not." in sentence(answer)
 
 
 def test_with_five_repeats_the_answer_says_what_the_exact_test_cannot() -> None:
     answer = from_differences([0.019, 0.0205, 0.021, 0.0215, 0.023])
     assert answer.verdict == "suggested"
-    assert ("With 5 repeats the exact test cannot go below p = .0625; 1 more could reach .031.") in sentence(
-        answer, 3
-    )
-    assert sentence(answer, 3).startswith("suggested: +0.021 [0.019, 0.023], better in 5 of 5, p = .0625.")
+    says = sentence(answer)
+    assert "With 5 repeats the exact test cannot go below p = .0625; 1 more could reach .031." in says
+    assert says.startswith("suggested: +0.021 [0.019, 0.023], better in 5 of 5, p = .0625.")
 
 
 @pytest.mark.parametrize("m", [1, 4, 28])
@@ -267,7 +268,7 @@ def test_what_is_negligible_can_go(name: str, within: str, says: str) -> None:
     base = np.linspace(0.5, 0.6, 6)
     table = tidy_table({"b": base, "a": base + QUIET})
     (answer,) = compare(table, [comparison(name, "b", "a", within)], metric="image_ap", resolve=0.01)
-    assert says in sentence(answer, 3)
+    assert says in sentence(answer)
 
 
 @pytest.mark.parametrize(("ratio", "n"), [(4, 3), (2, 5), (1.7, 6), (1.2, 10), (0.1, None)])
@@ -301,7 +302,7 @@ def test_an_open_answer_says_how_many_repeats_would_call_it_negligible() -> None
     assert (
         answer.more_negligible == repeats_until_negligible(0.01 / np.std(answer.differences, ddof=1), 1) - 3
     )
-    assert f"If nothing differs, about {answer.more_negligible} would call it" in sentence(answer, 3)
+    assert f"If nothing differs, about {answer.more_negligible} would call it" in sentence(answer)
 
 
 def test_looks_at_which_the_test_could_fire_share_one_error() -> None:
@@ -336,7 +337,7 @@ def test_beyond_fourteen_repeats_an_earlier_look_has_the_p_that_it_had(study: in
 def test_ties_after_a_look_that_showed_a_difference_do_not_take_its_words_back() -> None:
     answer = from_differences([0.01, 0.03, 0.02, 0.04, 0.015, 0.02, 0, 0], earlier_looks=(6,))
     assert answer.verdict == "shown"
-    assert "cannot go below" not in sentence(answer, 3)
+    assert "cannot go below" not in sentence(answer)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +353,7 @@ def test_repeats_that_are_added_after_a_look_are_said_to_have_less_chance(
     d: list[float], resolve: float | None, told: bool
 ) -> None:
     answer = from_differences(d, resolve=resolve)
-    assert ("Repeats that are added now have less chance" in sentence(answer, 3)) is told
+    assert ("Repeats that are added now have less chance" in sentence(answer)) is told
 
 
 def test_a_look_had_the_seeds_that_it_saw_wherever_the_study_names_those_that_came_later() -> None:
@@ -394,7 +395,7 @@ def test_better_means_lower_where_the_metric_counts_errors() -> None:
 
 def test_what_fifty_repeats_would_not_show_is_said_so() -> None:
     d = np.random.default_rng(0).normal(0, 0.05, 6)
-    text = sentence(from_differences(list(d), resolve=0.001), 3)
+    text = sentence(from_differences(list(d), resolve=0.001))
     assert "To show a difference of 0.001: not within 50; at 50 the interval would be ± 0.0" in text
 
 
@@ -428,7 +429,7 @@ def test_a_p_beside_the_level_is_not_rounded_to_it(p: float, text: str) -> None:
 @pytest.mark.parametrize(("repeats", "ending"), [(6, ", p = .031."), (12, ", p < .001.")])
 def test_a_p_too_small_to_be_written_is_said_to_be_below(repeats: int, ending: str) -> None:
     answer = from_differences([0.1 + 0.001 * index for index in range(repeats)])
-    assert claimed_text(answer, 3).endswith(ending)
+    assert claimed_text(answer).endswith(ending)
 
 
 @settings(max_examples=40, deadline=None)

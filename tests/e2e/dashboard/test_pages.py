@@ -16,7 +16,6 @@ from assay.analysis.statistics.wording import sentence
 from assay.report.csv_tables import cell_table, to_csv
 from assay.storage.search_points import best_points
 from tests.e2e.dashboard.conftest import HOSTILE, MAIN, Reader, Results
-from trainables.metrics import METRICS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -91,7 +90,7 @@ def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results
     page.get_by_label("Look closer at").click()
     page.keyboard.type(f"{one.comparison}, {one.within}")
     page.keyboard.press("Enter")
-    said = sentence(one, METRICS[one.metric].decimals)
+    said = sentence(one)
     page.get_by_text(said).wait_for()
     expect(page).to_have_url(re.compile("comparison="))
     expect(page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first).to_be_visible()

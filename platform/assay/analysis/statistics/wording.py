@@ -2,7 +2,8 @@
 
 Every place that shows a :class:`ComparisonResult` in words takes them from here, so that the same comparison
 reads the same in the report, the dashboard and the command line. :func:`sentence` says all of a result, the
-others are its parts. The texts name no cell, because the place where they stand does.
+others are its parts. The texts name no cell, because the place where they stand does. Numbers have the
+decimals of the metric.
 """
 
 from __future__ import annotations
@@ -47,23 +48,24 @@ def is_switch(result: ComparisonResult) -> bool:
     return result.comparison.partition(": ")[2] in _SWITCHES
 
 
-def sentence(result: ComparisonResult, decimals: int) -> str:
+def sentence(result: ComparisonResult) -> str:
     """All of a result: ``suggested: +0.021 [0.008, 0.034], better in 5 of 5. With 5 repeats the …``"""
     if result.difference is None:
-        return f"{result.verdict}: {claimed_text(result, decimals)}"
+        return f"{result.verdict}: {claimed_text(result)}"
     further = [
-        negligible_text(result, decimals),
+        negligible_text(result),
         exact_test_text(result),
-        settle_text(result, decimals),
+        settle_text(result),
         result.note and f"{result.note[0].upper()}{result.note[1:]}.",
     ]
-    return " ".join([f"{result.verdict}: {claimed_text(result, decimals)}", *filter(None, further)])
+    return " ".join([f"{result.verdict}: {claimed_text(result)}", *filter(None, further)])
 
 
-def claimed_text(result: ComparisonResult, decimals: int) -> str:
+def claimed_text(result: ComparisonResult) -> str:
     """``+0.021 [0.008, 0.034], better in 5 of 5, p = .031.``"""
     if result.difference is None:
         return "no repeat is complete."
+    decimals = result.scored_by.decimals
     text = signed(result.difference, decimals)
     if result.n == 2:
         first, second = (signed(value, decimals) for value in result.differences)
@@ -104,14 +106,15 @@ def exact_test_text(result: ComparisonResult) -> str:
     return f"{text}." if result.n_diverged else f"{text}; {more} more could reach {reached}."
 
 
-def negligible_text(result: ComparisonResult, decimals: int) -> str:
+def negligible_text(result: ComparisonResult) -> str:
     """``CLM can go: it changes AP by less than 0.01 (95 % interval −0.004 to 0.006).``; empty if not so."""
     if result.verdict != "negligible" or result.low is None or result.high is None:
         return ""
     factor = result.comparison.partition(": ")[0]
     within = f" within {result.within}" if result.within else ""
     changes = f"changes {result.scored_by.title} by less than {result.resolve:g}"
-    interval = f"(95 % interval {_minus(result.low, decimals)} to {_minus(result.high, decimals)})"
+    low, high = (_minus(end, result.scored_by.decimals) for end in (result.low, result.high))
+    interval = f"(95 % interval {low} to {high})"
     if " × " in result.comparison:
         size = f"less than {result.resolve:g} of {result.scored_by.title}"
         return f"{result.comparison}{within} makes {size} {interval}."
@@ -120,12 +123,12 @@ def negligible_text(result: ComparisonResult, decimals: int) -> str:
     return f"{result.comparison}{within} {changes} {interval}."
 
 
-def settle_text(result: ComparisonResult, decimals: int) -> str:
+def settle_text(result: ComparisonResult) -> str:
     """``About 4 more repeats (2–13) would show a difference of 0.01 with 80 % chance.``; empty if settled.
 
     With a difference worth knowing also: ``If nothing differs, about 6 would call it negligible.``
     """
-    texts = (_show_text(result, decimals), _call_negligible_text(result), less_chance_text([result]))
+    texts = (_show_text(result), _call_negligible_text(result), less_chance_text([result]))
     return " ".join(filter(None, texts))
 
 
@@ -147,8 +150,8 @@ def _call_negligible_text(result: ComparisonResult) -> str:
     return f"If nothing differs, about {more} would call it negligible." if more else ""
 
 
-def _show_text(result: ComparisonResult, decimals: int) -> str:
-    more = result.more
+def _show_text(result: ComparisonResult) -> str:
+    more, decimals = result.more, result.scored_by.decimals
     if more is None:
         return ""
     shown = f"a difference of {number_text(more.delta, max(3, decimals))}"
@@ -166,13 +169,13 @@ def _show_text(result: ComparisonResult, decimals: int) -> str:
     )
 
 
-def more_text(result: ComparisonResult, decimals: int) -> str:
+def more_text(result: ComparisonResult) -> str:
     """``4 (2–13)``; ``> 50 (± 0.004)`` where 50 repeats in all do not suffice; empty if settled."""
     more = result.more
     if more is None:
         return ""
     if more.estimate is None:
-        return f"> {MOST_REPEATS} (± {more.half_width:.{decimals}f})"
+        return f"> {MOST_REPEATS} (± {more.half_width:.{result.scored_by.decimals}f})"
     return f"{more.estimate} ({_range(more)})"
 
 

@@ -361,7 +361,7 @@ def comparison_rows(results: Sequence[ComparisonResult]) -> tuple[ComparisonRow,
 
     rows = results_table(results).to_dict("records")
     return tuple(
-        ComparisonRow.model_validate({**row, "sentence": sentence(result, result.scored_by.decimals)})
+        ComparisonRow.model_validate({**row, "sentence": sentence(result)})
         for row, result in zip(rows, results, strict=True)
     )
 
