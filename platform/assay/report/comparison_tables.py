@@ -87,7 +87,6 @@ def comparison_sections(results: StudyResults) -> Iterator[Section]:
     yield from analysis_sections(
         results.analysis,
         results.primary.title,
-        results.plan.study.resolve,
         results.test_set_uncertainty,
         lambda effects: _design_notes(results, effects),
         absent={summary.cell.name: _absent(summary) for summary in results.summary(results.primary.name)},
@@ -101,7 +100,6 @@ def _absent(summary: CellSummary) -> frozenset[str]:
 def analysis_sections(
     analysis: ScoreAnalysis,
     primary: str,
-    resolve: float | None,
     uncertainty: ItemIntervals | None = None,
     design_notes: Callable[[Sequence[ComparisonResult]], Iterable[str]] = lambda _: (),
     *,
@@ -119,12 +117,12 @@ def analysis_sections(
             notes = (*_common_notes(family), *design_notes(family.results))
             yield _claimed_section(f"Main effects {_where(claim)}", intro, family, notes, first="effect")
             if not analysis.comparisons and any(result.p is not None for result in family.results):
-                yield _detail_section(family, resolve, None)
+                yield _detail_section(family, None)
         for family in _of_claim(claim, analysis.interactions, absent):
             title, notes = f"Interactions {_where(claim)}", _said_of_all(family)
             yield _claimed_section(title, _INTERACTIONS, family, notes, first="effect")
         for family in _of_claim(claim, analysis.comparisons, absent):
-            yield from _compared(family, _ORDER, resolve, uncertainty)
+            yield from _compared(family, _ORDER, uncertainty)
     if analysis.further:
         for family in _of_claim(analysis.further[0].claim, analysis.further, absent):
             yield _further_section(family, primary)
@@ -135,7 +133,7 @@ def pair_sections(pair: StudyPair) -> Iterator[Section]:
     order = f"{pair.right.name} minus {pair.left.name}, with all that differs between them"
     for claim in CLAIMS:
         for family in _of_claim(claim, pair.comparisons):
-            yield from _compared(family, order, pair.left.plan.study.resolve, None)
+            yield from _compared(family, order, None)
 
 
 def verdict_text(result: ComparisonResult, notes: list[str]) -> str:
@@ -155,14 +153,12 @@ def _of_claim(
         yield _Family(claim, of_claim, absent)
 
 
-def _compared(
-    family: _Family, order: str, resolve: float | None, uncertainty: ItemIntervals | None
-) -> Iterator[Section]:
+def _compared(family: _Family, order: str, uncertainty: ItemIntervals | None) -> Iterator[Section]:
     """A section of what is claimed, and one of what stands behind it."""
     title, intro = f"Comparisons {CLAIM_QUESTIONS[family.claim]}", f"{order}. {_method(family.results)}"
     yield _claimed_section(title, intro, family, _common_notes(family))
     if uncertainty is not None or any(result.p is not None for result in family.results):
-        yield _detail_section(family, resolve, uncertainty)
+        yield _detail_section(family, uncertainty)
 
 
 def _claimed_section(
@@ -182,7 +178,7 @@ def _claimed_section(
     return Section(title, intro, TextTable(columns, rows, tuple(notes), links=links), tuple(notes_below))
 
 
-def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemIntervals | None) -> Section:
+def _detail_section(family: _Family, uncertainty: ItemIntervals | None) -> Section:
     """The numbers behind the verdicts."""
     exact = any(result.p_min is not None for result in family.results)
     until = any(more_negligible_text(result) for result in family.results)
@@ -212,7 +208,7 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
         row.append(more_text(result) or NOTHING)
         rows.append((*row, *([more_negligible_text(result) or NOTHING] if until else [])))
     table = TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results))
-    notes_below = tuple(_detail_notes(family.results, resolve))
+    notes_below = tuple(_detail_notes(family.results))
     return Section(f"Details {_where(family.claim)}", "", table, notes_below, detail=True)
 
 
@@ -363,7 +359,8 @@ def _said_of_all(family: _Family) -> Iterator[str]:
     yield from disagreements(family.results)
 
 
-def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) -> Iterator[str]:
+def _detail_notes(results: Sequence[ComparisonResult]) -> Iterator[str]:
+    resolve = results[0].resolve
     yield "g: difference in sd of the differences, corrected for few repeats (Hedges)."
     if any(result.p_min is not None for result in results):
         yield "Smallest p: what the exact test can reach with so many repeats that differ."

@@ -27,7 +27,7 @@ def score_page(scores: AnalysedScores) -> Page:
         table=_cells(scores),
         notes=(*bold_notes(scores.analysis.best, primary, means), *scores.notes),
         intervals=None,
-        sections=tuple(analysis_sections(scores.analysis, primary.title, scores.question.resolve)),
+        sections=tuple(analysis_sections(scores.analysis, primary.title)),
         pictures=(),
         search=(),
         trials=_repeats(scores),
