@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from assay.production.export_format import format_usage
 from assay.production.model import card_of
 from assay.production.predict import PredictionProgress
-from assay.production.readme import format_usage
 from assay.storage import Record, Store
 from tests.production.conftest import Trained
 from tests.production.test_predict import judged

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from assay.production.check import Decide
-from assay.production.export_format import ExportFormat
+from assay.production.export_format import ExportFormat, format_usage
 from assay.production.onnx_file import OnnxModel, load_onnx, write_onnx
-from assay.production.readme import format_usage
 
 __all__ = ["EXPORT"]
 

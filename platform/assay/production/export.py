@@ -11,9 +11,8 @@ from assay.production.check import TOLERANCE, Check, CheckPhotos, check_export
 from assay.production.export_format import ExportFormat
 from assay.production.folder import new_folder
 from assay.production.model import write_model
-from assay.production.readme import model_card
 from assay.storage import Record, Store
-from trainables.deployed import load_deployed
+from trainables.deployed import Card, load_deployed
 from trainables.errors import InputError
 
 __all__ = ["export_model"]
@@ -42,6 +41,42 @@ def export_model(
                 f"{export.name} computes otherwise."
             )
         (folder / "README.md").write_text(
-            model_card(model.card, export.usage(model.card), check), encoding="utf-8"
+            _model_card(model.card, export.usage(model.card), check), encoding="utf-8"
         )
     return check
+
+
+def _model_card(card: Card, usage: str, check: Check) -> str:
+    """Write the README of an export, as Markdown; ``usage``: how its format is called."""
+    thresholds = card.thresholds
+    metrics = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(card.metrics.items()))
+    versions = ", ".join(f"{name} {value}" for name, value in sorted(card.versions.items()))
+    return f"""\
+# {card.study}, {card.cell}
+
+Trial `{card.trial}` of study `{card.study}`: `{card.trainable}` (revision {card.revision}), trained in
+{card.precision}, exported in float32. A model that says how likely a surface is defective, and where.
+
+## How to call it
+
+{usage}
+
+## What it decides by
+
+Image threshold {thresholds.image!r} ({thresholds.image_source}), pixel threshold {thresholds.pixel!r}
+({thresholds.pixel_source}).
+
+## What it is worth
+
+On the study's test images, at these thresholds:
+
+| metric | value |
+|---|---|
+{metrics}
+
+## What was checked on export
+
+{check}.
+
+Trained with {versions or "unknown versions"}.
+"""

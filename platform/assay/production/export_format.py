@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.production.check import Decide
+from trainables.data.sources import FULL_WHITE
 from trainables.deployed import Card, DeployedModel
 
-__all__ = ["ExportFormat"]
+__all__ = ["ExportFormat", "format_usage"]
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,30 @@ class ExportFormat:
     write: Callable[[Path, DeployedModel, Path], None]
     load: Callable[[Path], Decide]
     usage: Callable[[Card], str]  # Markdown for the README: inputs, outputs, and code that calls it
+
+
+def format_usage(template: str, card: Card) -> str:
+    """Fill what a card knows into a format's usage: sizes, colours and thresholds in braces."""
+    (height, width), grey = card.image_size, card.channels == 1
+    flag = "IMREAD_GRAYSCALE" if grey else "IMREAD_COLOR"
+    return template.format(
+        height=height,
+        width=width,
+        channels=card.channels,
+        colours="grey" if grey else "colour in the order blue, green, red",
+        read=f'cv2.imread("photo.png", cv2.{flag})' if card.white == 255 else _read_deep(card.white, flag),
+        shape="N × H × W" if grey else "N × H × W × 3",
+        image=card.thresholds.image,
+        pixel=card.thresholds.pixel,
+    )
+
+
+def _read_deep(white: float, flag: str) -> str:
+    """Code that scales an image of more than 8 bits as training did."""
+    if white == FULL_WHITE:  # OpenCV keeps the upper byte
+        return f'cv2.imread("photo.png", cv2.{flag})'
+    return (
+        f'cv2.imread("photo.png", cv2.{flag} | cv2.IMREAD_ANYDEPTH)\n'
+        'if photo.dtype != "uint8":\n'
+        f"    photo = cv2.convertScaleAbs(photo, alpha=255 / {white:g})"
+    )

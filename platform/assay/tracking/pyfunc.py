@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 import trainables
 from assay.production.check import Decide
-from assay.production.export_format import ExportFormat
-from assay.production.readme import format_usage
+from assay.production.export_format import ExportFormat, format_usage
 from trainables.catalogue import plugin_requirement
 from trainables.deployed import Decision, DeployedModel
 
