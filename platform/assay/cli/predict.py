@@ -114,10 +114,9 @@ def predict(
             refuse_names(annotations, photos)
         view.message("loading the model")
         from assay.production.annotation_files import annotation_writer
-        from assay.production.parts import PartRows
         from assay.production.predict import Pictures
         from assay.production.predict import predict as predict_photos
-        from assay.production.rows import RowWriter
+        from assay.production.rows import PartRows, RowWriter
 
         model = load()
         if white is not None:
@@ -125,8 +124,8 @@ def predict(
         table = output / f"predictions.{form}"
         with writing(output), ExitStack() as stack:
             output.mkdir(parents=True, exist_ok=True)
-            rows = stack.enter_context(RowWriter(table, form))
-            parts = None if model.card.item is None else PartRows(model.card.item, photos, rows)
+            parts = None if model.card.item is None else PartRows(model.card.item, photos)
+            rows = stack.enter_context(RowWriter(table, form, parts))
             outlines = None
             if annotations is not None:
                 outlines = stack.enter_context(annotation_writer(annotations, output))
@@ -135,7 +134,7 @@ def predict(
             progress = predict_photos(
                 model,
                 photos,
-                rows if parts is None else parts,
+                rows,
                 Pictures(output, masks, overlays, outlines),
                 _shown(view, console(stderr=True).is_terminal),
             )

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from assay.production.annotation_files import AddOutlines
 from assay.production.folder import write_inside
 from assay.production.palette_png import palette_png
-from assay.production.parts import RowSink
 from assay.production.photos import Photo
-from assay.production.rows import PhotoRow
+from assay.production.rows import PhotoRow, RowWriter
 from assay.production.side_by_side import PhotoModel, SideBySide
 from trainables.data.annotations import Polygon, outlines
 from trainables.data.formats import BrokenImageError, examine
@@ -90,7 +89,7 @@ class _Seen(NamedTuple):
 def predict(
     model: PhotoModel,
     photos: Sequence[Photo],
-    rows: RowSink,
+    rows: RowWriter,
     pictures: Pictures,
     on_progress: Callable[[PredictionProgress], None],
 ) -> PredictionProgress:
@@ -110,7 +109,7 @@ class _Pipeline:
         self,
         model: PhotoModel,
         photos: Sequence[Photo],
-        rows: RowSink,
+        rows: RowWriter,
         pictures: Pictures,
         on_progress: Callable[[PredictionProgress], None],
     ) -> None:
