@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from assay.analysis.statistics import ComparisonResult, compare_families, comparison
+from assay.analysis.statistics.contrasts import comparison
+from assay.analysis.statistics.families import ComparisonResult, compare_families
 
 __all__ = [
     "DEFECTS",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import MeanInterval
+from assay.analysis.statistics.mean_interval import MeanInterval
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary
 from assay.report.ablation_table import (

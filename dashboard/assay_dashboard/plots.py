@@ -14,7 +14,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.wording import p_text
 from assay.report.figures.drawing import COLOURS
 from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, support_text, verdict_words

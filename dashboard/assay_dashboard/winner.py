@@ -9,8 +9,8 @@ import pandas as pd
 
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import fresh_value
-from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.contrast_test import TOO_FEW
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.paired import t_half_width
 from assay.analysis.statistics.score_table import CLAIMS
 from assay.storage.search_points import best_points, objective_value

@@ -14,7 +14,8 @@ from assay.analysis import score_file
 from assay.analysis.results import StudyResults
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from assay.analysis.score_layouts import ColumnNames
-from assay.analysis.statistics import compare, comparison
+from assay.analysis.statistics.contrasts import comparison
+from assay.analysis.statistics.families import compare
 from assay.analysis.summary import tidy
 from assay.report.formats import FORMATS
 from assay.report.score_page import score_page

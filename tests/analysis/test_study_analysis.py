@@ -8,7 +8,7 @@ from scipy import stats
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
-from assay.analysis.statistics import comparison
+from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.study_analysis import score_tables
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import Best
+from assay.analysis.statistics.best_cells import Best
 from assay.report.ablation_table import bold_notes
 from assay.report.build import study_page
 from assay.report.comparison_tables import comparison_sections

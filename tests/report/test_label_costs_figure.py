@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from assay.analysis.label_costs import LabelCosts
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import MeanInterval
+from assay.analysis.statistics.mean_interval import MeanInterval
 from assay.report.figures.drawing import MARKERS
 from assay.report.figures.label_costs_figure import draw_label_costs
 from assay.report.figures.ladder import draw_ladder, score_range

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.wording import sentence
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE, RESAMPLED_METRIC
 from assay.report.build import compared_sections

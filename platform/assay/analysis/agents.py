@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assay.analysis.ledger import TriedCell, best_of, registered_studies
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult
 from assay.storage.registration import Registered
 from assay.storage.store import Store
 from assay.study.names import counted

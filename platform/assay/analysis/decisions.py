@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult, Verdict
+from assay.analysis.statistics.families import ComparisonResult, Verdict
 from assay.analysis.statistics.looks import PLANNED_LOOKS, Decision, LooksTaken, decide
 from assay.analysis.statistics.paired import rounded
 from assay.analysis.statistics.score_table import Scores, read_scores

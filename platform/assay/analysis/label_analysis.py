@@ -13,9 +13,11 @@ import pandas as pd
 
 from assay.analysis.label_costs import LabelCell, LabelCosts, label_factors
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult, Splits, comparison
+from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
+from assay.analysis.statistics.score_table import Splits
 from assay.analysis.statistics.wording import most_text
 from assay.analysis.study_analysis import score_tables, splits_of
 from assay.analysis.study_pair import listed

@@ -12,19 +12,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from assay.analysis.computed import Computed
-from assay.analysis.statistics import (
-    Best,
-    ComparisonResult,
-    Contrast,
-    MeanInterval,
-    Splits,
-    compare,
-    interactions,
-    main_effects,
-    mean_intervals,
-)
-from assay.analysis.statistics.best_cells import best_cells
+from assay.analysis.statistics.best_cells import Best, best_cells
+from assay.analysis.statistics.contrasts import Contrast, interactions, main_effects
+from assay.analysis.statistics.families import ComparisonResult, compare
+from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
 from assay.analysis.statistics.paired import Test
+from assay.analysis.statistics.score_table import Splits
 from trainables.metrics import Metric
 
 __all__ = ["ScoreAnalysis", "ScoreTables"]

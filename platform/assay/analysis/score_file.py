@@ -19,9 +19,9 @@ import pandas as pd
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.score_layouts import ColumnNames, ReadTable, is_loss, tidy_scores
 from assay.analysis.score_text import read_text_columns
-from assay.analysis.statistics import Contrast, Splits, comparison
+from assay.analysis.statistics.contrasts import Contrast, comparison
 from assay.analysis.statistics.paired import Test
-from assay.analysis.statistics.score_table import NO_FOLD
+from assay.analysis.statistics.score_table import NO_FOLD, Splits
 from assay.analysis.summary import Repeat, RepeatSummary, lost_repeats
 from assay.study.cell_names import Levels, common_name
 from assay.study.design import pairs_of

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import mean_intervals
 from assay.analysis.statistics.contrast_test import TOO_FEW
+from assay.analysis.statistics.mean_interval import mean_intervals
 from assay.analysis.statistics.paired import t_half_width
 from assay.analysis.study_analysis import splits_of
 from assay.storage.front import beats

@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import MeanInterval, Splits, mean_intervals
+from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
+from assay.analysis.statistics.score_table import Splits
 from assay.analysis.study_analysis import splits_of
 from assay.analysis.summary import CellSummary, Repeat
 from assay.study import Cell

@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from assay.analysis.decisions import as_decided, interim
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
-from assay.analysis.statistics import ComparisonResult, Contrast, Splits, comparison
 from assay.analysis.statistics.contrast_test import TOO_FEW
+from assay.analysis.statistics.contrasts import Contrast, comparison
+from assay.analysis.statistics.families import ComparisonResult
+from assay.analysis.statistics.score_table import Splits
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC
 from assay.study import Cell, ReportedPlan
 from assay.study.cell_names import common_name

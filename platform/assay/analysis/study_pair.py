@@ -15,7 +15,9 @@ import pandas as pd
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreTables
-from assay.analysis.statistics import ComparisonResult, Splits, comparison
+from assay.analysis.statistics.contrasts import comparison
+from assay.analysis.statistics.families import ComparisonResult
+from assay.analysis.statistics.score_table import Splits
 from assay.analysis.study_analysis import splits_of, until_planned
 from assay.study import Cell, ReportedPlan, Trial
 from assay.study.cell_names import cell_key

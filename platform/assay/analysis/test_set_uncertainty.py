@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from assay.analysis.results import ReadPart, StudyResults
-from assay.analysis.statistics import ItemBootstrap, ItemInterval
+from assay.analysis.statistics.item_bootstrap import ItemBootstrap, ItemInterval
 from assay.analysis.summary import Repeat
 from assay.storage.store import DamagedFileError
 

@@ -19,7 +19,7 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from assay.analysis.statistics import ComparisonResult
+    from assay.analysis.statistics.families import ComparisonResult
     from assay.report.answers.plans import PlanAnswer, SharedStage
     from assay.storage import Store
     from assay.storage.record import Record

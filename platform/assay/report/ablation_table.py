@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from assay.analysis.collapse import Collapses
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import Best, ItemInterval
+from assay.analysis.statistics.best_cells import Best
+from assay.analysis.statistics.item_bootstrap import ItemInterval
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary, RepeatSummary
 from assay.report.page.model import NOTHING, Column, TextTable, numbered

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.score_table import CLAIMS, Claim
 from assay.analysis.statistics.wording import (
     claimed_text,

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import MeanInterval
 from assay.analysis.statistics.contrast_test import ONE_SIDED
-from assay.analysis.statistics.mean_interval import method_texts
+from assay.analysis.statistics.mean_interval import MeanInterval, method_texts
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary, outcome
 from assay.report.ablation_table import level_columns, level_texts

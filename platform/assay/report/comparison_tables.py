@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.score_table import CLAIMS, Claim

@@ -12,7 +12,8 @@ import pandas as pd
 
 from assay.analysis.results import StudyResults
 from assay.analysis.stage_scores import stage_intervals
-from assay.analysis.statistics import ComparisonResult, MeanInterval, results_table
+from assay.analysis.statistics.families import ComparisonResult, results_table
+from assay.analysis.statistics.mean_interval import MeanInterval
 from assay.analysis.summary import CellSummary
 from assay.report.ablation_table import shows_medians
 from assay.study import Cell, Study

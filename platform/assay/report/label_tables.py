@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from assay.analysis.label_analysis import LabelAnalysis, NextLabels
 from assay.analysis.label_costs import LabelCell, LabelCosts
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.enough_masks import Enough
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.next_labels import EvenPrice, Gain
 from assay.analysis.statistics.wording import interval_text, signed
 from assay.report.comparison_tables import disagreements, verdict_text

@@ -10,7 +10,7 @@ import pandas as pd
 from assay.analysis.label_costs import LabelCosts
 from assay.analysis.masks_curve import masks_curve
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import MeanInterval, mean_intervals
+from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
 from assay.analysis.study_analysis import splits_of
 from assay.report.figures.effects import effects_picture
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from assay.analysis.score_file import AnalysedScores
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import RepeatSummary
 from assay.report.ablation_table import bold_notes, mean_spread, metric_title

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.analysis.statistics import ComparisonResult, compare, comparison
+from assay.analysis.statistics.contrasts import comparison
+from assay.analysis.statistics.families import ComparisonResult, compare
 
 Value = float | str | None  # a score, or a status such as "diverged"
 

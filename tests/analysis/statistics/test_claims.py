@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from assay.analysis.statistics import compare, comparison
+from assay.analysis.statistics.contrasts import comparison
+from assay.analysis.statistics.families import compare
 from assay.analysis.statistics.paired import exact_p, rounded
 from tests.analysis.statistics.tables import tidy_table
 

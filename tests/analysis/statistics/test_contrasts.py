@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.analysis.statistics import compare, comparison, interactions, main_effects
 from assay.analysis.statistics.best_cells import best_cells
+from assay.analysis.statistics.contrasts import comparison, interactions, main_effects
+from assay.analysis.statistics.families import compare
 from assay.study.designs.screen import two_level_array
 from tests.analysis.statistics.tables import tidy_table
 

@@ -15,7 +15,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from assay.analysis.statistics import ItemBootstrap, compare, comparison
+from assay.analysis.statistics.contrasts import comparison
+from assay.analysis.statistics.families import compare
+from assay.analysis.statistics.item_bootstrap import ItemBootstrap
 from assay.analysis.statistics.more_repeats import more_repeats
 from assay.analysis.statistics.paired import exact_p, holm, rounded
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from assay.analysis.statistics import MeanInterval, mean_intervals
+from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
 from assay.analysis.statistics.score_table import Splits
 
 

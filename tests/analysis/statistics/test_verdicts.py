@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.analysis.statistics import Contrast, compare, comparison, sentence
+from assay.analysis.statistics.contrasts import Contrast, comparison
+from assay.analysis.statistics.families import compare
 from assay.analysis.statistics.more_repeats import More, more_repeats, repeats_until_negligible
 from assay.analysis.statistics.paired import rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
-from assay.analysis.statistics.wording import claimed_text, negligible_at_text, number_text, p_text
+from assay.analysis.statistics.wording import claimed_text, negligible_at_text, number_text, p_text, sentence
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
 from trainables.metrics import ReportedMetric
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult
 from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
 from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, support_text, verdict_words
 from assay.report.page.model import Picture, PictureForm

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.score_table import CLAIMS
 from assay.analysis.statistics.wording import better_text, count_text
 from assay.analysis.study_pair import StudyPair

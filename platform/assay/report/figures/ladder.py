@@ -13,8 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.analysis.label_costs import LabelCell, LabelCosts
-from assay.analysis.statistics import MeanInterval
-from assay.analysis.statistics.mean_interval import method_texts
+from assay.analysis.statistics.mean_interval import MeanInterval, method_texts
 from assay.report.figures.drawing import COLOURS, GREY, MARKERS, REPEAT, key
 from assay.report.figures.name_placement import Box, place_names, spread
 

@@ -10,7 +10,7 @@ from assay.report.formats import Files, ReportFormat, stem
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.analysis.score_file import AnalysedScores
-    from assay.analysis.statistics import ComparisonResult
+    from assay.analysis.statistics.families import ComparisonResult
     from assay.analysis.study_pair import StudyPair
 
 _SUFFIX = ".csv"
@@ -40,7 +40,7 @@ def _write_scores(scores: AnalysedScores, name: str) -> Files:
 
 
 def _comparisons_file(results: Sequence[ComparisonResult], name: str) -> Files:
-    from assay.analysis.statistics import results_table
+    from assay.analysis.statistics.families import results_table
     from assay.report.csv_tables import to_csv
 
     return {name: to_csv(results_table(results)).encode()}
