@@ -23,7 +23,6 @@ from assay.analysis.statistics.families import ComparisonResult, Verdict
 from assay.analysis.statistics.looks import PLANNED_LOOKS, Decision, LooksTaken, decide
 from assay.analysis.statistics.paired import rounded
 from assay.analysis.statistics.score_table import Scores, read_scores
-from assay.analysis.summary import metric_rows
 from assay.study import Study, Trial
 from assay.study.identity import short_hash
 from assay.study.names import counted
@@ -76,7 +75,7 @@ def study_decisions(results: StudyResults) -> StudyDecisions:
     looks = study.repeats.decide
     each = {frozenset(pair): pair for comparison in plan.comparisons for pair in comparison.pairs}
     pairs = tuple(each.values())
-    scores = read_scores(metric_rows(results, results.primary.name).to_pandas(), results.primary.name)
+    scores = read_scores(results.table(results.primary.name), results.primary)
     taken = take_looks(study, scores, pairs, looks, _ended(results, pairs))
     seeds = dict.fromkeys((cell.name for cell in plan.cells), looks[0])
     for pair, decision in zip(pairs, taken.decisions, strict=True):

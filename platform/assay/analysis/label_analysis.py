@@ -19,7 +19,7 @@ from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
 from assay.analysis.statistics.score_table import Splits
 from assay.analysis.statistics.wording import most_text
-from assay.analysis.study_analysis import score_tables, splits_of
+from assay.analysis.study_analysis import score_tables
 from assay.analysis.study_pair import listed
 from assay.study import Study
 from trainables.errors import InputError
@@ -57,7 +57,6 @@ def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
     if costs is None:
         return None
     table = results.table(costs.metric.name)
-    splits = splits_of(results.reported.cells)
     steps = [
         comparison(f"{cheap.cell.name} → {dear.cell.name}", cheap.cell.name, dear.cell.name)
         for front in costs.fronts
@@ -68,7 +67,7 @@ def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
     return LabelAnalysis(
         costs=costs,
         steps=results.analysis.as_they_stand(scores.tested(costs.metric, "labels", steps)),
-        enough=tuple(_enough(costs, table, splits, study.resolve)),
+        enough=tuple(_enough(costs, table, results.splits, study.resolve)),
         further=_advised(costs, table, [group for group in _groups(study, costs) if _is_grid(group)]),
     )
 

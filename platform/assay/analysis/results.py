@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from assay.analysis.ledger import Ledger
     from assay.analysis.score_analysis import ScoreAnalysis
     from assay.analysis.stage_scores import StageSummary
+    from assay.analysis.statistics.score_table import Splits
     from assay.analysis.summary import CellSummary
     from assay.analysis.test_set_uncertainty import ItemIntervals
     from assay.study.schema import Labelling
@@ -125,6 +126,18 @@ class StudyResults:
     def reported(self) -> ReportedPlan:
         """The cells, trials and comparisons that enter tables."""
         return self.once("reported", lambda: reported_plan(self.plan))
+
+    @property
+    def splits(self) -> dict[str, Splits]:
+        """Reported cell → whether its seeds draw splits of their own."""
+
+        def find() -> dict[str, Splits]:
+            return {
+                cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed"
+                for cell in self.reported.cells
+            }
+
+        return self.once("splits", find)
 
     @property
     def trials(self) -> tuple[Trial, ...]:

@@ -15,7 +15,6 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.mean_interval import mean_intervals
 from assay.analysis.statistics.paired import t_half_width
-from assay.analysis.study_analysis import splits_of
 from assay.storage.front import beats
 from assay.storage.search_points import EvaluatedPoint, best_points, objective_value
 from assay.study import Cell
@@ -91,9 +90,9 @@ def fresh_value(results: StudyResults, row: Cell, objective: Objective) -> Fresh
         summary = next((each for each in results.summary(name) if each.cell.name == row.name), None)
         if summary is None or summary.mean is None or summary.n < summary.planned:
             return None
-        splits = splits_of(results.reported.cells)
         of_cells = results.once(
-            f"intervals of {name}", lambda: mean_intervals(results.table(name), metric=name, splits=splits)
+            f"intervals of {name}",
+            lambda: mean_intervals(results.table(name), metric=name, splits=results.splits),
         )
         interval = of_cells.get(row.name)
         ends = (None, None) if interval is None else (interval.low, interval.high)

@@ -15,7 +15,6 @@ import pandas as pd
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
 from assay.analysis.statistics.score_table import Splits
-from assay.analysis.study_analysis import splits_of
 from assay.analysis.summary import CellSummary, Repeat
 from assay.study import Cell
 
@@ -66,7 +65,7 @@ def stage_summaries(results: StudyResults) -> list[StageSummary]:
 
 def stage_intervals(results: StudyResults) -> list[tuple[MeanInterval | None, ...]]:
     """Interval of the mean of each of the ``summaries`` of each stage, made like those of cells."""
-    planned, splits = results.table(SIZE_METRIC), splits_of(results.reported.cells)
+    planned, splits = results.table(SIZE_METRIC), results.splits
     return [
         tuple(_interval(summary, planned, splits[summary.cell.name]) for summary in stage.summaries)
         for stage in results.stages

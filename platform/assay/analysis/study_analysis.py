@@ -5,21 +5,18 @@ Joins a study's results with :mod:`assay.analysis.score_analysis`, which knows t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from assay.analysis.decisions import as_decided, interim
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.contrasts import Contrast, comparison
 from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.score_table import Splits
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC
-from assay.study import Cell, ReportedPlan
+from assay.study import ReportedPlan
 from assay.study.cell_names import common_name
 from trainables.metrics import Metric
 
-__all__ = ["analyse_study", "score_tables", "so_far", "splits_of", "until_planned"]
+__all__ = ["analyse_study", "score_tables", "so_far", "until_planned"]
 
 
 def analyse_study(results: StudyResults) -> ScoreAnalysis:
@@ -69,11 +66,6 @@ def so_far(results: StudyResults) -> ScoreAnalysis:
     return StudyResults(ahead, records).analysis
 
 
-def splits_of(cells: Iterable[Cell]) -> dict[str, Splits]:
-    """Cell → whether its seeds draw splits of their own."""
-    return {cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in cells}
-
-
 def score_tables(results: StudyResults) -> ScoreTables:
     """The scores of a study, and what its file says of their statistics."""
     study, reported = results.plan.study, results.reported
@@ -81,7 +73,7 @@ def score_tables(results: StudyResults) -> ScoreTables:
         metrics=results.metrics,
         table=results.table,
         contrasts=_contrasts(reported),
-        splits=splits_of(reported.cells),
+        splits=results.splits,
         resolve=study.resolve,
         smallest_step=lambda metric: _smallest_step(results, metric),
         earlier_looks=() if study.repeats.decide else results.interim_looks,  # those are planned

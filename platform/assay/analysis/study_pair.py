@@ -18,7 +18,7 @@ from assay.analysis.score_analysis import ScoreTables
 from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.score_table import Splits
-from assay.analysis.study_analysis import splits_of, until_planned
+from assay.analysis.study_analysis import until_planned
 from assay.study import Cell, ReportedPlan, Trial
 from assay.study.cell_names import cell_key
 from trainables.data.findings import summarise
@@ -155,12 +155,14 @@ def paired_scores(
     splits: dict[str, Splits] = {}
     for match, common in _common_trials(left.reported, right.reported, matches):
         compared.append(match)
-        sides = zip(names, tables, (match.left, match.right), zip(*common, strict=True), strict=True)
-        for name, table, cell, trials in sides:
+        cells = (match.left, match.right)
+        for side, name, table, cell, trials in zip(
+            (left, right), names, tables, cells, zip(*common, strict=True), strict=True
+        ):
             ids = [trial.id for trial in trials]
             chosen = table[table["trial"].isin(ids) & (table["cell"] == cell.name)]
             frames.append(chosen.assign(study="both", cell=_key(name, cell)))
-            splits[_key(name, cell)] = splits_of([cell])[cell.name]
+            splits[_key(name, cell)] = side.splits[cell.name]
     together = pd.concat(frames or [tables[0].iloc[:0]])
     return tuple(compared), ScoreTables(
         metrics=[metric],

@@ -11,7 +11,6 @@ from assay.analysis.label_costs import LabelCosts
 from assay.analysis.masks_curve import masks_curve
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
-from assay.analysis.study_analysis import splits_of
 from assay.report.figures.effects import effects_picture
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot
 from assay.report.figures.front_figure import draw_front, front_plots
@@ -46,4 +45,4 @@ def _intervals(results: StudyResults, costs: LabelCosts) -> Mapping[str, MeanInt
     drawn = {(cell.cell.name, *repeat) for cell in costs.cells for repeat in cell.repeats}
     folds = (None if pd.isna(fold) else int(fold) for fold in table["fold"])
     kept = [key in drawn for key in zip(table["cell"], table["seed"], folds, strict=True)]
-    return mean_intervals(table.loc[kept], metric=costs.metric, splits=splits_of(results.reported.cells))
+    return mean_intervals(table.loc[kept], metric=costs.metric, splits=results.splits)
