@@ -124,6 +124,11 @@ def test_a_head_that_loses_trainings_is_worse_where_that_is_no_chance(
     assert ("no sampler" in verdict.cells[0].text) == (len(head) > len(base))
 
 
+def test_a_single_training_without_a_result_is_one() -> None:
+    lost, *_ = decide_gate(DECLARED, _losing("failed", range(0)), _losing("failed", range(1))).cells
+    assert lost.text == "1 training without a result, 0 of the base: no sampler."
+
+
 def test_a_small_loss_beside_a_training_that_diverged_is_not_called_small() -> None:
     base = _side(lambda seed: -0.5 - 0.01 * seed)  # 0.1: low enough to be shown with 0 in place, too
     head = _side(lambda seed: -0.54 - 0.0101 * seed)

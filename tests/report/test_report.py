@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,8 @@ from rich.console import Console
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
 from assay.report.build import study_page
-from assay.report.footnotes import footnotes
+from assay.report.cell_tables import listed_trials
+from assay.report.footnotes import _counted, footnotes
 from assay.report.page.markdown import markdown_page, markdown_table
 from assay.report.page.model import Column, Section, TextTable
 from assay.report.terminal import terminal_page
@@ -300,3 +302,8 @@ def test_cells_that_were_searched_have_each_a_footnote_of_what_their_winner_chan
         f"search: preset → best within {cell} changes `config.lr`, `config.a` together."
         for cell in ("all off", "c")
     ]
+
+
+def test_a_trial_alone_is_one() -> None:
+    assert listed_trials([("base", "0", "a1", "finished")], [], folds=False).intro.startswith("1 trial, on")
+    assert _counted(Counter({"fixed 0.5": 2, "IoU": 1})) == "fixed 0.5 (2 trials), IoU (1 trial)"

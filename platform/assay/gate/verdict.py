@@ -25,6 +25,7 @@ from assay.analysis.statistics.score_table import read_scores
 from assay.analysis.statistics.wording import sentence
 from assay.analysis.study_pair import match_cells, paired_scores
 from assay.study import Study
+from assay.study.names import counted
 from trainables.errors import InputError
 
 __all__ = ["SURE_SEEDS", "CellVerdict", "GateDecision", "GateVerdict", "decide_gate", "looks_of", "same_bits"]
@@ -133,7 +134,7 @@ def _lost(base: StudyResults, head: StudyResults) -> CellVerdict | None:
     sure = len(unequal) == SURE_SEEDS and min(unequal) > 0
     reasons = Counter(record.reason for record in head.records.values() if record.result is None)
     text = (
-        f"{counts[1].total()} trainings without a result, {counts[0].total()} of the base: "
+        f"{counted(counts[1].total(), 'training')} without a result, {counts[0].total()} of the base: "
         f"{' '.join(str(reasons.most_common(1)[0][0]).split())[:300]}."
     )
     return CellVerdict("trainings", "worse" if sure else "undecided", text)

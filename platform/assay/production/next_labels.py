@@ -15,6 +15,7 @@ from typing import NamedTuple
 from assay.production.model import load_model, model_files
 from assay.storage import Record, Store
 from assay.study import Trial
+from assay.study.names import counted
 from trainables.data import Manifest, Split, make_split, open_images, open_manifest, seed_for
 from trainables.data.seeds import shuffled
 from trainables.data.spec import ChoiceRule
@@ -57,7 +58,7 @@ def records_for(rule: ChoiceRule, cell: str | None, records: Sequence[Record]) -
         return next(iter(able.values()))
     if cell in able:
         return able[cell]
-    models = f", with {needed} kept model{'s' * (needed > 1)} (`keep: {{models: all}}`)" if needed else ""
+    models = f", with {counted(needed, 'kept model')} (`keep: {{models: all}}`)" if needed else ""
     raise InputError(
         f"--by {rule} goes by finished trials of one cell{models}: found "
         f"{', '.join(able) or 'no cell that has them'}. Name one with --from, or take another rule: "

@@ -97,5 +97,5 @@ def count_line(results: StudyResults) -> str:
     text = f"{counted(len(plan.trials), 'trial')} of {counted(len(plan.cells), 'cell')}: {states}."
     if plan.study.search is not None:
         searched = search_line(plan, results.evaluated_points)
-        text = f"{searched} {len(plan.trials)} trials: {states or 'none'}."
+        text = f"{searched} {counted(len(plan.trials), 'trial')}: {states or 'none'}."
     return f"{text} Data: {data}." if data else text

@@ -17,6 +17,7 @@ from assay.report.ablation_table import level_columns, level_texts
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.storage.record import Record
 from assay.study import Trial
+from assay.study.names import counted
 from trainables.metrics import METRICS, Metric
 
 __all__ = ["interval_section", "listed_trials", "trial_rows", "trial_section"]
@@ -85,8 +86,8 @@ def listed_trials(rows: Sequence[tuple[str, ...]], metrics: Sequence[Metric], *,
     ]
     return Section(
         "Trials",
-        f"{len(rows)} trials, on test images. The record of each is `trials/TRIAL/record.json` below the "
-        "storage; `assay logs TRIAL` shows what it said.",
+        f"{counted(len(rows), 'trial')}, on test images. The record of each is `trials/TRIAL/record.json` "
+        "below the storage; `assay logs TRIAL` shows what it said.",
         TextTable(tuple(columns), tuple(rows)),
     )
 

@@ -250,7 +250,7 @@ def _part_rate_notes(results: StudyResults) -> list[str]:
 def _counted(sources: Counter[str]) -> str:
     if len(sources) == 1:
         return next(iter(sources))
-    return ", ".join(f"{source} ({count} trials)" for source, count in sources.most_common())
+    return ", ".join(f"{source} ({counted(count, 'trial')})" for source, count in sources.most_common())
 
 
 def _validation_notes(plan: ReportedPlan) -> list[str]:

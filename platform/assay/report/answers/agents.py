@@ -11,6 +11,7 @@ from assay.analysis.statistics.wording import number_text
 from assay.report.answers.base import Answer, Value, schema_name
 from assay.report.answers.progress import AgentsLine, RefusedRequest
 from assay.report.answers.results import ReportAnswer, comparison_rows, report_answer
+from assay.study.names import counted
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
@@ -109,6 +110,6 @@ def agent_lines(store: Store) -> Iterator[str]:
     if line is None:
         return
     tried = str(tries) if tries else f"The agent {', '.join(line.clients)} tried nothing"
-    yield f"{tried}, {number_text(line.hours, 2)} h; {len(line.refused)} requests refused"
+    yield f"{tried}, {number_text(line.hours, 2)} h; {counted(len(line.refused), 'request')} refused"
     for request in line.refused[-_NAMED:]:
         yield f"  {request.at} {request.client}: {request.tool} {request.study}: {request.why}"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from assay.report.page.inline import anchors, inline, linked, visible
 from assay.report.page.model import Page, Picture, Section, TextTable, superscript
+from assay.study.names import counted
 
 __all__ = ["Additions", "escape", "html_notes", "html_page", "html_picture", "html_section"]
 
@@ -120,7 +121,7 @@ class _Writer:
         yield f"<section>\n<h2>{_text(section.title)}</h2>\n<p>{_text(section.intro)}</p>"
         for cell, rows in groupby(table.rows, key=lambda row: row[0]):
             of_cell = tuple(row[1:] for row in rows)
-            count = f"{len(of_cell)} trial{'s' * (len(of_cell) > 1)}"
+            count = counted(len(of_cell), "trial")
             yield (
                 f"<details>\n<summary>{escape(cell)} <span>{count}</span></summary>\n"
                 f'<div id="{self.anchors[cell]}">\n{self._table(TextTable(table.columns[1:], of_cell))}\n'
