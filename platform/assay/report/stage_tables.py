@@ -11,6 +11,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary
 from assay.report.ablation_table import mean_spread
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
+from trainables.data.findings import summarise
 from trainables.metrics import METRICS
 
 __all__ = ["stage_section"]
@@ -56,12 +57,12 @@ def stage_section(results: StudyResults) -> Section | None:
     )
     rows: list[tuple[str, ...]] = []
     links: dict[tuple[int, int], tuple[str, ...]] = {}
-    numbered: list[str] = []
+    of_cells: list[str] = []
     shared = False
     for alike in _alike(scores):
         first, cells = alike[0], [stage.summaries[0].cell.name for stage in alike]
         shared |= len(cells) > 1
-        texts = [_cells(cells, planned, f"{_title(first)}: ", numbered)] if named else []
+        texts = [_cells(cells, planned, f"{_title(first)}: ", of_cells)] if named else []
         links[len(rows), len(columns) - 1] = (cells[0],)
         rows.append((_title(first), *texts, *_values(first, metrics), first.summaries[0].count))
     kinds = {stage.of for stage in scores}
@@ -72,7 +73,7 @@ def stage_section(results: StudyResults) -> Section | None:
         *([_FLOORS] if "floor" in kinds else []),
         *([_SIZE] if sizes else []),
     ]
-    table = TextTable(columns, tuple(rows), tuple(numbered), links=links)
+    table = TextTable(columns, tuple(rows), tuple(of_cells), links=links)
     return Section("Stages", _INTRO, table, tuple(notes))
 
 
@@ -94,8 +95,8 @@ def _cells(cells: list[str], planned: int, stage: str, notes: list[str]) -> str:
         return "all"
     if len(cells) <= _NAMED_CELLS:
         return ", ".join(cells)
-    mark = numbered(f"{stage}{', '.join(cells)}", notes)
-    return f"{cells[0]} and {len(cells) - 1} more {mark}"
+    mark = numbered(stage + ", ".join(cells), notes)
+    return f"{summarise(cells, 1)} {mark}"
 
 
 def _values(stage: StageSummary, metrics: Sequence[str]) -> Iterator[str]:
