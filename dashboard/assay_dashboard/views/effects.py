@@ -80,11 +80,11 @@ def _choose(place: Container, label: str, key: str, names: Iterable[str], empty:
 
 
 def _plot(plot: EffectsPlot) -> None:
-    better = ("worse", "better") if plot.metric.better == "higher" else ("better", "worse")
+    left, right = plot.sides
     band = "" if plot.resolve is None else f" Grey band: below {plot.resolve:g}, too small to matter."
     plain(
         f"Difference in {plot.metric.title} with its 95 % interval; every repeat as a tick. Left of zero is "
-        f"{better[0]}, right of it {better[1]}.{band}",
+        f"{left}, right of it {right}.{band}",
         "quiet",
     )
     st.html(_legend(plot))

@@ -111,10 +111,10 @@ def _draw_interval(axes: Axes, y: int, low: float, high: float, colour: str) -> 
 def _set_labels(axes: Axes, plot: EffectsPlot) -> None:
     axes.set_xlabel(plot.axis)
     axes.locator_params(axis="x", nbins=6)
-    ends = ("worse", "better") if plot.metric.better == "higher" else ("better", "worse")
     low, high = axes.get_xlim()
     zero = -low / (high - low)
-    for place, text, side in ((-1, f"← {ends[0]}", "right"), (1, f"{ends[1]} →", "left")):
+    left, right = plot.sides
+    for place, text, side in ((-1, f"← {left}", "right"), (1, f"{right} →", "left")):
         axes.text(
             zero + 0.015 * place,
             1.0,

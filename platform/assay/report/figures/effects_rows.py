@@ -79,6 +79,11 @@ class EffectsPlot:
         return f"difference in {self.metric.title} on test data ({unit}){order}"
 
     @property
+    def sides(self) -> tuple[str, str]:
+        """Left of zero is the one, right of it the other."""
+        return ("worse", "better") if self.metric.better == "higher" else ("better", "worse")
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Ends of the axis: all values and intervals; of a share not beyond ±1, where no difference is."""
         ends = [value for result in self.results for value in result.differences]
