@@ -209,14 +209,13 @@ def _by_method(cells: Sequence[LabelCell]) -> list[LabelCell]:
     alike: dict[tuple[str, str, str], list[LabelCell]] = {}
     for cell in cells:
         alike.setdefault((cell.line, cell.cell.trainable, cell.data), []).append(cell)
-    named: dict[str, LabelCell] = {}
+    names: dict[str, str] = {}
     for (line, method, _), of_method in alike.items():
         rungs = {(cell.image_labels, cell.masks) for cell in of_method}
-        for cell in of_method:
-            whole = 1 < len(of_method) == len(rungs)
-            name = ", ".join(filter(None, (line, method))) if whole else cell.cell.name
-            named[cell.cell.name] = replace(cell, line=name)
-    return [named[cell.cell.name] for cell in cells]
+        whole = 1 < len(of_method) == len(rungs)
+        name = ", ".join(filter(None, (line, method)))
+        names |= {cell.cell.name: name if whole else cell.cell.name for cell in of_method}
+    return [replace(cell, line=names[cell.cell.name]) for cell in cells]
 
 
 def _tested_on(cell: Cell) -> str:
@@ -233,18 +232,16 @@ def _with_fronts(cells: Sequence[LabelCell], metric: Metric) -> list[LabelCell]:
     rivals: dict[str, list[LabelCell]] = {}
     for cell in cells:
         rivals.setdefault(cell.data, []).append(cell)
-    known = {cell.cell.name: cell for of_data in rivals.values() for cell in _front(of_data, metric)}
-    return [known[cell.cell.name] for cell in cells]
+    front = {name for of_data in rivals.values() for name in _front(of_data, metric)}
+    return [replace(cell, on_front=cell.cell.name in front) for cell in cells]
 
 
-def _front(cells: Sequence[LabelCell], metric: Metric) -> Iterator[LabelCell]:
-    """Cells of one data set; where they have no repeat in common, none is on a front."""
-    if not cells[0].comparable:
-        yield from cells
-        return
+def _front(cells: Sequence[LabelCell], metric: Metric) -> Iterator[str]:
+    """Names of the cells of one data set that are on its front; none where they have no repeat in common."""
     best, best_hours = -math.inf, 0.0
     for cell in sorted(cells, key=lambda cell: (cell.hours, -metric.sign * cell.mean)):
         score = metric.sign * cell.mean
-        yield replace(cell, on_front=score > best or (score == best and cell.hours == best_hours))
+        if cell.comparable and (score > best or (score == best and cell.hours == best_hours)):
+            yield cell.cell.name
         if score > best:
             best, best_hours = score, cell.hours
