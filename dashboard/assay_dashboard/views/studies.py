@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from assay.study.names import of_planned
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import ago, counted, duration, escaped, progress_bar
 from assay_dashboard.layout import EVERY, errors_shown, message, nothing_yet, paragraph, plain
@@ -44,7 +45,7 @@ def _best(entry: reading.StudyEntry) -> str:
     html = paragraph("no result yet", "quiet") if best is None else ""
     if best is not None:
         value = f"{best.mean:.{best.metric.decimals}f}"
-        number = str(best.n) if best.n == best.planned else f"{best.n} of {best.planned}"
+        number = of_planned(best.n, best.planned)
         repeats = f"{'mean of ' if best.n > 1 else ''}{number} repeat{'s' if best.planned > 1 else ''}"
         html += paragraph(f"{best.metric.title} {value}", "big")
         html += paragraph(f"best cell {best.cell} · {best.on} images · {repeats}", "quiet")

@@ -20,7 +20,7 @@ from assay.analysis.results import StudyResults
 from assay.storage.record import Record, Result
 from assay.storage.store import Store
 from assay.study import Cell, Trial
-from assay.study.names import counted, from_to
+from assay.study.names import counted, from_to, of_planned
 from trainables.metrics import METRICS, Metric
 
 __all__ = [
@@ -98,7 +98,7 @@ class RepeatSummary:
     @property
     def count(self) -> str:
         """``10``, or ``9 of 10``."""
-        return str(self.n) if self.n == self.planned else f"{self.n} of {self.planned}"
+        return of_planned(self.n, self.planned)
 
     @property
     def mean(self) -> float | None:

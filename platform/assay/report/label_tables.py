@@ -17,6 +17,7 @@ from assay.analysis.statistics.next_labels import EvenPrice, Gain
 from assay.analysis.statistics.wording import interval_text, signed
 from assay.report.comparison_tables import disagreements, verdict_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
+from assay.study.names import of_planned
 
 __all__ = ["count_text", "label_sections", "next_section", "time_unit"]
 
@@ -30,10 +31,9 @@ def label_sections(results: StudyResults) -> Iterator[Section]:
     labels = results.labels
     if labels is None:
         return
-    decimals = labels.costs.metric.decimals
-    yield _costs(results, labels.costs, decimals)
+    yield _costs(results, labels.costs)
     if labels.steps:
-        yield _steps(labels, decimals)
+        yield _steps(labels)
     if labels.enough:
         yield _enough(labels, results.plan.study.resolve)
     if labels.further:
@@ -50,7 +50,7 @@ def count_text(number: float) -> str:
     return f"{number:.0f}" if abs(number - round(number)) < 0.05 else f"{number:.1f}"
 
 
-def _costs(results: StudyResults, costs: LabelCosts, decimals: int) -> Section:
+def _costs(results: StudyResults, costs: LabelCosts) -> Section:
     times, unit = time_unit(costs)
     columns = (
         Column("cell", "left"),
@@ -68,7 +68,7 @@ def _costs(results: StudyResults, costs: LabelCosts, decimals: int) -> Section:
             count_text(cell.image_labels),
             count_text(cell.masks),
             f"{cell.hours * times:.1f}",
-            f"{cell.mean:.{decimals}f}",
+            f"{cell.mean:.{costs.metric.decimals}f}",
             "✓" if cell.on_front else NOTHING,
         )
         for cell in cells
@@ -106,8 +106,8 @@ def _cost_notes(results: StudyResults, costs: LabelCosts) -> Iterator[str]:
         yield "How many masks are enough is said where the study names a difference that matters (`resolve`)."
 
 
-def _steps(labels: LabelAnalysis, decimals: int) -> Section:
-    costs = labels.costs
+def _steps(labels: LabelAnalysis) -> Section:
+    costs, decimals = labels.costs, labels.costs.metric.decimals
     of_name = {cell.cell.name: cell for cell in costs.cells}
     times, unit = time_unit(costs)
     claims = list(dict.fromkeys(step.claim for step in labels.steps))
@@ -179,7 +179,7 @@ def _enough(labels: LabelAnalysis, resolve: float | None) -> Section:
                 (
                     *([name] if named else []),
                     enough.claim,
-                    str(enough.n) if enough.n == enough.n_planned else f"{enough.n} of {enough.n_planned}",
+                    of_planned(enough.n, enough.n_planned),
                     _numbers(enough),
                     _hours_of(enough, everything, costs, times),
                     f"{enough.all_masks} ({everything.hours * times:.1f} {unit})",

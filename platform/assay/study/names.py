@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
 from trainables.data.findings import counted
 
-__all__ = ["NAME_PATTERN", "Name", "counted", "from_to"]
+__all__ = ["NAME_PATTERN", "Name", "counted", "from_to", "of_planned"]
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,64}$"
 
@@ -25,6 +25,11 @@ def from_to(numbers: Iterable[int]) -> str:
     """``6 to 12``, of equal numbers ``6``; there is at least one."""
     known = set(numbers)
     return " to ".join(map(str, dict.fromkeys((min(known), max(known)))))
+
+
+def of_planned(number: int, planned: int) -> str:
+    """``10``, or ``9 of 10``."""
+    return str(number) if number == planned else f"{number} of {planned}"
 
 
 Name = Annotated[

@@ -17,7 +17,7 @@ from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS, More
 from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
-from assay.study.names import counted
+from assay.study.names import counted, of_planned
 
 __all__ = [
     "apart",
@@ -83,7 +83,7 @@ def better_text(result: ComparisonResult) -> str:
 
 def count_text(result: ComparisonResult) -> str:
     """``10``, or ``9 of 10``."""
-    return str(result.n) if result.n == result.n_planned else f"{result.n} of {result.n_planned}"
+    return of_planned(result.n, result.n_planned)
 
 
 def exact_test_text(result: ComparisonResult) -> str:
