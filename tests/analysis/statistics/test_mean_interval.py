@@ -45,11 +45,12 @@ def test_seeds_on_one_split_have_a_t_interval() -> None:
     assert (found.method, found.claim, found.approximate) == ("t over 4 seeds", "this split", False)
 
 
-def test_of_seeds_and_folds_the_means_over_folds_count() -> None:
-    found = of([[0.6, 0.8], [0.62, 0.8], [0.67, 0.81]])
+@pytest.mark.parametrize(("splits", "claim"), [("prescribed", "these folds"), ("per_seed", "this data")])
+def test_of_seeds_and_folds_the_means_over_folds_count(splits: Splits, claim: str) -> None:
+    found = of([[0.6, 0.8], [0.62, 0.8], [0.67, 0.81]], splits)
     means = [0.7, 0.71, 0.74]
     assert found.low == pytest.approx(np.mean(means) - stats.t.ppf(0.975, 2) * stats.sem(means))
-    assert (found.method, found.claim) == ("t over 3 seeds (means over folds)", "these folds")
+    assert (found.method, found.claim) == ("t over 3 seeds (means over folds)", claim)
 
 
 @pytest.mark.parametrize(

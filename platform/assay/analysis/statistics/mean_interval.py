@@ -71,17 +71,18 @@ def mean_intervals(
             units = units_of(scores, {cell: 1.0}, claim)
             if units.n > TOO_FEW:
                 if not has_no_spread(units.first):
-                    intervals[cell] = _interval(units, scores)
+                    folds = len(np.unique(scores.folds[scores.planned[:, column]])) > 1
+                    intervals[cell] = _interval(units, scores, folds=folds)
                 break
     return intervals
 
 
-def _interval(units: Units, scores: Scores) -> MeanInterval:
+def _interval(units: Units, scores: Scores, *, folds: bool) -> MeanInterval:
     mean, sd = float(np.mean(units.first)), float(np.std(units.first, ddof=1))
     half = t_half_width(sd, units.variance, units.df)
     low, high = scores.metric.lowest, scores.metric.highest
     if units.exact:
-        statistic, counted = "t", "seeds (means over folds)" if units.claim == "these folds" else "seeds"
+        statistic, counted = "t", "seeds (means over folds)" if folds else "seeds"
     else:
         statistic, counted = "Nadeau–Bengio's t", "repeats" if units.grows else "folds"
     return MeanInterval(
