@@ -64,52 +64,6 @@ class Check:
         return f"{text}; from the scores recorded at training {self.recorded:.1e}"
 
 
-def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest) -> CheckPhotos:
-    """At most 64 test images, spread over all."""
-    test = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold).test
-    chosen = [test[i] for i in np.linspace(0, len(test) - 1, min(_PHOTOS, len(test))).round().astype(int)]
-    table = store.read_part(record, "predictions.parquet")
-    scores: dict[str, float] = {}
-    if table is not None:
-        scores = dict(zip(table["sample"].to_pylist(), table["score"].to_pylist(), strict=True))
-    channels, tiles = trial.config["channels"], trial.data.tiles
-
-    def photos() -> Iterator[NDArray[np.uint8]]:
-        for sample in chosen:
-            row = manifest.by_sample[sample]
-            try:
-                photo = decode_image(read_bytes(manifest.root, row.image), channels, manifest.white)
-            except BrokenImageError as error:
-                raise InputError(f"{row.image}: {error.advice}.") from error
-            yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))
-
-    if tiles is not None:
-        return CheckPhotos(f"of {len(test)} test images, each shrunken to a tile", photos)
-    known = all(sample in scores for sample in chosen)
-    return CheckPhotos(
-        f"of {len(test)} test images", photos, tuple(scores[sample] for sample in chosen) if known else ()
-    )
-
-
-def _kept_photos(store: Store, record: Record, trial: Trial) -> CheckPhotos:
-    """The small photos of test images that the trial kept with its heatmaps."""
-    channels, tiles = trial.config["channels"], trial.data.tiles
-    table = store.read_part(record, "maps.parquet")
-    if table is None or not table.num_rows:
-        raise InputError(
-            f"trial {record.id} kept no photos to check an export on (`keep: {{probes: 0}}`). Name the root "
-            "of its data with --data."
-        )
-
-    def photos() -> Iterator[NDArray[np.uint8]]:
-        for row in table.to_pylist():
-            image = read_probe(row).image
-            photo = image if channels == 3 else image[:, :, :1]
-            yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))
-
-    return CheckPhotos("small photos that the trial kept", photos)
-
-
 def check_photos(store: Store, record: Record, data: Path | None, cache: Path) -> CheckPhotos:
     """The study's test images where they can be opened, else what the trial kept.
 
@@ -156,6 +110,52 @@ def check_export(exported: Decide, model: DeployedModel, photos: CheckPhotos) ->
             recorded = _larger(recorded, ours.score, np.array(photos.recorded[count : count + len(batch)]))
         count += len(batch)
     return Check(photos.source, count, score, heatmap, decisions, recorded if photos.recorded else None)
+
+
+def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest) -> CheckPhotos:
+    """At most 64 test images, spread over all."""
+    test = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold).test
+    chosen = [test[i] for i in np.linspace(0, len(test) - 1, min(_PHOTOS, len(test))).round().astype(int)]
+    table = store.read_part(record, "predictions.parquet")
+    scores: dict[str, float] = {}
+    if table is not None:
+        scores = dict(zip(table["sample"].to_pylist(), table["score"].to_pylist(), strict=True))
+    channels, tiles = trial.config["channels"], trial.data.tiles
+
+    def photos() -> Iterator[NDArray[np.uint8]]:
+        for sample in chosen:
+            row = manifest.by_sample[sample]
+            try:
+                photo = decode_image(read_bytes(manifest.root, row.image), channels, manifest.white)
+            except BrokenImageError as error:
+                raise InputError(f"{row.image}: {error.advice}.") from error
+            yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))
+
+    if tiles is not None:
+        return CheckPhotos(f"of {len(test)} test images, each shrunken to a tile", photos)
+    known = all(sample in scores for sample in chosen)
+    return CheckPhotos(
+        f"of {len(test)} test images", photos, tuple(scores[sample] for sample in chosen) if known else ()
+    )
+
+
+def _kept_photos(store: Store, record: Record, trial: Trial) -> CheckPhotos:
+    """The small photos of test images that the trial kept with its heatmaps."""
+    channels, tiles = trial.config["channels"], trial.data.tiles
+    table = store.read_part(record, "maps.parquet")
+    if table is None or not table.num_rows:
+        raise InputError(
+            f"trial {record.id} kept no photos to check an export on (`keep: {{probes: 0}}`). Name the root "
+            "of its data with --data."
+        )
+
+    def photos() -> Iterator[NDArray[np.uint8]]:
+        for row in table.to_pylist():
+            image = read_probe(row).image
+            photo = image if channels == 3 else image[:, :, :1]
+            yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))
+
+    return CheckPhotos("small photos that the trial kept", photos)
 
 
 def _batches(photos: Iterator[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
