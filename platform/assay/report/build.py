@@ -42,7 +42,7 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         table=ablation_table(results),
         notes=table_notes(results),
         intervals=interval_section(results),
-        sections=_answers(results)
+        sections=tuple(section for section in compared_sections(results) if not section.detail)
         if brief
         else (*compared_sections(results), *class_sections(results), *label_sections(results)),
         pictures=tuple(study_pictures(results)),
@@ -50,15 +50,11 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         trials=trial_section(results),
         all_trials=f"`assay report {results.name} --format html` lists them all, and "
         f"`studies/{results.name}/summary.parquet` below the storage has a row for each trial and metric.",
-        answer=_answer(results) if brief else (),
+        answer=_sentences(results) if brief else (),
     )
 
 
-def _answers(results: StudyResults) -> tuple[Section, ...]:
-    return tuple(section for section in compared_sections(results) if not section.detail)
-
-
-def _answer(results: StudyResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _sentences(results: StudyResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Kinds of verdicts and their sentences; empty where the study compares nothing yet."""
     answer = study_answer(results)
     if answer is None:
