@@ -22,8 +22,7 @@ from assay.analysis.statistics.wording import (
     negligible_text,
     settle_text,
 )
-from assay.report.comparison_tables import disagreements, full_name
-from assay.study.orthogonal import read_aliases
+from assay.report.comparison_tables import alias_notes, disagreements, full_name
 from trainables.data.findings import summarise
 
 __all__ = ["Answer", "AnswerGroup", "study_answer"]
@@ -79,7 +78,7 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
     of_claim = tuple(result for result in stated if result.claim == claim)
     others = [result for result in stated if result.claim != claim]
     groups = tuple(_groups(of_claim, others, most))
-    notes = (*(_aliases(results) if effects else ()), *_notes(of_claim))
+    notes = (*(alias_notes(results) if effects else ()), *_notes(of_claim))
     return Answer(claim, of_claim, effects, groups, notes)
 
 
@@ -126,12 +125,6 @@ def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult]) -> 
         if (other.comparison, other.within) == (result.comparison, result.within)
     ]
     return f"{sentence} {', '.join(wider).capitalize()}." if wider else sentence
-
-
-def _aliases(results: StudyResults) -> Sequence[str]:
-    """Effects that the design mixes up with others."""
-    aliases = read_aliases([cell.levels for cell in results.reported.cells])
-    return () if aliases is None else tuple(aliases.sentences())
 
 
 def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:

@@ -39,6 +39,7 @@ from assay.study.orthogonal import read_aliases
 
 __all__ = [
     "CLAIM_QUESTIONS",
+    "alias_notes",
     "analysis_sections",
     "comparison_sections",
     "disagreements",
@@ -339,18 +340,21 @@ def _common_notes(family: _Family) -> Iterator[str]:
 
 def _design_notes(results: StudyResults, effects: Sequence[ComparisonResult]) -> Iterator[str]:
     """Effects that the design cannot tell apart, and the design to go on with."""
-    aliases, design = (
-        read_aliases([cell.levels for cell in results.reported.cells]),
-        results.plan.study.design,
-    )
-    if aliases is not None:
-        yield from aliases.sentences()
+    yield from alias_notes(results)
+    design = results.plan.study.design
     if design is not None:
         largest = max(effects, key=lambda result: abs(result.difference or 0.0))
         follow_up = design.form.follow_up(
             results.plan.study, design.block, largest.comparison.partition(":")[0]
         )
         yield from filter(None, [follow_up])
+
+
+def alias_notes(results: StudyResults) -> Iterator[str]:
+    """Effects that the design mixes up with others."""
+    aliases = read_aliases([cell.levels for cell in results.reported.cells])
+    if aliases is not None:
+        yield from aliases.sentences()
 
 
 def _said_of_all(family: _Family) -> Iterator[str]:
