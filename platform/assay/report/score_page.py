@@ -26,10 +26,7 @@ def score_page(scores: AnalysedScores) -> Page:
         count=_count(scores),
         table=_cells(scores),
         notes=(*bold_notes(scores.analysis.best, primary, means), *scores.notes),
-        intervals=None,
         sections=tuple(analysis_sections(scores.analysis, primary.title)),
-        pictures=(),
-        search=(),
         trials=_repeats(scores),
         all_trials=f"{scores.name} has them all.",
     )

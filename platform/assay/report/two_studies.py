@@ -52,10 +52,8 @@ def pair_page(pair: StudyPair) -> Page:
             *([f"Not compared: {listed(alone)}. {_ALONE}"] if alone else []),
             *([f"{_SHARED}: {listed([match.name for match in pair.shared])}."] if pair.shared else []),
         ),
-        intervals=None,
         sections=(_differences(pair), *pair_sections(pair)),
         pictures=() if plot is None else (effects_picture("studies", plot),),
-        search=(),
         trials=_trials(pair),
         all_trials=f"`assay report {pair.left.name} {pair.right.name} --format html` lists them all.",
     )

@@ -89,11 +89,11 @@ class Page:
     count: str  # how many trials ended how, and on which data
     table: TextTable  # a row for each cell
     notes: tuple[str, ...]  # below it, without those that its cells refer to by number
-    intervals: Section | None  # of the means; None: no cell has one
     sections: tuple[Section, ...]  # the answers
-    pictures: tuple[Picture, ...]
-    search: tuple[Section, ...]  # what a search adds: the best points first
     trials: Section  # a row for each trial; the first column is its cell
+    intervals: Section | None = None  # of the means; None: no cell has one
+    pictures: tuple[Picture, ...] = ()
+    search: tuple[Section, ...] = ()  # what a search adds: the best points first
     all_trials: str = ""  # where all are listed, should they be too many for a page
     answer: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of a brief page: `Pays` → its sentences
 
