@@ -73,7 +73,8 @@ def test_the_page_says_since_when_the_question_stands_and_when_it_was_changed(st
     register(store, changed)
     at = read_registration(store, "additions")[1].at
     assert (
-        f"changed since: `resolve` none → 0.01 ({at:%Y-%m-%d %H:%M} UTC, 12 trials had ended)."
+        f"changed since: `resolve` none → 0.01 ({at:%Y-%m-%d %H:%M} UTC, "
+        "12 trials of the changed question had ended)."
         in " ".join(footnotes(StudyResults(changed, {}, store=store)))
     )
 
@@ -128,6 +129,31 @@ def test_more_points_of_a_search_are_told_as_such(store: Store) -> None:
         search = {**SEARCH["search"], "points": points}
         register(store, toy_plan(search_with(search=search)))
     assert format_changes(*read_registration(store, study.study)) == "points 6 → 8"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ({"methods": ("blur@1",)}, {"methods": ("blur@2",)}, "method blur@1 → blur@2"),
+        ({"data": ("1",)}, {"data": ("2",)}, "other images, labels or masks"),
+        # What the file itself says is named once.
+        (
+            {"methods": ("cam",), "keys": {"trainable": "1"}},
+            {"methods": ("segdec",), "keys": {"trainable": "2"}},
+            "method cam → segdec",
+        ),
+        (
+            {"data": ("1",), "keys": {"data.classes": "1"}},
+            {"data": ("2",), "keys": {"data.classes": "2"}},
+            "other `data.classes`",
+        ),
+    ],
+)
+def test_another_method_or_other_data_are_named_also_below_the_same_text_of_the_file(
+    before: dict[str, object], after: dict[str, object], text: str
+) -> None:
+    entry = question_of(PLAN)
+    assert format_changes(entry.model_copy(update=before), entry.model_copy(update=after)) == text
 
 
 def test_an_entry_of_an_earlier_version_cannot_tell_which_key_changed() -> None:

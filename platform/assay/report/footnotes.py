@@ -89,7 +89,8 @@ def _registered_note(results: StudyResults) -> list[str]:
         "before its first trial" if not first.ended else f"when {counted(first.ended, 'trial')} had ended"
     )
     changes = [
-        f"{format_changes(old, new)} ({new.at:%Y-%m-%d %H:%M} UTC, {counted(new.ended, 'trial')} had ended)"
+        f"{format_changes(old, new)} ({new.at:%Y-%m-%d %H:%M} UTC, "
+        f"{counted(new.ended, 'trial')} of the changed question had ended)"
         for old, new in pairwise(results.registered)
     ]
     since = f"changed since: {'; '.join(changes)}" if later else "unchanged since"

@@ -44,7 +44,7 @@ class Registered(BaseModel):
 
     model_config = _FROZEN
     at: datetime
-    ended: int  # trials that had a record by then; 0: nothing was known
+    ended: int  # trials of this question that had a record by then; of the first entry 0: nothing was known
     study: str  # hash of what the file asks
     primary: str
     resolve: float | None
@@ -108,7 +108,10 @@ def read_registration(store: Store, study: str) -> tuple[Registered, ...]:
 
 
 def format_changes(before: Registered, after: Registered) -> str:
-    """``resolve 0.01 → 0.02, 1 comparison added, 0 dropped, other `metrics.report`, question reworded``."""
+    """``resolve 0.01 → 0.02, 1 comparison added, 0 dropped, other `metrics.report`, question reworded``.
+
+    Code of a method and images may change below the same text of the study file.
+    """
     parts = [
         f"{name} {_text(old)} → {_text(new)}"
         for name, old, new in (
@@ -117,6 +120,7 @@ def format_changes(before: Registered, after: Registered) -> str:
             ("exact test", before.exact_test, after.exact_test),
             ("looks", before.looks, after.looks),
             ("points", before.points, after.points),
+            ("method", ", ".join(before.methods), ", ".join(after.methods)),
         )
         if old != new
     ]
@@ -129,6 +133,8 @@ def format_changes(before: Registered, after: Registered) -> str:
         parts.append(f"other {summarise([f'`{key}`' for key in others], _KEYS)}")
     if before.keys and before.keys.get("question") != after.keys.get("question"):
         parts.append("question reworded")
+    if before.data != after.data and not any(key.startswith(("data.", "factors.")) for key in others):
+        parts.append("other images, labels or masks")
     return ", ".join(parts) or "other text in the study file"
 
 
@@ -152,6 +158,8 @@ def _other_keys(before: Registered, after: Registered, *, compared: bool) -> Ite
     said = {"question", "resolve", "exact_test", "metrics.primary", "search.points"}
     if before.looks != after.looks:
         said |= {"repeats.seeds", "repeats.decide", "replicate.seeds"}
+    if before.methods != after.methods:
+        said.add("trainable")
     if not compared:
         said.add("comparisons")
     for key in dict.fromkeys([*before.keys, *after.keys]) if before.keys else ():
