@@ -37,7 +37,7 @@ class Units:
     diverged: int  # repeats without a value because a cell diverged
     variance: float  # of the mean, in units of s²
     df: int
-    overlap: float | None  # n_test/n_train; None: no Nadeau–Bengio term
+    overlap: float | None  # n_test/n_train, of K folds 1/(K − 1); None: no Nadeau–Bengio term
     grows: bool  # whether another seed adds a unit; prescribed folds are as many as they are
 
     @property
