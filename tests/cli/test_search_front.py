@@ -114,6 +114,17 @@ def test_a_point_whose_cost_was_not_measured_has_no_value_and_says_so(searched: 
     assert (point.status, point.reason) == ("failed", "latency_ms was not measured when earlier trained it")
 
 
+def test_best_says_why_no_point_of_a_search_that_is_over_has_a_value(
+    assay: Assay, searched: Store, plan: Plan
+) -> None:
+    for record in searched.records(trial.id for trial in with_points(plan, searched).trials).values():
+        searched.write_record(record.model_copy(update={"timings": {}, "study": "earlier"}))
+    refused = assay("best", "hunt", "--storage", searched.uri)
+    assert refused.code == 2
+    assert "base #0: latency_ms was not measured when earlier trained it" in refused.err
+    assert "assay status" not in refused.err
+
+
 def test_a_run_ends_with_a_command_that_takes_a_point_which_is_not_beaten_on_fresh_seeds(
     assay: Assay, searched: Store, plan: Plan
 ) -> None:

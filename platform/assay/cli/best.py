@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +12,7 @@ from assay.cli.answers import AsJson, answers
 from assay.cli.files import check_output, replace_file
 from assay.cli.lookup import study_results
 from assay.cli.options import DEFAULT_STORAGE, NewFile, Storage, in_use
+from trainables.data.findings import summarise
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -170,8 +171,24 @@ def _offered(results: StudyResults, cell: str | None) -> dict[str, list[FrontPoi
         raise InputError(f"{results.name} has no cell {cell}. It searched {', '.join(cells)}.")
     offered = {each: offered_points(results, each) for each in cells if cell in (None, each)}
     if not any(offered.values()):
-        raise InputError(f"no point of {results.name} is finished yet. `assay status` shows how far it is.")
+        raise InputError(_nothing_offered(results, offered))
     return offered
+
+
+def _nothing_offered(results: StudyResults, cells: Iterable[str]) -> str:
+    """Why no point can be offered: the search goes on, or all its points ended without a value."""
+    from assay.study.points import budget
+
+    points = [results.evaluated_points[cell] for cell in cells]
+    drawn = [point for of_cell in points for point in of_cell]
+    to_draw = budget(results.plan.study) * len(points) - len(drawn)
+    if to_draw > 0 or any(point.status == "open" for point in drawn):
+        return f"no point of {results.name} is finished yet. `assay status` shows how far it is."
+    reasons = summarise([f"{point.point.name}: {point.reason}" for point in drawn], separator="; ")
+    return (
+        f"a point is offered where all its repeats have a value, none of {results.name} has: {reasons}. "
+        "A cost is measured with `repeats.seeds` on which no other study trained."
+    )
 
 
 def _show(
