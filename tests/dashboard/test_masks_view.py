@@ -137,6 +137,27 @@ def test_a_study_that_has_no_probe_images_yet_says_so(tmp_path: Path, store: Sto
     assert not page.get("bidi_component")
 
 
+def test_of_a_study_that_keeps_no_probe_images_the_page_says_what_would_keep_them(
+    tmp_path: Path, open_page: Open
+) -> None:
+    """Its trials have files of maps, without a row."""
+    store = Store(tmp_path / "none kept")
+    make_study(store, make_scene(4, (32, 48)), seeds=1, probes=0, epochs=15)
+    text = texts_of(open_page(store))
+    assert "kept probe images yet" in text
+    assert "keep: {probes: 12}" in text
+
+
+def test_images_that_another_study_kept_of_the_same_trials_are_shown(tmp_path: Path, open_page: Open) -> None:
+    store = Store(tmp_path / "shared")
+    kept = make_study(store, make_scene(4, (32, 48)), name="kept", seeds=1, probes=2, epochs=16)
+    keep = kept.study.keep.model_copy(update={"probes": 0})
+    study = kept.study.model_copy(update={"study": "none", "keep": keep})
+    none = kept.model_copy(update={"study": study})
+    store.write_table("studies/none/plan.parquet", none.to_table())
+    assert len(sent(open_page(store, "none"))["columns"]) == MOST_CELLS
+
+
 def test_maps_that_cannot_be_read_are_named_and_the_other_cells_shown(
     tmp_path: Path, open_page: Open
 ) -> None:
