@@ -11,7 +11,8 @@ from assay.analysis.results import StudyResults
 __all__ = ["MOST_CELLS", "Dots", "dot_plots"]
 
 MOST_CELLS = 200  # of a table with pictures
-_WIDTH, _HEIGHT, _MARGIN = 150, 24, 7  # of a picture, pixels
+# Of a picture, pixels. The table draws it 29 high, so a lower one would be wider than its column and cut.
+_WIDTH, _HEIGHT, _MARGIN = 150, 28, 7
 _COLOUR = "#3C89BF"  # a contrast of 3 and more to the page, light and dark
 
 
@@ -36,11 +37,13 @@ def dot_plots(results: StudyResults) -> Dots:
     if not drawn:
         return Dots("repeats", {})
     low, high = min(map(min, drawn.values())), max(map(max, drawn.values()))
-    scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
+    long, decimals = _WIDTH - 2 * _MARGIN, metric.decimals
     pictures: dict[str, str | None] = dict.fromkeys(summary.cell.name for summary in summaries)
+    if low == high:
+        alike = _address(*[_MARGIN + long / 2] * 4)
+        return Dots(f"repeats, all {low:.{decimals}f}", {**pictures, **dict.fromkeys(drawn, alike)})
     for cell, places in drawn.items():
-        pictures[cell] = _address(*(_MARGIN + scale * (place - low) for place in places))
-    decimals = metric.decimals
+        pictures[cell] = _address(*(_MARGIN + long * (place - low) / (high - low) for place in places))
     return Dots(f"axis {low:.{decimals}f} – {high:.{decimals}f}", pictures)
 
 

@@ -6,6 +6,7 @@ on its axes, and shape or words say what colour says.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
@@ -81,7 +82,9 @@ def interval_plot(
     means, repeats = (table.assign(row=[rows[name] for name in table["cell"]]) for table in (means, repeats))
     label = f"{NARROW} ? slice({_PART}, 2) : {_NAME}"
     y = alt.Y("row:N", sort=list(means["row"]), title=None, axis=_row_axis(labelExpr=label))
-    scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
+    scale = _scale(
+        [*repeats["value"], *means["mean"], *means["low"], *means["high"]], zero=False, nice=True, padding=8
+    )
     x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
     groups = list(dict.fromkeys(means["group"] if groups is None else groups))
     colour = alt.Color(
@@ -93,7 +96,7 @@ def interval_plot(
     single = alt.Chart(repeats).mark_tick(thickness=1.5, height=13, opacity=0.4)
     ticks = single.encode(
         y=y,
-        x=alt.X("value:Q", scale=alt.Scale(**scale), axis=x_title),
+        x=alt.X("value:Q", scale=scale, axis=x_title),
         color=colour,
         tooltip=[
             alt.Tooltip("cell:N"),
@@ -236,6 +239,19 @@ def _row_axis(**more: Any) -> alt.Axis:
     )  # fmt: skip
 
 
+def _scale(values: Iterable[float], **usual: Any) -> alt.Scale:
+    """The scale of these values; with room at both sides of the only one where all are equal.
+
+    An axis of no length has a single tick, with as many digits as the number has.
+    """
+    ends = {value for value in values if pd.notna(value)}
+    if len(ends) != 1:
+        return alt.Scale(**usual)
+    (value,) = ends
+    air, low, high = (0.05, 0.0, 1.0) if 0 < value <= 1 else (1.0, -math.inf, math.inf)
+    return alt.Scale(domain=[max(low, value - air), min(high, value + air)], zero=False)
+
+
 def _step(least: int, names: Iterable[Sequence[str]]) -> int:
     """Pixels of a row in which each of the names, of one text or several, has room in any window."""
     heights: list[int] = []
@@ -268,7 +284,7 @@ def curve_plot(curve: pd.DataFrame, *, unit: str, theme: Theme) -> alt.Chart | a
             y=alt.Y(
                 "value:Q",
                 title=unit or None,
-                scale=alt.Scale(zero=not unit),
+                scale=_scale(curve["value"], zero=False) if unit else alt.Scale(zero=True),
                 axis=alt.Axis(tickCount=5),
             ),
             color=alt.Color(

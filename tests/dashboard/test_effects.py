@@ -16,7 +16,7 @@ from assay.report.figures.effects_rows import MOST_ROWS, comparisons_plot
 from assay.report.page.html import html_section
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
-from assay_dashboard.plots import difference_plot, interval_plot
+from assay_dashboard.plots import curve_plot, difference_plot, interval_plot
 from tests.analysis.made_studies import make_plan, make_records
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import finished
@@ -131,3 +131,16 @@ def test_in_any_window_names_that_differ_at_their_end_differ(middle: str) -> Non
             assert max(map(len, lines)) <= letters
             assert middle or " ".join(lines) == name
     assert chart["height"]["step"] >= max(11 * len(short), 14 * len(wide.split("\n")))
+
+
+@pytest.mark.parametrize(
+    ("value", "domain"), [(0.576318, [0.526, 0.626]), (1.0, [0.95, 1.0]), (3.0, [2.0, 4.0])]
+)
+def test_an_axis_of_equal_values_has_room_around_them(value: float, domain: list[float]) -> None:
+    means = pd.DataFrame({"cell": ["a"], "group": "", "mean": value, "low": None, "high": None, "n": 2})
+    repeats = pd.DataFrame({"cell": ["a", "a"], "group": "", "repeat": ["seed 0", "seed 1"], "value": value})
+    chart = interval_plot(means, repeats, axis="AP", group=None, theme="light").to_dict()
+    assert chart["layer"][0]["encoding"]["x"]["scale"]["domain"] == pytest.approx(domain, abs=1e-3)
+    curve = pd.DataFrame({"epoch": [1, 2], "what": "AP", "value": value})
+    drawn = curve_plot(curve, unit="0–1", theme="light").to_dict()
+    assert drawn["encoding"]["y"]["scale"]["domain"] == pytest.approx(domain, abs=1e-3)

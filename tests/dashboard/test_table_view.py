@@ -21,7 +21,7 @@ from tests.analysis.made_studies import STUDY as MADE
 from tests.analysis.made_studies import make_plan, make_record, make_records
 from tests.analysis.test_collapse import study_with
 from tests.analysis.test_uncertainty_and_looks import with_predictions
-from tests.cli.small_study import STUDY
+from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Show, put, texts_of
 from tests.report.test_defect_tables import with_defects
 from trainables.contract import Grid
@@ -157,7 +157,7 @@ def test_dots_of_all_cells_share_an_axis_from_the_lowest_repeat_to_the_highest(s
     dots = dot_plots(view(store, "small").results.without_predictions())
     assert dots.title == "axis 0.800 – 0.950"
     pictures = [unquote(dots.pictures[cell] or "") for cell in ("all off", "balance")]
-    places = [re.findall(r"M(\d+\.\d) 5\.0v14", picture) for picture in pictures]
+    places = [re.findall(r"M(\d+\.\d) 7\.0v14", picture) for picture in pictures]
     assert places == [["7.0", "25.1"], ["143.0"]]
 
 
@@ -171,8 +171,25 @@ def test_the_axis_of_the_dots_holds_every_interval(store: Store) -> None:
     values = [value for summary in results.summary("image_ap") for value in summary.values.values()]
     assert low < min(values), "an interval of three repeats is wider than they are"
     assert dots.title == f"axis {low:.3f} – {max(high, *values):.3f}"
-    lines = [re.search(r"M(\d+\.\d) 12\.0H", unquote(picture or "")) for picture in dots.pictures.values()]
+    lines = [re.search(r"M(\d+\.\d) 14\.0H", unquote(picture or "")) for picture in dots.pictures.values()]
     assert min(float(line[1]) for line in lines if line is not None) == 7.0
+
+
+def test_dots_that_are_all_equal_stand_in_the_middle(store: Store, plan: Plan) -> None:
+    for trial in plan.trials:
+        finished(trial, store, image_ap=0.8)
+    dots = dot_plots(view(store, "small").results.without_predictions())
+    assert dots.title == "repeats, all 0.800"
+    assert all('cx="75.0"' in unquote(picture or "") for picture in dots.pictures.values())
+
+
+def test_a_picture_of_dots_fits_into_its_column(show: Show) -> None:
+    """The table draws pictures as high as a row, 6 pixels less, and cuts what is wider than the column."""
+    table = show("table").dataframe[0]
+    column = json.loads(table.proto.columns)["dots"]["width"]
+    size = re.search(r'width="(\d+)" height="(\d+)"', unquote(table.value["dots"].dropna().iloc[0]))
+    assert size is not None
+    assert int(size[1]) / int(size[2]) * (table.proto.row_height - 6) < column
 
 
 def test_item_intervals_begin_as_suits_the_study_whatever_the_one_before_was(
