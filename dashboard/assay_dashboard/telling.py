@@ -36,6 +36,11 @@ class TellingPair(NamedTuple):
     sample: str
     rows: tuple[Mapping[str, Any], Mapping[str, Any]]  # of `maps.parquet`
 
+    @property
+    def has_truth(self) -> bool:
+        """True where the image has a defect whose mask is known: pictures then show its outline."""
+        return bool(self.rows[0]["label"]) and self.rows[0]["positives"] is not None
+
 
 def telling_pair(view: reading.StudyView) -> TellingPair | None:
     """The pair; None where no two cells have kept the same image yet.
@@ -96,8 +101,9 @@ def telling_trial(view: reading.StudyView) -> Trial | None:
 
 def pair_html(pair: TellingPair) -> str:
     """Both pictures side by side, with their numbers at each model's own threshold."""
+    truth = ", with the truth outlined" if pair.has_truth else ""
     figures = "".join(
-        f'<figure><img alt="Decision of {escape(name)} on {escape(pair.sample)}, with the truth outlined" '
+        f'<figure><img alt="Decision of {escape(name)} on {escape(pair.sample)}{truth}" '
         f'src="data:image/png;base64,{_png(row)}">'
         f"<figcaption><b>{escape(name)}</b><br>{escape(counts_text(row))}</figcaption></figure>"
         for name, row in zip(pair.cells, pair.rows, strict=True)

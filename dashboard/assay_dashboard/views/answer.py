@@ -160,7 +160,8 @@ def _masks(view: reading.StudyView) -> None:
                 _no_pictures(view.results)
             return
         html = view.results.once("telling html", lambda: pair_html(pair))
-        text = f"Most different on {pair.sample}, {pair.repeat}: decision in orange, truth outlined in white."
+        truth = ", truth outlined in white" if pair.has_truth else ""
+        text = f"Most different on {pair.sample}, {pair.repeat}: decision in orange{truth}."
         st.html(html + paragraph(text, "quiet"))
         place = {STUDY: view.name, CELLS: list(pair.cells), "sort": "disagreement"}
         st.page_link("views/masks.py", label="More masks", icon=":material/compare:", query_params=place)
