@@ -25,7 +25,7 @@ def _page() -> None:
     pair = base_and_best(view.results)
     best = pair[1] if pair is not None and pair[1] in cells else cells[0]
     left, right = st.columns(2)
-    cell = left.selectbox("Of", cells, index=cells.index(best), key="of", bind="query-params")
+    cell = left.selectbox("Misses of", cells, index=cells.index(best), key="of", bind="query-params")
     kind = right.selectbox(
         "Show", KINDS, index=None, key="kind", bind="query-params", placeholder="all wrong"
     )
