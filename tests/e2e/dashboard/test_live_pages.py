@@ -222,6 +222,24 @@ def test_paper_has_all_of_a_page_without_its_controls(reader: Reader) -> None:
     assert 0 < table * float(zoom) <= 1047  # A4 without its margins: a canvas keeps its width
 
 
+def test_on_paper_axes_stand_where_their_lines_are(reader: Reader) -> None:
+    """A printer gives the page another width and does not wait until the lines are drawn anew."""
+    page = reader.open("/search?study=hunt")
+    page.locator(".parallel[data-ready]").wait_for()
+    before, after = page.locator(".parallel").evaluate(
+        """box => {
+            const places = () => [...box.querySelectorAll(".axis")].map(axis => {
+                const [inner, outer] = [axis.getBoundingClientRect(), box.getBoundingClientRect()];
+                return (inner.left + inner.width / 2 - outer.left) / outer.width;
+            });
+            const wide = places();
+            box.style.width = "150%";
+            return [wide, places()];
+        }"""
+    )
+    assert after == pytest.approx(before, abs=0.002)
+
+
 def click(table: Locator, *, x: int, y: int) -> None:
     """On a place of its canvas, in pixels from the corner, once its rows are there."""
     table.locator("[role=gridcell]").first.wait_for(state="attached")

@@ -103,7 +103,7 @@ function showParallel({ data, parentElement: root, setStateValue }) {
   }
 
   function place(element, a) {
-    element.style.left = `${x(a)}px`;
+    element.style.left = `${100 * x(a) / width}%`;  // a share: paper stretches the lines, and nothing is painted again
     element.querySelector(".name").style.maxWidth = `${Math.min(170, x(1) - x(0) - 8)}px`;
     const mark = element.querySelector(".brush"), brush = brushes[axes[a].name];
     mark.hidden = !brush;
