@@ -106,3 +106,11 @@ def test_a_pipe_and_a_link_to_nothing_are_told_as_what_they_are(path: str, tmp_p
     unread = unread_photos([str(tmp_path / path)])
     assert sum(files.count for files in unread) == 2
     assert {files.why for files in unread} == {"it is no plain file"}
+
+
+@pytest.mark.parametrize("path", ["in", "in/*.png"])
+def test_a_link_to_itself_is_passed_over_and_told(path: str, tmp_path: Path) -> None:
+    touch(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "loop.png").symlink_to("loop.png")
+    assert [photo.path.name for photo in find_photos([str(tmp_path / path)])] == ["a.png"]
+    assert [files.why for files in unread_photos([str(tmp_path / path)])] == ["it is no plain file"]

@@ -77,7 +77,8 @@ def unread_photos(paths: Sequence[str]) -> tuple[Unread, ...]:
                 suffix = match.suffix.lower()
                 why = _NO_FILE if suffix in IMAGE_SUFFIXES else no_format(suffix)
                 files = Unread(str(match), 1, str(match), why)
-                unread.setdefault((str(match.resolve()), ""), files)
+                place = match.parent.resolve() / match.name  # the link itself, which may lead back to itself
+                unread.setdefault((str(place), ""), files)
     return tuple(unread.values())
 
 
