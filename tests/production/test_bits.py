@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from assay.production.export_format import format_usage
 from assay.production.model import card_of
@@ -128,6 +129,21 @@ def test_the_code_on_an_export_reads_photos_as_training_does(
     names: dict[str, Any] = {"cv2": cv2}
     exec(format_usage("photo = {read}", card), names)
     assert (names["photo"].reshape(20, 30, channels) == decode_image(photo, channels, white)).all()
+
+
+@pytest.mark.parametrize("white", [255.0, 4095.0, 65535.0])
+def test_the_code_on_an_export_reads_photos_as_stored_whatever_orientation_is_stated(
+    white: float, cameras: dict[str, Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = card_of(cameras["12"].record).model_copy(update={"white": white})
+    exif = Image.Exif()
+    exif[0x0112] = 6  # viewers turn it by a quarter
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"cv2": cv2}
+    exec(format_usage("photo = {read}", card), names)
+    assert (names["photo"] == pixels).all()
 
 
 def test_a_photo_above_the_white_point_of_the_model_gets_no_score(

@@ -34,25 +34,26 @@ class ExportFormat:
 def format_usage(template: str, card: Card) -> str:
     """Fill what a card knows into a format's usage: sizes, colours and thresholds in braces."""
     (height, width), grey = card.image_size, card.channels == 1
-    flag = "IMREAD_GRAYSCALE" if grey else "IMREAD_COLOR"
+    # As stored: training turns no photo as its EXIF orientation says, and OpenCV would.
+    flags = f"cv2.{'IMREAD_GRAYSCALE' if grey else 'IMREAD_COLOR'} | cv2.IMREAD_IGNORE_ORIENTATION"
     return template.format(
         height=height,
         width=width,
         channels=card.channels,
         colours="grey" if grey else "colour in the order blue, green, red",
-        read=f'cv2.imread("photo.png", cv2.{flag})' if card.white == 255 else _read_deep(card.white, flag),
+        read=_read(card.white, flags),
         shape="N × H × W" if grey else "N × H × W × 3",
         image=card.thresholds.image,
         pixel=card.thresholds.pixel,
     )
 
 
-def _read_deep(white: float, flag: str) -> str:
-    """Code that scales an image of more than 8 bits as training did."""
-    if white == FULL_WHITE:  # OpenCV keeps the upper byte
-        return f'cv2.imread("photo.png", cv2.{flag})'
+def _read(white: float, flags: str) -> str:
+    """Code that reads a photo, and scales one of more than 8 bits, as training did."""
+    if white in (255, FULL_WHITE):  # of 16 bits OpenCV keeps the upper byte
+        return f'cv2.imread("photo.png", {flags})'
     return (
-        f'cv2.imread("photo.png", cv2.{flag} | cv2.IMREAD_ANYDEPTH)\n'
+        f'cv2.imread("photo.png", {flags} | cv2.IMREAD_ANYDEPTH)\n'
         'if photo.dtype != "uint8":\n'
         f"    photo = cv2.convertScaleAbs(photo, alpha=255 / {white:g})"
     )
