@@ -148,7 +148,7 @@ def test_predict_decides_on_parts_where_the_study_has_them(
         "--storage", tmp_path / "storage",
     )  # fmt: skip
     assert answer.code == 1
-    assert "1 images are not named like {part}_{view} and count as parts of their own" in answer.err
+    assert "not named like {part}_{view}, and so parts of their own: 1 image, such as " in answer.err
     with (out / "predictions.csv").open() as photos, (out / "parts.csv").open() as parts:
         views, rows = list(csv.DictReader(photos)), {row["part"]: row for row in csv.DictReader(parts)}
     assert set(rows) == {f"part_{number:02}" for number in range(12)} | {str(root / "good" / "overview.png")}

@@ -62,7 +62,7 @@ def test_a_stored_model_finds_its_code_in_a_folder_without_the_file(
         assert "checked on" in out
     assert (tmp_path / "mlflow" / "data" / "model" / "method" / "blur.py").read_text() == CODE
     photo = next(cache_root.rglob("*.png"))
-    assert "1 images predicted" in assay(tmp_path, "predict", "--trial", trial, photo, *place)
+    assert "1 image predicted" in assay(tmp_path, "predict", "--trial", trial, photo, *place)
     assert "1 finished" in assay(tmp_path, "report", "own", *place)
 
 

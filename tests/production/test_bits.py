@@ -154,3 +154,4 @@ def test_a_photo_above_the_white_point_of_the_model_gets_no_score(
     (row,) = judged(trained, [photo], tmp_path / "refused")
     assert row["score"] is None
     assert "no value is above the white point 255, found uint16 values up to" in row["error"]
+    assert "`--white` of assay predict" in row["error"]

@@ -198,7 +198,8 @@ def _check_range(peak: float, samples: str, white: float) -> None:
     if peak > white * _ROUNDING:
         raise BrokenImageError(
             f"no value is above the white point {white:g}, found {samples} values up to {peak:g}. Give the "
-            "white point that it was taken with (1023: 10 bits, 4095: 12 bits, 65535: 16 bits)"
+            "white point that it was taken with (`--white` of assay predict; 1023: 10 bits, "
+            "4095: 12 bits, 65535: 16 bits)"
         )
     if samples == "float32" and 0 < peak <= 1 < white:
         raise BrokenImageError(

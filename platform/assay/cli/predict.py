@@ -117,6 +117,7 @@ def predict(
         from assay.production.predict import Pictures
         from assay.production.predict import predict as predict_photos
         from assay.production.rows import PartRows, RowWriter
+        from assay.study.names import counted
 
         model = load()
         if white is not None:
@@ -138,15 +139,15 @@ def predict(
                 Pictures(output, masks, overlays, outlines),
                 _shown(view, console(stderr=True).is_terminal),
             )
-    typer.echo(
-        f"{progress.done - len(progress.broken)} images predicted, {progress.defective} defective: {table}"
-    )
+    predicted = counted(progress.done - len(progress.broken), "image")
+    typer.echo(f"{predicted} predicted, {progress.defective} defective: {table}")
     if parts is not None:
-        typer.echo(f"{parts.total} parts, {parts.defective} defective: {output / f'parts.{form}'}")
+        total = counted(parts.total, "part")
+        typer.echo(f"{total}, {parts.defective} defective: {output / f'parts.{form}'}")
         if parts.others:
             typer.echo(
-                f"warning: {len(parts.others)} images are not named like {model.card.item} and count as "
-                f"parts of their own, as {parts.others[0]}",
+                f"warning: not named like {model.card.item}, and so parts of their own: "
+                f"{counted(len(parts.others), 'image')}, such as {parts.others[0]}",
                 err=True,
             )
     _warn(progress, model.card.white, unread)
