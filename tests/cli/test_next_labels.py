@@ -94,8 +94,12 @@ def test_a_list_in_coco_holds_all_images_where_more_are_asked(
         (("--next", "4"), "a list has a length and a file"),
         (("--next", "4", "--output", "list.txt"), "ends with .csv or .json, found list.txt"),
         (("--next", "4", "--output", "list.csv", "--from", "other"), "goes by finished trials of one cell"),
+        (
+            ("--next", "4", "--output", "list.csv", "--by", "coverage", "--from", "other"),
+            "of one cell: found 1 such cell: base. Name one with --from.",
+        ),
     ],
-    ids=["no file", "another format", "no such cell"],
+    ids=["no file", "another format", "no such cell", "no such cell, and no model to be asked"],
 )
 def test_a_list_that_cannot_be_made_is_refused(
     assay: Assay, mine: Mine, words: tuple[str, ...], message: str
@@ -103,6 +107,17 @@ def test_a_list_that_cannot_be_made_is_refused(
     answer = assay(*mine.options(*words))
     assert answer.code == 2
     assert message in answer.err
+
+
+def test_a_file_that_is_there_is_refused_before_a_model_is_asked(
+    assay: Assay, mine: Mine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.production.next_labels.list_to_label", lambda *_, **__: pytest.fail("asked"))
+    file = tmp_path / "next.csv"
+    file.write_text("mine", encoding="utf-8")
+    answer = assay(*mine.options("--next", "4", "--output", str(file)))
+    assert (answer.code, file.read_text(encoding="utf-8")) == (2, "mine")
+    assert f"--output names a new file that ends with .csv or .json, found {file}" in answer.err
 
 
 def test_the_command_offers_every_rule_of_the_study_file():

@@ -92,12 +92,13 @@ def _list_images(
     data: Path | None,
     cache: Path,
 ) -> None:
-    from assay.production.next_labels import list_to_label, records_for, write_list
+    from assay.production.next_labels import list_to_label, records_for, refuse_list_file, write_list
 
     if count is None or output is None or results.store is None:
         raise InputError(
             f"a list has a length and a file: write --next 10 --output next.csv, found --next {count}."
         )
+    refuse_list_file(output)
     records = records_for(by, cell, list(results.records.values()))
     labels = list_to_label(by, count, records, results.store, data=data, cache=cache)
     write_list(labels, output)

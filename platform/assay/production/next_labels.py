@@ -24,7 +24,7 @@ from trainables.model_scorer import ModelScorer
 from trainables.next_images import NextImage, draw_maps, next_images
 from trainables.pilot import PILOTS
 
-__all__ = ["LabelList", "list_to_label", "records_for", "write_list"]
+__all__ = ["LabelList", "list_to_label", "records_for", "refuse_list_file", "write_list"]
 
 
 class LabelList(NamedTuple):
@@ -59,10 +59,14 @@ def records_for(rule: ChoiceRule, cell: str | None, records: Sequence[Record]) -
     if cell in able:
         return able[cell]
     models = f", with {counted(needed, 'kept model')} (`keep: {{models: all}}`)" if needed else ""
+    cells_that_can = f"{counted(len(able), 'such cell')}: {', '.join(able)}" if able else "no such cell"
+    ways = ["name one with --from"] if able else []
+    if needed:
+        ways.append("take another rule: `coverage` asks no model")
+    way_out = ", or ".join(ways) or "run the study"
     raise InputError(
-        f"--by {rule} goes by finished trials of one cell{models}: found "
-        f"{', '.join(able) or 'no cell that has them'}. Name one with --from, or take another rule: "
-        "`coverage` asks no model."
+        f"--by {rule} goes by finished trials of one cell{models}: found {cells_that_can}. "
+        f"{way_out[0].upper()}{way_out[1:]}."
     )
 
 
@@ -117,14 +121,18 @@ def list_to_label(
     return LabelList(rule, tuple(picked), manifest, len(candidates), trials)
 
 
-def write_list(labels: LabelList, path: Path) -> None:
-    """Write a new file: ``.csv``, a row for each image, or ``.json``, a COCO file without annotations.
+def refuse_list_file(path: Path) -> None:
+    """Refuse a file of :func:`write_list`, before models are asked for what it is to hold.
 
     Raises:
         InputError: If the file exists, or its name ends otherwise.
     """
     if path.suffix not in (".csv", ".json") or path.exists():
         raise InputError(f"--output names a new file that ends with .csv or .json, found {path}.")
+
+
+def write_list(labels: LabelList, path: Path) -> None:
+    """Write a new file: ``.csv``, a row for each image, or ``.json``, a COCO file without annotations."""
     rows = [labels.manifest.by_sample[image.sample] for image in labels.images]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
