@@ -7,6 +7,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trainables.data.formats import MASK_SUFFIXES, BrokenImageError
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_values
@@ -157,13 +160,26 @@ def _files(folder: Path) -> list[Path]:
 def _middle_of_edges(masks: Sequence[Path]) -> int | None:
     """The value in the middle of the edges of masks that fade out; None where they do not.
 
-    A few values in all of them, or small ones, may be classes, which are asked about instead.
+    A few values in all of them, or small ones, may be classes, which are asked about instead. Masks that are
+    inverted, or copies of the photo, have no edges to cut: they are left to be refused.
     """
     values: set[int] = set()
+    drawn_on_dark: list[bool] = []
     for mask in masks:
         # Broken files are named with all other faults when the data set is opened.
         with suppress(BrokenImageError, OSError):
-            values.update(stored_values(strongest_channel(decode_stored(mask.read_bytes()))))
+            grey = strongest_channel(decode_stored(mask.read_bytes()))
+            values.update(stored_values(grey))
+            if grey.any():
+                drawn_on_dark.append(_is_drawn_on_dark(grey))
     shown = values - {0}
     middle = middle_of_edges(max(values, default=0))
+    if 2 * sum(drawn_on_dark) <= len(drawn_on_dark):
+        return None
     return middle if len(shown) > FEW_VALUES and min(shown) <= middle and max(shown) >= 128 else None
+
+
+def _is_drawn_on_dark(grey: NDArray[Any]) -> bool:
+    """True where over half of a mask has one value, and this is below the middle of its edges."""
+    ground = np.median(grey)  # what over half of the pixels have is their median
+    return bool(ground <= middle_of_edges(int(grey.max())) and 2 * np.mean(grey == ground) > 1)

@@ -105,6 +105,10 @@ def _deep(number: int) -> NDArray[np.uint16]:
     return np.asarray(_soft(number).astype(np.uint16) * (65535 // int(_soft(number).max())), np.uint16)
 
 
+def _soft_inverted(number: int) -> NDArray[np.uint8]:
+    return np.asarray(255 - (_deep(number) >> 8), np.uint8)
+
+
 def _stray(number: int) -> NDArray[np.uint8]:
     mask = dot()
     mask[10, 14] = 255 if number == 0 else 0
@@ -179,6 +183,13 @@ CASES = (
         "masks painted into a copy of the photo",
         partial(_folder, mask=_photographed),
         FOLDER,
+        "refused",
+        ("every mask covers all of its image, so nothing is outlined",),
+    ),
+    Case(
+        "masks painted into a copy of the photo, by `assay init`",
+        partial(_folder, mask=_photographed),
+        None,
         "refused",
         ("every mask covers all of its image, so nothing is outlined",),
     ),
@@ -265,6 +276,13 @@ CASES = (
         None,
         "read",
         ("mask_above: 127",),
+    ),
+    Case(
+        "inverted masks with soft edges, by `assay init`",
+        partial(_folder, mask=_soft_inverted),
+        None,
+        "refused",
+        ("every mask covers over half of its image", "Invert them"),
     ),
     Case(
         "masks with soft edges in a table",
