@@ -26,7 +26,7 @@ from assay.production.onnx_file import load_onnx
 from assay.production.palette_png import palette_png
 from assay.production.photos import find_photos
 from assay.production.predict import Pictures, PredictionProgress, predict
-from assay.production.rows import RowWriter
+from assay.production.rows import PhotoRow, RowWriter, TableFormat
 from assay.production.side_by_side import SideBySide
 from assay.storage import Store
 from assay.study import Trial
@@ -316,6 +316,25 @@ def test_no_more_photos_are_in_memory_than_are_in_flight(
     monkeypatch.setattr("assay.production.predict.decode_image", decode)
     assert len(judged(trained("toy"), files, tmp_path / "out", overlays=True)) == 200
     assert max(in_memory) <= 64 + 8  # in flight, and those that four readers and four writers let go
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_rows_that_an_interruption_meets_on_their_way_into_the_table_are_in_it(
+    form: TableFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("assay.production.rows._ROWS_AT_ONCE", {"csv": 16, "parquet": 16})
+    monkeypatch.setattr("assay.production.rows._table", interrupt)
+    names = [f"{number}.png" for number in range(16)]
+    path = tmp_path / "table"
+    with suppress(KeyboardInterrupt), RowWriter(path, form) as table:
+        for name in names:
+            table.add(PhotoRow(name, 0.5, True, 1, 2, 3, None, None, None))
+    read = pyarrow.csv.read_csv(path) if form == "csv" else pq.read_table(path)
+    assert read["image"].to_pylist() == names
 
 
 def test_csv_holds_what_parquet_holds(trained: Train, tmp_path: Path) -> None:

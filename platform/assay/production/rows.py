@@ -98,9 +98,13 @@ class RowWriter:
             self._write()
 
     def _write(self) -> None:
-        rows, self._rows = self._rows, []
-        if rows:
-            self._sink.write(_table(rows, _SCHEMA))
+        if not self._rows:
+            return
+        table = _table(self._rows, _SCHEMA)  # an interruption meanwhile loses no row
+        try:
+            self._sink.write(table)
+        finally:  # where that fails too: half of them may be in the file
+            self._rows = []
 
 
 @dataclass
