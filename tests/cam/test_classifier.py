@@ -27,6 +27,7 @@ from trainables.cam.network import Classifier
 from trainables.contract import LocalRun
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
+from trainables.nn.layers.initialisation import drawn_seed
 
 CPU = torch.device("cpu")
 
@@ -201,8 +202,8 @@ def test_results_do_not_move_without_a_new_revision() -> None:
     data, run = tiny_data(), LocalRun(seed=11, fold=1)
     predictor = TRAINABLE.fit(config, data, run)
     prediction = predictor.predict(images_to_tensor([surfaces(1, 0, seed=5)[0].image], CPU))
-    seed = LocalRun(seed=11, fold=1, purpose="classifier/").generator("init").integers(2**63)
-    start = new_classifier(config, data.train, int(seed), CPU).state_dict()
+    seed = drawn_seed(LocalRun(seed=11, fold=1, purpose="classifier/").generator("init"))
+    start = new_classifier(config, data.train, seed, CPU).state_dict()
     end = predictor.network.net.state_dict()
     found = [(end[name] - start[name]).double().norm().item() for name in MOVED]
     found += [prediction.score.item(), prediction.heatmap.double().mean().item()]

@@ -17,6 +17,7 @@ from trainables.cam.config import CamConfig
 from trainables.cam.fit import fit
 from trainables.cam.network import Classifier
 from trainables.contract import LocalRun
+from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.settings import ROOT_VARIABLE
 
@@ -35,7 +36,7 @@ def weights_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 def moves(config: CamConfig) -> tuple[float, float]:
     """How far weights of trunk and head went at most, in the one step of an epoch."""
     run, data = LocalRun(), tiny_data()
-    start = new_classifier(config, data.train, int(run.generator("init").integers(2**63)), CPU)
+    start = new_classifier(config, data.train, drawn_seed(run.generator("init")), CPU)
     end = train_classifier(config, data, run)
     before, after = (dict(net.named_parameters()) for net in (start, end))
     far = {name: float((after[name] - before[name]).detach().abs().max()) for name in before}

@@ -25,6 +25,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.choices import Flips
+from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.training import validation_ap
 from trainables.segdec import TRAINABLE
 from trainables.segdec.fit import SegDecStep
@@ -375,7 +376,7 @@ def test_results_do_not_move_without_a_new_revision() -> None:
     run = LocalRun(seed=11, fold=1)
     predictor = TRAINABLE.fit(config, tiny_data(masks=2), run)
     prediction = predictor.predict(images_to_tensor([surfaces(1, 0, seed=5)[0].image], run.device))
-    start = new_network(config, int(run.generator("init").integers(2**63)), run.device).state_dict()
+    start = new_network(config, drawn_seed(run.generator("init")), run.device).state_dict()
     names = ["volume.0.0.weight", "volume.11.1.scale", "seg_mask.1.bias", "extractor.3.0.weight", "fc.weight"]
     end = weights(predictor)
     found = [(end[name] - start[name]).double().norm().item() for name in names]

@@ -24,7 +24,7 @@ from trainables.evaluate import EvaluationData, evaluate
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.choices import ResNetShape
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.loop import BatchShard
 from trainables.nn.on_device import TrainingImages
@@ -309,7 +309,7 @@ def test_results_do_not_move_without_a_new_revision(model: str) -> None:
     data = tiny_data(masks=3)
     predictor = TRAINABLE.fit(config, data, run)
     prediction = predictor.predict(images_to_tensor([surfaces(1, 0, seed=5)[0].image], CPU))
-    start = new_network(config, data.train, int(run.generator("init").integers(2**63)), CPU).state_dict()
+    start = new_network(config, data.train, drawn_seed(run.generator("init")), CPU).state_dict()
     end = weights(predictor)
     found = [(end[name] - start[name]).double().norm().item() for name in MOVED[model]]
     found += [prediction.score.item(), prediction.heatmap.double().mean().item(), run.history[-1]["loss"]]

@@ -28,7 +28,7 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import InputError
 from trainables.metrics import Undefined, image_ap
 from trainables.nn.augmentation import Augmentation, drawn_views
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.loop import BatchShard, TrainingHooks, train
@@ -150,7 +150,7 @@ def train_classifier(
     check_images(config, data.train)
     check_norm("norm", config.norm, run)
     _check_labels(data.train)
-    net = new_classifier(config, data.train, int(run.generator("init").integers(2**63)), run.device)
+    net = new_classifier(config, data.train, drawn_seed(run.generator("init")), run.device)
     trained = _join(net, attachments, run)
     images = TrainingImages(data.train, config, run.device)
     views_of = drawn_views(len(data.train), config.flips, config.photometric, run.generator)
@@ -254,7 +254,7 @@ def _backward(net: Classifier, step: ClassifierStep, attachments: Sequence[Attac
 def _join(net: Classifier, attachments: Sequence[Attachment], run: Run) -> nn.ModuleDict:
     """Network and attachments as one module, all with their first weights."""
     for attachment in attachments:
-        initialise(attachment, int(run.generator("init", *attachment.name.encode()).integers(2**63)))
+        initialise(attachment, drawn_seed(run.generator("init", *attachment.name.encode())))
         attachment.to(run.device)
         attachment.start(net)
     return nn.ModuleDict({"net": net, **{attachment.name: attachment for attachment in attachments}})

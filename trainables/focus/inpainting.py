@@ -22,7 +22,7 @@ from trainables.nn.labels.inpaint import (
     inpaint_batch,
     telea,
 )
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import with_layout
 from trainables.nn.on_device import TrainingImages, sent
@@ -56,7 +56,7 @@ def train_inpainter(config: FocusConfig, data: TrainingData, run: Run) -> Inpain
     normals = normal_images(data.train)
     images = TrainingImages(normals, config, run.device)
     inpainter = new_inpainter(config)
-    initialise(inpainter, int(run.generator("init").integers(2**63)))
+    initialise(inpainter, drawn_seed(run.generator("init")))
     inpainter = with_layout(inpainter, config).to(run.device)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:

@@ -17,6 +17,7 @@ from trainables.memory_bank.bank import Bank, farthest_points
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, pass_cost, read_bank
 from trainables.memory_bank.stages import stages
+from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import save_model, with_layout
 from trainables.nn.passes import image_passes
@@ -60,7 +61,7 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
     trunk = Trunk(config.trunk, max(config.layers)).start_from(config)
     if config.random_trunk:
         shown = images_to_tensor([images[i].image for i in range(min(len(images), _STATISTICS))], run.device)
-        trunk.to(run.device).randomise(int(run.generator("init").integers(2**63)), shown)
+        trunk.to(run.device).randomise(drawn_seed(run.generator("init")), shown)
     bank.trunk = trunk.freeze()
     bank = with_layout(bank, config).to(run.device)
     cells_NC = _drawn_cells(bank, images, run)

@@ -17,6 +17,7 @@ from torch import Tensor
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.nn.augmentation import Augmentation, drawn_views
+from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context
 from trainables.nn.on_device import TrainingImages, numbers
@@ -57,7 +58,7 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
     check_images(config, data.train)
     if config.checkpoint == "best":
         check_choice(data.validation)
-    network = new_network(config, int(run.generator("init").integers(2**63)), run.device)
+    network = new_network(config, drawn_seed(run.generator("init")), run.device)
     views_of = drawn_views(len(data.train), config.flips, 0.0, run.generator)
     step = SegDecStep(network, data.train, config, None if config.flips == "none" else views_of)
     average = WeightAverage(network, config.weight_average) if config.weight_average else None

@@ -20,6 +20,7 @@ from trainables.data.samples import TrainingData
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
+from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.on_device import numbers
@@ -110,7 +111,7 @@ class _Step:
         folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
         trunk = read_trunk(config, folders, run.device)
         network = SuperSimpleNet(config, trunk)
-        new_heads(network.heads, int(run.generator("init").integers(2**63)))
+        new_heads(network.heads, drawn_seed(run.generator("init")))
         network = with_layout(network, config).to(run.device)
         source = (
             KeptMaps(folders[MAPS], config, run.device)

@@ -21,7 +21,7 @@ from trainables.cam.network import Classifier
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.nn.augmentation import drawn_views
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, save_model, with_layout
@@ -55,7 +55,7 @@ def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> Own
     check_norm("norm", config.norm, run)
     images = normal_images(images)
     network = _Turns(config)
-    initialise(network, int(run.generator("init").integers(2**63)))
+    initialise(network, drawn_seed(run.generator("init")))
     trunk = network.trunk
     load_weights(trunk.backbone, config)
     if isinstance(trunk.input, Standardise):

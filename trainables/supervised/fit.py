@@ -21,7 +21,7 @@ from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.cam.activation import dataset_scale
 from trainables.nn.labels.pixels import PixelMaps, defect_share, label_loss, mask_labels
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import prior_logit
 from trainables.nn.loop import BatchShard, TrainingHooks, train
@@ -53,7 +53,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     check_images(config, data.train)
     check_norm("norm", config.norm, run)
     _check_labels(config, data)
-    network = new_network(config, data.train, int(run.generator("init").integers(2**63)), run.device)
+    network = new_network(config, data.train, drawn_seed(run.generator("init")), run.device)
     truth: PixelMaps | None = None  # the classifier has no way to a mask, whatever the supervision shows
     if isinstance(network, SegmentingUNet):
         labels = mask_labels(data.train, config.image_size)

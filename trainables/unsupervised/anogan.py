@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.on_device import sent
 from trainables.nn.passes import in_passes
@@ -168,7 +168,7 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
     generator, critic = nets.generator, nets.critic
     learners: list[Learner] = []
     for name, network in (("generator", generator), ("critic", critic)):
-        initialise(network, int(run.generator(f"init {name}").integers(2**63)))
+        initialise(network, drawn_seed(run.generator(f"init {name}")))
         optimiser = torch.optim.Adam(network.parameters(), lr=config.gan_lr, betas=_BETAS)
         learners.append(Learner(name, network.train(), optimiser))
     size = config.gan_batch
@@ -212,7 +212,7 @@ def train_encoder(nets: FAnoGan, images: ImageSet, run: Run) -> Encoder:
     pool = _pool(config, images, run)
     nets.requires_grad_(False).eval()
     encoder.requires_grad_(True).train()
-    initialise(encoder, int(run.generator("init encoder").integers(2**63)))
+    initialise(encoder, drawn_seed(run.generator("init encoder")))
     optimiser = torch.optim.RMSprop(
         encoder.parameters(), lr=config.encoder_lr, alpha=_RMSPROP_DECAY, eps=_RMSPROP_EPS
     )

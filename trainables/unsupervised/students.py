@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context
@@ -171,7 +171,7 @@ def train_students(school: School, images: ImageSet, run: Run) -> None:
     school.requires_grad_(False).eval()
     students.requires_grad_(True)
     for index, student in enumerate(students):
-        initialise(student, int(run.generator("init", index).integers(2**63)))
+        initialise(student, drawn_seed(run.generator("init", index)))
     optimiser = torch.optim.Adam(
         students.parameters(), lr=config.student_lr, weight_decay=config.student_weight_decay
     )

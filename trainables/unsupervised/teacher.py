@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.layers.trunk import Trunk
@@ -92,14 +92,14 @@ def train_teacher(
         Diverged: If a loss or weight is no longer finite.
     """
     teacher = PatchNet(scale, config.channels, config.descriptor_width, config.descriptor)
-    initialise(teacher, int(run.generator("init").integers(2**63)))
+    initialise(teacher, drawn_seed(run.generator("init")))
     teacher = with_layout(teacher, config).to(run.device)
     if config.teacher == "random":
         return teacher.eval()
     model = _published(config, run.device) if config.teacher == "distill" else None
     features = TRUNK_WIDTHS[config.trunk][32]
     decoder = nn.Linear(config.descriptor, features) if model is not None else nn.Identity()
-    initialise(decoder, int(run.generator("init decoder").integers(2**63)))
+    initialise(decoder, drawn_seed(run.generator("init decoder")))
     network = nn.ModuleList([teacher, decoder.to(run.device)])
     optimiser = torch.optim.Adam(
         network.parameters(), lr=config.teacher_lr, weight_decay=config.teacher_weight_decay

@@ -26,7 +26,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.nn.augmentation import drawn_views
 from trainables.nn.choices import ImageTask
 from trainables.nn.labels.pixels import Labels, PixelMaps, defect_share, label_loss, soft_loss
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet, prior_logit
 from trainables.nn.loop import BatchShard, TrainingHooks, train
@@ -105,7 +105,7 @@ def train_segmentation(
     Logs per epoch: ``loss``, ``loss_pixel``, ``loss_image`` (with an image head), ``lr``.
     """
     network = SegmentationNet(config, task)
-    initialise(network, int(run.generator("init").integers(2**63)))
+    initialise(network, drawn_seed(run.generator("init")))
     network.start_at(prior_logit(defect_share(targets.hard, images), config.pos_weight))
     if start is not None:
         network.unet.load_state_dict(start.unet.state_dict())

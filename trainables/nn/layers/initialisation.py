@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["initialise", "named_generator"]
+__all__ = ["drawn_seed", "initialise", "named_generator"]
 
 
 def initialise(network: nn.Module, seed: int) -> None:
@@ -34,6 +35,11 @@ def initialise(network: nn.Module, seed: int) -> None:
                 )
             if module.bias is not None:
                 module.bias.zero_()
+
+
+def drawn_seed(rng: np.random.Generator) -> int:
+    """A seed of first weights, from a run's random numbers for them."""
+    return int(rng.integers(2**63))
 
 
 def named_generator(seed: int, name: str) -> torch.Generator:

@@ -10,7 +10,7 @@ from torch import Tensor
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
-from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.sampling import BalancedSampler
@@ -37,7 +37,7 @@ def fit(config: MyMethodConfig, data: TrainingData, run: Run) -> MyMethodPredict
     check_images(config, data.train)
     # Random numbers come from the run: cells of a study that are compared share them.
     network = Network(config.channels, config.width)
-    initialise(network, int(run.generator("init").integers(2**63)))
+    initialise(network, drawn_seed(run.generator("init")))
     network = with_layout(network, config).to(run.device)
     predictor = MyMethodPredictor(network, config)
 
