@@ -103,6 +103,11 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
             return tuple(value)
         return value
 
+    @property
+    def pass_cost(self) -> float:
+        """Memory that a pixel takes in the network, in units of :func:`trainables.nn.passes.in_passes`."""
+        return 1.0
+
     def resolved(self, device: str) -> Self:
         """The config with every ``auto`` decided for a type of device (`cuda`, `cpu`); called once per study.
 

@@ -120,6 +120,10 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
         return self
 
     @property
+    def pass_cost(self) -> float:
+        return 4.0 if self.trunk == "wide_resnet50_2" else 1.0  # its widest map
+
+    @property
     def features(self) -> int:
         """Numbers that describe a cell."""
         return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.layers)

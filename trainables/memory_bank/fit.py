@@ -15,7 +15,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.memory_bank.bank import Bank, farthest_points
 from trainables.memory_bank.config import MemoryBankConfig
-from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, pass_cost, read_bank
+from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, read_bank
 from trainables.memory_bank.stages import stages
 from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.layers.trunk import Trunk
@@ -86,7 +86,7 @@ def _drawn_cells(bank: Bank, images: ImageSet, run: Run) -> Tensor:
     config, described, before = bank.config, list[Tensor](), 0
     numbers = run.generator("cells").permutation(config.cells_per_image * len(images))
     drawn = np.sort(numbers[: config.most_cells])
-    for batch in image_passes(images, range(len(images)), run.device, pass_cost(config)):
+    for batch in image_passes(images, range(len(images)), run.device, config.pass_cost):
         cells_NC = bank.describe(batch).flatten(2).transpose(1, 2).flatten(0, 1)
         here = drawn[(drawn >= before) & (drawn < before + len(cells_NC))] - before
         described.append(cells_NC[torch.from_numpy(here).to(run.device)])

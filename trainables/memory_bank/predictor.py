@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,11 +12,11 @@ from trainables.data.samples import ImageSet
 from trainables.memory_bank.bank import Bank
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.nn.models import load_model, with_layout
-from trainables.nn.passes import image_passes, in_passes
+from trainables.nn.passes import image_passes
 from trainables.nn.predictor import NetworkPredictor
 from trainables.unsupervised.score import Saturation, measure_scales
 
-__all__ = ["Detector", "MemoryBankPredictor", "load", "pass_cost", "read_bank"]
+__all__ = ["Detector", "MemoryBankPredictor", "load", "read_bank"]
 
 
 class Detector(nn.Module):
@@ -38,8 +37,8 @@ class Detector(nn.Module):
     @torch.no_grad()
     def measure(self, images: ImageSet) -> None:
         """Take both scales from held-out normal images."""
-        cost = pass_cost(self.config)
-        batches = image_passes(images, range(len(images)), self.map_scale.centre.device, cost)
+        device = self.map_scale.centre.device
+        batches = image_passes(images, range(len(images)), device, self.config.pass_cost)
         measure_scales(self.map_scale, self.score_scale, (self.bank.anomaly(batch) for batch in batches))
 
 
@@ -48,9 +47,6 @@ class MemoryBankPredictor(NetworkPredictor[Detector, MemoryBankConfig]):
 
     def predict_pass(self, images: Tensor) -> Prediction:
         return self.network(images)
-
-    def passes(self, images: Tensor) -> Sequence[Tensor]:
-        return in_passes(images, pass_cost(self.config))
 
 
 def load(folder: Path) -> MemoryBankPredictor:
@@ -67,8 +63,3 @@ def read_bank(folder: Path, config: MemoryBankConfig) -> Bank:
     bank = Bank(config, len(tensors["cells_MC"]))
     bank.load_state_dict(tensors)
     return bank
-
-
-def pass_cost(config: MemoryBankConfig) -> float:
-    """Memory of a pixel in units of :mod:`trainables.nn.passes`: that of the trunk's widest map."""
-    return 4.0 if config.trunk == "wide_resnet50_2" else 1.0

@@ -39,7 +39,7 @@ class NetworkPredictor(ABC, Generic[NetworkT, ConfigT]):
 
     def passes(self, images: Tensor) -> Sequence[Tensor]:
         """The batch in parts that memory holds; in one while it is exported."""
-        return in_passes(images)
+        return in_passes(images, self.config.pass_cost)
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""

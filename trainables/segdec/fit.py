@@ -27,7 +27,7 @@ from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, new_network
-from trainables.segdec.predictor import SegDecPredictor, pass_cost
+from trainables.segdec.predictor import SegDecPredictor
 from trainables.segdec.sampler import SegDecSampler
 from trainables.segdec.targets import TargetBatch, TrainingTargets
 
@@ -128,7 +128,7 @@ class SegDecStep:
         self._images = TrainingImages(images, config, device)
         self._targets = TrainingTargets.of(images, config, device)
         self._views_of = views_of
-        self._per_pass = images_per_pass(config.image_size, device, pass_cost(config))
+        self._per_pass = images_per_pass(config.image_size, device, config.pass_cost)
         self._places = GradientPlaces(network.parameters()) if config.cuda_graph else None
         self._recorded: dict[tuple[_Kind, int], StaticPass] = {}
 

@@ -7,7 +7,6 @@ on pixel 8 i (see ``targets.py``), so cell i is put there and not, as a plain re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -15,16 +14,12 @@ from torch import Tensor
 from trainables.contract import Prediction
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context, load_into
-from trainables.nn.passes import in_passes
 from trainables.nn.predictor import NetworkPredictor, defect_probability
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.mask_maps import CELL
 from trainables.segdec.network import SegDecNet
 
-__all__ = ["SegDecPredictor", "load", "pass_cost"]
-
-# A full-width network's training takes 1.3 GB for 512 × 512 pixels in float32.
-_FULL_WIDTH_COST = 4
+__all__ = ["SegDecPredictor", "load"]
 
 
 class SegDecPredictor(NetworkPredictor[SegDecNet, SegDecConfig]):
@@ -36,15 +31,7 @@ class SegDecPredictor(NetworkPredictor[SegDecNet, SegDecConfig]):
         map_BHW = enlarge_cells(output.seg_logits_B1hw.sigmoid(), CELL, self.config.image_size)
         return Prediction(defect_probability(output.cls_logits_B), map_BHW)
 
-    def passes(self, images: Tensor) -> Sequence[Tensor]:
-        return in_passes(images, pass_cost(self.config))
-
 
 def load(folder: Path) -> SegDecPredictor:
     """Read what :meth:`SegDecPredictor.save` wrote, to the CPU."""
     return SegDecPredictor(*load_into(folder, SegDecConfig, SegDecNet))
-
-
-def pass_cost(config: SegDecConfig) -> float:
-    """Memory that a pixel takes, in the units of :func:`trainables.nn.passes.in_passes`."""
-    return _FULL_WIDTH_COST * config.channel_scale

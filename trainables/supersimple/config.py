@@ -26,6 +26,7 @@ from trainables.nn.weight_counts import convolution, resnet, trunk
 __all__ = ["SuperSimpleConfig", "count_parameters"]
 
 _COARSER: TrunkStride = 16  # stride of the coarser map of a published network
+_NUMBERS = 64  # per pixel, of the network that passes are measured by
 
 
 class SuperSimpleConfig(ClassifierConfig, frozen=True):
@@ -219,6 +220,11 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         if self.trunk != "own":
             return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.read)
         return sum(self.resnet.widths[-2:])
+
+    @property
+    def pass_cost(self) -> float:
+        numbers = 3 * self.features + 2 * self.map_width + self.decision_width
+        return max(1.0, numbers / (_NUMBERS * self.cell**2))
 
     @property
     def lacks_weights(self) -> str | None:

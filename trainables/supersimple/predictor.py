@@ -5,7 +5,6 @@ The heatmap is the sigmoid of the map's logits, brought to the image's size and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -13,7 +12,6 @@ from torch import Tensor
 from trainables.contract import Prediction
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.models import forward_context, load_into
-from trainables.nn.passes import in_passes
 from trainables.nn.predictor import NetworkPredictor, defect_probability
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.features import to_pixels
@@ -21,15 +19,9 @@ from trainables.supersimple.network import SuperSimpleNet
 
 __all__ = ["SuperSimplePredictor", "load"]
 
-_NUMBERS = 64  # per pixel, of the network that passes are measured by
-
 
 class SuperSimplePredictor(NetworkPredictor[SuperSimpleNet, SuperSimpleConfig]):
     """Scores images with trained heads."""
-
-    def passes(self, images: Tensor) -> Sequence[Tensor]:
-        numbers = 3 * self.config.features + 2 * self.config.map_width + self.config.decision_width
-        return in_passes(images, max(1.0, numbers / (_NUMBERS * self.config.cell**2)))
 
     def predict_pass(self, images: Tensor) -> Prediction:
         with forward_context(self.config, images.device):

@@ -195,6 +195,11 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
         return self
 
     @property
+    def pass_cost(self) -> float:
+        """Full-size maps of all channels; patches of f-AnoGAN come in passes of their own."""
+        return max(1.0, self.descriptor_width / 8) if self.model == "students" else 1.0
+
+    @property
     def step_names(self) -> tuple[str, ...]:
         """Stages that a trained model shows on the way to its map."""
         if self.model == "f_anogan":

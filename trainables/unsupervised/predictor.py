@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
 from trainables.nn.models import load_into
-from trainables.nn.passes import image_passes, in_passes, joined_stages
+from trainables.nn.passes import image_passes, joined_stages
 from trainables.nn.predictor import NetworkPredictor
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.config import UnsupervisedConfig
 from trainables.unsupervised.score import Saturation, image_score, measure_scales
-from trainables.unsupervised.students import Students, pass_cost
+from trainables.unsupervised.students import Students
 
 __all__ = ["Detector", "UnsupervisedPredictor", "load"]
 
@@ -35,11 +35,6 @@ class Detector(nn.Module):
     def of(cls, config: UnsupervisedConfig) -> Detector:
         """With arbitrary weights."""
         return cls(FAnoGan(config) if config.model == "f_anogan" else Students(config), config)
-
-    @property
-    def pass_cost(self) -> float:
-        """Memory of a pixel in units of :mod:`trainables.nn.passes`; patches come in passes of their own."""
-        return pass_cost(self.config) if isinstance(self.networks, Students) else 1
 
     def forward(self, images_BCHW: Tensor) -> Prediction:
         """Scores and maps in [0, 1]."""
@@ -69,7 +64,7 @@ class Detector(nn.Module):
 
         def anomalies() -> Iterator[tuple[Tensor, Tensor]]:
             nonlocal clamped
-            for batch in image_passes(images, range(len(images)), device, self.pass_cost):
+            for batch in image_passes(images, range(len(images)), device, self.config.pass_cost):
                 map_BHW = self.networks.anomaly(batch)
                 score = image_score(map_BHW, self.config.score_pool, normalised=self.config.score_norm)
                 clamped += int(score.clamped_B.sum())
@@ -84,9 +79,6 @@ class UnsupervisedPredictor(NetworkPredictor[Detector, UnsupervisedConfig]):
 
     def predict_pass(self, images: Tensor) -> Prediction:
         return self.network(images)
-
-    def passes(self, images: Tensor) -> Sequence[Tensor]:
-        return in_passes(images, self.network.pass_cost)
 
     @torch.no_grad()
     def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:

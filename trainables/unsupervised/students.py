@@ -29,7 +29,7 @@ from trainables.unsupervised.config import Scale, UnsupervisedConfig
 from trainables.unsupervised.patchnet import PatchNet
 from trainables.unsupervised.training import Learner, train
 
-__all__ = ["Errors", "School", "Students", "pass_cost", "train_students"]
+__all__ = ["Errors", "School", "Students", "train_students"]
 
 _LEAST_SPREAD = 1e-6  # that is divided by: one student never disagrees
 
@@ -83,7 +83,7 @@ class School(nn.Module):
         self.mean.zero_()
         self.std.fill_(1)
         sums = torch.zeros(3, self.mean.shape[1], dtype=torch.float64, device=self.mean.device)
-        for batch in image_passes(images, range(len(images)), self.mean.device, pass_cost(self.config)):
+        for batch in image_passes(images, range(len(images)), self.mean.device, self.config.pass_cost):
             told_dN = self.target(batch).double().transpose(0, 1).flatten(1)
             count = torch.full_like(sums[0], told_dN.shape[1])
             sums += torch.stack((told_dN.sum(dim=1), told_dN.square().sum(dim=1), count))
@@ -128,7 +128,7 @@ class Students(nn.Module):
         """Take the statistics of e and v over all cells of held-out normal images."""
         device = self.statistics.device
         sums = torch.zeros(len(self.config.scales), 5, dtype=torch.float64, device=device)
-        for batch in image_passes(images, range(len(images)), device, pass_cost(self.config)):
+        for batch in image_passes(images, range(len(images)), device, self.config.pass_cost):
             for index, errors in enumerate(self._errors(batch)):
                 e, v = (x.double().flatten() for x in errors)
                 parts = (e.sum(), e.square().sum(), v.sum(), v.square().sum(), e.new_tensor(len(e)))
@@ -152,11 +152,6 @@ class Students(nn.Module):
     def _at_pixels(self, cells_Bhw: Tensor) -> Tensor:
         stride, size = self.config.dense_stride, self.config.image_size
         return enlarge_cells(cells_Bhw[:, None], stride, size) if stride > 1 else cells_Bhw
-
-
-def pass_cost(config: UnsupervisedConfig) -> float:
-    """Memory of a pixel in units of :mod:`trainables.nn.passes`: full-size maps of all channels."""
-    return max(1.0, config.descriptor_width / 8)
 
 
 def train_students(school: School, images: ImageSet, run: Run) -> None:
