@@ -11,7 +11,6 @@ from torch import Tensor
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
-from trainables.data.tensors import images_to_tensor
 from trainables.focus.config import FocusConfig
 from trainables.focus.extension import Fill
 from trainables.nn.labels.inpaint import (
@@ -26,6 +25,7 @@ from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import with_layout
 from trainables.nn.on_device import TrainingImages, sent
+from trainables.nn.passes import image_batches
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.ssim import psnr
 from trainables.unsupervised.normals import normal_images
@@ -82,12 +82,12 @@ def _held_out_psnr(
     inpainter: Inpainter, config: FocusConfig, held_out: ImageSet | None, run: Run
 ) -> dict[str, float]:
     """Mean PSNR, dB, inside blobs cut out of normal validation images; nothing where there are none."""
+    if held_out is None:
+        return {}
     inpainter.eval()
     values: list[Tensor] = []
-    normals = [] if held_out is None else np.flatnonzero(~held_out.labels)[:_HELD_OUT].tolist()
-    for index in normals:
-        assert held_out is not None
-        image_BCHW = images_to_tensor([held_out[index].image], run.device)
+    normals = np.flatnonzero(~held_out.labels)[:_HELD_OUT].tolist()
+    for index, image_BCHW in zip(normals, image_batches(held_out, normals, run.device, 1), strict=True):
         mask_BHW = blob_masks(1, config.image_size, run.generator("held out", index))[0].to(run.device)
         inside_BCHW = mask_BHW[:, None].expand_as(image_BCHW)
         filled, truth = (

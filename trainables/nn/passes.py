@@ -13,7 +13,15 @@ from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 
-__all__ = ["image_passes", "images_per_pass", "in_halves", "in_passes", "joined", "joined_stages"]
+__all__ = [
+    "image_batches",
+    "image_passes",
+    "images_per_pass",
+    "in_halves",
+    "in_passes",
+    "joined",
+    "joined_stages",
+]
 
 _AnswerT = TypeVar("_AnswerT")
 
@@ -37,7 +45,13 @@ def image_passes(
 ) -> Iterator[Tensor]:
     """The images at ``positions`` (at least one), in order, as batches B × C × H × W on ``device``."""
     height, width = images.images[images.ids[positions[0]]].shape[:2]
-    count = images_per_pass((height, width), device, cost)
+    return image_batches(images, positions, device, images_per_pass((height, width), device, cost))
+
+
+def image_batches(
+    images: ImageSet, positions: Sequence[int], device: torch.device, count: int
+) -> Iterator[Tensor]:
+    """The same, ``count`` images at a time; fewer in the last batch."""
     for start in range(0, len(positions), count):
         arrays = [images.images[images.ids[i]] for i in positions[start : start + count]]
         yield images_to_tensor(arrays, device)

@@ -20,14 +20,13 @@ from trainables.cam.config import ClassifierConfig
 from trainables.cam.fit import load_classifier
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
-from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.choices import TrunkStride
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
 from trainables.nn.on_device import TrainingImages, sent
-from trainables.nn.passes import in_passes
+from trainables.nn.passes import image_batches, in_passes
 from trainables.stages import StageWork
 from trainables.supersimple.config import SuperSimpleConfig
 
@@ -147,17 +146,15 @@ def make_maps(work: StageWork, *, weights_file: str | None) -> None:
         return
     trunk, images = read_trunk(config, work.inputs, work.run.device), work.data.train
     size = 0
-    for start in range(0, len(images), _SHARD):
-        positions = range(start, min(start + _SHARD, len(images)))
-        pictures_BCHW = _pictures(images, positions, work.run.device)
+    batches = image_batches(images, range(len(images)), work.run.device, _SHARD)
+    for shard, pictures_BCHW in enumerate(batches):
         views: list[list[Tensor]] = []
         for flips in config.views:
             axes = [axis for axis, flipped in zip((3, 2), flips, strict=True) if flipped]
             views.append([m.half().cpu() for m in _in_passes(trunk, config, pictures_BCHW.flip(axes))])
         finer, coarser = (torch.stack(maps, dim=1) for maps in zip(*views, strict=True))
         size += finer.nbytes + coarser.nbytes
-        path = work.folder / f"maps-{start // _SHARD:05d}.safetensors"
-        save_file({"finer": finer, "coarser": coarser}, path)
+        save_file({"finer": finer, "coarser": coarser}, work.folder / f"maps-{shard:05d}.safetensors")
     work.run.log(0, {"images": float(len(images)), "mebibytes": size / 2**20}, 1)
 
 
@@ -185,10 +182,6 @@ def to_pixels(map_B1hw: Tensor, config: SuperSimpleConfig) -> Tensor:
         pixels = torch.arange(side, device=map_B1hw.device, dtype=torch.float32)
         lines.append(_between(length, (pixels - (config.cell - 1) / 2) / config.cell))
     return _resampled(map_B1hw, lines)
-
-
-def _pictures(images: ImageSet, positions: Sequence[int], device: torch.device) -> Tensor:
-    return images_to_tensor([images.images[images.ids[i]] for i in positions], device)
 
 
 def _in_passes(trunk: nn.Module, config: SuperSimpleConfig, images_BCHW: Tensor) -> list[Tensor]:

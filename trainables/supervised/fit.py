@@ -16,7 +16,6 @@ from torch import Tensor
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
-from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.cam.activation import dataset_scale
@@ -27,6 +26,7 @@ from trainables.nn.layers.unet import prior_logit
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.on_device import TrainingImages
+from trainables.nn.passes import image_batches
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm, validation_ap
 from trainables.nn.weights import load_weights
@@ -159,8 +159,8 @@ def _map_scale(network: PlainClassifier, images: ImageSet) -> Tensor:
     network.eval()
     device = network.map_scale.device
     maxima: list[float] = []
-    for index in np.flatnonzero(images.labels).tolist():
+    for image_1CHW in image_batches(images, np.flatnonzero(images.labels).tolist(), device, 1):
         with forward_context(network.config, device):
-            output = network(images_to_tensor([images[index].image], device))
+            output = network(image_1CHW)
         maxima.append(float(network.head.activation(output.map_logits_B1hw).max()))
     return torch.tensor(dataset_scale(maxima))
