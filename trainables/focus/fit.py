@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -46,9 +45,10 @@ from trainables.nn.cam.activation import minmax
 from trainables.nn.choices import ImageTask
 from trainables.nn.labels.inpaint import Inpainter
 from trainables.nn.labels.pseudo import pseudo_labels, refined_labels
-from trainables.nn.labels.refine import refine
+from trainables.nn.labels.refine import guarded_refine, refine
 from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_into, load_model, save_model, with_layout
+from trainables.nn.passes import image_batches
 from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import StageWork, read_facts, write_facts
 
@@ -127,7 +127,7 @@ def make_maps(work: StageWork) -> None:
     cam, offset = measured_maps(net, MapSettings(recentre=config.recentre), work.data.train)
     save_maps(work.folder, cam)
     logged = {"offset_down": float(offset.dy), "offset_right": float(offset.dx)}
-    batches = (images_BCHW for _, images_BCHW in _positives(work.data.train, device))
+    batches = _defective(work.data.train, device)
     if config.iem == "off":
         final = [minmax(cam(images_BCHW).map_BHW) for images_BCHW in batches]
     else:
@@ -163,11 +163,10 @@ def _residual_scale(
 
 
 def make_pseudo(work: StageWork) -> None:
-    config = work.settings(FocusConfig)
+    config, train = work.settings(FocusConfig), work.data.train
     maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
-    train = work.data.train
-    ids = tuple(name for name, label in zip(train.ids, train.labels, strict=True) if label)
-    labels_NHW = pseudo_labels(maps_NHW, torch.ones(len(maps_NHW), dtype=torch.bool), config.cutoffs)
+    ids = tuple(train.ids[i] for i in np.flatnonzero(train.labels))
+    labels_NHW = pseudo_labels(maps_NHW, torch.ones(len(ids), dtype=torch.bool), config.cutoffs)
     PseudoLabels("pseudo", ids, labels_NHW.numpy()).save(work.folder)
 
 
@@ -176,26 +175,15 @@ def make_s1(work: StageWork) -> None:
 
 
 def make_refined(work: StageWork) -> None:
-    config, device = work.settings(FocusConfig), work.run.device
-    before = PseudoLabels.of_stage(work.inputs["pseudo"])
+    config, train, device = work.settings(FocusConfig), work.data.train, work.run.device
     network = read_segmenter(work.inputs["s1"], device)
-    probs: list[Tensor] = []
-    sharper: list[Tensor] = []
-    for _, images_BCHW in _positives(work.data.train, device):
-        with torch.no_grad():
-            prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
-        probs.append(prob_BHW.cpu())
-        if config.crf:
-            sharper.append(refine(prob_BHW, images_BCHW * 255, config.refiner).cpu())
+    probs = [_probability(network, images_BCHW).cpu() for images_BCHW in _defective(train, device)]
     prob_NHW, uses_crf, facts = torch.cat(probs), False, dict[str, float]()
     if config.crf:
-        sharp_NHW = torch.cat(sharper)
-        areas = [float((each >= 0.5).double().mean()) for each in (prob_NHW, sharp_NHW)]
-        uses_crf = areas[1] >= config.crf_guard * areas[0]
-        facts = {"area": areas[0], "area_after_crf": areas[1]}
-        prob_NHW = sharp_NHW if uses_crf else prob_NHW
+        prob_NHW, uses_crf, area, after = guarded_refine(prob_NHW, _defective(train, device), config)
+        facts = {"area": area, "area_after_crf": after}
     refined = refined_labels(
-        before,
+        PseudoLabels.of_stage(work.inputs["pseudo"]),
         prob_NHW,
         "s1_crf" if uses_crf else "s1",
         foreground=config.round_foreground,
@@ -219,15 +207,15 @@ def make_student(work: StageWork, *, labels: str, last: str) -> None:
     config, device = work.settings(FocusConfig), work.run.device
     network = read_segmenter(work.inputs[last], device)
     uses_crf = config.crf and bool(read_facts(work.inputs[labels])["crf"])
-    soft: dict[str, NDArray[np.float16]] = {}
-    for ids, images_BCHW in _positives(work.data.train, device):
-        with torch.no_grad():
-            prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
+    hard = PseudoLabels.of_stage(work.inputs[labels])
+    probs: list[Tensor] = []
+    for images_BCHW in _defective(work.data.train, device):
+        prob_BHW = _probability(network, images_BCHW)
         if uses_crf:
             prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner)
-        soft |= zip(ids, prob_BHW.half().cpu().numpy(), strict=True)
-    hard = PseudoLabels.of_stage(work.inputs[labels]).by_id
-    targets = Targets(hard, soft, config.student_soft)
+        probs.append(prob_BHW.half().cpu())
+    soft = dict(zip(hard.ids, torch.cat(probs).numpy(), strict=True))
+    targets = Targets(hard.by_id, soft, config.student_soft)
     start = network if config.student_start == "teacher" else None
     _train_and_save(work, targets, config.student_task, start)
 
@@ -262,9 +250,11 @@ def _note(work: StageWork, facts: Mapping[str, float]) -> None:
     work.run.log(0, facts, 1)
 
 
-def _positives(images: ImageSet, device: torch.device) -> Iterator[tuple[list[str], Tensor]]:
-    """The defective images in batches, with their ids."""
-    chosen = [i for i, label in enumerate(images.labels) if label]
-    for start in range(0, len(chosen), _BATCH):
-        part = chosen[start : start + _BATCH]
-        yield [images.ids[i] for i in part], images_to_tensor([images[i].image for i in part], device)
+def _defective(images: ImageSet, device: torch.device) -> Iterator[Tensor]:
+    """The defective images in batches."""
+    return image_batches(images, np.flatnonzero(images.labels).tolist(), device, _BATCH)
+
+
+@torch.no_grad()
+def _probability(network: SegmentationNet, images_BCHW: Tensor) -> Tensor:
+    return network(images_BCHW).logits_BHW.sigmoid()

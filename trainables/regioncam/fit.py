@@ -30,7 +30,7 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.crf import label_probability
 from trainables.nn.labels.pseudo import pseudo_labels, refined_labels
-from trainables.nn.labels.refine import refine
+from trainables.nn.labels.refine import Guarded, guarded_refine
 from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_into, save_model
 from trainables.nn.passes import image_passes
@@ -114,7 +114,7 @@ def make_round(work: StageWork, *, before: str) -> None:
     prob_NHW = torch.cat([_flip_averaged(network, images, config) for images in _defective(train, device)])
     crf = False
     if config.crf:
-        prob_NHW, crf = _sharpened(prob_NHW, train, config, device)
+        prob_NHW, crf, *_ = _sharpened(prob_NHW, train, config, device)
     earlier_NHW = _read_probabilities(folder) if number > 1 else None
     if earlier_NHW is not None:
         prob_NHW = config.round_blend * earlier_NHW + (1 - config.round_blend) * prob_NHW
@@ -168,33 +168,16 @@ def sharpened_labels(
     left open, and that it learned nothing about, stays open.
     """
     prob_NHW = label_probability(torch.from_numpy(labels.labels), _SURE)
-    sharp_NHW, used = _sharpened(prob_NHW, images, config, device)
-    if not used:
+    sharp = _sharpened(prob_NHW, images, config, device)
+    if not sharp.used:
         return labels, False
-    refined = refined_labels(labels, sharp_NHW, "pseudo_crf", foreground=_SURE, background=1 - _SURE)
+    refined = refined_labels(labels, sharp.prob_NHW, "pseudo_crf", foreground=_SURE, background=1 - _SURE)
     return refined.labels, True
 
 
-class _Sharpened(NamedTuple):
-    """Probabilities after the CRF; before it, where it is not used."""
-
-    prob_NHW: Tensor
-    used: bool  # it left at least ``crf_guard`` of the area
-
-
-def _sharpened(
-    prob_NHW: Tensor, images: ImageSet, config: RegionCamConfig, device: torch.device
-) -> _Sharpened:
-    """The CRF on probabilities of the defective images."""
-    parts: list[Tensor] = []
-    for images_BCHW in _defective(images, device):
-        start = sum(map(len, parts))
-        prob_BHW = prob_NHW[start : start + len(images_BCHW)].to(device)
-        parts.append(refine(prob_BHW, images_BCHW * 255, config.refiner).cpu())
-    sharp_NHW = torch.cat(parts)
-    before, after = (float((each > 0.5).double().mean()) for each in (prob_NHW, sharp_NHW))
-    used = after >= config.crf_guard * before
-    return _Sharpened(sharp_NHW if used else prob_NHW, used)
+def _sharpened(prob_NHW: Tensor, images: ImageSet, config: RegionCamConfig, device: torch.device) -> Guarded:
+    """The CRF on probabilities of the defective images; pixels that labels leave open have 0.5."""
+    return guarded_refine(prob_NHW, _defective(images, device), config, is_defect=torch.gt)
 
 
 @torch.no_grad()

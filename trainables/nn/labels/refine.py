@@ -13,14 +13,18 @@ Source: He, Sun, Tang 2013, doi:10.1109/TPAMI.2012.213 (guided filter); ``refine
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.nn.choices import GuidedFilter, Refiner
 from trainables.nn.labels.crf import mean_field
+from trainables.nn.settings import PseudoLabelConfig
 
-__all__ = ["guided_filter", "refine", "sharpen"]
+__all__ = ["Guarded", "guarded_refine", "guided_filter", "refine", "sharpen"]
 
 
 @torch.no_grad()
@@ -61,6 +65,41 @@ def refine(prob_BHW: Tensor, images_BCHW: Tensor, refiner: Refiner) -> Tensor:
     after_BHW = sharpen(prob_BHW, images_BCHW, refiner)
     found_B, left_B = ((prob > 0.5).any(dim=2).any(dim=1) for prob in (prob_BHW, after_BHW))
     return torch.where((found_B & ~left_B)[:, None, None], prob_BHW, after_BHW)
+
+
+class Guarded(NamedTuple):
+    """Probabilities after the CRF; those before it, where it is left out."""
+
+    prob_NHW: Tensor
+    used: bool
+    area: float  # share of defect pixels before
+    area_after: float
+
+
+def guarded_refine(
+    prob_NHW: Tensor,
+    batches: Iterable[Tensor],
+    config: PseudoLabelConfig,
+    *,
+    is_defect: Callable[[Tensor, float], Tensor] = torch.ge,
+) -> Guarded:
+    """:func:`refine` for training images, unless it leaves less than ``crf_guard`` of their area.
+
+    Args:
+        prob_NHW: Probabilities before, on the CPU.
+        batches: The images in [0, 1], in order, on the device that works.
+        config: With the CRF and its guard.
+        is_defect: Compares a probability with 0.5; ``torch.gt`` where pixels left open have that one.
+    """
+    parts: list[Tensor] = []
+    for images_BCHW in batches:
+        start = sum(map(len, parts))
+        prob_BHW = prob_NHW[start : start + len(images_BCHW)].to(images_BCHW.device)
+        parts.append(refine(prob_BHW, images_BCHW * 255, config.refiner).cpu())
+    sharp_NHW = torch.cat(parts)
+    before, after = (float(is_defect(each, 0.5).double().mean()) for each in (prob_NHW, sharp_NHW))
+    used = after >= config.crf_guard * before
+    return Guarded(sharp_NHW if used else prob_NHW, used, before, after)
 
 
 def _box(x_B1HW: Tensor, radius: int) -> Tensor:
