@@ -56,11 +56,11 @@ def final_map(images: Tensor, erased: Erased, scale: float, erasing: FocusConfig
 def test_what_is_erased_only_grows_and_the_rest_stays_bit_for_bit() -> None:
     images = surface()
     erased = erase(images, look, FILL, ERASING)
-    assert len(erased.mask_SBHW) == 2
-    for before, after in zip(erased.mask_SBHW, erased.mask_SBHW[1:], strict=False):
+    assert len(erased.masks) == 2
+    for before, after in zip(erased.masks, erased.masks[1:], strict=False):
         assert (after | ~before).all()
         assert (after & ~before).any()
-    for mask_BHW, filled in zip(erased.mask_SBHW, erased.filled_SBCHW, strict=True):
+    for mask_BHW, filled in zip(erased.masks, erased.filled, strict=True):
         assert torch.equal(filled[:, 0][~mask_BHW], images[:, 0][~mask_BHW])
         assert not torch.equal(filled, images)
 
@@ -86,10 +86,10 @@ def test_the_residual_lies_inside_what_was_erased(kind: Any) -> None:
     images = surface()
     erased = erase(images, look, FILL, erasing)
     scale = residual_scale(
-        [residual(surface(0, 0), FILL(surface(0, 0), erased.last_mask), kind)[erased.last_mask]]
+        [residual(surface(0, 0), FILL(surface(0, 0), erased.mask_BHW), kind)[erased.mask_BHW]]
     )
     final = final_map(images, erased, scale, erasing)
-    assert (final[~erased.last_mask] == 0).all()
+    assert (final[~erased.mask_BHW] == 0).all()
     assert final[0][STRONG].mean() > 0.9
 
 
@@ -99,7 +99,7 @@ def test_the_residual_is_sharper_than_the_hole() -> None:
     final = final_map(surface(), erased, 0.05, erasing)
     defects = torch.zeros(SIZE, dtype=torch.bool)
     defects[STRONG] = defects[WEAK] = True
-    rim = erased.last_mask[0] & ~defects
+    rim = erased.mask_BHW[0] & ~defects
     assert final[0][defects].mean() > 3 * final[0][rim].mean()
 
 
@@ -114,13 +114,13 @@ def test_fusions_are_what_they_are_called() -> None:
 
 
 def test_the_residual_alone_takes_one_step() -> None:
-    assert len(erase(surface(), look, FILL, changed(iem="residual")).mask_SBHW) == 1
+    assert len(erase(surface(), look, FILL, changed(iem="residual")).masks) == 1
 
 
 def test_an_image_of_which_too_much_would_go_keeps_its_map() -> None:
     erasing = changed(iem_max_area=1e-4)
     erased = erase(surface(), look, FILL, erasing)
-    assert not erased.last_mask.any()
+    assert not erased.mask_BHW.any()
     assert torch.equal(final_map(surface(), erased, 1.0, erasing), erased.evidence_BHW)
 
 
@@ -129,7 +129,7 @@ def test_each_image_of_a_batch_stops_on_its_own() -> None:
     together = erase(images, look, FILL, ERASING)
     alone = [erase(image[None], look, FILL, ERASING) for image in images]
     for k, one in enumerate(alone):
-        assert torch.equal(together.last_mask[k], one.last_mask[0])
+        assert torch.equal(together.mask_BHW[k], one.mask_BHW[0])
         assert torch.equal(together.evidence_BHW[k], one.evidence_BHW[0])
         assert together.probability_SB[-1, k] == one.probability_SB[-1, 0]
 

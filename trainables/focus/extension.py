@@ -62,16 +62,10 @@ class Erased(NamedTuple):
     """Result of the loop. S erasing steps at most, fewer where all images stopped."""
 
     evidence_BHW: Tensor  # E, in [0, 1]
-    mask_SBHW: Tensor  # O after each step, bool; an image that stopped keeps its own
-    filled_SBCHW: Tensor  # the images after each step
+    mask_BHW: Tensor  # O in the end, bool; an image that stopped keeps its own
+    masks: Sequence[Tensor]  # O after each step
+    filled: Sequence[Tensor]  # the images after each step, B × C × H × W
     probability_SB: Tensor  # of a defect: of the image itself, then after each step; S + 1 rows
-
-    @property
-    def last_mask(self) -> Tensor:
-        """O in the end; empty where nothing was erased."""
-        if len(self.mask_SBHW):
-            return self.mask_SBHW[-1]
-        return torch.zeros_like(self.evidence_BHW, dtype=torch.bool)
 
 
 class Evidence(NamedTuple):
@@ -123,22 +117,13 @@ def erase(
         images.append(shown_BCHW)
         probability_B = seen.score_B.sigmoid()
         probabilities.append(probability_B)
-    none = mask_BHW[None][:0]
-    return Erased(
-        evidence_BHW,
-        torch.stack(masks) if masks else none,
-        torch.stack(images) if images else images_BCHW[None][:0],
-        torch.stack(probabilities),
-    )
+    return Erased(evidence_BHW, mask_BHW, masks, images, torch.stack(probabilities))
 
 
 def evidence_of(images_BCHW: Tensor, erased: Erased, kind: Residual) -> Evidence:
     """Evidence of :func:`erase` in ``images_BCHW``, without the pictures of its steps."""
-    if not len(erased.mask_SBHW):
-        nothing_BHW = torch.zeros_like(erased.evidence_BHW)
-        return Evidence(erased.evidence_BHW, nothing_BHW, erased.last_mask)
-    residual_BHW = residual(images_BCHW, erased.filled_SBCHW[-1], kind)
-    return Evidence(erased.evidence_BHW, residual_BHW, erased.last_mask)
+    filled_BCHW = erased.filled[-1] if erased.filled else images_BCHW
+    return Evidence(erased.evidence_BHW, residual(images_BCHW, filled_BCHW, kind), erased.mask_BHW)
 
 
 def extended_map(evidence: Evidence, scale: float, config: FocusConfig) -> Tensor:

@@ -124,9 +124,9 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
         final_BHW = minmax(raw.map_BHW)
         if config.iem != "off":
             erased = erase(images, chain.cam, filler(config, chain.inpainter), config, raw)
-            for step in range(config.erasing_steps):
-                taken = min(step + 1, len(erased.filled_SBCHW))  # an image that stopped stays as it is
-                stages[f"erased {step + 1}"] = erased.filled_SBCHW[taken - 1] if taken else images
+            shown = [images, *erased.filled]
+            for step in range(1, config.erasing_steps + 1):  # where all have stopped they stay as they are
+                stages[f"erased {step}"] = shown[min(step, len(shown) - 1)]
             evidence = evidence_of(images, erased, config.iem_residual)
             final_BHW = extended_map(evidence, chain.residual_scale, config)
             stages["final_cam"] = final_BHW * score_B11
