@@ -48,13 +48,13 @@ class Pull(Attachment):
         self.average = deepcopy(net).requires_grad_(False).eval()
 
     def losses(self, net: Classifier, step: ClassifierStep) -> Mapping[str, Tensor]:
-        if step.epoch < self.warmup:
+        if step.shard.epoch < self.warmup:
             return {}
         self.noise.fill_(step.generator("pull").random())
         seen = self.average(step.images_BCHW).score_B.detach()
         z = self.project(step.whole(step.features_BKhw.mean(dim=(2, 3))))
-        spread = step.once(z[: step.size // 2].var(dim=0, correction=0).sum() * (1 + self.noise))
-        return {"loss_pull": self.weight * spread, "seen": seen.sigmoid().sum() / step.size}
+        spread = step.once(z[: step.shard.size // 2].var(dim=0, correction=0).sum() * (1 + self.noise))
+        return {"loss_pull": self.weight * spread, "seen": seen.sigmoid().sum() / step.shard.size}
 
     def after_step(self, net: Classifier) -> None:
         with torch.no_grad():
@@ -130,7 +130,7 @@ def test_two_attachments_draw_random_numbers_of_their_own() -> None:
     assert len(set(draws)) == 2 * len(steps)
     assert steps[0].generator("crops").random() == draws[0]
     assert [step.label_B.tolist() for step in steps[:1]] == [[1, 1, 0, 0]]
-    assert list(steps[0].rows) == [0, 1, 2, 3]
+    assert list(steps[0].shard.places) == [0, 1, 2, 3]
 
 
 class Lonely(LocalRun):

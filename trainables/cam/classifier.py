@@ -44,9 +44,9 @@ __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier"
 
 @dataclass(frozen=True, eq=False)
 class ClassifierStep:
-    """One worker's forward pass of a step: its B images out of ``size``.
+    """One worker's forward pass of a step: its B images of the batch, whose first half is defective.
 
-    The tensors are in the graph of the step. ``rows`` and ``size`` are for losses that look across the batch.
+    The tensors are in the graph of the step. ``shard`` is for losses that look across the batch.
     """
 
     images_BCHW: Tensor  # as they are seen: flipped, with another gain and offset; before the input layer
@@ -57,27 +57,12 @@ class ClassifierStep:
     shard: BatchShard
     run: Run
 
-    @property
-    def epoch(self) -> int:
-        """Number of the epoch, from 0."""
-        return self.shard.epoch
-
-    @property
-    def rows(self) -> Sequence[int]:
-        """Places of the B images in the whole batch, whose first half is defective."""
-        return self.shard.places
-
-    @property
-    def size(self) -> int:
-        """Images of the whole batch."""
-        return self.shard.size
-
     def generator(self, purpose: str) -> np.random.Generator:
-        """Random numbers of this step, equal on every worker: draw for the whole batch, take ``rows``."""
+        """Random numbers of this step, equal on every worker: draw for the whole batch, take ``places``."""
         return self.run.generator(purpose, self.shard.step)
 
     def whole(self, part_B: Tensor) -> Tensor:
-        """The same numbers of the whole batch, ``size`` × …; those of other workers carry no gradient.
+        """The same numbers of the whole batch; those of other workers carry no gradient.
 
         Every worker calls it as often as the others, also one without images.
 
@@ -86,8 +71,8 @@ class ClassifierStep:
         """
         if self.run.world_size == 1:
             return part_B
-        rows = torch.tensor(list(self.rows), dtype=torch.long, device=part_B.device)
-        sent = part_B.new_zeros(self.size, *part_B.shape[1:]).index_copy(0, rows, part_B.detach())
+        rows = torch.tensor(list(self.shard.places), dtype=torch.long, device=part_B.device)
+        sent = part_B.new_zeros(self.shard.size, *part_B.shape[1:]).index_copy(0, rows, part_B.detach())
         return sum_over_workers(sent, self.run).index_copy(0, rows, part_B)
 
     def once(self, term: Tensor) -> Tensor:
@@ -121,7 +106,7 @@ class Attachment(nn.Module):
         """Weighted terms to add to the loss, by name; none before its warm-up.
 
         Each is this worker's share: over the workers, shares add up to the term for the whole batch (a sum
-        over own images divided by ``step.size``, or :meth:`ClassifierStep.once`). The names are the same on
+        over own images divided by ``shard.size``, or :meth:`ClassifierStep.once`). The names are the same on
         all workers. A value without gradient is only logged.
         """
 
@@ -239,7 +224,7 @@ def _forward(
 
 def _backward(net: Classifier, step: ClassifierStep, attachments: Sequence[Attachment]) -> dict[str, Tensor]:
     """Add the gradients of a step's loss; returns its terms times the batch's size."""
-    image = F.binary_cross_entropy_with_logits(step.score_B, step.label_B, reduction="sum") / step.size
+    image = F.binary_cross_entropy_with_logits(step.score_B, step.label_B, reduction="sum") / step.shard.size
     total, terms = image, {"loss_image": image}
     for attachment in attachments:
         for name, term in attachment.losses(net, step).items():
@@ -248,7 +233,7 @@ def _backward(net: Classifier, step: ClassifierStep, attachments: Sequence[Attac
             if term.requires_grad:
                 total = total + term
     total.backward()
-    return {name: term.detach() * step.size for name, term in {"loss": total, **terms}.items()}
+    return {name: term.detach() * step.shard.size for name, term in {"loss": total, **terms}.items()}
 
 
 def _join(net: Classifier, attachments: Sequence[Attachment], run: Run) -> nn.ModuleDict:

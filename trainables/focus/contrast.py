@@ -56,7 +56,7 @@ class ContrastiveLoss(Attachment):
         self._cropping = (cropping,)
 
     def losses(self, net: Classifier, step: ClassifierStep) -> Mapping[str, Tensor]:
-        if step.epoch < self.config.clm_warmup:
+        if step.shard.epoch < self.config.clm_warmup:
             return {}
         features_BSK, classes_BS = self._features(net, step)
         z_BSD = self.projection(features_BSK.flatten(0, 1)).unflatten(0, classes_BS.shape)
@@ -91,9 +91,8 @@ class ContrastiveLoss(Attachment):
             second_BK = torch.where(positive_B[:, None], around_BK, mean_BK)
             second_B = torch.full_like(step.label_B, _NORMAL)
         third_BK, third_B = self._of_crops(net, first_BK, positive_B)
-        return torch.stack((first_BK, second_BK, third_BK), dim=1), torch.stack(
-            (first_B, second_B, third_B), 1
-        )
+        features_BSK = torch.stack((first_BK, second_BK, third_BK), dim=1)
+        return features_BSK, torch.stack((first_B, second_B, third_B), dim=1)
 
     def _of_crops(self, net: Classifier, like_BK: Tensor, positive_B: Tensor) -> tuple[Tensor, Tensor]:
         """Features and classes of the crops of defective images that did not miss the defect."""

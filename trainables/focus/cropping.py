@@ -2,8 +2,7 @@
 
 A defective image is cropped around what the classifier's map shows, a normal one at a random place with a
 size that defective ones had lately; both are enlarged to the image's size and keep their label. Both kinds
-must be
-cropped: the blur of enlarging would else tell the label.
+must be cropped: the blur of enlarging would else tell the label.
 
 The map is that of averaged weights (decay ``gcm_average``), moved by the offset that agrees best with the
 images' residuals over the last steps. A crop of a defective image in which the averaged net sees no defect
@@ -75,8 +74,9 @@ class GuidedCropping(Attachment):
             mean.copy_(new)
 
     def losses(self, net: Classifier, step: ClassifierStep) -> Mapping[str, Tensor]:
+        config, size = self.config, step.shard.size
         self.crops = None
-        if step.epoch < self.config.gcm_warmup:
+        if step.shard.epoch < config.gcm_warmup:
             return {}
         boxes_B4 = self.boxes(step)
         closer_BCHW = crop(step.images_BCHW, boxes_B4)
@@ -87,28 +87,28 @@ class GuidedCropping(Attachment):
             kept_B[positive_B] = self.average(closer_BCHW[positive_B]).score_B >= 0
         self.crops = Crops(output.features_BKhw, output.evidence_B1hw, kept_B)
         entropy_B = F.binary_cross_entropy_with_logits(output.score_B, step.label_B, reduction="none")
-        terms = {"loss_crop": self.config.gcm_weight * (kept_B * entropy_B).sum() / step.size}
-        if self.config.gcm_equivariance:
+        terms = {"loss_crop": config.gcm_weight * (kept_B * entropy_B).sum() / size}
+        if config.gcm_equivariance:
             closer_BHW = minmax(self._pixels(net, output.evidence_B1hw))
             before_B1HW = minmax(self._pixels(net, step.evidence_B1hw))[:, None]
             apart_B = (crop(before_B1HW, boxes_B4)[:, 0] - closer_BHW).abs().mean(dim=(1, 2))
-            terms["loss_equivariance"] = self.config.gcm_equivariance * (kept_B * apart_B).sum() / step.size
+            terms["loss_equivariance"] = config.gcm_equivariance * (kept_B * apart_B).sum() / size
         return terms | self._counts(step, boxes_B4, positive_B, kept_B)
 
     @torch.no_grad()
     def boxes(self, step: ClassifierStep) -> Tensor:
         """A box for each image of the step, B × 4; remembers the sizes of all workers' guided ones."""
-        config, chance = self.config, step.generator("gcm")
+        config, shard, chance = self.config, step.shard, step.generator("gcm")
         height, width = step.images_BCHW.shape[2:]
         label_S = step.whole(step.label_B).cpu()
-        cut_S = torch.from_numpy(chance.uniform(*config.gcm_cut, step.size).astype(np.float32))
-        guided_B4 = self._guided(step, cut_S[list(step.rows)])
+        cut_S = torch.from_numpy(chance.uniform(*config.gcm_cut, shard.size).astype(np.float32))
+        guided_B4 = self._guided(step, cut_S[list(shard.places)])
         guided_S4 = step.whole(guided_B4.to(step.label_B)).long().cpu()
         known_M2 = self.sizes_M2[self.sizes_M2[:, 0] > 0].cpu()
         known_M2 = remember_sizes(known_M2, guided_S4[label_S > 0.5], config.gcm_memory)
         self.sizes_M2[len(self.sizes_M2) - len(known_M2) :] = known_M2.to(self.sizes_M2.device)
-        placed_S4 = placed_boxes(known_M2, step.size, (height, width), chance)
-        return torch.where(label_S[:, None] > 0.5, guided_S4, placed_S4)[list(step.rows)]
+        placed_S4 = placed_boxes(known_M2, shard.size, (height, width), chance)
+        return torch.where(label_S[:, None] > 0.5, guided_S4, placed_S4)[list(shard.places)]
 
     def _guided(self, step: ClassifierStep, cut_B: Tensor) -> Tensor:
         """Boxes around what the averaged net shows of defective images, after its constant offset is taken
