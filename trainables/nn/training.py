@@ -195,14 +195,14 @@ class WeightAverage(Generic[_NetworkT]):
         """Take the weights of another step in."""
         self._steps += 1
         share = max(1 - self._decay, 1 / self._steps)
-        for mean, new in zip(self._places().values(), self._trained.state_dict().values(), strict=True):
+        for mean, new in zip(self.tensors().values(), self._trained.state_dict().values(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(new, share)
             else:
                 mean.copy_(new)  # batches that a normalisation has counted
 
     def tensors(self) -> Mapping[str, Tensor]:
-        return self._places()
+        return dict(self.network.state_dict())
 
     def state(self) -> int:
         return self._steps
@@ -210,9 +210,6 @@ class WeightAverage(Generic[_NetworkT]):
     def restore(self, tensors: Mapping[str, Tensor], state: int) -> None:
         self.network.load_state_dict(dict(tensors))
         self._steps = state
-
-    def _places(self) -> dict[str, Tensor]:
-        return dict(self.network.state_dict())
 
 
 def restore_optimiser(
