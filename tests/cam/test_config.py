@@ -103,3 +103,9 @@ def test_footnotes_name_what_is_our_reading() -> None:
     assert notes.count("(our reading)") == 2
     assert "layers: 1, 2" in notes
     assert TRAINABLE.footnotes(tiny_config(pool="gap", recentre=False)) == []
+
+
+@pytest.mark.parametrize(("layer", "noted"), [(-1, False), (1, True)])
+def test_a_footnote_on_inner_stages_counts_those_of_a_published_trunk(layer: int, noted: bool) -> None:
+    config = tiny_config(trunk="lite0", output_stride=16, method="layer_cam", layers=[layer])
+    assert ("at inner stages" in " ".join(TRAINABLE.footnotes(config))) == noted

@@ -59,7 +59,7 @@ def footnotes(config: CamConfig) -> Sequence[str]:
             "recentre (our reading). Maps are moved by one offset per trained net and layer, at which those "
             "of defective training images agree best with |x − blur(x)|; no mask is read."
         )
-    if config.method != "cam" and set(config.explained) != {config.stages}:
+    if config.method != "cam" and config.explained != (len(config.maps),):
         notes.append(
             f"layers: {', '.join(map(str, config.explained))}. {config.method} at inner stages; each stage's "
             "map is put on one scale for all images, where the paper scales each image by itself."
