@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -41,6 +41,7 @@ __all__ = [
     "of_parts",
 ]
 
+_InputT = TypeVar("_InputT")
 ROUNDING = 1e-9  # by so much a sum of shares may exceed 1
 
 
@@ -134,10 +135,20 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageMetric(Metric):
+class _Computed(Metric, Generic[_InputT]):
+    """Computed from one thing."""
+
+    compute: Callable[[_InputT], float | Undefined]
+
+    def value(self, of_images: _InputT) -> float | Undefined:
+        """The metric of some images."""
+        return self.checked(self.compute(of_images))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMetric(_Computed[ImageScores]):
     """Computed from image labels and image scores."""
 
-    compute: Callable[[ImageScores], float | Undefined]
     reads = "labels"
 
     @cached_property
@@ -147,33 +158,19 @@ class ImageMetric(Metric):
         defective = ImageScores(np.ones(3, np.bool_), scores, 0.5, items=("a", "a", "b"))
         return isinstance(self.value(defective), Undefined)
 
-    def value(self, scores: ImageScores) -> float | Undefined:
-        """The metric of these images."""
-        return self.checked(self.compute(scores))
-
 
 @dataclass(frozen=True, kw_only=True)
-class CountMetric(Metric):
+class CountMetric(_Computed[PixelCounts]):
     """Computed from pixel counts at one threshold; some image has a defect."""
 
-    compute: Callable[[PixelCounts], float | Undefined]
     reads = "masks"
-
-    def value(self, counts: PixelCounts) -> float | Undefined:
-        """The metric of these images."""
-        return self.checked(self.compute(counts))
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurveMetric(Metric):
+class CurveMetric(_Computed[PixelCurve]):
     """Computed from pixel counts at every threshold; some pixel is defect, and some is not."""
 
-    compute: Callable[[PixelCurve], float | Undefined]
     reads = "masks"
-
-    def value(self, curve: PixelCurve) -> float | Undefined:
-        """The metric of these images."""
-        return self.checked(self.compute(curve))
 
 
 @dataclass(frozen=True, kw_only=True)
