@@ -47,11 +47,6 @@ class Regions:
     count: int = 32  # regions that are painted over, those with the highest mean; the others score 0
     gamma: float = 1.0  # exponent of the weight
 
-    def __post_init__(self) -> None:
-        assert self.size >= 2
-        assert self.count >= 1
-        assert self.gamma > 0
-
 
 class RegionCamConfig(CamConfig, PseudoLabelConfig, frozen=True):
     """Settings of one training."""

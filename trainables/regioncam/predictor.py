@@ -8,7 +8,6 @@ classifier with all its maps and the last net; ``predict_stages`` after training
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -157,12 +156,10 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
             shown_BHW = self.predict(images).heatmap >= 0.5
         height, width = images.shape[2:]
         filled = telea(images, dilate(shown_BHW, round(_RIM * (height * width) ** 0.5)))
-        look = partial(_probability, net)
-        return look(images) - look(filled)
-
-
-def _probability(net: Classifier, images: Tensor) -> Tensor:
-    return torch.cat([net(part).score_B.sigmoid() for part in in_passes(images)])
+        before_B, after_B = (
+            torch.cat([net(part).score_B.sigmoid() for part in in_passes(x)]) for x in (images, filled)
+        )
+        return before_B - after_B
 
 
 def load(folder: Path) -> RegionCamPredictor:
