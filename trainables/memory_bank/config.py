@@ -7,16 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trainables.nn.choices import TRUNK_WIDTHS, TrunkStride, cells_along
-from trainables.nn.settings import TrunkConfig
+from trainables.nn.settings import OddSide, TrunkConfig
 from trainables.nn.weight_counts import trunk
 
 __all__ = ["MemoryBankConfig", "count_parameters"]
-
-
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError(f"a neighbourhood has a middle: its side is odd, found {value}. Use {value + 1}")
-    return value
 
 
 def _no_single(value: int) -> int:
@@ -38,7 +32,7 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
         description="Maps of the trunk that are joined, by pixels between cells; published: 8 and 16. DINOv2 "
         "has that of 14 alone.",
     )
-    patch: Annotated[int, AfterValidator(_odd)] = Field(
+    patch: OddSide = Field(
         3,
         ge=1,
         le=15,

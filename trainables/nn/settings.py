@@ -32,6 +32,7 @@ __all__ = [
     "BalancedTrainingConfig",
     "HalvedBatch",
     "InputLayer",
+    "OddSide",
     "PseudoLabelConfig",
     "PublishedWeightsConfig",
     "TrunkConfig",
@@ -66,11 +67,18 @@ def _even(value: int, info: ValidationInfo) -> int:
     return value
 
 
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"a window has a middle: its side is odd, found {value}. Use {value + 1}")
+    return value
+
+
 HalvedBatch = Annotated[int, AfterValidator(_even)]
+OddSide = Annotated[int, AfterValidator(_odd)]
 
 
 class PublishedWeightsConfig(TrainableConfig, frozen=True):
-    """The published ``resnet18`` that a method starts from or learns from."""
+    """A published network that a method starts from or learns from."""
 
     places = frozenset({"weights_file"})  # its sha256 says which weights they are
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainables.nn.choices import Norm, TrunkName
-from trainables.nn.settings import PublishedWeightsConfig
+from trainables.nn.settings import OddSide, PublishedWeightsConfig
 from trainables.nn.weight_counts import convolution
 
 __all__ = [
@@ -49,12 +49,6 @@ def receptive_field(scale: Scale) -> int:
     return side
 
 
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError(f"a window has a middle: its side is odd, found {value}. Use {value + 1}")
-    return value
-
-
 class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
     """Settings of one training on normal images."""
 
@@ -72,7 +66,7 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
         description="Share of the normal training items that statistics are measured on instead of training, "
         "where validation has no normal image; our choice.",
     )
-    score_pool: Annotated[int, AfterValidator(_odd)] = Field(
+    score_pool: OddSide = Field(
         21, ge=1, le=201, description="Side of the mean filter before the image's maximum, pixels (2021: 21)."
     )
     score_norm: bool = Field(
