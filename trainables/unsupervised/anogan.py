@@ -165,13 +165,14 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
     """
     pool = _pool(config, images, run)
     nets = with_layout(FAnoGan(config), config).to(run.device)
-    generator, critic = nets.generator, nets.critic
-    learners: list[Learner] = []
-    for name, network in (("generator", generator), ("critic", critic)):
+    generator, critic, size = nets.generator, nets.critic, config.gan_batch
+
+    def learner(name: str, network: nn.Module) -> Learner:
         initialise(network, drawn_seed(run.generator(f"init {name}")))
         optimiser = torch.optim.Adam(network.parameters(), lr=config.gan_lr, betas=_BETAS)
-        learners.append(Learner(name, network.train(), optimiser))
-    size = config.gan_batch
+        return Learner(name, network.train(), optimiser)
+
+    of_generator, of_critic = learner("generator", generator), learner("critic", critic)
 
     def step(number: int) -> Tensor:
         sums = torch.zeros(4, device=run.device)
@@ -185,18 +186,19 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
                 penalty = gradient_penalty(critic, draw.patches_NCPP, made, draw.mix_N).sum()
                 loss = (gap + config.gan_penalty * penalty) / size
                 sums[:2] += torch.stack((gap, penalty)).detach() / config.gan_critic_steps
-            learners[1].step(loss, run)
+            of_critic.step(loss, run)
         draw = _draw(pool, config, size, run.generator("generator", number), run)
         loss = None
         if len(draw.z_NZ):
             total = -critic(generator(draw.z_NZ)).sum()
             loss = total / size
             sums[2:] += torch.stack((total.detach(), total.new_full((), len(draw.z_NZ))))
-        learners[0].step(loss, run)
+        of_generator.step(loss, run)
         return sums
 
     names = ("critic", "penalty", "generator")
-    train(learners, run, steps=config.gan_steps, epoch_steps=config.epoch_steps, losses=names, step=step)
+    learners, steps = (of_generator, of_critic), config.gan_steps
+    train(learners, run, steps=steps, epoch_steps=config.epoch_steps, losses=names, step=step)
     return generator.eval(), critic.eval()
 
 

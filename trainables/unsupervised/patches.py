@@ -25,7 +25,7 @@ from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.on_device import DeviceRows
 from trainables.unsupervised.config import Placing
 
-__all__ = ["PatchGrid", "PatchPool", "Placing"]
+__all__ = ["PatchGrid", "PatchPool"]
 
 
 class PatchPool:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ImageScore", "Saturation", "image_score", "measure_scales"]
+__all__ = ["ImageScore", "Saturation", "image_score", "measure_scales", "saturated"]
 
 _LEAST = 0.1  # that is divided by
 _FLAT = 1e-6  # smallest spread, relative
@@ -54,8 +54,13 @@ def image_score(map_BHW: Tensor, pool: int, *, normalised: bool) -> ImageScore:
     return ImageScore(highest_B / surround_B.clamp_min(_LEAST), clamped_B)
 
 
+def saturated(z: Tensor) -> Tensor:
+    """``½ + ½ · z / (1 + |z|)``: strictly rising, from 0 to 1."""
+    return (z / (1 + z.abs()) + 1) / 2
+
+
 class Saturation(nn.Module):
-    """``½ + ½ · z / (1 + |z|)`` with ``z = (x − centre) / scale``: strictly rising, from 0 to 1."""
+    """:func:`saturated` of ``(x − centre) / scale``, with both measured on normal images."""
 
     centre: Tensor
     scale: Tensor
@@ -73,8 +78,7 @@ class Saturation(nn.Module):
         self.scale.copy_((high - middle).clamp_min(_FLAT * high.abs().clamp_min(1)))
 
     def forward(self, x: Tensor) -> Tensor:
-        z = (x - self.centre.to(x.dtype)) / self.scale.to(x.dtype)
-        return (z / (1 + z.abs()) + 1) / 2
+        return saturated((x - self.centre.to(x.dtype)) / self.scale.to(x.dtype))
 
 
 def measure_scales(

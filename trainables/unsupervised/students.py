@@ -27,6 +27,7 @@ from trainables.nn.on_device import TrainingImages
 from trainables.nn.passes import image_passes
 from trainables.unsupervised.config import Scale, UnsupervisedConfig
 from trainables.unsupervised.patchnet import PatchNet
+from trainables.unsupervised.score import saturated
 from trainables.unsupervised.training import Learner, train
 
 __all__ = ["Errors", "School", "Students", "train_students"]
@@ -116,7 +117,7 @@ class Students(nn.Module):
         deviations = list(self._deviations(images_BCHW))
         for scale, pair in zip(self.config.scales, deviations, strict=True):
             for name, z_Bhw in zip(("error", "variance"), pair, strict=True):
-                stages[f"{name} {scale}"] = self._at_pixels((z_Bhw / (1 + z_Bhw.abs()) + 1) / 2)
+                stages[f"{name} {scale}"] = self._at_pixels(saturated(z_Bhw))
         return self._together(deviations), stages
 
     def _together(self, deviations: Iterable[tuple[Tensor, Tensor]]) -> Tensor:

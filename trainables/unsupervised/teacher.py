@@ -37,8 +37,8 @@ __all__ = ["correlation_loss", "distillation_loss", "metric_loss", "train_teache
 
 _MARGIN = 1.0  # published: δ = 1
 # A copy lies at most a sixteenth of the patch away; largest offset and standard deviation of noise are in
-# units of the grey range. With twice as much, or with batches
-# of 32, a teacher of scale 65 fell to one descriptor for all on magnetic tiles (loss 1, some hundred steps).
+# units of the grey range. With twice as much, or with batches of 32, a teacher of scale 65 fell to one
+# descriptor for all on magnetic tiles (loss 1, some hundred steps).
 _SHIFT_SHARE = 16
 _BRIGHTNESS, _NOISE = 0.05, 0.02
 
