@@ -94,7 +94,7 @@ PREDICTIONS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ChosenThresholds:
-    """ChosenThresholds of decisions, and what chose them. A score ≥ threshold is defective."""
+    """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
 
     image: float
     image_source: str

@@ -34,9 +34,7 @@ class Cost:
     """Cost of one training on this machine."""
 
     train_seconds: float  # steps and validations, first to last, without stages
-    image_seconds: (
-        float  # to score one image; a third of its share of a training step where nothing was scored
-    )
+    image_seconds: float  # to score an image; a third of its share of a step where nothing was scored
     steps: int  # in all; 0: the method does not say
     epochs: int  # in all
     timed: int  # steps (or, of a method that does not say, epochs) that were timed

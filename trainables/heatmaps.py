@@ -179,9 +179,8 @@ def read_probe(row: Mapping[str, Any]) -> ProbePicture:
     image = cv2.imdecode(np.frombuffer(row["thumbnail"], np.uint8), cv2.IMREAD_COLOR)
     assert image is not None, "maps_table writes a readable JPEG"
     levels = np.frombuffer(zlib.decompress(row["heatmap"]), np.uint8).reshape(size)
-    if row["truth"] is None:
-        return ProbePicture(image.astype(np.uint8), levels, None)
-    return ProbePicture(image.astype(np.uint8), levels, defect_numbers(row))
+    defects = None if row["truth"] is None else defect_numbers(row)
+    return ProbePicture(image.astype(np.uint8), levels, defects)
 
 
 def defect_numbers(row: Mapping[str, Any]) -> NDArray[np.uint16]:

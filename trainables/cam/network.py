@@ -1,4 +1,4 @@
-"""The classifier: an input layer, a ``resnet18s``, and a head whose map of evidence, pooled, is the logit.
+"""The classifier: an input layer, a ``resnet18s`` or trunk, and a head whose pooled map is the logit.
 
 Source: Zhou et al. 2016, arXiv:1512.04150 (class-activation map).
 """

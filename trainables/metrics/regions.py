@@ -104,9 +104,7 @@ def regions_of(
     defect = np.zeros(size, np.bool_)
     for region in regions:
         defect[region.place.rows, region.place.columns] |= region.place.cells
-    false = np.bincount(
-        pieces[~defect], minlength=int(pieces.max()) + 1
-    )  # pixels of each piece on background
+    false = np.bincount(pieces[~defect], minlength=int(pieces.max()) + 1)  # pixels of each, on background
     rows: list[dict[str, Any]] = []
     for number, region in enumerate(regions):
         of_pieces = region.place.of(pieces)

@@ -7,7 +7,7 @@ Grad-CAM, Grad-CAM++ and LayerCAM weigh the activations A of any layer by g = �
     (g,) = score_gradients(score_B, [features[1]])      # network in eval mode, outside no_grad
     map_B1hw = layer_cam(features[1], g)
 
-Every map is raw: ≥ 0, at the layer's own cells (``maps.enlarge_cells`` brings it to pixels). Those of the
+Every map is raw: ≥ 0, at the layer's own cells (``pooling.enlarge_cells`` brings it to pixels). Those of the
 gradients carry no gradient themselves. There are two ways to scale a map. ``minmax`` per image is for pseudo
 labels of defective images only: it lets every normal image reach 1. Scores over a test set take one scale for
 all images, ``dataset_scale``.
