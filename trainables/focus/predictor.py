@@ -98,7 +98,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
     def predict_pass(self, images: Tensor) -> Prediction:
         output, cam = self.network.segmenter(images), self.network.cam
         score_B = output.cls_logits_B if cam is None else cam.net(images).score_B
-        prob_BHW = self.refined(output.logits_BHW.sigmoid(), images, uses_crf=self.uses_crf)
+        prob_BHW = self.refined(output.logits_BHW.sigmoid(), images)
         return Prediction(defect_probability(score_B), prob_BHW)
 
     def show_pass(self, images: Tensor, known: Collection[str]) -> StageMaps:

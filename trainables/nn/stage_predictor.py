@@ -53,9 +53,9 @@ class StagePredictor(NetworkPredictor[NetworkT, LabelConfigT], Generic[NetworkT,
     def show_pass(self, images: Tensor, known: Collection[str]) -> StageMaps:
         """The prediction for one pass, and the stages before the last one, without ``known`` ones."""
 
-    def refined(self, prob_BHW: Tensor, images: Tensor, *, uses_crf: bool) -> Tensor:
-        """A net's probabilities, after the CRF where it is used."""
-        return sharpen(prob_BHW, images * 255, self.config.refiner) if uses_crf else prob_BHW
+    def refined(self, prob_BHW: Tensor, images: Tensor) -> Tensor:
+        """The last net's probabilities, after the CRF where it is used."""
+        return sharpen(prob_BHW, images * 255, self.config.refiner) if self.uses_crf else prob_BHW
 
     def probabilities(
         self, nets: Mapping[str, SegmentationNet], refined: Collection[str], images: Tensor

@@ -90,7 +90,7 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
         if last is not None:
             score_B = defect_probability(maps.net(images).score_B)
             prob_BHW = last.segmenter(images).logits_BHW.sigmoid()
-            return Prediction(score_B, self.refined(prob_BHW, images, uses_crf=self.uses_crf))
+            return Prediction(score_B, self.refined(prob_BHW, images))
         settings = maps.settings
         if torch.compiler.is_exporting() and (settings.needs_gradients or settings.regions is not None):
             raise InputError(
