@@ -133,7 +133,7 @@ def _pool(config: UnsupervisedConfig, images: ImageSet, run: Run) -> PatchPool:
 
 
 class _Draw(NamedTuple):
-    """This worker's part of the random numbers of a step; empty where it has none."""
+    """This worker's part of the random numbers of a step."""
 
     patches_NCPP: Tensor  # in [−1, 1]
     z_NZ: Tensor
@@ -142,14 +142,14 @@ class _Draw(NamedTuple):
 
 def _draw(
     pool: PatchPool, config: UnsupervisedConfig, size: int, rng: np.random.Generator, run: Run
-) -> _Draw:
+) -> _Draw | None:
+    """None where this worker has no part."""
     numbers = pool.draw(size, rng)
     z = rng.standard_normal((size, config.gan_latent), dtype=np.float32)
     mix = rng.random(size, dtype=np.float32)
     places = list(run.shard(range(size)))
     if not places:
-        empty = torch.empty(0, device=run.device)
-        return _Draw(empty, empty, empty)
+        return None
     patches = 2 * pool.cut(numbers[places].tolist()) - 1
     return _Draw(patches, *(sent(torch.from_numpy(x[places]), run.device) for x in (z, mix)))
 
@@ -179,7 +179,7 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
         for turn in range(config.gan_critic_steps):
             draw = _draw(pool, config, size, run.generator("critic", number, turn), run)
             loss = None
-            if len(draw.z_NZ):
+            if draw is not None:
                 with torch.no_grad():
                     made = generator(draw.z_NZ)
                 gap = critic(made).sum() - critic(draw.patches_NCPP).sum()
@@ -189,7 +189,7 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
             of_critic.step(loss, run)
         draw = _draw(pool, config, size, run.generator("generator", number), run)
         loss = None
-        if len(draw.z_NZ):
+        if draw is not None:
             total = -critic(generator(draw.z_NZ)).sum()
             loss = total / size
             sums[2:] += torch.stack((total.detach(), total.new_full((), len(draw.z_NZ))))
