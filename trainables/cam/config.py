@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from trainables.nn.choices import TRUNK_WIDTHS, Fusion, Pool, TrunkName, TrunkStride
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
@@ -111,11 +111,6 @@ class CamConfig(ClassifierConfig, frozen=True):
         description="Move all maps by one offset per net and layer, found on training images without masks.",
     )
     gate_by_score: bool = Field(True, description="Multiply the heatmap by the image's score.")
-
-    @field_validator("layers", mode="before")
-    @classmethod
-    def _layers_are_a_list(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
