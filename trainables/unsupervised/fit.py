@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -82,14 +83,14 @@ def read_networks(
 
 
 def make_gan(work: StageWork) -> None:
-    config = work.settings(UnsupervisedConfig)
+    config = _settings(work)
     normals = divide_normals(work.data, config.held_out, work.run)
     generator, critic = train_gan(config, normals.train, work.run)
     save_model(work.folder, nn.ModuleDict({"generator": generator, "critic": critic}), config)
 
 
 def make_encoder(work: StageWork) -> None:
-    config = work.settings(UnsupervisedConfig)
+    config = _settings(work)
     nets = FAnoGan(config)
     _read_into(nets, work.inputs["gan"])
     normals = divide_normals(work.data, config.held_out, work.run)
@@ -100,7 +101,7 @@ def make_encoder(work: StageWork) -> None:
 
 def make_teacher(work: StageWork, *, weights_file: str | None) -> None:
     """The teacher, with the statistics of images and of its descriptors."""
-    config = work.settings(UnsupervisedConfig, weights_file=weights_file)
+    config = _settings(work, weights_file=weights_file)
     normals = divide_normals(work.data, config.held_out, work.run)
     school = School(config, _scale(config))
     school.input.measure(normals.train)
@@ -112,13 +113,19 @@ def make_teacher(work: StageWork, *, weights_file: str | None) -> None:
 
 
 def make_students(work: StageWork) -> None:
-    config = work.settings(UnsupervisedConfig)
+    config = _settings(work)
     school = School(config, _scale(config))
     _read_into(school, work.inputs[f"teacher_{_scale(config)}"])
     school = with_layout(school, config).to(work.run.device)
     normals = divide_normals(work.data, config.held_out, work.run)
     train_students(school, normals.train, work.run)
     save_model(work.folder, nn.ModuleDict({"students": school.students}), config)
+
+
+def _settings(work: StageWork, **beside: Any) -> UnsupervisedConfig:
+    """A stage's settings. The score is none of them, and its default window must fit into small images."""
+    side, default = min(work.config["image_size"]), UnsupervisedConfig.model_fields["score_pool"].default
+    return work.settings(UnsupervisedConfig, score_pool=min(default, side - 1 + side % 2), **beside)
 
 
 def _scale(config: UnsupervisedConfig) -> Scale:
