@@ -45,7 +45,7 @@ class Augmentation:
         )
 
     def show(self, images: TrainingImages, positions: Sequence[int]) -> Tensor:
-        """Images at ``positions`` (at least one) as they are seen, B × C × H × W on their device."""
+        """Images at ``positions`` as they are seen, B × C × H × W on their device."""
         return self.flip(self.expose(images.batch(positions), positions), positions)
 
     def expose(self, images_BCHW: Tensor, positions: Sequence[int]) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from safetensors import safe_open
@@ -33,7 +33,6 @@ from trainables.supersimple.config import SuperSimpleConfig
 __all__ = [
     "ComputedMaps",
     "KeptMaps",
-    "MapSource",
     "OwnTrunk",
     "combined",
     "new_trunk",
@@ -99,28 +98,21 @@ def trunk_features(trunk: nn.Module, config: SuperSimpleConfig, images_BCHW: Ten
     return [map_BChw.float().contiguous() for map_BChw in maps]
 
 
-class MapSource(Protocol):
-    """The maps of training images as they are seen in an epoch."""
-
-    def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
-        """Both maps of some images (at least one), the finer first."""
-        ...
-
-
 class ComputedMaps:
-    """Maps that are made when they are asked for."""
+    """Maps of training images as they are seen in an epoch, made when they are asked for."""
 
     def __init__(self, trunk: nn.Module, config: SuperSimpleConfig, images: ImageSet) -> None:
         self.trunk, self.config = trunk, config
         self.images = TrainingImages(images, config, next(trunk.parameters()).device)
 
     def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
+        """Both maps of some images (at least one), the finer first."""
         shown_BCHW = views.flip(self.images.batch(positions), positions)
         return _in_passes(self.trunk, self.config, shown_BCHW)
 
 
 class KeptMaps:
-    """Maps of a stage's folder; the files are mapped into memory, not read as a whole."""
+    """The same from a stage's folder; the files are mapped into memory, not read as a whole."""
 
     def __init__(self, folder: Path, config: SuperSimpleConfig, device: torch.device) -> None:
         self.views = config.views
@@ -128,6 +120,7 @@ class KeptMaps:
         self.shards = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
 
     def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
+        """Both maps of some images (at least one), the finer first."""
         rows = [
             (i, self.views.index((bool(views.mirrored[i]), bool(views.overturned[i])))) for i in positions
         ]

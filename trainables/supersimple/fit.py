@@ -28,7 +28,7 @@ from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm, sum_over_workers, validation_ap
 from trainables.pseudo_labels import OPEN
 from trainables.supersimple.config import SuperSimpleConfig
-from trainables.supersimple.features import ComputedMaps, KeptMaps, MapSource, combined, read_trunk
+from trainables.supersimple.features import ComputedMaps, KeptMaps, combined, read_trunk
 from trainables.supersimple.loss import CellTruth, Totals, head_losses
 from trainables.supersimple.network import Heads, SuperSimpleNet, new_heads
 from trainables.supersimple.noise import draw_noise
@@ -97,7 +97,7 @@ class _Step:
     """All that a step needs."""
 
     network: SuperSimpleNet
-    source: MapSource
+    source: KeptMaps | ComputedMaps
     truth: PixelMaps  # labels of pixels, from masks
     labels: NDArray[np.bool_]
     views_of: Callable[[int], Augmentation]
