@@ -101,7 +101,8 @@ class CamConfig(ClassifierConfig, frozen=True):
         (-1,),
         min_length=1,
         max_length=4,
-        description="Stages of resnet18s that gradients explain (not method: cam): 1 first, -1 last.",
+        description="Stages of resnet18s or trunk that gradients explain (not method: cam): 1 first, "
+        "-1 last.",
     )
     fusion: Fusion = Field(
         "mean", description="How the maps of several layers become one, each on its own scale."

@@ -59,7 +59,7 @@ class RegionCamConfig(CamConfig, PseudoLabelConfig, frozen=True):
         (1,),
         min_length=1,
         max_length=4,
-        description="Stages of resnet18s that gradients explain: 1 first (the finest), -1 last.",
+        description="Stages of resnet18s or trunk that gradients explain: 1 first (the finest), -1 last.",
     )
     gate_by_score: bool = Field(
         True, description="Multiply maps by the image's score; segmentation nets' answers stay as they are."
