@@ -29,7 +29,7 @@ from assay.engine.ray_connect import (
     stuck,
     using_token,
 )
-from assay.engine.ray_watch import knock, watching
+from assay.engine.ray_watch import greet, knock, watching
 from assay.engine.room import staying_nodes, workers_on
 from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.storage.redaction import redact
@@ -38,6 +38,7 @@ from trainables.errors import InputError
 
 __all__ = ["Cluster", "cluster", "driver_resources"]
 
+_GONE_SECONDS = 5.0  # that a head is away while it is joined
 _LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
 _started_here: set[str] = set()  # addresses of Rays that this process started, with our settings
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray Jobs started this process
@@ -172,26 +173,59 @@ def _connect(address: str) -> None:
     Raises:
         InputError: If nobody answers there.
     """
+    from ray.exceptions import AuthenticationError, RayError
+
     if address != "auto":
         try:
-            knock(address)
+            greet(address)
         except OSError as error:
-            raise InputError(
-                "RAY_ADDRESS is the host:port of a running cluster's head, or `auto`, found one where nobody "
-                f"answers ({error}). Start it with `ray start --head`, or unset RAY_ADDRESS for a local Ray."
-            ) from None
+            raise _no_head(error) from None
     try:
         with tempfile.TemporaryDirectory(prefix="assay-") as folder:
             environment = None  # of a job: what was shipped when it was submitted
             if _JOB_VARIABLE not in os.environ:
                 stage(Path(folder))
                 environment = runtime_env(Path(folder))
-            connect(address, patience(), runtime_env=environment)
-    except (ConnectTimeoutError, ConnectionError, ValueError, RuntimeError) as error:
+            connect(address, patience(), runtime_env=environment, look=_look_for_head(address))
+    except InputError:
+        raise
+    except AuthenticationError:
         raise InputError(
-            f"the Ray cluster that RAY_ADDRESS names refuses: {redact(str(error))}. Check its version "
+            f"the Ray cluster at RAY_ADDRESS={redact(address)} asks for a token, and refuses this one or "
+            "found none. Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's "
+            "token; on its head `ray get-auth-token` prints it."
+        ) from None
+    except (ConnectTimeoutError, ConnectionError, ValueError, RuntimeError, RayError) as error:
+        words = " ".join(redact(str(error)).split()).rstrip(" .")
+        raise InputError(
+            f"the Ray cluster that RAY_ADDRESS names refuses: {words}. Check its version "
             "(`assay doctor` shows ours) and its token, or unset RAY_ADDRESS for a local Ray."
         ) from None
+
+
+def _look_for_head(address: str) -> Callable[[], None]:
+    """Make a look whether a head still listens: Ray goes on waiting for one that ended meanwhile."""
+    seen = time.monotonic()
+
+    def look() -> None:
+        nonlocal seen
+        try:
+            if address != "auto":
+                knock(address)
+            seen = time.monotonic()
+        except OSError as error:
+            if time.monotonic() - seen > _GONE_SECONDS:
+                raise _no_head(error) from None
+
+    return look
+
+
+def _no_head(error: OSError) -> InputError:
+    return InputError(
+        "RAY_ADDRESS is the host:port of a running cluster's head, or `auto`, found one where none "
+        f"answers ({error}). Start it with `ray start --head`, unset RAY_ADDRESS for a local Ray, or hand "
+        "the study over from outside the cluster with `assay submit`."
+    )
 
 
 def _look(local: bool) -> Cluster:

@@ -30,6 +30,8 @@ __all__ = [
 
 _NAMESPACE = "assay"
 _POLL_SECONDS = 0.05
+_LOOK_SECONDS = 1.0
+_NODE_SECONDS = 10.0  # for the raylet of a node that has just been started
 _LEAVE_SECONDS = 8.0
 _TALKERS = ("ray._private.worker", "ray._private.authentication.authentication_token_setup")
 _threads: list[threading.Thread] = []
@@ -40,7 +42,12 @@ class ConnectTimeoutError(Exception):
 
 
 def connect(
-    address: str, seconds: float, *, runtime_env: Mapping[str, Any] | None = None, loopback: bool = False
+    address: str,
+    seconds: float,
+    *,
+    runtime_env: Mapping[str, Any] | None = None,
+    loopback: bool = False,
+    look: Callable[[], object] = bool,
 ) -> None:
     """Join the cluster at ``address`` as a driver.
 
@@ -49,6 +56,7 @@ def connect(
         seconds: Patience.
         runtime_env: Ray's runtime environment of the workers; None: that of their nodes.
         loopback: The cluster listens on 127.0.0.1 alone.
+        look: Called once a second until it is joined; what it raises ends the waiting.
 
     Raises:
         ConnectTimeoutError: If that takes longer.
@@ -57,19 +65,24 @@ def connect(
     given_up = threading.Event()
 
     def join() -> None:
+        if not loopback and address != "auto":
+            _ask_head(address)
         with _quietly(), _as_named() if loopback else nullcontext():
             _init(address, runtime_env)
         if given_up.is_set():
             _leave()
 
     thread, errors = _begin(join, "assay-connect")
-    until = time.monotonic() + seconds
+    begun = looked = time.monotonic()
     try:
         while thread.is_alive():
             thread.join(_POLL_SECONDS)
             _keep_sigterm()
-            if time.monotonic() > until:
+            if time.monotonic() - begun > seconds:
                 raise ConnectTimeoutError(f"no answer within {seconds:.0f} s")
+            if time.monotonic() - looked > _LOOK_SECONDS:
+                look()
+                looked = time.monotonic()
     except BaseException:
         given_up.set()
         raise
@@ -83,6 +96,29 @@ def _keep_sigterm() -> None:
     handler = signal.getsignal(signal.SIGTERM)
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
+
+
+def _ask_head(address: str) -> None:
+    """Ask a head at ``host:port`` as Ray does, which would ask for 20 s and then not say what was refused.
+
+    Raises:
+        RayError: If it is no head, or refuses this process's token.
+        ConnectionError: If no node of a cluster runs on this machine.
+    """
+    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+    from ray._private.services import find_node_ids
+    from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
+
+    ensure_token_if_auth_enabled(None, create_token_if_missing=False)
+    head = GcsClient(address=address)
+    until = time.monotonic() + _NODE_SECONDS
+    while find_node_ids().isdisjoint(node.hex() for node in head.get_all_node_info(timeout=_NODE_SECONDS)):
+        if time.monotonic() > until:
+            raise ConnectionError(
+                "no node of it runs on this machine, so start one here (`ray start --address`), or hand the "
+                "study over with `assay submit`"
+            )
+        time.sleep(_LOOK_SECONDS)
 
 
 def _init(address: str, runtime_env: Mapping[str, Any] | None) -> None:

@@ -10,18 +10,20 @@ import socket
 import threading
 import time
 from collections.abc import Collection, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from assay.engine.ending import Ending
 from assay.engine.ray_connect import raylet_socket
 from assay.engine.ray_head import is_alive
 
-__all__ = ["any_drained", "knock", "watching"]
+__all__ = ["any_drained", "greet", "knock", "watching"]
 
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 1.0
 _AWAY_SECONDS = 20.0  # that the head may be away: one that is restarted comes back
+# Of HTTP/2, which heads speak (RFC 9113, 3.4), with empty settings.
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
 def knock(address: str) -> None:
@@ -34,6 +36,23 @@ def knock(address: str) -> None:
     if not port.isdecimal() or int(port) >= 2**16 or "/" in host or "@" in host:
         raise OSError("it is not host:port")  # which may hold a password: it is not shown
     socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+def greet(address: str) -> None:
+    """Knock, and see that no web server listens there, as the dashboard: Ray itself would wait for minutes.
+
+    Raises:
+        OSError: If nobody listens, a web server does, or it is no such address.
+    """
+    knock(address)
+    host, _, port = address.rpartition(":")
+    answer = b""  # as of one that is busy
+    connection = socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS)
+    with connection, suppress(TimeoutError, ConnectionError):
+        connection.sendall(_PREFACE)
+        answer = connection.recv(len(b"HTTP/"))
+    if answer == b"HTTP/":
+        raise OSError("a web server does, as the dashboard's; the head's port is 6379 if none was chosen")
 
 
 def any_drained(nodes: Collection[str]) -> bool:
