@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from assay.engine.driver import PackDriver
 from tests.engine.killing import in_the_middle, kill_first, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
 
@@ -59,3 +62,36 @@ def test_a_process_that_is_killed_in_its_second_pack_gives_back_its_cores(toy: T
     assert len(killed) == 1, f"no process {title} was there to kill"
     records = study.records()
     assert [records[trial.id].attempts for trial in (first, second)] == [1, 2]
+
+
+class _EndsOnce(PackDriver):
+    """Ends, or raises, the first time that it takes on a second pack."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        note = Path(self._store.local_path or "") / "ended"
+        if note.exists():
+            return super().reset_config(new_config)
+        note.touch()
+        self.end()
+        return True
+
+    def end(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _RaisesOnce(_EndsOnce):
+    def end(self) -> None:
+        raise FileNotFoundError("the folder of the node went away")
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("free_cluster")
+@pytest.mark.parametrize("other", [_EndsOnce, _RaisesOnce])
+def test_a_driver_that_ends_between_two_packs_loses_none(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, other: type[PackDriver]
+) -> None:
+    monkeypatch.setattr("assay.engine.driver.PackDriver", other)
+    study = toy(name="kills", seeds=(0, 1, 2), pack="1")
+    outcome = study.run()
+    assert (study.storage / "ended").exists()
+    assert (outcome.finished, outcome.missing, outcome.problems) == (6, 0, ())

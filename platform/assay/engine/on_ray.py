@@ -12,7 +12,7 @@ from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.ray_connect import briefly, last_line
 from assay.engine.run_packs import RunPacks
 from assay.engine.stopping import stop_on_request
-from assay.engine.tune_manners import no_variables_sent, quiet_tune, signals_of_tune
+from assay.engine.tune_manners import manners
 from assay.storage import Lease, Store
 from trainables.errors import StorageError
 
@@ -88,7 +88,7 @@ def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> End:
         ),
     )
     try:
-        with quiet_tune(), signals_of_tune(), no_variables_sent(has_settings), ending.work():
+        with manners(has_settings), ending.work():
             grid = tuner.fit()
     except KeyboardInterrupt:
         return End(interrupted=ending.lost is None or ending.interrupted, lost=ending.lost)

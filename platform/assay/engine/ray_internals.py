@@ -125,6 +125,14 @@ INTERNALS = (
     ),
     Internal("ray.tune.execution.class_cache", "DEFAULT_ENV_VARS"),
     Internal("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE"),
+    *(
+        Internal("ray.tune.execution.tune_controller", f"TuneController.{name}", parameters)
+        for name, parameters in (
+            ("_set_trial_status", ("trial", "status")),
+            ("_trial_task_failure", ("trial", "exception")),
+            ("_unstage_trial_with_resources", ("trial",)),
+        )
+    ),
 )
 
 

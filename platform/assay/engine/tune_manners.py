@@ -1,4 +1,5 @@
-"""Tune's manners: what it prints and sends along, and the handlers that it leaves."""
+"""Tune's manners: what it prints and sends along, the handlers that it leaves, and which of its drivers'
+deaths it takes for the end of a pack."""
 
 from __future__ import annotations
 
@@ -7,8 +8,16 @@ import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["no_variables_sent", "quiet_tune", "signals_of_tune"]
+__all__ = ["manners", "no_variables_sent"]
+
+
+@contextmanager
+def manners(has_settings: bool) -> Generator[None]:
+    """All that Tune is told for the length of a run; ``has_settings`` as of :func:`no_variables_sent`."""
+    with _quiet_tune(), _signals_of_tune(), _resets_tried_again(), no_variables_sent(has_settings):
+        yield
 
 
 @contextmanager
@@ -36,7 +45,7 @@ def no_variables_sent(has_settings: bool) -> Generator[None]:
 
 
 @contextmanager
-def quiet_tune() -> Generator[None]:
+def _quiet_tune() -> Generator[None]:
     """Tune and its callbacks log to the terminal; what a user should know is in records and logs."""
     names = ("ray.tune", "ray.train", "ray")
     before = {name: logging.getLogger(name).level for name in names}
@@ -50,7 +59,7 @@ def quiet_tune() -> Generator[None]:
 
 
 @contextmanager
-def signals_of_tune() -> Generator[None]:
+def _signals_of_tune() -> Generator[None]:
     """Tune ends on Ctrl-C by handlers that it leaves in place: they would swallow the first one after it."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
     try:
@@ -60,3 +69,33 @@ def signals_of_tune() -> Generator[None]:
             for number, handler in kept.items():
                 if handler is not None:  # one that Python did not set it cannot set again
                     signal.signal(number, handler)
+
+
+@contextmanager
+def _resets_tried_again() -> Generator[None]:
+    """Let Tune try a pack again whose driver dies, or raises, while it takes the pack on after another.
+
+    Tune (2.60) requeues a driver that dies then, hears of the same death once more as the end of the reset,
+    takes a trial that waits for one that cannot be tried again, and never forgets that it is being reset.
+    """
+    from ray.exceptions import RayActorError
+    from ray.tune.execution import tune_controller
+    from ray.tune.experiment import Trial
+
+    tune: Any = tune_controller.TuneController
+    fail = tune._trial_task_failure
+
+    def fail_or_requeue(controller: Any, trial: Trial, exception: Exception) -> None:
+        if trial in controller._resetting_trials and trial.status == Trial.PENDING:
+            controller._resetting_trials.remove(trial)
+            if isinstance(exception, RayActorError):
+                return  # it is requeued already
+            controller._set_trial_status(trial, Trial.RUNNING)  # as for one that fails while it is made
+            controller._unstage_trial_with_resources(trial)
+        fail(controller, trial, exception)
+
+    tune._trial_task_failure = fail_or_requeue
+    try:
+        yield
+    finally:
+        tune._trial_task_failure = fail
