@@ -117,6 +117,22 @@ def test_a_trial_that_fits_nowhere_is_refused_with_what_there_is() -> None:
         cluster.refuse_if_too_small(Resources(workers=1, cpus=4))
 
 
+def test_a_cluster_whose_nodes_are_all_drained_is_refused_with_that() -> None:
+    with pytest.raises(InputError, match="all nodes of the cluster are to be taken away"):
+        Cluster((), local=False).refuse_if_too_small(Resources())
+
+
+def test_a_study_that_waits_for_nodes_says_so_once_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [Cluster(nodes, local=False) for nodes in ((), (), ({"CPU": 1.0},), ())]
+    monkeypatch.setattr("assay.engine.cluster._LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("assay.engine.cluster._look", lambda local: looks.pop(0))
+    words: list[str] = []
+    slots = Cluster(({"CPU": 2.0},), local=False).follow(Resources(), words.append)
+    assert [slots() for _ in range(4)] == [0, 0, 1, 0]
+    assert len(words) == 2
+    assert "waiting for others" in words[0]
+
+
 @pytest.mark.parametrize("slots", [1, 2, 40])
 def test_shared_stages_come_longest_first_and_each_after_those_it_reads(slots: int, tmp_path: Path) -> None:
     plan = plan_study(read_study(ROOT / "studies" / "guided_cropping_mtd.yaml"), None, "cpu")

@@ -67,6 +67,11 @@ class Cluster:
         """
         if self.slots(resources):
             return
+        if not self.nodes:
+            raise InputError(
+                f"a trial needs {resources.workers} worker(s) on nodes that stay, found that all nodes of "
+                "the cluster are to be taken away (drained). Add nodes."
+            )
         cpus = ", ".join(f"{node.get('CPU', 0):g}" for node in self.nodes)
         gpus = sum(node.get("GPU", 0) for node in self.nodes)
         setting = "workers" if resources.min_workers is None else "min_workers"
@@ -77,14 +82,16 @@ class Cluster:
             f"or add nodes."
         )
 
-    def follow(self, resources: Resources) -> Callable[[], int]:
-        """``slots`` as nodes come and go, for whoever asks often."""
+    def follow(self, resources: Resources, say: Callable[[str], None]) -> Callable[[], int]:
+        """``slots`` as nodes come and go, for whoever asks often; ``say`` is told when none is left."""
         known, looked = self.slots(resources), time.monotonic()
 
         def now() -> int:
             nonlocal known, looked
             if not self.local and time.monotonic() - looked > _LOOK_SECONDS:
-                known, looked = _look(self.local).slots(resources), time.monotonic()
+                before, known, looked = known, _look(self.local).slots(resources), time.monotonic()
+                if before and not known:
+                    say("the nodes that are left have no room for a trial: waiting for others")
             return known
 
         return now

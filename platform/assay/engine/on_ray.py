@@ -36,7 +36,7 @@ def train_on_ray(packs: RunPacks, lease: Lease, ending: Ending) -> End:
     options.on_message("starting Ray")
     with cluster(options.cpus, ending, options.on_message) as ray_cluster:
         ray_cluster.refuse_if_too_small(plan.study.resources)
-        packs.slots = ray_cluster.follow(plan.study.resources)
+        packs.slots = ray_cluster.follow(plan.study.resources, options.on_message)
         try:
             if not ray_cluster.local:
                 options.on_message("comparing the nodes")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -115,8 +116,8 @@ def _ask_head(address: str) -> None:
     while find_node_ids().isdisjoint(node.hex() for node in head.get_all_node_info(timeout=_NODE_SECONDS)):
         if time.monotonic() > until:
             raise ConnectionError(
-                "no node of it runs on this machine, so start one here (`ray start --address`), or hand the "
-                "study over with `assay submit`"
+                f"no node of it runs on this machine ({socket.gethostname()}), so start one here "
+                "(`ray start --address`), or hand the study over with `assay submit`"
             )
         time.sleep(_LOOK_SECONDS)
 

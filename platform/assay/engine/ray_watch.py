@@ -75,7 +75,7 @@ def watching(ending: Ending) -> Generator[None]:
         seen = time.monotonic()
         while not over.wait(_POLL_SECONDS):
             if raylet is not None and not is_alive(raylet):
-                ending.lose("the raylet of this process's node ended (killed or failed)")
+                ending.lose("the raylet of this process's node ended (killed, failed or drained)")
                 return
             try:
                 knock(head)
