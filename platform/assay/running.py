@@ -19,7 +19,7 @@ __all__ = ["begin_study", "drop_models", "end_study"]
 def begin_study(
     store: Store, plan: Plan, say: Callable[[str], None], client: str = ""
 ) -> tuple[Plan, list[str]]:
-    """Write a study and its plan, and register the question, unless another run is at them.
+    """Register the question, and write the study and its plan, unless another run is at them.
 
     ``say`` gets a line where the run before this one has not given the study back. ``client`` is the agent
     that asks; empty: a person.
@@ -42,8 +42,8 @@ def begin_study(
     # The engine would refuse the second of two runs, but by then the other run's plan would be gone.
     refuse_if_held(store, plan.study.study, say)
     added = added_seeds_warning(store, known)
-    write_plan(store, plan)
     register(store, known, client)
+    write_plan(store, plan)
     of_looks = filter(None, (added, replaced_looks_warning(store, known)))
     return known, [*plan.warnings, *reach_warnings(plan.reach), *of_looks]
 

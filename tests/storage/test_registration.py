@@ -79,6 +79,24 @@ def test_the_page_says_since_when_the_question_stands_and_when_it_was_changed(st
     )
 
 
+def test_the_page_says_how_many_trials_had_ended_of_the_question_before(store: Store) -> None:
+    begin_study(store, PLAN, print)
+    for record in make_records(PLAN).values():
+        store.write_record(record)
+    changed = make_plan(STUDY.replace("config: {", "config: {lr: 0.3, "))
+    assert not {trial.id for trial in changed.trials} & {trial.id for trial in PLAN.trials}
+    begin_study(store, changed, print)
+    notes = " ".join(footnotes(StudyResults(changed, {}, store=store)))
+    assert "0 trials of the changed question and 12 of the one before had ended)." in notes
+
+
+def test_of_a_plan_that_cannot_be_read_nobody_says_how_many_trials_had_ended(store: Store) -> None:
+    begin_study(store, PLAN, print)
+    store.write_bytes("studies/additions/plan.parquet", b"no plan")
+    begin_study(store, make_plan(STUDY + "resolve: 0.01\n"), print)
+    assert [entry.ended_before for entry in read_registration(store, "additions")] == [None, None]
+
+
 def repeats(text: str) -> Plan:
     return make_plan(STUDY.replace("{seeds: [0, 1, 2]}", f"{{{text}}}\nresolve: 0.02"))
 

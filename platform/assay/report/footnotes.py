@@ -90,7 +90,8 @@ def _registered_note(results: StudyResults) -> list[str]:
     )
     changes = [
         f"{format_changes(old, new)} ({new.at:%Y-%m-%d %H:%M} UTC, "
-        f"{counted(new.ended, 'trial')} of the changed question had ended)"
+        f"{counted(new.ended, 'trial')} of the changed question"
+        f"{f' and {new.ended_before} of the one before' if new.ended_before else ''} had ended)"
         for old, new in pairwise(results.registered)
     ]
     since = f"changed since: {'; '.join(changes)}" if later else "unchanged since"

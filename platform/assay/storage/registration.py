@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from assay.storage.plans import stored_plan
 from assay.storage.search_points import known_replicas
 from assay.storage.store import Store
 from assay.storage.vouched import read_vouched, write_vouched
@@ -23,6 +24,7 @@ from assay.study.names import counted
 from assay.study.points import budget, start_points
 from assay.study.space import SUPERVISION
 from trainables.data.findings import summarise
+from trainables.errors import InputError
 
 __all__ = [
     "FEWEST_SEEDS",
@@ -37,6 +39,8 @@ __all__ = [
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 FEWEST_SEEDS = 6  # at which an exact test can show anything
 _KEYS = 4  # that are named of those that changed
+# What an entry says beside the question: when it was asked, by whom, and with what it was answered.
+_AROUND = {"at", "ended", "ended_before", "seeds", "settings", "client", "of_winners", "keys"}
 
 
 class Registered(BaseModel):
@@ -45,6 +49,7 @@ class Registered(BaseModel):
     model_config = _FROZEN
     at: datetime
     ended: int  # trials of this question that had a record by then; of the first entry 0: nothing was known
+    ended_before: int | None = None  # of the question before, and not of this one; None: unknown
     study: str  # hash of what the file asks
     primary: str
     resolve: float | None
@@ -63,8 +68,8 @@ class Registered(BaseModel):
 
     @property
     def question(self) -> Mapping[str, Any]:
-        """The question alone: not when it was asked, by whom, and with what it was answered."""
-        return self.model_dump(exclude={"at", "ended", "seeds", "settings", "client", "of_winners", "keys"})
+        """The question alone."""
+        return self.model_dump(exclude=_AROUND)
 
 
 class _Entries(BaseModel):
@@ -74,6 +79,8 @@ class _Entries(BaseModel):
 
 def register(store: Store, plan: Plan, client: str = "") -> None:
     """Note the question of a plan, unless it is the one that was noted last; ``client``: the agent that asks.
+
+    To be called before the plan takes the place of the one before.
 
     Raises:
         InputError: If what was noted before cannot be read.
@@ -87,8 +94,20 @@ def register(store: Store, plan: Plan, client: str = "") -> None:
     ended = len(store.records(begun)) + len(known_replicas(plan, store))
     settings = {short_hash(canonical_json(cell.settings())) for cell in plan.cells} if client else ()
     facts = {"ended": ended, "client": client, "settings": tuple(sorted(settings))}
+    if entries:
+        facts["ended_before"] = _ended_before(store, plan)
     entry = entry.model_copy(update=facts)
     write_vouched(store, _path(store, name), _Entries(entries=(*entries, entry)))
+
+
+def _ended_before(store: Store, plan: Plan) -> int | None:
+    """Count the records of what was planned before and is planned no more; None where no plan can be read."""
+    try:
+        before = stored_plan(store, plan.study.study)
+    except InputError:
+        return None
+    gone = {trial.id for trial in before.trials} - {trial.id for trial in plan.trials}
+    return len(store.records(gone & set(store.trials())))
 
 
 def read_registration(store: Store, study: str) -> tuple[Registered, ...]:
