@@ -118,6 +118,16 @@ def missing(text: str, yaml: str = "") -> None:
     st.html(paragraph(f"{text} This in the study file fills the place:" if yaml else text, "message") + lines)
 
 
+def missing_probes(text: str, results: StudyResults) -> None:
+    """The same of probe images, which trials that have ended do not get later."""
+    if results.plan.study.keep.probes:
+        missing(text)
+        return
+    ended = any(record.status == "finished" for record in results.records.values())
+    later = " Trials that have ended get none later, so seeds are to be added, too." if ended else ""
+    missing(text + later, "keep: {probes: 12}")
+
+
 def missing_verdicts(results: StudyResults) -> None:
     """The reason why no comparison has a verdict, and what would bring one."""
     study = results.plan.study

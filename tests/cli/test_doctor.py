@@ -71,6 +71,7 @@ def test_a_storage_without_file_locks_is_named(
         ("RAY_ADDRESS=nonsense", "BAD  cluster   nobody answers at RAY_ADDRESS=nonsense (it is not host"),
         ("RAY_ADDRESS=127.0.0.1:1", "BAD  cluster   nobody answers at RAY_ADDRESS=127.0.0.1:1"),
         ("RAY_ADDRESS=127.0.0.1:99999", "(it is not host:port)"),
+        ("RAY_ADDRESS=ray://127.0.0.1:10001", "ray:// is Ray Client's; the head's port is 6379"),
         ("MLFLOW_TRACKING_URI=nonsense://x", "BAD  tracking  nonsense://x: MLflow keeps runs on a server"),
         ("MLFLOW_TRACKING_URI=mysql+cymysql://u:hunter2@h/x", "driver is not installed (No module named"),
     ],

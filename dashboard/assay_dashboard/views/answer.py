@@ -28,6 +28,7 @@ from assay_dashboard.layout import (
     draw,
     errors_shown,
     missing,
+    missing_probes,
     missing_verdicts,
     paragraph,
     plain,
@@ -169,7 +170,7 @@ def _masks(view: reading.StudyView) -> None:
 
 def _no_pictures(results: StudyResults) -> None:
     if results.plan.study.keep.probes == 0:
-        missing("No pictures: the study keeps no probe images.", "keep: {probes: 12}")
+        missing_probes("No pictures: the study keeps no probe images.", results)
     elif any(record.status == "finished" for record in results.records.values()):
         missing("No pictures: no finished trial has kept probe images.")
     else:

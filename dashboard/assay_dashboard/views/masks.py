@@ -34,7 +34,7 @@ from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
-from assay_dashboard.layout import choose_cells, errors_shown, message, missing, study_view
+from assay_dashboard.layout import choose_cells, errors_shown, message, missing_probes, study_view
 from assay_dashboard.state import REPEAT, keep_in_url
 from trainables.heatmaps import THRESHOLD_LEVEL
 
@@ -47,8 +47,7 @@ def main() -> None:
     """One run of the page."""
     study = study_view()
     if not study.kept_maps:
-        lines = "keep: {probes: 12}" if study.results.plan.study.keep.probes == 0 else ""
-        missing("No finished trial of this study has kept probe images yet.", lines)
+        missing_probes("No finished trial of this study has kept probe images yet.", study.results)
         return
     _compare(study)
 

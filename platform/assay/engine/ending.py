@@ -62,7 +62,8 @@ class Ending:
             return
         self._over.set()
         signal.set_wakeup_fd(self._wakeup)
-        signal.signal(signal.SIGUSR2, self._handler)
+        if self._handler is not None:  # one that Python did not set it cannot set again
+            signal.signal(signal.SIGUSR2, self._handler)
         self._writer.close()
         self._thread.join()
         self._reader.close()

@@ -32,6 +32,8 @@ def knock(address: str) -> None:
     Raises:
         OSError: If nobody does, or it is no such address.
     """
+    if address.startswith("ray://"):
+        raise OSError("ray:// is Ray Client's; the head's port is 6379 if none was chosen")
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or int(port) >= 2**16 or "/" in host or "@" in host:
         raise OSError("it is not host:port")  # which may hold a password: it is not shown

@@ -132,10 +132,11 @@ def _lost(base: StudyResults, head: StudyResults) -> CellVerdict | None:
     if sum(more) <= 0:
         return None
     sure = len(unequal) == SURE_SEEDS and min(unequal) > 0
-    reasons = Counter(record.reason for record in head.records.values() if record.result is None)
+    lost = (record for record in head.records.values() if record.result is None)
+    reasons = Counter(record.reason or f"it is {record.status}" for record in lost)
     text = (
         f"{counted(counts[1].total(), 'training')} without a result, {counts[0].total()} of the base: "
-        f"{' '.join(str(reasons.most_common(1)[0][0]).split())[:300]}."
+        f"{' '.join(reasons.most_common(1)[0][0].split())[:300]}."
     )
     return CellVerdict("trainings", "worse" if sure else "undecided", text)
 
