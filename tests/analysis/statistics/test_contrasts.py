@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from assay.analysis.statistics.best_cells import best_cells
 from assay.analysis.statistics.contrasts import comparison, interactions, main_effects
 from assay.analysis.statistics.families import compare
+from assay.analysis.statistics.wording import sentence
 from assay.study.designs.screen import two_level_array
 from tests.analysis.statistics.tables import tidy_table
 
@@ -75,6 +76,21 @@ def test_weights_sum_to_zero_and_there_is_one_contrast_for_each_level(sizes: lis
         assert sum(contrast.weights.values()) == pytest.approx(0)
         positive = sum(w for w in contrast.weights.values() if w > 0)
         assert positive == pytest.approx(1 if contrast in mains else 2)
+
+
+def test_a_negligible_main_effect_is_no_advice_to_let_the_factor_go() -> None:
+    """It costs 0.2 alone and brings 0.2 beside the other factor."""
+    noise = np.random.default_rng(0).normal(0, 1e-3, (4, 6))
+    gains = {("off", "off"): 0.0, ("on", "off"): -0.2, ("off", "on"): 0.0, ("on", "on"): 0.2}
+    rows = [
+        tidy_table({f"{clm}·{gcm}": 0.5 + gain + noise[index]}, **{"factor:clm": clm, "factor:gcm": gcm})
+        for index, ((clm, gcm), gain) in enumerate(gains.items())
+    ]
+    table = pd.concat(rows, ignore_index=True)
+    answers = compare(table, main_effects(table), metric="image_ap", family="main effects", resolve=0.02)
+    (clm,) = [one for one in answers if one.comparison == "clm: off → on"]
+    assert clm.verdict == "negligible"
+    assert "clm: off → on changes AP by less than 0.02 on average over the cells (95 %" in sentence(clm)
 
 
 def test_a_design_that_lacks_a_cell_has_no_main_effects() -> None:

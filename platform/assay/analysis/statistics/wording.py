@@ -44,8 +44,11 @@ _SWITCHES = ("off → on", "on → off")  # levels of what a method has or has n
 
 
 def is_switch(result: ComparisonResult) -> bool:
-    """Say if it compares a method with and without something: what is negligible then can go."""
-    return result.comparison.partition(": ")[2] in _SWITCHES
+    """Say if it compares a method with and without something: what is negligible then can go.
+
+    A main effect does not: a factor without one may matter where another is on.
+    """
+    return result.cell_a is not None and result.comparison.partition(": ")[2] in _SWITCHES
 
 
 def sentence(result: ComparisonResult) -> str:
@@ -120,7 +123,8 @@ def negligible_text(result: ComparisonResult) -> str:
         return f"{result.comparison}{within} makes {size} {interval}."
     if is_switch(result):
         return f"{factor} can go{within}: it {changes} {interval}."
-    return f"{result.comparison}{within} {changes} {interval}."
+    on_average = " on average over the cells" if result.cell_a is None else ""
+    return f"{result.comparison}{within} {changes}{on_average} {interval}."
 
 
 def settle_text(result: ComparisonResult) -> str:
