@@ -12,7 +12,6 @@ from assay.cli.answers import AsJson, answers
 from assay.cli.files import check_output, replace_file
 from assay.cli.lookup import study_results
 from assay.cli.options import DEFAULT_STORAGE, NewFile, Storage, in_use
-from trainables.data.findings import summarise
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -178,6 +177,7 @@ def _offered(results: StudyResults, cell: str | None) -> dict[str, list[FrontPoi
 def _nothing_offered(results: StudyResults, cells: Iterable[str]) -> str:
     """Why no point can be offered: the search goes on, or all its points ended without a value."""
     from assay.study.points import budget
+    from trainables.data.findings import summarise
 
     points = [results.evaluated_points[cell] for cell in cells]
     drawn = [point for of_cell in points for point in of_cell]
