@@ -94,9 +94,8 @@ def register(store: Store, plan: Plan, client: str = "") -> None:
     ended = len(store.records(begun)) + len(known_replicas(plan, store))
     settings = {short_hash(canonical_json(cell.settings())) for cell in plan.cells} if client else ()
     facts = {"ended": ended, "client": client, "settings": tuple(sorted(settings))}
-    if entries:
-        facts["ended_before"] = _ended_before(store, plan)
-    entry = entry.model_copy(update=facts)
+    before = {"ended_before": _ended_before(store, plan)} if entries else {}
+    entry = entry.model_copy(update=facts | before)
     write_vouched(store, _path(store, name), _Entries(entries=(*entries, entry)))
 
 
