@@ -80,7 +80,7 @@ class _Entries(BaseModel):
 def register(store: Store, plan: Plan, client: str = "") -> None:
     """Note the question of a plan, unless it is the one that was noted last; ``client``: the agent that asks.
 
-    To be called before the plan takes the place of the one before.
+    It is called before :func:`~assay.storage.plans.write_plan`, which replaces the plan that was before.
 
     Raises:
         InputError: If what was noted before cannot be read.
@@ -93,20 +93,21 @@ def register(store: Store, plan: Plan, client: str = "") -> None:
     begun = {trial.id for trial in plan.trials} & set(store.trials())
     ended = len(store.records(begun)) + len(known_replicas(plan, store))
     settings = {short_hash(canonical_json(cell.settings())) for cell in plan.cells} if client else ()
-    facts = {"ended": ended, "client": client, "settings": tuple(sorted(settings))}
-    before = {"ended_before": _ended_before(store, plan)} if entries else {}
-    entry = entry.model_copy(update=facts | before)
+    facts: dict[str, object] = {"ended": ended, "client": client, "settings": tuple(sorted(settings))}
+    if entries:
+        facts["ended_before"] = _ended_before(store, plan)
+    entry = entry.model_copy(update=facts)
     write_vouched(store, _path(store, name), _Entries(entries=(*entries, entry)))
 
 
 def _ended_before(store: Store, plan: Plan) -> int | None:
     """Count the records of what was planned before and is planned no more; None where no plan can be read."""
     try:
-        before = stored_plan(store, plan.study.study)
+        earlier_plan = stored_plan(store, plan.study.study)
     except InputError:
         return None
-    gone = {trial.id for trial in before.trials} - {trial.id for trial in plan.trials}
-    return len(store.records(gone & set(store.trials())))
+    dropped = {trial.id for trial in earlier_plan.trials} - {trial.id for trial in plan.trials}
+    return len(store.records(dropped & set(store.trials())))
 
 
 def read_registration(store: Store, study: str) -> tuple[Registered, ...]:
