@@ -135,7 +135,6 @@ class RayNodes:
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={dashboard}",
             "--dashboard-agent-listen-port=0",
-            f"--temp-dir={self.folder}",
             f"--system-config={json.dumps(_FAST_HEALTH_CHECK)}",
         )
 
@@ -191,9 +190,19 @@ class RayNodes:
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
     ) -> RayNode:
-        log = self.folder / f"node{len(self.nodes)}.log"
+        # A folder of its own, as on machines of their own: a node that joins unpacks shipped code anew, and
+        # would do so under the workers of the others.
+        room = self.folder / str(len(self.nodes))
+        room.mkdir()
+        log = room / "start.log"
         ports = ("--min-worker-port=0", "--max-worker-port=0")
-        settings = (f"--num-cpus={cpus}", *ports, "--include-log-monitor=false", "--block")
+        settings = (
+            f"--temp-dir={room}",
+            f"--num-cpus={cpus}",
+            *ports,
+            "--include-log-monitor=false",
+            "--block",
+        )
         with log.open("wb") as output:
             start = subprocess.Popen(
                 [*prefix, str(_RAY), "start", *options, *settings, f"--object-store-memory={100 * 2**20}"],
