@@ -10,11 +10,13 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from assay.analysis.results import StudyResults
-from assay.storage import Store
+from assay.storage import Record, Store
 from assay.storage.mlflow_marker import runs_of, study_address
+from assay.study import Trial
 from assay.study.repeats import ManifestSummary
 from assay.tracking import MlflowMirror, SyncReport
 from assay.tracking.models import register_winner
+from tests.analysis.made_studies import STUDY, make_plan, make_record
 from tests.tracking.test_mlflow_mirror import PLAN, Mirrored, fill, results_of
 from trainables.errors import InputError
 
@@ -95,6 +97,30 @@ def test_the_winner_on_validation_is_registered_once(sqlite: Mirrored, tmp_path:
     assert cells[version.tags["assay.cell"]] == {"supervision": "full", "stop": "on"}
     assert version.run_id is not None
     assert sqlite.client.get_run(version.run_id).data.tags["assay.trial"] == version.tags["assay.trial"]
+
+
+def without_errors(trial: Trial) -> Record:
+    """Of the later seeds the model makes fewer errors on validation images, of the last one none."""
+    record = make_record(trial)
+    assert record.result is not None
+    validation = {"fp": float(1 - trial.seed)}
+    return record.model_copy(update={"result": record.result.model_copy(update={"validation": validation})})
+
+
+def test_a_model_without_any_error_is_the_winner(sqlite: Mirrored, tmp_path: Path) -> None:
+    text = STUDY.replace("study: additions", "study: errors").replace("seeds: [0, 1, 2]", "seeds: [0, 1]")
+    plan = make_plan(text.replace("primary: image_ap, report: [fp,", "primary: fp, report: [image_ap,"))
+    store = Store(tmp_path / "storage")
+    for trial in plan.trials:
+        store.write_record(without_errors(trial))
+    results = results_of(store, plan)
+    assert MlflowMirror(sqlite.uri, store).sync(results).complete
+    (tmp_path / "MLmodel").write_text("flavors: {}\n")
+    for run in runs_of(store, "errors", sqlite.uri).values():
+        sqlite.client.log_artifact(run, str(tmp_path / "MLmodel"), "model")
+    assert register_winner(store, results, sqlite.uri) == "models:/errors/1"
+    winner = sqlite.client.get_model_version("errors", "1").tags["assay.trial"]
+    assert {trial.seed for trial in plan.trials if trial.id == winner} == {1}
 
 
 def test_without_validation_scores_there_is_no_winner(sqlite: Mirrored) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def register_winner(store: Store, results: StudyResults, uri: str) -> str:
             f"the winner is registered with a model that was kept, and {cell}, the best of {name} on "
             "validation images, has none in MLflow. `keep: {models: best_per_cell}` keeps them."
         )
-    winner = max(kept, key=lambda record: _on_validation(results, record) or -math.inf)
+    winner = max(kept, key=partial(_worth, results))
     run = client.get_run(runs[winner.id])
     try:
         client.create_registered_model(name, {"assay.study": name}, results.plan.study.question)
@@ -131,6 +132,11 @@ def _best_cell(results: StudyResults) -> tuple[str, float]:
     means = {cell: math.fsum(of_cell) / len(of_cell) for cell, of_cell in values.items()}
     best = max(means, key=lambda cell: means[cell])
     return best, results.primary.sign * means[best]
+
+
+def _worth(results: StudyResults, record: Record) -> float:
+    value = _on_validation(results, record)
+    return -math.inf if value is None else value
 
 
 def _on_validation(results: StudyResults, record: Record) -> float | None:
