@@ -123,6 +123,25 @@ def test_a_model_without_any_error_is_the_winner(sqlite: Mirrored, tmp_path: Pat
     assert {trial.seed for trial in plan.trials if trial.id == winner} == {1}
 
 
+def test_the_runs_of_cells_are_listed_once(
+    sqlite: Mirrored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    search = MlflowClient.search_runs
+
+    def noted(self: MlflowClient, experiments: list[str], query: str = "", **options: Any) -> Any:
+        asked.append(query)
+        return search(self, experiments, query, **options)
+
+    monkeypatch.setattr(MlflowClient, "search_runs", noted)
+    plan = make_plan(STUDY.replace("study: additions", "study: listed"))
+    store = Store(tmp_path)
+    for trial in plan.trials[:: len(plan.trials) // len(plan.cells)]:
+        store.write_record(make_record(trial))
+    assert MlflowMirror(sqlite.uri, store).sync(results_of(store, plan)).complete
+    assert len(plan.cells) > asked.count("tags.`assay.kind` = 'cell'") == 1
+
+
 def test_without_validation_scores_there_is_no_winner(sqlite: Mirrored) -> None:
     results = results_of(sqlite.store, WITH_DATA)
     blind = {

@@ -225,7 +225,7 @@ class _Experiment:
         names = {cell.key: cell.name for cell in cells}  # assay 0.1 named cells by their keys
         marker.stale = {names.get(cell, cell) for cell in marker.stale}
         self._names = names
-        self._parents: dict[str, str] = {}  # cell → run id
+        self._parents: dict[str, str] | None = None  # cell → run id; None: nobody has asked for one
 
     def add(self, save: Callable[[], None]) -> SyncReport:
         """Mirror each record that MLflow has not; ``save`` keeps the marker now and then."""
@@ -307,18 +307,23 @@ class _Experiment:
 
     def _parent(self, cell: str, started: int) -> str:
         """The run of a cell; made when its first trial comes."""
-        if cell not in self._parents:
-            kind = "tags.`assay.kind` = 'cell'"
-            for run in self._runs(kind):
-                before = run.data.tags["assay.cell"]
-                name = self._names.get(before, before)
-                if name != before:
-                    self._api.set_tag(run.info.run_id, "assay.cell", name)
-                    self._api.update_run(run.info.run_id, name=name)
-                self._parents.setdefault(name, run.info.run_id)
+        if self._parents is None:
+            self._parents = self._known_parents()
         if cell not in self._parents:
             self._parents[cell] = self._new_parent(cell, started)
         return self._parents[cell]
+
+    def _known_parents(self) -> dict[str, str]:
+        """The runs of cells that are there, under the names of today."""
+        parents: dict[str, str] = {}
+        for run in self._runs("tags.`assay.kind` = 'cell'"):
+            before = run.data.tags["assay.cell"]
+            name = self._names.get(before, before)
+            if name != before:
+                self._api.set_tag(run.info.run_id, "assay.cell", name)
+                self._api.update_run(run.info.run_id, name=name)
+            parents.setdefault(name, run.info.run_id)
+        return parents
 
     def _new_parent(self, cell: str, started: int) -> str:
         from mlflow.entities import Param
