@@ -9,6 +9,7 @@ import pytest
 
 from assay.storage import Record, Store
 from tests.e2e.toy_program import ToyProgram
+from tests.results import result_bytes
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToyProgra
 
 
 def _results(records: dict[str, Record]) -> dict[str, bytes]:
-    return {trial: record.result_bytes() for trial, record in records.items()}
+    return {trial: result_bytes(record) for trial, record in records.items()}
 
 
 def test_what_a_run_leaves_is_sound(toy: ToyProgram) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 
 from tests.e2e.small_study import SmallStudy, small_text
+from tests.results import result_bytes
 
 _PATIENCE = 240.0  # seconds without a new record or heartbeat before the study counts as hanging
 _CALM = (3.0, 18.0)  # seconds between two kills, drawn uniformly
@@ -156,8 +157,8 @@ def _signs_of_life(study: SmallStudy) -> str:
 
 
 def _compare(study: SmallStudy, calm: SmallStudy, killed: int, kills: int) -> int:
-    expected = {trial: record.result_bytes() for trial, record in calm.records().items()}
-    found = {trial: record.result_bytes() for trial, record in study.records().items()}
+    expected = {trial: result_bytes(record) for trial, record in calm.records().items()}
+    found = {trial: result_bytes(record) for trial, record in study.records().items()}
     wrong = [trial for trial in expected if found.get(trial) != expected[trial]]
     attempts = sum(record.attempts for record in study.records().values())
     _say(f"{len(expected)} trials, {attempts} attempts, {len(wrong)} results differ {wrong}")

@@ -18,6 +18,7 @@ import torch
 from assay.storage import Store
 from tests.engine.toy_study import ToyStudy
 from tests.engine.worker_alone import train_here
+from tests.results import result_bytes
 from trainables.errors import StorageError
 
 Act = Callable[[], object]
@@ -78,7 +79,7 @@ def _run(study: ToyStudy, store: Store, cache: Path, mend: Act) -> dict[str, obj
         "recorded": sorted(record.status for record in between.values()),
         "half": [name for name in left if name.endswith(".partial")],
         "left": sorted(left),
-        "same": {id_: record.result_bytes() for id_, record in records.items()} == study.results(),
+        "same": {id_: result_bytes(record) for id_, record in records.items()} == study.results(),
         "attempts": [record.attempts for record in records.values()],
     }
 

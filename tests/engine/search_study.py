@@ -14,6 +14,7 @@ from assay.storage import Record, Result, Store
 from assay.storage.search_points import read_points, with_points
 from assay.study import Plan, Point, Trial, parse_study, plan_study
 from tests.engine.made_packs import make_pack
+from tests.results import result_bytes
 from trainables.data import open_manifest
 
 __all__ = ["ABLATE", "SEARCH", "ToySearch", "made_record", "made_result"]
@@ -85,7 +86,7 @@ class ToySearch:
 
     def results(self) -> dict[str, bytes]:
         """What must be equal whatever happened on the way."""
-        return {id_: record.result_bytes() for id_, record in self.records().items()}
+        return {id_: result_bytes(record) for id_, record in self.records().items()}
 
     def run(self, packs: int | None = None, train: Callable[[Sequence[Trial]], None] | None = None) -> int:
         """Train up to ``packs`` packs (default: all), the last one handed out first; returns their number.

@@ -13,6 +13,7 @@ import pytest
 
 from tests.data.made_images import make_folder
 from tests.engine.staged_study import STAGED, StagedStudy
+from tests.results import result_bytes
 from trainables.data import make_split, open_manifest
 from trainables.stage_maps import STAGE_MAPS_SCHEMA
 
@@ -95,7 +96,7 @@ def test_stages_are_part_of_what_is_identical(study: StagedStudy) -> None:
     study.train(study.plan.trials[:1])
     (record,) = study.records().values()
     assert (
-        json.loads(record.result_bytes())["result"]["stages"]
+        json.loads(result_bytes(record))["result"]["stages"]
         == record.model_dump(mode="json")["result"]["stages"]
     )
 

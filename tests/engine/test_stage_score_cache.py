@@ -14,6 +14,7 @@ from assay.storage import Record
 from assay.storage.retention import clean_plan
 from assay.study.stage_graph import stage_graph
 from tests.engine.staged_study import STAGED, StagedStudy
+from tests.results import result_bytes
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def alone(tmp_path: Path, cache_root: Path) -> dict[str, tuple[bytes, pa.Table]]
 def said(study: StagedStudy) -> dict[str, tuple[bytes, pa.Table]]:
     """Result and pictures of each trial."""
     return {
-        trial: (record.result_bytes(), study.store.read_part(record, "lineage.parquet"))
+        trial: (result_bytes(record), study.store.read_part(record, "lineage.parquet"))
         for trial, record in study.records().items()
     }
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from assay.engine import EngineOptions, Outcome, run_study
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
+from tests.results import result_bytes
 from trainables.data import open_manifest
 
 TOY = """
@@ -87,7 +88,7 @@ class ToyStudy:
 
     def results(self) -> dict[str, bytes]:
         """What must be equal after any interruption."""
-        return {name: record.result_bytes() for name, record in self.records().items()}
+        return {name: result_bytes(record) for name, record in self.records().items()}
 
     def weights(self, trial: str) -> list[float]:
         """The toy's one weight after each epoch."""

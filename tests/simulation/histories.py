@@ -26,6 +26,7 @@ from assay.storage.record import read_record
 from assay.storage.retention import clean_plan, free
 from assay.storage.search_points import with_points
 from assay.storage.stop import request_stop
+from tests.results import result_bytes
 from tests.simulation.program import BUDGET_SECONDS, STUDIES, Run, planned, toy_training
 from tests.simulation.world import Fate, Process, SimulatedStore, World, simulated
 from trainables.errors import InputError, StorageError
@@ -86,7 +87,7 @@ class Checks:
         record = read_record(after, trial, path)
         self.require(isinstance(record, Record), f"{text} wrote a damaged {path}")
         if isinstance(record, Record) and not _given_up(record):
-            same = self.expected.get(trial) in {record.result_bytes(), None}
+            same = self.expected.get(trial) in {result_bytes(record), None}
             self.require(same, f"{path} differs from that of an undisturbed run")
         self.seen["records"] += 1
 
@@ -250,7 +251,7 @@ class Histories(RuleBasedStateMachine):
             errors = [run.process.error for run in self.runs[-3:]]
             raise AssertionError(f"after {_MOST_RUNS} runs {self._missing()} is missing; the last: {errors}")
         assert not self._broken(), self._broken()
-        records = {trial: record.result_bytes() for trial, record in self._records().items()}
+        records = {trial: result_bytes(record) for trial, record in self._records().items()}
         assert records == self.checks.expected
         self._check_budget()
         self._check_leftovers()
@@ -352,4 +353,4 @@ def undisturbed(name: str) -> dict[str, bytes]:
         assert not checks.broken, checks.broken
         made = [path for path in checks.world.objects if path.endswith("/done.json")]
         assert checks.seen["stages made"] == len(made)
-        return {trial: record.result_bytes() for trial, record in history._records().items()}
+        return {trial: result_bytes(record) for trial, record in history._records().items()}

@@ -18,6 +18,7 @@ from assay.storage.plans import stored_plan
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
 from tests.engine.staged_study import StagedStudy
+from tests.results import result_bytes
 from tests.storage.planted_damage import (
     OWN,
     PLANTED,
@@ -183,7 +184,7 @@ def test_what_was_set_aside_is_made_again_with_the_same_results(root: Path, cach
     study.train([trial])
     again = store.record(trial.id)
     assert isinstance(again, Record)
-    assert again.result_bytes() == before.result_bytes()
+    assert result_bytes(again) == result_bytes(before)
     assert {p.rpartition("/")[2]: d for p, d in again.files.items() if "curve" not in p} == {
         p.rpartition("/")[2]: d for p, d in before.files.items() if "curve" not in p
     }, "predictions and maps are the same bytes; a curve has times"

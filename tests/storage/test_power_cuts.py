@@ -21,6 +21,7 @@ from tests.cli.small_search import DRAWN, SEARCH, draw
 from tests.engine.file_method import plan_of, write
 from tests.engine.staged_study import StagedStudy
 from tests.engine.worker_alone import train_here
+from tests.results import result_bytes
 from tests.storage.recorded_disk import Call, RecordedDisk, Tree, after_power_cut, tree_of
 
 # Every so many-th state is looked at: all of them take minutes (ASSAY_POWER_CUTS=1 in `make torture`).
@@ -69,7 +70,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Rec
         set_aside(store, [Damage("x", "is damaged", "", "", (store.trial(trial.id),))])
         disk.note("withdraw", mine.id)
         store.delete_tree(store.trial(mine.id))
-    return Recording(base, disk.calls, own, record.result_bytes())
+    return Recording(base, disk.calls, own, result_bytes(record))
 
 
 def states(recording: Recording) -> Iterator[tuple[int, Tree]]:
@@ -151,7 +152,7 @@ def test_a_run_goes_on_from_what_a_power_cut_left(
         train_here(recording.own, store, cache_root)
         record = store.record(recording.own.trials[0].id)
         assert isinstance(record, Record)
-        assert record.result_bytes() == recording.result
+        assert result_bytes(record) == recording.result
 
 
 @pytest.mark.parametrize("forgotten", ["sync", "sync folder"])

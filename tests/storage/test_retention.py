@@ -13,6 +13,7 @@ from assay.storage.plans import stored_plans
 from assay.storage.retention import KeepRule, clean_plan, free, unkept_models
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
+from tests.results import result_bytes
 from trainables.errors import InputError
 
 PLAN = make_plan()
@@ -83,7 +84,7 @@ def test_a_freed_model_is_noted_in_its_record_and_all_other_files_stay(store: St
         assert all(store.exists(f"trials/{trial_id}/{path}") for path in record.files)
         assert not any(store.exists(f"trials/{trial_id}/{path}") for path in record.removed)
         assert {*record.files, *record.removed} == {*before[trial_id].files}
-        assert record.result_bytes() == before[trial_id].result_bytes()
+        assert result_bytes(record) == result_bytes(before[trial_id])
     assert clean_plan(store, [PLAN]) == []
 
 

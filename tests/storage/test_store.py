@@ -20,6 +20,7 @@ from assay.storage.integrity import check_storage
 from assay.storage.plans import stored_plans
 from tests import house
 from tests.mounting import in_own_mounts
+from tests.results import result_bytes
 from trainables.errors import InputError, StorageError
 
 ID = "00000000000000aa"
@@ -55,14 +56,14 @@ def test_result_bytes_do_not_depend_on_time_machine_or_order_of_keys() -> None:
     one = make_record(timings={"fit": 1.0}, environment=Environment(host="a"), attempts=1)
     result = Result.model_validate(dict(reversed(make_record().result.model_dump().items())))  # type: ignore[union-attr]
     two = make_record(timings={"fit": 9.0}, environment=Environment(host="b"), attempts=3, result=result)
-    assert one.result_bytes() == two.result_bytes()
+    assert result_bytes(one) == result_bytes(two)
 
 
 def test_another_score_has_other_result_bytes() -> None:
     result = make_record().result
     assert result is not None
     moved = result.model_copy(update={"metrics": {"image_ap": 0.3}})
-    assert make_record(result=moved).result_bytes() != make_record().result_bytes()
+    assert result_bytes(make_record(result=moved)) != result_bytes(make_record())
 
 
 DEEP = b"[" * 5000

@@ -2,7 +2,7 @@
 
 A record has two parts. ``result`` is what must be identical after a resume: metrics, thresholds, weights'
 hash. The rest (times, machine, attempts) says how it came about. Keys are sorted and floats written as they
-are, so equal results are equal bytes (:meth:`Record.result_bytes`).
+are, so equal results are equal bytes.
 
 A record vouches for itself: its file opens with a checksum of its content (:mod:`assay.storage.checksum`),
 its scores lie in the ranges of their metrics, and its trial is the one that was planned. One that does not is
@@ -241,10 +241,6 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     def file_bytes(self) -> bytes:
         """The content of ``record.json``: the record with its checksum."""
         return with_checksum(self.to_bytes())
-
-    def result_bytes(self) -> bytes:
-        """Canonical JSON of what must be identical after a resume: id, status, reason and result."""
-        return json_bytes(self.model_dump(mode="json", include={"id", "status", "reason", "result"}))
 
 
 @dataclass(frozen=True)
