@@ -136,6 +136,18 @@ def test_a_checkpoint_beside_a_record_is_a_leftover_whatever_the_record_says(sto
     assert [item.reason for item in clean_plan(store)] == ["checkpoint of a trial that ended"]
 
 
+@pytest.mark.parametrize(
+    "folder", [f"trials/{PLAN.trials[0].id}", f"trials/{'a' * 16}", f"stages/{'b' * 16}"]
+)
+def test_what_a_killed_writer_left_is_freed_once_nobody_writes(store: Store, folder: str) -> None:
+    finish(store)
+    store.write_bytes(f"{folder}/.checkpoint.safetensors.4711.0a1b2c3d.partial", b"12345")
+    with Lease(store, "additions"):
+        assert clean_plan(store, [keeping("all")]) == []
+    (left,) = clean_plan(store, [keeping("all")])
+    assert (left.bytes, left.reason) == (5, "file whose writer was killed")
+
+
 def test_of_a_trial_without_a_record_checkpoint_and_newest_attempt_stay(store: Store) -> None:
     first, second = (store.begin_attempt("00000000000000aa", Environment()) for _ in range(2))
     for attempt in (first, second):

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from pathlib import Path
 
-__all__ = ["create", "make_folder", "move", "remove", "replace"]
+__all__ = ["UNFINISHED", "create", "make_folder", "move", "remove", "replace"]
+
+UNFINISHED = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.partial")  # name of a file that is being written
 
 # Of file systems on which a folder cannot be forced to disk (some of networks, and FUSE): they order renames.
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}

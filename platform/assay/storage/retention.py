@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Self
 
 from assay.storage.files import LinkError
 from assay.storage.lease import holder
+from assay.storage.local_disk import UNFINISHED
 from assay.storage.record import Record
 from assay.storage.stage_store import read_stage, stage_folder, stage_keys
 from assay.storage.store import ATTEMPT, Store
@@ -25,6 +26,7 @@ Reason = Literal[
     "attempt without a record",
     "attempt at a stage that came to nothing",
     "checkpoint of a trial that ended",
+    "file whose writer was killed",
     "heartbeat of a trial that ended",
     "request to stop a trial that ended",
     "scratch of the engine",
@@ -110,6 +112,7 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
         elif not running and trial_id not in damaged:
             needless += _without_a_record(store, trial_id)
     if not running:
+        needless += _unfinished(store)
         needless += _scratch(store)
         needless += _dead_stages(store)
     needless += _unkept_models(store, [KeepRule.of(plan) for plan in plans], records)
@@ -214,6 +217,15 @@ def _dead_stages(store: Store) -> Iterator[_Needless]:
         for name in _attempts(store, folder, store.list(folder)):
             if record is None or name != f"{record.attempt}/":
                 yield f"{folder}/{name.removesuffix('/')}", "attempt at a stage that came to nothing"
+
+
+def _unfinished(store: Store) -> Iterator[_Needless]:
+    """Files beside those of trials and stages that were begun and never moved to their place."""
+    if store.local_path is None:
+        return  # an object is whole, or not there
+    for folder in (*map(store.trial, store.trials()), *map(stage_folder, stage_keys(store))):
+        for name in filter(UNFINISHED.fullmatch, store.list(folder)):
+            yield f"{folder}/{name}", "file whose writer was killed"
 
 
 def _scratch(store: Store) -> Iterator[_Needless]:
