@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Store
-from assay.storage.method_store import keep_methods
+from assay.storage.method_store import keep_methods, read_method
 from assay.storage.plans import write_plan
 from assay.study import Plan, plan_study, read_study
 from assay.study.methods import method_files
@@ -117,6 +117,14 @@ def test_a_copy_that_was_changed_is_refused(tmp_path: Path) -> None:
         (tmp_path / "storage" / "methods" / name / "blur.py").write_text(CODE.format(title="B"))
     with pytest.raises(InputError, match=r"trainable: the code in .* has the hash that its name says, found"):
         plan_study(read_study(kept), None, "cpu")
+
+
+def test_what_a_killed_writer_left_is_no_file_of_it(tmp_path: Path) -> None:
+    plan, _ = keep(tmp_path)
+    store = Store(tmp_path / "storage")
+    for name in plan.trainables:
+        store.write_bytes(f"methods/{name}/.blur.py.4711.0a1b2c3d.partial", b"from")
+        assert read_method(store, name).files == {"blur.py": CODE.format(title="A").encode()}
 
 
 def test_a_file_beside_it_comes_first(tmp_path: Path) -> None:

@@ -111,9 +111,11 @@ class Store(Files):
             return list(pool.map(ask, items))
 
     def below(self, folder: str) -> Iterator[str]:
-        """Paths of all files below a folder."""
+        """Paths of the files below a folder, without hidden ones: a killed writer leaves such."""
         for name in self.list(folder):
             path = f"{folder}/{name}"
+            if name.startswith("."):
+                continue
             if name.endswith("/"):
                 yield from self.below(path.removesuffix("/"))
             else:
