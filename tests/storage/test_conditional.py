@@ -16,6 +16,7 @@ import pytest
 from assay.storage import Store, conditional
 from assay.storage.conditional import ChangedError, Swaps
 from assay.storage.object_client import KeysOutOfReachError, object_client
+from tests.mounting import in_own_mounts
 from tests.s3_server import CREDENTIALS
 from tests.storage.conditional_server import Conditions, object_server
 from trainables.errors import StorageError
@@ -199,6 +200,28 @@ def test_the_lock_of_a_stopped_process_is_named_and_that_of_a_killed_one_is_free
     finally:
         holder.kill()
         holder.communicate()
+
+
+READ_ONLY = """
+import subprocess, sys
+from assay.storage import Store
+from trainables.errors import StorageError
+folder = sys.argv[1]
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+swaps = Store(folder).swaps
+first = swaps.write("studies/s/x", b"1", over=None)
+subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+try:
+    swaps.write("studies/s/x", b"2", over=first)
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_lock_that_cannot_be_taken_is_the_storages_trouble(tmp_path: Path) -> None:
+    command = in_own_mounts([sys.executable, "-c", READ_ONLY, str(tmp_path)])
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"the storage {tmp_path} is read-only. Mend that")
 
 
 def test_a_folder_without_hard_links_creates_files_all_the_same(

@@ -19,9 +19,9 @@ import textwrap
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from trainables.data.atomic import NO_LOCKS
 from trainables.errors import StorageError
@@ -46,6 +46,8 @@ SETTLE_SECONDS = (
 )
 LOCK_SECONDS = 30.0  # for which the lock of a folder is waited for: it is held for milliseconds
 _LOCK_PAUSE = 0.01
+
+_Ask = Callable[[Callable[[], Any]], Any]
 
 
 class ChangedError(Exception):
@@ -116,9 +118,14 @@ class FolderSwaps(_FileSwaps):
     """Below a local folder, or one that machines share: by a lock beside the file.
 
     The operating system frees the lock of a killed process. That of a stopped one is not waited for for ever.
+    ``ask`` is as for :class:`ObjectSwaps`.
     """
 
     locks = True
+
+    def __init__(self, files: Files, ask: _Ask) -> None:
+        super().__init__(files)
+        self._ask = ask
 
     def write(self, path: str, data: bytes, over: Version | None) -> Version:
         with self.unmoved(path):
@@ -136,13 +143,21 @@ class FolderSwaps(_FileSwaps):
         target = self._files.local_file(path)
         assert target is not None, "of a local folder"
         self._files.refuse_if_gone()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with (target.parent / f".{target.stem}.lock").open("a+") as lock:
-            _wait_for(lock.fileno(), target)
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-            lock.flush()
+        with self._ask(lambda: _locked(target)):
             yield
+
+
+def _locked(target: Path) -> TextIO:
+    """The lock beside ``target``, taken, with the name of this process in it; closing it gives it back."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as closing:
+        lock = closing.enter_context((target.parent / f".{target.stem}.lock").open("a+"))
+        _wait_for(lock.fileno(), target)
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        closing.pop_all()
+    return lock
 
 
 def refuse_without_locks(folder: Path) -> None:
@@ -194,9 +209,7 @@ class ObjectSwaps(Swaps):
         otherwise: For a store that turns out to ignore conditions.
     """
 
-    def __init__(
-        self, client: Any, ask: Callable[[Callable[[], Any]], Any], otherwise: Callable[[str], Swaps]
-    ) -> None:
+    def __init__(self, client: Any, ask: _Ask, otherwise: Callable[[str], Swaps]) -> None:
         self._client, self._ask, self._otherwise = client, ask, otherwise
         self._proved: Swaps | None = None
 

@@ -284,7 +284,7 @@ class Files:
     def swaps(self) -> Swaps:
         """Writes of small files that happen only if nobody wrote them meanwhile."""
         if self.local_path is not None:
-            return FolderSwaps(self)
+            return FolderSwaps(self, self._ask)
         weaker = partial(ReadBackSwaps, self)
         kind = self._fs.type_name
         if kind not in _OBJECT_STORES:
