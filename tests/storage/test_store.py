@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
+import resource
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -82,6 +85,23 @@ def test_a_damaged_record_is_named_and_left_out(store: Store, damage: bytes) -> 
     assert list(records) == ["00000000000000bb"]
     assert [problem.trial for problem in problems] == [ID]
     assert f"trials/{ID}/record.json" in str(problems[0])
+
+
+def test_a_record_for_which_no_handle_is_left_is_not_damaged(store: Store) -> None:
+    store.write_record(make_record(ID))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    handles: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                handles.append(os.dup(0))
+        with pytest.raises(StorageError, match="Too many open files"):
+            store.record(ID)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for handle in handles:
+            os.close(handle)
 
 
 def test_a_record_in_anothers_folder_is_a_problem(store: Store) -> None:

@@ -219,7 +219,9 @@ class Files:
             try:
                 with open(full, "rb", buffering=0) as file:
                     return file.read()
-            except PermissionError as error:  # what it holds is not known, and may be sound
+            except OSError as error:
+                if not RefusedFileError.fits(error):
+                    raise
                 raise RefusedFileError(str(self._why(error) or error)) from error
 
         def read() -> bytes:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from assay.storage import local_disk
+from trainables.data.atomic import AWAY
 from trainables.errors import InputError, StorageError
 
 __all__ = ["KEPT", "GoneError", "LocalRoot", "RefusedFileError", "address"]
 
+_OF_THE_READER = {
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    # EIO may be the file's own, which a disk has lost, and ESTALE that of one that was just replaced.
+    *(AWAY - {errno.EIO, errno.ESTALE}),
+}
 KEPT = "What is finished is kept: `assay run` then goes on from there."
 
 
@@ -19,7 +26,12 @@ class GoneError(StorageError):
 
 
 class RefusedFileError(StorageError):
-    """A file that this user may not read: nothing is known of it, and the others may be in order."""
+    """A file that cannot be read here and now: nothing is known of it, and it may be in order."""
+
+    @staticmethod
+    def fits(error: OSError) -> bool:
+        """True where user, process or mount keep a file from being read."""
+        return error.errno in _OF_THE_READER
 
 
 def address(uri: object) -> str:
