@@ -198,7 +198,8 @@ def _within(planned: Plan, hours: float) -> Plan:
 def _folders(data: str | Path | None, cache: str | Path | None) -> tuple[Path | None, Path]:
     root = _path("data", data) or os.environ.get("ASSAY_DATA")
     kept = _path("cache", cache) or os.environ.get("ASSAY_CACHE") or _DEFAULT_CACHE
-    return Path(root).expanduser() if root else None, Path(kept).expanduser()
+    # Unlike `Path.expanduser` this leaves the `~` of nobody's home as a name.
+    return Path(os.path.expanduser(root)) if root else None, Path(os.path.expanduser(kept))
 
 
 def _path(name: str, value: object) -> Path | None:

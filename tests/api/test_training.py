@@ -212,6 +212,8 @@ def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
         (lambda: assay.run(TINY, storage=""), "a storage is a folder or a URI .* found ''"),
         (lambda: assay.run(TINY, storage=None), "a storage is a folder or a URI .* found None"),  # type: ignore[arg-type]
         (lambda: assay.open("\0"), "a storage is a folder or a URI"),
+        (lambda: assay.open("file://nowhere"), "has three slashes, .* found file://nowhere"),
+        (lambda: assay.open("file:/nowhere"), "has three slashes, .* found file:/nowhere"),
         (lambda: assay.run(TINY, storage=f"{__file__}/below"), "storage is a folder, found the file"),
         (lambda: assay.plan(TINY, cache=""), "`cache` is the path of a folder, found ''"),
         (lambda: assay.plan(TINY, data=""), "`data` is the path of a folder, found ''"),
@@ -228,6 +230,19 @@ def test_what_is_wrong_is_an_input_error_that_names_it(call: Any, message: str) 
 def test_a_cache_that_cannot_be_made_is_named(place: str) -> None:
     with pytest.raises(assay.StorageError, match=rf"the folder {place}/.* cannot be made .*the cache"):
         assay.plan(TINY, cache=place)
+
+
+def test_the_tilde_of_nobodys_home_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert assay.open("~nobody-here").store.local_path == tmp_path / "~nobody-here"
+    assay.plan(TINY, data="~nobody-here", cache="~nobody-here/cache")
+    assert (tmp_path / "~nobody-here" / "cache").is_dir()
+
+
+def test_a_storage_that_leads_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(assay.InputError, match="loop is a link that leads to itself"):
+        assay.open(tmp_path / "loop")
 
 
 def test_a_storage_that_cannot_be_made_is_named(cache_root: Path) -> None:

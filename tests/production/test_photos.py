@@ -114,3 +114,11 @@ def test_a_link_to_itself_is_passed_over_and_told(path: str, tmp_path: Path) -> 
     (tmp_path / "in" / "loop.png").symlink_to("loop.png")
     assert [photo.path.name for photo in find_photos([str(tmp_path / path)])] == ["a.png"]
     assert [files.why for files in unread_photos([str(tmp_path / path)])] == ["it is no plain file"]
+
+
+def test_the_tilde_of_nobodys_home_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path / "~nobody-here" / "a.png")
+    assert [photo.path.name for photo in find_photos(["~nobody-here"])] == ["a.png"]
+    assert unread_photos(["~nobody-here"]) == ()
+    refuse_output_below(["~nobody-here"], tmp_path / "output")

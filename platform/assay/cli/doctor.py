@@ -201,7 +201,7 @@ def _folder(subject: str, path: str) -> Finding:
     """A folder: can it be written, or be made where it is to be?"""
     from trainables.data.atomic import nearest
 
-    existing = nearest(Path(path).expanduser().resolve())
+    existing = nearest(Path(os.path.expanduser(path)).resolve())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         return Finding(False, subject, f"{path} cannot be written: {existing} is read-only or not yours")
     free = shutil.disk_usage(existing).free

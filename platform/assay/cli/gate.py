@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +78,7 @@ def gate(
         check_output(file, study)
     asked_of = open_gate(study, repository, base, head, path or [".", "src"])
     name, sides = asked_of.study.study, (asked_of.base, asked_of.head)
-    place = storage if "://" in storage else str(Path(storage).expanduser().resolve())
+    place = storage if "://" in storage else str(Path(os.path.expanduser(storage)).resolve())
     folders = {"data": data and str(data.resolve()), "cache": str(cache.resolve())}
     verdict = asked_of.verdict(
         place, {**folders, "processes": processes}, lambda text: typer.echo(text, err=True)

@@ -65,7 +65,7 @@ def unread_photos(paths: Sequence[str]) -> tuple[Unread, ...]:
         unread.setdefault((str(Path(name).resolve()), why), Unread(name, 1, name, why))
 
     for text in paths:
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))
         if "**" in path.parts and not path.exists():
             _images_below(_divided(path)[0], add_folder)
         for match in [path] if path.exists() else _matches(path):
@@ -89,7 +89,7 @@ def refuse_output_below(paths: Sequence[str], output: Path) -> None:
         InputError: If it lies in a folder that is looked through.
     """
     for text in paths:
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))
         folders = [path] if path.exists() else _matches(path)
         if "**" in path.parts and not path.exists():
             folders.append(_divided(path)[0])
@@ -102,7 +102,7 @@ def refuse_output_below(paths: Sequence[str], output: Path) -> None:
 
 
 def _files(text: str) -> Iterator[Path]:
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_dir():
         yield from _images_below(path)
     elif path.exists():

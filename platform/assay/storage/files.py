@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +30,7 @@ from pydantic import JsonValue
 
 from assay.storage import local_disk, local_paths
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
-from assay.storage.local_root import KEPT, LocalRoot, RefusedFileError, address
+from assay.storage.local_root import KEPT, LocalRoot, RefusedFileError, address, named_folder
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.parquet import read_parquet
 from assay.storage.patience import Patience, open_filesystem
@@ -95,9 +95,8 @@ class Files:
         text = address(uri)
         if _ONE_SLASH.match(text):
             raise InputError(f"a URI has two slashes after its colon, found {redact(text)}. Write them.")
-        if "://" not in text or text.startswith("file://"):
-            path = unquote(urlsplit(text).path) if text.startswith("file://") else text
-            root = Path(path).expanduser().resolve()
+        if "://" not in text or text.startswith("file:"):
+            root = named_folder(text)
             if not os.path.isdir(existing := nearest(root)):
                 raise InputError(f"storage is a folder, found the file {existing}. Name another folder.")
             self.local_path, self._folder = root, LocalRoot(root)

@@ -6,12 +6,21 @@ import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from assay.storage import local_disk
+from assay.storage.redaction import redact
 from trainables.data.atomic import AWAY
 from trainables.errors import InputError, StorageError
 
-__all__ = ["KEPT", "GoneError", "LocalRoot", "RefusedFileError", "address"]
+__all__ = [
+    "KEPT",
+    "GoneError",
+    "LocalRoot",
+    "RefusedFileError",
+    "address",
+    "named_folder",
+]
 
 _OF_THE_READER = {
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
@@ -46,6 +55,27 @@ def address(uri: object) -> str:
             f"a storage is a folder or a URI (s3://bucket/assay), found {uri!r}. Name one (. is this folder)."
         )
     return text
+
+
+def named_folder(text: str) -> Path:
+    """The folder that a path or a URI (``file:///data/assay``) names, with links followed.
+
+    Raises:
+        InputError: If the URI names none of this machine, or the path is a link that leads to itself.
+    """
+    path = text
+    if text.startswith("file:"):
+        parts = urlsplit(text)
+        if parts.netloc not in {"", "localhost"} or not text.startswith("file://") or not parts.path:
+            raise InputError(
+                f"the URI of a folder has three slashes, as in file:///data/assay, found {redact(text)}. "
+                "Write them, or the path alone."
+            )
+        path = unquote(parts.path)
+    try:
+        return Path(os.path.expanduser(path)).resolve()  # the `~` of nobody's home is a name
+    except RuntimeError:
+        raise InputError(f"{text} is a link that leads to itself. Name a folder.") from None
 
 
 class LocalRoot:
