@@ -41,7 +41,7 @@ def open(storage: str | Path = "./assay-storage") -> OpenedStorage:
     """
     from assay.opened_storage import OpenedStorage
 
-    return OpenedStorage.at(str(storage))
+    return OpenedStorage.at(storage)
 
 
 def __getattr__(name: str) -> Any:

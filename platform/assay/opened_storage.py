@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     import pyarrow as pa
 
@@ -30,14 +33,21 @@ class OpenedStorage:
     store: Store
 
     @classmethod
-    def at(cls, uri: str) -> Self:
+    def at(cls, uri: str | Path) -> Self:
         """Open a folder, or a URI that pyarrow knows."""
         from assay.storage import Store
 
         return cls(Store(uri))
 
     def studies(self) -> list[str]:
-        """Names of the studies that were run into it."""
+        """Names of the studies that were run into it.
+
+        Raises:
+            InputError: If its folder is not there.
+        """
+        folder = self.store.local_path
+        if folder is not None and not os.path.isdir(folder):
+            raise InputError(f"no study was run into {folder} yet, which is no folder. Check its path.")
         return self.store.studies()
 
     def study(self, name: str) -> OpenedStudy:
@@ -150,10 +160,10 @@ class OpenedStudy:
         Raises:
             InputError: If no such trial has kept probe images, or cells and images are no names and rows.
         """
-        if isinstance(cells, str):
-            raise InputError(f"`cells` are a list of names, found the text {cells!r}. Write [{cells!r}].")
-        if images < 1:
-            raise InputError(f"`images` is a number of rows, 1 or more, found {images}. Name another.")
+        if cells is not None:
+            cells = _names(cells)
+        if not _is_a(images, int) or images < 1:
+            raise InputError(f"`images` is a number of rows, 1 or more, found {images!r}. Name another.")
         from assay.report.mask_grid import study_grid
 
         return study_grid(self.results, self._store, cells, seed, images)
@@ -172,6 +182,11 @@ class OpenedStudy:
 
     def _record(self, text: str) -> Record:
         """The record of a trial; what was read before is enough where it has it."""
+        if not _is_a(text, str):
+            raise InputError(
+                f"a trial of {self.name} is named by its id, which is a text, found {text!r}. `trials()` "
+                "lists them."
+            )
         last = self._last
         if last is None or text not in last.results.records:
             last = self._look()
@@ -199,6 +214,19 @@ class OpenedStudy:
         from assay.report.notebook import study_html
 
         return study_html(self.results)
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Ask for the type of what a notebook gave, whatever it should be."""
+    return isinstance(value, kind)
+
+
+def _names(cells: object) -> list[str]:
+    if isinstance(cells, Iterable) and not isinstance(cells, str):
+        names = list(cells)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise InputError(f"`cells` are a list of names, found {cells!r}. `cells()` has them.")
 
 
 def parameter_importance(plan: Plan, points: Sequence[EvaluatedPoint]) -> Mapping[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,11 +131,20 @@ def test_a_trial_without_the_file_is_refused_with_why(
         study.curve("none" if number is None else plan.trials[number].id)
 
 
+@pytest.mark.parametrize("trial", [3, None, ["3f9c"]])
+def test_a_trial_is_named_by_a_text(trial: Any, study: OpenedStudy) -> None:
+    with pytest.raises(assay.InputError, match=f"its id, which is a text, found {re.escape(repr(trial))}"):
+        study.predictions(trial)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cells": "a"}, "`cells` are a list of names, found the text 'a'"),
+        ({"cells": "a"}, "`cells` are a list of names, found 'a'"),
+        ({"cells": 3}, "`cells` are a list of names, found 3"),
+        ({"cells": [3]}, r"`cells` are a list of names, found \[3\]"),
         ({"images": 0}, "1 or more, found 0"),
+        ({"images": "6"}, "1 or more, found '6'"),
     ],
 )
 def test_masks_of_no_list_or_no_row_are_refused(

@@ -212,6 +212,12 @@ def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
         (lambda: assay.run(TINY, storage=""), "a storage is a folder or a URI .* found ''"),
         (lambda: assay.run(TINY, storage=None), "a storage is a folder or a URI .* found None"),  # type: ignore[arg-type]
         (lambda: assay.open("\0"), "a storage is a folder or a URI"),
+        (lambda: assay.open(None), "a storage is a folder or a URI .* found None"),  # type: ignore[arg-type]
+        (
+            lambda: assay.open("./nowhere").studies(),
+            "no study was run into .*/nowhere yet, which is no folder",
+        ),
+        (lambda: assay.open("x" * 300).studies(), "no study was run into .*/xxx"),
         (lambda: assay.open("file://nowhere"), "has three slashes, .* found file://nowhere"),
         (lambda: assay.open("file:/nowhere"), "has three slashes, .* found file:/nowhere"),
         (lambda: assay.run(TINY, storage=f"{__file__}/below"), "storage is a folder, found the file"),
