@@ -96,7 +96,7 @@ def run(
     from assay.analysis.results import needed_plan
     from assay.storage import Store
 
-    _refuse_options(local, processes, hours)
+    _refuse_options(local, processes, cpus, hours)
     root, kept = _folders(data, cache)
     planned = read_plan(study, data=root, cache=kept, say=say or _silent)
     store = Store(storage)
@@ -175,13 +175,17 @@ def train(
     return train_here(trial, *_folders(data, cache), probes=probes)
 
 
-def _refuse_options(local: bool, processes: int | None, hours: float | None) -> None:
+def _refuse_options(local: bool, processes: int | None, cpus: int | None, hours: float | None) -> None:
     from assay.study.reading import check_model
     from assay.study.schema import Budget
     from assay.study.source import Source, refuse
 
     if processes is not None and not local:
         raise InputError(f"`processes` goes with `local=True`, found processes={processes} alone")
+    if processes is not None:
+        _refuse_other_number("processes", "trainings", processes, 0)
+    if cpus is not None:
+        _refuse_other_number("cpus", "cores", cpus, 1)
     if hours is not None:
         refuse(Source("assay.run"), check_model(Budget, {"hours": hours})[1])
 
@@ -217,8 +221,12 @@ def _refuse_other(trial: object, probes: object = 0) -> None:
         raise InputError(
             f"a trial is one of `assay.plan(…).trials`, found a {type(trial).__name__}. Choose one of them."
         )
-    if not isinstance(probes, int) or probes < 0:
-        raise InputError(f"`probes` is a number of test images, 0 or more, found {probes!r}. Correct it.")
+    _refuse_other_number("probes", "test images", probes, 0)
+
+
+def _refuse_other_number(name: str, of: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise InputError(f"`{name}` is a number of {of}, {least} or more, found {value!r}. Correct it.")
 
 
 def _silent(text: str) -> None:

@@ -203,6 +203,12 @@ def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
     ("call", "message"),
     [
         (lambda: assay.run(TINY, processes=2), "`processes` goes with `local=True`, found processes=2"),
+        (
+            lambda: assay.run(TINY, local=True, processes=-1),
+            "`processes` is a number of .*, 0 or more, found -1",
+        ),
+        (lambda: assay.run(TINY, local=True, cpus=0), "`cpus` is a number of cores, 1 or more, found 0"),
+        (lambda: assay.run(TINY, cpus="2"), "`cpus` is a number of cores, 1 or more, found '2'"),  # type: ignore[arg-type]
         (lambda: assay.run(TINY, hours=-1), "assay.run: hours: should be greater than 0, found -1"),
         (lambda: assay.run(TINY, hours=math.nan), "assay.run: hours: should be a finite number, found nan"),
         (lambda: assay.plan("quickstrat"), "The nearest: quickstart"),
