@@ -48,7 +48,7 @@ MAPPING: dict[str, Any] = {
     "question": "Which addition pays?",
     "trainable": "segdec",
     "data": DataSpec(reader="synthetic", splits="per_seed"),
-    "config": {"preset": "ksdd", "image_size": np.array([128, 64]).tolist()},
+    "config": {"preset": "ksdd", "image_size": np.array([128, 64])},
     "factors": {
         "supervision": {"full": {"supervision": "full"}, "few": {"supervision": {"mixed": np.int64(5)}}},
         "stop": {"off": {"config": {"gradient_stop": False}}, "on": {"config": {"gradient_stop": True}}},

@@ -83,12 +83,12 @@ def _plain(value: Any, place: str) -> Any:
         value = value.model_dump(mode="json", exclude_unset=True)
     if isinstance(value, Mapping):
         return {str(key): _plain(part, str(key)) for key, part in value.items()}
+    as_list = getattr(value, "tolist", None)  # of NumPy's numbers and arrays, and of columns of pandas
+    value = as_list() if callable(as_list) else value
     if isinstance(value, Sequence | range) and not isinstance(value, str | bytes):
         return [_plain(part, place) for part in value]
     if isinstance(value, Path):
         return value.as_posix()
-    item = getattr(value, "item", None)  # of NumPy's numbers
-    value = item() if callable(item) else value
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise InputError(
