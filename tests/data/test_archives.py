@@ -14,8 +14,8 @@ from trainables.data.archives import unpack
 from trainables.errors import InputError
 
 
-def zip_of(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+def zip_of(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return path
@@ -54,6 +54,12 @@ def test_link_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "set.zip", tmp_path / "cache")
 
 
+def test_name_of_a_file_and_a_folder_is_refused(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "set.zip", {"a": b"1", "a/b.txt": b"2"})
+    with pytest.raises(InputError, match="a: its name is that of a folder, too"):
+        unpack(archive, tmp_path / "cache")
+
+
 def test_bomb_is_refused(tmp_path: Path) -> None:
     archive = zip_of(tmp_path / "bomb.zip", {"zeros": bytes(100 << 20)})
     with pytest.raises(InputError, match="times the packed size"):
@@ -68,11 +74,14 @@ def with_a_byte_changed(content: bytes) -> bytes:
     return content[:5000] + bytes([content[5000] ^ 0xFF]) + content[5001:]
 
 
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
 @pytest.mark.parametrize("damage", [truncated, with_a_byte_changed])
 def test_damaged_archive_is_refused_and_leaves_nothing(
-    damage: Callable[[bytes], bytes], tmp_path: Path
+    damage: Callable[[bytes], bytes], method: int, tmp_path: Path
 ) -> None:
-    archive = zip_of(tmp_path / "set.zip", {"a.bin": os.urandom(10_000)})
+    archive = zip_of(tmp_path / "set.zip", {"a.bin": os.urandom(10_000)}, method)
     archive.write_bytes(damage(archive.read_bytes()))
     with pytest.raises(InputError, match="not a whole zip file"):
         unpack(archive, tmp_path / "cache")

@@ -8,6 +8,7 @@ written.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import shutil
 import stat
 import zipfile
@@ -15,7 +16,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from trainables.data.atomic import exclusive, new_folder
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 
 __all__ = ["unpack"]
 
@@ -23,6 +24,7 @@ MAX_BYTES = 200 << 30  # 200 GiB: larger sets are better kept unpacked
 MAX_RATIO = 250  # of the whole archive; a single empty mask packs 1:1000, whole image sets about 1:4
 # Windows packs files above 2 GB by another one: 9, Deflate64.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 _SMALL = 64 << 20  # below this an archive of any ratio is harmless
 
 
@@ -43,7 +45,9 @@ def unpack(archive: Path, cache: Path) -> Path:
             try:
                 with zipfile.ZipFile(archive) as opened:
                     _unpack(opened, archive, folder)
-            except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+            except (*_DAMAGE, OSError) as error:
+                if isinstance(error, StorageError) or getattr(error, "errno", None):
+                    raise  # of the disk; bz2 names what is damaged by an OSError without a number
                 raise InputError(
                     f"{archive} is not a whole zip file ({error}). Fetch it again, or unpack it yourself."
                 ) from error
@@ -72,6 +76,7 @@ def _unpack(opened: zipfile.ZipFile, archive: Path, folder: Path) -> None:
 
 def _refuse_unsafe(members: list[zipfile.ZipInfo], archive: Path) -> None:
     seen: set[str] = set()
+    folders = {above for member in members for above in PurePosixPath(member.filename).parents}
     for member in members:
         name = PurePosixPath(member.filename)
         mode = member.external_attr >> 16
@@ -86,6 +91,8 @@ def _refuse_unsafe(members: list[zipfile.ZipInfo], archive: Path) -> None:
             reason = f"it is packed by method {member.compress_type}; expected Deflate, the usual one"
         elif member.filename in seen:
             reason = "its name occurs twice"
+        elif name in folders:
+            reason = "its name is that of a folder, too"
         if reason:
             raise InputError(
                 f"{archive} is not unpacked: {member.filename}: {reason}. Pack the plain files again."
