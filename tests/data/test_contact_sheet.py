@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,22 @@ def test_data_that_are_refused_have_a_sheet_too(tmp_path: Path) -> None:
     for number in range(6):
         write(root / "masks" / f"d{number}.png", 255 - dot())
     assert _sheet(root, tmp_path / "cache").shape[0] > 250
+
+
+def test_one_photo_is_held_at_a_time(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "own", defect=0)
+    side = 1000
+    for number in range(10):
+        photo = np.full((side, side), number, np.uint8)
+        write(root / "defect" / f"d{number}.png", photo)
+        write(root / "masks" / f"d{number}.png", dot(side, side))
+    tracemalloc.start()
+    try:
+        _sheet(root, tmp_path / "cache")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 10 * 3 * side**2, "of ten photos in colour"
 
 
 def test_nothing_is_written_where_no_mask_is(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.bits import settle_pixels
-from trainables.data.inspection import inspect
+from trainables.data.inspection import ImageRow, inspect
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import MaskStatistics
 from trainables.data.readers.base import Listing
@@ -83,7 +83,8 @@ def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Pa
     whites = {
         row.sample: (row.peak or 1.0) if settled.faults else settled.pixels.white for row in inspection.rows
     }
-    sheet = _draw_sheet(listing, whites, shown, f"{listing.root.name}: {count}, the worst first")
+    rows = {row.sample: row for row in inspection.rows}
+    sheet = _draw_sheet(listing, rows, whites, shown, f"{listing.root.name}: {count}, the worst first")
     encoded, data = cv2.imencode(".png", sheet)
     assert encoded, "a sheet is a BGR picture"
     try:
@@ -124,21 +125,24 @@ def _remark(masks: Sequence[MaskStatistics]) -> str:
     return ", ".join(dict.fromkeys(remarks))
 
 
-def _draw_sheet(listing: Listing, whites: Mapping[str, float], cards: Sequence[_Card], title: str) -> Picture:
-    images = {entry.sample: entry.image for entry in listing.entries}
-    photos = [
-        decode_image(read_bytes(listing.root, images[card.sample]), 3, whites.get(card.sample, 255))
-        for card in cards
-    ]
+def _draw_sheet(
+    listing: Listing,
+    rows: Mapping[str, ImageRow],
+    whites: Mapping[str, float],
+    cards: Sequence[_Card],
+    title: str,
+) -> Picture:
     # Narrow photos leave room for another column.
-    broadest = max(min(_PHOTO, round(_SIDE * photo.shape[1] / photo.shape[0])) for photo in photos)
+    shown = [rows[card.sample] for card in cards]
+    broadest = max(min(_PHOTO, round(_SIDE * row.width / row.height)) for row in shown)
     card_width = max(300, broadest + 6 + _SIDE)
     columns = min(len(cards), max(1, (_WIDTH - 2 * _MARGIN) // (card_width + _GAP)))
-    rows = -(-len(cards) // columns)
+    lines = -(-len(cards) // columns)
     width = 2 * _MARGIN + columns * (card_width + _GAP) - _GAP
-    sheet = np.full((2 * _MARGIN + 2 * _LINE + rows * (_HEIGHT + _GAP) - _GAP, width, 3), 255, np.uint8)
+    sheet = np.full((2 * _MARGIN + 2 * _LINE + lines * (_HEIGHT + _GAP) - _GAP, width, 3), 255, np.uint8)
     write_text(sheet, _fitted(title, width - 2 * _MARGIN), (_MARGIN, _MARGIN + _LINE), _INK)
-    for number, (card, photo) in enumerate(zip(cards, photos, strict=True)):
+    for number, (card, row) in enumerate(zip(cards, shown, strict=True)):
+        photo = decode_image(read_bytes(listing.root, row.image), 3, whites[row.sample])  # may be large
         x = _MARGIN + number % columns * (card_width + _GAP)
         y = _MARGIN + 2 * _LINE + number // columns * (_HEIGHT + _GAP)
         _draw_card(sheet[y : y + _HEIGHT, x : x + card_width], photo, _mask_of(listing, card), card)
