@@ -12,6 +12,7 @@ import pytest
 
 from tests.data.made_images import dot, make_folder, noise, open_folder, write
 from trainables.data import READERS, DataSpec, open_manifest
+from trainables.data.layouts import find_layout
 from trainables.data.readers.mask_names import images_below
 from trainables.errors import InputError
 
@@ -100,6 +101,22 @@ def test_table_reads_every_column(column: str, good: str, bad: str, tmp_path: Pa
     assert (one.label, one.group, str(getattr(one, column)), one.mask) == (False, "007", good, None)
     assert (two.label, two.defect_class, two.group, two.mask) == (True, "hole", "008", "m.png")
     assert str(getattr(two, column)) == bad
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_table_has_the_line_ends_of_any_system(line_end: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.png", noise(0))
+    write(tmp_path / "b.png", noise(1))
+    path = tmp_path / "parts.csv"
+    path.write_bytes(line_end.join(["image,label", "a.png,0", "b.png,1", ""]).encode())
+    spec = find_layout(tmp_path, tmp_path / "cache")
+    assert (spec.reader, spec.path) == ("table", "parts.csv")
+    assert [row.label for row in open_manifest(spec, tmp_path, tmp_path / "cache").rows] == [False, True]
+
+
+def test_a_folder_with_the_name_of_a_table_is_none(tmp_path: Path) -> None:
+    (make_folder(tmp_path / "root") / "old.csv").mkdir()
+    assert find_layout(tmp_path / "root", tmp_path / "cache").reader == "folder"
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,9 @@ def _spec(reader: str, path: str | None, options: Mapping[str, Any] | None = Non
 def _find_table(folder: Path) -> str | None:
     """The name of the one CSV file with the columns image and label."""
     named = [
-        path.name for path in sorted(folder.iterdir()) if path.suffix.lower() == ".csv" and is_table(path)
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() == ".csv" and path.is_file() and is_table(path)
     ]
     if len(named) > 1:
         raise InputError(

@@ -20,6 +20,7 @@ left out, or is what ``data.others`` says.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
@@ -43,6 +44,7 @@ _LABELS = {
     **dict.fromkeys(("1", "true", "defect", "defective", "ng", "nok", "bad", "fail"), True),
 }
 _SEPARATORS = ",;\t|"
+_LINE_END = re.compile(r"\r\n?|\n")  # a carriage return alone: of old Macs, and of Excel's format for them
 
 
 class TableOptions(MaskSettings, frozen=True):
@@ -106,10 +108,10 @@ def _header(path: Path) -> tuple[list[str], str, str, bool]:
     except UnicodeDecodeError:
         encoding = "cp1252"  # as spreadsheets of western Windows save it; it has all of Latin-1's letters
         text = content.decode(encoding, "replace")
-    line, _, rows = text.removeprefix("\ufeff").partition("\n")
+    line, *rows = _LINE_END.split(text.removeprefix("\ufeff"), maxsplit=1)
     separator = max(_SEPARATORS, key=line.count)
-    names = next(csv.reader([line.rstrip("\r")], delimiter=separator), [])
-    return [name.strip().lower() for name in names], separator, encoding, bool(rows.strip())
+    names = next(csv.reader([line], delimiter=separator), [])
+    return [name.strip().lower() for name in names], separator, encoding, any(map(str.strip, rows))
 
 
 def _load(path: Path) -> pa.Table:
