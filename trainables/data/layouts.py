@@ -115,9 +115,8 @@ def _folder_options(start: Path) -> dict[str, Any] | None:
     if good is None and not files:
         return None
     if masks is None and defect != "*":
-        _, beside = split_beside([PurePosixPath(path.relative_to(start).as_posix()) for path in images])
-        files = [start / path for path in beside]
-        images = [path for path in images if path not in files]
+        kept, beside = split_beside([PurePosixPath(path.relative_to(start).as_posix()) for path in images])
+        images, files = ([start / path for path in paths] for paths in (kept, beside))
         options |= {"masks": defect} if files else {}
     naming = naming_of({path.stem for path in images}, [path.stem for path in files]) or Naming()
     exact = {compared(path.stem) for path in images} & {compared(path.stem) for path in files}

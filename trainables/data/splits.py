@@ -107,7 +107,8 @@ def lacks_normal(manifest: Manifest, split: Split) -> bool:
 
 def mask_candidates(manifest: Manifest, split: Split) -> tuple[str, ...]:
     """Defective training samples that have a mask which the split does not let training read."""
-    rows = (manifest.by_sample[sample] for sample in split.train if sample not in set(split.masks))
+    known = set(split.masks)
+    rows = (manifest.by_sample[sample] for sample in split.train if sample not in known)
     return tuple(row.sample for row in rows if row.label and row.mask is not None)
 
 

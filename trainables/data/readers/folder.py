@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -297,6 +298,11 @@ class _PartList:
         """Masks of no image."""
         return [path for path in self.index.files if path not in self.index.used]
 
+    @cached_property
+    def used_stems(self) -> set[PurePosixPath]:
+        """Masks of images, without their suffix; asked for once all have theirs."""
+        return {path.with_suffix("") for path in self.index.used}
+
     @property
     def stems(self) -> set[str]:
         """Stems of all images."""
@@ -376,7 +382,7 @@ class _Reasons:
             if path.suffix.lower() not in MASK_SUFFIXES:
                 return f"{_why_no_mask(path.suffix.lower())}. Save masks as PNG"
             stem = PurePosixPath(file.relative_to(masks).as_posix()).with_suffix("")
-            if any(used.with_suffix("") == stem for used in part.index.used):
+            if stem in part.used_stems:
                 return "another mask of the same image is read. Remove one of them"
             return "masks without an image of their name. Rename them, or remove them"
         names = [self.options.good, self.options.defect, self.options.masks]
