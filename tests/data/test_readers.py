@@ -310,8 +310,9 @@ def kolektor_with_folds(root: Path, folds: str) -> Path:
     [
         (FOLDS_OF_ITEM_1, r"KolektorSDD_folds\.json .*does not list kos02\. .*per_seed"),
         ('{"test": 3, "train": {}}', r"KolektorSDD_folds\.json: test: "),
+        ('{"test": [["kos01"], ["kos02"]], "train": {"all": [[]]}}', r"KolektorSDD_folds\.json: train\.all"),
     ],
-    ids=["an item is missing", "damaged"],
+    ids=["an item is missing", "damaged", "a list of another name"],
 )
 def test_kolektor_folds_that_cannot_serve_are_refused(folds: str, told: str, tmp_path: Path) -> None:
     root = kolektor_with_folds(tmp_path, folds)

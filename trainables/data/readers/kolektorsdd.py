@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -54,7 +54,7 @@ class _Folds(BaseModel, frozen=True):
     """The published JSON: test items by fold, and (item, has mask) lists by ``P_N`` and fold."""
 
     test: list[list[str]]
-    train: dict[str, list[list[tuple[str, bool]]]]
+    train: dict[Annotated[str, Field(pattern=r"^\d+_\d+$")], list[list[tuple[str, bool]]]]
 
 
 def read_kolektorsdd(spec: DataSpec, folders: DataFolders) -> Listing:
