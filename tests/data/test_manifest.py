@@ -222,3 +222,15 @@ def test_check_of_sound_data_has_nothing_to_remark(tmp_path: Path) -> None:
     report = check_data(spec, None, tmp_path)
     assert report.usable
     assert str(report).endswith("Nothing to remark.")
+
+
+@pytest.mark.parametrize("column", ["image", "mask"])
+def test_a_name_that_no_disk_holds_is_a_fault_of_its_row(column: str, tmp_path: Path) -> None:
+    name = "x" * 300 + ".png"
+    write(tmp_path / "a.png", noise(0))
+    row = {"image": f"{name},1,", "mask": f"a.png,1,{name}"}[column]
+    (tmp_path / "parts.csv").write_text(f"image,label,mask\n{row}\n")
+    spec = DataSpec(reader="table", path="parts.csv", splits="per_seed")
+    (fault,) = check_data(spec, tmp_path, tmp_path / "cache").faults
+    assert fault.startswith(name)
+    assert "File name too long" in fault

@@ -263,6 +263,8 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
         raise _MaskFaultError(f"{entry.mask}: {error.advice}") from error
     except InputError as error:
         raise _MaskFaultError(str(error).rstrip(".")) from error
+    except OSError as error:  # of a folder that may not be entered, or a name that no disk holds
+        raise _MaskFaultError(f"{entry.mask} cannot be looked for: {error.strerror}. Correct it") from error
     name = _mask_named(listing, entry)
     has_pages = not holds_runs(data) and "pages" in examine(data).traits
     mask, defect_class, classes = _read_mask(stored, entry, listing)

@@ -132,9 +132,11 @@ def read_bytes(root: Path, relative: str) -> bytes:
         InputError: If the path leaves the root.
     """
     path = confine(root, relative)
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise BrokenImageError(f"expected a plain file, found a folder, pipe or device called {path.name}")
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise BrokenImageError(
+                f"expected a plain file, found a folder, pipe or device called {path.name}"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
         raise BrokenImageError("the file is missing") from error
