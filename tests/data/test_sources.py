@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import zlib
@@ -135,6 +136,14 @@ def test_sixteen_bit_mask_keeps_its_values() -> None:
     ok, data = cv2.imencode(".png", dot().astype(np.uint16) // 255 * 200)
     assert ok
     assert decode_mask(data.tobytes(), 0).sum() == 9
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_mask_with_a_value_that_is_no_number_is_refused(value: float) -> None:
+    mask = dot().astype(np.float32)
+    mask[0, 0] = value
+    with pytest.raises(BrokenImageError, match="1 values are no finite number"):
+        decode_mask(cv2.imencode(".tif", mask)[1].tobytes(), above=0)
 
 
 def test_any_channel_of_a_colour_mask_counts_and_transparency_does_not() -> None:

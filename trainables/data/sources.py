@@ -231,16 +231,18 @@ def _decode_deep(data: bytes, header: Header, flags: int) -> NDArray[Any]:
         image = np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., 0])  # no alpha
     if header.samples != "uint16":
         image = image.astype(np.float32)
-        if not np.isfinite(image).all():
-            raise BrokenImageError(
-                f"{int((~np.isfinite(image)).sum())} values are no finite number (NaN or infinite); expected "
-                "0 to the white point. Replace them"
-            )
+        _refuse_not_finite(image)
         if image.min() < 0:
             raise BrokenImageError(
                 f"values go down to {float(image.min()):g}; expected 0 to the white point. Shift them"
             )
     return image
+
+
+def _refuse_not_finite(pixels: NDArray[Any]) -> None:
+    wrong = np.count_nonzero(~np.isfinite(pixels)) if pixels.dtype.kind == "f" else 0
+    if wrong:
+        raise BrokenImageError(f"{wrong} values are no finite number (NaN or infinite). Replace them")
 
 
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -273,11 +275,13 @@ def decode_stored(data: bytes) -> NDArray[Any]:
     """Pixels of a mask as the file holds them, h × w or h × w × channels (BGR, BGR and alpha); runs as 0/255.
 
     Raises:
-        BrokenImageError: If the file is truncated, damaged or too large.
+        BrokenImageError: If the file is truncated, damaged or too large, or a value is no finite number.
     """
     if holds_runs(data):
         return decode_runs(data) * np.uint8(255)
-    return _decode(data, cv2.IMREAD_UNCHANGED)
+    stored = _decode(data, cv2.IMREAD_UNCHANGED)
+    _refuse_not_finite(stored)
+    return stored
 
 
 def defect_pixels(stored: NDArray[Any], above: int) -> NDArray[np.uint8]:
