@@ -144,6 +144,12 @@ def test_a_survey_names_the_parts_that_it_saw(
     assert survey.items == ("12 parts with 4 images each" if pattern else "")
 
 
+def test_a_survey_says_how_many_images_the_parts_have(tmp_path: Path) -> None:
+    root = make_parts(tmp_path / "data")
+    next((root / "good").iterdir()).unlink()
+    assert survey_images(root, tmp_path / "cache").items == "12 parts with 3 to 4 images each"
+
+
 #          part:      a           b           c           d
 LABELS = np.array([1, 0, 0, 0, 0, 1, 0, 0], dtype=bool)
 SCORES = np.array([0.2, 0.9, 0.8, 0.1, 0.1, 0.3, 0.4, 0.2])

@@ -62,8 +62,12 @@ class Survey:
     @property
     def items(self) -> str:
         """Number of parts and of images of each; "" where every image is an item of its own."""
-        items = len({row.group for row in self.manifest.rows})
-        return f"{items} parts with {len(self.manifest.rows) // items} images each" if self.spec.item else ""
+        if not self.spec.item:
+            return ""
+        counts = Counter(row.group for row in self.manifest.rows).values()
+        least, most = min(counts), max(counts)
+        each = f"{most}" if least == most else f"{least} to {most}"
+        return f"{len(counts)} parts with {each} images each"
 
     @property
     def unkept_parts(self) -> str:
