@@ -60,3 +60,12 @@ def test_all_outlines_that_mark_no_pixel_are_told_at_once(tmp_path: Path) -> Non
         annotate(image, points=SQUARE if number == 5 else [[40, 30], [70, 30], [70, 60]])
     with pytest.raises(InputError, match=r"0.json: .*\n1.json: .*\n2.json: .*\n3.json: .*\n4.json: "):
         READER.read(DataSpec(reader="annotated", splits="per_seed"), DataFolders(root, tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 100_000], ids=["empty", "cut", "deep"])
+def test_json_that_does_not_parse_is_named(content: str, tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    annotate(write(root / "a.png", noise(0)))
+    (root / "b.json").write_text(content)
+    with pytest.raises(InputError, match=r"1 damaged JSON file, .*b.json: no whole JSON in its"):
+        READER.read(DataSpec(reader="annotated", splits="per_seed"), DataFolders(root, tmp_path / "cache"))

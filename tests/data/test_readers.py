@@ -114,6 +114,13 @@ def test_table_has_the_line_ends_of_any_system(line_end: str, tmp_path: Path) ->
     assert [row.label for row in open_manifest(spec, tmp_path, tmp_path / "cache").rows] == [False, True]
 
 
+def test_an_endless_line_is_no_table(tmp_path: Path) -> None:
+    (make_folder(tmp_path / "root") / "old.csv").write_text("x" * 200_000)
+    assert find_layout(tmp_path / "root", tmp_path / "cache").reader == "folder"
+    with pytest.raises(InputError, match=r"old\.csv cannot be read as a table"):
+        open_manifest(DataSpec(reader="table", path="old.csv"), tmp_path / "root", tmp_path / "cache")
+
+
 def test_a_folder_with_the_name_of_a_table_is_none(tmp_path: Path) -> None:
     (make_folder(tmp_path / "root") / "old.csv").mkdir()
     assert find_layout(tmp_path / "root", tmp_path / "cache").reader == "folder"

@@ -53,7 +53,7 @@ def detect_format(data: bytes) -> str | None:
         return cvat.TITLE if b"<annotations" in start else None
     try:
         content = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return next((module.TITLE for module in (labelme, coco, label_studio) if module.holds(content)), None)
 
@@ -62,7 +62,7 @@ def json_fault(data: bytes) -> str:
     """The reason why a file is no JSON, with the place of the error; "" where it is."""
     try:
         json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"no whole JSON in its {len(data)} bytes: {error}"
     return ""
 

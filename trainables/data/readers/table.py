@@ -110,7 +110,10 @@ def _header(path: Path) -> tuple[list[str], str, str, bool]:
         text = content.decode(encoding, "replace")
     line, *rows = _LINE_END.split(text.removeprefix("\ufeff"), maxsplit=1)
     separator = max(_SEPARATORS, key=line.count)
-    names = next(csv.reader([line], delimiter=separator), [])
+    try:
+        names = next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:  # one endless line is no header
+        names = []
     return [name.strip().lower() for name in names], separator, encoding, any(map(str.strip, rows))
 
 
