@@ -54,6 +54,14 @@ def experiments(path: Path) -> int:
         return int(database.execute("SELECT count(*) FROM experiments").fetchone()[0])
 
 
+def test_a_folder_is_not_made_again_in_the_letters_of_its_uri(tmp_path: Path) -> None:
+    folder = tmp_path / "Prüfung 1"
+    folder.mkdir()
+    assert complete_file(f"sqlite:///{folder}/mlflow.db") is None
+    assert experiments(folder / "mlflow.db") == 1
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 @pytest.fixture(scope="module")
 def cut_short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file that MLflow leaves when it is killed while it builds its tables in place."""

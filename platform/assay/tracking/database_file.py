@@ -110,8 +110,11 @@ def _build(url: URL, path: Path) -> None:
     quiet_mlflow()
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as folder:
         new = Path(folder) / path.name
+        # MLflow makes the folder that `sqlite:///` names, and takes its %C3%BC for the folder's own letters.
+        driver = "sqlite+pysqlite" if url.drivername == "sqlite" else url.drivername
+        uri = url.set(drivername=driver, database=str(new)).render_as_string(hide_password=False)
         try:
-            MlflowClient(url.set(database=str(new)).render_as_string(hide_password=False))
+            MlflowClient(uri)
         except (MlflowException, SQLAlchemyError) as error:
             raise OSError(f"MLflow cannot make its tables in {path}: {in_short(error)}") from error
         try:
