@@ -58,6 +58,10 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
         shapes = tuple(_shape(child) for child in element if child.tag in _AREAS)
         without_area = tuple(child.tag for child in element if child.tag in _NO_AREAS)
         size = (round(_number(element, "height")), round(_number(element, "width")))
+        if min(size) < 1:
+            raise AnnotationError(
+                f"an image has 1 pixel or more, found {size[1]} × {size[0]} of {name}. Export again"
+            )
         yield ImageAnnotation(name.replace("\\", "/"), size, shapes, without_area)
 
 

@@ -143,15 +143,23 @@ def _image(task: _Task, annotation: _Annotation) -> ImageAnnotation:
 def _image_name(task: _Task) -> str:
     texts = [text for text in (task.data.get("image"), *task.data.values()) if isinstance(text, str)]
     for text in texts:
-        address = urlsplit(text)
-        local = parse_qs(address.query).get("d")
-        path = unquote(local[0] if local else address.path).replace("\\", "/")
+        path = _path_of(text)
         if path.lower().endswith(IMAGE_SUFFIXES):
             return uploaded_name(path).lstrip("/")
     raise AnnotationError(
         f"task {task.id} names no image ({', '.join(IMAGE_SUFFIXES)}), found {str(task.data)[:80]}. "
         "Label images"
     )
+
+
+def _path_of(text: str) -> str:
+    """The path in an address; empty where it is none."""
+    try:
+        address = urlsplit(text)
+    except ValueError:  # a bracket that is not closed
+        return ""
+    local = parse_qs(address.query).get("d")
+    return unquote(local[0] if local else address.path).replace("\\", "/")
 
 
 def _class_name(result: _Result) -> str | None:

@@ -7,7 +7,6 @@ Shapes: polygon, rectangle, circle, and mask (a PNG of its window). Points and l
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -99,7 +98,7 @@ def _window(shape: _Shape) -> np.ndarray[Any, np.dtype[np.bool_]]:
     try:
         data = np.frombuffer(base64.b64decode(shape.mask or "", validate=True), np.uint8)
         window = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    except (binascii.Error, cv2.error) as error:
+    except (ValueError, cv2.error) as error:
         raise AnnotationError(f"the mask {shape.label!r} is no PNG: {error}. Draw it again") from error
     if window is None:
         raise AnnotationError(

@@ -75,7 +75,7 @@ class Runs:
             AnnotationError: If the counts are not those of the window.
         """
         height, width = self.size
-        if min(self.counts, default=0) < 0 or sum(self.counts) != height * width:
+        if min(*self.size, *self.counts) < 0 or sum(self.counts) != height * width:
             raise AnnotationError(
                 f"run lengths add up to {sum(self.counts)} pixels, expected {height * width} of a window of "
                 f"{width} × {height}. Export again"
