@@ -315,3 +315,22 @@ def test_status_names_a_trial_whose_record_is_gone(assay: Assay, root: Path) -> 
     shutil.rmtree(folder)
     output = assay("status", "staged", "--once", "--storage", root).out
     assert f"trials/{folder.name}: its record is gone, and the last summary has its score" in output
+
+
+@pytest.mark.parametrize(
+    "pattern", ["studies/own/summary.parquet", "studies/own/registered.json", "stages/*/done.json"]
+)
+def test_a_folder_in_the_place_of_a_file_is_named(root: Path, pattern: str) -> None:
+    place = _place(root, pattern)
+    place.unlink()
+    place.mkdir()
+    damages = [str(damage) for damage in check_storage(Store(root)).damages]
+    assert f"{place.relative_to(root)} is a folder, and a file belongs there" in damages
+
+
+def test_a_study_file_that_is_a_link_to_nowhere_is_named(root: Path) -> None:
+    place = root / "studies" / "own" / "study.yaml"
+    place.unlink()
+    place.symlink_to("nowhere")
+    damages = [str(damage) for damage in check_storage(Store(root)).damages]
+    assert damages == ["studies/own/study.yaml is no study that can be read"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from assay.storage.checksum import without_checksum
 from assay.storage.files import LinkError
-from assay.storage.integrity.damage import GONE, Damage
+from assay.storage.integrity.damage import GONE, LEAVES, NO_FILE, Damage
 from assay.storage.integrity.mirror import check_mirror
 from assay.storage.integrity.stages import check_method, check_stage
 from assay.storage.integrity.studies import check_study, finished_trials, sound_plan
@@ -109,14 +110,21 @@ def _names(store: Store, folder: str) -> set[str]:
 
 
 def _unlinked(store: Store, path: str, damages: Iterable[Damage]) -> list[Damage]:
-    """The damages of a folder; of one that is a symbolic link, or holds one that leads away, only that."""
+    """The damages of a folder; of one that is a symbolic link, or holds one that leads away, only that.
+
+    The same of one that holds a folder in the place of a file.
+    """
     cost, again = "what it leads to counts as not there", "what it leads to, in its place; or its removal"
     if store.linked(path):
         return [Damage(path, "is a symbolic link, and none is followed", cost, again)]
     try:
         return list(damages)
     except LinkError as error:
-        return [Damage(error.path, "leaves the storage through a symbolic link", cost, again)]
+        return [Damage(error.path, LEAVES, cost, again)]
+    except IsADirectoryError as error:
+        place = os.path.relpath(error.filename, store.local_path)
+        cost, again = "what needs the file ends at it", "its removal, then `assay check` looks on"
+        return [Damage(place, NO_FILE, cost, again)]
 
 
 def _count(store: Store, record: Record, findings: Findings) -> None:

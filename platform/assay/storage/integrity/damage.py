@@ -25,6 +25,8 @@ from trainables.errors import InputError, StorageError
 
 __all__ = [
     "GONE",
+    "LEAVES",
+    "NO_FILE",
     "Damage",
     "aside_folder",
     "check_checkpoint",
@@ -35,6 +37,8 @@ __all__ = [
     "set_aside_since",
 ]
 
+LEAVES = "leaves the storage through a symbolic link"
+NO_FILE = "is a folder, and a file belongs there"
 GONE = "is gone"  # what may stay out of a bundle by design, and is no damage then
 _ASIDE = "damaged"
 _NoteT = TypeVar("_NoteT", bound=BaseModel)
@@ -139,8 +143,8 @@ def read_table(store: Store, path: str) -> tuple[pa.Table | None, str | None]:
         data = store.read_bytes(path)
     except FileNotFoundError:
         return None, None
-    except LinkError:
-        return None, "leaves the storage through a symbolic link"
+    except (LinkError, IsADirectoryError) as error:
+        return None, LEAVES if isinstance(error, LinkError) else NO_FILE
     if not data:
         return None, "is empty"
     try:

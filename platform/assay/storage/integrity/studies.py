@@ -123,7 +123,7 @@ def _check_text(store: Store, name: str, names: list[str], *, running: bool) -> 
     plan = sound_plan(store, name)
     try:
         study = parse_study(store.read_bytes(path).decode(), path)
-    except (InputError, UnicodeDecodeError):
+    except (InputError, UnicodeDecodeError, FileNotFoundError):  # the last of a link that leads nowhere
         yield Damage(path, "is no study that can be read", cost, again, (path,))
         return
     if plan is not None and study.content_hash != plan.study.content_hash and not running:
