@@ -14,7 +14,7 @@ __all__ = ["KINDS", "Kind", "has_predictions", "of_kind", "wrong_shares"]
 
 Kind = Literal["missed by all", "missed", "false alarms"]
 KINDS: tuple[Kind, ...] = ("missed by all", "missed", "false alarms")
-_IMAGE = ["image", "class", "truth"]
+_IMAGE = ["test image", "defect class", "true label"]  # of two words: no cell is called so
 _MOST = 0.5  # share of the repeats above which a decision counts as wrong
 
 
@@ -31,7 +31,7 @@ def has_predictions(view: reading.StudyView) -> list[str]:
 
 
 def wrong_shares(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
-    """A row for each test image: ``image``, ``class``, ``truth``, and by cell the share of wrong repeats.
+    """A row for each test image: what it is (``_IMAGE``), and by cell the share of wrong repeats.
 
     NaN where a cell was never tested on the image. The images that are wrong most often come first.
 
@@ -46,9 +46,9 @@ def wrong_shares(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
             rows = table.select(["sample", "defect_class", "label", "decision"]).to_pandas()
             parts.append(rows.assign(cell=trial.cell, wrong=rows["decision"] != rows["label"]))
     tested = pd.concat(parts)
-    tested["truth"] = np.where(tested["label"].to_numpy(bool), "defective", "normal")
-    tested["class"] = tested["defect_class"].fillna("")
-    tested = tested.rename(columns={"sample": "image"})
+    tested["true label"] = np.where(tested["label"].to_numpy(bool), "defective", "normal")
+    tested["defect class"] = tested["defect_class"].fillna("")
+    tested = tested.rename(columns={"sample": "test image"})
     shares = tested.pivot_table(index=_IMAGE, columns="cell", values="wrong", aggfunc="mean")
     shares = shares.reindex(columns=list(cells))
     order = np.argsort(-np.nanmean(shares.to_numpy(float), axis=1), kind="stable")
@@ -64,7 +64,7 @@ def of_kind(shares: pd.DataFrame, kind: Kind | None, cell: str) -> pd.DataFrame:
     values = shares[cells].to_numpy(float)
     if kind is None:
         return shares.loc[(values > 0).any(axis=1)]
-    truth = shares["truth"].to_numpy() == ("normal" if kind == "false alarms" else "defective")
+    truth = shares["true label"].to_numpy() == ("normal" if kind == "false alarms" else "defective")
     if kind == "missed by all":
         wrong = ((values > _MOST) | np.isnan(values)).all(axis=1)
     else:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from assay.storage import Store
-from assay.study import Plan, Trial
+from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.misses import Kind, has_predictions, of_kind, wrong_shares
 from assay_dashboard.study_view import view
-from tests.cli.small_study import finished
-from tests.dashboard.conftest import Show, texts_of
+from tests.cli.small_study import STUDY, finished
+from tests.dashboard.conftest import Show, put, texts_of
 from trainables.evaluate import PREDICTIONS_SCHEMA
 
 IMAGES = {"crack": True, "dent": True, "clean": False}  # name → defective
@@ -61,7 +61,7 @@ def test_an_image_counts_with_the_share_of_repeats_that_decide_it_wrongly(
 ) -> None:
     now = view(store, "small")
     assert has_predictions(now) == cells
-    shares = wrong_shares(now, cells).set_index("image")
+    shares = wrong_shares(now, cells).set_index("test image")
     expected = {"crack": (1.0, 1.0), "clean": (0.5, 1.0), "dent": (0.5, 0.0)}
     assert {image: tuple(shares.loc[image, cells]) for image in shares.index} == expected
     assert list(shares.index) == list(expected), "the most often wrong first"
@@ -80,14 +80,14 @@ def test_an_image_counts_with_the_share_of_repeats_that_decide_it_wrongly(
 def test_a_decision_is_wrong_where_most_repeats_are(kind: Kind | None, of: int, images: list[str]) -> None:
     shares = pd.DataFrame(
         {
-            "image": ["crack", "clean", "dent"],
-            "class": [""] * 3,
-            "truth": ["defective", "normal", "defective"],
+            "test image": ["crack", "clean", "dent"],
+            "defect class": [""] * 3,
+            "true label": ["defective", "normal", "defective"],
             "off": [1.0, 0.5, 0.5],
             "on": [1.0, 1.0, 0.0],
         }
     )
-    assert list(of_kind(shares, kind, ("off", "on")[of])["image"]) == images
+    assert list(of_kind(shares, kind, ("off", "on")[of])["test image"]) == images
 
 
 def test_the_page_counts_what_no_cell_finds_and_lists_the_kind_that_is_asked_for(
@@ -97,7 +97,21 @@ def test_the_page_counts_what_no_cell_finds_and_lists_the_kind_that_is_asked_for
     texts = texts_of(app)
     assert "3 test images. Wrong in most repeats: 1 defect that no cell tested on it finds" in texts
     assert BLANK not in texts
-    assert list(app.dataframe[0].value["image"]) == ["clean"]
+    assert list(app.dataframe[0].value["test image"]) == ["clean"]
+
+
+def test_a_cell_may_be_called_as_a_column_of_images_is(store: Store, show: Show) -> None:
+    names = ["image", "class", "truth"]
+    levels = ", ".join(f"{name}: {{config: {{epochs: {n}}}}}" for n, name in enumerate(names, 1))
+    before, _, _ = STUDY.replace("study: small", "study: named").partition("factors:")
+    text = f"{before}factors: {{labels: {{{levels}}}}}\ndesign: {{full: all}}\nrepeats: {{seeds: [0]}}\n"
+    plan = plan_study(parse_study(f"{text}metrics: {{primary: image_ap}}\n", "named.yaml"), None, "cpu")
+    put(store, plan, {})
+    for trial in plan.trials:
+        predict(store, trial, (False, False, True))
+    app = show("misses", study="named")
+    assert not app.exception
+    assert [list(app.dataframe[0].value[name]) for name in names] == [[100.0, 100.0, 100.0]] * 3
 
 
 def test_an_image_on_which_a_cell_was_not_tested_is_judged_by_the_others(
@@ -111,6 +125,6 @@ def test_an_image_on_which_a_cell_was_not_tested_is_judged_by_the_others(
     assert f"1 defect that no cell tested on it finds, 0 that {on} misses" in texts
     assert BLANK in texts
     table = app.dataframe[0].value
-    assert list(table["image"]) == ["crack"]
+    assert list(table["test image"]) == ["crack"]
     assert table[on].isna().all()
     assert list(table[off]) == [100.0]
