@@ -78,12 +78,17 @@ def test_a_perfect_cell_says_what_it_may_have_missed() -> None:
     assert luck.note == "no error on 7 defective items; at most 35 % missed (95 %)"
 
 
-def test_a_perfect_cell_of_many_items_may_have_missed_more_than_none() -> None:
-    table = predictions(1, items=700)
-    table["label"] = True
-    table.loc[0, "label"] = False
-    table["score"] = np.where(table["label"], 0.9, 0.1)
-    assert "at most 0.4 % missed" in ItemBootstrap(table).cell(["t"]).note
+@pytest.mark.parametrize(
+    ("defective", "bound"),
+    # 1 − .05^(1/n) is 31.23, 1.902, 0.994 and 0.3997 %: of 8 items "at most 31 %" would claim too much.
+    [(8, "32"), (156, "2"), (300, "1.0"), (748, "0.4")],
+)
+def test_what_a_perfect_cell_may_have_missed_is_a_bound_and_rounded_up(defective: int, bound: str) -> None:
+    labels = [*[True] * defective, False]
+    names = [f"i{number}" for number in range(len(labels))]
+    scores = [0.9 if label else 0.1 for label in labels]
+    table = pd.DataFrame({"trial": "t", "sample": names, "item": names, "label": labels, "score": scores})
+    assert f"; at most {bound} % missed" in ItemBootstrap(table).cell(["t"]).note
 
 
 def test_cells_that_rank_alike_differ_by_no_luck() -> None:

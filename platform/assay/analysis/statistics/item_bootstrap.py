@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from assay.analysis.statistics.paired import ALPHA
-from assay.analysis.statistics.wording import number_text
+from assay.analysis.statistics.wording import bound_text
 from assay.study.names import counted
 
 __all__ = ["ItemBootstrap", "ItemInterval", "weighted_ap"]
@@ -86,7 +86,7 @@ class ItemBootstrap:
         if ap >= 1.0:
             missed = 100 * (1 - ALPHA ** (1 / defective))
             perfect = f"no error on {counted(defective, 'defective item')}"
-            return ItemInterval(None, None, f"{perfect}; at most {number_text(missed, 1)} % missed (95 %)")
+            return ItemInterval(None, None, f"{perfect}; at most {bound_text(missed)} % missed (95 %)")
         if defective < 2:
             return ItemInterval(None, None, "one defective item: nothing to resample")
         margin = 0.5 / images

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
 from assay.analysis.statistics.families import ComparisonResult
@@ -22,6 +22,7 @@ from assay.study.names import counted, of_planned
 __all__ = [
     "apart",
     "better_text",
+    "bound_text",
     "claimed_text",
     "count_text",
     "exact_test_text",
@@ -246,6 +247,12 @@ def most_text(value: float) -> str:
     """The most that may be asked for, with two digits: rounded up it would be refused again."""
     exact = Decimal(value)
     return f"{exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), ROUND_FLOOR):f}"
+
+
+def bound_text(value: float) -> str:
+    """A bound from above, rounded up: ``32`` for 31.2; below 1 with a digit or two, ``0.4``."""
+    exact = Decimal(value)
+    return f"{exact.quantize(Decimal(1).scaleb(min(0, exact.adjusted())), ROUND_CEILING):f}"
 
 
 def interval_text(low: float, high: float, decimals: int) -> str:
