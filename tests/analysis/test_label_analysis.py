@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -151,13 +152,20 @@ def test_advice_names_hours_start_and_the_sure_kind() -> None:
     section = next_section([further_of()])
     assert section.intro.startswith(
         "Spend 2.0 further minutes on labels of defective images, from masks=n15 images=p40 "
-        "(40 labels of defective images and 15 masks): they gain more with P = "
+        "(40 labels of defective images and 15 masks): they gain more with P "
     )
     assert [row[1:3] for row in section.table.rows] == [
         ("labels of defective images", "40"),
         ("masks", "1.3"),
         ("masks instead of labels of defective images", ""),
     ]
+
+
+@pytest.mark.parametrize(("chance", "said"), [(0.974, "P = 0.97"), (0.998, "P > 0.99"), (1.0, "P > 0.99")])
+def test_advice_claims_no_certainty(chance: float, said: str) -> None:
+    further = further_of()
+    advice = replace(further.advice, choice="masks", p_masks=chance)
+    assert f"they gain more with {said}." in next_section([replace(further, advice=advice)]).intro
 
 
 def test_masks_are_not_bought_for_images_that_are_not_there() -> None:

@@ -257,7 +257,8 @@ def _advice(labels: NextLabels) -> str:
         sure = advice.p_masks if advice.choice == "masks" else 1 - advice.p_masks
         choice = "masks" if advice.choice == "masks" else labels.counted
         text = f"Spend {spent} on {choice}, from {start.cell.name} ({there}): "
-        text += f"they gain more with P = {sure:.2f}."
+        chance = f"P = {sure:.2f}".replace("= 1.00", "> 0.99")  # nothing is certain that was drawn
+        text += f"they gain more with {chance}."
     return f"{text} {_even(advice.even)}".strip()
 
 
