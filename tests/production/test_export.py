@@ -96,6 +96,14 @@ def test_an_export_is_checked_on_the_studys_test_images(form: str, trained: Trai
     assert "max difference of scores" in (exported("segdec", form).folder / "README.md").read_text()
 
 
+def test_a_model_card_has_the_unit_of_every_metric(exported: Export) -> None:
+    lines = (exported("segdec", "plain").folder / "README.md").read_text().splitlines()
+    rows = dict(line.strip("| ").split(" | ", 1) for line in lines if line.startswith("| "))
+    assert rows["metric"] == "value | unit"
+    assert re.fullmatch(r"\d+ \| images", rows["fp"])
+    assert re.fullmatch(r"0\.\d{4} \| 0–1", rows["image_auroc"])
+
+
 def test_an_export_format_of_another_package_is_a_file_and_an_entry_point(exported: Export) -> None:
     assert sorted(EXPORTS) == ["mlflow", "onnx", "plain"]
     folder = exported("toy", "plain").folder

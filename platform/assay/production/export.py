@@ -14,6 +14,7 @@ from assay.production.model import write_model
 from assay.storage import Record, Store
 from trainables.deployed import Card, load_deployed
 from trainables.errors import InputError
+from trainables.metrics import METRICS
 
 __all__ = ["export_model"]
 
@@ -49,7 +50,7 @@ def export_model(
 def _model_card(card: Card, usage: str, check: Check) -> str:
     """Write the README of an export, as Markdown; ``usage``: how its format is called."""
     thresholds = card.thresholds
-    metrics = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(card.metrics.items()))
+    metrics = "\n".join(_metric_row(name, value) for name, value in sorted(card.metrics.items()))
     versions = ", ".join(f"{name} {value}" for name, value in sorted(card.versions.items()))
     return f"""\
 # {card.study}, {card.cell}
@@ -70,8 +71,8 @@ Image threshold {thresholds.image!r} ({thresholds.image_source}), pixel threshol
 
 On the study's test images, at these thresholds:
 
-| metric | value |
-|---|---|
+| metric | value | unit |
+|---|---|---|
 {metrics}
 
 ## What was checked on export
@@ -80,3 +81,10 @@ On the study's test images, at these thresholds:
 
 Trained with {versions or "unknown versions"}.
 """
+
+
+def _metric_row(name: str, value: float) -> str:
+    """A line of the table; the unit is empty where the metric's package is not installed."""
+    metric = METRICS.get(name)
+    text, unit = (f"{value:.4g}", "") if metric is None else (metric.text(value), metric.scale)
+    return f"| {name} | {text} | {unit} |"
