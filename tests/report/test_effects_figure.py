@@ -145,6 +145,14 @@ def test_the_same_records_give_the_same_bytes(form: PictureForm) -> None:
     assert b"<dc:date>" not in one
 
 
+def test_the_key_explains_the_marks_that_are_drawn_and_no_others() -> None:
+    plan = with_seeds(8)
+    text = " ".join(words(compared(plan, records_of(plan))))
+    assert "shown: there is a difference" in text
+    assert "identical: no repeat differs" in text
+    assert not [mark for mark in ("open:", "suggested:", "negligible:", "small:") if mark in text]
+
+
 def test_verdicts_differ_in_colour() -> None:
     plan = with_seeds(8)
     image = cv2.imdecode(np.frombuffer(draw_effects(compared(plan, records_of(plan)), "png"), np.uint8), 1)

@@ -21,7 +21,7 @@ from assay.report.figures.effects_rows import (
     Mark,
     comparisons_plot,
     effects_plot,
-    mark_of,
+    mark_texts,
 )
 from assay.report.page.html import escape
 from assay_dashboard.layout import draw, head, missing_verdicts, plain, section, study_view, theme, to_cells
@@ -31,6 +31,14 @@ _LEFT_OUT = (
     f"Left out in a study of more than {MOST_TRIALS_AT_ONCE} trials: item intervals, and intervals of "
     "repeats that are all equal. They need the predictions of every trial, which `assay report` reads."
 )
+_SYMBOLS: dict[Mark, str] = {
+    "shown": "●",
+    "small": "●",
+    "suggested": "◇",
+    "negligible": "▲",
+    "identical": "■",
+    "open": "□",
+}
 _TITLES = {"comparisons": "Comparisons", "effects": "Main effects and interactions"}
 
 
@@ -97,20 +105,9 @@ def _plot(plot: EffectsPlot) -> None:
 
 def _legend(plot: EffectsPlot) -> str:
     """The marks that the plot has, in words."""
-    band = "" if plot.resolve is None else f"{plot.resolve:g}"
-    words: dict[Mark, tuple[str, str]] = {
-        "shown": ("●", "shown: there is a difference"),
-        "small": ("●", f"shown, small: there is one, below {band}"),
-        "suggested": ("◇", "suggested: too few repeats for the exact test"),
-        "negligible": ("▲", f"negligible: at most {band} either way"),
-        "identical": ("■", "identical: no repeat differs"),
-        "open": ("□", "open: not known"),
-    }
-    marks = set(map(mark_of, plot.results))
     return '<p class="marks">' + "".join(
-        f'<span><i class="kind {mark}">{symbol}</i> {escape(text)}</span>'
-        for mark, (symbol, text) in words.items()
-        if mark in marks
+        f'<span><i class="kind {mark}">{_SYMBOLS[mark]}</i> {escape(text)}</span>'
+        for mark, text in mark_texts(plot).items()
     ) + "</p>"  # fmt: skip
 
 

@@ -73,8 +73,8 @@ def score_axis(axes: Axes, metric: Metric) -> None:
         axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 1])
 
 
-def key(colour: str, label: str, **style: Any) -> Line2D:
+def key(color: str, label: str, **style: Any) -> Line2D:
     """An entry of a legend."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=colour, label=label, **style)
+    return Line2D([], [], color=color, label=label, **style)

@@ -1,17 +1,25 @@
 """The picture of an :class:`EffectsPlot`: a line of zero, intervals around means, verdicts in words.
 
-Verdicts differ in marker and in colour, and stand beside each row.
+Verdicts differ in marker and in colour, which the key explains, and stand beside each row.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis.statistics.families import ComparisonResult
 from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
-from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, support_text, verdict_words
+from assay.report.figures.effects_rows import (
+    EffectsPlot,
+    Mark,
+    mark_of,
+    mark_texts,
+    support_text,
+    verdict_words,
+)
 from assay.report.page.model import Picture, PictureForm
 
 if TYPE_CHECKING:
@@ -21,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_effects", "effects_picture"]
 
-_WIDTH, _ROW, _REST = 8.0, 0.46, 1.75  # inches; the rest: axis, headings and key
+_WIDTH, _ROW, _KEY, _REST = 8.0, 0.46, 0.2, 1.35  # inches; a line of the key; the rest: axis and headings
+_KEY_COLUMNS = 2
 _FAINT, _BAND = "#6E6E6E", "#EFEFEF"
 # The colour says whether it matters, the form what is known.
 _MARKS: dict[Mark, dict[str, Any]] = {
@@ -42,7 +51,7 @@ def effects_picture(stem: str, plot: EffectsPlot) -> Picture:
 
 def draw_effects(plot: EffectsPlot, form: PictureForm) -> bytes:
     """The picture as a file."""
-    height = _REST + _ROW * _lines(plot)
+    height = _REST + _ROW * _lines(plot) + _KEY * math.ceil(len(list(_key(plot))) / _KEY_COLUMNS)
     return render(lambda figure: _draw_on(figure, plot), form, (_WIDTH, height))
 
 
@@ -75,7 +84,7 @@ def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
         loc="outside lower left",
         frameon=False,
         fontsize=9.5,
-        ncols=2,
+        ncols=_KEY_COLUMNS,
         handlelength=2.2,
     )
 
@@ -134,6 +143,8 @@ def _key(plot: EffectsPlot) -> Iterator[Line2D]:
     if plot.resolve is not None:
         text = f"less than {plot.resolve:g}: too small to matter (resolve)"
         yield key(_BAND, text, linewidth=9)
+    for mark, text in mark_texts(plot).items():
+        yield key(label=text, linestyle="", markersize=8, markeredgewidth=1.8, **_MARKS[mark])
 
 
 def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "comparisons_plot",
     "effects_plot",
     "mark_of",
+    "mark_texts",
     "studies_plot",
     "support_text",
     "verdict_words",
@@ -114,6 +115,21 @@ class EffectsPlot:
 
 def _told(result: ComparisonResult) -> str:
     return f"{' within '.join(filter(None, [result.comparison, result.within]))} is {verdict_words(result)}"
+
+
+def mark_texts(plot: EffectsPlot) -> dict[Mark, str]:
+    """The marks that the plot has, in words."""
+    band = "" if plot.resolve is None else f"{plot.resolve:g}"
+    texts: dict[Mark, str] = {
+        "shown": "shown: there is a difference",
+        "small": f"shown, small: there is one, below {band}",
+        "suggested": "suggested: too few repeats for the exact test",
+        "negligible": f"negligible: at most {band} either way",
+        "identical": "identical: no repeat differs",
+        "open": "open: not known",
+    }
+    marks = set(map(mark_of, plot.results))
+    return {mark: text for mark, text in texts.items() if mark in marks}
 
 
 def comparisons_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
