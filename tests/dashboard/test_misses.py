@@ -16,6 +16,7 @@ from assay_dashboard.misses import Kind, has_predictions, of_kind, wrong_shares
 from assay_dashboard.study_view import view
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Show, put, texts_of
+from tests.dashboard.made_records import make_scene, make_study
 from trainables.evaluate import PREDICTIONS_SCHEMA
 
 IMAGES = {"crack": True, "dent": True, "clean": False}  # name → defective
@@ -97,7 +98,16 @@ def test_the_page_counts_what_no_cell_finds_and_lists_the_kind_that_is_asked_for
     texts = texts_of(app)
     assert "3 test images. Wrong in most repeats: 1 defect that no cell tested on it finds" in texts
     assert BLANK not in texts
+    assert "No record has kept pictures of them." in texts
     assert list(app.dataframe[0].value["test image"]) == ["clean"]
+
+
+def test_where_pictures_are_kept_the_page_says_of_which_images_and_where_they_are(
+    show: Show, store: Store
+) -> None:
+    make_study(store, make_scene(4, (32, 48)), seeds=1, probes=2)
+    texts = texts_of(show("misses", study="additions"))
+    assert "Pictures are kept of probe images alone: the page Masks has them." in texts
 
 
 def test_a_cell_may_be_called_as_a_column_of_images_is(store: Store, show: Show) -> None:

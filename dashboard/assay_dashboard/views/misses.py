@@ -39,6 +39,11 @@ def _page() -> None:
     )
     if shares[cells].isna().to_numpy().any():
         text += " Blank: no repeat of the cell was tested on the image."
+    text += (
+        " Pictures are kept of probe images alone: the page Masks has them."
+        if view.kept_maps
+        else " No record has kept pictures of them."
+    )
     plain(text, "quiet")
     bars = {
         name: st.column_config.ProgressColumn(name, format="%.0f %%", min_value=0, max_value=100)
