@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.report.telling_cells import telling_cells
-from tests.analysis.made_studies import make_plan, make_record
+from assay.report.telling_cells import base_and_best, in_order, telling_cells
+from tests.analysis.made_studies import lose, make_plan, make_record
 
 NAMES = [f"d{number}" for number in range(8)]
 LEVELS = ", ".join(f"{name}: {{config: {{delta: 0.{k + 1}}}}}" for k, name in enumerate(NAMES))
@@ -44,3 +44,14 @@ def test_of_more_cells_than_fit_the_farthest_in_mean_are_shown(means: list[float
     cells = [cell.name for cell in PLAN.cells]
     shown = telling_cells(results_of(means), cells, 4)
     assert [NAMES[cells.index(name)] for name in shown] == chosen
+
+
+def test_a_cell_is_not_the_best_by_the_repeats_that_did_not_diverge() -> None:
+    results = results_of([0.50, 0.52, 0.49, 0.20, 0.51, 0.90, 0.80, 0.53])
+    diverged = next(trial for trial in PLAN.trials if trial.cell == PLAN.cells[5].name)
+    records = {**results.records, diverged.id: lose(diverged, "diverged")}
+    results = StudyResults(PLAN, records)
+    cells = [cell.name for cell in PLAN.cells]
+    assert base_and_best(results) == (cells[0], cells[6])
+    # Of 0.90 and a 0 for what diverged the mean is 0.45.
+    assert in_order(results, results.primary)[-2:] == [cells[5], cells[3]]

@@ -29,6 +29,7 @@ __all__ = [
     "Repeat",
     "RepeatSummary",
     "best_mean",
+    "by_mean",
     "cell_summaries",
     "lost_repeats",
     "metric_rows",
@@ -202,9 +203,14 @@ def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) ->
 
 
 def best_mean(summaries: Iterable[_Summary], metric: Metric) -> _Summary | None:
-    """The cell of the best mean, of equal ones the first; None where no repeat has a value.
+    """The first of :func:`by_mean`; None where no repeat has a value."""
+    return next((summary for summary in by_mean(summaries, metric) if summary.n), None)
 
-    It is a choice, no claim that it is better: see :mod:`assay.analysis.statistics.best_cells`.
+
+def by_mean(summaries: Iterable[_Summary], metric: Metric) -> list[_Summary]:
+    """Cells, the best mean first, equal ones in their order and those without a value last.
+
+    It is a choice, no claim that one is better: see :mod:`assay.analysis.statistics.best_cells`.
 
     A training that diverged counts as the metric's worst value, as in the comparisons: the mean of the others
     would prefer a method that fails wherever it is hard. Counts have no worst value, and among them a cell
@@ -212,13 +218,14 @@ def best_mean(summaries: Iterable[_Summary], metric: Metric) -> _Summary | None:
     """
     worst = math.inf if metric.worst is None else metric.worst
 
-    def goodness(summary: _Summary) -> tuple[float, float]:
-        assert summary.mean is not None, "only cells with a value are ranked"
+    def place(summary: _Summary) -> tuple[bool, float, float]:
+        if summary.mean is None:
+            return True, 0.0, 0.0
         diverged = sum(lost.repeats for lost in summary.lost if lost.status == "diverged")
         filled = [*summary.values.values(), *[worst] * diverged]
-        return metric.sign * math.fsum(filled) / len(filled), metric.sign * summary.mean
+        return False, -metric.sign * math.fsum(filled) / len(filled), -metric.sign * summary.mean
 
-    return max((summary for summary in summaries if summary.n), key=goodness, default=None)
+    return sorted(summaries, key=place)
 
 
 def spread_note(summaries: Iterable[CellSummary]) -> str:

@@ -6,20 +6,17 @@ import math
 from collections.abc import Collection
 
 from assay.analysis.results import StudyResults
+from assay.analysis.summary import by_mean
 from trainables.metrics import Metric
 
 __all__ = ["base_and_best", "in_order", "telling_cells"]
 
 
 def in_order(results: StudyResults, metric: Metric | None) -> list[str]:
-    """Names of the cells: as planned, or the best mean of a metric first and cells without one last."""
+    """Names of the cells: as planned, or by a metric, the best first, as :func:`.by_mean` ranks them."""
     if metric is None:
         return [cell.name for cell in results.reported.cells]
-    ranked = sorted(
-        results.summary(metric.name),
-        key=lambda summary: (summary.mean is None, -metric.sign * (summary.mean or 0.0)),
-    )
-    return [summary.cell.name for summary in ranked]
+    return [summary.cell.name for summary in by_mean(results.summary(metric.name), metric)]
 
 
 def base_and_best(results: StudyResults) -> tuple[str, str] | None:
