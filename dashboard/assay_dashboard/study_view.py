@@ -24,10 +24,13 @@ import streamlit as st
 
 from assay.analysis.followed import FollowedStudy
 from assay.analysis.results import StudyResults
+from assay.analysis.study_pair import StudyPair, pair_studies
 from assay.analysis.summary import Repeat, best_mean
 from assay.opened_storage import parameter_importance
 from assay.report.answer import Answer, study_answer
 from assay.report.figures.mask_sheets import records_with_maps
+from assay.report.page.model import Page
+from assay.report.two_studies import pair_page
 from assay.storage import Record, Store
 from assay.storage.lease import holder
 from assay.storage.local_root import RefusedFileError
@@ -42,6 +45,7 @@ __all__ = [
     "BestCell",
     "StudyEntry",
     "StudyView",
+    "beside",
     "entry",
     "newest",
     "open_store",
@@ -54,6 +58,7 @@ __all__ = [
 _FRESH = 1.0  # seconds for which a study is not read again
 _STUDIES = 256  # followed at once
 _MAPS = "maps.parquet"  # of a trial: its probe images
+_PAIRS = 4  # of states of two studies; each holds all that was computed from both
 _PARTS = 96  # tables of trials that are kept: 8 probe images are about 0.3 MB
 _PREDICTIONS = 1000  # more, as item intervals need all of a study: of 1,000 test images about 0.06 MB
 
@@ -247,6 +252,17 @@ class _Followed:
 @lru_cache(maxsize=_STUDIES)
 def _followed(uri: str, name: str) -> _Followed:
     return _Followed(open_store(uri), name)
+
+
+@lru_cache(maxsize=_PAIRS)
+def beside(left: StudyResults, right: StudyResults) -> tuple[StudyPair, Page]:
+    """Two studies compared, and the page of that.
+
+    Raises:
+        InputError: If they cannot be compared.
+    """
+    pair = pair_studies(left, right)
+    return pair, pair_page(pair)
 
 
 # Files of a trial ----------------------------------------------------------------------------------------

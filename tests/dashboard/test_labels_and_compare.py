@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import weakref
 from collections.abc import Mapping
 from html import unescape
 from itertools import pairwise
@@ -21,6 +23,7 @@ from assay.study import Plan, parse_study
 from assay.study.schema import Labelling
 from assay_dashboard.cost_chart import cost_plot
 from assay_dashboard.layout import INK
+from assay_dashboard.study_view import beside
 from tests.analysis.label_studies import LINE, ladder, trained
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
 from tests.dashboard.conftest import Open, Show, put, texts_of
@@ -113,6 +116,20 @@ def test_two_studies_are_compared_by_the_scores_of_their_records(show: Show, sto
         assert f"{of_cell:.3f}" in text
         assert f"{0.951 - of_cell:.3f}" in text
     assert "0.951" in text
+
+
+def test_of_a_study_that_runs_beside_another_a_few_states_are_kept() -> None:
+    """Each record that comes is another state, with all that was computed from it."""
+    plan, longer = make_plan(FIRST), make_plan(LONGER)
+    left = StudyResults(plan, make_records(plan))
+    states: list[weakref.ref[StudyResults]] = []
+    for _ in range(8):
+        right = StudyResults(longer, make_records(longer))
+        assert beside(left, right) is beside(left, right)
+        states.append(weakref.ref(right))
+    del right
+    gc.collect()
+    assert [state() is None for state in states] == [True] * 4 + [False] * 4
 
 
 def test_the_only_other_study_is_chosen_and_refused_in_a_sentence_where_no_cell_is_common(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from assay.analysis.study_pair import StudyPair, pair_studies
+from assay.analysis.study_pair import StudyPair
 from assay.report.figures.effects_rows import studies_plot
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
-from assay.report.two_studies import pair_page
 from assay_dashboard.layout import draw, message, paragraph, plain, section, study_view, theme, watched
 from assay_dashboard.plots import difference_plot
 from assay_dashboard.state import OTHER
+from assay_dashboard.study_view import beside
 
 
 def _plot(pair: StudyPair) -> None:
@@ -42,10 +42,8 @@ def _page() -> None:
         message("Choose a second study.")
         return
     other = watched(view.store, name)
-    left, right = view.results, other.results
     with st.spinner("Comparing studies …"):
-        pair = left.once(f"beside {name} {other.version}", lambda: pair_studies(left, right))
-        page = left.once(f"page beside {name} {other.version}", lambda: pair_page(pair))
+        pair, page = beside(view.results, other.results)
     st.html(paragraph(page.question, "question lines") + paragraph(page.count, "quiet"))
     st.download_button(
         "Markdown",
