@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assay.report.front_tables import objective_text
 from assay.report.parallel import Axis, Brushes, best_first, objective_name, point_axes
 from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
 from assay.study.search import Objective
 from assay.study.space import format_scalar
-from assay_dashboard.cells import number_format
-from trainables.metrics import METRICS, PROXIES, Metric
+from trainables.metrics import METRICS, PROXIES
 
 __all__ = [
     "MOST_DRAWN",
@@ -66,9 +66,11 @@ class SearchPoints:
     def table(self) -> pd.DataFrame:
         """A row for each ranked point; of several objectives ``objective 2`` and so on beside the first.
 
-        Numbers stay numbers, so that a column sorts; what was not drawn is empty.
+        Numbers stay numbers, so that a column sorts, with the digits of the report; what was not drawn is
+        empty.
         """
         assert self.plan.study.search is not None
+        goals = enumerate(self.plan.study.search.objectives)
         points = [row.point for row in self.ranked]
         drawn = [
             {path: format_scalar(v) if isinstance(v, bool) else v for path, v in values.items()}
@@ -78,12 +80,12 @@ class SearchPoints:
             {
                 "point": [point.name for point in points],
                 "state": [row.status for row in self.ranked],
-                "objective": [row.value for row in self.ranked],
                 **{
-                    f"objective {number + 1}": [
-                        row.values[number] if row.values else None for row in self.ranked
+                    f"objective {place + 1}" if place else "objective": [
+                        float(objective_text(goal, row.values[place])) if row.values else None
+                        for row in self.ranked
                     ]
-                    for number in range(1, len(self.plan.study.search.objectives))
+                    for place, goal in goals
                 },
                 "from": [point.source for point in points],
                 **{path: [values.get(path) for values in drawn] for path in self.plan.study.space},
@@ -115,18 +117,13 @@ class SearchPoints:
 def objective_title(plan: Plan) -> str:
     """``AP``, of a cost its name."""
     assert plan.study.search is not None
-    metric = _objective_metric(plan.study.search.objective)
-    return objective_name(plan) if metric is None else metric.title
+    objective = plan.study.search.objective
+    return objective_name(plan) if objective.is_cost else {**METRICS, **PROXIES}[objective.metric].title
 
 
 def objective_format(objective: Objective) -> str:
-    """Format of the values of an objective in a grid."""
-    metric = _objective_metric(objective)
-    return "%.4g" if metric is None else number_format(metric)
-
-
-def _objective_metric(objective: Objective) -> Metric | None:
-    return None if objective.is_cost else {**METRICS, **PROXIES}[objective.metric]
+    """Format of the values of an objective in a grid, which have the digits of the report."""
+    return "%g" if objective.is_cost else "%.4f"
 
 
 def search_points(plan: Plan, points: Sequence[EvaluatedPoint]) -> SearchPoints:

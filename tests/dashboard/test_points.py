@@ -21,6 +21,7 @@ def made(values: list[float | None]) -> list[EvaluatedPoint]:
             "failed" if value is None else "finished",
             value,
             () if value is None else (value,),
+            values=() if value is None else (value,),
         )
         for i, value in enumerate(values)
     ]
@@ -50,6 +51,16 @@ def test_the_best_so_far_is_exact_however_many_points_are_left_out() -> None:
     assert len(history) < 600
     assert history.to_dict() == {i: best[i] for i in history.index}
     np.testing.assert_array_equal(history.reindex(range(3000)).ffill(), best)
+
+
+def test_the_list_has_the_digits_of_the_report() -> None:
+    """A grid writes 0.78125 as 0.7813, and 12345.6 with four digits as 12350."""
+    goals = "[{max: validation.image_ap}, {min: train_seconds}]"
+    study = SEARCH.replace("{max: validation.image_ap}", goals)
+    plan = plan_study(parse_study(study, "hunt.yaml"), None, "cpu")
+    (point,) = (row._replace(values=(0.78125, 12345.6)) for row in made([0.78125]))
+    table = search_points(plan, [point]).table
+    assert (table["objective"][0], table["objective 2"][0]) == (0.7812, 12346.0)
 
 
 def test_points_are_ranked_best_first_and_those_without_a_value_last() -> None:

@@ -18,7 +18,7 @@ from assay_dashboard.study_view import view
 from tests.analysis.made_studies import lose, make_plan, make_record, make_records
 from tests.cli.small_front import FRONT, write_front
 from tests.cli.small_search import SEARCH, write_search
-from tests.cli.small_study import STUDY
+from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.metrics import METRICS
 
@@ -202,3 +202,10 @@ def test_trials_of_chosen_cells_are_listed_with_what_is_missing(store: Store) ->
     table = trial_table(view(store, "small"), ["balance"])
     assert list(table["status"]) == ["finished", "planned"]
     assert list(table["repeat"]) == ["seed 0", "seed 1"]
+
+
+def test_a_score_midway_between_two_numbers_is_rounded_as_in_the_report(store: Store, plan: Plan) -> None:
+    """A grid writes 0.78125 as 0.7813, the report as 0.7812."""
+    finished(plan.trials[0], store, image_ap=0.78125)
+    table = trial_table(view(store, "small"), [plan.trials[0].cell])
+    assert table["image_ap"][0] == 0.7812
