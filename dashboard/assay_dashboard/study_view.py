@@ -32,7 +32,6 @@ from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.page.model import Page
 from assay.report.two_studies import pair_page
 from assay.storage import Record, Store
-from assay.storage.lease import holder
 from assay.storage.local_root import RefusedFileError
 from assay.storage.progress import Running
 from assay.storage.search_points import best_points
@@ -218,7 +217,7 @@ class _Followed:
     """A study that is read again and again, by many threads."""
 
     def __init__(self, store: Store, name: str) -> None:
-        self._store, self._name = store, name
+        self._store = store
         self._lock = threading.Lock()
         # Predictions that were read before come from memory.
         self._study = FollowedStudy(store, name, partial(read_part, store), parameter_importance)
@@ -233,8 +232,6 @@ class _Followed:
             return self._view
 
     def _now(self, begun: frozenset[str] | None) -> StudyView:
-        # Asked before the records are read: of a run that ends in between, all records are then seen.
-        held = holder(self._store, self._name) is not None
         look, before = self._study.look(begun), self._view
         changed = before is not None and before.results is not look.results
         return StudyView(
@@ -243,7 +240,7 @@ class _Followed:
             running=look.snapshot.running,
             left=look.snapshot.left,
             total=look.snapshot.total,
-            held=held,
+            held=look.snapshot.held,
             planned_at=look.planned_at,
             version=0 if before is None else before.version + changed,
         )
