@@ -1,8 +1,9 @@
 """The frame around every page: navigation, the study at hand, and what to do where there is none.
 
-``assay dashboard`` runs ``streamlit run dashboard/app.py -- --storage URI`` with the right settings. The
-storage comes from the command line only, never from the URL. The pages lie in ``views/``: what is in a folder
-``pages/`` Streamlit runs alone, without this frame, when it is the first thing that a server is asked for.
+``assay dashboard`` runs ``python -m assay_dashboard run …/app.py -- --storage URI`` with the right settings.
+The storage comes from the command line only, never from the URL. The pages lie in ``views/``: what is in a
+folder ``pages/`` Streamlit runs alone, without this frame, when it is the first thing that a server is asked
+for.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ __all__ = [
     "head",
     "message",
     "missing",
+    "missing_probes",
     "missing_verdicts",
     "notes",
     "nothing_yet",
