@@ -10,15 +10,14 @@ import pandas as pd
 from assay.analysis.search_front import FrontPoint
 from assay.storage.search_points import EvaluatedPoint
 from assay_dashboard.plots import Chart, Theme, colours
-from assay_dashboard.points import few
 
 __all__ = ["front_plot", "front_rows"]
 
 
 def front_rows(points: Sequence[EvaluatedPoint], front: Sequence[FrontPoint]) -> pd.DataFrame:
-    """Rows of the chart: points of the search (few enough to draw), the front, and its fresh seeds."""
+    """Rows of the chart: points of the search (those that charts draw), the front, and its fresh seeds."""
     on_front = {point.name for point in front}
-    others = few([row for row in points if row.values and row.point.name not in on_front])
+    others = (row for row in points if row.point.name not in on_front)
     rows = [_placed(row.point.name, "point", row.values) for row in others]
     for point in front:
         rows.append(_placed(point.name, "front", point.evaluated.values))

@@ -17,6 +17,7 @@ from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from assay.study.identity import CellIdentity
 from assay_dashboard.front_chart import front_rows
+from assay_dashboard.points import search_points
 from assay_dashboard.study_view import view
 from assay_dashboard.winner import against_start, best_point_rows
 from tests.cli.small_front import FRONT, write_front
@@ -172,7 +173,8 @@ def test_the_front_of_several_objectives_is_drawn_with_its_points_on_fresh_seeds
     app = show("search", study="hunt")
     assert "Front: the points that no other beats" in texts_of(app)
     front = search_front(view(store, "hunt").results, "base")
-    rows = front_rows(view(store, "hunt").results.evaluated_points["base"], front)
+    points = search_points(plan, view(store, "hunt").results.evaluated_points["base"])
+    rows = front_rows(points.drawn, front)
     assert Counter(rows["what"]) == {"point": 2, "front": 3, "fresh seeds": 2}
     fresh = rows[rows["what"] == "fresh seeds"]
     assert (fresh["y_low"] < fresh["y"]).all()

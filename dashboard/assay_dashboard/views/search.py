@@ -95,7 +95,7 @@ def _history(view: reading.StudyView, points: SearchPoints) -> None:
         plain(left_out, "quiet")
 
 
-def _front(view: reading.StudyView, cell: str) -> None:
+def _front(view: reading.StudyView, cell: str, points: SearchPoints) -> None:
     """The front of several objectives, and what its points are worth on fresh seeds."""
     search = view.results.plan.study.search
     assert search is not None
@@ -105,7 +105,7 @@ def _front(view: reading.StudyView, cell: str) -> None:
         return
     plain("Front: the points that no other beats in all objectives", "heading")
     titles, goals = (search.objectives[0].title, search.objectives[1].title), len(search.objectives)
-    rows = front_rows(view.results.evaluated_points[cell], front)
+    rows = front_rows(points.drawn, front)
     draw(front_plot(rows, axes=titles, theme=theme()), "The front of the search")
     plain(
         "The values of the search chose these points, and flatter them. Fresh seeds did not: metrics on test "
@@ -255,7 +255,7 @@ def _page() -> None:
     points = view.results.once(f"points of {cell}", lambda: search_points(plan, evaluated[cell]))
     results = view.results.without_predictions()
     if plan.study.search is not None and plan.study.search.has_front:
-        _front(view, cell)
+        _front(view, cell, points)
     else:
         _winner(results, cell)
     if of_another_study("brushes", f"{view.name} {cell}"):
