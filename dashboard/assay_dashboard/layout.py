@@ -142,7 +142,8 @@ def missing_verdicts(results: StudyResults) -> None:
         )
         missing("The search has no winner yet. Its points are on the page Search.", lines)
     elif results.analysis.comparisons or results.analysis.main_effects:
-        missing("No verdict yet: it needs a finished trial of the same seed in both cells.")
+        title = results.primary.title
+        missing(f"No verdict yet: it needs a value of {title} from the same repeat in both cells.")
     elif study.factors:
         missing("The study has no comparisons.", f"comparisons: [{{factor: {next(iter(study.factors))}}}]")
     elif study.search is not None:

@@ -115,6 +115,16 @@ def test_where_no_verdict_can_be_the_page_advises_what_the_study_may_have(
         plan_study(parse_study(yaml.safe_dump(advised), "study.yaml"), None, "cpu")
 
 
+@pytest.mark.parametrize("page", ["answer", "effects"])
+def test_a_metric_that_no_trial_defines_is_not_said_to_wait_for_trials(
+    show: Show, store: Store, page: str
+) -> None:
+    plan = make_plan()
+    put(store, plan, {trial.id: make_record(trial, lambda _: {"fp": 1.0}) for trial in plan.trials})
+    text = texts_of(show(page, study="additions"))
+    assert "No verdict yet: it needs a value of AP from the same repeat in both cells." in text
+
+
 def put_later(store: Store, probes: int) -> None:
     """A study without a trial yet, which keeps so many probe images."""
     study = STUDY.replace("study: small", "study: later").replace("0.125", "0.25")
