@@ -340,7 +340,7 @@ def score_plot(scores: pd.DataFrame, threshold: float, *, theme: Theme) -> Chart
 
 def _binned(scores: pd.DataFrame) -> pd.DataFrame:
     """Number of ``images`` of each kind with scores ``from`` one ``to`` another, the defective on top."""
-    edges = np.histogram_bin_edges(scores["score"], _BINS)
+    edges = np.histogram_bin_edges(scores["score"].round(12), _BINS)  # nearer ones have no room for so many
     number = np.searchsorted(edges[1:-1], scores["score"], "right")
     counts = Counter(zip(scores["image"], number.tolist(), strict=True))
     bars = [

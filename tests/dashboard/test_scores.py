@@ -51,3 +51,11 @@ def test_the_histogram_counts_every_image_on_an_axis_that_says_what_it_is() -> N
     assert axis["axis"]["values"] == [0, 1, 2, 5, 10]
     assert axis["scale"]["domain"] == [0, rows["images"].max()]
     assert rule["encoding"]["x"]["field"] == "threshold"
+
+
+@pytest.mark.parametrize("other", [0.5, np.nextafter(0.5, 1.0)])
+def test_scores_that_hardly_differ_have_a_histogram(other: float) -> None:
+    scores = pd.DataFrame({"score": [0.5, other], "image": ["normal", "defective"]})
+    chart = score_plot(scores, 0.5, theme="light").to_dict()
+    bars = [row for rows in chart["datasets"].values() for row in rows if "images" in row]
+    assert [(bar["image"], bar["images"]) for bar in bars] == [("normal", 1), ("defective", 1)]
