@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -55,7 +55,6 @@ __all__ = [
 ]
 
 _FRESH = 1.0  # seconds for which a study is not read again
-_STUDIES = 256  # followed at once
 _MAPS = "maps.parquet"  # of a trial: its probe images
 _PAIRS = 4  # of states of two studies; each holds all that was computed from both
 _PARTS = 96  # tables of trials that are kept: 8 probe images are about 0.3 MB
@@ -246,7 +245,7 @@ class _Followed:
         )
 
 
-@lru_cache(maxsize=_STUDIES)
+@cache  # without a bound: a list of more studies than it holds would read all of them at each look
 def _followed(uri: str, name: str) -> _Followed:
     return _Followed(open_store(uri), name)
 

@@ -20,7 +20,7 @@ from assay.storage.stage_store import STAGE_CURVE, begin_stage, end_stage, read_
 from assay.storage.store import DamagedFileError
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.__main__ import read_ahead
-from assay_dashboard.study_view import read_part, stage_curves, studies, view
+from assay_dashboard.study_view import entry, read_part, stage_curves, studies, view
 from tests.analysis.made_studies import lose, numbers_of
 from tests.cli.small_search import SEARCH
 from tests.cli.small_study import finished, run_elsewhere
@@ -93,6 +93,15 @@ def test_a_heartbeat_changes_neither_version_nor_analysis(store: Store, plan: Pl
     assert [run.progress.epoch for run in after.running if run.progress is not None] == [1]
     assert after.version == before.version
     assert after.results.analysis is analysis
+
+
+def test_a_study_is_followed_on_however_many_there_are(store: Store, plan: Plan) -> None:
+    """One that is read anew begins with version 0 again: a page with that version would miss the change."""
+    before = view(store, "small")
+    for number in range(300):
+        entry(store, f"other-{number}")  # there is no such study, and it is looked for
+    finished(plan.trials[3], store)
+    assert view(store, "small").version == before.version + 1
 
 
 def test_answers_are_the_reports(store: Store, plan: Plan) -> None:
