@@ -153,6 +153,13 @@ def test_the_key_explains_the_marks_that_are_drawn_and_no_others() -> None:
     assert not [mark for mark in ("open:", "suggested:", "negligible:", "small:") if mark in text]
 
 
+@pytest.mark.parametrize(("seeds", "intervals"), [(2, False), (3, True)])
+def test_the_key_has_intervals_where_there_are_some(seeds: int, intervals: bool) -> None:
+    plan = with_seeds(seeds)
+    text = words(compared(plan, records_of(plan)))
+    assert ("95 % interval around the mean" in text) is intervals
+
+
 def test_verdicts_differ_in_colour() -> None:
     plan = with_seeds(8)
     image = cv2.imdecode(np.frombuffer(draw_effects(compared(plan, records_of(plan)), "png"), np.uint8), 1)

@@ -138,7 +138,8 @@ def _set_labels(axes: Axes, plot: EffectsPlot) -> None:
 
 def _key(plot: EffectsPlot) -> Iterator[Line2D]:
     bar = {"linewidth": 2, "marker": "|", "markersize": 9, "markeredgewidth": 2}
-    yield key(_FAINT, "95 % interval around the mean", **bar)
+    if any(result.low is not None for result in plot.results):
+        yield key(_FAINT, "95 % interval around the mean", **bar)
     yield key(_FAINT, "one repeat, at a height of its own", **REPEAT)
     if plot.resolve is not None:
         text = f"less than {plot.resolve:g}: too small to matter (resolve)"
