@@ -26,6 +26,9 @@ from tests.report.goldens import GOLDENS
 from trainables.errors import InputError
 
 PRESCRIBED = STUDY.replace(", splits: per_seed", "")
+ONE_FACTOR = STUDY.replace(
+    "  supervision: {full: {supervision: full}, few: {supervision: {mixed: 5}}}\n", ""
+).replace(", {factor: supervision, from: few, to: full}", "")
 LONG = "method,seed,score\n" + "".join(
     f"{cell},{seed},{0.8 + gain + 0.01 * (seed * 7 % 5)}\n"
     for cell, gain in (("base", 0.0), ("new", 0.05), ("lite", 0.0001))
@@ -105,6 +108,17 @@ def test_the_summary_of_a_study_that_lost_trials_gets_its_answers_too(golden: st
     )
     scores = analyse_score_file("summary.csv", tidy(results).to_pandas().to_csv().encode(), question)
     assert numbers_of(scores.analysis, scores.metrics) == numbers_of(results.analysis, results.metrics)
+
+
+def test_the_summary_of_a_study_of_one_factor_is_compared_by_its_factor() -> None:
+    plan = make_plan(ONE_FACTOR)
+    results = StudyResults(plan, {trial.id: make_record(trial, uneven) for trial in plan.trials})
+    summary = tidy(results).to_pandas().to_csv(index=False)
+    names = ["stop: off → on"]
+    assert {result.comparison for result in results.analysis.comparisons} == set(names)
+    for compared in ((), ("stop",), ("stop: off -> on",)):
+        scores = read(summary, ScoreQuestion(ColumnNames(score=("image_ap",)), compared=compared))
+        assert list(verdicts(scores)) == names
 
 
 def autorank_example() -> pd.DataFrame:

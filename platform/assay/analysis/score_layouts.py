@@ -217,7 +217,8 @@ class _Layout:
         combined = [{factor: texts[i] for factor, texts in levels.items()} for i in range(rows)]
         named = "cell" in self.text and not self.names.cell
         cells = self.filled("cell") if named else [cell_name(of_levels, each) for each in combined]
-        varied = levels if len(levels) > 1 else {}
+        by_factors = len(levels) > 1 or any(column.startswith(_FACTOR) for column in factors.values())
+        varied = levels if by_factors else {}
         table = pd.DataFrame(
             {
                 "study": self.kept("study", PurePath(self.file).stem),
