@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from assay.study.design import format_design
 from tests.study.toy import BASIC, plan, study_with
 from trainables.errors import InputError
 
@@ -64,6 +65,11 @@ def test_a_sub_factor_has_a_level_only_where_its_parent_has_the_level_it_belongs
     assert [cell.name for cell in result.cells] == cells
     for cell in result.cells:
         assert cell.config["c"] == {"five": 5, "ten": 10, "–": 0}[cell.levels["c"]]
+
+
+def test_the_design_in_a_line_says_with_which_levels_a_sub_factor_applies() -> None:
+    line = "full factorial: 2 a × 2 b × 2 c (with a on)"
+    assert format_design(study_with(**NESTED, design={"full": "all"})) == line
 
 
 def test_a_level_is_compared_with_all_that_comes_with_it() -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "VariedBlock",
     "expanded",
     "format_levels",
+    "format_parents",
     "in_order",
     "main_factor",
     "named_problems",
@@ -158,6 +159,11 @@ def format_levels(study: Study, levels: Levels) -> str:
     return ", ".join(f"{factor} {levels[factor]}" for factor in in_order(study, levels))
 
 
+def format_parents(study: Study, factor: str) -> str:
+    """Levels with which a sub-factor applies: ``crf on``, ``supervision few or full and crf on``."""
+    return " and ".join(f"{parent} {' or '.join(levels)}" for parent, levels in study.nested[factor].items())
+
+
 def in_order(study: Study, names: Collection[str]) -> list[str]:
     """Sort names of factors as the study has them."""
     return [factor for factor in study.factors if factor in names]
@@ -205,7 +211,7 @@ def row_problems(study: Study, row: Mapping[str, Sequence[str]], at: KeyPath) ->
         if may and factor not in row:
             missing.append(factor)
         elif not may and factor in row:
-            parents = " and ".join(f"{p} {' or '.join(levels)}" for p, levels in needed.items())
+            parents = format_parents(study, factor)
             message = f"{factor} applies with {parents} only, which is not the case here: leave it out"
             yield StudyProblem((*at, factor), message)
         possible[factor] = {*row.get(factor, ()), NO_LEVEL} if needed else set(row.get(factor, ()))

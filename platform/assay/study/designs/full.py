@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from assay.study.designs.base import DesignCell, DesignForm, expanded
+from assay.study.designs.base import DesignCell, DesignForm, expanded, format_parents
 
 if TYPE_CHECKING:
     from assay.study.schema import Study
@@ -26,7 +26,12 @@ def _size(study: Study, block: str) -> int:
 
 def _format(study: Study, block: str) -> str:
     del block
-    return "full factorial: " + " × ".join(f"{len(levels)} {f}" for f, levels in study.factors.items())
+    counts = [
+        f"{len(levels)} {factor}"
+        + (f" (with {format_parents(study, factor)})" if factor in study.nested else "")
+        for factor, levels in study.factors.items()
+    ]
+    return f"full factorial: {' × '.join(counts)}"
 
 
 DESIGN = DesignForm(
