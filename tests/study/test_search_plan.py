@@ -50,6 +50,12 @@ def test_the_start_points_can_be_replicated_beside_the_winners() -> None:
     assert made.size == 6 * 2 + 3
 
 
+def test_models_of_start_points_that_are_replicated_are_counted_among_what_is_kept() -> None:
+    made = [plan(search_with(replicate={"best": 2, "start": s, "seeds": [10]})) for s in (False, True)]
+    alone, beside = (each.gigabytes or 0.0 for each in made)
+    assert beside - alone > 4e-3  # a million weights of four bytes, and what a trial leaves beside
+
+
 def test_a_grid_is_as_large_as_its_space() -> None:
     grid = {**SEARCH["search"], "sampler": "grid", "points": 50}
     space = {path: one for path, one in SEARCH["space"].items() if path != "config.lr"}
