@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from assay.study import Plan, reported_plan
+from assay.study import Plan, plan_study, reported_plan
 from assay.study.points import budget
 from tests.study.searches import SEARCH, points_of, search_with
-from tests.study.toy import plan, plan_on_images
+from tests.study.toy import TOY, ToyConfig, plan, plan_on_images
 from trainables.data.spec import Supervision
 from trainables.errors import InputError
 
@@ -249,6 +251,32 @@ def test_a_sampler_without_its_package_is_refused_by_name(monkeypatch: pytest.Mo
     monkeypatch.setattr("assay.study.search_rules.find_spec", lambda name: None)
     text = refusal(search={**SEARCH["search"], "sampler": "cmaes"})
     assert "the sampler cmaes needs the package cmaes, which is not installed" in text
+
+
+@pytest.mark.parametrize("choices", [[1, 2], [1.0, 2.0]])
+def test_a_whole_number_in_a_choice_is_the_setting_of_the_start_however_it_is_written(
+    choices: list[float],
+) -> None:
+    space = {"config.lr": {"choice": choices}, "config.a": {"choice": choices}}
+    assert plan(search_with(space=space, config={"preset": "small", "lr": 1, "a": 2})).pending_points
+    assert "config.lr is 3.0 in base, not 1" in refusal(space=space, config={"preset": "small", "lr": 3})
+
+
+def test_a_truth_value_is_no_number_in_a_choice() -> None:
+    space = {"config.a": {"choice": [1, 2]}, "config.b": {"int": [0, 1], "when": {"config.a": True}}}
+    assert "`config.a` is never True" in refusal(space=space)
+
+
+def test_a_start_without_the_block_of_a_searched_setting_is_refused_by_name() -> None:
+    class Tail(BaseModel, frozen=True, extra="forbid"):
+        size: int = 3
+
+    class Config(ToyConfig, frozen=True):
+        tail: Tail | None = None
+
+    study = search_with(space={"config.tail.size": {"int": [1, 9]}})
+    with pytest.raises(InputError, match=r"start\[0\]: .* config.tail.size is 'not set' in base"):
+        plan_study(study, None, "cpu", find=lambda _: replace(TOY, Config=Config))
 
 
 def test_drawn_values_are_in_the_settings_of_the_points_trials() -> None:

@@ -28,6 +28,7 @@ from trainables.errors import InputError
 
 __all__ = ["pruned_by", "search_problems", "start_values"]
 
+_NOT_SET = "not set"  # stands for what a block that is left out does not have
 _MOST_SPLITS = 10_000  # a split stands in tables as a fold does
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}  # that Optuna's samplers need beside Optuna
 
@@ -93,7 +94,7 @@ def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[
         **flatten({"config": cell.config, SUPERVISION: str(cell.supervision)}),
         **start,
     }
-    values = draw(study.space, lambda path, _: settings[path])
+    values = draw(study.space, lambda path, _: settings.get(path, _NOT_SET))
     for path, value in values.items():
         if not contains(study.space[path], value):
             raise InputError(

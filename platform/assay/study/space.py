@@ -66,7 +66,8 @@ def set_back(space: Space, values: Mapping[str, Scalar], path: str, default: Any
 def contains(parameter: Parameter, value: Any) -> bool:
     """True where a value is one that the parameter may have."""
     if isinstance(parameter, Choice):
-        return any(value == choice and type(value) is type(choice) for choice in parameter.choice)
+        truth = isinstance(value, bool)  # which equals 0 or 1
+        return any(value == choice and truth == isinstance(choice, bool) for choice in parameter.choice)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     low, high = parameter.bounds
     return number and low <= value <= high and (isinstance(parameter, FloatRange) or value == int(value))
