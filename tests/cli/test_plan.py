@@ -244,10 +244,16 @@ def test_plan_of_a_study_that_decides_counts_what_trains_until_the_next_verdicts
     assert json.loads(assay("plan", study_file, "--storage", store.uri, "--json").out)["to_train"] == to_train
 
 
-def test_an_effect_is_refused_where_all_repeats_train(assay: Assay, study_file: Path) -> None:
-    answer = assay("plan", study_file, "--no-data", "--effect", "0.02")
+@pytest.mark.parametrize(
+    ("effect", "said"),
+    [("0.02", "found 0.02 and a study without"), ("nan", "found nan"), ("inf", "found inf")],
+)
+def test_an_effect_is_refused_where_all_repeats_train_and_where_it_is_no_number(
+    assay: Assay, study_file: Path, effect: str, said: str
+) -> None:
+    answer = assay("plan", study_file, "--no-data", "--effect", effect)
     assert answer.code == 2
-    assert "found 0.02 and a study without" in " ".join(answer.err.split())
+    assert said in " ".join(answer.err.split())
 
 
 def test_without_data_what_is_done_is_null(assay: Assay) -> None:

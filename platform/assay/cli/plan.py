@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,6 +92,8 @@ def plan(
             "--forecast times real training steps and needs the data, found --no-data beside "
             "it. Leave one out."
         )
+    if effect is not None and not math.isfinite(effect):
+        raise InputError(f"--effect is a difference in the primary metric, found {effect:g}. Name a number.")
     start = time.monotonic()
     with LiveView(console(stderr=True), start=start) as view:
         planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
