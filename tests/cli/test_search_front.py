@@ -13,6 +13,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
 from assay.cli.best import way_on
 from assay.cli.options import DEFAULT_STORAGE
+from assay.cli.plan import answer_of_plan, known_records
 from assay.report.figures.front_figure import draw_front, front_plots
 from assay.storage import Record, Store
 from assay.storage.search_points import with_points
@@ -112,6 +113,26 @@ def test_a_point_whose_cost_was_not_measured_has_no_value_and_says_so(searched: 
     searched.write_record(record.model_copy(update={"timings": {}, "study": "earlier"}))
     point = StudyResults.of_plan(plan, searched).evaluated_points["base"][2]
     assert (point.status, point.reason) == ("failed", "latency_ms was not measured when earlier trained it")
+
+
+def test_the_plan_warns_of_points_that_another_study_trained_without_measuring_their_cost(
+    searched: Store, plan: Plan
+) -> None:
+    grown = with_points(plan, searched)
+
+    def warnings() -> tuple[str, ...]:
+        records = known_records(grown, searched)
+        return answer_of_plan(grown, searched, records, known=True, listed=False).warnings
+
+    assert warnings() == ()
+    trials = [trial.id for trial in grown.trials if trial.cell == "base #2"]
+    for record in searched.records(trials).values():
+        searched.write_record(record.model_copy(update={"timings": {}, "study": "earlier"}))
+    (warning,) = warnings()
+    assert warning.startswith(
+        "1 point ended without a value, and so failed: base #2: latency_ms was not measured when earlier "
+        "trained it. A cost is measured with `repeats.seeds`"
+    )
 
 
 def test_best_says_why_no_point_of_a_search_that_is_over_has_a_value(

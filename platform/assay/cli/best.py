@@ -58,7 +58,7 @@ def best(
     from assay.study.names import NAME_PATTERN, counted
     from assay.study.writing import study_of_point
 
-    if name is not None and not re.match(NAME_PATTERN, name):
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")
     if name is None and (point is not None or output is not None):
         option = "--output" if point is None else "--point"
@@ -176,6 +176,7 @@ def _offered(results: StudyResults, cell: str | None) -> dict[str, list[FrontPoi
 
 def _nothing_offered(results: StudyResults, cells: Iterable[str]) -> str:
     """Why no point can be offered: the search goes on, or all its points ended without a value."""
+    from assay.storage.search_points import MEASURED_ANEW
     from assay.study.points import budget
     from trainables.data.findings import summarise
 
@@ -187,7 +188,7 @@ def _nothing_offered(results: StudyResults, cells: Iterable[str]) -> str:
     reasons = summarise([f"{point.point.name}: {point.reason}" for point in drawn], separator="; ")
     return (
         f"a point is offered where all its repeats have a value, none of {results.name} has: {reasons}. "
-        "A cost is measured with `repeats.seeds` on which no other study trained."
+        f"{MEASURED_ANEW}"
     )
 
 

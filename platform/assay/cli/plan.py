@@ -153,8 +153,34 @@ def answer_of_plan(
             f"{format_reach(each.reach)}{f' ({summarise(each.cells)})' if several else ''}"
             for each in planned.reach
         ],
-        warnings=[*planned.warnings, *reach_warnings(planned.reach)],
+        warnings=[*planned.warnings, *reach_warnings(planned.reach), *_worthless_points(planned, records)],
     )
+
+
+def _worthless_points(planned: Plan, records: Mapping[str, Record]) -> Iterator[str]:
+    """Warn of points that ended well and have no value: another study trained them and measured no cost."""
+    if not planned.points:
+        return
+    from assay.analysis.results import StudyResults
+    from assay.storage.search_points import MEASURED_ANEW
+    from assay.study.names import counted
+    from trainables.data.findings import summarise
+
+    results = StudyResults(planned, records)
+    ids = {point.name: ids for searched in planned.searched for point, ids in planned.points_of(searched)}
+    reasons = [
+        f"{each.point.name}: {each.reason}"
+        for of_cell in results.evaluated_points.values()
+        for each in of_cell
+        if each.status == "failed"
+        and ids[each.point.name]
+        and all(records[id_].status == "finished" for id_ in ids[each.point.name])
+    ]
+    if reasons:
+        yield (
+            f"{counted(len(reasons), 'point')} ended without a value, and so failed: "
+            f"{summarise(reasons, separator='; ')}. {MEASURED_ANEW}"
+        )
 
 
 def _show(planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str) -> None:
@@ -353,7 +379,7 @@ def _format_repeats(seeds: int, folds: int) -> str:
 
 
 def _format_budget(planned: Plan) -> str:
-    """`60 points × 2 seeds in 1 cell + 3 best × 5 fresh seeds`, and how many points are drawn."""
+    """`60 points × 2 seeds (12 of 60 drawn) + 3 best × 5 seeds`, of several cells with `in 2 cells each`."""
     from assay.study.names import counted
     from assay.study.points import budget, drawn_text
 

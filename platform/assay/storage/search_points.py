@@ -28,6 +28,7 @@ from trainables.errors import InputError
 from trainables.method_files import is_file_method
 
 __all__ = [
+    "MEASURED_ANEW",
     "EvaluatedPoint",
     "best_points",
     "best_to_ablate",
@@ -42,6 +43,8 @@ __all__ = [
     "write_points",
 ]
 
+# The way out where a point has no cost.
+MEASURED_ANEW = "A cost is measured with `repeats.seeds` on which no other study trained."
 _PointT = TypeVar("_PointT", bound=Point)
 
 
