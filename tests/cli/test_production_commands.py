@@ -78,6 +78,19 @@ def test_predict_ends_with_1_where_files_are_of_no_format_that_is_read(
     assert "b.heic: heic is no format that is read" in answer.err
 
 
+def test_predict_warns_of_images_that_may_be_masks(
+    assay: Assay, shop: tuple[Path, str], photos: Path, tmp_path: Path
+) -> None:
+    storage, trial = shop
+    (photos / "masks").mkdir()
+    cv2.imwrite(str(photos / "masks" / "0.png"), np.full((40, 50), 255, np.uint8))
+    answer = assay("predict", "--trial", trial, photos, "--output", tmp_path / "found", "--storage", storage)
+    assert answer.code == 0
+    assert (
+        f"1 of 4 images may be masks, by the names of their folders, such as {photos / 'masks'}" in answer.err
+    )
+
+
 @pytest.mark.parametrize("form", ["labelme", "coco"])
 def test_predicted_outlines_come_back_as_the_predicted_masks(
     form: str, assay: Assay, shop: tuple[Path, str], photos: Path, tmp_path: Path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.production.photos import find_photos, refuse_output_below, unread_photos
+from assay.production.photos import find_photos, in_mask_folders, refuse_output_below, unread_photos
 from trainables.errors import InputError
 
 PRINT_PHOTOS = """
@@ -122,3 +122,14 @@ def test_the_tilde_of_nobodys_home_is_a_name(tmp_path: Path, monkeypatch: pytest
     assert [photo.path.name for photo in find_photos(["~nobody-here"])] == ["a.png"]
     assert unread_photos(["~nobody-here"]) == ()
     refuse_output_below(["~nobody-here"], tmp_path / "output")
+
+
+@pytest.mark.parametrize(
+    ("path", "names"), [("in", ["in/Masks/a.png", "in/masks.d/gt/c.png"]), ("in/Masks", []), ("in/good", [])]
+)
+def test_images_in_a_folder_of_masks_beside_photos_are_told_from_them(
+    path: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(*(tmp_path / "in" / name for name in ("good/b.png", "Masks/a.png", "masks.d/gt/c.png")))
+    monkeypatch.chdir(tmp_path)
+    assert [photo.name for photo in in_mask_folders(find_photos([path]))] == names

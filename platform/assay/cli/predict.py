@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from assay.cli.live import LiveView
     from assay.production.onnx_file import OnnxModel
+    from assay.production.photos import Photo
     from assay.production.predict import PredictionProgress
     from assay.storage import Store
     from trainables.data.unread import Unread
@@ -102,12 +103,10 @@ def predict(
     with LiveView(console(stderr=True)) as view:
         view.message("looking for images")
         from assay.production.folder import refuse_used_folder
-        from assay.production.photos import find_photos, refuse_output_below, unread_photos
 
         refuse_used_folder(output)
         load = _loader(trial, exported, storage)
-        photos, unread = find_photos(paths), unread_photos(paths)
-        refuse_output_below(paths, output)
+        photos, unread = _find_photos(paths, output)
         if annotations is not None:
             from assay.production.annotation_files import refuse_names
 
@@ -153,6 +152,21 @@ def predict(
     _warn(progress, model.card.white, unread)
     if progress.broken or unread:
         raise typer.Exit(1)
+
+
+def _find_photos(paths: list[str], output: Path) -> tuple[list[Photo], Sequence[Unread]]:
+    """Photos that ``paths`` name, and what is passed over; of those that may be masks there is a warning."""
+    from assay.production.photos import find_photos, in_mask_folders, refuse_output_below, unread_photos
+
+    photos, unread = find_photos(paths), unread_photos(paths)
+    refuse_output_below(paths, output)
+    if masks := in_mask_folders(photos):
+        typer.echo(
+            f"warning: {len(masks)} of {len(photos)} images may be masks, by the names of their folders, "
+            f"such as {masks[0].name}. Name the folders of photos alone",
+            err=True,
+        )
+    return photos, unread
 
 
 def _loader(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainables.data.formats import IMAGE_SUFFIXES
-from trainables.data.unread import Unread, as_text, is_picture, no_format, unread_files
+from trainables.data.unread import MASK_FOLDERS, Unread, as_text, is_picture, no_format, unread_files
 from trainables.errors import InputError
 
-__all__ = ["Photo", "find_photos", "refuse_output_below", "unread_photos"]
+__all__ = ["Photo", "find_photos", "in_mask_folders", "refuse_output_below", "unread_photos"]
 
 _MAGIC = frozenset("*?[")
 _NO_FILE = "it is no plain file"
@@ -50,6 +50,15 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
     places = _places(files_by_place)
     return [
         Photo(file, as_text(file), place) for file, place in zip(files_by_place.values(), places, strict=True)
+    ]
+
+
+def in_mask_folders(photos: Iterable[Photo]) -> list[Photo]:
+    """Photos that lie beside others in a folder whose name is one for masks, such as ``ground_truth``."""
+    return [
+        photo
+        for photo in photos
+        if not {part.lower() for part in photo.place.parts[:-1]}.isdisjoint(MASK_FOLDERS)
     ]
 
 
