@@ -202,7 +202,7 @@ def examine_masks(
     if asks and 1 < max(len(values), len(colours), len(indices)) <= FEW_VALUES:
         faults.append(_question(masks, values, len(colours), indices, options.names))
     elif asks and drawn and len(covered) == len(drawn):
-        faults.append(_all_covered(covered))
+        faults.append(_all_covered(covered, middle))
         covered = []
     soft = [mask for mask in drawn if mask.faint > 0] if asks and len(values) > FEW_VALUES else []
     findings: list[Finding] = []
@@ -302,11 +302,13 @@ def _named(values: Sequence[int]) -> str:
     return f"{{{', '.join(f'{value}: name' for value in values[:3])}}}"
 
 
-def _all_covered(masks: Sequence[MaskStatistics]) -> str:
+def _all_covered(masks: Sequence[MaskStatistics], middle: int) -> str:
     if all(mask.share == 1 for mask in masks):
+        grey = f", or mask_above: {middle} if their background is grey"
         return (
             f"every mask covers all of its image, so nothing is outlined: {_names(masks)}. Leave the masks "
             "out and use supervision: weak, or write mask_above: 0 in data.options if defects are that large"
+            f"{grey if any(len(mask.values) > 1 for mask in masks) else ''}"
         )
     least = _percent(min(mask.share for mask in masks))
     return (

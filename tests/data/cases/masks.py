@@ -61,6 +61,11 @@ def _inverted(_number: int) -> NDArray[np.uint8]:
     return 255 - dot()
 
 
+def _grey(_number: int) -> NDArray[np.uint8]:
+    """From 16 to 235, as video has black and white, with soft edges."""
+    return np.asarray(16 + _soft(0).astype(np.float32) * (219 / 255), np.uint8)
+
+
 def _full(_number: int) -> NDArray[np.uint8]:
     return np.full((12, 16), 255, np.uint8)
 
@@ -154,6 +159,16 @@ CASES = (
         None,
         "refused",
         ("every mask covers all of its image, so nothing is outlined",),
+    ),
+    Case(
+        "masks from 16 to 235, as video has black and white",
+        partial(_folder, mask=_grey),
+        FOLDER,
+        "refused",
+        (
+            "every mask covers all of its image, so nothing is outlined",
+            "or mask_above: 127 if their background is grey",
+        ),
     ),
     Case(
         "masks in red on white",
