@@ -129,7 +129,7 @@ def test_identical_images_are_a_finding_that_names_them(tmp_path: Path) -> None:
     assert finding.samples == ("defect/again", "defect/d0")
     assert split_warnings(manifest, PER_SEED) == (
         "defect/again.png has no mask: expected masks/again.png. "
-        "Add it, or use supervision: weak or mixed with the masks there are.",
+        "Add it; only supervision: full needs every mask.",
     )
 
 

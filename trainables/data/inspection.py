@@ -374,7 +374,8 @@ def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_S
         expected += others if more else ""
         yield Finding(
             kind="missing_mask",
-            text=f"{first.image} has no mask: expected {expected}. {listing.missing_mask_way_out}.",
+            text=f"{first.image} has no mask: expected {expected}. {listing.missing_mask_way_out}; only "
+            "supervision: full needs every mask.",
             samples=tuple(entry.sample for entry in missing),
             files=tuple(entry.mask or "" for entry in missing),
         )

@@ -234,9 +234,7 @@ def _read_mask(
             raise InputError(f"{path} changed since the data were read. Plan the study again.")
         mask = coarsen(decode_mask(data, manifest.mask_above, values), detail)
     except BrokenImageError as error:
-        raise InputError(
-            f"{row.image} has no usable mask: {path}: {error}. Unpack again, or use supervision: weak."
-        ) from error
+        raise InputError(f"{row.image} has no usable mask: {path}: {error}. Unpack again.") from error
     return _frozen(mask)
 
 

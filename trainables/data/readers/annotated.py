@@ -127,7 +127,7 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
         tuple(entries),
         mask_above=0,
         unsplit=f"{root} has no folders train and test: use `splits: per_seed`.",
-        missing_mask_way_out="Annotate it, or use supervision: weak or mixed with the masks there are",
+        missing_mask_way_out="Annotate it",
         mask_root=mask_root,
         classes=classes,
         others=("leave_out", "normal"),

@@ -150,7 +150,7 @@ class Listing:
     mask_above: int  # a mask pixel shows a defect when its stored value is greater
     published: PublishedSets = field(default_factory=PublishedSets)
     unsplit: str = "It comes without a published split: use `splits: per_seed`."  # why, and the way out
-    missing_mask_way_out: str = "Unpack again, or use supervision: weak"
+    missing_mask_way_out: str = "Unpack again"
     mask_root: Path | None = None  # folder that masks' paths start at; None: as those of images
     indices: ClassIndices | None = None  # how masks of several classes are read
     classes: tuple[str, ...] | None = None  # all classes, where the reader itself kept to data.classes

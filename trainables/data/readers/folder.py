@@ -156,7 +156,7 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
         entries,
         options.mask_above,
         unsplit=f"{root} has no folders train and test: use `splits: per_seed`.",
-        missing_mask_way_out="Add it, or use supervision: weak or mixed with the masks there are",
+        missing_mask_way_out="Add it",
         indices=indices,
         classes=tuple(indices.names.values()) if indices else None,
         mask_options=MaskOptions.of(options),

@@ -72,7 +72,7 @@ def read_mvtec(spec: DataSpec, folders: DataFolders) -> Listing:
         root,
         entries,
         mask_above=options.mask_above,
-        missing_mask_way_out="Unpack again, or use supervision: weak or mixed with the masks there are",
+        missing_mask_way_out="Unpack again",
         mask_options=MaskOptions.of(options),
         unread=unread_files(root, read, _reason),
     )

@@ -116,7 +116,7 @@ def read_synthetic(spec: DataSpec, folders: DataFolders) -> Listing:
         folder,
         entries,
         mask_above=127,
-        missing_mask_way_out=f"Delete the folder {folder} to render it again, or use supervision: weak",
+        missing_mask_way_out=f"Delete the folder {folder} to render it again",
     )
 
 

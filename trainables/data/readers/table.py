@@ -86,7 +86,7 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
         entries,
         options.mask_above,
         unsplit=f"{path.name} has no full column split or fold: fill one, or use `splits: per_seed`.",
-        missing_mask_way_out="Fill column mask, or use supervision: weak or mixed with the masks there are",
+        missing_mask_way_out="Fill column mask",
         indices=indices,
         classes=tuple(indices.names.values()) if indices else None,
         mask_options=MaskOptions.of(options),
