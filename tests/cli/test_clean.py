@@ -49,6 +49,14 @@ def test_trials_of_no_study_go_only_when_asked(assay: Assay, store: Store) -> No
     assert "e" * 16 in assay("clean", "--orphans", "--storage", store.uri).out
 
 
+def test_clean_says_that_orphans_are_not_looked_for_while_a_study_runs(assay: Assay, store: Store) -> None:
+    store.write_bytes(f"trials/{'e' * 16}/record.json", b"{}")
+    with Lease(store, "small"):
+        listed = assay("clean", "--orphans", "--storage", store.uri).out
+    assert "small is running: what no study plans was not looked for" in listed
+    assert "e" * 16 not in listed
+
+
 def test_stages_of_no_study_go_only_when_asked(assay: Assay, tmp_path: Path) -> None:
     study = StagedStudy.of(tmp_path / "storage", tmp_path / "cache", seeds=(0,))
     study.store.write_table("studies/staged/plan.parquet", study.plan.to_table())

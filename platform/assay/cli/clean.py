@@ -13,6 +13,8 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rich.console import Console
+
     from assay.storage import Store
     from assay.study import Plan
 
@@ -37,7 +39,7 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
     store, out = Store(storage), console()
     plans = stored_plans(store)
     needless = clean_plan(store, plans)
-    lost = _orphans(store, plans) if orphans else []
+    lost = _orphans(store, plans, out) if orphans else []
     rows = [(item.path, item.reason, item.bytes) for item in needless]
     rows += [(path, "no study plans it", store.size(path)) for path in lost]
     if rows:
@@ -54,14 +56,16 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
     out.print(f"freed {total} in {store.uri}")
 
 
-def _orphans(store: Store, plans: Sequence[Plan]) -> list[str]:
+def _orphans(store: Store, plans: Sequence[Plan], out: Console) -> list[str]:
     """Folders of trials and stages in no plan; none while a study runs, whose plan may have just changed."""
     from assay.storage.lease import holder
     from assay.storage.method_store import load_methods
     from assay.storage.stage_store import stage_folder, stage_keys
     from assay.study.stage_graph import stage_graph
 
-    if any(holder(store, study) is not None for study in store.study_folders()):
+    running = [study for study in store.study_folders() if holder(store, study) is not None]
+    if running:
+        out.print(f"{', '.join(running)} is running: what no study plans was not looked for")
         return []
     trials = {trial.id: trial for plan in plans for trial in plan.trials}
     lost = [store.trial(trial) for trial in store.trials() if trial not in trials]
