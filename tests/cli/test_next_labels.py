@@ -91,7 +91,9 @@ def test_a_list_in_coco_holds_all_images_where_more_are_asked(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--next", "4"), "a list has a length and a file"),
+        (("--next", "4"), "a list has a length and a file: write --next 10 --output next.csv, found --next"),
+        (("--output", "list.csv"), "found --output alone"),
+        (("--next", "4", "--output", "list.csv", "--json"), "--json is printed, found it with --next 4"),
         (("--next", "4", "--output", "list.txt"), "ends with .csv or .json, found list.txt"),
         (("--next", "4", "--output", "list.csv", "--from", "other"), "goes by finished trials of one cell"),
         (
@@ -99,7 +101,14 @@ def test_a_list_in_coco_holds_all_images_where_more_are_asked(
             "of one cell: found 1 such cell: base. Name one with --from.",
         ),
     ],
-    ids=["no file", "another format", "no such cell", "no such cell, and no model to be asked"],
+    ids=[
+        "no file",
+        "no length",
+        "as JSON",
+        "another format",
+        "no such cell",
+        "no such cell, and no model to be asked",
+    ],
 )
 def test_a_list_that_cannot_be_made_is_refused(
     assay: Assay, mine: Mine, words: tuple[str, ...], message: str

@@ -10,6 +10,7 @@ import typer
 from assay.cli.answers import AsJson, answers
 from assay.cli.lookup import study_results
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StoredStudy, as_path
+from assay.cli.report import refuse_beside_json
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def labels(
     from assay.analysis.label_analysis import next_labels
 
     results = study_results(storage, study)
+    if as_json:
+        refuse_beside_json({"--next": count, "--output": output})
     if count is not None or output is not None:
         _list_images(results, by, count, start, output, data=data, cache=cache)
         return
@@ -96,7 +99,8 @@ def _list_images(
 
     if count is None or output is None or results.store is None:
         raise InputError(
-            f"a list has a length and a file: write --next 10 --output next.csv, found --next {count}."
+            "a list has a length and a file: write --next 10 --output next.csv, found "
+            f"{'--output' if count is None else '--next'} alone."
         )
     refuse_list_file(output)
     records = records_for(by, cell, list(results.records.values()))
