@@ -75,6 +75,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[
             answers[tool] = await call(tool, study="tiny")
         answers["compare"] = await call("compare", left="tiny", right="tiny")
         answers["look"] = await call("look", study="tiny", cell="stop")
+        answers["look at none"] = await call("look", study="tiny", cell="stop", images=[])
         answers["settings"] = await call("settings", method="segdec", name="delta")
         for number, (tool, arguments, _) in enumerate(REFUSED):
             answers[f"refused {number}"] = await call(tool, **arguments)
@@ -165,6 +166,7 @@ def test_an_agent_sees_masks_of_validation_images_in_a_picture(answers: dict[str
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(content.data), np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.std() > 0
+    assert answers["look at none"].content == answers["look"].content  # none are named: the first ones
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -252,6 +254,7 @@ def test_the_skill_is_a_file_that_agents_read(command: Assay) -> None:
     ("arguments", "message"),
     [
         (("--budget-hours", "1", "--studies", "nowhere"), "found no nowhere"),
+        (("--budget-hours", "inf", "--studies", "."), "should be less than or equal to 10000, found 'inf'"),
         (("--budget-hours", "1", "--processes", "2", "--studies", "."), "--processes goes with --local"),
     ],
 )

@@ -19,6 +19,7 @@ BudgetOption = Annotated[
     typer.Option(
         "--budget-hours",
         min=0.0,
+        max=10_000.0,  # as of `budget.hours`
         metavar="HOURS",
         help="Hours by the clock that all runs of agents into this storage may take together.",
     ),

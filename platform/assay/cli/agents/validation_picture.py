@@ -35,7 +35,7 @@ def validation_picture(results: StudyResults, terms: Terms, cell: str, images: l
         results: The study.
         terms: Where data and cache lie.
         cell: Of which a trial with a model is drawn.
-        images: Names of validation images, 6 at most; None: the first ones, defective ones before others.
+        images: Names of validation images, 6 at most; none: the first ones, defective ones before others.
 
     Returns:
         A PNG.
@@ -53,13 +53,13 @@ def validation_picture(results: StudyResults, terms: Terms, cell: str, images: l
     rows = [manifest.by_sample[sample] for sample in split.validation]
     shown = [row for row in rows if row.image_hash not in tested and row.split != "test"]
     names = [row.sample for row in sorted(shown, key=lambda row: (not row.label, row.sample))][:_MOST]
-    if images is not None:
+    if images:
         refused = sorted(set(images) - {row.sample for row in shown})
         if refused:
             raise OutOfBoundsError(
                 f"shown are validation images that no study of the storage tests on, found {refused[0]!r}"
             )
-        names = images[:_MOST]
+        names = list(dict.fromkeys(images))[:_MOST]
     if not names:
         raise OutOfBoundsError(
             f"shown are validation images that no study of the storage tests on, found none of {cell}: all "
