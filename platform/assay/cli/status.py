@@ -7,7 +7,7 @@ runs elsewhere. What trains is as recent as its last sign of life in the storage
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from assay.cli.curves import Curves
-    from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
+    from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer, StudyLine
     from assay.storage import Record, Store
     from assay.storage.watch import Snapshot, Watch
-    from assay.study import Plan
 
 __all__ = ["status", "status_now", "status_of_all"]
 
@@ -102,35 +101,25 @@ def status_of_all(store: Store) -> StatusOfAllAnswer:
     """A line for each study of the storage, the ledgers, and what agents asked for."""
     from assay.analysis.ledger import ledgers
     from assay.report.answers.agents import agents_line
-    from assay.report.answers.progress import StatusOfAllAnswer, StudyLedger, StudyLine
+    from assay.report.answers.progress import StatusOfAllAnswer, StudyLedger
     from assay.storage.redaction import redact
 
-    lines = [
-        StudyLine(study=name, error=state)
-        if isinstance(state, str)
-        else StudyLine(
-            study=name,
-            question=state[0].study.question.strip(),
-            trials=state[1].total,
-            done=state[1].done,
-            counts=dict(state[1].counts),
-            running=len(state[1].running),
-            planned=state[1].planned,
-        )
-        for name, state in _states(store)
-    ]
     shared = [
         StudyLedger(studies=tuple(page.study for page in ledger.pages), comparisons=ledger.comparisons)
         for ledger in ledgers(store)
     ]
     return StatusOfAllAnswer(
-        storage=redact(store.uri), studies=tuple(lines), ledgers=tuple(shared), agents=agents_line(store)
+        storage=redact(store.uri),
+        studies=tuple(_study_lines(store)),
+        ledgers=tuple(shared),
+        agents=agents_line(store),
     )
 
 
-def _states(store: Store) -> Iterator[tuple[str, tuple[Plan, Snapshot] | str]]:
-    """Plan and state of each study, or why it cannot be read."""
+def _study_lines(store: Store) -> Iterator[StudyLine]:
+    """The state of each study, or why it cannot be read."""
     from assay.analysis.results import needed_plan
+    from assay.report.answers.progress import StudyLine
     from assay.storage.local_root import RefusedFileError
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
@@ -138,9 +127,19 @@ def _states(store: Store) -> Iterator[tuple[str, tuple[Plan, Snapshot] | str]]:
     for name in store.studies():
         try:
             plan = written_plan(store, name)
-            yield name, (plan, Watch(store, plan, needed=needed_plan).look())
+            now = Watch(store, plan, needed=needed_plan).look()
         except (InputError, RefusedFileError) as error:
-            yield name, str(error)
+            yield StudyLine(study=name, error=str(error))
+            continue
+        yield StudyLine(
+            study=name,
+            question=plan.study.question.strip(),
+            trials=now.total,
+            done=now.done,
+            counts=dict(now.counts),
+            running=len(now.running),
+            planned=now.planned,
+        )
 
 
 def _list(store: Store, out: Console) -> None:
@@ -148,10 +147,11 @@ def _list(store: Store, out: Console) -> None:
     from assay.report.answers.agents import agent_lines
     from assay.report.page.inline import visible
 
-    if not store.studies():
+    lines = list(_study_lines(store))
+    if not lines:
         out.print(f"no study was run into {store.uri} yet")
         return
-    out.print(_overview(list(_states(store)), out))
+    out.print(_overview(lines, out))
     for ledger in ledgers(store):
         names = ", ".join(page.study for page in ledger.pages)
         out.print(f"{ledger}: {names}")
@@ -159,33 +159,31 @@ def _list(store: Store, out: Console) -> None:
         out.print(visible(line))
 
 
-def _overview(states: list[tuple[str, tuple[Plan, Snapshot] | str]], out: Console) -> RenderableType:
+def _overview(lines: Sequence[StudyLine], out: Console) -> RenderableType:
     """A row of a table for each study, or lines where the terminal is too narrow for whole words in one."""
     from rich.console import Group
     from rich.text import Text
 
     from assay.report.page.inline import visible
 
-    seen = {status for _, state in states if not isinstance(state, str) for status in state[1].counts}
-    rare = [status for status in ("diverged", "pruned") if status in seen]
+    rare = [status for status in ("diverged", "pruned") if any(status in line.counts for line in lines)]
     numbers = ("trials", "finished", "running", *rare, "failed", "planned")
     rows: list[tuple[str, ...]] = []
-    lines: list[Text] = []
-    for name, state in states:
-        if isinstance(state, str):
-            rows.append((name, *("–" for _ in numbers), state))
-            lines.append(Text(visible(f"{name}: {state}")))
+    texts: list[Text] = []
+    for line in lines:
+        if line.error is not None:
+            rows.append((line.study, *("–" for _ in numbers), line.error))
+            texts.append(Text(visible(f"{line.study}: {line.error}")))
             continue
-        plan, now = state
-        counts = {**now.counts, "trials": now.total, "running": len(now.running), "planned": now.planned}
+        counts = {**line.counts, "trials": line.trials, "running": line.running, "planned": line.planned}
         counted = [str(counts.get(title, 0)) for title in numbers]
-        rows.append((name, *counted, plan.study.question))
+        rows.append((line.study, *counted, line.question))
         listed = ", ".join(map(" ".join, zip(counted, numbers, strict=True)))
-        lines.append(Text(visible(f"{name}: {listed}. {plan.study.question}")))
+        texts.append(Text(visible(f"{line.study}: {listed}. {line.question}")))
     table = text_table(("study", *numbers, "question"), rows, right=numbers, whole=("study", *numbers))
     # A measure says no more than what it may take.
     needed = out.measure(table, options=out.options.update(max_width=_UNBOUNDED)).minimum
-    return table if needed <= out.width else Group(*lines)
+    return table if needed <= out.width else Group(*texts)
 
 
 def _follow(page: _Page, shown: RenderableType, out: Console) -> None:
