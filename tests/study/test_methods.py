@@ -13,6 +13,7 @@ import pytest
 from pydantic import Field
 
 from assay.study import Plan, Study, parse_study, plan_study, study_schema
+from assay.study.methods import method_names
 from assay.study.points import make_point
 from assay.study.settings import AnyTrainable
 from assay.study.writing import study_of_point
@@ -147,6 +148,7 @@ def test_a_row_may_name_the_method() -> None:
     rows = [{"a": "off"}, {"a": "on", "override": QUICK}]
     made = plan(study_with(trainable="toy", factors={"a": BASIC["factors"]["a"]}, design={"rows": rows}))
     assert [cell.trainable for cell in made.cells] == ["toy", "other"]
+    assert method_names(made.study) == ["toy", "other"]
     assert "a" not in made.cells[1].config
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.cli.output import console, duration, few, text_table
+from assay.cli.output import console, duration, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -115,9 +115,11 @@ def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
 
 
 def _table(forecast: Forecast) -> Table:
+    from trainables.data.findings import summarise
+
     rows = [
         (
-            few(shape.cells, _CELLS),
+            summarise(shape.cells, _CELLS),
             f"{shape.missing} of {shape.trials}",
             duration(shape.seconds),
             f"{shape.memory_mb / 1024:.1f} GB",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["WIDTH_OF_FILES", "console", "duration", "few", "size", "text_table"]
+__all__ = ["WIDTH_OF_FILES", "console", "duration", "size", "text_table"]
 
 WIDTH_OF_FILES = 140  # columns of a table that goes to a file or a pipe
 
@@ -46,12 +46,6 @@ def size(bytes_: float) -> str:
             return f"{bytes_:.0f} {unit}"
         bytes_ /= 1000
     return f"{bytes_:.1f} GB"
-
-
-def few(names: Sequence[str], most: int) -> str:
-    """The first names, and how many more there are: `a, b, c and 4 more`."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def text_table(

@@ -12,7 +12,7 @@ import typer
 from assay.cli.answers import AsJson, answers
 from assay.cli.files import check_output, replace_file
 from assay.cli.options import as_path
-from assay.cli.output import console, few, text_table
+from assay.cli.output import console, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,7 +153,11 @@ def _found_method(name: str) -> AnyTrainable:
 
 
 def _show_all(out: Console, answer: SettingsAnswer) -> None:
-    rows = [(m.method, m.title, ", ".join(m.supervision), few(m.presets, _PRESETS)) for m in answer.methods]
+    from trainables.data.findings import summarise
+
+    rows = [
+        (m.method, m.title, ", ".join(m.supervision), summarise(m.presets, _PRESETS)) for m in answer.methods
+    ]
     _print_table(out, ("method", "what it is", "supervision", "presets"), rows)
     _print_table(out, ("block of a study", "what it says"), list(answer.blocks.items()))
     out.print(

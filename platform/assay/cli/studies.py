@@ -46,15 +46,16 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
     from rich.text import Text
 
     from assay.study import read_study
+    from assay.study.methods import method_names
     from assay.study.shipped import shipped_studies
 
     shipped = [read_study(path) for path in shipped_studies().values()]
     _refuse_unknown("--reader", reader, {study.data.reader for study in shipped})
-    _refuse_unknown("--method", method, {name for study in shipped for name in _methods(study)})
+    _refuse_unknown("--method", method, {name for study in shipped for name in method_names(study)})
     chosen = [
         study
         for study in shipped
-        if reader in (None, study.data.reader) and (method is None or method in _methods(study))
+        if reader in (None, study.data.reader) and (method is None or method in method_names(study))
     ]
     out = console()
     for study in sorted(chosen, key=lambda study: (_needs_data(study), study.study)):
@@ -80,7 +81,9 @@ def copy(name: StudyName, folder: Folder = Path()) -> None:
 
 def _facts(study: Study) -> str:
     """``segdec · ksdd · 24 trials · needs data, GPU``: the question stands below, as wide as the terminal."""
-    methods = _methods(study)
+    from assay.study.methods import method_names
+
+    methods = method_names(study)
     named = ", ".join(methods) if len(methods) <= _METHODS else f"{len(methods)} methods"
     needs = [*(["data"] if _needs_data(study) else []), *(["GPU"] if study.resources.gpus else [])]
     return f"{named} · {study.data.reader} · {_trials(study)} · needs {', '.join(needs) or 'nothing'}"
@@ -91,13 +94,6 @@ def _refuse_unknown(option: str, value: str | None, known: set[str]) -> None:
 
     if value is not None and value not in known:
         raise InputError(f"no study that comes with assay has {option} {value}; {nearest(value, known)}")
-
-
-def _methods(study: Study) -> list[str]:
-    """The methods that base, levels and rows name."""
-    levels = [level for levels in study.factors.values() for level in levels.values()]
-    names = [study.trainable, *(level.trainable for level in levels)]
-    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def _needs_data(study: Study) -> bool:

@@ -32,6 +32,7 @@ __all__ = [
     "kept_copy",
     "layers_of",
     "method_files",
+    "method_names",
     "method_problems",
     "named_methods",
     "shared_settings",
@@ -119,11 +120,15 @@ def method_files(study: Study) -> dict[str, bytes]:
     return files
 
 
+def method_names(study: Study) -> list[str]:
+    """List the methods that base, levels and rows name, as they name them."""
+    layers = (Level(trainable=study.trainable), *_bundles(study))
+    return list(dict.fromkeys(layer.trainable for layer in layers if layer.trainable is not None))
+
+
 def file_references(study: Study) -> list[str]:
     """List the methods that a study names by their files."""
-    layers = (Level(trainable=study.trainable), *_bundles(study))
-    names = dict.fromkeys(layer.trainable for layer in layers if layer.trainable is not None)
-    return [name for name in names if is_file_reference(name)]
+    return [name for name in method_names(study) if is_file_reference(name)]
 
 
 def _folder(study: Study) -> Path:
