@@ -78,3 +78,9 @@ def test_two_figures_of_one_cell_and_metric_are_refused() -> None:
     with pytest.raises(InputError, match=r"rows\[1\]\.values\.image_ap: rows\[0\] has a value of image_ap"):
         planned(ROW, again)
     assert planned(ROW, {**again, "values": {"fp": 1}})
+
+
+def test_a_negative_figure_is_refused_in_the_unit_of_its_metric() -> None:
+    metrics = {"primary": "image_ap", "report": ["false_regions"]}
+    with pytest.raises(InputError, match="false_regions is a number of regions per image, 0 or more"):
+        planned({"values": {"false_regions": -1}}, metrics=metrics)

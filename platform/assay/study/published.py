@@ -84,7 +84,7 @@ def _value_problems(study: Study, row: PublishedRow, at: KeyPath) -> Iterator[St
         elif name not in shown:
             message = f"the table has no column {name}: add it to `metrics.report`, or leave the value out"
             yield StudyProblem((*at, name), message)
-        elif METRICS[name].unit == "share" and not 0 <= value <= 1:
+        elif (unit := METRICS[name].unit) == "share" and not 0 <= value <= 1:
             yield StudyProblem((*at, name), f"{name} is a share, 0..1, found {value:g}: 93.4 % are 0.934")
         elif value < 0:
-            yield StudyProblem((*at, name), f"{name} is a number of images, 0 or more, found {value:g}")
+            yield StudyProblem((*at, name), f"{name} is a number of {unit}, 0 or more, found {value:g}")
