@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay import exit_codes
 from assay.cli.files import check_output, replace_file
 from assay.cli.mlflow import Tracking
 from assay.cli.options import Data, StudyFile, as_path, in_use, not_empty
@@ -205,7 +206,7 @@ def _accompany(job: Job | SlurmJob, name: str, storage: str, *, follow: bool) ->
     except KeyboardInterrupt:
         typer.echo("\nthe job runs on")
         _print_next_commands(job, name, storage)
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
     raise typer.Exit(code)
 
 

@@ -47,7 +47,7 @@ class Comparison(BaseModel):
     values: dict[str, tuple[Any, Any]] = Field(
         default_factory=dict, description="Of the paths: (with start, with end), where all pairs agree."
     )
-    allowed: dict[str, str] = Field(default_factory=dict, description="KeyPath outside the factor → reason.")
+    allowed: dict[str, str] = Field(default_factory=dict, description="Path outside the factor → reason.")
 
     @property
     def name(self) -> str:

@@ -35,8 +35,7 @@ def reported_plan(plan: Plan) -> ReportedPlan:
     A comparison of a search is then between the best point of the one cell and the best of the other, between
     the best point and those that the search started from (where they are trained again too), and between the
     best point and itself with a parameter at its default. With several objectives no point is best, and none
-    is compared. Where a cell has several searches, their best
-    points are one row.
+    is compared. Where a cell has several searches, their best points are one row.
     """
     if plan.study.search is None:
         return ReportedPlan(plan.study, plan.cells, plan.trials, plan.comparisons)

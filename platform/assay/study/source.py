@@ -65,7 +65,7 @@ def refuse(source: Source, problems: Iterable[StudyProblem]) -> None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean `seeds`?)``, or the list of what is known when nothing is near."""
+    """``did you mean `seeds`?``, or the list of what is known when nothing is near."""
     names = sorted(known)
     # All settings of a search begin with `config.`, which makes none like another.
     compared = {name.removeprefix("config."): name for name in names}
