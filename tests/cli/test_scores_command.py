@@ -49,6 +49,7 @@ def test_verdicts_are_written_as_the_file_ends(
     ("options", "said"),
     [
         (("--against", "best"), "--against names a cell, found best"),
+        (("--against", "base", "--compare", "base -> new"), "found --compare base -> new beside it"),
         (("--splits", "own"), "'own' is not one of 'prescribed', 'per_seed'."),
         (("--exact-test", "anova"), "'anova' is not one of 'sign-flip', 'wilcoxon'."),
         (("--resolve", "0"), "--resolve is a difference above 0, found 0"),

@@ -123,6 +123,11 @@ def scores(
     if as_json:
         refuse_beside_json({"--format": format, "--output": output})
         format = "json"
+    if against is not None and compare:
+        raise InputError(
+            f"--against compares all cells with one, found --compare {compare[0]} beside it. Leave one of "
+            "the two out."
+        )
     check_output(output, table)
     form = format_of(format, output.suffix.lower() if output is not None else "")
     if resolve is not None and not (resolve > 0 and math.isfinite(resolve)):
