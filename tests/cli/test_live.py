@@ -22,7 +22,7 @@ from assay.storage.files import KEPT, AwayError
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score
 from assay.study import Plan, Trial
-from tests.cli.small_study import finished, run_elsewhere
+from tests.cli.small_study import Assay, finished, run_elsewhere
 from tests.waiting import wait_for
 from trainables.errors import StorageError
 
@@ -409,3 +409,14 @@ def test_the_clock_of_a_command_goes_on_in_its_second_view() -> None:
     with LiveView(Console(file=out, width=80), start=time.monotonic() - 7) as view:
         view.message("timing the first steps")
     assert "[7 s] timing the first steps" in out.getvalue()
+
+
+@pytest.mark.parametrize("study", ["small", None])
+def test_a_study_without_a_question_is_named_alone(
+    assay: Assay, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch, study: str | None
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")  # lines instead of a table
+    bare = plan.model_copy(update={"study": plan.study.model_copy(update={"question": ""})})
+    store.write_table("studies/small/plan.parquet", bare.to_table())
+    first, *_, last = assay("status", *filter(None, [study]), "--storage", store.uri).out.splitlines()
+    assert (first == "small") if study else last.endswith("planned")

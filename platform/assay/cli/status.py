@@ -179,7 +179,7 @@ def _overview(lines: Sequence[StudyLine], out: Console) -> RenderableType:
         counted = [str(counts.get(title, 0)) for title in numbers]
         rows.append((line.study, *counted, line.question))
         listed = ", ".join(map(" ".join, zip(counted, numbers, strict=True)))
-        texts.append(Text(visible(f"{line.study}: {listed}. {line.question}")))
+        texts.append(Text(visible(". ".join(filter(None, (f"{line.study}: {listed}", line.question))))))
     table = text_table(("study", *numbers, "question"), rows, right=numbers, whole=("study", *numbers))
     # A measure says no more than what it may take.
     needed = out.measure(table, options=out.options.update(max_width=_UNBOUNDED)).minimum
@@ -229,7 +229,7 @@ class _Page:
         damaged = [Text(visible(str(problem)), style="red") for problem in self.watch.problems]
         lost = [record for record in self.watch.records.values() if record.status != "finished"]
         parts: list[RenderableType] = [
-            Text(visible(f"{study.study}: {study.question}"), style="bold"),
+            Text(visible(": ".join(filter(None, (study.study, study.question)))), style="bold"),
             render(snapshot, self.curves, str(results.decisions or "")),
             *_first(damaged, "whose record is damaged"),
             *([] if snapshot.held else self._gone()),  # a run writes its summary at its end
