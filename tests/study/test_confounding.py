@@ -26,7 +26,7 @@ def refusal(study: Study) -> str:
 def rows(*overrides: dict[str, Any] | None, **changes: Any) -> Study:
     """Four rows, `all off` to `a + b`, with these overrides, and a comparison of the second factor."""
     cells = [{"a": a, "b": b} for a in ("off", "on") for b in ("off", "on")]
-    own = [{"override": one} if one else {} for one in overrides]
+    own = [{} if one is None else {"override": one} for one in overrides]
     made = [{**cell, **more} for cell, more in zip(cells, own, strict=True)]
     return study_with(**{"design": {"rows": made}, "comparisons": [{"factor": "b"}], **changes})
 
@@ -115,6 +115,11 @@ def test_a_row_says_what_it_sets_beside_its_levels() -> None:
     cell = plan(rows(None, None, None, {"config": {"lr": 0.5}}, comparisons=[])).cells[3]
     assert cell.diff["config.lr"] == (0.1, 0.5)
     assert "The row has settings of its own: `config.lr` 0.5." in cell.footnotes
+
+
+def test_a_row_with_an_empty_override_has_nothing_to_say() -> None:
+    cell = plan(rows(None, None, None, {}, comparisons=[])).cells[3]
+    assert not any("The row has settings" in note for note in cell.footnotes)
 
 
 def test_two_rows_do_not_ask_for_one_cell_with_different_overrides() -> None:

@@ -382,11 +382,10 @@ def _difference(study: Study, base: Settings | None, settings: Settings) -> Diff
 
 def _own_settings(settings: Settings, override: Level | None) -> list[str]:
     """Footnote with the settings that a row has on top of its levels."""
-    if override is None:
-        return []
-    flat = settings.flat
-    paths = [path for path in flat if is_below(path, bundle_paths(settings.trainable, override))]
-    return [f"The row has settings of its own: {', '.join(f'`{p}` {format_value(flat[p])}' for p in paths)}."]
+    own_paths = set() if override is None else bundle_paths(settings.trainable, override)
+    flat = settings.flat if own_paths else {}
+    texts = [f"`{path}` {format_value(value)}" for path, value in flat.items() if is_below(path, own_paths)]
+    return [f"The row has settings of its own: {', '.join(texts)}."] if texts else []
 
 
 def _trials(cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[Trial]:
