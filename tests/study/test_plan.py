@@ -24,6 +24,10 @@ def refusal(**changes: Any) -> str:
     return str(caught.value)
 
 
+def test_a_plan_is_printed_in_a_line() -> None:
+    assert str(plan(study_with())) == "<plan of basic: 8 trials of 4 cells>"
+
+
 # What a cell trains with
 
 

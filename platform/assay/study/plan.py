@@ -97,6 +97,9 @@ class Plan(BaseModel):
         cells = len(self.searched or self.cells)
         return f"<plan of {self.study.study}: {counted(self.size, 'trial')} of {counted(cells, 'cell')}>"
 
+    def __str__(self) -> str:  # pydantic's own is every field of every trial
+        return repr(self)
+
     def with_points(self, points: Sequence[Point]) -> Self:
         """The plan of a search with all points that were drawn: a cell for each, and its trials.
 
