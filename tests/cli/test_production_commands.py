@@ -277,3 +277,9 @@ def test_an_unknown_export_format_is_refused_with_the_known_ones(
     )
     assert answer.code == 2
     assert "there is no export format 'omnx'. Did you mean onnx" in answer.err
+
+
+def test_a_replay_of_a_storage_without_studies_says_that_it_has_none(assay: Assay, tmp_path: Path) -> None:
+    answer = assay("mlflow", "--sync", "--storage", tmp_path / "mistyped")
+    assert (answer.code, answer.out) == (0, f"no study was run into {tmp_path / 'mistyped'} yet\n")
+    assert not (tmp_path / "mistyped").exists()

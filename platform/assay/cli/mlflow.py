@@ -129,8 +129,11 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, re
     from assay.analysis.results import StudyResults
     from assay.tracking import MlflowMirror
 
-    mirror = MlflowMirror(uri, store)
     names = [study_name(store, study)] if study else store.studies()
+    if not names:
+        typer.echo(f"no study was run into {store.uri} yet")
+        return
+    mirror = MlflowMirror(uri, store)
     _refuse_running(store, names)
     complete = True
     for name in names:
