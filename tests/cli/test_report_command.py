@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from assay.storage import Store
+from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
 from tests.analysis.made_lineage import keep_lineage
 from tests.cli.small_study import STUDY, Assay, finished
@@ -134,3 +134,13 @@ def test_overlays_of_another_ending_are_refused_before_anything_is_written(
     assert refused.code == 2
     assert f"--overlays writes a PNG, found {tmp_path / 'x.jpg'}. Name a file that ends" in refused.err
     assert not page.exists()
+
+
+def test_logs_write_out_the_control_characters_of_settings(assay: Assay, store: Store, plan: Plan) -> None:
+    record = store.record(plan.trials[0].id)
+    assert isinstance(record, Record)
+    trial = {**record.trial, "diff": {"config.note": ["plain", "\x1b[31m"]}}
+    store.write_record(record.model_copy(update={"trial": trial}))
+    out = assay("logs", record.id, "--storage", store.uri).out
+    assert r"config.note plain → \x1b[31m" in out
+    assert "\x1b" not in out

@@ -170,7 +170,6 @@ def give_files(files: Mapping[str, bytes], output: Path | None, *, as_json: bool
     if output is None:
         typer.echo(files[""].decode(), nl=False)
         return
-
     for name, content in files.items():
         file = output.parent / name
         replace_file(file, content)
@@ -196,6 +195,7 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     """Print the end of the log of a trial's last attempt, and why it failed if it did."""
     from assay.report.page.inline import visible
     from assay.storage import DamagedRecord, Record, Store
+    from assay.study.names import counted
 
     store = Store(storage)
     id_ = trial_id(store, trial)
@@ -203,12 +203,12 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     attempts = [start.attempt for start in store.attempts(id_)]
     if isinstance(record, Record):
         typer.echo(visible(f"{id_} {record.status}" + (f": {record.reason}" if record.reason else "")))
-        typer.echo(f"differs from the base in: {format_diff(record.trial.get('diff', {}))}")
+        typer.echo(visible(f"differs from the base in: {format_diff(record.trial.get('diff', {}))}"))
         attempts = [record.attempt] if record.attempt else attempts
     elif isinstance(record, DamagedRecord):
         typer.echo(visible(f"the record of {id_} is damaged: {record}"))
     else:
-        typer.echo(f"{id_} has no record yet; {len(attempts)} attempt(s)")
+        typer.echo(f"{id_} has no record yet; {counted(len(attempts), 'attempt')}")
     text = _log(store, id_, attempts[-1]) if attempts else None
     if text is None:
         typer.echo("it left no log")
