@@ -1,7 +1,9 @@
-"""One Ray for the whole session, and small studies of the toy trainable on synthetic images."""
+"""One Ray for the whole session, clusters for a module, and small studies of the toy on synthetic images."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,6 +13,8 @@ import pytest
 
 from assay.engine.fitting.fit_server import FitServer
 from tests.engine.odd_method import Odd, train_odd
+from tests.engine.on_cluster import Start
+from tests.engine.ray_nodes import RayNodes
 from tests.engine.toy_study import ToyStudy
 
 _VIEW_SECONDS = 5.0  # Ray's view of the resources follows the processes' death with a delay
@@ -48,3 +52,37 @@ def free_cluster(ray_session: None) -> Iterator[None]:
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
         assert time.monotonic() < until, f"CPUs are still taken: {ray.available_resources()}"
         time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayNodes]:
+    """A head with one core and a dashboard."""
+    cluster = RayNodes(cpus=1)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def assay(nodes: RayNodes, cache_root: Path) -> Iterator[Start]:
+    """Starts the program as a process of its own that may use the cluster."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+        known = {**nodes.environment, "RAY_ADDRESS": nodes.address, "ASSAY_CACHE": str(cache_root)}
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "assay", *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=nodes.folder,
+                env={**known, **environment},
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()

@@ -151,14 +151,26 @@ class RayNodes:
         }
 
     def add(
-        self, cpus: int = 1, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+        self,
+        cpus: int = 1,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        memory: int | None = None,
     ) -> RayNode:
-        """Start a node, without waiting for it; ``prefix``: a command that starts it."""
+        """Start a node, without waiting for it.
+
+        Args:
+            cpus: Its cores.
+            environment: Of its processes, beside the cluster's.
+            prefix: A command that starts it.
+            memory: Bytes that Ray counts on it; None: what the machine has.
+        """
         assert self.head.is_up, f"the cluster's head ended: {self.head.log.read_text()}"
         return self._start(
             cpus,
             f"--address={self.address}",
             "--dashboard-agent-listen-port=0",
+            *(() if memory is None else (f"--memory={memory}",)),
             environment=environment or {},
             prefix=prefix,
         )

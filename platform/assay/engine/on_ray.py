@@ -66,6 +66,11 @@ def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> End:
     # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
     packs.keeps_drivers = stops is None
     searcher = PackSearcher(packs)
+    callbacks: list[tune.Callback] = []
+    if packs.plan.study.resources.workers > 1:
+        from assay.engine.train import Orphans
+
+        callbacks.append(Orphans(packs.run))
     tuner = tune.Tuner(
         tune.with_resources(PackDriver, driver_resources(packs.plan.study.resources)),
         tune_config=tune.TuneConfig(
@@ -80,6 +85,7 @@ def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> End:
         run_config=tune.RunConfig(
             name=packs.run,
             storage_path=packs.scratch,
+            callbacks=callbacks,
             verbose=0,
             # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
             # when the storage is full.

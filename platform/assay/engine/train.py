@@ -36,6 +36,8 @@ from ray.train.v2._internal.execution.worker_group.placement_group_handle import
 )
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.tune import Callback
+from ray.tune.experiment import Trial
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as _remove
 
@@ -44,7 +46,7 @@ from assay.engine.room import MoreRoomError, free_workers
 from assay.storage import Store
 from trainables.errors import StorageError
 
-__all__ = ["TrainWorkers", "remove_placement_groups", "run_prefix"]
+__all__ = ["Orphans", "TrainWorkers", "remove_placement_groups", "run_prefix"]
 
 # DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
 _LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
@@ -52,6 +54,7 @@ _ABORT_SECONDS = 20.0
 _ROOM_SECONDS = 5.0  # until what lost workers held is free again
 _ROOM_LOOK_SECONDS = 0.5
 _ROOM_WAIT_SECONDS = 10.0  # for the workers that were asked for, before fewer are
+_ORPHANS_SECONDS = 2.0  # between two looks for them
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -258,6 +261,23 @@ class TrainWorkers:
             self._trainer.fit()
         except BaseException as error:  # noqa: BLE001 - carried to Tune by the driver, in its own thread
             self.error = _cause(error, StorageError) or error
+
+
+class Orphans(Callback):
+    """Has the process that runs the study remove placement groups of dead drivers, while a driver waits.
+
+    A driver that dies with its node leaves its workers' group. Ray (2.60) places what a group lost before all
+    other groups, and goes on trying where there is no room: no driver that would remove it was ever placed.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._run, self._looked = run, time.monotonic()
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        waits = any(trial.status == Trial.PENDING for trial in trials)
+        if waits and time.monotonic() - self._looked >= _ORPHANS_SECONDS:
+            _remove_orphans(self._run)
+            self._looked = time.monotonic()
 
 
 def run_prefix(run: str) -> str:
