@@ -58,6 +58,14 @@ def test_each_repeat_is_compared_with_its_own_score_with_all_masks() -> None:
     assert (found.low, found.high) == pytest.approx((14, 17), abs=2)
 
 
+def test_all_masks_are_enough_where_splits_have_unequal_numbers_of_them() -> None:
+    """17 masks in three splits and 18 in two: "all" are 17.4 on average, which no number of masks is."""
+    table = tidy_table({"n5": [0.5, 0.51, 0.52], "n15": [0.6, 0.61, 0.63], "all": [0.9, 0.93, 0.91]})
+    masks = {"n5": 5.0, "n15": 15.0, "all": 17.4}
+    (found,) = enough_masks(table, masks, metric="image_ap", resolve=0.01)
+    assert (found.masks, found.low, found.high, found.all_masks) == (17, 17, 17, 17)
+
+
 @pytest.mark.parametrize(
     ("cells", "masks", "note"),
     [

@@ -80,7 +80,9 @@ def _enough(units: Units, lost: NDArray[np.float64], masks: Mapping[str, float],
     estimate: int | None = None
     ends: tuple[int, int] | None = None
     if units.n:
-        losses = np.array([np.interp(np.log1p(numbers), at, unit) for unit in lost.T])  # units × numbers
+        points = np.log1p(numbers)
+        points[-1] = at[-1]  # all masks: their mean over the trainings is no whole number
+        losses = np.array([np.interp(points, at, unit) for unit in lost.T])  # units × numbers
         mean = losses.mean(axis=0)
         estimate = _first_for_good(numbers, mean <= resolve)
         alike = [
