@@ -55,6 +55,13 @@ def test_degenerate_data_have_their_sentence(
     assert not has_nan(ask(b, a, resolution=1 / 17, resolve=0.01))
 
 
+@pytest.mark.parametrize("step", [None, 1 / 17])
+def test_what_has_no_interval_has_no_approximate_one(step: float | None) -> None:
+    """At the bound in every repeat, always by the same difference: an interval needs the metric's step."""
+    answer = ask([0.9] * 6, [1.0] * 6, resolution=step)
+    assert (answer.low is not None) == ("interval approximate" in answer.note) == (step is not None)
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_one_or_two_repeats_have_neither_interval_nor_p(n: int) -> None:
     answer = from_differences([0.02, 0.03][:n])

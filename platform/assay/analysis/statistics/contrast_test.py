@@ -132,6 +132,8 @@ def _without_spread(measured: Measured, exact: float | None, resolution: float |
     """A t test of equal differences would be sure of anything: the smallest step of the metric stands in."""
     units, d = measured.units, measured.d
     notes = ["no spread seen"]
+    if resolution is not None:
+        notes = [*measured.notes, *notes]  # they are of the interval, which there is then
     if not d.any() and not units.diverged:
         differ = 100 * (1 - paired.ALPHA ** (1 / units.n))
         notes.append(f"all equal: with 95 % confidence fewer than {differ:.0f} % of repeats differ")
@@ -142,7 +144,7 @@ def _without_spread(measured: Measured, exact: float | None, resolution: float |
         p=1.0 if exact is None else exact,
         half_width=None if resolution is None else paired.t_half_width(resolution, units.variance, units.df),
         interval="" if resolution is None else "smallest step of the metric",
-        notes=(*measured.notes, *notes),
+        notes=tuple(notes),
     )
 
 
