@@ -187,3 +187,15 @@ def test_where_looks_are_planned_nothing_is_compared_for_new_data() -> None:
     analysis = StudyResults(PLAN, trained(PLAN)).analysis
     groups = (analysis.comparisons, analysis.main_effects, analysis.interactions, analysis.further)
     assert [{result.claim for result in group} for group in groups] == [{"this data"}] * 4
+
+
+@pytest.mark.parametrize(
+    ("line", "of"),
+    [
+        ("", "sign flips of whole repeats that"),
+        ("exact_test: wilcoxon\n", "of whole repeats, of signed ranks,"),
+    ],
+)
+def test_the_page_says_what_the_planned_looks_test(line: str, of: str) -> None:
+    plan = make_plan(DECIDES + line)
+    assert of in markdown_of(plan, trained(plan))

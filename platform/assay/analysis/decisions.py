@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.families import ComparisonResult, Verdict
-from assay.analysis.statistics.looks import PLANNED_LOOKS, Decision, LooksTaken, decide
+from assay.analysis.statistics.looks import (
+    PLANNED_LOOKS,
+    PLANNED_LOOKS_AT_RANKS,
+    Decision,
+    LooksTaken,
+    decide,
+)
 from assay.analysis.statistics.paired import rounded
 from assay.analysis.statistics.score_table import Scores, read_scores
 from assay.study import Study, Trial
@@ -210,7 +216,7 @@ def _settled(result: ComparisonResult, decision: Decision, last: int) -> Compari
         verdict=verdict,
         more=None,
         more_negligible=None,
-        test=PLANNED_LOOKS,
+        test=PLANNED_LOOKS_AT_RANKS if result.test == "wilcoxon" else PLANNED_LOOKS,
         p_min=None,
         note="; ".join(filter(None, (result.note, given_up if decision.verdict == "open" else ""))),
     )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis
 from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.looks import PLANNED_LOOKS
+from assay.analysis.statistics.looks import PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.score_table import CLAIMS, Claim
 from assay.analysis.statistics.wording import (
@@ -308,11 +308,13 @@ def _where(claim: Claim) -> str:
 
 def _method(results: Sequence[ComparisonResult]) -> str:
     m = results[0].m
-    if any(result.test == PLANNED_LOOKS for result in results):
+    tests = {result.test for result in results}
+    if tests & {PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS}:
         largest = f" and the largest of {m} comparisons" if m > 1 else ""
+        ranks = ", of signed ranks," if PLANNED_LOOKS_AT_RANKS in tests else ""
         return (
-            "Interval: 95 %, paired t, at the look that settled it. p: share of sign flips of whole repeats "
-            f"that are as clear by then, over the planned looks{largest}."
+            "Interval: 95 %, paired t, at the look that settled it. p: share of sign flips of whole repeats"
+            f"{ranks} that are as clear by then, over the planned looks{largest}."
         )
     new = results[0].claim == "new data"
     correction = "Holm" if new else "max-T"

@@ -38,10 +38,20 @@ from scipy import fft, special
 from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
 from assay.analysis.statistics.signs import SAME, studentised, vectors_over_looks
 
-__all__ = ["PLANNED_LOOKS", "Decision", "Look", "LooksTaken", "decide", "levels_over_looks", "share_by"]
+__all__ = [
+    "PLANNED_LOOKS",
+    "PLANNED_LOOKS_AT_RANKS",
+    "Decision",
+    "Look",
+    "LooksTaken",
+    "decide",
+    "levels_over_looks",
+    "share_by",
+]
 
 Differences = NDArray[np.float64]
 PLANNED_LOOKS = "planned looks"  # name of the test
+PLANNED_LOOKS_AT_RANKS = f"{PLANNED_LOOKS}, wilcoxon"
 Decided = Literal["shown", "negligible", "open", "undecided"]  # open: given up
 
 _HARDLY = 0.1  # chance of being settled below which a comparison is given up: 1 to 2 % less are found

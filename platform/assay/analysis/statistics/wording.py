@@ -95,7 +95,8 @@ def exact_test_text(result: ComparisonResult) -> str:
 
     Where a trial diverged no number is promised: the larger of two p counts.
     """
-    settled = result.verdict in ("identical", "negligible", "interim") or result.test == PLANNED_LOOKS
+    settled = result.verdict in ("identical", "negligible", "interim")
+    settled = settled or result.test.startswith(PLANNED_LOOKS)
     least = smallest_p(result.n_nonzero)
     if result.claim == "new data" or result.n == 0 or settled or least <= ALPHA:
         return ""
