@@ -428,3 +428,8 @@ def test_an_unknown_score_may_be_of_any_size() -> None:
     scores = read(text, ScoreQuestion(lower=("loss",)))
     assert scores.metrics[0].better == "lower"
     assert scores.analysis.comparisons[0].better == 0
+
+
+def test_a_mean_below_zero_has_the_minus_of_its_interval() -> None:
+    page = score_page(read("method,seed,reward\na,0,-1.5\na,1,-2.5\na,2,-2\nb,0,1\nb,1,2\nb,2,3\n"))
+    assert page.table.rows[0][1:3] == ("−2.000 ± 0.500", "[−3.242, −0.758]")

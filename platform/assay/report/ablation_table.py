@@ -14,7 +14,7 @@ from assay.analysis.collapse import Collapses
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.best_cells import Best
 from assay.analysis.statistics.item_bootstrap import ItemInterval
-from assay.analysis.statistics.wording import interval_text
+from assay.analysis.statistics.wording import decimal_text, interval_text
 from assay.analysis.summary import CellSummary, RepeatSummary
 from assay.report.page.model import NOTHING, Column, TextTable, numbered
 from assay.study import Cell, Study
@@ -264,7 +264,7 @@ def mean_spread(summary: RepeatSummary, metric: Metric) -> str:
     if summary.mean is None:
         return NOTHING
     decimals = metric.decimals
-    mean = f"{summary.mean:.{decimals}f}"
+    mean = decimal_text(summary.mean, decimals)
     return mean if summary.spread is None else f"{mean} ± {summary.spread:.{decimals}f}"
 
 

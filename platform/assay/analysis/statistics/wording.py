@@ -25,6 +25,7 @@ __all__ = [
     "bound_text",
     "claimed_text",
     "count_text",
+    "decimal_text",
     "exact_test_text",
     "interval_text",
     "is_switch",
@@ -118,7 +119,7 @@ def negligible_text(result: ComparisonResult) -> str:
     factor = result.comparison.partition(": ")[0]
     within = f" within {result.within}" if result.within else ""
     changes = f"changes {result.scored_by.title} by less than {result.resolve:g}"
-    low, high = (_minus(end, result.scored_by.decimals) for end in (result.low, result.high))
+    low, high = (decimal_text(end, result.scored_by.decimals) for end in (result.low, result.high))
     interval = f"(95 % interval {low} to {high})"
     if " × " in result.comparison:
         size = f"less than {result.resolve:g} of {result.scored_by.title}"
@@ -258,14 +259,15 @@ def bound_text(value: float) -> str:
 
 def interval_text(low: float, high: float, decimals: int) -> str:
     """``[0.008, 0.034]``."""
-    return f"[{_minus(low, decimals)}, {_minus(high, decimals)}]"
+    return f"[{decimal_text(low, decimals)}, {decimal_text(high, decimals)}]"
 
 
 def signed(value: float, decimals: int) -> str:
     """``+0.021``, ``−0.021``, ``0.000``."""
-    return _minus(value, decimals, "+")
+    return decimal_text(value, decimals, "+")
 
 
-def _minus(value: float, decimals: int, sign: Literal["", "+"] = "") -> str:
+def decimal_text(value: float, decimals: int, sign: Literal["", "+"] = "") -> str:
+    """``0.021``, ``−0.021``, and ``0.000`` without a sign."""
     text = f"{value:{sign}.{decimals}f}"
     return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
