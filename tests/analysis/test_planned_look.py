@@ -9,6 +9,8 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics.expected_trainings import expected_trainings
 from assay.analysis.statistics.looks import decide
 from assay.analysis.study_analysis import so_far
+from assay.report.build import study_page
+from assay.report.page.markdown import markdown_page
 from assay.storage import DamagedRecord, Record
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records, markdown_of
 
@@ -31,6 +33,15 @@ def test_before_its_planned_repeats_a_study_has_no_verdict_and_no_bold_cell() ->
     text = markdown_of(SIX, records)
     assert "verdicts come at n = 6" in text
     assert "verdicts come when all trials have ended" in text  # of a comparison that has its six
+
+
+def test_looks_are_counted_as_taken_when_they_have_been() -> None:
+    plan = make_plan(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4, 5, 6]").replace("per_seed", "published"))
+    ended = StudyResults(plan, make_records(plan), looks=(6,))
+    assert "Answered at 2 numbers of seeds" in markdown_page(study_page(ended))
+    waits = {id_: record for id_, record in ended.records.items() if id_ != plan.trials[-1].id}
+    page = markdown_page(study_page(StudyResults(plan, waits, looks=(6,))))
+    assert "By then answered at 2 numbers of seeds" in page
 
 
 def test_reckoning_ahead_takes_what_has_ended_for_all() -> None:

@@ -337,7 +337,9 @@ def _common_notes(family: _Family) -> Iterator[str]:
             if results[0].claim == "new data"
             else "they share one error of 5 %, of which a later one has what those before it left"
         )
-        yield f"Answered at {looks} numbers of seeds at which its test could speak: {paid}."
+        waits = any(result.verdict == "interim" for result in results)
+        answered = "By then answered" if waits else "Answered"
+        yield f"{answered} at {looks} numbers of seeds at which its test could speak: {paid}."
 
 
 def _design_notes(results: StudyResults, effects: Sequence[ComparisonResult]) -> Iterator[str]:
