@@ -433,3 +433,10 @@ def test_an_unknown_score_may_be_of_any_size() -> None:
 def test_a_mean_below_zero_has_the_minus_of_its_interval() -> None:
     page = score_page(read("method,seed,reward\na,0,-1.5\na,1,-2.5\na,2,-2\nb,0,1\nb,1,2\nb,2,3\n"))
     assert page.table.rows[0][1:3] == ("−2.000 ± 0.500", "[−3.242, −0.758]")
+
+
+def test_a_cell_that_always_diverged_has_its_seeds() -> None:
+    """It is no cell of other seeds: the page says that its repeats are lost."""
+    scores = read("method,seed,ap\na,0,nan\na,1,nan\na,2,inf\nb,0,.9\nb,1,.8\nb,2,.7\n")
+    (result,) = scores.analysis.comparisons
+    assert (result.n, result.n_planned, result.note) == (0, 3, "3 diverged")

@@ -320,10 +320,11 @@ def _refuse_unknown_cell(option: str, cell: str, cells: Sequence[str]) -> None:
 
 
 def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, name: str) -> None:
-    """No comparison has a repeat that both cells have: seeds are pairs or nothing."""
+    """No comparison has a repeat that both cells have, diverged or not: seeds are pairs or nothing."""
     of_cells: dict[str, set[tuple[int, int]]] = {}
-    for (cell, seed, fold, _), value in zip(_keys(table), table["value"], strict=True):
-        if not math.isnan(value):
+    rows = zip(_keys(table), table["value"], table["status"], strict=True)
+    for (cell, seed, fold, _), value, status in rows:
+        if not math.isnan(value) or status == "diverged":
             of_cells.setdefault(cell, set()).add((seed, fold))
     pairs = [contrast.pair for contrast in scores.contrasts if contrast.pair is not None]
     if pairs and not any(of_cells.get(a, set()) & of_cells.get(b, set()) for a, b in pairs):
