@@ -122,15 +122,15 @@ def test_a_cluster_whose_nodes_are_all_drained_is_refused_with_that() -> None:
         Cluster((), local=False).refuse_if_too_small(Resources())
 
 
-def test_a_study_that_waits_for_nodes_says_so_once_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_that_waits_for_nodes_says_so_and_when_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [Cluster(nodes, local=False) for nodes in ((), (), ({"CPU": 1.0},), ())]
     monkeypatch.setattr("assay.engine.cluster._LOOK_SECONDS", -1.0)
     monkeypatch.setattr("assay.engine.cluster._look", lambda local: looks.pop(0))
     words: list[str] = []
     slots = Cluster(({"CPU": 2.0},), local=False).follow(Resources(), words.append)
     assert [slots() for _ in range(4)] == [0, 0, 1, 0]
-    assert len(words) == 2
-    assert "waiting for others" in words[0]
+    assert ["waiting for others" in text for text in words] == [True, False, True]
+    assert words[1] == "nodes have come: training goes on"
 
 
 @pytest.mark.parametrize("slots", [1, 2, 40])

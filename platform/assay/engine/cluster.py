@@ -83,7 +83,7 @@ class Cluster:
         )
 
     def follow(self, resources: Resources, say: Callable[[str], None]) -> Callable[[], int]:
-        """``slots`` as nodes come and go, for whoever asks often; ``say`` is told when none is left."""
+        """``slots`` as nodes come and go, for whoever asks often; ``say`` hears of none and of new ones."""
         known, looked = self.slots(resources), time.monotonic()
 
         def now() -> int:
@@ -92,6 +92,8 @@ class Cluster:
                 before, known, looked = known, _look(self.local).slots(resources), time.monotonic()
                 if before and not known:
                     say("the nodes that are left have no room for a trial: waiting for others")
+                elif known and not before:
+                    say("nodes have come: training goes on")
             return known
 
         return now

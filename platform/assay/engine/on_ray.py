@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from assay.engine.cluster import cluster, driver_resources
+from assay.engine.cluster import Cluster, cluster, driver_resources
 from assay.engine.ending import Ending
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.options import End
@@ -15,6 +16,9 @@ from assay.engine.stopping import stop_on_request
 from assay.engine.tune_manners import manners
 from assay.storage import Lease, Store
 from trainables.errors import StorageError
+
+if TYPE_CHECKING:
+    from ray import tune
 
 __all__ = ["train_on_ray"]
 
@@ -43,7 +47,7 @@ def train_on_ray(packs: RunPacks, lease: Lease, ending: Ending) -> End:
                 packs.program = same_on_all_nodes(plan.trainables, store, packs.folder, options.data_root)
             packs.fill()
             with stop_on_request(store, plan.study.study, lease):
-                return _tune(packs, ending, ray_cluster.has_settings)
+                return _tune(packs, ending, ray_cluster)
         finally:
             if not (ray_cluster.ends_with_us or ending.lost) and plan.study.resources.workers > 1:
                 from assay.engine.train import remove_placement_groups, run_prefix
@@ -53,7 +57,7 @@ def train_on_ray(packs: RunPacks, lease: Lease, ending: Ending) -> End:
                 store.delete_tree(packs.folder)
 
 
-def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> End:
+def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
     """Run the packs through a fresh Tuner."""
     from ray import tune
 
@@ -66,11 +70,6 @@ def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> End:
     # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
     packs.keeps_drivers = stops is None
     searcher = PackSearcher(packs)
-    callbacks: list[tune.Callback] = []
-    if packs.plan.study.resources.workers > 1:
-        from assay.engine.train import Orphans
-
-        callbacks.append(Orphans(packs.run))
     tuner = tune.Tuner(
         tune.with_resources(PackDriver, driver_resources(packs.plan.study.resources)),
         tune_config=tune.TuneConfig(
@@ -85,7 +84,7 @@ def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> End:
         run_config=tune.RunConfig(
             name=packs.run,
             storage_path=packs.scratch,
-            callbacks=callbacks,
+            callbacks=_callbacks(packs, ray_cluster),
             verbose=0,
             # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
             # when the storage is full.
@@ -94,7 +93,7 @@ def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> End:
         ),
     )
     try:
-        with manners(has_settings), ending.work():
+        with manners(ray_cluster.has_settings), ending.work():
             grid = tuner.fit()
     except KeyboardInterrupt:
         return End(interrupted=ending.lost is None or ending.interrupted, lost=ending.lost)
@@ -120,6 +119,18 @@ def _tune(packs: RunPacks, ending: Ending, has_settings: bool) -> End:
         interrupted=not searcher.over or ended + stopped + len(grid.errors) < packs.written,
         problems=tuple(dict.fromkeys(last_line(error)[:_PROBLEM_CHARACTERS] for error in grid.errors)),
     )
+
+
+def _callbacks(packs: RunPacks, ray_cluster: Cluster) -> list[tune.Callback]:
+    """Looks at drivers that wait for room."""
+    from assay.engine.room_watch import RoomWatch
+
+    chosen: list[tune.Callback] = [] if ray_cluster.local else [RoomWatch(packs.options.on_message)]
+    if packs.plan.study.resources.workers > 1:
+        from assay.engine.train import Orphans
+
+        chosen.append(Orphans(packs.run))
+    return chosen
 
 
 def _refuse_unusable(store: Store, trouble: str | None) -> None:

@@ -1,0 +1,43 @@
+"""Says that nothing trains because a cluster has no room: Ray waits for it without a word."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+__all__ = ["RoomWatch"]
+
+_SILENT_SECONDS = 30.0  # a driver takes a few to start
+
+
+class RoomWatch(Callback):
+    """Looks at Tune's drivers after each of its steps, on a cluster that others may use, too."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._since: float | None = None  # time from which on drivers wait and none is at work
+        self._announced = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its parts into its scratch and never reads them: nothing of ours goes there."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        states = {trial.status for trial in trials}
+        if Trial.PENDING not in states or Trial.RUNNING in states:
+            if self._announced:
+                self._say("the cluster has room again")
+            self._since, self._announced = None, False
+            return
+        now = time.monotonic()
+        self._since = self._since or now
+        if not self._announced and now - self._since >= _SILENT_SECONDS:
+            self._announced = True
+            self._say(
+                f"the cluster has had no room for a trial for {now - self._since:.0f} s: other programs use "
+                "it (`ray status` shows what is taken), or its nodes have left. Waiting"
+            )

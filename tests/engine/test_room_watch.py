@@ -1,0 +1,36 @@
+"""What a run on a cluster of others says while it waits for room."""
+
+from __future__ import annotations
+
+import pytest
+from ray.tune.experiment import Trial
+
+from assay.engine.room_watch import RoomWatch
+
+
+def _in_state(status: str) -> Trial:
+    trial = Trial("PackDriver", stub=True)
+    trial.status = status
+    return trial
+
+
+def test_a_run_without_room_says_so_once_and_when_it_has_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    words: list[str] = []
+    watch, now = RoomWatch(words.append), [0.0]
+    monkeypatch.setattr("assay.engine.room_watch.time.monotonic", lambda: now[0])
+    waits, works, ended = (_in_state(state) for state in (Trial.PENDING, Trial.RUNNING, Trial.TERMINATED))
+    for seconds, trials, told in (
+        (1, [waits], 0),
+        (20, [waits, ended], 0),
+        (40, [waits, ended], 1),
+        (99, [waits], 1),
+        (100, [waits, works], 2),
+        (200, [waits, works], 2),
+        (201, [waits], 2),
+        (240, [waits], 3),
+    ):
+        now[0] = float(seconds)
+        watch.on_step_end(1, trials)
+        assert len(words) == told, seconds
+    assert words[0].startswith("the cluster has had no room for a trial for 39 s: other programs use it")
+    assert words[1] == "the cluster has room again"
