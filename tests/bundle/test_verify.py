@@ -165,6 +165,22 @@ def test_a_description_that_nests_too_deep_is_said_in_one_sentence(
     assert "Fetch the bundle again." in text
 
 
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("data set", b"[" * 100_000),
+        ("numbers", b"study\n" + b"a" * 200_000),  # a field that is longer than Python's csv takes
+    ],
+)
+def test_what_cannot_be_read_is_a_difference(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path, kind: str, content: bytes
+) -> None:
+    files = forged(written_before(bundled), path_like(bundled, KINDS[kind]), lambda _: content)
+    output = assay("verify", packed(tmp_path, files))
+    assert output.code == 1, output.err
+    assert "not all can be read, so no more was compared" in " ".join(output.out.split())
+
+
 def replanned(table: bytes, change: Callable[[Plan], Mapping[str, object]]) -> bytes:
     """The table of a plan in which something else stands."""
     plan = Plan.from_table(pq.read_table(io.BytesIO(table)))

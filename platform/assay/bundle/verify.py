@@ -42,7 +42,17 @@ _MOST_BYTES = 1 << 30  # of a table, unpacked
 _TOLERANCE = 1e-9  # of numbers that another version computed
 _NAMED = 5  # differences of one kind; more are counted
 # Errors of what reads JSON, YAML, Parquet and tables, where somebody wrote them otherwise than assay does.
-_UNREADABLE = (InputError, OSError, ValueError, LookupError, TypeError, ArithmeticError, pa.ArrowException)
+_UNREADABLE = (
+    InputError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+    pa.ArrowException,
+    csv.Error,
+)
 _SIZES = TypeAdapter(dict[str, int])
 
 
