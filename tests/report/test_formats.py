@@ -140,6 +140,7 @@ def test_latex_compiles_and_stays_on_the_paper(tmp_path: Path, name: str) -> Non
         ("✓ –", r"\checkmark{} \textendash{}"),
         ("[0.1]", "{[}0.1{]}"),
         ("--format", "-{}-format"),
+        ("----", "-{}-{}-{}-"),
         ("Božič", "Božič"),
         ("Z\u030c", "Ž"),
         ("中", "U+4E2D"),

@@ -103,7 +103,7 @@ def latex_page(page: Page, pictures: Mapping[str, str]) -> str:
 def escape(text: str) -> str:
     """Text as LaTeX shows it; a letter that not every LaTeX can set as its code, ``U+4E2D``."""
     escaped = "".join(map(_letter, unicodedata.normalize("NFC", text)))
-    escaped = escaped.replace("--", "-{}-")  # or it would become a dash: `--format`
+    escaped = re.sub("-(?=-)", "-{}", escaped)  # or it would become a dash: `--format`
     return _SUPERSCRIPT.sub(lambda match: rf"\textsuperscript{{{match[0].translate(_DIGITS)}}}", escaped)
 
 
