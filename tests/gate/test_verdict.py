@@ -129,6 +129,15 @@ def test_a_single_training_without_a_result_is_one() -> None:
     assert lost.text == "1 training without a result, 0 of the base: no sampler."
 
 
+def test_the_message_of_an_error_breaks_neither_junit_nor_markdown() -> None:
+    head = _side(lambda _: 0.0)
+    lost = {t.id: lose(t, "failed", "\x1b[31mno <sampler>") for t in head.plan.trials}
+    verdict = decide_gate(DECLARED, _side(lambda _: 0.0), StudyResults(head.plan, lost))
+    (failure,) = ElementTree.fromstring(gate_junit("gate", verdict)).iter("failure")
+    assert r"\x1b[31mno <sampler>" in str(failure.get("message"))
+    assert r"\x1b[31mno \<sampler>" in gate_markdown("gate", BASE, HEAD, verdict)
+
+
 def test_a_small_loss_beside_a_training_that_diverged_is_not_called_small() -> None:
     base = _side(lambda seed: -0.5 - 0.01 * seed)  # 0.1: low enough to be shown with 0 in place, too
     head = _side(lambda seed: -0.54 - 0.0101 * seed)

@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 from assay.gate.revisions import Revision
 from assay.gate.verdict import GateVerdict
 from assay.report.answers.results import GateAnswer, GateRow, comparison_rows
+from assay.report.page.inline import visible
+from assay.report.page.markdown import escape
 from assay.study.names import counted
 
 __all__ = ["gate_answer", "gate_junit", "gate_markdown"]
@@ -21,7 +23,7 @@ _BLOCKS = {
 def gate_markdown(study: str, base: Revision, head: Revision, verdict: GateVerdict) -> str:
     """A headline, and a line for each cell."""
     sides = f"`{head.name}` ({head.commit[:8]}) against `{base.name}` ({base.commit[:8]})"
-    lines = [f"- **{cell.cell}**: {cell.decision}. {cell.text}" for cell in verdict.cells]
+    lines = [f"- **{cell.cell}**: {cell.decision}. {escape(cell.text)}" for cell in verdict.cells]
     return "\n".join(
         [
             f"**{verdict.decision.capitalize()}**: study {study}, {sides}, "
@@ -42,7 +44,7 @@ def gate_junit(study: str, verdict: GateVerdict) -> bytes:
         case = ElementTree.SubElement(suite, "testcase", classname=study, name=cell.cell)
         if cell.decision != "not worse":
             kind = "failure" if cell.decision == "worse" else "skipped"
-            ElementTree.SubElement(case, kind, message=cell.text)
+            ElementTree.SubElement(case, kind, message=visible(cell.text))
     return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
 
 
