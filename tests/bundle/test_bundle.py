@@ -16,6 +16,7 @@ from assay.bundle.archive import archive_bytes
 from assay.storage import Store
 from tests.bundle.forging import PHOTO
 from tests.cli.small_study import Assay
+from trainables.errors import InputError
 from trainables.segdec import TRAINABLE as SEGDEC
 
 
@@ -139,6 +140,15 @@ def test_the_description_keeps_the_rules_of_ro_crate(bundled: dict[str, bytes]) 
 def _references(entity: dict[str, object]) -> list[dict[str, str]]:
     values = [value if isinstance(value, list) else [value] for value in entity.values()]
     return [each for of_key in values for each in of_key if isinstance(each, dict)]
+
+
+@pytest.mark.parametrize(("name", "most"), [("MOST_FILES", 1), ("MOST_BYTES", 100)])
+def test_an_archive_that_verify_would_refuse_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setattr(f"assay.bundle.archive.{name}", most)
+    with pytest.raises(InputError, match="found 2 files and"):
+        archive_bytes({"a": b"a", "b": b"b"})
 
 
 @pytest.mark.parametrize(

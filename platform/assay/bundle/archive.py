@@ -32,14 +32,24 @@ class Archive(NamedTuple):
 
 
 def archive_bytes(files: Mapping[str, bytes]) -> bytes:
-    """Write a zip archive: sorted, uncompressed, every file of one date."""
+    """Write a zip archive: sorted, uncompressed, every file of one date.
+
+    Raises:
+        InputError: If it would be larger than :func:`read_archive` takes.
+    """
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system, entry.external_attr = _UNIX, _PLAIN_FILE
             archive.writestr(entry, files[name])
-    return sink.getvalue()
+    content = sink.getvalue()
+    if len(files) > MOST_FILES or len(content) > MOST_BYTES:
+        raise InputError(
+            f"a bundle has at most {MOST_FILES:,} files and {MOST_BYTES:,} bytes, found {len(files):,} files "
+            f"and {len(content):,} bytes. Hand over the storage itself instead."
+        )
+    return content
 
 
 def read_archive(path: Path) -> Archive:
