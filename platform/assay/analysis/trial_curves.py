@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from trainables.metrics import METRICS
@@ -16,6 +18,7 @@ _NAMES = {"lambda": "λ, weight of the segmentation loss", "lr": "Learning rate"
 
 def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
     """Title → unit and long table (``epoch`` from 1, ``what``, ``value``), for what shares an axis."""
+    curve = curve.replace([math.inf, -math.inf], math.nan)  # of a loss on its way to diverge
     groups: dict[str, list[str]] = {}
     for name in curve.columns:
         if name not in CLOCKS:
