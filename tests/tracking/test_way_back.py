@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.tracking import MlflowClient
 
 from assay.analysis.results import StudyResults
@@ -15,7 +17,7 @@ from assay.storage.mlflow_marker import runs_of, study_address
 from assay.study import Trial
 from assay.study.repeats import ManifestSummary
 from assay.tracking import MlflowMirror, SyncReport
-from assay.tracking.models import register_winner
+from assay.tracking.models import log_models, register_winner
 from tests.analysis.made_studies import STUDY, make_plan, make_record
 from tests.tracking.test_mlflow_mirror import PLAN, Mirrored, fill, results_of
 from trainables.errors import InputError
@@ -97,6 +99,21 @@ def test_the_winner_on_validation_is_registered_once(sqlite: Mirrored, tmp_path:
     assert cells[version.tags["assay.cell"]] == {"supervision": "full", "stop": "on"}
     assert version.run_id is not None
     assert sqlite.client.get_run(version.run_id).data.tags["assay.trial"] == version.tags["assay.trial"]
+
+
+def test_a_server_that_refuses_models_is_said_in_one_sentence_each(
+    sqlite: Mirrored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+    monkeypatch.setattr(MlflowClient, "list_artifacts", refuse)
+    monkeypatch.setattr("assay.tracking.models.model_files", lambda _: ["model.safetensors"])
+    logged = list(log_models(sqlite.store, WITH_DATA, sqlite.uri, Path("cache")))
+    assert len(logged) == len(PLAN.trials)
+    assert {model.trouble for model in logged} == {"MLflow refuses it: Permission denied"}
+    with pytest.raises(InputError, match="MLflow registers no model of additions: Permission denied"):
+        register_winner(sqlite.store, results_of(sqlite.store, WITH_DATA), sqlite.uri)
 
 
 def without_errors(trial: Trial) -> Record:

@@ -4,7 +4,7 @@ Records are the truth, MLflow is a mirror of them, written from the head only. R
 ``assay.trial``, so a replay makes no second run, and a replaced record replaces its run. When the server is
 away nothing is lost and nobody waits: :meth:`MlflowMirror.sync` says so and a later call catches up.
 
-This module is the only one that imports mlflow, and only when it is used (1.6 s). Its telemetry is off.
+mlflow is imported when it is used, and not before (1.6 s). Its telemetry is off.
 """
 
 from __future__ import annotations

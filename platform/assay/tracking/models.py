@@ -16,6 +16,7 @@ from assay.production.model import model_files
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import runs_of
 from assay.study import Plan
+from assay.tracking.addresses import in_short
 from assay.tracking.pyfunc import PYFUNC
 from trainables.errors import InputError
 
@@ -44,6 +45,7 @@ def log_models(store: Store, plan: Plan, uri: str, cache: Path) -> Iterator[Logg
         uri: MLflow's store or server, which was told of the study.
         cache: Where archives of data are unpacked, if need be.
     """
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(uri)
@@ -52,19 +54,19 @@ def log_models(store: Store, plan: Plan, uri: str, cache: Path) -> Iterator[Logg
         if not model_files(record):
             continue
         run = runs[record.id]
-        address = f"runs:/{run}/{_ARTIFACT}"
-        if client.list_artifacts(run, _ARTIFACT):
-            yield LoggedModel(record, address, new=False, trouble="")
-            continue
+        new, trouble = False, ""
         try:
-            with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
-                folder = Path(scratch) / _ARTIFACT
-                export_model(store, record, PYFUNC, folder, check_photos(store, record, None, cache))
-                client.log_artifacts(run, str(folder), _ARTIFACT)
+            if not client.list_artifacts(run, _ARTIFACT):
+                with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+                    folder = Path(scratch) / _ARTIFACT
+                    export_model(store, record, PYFUNC, folder, check_photos(store, record, None, cache))
+                    client.log_artifacts(run, str(folder), _ARTIFACT)
+                new = True
         except InputError as error:
-            yield LoggedModel(record, address, new=False, trouble=str(error))
-        else:
-            yield LoggedModel(record, address, new=True, trouble="")
+            trouble = str(error)
+        except MlflowException as error:
+            trouble = f"MLflow refuses it: {in_short(error)}"
+        yield LoggedModel(record, f"runs:/{run}/{_ARTIFACT}", new, trouble)
 
 
 def register_winner(store: Store, results: StudyResults, uri: str) -> str:
@@ -77,8 +79,20 @@ def register_winner(store: Store, results: StudyResults, uri: str) -> str:
         Its address, ``models:/quickstart/1``.
 
     Raises:
-        InputError: If no cell has validation scores, or the winner's cell has kept no model that was logged.
+        InputError: If no cell has validation scores, the winner's cell has kept no model that was logged, or
+            MLflow refuses it.
     """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _registered(store, results, uri)
+    except MlflowException as error:
+        raise InputError(
+            f"MLflow registers no model of {results.name}: {in_short(error)}. Mend that, and try again."
+        ) from error
+
+
+def _registered(store: Store, results: StudyResults, uri: str) -> str:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
