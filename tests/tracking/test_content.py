@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.storage import DefectResult, StageResult
-from assay.tracking.content import final_points
+from assay.tracking.content import experiment_note, final_points
 from tests.analysis.made_studies import make_plan, make_record
 
 
@@ -44,3 +44,13 @@ def test_defects_are_shares_under_their_class_or_size_where_there_are_any() -> N
         "test/defects/size/small/found": 0.75,
         "test/defects/size/small/outlined": 0.25,
     }
+
+
+def test_a_table_that_mlflow_has_no_room_for_ends_with_a_whole_row_and_says_so() -> None:
+    rows = [f"| cell {number} | 0.9 |" for number in range(1000)]
+    note = experiment_note("What pays?", "\n".join(rows))
+    *lines, empty, last = note.splitlines()
+    assert lines == ["What pays?", "", *rows[: len(lines) - 2]]
+    assert (empty, last) == ("", "The table goes on: `assay report` has all of it.")
+    assert 4900 < len(note) <= 5000
+    assert experiment_note("What pays?", rows[0]) == f"What pays?\n\n{rows[0]}"

@@ -40,6 +40,7 @@ __all__ = [
 
 _PARAMETER_CHARACTERS = 6000  # MLflow refuses longer values
 _TAG_CHARACTERS = 5000
+_CUT = "\n\nThe table goes on: `assay report` has all of it."
 _NOT_ALLOWED = re.compile(r"[^\w\-. /]")  # in names of metrics and parameters
 _OF_THE_CURVE = frozenset({"epoch", "time", "seconds"})
 
@@ -166,8 +167,14 @@ def curve_points(curve: pa.Table, fallback_time: int) -> list[Point]:
 
 
 def experiment_note(question: str, table: str) -> str:
-    """The description of an experiment: the question and the study's table, in Markdown."""
-    return redact(f"{question}\n\n{table}")[:_TAG_CHARACTERS]
+    """The description of an experiment: the question and the study's table, in Markdown.
+
+    Rows that MLflow has no room for are left out, which the last line says.
+    """
+    note = redact(f"{question}\n\n{table}")
+    if len(note) <= _TAG_CHARACTERS:
+        return note
+    return note[: _TAG_CHARACTERS - len(_CUT)].rpartition("\n")[0] + _CUT
 
 
 def objective_mean(study: Study, records: Sequence[Record]) -> dict[str, float]:
