@@ -52,6 +52,18 @@ def test_pixels_of_two_sizes_are_not_subtracted(page: Page) -> None:
     ]
 
 
+def test_the_maps_of_a_large_net_have_their_extremes_too(page: Page) -> None:
+    page.goto("about:blank")
+    page.add_script_tag(path=GRID / "mask_numbers.js")
+    told = page.evaluate(
+        """() => {
+          const weights = new Float32Array(500000).fill(1).with(7, 3);
+          return taughtCaption({ width: 1000, height: 500, target: weights, weights }, "weights");
+        }"""
+    )
+    assert told == ["weights in 500 × 1000 cells", "1 to 3 at the defect"]
+
+
 @pytest.mark.parametrize("level", [128, 200])
 def test_the_grid_of_a_notebook_counts_and_compares_without_a_server(
     level: int, page: Page, tmp_path: Path

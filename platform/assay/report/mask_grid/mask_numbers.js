@@ -108,10 +108,13 @@ function captionOf(numbers, base, t) {
   ];
 }
 
+/** The least or most of values, of which there may be more than a call takes arguments. */
+const extreme = (values, of) => values.reduce((one, other) => of(one, other));
+
 /** Target and weights of the mask loss, a value for each cell of the net's output. */
 async function taughtMaps({ width, height, centre, target, weights }, blob) {
   const maps = await Promise.all([target, weights].map(async (place) => new Float32Array((await inflate(blob(place))).buffer)));
-  return { width, height, centre, target: maps[0], weights: maps[1], heaviest: Math.max(...maps[1]) };
+  return { width, height, centre, target: maps[0], weights: maps[1], heaviest: extreme(maps[1], Math.max) };
 }
 
 const shortNumber = (value) => String(Number(value.toFixed(2)));
@@ -121,6 +124,6 @@ function taughtCaption({ width, height, target, weights }, picture) {
   if (picture === "target") return [`target in ${cells}`, `${target.filter((value) => value > 0).length} above 0`];
   const inside = weights.filter((_, i) => target[i] > 0);
   if (inside.length === 0) return [`weights in ${cells}`, `${shortNumber(weights[0])} everywhere`];
-  const [least, most] = [Math.min, Math.max].map((of) => shortNumber(of(...inside)));
+  const [least, most] = [Math.min, Math.max].map((of) => shortNumber(extreme(inside, of)));
   return [`weights in ${cells}`, least === most ? `${most} everywhere` : `${least} to ${most} at the defect`];
 }
