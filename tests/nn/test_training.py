@@ -59,6 +59,16 @@ def test_restored_optimiser_steps_bit_identically(layout: torch.memory_format) -
     assert moments.is_contiguous(memory_format=layout)
 
 
+def test_the_count_of_steps_stays_on_the_host_beside_a_weight_of_one_number() -> None:
+    """A count on a GPU would make each later step wait for it."""
+    network, trust = nn.Module(), nn.Parameter(torch.ones((), device="meta"))
+    network.register_parameter("trust", trust)
+    optimiser = torch.optim.AdamW(network.parameters())
+    restore_optimiser(optimiser, network, {"trust/step": torch.tensor(3.0), "trust/exp_avg": torch.ones(())})
+    state = optimiser.state[trust]
+    assert (state["step"].device.type, state["exp_avg"].device.type) == ("cpu", "meta")
+
+
 class TwoWorkers(LocalRun):
     """A run whose other worker has sums of its own, and hands the total over as a new tensor."""
 

@@ -232,7 +232,9 @@ def restore_optimiser(
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     for parameter in trained.values():
         for key, value in optimiser.state[parameter].items():
-            if value.shape == parameter.shape:  # the parameter's own layout, so that sums run in one order
+            # The parameter's own layout, so that sums run in one order. A lone number has none, and the count
+            # of steps stays on the host.
+            if value.ndim and value.shape == parameter.shape:
                 optimiser.state[parameter][key] = torch.empty_like(parameter).copy_(value)
 
 
