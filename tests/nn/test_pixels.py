@@ -27,6 +27,13 @@ def test_what_is_known_of_pixels_follows_the_masks() -> None:
     assert defect_share(labels, images) == 64 / (2 * SIZE[0] * SIZE[1])  # half of a batch is normal
 
 
+def test_of_masks_that_cover_all_images_a_pixel_is_left_to_the_background() -> None:
+    images = surfaces(2, 0)
+    images = replace(images, masks=dict.fromkeys(images.ids, np.ones(SIZE, np.uint8)))
+    pixels = 2 * SIZE[0] * SIZE[1]
+    assert defect_share(mask_labels(images, SIZE), images) == (pixels - 1) / pixels
+
+
 def test_label_loss_by_hand() -> None:
     labels = torch.zeros(1, 2, 2, dtype=torch.uint8)
     labels[0, 0, 0] = 1

@@ -60,10 +60,13 @@ def mask_labels(images: ImageSet, size: tuple[int, int]) -> Labels:
 
 
 def defect_share(labels: Labels, images: ImageSet) -> float:
-    """The share of defect pixels in a batch: half of it normal, where any image is; at least one pixel."""
+    """The share of defect pixels in a batch: half of it normal, where any image is.
+
+    A pixel at least is defect, and one is not: :func:`~trainables.nn.layers.unet.prior_logit` is finite.
+    """
     known = [label for label in labels.values() if not (label == OPEN).all()]
     pixels = sum(label.size for label in known) * (1 if images.labels.all() else 2)
-    return max(sum(int((label == 1).sum()) for label in known), 1) / pixels
+    return min(max(sum(int((label == 1).sum()) for label in known), 1), pixels - 1) / pixels
 
 
 def label_loss(logits_BHW: Tensor, labels_BHW: Tensor, *, pos_weight: float, dice_weight: float) -> Tensor:
