@@ -38,6 +38,11 @@ def test_equal_points_are_chosen_once_each() -> None:
     assert reach == 0
 
 
+def test_points_far_from_the_origin_are_chosen_once_each() -> None:
+    chosen, _ = farthest_points(torch.from_numpy(points(60)) + 1e4, 60, 0)
+    assert sorted(chosen) == list(range(60))
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_distances_are_those_of_scikit_learn(count: int) -> None:
     cells, bank = points(30, 1), points(50, 2)

@@ -141,7 +141,7 @@ def farthest_points(
         chosen.append(number)
         away_N = norms_N + norms_N[number] - 2 * (points_ND @ points_ND[number])
         nearest_N = torch.minimum(nearest_N, away_N)
-        nearest_N[chosen] = -1.0  # none twice, also of points that are equal
+        nearest_N[number] = -torch.inf  # none twice, also of points that are equal
         number = int(nearest_N.argmax())
         step(turn + 1)
     return chosen, float(nearest_N.amax().clamp_min(0).sqrt())
