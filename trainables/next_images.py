@@ -135,7 +135,7 @@ def _farthest_first(
         place = int(np.argmax(away))
         chosen.append(NextImage(candidates[place], float(away[place])))
         away = np.minimum(away, np.linalg.norm(points - points[place], axis=1))
-        away[[candidates.index(each.sample) for each in chosen]] = -np.inf
+        away[place] = -np.inf
     return chosen
 
 
