@@ -2,7 +2,7 @@
 
 A search may ask for them on validation images beside METRICS, of a method that offers them
 (``Trainable.proxies``). Its predictor paints over what its heatmap shows and looks again
-(:class:`~trainables.contract.Erasing`).
+(:class:`~trainables.contract.MeasuresErasure`).
 """
 
 from __future__ import annotations
