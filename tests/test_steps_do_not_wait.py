@@ -2,7 +2,8 @@
 
 A step runs on torch's device ``meta``, which has shapes and no numbers. Whatever would wait for a GPU
 (``item``, ``cpu``, a branch on a value, an index by a mask) raises an error there, and copies to it are
-counted. The steps that do wait are listed too.
+counted. A generator of the CPU that is to fill a tensor on the device is refused, as a GPU refuses it. The
+steps that do wait are listed too.
 """
 
 from __future__ import annotations
@@ -61,12 +62,14 @@ class _Made(TorchFunctionMode):
 
 
 class _Copies(TorchDispatchMode):
-    """Counts the copies from the host that make it wait."""
+    """Counts the copies from the host that make it wait; refuses random numbers of another device."""
 
     waits = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        drawn = kwargs.get("generator")
+        assert drawn is None or drawn.device == args[0].device, f"{func} draws on {drawn.device}"
         if func is torch.ops.aten._to_copy.default:
             leaves = args[0].device.type == "cpu" and torch.device(kwargs.get("device", "cpu")).type == "meta"
             self.waits += leaves and not kwargs.get("non_blocking", False)

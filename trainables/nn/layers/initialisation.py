@@ -17,7 +17,8 @@ def initialise(network: nn.Module, seed: int) -> None:
 
     A head is a linear layer, a convolution with one output channel, or a 1 × 1 convolution with a bias (which
     no normalisation follows). Each tensor has random numbers of its own, drawn from ``seed`` and its name:
-    networks that differ in one layer start equal in all others.
+    networks that differ in one layer start equal in all others. They are drawn on the CPU, wherever the
+    network lies.
 
     Source: He et al. 2015, arXiv:1502.01852, Eq. 10, as torchvision's ResNet is initialised.
     """
@@ -26,13 +27,13 @@ def initialise(network: nn.Module, seed: int) -> None:
             continue
         generator = named_generator(seed, name)
         with torch.no_grad():
+            weight = torch.empty_like(module.weight, device="cpu")  # in the layout of the weight
             if _is_head(module):
-                bound = 1 / math.sqrt(module.weight[0].numel())
-                module.weight.uniform_(-bound, bound, generator=generator)
+                bound = 1 / math.sqrt(weight[0].numel())
+                weight.uniform_(-bound, bound, generator=generator)
             else:
-                nn.init.kaiming_normal_(
-                    module.weight, mode="fan_out", nonlinearity="relu", generator=generator
-                )
+                nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            module.weight.copy_(weight)
             if module.bias is not None:
                 module.bias.zero_()
 
