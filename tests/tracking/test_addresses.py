@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,21 @@ def test_a_database_is_asked_whether_it_answers(database: str) -> None:
 def test_an_address_where_nobody_answers_is_away(uri: str, reason: str) -> None:
     assert reason in (why_away(uri) or "")
     assert "hunter2" not in (why_away(uri) or "")
+
+
+@pytest.mark.parametrize(("status", "away"), [(401, False), (403, False), (404, True)])
+def test_a_server_that_asks_for_credentials_is_there(status: int, away: bool) -> None:
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert (why_away(f"http://127.0.0.1:{server.server_port}") is not None) == away
+        server.shutdown()
 
 
 def test_a_database_that_the_server_does_not_have_is_away(database: str) -> None:

@@ -9,9 +9,11 @@ import sys
 import textwrap
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPException
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from assay.storage import Store
@@ -107,6 +109,8 @@ def _why_server_away(uri: str) -> str | None:
         with urllib.request.urlopen(health, timeout=_ANSWER_SECONDS):
             return None
     except (OSError, HTTPException, ValueError) as error:  # urllib's own errors are OSErrors
+        if isinstance(error, HTTPError) and error.code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            return None  # it answers; MLflow sends the credentials, which are not known here
         return in_short(error)
 
 
