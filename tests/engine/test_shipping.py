@@ -83,6 +83,11 @@ def test_the_same_program_has_no_differences() -> None:
             r"source of assay_toy [0-9a-f]{12} \(wanted 0123456789ab\)",
         ),
         ("assay-other", "2.1", r"assay-other not installed \(wanted 2.1\)"),
+        (
+            "source of assay_other",
+            "0123456789abcdef",
+            r"source of assay_other not found \(wanted 0123456789ab\)",
+        ),
     ],
 )
 def test_a_difference_names_what_was_found_and_what_is_wanted(name: str, wanted: str, said: str) -> None:

@@ -71,14 +71,16 @@ def differences(wanted: Mapping[str, str], *trainables: str) -> list[str]:
     """List where this process is another program than ``wanted``: what differs, found and wanted."""
     parts = program(*trainables)
     return [
-        f"{name} {_short(name, parts.get(name, _ABSENT))} (wanted {_short(name, value)})"
+        f"{name} {_shown(name, parts.get(name))} (wanted {_shown(name, value)})"
         for name, value in wanted.items()
-        if parts.get(name, _ABSENT) != value
+        if parts.get(name) != value
     ]
 
 
-def _short(name: str, value: str) -> str:
-    return value[:_SHOWN] if name.startswith("source of ") else value
+def _shown(name: str, value: str | None) -> str:
+    if name.startswith("source of "):
+        return "not found" if value is None else value[:_SHOWN]
+    return _ABSENT if value is None else value
 
 
 def _installed(name: str) -> str:
