@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from assay.engine.pack_site import PackSite
-from assay.engine.packs import MAX_ATTEMPTS
+from assay.engine.packs import MAX_ATTEMPTS, Pack
 from assay.engine.train_run import DrainedError
 from assay.engine.worker import train_trials
 from tests.engine.made_packs import make_pack
+from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import ToyStudy
 
 
@@ -31,3 +32,32 @@ def test_a_drained_node_keeps_the_state_of_its_trial_and_uses_up_no_attempt(
         assert study.records()[trial.id].status == "finished"
         weights.append(study.weights(trial.id))
     assert weights[0] == weights[1]
+
+
+def test_the_log_of_a_trial_that_goes_on_elsewhere_says_so_without_a_traceback(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
+    trial = study.plan.trials[0]
+    _train_on_a_drained_node(study, make_pack("toy", [trial], cache=str(cache_root)))
+    _says_so_in_a_line(tmp_path / "trials" / trial.id)
+
+
+def test_the_log_of_a_stage_that_goes_on_elsewhere_says_so_without_a_traceback(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,))
+    stages = tuple(study.stages()[0])
+    _train_on_a_drained_node(study, make_pack("staged", [], stages=stages, cache=str(cache_root)))
+    _says_so_in_a_line(tmp_path / "stages")
+
+
+def _train_on_a_drained_node(study: ToyStudy, pack: Pack) -> None:
+    with pytest.raises(DrainedError):
+        train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu", draining=lambda: True))
+
+
+def _says_so_in_a_line(folder: Path) -> None:
+    (log,) = folder.rglob("log.txt")
+    assert "a node of the trial is drained: it goes on elsewhere after epoch 1\n" in log.read_text()
+    assert "Traceback" not in log.read_text()

@@ -23,6 +23,7 @@ from assay.engine.pack_site import PackSite
 from assay.engine.packs import StageTask
 from assay.engine.ranks import of_all_ranks
 from assay.engine.stage_score_cache import StageScoreCache
+from assay.engine.train_run import DrainedError
 from assay.engine.trial_data import TrialData
 from assay.engine.worker_stages import TrialStages
 from assay.storage import Attempt, DefectResult, Record, Result, StageResult
@@ -149,7 +150,9 @@ def fit_and_evaluate(
 
 
 def trace_of(error: BaseException) -> str:
-    """The traceback of ``error``, of a method's process the one there."""
+    """The traceback of ``error``, of a method's process the one there; of a drained node one sentence."""
+    if isinstance(error, DrainedError):
+        return str(error)
     return error.trace if isinstance(error, MethodError) else "".join(traceback.format_exception(error))
 
 
