@@ -13,6 +13,7 @@ from assay.engine.packs import StageTask
 from assay.storage.lease import Lease
 from assay.storage.retention import clean_plan, free
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
+from assay.storage.stop import request_stop
 from assay.storage.store import DamagedFileError
 from assay.storage.watch import Watch
 from assay.study.stage_graph import stage_graph
@@ -52,6 +53,13 @@ def test_a_stage_that_is_made_leaves_no_trial_that_seems_to_run(study: StagedStu
     with Lease(study.store, study.plan.study.study):
         study.train(stages=all_stages(study))
         assert Watch(study.store, study.plan).look().running == ()
+
+
+def test_the_log_of_a_stage_that_is_stopped_says_so_without_a_traceback(study: StagedStudy) -> None:
+    request_stop(study.store, "trial", all_stages(study)[0].trial.id)
+    study.train(stages=all_stages(study)[:1])
+    (log,) = (study.storage / "stages").rglob("log.txt")
+    assert log.read_text().endswith("  stopped on request\n")
 
 
 def test_a_trial_makes_what_it_lacks_and_the_next_one_finds_it(study: StagedStudy) -> None:

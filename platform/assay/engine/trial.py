@@ -23,7 +23,7 @@ from assay.engine.pack_site import PackSite
 from assay.engine.packs import StageTask
 from assay.engine.ranks import of_all_ranks
 from assay.engine.stage_score_cache import StageScoreCache
-from assay.engine.train_run import DrainedError
+from assay.engine.train_run import DrainedError, Stopped
 from assay.engine.trial_data import TrialData
 from assay.engine.worker_stages import TrialStages
 from assay.storage import Attempt, DefectResult, Record, Result, StageResult
@@ -81,6 +81,8 @@ def make_stage(task: StageTask, site: PackSite) -> None:
             job = _job(task.trial, data.training(), site, scratch, stages=frozenset(wanted))
             with site.trainer.train(job, data.images, journal):
                 pass
+        except Stopped:
+            raise  # its log says so
         except Exception as error:
             stages.fail(trace_of(error))
             raise
