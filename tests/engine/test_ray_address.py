@@ -14,8 +14,10 @@ import psutil
 import pytest
 
 from assay.engine import cluster
+from assay.engine.ending import Ending
 from tests.engine.ray_nodes import RayNodes
 from tests.engine.toy_study import ToyStudy
+from tests.ports import free_port
 from trainables.errors import InputError
 
 _PATIENCE = 60.0  # seconds, on a busy machine: Ray alone waits for longer where no node runs
@@ -90,6 +92,15 @@ def test_the_port_of_a_web_server_is_refused_at_once() -> None:
         with pytest.raises(InputError, match=r"RAY_ADDRESS is the host:port.*a web server does"):
             cluster._connect(f"127.0.0.1:{server.server_address[1]}")
         server.shutdown()
+
+
+def test_what_joins_a_cluster_does_not_say_that_it_starts_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    said: list[str] = []
+    with pytest.raises(InputError), cluster.cluster(1, Ending(), said.append):
+        pass
+    assert said == ["joining the Ray that RAY_ADDRESS names"]
 
 
 def test_a_head_that_goes_while_it_is_joined_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

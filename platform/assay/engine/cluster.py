@@ -131,6 +131,7 @@ def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Gen
         known = ray.get_runtime_context().gcs_address in _started_here
         yield replace(_look(local=True), has_settings=known)
     elif address := os.environ.get("RAY_ADDRESS"):
+        say("joining the Ray that RAY_ADDRESS names")
         _connect(address)
         with _joined(), watching(ending):
             yield _look(local=False)

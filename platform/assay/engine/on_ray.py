@@ -37,7 +37,6 @@ def train_on_ray(packs: RunPacks, lease: Lease, ending: Ending) -> End:
         StorageError: If the storage is full, read-only or away.
     """
     plan, store, options = packs.plan, packs.store, packs.options
-    options.on_message("starting Ray")
     with cluster(options.cpus, ending, options.on_message) as ray_cluster:
         ray_cluster.refuse_if_too_small(plan.study.resources)
         packs.slots = ray_cluster.follow(plan.study.resources, options.on_message)
