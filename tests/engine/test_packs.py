@@ -10,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
+from assay.engine.options import EngineOptions
 from assay.engine.packs import make_packs, packs_as_asked, packs_beside_stages, stage_packs
 from assay.engine.room import workers_on
+from assay.engine.run_packs import RunPacks
 from assay.storage import Store
 from assay.study import plan_study, read_study
 from assay.study.schema import Resources
 from assay.study.stage_graph import stage_graph
 from tests.conftest import ROOT
+from tests.engine.staged_study import StagedStudy
 from trainables.errors import InputError
 
 
@@ -131,6 +134,17 @@ def test_a_study_that_waits_for_nodes_says_so_and_when_they_come(monkeypatch: py
     assert [slots() for _ in range(4)] == [0, 0, 1, 0]
     assert ["waiting for others" in text for text in words] == [True, False, True]
     assert words[1] == "nodes have come: training goes on"
+
+
+def test_one_pack_and_one_stage_are_told_of_in_the_singular(tmp_path: Path, cache_root: Path) -> None:
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,))
+    missing = [trial for trial in study.plan.trials if trial.config["last"] == 0]  # they share the base alone
+    told: list[str] = []
+    options = EngineOptions(None, cache_root, on_message=told.append)
+    packs = RunPacks(study.plan, study.store, options, "run", in_flight=set(), missing=missing)
+    packs.fill()
+    next(packs.contents)
+    assert told == ["2 of 4 trials to train, up to 1 pack at a time", "1 stage that trials share comes first"]
 
 
 @pytest.mark.parametrize("slots", [1, 2, 40])

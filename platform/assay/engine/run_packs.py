@@ -25,6 +25,7 @@ from assay.engine.packs import (
 )
 from assay.storage import Record, Store
 from assay.study import Plan, Trial
+from assay.study.names import counted
 from assay.study.search_rules import pruned_by
 
 __all__ = ["RunPacks"]
@@ -94,9 +95,8 @@ class RunPacks:
         assert search is not None, "there is a search"
         at_once = min(self.slots(), search.batch * len(plan.searched))
         done = len(plan.trials) - len(self.missing)
-        self.options.on_message(
-            f"{done} of {plan.size} trials of the search are trained, up to {at_once} packs at a time"
-        )
+        places = f"up to {counted(at_once, 'pack')} at a time"
+        self.options.on_message(f"{done} of {plan.size} trials of the search are trained, {places}")
 
     def _missing_now(self) -> list[Trial]:
         records = self.store.records(trial.id for trial in self.plan.trials)
@@ -115,7 +115,8 @@ class RunPacks:
         if not packs:
             return
         tasks = [task for pack in packs for task in pack]
-        self.options.on_message(f"{len(tasks)} stages that trials share come first")
+        come = "comes" if len(tasks) == 1 else "come"
+        self.options.on_message(f"{counted(len(tasks), 'stage')} that trials share {come} first")
         yield from packs
         study = self.plan.study
         free = missing if study.budget is None else []
@@ -127,7 +128,7 @@ class RunPacks:
         size, total = plan.study.resources.pack, len(plan.trials)
         if plan.study.budget is None:
             at_once = min(self.slots(), len(missing))
-            say(f"{len(missing)} of {total} trials to train, up to {at_once} packs at a time")
+            say(f"{len(missing)} of {total} trials to train, up to {counted(at_once, 'pack')} at a time")
             return packs_as_asked(missing, size, self.slots)
         hours = plan.study.budget.hours
         say(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
