@@ -247,6 +247,7 @@ def test_stop_leaves_a_request_for_a_study_or_trial_that_runs(assay: Assay, stor
     store.begin_attempt(trial, Environment(host="here"))
     with Lease(store, "small"):
         answers = [assay("stop", target, "--storage", store.uri) for target in ("small", trial[:12])]
+        assert "it was asked to stop" in assay("status", "small", "--once", "--storage", store.uri).out
     for answer in answers:
         assert answer.code == 0
         assert f"`assay run STUDY --storage {store.uri}` goes on" in answer.out

@@ -240,10 +240,20 @@ class _Page:
             logs = in_use(f"assay logs {failed}", storage=self.storage)
             retry = in_use("assay run STUDY --retry failed", storage=self.storage)
             parts.append(Text(f"`{logs}` shows why one failed; `{retry}` tries again."))
+        if snapshot.held and self._asked_to_stop():
+            parts.append(Text("it was asked to stop, and ends within seconds"))
         if nobody:
             run = in_use("assay run STUDY", storage=self.storage)
             parts.append(Text(f"nobody runs this study now; `{run}` goes on from what is done."))
         return Group(*parts)
+
+    def _asked_to_stop(self) -> bool:
+        from assay.storage.lease import holder
+        from assay.storage.stop import stop_requested
+
+        study = self.watch.plan.study.study
+        note = holder(self.store, study)
+        return note is not None and stop_requested(self.store, "study", study, note.token)
 
     def _gone(self) -> list[Text]:
         """Lines on trials that had a score, and have no record any more."""
