@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 
 import pytest
 
+from assay.cli.app import app
 from assay.storage import Store
+from assay.study import plan_study, read_study
+from assay.study.shipped import shipped_studies
 from tests.analysis.label_studies import GRID, trained
 from tests.cli.small_study import Assay
 
@@ -37,6 +41,14 @@ def test_the_advice_is_for_the_hours_and_the_start_that_are_asked(assay: Assay, 
     assert "from masks=n5 images=p40 (40 labels of defective images and 5 masks)" in answer.out
     assert "1.2 further minutes" in answer.out
     assert "| masks=n5 images=p40 | labels of defective images " in answer.out
+
+
+def test_the_example_of_the_help_begins_at_a_cell_of_its_study() -> None:
+    example = next(str(c.epilog) for c in app.registered_commands if "assay labels" in str(c.epilog))
+    words = shlex.split(example)
+    study = read_study(shipped_studies()[words[words.index("labels") + 1]])
+    plan = plan_study(study, None, "cpu")
+    assert words[words.index("--from") + 1] in [cell.name for cell in plan.cells]
 
 
 @pytest.mark.parametrize(

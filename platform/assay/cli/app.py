@@ -119,7 +119,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "assay logs 3f9c --lines 40": logs,
     "assay judge scores.csv --against baseline --resolve 0.01": scores,
     "assay dashboard --storage ./assay-storage --port 8501": dashboard,
-    "assay labels segdec_masks_severstal --hours 0.5 --from p750·n50": labels,
+    "assay labels segdec_masks_severstal --hours 0.5 --from 'images=p750 masks=n50'": labels,
     "assay best my_search --as my_best --output studies/my_best.yaml": best,
     "assay bundle quickstart --output quickstart.zip": bundle,
     "assay verify quickstart.zip": verify,
