@@ -74,7 +74,7 @@ def _print(findings: Findings, out: Console) -> None:
         verb = "is" if findings.without_checksum == 1 else "are"
         without = f"{counted(findings.without_checksum, 'record')} {verb}"
         out.print(
-            f"{without} without a checksum, as versions before 0.2 wrote them: "
+            f"{without} without a checksum, as the first ones were: "
             "an edit that keeps a score in its range is not noticed there"
         )
     if findings.left_out:
