@@ -87,6 +87,13 @@ def test_what_still_trains_counts_against_the_budget() -> None:
     assert list(packs) == []  # 60 s for these, and 60 s for the next round
 
 
+def test_the_last_packs_of_the_look_before_cost_nothing_more() -> None:
+    budget = TimeBudget(100, slots=lambda: 1, pack="auto", clock=lambda: 0.0)
+    known = {"a": 10.0, "b": 30.0}
+    packs = budget_packs(_trials(1), budget, lambda: known, {"a trial that has its record"}, print)
+    assert [trial.id for pack in packs for trial in pack or ()] == ["a0", "b0"]
+
+
 def test_a_search_has_a_budget_of_its_own() -> None:
     text = """
 study: s

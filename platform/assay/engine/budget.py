@@ -58,7 +58,9 @@ def budget_packs(
         if not (first and number == 0):
             while not cells <= (known := seconds_of()).keys() and in_flight:
                 yield None
-            remaining = [cell_of[trial_id] for trial_id in in_flight] + [trial.cell for trial in trials]
+            # A round before this one has its records, though its last packs may still count as in flight.
+            training = [cell_of[trial_id] for trial_id in in_flight if trial_id in cell_of]
+            remaining = training + [trial.cell for trial in trials]
             span = _mean_or_known(known, remaining) / max(1, budget.slots())
             end = budget.clock() - begun + span
             if end > budget.seconds:
