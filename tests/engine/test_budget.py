@@ -94,6 +94,23 @@ def test_the_last_packs_of_the_look_before_cost_nothing_more() -> None:
     assert [trial.id for pack in packs for trial in pack or ()] == ["a0", "b0"]
 
 
+def test_records_are_read_again_only_when_a_pack_has_ended() -> None:
+    budget = TimeBudget(100, slots=lambda: 2, pack="auto", clock=lambda: 0.0)
+    looks: list[int] = []
+    in_flight: set[str] = set()
+
+    def known() -> dict[str, float]:
+        looks.append(len(in_flight))
+        return {}
+
+    packs = budget_packs(_trials(2), budget, known, in_flight, print)
+    in_flight |= {trial.id for pack in (next(packs), next(packs)) for trial in pack or ()}
+    assert [next(packs) for _ in range(5)] == [None] * 5
+    in_flight.pop()
+    assert next(packs) is None
+    assert looks == [0, 2, 1]
+
+
 def test_a_search_has_a_budget_of_its_own() -> None:
     text = """
 study: s

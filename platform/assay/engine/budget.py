@@ -56,8 +56,11 @@ def budget_packs(
     first = not cells <= seconds_of().keys()
     for number, (_, trials) in enumerate(rounds):
         if not (first and number == 0):
-            while not cells <= (known := seconds_of()).keys() and in_flight:
+            known = seconds_of()
+            while not cells <= known.keys() and (flying := frozenset(in_flight)):
                 yield None
+                if flying != in_flight:  # asked ten times a second, and a look reads every record
+                    known = seconds_of()
             # A round before this one has its records, though its last packs may still count as in flight.
             training = [cell_of[trial_id] for trial_id in in_flight if trial_id in cell_of]
             remaining = training + [trial.cell for trial in trials]
