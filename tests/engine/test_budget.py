@@ -87,6 +87,15 @@ def test_what_still_trains_counts_against_the_budget() -> None:
     assert list(packs) == []  # 60 s for these, and 60 s for the next round
 
 
+def test_what_came_before_a_round_counts_against_the_budget() -> None:
+    now, said = [0.0], list[str]()
+    budget = TimeBudget(100, slots=lambda: 1, pack="auto", clock=lambda: now[0])
+    now[0] = 70.0  # of stages that trials share, or of an earlier look
+    assert list(budget_packs(_trials(2), budget, lambda: {"a": 10.0, "b": 30.0}, set(), said.append)) == []
+    assert "the budget of 1.7 min leaves no room for seed 0, 1" in said[0]
+    assert "1.8 min would be over by then" in said[0]
+
+
 def test_the_last_packs_of_the_look_before_cost_nothing_more() -> None:
     budget = TimeBudget(100, slots=lambda: 1, pack="auto", clock=lambda: 0.0)
     known = {"a": 10.0, "b": 30.0}

@@ -11,7 +11,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assay.engine.packs import make_packs
 from assay.storage import Record
@@ -20,14 +20,18 @@ from assay.study import Trial
 __all__ = ["TimeBudget", "budget_packs", "cell_seconds"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class TimeBudget:
-    """Time that a run may take, and the packs that train at once meanwhile."""
+    """Time that a run may take, counted from here on, and the packs that train at once meanwhile."""
 
     seconds: float
     slots: Callable[[], int]  # as of now: nodes come and go
     pack: int | str  # `resources.pack`
     clock: Callable[[], float] = time.monotonic
+    begun: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begun = self.clock()
 
 
 def budget_packs(
@@ -41,7 +45,7 @@ def budget_packs(
 
     Args:
         missing: What has no record, in the plan's order.
-        budget: Counted from the first pack on.
+        budget: Of the run.
         seconds_of: What a trial of each cell takes, as far as it is known by now.
         in_flight: Ids of the trials that are handed out and not over; kept by the caller.
         say: Called with what is left out, and why.
@@ -49,7 +53,6 @@ def budget_packs(
     Yields:
         The trials of a pack; None where it is not known yet whether the next round fits.
     """
-    begun = budget.clock()
     cells = {trial.cell for trial in missing}
     rounds = _rounds(missing)
     cell_of = {trial.id: trial.cell for trial in missing}
@@ -65,7 +68,7 @@ def budget_packs(
             training = [cell_of[trial_id] for trial_id in in_flight if trial_id in cell_of]
             remaining = training + [trial.cell for trial in trials]
             span = _mean_or_known(known, remaining) / max(1, budget.slots())
-            end = budget.clock() - begun + span
+            end = budget.clock() - budget.begun + span
             if end > budget.seconds:
                 seeds = ", ".join(str(later) for later, _ in rounds[number:])
                 say(

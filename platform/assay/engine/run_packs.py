@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -58,6 +57,13 @@ class RunPacks:
     def _limits(self) -> LimitsByNow:
         return LimitsByNow(self.plan.study.resources, self.store, self.before.values())
 
+    @cached_property
+    def _time_budget(self) -> TimeBudget:
+        """The time of all rounds and their stages: it begins with the first one."""
+        budget = self.plan.study.budget
+        assert budget is not None, "the study has one"
+        return TimeBudget(budget.hours * 3600, self.slots, self.plan.study.resources.pack)
+
     @property
     def folder(self) -> str:
         """Folder of what this run writes for drivers and workers; deleted at the end."""
@@ -81,12 +87,7 @@ class RunPacks:
             self.contents = self.search
             self._tell_of_search()
         elif self.plan.study.repeats.decide:
-            began = time.monotonic()
-            self.contents = packs_of_rounds(
-                self._missing_now,
-                lambda trials: self._round(trials, time.monotonic() - began),
-                self.in_flight,
-            )
+            self.contents = packs_of_rounds(self._missing_now, self._round, self.in_flight)
         else:
             self.contents = self._round(self.missing)
 
@@ -102,9 +103,9 @@ class RunPacks:
         records = self.store.records(trial.id for trial in self.plan.trials)
         return missing_trials(self.options.plan_by_now(self.plan, records).trials, records)
 
-    def _round(self, missing: list[Trial], seconds: float = 0.0) -> Iterator[Content | None]:
-        """The packs of what is missing, shared stages first; ``seconds`` of a budget are spent."""
-        return chain(self.stages_first(missing), self._of_plan(missing, seconds))
+    def _round(self, missing: list[Trial]) -> Iterator[Content | None]:
+        """The packs of what is missing, shared stages first."""
+        return chain(self.stages_first(missing), self._of_plan(missing))
 
     def stages_first(self, missing: list[Trial]) -> Iterator[Content | None]:
         """The stages that missing trials share, and until they are over trials that wait for none of them.
@@ -122,7 +123,7 @@ class RunPacks:
         free = missing if study.budget is None else []
         yield from packs_beside_stages(free, tasks, self.in_flight, study.resources.pack, self.slots)
 
-    def _of_plan(self, missing: Sequence[Trial], seconds: float) -> Iterator[Sequence[Trial] | None]:
+    def _of_plan(self, missing: Sequence[Trial]) -> Iterator[Sequence[Trial] | None]:
         """The packs of a plan as they are asked for, or round by round under a budget."""
         plan, say = self.plan, self.options.on_message
         size, total = plan.study.resources.pack, len(plan.trials)
@@ -135,7 +136,7 @@ class RunPacks:
         ids = [trial.id for trial in plan.trials]
         return budget_packs(
             missing,
-            TimeBudget(hours * 3600 - seconds, self.slots, size),
+            self._time_budget,
             lambda: cell_seconds(plan.trials, self.store.records(ids)),
             self.in_flight,
             say,
