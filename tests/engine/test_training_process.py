@@ -265,6 +265,16 @@ def test_a_training_that_closes_its_connection_and_goes_on_is_ended(
     assert "its training process closed the connection to its worker and went on" in (record.reason or "")
 
 
+def test_a_training_that_dies_is_missed_though_what_it_started_holds_its_connection(
+    odd: Odd, server: FitServer
+) -> None:
+    body = "if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\nos.kill(os.getpid(), signal.SIGKILL)"
+    with server.start().ending():  # beside another training what is left behind stays
+        _, _, record = odd(body, Limits(None, 0.1))
+    assert record is not None
+    assert "training process was killed (signal 9)" in (record.reason or "")
+
+
 def test_a_silent_training_is_none_that_takes_steps(odd: Odd) -> None:
     _, _, record = odd(
         """

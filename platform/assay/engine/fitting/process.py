@@ -118,7 +118,7 @@ class TrainingProcess:
 
     def _receive(self) -> Message:
         while True:
-            watched = [self._connection, self._output] if self._prints else [self._connection]
+            watched = [self._connection, self._status, *([self._output] if self._prints else [])]
             ready = wait(watched, _LOOK_SECONDS)
             if self._output in ready:
                 self._read_output(once=True)
@@ -131,6 +131,9 @@ class TrainingProcess:
                 if message.kind == "error":
                     raise _error(message.values)
                 return message
+            # What it started may hold its end of the connection: then no end of it is ever heard there.
+            if self._status in ready and not self._connection.poll():
+                raise self._death()
             self._refuse_overdue()
 
     def _refuse_overdue(self) -> None:
