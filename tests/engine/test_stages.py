@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from assay.engine.packs import StageTask
+from assay.engine.fitting.fit_server import DiedError
+from assay.engine.pack_site import PackSite
+from assay.engine.packs import MAX_ATTEMPTS, StageTask
+from assay.engine.worker import train_trials
 from assay.storage.lease import Lease
 from assay.storage.retention import clean_plan, free
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
@@ -18,7 +24,10 @@ from assay.storage.store import DamagedFileError
 from assay.storage.watch import Watch
 from assay.study.stage_graph import stage_graph
 from tests.engine.killing import kill_first
+from tests.engine.made_packs import make_pack
 from tests.engine.staged_study import STAGED, StagedStudy
+from tests.engine.two_workers import fail_in_a_stage
+from tests.ranks import two_ranks
 from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, TrainingData
@@ -146,6 +155,28 @@ def test_a_stage_that_diverges_is_the_record_of_every_trial_that_needs_it(
     study.train(study.plan.trials)
     assert {record.status for record in study.records().values()} == {"diverged"}
     assert all("the base is not a number" in (record.reason or "") for record in study.records().values())
+
+
+def test_a_stage_whose_training_dies_is_tried_as_often_as_a_trial_and_then_left(study: StagedStudy) -> None:
+    class Dies:
+        @contextmanager
+        def train(self, *_: object) -> Generator[Any]:
+            raise DiedError("killed")
+            yield
+
+    pack = make_pack("staged", stages=tuple(all_stages(study)[:1]), cache=str(study.cache))
+    site = PackSite(pack, study.store, 0, 1, "here", 0, "cpu", trainer=Dies())
+    for _ in range(MAX_ATTEMPTS - 1):
+        with pytest.raises(DiedError):
+            train_trials(site)
+    assert train_trials(site), "the rest of the pack goes on"
+
+
+def test_a_stage_in_which_two_workers_fail_is_not_tried_again(tmp_path: Path, cache_root: Path) -> None:
+    with two_ranks(fail_in_a_stage, tmp_path, str(cache_root)):
+        pass
+    (stage,) = (tmp_path / "storage" / "stages").iterdir()
+    assert len(list(stage.glob("001-*"))) == 1
 
 
 def test_clean_lists_dead_attempts_of_stages_and_keeps_made_ones(study: StagedStudy) -> None:

@@ -1,6 +1,7 @@
 """One rank of a SegDecNet training with two workers over gloo, without Ray.
 
-Used by ``test_two_workers.py``. Writes the weights after five steps, and what this rank saw.
+Used by ``test_two_workers.py``. Writes the weights after five steps, and what this rank saw. For
+``test_stages.py`` also a rank that fails in a stage.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ import pytest
 import torch
 
 from assay.engine.journal import StorageJournal
+from assay.engine.pack_site import PackSite
+from assay.engine.ranks import wait_for_all
 from assay.engine.train_run import TrainRun
+from assay.engine.worker import train_trials
 from assay.storage import Environment, Store
 from assay.study import Trial
+from tests.engine.made_packs import make_pack
+from tests.engine.staged_study import STAGED, StagedStudy
 from trainables.contract import TrainableConfig
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import DataSpec, Supervision
+from trainables.errors import Diverged
 from trainables.segdec import TRAINABLE, SegDecConfig
 
 POSITIVES = 5  # an epoch shows each once and as many normal images: ten images, five steps of two
@@ -63,6 +70,18 @@ def train(rank: int, world_size: int, folder: Path, *, epochs: int = 1, ends_in:
     out.mkdir()
     predictor.save(out)
     (out / "parts.json").write_text(json.dumps({"parts": run.parts, "history": journal.history}))
+
+
+def fail_in_a_stage(rank: int, world_size: int, folder: Path, cache: str) -> None:
+    """Hand a rank twice a pack of a stage whose method diverges: as when Train starts all workers anew."""
+    text = STAGED.replace("seconds: {seconds}", "seconds: {seconds}, fault: diverge")
+    study = StagedStudy.of(folder / "storage", Path(cache), seeds=(0,), text=text)
+    pack = make_pack("staged", stages=tuple(study.stages()[0][:1]), cache=cache, workers=world_size)
+    site = PackSite(pack, study.store, rank, world_size, "here", 0, "cpu")
+    with pytest.raises(Diverged):
+        train_trials(site)
+    wait_for_all(world_size)
+    assert train_trials(site)
 
 
 def _data() -> TrainingData:

@@ -38,7 +38,7 @@ from assay.engine.room import MoreRoomError, free_workers
 from assay.engine.train_run import DrainedError, Stopped
 from assay.engine.trial import Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
-from assay.engine.worker_stages import TrialStages
+from assay.engine.worker_stages import TrialStages, add_tries, count_tries
 from assay.storage import Attempt, AttemptStart, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import load_methods
@@ -148,19 +148,22 @@ def _make_stage(task: StageTask, site: PackSite) -> None:
     """Make a stage, and what it reads, if nobody has; afterwards its trial waits again.
 
     What goes wrong with the method stands in the attempt's log and is left to the trials that need the stage:
-    they make it again, fail in the same way, and their records say so.
+    they make it again, fail in the same way, and their records say so. So is a stage whose training died or
+    lacked memory as often as a trial's may.
     """
     try:
         with _gpu(site, task.trial) as its_turn:
-            if its_turn:
+            if its_turn and count_tries(task, site) < MAX_ATTEMPTS:
                 make_stage(task, site)
     except Stopped:
         pass  # asked of the trial that the task names: others that share the stage make it themselves
-    except (MemoryError, OSError, DiedError):
+    except OSError:
         raise
     except Exception as error:
-        if site.world_size > 1 or is_out_of_memory(error):
-            raise  # the other ranks wait in a collective, or the machine is at fault
+        again = isinstance(error, MemoryError | DiedError) or is_out_of_memory(error)
+        tries = add_tries(task, site, 1 if again else MAX_ATTEMPTS)
+        if site.world_size > 1 or tries < MAX_ATTEMPTS:
+            raise  # the other ranks wait in a collective, or the machine may be at fault
         logging.getLogger(__name__).warning("stage %s was not made", task.name, exc_info=True)
     if site.rank == 0:  # a heartbeat that stays would count as a trial that is being trained
         site.store.end_progress(task.trial.id)

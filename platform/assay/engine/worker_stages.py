@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from assay.engine.journal import StorageJournal
 from assay.engine.pack_site import PackSite
+from assay.engine.packs import StageTask
 from assay.engine.ranks import from_rank_0
 from assay.engine.train_run import StageSpace
 from assay.storage import Attempt
@@ -33,7 +34,7 @@ from assay.study import Trial
 from assay.study.stage_graph import Need, stages_of
 from trainables.stages import Stage
 
-__all__ = ["TrialStages"]
+__all__ = ["TrialStages", "add_tries", "count_tries"]
 
 _T = TypeVar("_T")
 
@@ -140,3 +141,26 @@ class TrialStages:
 
     def _from_rank_0(self, value: _T | None) -> _T | None:
         return from_rank_0(value, self._site.world_size)
+
+
+def count_tries(task: StageTask, site: PackSite) -> int:
+    """Count the tries of a stage in this run that an error of its training ended; all ranks agree."""
+    return from_rank_0(_noted_tries(task, site) if site.rank == 0 else 0, site.world_size)
+
+
+def add_tries(task: StageTask, site: PackSite, tries: int) -> int:
+    """Note such tries, on the rank that saw the error; returns how many there are by now."""
+    total = _noted_tries(task, site) + tries
+    site.store.write_bytes(_tries_path(task, site), str(total).encode())
+    return total
+
+
+def _noted_tries(task: StageTask, site: PackSite) -> int:
+    try:
+        return int(site.store.read_bytes(_tries_path(task, site)))
+    except FileNotFoundError:
+        return 0
+
+
+def _tries_path(task: StageTask, site: PackSite) -> str:
+    return f"{site.pack.path}.{task.id}.tries"
