@@ -69,16 +69,13 @@ class PackDriver(tune.Trainable):
         return True
 
     def _take_on(self, config: dict[str, Any]) -> None:
-        self._store = Store(config["storage"], PATIENCE_SECONDS)
-        self._pack = Pack.read(self._store, config["pack"])
+        self._config = config
         self._heartbeat_seconds: float = config["heartbeat_seconds"]
         self._watched: bool = config["watched"]  # nobody else needs to know of a record before the end
         self._begun = False
         self._records: dict[str, Record] = {}
         self._looked = 0.0
         self._epoch = 0  # the last one whose validation was reported
-        if self._training is None:
-            self._training = _training(self._pack, self._store, config)
 
     def step(self) -> dict[str, Any]:
         try:
@@ -88,12 +85,23 @@ class PackDriver(tune.Trainable):
             self.cleanup()
             return {"repeats": len(self._records), "done": True, STORAGE: str(error)}
 
+    def _begin(self) -> None:
+        """Read the pack, and have it trained.
+
+        In a step: `setup` gives Tune no result, and it would try again where the storage is in the way.
+        """
+        self._store = Store(self._config["storage"], PATIENCE_SECONDS)
+        self._pack = Pack.read(self._store, self._config["pack"])
+        if self._training is None:
+            self._training = _training(self._pack, self._store, self._config)
+        self._training.train(self._pack)
+        self._begun = True
+
     def _step(self) -> dict[str, Any]:
-        training = self._training
-        assert training is not None, "`setup` made it"
         if not self._begun:
-            training.train(self._pack)
-            self._begun = True
+            self._begin()
+        training = self._training
+        assert training is not None, "a pack was begun"
         until = time.monotonic() + self._heartbeat_seconds
         while time.monotonic() < until:
             running = training.running  # asked before the records: none can come after it is dead
