@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from assay.engine.driver import PackDriver
 from assay.engine.packs import Pack
+from assay.engine.pruning import RecordingScheduler
 from assay.engine.searcher import STORAGE
 from assay.storage import Store
+from tests.engine.toy_study import ToyStudy
 from trainables.errors import StorageError
 
 AWAY = "the storage is away"
@@ -31,3 +38,38 @@ def test_a_storage_that_is_away_when_a_pack_is_taken_on_is_a_result(tmp_path: Pa
     assert driver.step() == {"repeats": 0, "done": True, STORAGE: AWAY}
     assert driver.reset_config(config)
     assert driver.step() == {"repeats": 0, "done": True, STORAGE: AWAY}
+
+
+@pytest.mark.usefixtures("away")
+def test_a_pruned_pack_that_cannot_be_recorded_is_trouble_with_the_storage(tmp_path: Path) -> None:
+    class Stops(FIFOScheduler):
+        def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+            return TrialScheduler.STOP
+
+    told: list[str] = []
+    scheduler = RecordingScheduler(Stops(), Store(tmp_path), told.append)
+    trial = SimpleNamespace(config={"pack": "0"})
+    assert scheduler.on_trial_result(None, trial, {"value": 0.5}) == TrialScheduler.STOP
+    assert told == [AWAY]
+
+
+class _InTheWayOfTheFirst(PackDriver):
+    """Its first pack has trouble with the folder of a node."""
+
+    def step(self) -> dict[str, Any]:
+        if self._config["pack"].endswith("/0000.json"):
+            return {"repeats": 0, "done": True, STORAGE: AWAY}
+        return super().step()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("free_cluster")
+def test_a_study_ends_with_the_first_pack_that_has_trouble_with_the_storage(
+    toy: Callable[..., ToyStudy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.engine.driver.PackDriver", _InTheWayOfTheFirst)
+    study = toy(seeds=(0,), pack="1", epochs=1000, seconds=1.0)
+    began = time.monotonic()
+    with pytest.raises(StorageError, match=AWAY):
+        study.run()
+    assert time.monotonic() - began < 60

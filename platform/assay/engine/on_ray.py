@@ -62,13 +62,13 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
 
     from assay.engine.driver import COMPLETE, PackDriver
     from assay.engine.pruning import RecordingScheduler, pruner
-    from assay.engine.searcher import PackSearcher
+    from assay.engine.searcher import PackSearcher, StorageStopper
 
     stops = pruner(packs.plan)
-    recorder = None if stops is None else RecordingScheduler(stops, packs.store)
+    searcher = PackSearcher(packs)
+    recorder = None if stops is None else RecordingScheduler(stops, packs.store, searcher.give_up)
     # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
     packs.keeps_drivers = stops is None
-    searcher = PackSearcher(packs)
     tuner = tune.Tuner(
         tune.with_resources(PackDriver, driver_resources(packs.plan.study.resources)),
         tune_config=tune.TuneConfig(
@@ -84,6 +84,7 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
             name=packs.run,
             storage_path=packs.scratch,
             callbacks=_callbacks(packs, ray_cluster),
+            stop=StorageStopper(searcher),
             verbose=0,
             # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
             # when the storage is full.

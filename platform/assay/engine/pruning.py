@@ -9,6 +9,7 @@ the same rules, without Tune.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,7 @@ from assay.engine.packs import Pack, missing_trials
 from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.search_rules import pruned_by
+from trainables.errors import StorageError
 
 __all__ = ["LocalPruner", "RecordingScheduler", "pruner"]
 
@@ -59,10 +61,11 @@ def pruner(plan: Plan) -> TrialScheduler | None:
 class RecordingScheduler(FIFOScheduler):
     """Asks ``inner`` about results that carry a value, and records the trials of the packs that it stops."""
 
-    def __init__(self, inner: TrialScheduler, store: Store) -> None:
+    def __init__(self, inner: TrialScheduler, store: Store, give_up: Callable[[str], None]) -> None:
+        """``give_up`` is told why the storage could not be used."""
         super().__init__()
         self.stopped = 0  # packs
-        self._inner, self._store = inner, store
+        self._inner, self._store, self._give_up = inner, store, give_up
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its parts into its scratch and never reads them: nothing of ours goes there."""
@@ -80,7 +83,10 @@ class RecordingScheduler(FIFOScheduler):
         decision = self._inner.on_trial_result(tune_controller, trial, result)
         if decision == TrialScheduler.STOP:
             self.stopped += 1
-            _record_pruned(self._store, Pack.read(self._store, trial.config["pack"]), result)
+            try:
+                _record_pruned(self._store, Pack.read(self._store, trial.config["pack"]), result)
+            except StorageError as error:
+                self._give_up(str(error))
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:

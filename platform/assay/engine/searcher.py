@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ray.tune import Stopper
 from ray.tune.search import Searcher
 
 from trainables.errors import StorageError
@@ -12,7 +13,7 @@ from trainables.errors import StorageError
 if TYPE_CHECKING:  # drivers name what is here, and need none of it
     from assay.engine.run_packs import RunPacks
 
-__all__ = ["STORAGE", "PackSearcher"]
+__all__ = ["STORAGE", "PackSearcher", "StorageStopper"]
 
 STORAGE = "storage_trouble"  # in a result: why the pack's storage could not be used; the study ends with it
 
@@ -60,11 +61,32 @@ class PackSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """The records say how it ended, unless the storage was in the way."""
-        self.storage_trouble = self.storage_trouble or (result or {}).get(STORAGE)
+        self.give_up((result or {}).get(STORAGE))
         self._packs.in_flight -= self._trials_of.pop(trial_id, set())
+
+    def give_up(self, trouble: str | None) -> None:
+        """Hand out nothing more if there is ``trouble`` with the storage; the first is what is told."""
+        self.storage_trouble = self.storage_trouble or trouble
 
     def save(self, checkpoint_path: str) -> None:
         """Tune asks for it; the records are the state."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Never called: every run starts a fresh Tuner over what is missing."""
+
+
+class StorageStopper(Stopper):
+    """Ends all packs with the first one that had trouble with the storage, as ``--local`` does."""
+
+    def __init__(self, searcher: PackSearcher) -> None:
+        self._searcher = searcher
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The searcher stays here, as its own state does."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._searcher.storage_trouble is not None
