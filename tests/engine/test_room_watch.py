@@ -34,3 +34,19 @@ def test_a_run_without_room_says_so_once_and_when_it_has_some(monkeypatch: pytes
         assert len(words) == told, seconds
     assert words[0].startswith("the cluster has had no room for a trial for 39 s: other programs use it")
     assert words[1] == "the cluster has room again"
+
+
+def test_workers_without_room_are_missed_though_their_driver_is_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words: list[str] = []
+    placed, now = [False], [0.0]
+    watch = RoomWatch(words.append, lambda: placed[0])
+    monkeypatch.setattr("assay.engine.room_watch.time.monotonic", lambda: now[0])
+    for seconds, room, told in ((1, False, 0), (20, False, 0), (40, False, 1), (50, True, 2), (60, True, 2)):
+        now[0], placed[0] = float(seconds), room
+        watch.on_step_end(1, [_in_state(Trial.RUNNING)])
+        assert len(words) == told, seconds
+    now[0], placed[0] = 200.0, False
+    watch.on_step_end(1, [_in_state(Trial.TERMINATED)])
+    assert len(words) == 2, "nothing is left to train"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from assay.engine.cluster import Cluster, cluster, driver_resources
@@ -122,15 +123,16 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
 
 
 def _callbacks(packs: RunPacks, ray_cluster: Cluster) -> list[tune.Callback]:
-    """Looks at drivers that wait for room."""
+    """Looks at drivers and workers that wait for room."""
     from assay.engine.room_watch import RoomWatch
 
-    chosen: list[tune.Callback] = [] if ray_cluster.local else [RoomWatch(packs.options.on_message)]
-    if packs.plan.study.resources.workers > 1:
-        from assay.engine.train import Orphans
+    say = packs.options.on_message
+    if packs.plan.study.resources.workers == 1:
+        return [] if ray_cluster.local else [RoomWatch(say)]
+    from assay.engine.train import Orphans, any_placed, run_prefix
 
-        chosen.append(Orphans(packs.run))
-    return chosen
+    watch = [] if ray_cluster.local else [RoomWatch(say, partial(any_placed, run_prefix(packs.run)))]
+    return [*watch, Orphans(packs.run)]
 
 
 def _refuse_unusable(store: Store, trouble: str | None) -> None:

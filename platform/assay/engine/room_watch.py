@@ -12,14 +12,17 @@ from ray.tune.experiment import Trial
 __all__ = ["RoomWatch"]
 
 _SILENT_SECONDS = 30.0  # a driver takes a few to start
+_LOOK_SECONDS = 2.0  # between two looks at workers
 
 
 class RoomWatch(Callback):
     """Looks at Tune's drivers after each of its steps, on a cluster that others may use, too."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._since: float | None = None  # time from which on drivers wait and none is at work
+    def __init__(self, say: Callable[[str], None], placed: Callable[[], bool] | None = None) -> None:
+        """``placed``: whether any trial's workers have room, where those have it, and not the drivers."""
+        self._say, self._placed = say, placed
+        self._looked = -_LOOK_SECONDS
+        self._since: float | None = None  # time from which on trials wait and none is at work
         self._announced = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -27,13 +30,19 @@ class RoomWatch(Callback):
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        states = {trial.status for trial in trials}
-        if Trial.PENDING not in states or Trial.RUNNING in states:
+        states, now = {trial.status for trial in trials}, time.monotonic()
+        if self._placed is None:
+            waits = Trial.PENDING in states and Trial.RUNNING not in states
+        elif now - self._looked < _LOOK_SECONDS:
+            return
+        else:
+            self._looked = now
+            waits = not states.isdisjoint({Trial.PENDING, Trial.RUNNING}) and not self._placed()
+        if not waits:
             if self._announced:
                 self._say("the cluster has room again")
             self._since, self._announced = None, False
             return
-        now = time.monotonic()
         self._since = self._since or now
         if not self._announced and now - self._since >= _SILENT_SECONDS:
             self._announced = True

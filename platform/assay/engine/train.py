@@ -46,7 +46,7 @@ from assay.engine.room import MoreRoomError, free_workers
 from assay.storage import Store
 from trainables.errors import StorageError
 
-__all__ = ["Orphans", "TrainWorkers", "remove_placement_groups", "run_prefix"]
+__all__ = ["Orphans", "TrainWorkers", "any_placed", "remove_placement_groups", "run_prefix"]
 
 # DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
 _LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
@@ -283,6 +283,12 @@ class Orphans(Callback):
 def run_prefix(run: str) -> str:
     """Start of the names of placement groups that an ``assay run`` makes."""
     return f"assay-{run}-"
+
+
+def any_placed(prefix: str) -> bool:
+    """Tell whether a placement group whose name begins with ``prefix`` has its room."""
+    groups = placement_group_table().values()
+    return any(entry["state"] == "CREATED" and entry["name"].startswith(prefix) for entry in groups)
 
 
 def remove_placement_groups(prefix: str) -> None:
