@@ -57,6 +57,14 @@ def test_the_study_reaches_the_head_as_it_is(manifest: dict[str, Any]) -> None:
     assert shlex.split(manifest["RayJob"]["spec"]["entrypoint"]) == [*command, *_OPTIONS[:4]]
 
 
+def test_a_file_whose_name_kubernetes_does_not_take_is_to_be_renamed(assay: Assay, tmp_path: Path) -> None:
+    file = tmp_path / "my study.yaml"
+    file.write_text(_STUDY, encoding="utf-8")
+    answer = assay("submit", file, *_OPTIONS, "--kuberay", tmp_path / "job.yaml")
+    assert answer.code == 2
+    assert "letters, digits and - . _ in their names, found my study.yaml. Rename it." in answer.err
+
+
 @pytest.mark.parametrize(
     "manifest", [(_RESOURCES, "resources: {workers: 2, cpus: 8, gpus: 0.5}")], indirect=True
 )

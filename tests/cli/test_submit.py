@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,45 @@ def test_without_slurm_a_script_can_be_written_and_nothing_submitted(
     assert "#SBATCH --time=8:00:00\n" in text
     assert f"run=(run {study_file} --storage /shared)\n" in text
     subprocess.run(["/bin/bash", "-n", script], check=True)
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Slurm with a queue that takes the job 7 and never begins it."""
+    for name, says in {"sbatch": "7", "scontrol": "JobState=PENDING ExitCode=0:0 StdOut=/log"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {says}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+_WAYS_ON = """\
+see how far it is:  assay status small --storage /shared
+see what it prints: tail -F /log
+stop it:            assay stop small --storage /shared
+before it begins:   scancel 7
+"""
+
+
+@pytest.mark.usefixtures("slurm")
+def test_a_job_that_waits_in_a_queue_is_stopped_there(assay: Assay, study_file: Path) -> None:
+    answer = assay("submit", study_file, "--storage", "/shared", "--slurm", "--no-follow")
+    assert (answer.code, answer.out) == (0, f"job 7\n{_WAYS_ON}")
+
+
+@pytest.mark.usefixtures("slurm")
+def test_ctrl_c_ends_the_following_and_not_the_job(study_file: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "assay", "submit", study_file, "--storage", "/shared", "--slurm"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    shown = [process.stdout.readline(), process.stdout.readline()]
+    assert shown == ["job 7\n", "job 7: pending ()\n"]
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert (process.returncode, output) == (130, f"\nthe job runs on\n{_WAYS_ON}")
 
 
 def test_a_refused_submission_leaves_the_environment_as_it_was(assay: Assay, study_file: Path) -> None:

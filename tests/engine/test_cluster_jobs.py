@@ -135,6 +135,8 @@ def test_after_ctrl_c_the_job_runs_on_until_it_is_stopped_through_the_storage(
     code, output = end(process)
     assert (code, "the job runs on" in output) == (130, True), output
     assert f"assay stop long --storage {study.storage}" in output
+    assert re.search(r"before it begins:   ray job stop assay-long-\w+ --address http", output)
+    assert "interrupted" not in output
     assert holder(study.store, "long") is not None
     stop = assay("stop", "long", "--storage", study.storage)
     assert end(stop)[0] == 0

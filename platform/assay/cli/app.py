@@ -48,7 +48,7 @@ from assay.cli.scores import scores
 from assay.cli.settings import settings
 from assay.cli.status import status
 from assay.cli.stop import stop
-from assay.cli.submit import submit
+from assay.cli.submit import LeftRunning, submit
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -204,6 +204,8 @@ def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoRet
         error.show()
         answer_error(error.format_message(), error.exit_code)
         sys.exit(error.exit_code)
+    except LeftRunning:
+        _leave(exit_codes.INTERRUPTED)
     except SystemExit as end:  # typer, too, ends in one, also after Ctrl-C
         code = end.code
     if code == exit_codes.INTERRUPTED:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from assay.engine.slurm import SlurmJob
     from assay.study.schema import Study
 
-__all__ = ["submit"]
+__all__ = ["LeftRunning", "submit"]
+
+
+class LeftRunning(SystemExit):
+    """Ctrl-C ended the following of a job, which was said: the job itself was not interrupted."""
+
 
 SharedStorage = Annotated[
     str,
@@ -206,7 +211,7 @@ def _accompany(job: Job | SlurmJob, name: str, storage: str, *, follow: bool) ->
     except KeyboardInterrupt:
         typer.echo("\nthe job runs on")
         _print_next_commands(job, name, storage)
-        raise typer.Exit(exit_codes.INTERRUPTED) from None
+        raise LeftRunning(exit_codes.INTERRUPTED) from None
     raise typer.Exit(code)
 
 
@@ -214,6 +219,7 @@ def _print_next_commands(job: Job | SlurmJob, name: str, storage: str) -> None:
     typer.echo(f"see how far it is:  {in_use(f'assay status {name}', storage=storage)}")
     typer.echo(f"see what it prints: {job.log_command}")
     typer.echo(f"stop it:            {in_use(f'assay stop {name}', storage=storage)}")
+    typer.echo(f"before it begins:   {job.stop_command}")  # the storage knows of nobody until then
 
 
 def _seen_by_all(storage: str) -> str:

@@ -53,6 +53,11 @@ class Job:
         """The command that shows what the job prints."""
         return f"ray job logs {self.id} --follow --address {redact(self.client.get_address())}"
 
+    @property
+    def stop_command(self) -> str:
+        """The command that takes the job from the cluster, whatever it does."""
+        return f"ray job stop {self.id} --address {redact(self.client.get_address())}"
+
     def follow(self, say: Callable[[str], None]) -> int:
         """Pass on what the job prints until it ends; leaving early leaves it running.
 

@@ -38,7 +38,7 @@ def ray_job(study: Study, file: Path, arguments: Sequence[str], *, image: str, p
         python: The Python in it.
 
     Raises:
-        InputError: If a method of the study lies in a folder, which a ConfigMap has none of.
+        InputError: If a file has a name that no ConfigMap takes: it knows no folders, and no blanks.
     """
     from io import StringIO
 
@@ -49,9 +49,10 @@ def ray_job(study: Study, file: Path, arguments: Sequence[str], *, image: str, p
     files = {file.name: file.read_bytes(), **method_files(study)}
     for path in files:
         if not _KEY.fullmatch(path):
+            of_method = "Move it, or install the method in the image as a plug-in."
             raise InputError(
                 "files of a study for Kubernetes lie beside it, with letters, digits and - . _ in their "
-                f"names, found {path}. Move it, or install the method in the image as a plug-in."
+                f"names, found {path}. {'Rename it.' if path == file.name else of_method}"
             )
     texts = {path: LiteralScalarString(data.decode("utf-8")) for path, data in files.items()}
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": texts}

@@ -114,6 +114,11 @@ class SlurmJob:
         """The command that shows what the job prints."""
         return f"tail -F {shlex.quote(str(self._look().log))}"
 
+    @property
+    def stop_command(self) -> str:
+        """The command that takes the job from Slurm, whatever it does."""
+        return f"scancel {self.id}"
+
     def _look(self) -> _Look:
         """Ask the controller, and the accounting for a job that ended too long ago for it."""
         answer = _ask("scontrol", "show", "job", "--oneliner", self.id)
