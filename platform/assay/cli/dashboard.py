@@ -75,39 +75,6 @@ def dashboard(
 
     It reads the storage. All that it writes there are requests to stop, by its buttons, as `assay stop` does.
     """
-    _serve_pages(storage, port, mlflow, host=host, read_only=read_only)
-
-
-def demo(port: Port = 8501) -> None:
-    """Look at a finished study in a browser before anything is trained. Ctrl-C ends it.
-
-    The study is the quickstart as it ended: what do masks buy, and which of SegDecNet's additions can go?
-    """
-    import tempfile
-
-    from assay.demo import unpack_demo
-
-    with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
-        unpack_demo(folder)
-        typer.echo(f"the quickstart study lies in {folder} until the pages end")
-        _serve_pages(folder, port)
-
-
-def _serve_pages(
-    storage: str, port: int, mlflow: str = _MLFLOW, *, host: str = _HERE, read_only: bool | None = None
-) -> None:
-    """Serve the pages of a storage until Ctrl-C.
-
-    Args:
-        storage: Folder or URI.
-        port: To listen on.
-        mlflow: Address of MLflow's pages.
-        host: Address to listen on.
-        read_only: Leave out the buttons that stop trainings; None: where others than this machine see them.
-
-    Raises:
-        InputError: If there is no such storage, the address cannot be had, or MLflow's is no web page's.
-    """
     from assay.cli.serving import only_here, require_place, serve
     from assay.storage import Store
 
@@ -135,6 +102,21 @@ def _serve_pages(
         takes="3 s",
         environment={"PYTHONPATH": _path(root)},
     )
+
+
+def demo(port: Port = 8501) -> None:
+    """Look at a finished study in a browser before anything is trained. Ctrl-C ends it.
+
+    The study is the quickstart as it ended: what do masks buy, and which of SegDecNet's additions can go?
+    """
+    import tempfile
+
+    from assay.demo import unpack_demo
+
+    with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
+        unpack_demo(folder)
+        typer.echo(f"the quickstart study lies in {folder} until the pages end")
+        dashboard(port, storage=folder)
 
 
 def _risk(host: str, port: int, only_read: bool) -> str:

@@ -132,7 +132,9 @@ def run(
             needed=needed_plan,
         )
         stack.enter_context(webhook)
-        listeners = _listeners(webhook if notify else None, warnings, as_json=as_json)
+        listeners: list[Callable[[Look], None]] = [webhook.see] if notify else []
+        if as_json:
+            listeners.append(_event_lines(answers(), warnings))
         with Mirror(planned, store, tracking_uri, view.message) as mirror:
             view.follow(known, store, mirror.notify, *listeners)
             outcome = run_study(planned, store, options)
@@ -160,14 +162,6 @@ def _end(outcome: Outcome, remarks: Iterable[str], seconds: float) -> NoReturn:
     if outcome.lost is not None and not outcome.interrupted:
         typer.echo(f"error: {exit_codes.lost_sentence(outcome.lost)}", err=True)
     raise typer.Exit(exit_code(outcome))
-
-
-def _listeners(
-    webhook: Webhook | None, warnings: Sequence[str], *, as_json: bool
-) -> list[Callable[[Look], None]]:
-    """All who are told of each look at the study."""
-    listeners = [webhook.see] if webhook is not None else []
-    return [*listeners, _event_lines(answers(), warnings)] if as_json else listeners
 
 
 def _event_lines(output: Answers, warnings: Sequence[str]) -> Callable[[Look], None]:
