@@ -45,12 +45,13 @@ class Mine(NamedTuple):
         return ("labels", "mine", *words, *where)
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Mine:
-    root = make_folder(tmp_path / "data", good=20, defect=24)
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Mine:
+    folder = tmp_path_factory.mktemp("mine")
+    root = make_folder(folder / "data", good=20, defect=24)
     for number in range(0, 24, 2):
         (root / "masks" / f"d{number}.png").unlink()
-    study = ToyStudy(tmp_path / "storage", tmp_path / "cache", STUDY, root)
+    study = ToyStudy(folder / "storage", folder / "cache", STUDY, root)
     pack = make_pack("mine", study.plan.trials, keep_models=True, data_root=str(root), cache=str(study.cache))
     train_trials(PackSite(pack, study.store, 0, 1, "here", 0, "cpu"))
     study.store.write_bytes("studies/mine/study.yaml", STUDY.encode())

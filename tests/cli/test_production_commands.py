@@ -18,11 +18,11 @@ from tests.data.test_items import make_parts
 from tests.production.trained import train
 
 
-@pytest.fixture
-def shop(tmp_path: Path, cache_root: Path) -> tuple[Path, str]:
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> tuple[Path, str]:
     """A storage with one trained trial, and the start of its id."""
-    store = Store(tmp_path / "storage")
-    return tmp_path / "storage", train("toy", store, cache_root).id[:6]
+    storage = tmp_path_factory.mktemp("shop")
+    return storage, train("toy", Store(storage), cache_root).id[:6]
 
 
 @pytest.fixture
@@ -129,36 +129,39 @@ def test_outlines_of_a_photo_whose_name_is_not_utf8_are_refused_before_anything_
     assert not (tmp_path / "found").exists()
 
 
-@pytest.fixture
-def parts_trial(tmp_path: Path, cache_root: Path) -> Record:
-    """A trial on parts with four views, below ``parts``, in the storage ``storage``."""
+@pytest.fixture(scope="module")
+def parts_shop(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> tuple[Path, Record]:
+    """A storage with a trial on parts with four views."""
+    storage, parts = tmp_path_factory.mktemp("parts_shop"), make_parts(tmp_path_factory.mktemp("parts"))
     data = '{reader: folder, item: "{part}_{view}", splits: per_seed}'
-    return train("toy", Store(tmp_path / "storage"), cache_root, data, make_parts(tmp_path / "parts"))
+    return storage, train("toy", Store(storage), cache_root, data, parts)
 
 
-def test_metrics_of_parts_are_recorded_beside_those_of_images(parts_trial: Record, tmp_path: Path) -> None:
-    table = Store(tmp_path / "storage").read_part(parts_trial, "predictions.parquet")
+def test_metrics_of_parts_are_recorded_beside_those_of_images(parts_shop: tuple[Path, Record]) -> None:
+    storage, trial = parts_shop
+    table = Store(storage).read_part(trial, "predictions.parquet")
     assert table is not None
     parts: dict[str, list[tuple[bool, bool]]] = {}  # label and decision of each view
     for row in table.to_pylist():
         parts.setdefault(row["item"], []).append((row["label"], row["decision"]))
     assert {len(views) for views in parts.values()} == {4}
     decided = [tuple(map(any, zip(*views, strict=True))) for views in parts.values()]
-    result = parts_trial.result
+    result = trial.result
     assert result is not None
     assert result.metrics["part_fn"] == decided.count((True, False))
     assert result.metrics["part_fp"] == decided.count((False, True))
 
 
 def test_predict_decides_on_parts_where_the_study_has_them(
-    assay: Assay, parts_trial: Record, tmp_path: Path
+    assay: Assay, parts_shop: tuple[Path, Record], tmp_path: Path
 ) -> None:
-    root, out = tmp_path / "parts", tmp_path / "found"
+    storage, trial = parts_shop
+    root, out = make_parts(tmp_path / "parts"), tmp_path / "found"
     (root / "good" / "overview.png").write_bytes((root / "good" / "part_01_back.png").read_bytes())
     (root / "good" / "part_02_back.png").write_bytes(b"no image")
     answer = assay(
-        "predict", "--trial", parts_trial.id, root / "good", root / "defect", "--output", out,
-        "--storage", tmp_path / "storage",
+        "predict", "--trial", trial.id, root / "good", root / "defect", "--output", out,
+        "--storage", storage,
     )  # fmt: skip
     assert answer.code == 1
     assert "not named like {part}_{view}, and so parts of their own: 1 image, such as " in answer.err
@@ -176,12 +179,13 @@ def test_predict_decides_on_parts_where_the_study_has_them(
     assert rows["part_02"]["unread_views"] == "1"
 
 
-def test_a_part_whose_name_is_not_utf8_has_its_row(assay: Assay, parts_trial: Record, tmp_path: Path) -> None:
-    good, out = tmp_path / "parts" / "good", tmp_path / "found"
+def test_a_part_whose_name_is_not_utf8_has_its_row(
+    assay: Assay, parts_shop: tuple[Path, Record], tmp_path: Path
+) -> None:
+    storage, trial = parts_shop
+    good, out = make_parts(tmp_path / "parts") / "good", tmp_path / "found"
     (good / "part_01_back.png").rename(good / os.fsdecode(b"p\xfc_back.png"))
-    answer = assay(
-        "predict", "--trial", parts_trial.id, good, "--output", out, "--storage", tmp_path / "storage"
-    )
+    answer = assay("predict", "--trial", trial.id, good, "--output", out, "--storage", storage)
     assert answer.code == 0, answer.err
     with (out / "parts.csv").open(encoding="utf-8") as parts:
         assert "p\\xfc" in {row["part"] for row in csv.DictReader(parts)}
@@ -228,17 +232,18 @@ def test_export_says_what_it_checked(assay: Assay, shop: tuple[Path, str], tmp_p
 @pytest.mark.parametrize("named", [True, False], ids=["--data", "ASSAY_DATA"])
 def test_a_root_without_the_data_of_a_trial_is_refused_only_where_the_export_names_it(
     assay: Assay,
-    parts_trial: Record,
+    parts_shop: tuple[Path, Record],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     named: bool,
 ) -> None:
+    storage, trial = parts_shop
     root, out = tmp_path / "elsewhere", tmp_path / "model"
     root.mkdir()
     monkeypatch.setenv("ASSAY_DATA", str(root))
     answer = assay(
-        "export", "--trial", parts_trial.id, "--to", "mlflow", "--output", out,
-        "--storage", tmp_path / "storage", *(("--data", root) if named else ()),
+        "export", "--trial", trial.id, "--to", "mlflow", "--output", out,
+        "--storage", storage, *(("--data", root) if named else ()),
     )  # fmt: skip
     assert answer.code == (2 if named else 0), answer.err
     assert out.exists() is not named
