@@ -11,11 +11,12 @@ import pytest
 TRAINING = ("torch", "sklearn", "onnxruntime")
 TABLES = ("pandas", "statsmodels", "scipy.stats", "matplotlib")
 OTHERS = ("ray", "mlflow", "streamlit", "optuna")
+DATA = ("numpy", "cv2", "pyarrow", "pydantic")
 
 
 def loaded(code: str) -> set[str]:
     """The heavy modules that an interpreter has after ``code``."""
-    heavy = {*TRAINING, *TABLES, *OTHERS}
+    heavy = {*TRAINING, *TABLES, *OTHERS, *DATA}
     tail = f"\nimport sys; print('loaded', *({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split()[1:])
@@ -24,7 +25,7 @@ def loaded(code: str) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "absent"),
     [
-        ("--help", (*TRAINING, *TABLES, *OTHERS)),
+        ("--help", (*TRAINING, *TABLES, *OTHERS, *DATA)),
         ("run --help", (*TRAINING, *TABLES, *OTHERS)),
         ("studies", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
         ("plan quickstart --no-data", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),

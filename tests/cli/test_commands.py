@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import psutil
 import pytest
+import typer
 
+from assay.cli.app import app
 from assay.planning import read_plan
 from assay.storage import Environment, Lease, Record, Store
 from assay.storage.registration import read_registration
@@ -23,34 +27,14 @@ from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Assay, Output, finished
 
-ROOT = Path(__file__).parents[2]
-COMMANDS = [
-    ("studies",),
-    ("studies", "copy"),
-    ("plan",),
-    ("run",),
-    ("submit",),
-    ("status",),
-    ("report",),
-    ("dashboard",),
-    ("labels",),
-    ("best",),
-    ("predict",),
-    ("export",),
-    ("logs",),
-    ("stop",),
-    ("clean",),
-    ("mlflow",),
-    ("data",),
-    ("data", "check"),
-    ("init",),
-    ("schema",),
-    ("settings",),
-    ("doctor",),
-]
+
+def _commands(group: Any, *words: str) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield (*words, name)
+        yield from _commands(command, *words, name) if hasattr(command, "commands") else ()
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", _commands(typer.main.get_command(app)), ids=" ".join)
 def test_help_ends_in_an_example(assay: Assay, command: tuple[str, ...]) -> None:
     answer = assay(*command, "--help")
     assert answer.code == 0
@@ -66,48 +50,22 @@ def test_output_that_has_no_sign_for_a_letter_ends_no_command(encoding: str) -> 
     assert ("·" in done.stdout.decode(encoding)) == (encoding != "ascii")
 
 
-def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, assay.cli.app; "
-        "print({'torch', 'ray', 'mlflow', 'pyarrow', 'pydantic', 'cv2', 'numpy'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
 @pytest.mark.parametrize(
-    "arguments",
+    ("command", "said"),
     [
-        ("plan", "no-such-file.yaml"),
-        ("plan", "{study}", "--trials", "some"),
-        ("run", "{bad}"),
-        ("run", "{study}", "--retry", "finished"),
-        ("status", "nobody", "--once"),
-        ("report", "nobody"),
-        ("logs", "ffff"),
-        ("stop", "nobody"),
-        ("data", "check", "no-such-reader"),
-        ("data", "check", "mtd", "--data", "no-such-folder"),
-        ("data", "check", "synthetic", "--option", "images"),
-        ("data", "check", "synthetic", "--option", "images=few"),
-        ("data", "check", "synthetic", "--option", "images=[1"),
-        ("init",),
-        ("init", "--images", "no-such-folder"),
-        ("plan", "{study}", "--no-such-option"),
-        ("no-such-command",),
+        ("logs ffff", "has an id that starts with 'ffff'. `assay plan STUDY` lists them."),
+        ("data check mtd --data no-such-folder", "no-such-folder"),
+        ("data check synthetic --option images", "--option is NAME=VALUE, such as"),
+        ("init --images no-such-folder", "no-such-folder"),
     ],
-    ids=" ".join,
 )
 def test_bad_input_is_refused_in_plain_words(
-    assay: Assay, tmp_path: Path, study_file: Path, store: Store, arguments: tuple[str, ...]
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, said: str
 ) -> None:
-    bad = tmp_path / "bad.yaml"
-    bad.write_text("study: small\nquestin: why?\n", encoding="utf-8")
-    storage = () if arguments[0] in ("data", "init", "no-such-command") else ("--storage", store.uri)
-    answer = assay(*(part.format(study=study_file, bad=bad) for part in arguments), *storage)
+    monkeypatch.setenv("ASSAY_STORAGE", str(tmp_path / "storage"))
+    answer = assay(*command.split())
     assert answer.code == 2
-    assert answer.err
-    assert "Traceback" not in answer.out + answer.err
+    assert said in answer.err
 
 
 @pytest.mark.parametrize(
@@ -146,22 +104,11 @@ def test_the_schema_accepts_the_study_and_refuses_a_wrong_key(assay: Assay, tmp_
     assert not validator.is_valid({**study, "questin": "why?"})
 
 
-@pytest.mark.parametrize(
-    ("arguments", "shown"),
-    [
-        (("small", "--once"), "3/4 trials"),
-        (("small", "--once"), "1 planned"),
-        (("small", "--once"), "{trial.id} {trial.cell} failed: RuntimeError: it broke"),
-        ((), "small"),  # all studies
-        ((), "Does the balance pay?"),
-    ],
-)
-def test_status_counts_trials_names_the_failed_and_lists_all_studies(
-    assay: Assay, store: Store, plan: Plan, arguments: tuple[str, ...], shown: str
-) -> None:
-    answer = assay("status", *arguments, "--storage", store.uri)
+def test_status_counts_trials_and_names_the_failed(assay: Assay, store: Store, plan: Plan) -> None:
+    answer, failed = assay("status", "small", "--once", "--storage", store.uri), plan.trials[2]
     assert answer.code == 0
-    assert shown.format(trial=plan.trials[2]) in answer.out
+    shown = ("3/4 trials", "1 planned", f"{failed.id} {failed.cell} failed: RuntimeError: it broke")
+    assert [text for text in shown if text not in answer.out] == []
 
 
 def test_status_lists_a_study_that_cannot_be_read_and_says_why(assay: Assay, store: Store) -> None:
