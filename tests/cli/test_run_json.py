@@ -27,7 +27,7 @@ def command(folder: Path, cache: Path) -> list[str]:
     study = folder / "toy.yaml"
     study.write_text(TOY.format(**settings, seeds="[0]"), encoding="utf-8")
     places = ["--storage", str(folder / "storage"), "--cache", str(cache)]
-    return [sys.executable, "-m", "assay", "run", str(study), "--local", *places]
+    return [sys.executable, "-m", "assay", "run", str(study), "--local", "--processes", "0", *places]
 
 
 def run(folder: Path, cache: Path, **environment: str) -> tuple[int, list[Any], str]:
