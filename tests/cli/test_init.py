@@ -150,9 +150,9 @@ def test_published_weights_are_named_only_where_they_lie(
 def test_image_size_keeps_the_proportion_within_128_to_512_pixels(
     size: tuple[int, int], expected: list[int], assay: Assay, tmp_path: Path
 ) -> None:
-    images = make_images(tmp_path / "own", size=size, defective=5, masks=5)
-    started(assay, images, tmp_path / "own.yaml")
-    assert read_study(tmp_path / "own.yaml").config["image_size"] == expected
+    images, study = make_images(tmp_path / "own", size=size, defective=5, masks=5), tmp_path / "own.yaml"
+    assert assay("init", "--images", images, "--output", study).code == 0
+    assert read_study(study).config["image_size"] == expected
 
 
 @pytest.mark.parametrize(

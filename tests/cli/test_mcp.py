@@ -179,7 +179,7 @@ def test_no_answer_names_a_test_image(
     assert [name for name in test if name in answers[tool].content[0].text] == []
 
 
-@pytest.mark.parametrize("seconds", [0.01, 0.5, 1.0, 2.0])  # while it imports, plans, prepares, trains
+@pytest.mark.parametrize("seconds", [0.01, 2.0])  # while it imports, and while it prepares or trains
 def test_a_run_ends_when_its_hours_are_over(tmp_path: Path, cache_root: Path, seconds: float) -> None:
     store = Store(tmp_path / "storage")
     endless = {**STUDY, "config": {**TINY["config"], "epochs": 10_000}}
