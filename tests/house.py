@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 import statistics
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -58,12 +57,13 @@ def _trees(*folders: str) -> dict[str, ast.Module]:
     return {path: ast.parse(text) for path, text in files(*folders).items()}
 
 
-def _nodes(*folders: str) -> Iterator[tuple[str, ast.AST]]:
-    for path, tree in _trees(*folders).items():
-        for node in ast.walk(tree):
-            yield path, node
+@cache
+def _nodes() -> list[tuple[str, ast.AST]]:
+    """Path and node, of all nodes of the program."""
+    return [(path, node) for path, tree in _trees().items() for node in ast.walk(tree)]
 
 
+@cache
 def functions() -> list[Function]:
     """All functions of the program, methods and inner functions among them."""
     return [
@@ -111,8 +111,10 @@ def tests() -> tuple[list[str], list[str]]:
     """Tests that are parametrized (over a list or over drawn examples), and those that are not."""
     parametrized: list[str] = []
     single: list[str] = []
-    for path, node in _nodes("tests"):
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+    for path, tree in _trees("tests").items():
+        for node in tree.body:
+            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+                continue
             marks = [ast.unparse(decorator) for decorator in node.decorator_list]
             several = any("parametrize" in mark or mark.startswith("given") for mark in marks)
             (parametrized if several else single).append(f"{path}: {node.name}")
