@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from assay.storage import Store
+from tests.in_process import assay_here
 from tests.ports import free_port
 from tests.s3_server import S3Server
 
@@ -112,21 +113,20 @@ def left(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Iterator
             patch.setenv(name, value)
         outputs: dict[str, str] = {}
 
-        def assay(*words: str, storage: str = server.uri(), **more: str) -> None:
-            command = [sys.executable, "-m", "assay", *words, "--storage", storage]
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                env={**environment, **more},
-                cwd=folder,
-                timeout=280,
-                check=False,
-            )
+        def note(words: Sequence[str], done: subprocess.CompletedProcess[str]) -> None:
             outputs[" ".join(words[:2])] = f"{done.returncode}\n{done.stdout}{done.stderr}"
 
+        def assay(*words: str) -> None:
+            asked = (*words, "--storage", server.uri())
+            note(words, assay_here(*asked, environment=environment, folder=folder))
+
         watch.start()
-        assay("run", "leaky.yaml")
+        run = ("run", "leaky.yaml")
+        command = [sys.executable, "-m", "assay", *run, "--storage", server.uri()]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=folder, timeout=280, check=False
+        )
+        note(run, done)
         watch.over.set()
         store = Store(server.uri())
         failed = next(t for t in store.trials() if (record := store.record(t)) and record.status == "failed")
