@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -46,6 +47,7 @@ print(high - peak_memory_mb(torch.device("cpu")))
 """
 
 
+@cache
 def faults_and_fall(*, keep: bool = False, thread: bool = False, worker: bool = False) -> tuple[int, float]:
     """Page faults of a training step of a small U-Net, and MiB by which the peak falls after training."""
     command = [sys.executable, "-c", _STEPS.format(keep=keep, thread=thread)]
