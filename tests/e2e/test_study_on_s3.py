@@ -13,8 +13,9 @@ from typing import NamedTuple
 import pytest
 
 from assay.storage import Store
-from tests.e2e.toy_program import ToyProgram, wait_for
+from tests.e2e.toy_program import ToyProgram
 from tests.s3_server import CREDENTIALS, S3Server
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.ray
 
@@ -166,15 +167,7 @@ def test_no_secret_lies_in_results_output_or_rays_files(study: OnS3) -> None:
     assert secret not in study.output + study.stopped
     folders = ["studies/toy", *(f"trials/{trial}" for trial in study.store.trials())]
     for folder in folders:
-        for path in _files(study.store, folder):
+        for path in study.store.below(folder):
             assert secret.encode() not in study.store.read_bytes(path), path
     assert any(log.name.startswith("worker-") for log in study.rays_logs)
     assert not [log for log, text in study.rays_logs.items() if secret.encode() in text]
-
-
-def _files(store: Store, folder: str) -> Iterator[str]:
-    for name in store.list(folder):
-        if name.endswith("/"):
-            yield from _files(store, f"{folder}/{name.removesuffix('/')}")
-        else:
-            yield f"{folder}/{name}"

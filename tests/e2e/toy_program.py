@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from assay.storage import Record, Store
@@ -14,7 +13,7 @@ from assay.study import Plan
 from tests.engine.toy_study import PACE, TOY, hold, release
 from tests.in_process import assay_here
 
-__all__ = ["ToyProgram", "wait_for"]
+__all__ = ["ToyProgram"]
 
 
 class ToyProgram:
@@ -81,11 +80,3 @@ class ToyProgram:
 
     def records(self, store: Store) -> dict[str, Record]:
         return store.records(trial.id for trial in self.plan(store).trials)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    """Until ``condition`` holds."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.1)

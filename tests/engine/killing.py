@@ -55,11 +55,3 @@ def in_the_middle(study: ToyStudy) -> Callable[[], bool]:
         return any(beat is not None and 2 <= beat.epoch <= 4 for beat in beats)
 
     return look
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 180.0) -> None:
-    """Until it holds, which it must within so many seconds."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "the study did not get going"
-        time.sleep(0.1)

@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT
-from tests.engine.on_cluster import Start, end, training, wait_for, write
+from tests.engine.on_cluster import Start, end, training, write
 from tests.engine.ray_nodes import RayNode, RayNodes
 from tests.engine.toy_study import ToyStudy
+from tests.waiting import wait_for
 
 _PLUGIN = ROOT / "tests" / "plugin"
 # A private view of the file system, in which one folder is empty: `sh -c … FOLDER COMMAND…`.

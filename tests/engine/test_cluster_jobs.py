@@ -18,9 +18,10 @@ from assay.engine.ports import ray_ports
 from assay.engine.versions import source_version
 from assay.storage.lease import holder
 from tests.conftest import ROOT
-from tests.engine.on_cluster import PATIENCE, Start, end, training, wait_for, write
+from tests.engine.on_cluster import PATIENCE, Start, end, training, write
 from tests.engine.ray_nodes import RayNodes
 from tests.engine.toy_study import ToyStudy
+from tests.waiting import wait_for
 
 _PLUGIN = ROOT / "tests" / "plugin"
 
@@ -140,10 +141,7 @@ def test_after_ctrl_c_the_job_runs_on_until_it_is_stopped_through_the_storage(
     assert holder(study.store, "long") is not None
     stop = assay("stop", "long", "--storage", study.storage)
     assert end(stop)[0] == 0
-    until = time.monotonic() + PATIENCE
-    while holder(study.store, "long") is not None:
-        assert time.monotonic() < until, "the job did not stop"
-        time.sleep(0.2)
+    wait_for(lambda: holder(study.store, "long") is None, said=lambda: "the job did not stop")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import pytest
 
 from assay.storage import Store
 from assay.storage.stop import request_stop
-from tests.engine.killing import in_the_middle, undisturbed_results, wait_for, without_ids
+from tests.engine.killing import in_the_middle, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
+from tests.waiting import wait_for
 
 Toy = Callable[..., ToyStudy]
 
