@@ -12,7 +12,7 @@ from assay.storage import Record, Store
 from assay.study import Plan
 from tests.in_process import assay_here
 
-__all__ = ["SmallStudy", "small_text"]
+__all__ = ["Program", "SmallStudy", "small_text"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,13 +36,11 @@ def small_text(seeds: str = "0, 1", epochs: int = 2) -> str:
     return text
 
 
-class SmallStudy:
+class Program:
     """A study file, its storage, and the program run on them."""
 
-    def __init__(self, folder: Path, cache: Path, text: str) -> None:
-        self.file, self.storage, self.cache = folder / "small.yaml", folder / "storage", cache
-        self.file.write_text(text)
-        self.store = Store(self.storage)
+    def __init__(self, file: Path, storage: Path | str, cache: Path, **given: str) -> None:
+        self.file, self.storage, self._given = file, storage, {**given, "ASSAY_CACHE": str(cache)}
 
     def command(self, *arguments: str) -> list[str]:
         """``assay …`` on this study's storage."""
@@ -50,12 +48,14 @@ class SmallStudy:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        return {**kept, "ASSAY_CACHE": str(self.cache)}
+        elsewhere = ("RAY_ADDRESS", "MLFLOW_TRACKING_URI")
+        kept = {name: value for name, value in os.environ.items() if name not in elsewhere}
+        return {**kept, **self._given}
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Call ``assay`` in this process."""
-        return assay_here(*arguments, "--storage", str(self.storage), environment=self.environment)
+        words = (*arguments, "--storage", str(self.storage))
+        return assay_here(*words, environment=self.environment, folder=self.file.parent)
 
     def assay(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run the program to its end."""
@@ -65,8 +65,20 @@ class SmallStudy:
             text=True,
             timeout=timeout,
             env=self.environment,
+            cwd=self.file.parent,
             check=False,
         )
+
+
+class SmallStudy(Program):
+    """The small study in a folder of its own."""
+
+    storage: Path
+
+    def __init__(self, folder: Path, cache: Path, text: str) -> None:
+        super().__init__(folder / "small.yaml", folder / "storage", cache)
+        self.file.write_text(text)
+        self.store = Store(self.storage)
 
     @property
     def plan(self) -> Plan:

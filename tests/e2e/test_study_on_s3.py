@@ -159,7 +159,7 @@ def test_mlflow_in_a_file_of_this_machine_holds_runs_and_pictures(study: OnS3, t
     for run in runs:
         assert len(client.list_artifacts(run.info.run_id, "overlays")) == 2
     assert (tmp_path / "mlflow-artifacts" / "toy").is_dir()
-    assert not (study.program.folder / "mlruns").exists()
+    assert not (study.program.file.parent / "mlruns").exists()
 
 
 def test_no_secret_lies_in_results_output_or_rays_files(study: OnS3) -> None:
