@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -128,6 +130,19 @@ def test_a_file_that_is_there_is_refused_before_a_model_is_asked(
     answer = assay(*mine.options("--next", "4", "--output", str(file)))
     assert (answer.code, file.read_text(encoding="utf-8")) == (2, "mine")
     assert f"--output names a new file that ends with .csv or .json, found {file}" in answer.err
+
+
+def test_a_list_for_which_the_disk_has_no_room_is_not_left_in_part(
+    assay: Assay, mine: Mine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("assay.storage.local_disk.os.write", full)
+    file = tmp_path / "lists" / "next.csv"
+    answer = assay(*mine.options("--next", "4", "--by", "random", "--output", str(file)))
+    assert (answer.code, list(file.parent.iterdir())) == (2, [])
+    assert f"{file} cannot be written: No space left on device." in answer.err
 
 
 def test_the_command_offers_every_rule_of_the_study_file():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from assay.cli.answers import AsJson, answers
+from assay.cli.files import create_file
 from assay.cli.lookup import study_results
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StoredStudy, as_path
 from assay.cli.report import refuse_beside_json
@@ -95,7 +96,7 @@ def _list_images(
     data: Path | None,
     cache: Path,
 ) -> None:
-    from assay.production.next_labels import list_to_label, records_for, refuse_list_file, write_list
+    from assay.production.next_labels import list_bytes, list_to_label, records_for, refuse_list_file
 
     if count is None or output is None or results.store is None:
         raise InputError(
@@ -105,7 +106,7 @@ def _list_images(
     refuse_list_file(output)
     records = records_for(by, cell, list(results.records.values()))
     labels = list_to_label(by, count, records, results.store, data=data, cache=cache)
-    write_list(labels, output)
+    create_file(output, list_bytes(labels, output.suffix))
     source = f", asked of trial {' and '.join(labels.trials)}" if labels.trials else ""
     typer.echo(
         f"{output}: {len(labels.images)} of {labels.candidates} defective training images without a mask, by "

@@ -7,6 +7,7 @@ The models that it asks are those that trials of one cell kept. Images of valida
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from trainables.model_scorer import ModelScorer
 from trainables.next_images import NextImage, draw_maps, next_images
 from trainables.pilot import PILOTS
 
-__all__ = ["LabelList", "list_to_label", "records_for", "refuse_list_file", "write_list"]
+__all__ = ["LabelList", "list_bytes", "list_to_label", "records_for", "refuse_list_file"]
 
 
 class LabelList(NamedTuple):
@@ -122,7 +123,7 @@ def list_to_label(
 
 
 def refuse_list_file(path: Path) -> None:
-    """Refuse a file of :func:`write_list`, before models are asked for what it is to hold.
+    """Refuse a file for :func:`list_bytes`, before models are asked for what it is to hold.
 
     Raises:
         InputError: If the file exists, or its name ends otherwise.
@@ -131,23 +132,23 @@ def refuse_list_file(path: Path) -> None:
         raise InputError(f"--output names a new file that ends with .csv or .json, found {path}.")
 
 
-def write_list(labels: LabelList, path: Path) -> None:
-    """Write a new file: ``.csv``, a row for each image, or ``.json``, a COCO file without annotations."""
+def list_bytes(labels: LabelList, suffix: str) -> bytes:
+    """Content of a file: ``.csv``, a row for each image, or ``.json``, a COCO file without annotations."""
     rows = [labels.manifest.by_sample[image.sample] for image in labels.images]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        if path.suffix == ".csv":
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(("image", "rank", labels.rule))
-            values = ("" if labels.rule == "random" else f"{image.value:.6g}" for image in labels.images)
-            table.writerows(zip((row.image for row in rows), range(1, len(rows) + 1), values, strict=True))
-            return
+    text = io.StringIO(newline="")
+    if suffix == ".csv":
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(("image", "rank", labels.rule))
+        values = ("" if labels.rule == "random" else f"{image.value:.6g}" for image in labels.images)
+        table.writerows(zip((row.image for row in rows), range(1, len(rows) + 1), values, strict=True))
+    else:
         images = [
             {"id": rank, "file_name": row.image, "height": row.height, "width": row.width}
             for rank, row in enumerate(rows, 1)
         ]
         categories = [{"id": 1, "name": "defect"}]
-        json.dump({"images": images, "annotations": [], "categories": categories}, file, ensure_ascii=False)
+        json.dump({"images": images, "annotations": [], "categories": categories}, text, ensure_ascii=False)
+    return text.getvalue().encode()
 
 
 def _without_mask(manifest: Manifest, split: Split) -> tuple[list[str], list[str]]:
