@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 
 import pytest
 
@@ -78,6 +79,26 @@ def test_work_is_left_in_the_midst_where_python_runs() -> None:
         with pytest.raises(KeyboardInterrupt), watch.work():
             time.sleep(30)
         watch.settle()
+
+
+def test_the_handler_that_another_had_for_its_signal_is_back_afterwards() -> None:
+    def of_another(number: int, frame: FrameType | None) -> None: ...
+
+    before = signal.signal(signal.SIGUSR2, of_another)
+    try:
+        with Ending():
+            assert signal.getsignal(signal.SIGUSR2) is not of_another
+        assert signal.getsignal(signal.SIGUSR2) is of_another
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_handler_that_python_did_not_set_is_not_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("assay.engine.ending.signal.signal", lambda number, _: asked.append(number))
+    with Ending():
+        pass
+    assert asked == [signal.SIGUSR2]
 
 
 def test_a_process_that_is_not_the_runs_own_is_not_ended() -> None:

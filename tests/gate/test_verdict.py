@@ -124,9 +124,13 @@ def test_a_head_that_loses_trainings_is_worse_where_that_is_no_chance(
     assert ("no sampler" in verdict.cells[0].text) == (len(head) > len(base))
 
 
-def test_a_single_training_without_a_result_is_one() -> None:
-    lost, *_ = decide_gate(DECLARED, _losing("failed", range(0)), _losing("failed", range(1))).cells
-    assert lost.text == "1 training without a result, 0 of the base: no sampler."
+@pytest.mark.parametrize(("reason", "told"), [("no sampler", "no sampler"), (None, "it is failed")])
+def test_a_single_training_without_a_result_is_one_and_has_its_reason(reason: str | None, told: str) -> None:
+    head = _side(lambda _: 0.0)
+    trial = head.plan.trials[0]
+    head = StudyResults(head.plan, {**head.records, trial.id: lose(trial, "failed", reason)})
+    lost, *_ = decide_gate(DECLARED, _side(lambda _: 0.0), head).cells
+    assert lost.text == f"1 training without a result, 0 of the base: {told}."
 
 
 def test_the_message_of_an_error_breaks_neither_junit_nor_markdown() -> None:
