@@ -57,6 +57,14 @@ def test_a_value_out_of_its_range_is_refused(name: str, value: float, text: str)
         METRICS[name].checked(value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [("image_ap", 0.91234, "0.9123"), ("fp", 3.0, "3"), ("fp", 1234567.0, "1234567")],
+)
+def test_the_text_of_a_value_has_all_its_digits_before_the_point(name: str, value: float, text: str) -> None:
+    assert METRICS[name].text(value) == text
+
+
 def test_ap_is_step_wise_and_takes_tied_scores_together() -> None:
     labels = np.array([1, 0, 1, 0], dtype=bool)
     assert image_ap(labels, np.array([0.5, 0.5, 0.5, 0.1])) == pytest.approx(2 / 3)

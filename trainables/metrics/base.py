@@ -113,7 +113,9 @@ class Metric:
 
     def text(self, value: float) -> str:
         """One value, as tables of single trials write it."""
-        return f"{value:.4f}" if self.unit == "share" else f"{value:g}"
+        if self.unit == "share":
+            return f"{value:.4f}"
+        return f"{value:.0f}" if abs(value) >= 1e5 else f"{value:g}"  # no number is cut to 1.23457e+06
 
     def checked(self, value: float | Undefined) -> float | Undefined:
         """``value`` as it is recorded.
