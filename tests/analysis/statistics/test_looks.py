@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.analysis.statistics.looks import LooksTaken, decide, levels_over_looks, share_by
+from assay.analysis.statistics.looks import LooksTaken, decide, levels_over_looks
 from assay.analysis.statistics.paired import Test, exact_p
 
 LOOKS = (6, 8, 10, 13, 16, 20)
@@ -185,8 +185,3 @@ def test_ranks_settle_what_one_wild_repeat_hides() -> None:
     d = np.array([0.5, 0.6, 0.4, 0.7, 0.55, 0.65, 0.45, 0.5, 0.6, -0.05])[:, None] * [[1.0]]
     d[4] = 40.0
     assert decided(d, (10,), test="wilcoxon").decisions[0].p == pytest.approx(4 / 1024, abs=1e-9)
-
-
-def test_all_of_the_error_is_spent_at_the_last_look() -> None:
-    assert share_by(20, 20) == pytest.approx(0.05)
-    assert share_by(8, 20) == pytest.approx(0.05 * math.log(1 + (math.e - 1) * 0.4))

@@ -46,7 +46,6 @@ __all__ = [
     "LooksTaken",
     "decide",
     "levels_over_looks",
-    "share_by",
 ]
 
 Differences = NDArray[np.float64]
@@ -88,11 +87,6 @@ class LooksTaken:
     def undecided(self) -> list[int]:
         """Indices of the comparisons that are not settled."""
         return [index for index, each in enumerate(self.decisions) if each.verdict == "undecided"]
-
-
-def share_by(repeats: int, last: int) -> float:
-    """The share of error that may be spent by a look: α·ln(1 + (e − 1)·t), t = repeats / last."""
-    return ALPHA * math.log(1 + (math.e - 1) * repeats / last)
 
 
 def decide(
@@ -149,7 +143,8 @@ class _Path:
 
     def look(self, n: int, decisions: list[Decision]) -> Look:
         """Settle what is shown with n repeats; ``decisions`` is brought up to date."""
-        share = share_by(n, self.last) if self.planned else ALPHA
+        # What may be spent by now is Pocock's share.
+        share = ALPHA * math.log(1 + (math.e - 1) * n / self.last) if self.planned else ALPHA
         undecided = [index for index, each in enumerate(decisions) if each.verdict == "undecided"]
         until = [n if each.verdict == "undecided" else each.repeats for each in decisions]
         observed, flipped = self._statistics(n, until)
