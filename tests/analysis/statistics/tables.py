@@ -1,4 +1,4 @@
-"""Tidy tables of made-up scores, in the columns of `summary.parquet`."""
+"""Tidy tables of made-up scores, in the columns of `summary.parquet`, and what scipy says of differences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.families import ComparisonResult, compare
@@ -53,3 +54,16 @@ def from_differences(d: Sequence[float], **options: Any) -> ComparisonResult:
     """The answer where the repeats differ by ``d``; the base varies, so that no cell looks one-sided."""
     base = 0.5 + 0.01 * np.random.default_rng(0).standard_normal(len(d))
     return ask(list(base), list(base + np.asarray(d)), **options)
+
+
+def sign_flip_of_scipy(d: np.ndarray, resamples: float = np.inf) -> float:
+    """p of its test of all sign vectors, or of so many random ones."""
+    result = stats.permutation_test(
+        (d,),
+        lambda x, axis: x.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        rng=np.random.default_rng(0),
+    )
+    return float(result.pvalue)

@@ -12,23 +12,13 @@ from scipy import stats
 
 from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
 from assay.analysis.statistics.score_table import Splits
+from tests.analysis.statistics.tables import tidy_table
 
 
-def table(
-    values: list[list[float | None]], metric: str = "image_ap", status: str = "missing"
-) -> pd.DataFrame:
+def table(values: list[list[float | None]], metric: str = "image_ap") -> pd.DataFrame:
     """One cell: a row for each seed, a column for each fold; a single column is no fold."""
-    folds = len(values[0])
-    rows = [
-        {
-            "study": "s", "cell": "a", "seed": seed, "fold": fold if folds > 1 else None, "n_train": 90,
-            "n_test": 45, "part": "test", "metric": metric, "value": value,
-            "status": status if value is None else "finished",
-        }
-        for seed, of_seed in enumerate(values)
-        for fold, value in enumerate(of_seed)
-    ]  # fmt: skip
-    return pd.DataFrame(rows).astype({"fold": "Int16", "value": "float64"})
+    folds = len(values[0]) if len(values[0]) > 1 else 0
+    return tidy_table({"a": values if folds else [value for (value,) in values]}, folds=folds, metric=metric)
 
 
 def of(
@@ -56,7 +46,7 @@ def test_of_seeds_and_folds_the_means_over_folds_count(splits: Splits, claim: st
 @pytest.mark.parametrize(
     ("values", "splits", "overlap", "method", "claim"),
     [
-        ([[0.6, 0.7, 0.65]], "prescribed", 45 / 90, "Nadeau–Bengio's t over 3 folds", "new data"),
+        ([[0.6, 0.7, 0.65]], "prescribed", 50 / 100, "Nadeau–Bengio's t over 3 folds", "new data"),
         ([[0.6], [0.7], [0.65], [0.61]], "per_seed", 0.0, "t over 4 seeds", "this data"),
     ],
     ids=["one seed on three folds", "own splits"],

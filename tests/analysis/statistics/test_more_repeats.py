@@ -13,7 +13,7 @@ from assay.analysis.statistics.signs import sign_vectors, stepdown_p
 
 
 @pytest.mark.parametrize("m", [1, 4])
-@pytest.mark.parametrize("effect", [0.5, 0.7, 1.0, 1.5, 2.0, 5.0])
+@pytest.mark.parametrize("effect", [0.05, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 5.0, 10.0])
 def test_repeats_until_settled_are_those_of_the_power_analysis(effect: float, m: int) -> None:
     n, sd = 5, 0.02
     powered = np.ceil(TTestPower().solve_power(effect_size=effect, alpha=0.05 / m, power=0.8))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
 from assay.analysis.statistics.paired import (
     enough_repeats,
@@ -22,15 +19,10 @@ from assay.analysis.statistics.paired import (
     t_half_width,
     t_p,
 )
+from tests.analysis.statistics.tables import sign_flip_of_scipy
 
 RNG = np.random.default_rng(7)
 STEPS = st.lists(st.integers(-20, 20), min_size=3, max_size=12).map(lambda k: np.array(k) / 17)
-
-
-def scipy_p(d: np.ndarray) -> float:
-    return stats.permutation_test(
-        (d,), np.mean, permutation_type="samples", vectorized=True, n_resamples=np.inf
-    ).pvalue
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 6, 9, 12])
@@ -40,7 +32,7 @@ def test_the_sign_flip_p_is_that_of_scipy(n: int, kind: str) -> None:
         d = RNG.standard_normal(n) + 0.5
         d = np.round(d * 3) / 17 if kind == "ties" else d
         if d.any():
-            assert exact_p(rounded(d)) == pytest.approx(scipy_p(d), abs=1e-12)
+            assert exact_p(rounded(d)) == pytest.approx(sign_flip_of_scipy(d), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +99,7 @@ def test_g_takes_back_what_few_repeats_add(n: int, sd_of_g: float, raw: float) -
     assert np.std(g) == pytest.approx(sd_of_g, rel=0.15)
 
 
-def test_power_of_the_library_is_what_the_table_of_repeats_was_made_with() -> None:
-    needed = [math.ceil(TTestPower().solve_power(effect_size=e, alpha=0.05, power=0.8))
-              for e in (0.3, 0.5, 1, 1.5, 2, 3)]  # fmt: skip
-    assert needed == [90, 34, 10, 6, 5, 4]
-
-
-@pytest.mark.parametrize("p", [[0.03], [0.5, 0.02, 0.02, 1.0], [0.01, 0.04, 0.03, 0.005, 0.9]])
+@pytest.mark.parametrize("p", [[0.5, 0.02, 0.02, 1.0], [0.01, 0.04, 0.03, 0.005, 0.9]])
 def test_holm_is_that_of_statsmodels(p: list[float]) -> None:
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
