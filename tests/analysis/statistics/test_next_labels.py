@@ -138,7 +138,7 @@ def test_the_same_study_gets_the_same_answer() -> None:
 def outcomes() -> dict[str, list[Outcome]]:
     """Draws of `python -m benchmarks.label_planner`."""
     return {
-        surface: [simulate(surface, "3 × 3", draw) for draw in range(25)] for surface in ("log", "logistic")
+        surface: [simulate(surface, "3 × 3", draw) for draw in range(15)] for surface in ("log", "logistic")
     }
 
 
@@ -147,11 +147,11 @@ def test_advice_is_right_and_its_intervals_hold(outcomes: dict[str, list[Outcome
     """Of 100 draws 57 and more got advice, all of it right; the intervals held in 99 and more."""
     drawn = outcomes[surface]
     advised = [one for one in drawn if one.advised]
-    assert len(advised) >= 10
+    assert len(advised) >= 6
     assert all(one.right for one in advised)
-    assert sum(one.difference_covered for one in drawn) >= 23
-    assert sum(one.masks_covered for one in drawn) >= 23
-    assert sum(one.labels_covered for one in drawn) >= 23
+    assert sum(one.difference_covered for one in drawn) >= 14
+    assert sum(one.masks_covered for one in drawn) >= 14
+    assert sum(one.labels_covered for one in drawn) >= 14
 
 
 def test_the_even_price_lies_where_both_gain_the_same(outcomes: dict[str, list[Outcome]]) -> None:
