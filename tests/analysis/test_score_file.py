@@ -161,35 +161,9 @@ def test_verdicts_are_those_of_the_statistics() -> None:
     assert list(verdicts(scores).values()) == [r.verdict for r in expected]
 
 
-MLFLOW = "run_id,status,params.method,params.seed,metrics.ap,tags.mlflow.runName\n"
-WANDB = "Name,State,method,seed,lr,test/ap,_step,Runtime\n"
-API = "name,config,summary\n"
-
-
 @pytest.mark.parametrize(
     ("text", "columns", "layout"),
     [
-        (
-            MLFLOW + "a1,FINISHED,a,0,.5,x\na2,FINISHED,a,1,.6,y\n"
-            "b1,FINISHED,b,0,.7,z\nb2,FINISHED,b,1,.9,w\n",
-            {},
-            "MLflow",
-        ),
-        (
-            WANDB + "r1,finished,a,0,.1,.5,9,3\nr2,finished,a,1,.1,.6,9,3\n"
-            "r3,finished,b,0,.1,.7,9,3\nr4,finished,b,1,.1,.9,9,3\n",
-            {"score": ("test/ap",)},
-            "W&B",
-        ),
-        (
-            API
-            + "".join(
-                f"\"r\",\"{{'method': '{cell}', 'seed': {seed}}}\",\"{{'ap': {value}, '_step': 3}}\"\n"
-                for cell, seed, value in (("a", 0, 0.5), ("a", 1, 0.6), ("b", 0, 0.7), ("b", 1, 0.9))
-            ),
-            {},
-            "W&B",
-        ),
         ("method;seed;ap\na;0;0,5\na;1;60 %\nb;0;0,7\nb;1;90 %\n", {}, "a row per repeat"),
         (
             "cell\tseed\tmetric\tvalue\na\t0\tap\t.5\na\t1\tap\t.6\nb\t0\tap\t.7\nb\t1\tap\t.9\n",
@@ -232,7 +206,7 @@ MLFLOW_FILE = (
 )
 # As the runs' page of W&B exports its table. A run crashed, one still runs.
 WANDB_FILE = (
-    '"Name","State","Notes","User","Tags","Created","Runtime","Sweep","lr","method","seed","epoch","test_ap",'
+    '"Name","State","Notes","User","Tags","Created","Runtime","Sweep","lr","method","seed","epoch","test/ap",'
     '"train/loss","_step"\n'
     '"dry-8","running","-","jo","","2026-03-01T08:00:00.000Z","9","","0.1","new","3","0","","0.7","0"\n'
     '"dry-7","crashed","-","jo","","2026-03-01T07:50:00.000Z","9","","0.1","new","2","3","","0.4","3"\n'
@@ -250,12 +224,18 @@ WANDB_API_FILE = ",summary,config,name\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "score"), [(MLFLOW_FILE, ()), (WANDB_FILE, ("test_ap",)), (WANDB_API_FILE, ())]
+    ("text", "score", "layout"),
+    [
+        (MLFLOW_FILE, (), "runs of MLflow"),
+        (WANDB_FILE, ("test/ap",), "runs of W&B"),
+        (WANDB_API_FILE, (), "runs of W&B"),
+    ],
 )
 def test_the_exports_of_trackers_are_read_with_their_crashes_folders_and_losses(
-    text: str, score: tuple[str, ...]
+    text: str, score: tuple[str, ...], layout: str
 ) -> None:
     scores = read(text, ScoreQuestion(columns=ColumnNames(score=score), against="base"))
+    assert scores.layout == layout
     (result,) = scores.analysis.comparisons
     assert result.differences == pytest.approx((0.050, 0.037, 0.050))
     assert result.verdict == "suggested"
