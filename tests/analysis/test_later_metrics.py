@@ -45,9 +45,9 @@ def test_metrics_of_images_and_defects_follow_from_what_a_record_kept(
     images = image_scores_of(record, store.read_part)
     assert images is not None
     expected = image_metrics(images.labels, images.scores, 0.4, images.items)["escapes"]
-    assert outcome(record, "escapes", False) == expected
-    assert outcome(record, "defects_found", False) == 6 / 8
-    assert outcome(record, "aupimo", False) == ("undefined", "not measured when it was trained")
+    assert outcome(record, "escapes") == expected
+    assert outcome(record, "defects_found") == 6 / 8
+    assert outcome(record, "aupimo") == ("undefined", "not measured when it was trained")
     assert results.summary("escapes")[0].n == 3
 
 
@@ -66,7 +66,7 @@ def test_predictions_that_are_gone_leave_a_metric_unmeasured(
     lost = next(iter(records.values()))
     store.delete_tree(f"{store.trial(lost.id)}/{lost.attempt}/predictions.parquet")
     measured = StudyResults(PLAN, records, store=store).measured[lost.id]
-    assert outcome(measured, "escapes", False) == ("undefined", "not measured when it was trained")
+    assert outcome(measured, "escapes") == ("undefined", "not measured when it was trained")
 
 
 def test_a_report_shows_later_metrics_with_intervals_over_parts(

@@ -21,6 +21,7 @@ PLAN = make_plan()
 FOLDS = make_plan(
     STUDY.replace("splits: per_seed", "splits: published").replace("2]}", "2], folds: [0, 1, 2]}")
 )
+OLD_NOTES = ("image threshold: best F1 at 0.4", "AP, PRO undefined on test: no normal image")
 
 
 def test_mean_and_spread_are_those_of_the_repeats() -> None:
@@ -88,14 +89,25 @@ def test_lost_repeats_are_counted_with_their_reasons() -> None:
     assert summary.count_text() == "1 of 3: 1 diverged (NaN loss at epoch 3); 1 missing (not trained yet)"
 
 
-def test_a_metric_that_the_data_do_not_define_is_lost_with_the_evaluations_note() -> None:
-    note = "AP undefined on test: image AP needs defective and normal images"
+@pytest.mark.parametrize(
+    ("undefined", "notes", "metric", "reason"),
+    [
+        ({"image_f1": "no defective image"}, (OLD_NOTES[0],), "image_f1", "no defective image"),
+        ({}, (), "pixel_pro", "not measured when it was trained"),
+        (None, OLD_NOTES, "pixel_pro", OLD_NOTES[1]),
+        (None, (), "pixel_pro", None),
+    ],
+)
+def test_a_metric_without_value_is_lost_with_the_reason_of_its_record(
+    undefined: dict[str, str] | None, notes: tuple[str, ...], metric: str, reason: str | None
+) -> None:
+    """A record says it by metric; an older one in a note, or not at all."""
     trial = PLAN.trials[0]
     record = make_record(trial, scores=lambda _: {"fp": 1.0})
     assert record.result is not None
-    record = record.model_copy(update={"result": record.result.model_copy(update={"notes": (note,)})})
-    summary = StudyResults(PLAN, {trial.id: record}).summary("image_ap")[0]
-    assert f"1 undefined ({note})" in map(str, summary.lost)
+    result = record.result.model_copy(update={"undefined": undefined, "notes": notes})
+    records = {trial.id: record.model_copy(update={"result": result})}
+    assert Lost(1, "undefined", reason) in StudyResults(PLAN, records).summary(metric)[0].lost
 
 
 def test_the_tidy_table_has_the_columns_that_statistics_read() -> None:
