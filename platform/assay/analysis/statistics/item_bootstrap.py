@@ -7,7 +7,6 @@ p-value or verdict comes from it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -53,6 +52,7 @@ class ItemBootstrap:
     """
 
     def __init__(self, predictions: pd.DataFrame, *, seed: int = 0) -> None:
+        predictions = predictions.sort_values("sample", kind="stable")
         item, sample = predictions["item"].to_numpy(object), predictions["sample"].to_numpy(object)
         names = np.where(pd.isna(item), sample, item).astype(str)
         items, codes = np.unique(names, return_inverse=True)
@@ -64,12 +64,7 @@ class ItemBootstrap:
         self._samples = sample.astype(str)
         self._labels = predictions["label"].to_numpy(np.bool_)
         self._scores = predictions["score"].to_numpy(np.float64)
-        self._rows: dict[str, NDArray[np.int64]] = {}  # trial → its rows, by sample
-        trials, of_row = np.unique(predictions["trial"].to_numpy(object).astype(str), return_inverse=True)
-        order = np.lexsort((self._samples, of_row))
-        starts = np.searchsorted(of_row[order], np.arange(len(trials) + 1))
-        for number, name in enumerate(trials):
-            self._rows[str(name)] = order[starts[number] : starts[number + 1]]
+        self._rows = {str(trial): rows for trial, rows in predictions.groupby("trial").indices.items()}
         self._trials: dict[str, _Trial | None] = {}
 
     def cell(self, trials: Sequence[str]) -> ItemInterval:
@@ -90,7 +85,7 @@ class ItemBootstrap:
         if defective < 2:
             return ItemInterval(None, None, "one defective item: nothing to resample")
         margin = 0.5 / images
-        logits = _logit(_mean_of([trial.resampled for trial in usable]), margin)
+        logits = _logit(np.mean([trial.resampled for trial in usable], axis=0), margin)
         half = float(special.stdtrit(defective - 1, 1 - ALPHA / 2)) * _sd(logits)
         centre = float(_logit(np.array([ap]), margin)[0])
         low, high = (_back(centre + step, margin) for step in (-half, half))
@@ -104,9 +99,9 @@ class ItemBootstrap:
         items = len(frozenset[int]().union(*(trial.items for trial in (*left, *right))))
         if items < 2:
             return ItemInterval(None, None, "one item: nothing to resample")
-        resampled = _mean_of([t.resampled for t in left]) - _mean_of([t.resampled for t in right])
+        means = [np.mean([trial.resampled for trial in side], axis=0) for side in (left, right)]
         difference = float(np.mean([t.ap for t in left]) - np.mean([t.ap for t in right]))
-        half = float(special.stdtrit(items - 1, 1 - ALPHA / 2)) * _sd(resampled)
+        half = float(special.stdtrit(items - 1, 1 - ALPHA / 2)) * _sd(means[0] - means[1])
         if half == 0:
             return ItemInterval(None, None, "no resample changes the difference")
         return ItemInterval(difference - half, difference + half)
@@ -120,7 +115,7 @@ class ItemBootstrap:
             self._trials[name] = self._resample(self._rows[name])
         return self._trials[name]
 
-    def _resample(self, rows: NDArray[np.int64]) -> _Trial | None:
+    def _resample(self, rows: NDArray[np.intp]) -> _Trial | None:
         labels, scores, codes = self._labels[rows], self._scores[rows], self._codes[rows]
         if not labels.any() or labels.all() or self._weights is None:
             return None
@@ -158,12 +153,6 @@ def weighted_ap(
     return np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0)
 
 
-def _mean_of(resampled: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Mean over trials in each resample in which all of them are defined."""
-    means = np.mean(np.stack(resampled), axis=0)
-    return np.asarray(means, np.float64)
-
-
 def _sd(values: NDArray[np.float64]) -> float:
     defined = values[~np.isnan(values)]
     return float(np.std(defined, ddof=1)) if len(defined) > 1 else 0.0
@@ -176,4 +165,4 @@ def _logit(ap: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
 
 def _back(logit: float, margin: float) -> float:
     ap = float(special.expit(logit)) * (1 + 2 * margin) - margin
-    return min(1.0, max(0.0, ap)) if math.isfinite(ap) else ap
+    return min(1.0, max(0.0, ap))
