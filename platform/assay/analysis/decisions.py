@@ -57,11 +57,6 @@ class StudyDecisions:
         place = {seed: index for index, seed in enumerate(seeds)}
         return tuple(trial for trial in trials if place[trial.seed] < self.seeds[trial.cell])
 
-    def of(self, first: str, second: str) -> Decision:
-        """The decision on two cells that are compared, whichever way round."""
-        index = {frozenset(pair): index for index, pair in enumerate(self.pairs)}
-        return self.taken.decisions[index[frozenset((first, second))]]
-
     def __str__(self) -> str:
         undecided = self.taken.undecided
         given_up = sum(each.verdict == "open" for each in self.taken.decisions)
@@ -128,12 +123,13 @@ def as_decided(
     """
     by_now = tested(None)
     at = {n: tested(n) for n in {each.repeats for each in decisions.taken.decisions} if n}
+    of_pairs = dict(zip(map(frozenset, decisions.pairs), decisions.taken.decisions, strict=True))
     decided: dict[tuple[str, str], ComparisonResult] = {}
     for index, result in enumerate(by_now):
         assert result.cell_a is not None, "a comparison is of two cells"
         assert result.cell_b is not None, "a comparison is of two cells"
         pair = result.cell_a, result.cell_b
-        decision = decisions.of(*pair)
+        decision = of_pairs[frozenset(pair)]
         if decision.verdict == "undecided" and not decisions.over:
             decided[pair] = interim(result, decisions.taken.next)
         else:
