@@ -130,14 +130,10 @@ class StudyResults:
     @property
     def splits(self) -> dict[str, Splits]:
         """Reported cell → whether its seeds draw splits of their own."""
-
-        def find() -> dict[str, Splits]:
-            return {
-                cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed"
-                for cell in self.reported.cells
-            }
-
-        return self.once("splits", find)
+        return {
+            cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed"
+            for cell in self.reported.cells
+        }
 
     @property
     def trials(self) -> tuple[Trial, ...]:

@@ -37,12 +37,10 @@ def analyse_study(results: StudyResults) -> ScoreAnalysis:
             until_then=until_planned,
         )
 
-    def tested(seeds: int | None) -> tuple[ComparisonResult, ...]:
-        """The comparisons with the first so many of the study's seeds, or with all."""
-        return scores.comparisons(None if seeds is None else results.plan.study.repeats.seeds[:seeds])
+    seeds = results.plan.study.repeats.seeds
 
     def decided() -> tuple[ComparisonResult, ...]:
-        return as_decided(decisions, tested)
+        return as_decided(decisions, lambda number: scores.comparisons(seeds[:number]))
 
     if decisions.over:
         return ScoreAnalysis(scores, comparisons=decided, with_best=with_best)

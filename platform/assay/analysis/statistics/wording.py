@@ -135,8 +135,9 @@ def settle_text(result: ComparisonResult) -> str:
 
     With a difference worth knowing also: ``If nothing differs, about 6 would call it negligible.``
     """
-    texts = (_show_text(result), _call_negligible_text(result), less_chance_text([result]))
-    return " ".join(filter(None, texts))
+    more = result.more_negligible
+    negligible = f"If nothing differs, about {more} would call it negligible." if more else ""
+    return " ".join(filter(None, (_show_text(result), negligible, less_chance_text([result]))))
 
 
 def less_chance_text(results: Sequence[ComparisonResult]) -> str:
@@ -150,11 +151,6 @@ def less_chance_text(results: Sequence[ComparisonResult]) -> str:
         if could_speak and ((result.more and result.more.low is not None) or result.more_negligible):
             return "Repeats that are added now have less chance: all looks share one error of 5 %."
     return ""
-
-
-def _call_negligible_text(result: ComparisonResult) -> str:
-    more = result.more_negligible
-    return f"If nothing differs, about {more} would call it negligible." if more else ""
 
 
 def _show_text(result: ComparisonResult) -> str:
