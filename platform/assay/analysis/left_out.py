@@ -7,7 +7,7 @@ is left out. ``assay check`` looks at every byte. Here a file is there or it is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from assay.analysis.results import StudyResults
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
@@ -31,36 +31,30 @@ def left_out(results: StudyResults) -> tuple[str, ...]:
 
     Predictions that are gone are not among them: who reads them names them.
     """
-    return results.once(
-        "left out", lambda: (*_damaged_records(results), *_gone_records(results), *_gone_files(results))
-    )
+    return results.once("left out", lambda: (*_lost_records(results), *_gone_files(results)))
 
 
-def _damaged_records(results: StudyResults) -> list[str]:
-    planned = Counter(trial.cell for trial in results.plan.trials)
+def _lost_records(results: StudyResults) -> Iterator[str]:
     cells = {trial.id: trial.cell for trial in results.plan.trials}
-    by_cell: dict[str, list[DamagedRecord]] = {}
-    for problem in results.problems:
-        by_cell.setdefault(cells[problem.trial], []).append(problem)
-    return [
-        f"Left out: {len(problems)} of {planned[cell]} repeats of `{cell}`. "
-        + " ".join(f"{problem.path}: {problem.text}." for problem in problems)
-        + " `assay check --repair` sets damaged records aside, and `assay run` trains their trials anew."
-        for cell, problems in by_cell.items()
-    ]
-
-
-def _gone_records(results: StudyResults) -> list[str]:
     planned = Counter(trial.cell for trial in results.plan.trials)
-    by_cell: dict[str, list[str]] = {}
-    for trial in results.plan.trials:
-        if trial.id in results.gone:
-            by_cell.setdefault(trial.cell, []).append(trial.id)
-    return [
-        f"Left out: {len(ids)} of {planned[cell]} repeats of `{cell}`. Gone: the record of {_trials(ids)}, "
-        "of which the last summary has a score. `assay run` trains what is gone anew."
-        for cell, ids in by_cell.items()
-    ]
+    damaged: dict[str, list[DamagedRecord]] = {}
+    gone: dict[str, list[str]] = {}
+    for problem in results.problems:
+        damaged.setdefault(cells[problem.trial], []).append(problem)
+    for id_, cell in cells.items():
+        if id_ in results.gone:
+            gone.setdefault(cell, []).append(id_)
+    for cell, problems in damaged.items():
+        yield (
+            f"Left out: {len(problems)} of {planned[cell]} repeats of `{cell}`. "
+            + " ".join(f"{problem.path}: {problem.text}." for problem in problems)
+            + " `assay check --repair` sets damaged records aside, and `assay run` trains their trials anew."
+        )
+    for cell, ids in gone.items():
+        yield (
+            f"Left out: {len(ids)} of {planned[cell]} repeats of `{cell}`. Gone: the record of "
+            f"{_trials(ids)}, of which the last summary has a score. `assay run` trains what is gone anew."
+        )
 
 
 def _gone_files(results: StudyResults) -> list[str]:
