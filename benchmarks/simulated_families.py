@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult, compare_families
+from assay.analysis.statistics.families import ComparisonResult, Rules, compare_families
 from benchmarks.figures import DECIDED, FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
 from benchmarks.worlds import DEFECTS, NO_EFFECT, learner_scores, results_of_pairs, tidy_table
 
@@ -64,7 +64,8 @@ def against_base(cells: Cells, m: int, resolve: float | None = None) -> list[tup
         for i in range(draws)
     }
     table = tidy_table(names)
-    answers = compare_families(table, families, metric="image_ap", resolution=1 / DEFECTS, resolve=resolve)
+    rules = Rules(resolution=1 / DEFECTS, resolve=resolve)
+    answers = compare_families(table, families, metric="image_ap", rules=rules)
     return list(answers.values())
 
 

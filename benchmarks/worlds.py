@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult, compare_families
+from assay.analysis.statistics.families import ComparisonResult, Rules, compare_families
 
 __all__ = [
     "DEFECTS",
@@ -178,7 +178,7 @@ def results_of_pairs(
         a: Draws × n, or draws × S × K.
         b: The same.
         status: ``{"a": …, "b": …}`` in that shape, where not all trials are finished.
-        options: Of ``compare``; ``n_train`` and ``n_test`` go into the table.
+        options: Of :class:`Rules`; ``n_train`` and ``n_test`` go into the table.
     """
     sizes = {name: options.pop(name) for name in ("n_train", "n_test") if name in options}
     both = {"a": a, "b": b}
@@ -188,8 +188,8 @@ def results_of_pairs(
         of_cells = {f"{cell}{i}": row for cell in both for i, row in enumerate(status[cell])}
     table = tidy_table(cells, status=of_cells, **sizes)
     families = {str(i): [comparison("a − b", f"b{i}", f"a{i}")] for i in range(len(a))}
-    options = {"resolution": 1 / DEFECTS, **options}
-    return list(compare_families(table, families, metric="image_ap", **options).values())
+    options.setdefault("resolution", 1 / DEFECTS)
+    return list(compare_families(table, families, metric="image_ap", rules=Rules(**options)).values())
 
 
 # A learner -------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from assay.analysis.score_layouts import ColumnNames
 from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import compare
+from assay.analysis.statistics.families import Rules, compare
 from assay.analysis.summary import tidy
 from assay.report.formats import FORMATS
 from assay.report.score_page import score_page
@@ -156,7 +156,7 @@ def test_verdicts_are_those_of_the_statistics() -> None:
     values = {cell: list(scores.table.loc[scores.table["cell"] == cell, "value"]) for cell in scores.cells}
     table = tidy_table(values)
     contrasts = [comparison(f"base → {cell}", "base", cell) for cell in ("new", "lite")]
-    expected = compare(table, contrasts, metric="image_ap", resolve=0.01)
+    expected = compare(table, contrasts, metric="image_ap", rules=Rules(resolve=0.01))
     assert [r.p_adjusted for r in scores.analysis.comparisons] == [r.p_adjusted for r in expected]
     assert list(verdicts(scores).values()) == [r.verdict for r in expected]
 

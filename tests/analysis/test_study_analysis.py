@@ -9,6 +9,7 @@ from scipy import stats
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.statistics.contrasts import comparison
+from assay.analysis.statistics.families import Rules
 from assay.analysis.study_analysis import score_tables
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
@@ -78,12 +79,8 @@ def test_bold_is_tested_as_the_comparison_beside_it(
         metrics=[METRICS["image_ap"]],
         table=lambda _: table,
         contrasts=[comparison("x: a → b", "a", "b")],
-        splits=dict.fromkeys("ab", "prescribed"),
-        resolve=resolve,
+        rules=Rules(resolve=resolve, earlier_looks=earlier_looks),
         smallest_step=lambda _: None,
-        earlier_looks=earlier_looks,
-        test="sign-flip",
-        sign_seed=0,
     )
     analysis = ScoreAnalysis(tables)
     assert analysis.comparisons[0].verdict == verdict

@@ -7,17 +7,15 @@ A study's own analysis (:mod:`assay.analysis.study_analysis`) and that of a tabl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from assay.analysis.computed import Computed
 from assay.analysis.statistics.best_cells import Best, best_cells
 from assay.analysis.statistics.contrasts import Contrast, interactions, main_effects
-from assay.analysis.statistics.families import ComparisonResult, compare
+from assay.analysis.statistics.families import ComparisonResult, Rules, compare
 from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
-from assay.analysis.statistics.paired import Test
-from assay.analysis.statistics.score_table import Splits
 from trainables.metrics import Metric
 
 __all__ = ["ScoreAnalysis", "ScoreTables"]
@@ -30,12 +28,8 @@ class ScoreTables:
     metrics: Sequence[Metric]  # the primary one first
     table: Callable[[str], pd.DataFrame]  # name of a metric → a row per repeat
     contrasts: Sequence[Contrast]  # the comparisons
-    splits: Mapping[str, Splits]
-    resolve: float | None  # of the primary metric; None: nothing is negligible
+    rules: Rules  # of the primary metric; `resolution` is that of each metric
     smallest_step: Callable[[Metric], float | None]
-    earlier_looks: Sequence[int | Sequence[int]]
-    test: Test
-    sign_seed: int
     planned_looks: bool = False  # True: they are of exact tests, so nothing is compared for new data
 
     @property
@@ -63,19 +57,13 @@ class ScoreTables:
             table = table.loc[table["seed"].isin(seeds)]
         if table.empty:
             return ()
-        results = compare(
-            table,
-            contrasts,
-            metric=metric,
-            family=family,
-            splits=self.splits,
-            resolve=self.resolve if metric is self.primary else None,
-            resolution=self.smallest_step(metric),
-            earlier_looks=self.earlier_looks,
-            test=self.test,
-            seed=self.sign_seed,
-        )
+        results = compare(table, contrasts, metric=metric, rules=self.rules_of(metric), family=family)
         return tuple(result for result in results if result.claim != "new data" or not self.planned_looks)
+
+    def rules_of(self, metric: Metric) -> Rules:
+        """Rules by which the scores of a metric are tested."""
+        resolve = self.rules.resolve if metric is self.primary else None
+        return replace(self.rules, resolve=resolve, resolution=self.smallest_step(metric))
 
 
 class ScoreAnalysis:
@@ -159,20 +147,11 @@ class ScoreAnalysis:
         if self._until_then is not None or not self._with_best:
             return None
         scores, primary = self._scores, self._scores.primary
-        return best_cells(
-            scores.table(primary.name),
-            metric=primary,
-            splits=scores.splits,
-            resolve=scores.resolve,
-            resolution=scores.smallest_step(primary),
-            earlier_looks=scores.earlier_looks,
-            test=scores.test,
-            seed=scores.sign_seed,
-        )
+        return best_cells(scores.table(primary.name), metric=primary, rules=scores.rules_of(primary))
 
     def _make_intervals(self, name: str) -> Mapping[str, MeanInterval]:
         metric = next((metric for metric in self._scores.metrics if metric.name == name), None)
         if metric is None:
             return {}
         table = self._scores.table(name)
-        return {} if table.empty else mean_intervals(table, metric=metric, splits=self._scores.splits)
+        return {} if table.empty else mean_intervals(table, metric=metric, splits=self._scores.rules.splits)

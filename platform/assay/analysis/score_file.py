@@ -20,6 +20,7 @@ from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.score_layouts import ColumnNames, ReadTable, is_loss, tidy_scores
 from assay.analysis.score_text import read_text_columns
 from assay.analysis.statistics.contrasts import Contrast, comparison
+from assay.analysis.statistics.families import Rules
 from assay.analysis.statistics.paired import Test
 from assay.analysis.statistics.score_table import NO_FOLD, Splits
 from assay.analysis.summary import Repeat, RepeatSummary, lost_repeats
@@ -122,12 +123,14 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         metrics=metrics,
         table=of_metrics.__getitem__,
         contrasts=_contrasts(question, cells, table, read),
-        splits=dict.fromkeys(cells, question.splits),
-        resolve=question.resolve,
+        rules=Rules(
+            question.splits,
+            question.resolve,
+            earlier_looks=question.looks,
+            test=question.test,
+            seed=_sign_seed(question.signs, table),
+        ),
         smallest_step=lambda metric: 1.0 if metric.unit == "images" else None,
-        earlier_looks=question.looks,
-        test=question.test,
-        sign_seed=_sign_seed(question.signs, table),
     )
     _refuse_unpaired(scores, of_metrics[metrics[0].name], name)
     return AnalysedScores(

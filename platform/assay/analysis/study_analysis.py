@@ -10,7 +10,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.contrasts import Contrast, comparison
-from assay.analysis.statistics.families import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult, Rules
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC
 from assay.study import ReportedPlan
 from assay.study.cell_names import common_name
@@ -71,12 +71,14 @@ def score_tables(results: StudyResults) -> ScoreTables:
         metrics=results.metrics,
         table=results.table,
         contrasts=_contrasts(reported),
-        splits=results.splits,
-        resolve=study.resolve,
+        rules=Rules(
+            results.splits,
+            study.resolve,
+            earlier_looks=() if study.repeats.decide else results.interim_looks,  # those are planned
+            test=study.exact_test,
+            seed=results.sign_seed,
+        ),
         smallest_step=lambda metric: _smallest_step(results, metric),
-        earlier_looks=() if study.repeats.decide else results.interim_looks,  # those are planned
-        test=study.exact_test,
-        sign_seed=results.sign_seed,
         planned_looks=bool(study.repeats.decide),
     )
 

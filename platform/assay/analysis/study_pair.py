@@ -16,7 +16,7 @@ import pandas as pd
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreTables
 from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult, Rules
 from assay.analysis.statistics.score_table import Splits
 from assay.analysis.study_analysis import until_planned
 from assay.study import Cell, ReportedPlan, Trial
@@ -171,12 +171,8 @@ def paired_scores(
             comparison(" → ".join(names), _key(names[0], m.left), _key(names[1], m.right), m.name)
             for m in compared
         ],
-        splits=splits,
-        resolve=left.plan.study.resolve,
+        rules=Rules(splits, left.plan.study.resolve, test=left.plan.study.exact_test, seed=left.sign_seed),
         smallest_step=lambda _: None,
-        earlier_looks=(),
-        test=left.plan.study.exact_test,
-        sign_seed=left.sign_seed,
     )
 
 

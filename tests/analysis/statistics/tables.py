@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult, compare
+from assay.analysis.statistics.families import ComparisonResult, Rules, compare
 
 Value = float | str | None  # a score, or a status such as "diverged"
 
@@ -47,7 +47,7 @@ def ask(b: Sequence[Any], a: Sequence[Any], **options: Any) -> ComparisonResult:
     """The one answer to "a minus b" on one split."""
     metric = options.pop("metric", "image_ap")
     table = tidy_table({"b": b, "a": a}, metric=metric)
-    return compare(table, [comparison("x: b → a", "b", "a")], metric=metric, **options)[0]
+    return compare(table, [comparison("x: b → a", "b", "a")], metric=metric, rules=Rules(**options))[0]
 
 
 def from_differences(d: Sequence[float], **options: Any) -> ComparisonResult:

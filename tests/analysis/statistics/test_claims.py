@@ -8,11 +8,12 @@ import pytest
 from scipy import stats
 
 from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import compare
+from assay.analysis.statistics.families import Rules, compare
 from assay.analysis.statistics.paired import exact_p, rounded
 from tests.analysis.statistics.tables import tidy_table
 
 ASK = [comparison("x: b → a", "b", "a")]
+OWN = Rules(splits="per_seed")
 RNG = np.random.default_rng(5)
 BASE = RNG.normal(0.6, 0.03, (6, 3))  # seeds × folds
 GAIN = RNG.normal(0.02, 0.02, (6, 3))
@@ -51,7 +52,7 @@ def test_three_folds_need_a_difference_of_four_sd_of_their_means(size: float, re
 
 def test_own_splits_make_the_claim_this_data_whose_units_are_seeds() -> None:
     table = tidy_table({"b": BASE[:, 0], "a": BASE[:, 0] + GAIN[:, 0]})
-    this, _ = compare(table, ASK, metric="image_ap", splits="per_seed")
+    this, _ = compare(table, ASK, metric="image_ap", rules=OWN)
     d = rounded(GAIN[:, 0])
     half = stats.t.ppf(0.975, 5) * np.std(d, ddof=1) / np.sqrt(6)
     assert (this.claim, this.n, this.p) == ("this data", 6, exact_p(d))
@@ -60,14 +61,14 @@ def test_own_splits_make_the_claim_this_data_whose_units_are_seeds() -> None:
 
 def test_of_own_partitions_into_folds_this_data_takes_the_mean_of_each_seed() -> None:
     table = tidy_table({"b": BASE, "a": BASE + GAIN}, folds=3)
-    this, _ = compare(table, ASK, metric="image_ap", splits="per_seed")
+    this, _ = compare(table, ASK, metric="image_ap", rules=OWN)
     assert this.units == tuple(f"seed {seed}" for seed in range(6))
     assert this.differences == pytest.approx(rounded(GAIN.mean(axis=1)))
 
 
 def test_own_splits_make_the_claim_new_data_with_the_sizes_of_the_parts() -> None:
     table = tidy_table({"b": BASE[:, 0], "a": BASE[:, 0] + GAIN[:, 0]})
-    _, answer = compare(table, ASK, metric="image_ap", splits="per_seed")
+    _, answer = compare(table, ASK, metric="image_ap", rules=OWN)
     low, high, p = nadeau_bengio(GAIN[:, 0], 50 / 100, 5)
     assert (answer.claim, answer.n) == ("new data", 6)
     assert (answer.low, answer.high, answer.p) == pytest.approx((low, high, p))
@@ -77,8 +78,8 @@ def test_own_splits_make_the_claim_new_data_with_the_sizes_of_the_parts() -> Non
 def test_new_data_takes_the_sizes_of_the_compared_parts_whatever_other_cells_have() -> None:
     cells = {"b": BASE[:, 0], "a": BASE[:, 0] + GAIN[:, 0]}
     compared, beside = tidy_table(cells), tidy_table({"c": BASE[:, 1]}, n_train=40)
-    alone = compare(compared, ASK, metric="image_ap", splits="per_seed")
-    with_another = compare(pd.concat([compared, beside]), ASK, metric="image_ap", splits="per_seed")
+    alone = compare(compared, ASK, metric="image_ap", rules=OWN)
+    with_another = compare(pd.concat([compared, beside]), ASK, metric="image_ap", rules=OWN)
     assert with_another == alone
 
 
@@ -86,20 +87,20 @@ def test_new_data_takes_the_sizes_of_the_common_repeats() -> None:
     base = tidy_table({"b": BASE[:, 0]})
     base.loc[base["seed"] == 0, "n_train"] = 10
     gained = tidy_table({"a": [None, *(BASE[1:, 0] + GAIN[1:, 0])]})
-    _, answer = compare(pd.concat([base, gained]), ASK, metric="image_ap", splits="per_seed")
+    _, answer = compare(pd.concat([base, gained]), ASK, metric="image_ap", rules=OWN)
     assert (answer.low, answer.high, answer.p) == pytest.approx(nadeau_bengio(GAIN[1:, 0], 50 / 100, 4))
 
 
 def test_where_everything_diverged_new_data_has_no_sizes_and_needs_none() -> None:
     table = tidy_table({"b": ["diverged"] * 6, "a": ["diverged"] * 6}, n_train=None, n_test=None)
-    assert [each.verdict for each in compare(table, ASK, metric="image_ap", splits="per_seed")] == [
+    assert [each.verdict for each in compare(table, ASK, metric="image_ap", rules=OWN)] == [
         "too few", "too few",
     ]  # fmt: skip
 
 
 def test_own_partitions_into_folds_have_a_degree_less_for_each_side() -> None:
     table = tidy_table({"b": BASE, "a": BASE + GAIN}, folds=3)
-    _, answer = compare(table, ASK, metric="image_ap", splits="per_seed")
+    _, answer = compare(table, ASK, metric="image_ap", rules=OWN)
     low, high, p = nadeau_bengio(GAIN, 1 / 2, 6 + 3 - 2)
     assert answer.n == 18
     assert (answer.units[1], len(answer.units)) == ("seed 0 fold 1", 18)
@@ -136,12 +137,12 @@ def test_a_seed_that_lost_a_fold_is_no_seed_of_these_folds_but_counts_in_the_oth
 def test_new_data_without_the_sizes_of_the_parts_is_refused() -> None:
     table = tidy_table({"b": BASE[:, 0], "a": BASE[:, 1]}, n_train=None)
     with pytest.raises(ValueError, match="needs n_train and n_test"):
-        compare(table, ASK, metric="image_ap", splits="per_seed")
+        compare(table, ASK, metric="image_ap", rules=OWN)
 
 
 def test_without_spread_the_smallest_step_stands_in_for_new_data_too() -> None:
     table = tidy_table({"b": BASE[:, 0], "a": BASE[:, 0] + 0.02})
-    _, answer = compare(table, ASK, metric="image_ap", splits="per_seed", resolution=1 / 17)
+    _, answer = compare(table, ASK, metric="image_ap", rules=Rules(splits="per_seed", resolution=1 / 17))
     half = stats.t.ppf(0.975, 5) / 17 * np.sqrt(1 / 6 + 0.5)
     assert (answer.low, answer.high) == pytest.approx((0.02 - half, 0.02 + half))
     assert answer.verdict == "open"
@@ -153,7 +154,7 @@ def test_cells_on_data_with_other_splits_make_their_own_claims_and_families() ->
     by_seed = tidy_table({"d": BASE[:, 0], "c": BASE[:, 0] + GAIN[:, 0]})
     splits = {"a": "prescribed", "b": "prescribed", "c": "per_seed", "d": "per_seed"}
     asked = [*ASK, comparison("x: d → c", "d", "c")]
-    answers = compare(pd.concat([by_fold, by_seed]), asked, metric="image_ap", splits=splits)
+    answers = compare(pd.concat([by_fold, by_seed]), asked, metric="image_ap", rules=Rules(splits=splits))
     assert [(one.comparison[-1], one.claim, one.m, one.n) for one in answers] == [
         ("a", "these folds", 1, 6),
         ("c", "this data", 1, 6),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assay.analysis.statistics.best_cells import best_cells
 from assay.analysis.statistics.contrasts import comparison, interactions, main_effects
-from assay.analysis.statistics.families import compare
+from assay.analysis.statistics.families import Rules, compare
 from assay.analysis.statistics.wording import sentence
 from assay.study.designs.screen import two_level_array
 from tests.analysis.statistics.tables import tidy_table
@@ -87,7 +87,7 @@ def test_a_negligible_main_effect_is_no_advice_to_let_the_factor_go() -> None:
         for index, ((clm, gcm), gain) in enumerate(gains.items())
     ]
     table = pd.concat(rows, ignore_index=True)
-    answers = compare(table, main_effects(table), metric="image_ap", family="main effects", resolve=0.02)
+    answers = compare(table, main_effects(table), metric="image_ap", rules=Rules(resolve=0.02))
     (clm,) = [one for one in answers if one.comparison == "clm: off → on"]
     assert clm.verdict == "negligible"
     assert "clm: off → on changes AP by less than 0.02 on average over the cells (95 %" in sentence(clm)
@@ -261,7 +261,7 @@ def test_bold_counts_an_earlier_look_with_the_seeds_that_it_had() -> None:
     base = np.array([0.767, 0.791, 0.883, 0.833, 0.718, 0.8, 0.769, 0.807, 0.72])
     better = np.array([0.804, 0.828, 0.96, 0.872, 0.763, 0.785, 0.867, 0.78, 0.783])
     table = tidy_table({"base": base, "better": better, "same": [None, *better[1:]]})
-    best = best_cells(table, metric="image_ap", earlier_looks=(tuple(range(6)),))
+    best = best_cells(table, metric="image_ap", rules=Rules(earlier_looks=(tuple(range(6)),)))
     assert best == best_cells(table, metric="image_ap")
     assert best is not None
     assert best.cells == {"better", "same"}

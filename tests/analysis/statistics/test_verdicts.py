@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from assay.analysis.statistics.contrasts import Contrast, comparison
-from assay.analysis.statistics.families import compare
+from assay.analysis.statistics.families import Rules, compare
 from assay.analysis.statistics.more_repeats import More, more_repeats, repeats_until_negligible
 from assay.analysis.statistics.paired import rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
@@ -155,7 +155,7 @@ def test_ranks_make_the_statistics_of_a_family_where_the_study_says_wilcoxon() -
     up = np.linspace(0.4, 0.6, 7)
     table = tidy_table({"b": up, "a": up + d[0], "c": up + d[1]})
     asked = [comparison("x", "b", "a"), comparison("y", "b", "c")]
-    answers = compare(table, asked, metric="image_ap", test="wilcoxon")
+    answers = compare(table, asked, metric="image_ap", rules=Rules(test="wilcoxon"))
     ranks = np.array([signed_ranks(rounded(np.array(differences))) for differences in d]).T
     assert [answer.p_adjusted for answer in answers] == pytest.approx(stepdown_p(ranks, sign_vectors(7, 0)))
 
@@ -168,7 +168,7 @@ def test_ranks_of_one_clear_comparison_of_eight_promise_nothing_below_nine_repea
     cells = {f"c{i}": scores + 0.05 * (i == 0) for i, scores in enumerate(others)}
     asked = [comparison(name, "b", name) for name in cells]
     table = tidy_table({"b": base} | cells)
-    clear, *_ = compare(table, asked, metric="image_ap", test="wilcoxon", resolve=0.05)
+    clear, *_ = compare(table, asked, metric="image_ap", rules=Rules(test="wilcoxon", resolve=0.05))
     assert clear.verdict in ("suggested", "open")
     assert clear.more is not None
     assert clear.more[:3] == (further,) * 3
@@ -240,7 +240,7 @@ def test_a_larger_family_asks_more_of_what_is_negligible() -> None:
     cells = {"b": base} | {f"c{i}": base + np.roll(d, i) for i in range(12)}
     asked = [comparison(name, "b", name) for name in cells if name != "b"]
     resolve = 1.001 * max(map(abs, (from_differences(QUIET).low, from_differences(QUIET).high)))
-    family = compare(tidy_table(cells), asked, metric="image_ap", resolve=resolve)
+    family = compare(tidy_table(cells), asked, metric="image_ap", rules=Rules(resolve=resolve))
     assert from_differences(QUIET, resolve=resolve).verdict == "negligible"
     assert {answer.verdict for answer in family} == {"open"}
 
@@ -268,7 +268,8 @@ def test_what_diverged_is_negligible_with_neither_filling_alone() -> None:
 def test_what_is_negligible_can_go(name: str, within: str, says: str) -> None:
     base = np.linspace(0.5, 0.6, 6)
     table = tidy_table({"b": base, "a": base + QUIET})
-    (answer,) = compare(table, [comparison(name, "b", "a", within)], metric="image_ap", resolve=0.01)
+    asked = [comparison(name, "b", "a", within)]
+    (answer,) = compare(table, asked, metric="image_ap", rules=Rules(resolve=0.01))
     assert says in sentence(answer)
 
 

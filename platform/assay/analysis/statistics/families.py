@@ -36,9 +36,37 @@ from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits,
 from assay.analysis.statistics.units import Units
 from trainables.metrics import Metric
 
-__all__ = ["ComparisonResult", "Verdict", "compare", "compare_families", "results_table"]
+__all__ = ["USUAL", "ComparisonResult", "Rules", "Verdict", "compare", "compare_families", "results_table"]
 
 Verdict = Literal["shown", "suggested", "negligible", "open", "identical", "too few", "interim"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules by which scores are tested.
+
+    Attributes:
+        splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
+        resolve: Difference worth knowing, the margin of ``negligible``; None: nothing is negligible, and
+            further repeats are those for the difference that was found.
+        resolution: Smallest step of the metric, 1/(defective test images): stands for the spread where none
+            was seen. None: there is then no interval.
+        earlier_looks: The seeds with which the study was looked at before more were added, or their number:
+            they are then the first in the table. Exact tests count what chance would have shown at any look,
+            t tests multiply p.
+        test: The exact test.
+        seed: Draws the signs of a family beyond 14 repeats.
+    """
+
+    splits: Splits | Mapping[str, Splits] = "prescribed"
+    resolve: float | None = None
+    resolution: float | None = None
+    earlier_looks: Sequence[int | Sequence[int]] = ()
+    test: Test = "sign-flip"
+    seed: int = 0
+
+
+USUAL = Rules()
 
 
 @dataclass(frozen=True)
@@ -116,13 +144,8 @@ def compare(
     contrasts: Sequence[Contrast],
     *,
     metric: str | Metric,
-    splits: Splits | Mapping[str, Splits] = "prescribed",
+    rules: Rules = USUAL,
     family: str = "comparisons",
-    resolve: float | None = None,
-    resolution: float | None = None,
-    earlier_looks: Sequence[int | Sequence[int]] = (),
-    test: Test = "sign-flip",
-    seed: int = 0,
 ) -> tuple[ComparisonResult, ...]:
     """All contrasts of one family, for each claim that the repeats allow; each claim is a family of its own.
 
@@ -130,17 +153,8 @@ def compare(
         table: One row per trial and metric (see :mod:`assay.analysis.statistics.score_table`).
         contrasts: The family.
         metric: A name of ``trainables.metrics.METRICS``, or a metric that is not among them.
-        splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
+        rules: How they are tested.
         family: What the family is called.
-        resolve: Difference worth knowing, the margin of ``negligible``; None: nothing is negligible, and
-            further repeats are those for the difference that was found.
-        resolution: Smallest step of the metric, 1/(defective test images): stands for the spread where none
-            was seen. None: there is then no interval.
-        earlier_looks: The seeds with which the study was looked at before more were added, or their number:
-            they are then the first in the table. Exact tests count what chance would have shown at any look,
-            t tests multiply p.
-        test: The exact test.
-        seed: Draws the signs of a family beyond 14 repeats.
 
     Returns:
         Claim by claim (the narrower first), in the order of ``contrasts``. One that stands there twice, or
@@ -149,17 +163,7 @@ def compare(
     Raises:
         ValueError: If the table breaks its rules, or a contrast names a cell that it lacks.
     """
-    return compare_families(
-        table,
-        {family: contrasts},
-        metric=metric,
-        splits=splits,
-        resolve=resolve,
-        resolution=resolution,
-        earlier_looks=earlier_looks,
-        test=test,
-        seed=seed,
-    )[family]
+    return compare_families(table, {family: contrasts}, metric=metric, rules=rules)[family]
 
 
 def compare_families(
@@ -167,12 +171,7 @@ def compare_families(
     families: Mapping[str, Sequence[Contrast]],
     *,
     metric: str | Metric,
-    splits: Splits | Mapping[str, Splits] = "prescribed",
-    resolve: float | None = None,
-    resolution: float | None = None,
-    earlier_looks: Sequence[int | Sequence[int]] = (),
-    test: Test = "sign-flip",
-    seed: int = 0,
+    rules: Rules = USUAL,
 ) -> dict[str, tuple[ComparisonResult, ...]]:
     """Several families over one table, which is read once; all else is as in :func:`compare`.
 
@@ -182,13 +181,13 @@ def compare_families(
     Returns:
         Name → its results, as of :func:`compare`.
     """
-    scores = read_scores(table, metric, splits=splits)
+    scores = read_scores(table, metric, splits=rules.splits)
     study = str(table["study"].iloc[0]) if len(table) else ""
-    seen = [look for look in earlier_looks if not isinstance(look, int)]
+    seen = [look for look in rules.earlier_looks if not isinstance(look, int)]
     there = dict.fromkeys(table["seed"].tolist())
     first = dict.fromkeys(seed for look in seen for seed in look if seed in there)
-    numbers = [look if isinstance(look, int) else len(look) for look in earlier_looks]
-    tests = _FamilyTest(scores, study, resolve, resolution, numbers, tuple(first | there), test, seed)
+    numbers = [look if isinstance(look, int) else len(look) for look in rules.earlier_looks]
+    tests = _FamilyTest(scores, study, rules, numbers, tuple(first | there))
     return {name: tuple(tests.family(name, contrasts)) for name, contrasts in families.items()}
 
 
@@ -198,12 +197,9 @@ class _FamilyTest:
 
     scores: Scores
     study: str
-    resolve: float | None
-    resolution: float | None
+    rules: Rules
     earlier_looks: Sequence[int]  # numbers of seeds
     seeds: Sequence[int]  # in the order in which looks saw them, then as the study names them
-    test: Test
-    seed: int
 
     def family(self, name: str, contrasts: Sequence[Contrast]) -> Iterator[ComparisonResult]:
         contrasts = each_once(contrasts)
@@ -215,11 +211,11 @@ class _FamilyTest:
 
     def _claim(self, name: str, members: Sequence[Contrast], claim: Claim) -> Iterator[ComparisonResult]:
         measured = [
-            measure(self.scores, contrast, claim, resolution=self.resolution, test=self.test)
+            measure(self.scores, contrast, claim, resolution=self.rules.resolution, test=self.rules.test)
             for contrast in members
         ]
         looks = [_looks(member.units, self.earlier_looks) for member in measured]
-        adjusted = adjusted_p(measured, self.test, self.seed, self._earlier(measured))
+        adjusted = adjusted_p(measured, self.rules.test, self.rules.seed, self._earlier(measured))
         by_t = sure_by_t(measured, looks)
         for member, k, p_adjusted, sure in zip(measured, looks, adjusted, by_t, strict=True):
             times = 1 if member.units.exact else k
@@ -232,7 +228,7 @@ class _FamilyTest:
                 by_t=sure,
                 negligible=self._negligible(member, len(measured)),
             )
-            yield _result(tested, self.scores, self.study, name, self.resolve)
+            yield _result(tested, self.scores, self.study, name, self.rules.resolve)
 
     def _earlier(self, members: Sequence[Measured]) -> list[set[str]]:
         """Units that each earlier look had, of those at which the exact test could speak."""
@@ -250,11 +246,12 @@ class _FamilyTest:
         Two one-sided t tests inside the family: |mean| plus a margin of error stays within ``resolve``. The
         margin is never narrower than that of the 95 % interval, so the interval lies within ``resolve``, too.
         """
-        if self.resolve is None or member.p is None or (member.units.diverged and member.filled is None):
+        resolve = self.rules.resolve
+        if resolve is None or member.p is None or (member.units.diverged and member.filled is None):
             return False
         looks = len({*self.earlier_looks, member.units.seeds})  # at each of them it could have been said
         alpha = negligible_alpha(m, looks)
-        return all(_is_within(filling, self.resolve, alpha) for filling in member.fillings)
+        return all(_is_within(filling, resolve, alpha) for filling in member.fillings)
 
 
 def results_table(results: Sequence[ComparisonResult]) -> pd.DataFrame:
