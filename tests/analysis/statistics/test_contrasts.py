@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -21,14 +22,20 @@ from tests.analysis.statistics.tables import tidy_table
 def factorial(effects: dict[str, float], n: int = 8, sizes: dict[str, int] | None = None) -> pd.DataFrame:
     """Full crossing of factors p, q, r; `{"p": .1, "p×q": .05}` adds .05 where both are on. No noise."""
     sizes = sizes or {"p": 2, "q": 2, "r": 2}
-    rows = []
+    cells = {}
     for levels in product(*(range(size) for size in sizes.values())):
         on = {name for name, level in zip(sizes, levels, strict=True) if level}
         score = 0.5 + sum(size for name, size in effects.items() if set(name.split("×")) <= on)
         noise = np.random.default_rng(sum(levels)).normal(0, 1e-3, n)
-        named = {f"factor:{name}": f"{name}{level}" for name, level in zip(sizes, levels, strict=True)}
-        rows.append(tidy_table({"·".join(named.values()): score + noise}, **named))
-    return pd.concat(rows, ignore_index=True)
+        cells[tuple(f"{name}{level}" for name, level in zip(sizes, levels, strict=True))] = score + noise
+    return designed(cells, [*sizes])
+
+
+def designed(cells: dict[tuple[str, ...], Sequence[float]], factors: list[str]) -> pd.DataFrame:
+    """The tidy table of cells that are named by their levels, factor by factor."""
+    table = tidy_table({"·".join(levels): scores for levels, scores in cells.items()})
+    of_rows = np.repeat(list(cells), [len(scores) for scores in cells.values()], axis=0)
+    return table.assign(**{f"factor:{name}": of_rows[:, i] for i, name in enumerate(factors)})
 
 
 def test_a_main_effect_is_the_mean_of_a_levels_cells_minus_the_bases() -> None:
@@ -82,11 +89,8 @@ def test_a_negligible_main_effect_is_no_advice_to_let_the_factor_go() -> None:
     """It costs 0.2 alone and brings 0.2 beside the other factor."""
     noise = np.random.default_rng(0).normal(0, 1e-3, (4, 6))
     gains = {("off", "off"): 0.0, ("on", "off"): -0.2, ("off", "on"): 0.0, ("on", "on"): 0.2}
-    rows = [
-        tidy_table({f"{clm}·{gcm}": 0.5 + gain + noise[index]}, **{"factor:clm": clm, "factor:gcm": gcm})
-        for index, ((clm, gcm), gain) in enumerate(gains.items())
-    ]
-    table = pd.concat(rows, ignore_index=True)
+    cells = {levels: 0.5 + gain + noise[i] for i, (levels, gain) in enumerate(gains.items())}
+    table = designed(cells, ["clm", "gcm"])
     answers = compare(table, main_effects(table), metric="image_ap", rules=Rules(resolve=0.02))
     (clm,) = [one for one in answers if one.comparison == "clm: off → on"]
     assert clm.verdict == "negligible"
@@ -100,11 +104,8 @@ def test_a_design_that_lacks_a_cell_has_no_main_effects() -> None:
 
 def screened(cells: int, factors: int, scores: np.ndarray) -> pd.DataFrame:
     """A screen whose cells have these scores, a row each."""
-    tables = []
-    for row, of_cell in zip(two_level_array(cells, factors), scores, strict=True):
-        named = {f"factor:f{i}": f"l{level}" for i, level in enumerate(row)}
-        tables.append(tidy_table({"·".join(named.values()): of_cell}, **named))
-    return pd.concat(tables, ignore_index=True)
+    named = [tuple(f"l{level}" for level in row) for row in two_level_array(cells, factors)]
+    return designed(dict(zip(named, scores, strict=True)), [f"f{i}" for i in range(factors)])
 
 
 @settings(max_examples=20, deadline=None)
