@@ -276,13 +276,14 @@ def item_predictions(
         shifts: Trial → how far it scores defective images above the others, in about an sd of scores.
     """
     label = defective.ravel()
+    sample, item = np.arange(items * images).astype(str), np.repeat(np.arange(items), images).astype(str)
     common = np.repeat(rng.normal(0, 0.5, items), images) + rng.normal(0, 0.7, items * images)
     frames = [
         pd.DataFrame(
             {
                 "trial": trial,
-                "sample": np.arange(items * images).astype(str),
-                "item": np.repeat(np.arange(items), images).astype(str),
+                "sample": sample,
+                "item": item,
                 "label": label,
                 "score": common + rng.normal(0, 0.5, items * images) + shift * label,
             }
