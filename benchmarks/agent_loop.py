@@ -28,26 +28,10 @@ Rule = Callable[[Means, np.random.Generator], Kept]
 def levels(studies: int) -> list[float]:
     """Levels of so many studies of an agent, each registered once with seeds of its own."""
     begun = datetime(2026, 1, 1, tzinfo=UTC)
+    asked = Registered.model_construct(ended=0, points=0, client="agent")  # no more of it is read
     entries = {
-        f"{number:02d}": (
-            Registered(
-                at=begun + timedelta(hours=number),
-                ended=0,
-                study=str(number),
-                primary="image_ap",
-                resolve=None,
-                exact_test="sign-flip",
-                looks=(10,),
-                comparisons=("off → on",),
-                cells=2,
-                points=0,
-                data=(),
-                methods=(),
-                seeds=(number,),
-                client="agent",
-            ),
-        )
-        for number in range(studies)
+        f"{k:02d}": [asked.model_copy(update={"at": begun + timedelta(hours=k), "seeds": (k,)})]
+        for k in range(studies)
     }
     tries = tries_of(entries)
     assert tries is not None, "an agent asked"

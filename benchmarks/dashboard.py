@@ -21,7 +21,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -51,12 +50,13 @@ from benchmarks.dashboard_steps import (
     study_steps,
 )
 from benchmarks.other_trackers import TrackedTrial, write_mlflow, write_optuna
+from benchmarks.screenshots import CHROMIUM
 from benchmarks.shared import Seconds, parser_of, spread_text
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene
 from tests.dashboard.made_searches import make_large_search
 from tests.e2e.dashboard.serving import Served, serve
+from tests.ports import free_port
 
-CHROMIUM = "/usr/bin/chromium"
 MEMORY_LIMIT = 1.0  # GB of the server
 READERS = ("cold", "warm")
 _PICTURES = (214, 320)  # pixels: as large as pictures are kept
@@ -135,9 +135,7 @@ def _once(path: Path, write: Callable[[Path], str]) -> str:
 @contextmanager
 def _program(command: Sequence[str], log: Path) -> Generator[Served]:
     """A server on a free port, which its command ends with, from its first answer on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with log.open("wb") as output:
         child = subprocess.Popen(
             [*command, str(port)],
