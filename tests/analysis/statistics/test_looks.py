@@ -31,19 +31,16 @@ def decided(differences: np.ndarray, looks: tuple[int, ...] = LOOKS, **options: 
 def reference(d: np.ndarray, looks: tuple[int, ...]) -> list[tuple[int, str]]:
     """One comparison, all 2ⁿ sign vectors one by one: where it is shown, if anywhere."""
     vectors = list(product((1, -1), repeat=looks[-1]))
-
-    def reached(signs: tuple[int, ...], n: int) -> float:
-        return abs(sum(s * x for s, x in zip(signs[:n], d[:n], strict=True)))
-
     crossed: set[tuple[int, ...]] = set()
     for n in looks:
         room = 0.05 * math.log(1 + (math.e - 1) * n / looks[-1]) * len(vectors)
-        at_least = crossed | {v for v in vectors if reached(v, n) >= reached(vectors[0], n) - 1e-9}
+        sizes = {v: abs(sum(s * x for s, x in zip(v[:n], d[:n], strict=True))) for v in vectors}
+        at_least = crossed | {v for v in vectors if sizes[v] >= sizes[vectors[0]] - 1e-9}
         if len(at_least) <= room + 1e-9:
             return [(n, "shown")]
-        values = sorted({round(reached(v, n), 9) for v in vectors if v not in crossed}, reverse=True)
+        values = sorted({round(sizes[v], 9) for v in vectors if v not in crossed}, reverse=True)
         for value in values:
-            more = {v for v in vectors if reached(v, n) > value - 1e-9}
+            more = {v for v in vectors if sizes[v] > value - 1e-9}
             if len(crossed | more) > room + 1e-9:
                 break
             crossed |= more
