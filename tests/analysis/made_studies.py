@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis
@@ -124,11 +121,12 @@ def with_predictions(store: Store, record: Record, seed: int, shift: float = 1.5
         "decision": score > 0.5,
     }
     empty = {name: [None] * 40 for name in PREDICTIONS_SCHEMA.names if name not in columns}
-    file = io.BytesIO()
-    pq.write_table(pa.table(columns | empty, schema=PREDICTIONS_SCHEMA), file)
-    name = f"{record.attempt}/predictions.parquet"
-    store.write_bytes(f"{store.trial(record.id)}/{name}", file.getvalue())
-    return record.model_copy(update={"files": {name: hashlib.sha256(file.getvalue()).hexdigest()}})
+    table, name = (
+        pa.table(columns | empty, schema=PREDICTIONS_SCHEMA),
+        f"{record.attempt}/predictions.parquet",
+    )
+    content_hash = store.write_table(f"{store.trial(record.id)}/{name}", table)
+    return record.model_copy(update={"files": {name: content_hash}})
 
 
 def moved(record: Record, metric: str, by: float) -> Record:
