@@ -28,7 +28,7 @@ class ScoreTables:
     metrics: Sequence[Metric]  # the primary one first
     table: Callable[[str], pd.DataFrame]  # name of a metric → a row per repeat
     contrasts: Sequence[Contrast]  # the comparisons
-    rules: Rules  # of the primary metric; `resolution` is that of each metric
+    rules: Rules  # of the primary metric; `resolution` comes from `smallest_step`
     smallest_step: Callable[[Metric], float | None]
     planned_looks: bool = False  # True: they are of exact tests, so nothing is compared for new data
 

@@ -154,6 +154,7 @@ def weighted_ap(
 
 
 def _sd(values: NDArray[np.float64]) -> float:
+    """Over the resamples in which all trials are defined."""
     defined = values[~np.isnan(values)]
     return float(np.std(defined, ddof=1)) if len(defined) > 1 else 0.0
 
