@@ -151,8 +151,7 @@ def _without_spread(measured: Measured, exact: float | None, resolution: float |
 def is_at_bound(values: NDArray[np.float64], metric: Metric) -> bool:
     """True where half of the values or more are the best that the metric can be."""
     best = metric.highest if metric.better == "higher" else metric.lowest
-    reached = np.isclose(values, best, rtol=0.0, atol=_AT_BOUND)
-    return bool(2 * np.sum(reached) >= len(values))
+    return bool(2 * np.sum(np.abs(values - best) <= _AT_BOUND) >= len(values))
 
 
 def _one_sided(d: NDArray[np.float64], units: Units, scores: Scores, contrast: Contrast) -> tuple[str, ...]:
