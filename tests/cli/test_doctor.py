@@ -133,6 +133,12 @@ def test_doctor_names_a_read_only_folder_and_that_mlflow_has_no_place_there(tmp_
         assert f"BAD  {subject}  {tmp_path} cannot be written: {tmp_path} is read-only or" in said
 
 
+def test_doctor_examines_the_folder_that_a_uri_means(assay: Assay, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("x")
+    answer = assay("doctor", "--quick", "--storage", f"file://{tmp_path}/a%20file")
+    assert f"tracking {tmp_path}/a file cannot be written" in " ".join(answer.out.split())
+
+
 def test_doctor_names_a_folder_whose_place_it_may_not_enter(tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(0o600)

@@ -280,9 +280,21 @@ def test_credentials_in_the_storages_uri_are_refused_and_not_repeated() -> None:
     assert "hunter2" not in str(refusal.value)
 
 
-def test_a_file_uri_is_a_local_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "with space"
+@pytest.mark.parametrize("name", ["with space", "a?b", "a#b", "%41"])
+def test_a_folder_is_named_by_its_path_to_the_letter_or_by_its_uri(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    assert Store(str(folder)).local_path == folder
     assert Store(folder.as_uri()).local_path == folder
+
+
+def test_a_file_uri_is_decoded(tmp_path: Path) -> None:
+    assert Store(f"file://{tmp_path}/%41").local_path == tmp_path / "A"
+
+
+@pytest.mark.parametrize("end", ["a?b", "a#b", "a?"])
+def test_a_file_uri_with_a_query_or_a_fragment_is_refused(tmp_path: Path, end: str) -> None:
+    with pytest.raises(InputError, match=r"\? is written %3F there, and # is %23, found file:///.*a"):
+        Store(f"file://{tmp_path}/{end}")
 
 
 def test_a_storage_that_was_moved_away_is_named_and_none_is_made_in_its_place(store: Store) -> None:

@@ -212,15 +212,8 @@ def _folder(subject: str, path: str) -> Finding:
 def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
     from assay.storage.redaction import redact
 
-    if tracking_uri is None and "://" in storage and not storage.startswith("file://"):
-        text = (
-            f"{redact(storage)} has no place for MLflow's database: name one with --tracking-uri to see runs"
-        )
-        return Finding(True, "tracking", text)
     if tracking_uri is None:
-        if not (place := _folder("tracking", storage.removeprefix("file://"))).ok:
-            return place
-        return Finding(True, "tracking", f"SQLite beside the results in {redact(storage)}")
+        return _beside_results(storage)
     from assay.tracking import why_away, why_refused
 
     shown = redact(tracking_uri)
@@ -230,3 +223,18 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
         text = f"{shown} is away ({why}): studies run, and are replayed into it later"
         return Finding(False, "tracking", text)
     return Finding(True, "tracking", shown)
+
+
+def _beside_results(storage: str) -> Finding:
+    from assay.storage.local_root import named_folder
+    from assay.storage.redaction import redact
+
+    shown = redact(storage)
+    if "://" in storage and not storage.startswith("file:"):
+        text = f"{shown} has no place for MLflow's database: name one with --tracking-uri to see runs"
+        return Finding(True, "tracking", text)
+    try:
+        place = _folder("tracking", os.fspath(named_folder(storage)))
+    except InputError as error:
+        return Finding(False, "tracking", str(error))
+    return Finding(True, "tracking", f"SQLite beside the results in {shown}") if place.ok else place

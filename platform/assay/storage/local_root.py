@@ -60,6 +60,8 @@ def address(uri: object) -> str:
 def named_folder(text: str) -> Path:
     """The folder that a path or a URI (``file:///data/assay``) names, with links followed.
 
+    A path is taken to the letter. In a URI ``%41`` is an ``A``, as ``Path.as_uri`` writes it.
+
     Raises:
         InputError: If the URI names none of this machine, or the path is a link that leads to itself.
     """
@@ -70,6 +72,11 @@ def named_folder(text: str) -> Path:
             raise InputError(
                 f"the URI of a folder has three slashes, as in file:///data/assay, found {redact(text)}. "
                 "Write them, or the path alone."
+            )
+        if "?" in text or "#" in text:
+            raise InputError(
+                "the URI of a folder has neither query nor fragment: ? is written %3F there, and # is %23, "
+                f"found {redact(text)}. Write them so, or the path alone."
             )
         path = unquote(parts.path)
     try:
