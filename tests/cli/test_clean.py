@@ -10,8 +10,9 @@ import pytest
 from assay.storage import Environment, Lease, Store
 from assay.storage.integrity import check_storage, set_aside
 from assay.storage.plans import write_plan
+from assay.storage.registration import register
 from assay.study import Plan, parse_study, plan_study
-from tests.cli.small_search import SEARCH, write_search
+from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.cli.small_study import Assay
 from tests.engine.staged_study import StagedStudy
 
@@ -140,6 +141,50 @@ def test_trials_that_a_search_without_its_points_shares_are_not_taken_for_orphan
     answer = assay("clean", "--orphans", "--storage", store.uri)
     assert answer.code == 2, answer.out
     assert "studies/again/search.jsonl is not there" in answer.err
+
+
+ORPHAN = f"trials/{'e' * 16}"
+ABLATED = SEARCH.replace("best: 2,", "best: 1, ablate_winner: true,")
+
+
+def begun(store: Store, text: str) -> Plan:
+    """A search as `assay run` leaves it before its first point, beside a trial of no study."""
+    store.write_bytes(f"{ORPHAN}/record.json", b"{}")
+    plan = plan_study(parse_study(text, "hunt.yaml"), None, "cpu")
+    register(store, plan)
+    write_plan(store, plan)
+    return plan
+
+
+def orphans(assay: Assay, store: Store) -> list[str]:
+    answer = assay("clean", "--orphans", "--storage", store.uri)
+    assert answer.code == 0, answer.err
+    return [line.split()[0] for line in answer.out.splitlines() if "no study plans it" in line]
+
+
+def test_a_search_that_goes_on_has_no_ablations_to_lose(assay: Assay, tmp_path: Path) -> None:
+    store = Store(tmp_path / "storage")
+    draw(store, begun(store, ABLATED), DRAWN[:2])
+    assert orphans(assay, store) == [ORPHAN]
+
+
+@pytest.mark.parametrize("points", [5, 8], ids=["over", "over once"])
+def test_ablations_that_are_gone_are_not_taken_for_orphans(assay: Assay, tmp_path: Path, points: int) -> None:
+    store = Store(tmp_path / "storage")
+    draw(store, begun(store, ABLATED), DRAWN)
+    begun(store, ABLATED.replace("points: 5", f"points: {points}"))
+    answer = assay("clean", "--orphans", "--storage", store.uri)
+    assert answer.code == 2, answer.out
+    assert "studies/hunt/ablation.jsonl is not there" in answer.err
+
+
+def test_winners_of_a_search_that_got_more_points_are_not_taken_for_orphans(
+    assay: Assay, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "storage")
+    write_search(store, begun(store, SEARCH))
+    begun(store, SEARCH.replace("points: 5", "points: 8"))
+    assert orphans(assay, store) == [ORPHAN]
 
 
 def test_a_renamed_study_gets_its_name_again_and_loses_no_plan(assay: Assay, store: Store) -> None:

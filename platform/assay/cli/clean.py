@@ -60,6 +60,7 @@ def _orphans(store: Store, plans: Sequence[Plan], out: Console) -> list[str]:
     """Folders of trials and stages in no plan; none while a study runs, whose plan may have just changed."""
     from assay.storage.lease import holder
     from assay.storage.method_store import load_methods
+    from assay.storage.search_points import known_replicas
     from assay.storage.stage_store import stage_folder, stage_keys
     from assay.study.stage_graph import stage_graph
 
@@ -68,11 +69,14 @@ def _orphans(store: Store, plans: Sequence[Plan], out: Console) -> list[str]:
         out.print(f"{', '.join(running)} is running: what no study plans was not looked for")
         return []
     trials = {trial.id: trial for plan in plans for trial in plan.trials}
-    lost = [store.trial(trial) for trial in store.trials() if trial not in trials]
+    replicas = {id_: record for plan in plans for id_, record in known_replicas(plan, store).items()}
+    planned = trials.keys() | replicas.keys()
+    lost = [store.trial(trial) for trial in store.trials() if trial not in planned]
     stages = stage_keys(store)
+    used = {stage.key for record in replicas.values() for stage in record.stages}
     if stages:
         load_methods(store, {trial.trainable for trial in trials.values()})
-    used = stage_graph(trials.values()) if stages else {}
+        used |= stage_graph(trials.values()).keys()
     lost += [stage_folder(key) for key in stages if key not in used]
     if lost:
         _refuse_lost_points(store, plans)
@@ -87,12 +91,25 @@ def _refuse_lost_points(store: Store, plans: Iterable[Plan]) -> None:
     Raises:
         InputError: Naming the file.
     """
-    for study in (plan.study for plan in plans if plan.study.search is not None and plan.pending_points):
-        ablates = study.replicate is not None and study.replicate.ablate_winner
-        for name in ("search", "ablation") if ablates else ("search",):
+    for plan in plans:
+        study = plan.study
+        if study.search is None or not plan.pending_points:
+            continue
+        for name in ("search", "ablation") if _has_ablated(store, plan) else ("search",):
             if not store.exists(path := f"{store.study(study.study)}/{name}.jsonl"):
                 raise InputError(
                     f"{path} is not there (yet), so that nobody knows which trials the search {study.study} "
                     "needs. Go on with it by `assay run`: it draws the same points, and finds their records. "
                     f"If it is not wanted any more, remove the folder {store.study(study.study)}."
                 )
+
+
+def _has_ablated(store: Store, plan: Plan) -> bool:
+    """True of a search that has winners to ablate, or may have had: with other points, or unregistered."""
+    from assay.storage.registration import read_registration
+
+    replicate = plan.study.replicate
+    if replicate is None or not replicate.ablate_winner:
+        return False
+    searches = {(entry.points, entry.cells) for entry in read_registration(store, plan.study.study)}
+    return len(searches) != 1 or any(cell.role == "replicate" for cell in plan.cells)
