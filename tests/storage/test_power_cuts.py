@@ -81,7 +81,7 @@ def states(recording: Recording) -> Iterator[tuple[int, Tree]]:
     seen: set[int] = set()
     for count in range(len(recording.calls) + 1):
         for tree in after_power_cut(recording.calls[:count]):
-            read = frozenset(item for item in tree.items() if not Path(item[0]).name.startswith("."))
+            read = frozenset(item for item in tree.items() if not item[0].rpartition("/")[2].startswith("."))
             state = hash((read, frozenset(_promised(recording.calls[:count]))))
             if state not in seen:
                 seen.add(state)
