@@ -19,11 +19,16 @@ _PROGRAMS = "/usr/lib/postgresql"
 _USER = "postgres"  # of the system and of the database
 
 
+def has_postgres() -> bool:
+    """True where a server can be run: as root, with Debian's PostgreSQL."""
+    return not os.geteuid() and any(Path(_PROGRAMS).glob("*/bin"))
+
+
 @contextmanager
 def postgres_database() -> Iterator[str]:
     """A server's URI, as SQLAlchemy reads it; without Debian's PostgreSQL the test is skipped."""
     programs = sorted(Path(_PROGRAMS).glob("*/bin"))
-    if os.geteuid() or not programs:
+    if not has_postgres():
         pytest.skip("needs root and Debian's postgresql, which .ci/run installs")
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))  # the path of a socket is short
     shutil.chown(folder, _USER)

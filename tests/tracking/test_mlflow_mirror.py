@@ -10,7 +10,7 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ from assay.tracking import MlflowMirror, SyncReport, default_uri, ui_command, ui
 from assay.tracking.content import curve_points
 from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record
 from tests.ports import free_port
-from tests.tracking.postgres import postgres_database
+from tests.tracking.postgres import has_postgres, postgres_database
 from tests.waiting import slowness, wait_for
 from trainables.errors import InputError
 from trainables.heatmaps import Probe, maps_table
@@ -126,9 +126,9 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Mirrored:
 
 
 @pytest.fixture(scope="module")
-def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
-    """A server that is away at first and comes up later."""
-    folder = tmp_path_factory.mktemp("http")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
+    """A server that is away at first and comes up later, with its runs in PostgreSQL where there is one."""
+    folder = tmp_path_factory.mktemp("server")
     store, port = Store(folder / "storage"), free_port()
     fill(store)
     address = f"http://127.0.0.1:{port}"
@@ -136,20 +136,12 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
     begin = time.monotonic()
     away = mirror.sync(results_of(store))
     assert time.monotonic() - begin < 10 * slowness()
-    with served(folder, f"sqlite:///{folder}/server.db", port):
+    own_file = nullcontext(f"sqlite:///{folder}/server.db")
+    with (
+        postgres_database() if has_postgres() else own_file as database,
+        served(folder, database, port),
+    ):
         yield Mirrored(address, store, MlflowClient(address), [away, mirror.sync(results_of(store))])
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
-    """A server whose runs lie in PostgreSQL."""
-    folder = tmp_path_factory.mktemp("postgres")
-    store, port = Store(folder / "storage"), free_port()
-    fill(store)
-    address = f"http://127.0.0.1:{port}"
-    with postgres_database() as database, served(folder, database, port):
-        reports = [MlflowMirror(address, store).sync(results_of(store))]
-        yield Mirrored(address, store, MlflowClient(address), reports)
 
 
 @contextmanager
@@ -174,13 +166,13 @@ def served(folder: Path, database: str, port: int) -> Iterator[None]:
             server.terminate()
 
 
-@pytest.fixture(params=["sqlite", "http", "postgres"])
+@pytest.fixture(params=["sqlite", "server"])
 def mirrored(request: pytest.FixtureRequest) -> Mirrored:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
-def test_a_server_that_is_away_is_said_and_caught_up_with_later(http: Mirrored) -> None:
-    away, replayed = http.reports
+def test_a_server_that_is_away_is_said_and_caught_up_with_later(server: Mirrored) -> None:
+    away, replayed = server.reports
     assert away.away is not None
     assert not away.complete
     assert replayed == SyncReport(new=8)

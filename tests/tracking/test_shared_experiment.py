@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from assay.storage import Store
 from assay.study import Plan
-from assay.tracking import MlflowMirror, SyncReport
+from assay.tracking import MlflowMirror, SyncReport, complete_file
 from tests.analysis.made_studies import STUDY, lose, make_plan
 from tests.tracking.test_mlflow_mirror import PLAN, fill, results_of
 
@@ -23,10 +24,18 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables without a run: making them takes a second."""
+    path = tmp_path_factory.mktemp("empty") / "own.db"
+    complete_file(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def uri(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)  # where MLflow puts the files of an experiment of its own
-    return f"sqlite:///{tmp_path}/own.db"
+    return f"sqlite:///{shutil.copy(empty, tmp_path)}"
 
 
 def told(uri: str, store: Store, plan: Plan = PLAN) -> SyncReport:
