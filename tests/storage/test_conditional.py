@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from assay.storage import Store, conditional
+from assay.storage import Lease, Store, conditional
 from assay.storage.conditional import ChangedError, Swaps
+from assay.storage.lease import holder
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from tests.mounting import in_own_mounts
-from tests.s3_server import CREDENTIALS
 from tests.storage.conditional_server import Conditions, object_server
-from trainables.errors import StorageError
+from trainables.errors import InputError, StorageError
 
 S3 = "s3://bucket/results?endpoint_override=127.0.0.1:{port}&scheme=http"
 GCS = "gs://bucket/results?endpoint_override=127.0.0.1:{port}&scheme=http"
@@ -29,9 +29,7 @@ AZURE = (
 
 
 @pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
+def _credentials(credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_BEARER_TOKEN", "of-the-tests")
     monkeypatch.setenv("AZURE_SKIP_SIGNATURE", "true")
 
@@ -115,6 +113,13 @@ def test_a_server_without_conditional_writes_is_recognised_and_named(
         assert named in weaker.weakness
         assert "Start one run of a study at a time" in weaker.weakness
         assert set(server.objects) <= {"/bucket/results/.conditions"}
+
+
+def test_a_storage_without_conditional_writes_refuses_a_second_run_too() -> None:
+    store = Store("mock:///bucket/results")
+    with Lease(store, "s"), pytest.raises(InputError, match="one process at a time"), Lease(store, "s"):
+        pass
+    assert holder(store, "s") is None
 
 
 def test_a_write_whose_answer_was_lost_counts_when_it_is_sent_again() -> None:

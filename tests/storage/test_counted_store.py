@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +11,7 @@ from assay.storage import Lease, Store
 from assay.study import Plan
 from benchmarks.scale_storage import CountedStore
 from tests.analysis.made_studies import make_plan, make_record
-from tests.s3_server import CREDENTIALS, S3Server
+from tests.s3_server import S3Server
 
 PLAN: Plan = make_plan()
 RECORD = make_record(PLAN.trials[0])
@@ -32,15 +32,7 @@ STEPS: dict[str, Callable[[Store], object]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        with S3Server(tmp_path_factory.mktemp("s3")) as running:
-            yield running
-
-
+@pytest.mark.usefixtures("credentials")
 @pytest.mark.parametrize("step", STEPS)
 def test_as_many_requests_are_counted_as_a_server_sees(server: S3Server, step: str) -> None:
     counted, real = CountedStore(), Store(server.uri(f"bucket/{list(STEPS).index(step)}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,19 @@ from assay.storage.lease import displace
 from assay.storage.stop import clear_stop, request_stop, stop_requested
 from tests.analysis.made_studies import make_plan, make_record
 from tests.engine.made_packs import make_pack
-from tests.s3_server import CREDENTIALS, S3Server
+from tests.s3_server import S3Server
 from tests.storage.lease_race import late_record, race
 
 PLAN = make_plan()
 TRIAL = PLAN.trials[0]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
-
-
 @pytest.fixture(params=["folder", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place of its own for each test."""
     if request.param == "folder":
         return str(tmp_path)
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
+    request.getfixturevalue("credentials")
     running: S3Server = request.getfixturevalue("server")
     return running.uri(f"bucket/{tmp_path.name}")
 
@@ -134,7 +127,7 @@ def test_a_stopped_holder_that_wakes_up_after_its_lease_records_nothing(
 
 
 def test_of_two_processes_that_start_at_once_one_holds_the_lease(uri: str) -> None:
-    assert race(uri, rounds=25) == {1: 25}
+    assert race(uri, rounds=10) == {1: 10}
 
 
 @pytest.mark.parametrize(("meant", "heard"), [("this run", True), ("an earlier run", False), ("", False)])

@@ -21,18 +21,7 @@ from trainables.errors import InputError, StorageError
 
 PLAN = make_plan()
 TRIAL = PLAN.trials[0].id
-
-
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("credentials")
 
 
 @pytest.fixture
@@ -113,30 +102,6 @@ def test_a_second_run_is_refused_and_the_lease_is_free_afterwards(store: Store) 
     assert holder(store, "s") is None
 
 
-def test_of_several_that_start_at_once_exactly_one_runs(store: Store) -> None:
-    entered: list[bool] = []
-    begin, done = threading.Barrier(4), threading.Event()
-
-    def enter() -> None:
-        begin.wait()
-        try:
-            with Lease(store, "s"):
-                entered.append(True)
-                done.wait(100)
-        except InputError:
-            entered.append(False)
-
-    threads = [threading.Thread(target=enter) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    while len(entered) < 4:
-        time.sleep(0.01)
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert sum(entered) == 1
-
-
 def test_leftovers_are_freed(store: Store) -> None:
     store.write_record(make_record(PLAN.trials[0], attempt="002-bb"))
     store.write_bytes(f"trials/{TRIAL}/checkpoint.safetensors", b"12345")
@@ -209,6 +174,14 @@ def test_a_server_that_never_answers_is_away_within_seconds(silent: str) -> None
     with pytest.raises(StorageError, match="does not answer"):
         Store(silent).record(TRIAL)
     assert time.monotonic() - began < 30
+
+
+def test_a_google_store_that_is_away_is_given_up_within_seconds() -> None:
+    away = Store(f"gs://bucket/x?scheme=http&endpoint_override=127.0.0.1:{free_port()}")
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="does not answer"):
+        away.read_bytes("trials/x")
+    assert time.monotonic() - began < 20
 
 
 def test_keys_of_others_are_never_freed(store: Store) -> None:
