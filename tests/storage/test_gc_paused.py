@@ -33,10 +33,3 @@ def test_who_had_it_off_finds_it_off() -> None:
     with collector_paused():
         pass
     assert not gc.isenabled()
-
-
-def test_an_inner_pause_does_not_end_the_outer_one() -> None:
-    with collector_paused():
-        with collector_paused():
-            pass
-        assert not gc.isenabled()

@@ -186,7 +186,7 @@ def test_a_uri_whose_host_is_a_matter_of_opinion_is_known(uri: str, ambiguous: b
         "-----BEGIN PRIVATE KEY-----",
     ],
 )
-def test_megabytes_of_text_take_no_time(piece: str) -> None:
+def test_long_texts_take_no_time(piece: str) -> None:
     begin = time.process_time()
-    redact(piece * (1_000_000 // len(piece)))
-    assert time.process_time() - begin < 20
+    redact(piece * (300_000 // len(piece)))
+    assert time.process_time() - begin < 6
