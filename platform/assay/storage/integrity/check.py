@@ -58,7 +58,7 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     planned = Planned(plan for plan in plans.values() if plan is not None)
     findings = Findings(studies=len({*names}.intersection(store.studies())), running=running)
     for name in names:
-        damages = check_study(store, name, running=name in running)
+        damages = check_study(store, name, plans.get(name), running=name in running)
         findings.damages += _unlinked(store, store.study(name), damages)
     for path in map(store.study, _names(store, "studies")) if study is None else ():
         findings.damages += _unlinked(store, path, ())
@@ -71,10 +71,10 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     used, methods = set[str](), set[str]()  # by records: keys of stages, methods that are files
     for trial_id in sorted(wanted):
         witness = finished.get(trial_id)
-        damages = check_trial(store, trial_id, planned, witness=witness, running=bool(running))
+        record = store.record(trial_id)
+        damages = check_trial(store, trial_id, record, planned, witness=witness, running=bool(running))
         findings.damages += _unlinked(store, store.trial(trial_id), damages)
-        record = store.record(trial_id) if trial_id in trials else None
-        if isinstance(record, Record):
+        if isinstance(record, Record) and trial_id in trials:
             _count(store, record, findings)
             used.update(stage.key for stage in record.stages)
             methods.update(filter(is_file_method, [str(record.trial.get("trainable"))]))

@@ -44,13 +44,22 @@ def finished_trials(store: Store, name: str) -> dict[str, str]:
     return {trial: path for trial, value in rows if value is not None}
 
 
-def check_study(store: Store, name: str, *, running: bool) -> Iterator[Damage]:
-    """All damages of a study's folder; ``running``: somebody is at it, and its files change."""
+def check_study(store: Store, name: str, plan: Plan | None, *, running: bool) -> Iterator[Damage]:
+    """All damages of a study's folder.
+
+    Args:
+        store: The results.
+        name: Of the study.
+        plan: As :func:`sound_plan` gives it.
+        running: Somebody is at it, and its files change.
+    """
     folder = store.study(name)
     names = [entry for entry in store.list(folder) if not entry.startswith(".")]
-    yield from _check_plan(store, name, names)
-    yield from _check_text(store, name, names, running=running)
-    yield from _check_points(store, name, names)
+    if plan is None:
+        yield from _check_plan(store, name, names)
+    yield from _check_text(store, name, plan, names, running=running)
+    if plan is not None and plan.study.search is not None:
+        yield from _check_points(store, plan, names)
     yield from _check_notes(store, name)
     if not running:
         path, tomorrow = f"{folder}/lease.json", time.time() + _DAY
@@ -89,6 +98,7 @@ def _check_notes(store: Store, name: str) -> Iterator[Damage]:
 
 
 def _check_plan(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
+    """Say why there is no sound plan."""
     path = f"{store.study(name)}/plan.parquet"
     again = "`assay run` of the study's file writes it anew, and trains nothing"
     if "plan.parquet" not in names:
@@ -111,7 +121,9 @@ def _check_plan(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
         yield Damage(path, text, _NO_PLAN, again, (path,))
 
 
-def _check_text(store: Store, name: str, names: list[str], *, running: bool) -> Iterator[Damage]:
+def _check_text(
+    store: Store, name: str, plan: Plan | None, names: list[str], *, running: bool
+) -> Iterator[Damage]:
     """The study's own file, which nothing but its user reads: it must ask what its plan asks."""
     path = f"{store.study(name)}/study.yaml"
     cost = "the question cannot be read from the storage; plan and records stand"
@@ -120,7 +132,6 @@ def _check_text(store: Store, name: str, names: list[str], *, running: bool) -> 
         if "plan.parquet" in names and not running:
             yield _gone(store, path, cost, again)
         return
-    plan = sound_plan(store, name)
     try:
         study = parse_study(store.read_bytes(path).decode(), path)
     except (InputError, UnicodeDecodeError, FileNotFoundError):  # the last of a link that leads nowhere
@@ -130,14 +141,8 @@ def _check_text(store: Store, name: str, names: list[str], *, running: bool) -> 
         yield Damage(path, "asks something else than the plan beside it", cost, again, (path,))
 
 
-def _check_points(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
-    try:
-        plan = written_plan(store, name)
-    except InputError:
-        return
-    if plan.study.search is None:
-        return
-    folder = store.study(name)
+def _check_points(store: Store, plan: Plan, names: list[str]) -> Iterator[Damage]:
+    folder = store.study(plan.study.study)
     cost = "its points are unknown, and no table has their trials; their records stand"
     again = "`assay run` draws the same points, and finds their records"
     for stem, read in (("search", read_points), ("ablation", read_ablations)):
@@ -147,7 +152,7 @@ def _check_points(store: Store, name: str, names: list[str]) -> Iterator[Damage]
         except InputError:
             yield Damage(path, "cannot be believed", cost, again, (path,))
     path = f"{folder}/search.jsonl"
-    if "search.jsonl" not in names and finished_trials(store, name):
+    if "search.jsonl" not in names and finished_trials(store, plan.study.study):
         yield _gone(store, path, cost, again, "is gone, and its summary lists points")
 
 

@@ -69,19 +69,20 @@ class Planned:
 
 
 def check_trial(
-    store: Store, trial_id: str, planned: Planned, *, witness: str | None, running: bool
-) -> Iterator[Damage]:
+    store: Store, trial_id: str, record: Record | DamagedRecord | None, planned: Planned, *,
+    witness: str | None, running: bool,
+) -> Iterator[Damage]:  # fmt: skip
     """All damages of one trial.
 
     Args:
         store: The results.
         trial_id: Name of its folder.
+        record: What lies there.
         planned: What the studies plan.
         witness: Path of a summary that lists it with a score, so that it had a record; None: of none.
         running: A study is being trained, and files of trials without a record may change at any moment.
     """
     folder = store.trial(trial_id)
-    record = store.record(trial_id)
     lost = planned.cost(trial_id)
     if isinstance(record, DamagedRecord) and record.sound:
         text, again = f"cannot be read here: {record.text}", "the version of assay that wrote it reads it"
