@@ -32,10 +32,8 @@ KINDS = {
     "data set": r"manifests/\w+\.json",
     "report": r"report/report\.html",
     "numbers": r"report/report\.csv",
-    "picture": r"report/.+\.svg",
     "program": r"program\.json",
     "versions": r"requirements\.txt",
-    "licences": r"LICENCES\.md",
     "what stays out": r"left_out\.json",
 }
 
