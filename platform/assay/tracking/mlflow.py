@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -97,7 +98,6 @@ class MlflowMirror:
 
     def __init__(self, uri: str, store: Store) -> None:
         self._uri, self._store = uri, store
-        self._client: MlflowClient | None = None
         self._notes: list[str] = []  # yet to be said
 
     @property
@@ -114,7 +114,6 @@ class MlflowMirror:
         report, study = SyncReport(), results.name
         try:
             self._store.refuse_if_gone()  # its place would be made anew, for MLflow's file alone
-            self._connect()
             experiment, restored = self._experiment(study)
             marker_of = f"{experiment.experiment_id} {experiment.creation_time}"
             marker = read_marker(self._store, study, self._uri, marker_of)
@@ -123,7 +122,7 @@ class MlflowMirror:
             self._note_others(experiment, results)
             self._tag(experiment, experiment_tags(study, self._store.uri) | view_tag(results.primary.name))
             marker.view = VIEW
-            target = _Experiment(self._api(), self._store, results, experiment.experiment_id, marker)
+            target = _Experiment(self._api, self._store, results, experiment.experiment_id, marker)
 
             def save() -> None:
                 write_marker(self._store, study, self._uri, marker)
@@ -139,24 +138,20 @@ class MlflowMirror:
         self._notes.clear()
         return report
 
-    def _connect(self) -> None:
-        if self._client is not None:
-            return
+    @cached_property
+    def _api(self) -> MlflowClient:
+        """MLflow's client, connected when it is first asked for."""
         for name, value in _CLIENT_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
         quiet_mlflow()
         self._notes += filter(None, [complete_file(self._uri)])
-        self._client = MlflowClient(self._uri)
-
-    def _api(self) -> MlflowClient:
-        assert self._client is not None, "connected before use"
-        return self._client
+        return MlflowClient(self._uri)
 
     def _experiment(self, study: str) -> tuple[Experiment, bool]:
         """The study's experiment, made if need be, and whether it was brought back from MLflow's trash."""
-        api = self._api()
+        api = self._api
         experiment = api.get_experiment_by_name(study)
         if experiment is None:
             api.create_experiment(study, artifact_location=self._artifact_location(study))
@@ -181,7 +176,7 @@ class MlflowMirror:
         question = results.plan.study.question
         if "assay.study" in tags or (question and note.startswith(question)):  # the latter by assay 0.1
             return
-        if note or self._api().search_runs([experiment.experiment_id], max_results=1):
+        if note or self._api.search_runs([experiment.experiment_id], max_results=1):
             self._notes.append(
                 f"{named} was there before, and assay has not made it: the study's runs lie beside what it "
                 "holds. To keep them apart, rename one of the two and run `assay mlflow --sync`"
@@ -193,7 +188,7 @@ class MlflowMirror:
         """Set the tags that the experiment has not."""
         for name, value in tags.items():
             if experiment.tags.get(name) != value:
-                self._api().set_experiment_tag(experiment.experiment_id, name, value)
+                self._api.set_experiment_tag(experiment.experiment_id, name, value)
 
     def _artifact_location(self, study: str) -> str | None:
         """Pictures go beside the results, not into the working folder; a server decides for itself.
