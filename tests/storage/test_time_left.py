@@ -69,6 +69,13 @@ def left(store: Store, plan: Plan) -> Left:
     return found
 
 
+def shape_of(plan: Plan, **seconds: float) -> Shape:
+    """The one shape of the plan's trials, none of which has ended."""
+    cells = tuple(trial.cell for trial in plan.trials)
+    trials = {"cells": cells, "trials": 4, "missing": 4, "memory_mb": 1, "source": "first steps", "seen": 5}
+    return Shape.model_validate({**trials, **seconds})
+
+
 def test_a_stage_counts_once_for_all_its_trials(store: Store, plan: Plan, tmp_path: Path) -> None:
     trial = plan.trials[0]
     make(store, trial, "base", BASE, tmp_path / "none")
@@ -96,9 +103,7 @@ def test_a_kind_of_step_that_was_never_timed_makes_it_a_least(
 
 def test_a_forecast_tells_of_the_kinds_that_were_never_timed(store: Store, plan: Plan) -> None:
     assert Watch(store, plan, stages_of=stages_of).look().left is None
-    cells = tuple(trial.cell for trial in plan.trials)
-    trials = {"cells": cells, "trials": 4, "missing": 4, "memory_mb": 1, "source": "first steps", "seen": 5}
-    shape = Shape.model_validate({**trials, "seconds": BASE + MAPS + OWN, "stage_seconds": BASE + MAPS})
+    shape = shape_of(plan, seconds=BASE + MAPS + OWN, stage_seconds=BASE + MAPS)
     stages = tuple(
         StageCost(name=name, missing=count, seconds=seconds)
         for name, count, seconds in (("base", 1, BASE), ("maps", 2, MAPS))
@@ -111,9 +116,7 @@ def test_a_forecast_tells_of_the_kinds_that_were_never_timed(store: Store, plan:
 
 
 def test_what_trials_under_way_show_outweighs_a_forecast(store: Store, plan: Plan, tmp_path: Path) -> None:
-    cells = tuple(trial.cell for trial in plan.trials)
-    trials = {"cells": cells, "trials": 4, "missing": 4, "memory_mb": 1, "source": "first steps", "seen": 5}
-    shape = Shape.model_validate({**trials, "seconds": 36_000})
+    shape = shape_of(plan, seconds=36_000)
     maps = StageCost(name="maps", missing=2, seconds=36_000)
     write_forecast(store, "staged", Forecast(shapes=(shape,), at_once=1, stages=(maps,)))
     make(store, plan.trials[0], "base", BASE, tmp_path / "none")

@@ -101,6 +101,9 @@ class Changing(Mirrored):
     plan: Plan = PLAN
     mirror: MlflowMirror = field(kw_only=True)
 
+    def sync(self) -> SyncReport:
+        return self.mirror.sync(results_of(self.store, self.plan))
+
 
 def results_of(store: Store, plan: Plan = PLAN) -> StudyResults:
     return StudyResults.of_plan(plan, store)
@@ -270,6 +273,10 @@ def test_a_cells_run_holds_the_means_of_the_report(mirrored: Mirrored) -> None:
         assert run.info.status == "FINISHED"
 
 
+def synced_anew(mirrored: Mirrored) -> SyncReport:
+    return MlflowMirror(mirrored.uri, mirrored.store).sync(results_of(mirrored.store))
+
+
 def test_syncing_again_changes_nothing_also_without_the_marker(mirrored: Mirrored) -> None:
     def state() -> dict[str, Any]:
         return {
@@ -277,13 +284,9 @@ def test_syncing_again_changes_nothing_also_without_the_marker(mirrored: Mirrore
         }
 
     before = state()
-    assert MlflowMirror(mirrored.uri, mirrored.store).sync(results_of(mirrored.store)) == SyncReport(
-        already=8
-    )
+    assert synced_anew(mirrored) == SyncReport(already=8)
     mirrored.forget_marker()
-    assert MlflowMirror(mirrored.uri, mirrored.store).sync(results_of(mirrored.store)) == SyncReport(
-        already=8
-    )
+    assert synced_anew(mirrored) == SyncReport(already=8)
     assert state() == before
 
 
@@ -296,7 +299,7 @@ def test_a_trial_has_the_address_of_its_run_also_with_a_new_marker(mirrored: Mir
             assert address.startswith(f"#/experiments/{run.experiment_id}/runs/{run.run_id}?")
         mirrored.forget_marker()
         assert run_address(mirrored.store, mirrored.study, PLAN.trials[0].id) is None
-        MlflowMirror(mirrored.uri, mirrored.store).sync(results_of(mirrored.store))
+        synced_anew(mirrored)
 
 
 @pytest.fixture
@@ -306,15 +309,15 @@ def changing(sqlite: Mirrored, tmp_path: Path, request: pytest.FixtureRequest) -
     plan = make_plan(STUDY.replace("study: additions", f"study: {name}").replace("[0, 1, 2]", "[0]"))
     store = Store(tmp_path)
     fill(store, plan)
-    mirror = MlflowMirror(sqlite.uri, store)
-    assert mirror.sync(results_of(store, plan)) == SyncReport(new=4)
-    return Changing(sqlite.uri, store, sqlite.client, [], name, plan, mirror=mirror)
+    study = Changing(sqlite.uri, store, sqlite.client, [], name, plan, mirror=MlflowMirror(sqlite.uri, store))
+    assert study.sync() == SyncReport(new=4)
+    return study
 
 
 def test_a_replaced_record_replaces_its_run_and_the_mean(changing: Changing) -> None:
     last = changing.plan.trials[-1]
     changing.store.write_record(make_record(last, lambda _: {"image_ap": 0.25, "fp": 1.0}))
-    assert changing.mirror.sync(results_of(changing.store, changing.plan)) == SyncReport(new=1, already=3)
+    assert changing.sync() == SyncReport(new=1, already=3)
     assert changing.run(last.id).data.metrics["test/image_ap"] == 0.25
     assert len(changing.runs("trial")) == 4
     (parent,) = (run for run in changing.runs("cell") if run.data.tags["assay.cell"] == last.cell)
@@ -326,7 +329,7 @@ def test_a_run_that_was_cut_short_is_written_anew(changing: Changing) -> None:
     cut = changing.run(changing.plan.trials[0].id)
     changing.client.update_run(cut.info.run_id, status="RUNNING")
     changing.forget_marker()
-    assert changing.mirror.sync(results_of(changing.store, changing.plan)) == SyncReport(new=1, already=3)
+    assert changing.sync() == SyncReport(new=1, already=3)
     assert changing.run(changing.plan.trials[0].id).info.run_id != cut.info.run_id
 
 
@@ -336,7 +339,7 @@ def test_a_damaged_file_is_the_trouble_of_its_trial_only(changing: Changing) -> 
     changing.store.write_bytes(f"trials/{first.id}/{first.attempt}/maps.parquet", b"cut short")
     for record in (first, second):
         changing.store.write_record(record.model_copy(update={"attempts": 2}))
-    report = changing.mirror.sync(results_of(changing.store, changing.plan))
+    report = changing.sync()
     assert (report.new, report.already, report.away) == (1, 2, None)
     assert [text.split(":")[0] for text in report.failed] == [first.id]
     assert "maps.parquet" in report.failed[0]
@@ -349,7 +352,7 @@ def test_a_metric_whose_name_mlflow_refuses_is_there_under_one_that_it_takes(cha
     odd = pa.table({"epoch": [0.0], "ünï côde/..//x\n": [1.0], "/./loss/": [2.0]})
     files = {f"{attempt.name}/curve.parquet": store.write_table(f"{attempt.prefix}/curve.parquet", odd)}
     store.write_record(make_record(trial, files=files, attempt=attempt.name))
-    assert changing.mirror.sync(results_of(store, changing.plan)) == SyncReport(new=1, already=3)
+    assert changing.sync() == SyncReport(new=1, already=3)
     metrics = changing.run(trial.id).data.metrics
     assert {name: value for name, value in metrics.items() if name.startswith("epoch/")} == {
         "epoch/ünï côde/_/_/x_": 1.0,
@@ -361,7 +364,7 @@ def test_a_marker_that_cannot_be_written_is_said_and_nothing_is_raised(changing:
     (marker,) = (n for n in changing.store.list(f"studies/{changing.study}") if n.startswith("mlflow-"))
     changing.forget_marker()
     changing.store.write_bytes(f"studies/{changing.study}/{marker}/x", b"a folder in its place")
-    report = changing.mirror.sync(results_of(changing.store, changing.plan))
+    report = changing.sync()
     assert report.away is not None
     assert marker in report.away
 
@@ -373,17 +376,15 @@ def test_a_curve_without_epoch_time_or_numbers_is_told_as_far_as_it_goes() -> No
 
 def test_an_experiment_that_was_made_anew_is_filled_again(changing: Changing) -> None:
     changing.client.rename_experiment(changing.experiment, f"old {changing.study}")
-    assert changing.mirror.sync(results_of(changing.store, changing.plan)) == SyncReport(new=4)
+    assert changing.sync() == SyncReport(new=4)
 
 
 def test_an_experiment_that_was_deleted_comes_back_without_double_runs(changing: Changing) -> None:
     last = changing.plan.trials[-1]
     changing.store.write_record(make_record(last))
-    changing.mirror.sync(
-        results_of(changing.store, changing.plan)
-    )  # the old run of this trial lies among the deleted ones
+    changing.sync()  # the old run of this trial lies among the deleted ones
     changing.client.delete_experiment(changing.experiment)
-    assert changing.mirror.sync(results_of(changing.store, changing.plan)).complete
+    assert changing.sync().complete
     assert len(changing.runs("trial")) == 4
     assert changing.run(last.id).info.status == "FINISHED"
 
