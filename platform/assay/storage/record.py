@@ -299,14 +299,8 @@ def differences(record: Record, trial: Trial) -> str | None:
     Names of cells and levels are the study's own, and where weights lie is no part of an id.
     """
     recorded = record.trial
-    for name, planned in (
-        ("seed", trial.seed),
-        ("fold", trial.fold),
-        ("manifest", trial.manifest),
-        ("split", trial.split),
-        ("trainable", trial.trainable),
-        ("revision", trial.revision),
-    ):
+    for name in ("seed", "fold", "manifest", "split", "trainable", "revision"):
+        planned = getattr(trial, name)
         if name in recorded and recorded[name] != planned:
             return f"not the planned trial ({name} is {recorded[name]!r}, planned is {planned!r})"
     return None
