@@ -122,11 +122,8 @@ class Planted(NamedTuple):
 STAGED, OWN = "trials/[staged]", "trials/[own]"
 PLANTED = [
     Planted(f"{STAGED}/record.json", cut, "not a record"),
-    Planted(f"{STAGED}/record.json", flipped, "is damaged"),
     Planted(f"{STAGED}/record.json", deleted, "is gone, and a summary of its study lists its score"),
-    Planted(f"{STAGED}/record.json", swapped, "lies in the folder of"),
     Planted(f"{STAGED}/record.json", replaced('"epochs": 3', '"epochs": 4'), "its checksum is another"),
-    Planted(f"{STAGED}/record.json", vouched_anew("result.metrics.image_ap", 7.0), "image_ap of test is 7"),
     Planted(f"{STAGED}/record.json", vouched_anew("trial.seed", 5), "seed is 5, planned is 0"),
     Planted(
         f"{STAGED}/record.json", vouched_anew("trial.config.last", 0.5), "its settings are those of trial"
