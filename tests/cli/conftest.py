@@ -5,14 +5,18 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from assay.cli import main
 from assay.storage import Environment, Record, Store
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Assay, Output, finished
+
+_command_of = cache(typer.main.get_command)  # made anew by each call, of 30 commands with all their options
 
 
 @pytest.fixture
@@ -24,6 +28,7 @@ def assay(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("typer.main.get_command", _command_of)
     before = signal.getsignal(signal.SIGTERM)
 
     def call(*arguments: str | Path) -> Output:
