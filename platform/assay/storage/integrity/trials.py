@@ -69,9 +69,14 @@ class Planned:
 
 
 def check_trial(
-    store: Store, trial_id: str, record: Record | DamagedRecord | None, planned: Planned, *,
-    witness: str | None, running: bool,
-) -> Iterator[Damage]:  # fmt: skip
+    store: Store,
+    trial_id: str,
+    record: Record | DamagedRecord | None,
+    planned: Planned,
+    *,
+    witness: str | None,
+    running: bool,
+) -> Iterator[Damage]:
     """All damages of one trial.
 
     Args:
