@@ -15,6 +15,7 @@ from assay.cli.best import way_on
 from assay.cli.options import DEFAULT_STORAGE
 from assay.cli.plan import answer_of_plan, known_records
 from assay.report.figures.front_figure import draw_front, front_plots
+from assay.report.front_tables import front_section
 from assay.storage import Record, Store
 from assay.storage.search_points import with_points
 from assay.study import Plan, parse_study, plan_study
@@ -50,6 +51,18 @@ def test_the_report_has_the_front_with_intervals_on_fresh_seeds_and_says_who_is_
     assert [row[-1] for row in rows] == ["beaten by base #1", "not trained again", "on the front"]
     assert "image_ap of the points that were trained again, mean: 0.8000 in the search, 0.8250 on" in front
     assert "The reference network took 2 ms" in front
+
+
+def test_a_reference_network_that_took_more_than_a_second_is_told_in_whole_milliseconds(
+    searched: Store, plan: Plan
+) -> None:
+    results = StudyResults.of_plan(plan, searched)
+    slow = {
+        id_: record.model_copy(update={"timings": {"reference_one": 1.2345}})
+        for id_, record in results.records.items()
+    }
+    notes = front_section(StudyResults(results.plan, slow)).notes
+    assert any("took 1234 ms (1234 to 1234) beside the models" in note for note in notes)
 
 
 def test_the_front_is_drawn_with_its_fresh_seeds(searched: Store, plan: Plan) -> None:

@@ -103,9 +103,9 @@ def _reference_note(results: StudyResults) -> Iterator[str]:
     for (beside, prefix), times in timed.items():
         known = sorted(1000 * time for time in times if time)
         if known:
-            middle, low, high = known[len(known) // 2], known[0], known[-1]
+            middle, low, high = map(number_text, (known[len(known) // 2], known[0], known[-1]))
             yield (
-                f"The reference network took {middle:.3g} ms ({low:.3g} to {high:.3g}) beside {beside}: "
+                f"The reference network took {middle} ms ({low} to {high}) beside {beside}: "
                 f"where that range is wide, `{prefix}latency_ms` tells of machines and their load too, "
                 f"`{prefix}latency_ratio` less so."
             )
