@@ -21,6 +21,7 @@ from assay.analysis.results import StudyResults
 from assay.report.csv_tables import cell_table, comparison_table, to_csv
 from assay.report.formats import FORMATS
 from assay.report.page.html import html_page
+from assay.report.page.inline import linked
 from assay.report.page.latex import escape, latex_page
 from assay.report.page.markdown import escape as escape_markdown
 from assay.report.page.markdown import markdown_page
@@ -282,6 +283,12 @@ def test_every_cell_and_both_sides_of_a_comparison_lead_to_their_trials(page: Pa
     assert text.count('<a href="#cell-2">3</a>') == 1  # n of the second row
     assert '<a href="#cell-1">stop: off</a> → <a href="#cell-2">on</a>' in text
     assert all(trial.id in text for trial in PLAN.trials)
+
+
+def test_a_comparison_of_cells_is_divided_between_their_names_whatever_these_hold() -> None:
+    anchors = {"c": "cell-1", "a → b": "cell-2"}
+    marked = linked("c → a → b", ("c", "a → b"), anchors, str, lambda text, anchor: f"<{anchor}: {text}>")
+    assert marked == "<cell-1: c> → <cell-2: a → b>"
 
 
 def test_more_than_two_hundred_trials_are_listed_in_html_only() -> None:

@@ -53,7 +53,9 @@ def linked(
         write: Escapes text.
         link: Written text and anchor → a link.
     """
-    parts = text.rsplit(_ARROW, 1) if len(cells) == 2 else [text]
+    parts = [text]
+    if len(cells) == 2:  # names of cells may hold an arrow, where a table of scores gives them
+        parts = cells if text == _ARROW.join(cells) else text.rsplit(_ARROW, 1)
     if len(parts) != len(cells):
         return write(text)
     marked = [
