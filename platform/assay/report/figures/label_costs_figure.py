@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from assay.analysis.label_costs import LabelCell, LabelCosts
 from assay.analysis.statistics.mean_interval import MeanInterval
 from assay.report.figures.drawing import COLOURS, GREY, MARKERS, PALE, REPEAT, key, render, score_axis
-from assay.report.figures.ladder import draw_ladder, ladder_keys, score_range
+from assay.report.figures.ladder import draw_front, draw_ladder, front_key, ladder_keys, score_range
 from assay.report.label_tables import time_unit
 from assay.report.page.model import PictureForm
 
@@ -94,27 +94,12 @@ def _draw_lines(figure: Figure, costs: LabelCosts, _: Mapping[str, MeanInterval]
 
 
 def _draw_fronts(axes: Axes, costs: LabelCosts, times: float) -> list[Line2D]:
-    """Draw the best that the hours buy, as steps to the right edge; a ring, and its name, at each cell."""
-    edge = axes.get_xlim()[1]
+    """Draw what is on a front, with the names of a single one that is short."""
     for front in costs.fronts:
-        at = [cell.hours * times for cell in front]
-        scores = [cell.mean for cell in front]
-        axes.plot(
-            [*at, edge],
-            [*scores, scores[-1]],
-            color=GREY,
-            drawstyle="steps-post",
-            linewidth=1,
-            zorder=2,
-            alpha=0.7,
-        )
-        axes.plot(
-            at, scores, color=GREY, marker="o", markersize=14, markerfacecolor="none", linestyle="", zorder=3
-        )
+        draw_front(axes, [cell.hours * times for cell in front], [cell.mean for cell in front], 14, zorder=3)
         if len(costs.fronts) == 1 and len(front) <= _MOST_NAMES:
             _name_cells(axes, front, times)
-    text = "on the front: no cell is better for fewer or as many hours"
-    return [key(GREY, text, marker="o", markersize=12, markerfacecolor="none", linewidth=1)]
+    return [front_key()]
 
 
 def _name_cells(axes: Axes, front: list[LabelCell], times: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from assay.analysis.label_costs import LabelCell, LabelCosts
 from assay.analysis.statistics.mean_interval import MeanInterval, method_texts
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-__all__ = ["draw_ladder", "ladder_keys", "score_range"]
+__all__ = ["draw_front", "draw_ladder", "front_key", "ladder_keys", "score_range"]
 
 _APART = 13.0  # points between cells that cost the same
 _MARKER, _RING, _BAR = 8.0, 15.0, 2.0  # points
@@ -56,7 +56,6 @@ def score_range(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> tup
 
 def ladder_keys(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> list[Line2D]:
     """Legend of the signs."""
-    front = "on the front: no cell is better for fewer or as many hours"
     keys = [key(GREY, f"mean of the repeats ({costs.repeats})", marker="o", linestyle="")]
     shown = [intervals[c.cell.name] for c in costs.cells if c.cell.name in intervals]
     if shown:
@@ -68,8 +67,13 @@ def ladder_keys(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> lis
         keys.append(key(GREY, "one repeat, where there is no interval", **REPEAT))
     if any(len(line) > 1 for line in costs.lines):
         keys.append(key(GREY, "one method with more labels", linewidth=1.5))
-    keys.append(key(GREY, front, marker="o", markersize=12, markerfacecolor="none", linewidth=1))
-    return keys
+    return [*keys, front_key()]
+
+
+def front_key() -> Line2D:
+    """The entry of a front in a legend."""
+    text = "on the front: no cell is better for fewer or as many hours"
+    return key(GREY, text, marker="o", markersize=12, markerfacecolor="none", linewidth=1)
 
 
 def draw_ladder(
@@ -99,7 +103,9 @@ def draw_ladder(
         ways.append([point.at for point in of_line])
     for front in costs.fronts:
         right = float(axes.get_window_extent().x1) * _INCH / figure.dpi
-        ways.append(_draw_front(axes, [by_name[cell.cell.name] for cell in front], right))
+        of_front = [by_name[cell.cell.name] for cell in front]
+        draw_front(axes, [p.x for p in of_front], [p.cell.mean for p in of_front], _RING, zorder=5)
+        ways.append(_steps(of_front, right))
     for point in drawn:
         interval = intervals.get(point.cell.cell.name)
         if interval is None:
@@ -118,30 +124,15 @@ def draw_ladder(
     _draw_names(figure, axes, drawn, taken)
 
 
-def _draw_front(axes: Axes, front: Sequence[_Drawn], right: float) -> Way:
-    """Draw the best that the hours buy, as steps to the right edge, and a ring around each cell.
+def draw_front(axes: Axes, at: list[float], scores: list[float], ring: float, *, zorder: float) -> None:
+    """Draw the best that the hours buy, as steps to the right edge, and a ring (points) around each cell."""
+    steps, heights = [*at, axes.get_xlim()[1]], [*scores, scores[-1]]
+    axes.plot(steps, heights, color=GREY, drawstyle="steps-post", linewidth=1, zorder=2, alpha=0.7)
+    axes.plot(at, scores, "o", color=GREY, markersize=ring, markerfacecolor="none", zorder=zorder)
 
-    ``right`` is that edge in points, as the corners are.
-    """
-    scores = [point.cell.mean for point in front]
-    at = [point.x for point in front]
-    steps = [*at, axes.get_xlim()[1]]
-    style: dict[str, Any] = {
-        "color": GREY,
-        "drawstyle": "steps-post",
-        "linewidth": 1,
-        "alpha": 0.7,
-        "zorder": 2,
-    }
-    axes.plot(steps, [*scores, scores[-1]], **style)
-    ring: dict[str, Any] = {
-        "color": GREY,
-        "marker": "o",
-        "markersize": _RING,
-        "markerfacecolor": "none",
-        "linestyle": "",
-    }
-    axes.plot(at, scores, zorder=5, **ring)
+
+def _steps(front: Sequence[_Drawn], right: float) -> Way:
+    """Corners of the steps along a front, up to the right edge of the axes (in points)."""
     corners = [(other.at[0], point.at[1]) for point, other in pairwise(front)]
     return [
         place
