@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -32,15 +31,15 @@ def new_folder(path: Path) -> Generator[Path]:
     """
     refuse_used_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
+    with tempfile.TemporaryDirectory(
+        prefix=f".{path.name}-", dir=path.parent, ignore_cleanup_errors=True
+    ) as beside:
+        unfinished = Path(beside) / "folder"  # the one around it is for its owner alone
+        unfinished.mkdir()
         yield unfinished
-        unfinished.chmod(0o777 & ~_umask())  # mkdtemp's is for the owner alone
         if path.exists():
             path.rmdir()
         unfinished.rename(path)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_inside(path: Path, content: bytes) -> None:
@@ -51,11 +50,3 @@ def write_inside(path: Path, content: bytes) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    import os
-
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
