@@ -36,17 +36,7 @@ from trainables.errors import InputError
 Train = Callable[[str], Trained]
 Export = Callable[[str, str], Exported]
 
-METHODS = [
-    "segdec",
-    "classifier",
-    "unet",
-    "unet_in_tiles",
-    "f_anogan",
-    "students",
-    "memory_bank",
-    "supersimple",
-    "toy",
-]
+METHODS = ["segdec", "classifier", "unet", "f_anogan", "students", "memory_bank", "supersimple", "toy"]
 
 
 def noise(count: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -71,7 +61,7 @@ def test_onnx_says_what_the_predictor_says_for_any_batch(name: str, trained: Tra
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, "unet_in_tiles"])
 def test_pyfunc_takes_images_of_any_size(name: str, trained: Train, exported: Export) -> None:
     model = load_model(*trained(name))
     loaded = mlflow.pyfunc.load_model(str(exported(name, "mlflow").folder))
@@ -158,7 +148,7 @@ def test_an_export_replaces_nothing(trained: Train, tmp_path: Path, cache_root: 
 
 
 def test_a_model_trained_in_bfloat16_is_exported_in_float32(exported: Export) -> None:
-    folder, check = exported("segdec_bfloat16", "onnx")
+    folder, check = exported("classifier_bfloat16", "onnx")
     graph = onnx.load(folder / "model.onnx").graph
     assert onnx.TensorProto.BFLOAT16 not in {weight.data_type for weight in graph.initializer}
     assert check.passed
@@ -211,14 +201,14 @@ def test_a_damaged_onnx_file_is_refused(
         load_onnx(path)
 
 
-def test_onnx_sees_a_tile_and_says_so(trained: Train, exported: Export) -> None:
-    readme = (exported("unet_in_tiles", "onnx").folder / "README.md").read_text()
-    assert "The graph sees one tile" in readme
-    assert "tiles of 32 × 40 pixels that\nshare 8" in readme
-    assert "tile" not in (exported("unet", "onnx").folder / "README.md").read_text()
-    tiles = card_of(trained("unet_in_tiles").record).tiles
-    assert tiles is not None
-    assert (tiles.height, tiles.width, tiles.overlap) == (32, 40, 8)
+def test_onnx_sees_a_tile_and_says_so(trained: Train) -> None:
+    whole, in_tiles = (card_of(trained(name).record) for name in ("unet", "unet_in_tiles"))
+    usage = EXPORTS["onnx"].usage(in_tiles)
+    assert "The graph sees one tile" in usage
+    assert "tiles of 32 × 40 pixels that\nshare 8" in usage
+    assert "tile" not in EXPORTS["onnx"].usage(whole)
+    assert in_tiles.tiles is not None
+    assert (in_tiles.tiles.height, in_tiles.tiles.width, in_tiles.tiles.overlap) == (32, 40, 8)
 
 
 def test_an_mlflow_model_holds_no_pickle(exported: Export) -> None:

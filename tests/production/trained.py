@@ -37,11 +37,11 @@ STUDIES = {
         "segdec",
         "{image_size: [64, 128], channel_scale: 0.0625, epochs: 2, lr: 0.05, batch_size: 2}",
     ),
-    "segdec_bfloat16": (
-        "segdec",
-        "{image_size: [64, 128], channel_scale: 0.0625, epochs: 1, batch_size: 2, precision: bfloat16}",
-    ),
     "classifier": ("supervised", f"{{image_size: [48, 64], model: classifier, {_SUPERVISED}}}"),
+    "classifier_bfloat16": (
+        "supervised",
+        f"{{image_size: [48, 64], model: classifier, precision: bfloat16, {_SUPERVISED}}}",
+    ),
     "unet": ("supervised", f"{{image_size: [48, 64], model: unet, channels: 3, {_SUPERVISED}}}"),
     "f_anogan": (
         "unsupervised",
