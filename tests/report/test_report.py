@@ -50,7 +50,7 @@ def test_the_table_shows_levels_mean_spread_and_n() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", [0, 5, 6, 11])  # a trial of each cell
 def test_moving_one_score_by_a_hundredth_changes_exactly_its_cell(number: int) -> None:
     plan = make_plan(
         STUDY.replace("comparisons: [{factor: stop}, {factor: supervision, from: few, to: full}]", "")
