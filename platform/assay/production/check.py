@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -160,14 +161,9 @@ def _kept_photos(store: Store, record: Record, trial: Trial) -> CheckPhotos:
 
 def _batches(photos: Iterator[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
     """Up to three photos of one size at a time."""
-    batch: list[NDArray[np.uint8]] = []
-    for photo in photos:
-        if batch and (len(batch) == _BATCH or photo.shape != batch[0].shape):
+    for _, alike in groupby(photos, key=lambda photo: photo.shape):
+        while batch := list(islice(alike, _BATCH)):
             yield batch
-            batch = []
-        batch.append(photo)
-    if batch:
-        yield batch
 
 
 def _larger(

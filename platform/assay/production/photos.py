@@ -163,7 +163,7 @@ def _places(files: Iterable[Path]) -> list[PurePosixPath]:
     ``x.png`` keeps its name and ``x.jpg`` becomes ``x.jpg.png``, so that neither takes the other's place.
     """
     paths = list(files)
-    shared = _shared(path.parent for path in paths)
+    shared = os.path.commonpath([path.parent for path in paths])
     taken: set[str] = set()
     places: list[PurePosixPath] = []
     for path in paths:
@@ -175,12 +175,3 @@ def _places(files: Iterable[Path]) -> list[PurePosixPath]:
         taken.add(str(place).casefold())
         places.append(place)
     return places
-
-
-def _shared(folders: Iterable[Path]) -> Path:
-    """The deepest folder that holds all ``folders``, which are absolute."""
-    every = [folder.parts for folder in dict.fromkeys(folders)]
-    length = next(
-        (i for i, parts in enumerate(zip(*every, strict=False)) if len(set(parts)) > 1), min(map(len, every))
-    )
-    return Path(*every[0][:length])

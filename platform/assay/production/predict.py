@@ -204,9 +204,8 @@ class _Pipeline:
     def _hand_over(self) -> None:
         """Hand the oldest batch to the writers, as soon as it is scored."""
         batch, scored = self._scores[0]
-        decisions = (
-            None if scored is None else scored.result()
-        )  # an interruption while it waits loses nothing
+        # An interruption while it waits loses nothing.
+        decisions = None if scored is None else scored.result()
         self._scores.popleft()
         at = 0
         for seen in batch:
