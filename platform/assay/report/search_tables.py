@@ -92,15 +92,15 @@ def _history_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -
 
     Of several objectives there is no best value.
     """
-    sign, several = _objectives(plan)[0].sign, len(_objectives(plan)) > 1
+    goal, several = _objectives(plan)[0], len(_objectives(plan)) > 1
     rows: list[tuple[str, ...]] = []
     for of_cell in points.values():
         best: float | None = None
         for row in of_cell:
-            if row.value is not None and (best is None or sign * row.value > sign * best):
+            if row.value is not None and (best is None or goal.sign * row.value > goal.sign * best):
                 best = row.value
             drawn = _values(plan, row.point.values)
-            so_far = [] if several else [_value(best)]
+            so_far = [] if several else [objective_text(goal, best)]
             rows.append(
                 (row.point.name, row.status, *_value_texts(plan, row), *so_far, row.point.source, *drawn)
             )
@@ -174,7 +174,3 @@ def _parameters(plan: Plan) -> list[Column]:
 
 def _values(plan: Plan, drawn: Mapping[str, Scalar]) -> list[str]:
     return [format_scalar(drawn[path]) if path in drawn else NOTHING for path in plan.study.space]
-
-
-def _value(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.4f}"

@@ -416,10 +416,6 @@ def best_points_answer(
 
 def label_advice(labels: NextLabels) -> Advice:
     """Advice for a start."""
-
-    def gain(value: Any) -> Mapping[str, Any] | None:
-        return None if value is None else value._asdict()
-
     advice = labels.advice
     return Advice.model_validate(
         {
@@ -432,9 +428,10 @@ def label_advice(labels: NextLabels) -> Advice:
             "masks_bought": advice.bought.masks,
             "choice": advice.choice,
             "reason": advice.reason,
-            "image_labels_gain": gain(advice.image_labels),
-            "masks_gain": gain(advice.masks),
-            "difference": gain(advice.difference),
+            "image_labels_gain": advice.image_labels,
+            "masks_gain": advice.masks,
+            "difference": advice.difference,
             "p_masks": advice.p_masks,
-        }
+        },
+        from_attributes=True,
     )
