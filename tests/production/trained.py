@@ -46,7 +46,7 @@ STUDIES = {
     "f_anogan": (
         "unsupervised",
         "{image_size: [32, 40], model: f_anogan, epoch_steps: 2, patches_per_image: 20, patch_size: 16, "
-        "patch_stride: 4, gan_latent: 4, gan_width: 2, gan_norm: gn, gan_steps: 4, gan_batch: 4, "
+        "patch_stride: 8, gan_latent: 4, gan_width: 2, gan_norm: gn, gan_steps: 4, gan_batch: 4, "
         "gan_critic_steps: 2, encoder_steps: 4, encoder_batch: 4}",
     ),
     "students": (
