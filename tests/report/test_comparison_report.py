@@ -104,14 +104,7 @@ def test_further_metrics_are_families_of_their_own_and_called_exploratory() -> N
 
 
 def test_the_mark_of_a_disagreement_is_explained_in_every_table_that_has_it() -> None:
-    gains = [
-        0.001,
-        0.002,
-        0.003,
-        0.002,
-        0.001,
-        0.2,
-    ]  # p = .031, and a wide interval
+    gains = [0.001, 0.002, 0.003, 0.002, 0.001, 0.2]  # p = .031, and a wide interval
 
     def scores(trial: Trial) -> dict[str, float]:
         gain = gains[trial.seed] * (trial.levels["stop"] == "on")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -25,36 +26,17 @@ def with_defects(plan: Plan) -> dict[str, Record]:
     records: dict[str, Record] = {}
     for trial in plan.trials:
         seen = 6 + trial.seed
-        defects = (
-            DefectResult(
-                of="all", name="all", regions=10, detected=seen, outlined=5, largest=90, images=8, flagged=8
-            ),
-            DefectResult(
-                of="class",
-                name="hole",
-                regions=8,
-                detected=seen - 2,
-                outlined=4,
-                largest=90,
-                images=4,
-                flagged=4,
-            ),
-            DefectResult(
-                of="class",
-                name="line",
-                regions=2,
-                detected=2,
-                outlined=1,
-                largest=70 + trial.seed,
-                images=2,
-                flagged=1,
-            ),
-            DefectResult(
-                of="class", name="stain", regions=0, detected=0, outlined=0, largest=0, images=2, flagged=2
-            ),
-            DefectResult(of="size", name="small", regions=5, detected=2, outlined=2, largest=9),
-            DefectResult(of="size", name="large", regions=5, detected=seen - 2, outlined=3, largest=90),
-        )
+        rows: list[tuple[Any, ...]] = [
+            # of, name, regions, detected, outlined, largest, images, flagged
+            ("all", "all", 10, seen, 5, 90, 8, 8),
+            ("class", "hole", 8, seen - 2, 4, 90, 4, 4),
+            ("class", "line", 2, 2, 1, 70 + trial.seed, 2, 1),
+            ("class", "stain", 0, 0, 0, 0, 2, 2),
+            ("size", "small", 5, 2, 2, 9),
+            ("size", "large", 5, seen - 2, 3, 90),
+        ]
+        names = ("of", "name", "regions", "detected", "outlined", "largest", "images", "flagged")
+        defects = tuple(DefectResult(**dict(zip(names, row, strict=False))) for row in rows)
         record = make_record(trial)
         assert record.result is not None
         result = record.result.model_copy(update={"defects": defects})

@@ -84,13 +84,6 @@ def test_a_difference_that_is_shown_but_too_small_to_matter_is_no_full_success(
     assert [(mark_of(row), verdict_words(row)) for row in rows] == [(mark, verdict)] * 2
 
 
-def test_what_is_identical_is_not_drawn_as_open() -> None:
-    plan = with_seeds(8)
-    results = compared(plan, records_of(plan)).results
-    rows = [row for row in results if row.comparison == "supervision: few → full"]
-    assert [(mark_of(row), verdict_words(row)) for row in rows] == [("identical", "identical")] * 2
-
-
 def test_each_claim_is_a_group_of_its_own() -> None:
     plan = with_seeds(3, ", folds: [0, 1, 2]")
     groups = compared(plan, records_of(plan)).groups

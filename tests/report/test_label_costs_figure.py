@@ -20,7 +20,6 @@ from assay.report.figures.drawing import MARKERS
 from assay.report.figures.label_costs_figure import draw_label_costs
 from assay.report.figures.ladder import draw_ladder, score_range
 from assay.report.figures.name_placement import Box, place_names
-from assay.report.page.model import PictureForm
 from tests.analysis.label_studies import GRID, LINE, RUNGS, ladder, trained
 
 
@@ -47,9 +46,8 @@ def words(costs: LabelCosts, intervals: Mapping[str, MeanInterval] = MappingProx
     return [(node.text or "").strip() for node in root.iter() if node.tag is ElementTree.Comment]
 
 
-@pytest.mark.parametrize("form", ["svg", "png"])
-def test_the_same_records_give_the_same_bytes(form: PictureForm) -> None:
-    one, two = (draw_label_costs(costs_of(GRID), {}, form) for _ in range(2))
+def test_the_same_records_give_the_same_bytes() -> None:
+    one, two = (draw_label_costs(costs_of(GRID), {}, "svg") for _ in range(2))
     assert one == two
 
 
