@@ -1,5 +1,8 @@
 """Exceptions with a meaning beyond their text: bad input, a place that fails, a training that ran away."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class InputError(ValueError):
     """Input that breaks a rule.
@@ -7,6 +10,17 @@ class InputError(ValueError):
     The text states the rule, the value found and what to do, and names the file or key. The command
     line prints it without a traceback and exits with 2.
     """
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``did you mean `seeds`?``, or the list of what is known when nothing is near."""
+    names = sorted(known)
+    # All settings of a search begin with `config.`, which makes none like another.
+    compared = {name.removeprefix("config."): name for name in names}
+    close = get_close_matches(word.removeprefix("config."), compared, n=1)
+    if close:
+        return f"did you mean `{compared[close[0]]}`?"
+    return f"known here: {', '.join(names)}" if names else "nothing is known here"
 
 
 class StorageError(OSError):

@@ -13,7 +13,7 @@ there is no list of them. Another distribution adds one by an entry point, whose
 
 A registry is a mapping. ``name in READERS`` and ``sorted(READERS)`` tell which there are, ``READERS[name]``
 is one of them (``KeyError`` where there is none), and ``READERS.find(name)`` refuses an unknown name with the
-nearest ones. A folder may hold other files, too: one without the attribute declares nothing. Where what is
+nearest one. A folder may hold other files, too: one without the attribute declares nothing. Where what is
 declared is a few lines, a file has a tuple of them (``several``).
 
 Trade-off: files are imported to see what they declare, and never read as text. So a file of a registry loads
@@ -22,7 +22,6 @@ heavy libraries where it uses them, not at its top.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import sys
@@ -31,7 +30,7 @@ from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeVar
 
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest
 
 __all__ = ["Named", "Registry"]
 
@@ -77,15 +76,13 @@ class Registry(Mapping[str, ThingT]):
         """The declaration called ``name``.
 
         Raises:
-            InputError: If there is none, with the nearest names. If two have this name. If a plug-in cannot
+            InputError: If there is none, with the nearest name. If two have this name. If a plug-in cannot
                 be loaded.
         """
         try:
             return self[name]
         except KeyError:
-            known = sorted(self)
-            near = difflib.get_close_matches(name, known, n=3) or known
-            raise InputError(f"there is no {self.noun} {name!r}. Did you mean {', '.join(near)}?") from None
+            raise InputError(f"there is no {self.noun} {name!r}; {nearest(name, self)}") from None
 
     def plugin(self, name: str) -> EntryPoint | None:
         """The entry point of another distribution's declaration; None for a built-in one and for none."""

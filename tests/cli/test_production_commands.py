@@ -281,7 +281,7 @@ def test_an_unknown_export_format_is_refused_with_the_known_ones(
         "export", "--trial", trial, "--to", "omnx", "--output", tmp_path / "x", "--storage", storage
     )
     assert answer.code == 2
-    assert "there is no export format 'omnx'. Did you mean onnx" in answer.err
+    assert "there is no export format 'omnx'; did you mean `onnx`?" in answer.err
 
 
 def test_a_replay_of_a_storage_without_studies_says_that_it_has_none(assay: Assay, tmp_path: Path) -> None:

@@ -64,10 +64,10 @@ def test_reader_of_files_says_when_its_data_are_not_there(name: str, tmp_path: P
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        (DataSpec(reader="cifar"), r"no reader 'cifar'. Did you mean annotated, dagm, folder"),
+        (DataSpec(reader="cifar"), r"no reader 'cifar'; known here: annotated, dagm, folder"),
         (
             DataSpec(reader="synthetic", options={"colour": 1}),
-            r"data\.options\.colour: .*Settings of reader synthetic: images",
+            r"reader synthetic: data\.options\.colour: unknown setting \(known here: difficulty, images",
         ),
     ],
     ids=["reader", "setting"],

@@ -35,7 +35,7 @@ def test_it_writes_two_studies_side_by_side() -> None:
     ("name", "suffix", "message"),
     [
         ("tsv", ".md", "--format tsv writes .tsv, found an --output that ends with .md"),
-        ("tsw", "", "no report format 'tsw'. Did you mean .*tsv"),
+        ("tsw", "", "no report format 'tsw'; did you mean `tsv`"),
         (None, ".docx", r"a report ends with .*\.tsv, found an --output that ends with .docx"),
     ],
     ids=["two answers", "unknown name", "unknown suffix"],

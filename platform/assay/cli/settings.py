@@ -13,7 +13,7 @@ from assay.cli.answers import AsJson, answers
 from assay.cli.files import check_output, replace_file
 from assay.cli.options import as_path
 from assay.cli.output import console, text_table
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,7 +99,6 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         settings_of_method,
         study_blocks,
     )
-    from assay.study.source import nearest
     from trainables.catalogue import TRAINABLES
 
     if method is None and (name or preset):
@@ -135,7 +134,6 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
 
 def _found_method(name: str) -> AnyTrainable:
     from assay.study.setting_table import study_blocks
-    from assay.study.source import nearest
     from trainables.catalogue import TRAINABLES, find_trainable
     from trainables.method_files import is_file_reference, load_file_method
     from trainables.method_shape import refuse_shape
@@ -203,8 +201,6 @@ def _named(rows: Iterable[Setting], name: str, owner: str) -> list[Setting]:
     Raises:
         InputError: If there is none, with the nearest one.
     """
-    from assay.study.source import nearest
-
     by_name: dict[str, list[Setting]] = {}
     for row in rows:
         short = row.path.partition(".")[2] or row.path

@@ -10,7 +10,7 @@ import typer
 
 from assay.cli.options import as_path
 from assay.cli.output import console
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from assay.study import Study
@@ -90,8 +90,6 @@ def _facts(study: Study) -> str:
 
 
 def _refuse_unknown(option: str, value: str | None, known: set[str]) -> None:
-    from assay.study.source import nearest
-
     if value is not None and value not in known:
         raise InputError(f"no study that comes with assay has {option} {value}; {nearest(value, known)}")
 

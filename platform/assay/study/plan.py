@@ -47,12 +47,12 @@ from assay.study.settings import (
     named_settings,
     resolve_settings,
 )
-from assay.study.source import KeyPath, StudyProblem, nearest, refuse
+from assay.study.source import KeyPath, StudyProblem, refuse
 from assay.study.storage import kept_gigabytes
 from trainables.catalogue import find_trainable
 from trainables.contract import batch_norm_objection
 from trainables.data.spec import DataSpec
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest

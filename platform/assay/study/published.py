@@ -14,7 +14,8 @@ from assay.study.blocks import STRICT, as_lists
 from assay.study.cell_names import Levels
 from assay.study.designs.base import named_problems
 from assay.study.names import Name
-from assay.study.source import KeyPath, StudyProblem, nearest
+from assay.study.source import KeyPath, StudyProblem
+from trainables.errors import nearest
 
 if TYPE_CHECKING:
     from assay.study.schema import Study

@@ -34,8 +34,8 @@ from ruamel.yaml.parser import Parser
 from assay.study.design_rules import reference_problems
 from assay.study.schema import Study
 from assay.study.slips import rule_of
-from assay.study.source import KeyPath, Source, StudyProblem, nearest, refuse
-from trainables.errors import InputError
+from assay.study.source import KeyPath, Source, StudyProblem, refuse
+from trainables.errors import InputError, nearest
 
 __all__ = ["check_model", "parse_study", "read_study"]
 

@@ -14,7 +14,7 @@ from assay.study.schema import Level, Study
 from assay.study.search import FloatRange, Objective, Scalar, Search, StartStudy
 from assay.study.search_labels import label_problems, supervisions
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
-from assay.study.source import KeyPath, StudyProblem, nearest
+from assay.study.source import KeyPath, StudyProblem
 from assay.study.space import (
     SUPERVISION,
     contains,
@@ -24,7 +24,7 @@ from assay.study.space import (
     grid_size,
     space_problems,
 )
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest
 
 __all__ = ["pruned_by", "search_problems", "start_values"]
 

@@ -20,10 +20,11 @@ from assay.study.nesting import NO_LEVEL
 from assay.study.reading import check_model
 from assay.study.schema import Level, Study
 from assay.study.search import Scalar
-from assay.study.source import KeyPath, StudyProblem, nearest
+from assay.study.source import KeyPath, StudyProblem
 from assay.study.space import SUPERVISION
 from trainables.contract import Objection, Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
+from trainables.errors import nearest
 from trainables.method_files import told
 from trainables.pilot import PILOTS
 

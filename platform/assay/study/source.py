@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from trainables.errors import InputError
 
-__all__ = ["KeyPath", "Source", "StudyProblem", "dotted", "nearest", "refuse"]
+__all__ = ["KeyPath", "Source", "StudyProblem", "dotted", "refuse"]
 
 KeyPath = tuple[str | int, ...]  # keys and list positions from the top of the file
 
@@ -62,14 +61,3 @@ def refuse(source: Source, problems: Iterable[StudyProblem]) -> None:
     ordered = sorted(distinct, key=lambda problem: source.mark(problem.path) or (0, 0))
     lines = [f"{source.where(problem.path)}: {problem.message}" for problem in ordered]
     raise InputError("\n".join(lines))
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``did you mean `seeds`?``, or the list of what is known when nothing is near."""
-    names = sorted(known)
-    # All settings of a search begin with `config.`, which makes none like another.
-    compared = {name.removeprefix("config."): name for name in names}
-    close = get_close_matches(word.removeprefix("config."), compared, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean `{compared[close[0]]}`?"
-    return f"known here: {', '.join(names)}" if names else "nothing is known here"

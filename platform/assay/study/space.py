@@ -12,7 +12,8 @@ from typing import Any
 
 from assay.study.nesting import parents_first
 from assay.study.search import Choice, FloatRange, IntRange, Parameter, Scalar
-from assay.study.source import StudyProblem, nearest
+from assay.study.source import StudyProblem
+from trainables.errors import nearest
 
 __all__ = [
     "SUPERVISION",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
@@ -16,7 +15,7 @@ from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
 from trainables.data.unread import Unread, leads_back
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest
 
 __all__ = [
     "ClassIndices",
@@ -225,16 +224,14 @@ def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:
             f"found {fault['input']!r}"
             for fault in error.errors()
         )
-        known = ", ".join(model.model_fields) or "none"
-        raise InputError(f"{faults}. Settings of reader {spec.reader}: {known}.") from error
+        raise InputError(f"reader {spec.reader}: {faults}") from error
 
 
 def _rule(model: type[BaseModel], fault: ErrorDetails) -> str:
     if fault["type"] != "extra_forbidden":
         words = fault["msg"].removeprefix("Value error, ")
         return words.removeprefix("Input ").removesuffix(", unable to parse string as an integer")
-    near = get_close_matches(str(fault["loc"][-1]), model.model_fields, n=1)
-    return "unknown setting" + (f" (did you mean {near[0]}?)" if near else "")
+    return f"unknown setting ({nearest(str(fault['loc'][-1]), model.model_fields)})"
 
 
 def images_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:

@@ -25,8 +25,8 @@ from assay.report.answers.results import PairAnswer
 from assay.storage.agent_requests import note_request
 from assay.storage.redaction import redact, redact_values
 from assay.study.slips import rule_of
-from assay.study.source import dotted, nearest
-from trainables.errors import InputError
+from assay.study.source import dotted
+from trainables.errors import InputError, nearest
 
 __all__ = ["make_server"]
 

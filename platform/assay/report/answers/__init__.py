@@ -15,8 +15,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from assay.report.answers.base import Answer, ErrorAnswer
-from assay.study.source import nearest
-from trainables.errors import InputError
+from trainables.errors import InputError, nearest
 
 __all__ = ["ANSWERS", "Answer", "ErrorAnswer", "answer_schema"]
 

@@ -18,7 +18,8 @@ from assay.study.blocks import STRICT, ComparisonSpec, Level, LevelNames, as_lis
 from assay.study.cell_names import Levels, cell_key
 from assay.study.names import Name
 from assay.study.nesting import NO_LEVEL, applies, below, parents_first
-from assay.study.source import KeyPath, StudyProblem, nearest
+from assay.study.source import KeyPath, StudyProblem
+from trainables.errors import nearest
 
 if TYPE_CHECKING:
     from assay.study.schema import Study
