@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from assay.study import parse_study, plan_study
-from assay.study.points import trial_ids
+from assay.study.points import trials_of
 from tests.segdec.surfaces import tiny_config
 from trainables.errors import InputError
 from trainables.segdec import TRAINABLE, SegDecConfig
@@ -124,9 +124,8 @@ def test_points_of_earlier_searches_keep_their_ids() -> None:
     (searched,) = plan_study(study, None, "cpu").searched
     earlier = {k: v for k, v in searched.cell.config.items() if k not in SegDecConfig.later}
     assert len(earlier) < len(searched.cell.config)
-    of_both = [
-        list(trial_ids(searched, config, searched.repeats)) for config in (earlier, searched.cell.config)
-    ]
+    cells = [searched.cell.model_copy(update={"config": each}) for each in (earlier, searched.cell.config)]
+    of_both = [[trial.id for trial in trials_of(searched, cell, searched.repeats)] for cell in cells]
     assert of_both[0] == of_both[1]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from assay.study.compare import Comparison, format_value, is_below, plan_compari
 from assay.study.design import design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.designs import DesignCell
-from assay.study.identity import CellIdentity, differences
+from assay.study.identity import differences
 from assay.study.methods import Layer, find_method, layers_of, named_methods
 from assay.study.names import counted
 from assay.study.plan_rules import nothing_to_decide, twins, unpaired, unused_allowances
@@ -34,7 +35,7 @@ from assay.study.points import (
 )
 from assay.study.published import published_problems
 from assay.study.reach import CellReach
-from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data, search_parts
+from assay.study.repeats import DataPlan, ManifestSummary, plan_data, search_parts, trials_on
 from assay.study.schema import Level, Study
 from assay.study.search_labels import drawn_labels, with_labels
 from assay.study.search_rules import search_problems
@@ -393,29 +394,12 @@ def _own_settings(settings: Settings, override: Level | None) -> list[str]:
 
 def _trials(cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[Trial]:
     """Round-robin over cells, repeat by repeat: a study stopped early has the same repeats in all cells."""
-    writers = [
-        CellIdentity(
-            trainable=planned.cell.trainable,
-            revision=planned.cell.revision,
-            config=planned.settings.config.identity(),
-            manifest=manifest,
-            supervision=planned.cell.supervision.model_dump(mode="json"),
-        )
-        for planned, manifest in zip(cells, data.hashes, strict=True)
-    ]
-    for index in range(max(map(len, data.repeats), default=0)):
-        for planned, writer, manifest, repeats in zip(cells, writers, data.hashes, data.repeats, strict=True):
-            if index >= len(repeats):
-                continue
-            repeat = repeats[index]
-            yield make_trial(
-                planned.cell,
-                id=writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold),
-                seed=repeat.seed,
-                fold=repeat.fold,
-                manifest=manifest,
-                split=repeat.split if manifest != UNKNOWN else UNKNOWN,
-            )
+    of_cells = (
+        trials_on(planned.cell, planned.settings.config.identity(), manifest, repeats)
+        for planned, manifest, repeats in zip(cells, data.hashes, data.repeats, strict=True)
+    )
+    for of_repeat in zip_longest(*of_cells):
+        yield from filter(None, of_repeat)
 
 
 def _searched(study: Study, cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[SearchedCell]:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assay.study.cells import Cell, Role, Trial, make_trial
-from assay.study.identity import CellIdentity, canonical_json, differences, flatten, short_hash
-from assay.study.repeats import UNKNOWN, Repeat, SearchPart
+from assay.study.cells import Cell, Role, Trial
+from assay.study.identity import canonical_json, differences, flatten, short_hash
+from assay.study.repeats import Repeat, SearchPart, trials_on
 from assay.study.schema import Study
 from assay.study.search import Scalar, Search
 from assay.study.settings import AnyTrainable, Device, resolve_settings
@@ -41,7 +41,6 @@ __all__ = [
     "make_point",
     "planned_trials",
     "point_row",
-    "trial_ids",
     "trials_of",
 ]
 
@@ -276,22 +275,6 @@ def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) 
     )
 
 
-def trial_ids(
-    searched: SearchedCell, config: Mapping[str, Any], repeats: Sequence[Repeat], *, shared: bool = True
-) -> Iterator[str]:
-    """Ids of the trials of a row on some repeats; ``shared``: see :class:`Point`."""
-    cell = searched.cell
-    writer = CellIdentity(
-        trainable=cell.trainable,
-        revision=cell.revision,
-        config=_hashed_config(cell.trainable, config, shared=shared),
-        manifest=searched.manifest,
-        supervision=cell.supervision.model_dump(mode="json"),
-    )
-    for repeat in repeats:
-        yield writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold)
-
-
 def _hashed_config(method: str, config: Mapping[str, Any], *, shared: bool) -> Mapping[str, Any]:
     """The settings that decide ids; not ``shared``: the names of files of weights among them.
 
@@ -316,13 +299,6 @@ def _config_of(method: str, path: tuple[str, ...]) -> type[TrainableConfig]:
 def trials_of(
     searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat], *, shared: bool = True
 ) -> Iterator[Trial]:
-    """The trials of a row, which is ``searched`` with drawn values, on some repeats."""
-    for id_, repeat in zip(trial_ids(searched, cell.config, repeats, shared=shared), repeats, strict=True):
-        yield make_trial(
-            cell,
-            id=id_,
-            seed=repeat.seed,
-            fold=repeat.fold,
-            manifest=searched.manifest,
-            split=repeat.split if searched.manifest != UNKNOWN else UNKNOWN,
-        )
+    """The trials of a row, ``searched`` with drawn values, on repeats; ``shared``: see :class:`Point`."""
+    config = _hashed_config(cell.trainable, cell.config, shared=shared)
+    return trials_on(cell, config, searched.manifest, repeats)

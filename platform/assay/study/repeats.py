@@ -9,14 +9,15 @@ repeat of a winner names the seed of that split as its fold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from assay.study.identity import canonical_json
+from assay.study.cells import Cell, Trial, make_trial
+from assay.study.identity import CellIdentity, canonical_json
 from assay.study.names import from_to
 from assay.study.schema import Study
 from assay.study.settings import Settings
@@ -38,6 +39,7 @@ __all__ = [
     "repeat_name",
     "repeats_per_point",
     "search_parts",
+    "trials_on",
 ]
 
 UNKNOWN = "unknown"  # hash of the manifest in a plan without data
@@ -264,6 +266,23 @@ def _overlap_warning(searched: Sequence[Split], tested: Sequence[Split]) -> str 
         f"{training} trained them, which flatters the winner. `search: {{nested: true}}` searches each fold "
         "or split by itself."
     )
+
+
+def trials_on(
+    cell: Cell, hashed: Mapping[str, Any], manifest: str, repeats: Iterable[Repeat]
+) -> Iterator[Trial]:
+    """The trial of a cell on each of some repeats; ``hashed``: the settings that decide ids."""
+    writer = CellIdentity(
+        trainable=cell.trainable,
+        revision=cell.revision,
+        config=hashed,
+        manifest=manifest,
+        supervision=cell.supervision.model_dump(mode="json"),
+    )
+    for seed, fold, split in repeats:
+        id_ = writer.trial_id(split=split, seed=seed, fold=fold)
+        shown = split if manifest != UNKNOWN else UNKNOWN
+        yield make_trial(cell, id=id_, seed=seed, fold=fold, manifest=manifest, split=shown)
 
 
 class SearchPart(NamedTuple):

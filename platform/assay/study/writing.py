@@ -12,7 +12,7 @@ from assay.study.cells import Cell
 from assay.study.identity import flatten
 from assay.study.methods import layers_of, named_methods
 from assay.study.plan import Plan
-from assay.study.points import Point, SearchedCell, trial_ids
+from assay.study.points import Point, SearchedCell, trials_of
 from assay.study.schema import Study
 from assay.study.settings import named_config
 from assay.study.space import SUPERVISION, format_parameter
@@ -72,7 +72,8 @@ def study_of_point(
     if study.repeats.folds and folds:  # of a nested search the one fold on which its winner is tested
         repeats["folds"] = list(folds)
     known = "# those of the search's `replicate`" if study.replicate else "# the search's own"
-    if all(id_ in trained for id_ in trial_ids(searched, point.config, known_repeats)):
+    drawn_cell = cell.model_copy(update={"config": point.config})
+    if all(trial.id in trained for trial in trials_of(searched, drawn_cell, known_repeats)):
         known += ": trained already"
     lines += [
         "",
