@@ -173,12 +173,6 @@ def in_order(study: Study, names: Collection[str]) -> list[str]:
 def expanded(study: Study, chosen: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
     """All combinations of the chosen levels; a factor that is not chosen takes each of its levels."""
     nested = study.nested
-    if not nested:
-        for levels in product(
-            *(chosen.get(factor, tuple(study.factors[factor])) for factor in study.factors)
-        ):
-            yield dict(zip(study.factors, levels, strict=True))
-        return
     made: list[dict[str, str]] = [{}]
     for factor in parents_first({name: nested.get(name, {}) for name in study.factors}):
         levels = chosen.get(factor, tuple(study.factors[factor]))
