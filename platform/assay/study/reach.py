@@ -6,13 +6,13 @@ measured on the test masks of the same repeat: it is what the evaluation will me
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from assay.study.identity import canonical_json
 from trainables.catalogue import find_trainable
 from trainables.data.findings import summarise
 from trainables.reach import Reach, is_taught, measure_reach
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from assay.study.cells import Cell
     from assay.study.plan import Plan
+    from trainables.contract import Grid
     from trainables.data import Manifest, Split
     from trainables.data.spec import DataSpec, Tiles
     from trainables.data.tiles import TileShape
@@ -51,7 +52,10 @@ def plan_reach(plan: Plan, open_manifest: Callable[[DataSpec], Manifest]) -> tup
     """Measure each size and grid of a plan; where cells cut images into tiles, on the masks of tiles."""
     groups: dict[str, list[tuple[Cell, int, int | None]]] = {}
     for cell, seed, fold in _first_repeats(plan):
-        groups.setdefault(_geometry(cell), []).append((cell, seed, fold))
+        # Equal where masks look alike to the method and to the evaluation.
+        size, grid = _size_and_grid(cell)
+        key = canonical_json([cell.data.identity, size, repr(grid)])
+        groups.setdefault(key, []).append((cell, seed, fold))
     measured = ((group, _measure(group, open_manifest)) for group in groups.values())
     return tuple(
         CellReach(cells=tuple(dict.fromkeys(cell.name for cell, _, _ in group)), reach=reach)
@@ -70,16 +74,10 @@ def _first_repeats(plan: Plan) -> Iterator[tuple[Cell, int, int | None]]:
             yield cell, trial.seed, trial.fold
 
 
-def _geometry(cell: Cell) -> str:
-    """Equal for cells in which masks look alike to the method and to the evaluation."""
+def _size_and_grid(cell: Cell) -> tuple[tuple[int, int], Grid | None]:
     trainable = find_trainable(cell.trainable)
     config = trainable.Config.model_validate(cell.config)
-    parts: dict[str, Any] = {
-        "data": cell.data.identity,
-        "size": config.image_size,
-        "grid": repr(trainable.grid(config)),
-    }
-    return json.dumps(parts, sort_keys=True)
+    return config.image_size, trainable.grid(config)
 
 
 def _measure(
@@ -89,20 +87,19 @@ def _measure(
     from trainables.data.tiles import TileShape
 
     cell = group[0][0]
-    trainable = find_trainable(cell.trainable)
-    config = trainable.Config.model_validate(cell.config)
+    size, grid = _size_and_grid(cell)
     manifest = open_manifest(cell.data)
     splits: list[Split] = [
         make_split(manifest, each.data, each.supervision, seed, fold) for each, seed, fold in group
     ]
     seen = dict.fromkeys(sample for split in splits for sample in split.masks)
     tiles = cell.data.tiles
-    shape = None if tiles is None else TileShape(tiles, *config.image_size)
+    shape = None if tiles is None else TileShape(tiles, *size)
     reach = measure_reach(
         islice(_masks(manifest, tuple(seen), shape), _MOST),
         (mask for _, mask in islice(_masks(manifest, splits[0].test, shape), _MOST)),
-        config.image_size,
-        trainable.grid(config),
+        size,
+        grid,
     )
     return reach if reach is None or tiles is None else reach.model_copy(update={"tiles": True})
 
