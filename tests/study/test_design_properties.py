@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.study import Plan, parse_study
 from tests.study.test_design import FACTORS
-from tests.study.test_extension import described, ids, shuffled
-from tests.study.toy import BASIC, as_yaml, plan
+from tests.study.test_extension import Text, described, ids, made, shuffled
+from tests.study.toy import BASIC
 
-Text = dict[str, Any]
 FORMS = ("full", "rows", "one_at_a_time", "leave_one_out", "cumulative")
 
 
@@ -43,10 +40,6 @@ def studies(draw: st.DrawFn) -> Text:
     if form == "full":
         text["comparisons"] = [{"factor": name} for name in factors]
     return text
-
-
-def made(text: Text) -> Plan:
-    return plan(parse_study(as_yaml(text), "study.yaml"))
 
 
 @given(studies())

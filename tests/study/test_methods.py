@@ -6,7 +6,7 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import jsonschema
 import pytest
@@ -18,7 +18,7 @@ from assay.study.points import make_point
 from assay.study.settings import AnyTrainable
 from assay.study.writing import study_of_point
 from tests.data.made_images import bare_manifest
-from tests.study.toy import BASIC, TOY, ToyConfig, as_yaml
+from tests.study.toy import BASIC, TOY, ToyConfig, as_yaml, never
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.manifest import Manifest, open_manifest
 from trainables.data.spec import DataSpec
@@ -38,10 +38,6 @@ class ColourConfig(ToyConfig, frozen=True):
     channels: Literal[1, 3] = Field(3, description="Colour.")
 
 
-def _never(*_: object) -> NoReturn:
-    raise AssertionError("planning trains and loads nothing")
-
-
 OTHER: Trainable[Any] = Trainable(
     name="other",
     revision=7,
@@ -49,8 +45,8 @@ OTHER: Trainable[Any] = Trainable(
     Config=OtherConfig,
     presets={"quick": {"rounds": 2, "image_size": (32, 32)}},
     supervisions=frozenset({"none", "weak", "mixed"}),
-    fit=_never,
-    load=_never,
+    fit=never,
+    load=never,
     needs_normal=lambda config: None,
     footnotes=lambda config: ("quick",) if config.rounds < 5 else (),
     parameters=lambda config: 2_000_000,

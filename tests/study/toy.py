@@ -31,7 +31,7 @@ class ToyConfig(TrainableConfig, frozen=True):
         return super().resolved(device).model_copy(update={"warmup": half})
 
 
-def _never(*_: object) -> NoReturn:
+def never(*_: object) -> NoReturn:
     raise AssertionError("planning trains and loads nothing")
 
 
@@ -42,8 +42,8 @@ TOY: Trainable[Any] = Trainable(
     Config=ToyConfig,
     presets={"small": {"image_size": (64, 64), "epochs": 3}, "large": {"image_size": (128, 128), "lr": 0.5}},
     supervisions=frozenset({"weak", "mixed", "full"}),
-    fit=_never,
-    load=_never,
+    fit=never,
+    load=never,
     footnotes=lambda config: (f"{config.epochs} epochs",) if config.epochs < 5 else (),
     parameters=lambda config: 1_000_000,
 )
