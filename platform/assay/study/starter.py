@@ -26,7 +26,8 @@ from trainables.data.splits import make_split
 from trainables.data.survey import Survey
 from trainables.errors import InputError
 from trainables.nn.settings import ROOT_VARIABLE
-from trainables.supervised.presets import PRESETS
+from trainables.segdec.presets import PRESETS as SEGDEC
+from trainables.supervised.presets import PRESETS as SUPERVISED
 
 __all__ = ["method_files", "starter_name", "starter_study"]
 
@@ -56,19 +57,9 @@ class _Method(NamedTuple):
     metrics: str
 
 
-class _Preset(NamedTuple):
-    """Published settings, and what they dilate masks by on images of a certain size."""
-
-    name: str
-    dilation: int
-    longest: int
-    reason: str
-
-
-_SMALL = _Preset(
-    "ksdd2", 15, 640, "small defects: masks are dilated, so that they survive at an eighth of the size"
-)
-_LARGE = _Preset("dagm", 7, 512, "defects of middling size")
+# Published settings, and why.
+_SMALL = ("ksdd2", "small defects: masks are dilated, so that they survive at an eighth of the size")
+_LARGE = ("dagm", "defects of middling size")
 
 
 def starter_name(text: str) -> str:
@@ -200,12 +191,12 @@ def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
     """SegDecNet with the published settings that suit the defects."""
     of_seen = (survey.defect_share or 0) * survey.size[0] * survey.size[1] / (seen[0] * seen[1])
     small = survey.defect_share is not None and of_seen < _SMALL_DEFECT
-    preset = _SMALL if small else _LARGE
+    preset, reason = _SMALL if small else _LARGE
     pixels = "" if supervision == "weak" else ", pixel_iou"
     settings = [
         (
-            f"preset: {preset.name}{'_weak' if supervision == 'weak' else ''}",
-            f"published settings; {preset.reason}",
+            f"preset: {preset}{'_weak' if supervision == 'weak' else ''}",
+            f"published settings; {reason}",
         ),
         *_image_settings(survey, seen),
         (
@@ -224,7 +215,7 @@ def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
 
 def _masks_alone(survey: Survey, seen: tuple[int, int]) -> _Method:
     """A U-Net on masks: what can be learned where no image is normal."""
-    steps = PRESETS["unet_small"]["min_steps"]
+    steps = SUPERVISED["unet_small"]["min_steps"]
     settings = [
         ("preset: unet_small", "from random weights, in minutes on two cores"),
         *_image_settings(survey, seen),
@@ -277,9 +268,10 @@ def _network_size(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _dilation(survey: Survey, preset: _Preset, seen: tuple[int, int]) -> int:
+def _dilation(survey: Survey, preset: str, seen: tuple[int, int]) -> int:
     """The published square at the same size relative to the image, or what training masks need; odd."""
-    side = preset.dilation * max(seen) / preset.longest
+    settings = SEGDEC[preset]
+    side = settings["dilation"] * max(seen) / max(settings["image_size"])
     published = min(99, max(1, round((side - 1) / 2) * 2 + 1))
     tiles = None if seen == survey.size else _TILES
     return least_dilation(
