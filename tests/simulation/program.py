@@ -38,7 +38,7 @@ from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
 from tests.simulation.world import Machine, Process, SimulatedStore, World
 from trainables.data import open_manifest
-from trainables.errors import InputError, StorageError
+from trainables.errors import StorageError
 
 __all__ = ["STUDIES", "Run", "planned", "toy_training"]
 
@@ -171,11 +171,6 @@ class Run:
         self.workers: list[Process] = []
         self.handed_out: list[tuple[float, Any]] = []  # seconds since the packs began, and a pack
         self.process = world.start("run", machine, self._run)
-
-    @property
-    def held(self) -> bool:
-        """True once it had the lease."""
-        return not isinstance(self.process.error, InputError)
 
     def _run(self, process: Process) -> None:
         world, name = self.world, self.plan.study.study

@@ -15,7 +15,7 @@ THREE = {**BASIC["factors"], "c": {f"l{level}": {"config": {"c": level}} for lev
 @pytest.mark.parametrize(
     ("design", "expected"),
     [
-        ({"full": "all", "rows": []}, "design: a design is one of `cumulative: "),
+        ({"full": "all", "rows": []}, "found `full`, `rows`"),
         (
             {"leave_one_out": {"whole": {"a": "on", "b": "on", "c": "l2"}}},
             "leave_one_out.whole.c: say which level of c (l0, l1, l2) means that it is left out",

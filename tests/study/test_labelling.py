@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from assay.study import parse_study, plan_study
@@ -11,7 +9,6 @@ from tests.analysis.label_studies import LINE
 from trainables.errors import InputError
 
 COSTS = "labelling: {image_label_seconds: 3, mask_seconds: 90}\n"
-STUDIES = Path(__file__).parents[2] / "studies"
 
 
 def ids(text: str) -> list[str]:
@@ -23,8 +20,6 @@ def ids(text: str) -> list[str]:
     [
         ("{image_label_seconds: 3}", "mask_seconds"),
         ("{image_label_seconds: 0, mask_seconds: 90}", "greater than 0"),
-        ("{image_label_seconds: 3s, mask_seconds: 90}", "number"),
-        ("{image_label_seconds: 3, mask_seconds: .inf}", "finite"),
         ("{image_label_seconds: 3, mask_seconds: 100000}", "86400"),
         ("{image_label_seconds: 3, mask_secs: 90}", "mask_seconds"),
     ],
@@ -38,12 +33,3 @@ def test_costs_that_are_none_are_refused_with_their_line(block: str, message: st
 
 def test_costs_change_no_trial() -> None:
     assert ids(LINE) == ids(LINE.replace(COSTS, "")) == ids(LINE.replace("90}", "1}"))
-
-
-@pytest.mark.parametrize("file", sorted(STUDIES.glob("*masks*.yaml")), ids=lambda file: file.stem)
-def test_shipped_costs_change_no_trial(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
-    lines = text.splitlines(keepends=True)
-    without = "".join(line for line in lines if not line.startswith("labelling:"))
-    assert len(without) < len(text)
-    assert ids(text) == ids(without)
