@@ -209,9 +209,7 @@ def row_problems(study: Study, row: Mapping[str, Sequence[str]], at: KeyPath) ->
             parents = format_parents(study, factor)
             message = f"{factor} applies with {parents} only, which is not the case here: leave it out"
             yield StudyProblem((*at, factor), message)
-        possible[factor] = {*row.get(factor, ()), NO_LEVEL} if needed else set(row.get(factor, ()))
-        if not may:
-            possible[factor] = {NO_LEVEL}
+        possible[factor] = set(row.get(factor, ())) if may else set()
     if missing:
         named = ", ".join(factor for factor in study.factors if factor in missing)
         yield StudyProblem(at, f"a cell has a level of every factor; missing: {named}")
