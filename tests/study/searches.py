@@ -23,7 +23,10 @@ SEARCH: dict[str, Any] = {
 
 
 def search_with(**changes: Any) -> Study:
+    """The search with other blocks; of `search` itself what is named."""
     chosen = {**SEARCH, **changes}
+    if chosen["search"] is not None:
+        chosen["search"] = {**SEARCH["search"], **chosen["search"]}
     return study_with(**{key: value for key, value in chosen.items() if value is not None or key == "design"})
 
 
