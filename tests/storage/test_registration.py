@@ -19,7 +19,7 @@ from assay.storage.registration import (
 )
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
-from tests.study.searches import SEARCH, search_with
+from tests.study.searches import search_with
 from tests.study.toy import plan as toy_plan
 from trainables.errors import InputError
 
@@ -144,8 +144,7 @@ def test_looks_of_a_study_that_had_more_cells_are_noted_too(store: Store) -> Non
 def test_more_points_of_a_search_are_told_as_such(store: Store) -> None:
     study = search_with()
     for points in (6, 8):
-        search = {**SEARCH["search"], "points": points}
-        register(store, toy_plan(search_with(search=search)))
+        register(store, toy_plan(search_with(search={"points": points})))
     assert format_changes(*read_registration(store, study.study)) == "points 6 → 8"
 
 
