@@ -75,7 +75,7 @@ def test_bad_input_is_refused_in_plain_words(
         ("run quickstart --retry all", "Invalid value for '--retry': 'all' is not one of 'failed'."),
         ("mlflow --port x", "Invalid value for '--port': should be a whole number, found 'x'."),
         ("data check synthetic --option image=3", "image: unknown setting (did you mean `images`?), found 3"),
-        ("data check synthetic --option images=x", "images: should be a valid integer, found 'x'"),
+        ("data check synthetic --option images=x", "images: should be a whole number, found 'x'"),
     ],
 )
 def test_a_wrong_value_is_refused_in_the_words_of_a_study_file(

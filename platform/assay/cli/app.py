@@ -72,10 +72,10 @@ class _PlainWords(TyperGroup):
 
 
 def _plainly(slip: ErrorDetails) -> str:
-    from assay.study.slips import rule_of
+    from trainables.slips import rule_of
 
     if slip["type"] == "value_error":  # of typer, which shows the value itself
-        return slip["msg"].removeprefix("Value error, ")
+        return rule_of(slip)
     return f"{rule_of(slip)}, found {slip['input']!r}."
 
 

@@ -33,9 +33,9 @@ from ruamel.yaml.parser import Parser
 
 from assay.study.design_rules import reference_problems
 from assay.study.schema import Study
-from assay.study.slips import rule_of
 from assay.study.source import KeyPath, Source, StudyProblem, refuse
 from trainables.errors import InputError, nearest
+from trainables.slips import rule_of
 
 __all__ = ["check_model", "parse_study", "read_study"]
 
@@ -171,8 +171,7 @@ def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPa
         case "missing":
             return StudyProblem(at + path, f"the key `{detail['loc'][-1]}` is missing")
         case "value_error":
-            message = detail["msg"].removeprefix("Value error, ")
-            return StudyProblem(at + path, _with_value(message, detail["input"]))
+            return StudyProblem(at + path, _with_value(rule_of(detail), detail["input"]))
         case "string_pattern_mismatch" if "[a-z0-9_-]" in str(detail.get("ctx", {}).get("pattern")):
             return StudyProblem(at + path, f"a name has 1..64 of the signs a-z 0-9 _ -{value_found}")
         case _:

@@ -16,6 +16,7 @@ from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
 from trainables.data.unread import Unread, leads_back
 from trainables.errors import InputError, nearest
+from trainables.slips import rule_of
 
 __all__ = [
     "ClassIndices",
@@ -228,10 +229,9 @@ def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:
 
 
 def _rule(model: type[BaseModel], fault: ErrorDetails) -> str:
-    if fault["type"] != "extra_forbidden":
-        words = fault["msg"].removeprefix("Value error, ")
-        return words.removeprefix("Input ").removesuffix(", unable to parse string as an integer")
-    return f"unknown setting ({nearest(str(fault['loc'][-1]), model.model_fields)})"
+    if fault["type"] == "extra_forbidden":
+        return f"unknown setting ({nearest(str(fault['loc'][-1]), model.model_fields)})"
+    return rule_of(fault)
 
 
 def images_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:

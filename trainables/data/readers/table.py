@@ -36,6 +36,7 @@ from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.data.unread import unread_files
 from trainables.errors import InputError
+from trainables.slips import rule_of
 
 __all__ = ["READER", "is_table"]
 
@@ -172,8 +173,7 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
             row = _Row.model_validate(values)
         except ValidationError as error:
             faults += [
-                f"row {number}, {fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}, "
-                f"found {fault['input']!r}"
+                f"row {number}, {fault['loc'][0]}: {rule_of(fault)}, found {fault['input']!r}"
                 for fault in error.errors()
             ]
             continue

@@ -24,9 +24,9 @@ from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
 from assay.report.answers.results import PairAnswer
 from assay.storage.agent_requests import note_request
 from assay.storage.redaction import redact, redact_values
-from assay.study.slips import rule_of
 from assay.study.source import dotted
 from trainables.errors import InputError, nearest
+from trainables.slips import rule_of
 
 __all__ = ["make_server"]
 

@@ -1,4 +1,4 @@
-"""Slips that pydantic finds, in the words of a study file: what a value should be."""
+"""Slips that pydantic finds, in the words of all messages: what a value should be."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIMITS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max
 
 
 def rule_of(detail: ErrorDetails) -> str:
-    """``should be a whole number``, ``should be a list of at least 1 value``."""
+    """``should be a whole number``, ``should be a list of at least 1 value``; of a validator its own text."""
     slip, limits = detail["type"], detail.get("ctx", {})
     if slip.removeprefix("string_") in _LIMITS:
         words, limit = _LIMITS[slip.removeprefix("string_")]
@@ -34,4 +34,4 @@ def rule_of(detail: ErrorDetails) -> str:
     for beginning, kind in _KINDS.items():
         if slip.startswith(beginning):
             return f"should be {kind}"
-    return detail["msg"].removeprefix("Input ")
+    return detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
