@@ -54,12 +54,10 @@ class DesignCell(NamedTuple):
 
 
 def _nothing(study: Study, block: Any) -> Iterator[Any]:
-    del study, block
     return iter(())
 
 
 def _no_follow_up(study: Study, block: Any, factor: str) -> str:
-    del study, block, factor
     return ""
 
 
@@ -103,16 +101,11 @@ def varied_design(
     format: Callable[[Study, Any], str],
     problems: Callable[[Study, Any], Iterator[StudyProblem]] = _nothing,
 ) -> DesignForm:
-    """A design that starts from a level of each factor.
+    """A design that starts from a level of each factor; the rest is as in :class:`DesignForm`.
 
     Args:
-        name: Of the design.
-        Block: What a study writes below it.
         start_key: Field of the block with the start.
-        example: As in :class:`DesignForm`, like all that follows.
-        description: For editors and the page of settings.
         states: The start, then what is varied, of the factors that the start has.
-        comparisons: Where the study states none.
         format: The design in a line, without ``across``.
         problems: Beyond those of the start, and only where it has none.
     """

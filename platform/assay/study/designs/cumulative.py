@@ -37,7 +37,6 @@ class Cumulative(VariedBlock):
 
 
 def _states(study: Study, block: Cumulative) -> Iterator[Levels]:
-    del study
     state = dict(block.base)
     yield state
     for step in block.add:

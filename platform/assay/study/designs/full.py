@@ -15,17 +15,14 @@ __all__ = ["DESIGN"]
 
 
 def _cells(study: Study, block: str) -> Iterator[DesignCell]:
-    del block
     return (DesignCell(levels) for levels in expanded(study, {}))
 
 
 def _size(study: Study, block: str) -> int:
-    del block
     return prod(map(len, study.factors.values()))
 
 
 def _format(study: Study, block: str) -> str:
-    del block
     counts = [
         f"{len(levels)} {factor}"
         + (f" (with {format_parents(study, factor)})" if factor in study.nested else "")

@@ -54,12 +54,10 @@ def _problems(study: Study, rows: Rows) -> Iterator[StudyProblem]:
 
 
 def _size(study: Study, rows: Rows) -> int:
-    del study
     return sum(prod(map(len, row.levels.values())) for row in rows)
 
 
 def _format(study: Study, rows: Rows) -> str:
-    del study
     return "one row" if len(rows) == 1 else f"{len(rows)} rows"
 
 
