@@ -12,9 +12,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +30,7 @@ from trainables.supervised.presets import PRESETS as SUPERVISED
 __all__ = ["method_files", "starter_name", "starter_study"]
 
 _TAKEN = {"assay", "numpy", "tests", "torch", "trainables", *sys.stdlib_module_names}  # it would hide them
+_TEMPLATE = Path(__file__).parents[1] / "templates" / "method"
 _METHOD_NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
 
 _SEEDS = (0, 1, 2)
@@ -93,24 +92,15 @@ def method_files(name: str) -> dict[str, str]:
         "MyMethod": "".join(word.capitalize() for word in words),
         "My method": " ".join(words).strip().capitalize(),
     }
-    texts: dict[str, str] = {}
-    for path, text in _template_files(files("assay") / "templates" / "method"):
-        texts[_renamed(path, new)] = _renamed(text, new)
-    return texts
+    files = [file for file in _TEMPLATE.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    texts = {file.relative_to(_TEMPLATE).as_posix(): file.read_text(encoding="utf-8") for file in files}
+    return {_renamed(path, new): _renamed(text, new) for path, text in texts.items()}
 
 
 def _renamed(text: str, new: Mapping[str, str]) -> str:
     for old, replacement in new.items():
         text = text.replace(old, replacement)
     return text
-
-
-def _template_files(folder: Traversable, below: str = "") -> Iterator[tuple[str, str]]:
-    for entry in folder.iterdir():
-        if entry.is_dir() and entry.name != "__pycache__":
-            yield from _template_files(entry, f"{below}{entry.name}/")
-        elif entry.is_file():
-            yield f"{below}{entry.name}", entry.read_text(encoding="utf-8")
 
 
 def starter_study(survey: Survey, name: str, *, labels: bool = False) -> str:
