@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Literal
@@ -324,20 +324,6 @@ def _refuse_weakness(why: str) -> Any:
     raise AssertionError(f"the made store keeps conditions, and was found not to: {why}")
 
 
-class _OneByOne:
-    """A pool of threads that has one: the world decides who goes on."""
-
-    def __init__(self, _: int) -> None: ...
-
-    def __enter__(self) -> _OneByOne:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        return map(function, list(items))
-
-
 @contextmanager
 def simulated(world: World) -> Generator[None]:
     """Within the block the program's time, names, processes and threads are the world's."""
@@ -350,6 +336,9 @@ def simulated(world: World) -> Generator[None]:
         time=world.wall, monotonic=lambda: world.now, sleep=world.sleep, strftime=lambda *_: "then",
         localtime=lambda _: None, time_ns=lambda: int(world.wall() * 1e9),
     )  # fmt: skip
+
+    # A pool of threads that has one: the world decides who goes on.
+    one_by_one = types.SimpleNamespace(map=lambda function, items: map(function, list(items)))
 
     class Moment(datetime):
         @classmethod
@@ -373,17 +362,13 @@ def simulated(world: World) -> Generator[None]:
         *((module, "datetime", Moment) for module in (store, worker, journal, stop, stage_store, run_packs)),
         *((module, "secrets", types.SimpleNamespace(token_hex=world.name, token_bytes=bytes))
           for module in (store, lease, stage_store, conditional)),
-        (store, "ThreadPoolExecutor", _OneByOne),
+        (store, "ThreadPoolExecutor", lambda _: nullcontext(one_by_one)),
         (lease, "this_machine", this_machine), (lease_note, "this_machine", this_machine),
         (lease, "process_start", process_start), (lease_note, "process_start", process_start),
         (lease, "os", types.SimpleNamespace(getpid=getpid)),
         (lease, "socket", types.SimpleNamespace(gethostname=this_machine)),
     ]  # fmt: skip
-    patches = [mock.patch.object(module, name, new) for module, name, new in replaced]
-    for patch in patches:
-        patch.start()
-    try:
+    with ExitStack() as patches:
+        for module, name, new in replaced:
+            patches.enter_context(mock.patch.object(module, name, new))
         yield
-    finally:
-        for patch in reversed(patches):
-            patch.stop()
