@@ -29,7 +29,7 @@ def find_trainable(name: str) -> Trainable[Any]:
     """The method called ``name``.
 
     Raises:
-        InputError: If there is none, with the nearest names. If two have this name. If a plug-in cannot be
+        InputError: If there is none, with the nearest name. If two have this name. If a plug-in cannot be
             loaded.
     """
     return loaded_method(name) if is_file_method(name) else TRAINABLES.find(name)
