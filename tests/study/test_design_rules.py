@@ -12,6 +12,11 @@ from trainables.errors import InputError
 THREE = {**BASIC["factors"], "c": {f"l{level}": {"config": {"c": level}} for level in range(3)}}
 
 
+def cumulative(*steps: dict[str, str]) -> dict[str, Any]:
+    """A design of these steps on a base with all factors."""
+    return {"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": list(steps)}}
+
+
 @pytest.mark.parametrize(
     ("design", "expected"),
     [
@@ -46,27 +51,18 @@ THREE = {**BASIC["factors"], "c": {f"l{level}": {"config": {"c": level}} for lev
             {"one_at_a_time": {"base": {"a": "on", "b": "on"}}},
             "one_at_a_time.base: a cell has a level of every factor; missing: c",
         ),
+        (cumulative({"a": "on", "b": "on"}), "cumulative.add[0]: a step changes one factor, found a, b"),
+        (cumulative({"a": "of"}), "cumulative.add[0].a: unknown level of a `of`; did you mean `off`?"),
         (
-            {"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": [{"a": "on", "b": "on"}]}},
-            "cumulative.add[0]: a step changes one factor, found a, b",
-        ),
-        (
-            {"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": [{"a": "of"}]}},
-            "cumulative.add[0].a: unknown level of a `of`; did you mean `off`?",
-        ),
-        (
-            {"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": [{"c": "l1"}, {"c": "l0"}]}},
+            cumulative({"c": "l1"}, {"c": "l0"}),
             "cumulative.add[1].c: c was l0 before: each step adds something new",
         ),
         (
             {"cumulative": {"base": {"a": "off", "b": "off"}, "add": [{"c": "l1"}], "across": {"c": "l0"}}},
             "cumulative.add[0]: `c` is not in the base",
         ),
-        (
-            {"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": []}},
-            "at least 1 value, found []",
-        ),
-        ({"cumulative": {"base": {"a": "off", "b": "off", "c": "l0"}, "add": [{}]}}, "add[0]: a step is a"),
+        (cumulative(), "at least 1 value, found []"),
+        (cumulative({}), "add[0]: a step is a"),
     ],
 )
 def test_a_design_that_does_not_fit_its_factors_is_refused_at_the_key_that_asks_for_it(
