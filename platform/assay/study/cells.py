@@ -73,15 +73,7 @@ class Cell(BaseModel):
         )
 
 
-def make_trial(
-    cell: Cell,
-    *,
-    id: str,
-    seed: int,
-    fold: int | None,
-    manifest: str,
-    split: str,
-) -> Trial:
+def make_trial(cell: Cell, *, id: str, seed: int, fold: int | None, manifest: str, split: str) -> Trial:
     """A repeat of a cell. Every part was checked with the cell; again would cost more than all the rest."""
     return Trial.model_construct(
         id=id,

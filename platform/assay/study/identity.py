@@ -60,13 +60,7 @@ class CellIdentity:
     """
 
     def __init__(
-        self,
-        *,
-        trainable: str,
-        revision: int,
-        config: Mapping[str, Any],
-        manifest: str,
-        supervision: Any,
+        self, *, trainable: str, revision: int, config: Mapping[str, Any], manifest: str, supervision: Any
     ) -> None:
         # Keys in alphabetical order, split where the values of a repeat go.
         self._config = f'{{"config":{canonical_json(config)},"fold":'

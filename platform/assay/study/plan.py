@@ -25,14 +25,7 @@ from assay.study.identity import differences
 from assay.study.methods import Layer, find_method, layers_of, named_methods
 from assay.study.names import counted
 from assay.study.plan_rules import nothing_to_decide, twins, unpaired, unused_allowances
-from assay.study.points import (
-    Ablation,
-    Point,
-    SearchedCell,
-    planned_trials,
-    point_row,
-    search_hash,
-)
+from assay.study.points import Ablation, Point, SearchedCell, planned_trials, point_row, search_hash
 from assay.study.published import published_problems
 from assay.study.reach import CellReach
 from assay.study.repeats import DataPlan, ManifestSummary, plan_data, search_parts, trials_on

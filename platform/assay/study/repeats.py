@@ -83,9 +83,7 @@ class DataPlan:
 
 
 def plan_data(
-    study: Study,
-    cells: Sequence[Settings],
-    open_manifest: Callable[[DataSpec], Manifest] | None,
+    study: Study, cells: Sequence[Settings], open_manifest: Callable[[DataSpec], Manifest] | None
 ) -> DataPlan:
     """Open every data set that the cells name, check the folds, and make every split.
 

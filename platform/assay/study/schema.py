@@ -106,8 +106,7 @@ class Repeats(BaseModel):
         default=(0,), min_length=1, description="Shared by all cells."
     )
     folds: Annotated[tuple[Annotated[int, Field(ge=0, lt=10_000)], ...], NamedOnce] = Field(
-        default=(),
-        description="Published folds; leave out where there are none, or with `splits: per_seed`.",
+        default=(), description="Published folds; leave out where there are none, or with `splits: per_seed`."
     )
     decide: tuple[Annotated[int, Field(ge=6, le=1000)], ...] = Field(
         default=(),

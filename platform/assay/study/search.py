@@ -145,8 +145,7 @@ class Search(BaseModel):
 
     model_config = STRICT
     within: Literal["study", "cell"] = Field(
-        default="study",
-        description="`study`: one search. `cell`: one in each cell, with equal budgets.",
+        default="study", description="`study`: one search. `cell`: one in each cell, with equal budgets."
     )
     sampler: Literal["tpe", "random", "grid", "cmaes", "gp"] = Field(
         default="tpe", description="Draws points."

@@ -184,10 +184,7 @@ def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
     preset, reason = _SMALL if small else _LARGE
     pixels = "" if supervision == "weak" else ", pixel_iou"
     settings = [
-        (
-            f"preset: {preset}{'_weak' if supervision == 'weak' else ''}",
-            f"published settings; {reason}",
-        ),
+        (f"preset: {preset}{'_weak' if supervision == 'weak' else ''}", f"published settings; {reason}"),
         *_image_settings(survey, seen),
         (
             f"dilation: {_dilation(survey, preset, seen)}",
