@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainables.data.bits import settle_pixels
-from trainables.data.duplicates import duplicate_advice
+from trainables.data.duplicates import duplicate_advice, part_name
 from trainables.data.findings import counted
 from trainables.data.inspection import ImageRow, inspect
 from trainables.data.manifest import list_images
@@ -225,8 +225,7 @@ def _compare(
 def _by_split(rows: Iterable[ImageRow]) -> dict[str, tuple[int, int]]:
     parts: dict[str, tuple[int, int]] = {}
     for row in sorted(rows, key=lambda row: (row.fold or 0, row.split != "train")):
-        name = f"test of fold {row.fold}" if row.fold is not None else row.split
-        if name is not None:
+        if name := part_name(row):
             images, defective = parts.get(name, (0, 0))
             parts[name] = (images + 1, defective + row.label)
     return parts

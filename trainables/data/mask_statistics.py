@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from trainables.data.findings import Finding, summarise
 from trainables.data.masks import RUNS_SUFFIX
 from trainables.data.readers.base import MaskOptions
+from trainables.data.sources import strongest_channel
 
 __all__ = [
     "FEW_VALUES",
@@ -151,11 +152,8 @@ def stored_values(grey: NDArray[Any]) -> tuple[int, ...]:
 
 def _grey_and_colours(stored: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...]]:
     """The strongest channel, which decides what is a defect, and the colours beside black."""
-    if stored.ndim == 2 or stored.shape[2] < 3:
-        return stored if stored.ndim == 2 else stored[..., 0], ()
-    pixels = stored[..., :3]
-    grey = pixels.max(axis=2)
-    if np.array_equal(grey, pixels.min(axis=2)):
+    grey, pixels = strongest_channel(stored), stored[..., :3]
+    if stored.ndim == 2 or stored.shape[2] < 3 or np.array_equal(grey, pixels.min(axis=2)):
         return grey, ()
     packed = np.unique(pixels[grey > 0].astype(np.int64) @ (1, 1 << 8, 1 << 16))
     return grey, tuple(packed[: FEW_VALUES + 1].tolist())

@@ -329,15 +329,12 @@ def _decode(data: bytes, flags: int) -> NDArray[Any]:
     read = data[: header.scan_end] + _AHEAD if header.scan_end else as_stored(data)
     try:
         image = cv2.imdecode(np.frombuffer(read, np.uint8), flags | _STORED)
-    except cv2.error as error:
-        raise BrokenImageError(_undecodable(data, header)) from error
+    except cv2.error:
+        image = None  # as of most damaged files
     if image is None or image.shape[:2] != (header.height, header.width):
-        raise BrokenImageError(_undecodable(data, header))
+        raise BrokenImageError(
+            "the image data is damaged and cannot be decoded, or OpenCV "
+            f"{cv2.__version__} cannot read this form ({header.form}): {len(data)} bytes for "
+            f"{header.width} × {header.height} pixels"
+        )
     return image
-
-
-def _undecodable(data: bytes, header: Header) -> str:
-    return (
-        f"the image data is damaged and cannot be decoded, or OpenCV {cv2.__version__} cannot read this form "
-        f"({header.form}): {len(data)} bytes for {header.width} × {header.height} pixels"
-    )

@@ -112,7 +112,8 @@ def survey_images(
     spec = _with_items(spec, folder, cache)
     manifest = open_manifest(spec, folder, cache)
     _refuse_few(manifest, folder)
-    spec = _as_published(spec, manifest)
+    if not _gap(manifest):
+        spec = spec.model_copy(update={"splits": "published"})
     shares = [float(mask.mean()) for mask in _masks(manifest)]
     return Survey(
         spec,
@@ -177,7 +178,8 @@ def _with_items(spec: DataSpec, folder: Path, cache: Path) -> DataSpec:
 
 def _refuse_few(manifest: Manifest, folder: Path) -> None:
     """Refuse what no method can learn from: too few images of a kind, or neither normal images nor masks."""
-    defective, normal = _rows(manifest, True), _rows(manifest, False)
+    defective = [row for row in manifest.rows if row.label]
+    normal = len(manifest.rows) - len(defective)
     needed = "a study needs {} {} or more, for training, validation and test; {} has {}. Add some."
     if len(defective) < _LEAST:
         raise InputError(needed.format(_LEAST, "defective images", folder, len(defective)))
@@ -188,13 +190,8 @@ def _refuse_few(manifest: Manifest, folder: Path) -> None:
             f"{folder} has no normal image, and masks of {masks} of {len(defective)} images. Add the "
             f"masks, or {_LEAST} normal images or more."
         )
-    if normal and len(normal) < _LEAST:
-        raise InputError(needed.format(_LEAST, "normal images", folder, len(normal)))
-
-
-def _as_published(spec: DataSpec, manifest: Manifest) -> DataSpec:
-    """``spec`` with the parts that the data name, where each has what training with labels needs."""
-    return spec if _gap(manifest) else spec.model_copy(update={"splits": "published"})
+    if 0 < normal < _LEAST:
+        raise InputError(needed.format(_LEAST, "normal images", folder, normal))
 
 
 def _gap(manifest: Manifest) -> str:
@@ -207,10 +204,6 @@ def _gap(manifest: Manifest) -> str:
             if not shown[part, label]:
                 return f"no {'defective' if label else 'normal'} image in {part}"
     return ""
-
-
-def _rows(manifest: Manifest, label: bool) -> list[ImageRow]:
-    return [row for row in manifest.rows if row.label is label]
 
 
 def _some(rows: Iterable[ImageRow]) -> list[ImageRow]:

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.sources import resize_image
 from trainables.data.spec import Tiles
 
 __all__ = ["Place", "TileShape", "tile_id"]
@@ -68,11 +68,8 @@ class TileShape:
 
     def shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A stored image (H × W × C) at the network's scale."""
-        height, width = self.scaled(*image.shape[:2])
-        if (height, width) == image.shape[:2]:
-            return image
-        resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(resized.reshape(height, width, image.shape[2]), np.uint8)
+        size = self.scaled(*image.shape[:2])
+        return image if size == image.shape[:2] else resize_image(image, size)
 
     def filled(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """``image`` (H × W or H × W × C), mirrored at its lower and right edge where it is below a tile."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
@@ -91,21 +91,15 @@ def unread_files(
 def _group(
     passed: list[tuple[PurePosixPath, str]], folder_of: Callable[[PurePosixPath], str]
 ) -> tuple[Unread, ...]:
-    examples: dict[tuple[str, str, str], str] = {}
-    counts: Counter[tuple[str, str, str]] = Counter()
+    groups: defaultdict[tuple[str, str, str], list[PurePosixPath]] = defaultdict(list)
     for path, reason in passed:
-        key = (folder_of(path), path.suffix.lower(), reason)
-        examples.setdefault(key, as_text(path))
-        counts[key] += 1
-    return tuple(
-        Unread(
-            as_text(f"{'' if folder == '.' else f'{folder}/'}*{suffix}"),
-            count,
-            examples[folder, suffix, reason],
-            reason,
-        )
-        for (folder, suffix, reason), count in counts.most_common()
-    )
+        groups[folder_of(path), path.suffix.lower(), reason].append(path)
+    unread = [
+        Unread(as_text(f"{prefix}*{suffix}"), len(paths), as_text(paths[0]), reason)
+        for (folder, suffix, reason), paths in groups.items()
+        for prefix in ["" if folder == "." else f"{folder}/"]
+    ]
+    return tuple(sorted(unread, key=lambda each: -each.count))
 
 
 def _passed_over(

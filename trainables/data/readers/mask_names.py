@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from trainables.data.formats import MASK_SUFFIXES
+from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 from trainables.data.readers.base import folders_in, images_in
 
 __all__ = ["MaskIndex", "Naming", "compared", "composed", "images_below", "naming_of", "split_beside"]
@@ -98,12 +98,11 @@ class MaskIndex:
         return None
 
 
-def images_below(folder: Path, suffixes: Iterable[str] | None = None) -> list[PurePosixPath]:
+def images_below(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[PurePosixPath]:
     """Image files in ``folder`` and its sub-folders, relative to it, sorted; hidden ones are left out."""
     if not folder.is_dir():
         return []
-    here = images_in(folder) if suffixes is None else images_in(folder, suffixes)
-    paths = [PurePosixPath(path.name) for path in here]
+    paths = [PurePosixPath(path.name) for path in images_in(folder, suffixes)]
     for inner in folders_in(folder):
         paths += [PurePosixPath(inner.name) / path for path in images_below(inner, suffixes)]
     return paths

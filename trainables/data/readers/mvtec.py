@@ -72,7 +72,6 @@ def read_mvtec(spec: DataSpec, folders: DataFolders) -> Listing:
         root,
         entries,
         mask_above=options.mask_above,
-        missing_mask_way_out="Unpack again",
         mask_options=MaskOptions.of(options),
         unread=unread_files(root, read, _reason),
     )

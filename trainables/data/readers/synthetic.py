@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from trainables.data.atomic import made_once
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
@@ -50,15 +50,13 @@ class SyntheticOptions(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"a side is 32 to 2048 pixels, found {value[0]} × {value[1]}")
         return value
 
-    @field_validator("kinds")
+    @field_validator("kinds", "textures")
     @classmethod
-    def _kinds_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _known(value, DEFECTS)
-
-    @field_validator("textures")
-    @classmethod
-    def _textures_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _known(value, TEXTURES)
+    def _names_are_known(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = DEFECTS if info.field_name == "kinds" else TEXTURES
+        if not set(value) <= set(known) or len(set(value)) < len(value):
+            raise ValueError(f"expected different names of {', '.join(known)}")
+        return value
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
@@ -83,14 +81,6 @@ class _Picture(NamedTuple):
     item: int
     split: str
     kind: str | None
-
-
-def _known(value: tuple[str, ...], known: object) -> tuple[str, ...]:
-    names = [str(name) for name in known] if isinstance(known, dict) else []
-    wrong = sorted(set(value) - set(names))
-    if wrong or len(set(value)) != len(value):
-        raise ValueError(f"expected different names of {', '.join(names)}")
-    return value
 
 
 def read_synthetic(spec: DataSpec, folders: DataFolders) -> Listing:
