@@ -14,9 +14,7 @@ from pydantic import ValidationError
 from tests.data.made_images import bare_manifest, dot, make_folder, noise, open_folder, write
 from trainables.data import DataSpec, HoldOut, Supervision, make_split
 from trainables.data.items import item_of, items_of, propose_pattern
-from trainables.data.manifest import list_images
 from trainables.data.survey import survey_images
-from trainables.errors import InputError
 from trainables.metrics import Undefined, image_metrics
 
 VIEWS = ("back", "front", "left", "right")
@@ -56,25 +54,9 @@ def test_what_is_no_pattern_is_refused(pattern: str) -> None:
         DataSpec(reader="folder", item=pattern)
 
 
-@pytest.mark.parametrize(
-    ("images", "text"),
-    [(["a_1.png", "b.png"], "found 1 of 2 that it does not match: b.png"), (["a.png"], "found 1 of 1")],
-)
-def test_a_pattern_matches_every_image(images: list[str], text: str) -> None:
-    with pytest.raises(InputError, match=text):
-        items_of("{part}_{view}", images)
-
-
 def test_items_and_the_makers_lists_are_not_mixed() -> None:
     with pytest.raises(ValidationError, match="`masks: published` lists the makers' items"):
         DataSpec(reader="dagm", item="{part}_{view}", masks="published")
-
-
-def test_a_pattern_does_not_replace_the_items_that_the_data_name(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("image,label,group\na_1.png,1,kos01\n")
-    spec = DataSpec(reader="table", path="t.csv", item="{part}_{view}")
-    with pytest.raises(InputError, match="the data say themselves which item an image shows, found kos01"):
-        list_images(spec, tmp_path, tmp_path / "cache")
 
 
 def test_studies_without_a_pattern_keep_their_identity() -> None:

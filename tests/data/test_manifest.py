@@ -64,12 +64,11 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_every_faulty_file_is_named_with_found_and_expected(fault: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as refused:
+def test_every_faulty_file_is_named_with_found_and_expected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="5 faults in the data below") as refused:
         open_folder(damaged_folder(tmp_path / "root"), tmp_path / "cache")
-    assert fault in str(refused.value)
-    assert "5 faults in the data below" in str(refused.value)
+    for fault in FAULTS:
+        assert fault in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -131,21 +130,6 @@ def test_identical_images_are_a_finding_that_names_them(tmp_path: Path) -> None:
         "defect/again.png has no mask: expected masks/again.png. "
         "Add it; only supervision: full needs every mask.",
     )
-
-
-def test_identical_images_under_both_labels_are_named(tmp_path: Path) -> None:
-    root = make_folder(tmp_path / "root")
-    shutil.copy(root / "defect" / "d0.png", root / "good" / "same.png")
-    report = check_data(PER_SEED, root, tmp_path / "cache")
-    assert any("one is labelled defective, another normal" in text for text in report.findings)
-
-
-def test_normal_image_whose_mask_shows_a_defect_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "a.png", noise(0))
-    write(tmp_path / "m.png", dot())
-    (tmp_path / "parts.csv").write_text("image,label,mask\na.png,0,m.png\n")
-    with pytest.raises(InputError, match=r"a\.png is labelled normal, and m\.png shows 9 defect pixels"):
-        open_folder(tmp_path, tmp_path / "cache", reader="table", path="parts.csv")
 
 
 NOTHING: list[str] = []

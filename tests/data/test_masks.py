@@ -197,14 +197,6 @@ def test_classes_choose_among_indices_pixel_by_pixel(tmp_path: Path) -> None:
     data = (root / "e_m.png").read_bytes()
     assert (decode_mask(data, manifest.mask_above, manifest.indices) == (index_mask(3) > 0)).all()
     assert manifest.hash != open_table(root, tmp_path / "cache").hash
-    with pytest.raises(InputError, match=r"unknown class rust.*has: scratch, hole, stain"):
-        open_table(root, tmp_path / "cache", classes=["rust"])
-
-
-def test_index_that_is_no_class_is_refused(tmp_path: Path) -> None:
-    root = make_table(tmp_path / "root", {**MASKS, "g": (4,)})
-    with pytest.raises(InputError, match=r"g_m\.png has the values 4, which are no class; .*1: scratch"):
-        open_table(root, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("classes", [{}, {1: "a", 2: "a"}, {0: "a"}, {1: "a+b"}])

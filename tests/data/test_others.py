@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-from tests.data.made_images import make_folder, noise, write
+from tests.data.made_images import noise
 from tests.data.published_trees import make_dagm_class
 from tests.data.test_masks import MASKS, index_mask, make_table, open_table
 from tests.evaluate.evaluate_scenes import CPU, Brightness
@@ -64,17 +64,6 @@ def test_others_are_part_of_what_a_trial_is_and_the_usual_is_not(tmp_path: Path)
     assert usual.hash in hashes
     assert len(hashes) == 3
     assert "others" not in DataSpec(reader="table", classes=("scratch",)).identity
-
-
-@pytest.mark.parametrize(("others", "normal"), [("leave_out", 3), ("normal", 5)])
-def test_classes_that_folders_name_have_others_too(others: str, normal: int, tmp_path: Path) -> None:
-    root = make_folder(tmp_path / "root", good=3, defect=0)
-    for index, name in enumerate(("dent", "dent", "stain", "stain")):
-        write(root / "defect" / name / f"{index}.png", noise(50 + index))
-    settings = {"reader": "folder", "splits": "per_seed", "classes": ["dent"], "others": others}
-    manifest = open_manifest(DataSpec.model_validate(settings), root, tmp_path / "cache")
-    assert [row.label for row in manifest.rows].count(False) == normal
-    assert {row.defect_class for row in manifest.rows} == {"dent", None}
 
 
 @pytest.mark.parametrize(

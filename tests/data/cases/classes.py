@@ -189,7 +189,7 @@ CASES = (
         _with_another_value,
         _INDEXED,
         "refused",
-        ("masks/04.png has the values 7, which are no class",),
+        ("masks/04.png has the values 7, which are no class", "mask_classes (1: crack, 2: pit, 3: stain)"),
     ),
     Case(
         "one class of index masks, the others left out",
