@@ -69,17 +69,21 @@ def test_a_file_is_named_however_python_names_it(tmp_path: Path, named: int | by
     )
 
 
-@pytest.mark.parametrize(("rights", "right"), [(0o555, "written"), (0o444, "read"), (0o333, "read")])
-def test_a_folder_that_cannot_be_entered_may_not_be_read(tmp_path: Path, rights: int, right: str) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir(rights)
+def test_a_folder_that_cannot_be_entered_may_not_be_read(tmp_path: Path) -> None:
+    folders: list[str] = []
+    expected: list[str] = []
+    for rights, right in ((0o555, "written"), (0o444, "read"), (0o333, "read")):
+        folder = tmp_path / f"{rights:o}"
+        folder.mkdir(rights)
+        folders.append(str(folder))
+        expected.append(f"may not be {right} by user {os.getuid()} (denied: {folder}/file)")
     program = (
-        "import sys; from pathlib import Path; from trainables.data.atomic import why_unusable; "
-        "path = Path(sys.argv[1]); error = PermissionError(13, 'denied', str(path / 'file')); "
-        "print(why_unusable(error, path))"
+        "import sys; from pathlib import Path; from trainables.data.atomic import why_unusable\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    print(why_unusable(PermissionError(13, 'denied', str(path / 'file')), path))"
     )
     # root may do everything, unless it gives that up
     user = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
-    command = [*user, sys.executable, "-c", program, str(folder)]
+    command = [*user, sys.executable, "-c", program, *folders]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert answer.stdout == f"may not be {right} by user {os.getuid()} (denied: {folder}/file)\n"
+    assert answer.stdout.splitlines() == expected

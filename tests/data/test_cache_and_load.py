@@ -104,7 +104,7 @@ def test_several_processes_may_build_at_once(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "root", good=200)
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    workers = [context.Process(target=_build, args=(root, tmp_path / "cache", results)) for _ in range(3)]
+    workers = [context.Process(target=_build, args=(root, tmp_path / "cache", results)) for _ in range(2)]
     for worker in workers:
         worker.start()
     found = {results.get(timeout=200) for _ in workers}

@@ -38,7 +38,7 @@ def test_data_that_are_refused_have_a_sheet_too(tmp_path: Path) -> None:
 
 def test_one_photo_is_held_at_a_time(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "own", defect=0)
-    side = 1000
+    side = 500
     for number in range(10):
         photo = np.full((side, side), number, np.uint8)
         write(root / "defect" / f"d{number}.png", photo)

@@ -50,11 +50,10 @@ def test_a_name_that_two_images_have_is_refused(images: list[str]) -> None:
         ImageNames(images).find("a.png", PurePosixPath("annotations/ann.json"), alone=False)
 
 
-@pytest.mark.parametrize("stated", ["{}/0.png", "D:/set/{}/0.png"])
-def test_one_name_in_thousands_of_folders_takes_no_longer(stated: str) -> None:
+def test_one_name_in_thousands_of_folders_takes_no_longer() -> None:
     folders = [f"part_{number:05}" for number in range(5000)]
     start = time.process_time()
     names = ImageNames(f"{folder}/0.png" for folder in folders)
     for folder in folders:
-        names.find(stated.format(folder), PurePosixPath("annotations/ann.json"), alone=False)
+        names.find(f"D:/set/{folder}/0.png", PurePosixPath("annotations/ann.json"), alone=False)
     assert time.process_time() - start < 5

@@ -124,9 +124,9 @@ def test_a_small_image_is_not_enlarged_and_its_map_is_exact() -> None:
     assert np.array_equal(levels >= 128, small.heatmap >= 0.5)
 
 
-@pytest.mark.parametrize(("specks", "bits"), [(3, 8), (254, 8), (255, 16), (400, 16)])
+@pytest.mark.parametrize(("specks", "bits"), [(3, 8), (254, 8), (255, 16)])
 def test_every_defect_has_a_number_and_stays_visible(specks: int, bits: int) -> None:
-    row = row_of(make_probe(specks=specks, size=(700, 700)), 0.5)
+    row = row_of(make_probe(specks=specks, size=(600, 150)), 0.5)
     assert row["truth_bits"] == bits
     assert len(row["peaks"]) == specks + 1
     defects = read_probe(row).defects

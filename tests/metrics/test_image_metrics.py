@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from trainables.metrics import METRICS, Undefined, best_f1_threshold, image_ap, image_metrics
+from trainables.metrics import (
+    METRICS,
+    ImageMetric,
+    ImageScores,
+    Undefined,
+    best_f1_threshold,
+    image_ap,
+    image_metrics,
+)
 
 #                    +    −    +    −    −
 LABELS = np.array([1, 0, 1, 0, 0], dtype=bool)
@@ -160,9 +168,10 @@ def test_no_threshold_has_a_better_f1(rows: list[tuple[bool, int]]) -> None:
     labels, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 20
     chosen = best_f1_threshold(labels, scores)
     assert isinstance(chosen, float)
-    reached = image_metrics(labels, scores, chosen)["image_f1"]
-    others = [image_metrics(labels, scores, t)["image_f1"] for t in np.unique(scores)]
-    assert reached == max(others)  # type: ignore[type-var]
+    f1 = METRICS["image_f1"]
+    assert isinstance(f1, ImageMetric)
+    others = [f1.value(ImageScores(labels, scores, t)) for t in np.unique(scores)]
+    assert f1.value(ImageScores(labels, scores, chosen)) == max(others)  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(("labels", "reason"), [([0, 0], "no defective image"), ([1, 1], "no normal image")])

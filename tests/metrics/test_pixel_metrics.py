@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from trainables.metrics import METRICS, HeatmapMetric, PixelScores, Undefined, truth_at
+from trainables.metrics import METRICS, CountMetric, HeatmapMetric, PixelScores, Undefined, truth_at
 from trainables.metrics.histogram import BinnedPixelScores, PixelHistogram, bin_scores
 
 Image = tuple[NDArray[np.float32], NDArray[np.bool_]]
@@ -251,8 +251,10 @@ def test_no_threshold_has_a_better_micro_iou(seed: int) -> None:
     chosen = pixels.best_iou_threshold()
     assert isinstance(chosen, float)
     every = np.unique(np.concatenate([heatmap.ravel() for heatmap, _ in images]))
-    best = max(pixels.metrics(float(t))["pixel_iou"] for t in every)  # type: ignore[type-var]
-    assert pixels.metrics(chosen)["pixel_iou"] == best
+    iou = METRICS["pixel_iou"]
+    assert isinstance(iou, CountMetric)
+    best = max(iou.value(pixels.counts(float(t))) for t in every)  # type: ignore[type-var]
+    assert iou.value(pixels.counts(chosen)) == best
 
 
 def test_pixel_threshold_is_the_midpoint_to_the_next_lower_score_of_any_pixel() -> None:
@@ -268,16 +270,16 @@ def test_without_masks_pixel_metrics_are_undefined() -> None:
     assert isinstance(PixelScores().best_iou_threshold(), Undefined)
 
 
-def test_24_million_pixels_take_seconds() -> None:
+def test_6_million_pixels_take_seconds() -> None:
     rng = np.random.default_rng(0)
     pixels = PixelScores()
     truth = np.zeros((704, 256), dtype=bool)
     truth[100:140, 50:150] = True
-    for _ in range(135):
+    for _ in range(34):
         pixels.add(rng.random(truth.shape, dtype=np.float32), truth)
     began = time.process_time()
     pixels.metrics(0.5)
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 2.5
 
 
 @pytest.mark.parametrize(("columns", "kept"), [(1, False), (2, True), (3, True)])
