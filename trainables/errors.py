@@ -32,14 +32,10 @@ class StorageError(OSError):
 
 
 class Diverged(ArithmeticError):  # noqa: N818 (a finding about settings, not a fault)
-    """A training whose loss or weights are no longer finite: a result of its settings, not a fault.
-
-    Attributes:
-        epoch: Epoch (from 0) after which it was found.
-        found: What was found, in words.
-    """
+    """A training whose loss or weights are no longer finite: a result of its settings, not a fault."""
 
     def __init__(self, epoch: int, found: str) -> None:
+        """Note the epoch (from 0) after which something was found, and what, in words."""
         super().__init__(epoch, found)
         self.epoch = epoch
         self.found = found

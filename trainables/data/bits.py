@@ -32,17 +32,11 @@ _TRAITS: Mapping[Trait, str] = {
 
 @dataclass(frozen=True)
 class Pixels:
-    """The rule by which the samples of a set become uint8.
+    """The rule by which the samples of a set become uint8."""
 
-    Attributes:
-        samples: Their type: ``uint8``, ``uint16`` or ``float``.
-        white: The value that becomes 255.
-        peak: The greatest value of all images.
-    """
-
-    samples: str = "uint8"
-    white: float = 255.0
-    peak: float = 255.0
+    samples: str = "uint8"  # their type: uint8, uint16 or float
+    white: float = 255.0  # the value that becomes 255
+    peak: float = 255.0  # the greatest value of all images
 
     @property
     def is_as_ever(self) -> bool:

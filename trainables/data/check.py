@@ -43,40 +43,22 @@ _NO_NORMAL: Mapping[_Role, str] = {
 
 @dataclass(frozen=True)
 class DataReport:
-    """Contents of a data set and what is wrong with it; ``str(report)`` is the page to print.
+    """Contents of a data set and what is wrong with it; ``str(report)`` is the page to print."""
 
-    Attributes:
-        title: The reader's title, with licence and citation.
-        root: Folder that was looked at.
-        images: Usable images.
-        defective: Defective ones among them.
-        with_mask: Defective images whose mask is known.
-        items: Physical items.
-        by_class: Images by defect class; "normal" for those without.
-        by_split: Images and defective ones by published part: "train", "test", "test of fold 0" …
-        by_size: Images by "width × height", the most frequent first.
-        masks: Measurements of masks by defect class, as lines of a table.
-        pixels: How values become grey levels, in words.
-        published: What the makers or the literature count, where the data agree with it; else "".
-        findings: Warnings: identical images, missing and empty masks, no published split, other counts than
-            published.
-        faults: What refuses the data set, one sentence per file.
-    """
-
-    title: tuple[str, ...]
-    root: Path
-    images: int
+    title: tuple[str, ...]  # the reader's, with licence and citation
+    root: Path  # folder that was looked at
+    images: int  # usable ones
     defective: int
-    with_mask: int
-    items: int
-    by_class: Mapping[str, int]
-    by_split: Mapping[str, tuple[int, int]]
-    by_size: Mapping[str, int]
-    masks: tuple[str, ...]
-    pixels: str
-    published: str
-    findings: tuple[str, ...]
-    faults: tuple[str, ...]
+    with_mask: int  # defective images whose mask is known
+    items: int  # physical ones
+    by_class: Mapping[str, int]  # images by defect class; "normal" for those without
+    by_split: Mapping[str, tuple[int, int]]  # images and defective ones by "train", "test of fold 0" …
+    by_size: Mapping[str, int]  # images by "width × height", the most frequent first
+    masks: tuple[str, ...]  # measurements by defect class, as lines of a table
+    pixels: str  # how values become grey levels, in words
+    published: str  # what the makers or the literature count, where the data agree with it; else ""
+    findings: tuple[str, ...]  # warnings
+    faults: tuple[str, ...]  # what refuses the data set, one sentence per file
 
     @property
     def usable(self) -> bool:

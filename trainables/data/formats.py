@@ -51,23 +51,14 @@ class BrokenImageError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """Facts that an image file states about itself.
+    """Facts that an image file states about itself."""
 
-    Attributes:
-        width: Pixels.
-        height: Pixels.
-        samples: Type of a sample: ``uint8``, ``uint16`` (for 9 to 16 bits), ``float32``, ``int16`` …
-        traits: Contents that reading as grey or colour turns or leaves out.
-        form: The format in words, for messages: ``TIFF with compression 5``.
-        scan_end: Of a JPEG whose picture is one sequential scan, the byte behind it; else 0.
-    """
-
-    width: int
+    width: int  # pixels
     height: int
-    samples: str = "uint8"
-    traits: tuple[Trait, ...] = ()
-    form: str = ""
-    scan_end: int = 0
+    samples: str = "uint8"  # type of a sample: uint8, uint16 (for 9 to 16 bits), float32, int16 …
+    traits: tuple[Trait, ...] = ()  # contents that reading as grey or colour turns or leaves out
+    form: str = ""  # the format in words, for messages: `TIFF with compression 5`
+    scan_end: int = 0  # of a JPEG whose picture is one sequential scan, the byte behind it; else 0
 
 
 def measure(data: bytes) -> tuple[int, int]:

@@ -48,34 +48,20 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """A data set, ready to be split and loaded.
+    """A data set, ready to be split and loaded."""
 
-    Attributes:
-        rows: One per image, sorted by their ids.
-        reader: Name of the reader.
-        root: Folder that the paths start at (in the cache, where a zip was unpacked).
-        mask_above: A mask pixel is a defect when its stored value is greater.
-        published: The makers' mask subsets and smaller training sets.
-        findings: Warnings: identical images, missing and empty masks.
-        indices: Grey values that are defects, where masks hold class indices; None: all above ``mask_above``.
-        mask_root: Folder that the masks' paths start at, where it is another than ``root``.
-        masks: Measurements of the masks of defective images, one for each class that a mask shows.
-        classes: Names of the classes of ``indices``.
-        ignored: Grey values that count neither as defect nor as background (`others: ignore`).
-        pixels: How the values of image files become grey levels.
-    """
-
-    rows: tuple[ImageRow, ...]
-    reader: str
-    root: Path
-    mask_above: int
+    rows: tuple[ImageRow, ...]  # one per image, sorted by their ids
+    reader: str  # its name
+    root: Path  # folder that the paths start at (in the cache, where a zip was unpacked)
+    mask_above: int  # a mask pixel is a defect when its stored value is greater
     published: PublishedSets
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...]  # warnings: identical images, missing and empty masks
+    # Grey values that are defects, where masks hold class indices; None: all above ``mask_above``.
     indices: tuple[int, ...] | None = None
-    mask_root: Path | None = None
-    masks: tuple[MaskStatistics, ...] = ()
-    classes: tuple[str, ...] = ()
-    ignored: tuple[int, ...] = ()
+    mask_root: Path | None = None  # folder that the masks' paths start at, where it is another than ``root``
+    masks: tuple[MaskStatistics, ...] = ()  # of defective images, one for each class that a mask shows
+    classes: tuple[str, ...] = ()  # names of those of ``indices``
+    ignored: tuple[int, ...] = ()  # grey values that are neither defect nor background (`others: ignore`)
     pixels: Pixels = field(default_factory=Pixels)
 
     @property

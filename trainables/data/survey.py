@@ -38,21 +38,13 @@ _UNNAMED = "defect"  # class of a row that names none
 
 @dataclass(frozen=True)
 class Survey:
-    """Contents of a folder of images.
+    """Contents of a folder of images."""
 
-    Attributes:
-        spec: How to read it, divided anew for each seed.
-        manifest: All images, checked.
-        size: Median height and width, pixels.
-        colour: Whether images have colours.
-        defect_share: Median share of a defective image that its mask covers; None without masks.
-    """
-
-    spec: DataSpec
-    manifest: Manifest
-    size: tuple[int, int]
+    spec: DataSpec  # how to read it
+    manifest: Manifest  # all images, checked
+    size: tuple[int, int]  # median height and width, pixels
     colour: bool
-    defect_share: float | None
+    defect_share: float | None  # median share of a defective image that its mask covers; None without masks
 
     @property
     def normal(self) -> int:

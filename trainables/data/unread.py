@@ -46,19 +46,12 @@ _GROUPS = 10  # more are joined by their upper folder
 
 @dataclass(frozen=True)
 class Unread:
-    """Files that were passed over.
+    """Files that were passed over."""
 
-    Attributes:
-        what: Folder and kind, such as ``good/line1/*.webp``.
-        count: Number of files.
-        example: The first of them, relative to the data set's folder.
-        why: The reason, and the way out.
-    """
-
-    what: str
+    what: str  # folder and kind, such as `good/line1/*.webp`
     count: int
-    example: str
-    why: str
+    example: str  # the first of them, relative to the data set's folder
+    why: str  # and the way out
 
     def __str__(self) -> str:
         if self.count == 1:

@@ -47,24 +47,15 @@ ROUNDING = 1e-9  # by so much a sum of shares may exceed 1
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """Name, reading and direction of a score, whatever it is computed from.
-
-    Attributes:
-        name: In study files and records.
-        title: In tables.
-        description: A sentence for whoever reads the table.
-        unit: "share": within 0..1. Any other word: a number from 0 up, in this unit ("images", "pixels").
-        better: Which way is better.
-        noted: Every report says where it is undefined; False: only the reports that show it.
-    """
+    """Name, reading and direction of a score, whatever it is computed from."""
 
     reads: ClassVar[Literal["labels", "masks"]]  # the labels that it needs
-    name: str
-    title: str
-    description: str
-    unit: str = "share"
+    name: str  # in study files and records
+    title: str  # in tables
+    description: str  # a sentence for whoever reads the table
+    unit: str = "share"  # within 0..1; any other word: a number from 0 up in this unit, "images", "pixels"
     better: Literal["higher", "lower"] = "higher"
-    noted: bool = True
+    noted: bool = True  # every report says where it is undefined; False: only those that show it
 
     @classmethod
     def of(
@@ -227,13 +218,9 @@ def of_parts(metric: ImageMetric, name: str, title: str, description: str) -> Im
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedMetric(Metric):
-    """A score that another program computed: known by its name, and never computed here.
+    """A score that another program computed: known by its name, and never computed here."""
 
-    Attributes:
-        digits: Decimals of a mean where the unit is not a share.
-    """
-
-    digits: int = 3
+    digits: int = 3  # decimals of a mean where the unit is not a share
     reads = "labels"
 
     @property

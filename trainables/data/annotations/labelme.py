@@ -1,7 +1,7 @@
 """LabelMe: one JSON file for each image, ``part.json`` beside ``part.jpg``.
 
-Shapes: polygon, rectangle, circle, and mask (a PNG of its window). Points and lines mark no pixels. Both
-``image_annotation`` and :func:`parse` keep the window's corners as LabelMe has them: first and last pixel.
+Shapes: polygon, rectangle, circle, and mask: a PNG of the window from its first to its last point, inclusive.
+Points and lines mark no pixels.
 """
 
 from __future__ import annotations

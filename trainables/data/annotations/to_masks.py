@@ -42,21 +42,13 @@ TABLE, MASKS = "imported.csv", "imported_masks"
 
 @dataclass(frozen=True)
 class Imported:
-    """Summary of what was read and written.
+    """Summary of what was read and written."""
 
-    Attributes:
-        images: Annotated images.
-        masks: Files that were written. The other images show no defect.
-        classes: Defect classes by the value of their pixels; empty where masks are black and white.
-        table: The table that was written; None where masks went to ``masks/``.
-        remarks: What was passed over, a sentence each.
-    """
-
-    images: int
-    masks: int
-    classes: Mapping[int, str]
-    table: Path | None
-    remarks: tuple[str, ...]
+    images: int  # annotated ones
+    masks: int  # files that were written; the other images show no defect
+    classes: Mapping[int, str]  # by the value of their pixels; empty where masks are black and white
+    table: Path | None  # that was written; None where masks went to ``masks/``
+    remarks: tuple[str, ...]  # what was passed over, a sentence each
 
 
 @dataclass(frozen=True)
@@ -178,21 +170,14 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 class _Places:
-    """The images of a folder, and its masks.
-
-    Attributes:
-        folder: The folder.
-        in_folders: True where it holds one of defective images.
-        images: Paths below the folder.
-        masks: Masks that are there, below the folder.
-    """
+    """The images of a folder, and its masks; paths are below it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         paths = [path.relative_to(folder) for path in _files_below(folder)]
         files = [PurePosixPath(path.as_posix()) for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
         self._defect = next(_named_folders(files, DEFECT_FOLDERS), None)
-        self.in_folders = self._defect is not None
+        self.in_folders = self._defect is not None  # one of defective images
         masks = MASK_FOLDERS if self.in_folders else (MASKS, "masks")
         self.masks = [file for file in files if _folder_of(file, masks)]
         self.images = [file for file in files if file not in set(self.masks)]

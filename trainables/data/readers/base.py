@@ -54,20 +54,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class PublishedSets:
-    """The makers' subsets of the training items.
+    """The makers' subsets of the training items."""
 
-    Attributes:
-        masks: By (N, fold): the items whose masks `mixed: N` may read under `masks: published`; fold None
-            where there is one split.
-        all_masks: The N that stands for every item.
-        train: By fold: the items of a smaller training set, if the reader's options ask for one.
-        file: Where the lists are read from, below the data root; "": the makers publish none.
-    """
-
+    # By (N, fold), fold None where there is one split: items whose masks `mixed: N` may read under
+    # `masks: published`.
     masks: Mapping[tuple[int, int | None], frozenset[str]] = field(default_factory=dict)
-    all_masks: int | None = None
-    train: Mapping[int, frozenset[str]] | None = None
-    file: str = ""
+    all_masks: int | None = None  # the N that stands for every item
+    train: Mapping[int, frozenset[str]] | None = None  # by fold, a smaller training set that options ask for
+    file: str = ""  # where the lists are read from, below the data root; "": the makers publish none
 
 
 @dataclass(frozen=True)
@@ -85,15 +79,10 @@ class ClassIndices:
 
 @dataclass(frozen=True)
 class Expected:
-    """Counts by the makers or the literature, for `assay data check`.
+    """Counts by the makers or the literature, for `assay data check`."""
 
-    Attributes:
-        counts: By part ("all", "train", "test"): defective and normal images.
-        source: Who says so.
-    """
-
-    counts: Mapping[str, tuple[int, int]]
-    source: str
+    counts: Mapping[str, tuple[int, int]]  # by part ("all", "train", "test"): defective and normal images
+    source: str  # who says so
 
 
 @dataclass(frozen=True)

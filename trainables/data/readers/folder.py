@@ -93,20 +93,12 @@ class FolderOptions(MaskSettings, frozen=True):
 
 @dataclass(frozen=True)
 class _Base:
-    """A folder that holds those of good, defective images and masks.
-
-    Attributes:
-        folder: Where they lie.
-        split: Published part, or None.
-        good: Folders of normal images.
-        defect: Folders of defective images, by their class; None: the folders below it are classes.
-        masks: Folder of masks, if there is one.
-    """
+    """A folder that holds those of good, defective images and masks."""
 
     folder: Path
-    split: str | None
+    split: str | None  # published part
     good: Path | None
-    defect: tuple[tuple[Path, str | None], ...]
+    defect: tuple[tuple[Path, str | None], ...]  # with their class; None: the folders below it are classes
     masks: Path | None
 
     def suffices(self, options: FolderOptions) -> bool:

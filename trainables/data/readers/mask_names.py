@@ -55,17 +55,11 @@ class Naming:
 
 @dataclass
 class MaskIndex:
-    """Mask files below a folder, each handed out once.
-
-    Attributes:
-        files: Paths below the folder.
-        naming: Prefix and suffix of masks' names.
-        stems: Stems of the images that are looked up by name alone, as they are ``compared``.
-    """
+    """Mask files below a folder, each handed out once."""
 
     files: Sequence[PurePosixPath]
     naming: Naming
-    stems: Counter[str]
+    stems: Counter[str]  # of the images that are looked up by name alone, as they are ``compared``
     used: set[PurePosixPath] = field(default_factory=set[PurePosixPath])
 
     def __post_init__(self) -> None:

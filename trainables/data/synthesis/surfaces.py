@@ -22,23 +22,14 @@ Field = NDArray[np.float64]  # H × W
 
 @dataclass(frozen=True)
 class Surface:
-    """Traits that all pictures of one item share.
+    """Traits that all pictures of one item share."""
 
-    Attributes:
-        texture: A key of ``TEXTURES``.
-        angle: Direction of the structure, radians.
-        scale: Size of the structure relative to the texture's usual one.
-        grey: Mean grey level.
-        contrast: Standard deviation of the texture, grey levels.
-        light: Strength of the uneven light, grey levels.
-    """
-
-    texture: str
-    angle: float
-    scale: float
-    grey: float
-    contrast: float
-    light: float
+    texture: str  # a key of ``TEXTURES``
+    angle: float  # direction of the structure, radians
+    scale: float  # size of the structure relative to the texture's usual one
+    grey: float  # mean grey level
+    contrast: float  # standard deviation of the texture, grey levels
+    light: float  # strength of the uneven light, grey levels
 
     @classmethod
     def draw(cls, texture: str, rng: np.random.Generator) -> Surface:
