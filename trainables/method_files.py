@@ -87,7 +87,7 @@ class MethodSource:
         digests = {path: hashlib.sha256(data).hexdigest() for path, data in sorted(self.files.items())}
         if not self.is_package:
             return next(iter(digests.values()))[:_HASH_DIGITS]
-        lines = "".join(f"{digest}  {_below(path)}\n" for path, digest in digests.items())
+        lines = "".join(f"{digest}  {path.partition('/')[2]}\n" for path, digest in digests.items())
         return hashlib.sha256(lines.encode()).hexdigest()[:_HASH_DIGITS]
 
     @property
@@ -319,10 +319,6 @@ def _folder(source: MethodSource) -> str:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith((".", "__pycache__")) for part in path.parts)
-
-
-def _below(path: str) -> str:
-    return path.partition("/")[2]
 
 
 class _SourceLoader(InspectLoader):

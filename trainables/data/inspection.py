@@ -265,7 +265,8 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
         raise _MaskFaultError(str(error).rstrip(".")) from error
     except OSError as error:  # of a folder that may not be entered, or a name that no disk holds
         raise _MaskFaultError(f"{entry.mask} cannot be looked for: {error.strerror}. Correct it") from error
-    name = _mask_named(listing, entry)
+    # As its user knows it: by its file, or by its image where the reader made it in the cache.
+    name = entry.mask if listing.mask_root is None else f"the mask of {entry.image}"
     has_pages = not holds_runs(data) and "pages" in examine(data).traits
     mask, defect_class, classes = _read_mask(stored, entry, listing)
     size = (image.header.height, image.header.width) if image is not None else mask.shape
@@ -300,11 +301,6 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
     if not pixels:
         return _MaskSeen(True, None, "empty", defect_class, has_pages, masks)
     return _MaskSeen(True, hashlib.sha256(data).hexdigest(), "known", defect_class, has_pages, masks)
-
-
-def _mask_named(listing: Listing, entry: Entry) -> str:
-    """A mask as its user knows it: by its file, or by its image where the reader made it in the cache."""
-    return f"the mask of {entry.image}" if listing.mask_root is not None else str(entry.mask)
 
 
 def _way_out(mask: tuple[int, ...], image: tuple[int, int], orientation: int) -> str:

@@ -103,7 +103,8 @@ def _passed_over(
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
         folders[:] = sorted(name for name in folders if not is_system_file(name))
         for name in folders:
-            if (root / here / name).is_symlink() and not _holds(here / name, read):
+            is_link = (root / here / name).is_symlink()
+            if is_link and not any(path.startswith(f"{here / name}/") for path in read):
                 yield here / name, "a link to a folder is not followed. Copy the folder, or remove the link"
         files = sorted(name for name in names if not is_system_file(name))
         pictured = str(here) in holding or any(is_picture(PurePosixPath(name)) for name in files)
@@ -125,10 +126,6 @@ def leads_back(path: Path) -> bool:
         return False
     target = path.resolve()
     return any(parent.resolve().is_relative_to(target) for parent in path.absolute().parents)
-
-
-def _holds(folder: PurePosixPath, read: frozenset[str]) -> bool:
-    return any(path.startswith(f"{folder}/") for path in read)
 
 
 def _reason(path: PurePosixPath, why: Callable[[PurePosixPath], str], *, annotated: bool) -> str:

@@ -96,7 +96,6 @@ def _accuracy(images: ImageScores) -> float | Undefined:
 
 @ImageMetric.of("image_mean_class_accuracy", "mean class accuracy", "(TPR + TNR) / 2 of decisions.")
 def _mean_class_accuracy(images: ImageScores) -> float | Undefined:
-    """Mean of the true-positive and the true-negative rate: both classes weigh alike."""
     tp, fp, fn, tn = images.tp, images.fp, images.fn, images.tn
     return images.missing or (tp / (tp + fn) + tn / (tn + fp)) / 2
 
@@ -141,7 +140,6 @@ def _escapes(images: ImageScores) -> float | Undefined:
     "F1 of image decisions at the threshold that is best for it. Reads test labels by definition.",
 )
 def _best_f1(images: ImageScores) -> float | Undefined:
-    """The largest over all scores as thresholds."""
     return images.missing or float(f1_by_score(images.labels, images.scores)[1].max())
 
 
@@ -154,7 +152,6 @@ def _best_f1(images: ImageScores) -> float | Undefined:
     better="lower",
 )
 def _fp_at_zero_fn(images: ImageScores) -> float | Undefined:
-    """Normal images that score at least as high as the lowest defective one."""
     labels, scores = images.labels, images.scores
     return images.missing or float(np.sum(scores[~labels] >= scores[labels].min()))
 

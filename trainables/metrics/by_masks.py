@@ -57,7 +57,6 @@ def _auroc(curve: PixelCurve) -> float:
     noted=False,
 )
 def _best_f1(curve: PixelCurve) -> float:
-    """The largest over all scores as thresholds."""
     return float((2 * curve.tp / (curve.tp[0] + curve.tp + curve.fp)).max())
 
 

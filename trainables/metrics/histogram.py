@@ -161,11 +161,6 @@ def _bins(scores: NDArray[np.float32]) -> NDArray[np.int32]:
     return np.where(scores > _HALF, _BINS - 1 - steps, steps)
 
 
-def _scores_of_bins() -> NDArray[np.float32]:
-    """A score of each bin, the nearest to 0 or 1 that it holds."""
-    steps = np.arange(_HALF_BIN + 1, dtype=np.int32) << _DROPPED_BITS
-    near = steps.view(np.float32)
-    return np.concatenate([near, (1 - near)[::-1]])
-
-
-_SCORES = _scores_of_bins()
+# A score of each bin, the nearest to 0 or 1 that it holds.
+_NEAR = (np.arange(_HALF_BIN + 1, dtype=np.int32) << _DROPPED_BITS).view(np.float32)
+_SCORES: NDArray[np.float32] = np.concatenate([_NEAR, (1 - _NEAR)[::-1]])

@@ -95,7 +95,9 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
         existing = [place for place in (*masks, *([table] if table else [])) if (folder / place).exists()]
         if existing:
             faults.append(f"{existing[0]} exists (of {len(existing)} such files). Replace them by --replace")
-    _refuse(faults)
+    if faults:
+        shown = first_lines([f"{fault}." for fault in faults])
+        raise InputError(f"nothing was written. Faults, {len(faults)} in all:\n{shown}")
     for place, content in masks.items():
         _write(folder / place, content)
     if table is not None:
@@ -121,12 +123,6 @@ def _numbered_otherwise(places: _Places, masks: Iterable[PurePosixPath]) -> Iter
             f"{left[0]} (of {len(left)} masks) stays, and its classes may be numbered otherwise. Import all "
             "annotations at once, or remove it"
         )
-
-
-def _refuse(faults: list[str]) -> None:
-    if faults:
-        shown = first_lines([f"{fault}." for fault in faults])
-        raise InputError(f"nothing was written. Faults, {len(faults)} in all:\n{shown}")
 
 
 def _annotations(

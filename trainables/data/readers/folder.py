@@ -259,15 +259,13 @@ class _PartList:
             defect_class = name or (inner[0] if inner else None)
             exactly = self._alike[_without_case(folder / path)] > 1
             file = self.index.find(places, by_name=True, exactly=exactly)
-            mask = self._mask(file) or (base.masks or base.folder / "masks") / self._expected(places[0])
+            expected = places[0].with_name(f"{self._naming.of(path.stem)}.png")
+            mask = self._mask(file) or (base.masks or base.folder / "masks") / expected
             split = part_of(Path(path.parts[0])) if self._split_below else base.split
             entry = self._entry(folder / path, defect_class or "defect", mask, split)
             named = defect_class is not None or folder.name.casefold() in DEFECT_FOLDERS
             # Of images/ nobody says that all are defective: their masks do.
             yield entry if named or base.good is not None else replace(entry, label=None)
-
-    def _expected(self, place: PurePosixPath) -> PurePosixPath:
-        return place.with_name(f"{self._naming.of(place.stem)}.png")
 
     def _mask(self, path: PurePosixPath | None) -> Path | None:
         return None if path is None or self.base.masks is None else self.base.masks / path
