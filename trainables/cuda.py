@@ -33,9 +33,7 @@ _WORDS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STAT
 def prepare_gpu(device: torch.device, share: float) -> None:
     """Set up a process before it trains: exact float32, the same bits each time, its share of the memory.
 
-    Args:
-        device: On which it trains; on a CPU nothing is done.
-        share: Of the GPU, in (0, 1].
+    ``share`` is within (0, 1]. On a CPU nothing is done.
     """
     if device.type != "cuda":
         return

@@ -86,11 +86,7 @@ def survey_images(
 ) -> Survey:
     """Look at ``folder``, which becomes the data root of a study.
 
-    Args:
-        folder: With images.
-        cache: Folder on this machine.
-        options: Settings of the reader on top of those that its files show.
-        white: Pixel value that is white, of images with more than 8 bits.
+    ``options`` of the reader come on top of those that its files show; ``white`` is ``data.white``.
 
     Raises:
         InputError: If it has no layout that a reader knows, too few images, or files that are damaged.

@@ -56,10 +56,7 @@ def best_f1_threshold(
     The midpoint (Božič et al. 2021, published evaluation code) leaves the margin on both sides. Of several
     thresholds with one F1 the lowest is taken: a missed defect costs more than a false alarm.
 
-    Args:
-        labels: One per image, True: defective.
-        scores: One per image, in [0, 1].
-        dtype: Type of the numbers that will be compared with the threshold; it is representable in it.
+    It is representable in ``dtype``, the type of the numbers that will be compared with it.
     """
     missing = missing_class(labels)
     if missing:

@@ -28,12 +28,7 @@ _SHARES = (0.05, 0.95)
 
 
 def smoothed_f1_threshold(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> float | Undefined:
-    """The threshold whose expected F1 is best, of as many images as there are of each class.
-
-    Args:
-        labels: One per image, True: defective.
-        scores: One per image, in [0, 1].
-    """
+    """The threshold whose expected F1 is best, of as many images as there are of each class."""
     missing = missing_class(labels)
     if missing:
         return missing
