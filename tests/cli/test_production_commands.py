@@ -14,7 +14,7 @@ import pytest
 
 from assay.storage import Record, Store
 from tests.cli.small_study import Assay
-from tests.data.test_items import make_parts
+from tests.data.cases.parts import make_parts
 from tests.production.trained import train
 
 

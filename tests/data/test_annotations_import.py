@@ -12,13 +12,9 @@ import pytest
 from tests.data.made_images import dot, make_folder, noise, write
 from tests.data.test_annotations import (
     CORNERS,
-    brush,
-    cvat,
     label_studio,
     labelme,
     labelme_shape,
-    percent,
-    result,
 )
 from trainables.data import DataSpec, check_data, open_manifest
 from trainables.data.annotations.labelme import file_of
@@ -119,21 +115,6 @@ def test_several_classes_become_indices_of_the_table_reader(tmp_path: Path) -> N
     mask = cv2.imread(str(folder / MASKS / "p0.png.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(mask, np.maximum(dot(value=2), dot(value=1)[::-1]))
     assert (folder / TABLE).read_text().splitlines()[1] == f"p0.png,1,{MASKS}/p0.png.png,hole+scratch"
-
-
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("project-1-at-2026-01-02.json", label_studio(result("brushlabels", rle=brush(dot()[:6, :8])))),
-        ("project-1.json", label_studio(result("polygonlabels", points=percent(CORNERS)))),
-        ("annotations.xml", cvat('<mask label="scratch" rle="0, 9" left="2" top="1" width="3" height="3"/>')),
-    ],
-)
-def test_an_export_of_a_labelling_tool_is_imported(name: str, data: bytes, tmp_path: Path) -> None:
-    write(tmp_path / "photos" / "a.png", noise(0, 6, 8))
-    (tmp_path / name).write_bytes(data)
-    imported = import_annotations(tmp_path / name, tmp_path / "photos")
-    assert (imported.images, imported.masks) == (1, 1)
 
 
 def test_what_is_passed_over_is_told(tmp_path: Path) -> None:

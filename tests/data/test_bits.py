@@ -100,7 +100,6 @@ FORMS: dict[str, Callable[[], bytes]] = {
     "BigTIFF": lambda: stored(COLOUR, big_tiff=True),
     "TIFF with LZW": lambda: stored(COLOUR, compression="tiff_lzw"),
     "float TIFF": lambda: encoded(GREY / np.float32(255)),
-    "JPEG": lambda: stored(COLOUR, "JPEG"),
 }
 
 

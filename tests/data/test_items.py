@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,25 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.data.made_images import bare_manifest, dot, make_folder, noise, open_folder, write
+from tests.data.cases.parts import VIEWS, make_parts
+from tests.data.made_images import bare_manifest, make_folder, open_folder
 from trainables.data import DataSpec, HoldOut, Supervision, make_split
 from trainables.data.items import item_of, items_of, propose_pattern
 from trainables.data.survey import survey_images
 from trainables.metrics import Undefined, image_metrics
-
-VIEWS = ("back", "front", "left", "right")
-
-
-def make_parts(root: Path, parts: int = 12) -> Path:
-    """Every third part is bad, in its first view alone: its other views are good."""
-    for number in range(parts):
-        for at, view in enumerate(VIEWS):
-            bad = number % 3 == 0 and at == 0
-            name = f"part_{number:02}_{view}"
-            write(root / ("defect" if bad else "good") / f"{name}.png", noise(10 * number + at))
-            if bad:
-                write(root / "masks" / f"{name}.png", dot())
-    return root
 
 
 @pytest.mark.parametrize(
@@ -117,16 +103,8 @@ def test_init_proposes_a_pattern_where_nearly_every_part_has_the_same_views(
     assert propose_pattern(images) == pattern
 
 
-@pytest.mark.parametrize(("make", "pattern"), [(make_parts, "{part}_{view}"), (make_folder, None)])
-def test_a_survey_names_the_parts_that_it_saw(
-    make: Callable[[Path], Path], pattern: str | None, tmp_path: Path
-) -> None:
-    survey = survey_images(make(tmp_path / "data"), tmp_path / "cache")
-    assert survey.spec.item == pattern
-    assert survey.items == ("12 parts with 4 images each" if pattern else "")
-
-
-def test_a_survey_says_how_many_images_the_parts_have(tmp_path: Path) -> None:
+def test_a_survey_says_how_many_images_the_parts_have_if_it_saw_parts(tmp_path: Path) -> None:
+    assert survey_images(make_folder(tmp_path / "alone"), tmp_path / "cache").items == ""
     root = make_parts(tmp_path / "data")
     next((root / "good").iterdir()).unlink()
     assert survey_images(root, tmp_path / "cache").items == "12 parts with 3 to 4 images each"

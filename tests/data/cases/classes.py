@@ -76,18 +76,18 @@ def _two_classes(root: Path) -> None:
 
 CASES = (
     Case(
-        "defects alone, with masks, by `assay init`",
+        "defects alone, masks of 0 to 3, classes and a column `split` in a table, by `assay init`",
         make_defects_alone,
         None,
         "read",
-        ("image_weight: 0", "trainable: supervised", "primary: pixel_iou", "No normal and 15 defective"),
-    ),
-    Case(
-        "masks of values 0 to 3 in a table that names classes, by `assay init`",
-        make_defects_alone,
-        None,
-        "read",
-        ('mask_classes: {"1": "crack", "2": "pit", "3": "stain"}',),
+        (
+            'mask_classes: {"1": "crack", "2": "pit", "3": "stain"}',
+            "image_weight: 0",
+            "trainable: supervised",
+            "primary: pixel_iou",
+            "No normal and 15 defective",
+            "splits: published",
+        ),
     ),
     Case(
         "masks of values 0 to 3 in a table without names, by `assay init`",
@@ -95,13 +95,6 @@ CASES = (
         None,
         "read",
         ('mask_classes: {"1": "class_1", "2": "class_2", "3": "class_3"}',),
-    ),
-    Case(
-        "a column `split`, by `assay init`",
-        make_defects_alone,
-        None,
-        "read",
-        ("splits: published",),
     ),
     Case(
         "`images/` and `annotations/`, each with `training/` and `test/`, by `assay init`",
@@ -127,20 +120,6 @@ CASES = (
         _STEEL,
         "warned",
         ("15 images of 15 items: 15 defective (15 with mask)", "train: 9, 9 defective", "crack+pit: 2"),
-    ),
-    Case(
-        "one class of `images/` and `annotations/`, the others normal",
-        make_steel_folders,
-        {**_STEEL, "classes": ["crack"], "others": "normal"},
-        "read",
-        ("15 images of 15 items: 6 defective (6 with mask), 9 normal",),
-    ),
-    Case(
-        "one class of `images/` and `annotations/`, the others left out",
-        make_steel_folders,
-        {**_STEEL, "classes": ["crack"]},
-        "warned",
-        ("6 images of 6 items: 6 defective",),
     ),
     Case(
         "`images/` of which some have an empty mask",
@@ -171,18 +150,16 @@ CASES = (
         ("a study needs 3 normal images or more",),
     ),
     Case(
-        "defects alone",
+        "defects alone, some with several classes in one mask",
         make_defects_alone,
         _INDEXED,
         "warned",
-        ("No image is normal", "methods learn from masks alone", "`assay init` writes such a study"),
-    ),
-    Case(
-        "several classes in one mask",
-        make_defects_alone,
-        _INDEXED,
-        "warned",
-        ("crack+pit: 2",),
+        (
+            "No image is normal",
+            "methods learn from masks alone",
+            "`assay init` writes such a study",
+            "crack+pit: 2",
+        ),
     ),
     Case(
         "a value that is no class of `mask_classes`",

@@ -7,25 +7,26 @@ from pathlib import Path
 from tests.data.cases.case import Case
 from tests.data.made_images import dot, noise, write
 
-__all__ = ["CASES"]
+__all__ = ["CASES", "VIEWS", "make_parts"]
 
-_VIEWS = ("back", "front", "left", "right")
+VIEWS = ("back", "front", "left", "right")
 FOLDER = {"reader": "folder", "item": "{part}_{view}"}
 
 
-def _views(root: Path, separator: str = "_") -> None:
+def make_parts(root: Path, separator: str = "_") -> Path:
     """Twelve parts with four views; of every third the first view is bad."""
     for number in range(12):
-        for at, view in enumerate(_VIEWS):
+        for at, view in enumerate(VIEWS):
             bad = number % 3 == 0 and at == 0
-            name = f"p{number:02}{separator}{view}"
+            name = f"part_{number:02}{separator}{view}"
             write(root / ("defect" if bad else "good") / f"{name}.png", noise(10 * number + at))
             if bad:
                 write(root / "masks" / f"{name}.png", dot())
+    return root
 
 
 def _with_another_name(root: Path) -> None:
-    _views(root)
+    make_parts(root)
     write(root / "good" / "overview.png", noise(999))
 
 
@@ -40,7 +41,7 @@ def _divided(root: Path) -> None:
 
 
 def _grouped_table(root: Path) -> None:
-    rows = [f"p{number}_{view}.png,{int(number < 4)},p{number}" for number in range(8) for view in _VIEWS]
+    rows = [f"p{number}_{view}.png,{int(number < 4)},p{number}" for number in range(8) for view in VIEWS]
     for at, row in enumerate(rows):
         write(root / row.partition(",")[0], noise(at))
     (root / "parts.csv").write_text("\n".join(["image,label,group", *rows]))
@@ -49,21 +50,21 @@ def _grouped_table(root: Path) -> None:
 CASES = (
     Case(
         'four views of each part, `item: "{part}_{view}"`',
-        _views,
+        make_parts,
         FOLDER,
         "read",
         ("48 images of 12 items: 4 defective (4 with mask), 44 normal",),
     ),
     Case(
         "four views of each part, by `assay init`",
-        _views,
+        make_parts,
         None,
         "read",
         ("12 parts with 4 images each, by their names", 'item: "{part}_{view}"'),
     ),
     Case(
         "views after a hyphen, by `assay init`",
-        lambda root: _views(root, "-"),
+        lambda root: make_parts(root, "-"),
         None,
         "read",
         ('item: "{part}-{view}"',),
