@@ -167,9 +167,9 @@ def shrunken(probe: Probe) -> Probe:
     )
 
 
-def display_size(height: int, width: int) -> tuple[int, int]:
+def display_size(height: int, width: int, longest: int = DISPLAY_SIDE) -> tuple[int, int]:
     """Height and width at which a picture of so many pixels is kept: never larger, in its proportions."""
-    shrink = min(1.0, DISPLAY_SIDE / max(height, width))
+    shrink = min(1.0, longest / max(height, width))
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 

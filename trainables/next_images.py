@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 
 from trainables.data.samples import ImageSource
 from trainables.data.spec import ChoiceRule
+from trainables.heatmaps import display_size
 from trainables.pilot import PILOTS
 
 if TYPE_CHECKING:
@@ -152,7 +153,5 @@ def _cells(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _small(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
-    height, width = heatmap.shape
-    share = min(1.0, _LONGEST / max(height, width))
-    size = (max(1, round(width * share)), max(1, round(height * share)))
-    return np.asarray(cv2.resize(heatmap, size, interpolation=cv2.INTER_AREA), np.float32)
+    height, width = display_size(*heatmap.shape, longest=_LONGEST)
+    return np.asarray(cv2.resize(heatmap, (width, height), interpolation=cv2.INTER_AREA), np.float32)

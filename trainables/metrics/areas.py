@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HALF", "Cover", "cover_of"]
+__all__ = ["HALF", "cover_of"]
 
 HALF = 0.5 - 1e-6  # area weights are rounded
 
 
-class Cover(NamedTuple):
-    """Shares of the cells that a part reaches."""
-
-    rows: slice
-    columns: slice
-    shares: NDArray[np.float64]  # of these rows and columns, 0 to 1
-
-
 def cover_of(
     part: NDArray[Any], corner: tuple[int, int], stored: tuple[int, int], size: tuple[int, int]
-) -> Cover:
+) -> tuple[slice, slice, NDArray[np.float64]]:
     """Cover of ``part``, whose first pixel is at ``corner`` of a picture of ``stored``, in cells of ``size``.
 
     All are height and width, or row and column. ``part`` holds what of each pixel is covered, 0 to 1.
+
+    Returns:
+        Rows and columns of the cells that the part reaches, and the share of each of them, 0 to 1.
     """
     first_row, shares = _shares(part.astype(np.float64), 0, corner, stored, size)
     first_column, shares = _shares(shares, 1, corner, stored, size)
-    return Cover(
-        slice(first_row, first_row + shares.shape[0]),
-        slice(first_column, first_column + shares.shape[1]),
-        shares,
-    )
+    rows, columns = shares.shape
+    return slice(first_row, first_row + rows), slice(first_column, first_column + columns), shares
 
 
 def _shares(
