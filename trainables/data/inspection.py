@@ -26,12 +26,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.duplicates import duplicate_findings, part_name
 from trainables.data.findings import Fault, Finding, counted, sum_up, summarise
-from trainables.data.formats import BrokenImageError, Trait, examine, orientation_of
+from trainables.data.formats import BrokenImageError, Header, Trait, examine, orientation_of
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
 from trainables.data.masks import highest_index, holds_runs
 from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import (
-    Stored,
     confine,
     decode_indices,
     decode_stored,
@@ -184,20 +183,20 @@ def _inspect(listing: Listing) -> Inspection:
 
 def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     faults: list[Fault] = []
-    image_hash, stored, orientation = "", None, 1
+    image_hash, header, peak, orientation = "", None, 0.0, 1
     try:
         data = read_bytes(listing.root, entry.image)
         orientation = orientation_of(data)
         image_hash = hashlib.sha256(data).hexdigest()
-        stored = read_samples(data)
+        header, peak = read_samples(data)
     except BrokenImageError as error:
         faults.append(Fault(entry.image, f"{entry.image}: {error.advice}"))
     except InputError as error:
         faults.append(Fault(entry.image, str(error).rstrip(".")))
     try:
-        pixels = stored.header.width * stored.header.height if stored is not None else 0
+        pixels = header.width * header.height if header is not None else 0
         with _one_at_a_time if pixels > _LARGE_PIXELS else nullcontext():
-            mask = _inspect_mask(listing, entry, stored, orientation)
+            mask = _inspect_mask(listing, entry, header, orientation)
     except _MaskFaultError as fault:
         file = entry.mask if entry.mask is not None and listing.mask_root is None else entry.image
         return _Seen(faults=(*faults, Fault(file, str(fault))))
@@ -205,7 +204,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         if listing.indices.others != "normal":
             return _Seen()
         mask = _MaskSeen(has_pages=mask.has_pages)
-    if stored is None:
+    if header is None:
         return _Seen(faults=tuple(faults))
     row = ImageRow(
         sample=entry.sample,
@@ -218,11 +217,11 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         fold=entry.fold,
         image_hash=image_hash,
         mask_hash=mask.hash,
-        width=stored.header.width,
-        height=stored.header.height,
-        samples=stored.samples,
-        peak=stored.peak,
-        traits=stored.header.traits,
+        width=header.width,
+        height=header.height,
+        samples=header.samples.partition("float")[0] or "float",  # of 32 bits or 64
+        peak=peak,
+        traits=header.traits,
     )
     return _Seen(row, mask=mask, orientation=orientation)
 
@@ -239,7 +238,7 @@ def _shows_others_alone(indices: ClassIndices, defect_class: str | None) -> bool
     return defect_class is None or kept.isdisjoint(defect_class.split("+"))
 
 
-def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientation: int) -> _MaskSeen:
+def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientation: int) -> _MaskSeen:
     if entry.mask is None:
         if entry.label is None:
             raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")
@@ -269,7 +268,7 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
     name = entry.mask if listing.mask_root is None else f"the mask of {entry.image}"
     has_pages = not holds_runs(data) and "pages" in examine(data).traits
     mask, defect_class, classes = _read_mask(stored, entry, listing)
-    size = (image.header.height, image.header.width) if image is not None else mask.shape
+    size = (image.height, image.width) if image is not None else mask.shape
     if size != mask.shape:
         raise _MaskFaultError(
             f"{name} is {mask.shape[1]} × {mask.shape[0]} pixels, its image {entry.image} "

@@ -25,7 +25,6 @@ __all__ = [
     "FULL_WHITE",
     "MAX_PIXELS",
     "DataFolders",
-    "Stored",
     "confine",
     "decode_image",
     "decode_indices",
@@ -144,21 +143,8 @@ def read_bytes(root: Path, relative: str) -> bytes:
         raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
 
 
-@dataclass(frozen=True)
-class Stored:
-    """An image file's samples: size, type, greatest value of any channel, and what else its header says."""
-
-    header: Header
-    peak: float
-
-    @property
-    def samples(self) -> str:
-        """Type of the samples: uint8, uint16 or float."""
-        return self.header.samples.partition("float")[0] or "float"
-
-
-def read_samples(data: bytes) -> Stored:
-    """Look at an image file as it is stored.
+def read_samples(data: bytes) -> tuple[Header, float]:
+    """The header of an image file, and the greatest value of any channel of its pixels as stored.
 
     Raises:
         BrokenImageError: If the file is truncated, damaged or too large, or its samples cannot be read.
@@ -169,7 +155,7 @@ def read_samples(data: bytes) -> Stored:
         if header.samples == "uint8"
         else _decode_deep(data, header, cv2.IMREAD_UNCHANGED)
     )
-    return Stored(header, float(image.max()))
+    return header, float(image.max())
 
 
 def decode_image(data: bytes, channels: int, white: float = 255) -> NDArray[np.uint8]:
