@@ -36,10 +36,7 @@ class _Answer(NamedTuple):
 
 
 def _of(*kinds: type) -> Callable[[Any], bool]:
-    def fits(answer: Any) -> bool:
-        return isinstance(answer, kinds)
-
-    return fits
+    return lambda answer: isinstance(answer, kinds)
 
 
 def _is_objection(answer: Any) -> bool:

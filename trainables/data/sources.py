@@ -55,24 +55,21 @@ class DataFolders:
     root: Path | None
     cache: Path
 
-    def required_root(self, reader: str) -> Path:
-        """The data root, which every reader of files needs."""
+    def below_root(self, reader: str, path: str | None) -> Path:
+        """The data root, or what ``data.path`` names below it: a folder or file, unpacked if it is a zip."""
         if self.root is None:
             raise InputError(
                 f"reader {reader} reads files: no data root was given. Pass --data ROOT or set ASSAY_DATA."
             )
         if not self.root.is_dir():
             raise InputError(f"the data root {self.root} is not a folder. Pass --data ROOT with one that is.")
-        return self.root
-
-    def below_root(self, reader: str, path: str | None) -> Path:
-        """The folder or file that a study's ``data.path`` names, unpacked if it is a zip."""
-        root = self.required_root(reader)
         if path is None:
-            return root
-        start = confine(root, path)
+            return self.root
+        start = confine(self.root, path)
         if not start.exists():
-            raise InputError(f"data.path: {path} is not below the data root {root}. Found none; check both.")
+            raise InputError(
+                f"data.path: {path} is not below the data root {self.root}. Found none; check both."
+            )
         return unpack(start, self.cache) if start.suffix.lower() == ".zip" else start
 
     def find(self, start: Path, holds: Callable[[Path], bool], *names: str, expected: str) -> Path:

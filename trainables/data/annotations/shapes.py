@@ -44,7 +44,7 @@ def uploaded_name(path: str) -> str:
 
     ``/data/upload/3/e97d4735-a.png`` was ``a.png``.
     """
-    folder, _, name = path.replace("\\", "/").rpartition("/")
+    folder, _, name = path.rpartition("/")
     return _UPLOADED.sub("", name) if "/upload" in folder else path
 
 
