@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from assay.study import parse_study, plan_study
 from tests.memory_bank.banks import fitted, tiny_config
-from tests.unsupervised.normal_images import made_data, made_set, pictures
+from tests.unsupervised.normal_images import made_data, made_set, pictures, surface
 from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun
 from trainables.data import Supervision
@@ -139,6 +140,23 @@ def test_a_plan_refuses_what_makes_no_sense(supervision: str, more: str, words: 
 def test_a_notebook_without_weights_is_refused_too() -> None:
     with pytest.raises(InputError, match="weights_file"):
         fitted(tiny_config(random_trunk=False), made_data())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layers": [8]}, "found one image and one cell of 8 pixels. Use more images"),
+        ({"layers": [4], "reweight": 3}, r"reweight: 3 .* \(coreset: 0.1 of 4 cells\). Raise coreset"),
+    ],
+)
+def test_so_few_cells_that_numbers_mean_nothing_are_refused(changes: dict[str, Any], words: str) -> None:
+    def small(seed: int, /, *, defect: bool = False) -> NDArray[np.uint8]:
+        return surface(seed, defect=defect)[:8, :8]
+
+    one, held_out = (made_set(numbers, paint=small) for numbers in (range(1), range(9, 12)))
+    data = replace(made_data(), train=one, validation=held_out)
+    with pytest.raises(InputError, match=words):
+        fitted(tiny_config(image_size=(8, 8), **changes), data)
 
 
 def test_the_stage_logs_what_it_remembers() -> None:

@@ -29,7 +29,7 @@ BUILD: dict[str, Callable[[Any], nn.Module]] = {
     "focus": FocusNets.of,
     "regioncam": RegionCamNets.of,
     "unsupervised": Detector.of,
-    "memory_bank": lambda config: MemoryDetector(Bank(config, config.most_remembered), config),
+    "memory_bank": lambda config: MemoryDetector(Bank(config, config.remembered(config.most_cells)), config),
     "supersimple": SuperSimpleNet,
 }
 SIZE = {"image_size": (96, 128)}

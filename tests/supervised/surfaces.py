@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,14 @@ def surfaces(positives: int, negatives: int, *, masks: int | None = None, seed: 
                 known[name] = mask
         images[name] = image.clip(0, 255).astype(np.uint8)
     return ImageSet(ids, np.arange(len(ids)) < positives, images, known)
+
+
+def corners(images: ImageSet, side: int = 8) -> ImageSet:
+    """Their upper left corners; masks cover them."""
+    small = {name: image[:side, :side] for name, image in images.images.items()}
+    return replace(
+        images, images=small, masks={name: np.ones((side, side), np.uint8) for name in images.masks}
+    )
 
 
 def tiny_data(*, masks: int | None = None, validation: bool = True, count: int = 6) -> TrainingData:

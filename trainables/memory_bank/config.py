@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -122,18 +123,15 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
         """Numbers that describe a cell."""
         return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.layers)
 
-    @property
-    def cells_per_image(self) -> int:
-        """Cells of the finest map."""
-        height, width = (cells_along(side, self.layers[0]) for side in self.image_size)
-        return height * width
+    def cells_per_image(self, stride: TrunkStride) -> int:
+        """Cells of the map of this stride."""
+        return math.prod(cells_along(side, stride) for side in self.image_size)
 
-    @property
-    def most_remembered(self) -> int:
-        """Cells that are remembered where there are as many as ``most_cells``."""
-        return max(1, round(self.coreset * self.most_cells))
+    def remembered(self, cells: int) -> int:
+        """Cells that are remembered of so many."""
+        return max(1, round(self.coreset * min(cells, self.most_cells)))
 
 
 def count_parameters(config: MemoryBankConfig) -> int:
     """Number of weights of the trunk and of the largest bank."""
-    return trunk(config.trunk, max(config.layers)) + config.most_remembered * config.features
+    return trunk(config.trunk, max(config.layers)) + config.remembered(config.most_cells) * config.features

@@ -17,6 +17,7 @@ from trainables.memory_bank.bank import Bank, farthest_points
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, read_bank
 from trainables.memory_bank.stages import stages
+from trainables.nn.choices import PATCH
 from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import save_model, with_layout
@@ -45,12 +46,33 @@ def fit(config: MemoryBankConfig, data: TrainingData, run: Run) -> MemoryBankPre
         raise InputError(f"{objection.setting}: {objection.message}.")
     normals = divide_normals(data, config.held_out, run)
     check_images(config, data.train)
+    _check_cells(config, len(normals.train))
     (stage,) = stages(config)
     bank = read_bank(run.stage(stage, data), config)
     detector = Detector(with_layout(bank, config), config).to(run.device)
     detector.measure(normals.held_out)
     run.log(0, {"held_out": float(len(normals.held_out))}, 1)
     return MemoryBankPredictor(detector, config)
+
+
+def _check_cells(config: MemoryBankConfig, images: int) -> None:
+    """Refuse so few cells that a spread or a weight would mean nothing.
+
+    Raises:
+        InputError: Otherwise.
+    """
+    deepest = max(config.layers)
+    if config.random_trunk and deepest != PATCH and images * config.cells_per_image(deepest) == 1:
+        raise InputError(
+            "random_trunk: true takes spreads from the cells of normal images, found one image and one cell "
+            f"of {deepest} pixels. Use more images, a larger image_size or finer layers."
+        )
+    cells = images * config.cells_per_image(config.layers[0])
+    if config.reweight and config.remembered(cells) == 1:
+        raise InputError(
+            f"reweight: {config.reweight} weighs by remembered cells around the nearest one, found one "
+            f"(coreset: {config.coreset:g} of {cells} cells). Raise coreset, or set reweight: 0."
+        )
 
 
 def make_bank(work: StageWork, *, weights_file: str | None) -> None:
@@ -65,7 +87,7 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
     bank.trunk = trunk.freeze()
     bank = with_layout(bank, config).to(run.device)
     cells_NC = _drawn_cells(bank, images, run)
-    count = max(1, round(config.coreset * len(cells_NC)))
+    count = config.remembered(len(cells_NC))
     chosen, reach = list(range(len(cells_NC))), 0.0
     if count < len(cells_NC):
         chosen, reach = [0], math.nan
@@ -84,7 +106,7 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
 def _drawn_cells(bank: Bank, images: ImageSet, run: Run) -> Tensor:
     """Descriptions of all cells of ``images``, N × C, or of as many as the config admits, drawn at random."""
     config, described, before = bank.config, list[Tensor](), 0
-    numbers = run.generator("cells").permutation(config.cells_per_image * len(images))
+    numbers = run.generator("cells").permutation(config.cells_per_image(config.layers[0]) * len(images))
     drawn = np.sort(numbers[: config.most_cells])
     for batch in image_passes(images, range(len(images)), run.device, config.pass_cost):
         cells_NC = bank.describe(batch).flatten(2).transpose(1, 2).flatten(0, 1)
