@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from assay.study import parse_study, plan_study
 from tests.memory_bank.banks import fitted, tiny_config
 from tests.unsupervised.normal_images import made_data, made_set, pictures, surface
-from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun
 from trainables.data import Supervision
 from trainables.data.samples import ImageSet
@@ -24,10 +23,6 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.memory_bank import TRAINABLE
 from trainables.stages import stage_keys
-
-
-def test_the_catalogue_finds_the_method_by_its_folder() -> None:
-    assert find_trainable("memory_bank") is TRAINABLE
 
 
 def tensors(images: ImageSet) -> torch.Tensor:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.cam.config import CamConfig
 from trainables.cam.network import Classifier
 from trainables.catalogue import TRAINABLES
 from trainables.contract import TrainableConfig
@@ -82,10 +81,3 @@ def test_presets_are_counted_right(name: str) -> None:
     for preset in trainable.presets.values():
         config = trainable.Config.model_validate({**SIZE, "image_size": (128, 128), **preset})
         assert trainable.parameters(config) == built(name, config)
-
-
-def test_a_map_adds_no_weights_to_its_classifier() -> None:
-    config = CamConfig(image_size=(96, 128))
-    maps = TRAINABLES["cam"].parameters
-    assert maps is not None
-    assert maps(config) == built("cam", config)

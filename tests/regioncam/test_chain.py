@@ -362,14 +362,6 @@ def test_settings_that_cannot_be_trained_are_refused(changes: dict[str, Any], wo
         tiny(**changes)
 
 
-@pytest.mark.parametrize("name", TRAINABLE.presets)
-def test_presets_are_valid_and_counted_without_being_built(name: str) -> None:
-    config = TRAINABLE.Config.model_validate({**TRAINABLE.presets[name], "image_size": [64, 64]})
-    assert TRAINABLE.parameters is not None
-    without = config.model_copy(update={"rounds": 0})
-    assert TRAINABLE.parameters(config) > TRAINABLE.parameters(without) > 0
-
-
 def test_footnotes_say_what_is_our_reading_and_where_a_switch_is_inert() -> None:
     first, *_ = TRAINABLE.footnotes(tiny())
     assert "our reading of Dong et al. 2025" in first

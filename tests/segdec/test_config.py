@@ -13,7 +13,7 @@ from assay.study import parse_study, plan_study
 from assay.study.points import trials_of
 from tests.segdec.surfaces import tiny_config
 from trainables.errors import InputError
-from trainables.segdec import TRAINABLE, SegDecConfig
+from trainables.segdec import SegDecConfig
 from trainables.segdec.presets import PRESETS, footnotes
 
 
@@ -127,11 +127,6 @@ def test_points_of_earlier_searches_keep_their_ids() -> None:
     cells = [searched.cell.model_copy(update={"config": each}) for each in (earlier, searched.cell.config)]
     of_both = [[trial.id for trial in trials_of(searched, cell, searched.repeats)] for cell in cells]
     assert of_both[0] == of_both[1]
-
-
-def test_every_field_tells_what_it_is() -> None:
-    fields = TRAINABLE.Config.model_fields
-    assert all(field.description and field.description.endswith(".") for field in fields.values())
 
 
 @pytest.mark.parametrize(

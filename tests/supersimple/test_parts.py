@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from tests.supersimple.small import SIZE, tiny_config
 from tests.supervised.surfaces import surfaces
-from trainables.catalogue import find_trainable
 from trainables.data.spec import DataSpec, Supervision
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
@@ -44,10 +43,6 @@ def cells_of(masks: dict[int, tuple[slice, slice]], **changes: Any) -> CellTruth
     views = Augmentation.draw(4, "none", 0, np.random.default_rng(0))
     label_B = torch.from_numpy(images.labels).float()
     return known_cells(truth.batch(range(4), views), label_B, tiny_config(**changes))
-
-
-def test_catalogue_finds_the_method_by_its_folder() -> None:
-    assert find_trainable("supersimple") is TRAINABLE
 
 
 @pytest.mark.parametrize(
@@ -252,8 +247,3 @@ def test_presets_say_what_differs_from_the_paper(name: str) -> None:
     notes = footnotes(config)
     assert any("our reading" in note for note in notes)
     assert any(note.startswith("trunk: ") for note in notes) == (config.trunk != "wide_resnet50_2")
-
-
-def test_every_field_tells_what_it_is() -> None:
-    fields = SuperSimpleConfig.model_fields
-    assert all(field.description and field.description.endswith(".") for field in fields.values())
