@@ -25,8 +25,8 @@ from trainables.unsupervised.students import School, Students
 
 PERIOD, SIDE = 8, 18
 LONG: dict[str, Any] = {
-    "gan_width": 8, "gan_latent": 16, "gan_steps": 200, "gan_batch": 16, "gan_lr": 1e-3,
-    "encoder_steps": 200, "encoder_batch": 16, "encoder_lr": 1e-3, "patches_per_image": 100,
+    "gan_width": 8, "gan_latent": 16, "gan_steps": 60, "gan_batch": 16, "gan_lr": 1e-3,
+    "encoder_steps": 150, "encoder_batch": 16, "encoder_lr": 1e-3, "patches_per_image": 100,
     "descriptor": 8, "descriptor_width": 8, "teacher_steps": 100, "teacher_batch": 16, "teacher_lr": 1e-3,
     "student_max_steps": 200, "student_lr": 1e-3, "epoch_steps": 100,
 }  # fmt: skip
