@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from tests.focus.chains import (
 )
 from tests.golden_weights import assert_stages_ended_at
 from tests.supervised.surfaces import surfaces
+from tests.supervised.test_fit import NoMasks, with_masks
 from tests.two_workers import assert_two_workers_end_where_one_does
 from trainables.cam import TRAINABLE as CAM
 from trainables.cam import CamConfig
@@ -58,39 +58,6 @@ from trainables.stages import stage_keys
 
 WHOLE: dict[str, Any] = {"clm": True, "gcm": True, "iem": "both", "crf": True, "round": True, "distill": True}
 KILLED: dict[str, Any] = {**WHOLE, "iem_inpainter": "unet", "inpainter_epochs": 2}
-
-
-# What it may read -------------------------------------------------------------------------------------
-
-
-class Locked(Mapping[str, Any]):
-    """Masks that nobody may read."""
-
-    def __getitem__(self, _name: str) -> Any:
-        raise AssertionError("a mask was read")
-
-    def __iter__(self) -> Any:
-        raise AssertionError("masks were listed")
-
-    def __len__(self) -> int:
-        raise AssertionError("masks were counted")
-
-    def get(self, _name: str, _default: Any = None) -> None:
-        """What ``ImageSet`` asks for when it hands out a sample."""
-        return None
-
-
-def test_no_mask_is_read_and_none_would_change_a_bit(tmp_path: Path) -> None:
-    data, true = chain_data(), surfaces(6, 8)
-    inverted = {name: 1 - mask for name, mask in true.masks.items()}
-    found: set[tuple[str, bytes]] = set()
-    for k, masks in enumerate(({}, true.masks, inverted, Locked())):
-        shown = replace(data, train=replace(data.train, masks=masks))
-        predictor = fitted(tiny_chain(iem="both", crf=True, round=True), tmp_path / str(k), shown)
-        labels = PseudoLabels.load(tmp_path / str(k) / "refined")
-        assert labels is not None
-        found.add((digest(predictor, tmp_path / f"model{k}"), labels.labels.tobytes()))
-    assert len(found) == 1
 
 
 # What each switch changes -----------------------------------------------------------------------------
@@ -130,6 +97,11 @@ def test_a_chain_that_was_killed_goes_on_to_the_same_bits(
     run = KeptRun(kept=folder)
     assert digest(TRAINABLE.fit(config, chain_data(), run), tmp_path / "again") == undisturbed
     assert run.made[0] == stage
+
+
+def test_no_mask_is_read_and_none_would_change_a_bit(tmp_path: Path, undisturbed: str) -> None:
+    locked = fitted(tiny_chain(**KILLED), tmp_path / "stages", with_masks(chain_data(), NoMasks()))
+    assert digest(locked, tmp_path / "model") == undisturbed
 
 
 def test_rows_of_the_additive_study_share_what_comes_before() -> None:

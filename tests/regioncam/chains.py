@@ -28,6 +28,7 @@ __all__ = [
     "fitted",
     "pictures",
     "shared_fit",
+    "stages_of",
     "tiny",
 ]
 
@@ -63,6 +64,12 @@ def shared_fit(config: RegionCamConfig, folder: Path) -> RegionCamPredictor:
     """Fit on ``chain_data()`` with what other fits of ``folder`` have made."""
     run = SharedRun(shared=folder, keys=stage_keys(TRAINABLE.stages(config), {}))
     return TRAINABLE.fit(config, chain_data(), run)
+
+
+def stages_of(config: RegionCamConfig, shared: Path) -> dict[str, Path]:
+    """Folders of the stages that such a fit leaves."""
+    shared_fit(config, shared)
+    return {name: shared / key / name for name, key in stage_keys(TRAINABLE.stages(config), {}).items()}
 
 
 def fitted(config: RegionCamConfig, folder: Path, data: TrainingData | None = None) -> RegionCamPredictor:

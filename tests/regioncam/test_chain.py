@@ -28,9 +28,11 @@ from tests.regioncam.chains import (
     fitted,
     pictures,
     shared_fit,
+    stages_of,
     tiny,
 )
 from tests.supervised.surfaces import surfaces
+from tests.supervised.test_fit import NoMasks, with_masks
 from tests.two_workers import assert_two_workers_end_where_one_does
 from trainables.cam import TRAINABLE as CAM
 from trainables.cam import CamConfig
@@ -67,40 +69,31 @@ def labels_in(folder: Path) -> PseudoLabels:
 # What it may read -------------------------------------------------------------------------------------
 
 
-def test_no_mask_is_read_and_none_would_change_a_bit(tmp_path: Path) -> None:
-    data, true = chain_data(), surfaces(6, 8)
-    inverted = {name: 1 - mask for name, mask in true.masks.items()}
-    found: set[tuple[str, bytes]] = set()
-    for k, masks in enumerate(({}, true.masks, inverted)):
-        shown = replace(data, train=replace(data.train, masks=masks))
-        predictor = fitted(tiny(**WHOLE), tmp_path / str(k), shown)
-        labels = labels_in(tmp_path / str(k) / "round2").labels.tobytes()
-        found.add((digest(predictor, tmp_path / f"model{k}"), labels))
-    assert len(found) == 1
+def test_no_mask_is_read_and_none_would_change_a_bit(shared: Path, tmp_path: Path) -> None:
+    config, locked = tiny(**WHOLE), with_masks(chain_data(), NoMasks())
+    found = digest(fitted(config, tmp_path / "stages", locked), tmp_path / "locked")
+    assert found == digest(shared_fit(config, shared), tmp_path / "model")
+    mine, others = labels_in(tmp_path / "stages" / "round2"), labels_in(stages_of(config, shared)["round2"])
+    assert (mine.labels == others.labels).all()
 
 
 def test_shuffled_labels_teach_nothing(tmp_path: Path) -> None:
     data = chain_data(16)
     labels = np.random.default_rng(1).permutation(data.train.labels)
+    predictor = fitted(tiny(**TRAINED), tmp_path, replace(data, train=replace(data.train, labels=labels)))
     test = EvaluationData(None, surfaces(15, 25, seed=7))
-    found: list[dict[str, float]] = []
-    for k, train in enumerate((data.train, replace(data.train, labels=labels))):
-        predictor = fitted(tiny(**TRAINED), tmp_path / str(k), replace(data, train=train))
-        found.append(evaluate(predictor, test, device=CPU, batch=16, probes=0, seed=0).metrics)
-    assert found[0]["image_ap"] >= 0.9  # chance: 0.375
-    assert found[0]["pixel_ap"] >= 0.3  # chance: 0.008
-    assert found[1]["image_ap"] < 0.6
-    assert found[1]["pixel_ap"] < 0.1
+    found = evaluate(predictor, test, device=CPU, batch=16, probes=0, seed=0).metrics
+    assert found["image_ap"] < 0.6  # chance: 0.375; with true labels 0.9 (below)
+    assert found["pixel_ap"] < 0.1  # chance: 0.008; 0.3
 
 
-@pytest.mark.parametrize("changes", [{"fgbp": True}, {"fgbp": False}])
-def test_with_all_off_it_is_the_plain_class_activation_map(changes: dict[str, Any], tmp_path: Path) -> None:
-    config = tiny(method="cam", **changes)
-    mine = fitted(config, tmp_path).predict(pictures(4))
-    own = {name: getattr(config, name) for name in CamConfig.model_fields}
+def test_with_all_off_it_is_the_plain_class_activation_map(shared: Path) -> None:
+    own = {name: getattr(tiny(method="cam"), name) for name in CamConfig.model_fields}
     plain = CAM.fit(CamConfig(**own), chain_data(), LocalRun()).predict(pictures(4))
-    assert torch.equal(mine.score, plain.score)
-    assert torch.equal(mine.heatmap, plain.heatmap)
+    for fgbp in (True, False):
+        mine = shared_fit(tiny(method="cam", fgbp=fgbp), shared).predict(pictures(4))
+        assert torch.equal(mine.score, plain.score)
+        assert torch.equal(mine.heatmap, plain.heatmap)
 
 
 # What a kill leaves, what trials share ------------------------------------------------------------------
@@ -166,30 +159,23 @@ def test_without_rounds_the_crf_changes_no_answer(shared: Path) -> None:
 # Rounds -------------------------------------------------------------------------------------------------
 
 
-def test_without_rounds_labels_are_those_cut_from_the_map_and_the_map_answers(tmp_path: Path) -> None:
-    predictor = fitted(tiny(), tmp_path / "none")
-    fitted(tiny(rounds=1), tmp_path / "one")
-    assert not (tmp_path / "none" / "round1").exists()
-    labels = labels_in(tmp_path / "none" / "pseudo")
-    assert (labels.labels == labels_in(tmp_path / "one" / "pseudo").labels).all()
-    maps = load_file(tmp_path / "none" / "maps" / "final_maps.safetensors")["maps"].float()
+def test_without_rounds_labels_are_those_cut_from_the_map_and_the_map_answers(shared: Path) -> None:
+    made = stages_of(tiny(), shared)
+    assert list(made) == ["classifier", "maps", "pseudo"]
+    maps = load_file(made["maps"] / "final_maps.safetensors")["maps"].float()
     positive = torch.ones(len(maps), dtype=torch.bool)
-    assert (labels.labels == pseudo_labels(maps, positive, tiny().cutoffs).numpy()).all()
-    assert list(predictor.predict_stages(pictures(2)).stages) == [
-        "cam",
-        "layer_cam",
-        "fgbp",
-        "pseudo",
-    ]
+    cut = pseudo_labels(maps, positive, tiny().cutoffs).numpy()
+    assert (labels_in(made["pseudo"]).labels == cut).all()
+    shown = shared_fit(tiny(), shared).predict_stages(pictures(2)).stages
+    assert list(shown) == ["cam", "layer_cam", "fgbp", "pseudo"]
 
 
-def test_normal_images_are_background_everywhere_in_every_round(tmp_path: Path) -> None:
-    data = chain_data()
-    fitted(tiny(rounds=3), tmp_path, data)
+def test_normal_images_are_background_everywhere_in_every_round(shared: Path) -> None:
+    data, made = chain_data(), stages_of(tiny(rounds=3), shared)
     defective = tuple(np.array(data.train.ids)[data.train.labels])
     normal = [name for name in data.train.ids if name not in defective]
     for stage in ("pseudo", "round1", "round2", "round3"):
-        labels = labels_in(tmp_path / stage)
+        labels = labels_in(made[stage])
         assert labels.ids == defective
         maps = PixelMaps(labels.by_id, normal, SIZE, torch.device("cpu"))
         views = Augmentation.draw(len(normal), "none", 0, np.random.default_rng(0))
@@ -201,19 +187,18 @@ def same_net(one: Path, other: Path) -> bool:
     return all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
-def names_of_labels(folder: Path) -> list[str]:
+def names_of_labels(made: dict[str, Path]) -> list[str]:
     """Each stage's labels are measured under a name of their own."""
-    return [labels_in(folder / stage).name for stage in ("pseudo", "round1", "round2")]
+    return [labels_in(made[stage]).name for stage in ("pseudo", "round1", "round2")]
 
 
-def test_a_round_that_collapses_keeps_its_labels_and_is_the_last_that_trains(tmp_path: Path) -> None:
-    fitted(tiny(rounds=2, round_foreground=1.0, round_background=0.99), tmp_path)  # no pixel is ever sure
-    first, second = (read_facts(tmp_path / name) for name in ("round1", "round2"))
+def test_a_round_that_collapses_keeps_its_labels_and_is_the_last_that_trains(shared: Path) -> None:
+    made = stages_of(tiny(rounds=2, round_foreground=1.0, round_background=0.99), shared)  # never sure
+    first, second = (read_facts(made[name]) for name in ("round1", "round2"))
     assert (first["collapsed"], first["going"], first["trained"], second["trained"]) == (1, 0, 1, 0)
-    labels = labels_in(tmp_path / "pseudo").labels
-    assert (labels_in(tmp_path / "round2").labels == labels).all()
-    assert same_net(tmp_path / "round1", tmp_path / "round2")
-    assert names_of_labels(tmp_path) == ["pseudo", "round 1", "round 2"]
+    assert (labels_in(made["round2"]).labels == labels_in(made["pseudo"]).labels).all()
+    assert same_net(made["round1"], made["round2"])
+    assert names_of_labels(made) == ["pseudo", "round 1", "round 2"]
 
 
 def test_after_a_collapse_the_net_before_it_answers(tmp_path: Path) -> None:
@@ -228,25 +213,24 @@ def test_after_a_collapse_the_net_before_it_answers(tmp_path: Path) -> None:
     assert torch.equal(first["prob"], second["prob"])
 
 
-def test_labels_whose_area_leaps_have_collapsed_though_the_net_sees_something(tmp_path: Path) -> None:
-    fitted(tiny(rounds=1, round_change=1.001), tmp_path)
-    facts = read_facts(tmp_path / "round1")
+def test_labels_whose_area_leaps_have_collapsed_though_the_net_sees_something(shared: Path) -> None:
+    made = stages_of(tiny(rounds=1, round_change=1.001), shared)
+    facts = read_facts(made["round1"])
     assert (facts["collapsed"], facts["going"]) == (1, 0)
     assert facts["empty"] <= 0.5
-    before, after = (labels_in(tmp_path / name).labels for name in ("pseudo", "round1"))
+    before, after = (labels_in(made[name]).labels for name in ("pseudo", "round1"))
     assert (before == after).all()
 
 
-def test_rounds_end_where_labels_hardly_change(tmp_path: Path) -> None:
-    fitted(tiny(rounds=2, round_alike=0.01), tmp_path / "alike")
-    facts = read_facts(tmp_path / "alike" / "round1")
+def test_rounds_end_where_labels_hardly_change(shared: Path) -> None:
+    made = stages_of(tiny(rounds=2, round_alike=0.01), shared)
+    facts = read_facts(made["round1"])
     assert facts["collapsed"] == 0
     assert facts["iou_previous"] > 0.01
-    assert read_facts(tmp_path / "alike" / "round2")["trained"] == 0
-    assert same_net(tmp_path / "alike" / "round1", tmp_path / "alike" / "round2")
-    assert names_of_labels(tmp_path / "alike") == ["pseudo", "round 1", "round 2"]
-    fitted(tiny(rounds=2), tmp_path / "going")
-    assert read_facts(tmp_path / "going" / "round2")["trained"] == 1
+    assert read_facts(made["round2"])["trained"] == 0
+    assert same_net(made["round1"], made["round2"])
+    assert names_of_labels(made) == ["pseudo", "round 1", "round 2"]
+    assert read_facts(stages_of(tiny(rounds=2), shared)["round2"])["trained"] == 1
 
 
 @pytest.mark.parametrize(
@@ -312,12 +296,11 @@ def exported(predictor: RegionCamPredictor) -> nn.Module:
 
 @pytest.mark.parametrize("changes", [{"rounds": 2, "crf": True, "region": "grid"}, {"method": "cam"}, {}])
 def test_a_saved_model_judges_the_same_and_shows_what_it_holds(
-    changes: dict[str, Any], tmp_path: Path
+    changes: dict[str, Any], shared: Path, tmp_path: Path
 ) -> None:
-    predictor = fitted(tiny(**changes), tmp_path / "stages")
-    (tmp_path / "model").mkdir()
-    predictor.save(tmp_path / "model")
-    loaded = TRAINABLE.load(tmp_path / "model")
+    predictor = shared_fit(tiny(**changes), shared)
+    predictor.save(tmp_path)
+    loaded = TRAINABLE.load(tmp_path)
     expected = predictor.predict(pictures(3))
     assert all(torch.equal(a, b) for a, b in zip(expected, loaded.predict(pictures(3)), strict=True))
     mine, theirs = (set(one.predict_stages(pictures(3)).stages) for one in (predictor, loaded))

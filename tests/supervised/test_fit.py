@@ -89,7 +89,7 @@ def test_training_finds_the_defects(changes: dict[str, Any], image_ap: float, pi
 
 
 class NoMasks(Mapping[str, Any]):
-    """Masks that nobody may read."""
+    """Masks that nobody may list; samples have one, so that reading it changes results."""
 
     def __getitem__(self, _name: str) -> Any:
         raise AssertionError("a mask was read")
@@ -100,9 +100,9 @@ class NoMasks(Mapping[str, Any]):
     def __len__(self) -> int:
         raise AssertionError("masks were counted")
 
-    def get(self, _name: str, _default: Any = None) -> None:
+    def get(self, _name: str, _default: Any = None) -> Any:
         """What ``ImageSet`` asks for when it hands out a sample."""
-        return None
+        return np.ones(SIZE, np.uint8)
 
 
 def with_masks(data: TrainingData, masks: Mapping[str, Any]) -> TrainingData:
