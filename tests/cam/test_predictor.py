@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.cam.surfaces import SIZE, surfaces, tiny_config
+from tests.predictors import assert_saved_says_the_same, exported
 from trainables.cam import TRAINABLE
 from trainables.cam.classifier import new_classifier
 from trainables.cam.config import MapSettings
@@ -39,11 +40,7 @@ def pictures(count: int) -> Tensor:
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_saved_predictor_predicts_the_same(changes: dict[str, Any], layout: str, tmp_path: Path) -> None:
     predictor = fresh(**changes, memory_format=layout)
-    predictor.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
-    before, after = predictor.predict(pictures(3)), TRAINABLE.load(tmp_path).predict(pictures(3))
-    assert torch.equal(before.score, after.score)
-    assert torch.equal(before.heatmap, after.heatmap)
+    assert_saved_says_the_same(predictor, TRAINABLE.load, pictures(3), tmp_path)
 
 
 @pytest.mark.parametrize("changes", METHODS)
@@ -90,29 +87,10 @@ def test_its_one_stage_is_the_heatmap() -> None:
     assert torch.equal(prediction.heatmap, predictor.predict(pictures(2)).heatmap)
 
 
-class Judge(nn.Module):
-    """What an export traces."""
-
-    def __init__(self, predictor: CamPredictor) -> None:
-        super().__init__()
-        self.predictor = predictor
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        prediction = self.predictor.predict(images)
-        return prediction.score, prediction.heatmap
-
-
-def export(predictor: CamPredictor) -> nn.Module:
-    program = torch.export.export(
-        Judge(predictor), (pictures(2),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
-    )
-    return program.module()
-
-
 def test_a_model_of_the_cam_is_exported_for_any_batch_with_its_offset_inside() -> None:
     predictor = fresh()
     predictor.network.offsets.copy_(torch.tensor([[-3, 5]]))
-    score, heatmap = export(predictor)(pictures(5))
+    score, heatmap = exported(predictor, pictures(2))(pictures(5))
     expected = predictor.predict(pictures(5))
     torch.testing.assert_close(score, expected.score)
     torch.testing.assert_close(heatmap, expected.heatmap)
@@ -120,4 +98,4 @@ def test_a_model_of_the_cam_is_exported_for_any_batch_with_its_offset_inside() -
 
 def test_a_model_of_gradients_says_why_it_cannot_be_exported() -> None:
     with pytest.raises(InputError, match=r"needs a backward pass .* Export a model of method: cam"):
-        export(fresh(method="layer_cam"))
+        exported(fresh(method="layer_cam"), pictures(2))

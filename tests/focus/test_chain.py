@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from assay.study import plan_study, read_study
@@ -29,6 +29,7 @@ from tests.focus.chains import (
     trained_chain,
 )
 from tests.golden_weights import assert_stages_ended_at
+from tests.predictors import assert_saved_says_the_same, exported
 from tests.supervised.surfaces import surfaces
 from tests.supervised.test_fit import NoMasks, with_masks
 from tests.two_workers import assert_two_workers_end_where_one_does
@@ -292,23 +293,11 @@ def test_two_workers_end_where_one_does(tmp_path: Path) -> None:
 def test_a_saved_model_judges_the_same_and_can_be_exported(switches: dict[str, Any], tmp_path: Path) -> None:
     predictor = fitted(tiny_chain(**switches, crf_radius=2, crf_steps=2), tmp_path / "stages")
     (tmp_path / "model").mkdir()
-    predictor.save(tmp_path / "model")
-    loaded = TRAINABLE.load(tmp_path / "model")
-    expected = predictor.predict(pictures(3))
-    assert all(torch.equal(a, b) for a, b in zip(expected, loaded.predict(pictures(3)), strict=True))
+    loaded = assert_saved_says_the_same(predictor, TRAINABLE.load, pictures(3), tmp_path / "model")
     steps = list(loaded.predict_stages(pictures(3)).stages)
     assert steps == (["student"] if "distill" in switches else ["cam", "s1_crf"])
-
-    class Judge(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.nets = loaded.network
-
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-            return tuple(loaded.predict(images))
-
-    program = torch.export.export(Judge(), (pictures(2),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
-    for mine, theirs in zip(program.module()(pictures(3)), expected, strict=True):
+    graph = exported(loaded, pictures(2))
+    for mine, theirs in zip(graph(pictures(3)), loaded.predict(pictures(3)), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 

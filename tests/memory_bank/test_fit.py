@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from assay.study import parse_study, plan_study
 from tests.memory_bank.banks import fitted, tiny_config
+from tests.predictors import assert_saved_says_the_same
 from tests.unsupervised.normal_images import made_data, made_set, pictures, surface
 from trainables.contract import LocalRun
 from trainables.data import Supervision
@@ -85,10 +86,7 @@ def test_every_switch_changes_what_is_said_and_only_memory_is_shared(changes: di
 
 def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
     predictor = fitted(tiny_config(reweight=3), made_data())
-    predictor.save(tmp_path)
-    mine, theirs = (each.predict(pictures(3)) for each in (predictor, TRAINABLE.load(tmp_path)))
-    assert torch.equal(mine.score, theirs.score)
-    assert torch.equal(mine.heatmap, theirs.heatmap)
+    assert_saved_says_the_same(predictor, TRAINABLE.load, pictures(3), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.nn.cam.activation import minmax
 from trainables.nn.cam.recentre import best_offset, offset_scores, recentre
@@ -78,19 +78,3 @@ def test_maps_that_say_nothing_stay_where_they_are(value: float) -> None:
 def test_what_a_move_brings_in_is_the_borders_value(down: int, right: int, expected: list[list[int]]) -> None:
     maps = torch.arange(12.0).reshape(1, 3, 4)
     assert recentre(maps, down, right).tolist() == [expected]
-
-
-class Recentred(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("offset", torch.tensor([2, -3]))
-
-    def forward(self, maps_BHW: Tensor) -> Tensor:
-        return recentre(maps_BHW, self.offset[0], self.offset[1])
-
-
-def test_a_model_carries_its_offset_through_an_export() -> None:
-    maps = torch.arange(7 * 81.0).reshape(7, 9, 9)
-    shapes = ({0: torch.export.Dim("images")},)
-    exported = torch.export.export(Recentred(), (maps[:4],), dynamic_shapes=shapes).module()
-    assert torch.equal(exported(maps), recentre(maps, 2, -3))

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from assay.study import plan_study, read_study
 from assay.study.stage_graph import stage_graph
 from tests.conftest import ROOT
 from tests.golden_weights import assert_stages_ended_at
+from tests.predictors import assert_saved_says_the_same, exported
 from tests.regioncam.chains import (
     CPU,
     SIZE,
@@ -277,36 +277,17 @@ def test_a_chain_finds_the_defects_and_each_step_can_be_looked_at(tmp_path: Path
     assert told["round 2"] is prediction.heatmap
 
 
-class Judge(nn.Module):
-    """What an export traces."""
-
-    def __init__(self, predictor: RegionCamPredictor) -> None:
-        super().__init__()
-        self.nets = predictor.network
-        self.predictor = [predictor]
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return tuple(self.predictor[0].predict(images))
-
-
-def exported(predictor: RegionCamPredictor) -> nn.Module:
-    shapes = ({0: torch.export.Dim.DYNAMIC},)
-    return torch.export.export(Judge(predictor), (pictures(2),), dynamic_shapes=shapes).module()
-
-
 @pytest.mark.parametrize("changes", [{"rounds": 2, "crf": True, "region": "grid"}, {"method": "cam"}, {}])
 def test_a_saved_model_judges_the_same_and_shows_what_it_holds(
     changes: dict[str, Any], shared: Path, tmp_path: Path
 ) -> None:
     predictor = shared_fit(tiny(**changes), shared)
-    predictor.save(tmp_path)
-    loaded = TRAINABLE.load(tmp_path)
-    expected = predictor.predict(pictures(3))
-    assert all(torch.equal(a, b) for a, b in zip(expected, loaded.predict(pictures(3)), strict=True))
+    loaded = assert_saved_says_the_same(predictor, TRAINABLE.load, pictures(3), tmp_path)
     mine, theirs = (set(one.predict_stages(pictures(3)).stages) for one in (predictor, loaded))
     assert mine - theirs <= {"round 1"}
     if changes:
-        for mine, theirs in zip(exported(loaded)(pictures(3)), expected, strict=True):
+        graph = exported(loaded, pictures(2))
+        for mine, theirs in zip(graph(pictures(3)), loaded.predict(pictures(3)), strict=True):
             torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
@@ -315,7 +296,7 @@ def test_a_map_that_no_graph_can_make_says_what_to_export_instead(
     changes: dict[str, Any], shared: Path
 ) -> None:
     with pytest.raises(InputError, match="rounds: 1 or more"):
-        exported(shared_fit(tiny(**changes), shared))
+        exported(shared_fit(tiny(**changes), shared), pictures(2))
 
 
 def test_two_workers_end_where_one_does(tmp_path: Path) -> None:

