@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.cam.surfaces import surfaces, tiny_config, tiny_data
-from tests.supervised.test_fit import KilledRun, NoMasks, Poisoned, equal, with_masks
+from tests.supervised.test_fit import KilledRun, NoMasks, equal, with_masks
 from trainables.cam import TRAINABLE
 from trainables.cam.classifier import (
     Attachment,
@@ -26,7 +26,7 @@ from trainables.cam.classifier import (
 from trainables.cam.network import Classifier
 from trainables.contract import LocalRun
 from trainables.data.tensors import images_to_tensor
-from trainables.errors import Diverged, InputError
+from trainables.errors import InputError
 from trainables.nn.layers.initialisation import drawn_seed
 
 CPU = torch.device("cpu")
@@ -153,12 +153,6 @@ def test_training_reads_no_mask() -> None:
     assert equal(shown.state_dict(), locked.state_dict())
 
 
-def test_epochs_are_added_until_there_are_enough_steps() -> None:
-    run = LocalRun()
-    train_classifier(tiny_config(epochs=1, min_steps=7), tiny_data(), run)  # 6 defects, 2 per step: 3 steps
-    assert [row["epoch"] for row in run.history] == [0, 1, 2]
-
-
 def test_scores_are_those_of_the_network_image_by_image() -> None:
     images = surfaces(3, 4)
     net = new_classifier(tiny_config(), images, 0, CPU)
@@ -166,11 +160,6 @@ def test_scores_are_those_of_the_network_image_by_image() -> None:
     with torch.no_grad():
         alone = [float(net(images_to_tensor([s.image], CPU)).score_B.sigmoid()) for s in images]
     np.testing.assert_allclose(scores, alone, rtol=1e-5)
-
-
-def test_diverged_training_names_epoch_and_finding() -> None:
-    with pytest.raises(Diverged, match="training diverged in epoch 0: loss is nan"):
-        train_classifier(tiny_config(), tiny_data(), Poisoned())
 
 
 @pytest.mark.parametrize(

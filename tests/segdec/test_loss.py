@@ -149,11 +149,6 @@ def test_soft_label_carries_the_size_of_the_defect_and_binary_does_not() -> None
     assert make_target(Sample("a", np.zeros((64, 128, 1), np.uint8), True), soft).label == 1.0
 
 
-@pytest.mark.parametrize(("label", "gamma"), [(False, 1.0), (True, 0.0)])
-def test_gamma_is_one_for_normal_images_and_zero_for_defects_without_mask(label: bool, gamma: float) -> None:
-    assert make_target(Sample("a", np.zeros((64, 128, 1), np.uint8), label), tiny_config()).gamma == gamma
-
-
 def test_an_empty_mask_of_a_defective_image_counts_as_none() -> None:
     assert make_target(masked(square(0)), tiny_config()) == MaskTarget(None, label=1.0, gamma=0.0)
 

@@ -102,17 +102,6 @@ def test_one_step_gives_the_published_numbers(case: str, precision: str, numbers
     np.testing.assert_allclose(found, numbers[f"{of}/after_step"], rtol=relative, atol=relative)
 
 
-def test_weak_positive_under_the_stop_leaves_trunk_and_mask_head_without_gradient(numbers: Numbers) -> None:
-    network = reference_network(torch.float32)
-    image = torch.from_numpy(numbers["g128/image"])
-    output = network(image, stop=True, trunk_gradient=False)
-    target = target_of("posweak_stop", numbers, torch.float32)
-    segdec_loss(output.cls_logits_B, output.seg_logits_B1hw, target, LossWeights(0.8, 0.2)).total.backward()
-    without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
-    assert len(without) == 30
-    assert all(name.startswith(("volume.", "seg_mask.")) for name in without)
-
-
 def test_targets_are_the_published_ones(numbers: Numbers) -> None:
     raw = (numbers["data/mask_raw_u8"] > 0).astype(np.uint8)
     mask = dilate_and_resize(raw, 7, (136, 72))

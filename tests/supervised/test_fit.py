@@ -19,7 +19,7 @@ from trainables.contract import LocalRun, seed_for
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
-from trainables.errors import Diverged, InputError
+from trainables.errors import InputError
 from trainables.evaluate import EvaluationData, evaluate
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.choices import ResNetShape
@@ -181,19 +181,6 @@ def test_validation_is_logged_as_often_as_asked_and_in_the_last_epoch() -> None:
     TRAINABLE.fit(tiny_config(epochs=6, validate_every=4), tiny_data(), run)
     assert [e["epoch"] for e in run.history if "validation.image_ap" in e] == [0, 4, 5]
     assert set(run.history[1]) == {"epoch", "loss", "loss_image", "lr"}
-
-
-class Poisoned(LocalRun):
-    """A run whose gradients are no numbers, as after an overflow."""
-
-    def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        for parameter in parameters:
-            parameter.grad = torch.full_like(parameter, float("nan"))
-
-
-def test_diverged_training_names_epoch_and_finding() -> None:
-    with pytest.raises(Diverged, match="training diverged in epoch 0: loss is nan"):
-        TRAINABLE.fit(tiny_config(), tiny_data(), Poisoned())
 
 
 @pytest.mark.parametrize(
