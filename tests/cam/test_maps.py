@@ -38,7 +38,7 @@ COMPACT = {
     "images": 400, "positives": 200, "size": [64, 64], "items": 100, "test_share": 0.5,
     "difficulty": 0.0, "kinds": ["dent", "pits", "stain"],
 }  # fmt: skip
-CONFIG = CamConfig(image_size=(64, 64), width=12, output_stride=4, epochs=15, min_steps=0).resolved("cpu")
+CONFIG = CamConfig(image_size=(64, 64), width=12, output_stride=4, epochs=8, min_steps=0).resolved("cpu")
 
 
 class Scene(NamedTuple):
