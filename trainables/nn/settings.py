@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from trainables.contract import Objection, TrainableConfig
+from trainables.contract import TrainableConfig
 from trainables.nn.choices import (
     Crf,
     Flips,
@@ -22,8 +22,6 @@ from trainables.nn.choices import (
     ResNetShape,
     Stem,
     TrainingSchedule,
-    TransformerName,
-    TrunkName,
 )
 
 __all__ = [
@@ -35,7 +33,7 @@ __all__ = [
     "OddSide",
     "PseudoLabelConfig",
     "PublishedWeightsConfig",
-    "TrunkConfig",
+    "check_halvings",
     "check_name",
 ]
 
@@ -57,6 +55,19 @@ def check_name(name: str) -> str:
             f"weights_file is a path below the folder {ROOT_VARIABLE}, such as resnet18.pth; found {name!r}"
         )
     return name
+
+
+def check_halvings(image_size: tuple[int, int], name: str, levels: int) -> None:
+    """Refuse images too small for a U-Net.
+
+    Raises:
+        ValueError: Otherwise; it calls the setting ``name``.
+    """
+    if min(image_size) < 1 << levels:
+        raise ValueError(
+            f"{levels} halvings need sides of at least {1 << levels} pixels, found image_size "
+            f"{list(image_size)}. Lower {name}."
+        )
 
 
 def _even(value: int, info: ValidationInfo) -> int:
@@ -110,38 +121,6 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
             f"weights: sha256 {self.weights_sha256[:12]}…. These rows start from weights trained on other "
             "images; rows trained from random weights are not comparable with them."
         ]
-
-
-class TrunkConfig(PublishedWeightsConfig, frozen=True):
-    """A published network, as its authors shaped it, whose maps a method reads and does not change."""
-
-    trunk: TrunkName | TransformerName = Field(
-        "lite0",
-        description="Published network whose maps are read: lite0 (EfficientNet-Lite0), resnet18, "
-        "wide_resnet50_2, dinov2_vits14 or the same with registers; weights_file is its state dict.",
-    )
-    random_trunk: bool = Field(
-        False, description="Leave the trunk's weights random, without a weights_file: a control."
-    )
-
-    @model_validator(mode="after")
-    def _weights_are_published_or_random(self) -> Self:
-        if self.random_trunk and self.weights_file is not None:
-            raise ValueError(
-                "random_trunk: true leaves weights random, found a weights_file beside it. Leave one out."
-            )
-        return self
-
-    @property
-    def trunk_objections(self) -> list[Objection]:
-        """The reason why a frozen trunk without weights cannot be meant, and the way out; else none."""
-        if self.random_trunk or self.weights_file is not None:
-            return []
-        sentence = (
-            f"{self.trunk} is read as it was published, found no weights_file. Name its state dict and "
-            "weights_sha256, or set random_trunk: true for a control that learned nothing"
-        )
-        return [Objection("config.weights_file", sentence)]
 
 
 class BackboneConfig(PublishedWeightsConfig, frozen=True):
@@ -289,20 +268,8 @@ class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
             raise ValueError(
                 f"sides of image_size are {_LEAST_SIDE} pixels at least, found {list(self.image_size)}"
             )
-        self.check_halvings("segment_levels", self.segment_levels)
+        check_halvings(self.image_size, "segment_levels", self.segment_levels)
         return self
-
-    def check_halvings(self, name: str, levels: int) -> None:
-        """Refuse images too small for a U-Net.
-
-        Raises:
-            ValueError: Otherwise; it names the setting.
-        """
-        if min(self.image_size) < 1 << levels:
-            raise ValueError(
-                f"{levels} halvings need sides of at least {1 << levels} pixels, found image_size "
-                f"{list(self.image_size)}. Lower {name}."
-            )
 
     @property
     def refiner(self) -> Refiner:

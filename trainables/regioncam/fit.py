@@ -28,6 +28,7 @@ from trainables.cam.maps import load_maps, save_maps
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.nn.cam.activation import minmax
+from trainables.nn.choices import flip_views
 from trainables.nn.labels.crf import label_probability
 from trainables.nn.labels.pseudo import pseudo_labels, refined_labels
 from trainables.nn.labels.refine import Guarded, guarded_refine
@@ -183,15 +184,10 @@ def _sharpened(prob_NHW: Tensor, images: ImageSet, config: RegionCamConfig, devi
 @torch.no_grad()
 def _flip_averaged(network: SegmentationNet, images_BCHW: Tensor, config: RegionCamConfig) -> Tensor:
     """Probabilities, the mean over the flips that the net was trained with, B × H × W on the CPU."""
-    axes: list[tuple[int, ...]] = [()]
-    if config.flips in {"horizontal", "both"}:
-        axes += [(*some, 2) for some in axes]
-    if config.flips in {"vertical", "both"}:
-        axes += [(*some, 1) for some in axes]
     seen: list[Tensor] = []
-    for some in axes:
-        flipped_BCHW = images_BCHW.flip([axis + 1 for axis in some])
-        seen.append(network(flipped_BCHW).logits_BHW.sigmoid().flip(some))
+    for view in flip_views(config.flips):
+        axes = [axis for axis, flipped in zip((-1, -2), view, strict=True) if flipped]
+        seen.append(network(images_BCHW.flip(axes)).logits_BHW.sigmoid().flip(axes))
     return torch.stack(seen).mean(dim=0).cpu()
 
 

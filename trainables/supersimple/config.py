@@ -19,7 +19,6 @@ from trainables.nn.choices import (
     TrainingSchedule,
     TrunkName,
     TrunkStride,
-    flip_views,
 )
 from trainables.nn.settings import HalvedBatch, PublishedWeightsConfig
 from trainables.nn.weight_counts import convolution, resnet, trunk
@@ -241,11 +240,6 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
             f"trunk: {self.trunk} is read as it was published, found no weights_file. Name its state dict "
             "and weights_sha256, or use trunk: own."
         )
-
-    @property
-    def views(self) -> tuple[tuple[bool, bool], ...]:
-        """Flips that training shows: left and right exchanged, top and bottom exchanged."""
-        return flip_views(self.head_flips)
 
     @property
     def head_training(self) -> TrainingSchedule:

@@ -22,7 +22,7 @@ from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
-from trainables.nn.choices import TrunkStride
+from trainables.nn.choices import TrunkStride, flip_views
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
 from trainables.nn.on_device import TrainingImages, sent
@@ -115,7 +115,7 @@ class KeptMaps:
     """The same from a stage's folder; the files are mapped into memory, not read as a whole."""
 
     def __init__(self, folder: Path, config: SuperSimpleConfig, device: torch.device) -> None:
-        self.views = config.views
+        self.views = flip_views(config.head_flips)
         self.device = device
         self.shards = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
 
@@ -142,7 +142,7 @@ def make_maps(work: StageWork, *, weights_file: str | None) -> None:
     batches = image_batches(images, range(len(images)), work.run.device, _SHARD)
     for shard, pictures_BCHW in enumerate(batches):
         views: list[list[Tensor]] = []
-        for flips in config.views:
+        for flips in flip_views(config.head_flips):
             axes = [axis for axis, flipped in zip((3, 2), flips, strict=True) if flipped]
             views.append([m.half().cpu() for m in _in_passes(trunk, config, pictures_BCHW.flip(axes))])
         finer, coarser = (torch.stack(maps, dim=1) for maps in zip(*views, strict=True))

@@ -93,10 +93,9 @@ class SuperSimpleNet(nn.Module):
         return self.heads(self.heads.adapted(combined(maps, self.config)))
 
 
-def new_heads(heads: Heads, seed: int) -> Heads:
+def new_heads(heads: Heads, seed: int) -> None:
     """Give heads their first weights: those of the adaptor as Glorot and Bengio 2010 (published)."""
     initialise(heads, seed)
     if heads.adaptor is not None:
         generator = torch.Generator().manual_seed(seed)
         nn.init.xavier_normal_(heads.adaptor.weight, generator=generator)
-    return heads

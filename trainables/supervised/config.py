@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.nn.choices import Pool
-from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig
+from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, check_halvings
 from trainables.nn.weight_counts import convolution, image_head, plain_unet, resnet, unet
 
 __all__ = ["SupervisedConfig", "count_parameters"]
@@ -59,11 +59,8 @@ class SupervisedConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
     def _network_can_be_built(self) -> Self:
         if self.uses_resnet:
             _ = self.resnet  # says which strides fit
-        elif min(self.image_size) < 1 << self.levels:
-            raise ValueError(
-                f"{self.levels} halvings need sides of at least {1 << self.levels} pixels, found image_size "
-                f"{list(self.image_size)}. Lower levels."
-            )
+        else:
+            check_halvings(self.image_size, "levels", self.levels)
         self.check_weights(**({"encoder": "resnet18s"} if self.model == "unet" else {}))
         return self
 

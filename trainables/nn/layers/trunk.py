@@ -1,6 +1,6 @@
 """Trunks: networks that were trained on photographs of things, and what they make of a surface, by stride.
 
-    trunk = Trunk("lite0", deepest=16).start_from(config).to(device)     # config: a TrunkConfig
+    trunk = Trunk("lite0", deepest=16).start_from(config).to(device)     # it names the weights file
     trunk.freeze()
     maps = trunk(images_BCHW)                                       # {4: B × 24 × …, 8: B × 40 × …, 16: …}
 
