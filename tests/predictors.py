@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["assert_saved_says_the_same", "exported"]
+__all__ = ["assert_judged_one_by_one", "assert_saved_says_the_same", "digest", "exported"]
 
 
 def assert_saved_says_the_same(
@@ -22,6 +23,21 @@ def assert_saved_says_the_same(
     for mine, theirs in zip(predictor.predict(images), loaded.predict(images), strict=True):
         assert torch.equal(mine, theirs)
     return loaded
+
+
+def digest(predictor: Any, folder: Path) -> str:
+    """Of a saved model's tensors."""
+    folder.mkdir(exist_ok=True)
+    predictor.save(folder)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def assert_judged_one_by_one(predictor: Any, images: Tensor) -> None:
+    """Compare the answers to a batch with those to each of its images alone."""
+    together = predictor.predict(images)
+    apart = [predictor.predict(image[None]) for image in images]
+    assert torch.allclose(together.score, torch.cat([one.score for one in apart]), atol=1e-5)
+    assert torch.allclose(together.heatmap, torch.cat([one.heatmap for one in apart]), atol=1e-4)
 
 
 class _Judge(nn.Module):

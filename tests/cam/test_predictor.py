@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.cam.surfaces import SIZE, surfaces, tiny_config
-from tests.predictors import assert_saved_says_the_same, exported
+from tests.predictors import assert_judged_one_by_one, assert_saved_says_the_same, exported
 from trainables.cam import TRAINABLE
 from trainables.cam.classifier import new_classifier
 from trainables.cam.config import MapSettings
@@ -60,11 +60,7 @@ def test_prediction_is_within_0_and_1_whatever_the_mode_and_leaves_no_gradient(
 
 @pytest.mark.parametrize("changes", METHODS)
 def test_images_are_judged_one_by_one_whatever_the_batch(changes: dict[str, Any]) -> None:
-    predictor, images = fresh(**changes), pictures(5)
-    together = predictor.predict(images)
-    apart = [predictor.predict(images[i : i + 1]) for i in range(5)]
-    assert torch.allclose(together.score, torch.cat([one.score for one in apart]), atol=1e-5)
-    assert torch.allclose(together.heatmap, torch.cat([one.heatmap for one in apart]), atol=1e-4)
+    assert_judged_one_by_one(fresh(**changes), pictures(5))
 
 
 @pytest.mark.parametrize("changes", METHODS)

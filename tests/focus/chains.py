@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +23,6 @@ from trainables.stages import Stage, StageWork
 __all__ = [
     "KeptRun",
     "chain_data",
-    "digest",
     "fitted",
     "noise_images",
     "pictures",
@@ -105,13 +103,6 @@ def fitted(config: FocusConfig, folder: Path, data: TrainingData | None = None) 
     """Fit with stages in ``folder``."""
     folder.mkdir(exist_ok=True)
     return TRAINABLE.fit(config, data or chain_data(), KeptRun(kept=folder))
-
-
-def digest(predictor: FocusPredictor, folder: Path) -> str:
-    """Of a saved model's weights."""
-    folder.mkdir(exist_ok=True)
-    predictor.save(folder)
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def pictures(count: int) -> Tensor:

@@ -22,14 +22,13 @@ from tests.focus.chains import (
     SIZE,
     KeptRun,
     chain_data,
-    digest,
     fitted,
     pictures,
     tiny_chain,
     trained_chain,
 )
 from tests.golden_weights import assert_stages_ended_at
-from tests.predictors import assert_saved_says_the_same, exported
+from tests.predictors import assert_saved_says_the_same, digest, exported
 from tests.supervised.surfaces import surfaces
 from tests.supervised.test_fit import NoMasks, with_masks
 from tests.two_workers import assert_two_workers_end_where_one_does

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from assay.study import parse_study, plan_study
 from tests.memory_bank.banks import fitted, tiny_config
 from tests.predictors import assert_saved_says_the_same
+from tests.supervised.surfaces import joined
 from tests.unsupervised.normal_images import made_data, made_set, pictures, surface
 from trainables.contract import LocalRun
 from trainables.data import Supervision
@@ -41,14 +42,8 @@ def test_defective_images_are_farther_than_normal_ones() -> None:
 
 
 def test_defective_training_images_are_not_looked_at() -> None:
-    data, defects = made_data(), made_set(range(200, 204), defective=4)
-    both = (data.train, defects)
-    more = replace(
-        data.train,
-        ids=(*data.train.ids, *defects.ids),
-        labels=np.concatenate((data.train.labels, defects.labels)),
-        images={name: part.images[name] for part in both for name in part.ids},
-    )
+    data = made_data()
+    more = joined(data.train, made_set(range(200, 204), defective=4))
     weak = replace(data, train=more, supervision=Supervision.model_validate("weak"))
     alone, beside = (fitted(tiny_config(), each).predict(pictures(3)) for each in (data, weak))
     assert torch.equal(alone.score, beside.score)

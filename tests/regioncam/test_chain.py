@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from assay.study import plan_study, read_study
 from assay.study.stage_graph import stage_graph
 from tests.conftest import ROOT
 from tests.golden_weights import assert_stages_ended_at
-from tests.predictors import assert_saved_says_the_same, exported
+from tests.predictors import assert_saved_says_the_same, digest, exported
 from tests.regioncam.chains import (
     CPU,
     SIZE,
@@ -46,18 +45,10 @@ from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE
 from trainables.regioncam.fit import agreement, sharpened_labels
-from trainables.regioncam.predictor import RegionCamPredictor
 from trainables.regioncam.stages import stages
 from trainables.stages import read_facts
 
 TRAINED: dict[str, Any] = {"min_steps": 100, "rounds": 1, "segment_min_steps": 60}
-
-
-def digest(predictor: RegionCamPredictor, folder: Path) -> str:
-    """Of a saved model's weights."""
-    folder.mkdir(exist_ok=True)
-    predictor.save(folder)
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def labels_in(folder: Path) -> PseudoLabels:

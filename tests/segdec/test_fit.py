@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from tests.killed import KilledRun, equal
 from tests.segdec.surfaces import surfaces, tiny_config, tiny_data
+from tests.threads import in_threads
 from trainables.contract import LocalRun
 from trainables.data.samples import MaskedSample, TrainingData
 from trainables.data.spec import Supervision
@@ -202,39 +201,17 @@ def test_two_workers_sum_to_one() -> None:
         assert torch.allclose(parameter.grad, total, atol=1e-5), name
 
 
-class ThreadRun(LocalRun):
-    """One of several workers in threads. The sum replaces ``.grad``, as a run may do."""
-
-    def __init__(self, rank: int, others: list[dict[int, Tensor]], meet: threading.Barrier) -> None:
-        super().__init__(rank=rank, world_size=len(others))
-        self._of_ranks, self._meet = others, meet
-
-    def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        trained = [p for p in parameters if p.requires_grad]
-        self._of_ranks[self.rank] = {
-            i: torch.zeros_like(p) if p.grad is None else p.grad.clone() for i, p in enumerate(trained)
-        }
-        self._meet.wait(timeout=120)
-        for i, parameter in enumerate(trained):
-            parameter.grad = torch.stack([own[i] for own in self._of_ranks]).sum(0)
-        self._meet.wait(timeout=120)
-
-
 @pytest.mark.parametrize("batch_gradient", ["sum", "mean"])
 def test_workers_without_an_image_log_and_learn_what_one_worker_does(batch_gradient: str) -> None:
     config = tiny_config(epochs=2, batch_size=4, batch_gradient=batch_gradient)
     data = TrainingData(surfaces(1, 3), None, Supervision(kind="full"))  # two images: ranks 2 and 3 see none
     alone = LocalRun()
     expected = weights(TRAINABLE.fit(config, data, alone))
-    meet = threading.Barrier(4)
-    of_ranks: list[dict[int, Tensor]] = [{}] * 4
-    runs = [ThreadRun(rank, of_ranks, meet) for rank in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        trained = list(pool.map(lambda run: weights(TRAINABLE.fit(config, data, run)), runs))
-    for run, found in zip(runs, trained, strict=True):
-        assert run.history == runs[0].history
-        assert equal(found, trained[0])
-        for epoch, row in enumerate(run.history):
+    trained = in_threads(4, lambda run: (weights(TRAINABLE.fit(config, data, run)), run.history))
+    for found, history in trained:
+        assert history == trained[0][1]
+        assert equal(found, trained[0][0])
+        for epoch, row in enumerate(history):
             assert row == pytest.approx(alone.history[epoch], rel=1e-4)
         assert all(torch.allclose(found[name], expected[name], atol=1e-5) for name in expected)
 

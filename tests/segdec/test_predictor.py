@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.predictors import assert_saved_says_the_same
+from tests.predictors import assert_judged_one_by_one, assert_saved_says_the_same
 from tests.segdec.surfaces import tiny_config
 from trainables.metrics import best_f1_threshold
 from trainables.nn.layers.pooling import enlarge_cells
@@ -42,11 +42,7 @@ def test_prediction_has_a_score_per_image_and_a_heatmap_of_its_size() -> None:
 
 
 def test_images_are_judged_one_by_one_whatever_the_batch() -> None:
-    predictor, images = fresh(), pictures(5)
-    together = predictor.predict(images)
-    apart = [predictor.predict(images[i : i + 1]) for i in range(5)]
-    assert torch.allclose(together.score, torch.cat([one.score for one in apart]), atol=1e-5)
-    assert torch.allclose(together.heatmap, torch.cat([one.heatmap for one in apart]), atol=1e-5)
+    assert_judged_one_by_one(fresh(), pictures(5))
 
 
 def test_bfloat16_gives_nearly_the_same_scores_and_heatmaps() -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -19,9 +17,9 @@ from torch import Tensor
 from tests.focus.chains import KeptRun
 from tests.predictors import assert_saved_says_the_same
 from tests.supersimple.small import data_of, fitted, head_weights, tiny_config
-from tests.supervised.surfaces import corners, surfaces
+from tests.supervised.surfaces import corners, joined, surfaces
 from tests.supervised.test_fit import KilledRun, NoMasks, equal, with_masks
-from tests.unsupervised.test_fit import ThreadRun
+from tests.threads import in_threads
 from trainables.cam.config import CamConfig, ClassifierConfig
 from trainables.cam.stages import classifier_stage
 from trainables.contract import LocalRun
@@ -96,14 +94,7 @@ def test_mixed_supervision_reads_the_masks_that_it_is_shown_and_no_other() -> No
 def test_normal_images_alone_are_looked_at_without_labels() -> None:
     config = tiny_config(own_task="rotations")
     normal = surfaces(0, 8)
-    defects = surfaces(4, 0, seed=5)
-    both = replace(
-        normal,
-        ids=(*normal.ids, *defects.ids),
-        labels=np.concatenate((normal.labels, defects.labels)),
-        images={name: (normal if name in normal.ids else defects).images[name]
-                for name in (*normal.ids, *defects.ids)},
-    )  # fmt: skip
+    both = joined(normal, surfaces(4, 0, seed=5))
     none = Supervision.model_validate("none")
     found = [head_weights(fitted(config, TrainingData(images, None, none))) for images in (normal, both)]
     assert equal(found[0], found[1])
@@ -279,14 +270,7 @@ def test_what_cannot_be_trained_is_refused_with_a_way_out(
 def test_two_workers_end_where_one_does() -> None:
     config = tiny_config(keep_maps=False, head_norm="gn", head_batch=6, head_lr=0.01, head_clip=0.0)
     alone = head_weights(fitted(config, data_of("mixed")))
-    barrier, shared = Barrier(2, timeout=120), [[], []]
-
-    def work(rank: int) -> dict[str, Tensor]:
-        run = ThreadRun(rank=rank, world_size=2, barrier=barrier, shared=shared)
-        return head_weights(fitted(config, data_of("mixed"), run))
-
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(work, range(2))
+    first, second = in_threads(2, lambda run: head_weights(fitted(config, data_of("mixed"), run)))
     assert equal(first, second)
     for name, weight in alone.items():
         torch.testing.assert_close(first[name], weight, rtol=1e-3, atol=1e-4)

@@ -40,6 +40,15 @@ def surfaces(positives: int, negatives: int, *, masks: int | None = None, seed: 
     return ImageSet(ids, np.arange(len(ids)) < positives, images, known)
 
 
+def joined(*parts: ImageSet) -> ImageSet:
+    """All images of several sets, without masks."""
+    return ImageSet(
+        tuple(name for part in parts for name in part.ids),
+        np.concatenate([part.labels for part in parts]),
+        {name: part.images[name] for part in parts for name in part.ids},
+    )
+
+
 def corners(images: ImageSet, side: int = 8) -> ImageSet:
     """Their upper left corners; masks cover them."""
     small = {name: image[:side, :side] for name, image in images.images.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.predictors import assert_saved_says_the_same
+from tests.predictors import assert_judged_one_by_one, assert_saved_says_the_same
 from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun
 from trainables.data.tensors import images_to_tensor
@@ -51,11 +51,7 @@ def test_prediction_has_a_score_per_image_and_a_heatmap_of_its_size(changes: dic
 
 @pytest.mark.parametrize("changes", MODELS)
 def test_images_are_judged_one_by_one_whatever_the_batch(changes: dict[str, Any]) -> None:
-    predictor, images = fresh(**changes), pictures(5)
-    together = predictor.predict(images)
-    apart = [predictor.predict(images[i : i + 1]) for i in range(5)]
-    assert torch.allclose(together.score, torch.cat([one.score for one in apart]), atol=1e-5)
-    assert torch.allclose(together.heatmap, torch.cat([one.heatmap for one in apart]), atol=1e-4)
+    assert_judged_one_by_one(fresh(**changes), pictures(5))
 
 
 @pytest.mark.parametrize("changes", MODELS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,13 +87,6 @@ def pictures(count: int) -> Tensor:
     """B × 1 × H × W in [0, 1]."""
     images = made_set(range(50, 50 + count))
     return images_to_tensor([sample.image for sample in images], CPU)
-
-
-def digest(predictor: UnsupervisedPredictor, folder: Path) -> str:
-    """Of a saved model's weights, statistics and scales."""
-    folder.mkdir(exist_ok=True)
-    predictor.save(folder)
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def fitted(config: UnsupervisedConfig, data: TrainingData, run: Run) -> UnsupervisedPredictor:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,13 @@ from torch import Tensor
 
 from tests.data.made_images import write
 from tests.focus.chains import KeptRun
+from tests.predictors import digest
+from tests.supervised.surfaces import joined
+from tests.threads import in_threads
 from tests.unsupervised.normal_images import (
     CPU,
     MODELS,
     NONE,
-    digest,
     fitted,
     loaded,
     made_data,
@@ -45,7 +46,6 @@ from trainables.nn.layers.resnet import ResNet18s
 from trainables.stages import stage_keys
 from trainables.unsupervised import TRAINABLE
 from trainables.unsupervised.normals import divide_normals
-from trainables.unsupervised.predictor import UnsupervisedPredictor
 from trainables.unsupervised.stages import stages
 from trainables.unsupervised.teacher import train_teacher
 
@@ -74,14 +74,7 @@ def test_no_positive_training_image_changes_a_bit_and_a_normal_one_does(model: s
 @pytest.mark.parametrize("model", MODELS)
 def test_defective_images_that_a_notebook_hands_over_are_not_looked_at(model: str, tmp_path: Path) -> None:
     config, data = tiny_config(model), made_data()
-    defects = made_set(range(200, 204), defective=4)
-    train = replace(
-        data.train,
-        ids=(*data.train.ids, *defects.ids),
-        labels=np.concatenate((data.train.labels, defects.labels)),
-        images={name: (data.train if name in data.train.ids else defects).images[name]
-                for name in (*data.train.ids, *defects.ids)},
-    )  # fmt: skip
+    train = joined(data.train, made_set(range(200, 204), defective=4))
     more = replace(data, train=train, supervision=Supervision(kind="weak"))
     found = [digest(fitted(config, each, LocalRun()), tmp_path / "x") for each in (data, more)]
     assert found[0] == found[1]
@@ -117,44 +110,13 @@ def test_a_killed_stage_ends_in_the_same_bits(model: str, stage: str, tmp_path: 
     assert digest(fitted(config, data, KeptRun(kept=kept)), tmp_path / "resumed") == whole
 
 
-@dataclass
-class ThreadRun(LocalRun):
-    """A worker that is a thread: gradients are summed over all of them."""
-
-    barrier: Barrier = field(default_factory=lambda: Barrier(1))
-    shared: list[list[torch.Tensor]] = field(default_factory=list)
-
-    def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        mine = list(parameters)
-        for parameter in mine:
-            assert parameter.grad is not None
-        self.shared[self.rank] = [p.grad for p in mine if p.grad is not None]
-        self.barrier.wait()
-        sums = [torch.stack(parts).sum(dim=0) for parts in zip(*self.shared, strict=True)]
-        self.barrier.wait()
-        for parameter, total in zip(mine, sums, strict=True):
-            parameter.grad = total
-
-
 @pytest.mark.parametrize("model", MODELS)
 def test_two_workers_end_where_one_does(model: str) -> None:
     rates = {"gan_lr": 0.01, "encoder_lr": 0.01, "teacher_lr": 0.01, "student_lr": 0.01}
     config, data = tiny_config(model, gan_batch=5, **rates), made_data()
     alone = fitted(config, data, LocalRun())
     start = fitted(tiny_config(model, **dict.fromkeys(rates, 1e-12)), data, LocalRun())
-    barrier, shared = Barrier(2, timeout=120), [[], []]
-    found: list[UnsupervisedPredictor] = []
-
-    def work(rank: int) -> None:
-        run = ThreadRun(rank=rank, world_size=2, barrier=barrier, shared=shared)
-        found.append(fitted(config, data, run))
-
-    threads = [Thread(target=work, args=(rank,)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 2
+    found = in_threads(2, lambda run: fitted(config, data, run))
     first, second, one, fresh = (dict(p.network.networks.named_parameters()) for p in (*found, alone, start))
     for name in one:
         assert torch.equal(first[name], second[name]), name
