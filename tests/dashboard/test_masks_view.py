@@ -19,6 +19,7 @@ from assay.report.mask_grid.payload import MOST_CELLS, PAGE_ROWS
 from assay.report.telling_cells import in_order, telling_cells
 from assay.storage import Record, Store
 from assay.study import Plan
+from tests.dashboard.conftest import texts_of
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
 from trainables.metrics import METRICS
 
@@ -58,10 +59,6 @@ def sent(page: AppTest) -> dict[str, Any]:
     (grid,) = page.get("bidi_component")
     payload = grid.proto.bytes
     return json.loads(payload[4 : 4 + int.from_bytes(payload[:4], "little")])
-
-
-def texts_of(page: AppTest) -> str:
-    return " ".join(block.proto.body for block in page.get("html"))
 
 
 def test_only_the_images_of_one_page_are_sent(store: Store, open_page: Open) -> None:

@@ -123,9 +123,8 @@ def test_another_study_begins_without_the_brushes_of_the_one_before(show: Show, 
 
 
 def test_the_point_that_was_clicked_stays_chosen_when_better_ones_come(
-    hunt: Plan, open_page: Open, store: Store, monkeypatch: pytest.MonkeyPatch
+    hunt: Plan, open_page: Open, store: Store
 ) -> None:
-    monkeypatch.setattr("assay_dashboard.study_view._FRESH", 0.0)
     app = open_page("search", "hunt")
     app.session_state["_points of hunt base"] = "base #3"  # as a click leaves it
     app.run()

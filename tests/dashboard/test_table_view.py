@@ -224,7 +224,6 @@ def test_a_new_record_reads_no_predictions_but_its_own(store: Store, monkeypatch
         return read_part(self, record, name)
 
     monkeypatch.setattr(Store, "read_part", noted)
-    monkeypatch.setattr("assay_dashboard.study_view._FRESH", 0.0)
     assert view(store, "additions").results.test_set_uncertainty is not None
     assert sorted(read) == sorted(one.id for one in first)
     store.write_record(last)
