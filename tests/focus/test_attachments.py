@@ -123,14 +123,6 @@ def test_boxes_of_both_kinds_are_alike_and_those_of_defects_hold_the_highest_pla
     assert ks_2samp(sizes[True], sizes[False]).pvalue > 0.01
 
 
-def test_a_flat_map_falls_back_to_the_whole_image() -> None:
-    config = tiny_chain(gcm=True)
-    data = chain_data()
-    net, (gcm,) = started(config, data.train)
-    torch.nn.init.zeros_(gcm.average.head.weight)
-    assert gcm.boxes(step_of(net, data.train, [0, 1, 6, 7])).tolist() == [[0, 0, 48, 64]] * 4
-
-
 def test_a_crop_that_missed_the_defect_teaches_nothing_and_joins_no_class() -> None:
     config = tiny_chain(gcm=True, clm=True)
     data = chain_data()

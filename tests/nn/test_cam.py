@@ -23,9 +23,7 @@ from trainables.nn.cam.activation import (
     minmax,
     score_gradients,
 )
-from trainables.nn.choices import Fusion, Pool, ResNetShape
-from trainables.nn.layers.pooling import enlarge_cells
-from trainables.nn.layers.resnet import ResNet18s
+from trainables.nn.choices import Fusion, Pool
 
 POOLS: tuple[Pool, ...] = ("gap", "topk", "lse", "gmp")
 
@@ -153,19 +151,6 @@ def test_fused_layers_equal_those_of_grad_cam_1_5_7(
     assert torch.allclose(minmax(fuse_layers(maps, "mean")), frozen["layer_cam.fused"], atol=1e-5)
 
 
-def test_layers_of_the_backbone_are_explained_without_hooks() -> None:
-    network = ResNet18s(
-        ResNetShape(channels=1, width=4, stem="mid", stages=3, blocks=1, output_stride=8)
-    ).eval()
-    layer = CamHead(16, "gmp", top_share=1, lse_r=1)
-    stages = network.features(torch.rand(2, 1, 32, 48))
-    gradients = score_gradients(layer.score(layer(stages[-1])), stages)
-    for activation, gradient in zip(stages, gradients, strict=True):
-        found = layer_cam(activation, gradient)
-        assert found.shape == (2, 1, *activation.shape[2:])
-        assert bool((found >= 0).all())
-
-
 def test_each_image_is_scaled_by_itself_and_a_flat_one_is_zero() -> None:
     maps = torch.stack((torch.arange(6.0), 100 * torch.arange(6.0), torch.full((6,), 7.0))).reshape(3, 2, 3)
     scaled = minmax(maps)
@@ -183,16 +168,3 @@ def test_dataset_scale_forgives_a_single_outlier_and_a_blind_net() -> None:
 def test_layers_are_fused_by_mean_or_maximum(fusion: Fusion, expected: list[float]) -> None:
     maps = [torch.tensor([[[0.0, 4.0]]]), torch.tensor([[[2.0, 0.0]]])]
     assert fuse_layers(maps, fusion).flatten().tolist() == expected
-
-
-def test_a_plain_resize_would_shift_the_map_by_half_a_stride_less_a_half() -> None:
-    cells = torch.zeros(1, 1, 8, 8)
-    cells[..., 4, 4] = 1
-    places = torch.arange(64.0)
-
-    def centre(large: Tensor) -> float:
-        return float(large.sum(-1).flatten() @ places / large.sum())
-
-    assert centre(enlarge_cells(cells, 8, (64, 64))) == pytest.approx(32)
-    plain = F.interpolate(cells, size=(64, 64), mode="bilinear", align_corners=False)
-    assert centre(plain) == pytest.approx(32 + 3.5)

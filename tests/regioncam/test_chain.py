@@ -306,10 +306,6 @@ def test_two_workers_end_where_one_does(tmp_path: Path) -> None:
         ({"region_gamma": 0}, "greater than 0"),
         ({"rounds": 5}, "less than or equal to 4"),
         ({"round_background": 0.6}, "round_background"),
-        ({"background": 0.6}, "background"),
-        ({"segment_batch": 7}, "Use 8"),
-        ({"segment_levels": 6}, "Lower segment_levels"),
-        ({"fgpb": False}, "fgpb"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(changes: dict[str, Any], words: str) -> None:

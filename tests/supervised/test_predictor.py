@@ -14,7 +14,6 @@ from trainables.contract import LocalRun
 from trainables.data.tensors import images_to_tensor
 from trainables.supervised import TRAINABLE
 from trainables.supervised.fit import new_network
-from trainables.supervised.network import PlainClassifier
 from trainables.supervised.predictor import SupervisedPredictor
 
 MODELS = [
@@ -59,19 +58,6 @@ def test_bfloat16_gives_nearly_the_same_scores_in_float32(changes: dict[str, Any
     wide, narrow = (fresh(**changes, precision=p).predict(pictures(2)) for p in ("float32", "bfloat16"))
     assert narrow.score.dtype == torch.float32
     assert torch.allclose(wide.score, narrow.score, atol=0.05)
-
-
-def test_mean_of_the_class_activation_and_bias_are_the_logit() -> None:
-    network = fresh(pool="gap").network
-    assert isinstance(network, PlainClassifier)
-    assert network.head.bias is not None
-    torch.nn.init.constant_(network.head.bias, 0.7)
-    with torch.no_grad():
-        output = network(pictures(4))
-        features = network.backbone(network.input(pictures(4)))
-    evidence = (network.head.weight * features).sum(1, keepdim=True)  # Σ_c w_c F_c
-    assert torch.allclose(evidence.mean(dim=(1, 2, 3)) + 0.7, output.cls_logits_B, atol=1e-6)
-    assert torch.allclose(network.head.activation(output.map_logits_B1hw), evidence.relu(), atol=1e-6)
 
 
 def test_gate_multiplies_the_heatmap_by_the_score() -> None:

@@ -129,16 +129,6 @@ def test_bfloat16_gives_nearly_the_same_map(model: str, trained: Trained) -> Non
     torch.testing.assert_close(*maps, rtol=0, atol=0.1)
 
 
-def test_the_score_is_not_divided_where_score_norm_is_off(trained: Trained) -> None:
-    def ranks(predictor: UnsupervisedPredictor) -> torch.Tensor:
-        return predictor.predict(pictures(6)).score
-
-    on = trained("students")
-    off = fitted(tiny_config("students", score_norm=False), made_data(), LocalRun())
-    assert torch.equal(on.predict(pictures(6)).heatmap, off.predict(pictures(6)).heatmap)
-    assert not torch.allclose(ranks(on), ranks(off))
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
