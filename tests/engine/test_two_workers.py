@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load, load_file
 
 from tests.engine.toy_study import ToyStudy
-from tests.engine.two_workers import POSITIVES, begin, train
+from tests.engine.two_workers import POSITIVES, begin, hang, train
 from tests.ranks import two_ranks
 
 
@@ -74,6 +74,16 @@ def test_logged_losses_are_those_of_all_workers(trained: Path) -> None:
         json.loads((_rank(trained, 0, world) / "parts.json").read_text())["history"] for world in (1, 2)
     )
     assert together[0]["loss"] == pytest.approx(alone[0]["loss"], rel=1e-4)
+
+
+def test_a_training_of_two_workers_that_hangs_is_tried_once_more_and_then_recorded(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    with two_ranks(hang, tmp_path, str(cache_root)):
+        pass
+    (record,) = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,)).records().values()
+    assert (record.status, record.attempts) == ("failed", 2)
+    assert record.reason == "timed out twice: it gave no sign of life"
 
 
 SEGDEC = """

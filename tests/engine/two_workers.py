@@ -1,19 +1,22 @@
 """One rank of a SegDecNet training with two workers over gloo, without Ray.
 
 Used by ``test_two_workers.py``. Writes the weights after five steps, and what this rank saw. For
-``test_stages.py`` also a rank that fails in a stage.
+``test_stages.py`` also a rank that fails in a stage, and one whose trainings hang.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from assay.engine.fitting.process import OverdueError
 from assay.engine.journal import StorageJournal
 from assay.engine.pack_site import PackSite
 from assay.engine.ranks import wait_for_all
@@ -23,6 +26,7 @@ from assay.storage import Environment, Store
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
 from tests.engine.staged_study import STAGED, StagedStudy
+from tests.engine.toy_study import ToyStudy
 from trainables.contract import TrainableConfig
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import DataSpec, Supervision
@@ -81,6 +85,27 @@ def fail_in_a_stage(rank: int, world_size: int, folder: Path, cache: str) -> Non
     with pytest.raises(Diverged):
         train_trials(site)
     wait_for_all(world_size)
+    assert train_trials(site)
+
+
+class _Hangs:
+    """A trainer whose trainings are ended, for they take too long."""
+
+    @contextmanager
+    def train(self, *_: object) -> Generator[Any]:
+        raise OverdueError("it gave no sign of life")
+        yield
+
+
+def hang(rank: int, world_size: int, folder: Path, cache: str) -> None:
+    """Hand a rank a pack until it goes on behind the trial that hangs, as Train starts all workers anew."""
+    study = ToyStudy.make(folder / "storage", Path(cache), seeds=(0,))
+    pack = make_pack("toy", study.plan.trials[:1], cache=cache, workers=world_size)
+    site = PackSite(pack, study.store, rank, world_size, "here", 0, "cpu", trainer=_Hangs())
+    for _ in range(2):
+        with pytest.raises(OverdueError):
+            train_trials(site)
+        wait_for_all(world_size)
     assert train_trials(site)
 
 

@@ -191,6 +191,9 @@ class GpuMemoryError(MemoryError):
 def _train_trial(trial: Trial, site: PackSite) -> None:
     """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
     seen: set[type[Exception]] = set()  # what may happen once: it is tried again, and recorded the next time
+    overdue = f"{site.pack.path}.{trial.id}.overdue"  # a note for the workers that Train starts anew
+    if site.world_size > 1 and site.store.exists(overdue):
+        seen.add(OverdueError)
     died: DiedError | None = None  # in the attempt before
     while True:
         with _gpu(site, trial) as its_turn:
@@ -198,11 +201,10 @@ def _train_trial(trial: Trial, site: PackSite) -> None:
                 return
             try:
                 _attempt(trial, site, attempt, seen)
-            except OverdueError:
-                seen.add(OverdueError)
-                continue
-            except (DiedError, MemoryError) as error:
+            except (OverdueError, DiedError, MemoryError) as error:
                 if site.world_size > 1:
+                    if isinstance(error, OverdueError):
+                        site.store.write_bytes(overdue, b"")
                     raise  # the other workers wait in a collective: Train starts all of them anew
                 seen.add(type(error))
                 died = error if isinstance(error, DiedError) else None
