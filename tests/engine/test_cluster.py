@@ -136,12 +136,14 @@ def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_r
 
     wait_for(in_the_middle, process)
     leaving = next(node for node in others if _runs(node, "RayTrainWorker"))
+    name = leaving.id
     leaving.kill_raylet() if ending == "killed" else nodes.drain(leaving)
     wait_for(lambda: len(_workers(study, struck)) > 1, process)
     study.release()
     code, output = end(process)
     leaving.end()  # a drained one may stay for a while, and gets no work
     assert code == 0, output
+    assert f"node {name[:8]} on " in output, "the run says who left"
     records = study.records()
     assert records[struck].attempts > records[calm].attempts == 1
     assert records[struck].result.weights_hash == records[calm].result.weights_hash

@@ -1,11 +1,11 @@
-"""What a run on a cluster of others says while it waits for room."""
+"""What a run on a cluster of others says while it waits for room, and when a node leaves."""
 
 from __future__ import annotations
 
 import pytest
 from ray.tune.experiment import Trial
 
-from assay.engine.room_watch import RoomWatch
+from assay.engine.room_watch import NodeWatch, RoomWatch
 
 
 def _in_state(status: str) -> Trial:
@@ -50,3 +50,17 @@ def test_workers_without_room_are_missed_though_their_driver_is_at_work(
     now[0], placed[0] = 200.0, False
     watch.on_step_end(1, [_in_state(Trial.TERMINATED)])
     assert len(words) == 2, "nothing is left to train"
+
+
+def test_a_node_that_leaves_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    words: list[str] = []
+    names = [["a" * 56, "b" * 56], ["a" * 56], ["a" * 56, "c" * 56]]
+    looks = [{name: {"NodeManagerHostname": "here"} for name in look} for look in names]
+    monkeypatch.setattr("assay.engine.room_watch._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("assay.engine.room_watch.staying_nodes", lambda: looks.pop(0))
+    watch = NodeWatch(words.append)
+    for _ in names:
+        watch.on_step_end(1, [])
+    assert words == [
+        "node bbbbbbbb on here left the cluster, or is to be taken away: what it trained goes on elsewhere"
+    ]

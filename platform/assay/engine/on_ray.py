@@ -123,16 +123,17 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
 
 
 def _callbacks(packs: RunPacks, ray_cluster: Cluster) -> list[tune.Callback]:
-    """Looks at drivers and workers that wait for room."""
-    from assay.engine.room_watch import RoomWatch
+    """Looks at drivers and workers that wait for room, and at nodes."""
+    from assay.engine.room_watch import NodeWatch, RoomWatch
 
     say = packs.options.on_message
     if packs.plan.study.resources.workers == 1:
-        return [] if ray_cluster.local else [RoomWatch(say)]
+        return [] if ray_cluster.local else [RoomWatch(say), NodeWatch(say)]
     from assay.engine.train import Orphans, any_placed, run_prefix
 
-    watch = [] if ray_cluster.local else [RoomWatch(say, partial(any_placed, run_prefix(packs.run)))]
-    return [*watch, Orphans(packs.run)]
+    placed = partial(any_placed, run_prefix(packs.run))
+    watches = [] if ray_cluster.local else [RoomWatch(say, placed), NodeWatch(say)]
+    return [*watches, Orphans(packs.run)]
 
 
 def _refuse_unusable(store: Store, trouble: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Says that nothing trains because a cluster has no room: Ray waits for it without a word."""
+"""Says of a cluster what Ray keeps quiet about: that nothing trains for want of room, that a node left."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-__all__ = ["RoomWatch"]
+from assay.engine.room import staying_nodes
+
+__all__ = ["NodeWatch", "RoomWatch"]
 
 _SILENT_SECONDS = 30.0  # a driver takes a few to start
-_LOOK_SECONDS = 2.0  # between two looks at workers
+_LOOK_SECONDS = 2.0  # between two looks at workers, or at nodes
+_ID_CHARACTERS = 8
 
 
 class RoomWatch(Callback):
@@ -49,4 +52,28 @@ class RoomWatch(Callback):
             self._say(
                 f"the cluster has had no room for a trial for {now - self._since:.0f} s: other programs use "
                 "it (`ray status` shows what is taken), or its nodes have left. Waiting"
+            )
+
+
+class NodeWatch(Callback):
+    """Looks at the nodes of a cluster after Tune's steps."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._looked = say, -_LOOK_SECONDS
+        self._hosts: dict[str, str] = {}  # of the nodes that stay, by id
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As above."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        before = self._hosts
+        self._hosts = {name: str(node["NodeManagerHostname"]) for name, node in staying_nodes().items()}
+        for name in before.keys() - self._hosts.keys():
+            self._say(
+                f"node {name[:_ID_CHARACTERS]} on {before[name]} left the cluster, or is to be taken away: "
+                "what it trained goes on elsewhere"
             )
