@@ -1,4 +1,4 @@
-"""Workers that end because more of them have room, as Train sees it."""
+"""Workers that fail, or end because more of them have room, as Train sees it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ray.train import FailureConfig
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
+from assay.engine.packs import NotBegunError
 from assay.engine.ranks import PeerLostError
 from assay.engine.room import MoreRoomError
 from assay.engine.train import _FailurePolicy
@@ -19,7 +20,6 @@ from trainables.errors import StorageError
         ([MoreRoomError("more")], FailureDecision.RETRY),
         ([MoreRoomError("more"), PeerLostError("the first rank is gone")], FailureDecision.RETRY),
         ([PeerLostError("a rank is gone")], FailureDecision.RAISE),
-        ([StorageError("the disk is full")], FailureDecision.RAISE),
     ],
 )
 def test_workers_that_end_for_more_room_use_up_no_failure(
@@ -28,3 +28,18 @@ def test_workers_that_end_for_more_room_use_up_no_failure(
     policy = _FailurePolicy(FailureConfig(max_failures=0))
     error = WorkerGroupError("they ended", dict(enumerate(failures)))
     assert [policy.make_decision(error) for _ in range(3)] == [decision] * 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "decision"),
+    [
+        (PeerLostError("a rank is gone"), FailureDecision.RETRY),
+        (StorageError("the disk is full"), FailureDecision.RAISE),
+        (NotBegunError("the storage is not there"), FailureDecision.RAISE),
+    ],
+)
+def test_workers_that_no_other_start_helps_are_not_started_again(
+    failure: Exception, decision: FailureDecision
+) -> None:
+    policy = _FailurePolicy(FailureConfig(max_failures=9))
+    assert policy.make_decision(WorkerGroupError("they ended", {0: failure})) == decision

@@ -14,10 +14,10 @@ import ray
 
 from assay.engine.driver import OtherProgramError, PackDriver
 from assay.engine.pack_site import PackSite
-from assay.engine.packs import Pack
+from assay.engine.packs import NotBegunError, Pack
 from assay.engine.shipping import SETTINGS, SHIPPED, runtime_env, stage
 from assay.engine.versions import differences, program, source_roots, source_version
-from assay.engine.worker import train_trials
+from assay.engine.worker import _open_pack, train_trials
 from assay.storage import Store
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
@@ -136,8 +136,13 @@ def _step(driver: Any) -> None:
         ray.get(driver.step.remote())
 
 
-def test_a_pack_that_a_node_does_not_see_names_node_and_storage(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=f"{socket.gethostname()} does not see the storage {tmp_path}"
-    ):
-        Pack.read(Store(tmp_path), "studies/toy/packs/here/0000.json")
+def test_a_pack_that_a_worker_does_not_see_is_not_begun_and_names_node_and_storage(tmp_path: Path) -> None:
+    with pytest.raises(NotBegunError, match=f"{socket.gethostname()} does not see the storage {tmp_path}"):
+        _open_pack(Store(tmp_path), "studies/toy/packs/here/0000.json")
+
+
+def test_a_pack_whose_method_is_lost_is_not_begun(tmp_path: Path) -> None:
+    pack = make_pack("toy", trainables=("blur@0123456789abcdef",))
+    pack.write(Store(tmp_path))
+    with pytest.raises(NotBegunError, match="blur@0123456789abcdef lies in methods"):
+        _open_pack(Store(tmp_path), pack.path)

@@ -28,6 +28,7 @@ from assay.study.stage_graph import shared_first, stage_graph
 __all__ = [
     "MAX_ATTEMPTS",
     "Content",
+    "NotBegunError",
     "Pack",
     "StageTask",
     "make_packs",
@@ -42,6 +43,10 @@ _LARGEST_AUTO_PACK = 10
 _SHARES = 2  # of what is left, per slot: nobody knows what a trial takes, and the last packs are small then
 _STAGE_PACKS = 4  # per slot, for the same reason
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
+
+
+class NotBegunError(RuntimeError):
+    """A worker cannot begin a pack: its storage, or the code of a method, is not there."""
 
 
 class StageTask(BaseModel, frozen=True, extra="forbid"):

@@ -41,7 +41,7 @@ from ray.tune.experiment import Trial
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as _remove
 
-from assay.engine.packs import MAX_ATTEMPTS, Pack
+from assay.engine.packs import MAX_ATTEMPTS, NotBegunError, Pack
 from assay.engine.room import MoreRoomError, free_workers
 from assay.storage import Store
 from trainables.errors import StorageError
@@ -114,22 +114,22 @@ class _AsManyAsHaveRoom(ElasticScalingPolicy):
         return NoopDecision()
 
 
-def _cause(error: BaseException | None, kind: type[_E]) -> _E | None:
-    """Find an error of a kind in what Train says of its workers; None when it was something else."""
+def _cause(error: BaseException | None, *kinds: type[_E]) -> _E | None:
+    """Find an error of some kinds in what Train says of its workers; None when it was something else."""
     failures: dict[int, Any] = getattr(error, "worker_failures", {})
     causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
-    return next((cause for cause in (error, *causes) if isinstance(cause, kind)), None)
+    return next((cause for cause in (error, *causes) if isinstance(cause, kinds)), None)
 
 
 class _FailurePolicy(DefaultFailurePolicy):
-    """Train's own, but for two errors.
+    """Train's own, but for three errors.
 
-    A full disk is full for the next worker too: its attempts would be burnt one after the other. Workers that
-    end because more have room did not fail.
+    A full disk is full for the next worker too: its attempts would be burnt one after the other. So would all
+    attempts by workers that cannot begin a pack. Workers that end because more have room did not fail.
     """
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
-        if _cause(training_failed_error, StorageError) is not None:
+        if _cause(training_failed_error, StorageError, NotBegunError) is not None:
             return FailureDecision.RAISE
         if _cause(training_failed_error, MoreRoomError) is not None:
             return FailureDecision.RETRY
@@ -260,7 +260,7 @@ class TrainWorkers:
         try:
             self._trainer.fit()
         except BaseException as error:  # noqa: BLE001 - carried to Tune by the driver, in its own thread
-            self.error = _cause(error, StorageError) or error
+            self.error = _cause(error, StorageError, NotBegunError) or error
 
 
 class Orphans(Callback):

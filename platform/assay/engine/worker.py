@@ -32,7 +32,7 @@ from assay.engine.fitting.trainer import TrainApart
 from assay.engine.gpu_turns import gpu_turn
 from assay.engine.journal import StorageJournal
 from assay.engine.pack_site import PackSite
-from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
+from assay.engine.packs import MAX_ATTEMPTS, NotBegunError, Pack, StageTask
 from assay.engine.ranks import from_rank_0, of_all_ranks, wait_for_all
 from assay.engine.room import MoreRoomError, free_workers
 from assay.engine.train_run import DrainedError, Stopped
@@ -82,8 +82,7 @@ def train_packs(config: dict[str, Any]) -> None:
 
     with FitServer() as server:
         while path is not None:
-            pack = Pack.read(store, path)
-            load_methods(store, pack.trainables)
+            pack = _open_pack(store, path)
             site = PackSite(
                 pack,
                 store.fenced(pack.fence),
@@ -98,6 +97,22 @@ def train_packs(config: dict[str, Any]) -> None:
             )
             willing = train_trials(site)
             path = _next_pack(site, config["idle_seconds"] if willing else 0)
+
+
+def _open_pack(store: Store, path: str) -> Pack:
+    """The pack at ``path``, with its methods loaded.
+
+    Raises:
+        NotBegunError: If this worker cannot do that: another start of the workers would not help.
+    """
+    try:
+        pack = Pack.read(store, path)
+        load_methods(store, pack.trainables)
+    except StorageError:
+        raise
+    except Exception as error:
+        raise NotBegunError(said(error)) from error
+    return pack
 
 
 def trainer_of(pack: Pack, store: Store, server: FitServer, stop: threading.Event) -> TrainApart:
@@ -415,12 +430,7 @@ def _other_world_sizes(trial: Trial, site: PackSite, attempt: Attempt) -> tuple[
     return sizes if set(sizes) - {site.world_size} else ()
 
 
-def _record(
-    trial: Trial,
-    site: PackSite,
-    attempt: Attempt,
-    ending: dict[str, Any],
-) -> None:
+def _record(trial: Trial, site: PackSite, attempt: Attempt, ending: dict[str, Any]) -> None:
     """Write the record: from here on the trial exists, and its checkpoint is not needed any more."""
     environment = ending.pop("environment", None) or site.environment()
     record = Record.model_validate(
