@@ -34,8 +34,10 @@ def server() -> Iterator[FitServer]:
 
 
 @pytest.fixture
-def odd(tmp_path: Path, cache_root: Path, server: FitServer) -> Odd:
-    """Train a method whose ``fit`` is the given lines: ``odd("sys.exit(3)")``."""
+def odd(tmp_path: Path, cache_root: Path, server: FitServer, monkeypatch: pytest.MonkeyPatch) -> Odd:
+    """Train a method whose ``fit`` is the given lines, without long waits: ``odd("sys.exit(3)")``."""
+    monkeypatch.setattr("assay.engine.worker._AFTER_DEATH_SECONDS", 0.0)
+    monkeypatch.setattr("assay.engine.fitting.process._LOOK_SECONDS", 0.1)
     return partial(train_odd, tmp_path, cache_root, server)
 
 

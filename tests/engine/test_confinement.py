@@ -33,30 +33,27 @@ def test_what_is_kept_from_training_is_out_of_its_reach(
     odd: Odd, monkeypatch: pytest.MonkeyPatch, cheat: str
 ) -> None:
     frames = "def iter_frames(f=sys._getframe()):\n    while f:\n        yield f\n        f = f.f_back\n"
-    _, _, record = odd(f"{frames}{cheat}")
-    assert record is not None
+    _, record = odd(f"{frames}{cheat}")
     assert record.status == "failed", f"{cheat} got through"
 
 
 def test_what_is_patched_during_training_evaluates_nothing(odd: Odd) -> None:
-    _, _, record = odd("""
+    _, record = odd("""
         import trainables.evaluate, trainables.metrics
         trainables.evaluate.evaluate_scorer = None
         trainables.evaluate.image_metrics = lambda *_: {"image_ap": 1.0}
     """)
-    assert record is not None
     assert record.result is not None
     assert record.result.metrics["image_ap"] < 1
 
 
 def test_an_attempt_to_open_what_is_kept_is_named_though_the_method_hides_it(odd: Odd) -> None:
-    _, store, record = odd("""
+    store, record = odd("""
         try:
             (STORAGE / "trials").iterdir().__next__()
         except OSError:
             pass
     """)
-    assert record is not None
     assert record.result is not None
     assert any(f"tried to open {store.local_path}/trials" in note for note in record.result.notes)
 
@@ -68,7 +65,6 @@ def test_weights_may_lie_below_what_is_kept_from_training(
     weights.mkdir(parents=True)
     (weights / "net.bin").touch()
     monkeypatch.setenv("ASSAY_WEIGHTS", str(weights))
-    _, _, record = odd("(STORAGE / 'weights' / 'net.bin').read_bytes()")
-    assert record is not None
+    _, record = odd("(STORAGE / 'weights' / 'net.bin').read_bytes()")
     assert record.result is not None, record.reason
     assert not [note for note in record.result.notes if "tried to open" in note]

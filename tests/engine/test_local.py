@@ -25,7 +25,7 @@ from trainables.errors import InputError
 Toy = Callable[..., ToyStudy]
 
 
-@pytest.mark.parametrize("processes", [0, 1, 2])
+@pytest.mark.parametrize("processes", [0, 2])
 def test_records_are_those_of_any_other_way_to_train(
     toy: Toy, tmp_path: Path, cache_root: Path, processes: int
 ) -> None:

@@ -13,19 +13,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 
 import psutil
 import pytest
 
 from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.limits import Limits
-from assay.engine.pack_site import PackSite
-from assay.engine.worker import train_trials, trainer_of
-from tests.engine.made_packs import make_pack
 from tests.engine.odd_method import Odd, log_of
-from tests.engine.toy_study import ToyStudy
-from tests.engine.worker_alone import train_here
 from tests.waiting import wait_for
 
 
@@ -47,31 +41,15 @@ def little_memory() -> Iterator[Path]:
     pytest.skip("no control group can be made here")
 
 
-def test_results_are_those_of_a_training_in_the_worker_bit_for_bit(
-    tmp_path: Path, cache_root: Path, server: FitServer
-) -> None:
-    here = ToyStudy.make(tmp_path / "here", cache_root, epochs=2)
-    train_here(here.plan, here.store, cache_root)
-    apart = ToyStudy.make(tmp_path / "apart", cache_root, epochs=2)
-    pack = make_pack(
-        "toy", apart.plan.trials, cache=str(cache_root), primary="image_ap", probes=2, keep_models=False
-    )
-    train_trials(
-        PackSite(pack, apart.store, 0, 1, "node", 0, "cpu", trainer_of(pack, apart.store, server, Event()))
-    )
-    assert apart.results() == here.results()
-
-
 def test_what_starts_trainings_is_started_again_after_its_death(odd: Odd, server: FitServer) -> None:
     with server.start().ending() as process:
         os.kill(psutil.Process(process.pid).ppid(), signal.SIGKILL)
-    _, _, record = odd("pass")
-    assert record is not None
+    _, record = odd("pass")
     assert record.status == "finished", record.reason
 
 
 def test_what_a_method_starts_in_a_session_of_its_own_ends_with_its_training(odd: Odd) -> None:
-    _, store, record = odd("""
+    store, record = odd("""
         heard, told = os.pipe()
         if os.fork() == 0:
             os.setsid()
@@ -80,22 +58,19 @@ def test_what_a_method_starts_in_a_session_of_its_own_ends_with_its_training(odd
             time.sleep(600)
         print("started", os.read(heard, 8).decode(), os.read(heard, 8).decode(), "and went on")
     """)
-    assert record is not None
     pids = [int(pid) for pid in log_of(store, record).partition("started ")[2].split()[:2]]
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
 
 
 def test_the_compiler_that_a_training_had_to_load_the_next_one_finds_loaded(odd: Odd) -> None:
     odd("import torch._dynamo")
-    _, store, record = odd("import sys\nprint('known', 'torch._dynamo' in sys.modules)")
-    assert record is not None
+    store, record = odd("import sys\nprint('known', 'torch._dynamo' in sys.modules)")
     assert "known True" in log_of(store, record)
 
 
 def test_a_training_that_the_kernel_ends_for_its_memory_is_told_so(odd: Odd, little_memory: Path) -> None:
     body = f"Path({str(little_memory / 'cgroup.procs')!r}).write_text(str(os.getpid()))\nbytearray(2**30)"
-    _, _, record = odd(body)
-    assert record is not None
+    _, record = odd(body)
     assert "by the kernel: the machine or container is out of memory" in (record.reason or "")
 
 
@@ -115,8 +90,7 @@ def test_a_training_that_the_kernel_ends_for_its_memory_is_told_so(odd: Odd, lit
     ],
 )
 def test_what_a_method_raises_is_its_own_end(odd: Odd, body: str, status: str, reason: str) -> None:
-    _, _, record = odd(body)
-    assert record is not None
+    _, record = odd(body)
     assert record.status == status
     assert (record.reason or "").startswith(reason)
     assert len(record.reason or "") < 5000
@@ -132,8 +106,7 @@ def test_what_a_method_raises_is_its_own_end(odd: Odd, body: str, status: str, r
 def test_a_model_that_does_not_write_its_weights_fails_as_its_method_does(
     odd: Odd, body: str, found: str
 ) -> None:
-    _, _, record = odd(body)
-    assert record is not None
+    _, record = odd(body)
     assert (record.status, record.attempts) == ("failed", 1)
     assert f"and makes no folders there, found {found}. Mend the method's `save`." in (record.reason or "")
 
@@ -150,8 +123,7 @@ def test_a_model_that_does_not_write_its_weights_fails_as_its_method_does(
 def test_a_process_that_dies_is_tried_again_and_its_death_is_named(
     odd: Odd, body: str, words: str, way_out: str
 ) -> None:
-    _, store, record = odd(body)
-    assert record is not None
+    store, record = odd(body)
     assert (record.status, record.attempts) == ("failed", 4)
     assert words in (record.reason or "")
     assert f". {way_out}" in (record.reason or "")
@@ -159,13 +131,8 @@ def test_a_process_that_dies_is_tried_again_and_its_death_is_named(
     assert len(list(store.attempts(record.id))) == 4
 
 
-@pytest.mark.parametrize(
-    "error",
-    ["torch.OutOfMemoryError('CUDA out of memory')", "RuntimeError('CUDA error: out of memory')"],
-)
-def test_a_training_that_is_out_of_a_gpus_memory_is_tried_once_more(odd: Odd, error: str) -> None:
-    _, _, record = odd(f"raise {error}")
-    assert record is not None
+def test_a_training_that_is_out_of_a_gpus_memory_is_tried_once_more(odd: Odd) -> None:
+    _, record = odd("raise RuntimeError('CUDA error: out of memory')")
     assert (record.status, record.attempts) == ("failed", 2)
     assert (record.reason or "").startswith("out of memory on the GPU; lower the batch or image size")
 
@@ -173,8 +140,7 @@ def test_a_training_that_is_out_of_a_gpus_memory_is_tried_once_more(odd: Odd, er
 def test_a_training_that_says_that_it_is_out_of_memory_is_tried_once_more_and_its_line_named(
     odd: Odd,
 ) -> None:
-    _, store, record = odd("raise MemoryError")
-    assert record is not None
+    store, record = odd("raise MemoryError")
     assert (record.status, record.attempts) == ("failed", 2)
     assert record.reason == "out of memory, odd.py:22: MemoryError"
     first, _ = sorted(attempt.attempt for attempt in store.attempts(record.id))
@@ -192,8 +158,7 @@ def test_a_training_that_says_that_it_is_out_of_memory_is_tried_once_more_and_it
     ],
 )
 def test_files_and_networks_that_a_method_lacks_are_its_failure(odd: Odd, body: str, reason: str) -> None:
-    _, _, record = odd(body)
-    assert record is not None
+    _, record = odd(body)
     assert (record.status, record.attempts) == ("failed", 1)
     assert (record.reason or "").startswith(reason)
     assert "odd.py" in (record.error or "")
@@ -209,21 +174,19 @@ def test_what_the_machine_lacks_is_no_failure_of_the_method_and_its_line_is_told
 
 
 def test_a_training_starts_as_cublas_repeats_itself(odd: Odd) -> None:
-    _, _, record = odd("assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'")
-    assert record is not None
+    _, record = odd("assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'")
     assert record.status == "finished", record.reason
 
 
 def test_a_training_that_died_once_ends_well_the_next_time(odd: Odd, tmp_path: Path) -> None:
     notes = tmp_path / "notes"  # made now: what appears later beside a barred folder may not be opened
     notes.mkdir()
-    _, _, record = odd(f"""
+    _, record = odd(f"""
         once = Path({str(notes)!r}) / "once"
         if not once.exists():
             once.touch()
             os._exit(1)
     """)
-    assert record is not None
     assert (record.status, record.attempts) == ("finished", 2)
 
 
@@ -237,14 +200,13 @@ def test_a_training_that_died_once_ends_well_the_next_time(odd: Odd, tmp_path: P
 def test_a_training_that_hangs_is_tried_once_more_and_then_recorded(
     odd: Odd, limits: Limits, words: str
 ) -> None:
-    _, _, record = odd("time.sleep(3600)", limits)
-    assert record is not None
+    _, record = odd("time.sleep(3600)", limits)
     assert (record.status, record.attempts) == ("failed", 2)
     assert record.reason == f"timed out twice: {words}"
 
 
 def test_a_training_that_takes_too_long_is_ended_though_it_says_how_far_it_is(odd: Odd) -> None:
-    _, _, record = odd(
+    _, record = odd(
         """
         for epoch in range(60):
             time.sleep(0.1)
@@ -252,7 +214,6 @@ def test_a_training_that_takes_too_long_is_ended_though_it_says_how_far_it_is(od
         """,
         Limits(1 / 3600, None),
     )
-    assert record is not None
     assert (record.reason or "").startswith("timed out twice: it took more than")
 
 
@@ -260,8 +221,7 @@ def test_a_training_that_closes_its_connection_and_goes_on_is_ended(
     odd: Odd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assay.engine.fitting.process._END_SECONDS", 0.2)
-    _, _, record = odd("os.closerange(3, 4096)\ntime.sleep(600)")
-    assert record is not None
+    _, record = odd("os.closerange(3, 4096)\ntime.sleep(600)")
     assert "its training process closed the connection to its worker and went on" in (record.reason or "")
 
 
@@ -270,13 +230,12 @@ def test_a_training_that_dies_is_missed_though_what_it_started_holds_its_connect
 ) -> None:
     body = "if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\nos.kill(os.getpid(), signal.SIGKILL)"
     with server.start().ending():  # beside another training what is left behind stays
-        _, _, record = odd(body, Limits(None, 0.1))
-    assert record is not None
+        _, record = odd(body, Limits(None, 0.1))
     assert "training process was killed (signal 9)" in (record.reason or "")
 
 
 def test_a_silent_training_is_none_that_takes_steps(odd: Odd) -> None:
-    _, _, record = odd(
+    _, record = odd(
         """
         for step in range(30):
             time.sleep(0.1)
@@ -284,18 +243,16 @@ def test_a_silent_training_is_none_that_takes_steps(odd: Odd) -> None:
         """,
         Limits(None, 1.5 / 60),
     )
-    assert record is not None
     assert record.status == "finished"
 
 
 def test_gigabytes_of_output_leave_their_first_and_last_lines(odd: Odd) -> None:
-    _, store, record = odd("""
+    store, record = odd("""
         print("first line")
         for _ in range(1000):
             sys.stdout.write("x" * 200_000 + "\\n")
         print("last line", flush=True)
     """)
-    assert record is not None
     log = log_of(store, record)
     assert "first line" in log
     assert "last line" in log
@@ -304,11 +261,10 @@ def test_gigabytes_of_output_leave_their_first_and_last_lines(odd: Odd) -> None:
 
 
 def test_nothing_that_a_method_started_outlives_its_training(odd: Odd) -> None:
-    _, store, record = odd("""
+    store, record = odd("""
         import subprocess
         print("started", subprocess.Popen(["sleep", "4242"]).pid, flush=True)
     """)
-    assert record is not None
     pid = int(log_of(store, record).rpartition("started ")[2].split()[0])
     with pytest.raises(ProcessLookupError):
         _until_gone(pid)
