@@ -109,6 +109,18 @@ class ToySearch:
             done += 1
         return done
 
+    def run_made(
+        self, value: Callable[[Trial], float] = lambda trial: 1 - trial.config["x"], packs: int | None = None
+    ) -> int:
+        """Run with made records: ``value`` is a score on validation, and the test says the opposite."""
+
+        def train(trials: Sequence[Trial]) -> None:
+            for trial in trials:
+                result = made_result(1 - value(trial), value(trial))
+                self.store.write_record(made_record(trial, result=result))
+
+        return self.run(packs, train)
+
     def _train(self, trials: Sequence[Trial]) -> None:
         search = self.plan.study.search
         asked = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from assay.analysis.results import StudyResults
@@ -14,7 +13,7 @@ from assay.running import begin_study
 from assay.storage.registration import read_registration
 from assay.storage.watch import Watch
 from assay.study import Trial, reported_plan
-from tests.engine.search_study import ABLATE, ToySearch, made_record, made_result
+from tests.engine.search_study import ABLATE, ToySearch
 
 
 def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, cache_root: Path) -> None:
@@ -38,7 +37,7 @@ def test_plan_status_report_and_agents_count_the_same(tmp_path: Path, cache_root
     """Also the trials on fresh seeds of its start point, which are there: they come back at its end."""
     again = "replicate: {best: 1, seeds: [10, 11], start: true}"
     storage, studies = tmp_path / "storage", tmp_path / "studies"
-    ToySearch(storage, cache_root, points=4, seeds=[0], replicate=again).run()
+    ToySearch(storage, cache_root, points=4, seeds=[0], replicate=again).run_made()
     search = ToySearch(storage, cache_root, points=6, seeds=[0], replicate=again)
     known, _ = begin_study(search.store, search.plan, lambda text: None)
     studies.mkdir()
@@ -55,7 +54,7 @@ def test_plan_status_report_and_agents_count_the_same(tmp_path: Path, cache_root
 def test_equal_start_points_have_the_name_of_the_first(tmp_path: Path, cache_root: Path) -> None:
     start = "[preset, {config.x: 0.9}]"  # which it has anyway
     search = ToySearch(tmp_path, cache_root, points=3, start=start, seeds=[0])
-    search.run()
+    search.run_made()
     names = {trial.id: trial.cell for trial in search.grown.trials}
     assert {id_: record.trial["cell"] for id_, record in search.records().items()} == names
     assert "base #0" in names.values()
@@ -64,11 +63,11 @@ def test_equal_start_points_have_the_name_of_the_first(tmp_path: Path, cache_roo
 def test_a_search_that_gets_fewer_points_than_are_drawn_trains_those_and_its_winners(
     cache_root: Path, tmp_path: Path
 ) -> None:
-    ToySearch(tmp_path, cache_root).run(packs=7)  # of the third batch one of three points
+    ToySearch(tmp_path, cache_root).run_made(packs=7)  # of the third batch one of three points
     fewer = ToySearch(tmp_path, cache_root, points=4)
     assert (len(fewer.grown.trials), fewer.grown.pending_points) == (9 * 2, 2 * 2)
     assert not StudyResults(fewer.grown, fewer.records()).all_ended
-    assert fewer.run() == 2 + 2
+    assert fewer.run_made() == 2 + 2
     assert len(fewer.points) == 9
     assert (fewer.grown.pending_points, len(reported_plan(fewer.grown).cells)) == (0, 2)
     assert StudyResults(fewer.grown, fewer.records()).all_ended
@@ -79,20 +78,17 @@ def test_a_search_that_trains_nothing_again_is_not_over_while_a_point_is_open(
 ) -> None:
     study = ToySearch(tmp_path, cache_root, points=3, replicate="")
     for packs, over in ((2, False), (3, True)):
-        study.run(packs=packs)
+        study.run_made(packs=packs)
         assert StudyResults(study.grown, study.records()).all_ended == over
 
 
 def test_a_search_that_goes_on_ablates_its_new_best_point(cache_root: Path, tmp_path: Path) -> None:
+    def value(trial: Trial) -> float:
+        return int(trial.cell.partition("#")[2].split()[0].rstrip(",")) / 100  # later is better
+
     def run(points: int) -> ToySearch:
         study = ToySearch(tmp_path, cache_root, points=points, replicate=ABLATE)
-
-        def train(trials: Sequence[Trial]) -> None:
-            for trial in trials:
-                value = int(trial.cell.partition("#")[2].split()[0].rstrip(",")) / 100  # later is better
-                study.store.write_record(made_record(trial, result=made_result(0.5, value)))
-
-        study.run(train=train)
+        study.run_made(value)
         return study
 
     assert {one.index for one in run(3).grown.ablated} == {2}

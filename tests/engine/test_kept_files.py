@@ -153,13 +153,13 @@ def test_a_trial_whose_workers_died_leaves_no_checkpoint_and_only_its_last_log(
 
 
 @pytest.mark.parametrize(
-    ("models", "points", "winners"), [("all", 12, 4), ("best_per_cell", 0, 2), ("none", 0, 0)]
+    ("models", "points", "winners"), [("all", 6, 4), ("best_per_cell", 0, 2), ("none", 0, 0)]
 )
 def test_of_a_search_with_replicated_winners_those_keep_their_models(
     models: str, points: int, winners: int, tmp_path: Path, cache_root: Path
 ) -> None:
     text = SEARCH.replace("models: none", f"models: {models}")
-    search = ToySearch(tmp_path, cache_root, text, points=6, seeds=[0, 1], start="[]")
+    search = ToySearch(tmp_path, cache_root, text, points=3, seeds=[0, 1], start="[]")
 
     def train(trials: Sequence[Trial]) -> None:
         train_here(search.plan.model_copy(update={"trials": tuple(trials)}), search.store, cache_root)

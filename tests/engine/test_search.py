@@ -122,18 +122,6 @@ def test_the_published_point_comes_first(undisturbed: ToySearch) -> None:
     )
 
 
-def test_two_searches_with_one_seed_are_identical_and_another_seed_is_another_search(
-    undisturbed: ToySearch, cache_root: Path, tmp_path: Path
-) -> None:
-    again = ToySearch(tmp_path / "again", cache_root)
-    again.run()
-    assert again.points == undisturbed.points
-    assert again.results() == undisturbed.results()
-    other = ToySearch(tmp_path / "other", cache_root, seed=1)
-    other.run(packs=3)
-    assert [p.values for p in other.points[:3]] != [p.values for p in undisturbed.points[:3]]
-
-
 def test_a_search_that_ended_after_6_of_12_points_goes_on_as_if_nothing_had_happened(
     undisturbed: ToySearch, cache_root: Path, tmp_path: Path
 ) -> None:
@@ -147,14 +135,15 @@ def test_a_search_that_ended_after_6_of_12_points_goes_on_as_if_nothing_had_happ
     assert ToySearch(tmp_path, cache_root).run() == 0
 
 
-def test_more_points_continue_a_search(undisturbed: ToySearch, cache_root: Path, tmp_path: Path) -> None:
-    ToySearch(tmp_path, cache_root, points=4).run()
-    ToySearch(tmp_path, cache_root, points=12).run()
-    assert ToySearch(tmp_path, cache_root).points == undisturbed.points
+def test_more_points_continue_a_search(cache_root: Path, tmp_path: Path) -> None:
+    whole, grown = tmp_path / "whole", tmp_path / "grown"
+    for storage, points in ((whole, 12), (grown, 4), (grown, 12)):
+        ToySearch(storage, cache_root, points=points).run_made()
+    assert ToySearch(grown, cache_root).points == ToySearch(whole, cache_root).points
 
 
 def test_a_search_whose_space_changed_is_refused(cache_root: Path, tmp_path: Path) -> None:
-    ToySearch(tmp_path, cache_root, points=3).run(packs=1)
+    ToySearch(tmp_path, cache_root, points=3).run_made(packs=1)
     other = ToySearch(tmp_path, cache_root, points=3, batch=2)
     with pytest.raises(InputError, match=r"the search in cell base of toy_search began with other rules"):
         other.run()
@@ -212,14 +201,14 @@ def test_a_pack_that_ended_without_records_ends_this_run_of_the_search(
     study = ToySearch(tmp_path, cache_root, points=3)
     assert study.run(train=lambda trials: None) == 3
     assert len(study.points) == 3
-    assert study.run() == 3 + 2
+    assert study.run_made() == 3 + 2
 
 
 def test_the_best_point_is_trained_without_each_of_its_changes_whatever_interrupts(
     cache_root: Path, tmp_path: Path
 ) -> None:
     whole = ToySearch(tmp_path / "whole", cache_root, points=6, replicate=ABLATE)
-    whole.run()
+    whole.run_made()
     answer = reported_plan(whole.grown)
     best, *ablated = answer.cells
     changed = [path for path in best.drawn if best.diff.get(path)]
@@ -232,7 +221,7 @@ def test_the_best_point_is_trained_without_each_of_its_changes_whatever_interrup
     assert [c.pairs for c in answer.comparisons] == [((cell.name, best.name),) for cell in ablated]
     assert whole.grown.pending_points == 0
     one_by_one = ToySearch(tmp_path / "killed", cache_root, points=6, replicate=ABLATE)
-    while one_by_one.run(packs=1):
+    while one_by_one.run_made(packs=1):
         pass
     assert one_by_one.results() == whole.results()
 
@@ -242,7 +231,7 @@ def test_the_best_point_is_compared_with_the_one_that_the_search_started_from(
 ) -> None:
     replicate = "replicate: {best: 1, start: true, seeds: [10, 11]}"
     study = ToySearch(tmp_path, cache_root, points=6, replicate=replicate)
-    study.run()
+    study.run_made()
     (comparison,) = reported_plan(study.grown).comparisons
     best, start = reported_plan(study.grown).cells
     assert (comparison.name, comparison.pairs) == ("search: preset → best", ((start.name, best.name),))
@@ -252,15 +241,7 @@ def test_the_best_point_is_compared_with_the_one_that_the_search_started_from(
 
 def test_the_point_that_is_ablated_is_best_on_validation(cache_root: Path, tmp_path: Path) -> None:
     study = ToySearch(tmp_path, cache_root, points=6, replicate=ABLATE)
-
-    def train(trials: Sequence[Trial]) -> None:
-        for trial in trials:
-            x = trial.config["x"]
-            study.store.write_record(
-                made_record(trial, result=made_result(x, 1 - x))
-            )  # the test says the opposite
-
-    study.run(train=train)
+    study.run_made()
     lowest = min(study.points, key=lambda point: point.values["config.x"])
     assert {cell.searched for cell in reported_plan(study.grown).cells} == {"base"}
     assert reported_plan(study.grown).cells[0].name == f"{lowest.name} replicated"
@@ -273,7 +254,7 @@ def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch,
     later = ToySearch(
         store.local_path or Path(), cache_root, name="later", points=3, start="[{study: toy_search, best: 2}]"
     )
-    later.run()
+    later.run_made()
     (searched,) = undisturbed.plan.searched
     points = evaluate_points(
         undisturbed.plan.study, undisturbed.grown.points_of(searched), undisturbed.records()
@@ -289,19 +270,13 @@ def _two_cells(storage: Path, cache: Path, **settings: object) -> ToySearch:
     return ToySearch(storage, cache, text.replace("{", "{{").replace("}", "}}"))
 
 
-def _run_alike(study: ToySearch, packs: int | None = None) -> None:
-    """All points of one value."""
-
-    def train(trials: Sequence[Trial]) -> None:
-        for trial in trials:
-            study.store.write_record(made_record(trial, result=made_result(0.5, 0.5)))
-
-    study.run(packs, train)
+def _alike(trial: Trial) -> float:
+    return 0.5
 
 
 def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tmp_path: Path) -> None:
     study = _two_cells(tmp_path, cache_root)
-    _run_alike(study)
+    study.run_made(_alike)
     cells = [point.cell for point in study.points]
     assert (cells.count("slow"), cells.count("fast")) == (12, 12)
     assert set(cells[:4]) == {"slow", "fast"}  # both from the start
@@ -312,9 +287,9 @@ def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tm
 def test_cells_that_drew_more_points_than_are_asked_for_by_now_are_told_apart(
     cache_root: Path, tmp_path: Path
 ) -> None:
-    _run_alike(_two_cells(tmp_path, cache_root), packs=9)
+    _two_cells(tmp_path, cache_root).run_made(_alike, packs=9)
     study = _two_cells(tmp_path, cache_root, points=4)
-    _run_alike(study)
+    study.run_made(_alike)
     cells = [point.cell for point in study.points]
     numbers = sorted((cells.count("slow"), cells.count("fast")))
     assert numbers[0] < numbers[1]

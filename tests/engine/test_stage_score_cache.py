@@ -22,10 +22,10 @@ def study(tmp_path: Path, cache_root: Path) -> StagedStudy:
     return StagedStudy.of(tmp_path / "storage", cache_root, seeds=(0,))
 
 
-@pytest.fixture
-def alone(tmp_path: Path, cache_root: Path) -> dict[str, tuple[bytes, pa.Table]]:
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[str, tuple[bytes, pa.Table]]:
     """Results and pictures of trials of which each made and judged its own stages."""
-    study = StagedStudy.of(tmp_path / "alone", cache_root, seeds=(0,))
+    study = StagedStudy.of(tmp_path_factory.mktemp("alone"), cache_root, seeds=(0,))
     for trial in study.plan.trials:
         study.train([trial])
         study.store.delete_tree("stages")
