@@ -82,12 +82,6 @@ def test_a_trial_without_a_result_leaves_its_record_and_its_log(
     assert clean_plan(study.store, [study.plan]) == []
 
 
-def test_a_diverged_repeat_is_never_the_best_of_its_cell(keeping: Callable[..., ToyStudy]) -> None:
-    study = keeping("{models: best_per_cell, probes: 2}", seeds=(0,), factor=FAULTS)
-    with_model = [r.status for r in study.records().values() if any("/model/" in name for name in r.files)]
-    assert with_model == ["finished"]
-
-
 @pytest.mark.parametrize("probes", [0, 1])
 def test_so_many_probe_images_are_kept(keeping: Callable[..., ToyStudy], probes: int) -> None:
     study = keeping(f"{{models: none, probes: {probes}}}", seeds=(0,))

@@ -19,7 +19,7 @@ from assay.study import parse_study
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import TOY, ToyStudy
 from tests.engine.worker_alone import train_here
-from tests.waiting import slowness
+from tests.waiting import slowness, wait_for
 from trainables.errors import InputError
 
 Toy = Callable[..., ToyStudy]
@@ -110,9 +110,7 @@ def test_a_stop_ends_it_at_once(tmp_path: Path, cache_root: Path, way: str) -> N
         ["sh", "-c", '"$@" & wait $!', "sh", *command] if by_script else command,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as run:  # fmt: skip
-        until = time.monotonic() + 120
-        while not list(storage.glob("trials/*/progress.json")) and time.monotonic() < until:
-            time.sleep(0.2)
+        wait_for(lambda: any(storage.glob("trials/*/progress.json")), run)
         asked = time.monotonic()
         if by_script:
             subprocess.run([*assay, "stop", "toy", "--storage", str(storage)], check=True)

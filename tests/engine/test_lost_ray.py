@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.engine.toy_study import ToyStudy
+from tests.waiting import wait_for
 
 _PATIENCE = 180.0  # seconds, on a busy machine
 # A part of the command line of what is killed, by its name.
@@ -29,7 +30,6 @@ PARTS = {
 class _Loss(NamedTuple):
     """A run under which something was killed."""
 
-    part: str
     code: int
     output: str
     seconds: float  # from the kill to the end
@@ -66,23 +66,27 @@ def _start(study: ToyStudy) -> subprocess.Popen[str]:
     )
 
 
-def _lose(study: ToyStudy, part: str) -> _Loss:
+def _start_training(study: ToyStudy) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """Start the program, and wait until Ray trains; returns it with all processes below it."""
     process = _start(study)
-    until = time.monotonic() + _PATIENCE
-    while _find(process.pid, "ray::ResourceTrainable") is None:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until, "it did not come so far"
-        time.sleep(0.1)
-    family = psutil.Process(process.pid).children(recursive=True)
+    wait_for(lambda: _find(process.pid, "ray::ResourceTrainable") is not None, process)
+    return process, psutil.Process(process.pid).children(recursive=True)
+
+
+def _left(family: list[psutil.Process]) -> list[str]:
+    psutil.wait_procs(family, timeout=5)
+    return [str(one) for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def _lose(study: ToyStudy, part: str) -> _Loss:
+    process, family = _start_training(study)
     victim = _find(process.pid, PARTS[part])
     assert victim is not None
     victim.kill()
     killed = time.monotonic()
     output, _ = process.communicate(timeout=_PATIENCE)
     seconds = time.monotonic() - killed
-    psutil.wait_procs(family, timeout=5)
-    left = [str(one) for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-    return _Loss(part, process.returncode, output, seconds, left)
+    return _Loss(process.returncode, output, seconds, _left(family))
 
 
 def _find(root: int, mark: str) -> psutil.Process | None:
@@ -128,18 +132,11 @@ def test_after_all_these_deaths_the_next_run_ends_with_the_results_of_an_undistu
 
 def test_a_stop_that_reaches_rays_processes_too_is_an_interruption(tmp_path: Path, cache_root: Path) -> None:
     """systemd and Slurm send SIGTERM to every process of a service."""
-    process = _start(_held(tmp_path / "stopped", cache_root))
-    until = time.monotonic() + _PATIENCE
-    while _find(process.pid, "ray::ResourceTrainable") is None:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until, "it did not come so far"
-        time.sleep(0.1)
-    family = psutil.Process(process.pid).children(recursive=True)
+    process, family = _start_training(_held(tmp_path / "stopped", cache_root))
     process.send_signal(signal.SIGTERM)
     for member in family:
         member.terminate()
     output, _ = process.communicate(timeout=_PATIENCE)
     assert process.returncode == 130, output
     assert "Traceback" not in output
-    psutil.wait_procs(family, timeout=5)
-    assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert _left(family) == []

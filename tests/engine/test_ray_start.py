@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from assay.engine import local_ray, ray_head
@@ -60,36 +61,33 @@ def test_the_folder_is_closed_to_other_users_and_short_enough_for_a_socket_whate
         folder.rmdir()
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next_and_what_a_living_one_uses_is_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    living = LocalRay.start(1)
-    try:
-        left = local_ray._new_folder()
-        (left / "alive").touch()  # nobody holds its lock
-        other = local_ray._new_folder()
-        other.rmdir()
-        assert not left.exists()
-        assert living.folder.exists()
-    finally:
-        living.end()
-    assert not living.folder.exists()
-
-
-def test_ray_listens_on_this_machine_alone() -> None:
-    import psutil
-
+@pytest.fixture(scope="module")
+def living() -> Iterator[LocalRay]:
     ray = LocalRay.start(1)
-    try:
-        family = [process for process in psutil.process_iter() if _session(process.pid) == ray.child.pid]
-        sockets = [
-            connection.laddr.ip
-            for process in family
-            for connection in process.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        ]
-    finally:
-        ray.end()
+    yield ray
+    ray.end()
+    assert not ray.folder.exists()
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_and_what_a_living_one_uses_is_kept(
+    living: LocalRay,
+) -> None:
+    left = local_ray._new_folder()
+    (left / "alive").touch()  # nobody holds its lock
+    other = local_ray._new_folder()
+    other.rmdir()
+    assert not left.exists()
+    assert living.folder.exists()
+
+
+def test_ray_listens_on_this_machine_alone(living: LocalRay) -> None:
+    family = [process for process in psutil.process_iter() if _session(process.pid) == living.child.pid]
+    sockets = [
+        connection.laddr.ip
+        for process in family
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
     assert len(sockets) >= 3
     assert {address.removeprefix("::ffff:") for address in sockets} == {"127.0.0.1"}
 
@@ -112,8 +110,6 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("both", [False, True], ids=["the run", "the run and what keeps the others"])
 def test_nothing_of_ray_outlives_a_run_that_is_killed(both: bool) -> None:
-    import psutil
-
     process = subprocess.Popen(
         [sys.executable, "-c", _STARTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -131,8 +127,6 @@ def test_nothing_of_ray_outlives_a_run_that_is_killed(both: bool) -> None:
 
 
 def test_a_gcs_server_that_dies_before_it_is_ready_is_named_at_once() -> None:
-    import psutil
-
     ray = LocalRay._begin(1)
     try:
         servers: list[psutil.Process] = []
@@ -159,10 +153,12 @@ _SMALL_SHM = ("unshare", "--map-root-user", "--mount", "sh", "-c", _MOUNT, "sh")
 @pytest.mark.parametrize(
     ("environment", "prefix"),
     [
-        pytest.param({"HOME": None}, (), id="no HOME"),
-        pytest.param({"HOME": "/proc/nowhere"}, (), id="a HOME that cannot be made"),
-        pytest.param({"TMPDIR": "/tmp/" + "long" * 30}, (), id="a TMPDIR too long for a socket"),
-        pytest.param({}, _SMALL_SHM, id="a small /dev/shm"),
+        pytest.param(
+            {"HOME": None, "TMPDIR": "/tmp/" + "long" * 30}, (), id="no HOME, a TMPDIR too long for a socket"
+        ),
+        pytest.param(
+            {"HOME": "/proc/nowhere"}, _SMALL_SHM, id="a HOME that cannot be made, a small /dev/shm"
+        ),
     ],
 )
 def test_ray_starts_in_odd_surroundings(environment: dict[str, str | None], prefix: tuple[str, ...]) -> None:

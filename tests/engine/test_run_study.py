@@ -19,6 +19,7 @@ from assay.engine.packs import Pack
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
 
@@ -93,14 +94,10 @@ def _pack(study: ToyStudy, name: str, trials: Sequence[Trial]) -> Pack:
 
 
 def _step_to_the_end(driver: Any) -> None:
-    until = time.monotonic() + 150
-    while not ray.get(driver.step.remote()).get(COMPLETE):
-        assert time.monotonic() < until
+    wait_for(lambda: bool(ray.get(driver.step.remote()).get(COMPLETE)))
 
 
 def test_a_record_names_its_node_its_worker_and_the_world(finished: ToyStudy) -> None:
-    import ray
-
     for record in finished.records().values():
         environment = record.environment
         assert environment.node in {node["NodeID"] for node in ray.nodes()}

@@ -52,10 +52,9 @@ def test_a_search_killed_after_6_of_12_points_draws_the_points_of_an_undisturbed
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
-@pytest.mark.parametrize("kind", ["median", "asha"])
-@pytest.mark.parametrize("local", [False, True], ids=["ray", "local"])
+@pytest.mark.parametrize(("kind", "local"), [("median", False), ("median", True), ("asha", True)])
 def test_points_that_fall_behind_are_pruned_after_a_repeat_and_give_their_cpus_back(
-    cache_root: Path, tmp_path: Path, local: bool, kind: str
+    cache_root: Path, tmp_path: Path, kind: str, local: bool
 ) -> None:
     study = ToySearch(
         tmp_path,

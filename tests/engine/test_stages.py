@@ -211,15 +211,6 @@ def test_a_stages_curve_is_kept_with_it(study: StagedStudy) -> None:
     assert curve["epoch"].to_pylist() == [0, 1, 2]
 
 
-def test_a_record_that_was_written_before_there_were_stages_is_read(study: StagedStudy) -> None:
-    study.train(study.plan.trials[:1])
-    (record,) = study.records().values()
-    older = json.loads(record.to_bytes())
-    del older["stages"]
-    study.store.write_bytes(f"trials/{record.id}/record.json", json.dumps(older).encode())
-    assert study.records()[record.id].stages == ()
-
-
 # Through Ray ------------------------------------------------------------------------------------------
 
 
