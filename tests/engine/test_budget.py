@@ -78,7 +78,7 @@ def test_the_next_round_waits_until_it_is_known_what_one_takes() -> None:
 
 
 def test_what_still_trains_counts_against_the_budget() -> None:
-    budget = TimeBudget(100, slots=lambda: 1, pack="auto", clock=lambda: 0.0)
+    budget = TimeBudget(100, slots=lambda: 1, pack=2, clock=lambda: 0.0)
     in_flight: set[str] = set()
     known = {"a": 30.0, "b": 30.0}
     packs = budget_packs(_trials(2), budget, lambda: known, in_flight, lambda text: None)

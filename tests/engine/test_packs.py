@@ -1,4 +1,4 @@
-"""How trials are dealt into packs: all of them once, no larger than asked, first repeats first."""
+"""How trials are divided into packs: all of them once, in order, no larger than asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
 from assay.engine.options import EngineOptions
-from assay.engine.packs import make_packs, packs_as_asked, packs_beside_stages, stage_packs
+from assay.engine.packs import packs_as_asked, packs_beside_stages, stage_packs
 from assay.engine.room import workers_on
 from assay.engine.run_packs import RunPacks
 from assay.storage import Store
@@ -35,21 +35,9 @@ def _trials(count: int) -> list[SimpleNamespace]:
 def test_every_trial_is_in_exactly_one_pack_and_none_is_too_large(
     count: int, size: int | str, slots: int
 ) -> None:
-    packs = make_packs(_trials(count), size, slots)  # type: ignore[arg-type]
-    assert sorted(trial.id for pack in packs for trial in pack) == [trial.id for trial in _trials(count)]
+    packs = list(packs_as_asked(_trials(count), size, lambda: slots))  # type: ignore[arg-type]
+    assert [trial for pack in packs for trial in pack] == _trials(count)
     assert all(1 <= len(pack) <= (10 if size == "auto" else int(size)) for pack in packs)
-
-
-@pytest.mark.parametrize(
-    ("slots", "sizes"), [(2, [9, 9]), (64, [1] * 18)], ids=["small cluster", "large cluster"]
-)
-def test_there_are_as_many_packs_as_slots_while_trials_last(slots: int, sizes: list[int]) -> None:
-    assert [len(pack) for pack in make_packs(_trials(18), "auto", slots)] == sizes  # type: ignore[arg-type]
-
-
-def test_the_first_trials_of_all_packs_are_the_first_of_the_plan() -> None:
-    packs = make_packs(_trials(9), 3, 2)  # type: ignore[arg-type]
-    assert [pack[0].id for pack in packs] == [trial.id for trial in _trials(3)]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +54,6 @@ def test_packs_that_are_asked_for_are_half_of_a_slots_share_of_what_is_left(
     now = iter(slots)
     packs = list(packs_as_asked(_trials(8), "auto", lambda: next(now)))  # type: ignore[arg-type]
     assert [len(pack) for pack in packs] == sizes
-    assert [trial for pack in packs for trial in pack] == _trials(8)
 
 
 @pytest.mark.parametrize(

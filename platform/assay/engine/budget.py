@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from assay.engine.packs import make_packs
+from assay.engine.packs import packs_as_asked
 from assay.storage import Record
 from assay.study import Trial
 
@@ -77,7 +77,7 @@ def budget_packs(
                     "another budget."
                 )
                 return
-        yield from make_packs(trials, budget.pack, max(1, budget.slots()))
+        yield from packs_as_asked(trials, budget.pack, budget.slots)
 
 
 def cell_seconds(trials: Iterable[Trial], records: Mapping[str, Record]) -> dict[str, float]:

@@ -31,7 +31,6 @@ __all__ = [
     "NotBegunError",
     "Pack",
     "StageTask",
-    "make_packs",
     "packs_as_asked",
     "packs_beside_stages",
     "packs_of_rounds",
@@ -136,29 +135,6 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
         return f"{self.path}.next"
 
 
-def make_packs(trials: Sequence[Trial], size: int | str, slots: int) -> list[list[Trial]]:
-    """Divide ``trials`` into packs that fill ``slots`` at the same pace.
-
-    Args:
-        trials: What is missing, in the plan's order (repeat by repeat over all cells).
-        size: Trials per pack, or ``auto``: as many packs as slots, none above ten trials.
-        slots: Packs that can train at once.
-
-    Returns:
-        Packs in the order they should start. Trials are dealt like cards, so that the first trial of
-        every pack belongs to the plan's first repeat and a study stopped early has all cells.
-    """
-    if not trials:
-        return []
-    if size == "auto":
-        largest = min(_LARGEST_AUTO_PACK, ceil(len(trials) / slots))
-        count = ceil(ceil(len(trials) / largest) / slots) * slots
-    else:
-        count = ceil(len(trials) / int(size))
-    count = min(count, len(trials))
-    return [list(trials[start::count]) for start in range(count)]
-
-
 def packs_as_asked(
     trials: Sequence[Trial], size: int | str, slots: Callable[[], int]
 ) -> Iterator[list[Trial]]:
@@ -209,7 +185,7 @@ def packs_beside_stages(
         missing: Trials to train; those that are handed out are taken away.
         tasks: Stages that were handed out.
         in_flight: Ids of the stages and trials that are handed out and not over, kept by the caller.
-        size: As :func:`make_packs`.
+        size: As :func:`packs_as_asked`.
         slots: Packs that can train at once, as of now.
 
     Yields:
@@ -222,7 +198,7 @@ def packs_beside_stages(
             waits[trial.id].add(key)
     while not ids.isdisjoint(in_flight):
         ready = [trial for trial in missing if waits[trial.id].isdisjoint(in_flight)]
-        pack = make_packs(ready, size, max(1, slots()))[0] if ready else []
+        pack = next(packs_as_asked(ready, size, slots), [])
         taken = {trial.id for trial in pack}
         missing[:] = [trial for trial in missing if trial.id not in taken]
         yield pack or None
