@@ -23,6 +23,7 @@ from ray.tune.schedulers import (
 
 from assay.engine.driver import COMPLETE
 from assay.engine.packs import Pack, missing_trials
+from assay.engine.tune_manners import Unkept
 from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.search_rules import pruned_by
@@ -58,7 +59,7 @@ def pruner(plan: Plan) -> TrialScheduler | None:
     )
 
 
-class RecordingScheduler(FIFOScheduler):
+class RecordingScheduler(Unkept, FIFOScheduler):
     """Asks ``inner`` about results that carry a value, and records the trials of the packs that it stops."""
 
     def __init__(self, inner: TrialScheduler, store: Store, give_up: Callable[[str], None]) -> None:
@@ -66,10 +67,6 @@ class RecordingScheduler(FIFOScheduler):
         super().__init__()
         self.stopped = 0  # packs
         self._inner, self._store, self._give_up = inner, store, give_up
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its parts into its scratch and never reads them: nothing of ours goes there."""
-        return {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         return self._inner.set_search_properties(metric, mode, **spec)
@@ -92,18 +89,6 @@ class RecordingScheduler(FIFOScheduler):
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         if "value" in result:
             self._inner.on_trial_complete(tune_controller, trial, result)
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self._inner.on_trial_error(tune_controller, trial)
-
-    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        self._inner.on_trial_remove(tune_controller, trial)
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        return self._inner.choose_trial_to_run(tune_controller)
-
-    def debug_string(self) -> str:
-        return self._inner.debug_string()
 
 
 @dataclass(frozen=True)

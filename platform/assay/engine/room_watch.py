@@ -10,6 +10,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from assay.engine.room import staying_nodes
+from assay.engine.tune_manners import Unkept
 
 __all__ = ["NodeWatch", "RoomWatch"]
 
@@ -18,7 +19,7 @@ _LOOK_SECONDS = 2.0  # between two looks at workers, or at nodes
 _ID_CHARACTERS = 8
 
 
-class RoomWatch(Callback):
+class RoomWatch(Unkept, Callback):
     """Looks at Tune's drivers after each of its steps, on a cluster that others may use, too."""
 
     def __init__(self, say: Callable[[str], None], placed: Callable[[], bool] | None = None) -> None:
@@ -27,10 +28,6 @@ class RoomWatch(Callback):
         self._looked = -_LOOK_SECONDS
         self._since: float | None = None  # time from which on trials wait and none is at work
         self._announced = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its parts into its scratch and never reads them: nothing of ours goes there."""
-        return {}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         states, now = {trial.status for trial in trials}, time.monotonic()
@@ -55,16 +52,12 @@ class RoomWatch(Callback):
             )
 
 
-class NodeWatch(Callback):
+class NodeWatch(Unkept, Callback):
     """Looks at the nodes of a cluster after Tune's steps."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._looked = say, -_LOOK_SECONDS
         self._hosts: dict[str, str] = {}  # of the nodes that stay, by id
-
-    def __getstate__(self) -> dict[str, Any]:
-        """As above."""
-        return {}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if time.monotonic() - self._looked < _LOOK_SECONDS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune import Stopper
 from ray.tune.search import Searcher
 
+from assay.engine.tune_manners import Unkept
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:  # drivers name what is here, and need none of it
@@ -18,7 +19,7 @@ __all__ = ["STORAGE", "PackSearcher", "StorageStopper"]
 STORAGE = "storage_trouble"  # in a result: why the pack's storage could not be used; the study ends with it
 
 
-class PackSearcher(Searcher):
+class PackSearcher(Unkept, Searcher):
     """Hands out packs as they come, then ends the experiment.
 
     Tune learns ids only: configs would land in its folder names and result files. Its own bound of what
@@ -31,10 +32,6 @@ class PackSearcher(Searcher):
         self.over = False  # whether all packs were handed out
         self.storage_trouble: str | None = None  # nothing is handed out any more
         self._trials_of: dict[str, set[str]] = {}  # Tune's trial → ids of ours
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its parts into its scratch and never reads them: nothing of ours goes there."""
-        return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         if len(self._trials_of) >= self._packs.slots():
@@ -75,15 +72,11 @@ class PackSearcher(Searcher):
         """Never called: every run starts a fresh Tuner over what is missing."""
 
 
-class StorageStopper(Stopper):
+class StorageStopper(Unkept, Stopper):
     """Ends all packs with the first one that had trouble with the storage, as ``--local`` does."""
 
     def __init__(self, searcher: PackSearcher) -> None:
         self._searcher = searcher
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The searcher stays here, as its own state does."""
-        return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False

@@ -10,7 +10,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["manners", "no_variables_sent"]
+__all__ = ["Unkept", "manners", "no_variables_sent"]
+
+
+class Unkept:
+    """A part of a Tuner: Tune pickles them into its scratch and never reads them, so nothing goes there."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 @contextmanager
