@@ -8,10 +8,9 @@ each other. Where that went wrong, a trial makes what it lacks itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -36,8 +35,6 @@ from trainables.stages import Stage
 
 __all__ = ["TrialStages", "add_tries", "count_tries"]
 
-_T = TypeVar("_T")
-
 
 class _Making(NamedTuple):
     """A stage that was begun."""
@@ -56,18 +53,13 @@ class TrialStages:
         """``scratch``: folder for the files of those that are being made."""
         self.uses: list[StageUse] = []
         self._trial, self._site, self._scratch = trial, site, scratch
-        self._folders: dict[str, Path] = {}
+        self.folders: dict[str, Path] = {}  # of those that were asked for, by name
         self._making: _Making | None = None
 
     @cached_property
     def needs(self) -> dict[str, Need]:
         """The stages that the method names, by name."""
         return {need.stage.name: need for need in stages_of(self._trial)}
-
-    @property
-    def folders(self) -> Mapping[str, Path]:
-        """Folders of the stages that were asked for, by name."""
-        return self._folders
 
     def find(self, stage: Stage, journal: StorageJournal) -> Path | None:
         """The folder of a stage that was made before.
@@ -76,15 +68,15 @@ class TrialStages:
             ValueError: If the method asks for a stage that it did not name, or before one that it reads.
         """
         site, need = self._site, self.needs.get(stage.name)
-        if need is None or not self._folders.keys() >= set(need.stage.after):
+        if need is None or not self.folders.keys() >= set(need.stage.after):
             raise ValueError(f"{self._trial.trainable} asks for stage {stage.name} out of its own order")
-        record = self._from_rank_0(read_stage(site.store, need.key) if site.rank == 0 else None)
+        record = from_rank_0(read_stage(site.store, need.key) if site.rank == 0 else None, site.world_size)
         return None if record is None else self._use(record, journal, reused=True)
 
     def begin(self, stage: Stage) -> StageSpace:
         """Room for the files of a stage that was not found, and its own journal."""
         site, need = self._site, self.needs[stage.name]
-        attempt = self._from_rank_0(begin_stage(need.key) if site.rank == 0 else None)
+        attempt = from_rank_0(begin_stage(need.key) if site.rank == 0 else None, site.world_size)
         assert attempt is not None, "rank 0 has begun one"
         journal = StorageJournal(
             self._trial,
@@ -97,7 +89,7 @@ class TrialStages:
         )
         folder = self._scratch / attempt.name
         folder.mkdir()
-        space = StageSpace(folder, {name: self._folders[name] for name in need.stage.after}, journal)
+        space = StageSpace(folder, {name: self.folders[name] for name in need.stage.after}, journal)
         self._making = _Making(need, attempt, space, journal, time.monotonic())
         return space
 
@@ -121,7 +113,7 @@ class TrialStages:
                 seconds=max(time.monotonic() - making.start, earlier),
                 environment=site.environment(),
             )
-        record = self._from_rank_0(record)
+        record = from_rank_0(record, site.world_size)
         assert record is not None, "rank 0 has written it"
         self._making = None
         return self._use(record, journal, reused=False)
@@ -133,14 +125,11 @@ class TrialStages:
 
     def _use(self, record: StageRecord, journal: StorageJournal, *, reused: bool) -> Path:
         folder = fetch_stage(self._site.store, record, Path(self._site.pack.cache))
-        self._folders[record.name] = folder
+        self.folders[record.name] = folder
         self.uses.append(StageUse(name=record.name, key=record.key, seconds=record.seconds, reused=reused))
         state = "found" if reused else "made"
         journal.note(f"stage {record.name} {record.key}: {state}, {record.seconds:.1f} s")
         return folder
-
-    def _from_rank_0(self, value: _T | None) -> _T | None:
-        return from_rank_0(value, self._site.world_size)
 
 
 def count_tries(task: StageTask, site: PackSite) -> int:
