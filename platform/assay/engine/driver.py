@@ -70,8 +70,6 @@ class PackDriver(tune.Trainable):
 
     def _take_on(self, config: dict[str, Any]) -> None:
         self._config = config
-        self._heartbeat_seconds: float = config["heartbeat_seconds"]
-        self._watched: bool = config["watched"]  # nobody else needs to know of a record before the end
         self._begun = False
         self._records: dict[str, Record] = {}
         self._looked = 0.0
@@ -102,7 +100,7 @@ class PackDriver(tune.Trainable):
             self._begin()
         training = self._training
         assert training is not None, "a pack was begun"
-        until = time.monotonic() + self._heartbeat_seconds
+        until = time.monotonic() + self._config["heartbeat_seconds"]
         while time.monotonic() < until:
             running = training.running  # asked before the records: none can come after it is dead
             if not running or self._due():
@@ -110,7 +108,7 @@ class PackDriver(tune.Trainable):
                     return self._end(training.error)
                 if not running:  # it had waited too long for this pack
                     training.train(self._pack)
-                if self._watched and (news := self._news()) is not None:
+                if self._config["watched"] and (news := self._news()) is not None:
                     return news
             time.sleep(_POLL_SECONDS)
         training.look_after()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay import exit_codes
 from assay.engine.ray_connect import environment_with, last_line
 from assay.engine.ray_watch import knock
 from assay.engine.shipping import runtime_env, stage
@@ -35,7 +36,6 @@ _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 # They talk to stderr, and two of them set a level of their own.
 _TALKERS = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
 _POLL_SECONDS = 0.5
-_INTERRUPTED = 130
 _SUBMITTED = "submitted"  # folder of the study, beside the packages: no file of its own can replace theirs
 _NO_PROGRAM = (126, 127)  # exit codes of a shell that could not start the program
 
@@ -81,7 +81,7 @@ class Job:
         if info.status == "SUCCEEDED":
             return 0
         if info.status == "STOPPED":
-            return _INTERRUPTED
+            return exit_codes.INTERRUPTED
         code = info.driver_exit_code
         if code is None:
             raise InputError(f"the cluster could not start the job {self.id}: {redact(info.message or '')}")

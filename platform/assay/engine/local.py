@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from assay.engine.ending import Ending
 from assay.engine.fitting.fit_server import FitServer
-from assay.engine.fitting.trainer import Trainer
 from assay.engine.options import End
-from assay.engine.pack_site import PackSite
+from assay.engine.pack_site import PackSite, trainer_here
 from assay.engine.packs import Pack
 from assay.engine.run_packs import RunPacks
 from assay.engine.stopping import stop_on_request
@@ -165,6 +164,8 @@ class _Slots:
 
     def train(self, pack: Pack, place: int) -> None:
         """Train what has no record of ``pack``; ``place`` says on which GPU, if any."""
+        server = self._server
+        trainer = trainer_here() if server is None else trainer_of(pack, self._store, server, self._stop)
         site = PackSite(
             pack,
             self._store,
@@ -173,15 +174,8 @@ class _Slots:
             node=socket.gethostname(),
             driver_pid=os.getpid(),
             device=f"cuda:{place * int(pack.gpus)}" if pack.gpus else "cpu",
-            trainer=self._trainer(pack),
+            trainer=trainer,
             stop=self._stop,
             falls_behind=bool if self._pruner is None else partial(self._pruner.stops, pack),
         )
         train_trials(site)
-
-    def _trainer(self, pack: Pack) -> Trainer:
-        if self._server is not None:
-            return trainer_of(pack, self._store, self._server, self._stop)
-        from assay.engine.fitting.train_here import TrainHere  # loads torch
-
-        return TrainHere()

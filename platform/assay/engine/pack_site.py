@@ -13,10 +13,11 @@ from assay.engine.packs import Pack
 from assay.engine.versions import source_version
 from assay.storage import Environment, Store, Worker
 
-__all__ = ["PackSite"]
+__all__ = ["PackSite", "trainer_here"]
 
 
-def _train_here() -> Trainer:
+def trainer_here() -> Trainer:
+    """The trainer in this process, for debuggers and notebooks."""
     from assay.engine.fitting.train_here import TrainHere  # loads torch
 
     return TrainHere()
@@ -33,7 +34,7 @@ class PackSite:
     node: str
     driver_pid: int
     device: str  # `cpu`, `cuda:0`
-    trainer: Trainer = field(default_factory=_train_here)
+    trainer: Trainer = field(default_factory=trainer_here)
     stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
     draining: Callable[[], bool] = bool  # whether a node of this pack's workers is to be taken away
     falls_behind: Callable[[], bool] = bool  # whether a pruner stops what is left of the pack
