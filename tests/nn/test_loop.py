@@ -17,7 +17,7 @@ from trainables.contract import LocalRun
 from trainables.errors import InputError
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_norm, check_spread
+from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_norm
 
 _LABELS = np.arange(9) < 4  # four defective images: two steps of four
 
@@ -227,13 +227,6 @@ def test_batch_normalisation_is_refused_with_several_workers_only() -> None:
     check_norm("gan_norm", "gn", LocalRun(world_size=2))
     with pytest.raises(InputError, match="so 2 workers would train another model than one"):
         check_norm("gan_norm", "bn", LocalRun(world_size=2))
-
-
-def test_batch_normalisation_of_a_single_number_is_refused() -> None:
-    for norm, images, cells in (("gn", 1, 1), ("bn", 2, 1), ("bn", 1, 2)):
-        check_spread("norm", norm, images, cells)
-    with pytest.raises(InputError, match=r"a batch of one image .* is one cell\. Set norm: gn"):
-        check_spread("norm", "bn", 1, 1)
 
 
 def test_the_best_epoch_cannot_be_chosen_without_validation() -> None:

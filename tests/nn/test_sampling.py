@@ -46,14 +46,10 @@ def test_without_normal_images_batches_are_defective_throughout() -> None:
     assert one.steps == 2
 
 
-@pytest.mark.parametrize("negatives", [0, 9])
 @pytest.mark.parametrize(("positives", "batch_size"), [(5, 4), (8, 4), (3, 16), (1, 2)])
-def test_steps_are_the_batches_of_an_epoch_and_the_smallest_is_known(
-    positives: int, batch_size: int, negatives: int
-) -> None:
-    one = sampler(positives, negatives, batch_size)
-    sizes = [len(batch) for batch in shown(one, 0)]
-    assert (one.steps, one.fewest) == (len(sizes), min(sizes))
+def test_steps_are_the_batches_of_an_epoch(positives: int, batch_size: int) -> None:
+    one = sampler(positives, 9, batch_size)
+    assert one.steps == len(shown(one, 0))
 
 
 def test_state_goes_on() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tests.focus.chains import KeptRun
 from tests.predictors import assert_saved_says_the_same
 from tests.supersimple.small import data_of, fitted, head_weights, tiny_config
-from tests.supervised.surfaces import corners, joined, surfaces
+from tests.supervised.surfaces import joined, surfaces
 from tests.supervised.test_fit import KilledRun, NoMasks, equal, with_masks
 from tests.threads import in_threads
 from trainables.cam.config import CamConfig, ClassifierConfig
@@ -242,9 +242,6 @@ def test_training_finds_the_defects(supervision: str, masks: int, pixel_ap: floa
     assert pixel_ap is None or found["pixel_ap"] >= pixel_ap
 
 
-ONE_CELL = {"image_size": (8, 8), "stem": "tv", "stages": 3, "output_stride": 16, "own_task": "rotations"}
-
-
 @pytest.mark.parametrize(
     ("changes", "data", "words"),
     [
@@ -252,12 +249,6 @@ ONE_CELL = {"image_size": (8, 8), "stem": "tv", "stages": 3, "output_stride": 16
         ({}, replace(data_of("full"), train=surfaces(3, 0)), "3 defective and 0 normal"),
         ({}, replace(data_of("none"), train=surfaces(3, 0)), "learns from normal images"),
         ({"image_size": (64, 64)}, data_of("full"), "image_size"),
-        ({**ONE_CELL, "norm": "bn"}, replace(data_of("none"), train=corners(surfaces(0, 9))), "Set norm: gn"),
-        (
-            {**ONE_CELL, "noise": False},
-            replace(data_of("none"), train=corners(surfaces(0, 1))),
-            "Set head_norm: gn",
-        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_a_way_out(

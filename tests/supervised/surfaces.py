@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,14 +45,6 @@ def joined(*parts: ImageSet) -> ImageSet:
         tuple(name for part in parts for name in part.ids),
         np.concatenate([part.labels for part in parts]),
         {name: part.images[name] for part in parts for name in part.ids},
-    )
-
-
-def corners(images: ImageSet, side: int = 8) -> ImageSet:
-    """Their upper left corners; masks cover them."""
-    small = {name: image[:side, :side] for name, image in images.images.items()}
-    return replace(
-        images, images=small, masks={name: np.ones((side, side), np.uint8) for name in images.masks}
     )
 
 

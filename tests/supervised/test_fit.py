@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tests.killed import KilledRun, equal
-from tests.supervised.surfaces import SIZE, corners, surfaces, tiny_config, tiny_data
+from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun, seed_for
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
@@ -194,18 +194,6 @@ def test_validation_is_logged_as_often_as_asked_and_in_the_last_epoch() -> None:
         ({}, replace(tiny_data(), train=surfaces(0, 3)), LocalRun(), "0 defective and 3 normal"),
         ({"model": "unet"}, replace(tiny_data(), train=surfaces(0, 3)), LocalRun(), "0 defective and 3"),
         ({"model": "unet"}, replace(tiny_data(), train=surfaces(3, 3, masks=0)), LocalRun(), "shows none"),
-        (
-            {"model": "unet", "norm": "bn", "image_size": (8, 8), "stages": 3, "output_stride": 8},
-            replace(tiny_data(), train=corners(surfaces(5, 0))),  # the last of four, and one
-            LocalRun(),
-            "Set norm: gn, another batch size",
-        ),
-        (
-            {"model": "unet", "norm": "bn", "image_size": (8, 8), "encoder": "plain", "levels": 3},
-            replace(tiny_data(), train=corners(surfaces(1, 0))),
-            LocalRun(),
-            "Set norm: gn, another batch size",
-        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_a_way_out(

@@ -148,9 +148,10 @@ class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
         """Numbers that describe a cell."""
         return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.layers)
 
-    def cells_per_image(self, stride: TrunkStride) -> int:
-        """Cells of the map of this stride."""
-        return math.prod(cells_along(side, stride) for side in self.image_size)
+    @property
+    def cells_per_image(self) -> int:
+        """Cells of the finest map."""
+        return math.prod(cells_along(side, self.layers[0]) for side in self.image_size)
 
     def remembered(self, cells: int) -> int:
         """Cells that are remembered of so many."""

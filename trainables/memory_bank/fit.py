@@ -17,7 +17,6 @@ from trainables.memory_bank.bank import Bank, farthest_points
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, read_bank
 from trainables.memory_bank.stages import stages
-from trainables.nn.choices import PATCH
 from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import save_model, with_layout
@@ -56,18 +55,12 @@ def fit(config: MemoryBankConfig, data: TrainingData, run: Run) -> MemoryBankPre
 
 
 def _check_cells(config: MemoryBankConfig, images: int) -> None:
-    """Refuse so few cells that a spread or a weight would mean nothing.
+    """Refuse weights by the neighbours of a cell where one cell is remembered: all of them would be 0.
 
     Raises:
-        InputError: Otherwise.
+        InputError: Then.
     """
-    deepest = max(config.layers)
-    if config.random_trunk and deepest != PATCH and images * config.cells_per_image(deepest) == 1:
-        raise InputError(
-            "random_trunk: true takes spreads from the cells of normal images, found one image and one cell "
-            f"of {deepest} pixels. Use more images, a larger image_size or finer layers."
-        )
-    cells = images * config.cells_per_image(config.layers[0])
+    cells = images * config.cells_per_image
     if config.reweight and config.remembered(cells) == 1:
         raise InputError(
             f"reweight: {config.reweight} weighs by remembered cells around the nearest one, found one "
@@ -106,7 +99,7 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
 def _drawn_cells(bank: Bank, images: ImageSet, run: Run) -> Tensor:
     """Descriptions of all cells of ``images``, N × C, or of as many as the config admits, drawn at random."""
     config, described, before = bank.config, list[Tensor](), 0
-    numbers = run.generator("cells").permutation(config.cells_per_image(config.layers[0]) * len(images))
+    numbers = run.generator("cells").permutation(config.cells_per_image * len(images))
     drawn = np.sort(numbers[: config.most_cells])
     for batch in image_passes(images, range(len(images)), run.device, config.pass_cost):
         cells_NC = bank.describe(batch).flatten(2).transpose(1, 2).flatten(0, 1)

@@ -110,10 +110,6 @@ class ResNetShape:
         """Channels of each stage."""
         return tuple(self.width << stage for stage in range(self.stages))
 
-    def cells(self, size: tuple[int, int]) -> int:
-        """Cells of the last stage's map of images of ``size`` (height, width)."""
-        return math.prod(-(-side // self.output_stride) for side in size)
-
     @property
     def strides(self) -> tuple[int, ...]:
         """Pixels between cells of each stage's output."""

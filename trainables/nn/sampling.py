@@ -66,12 +66,6 @@ class BalancedSampler:
         return -(-int(self.labels.sum()) // self._half)
 
     @property
-    def fewest(self) -> int:
-        """Images of the smallest batch, the last of an epoch."""
-        last = int(self.labels.sum()) - (self.steps - 1) * self._half
-        return last if self.labels.all() else 2 * last
-
-    @property
     def _half(self) -> int:
         return self.batch_size // 2 if not self.labels.all() else self.batch_size
 

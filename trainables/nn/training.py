@@ -27,7 +27,6 @@ __all__ = [
     "check_choice",
     "check_images",
     "check_norm",
-    "check_spread",
     "mean_over_workers",
     "optimiser_tensors",
     "require_finite",
@@ -69,25 +68,6 @@ def check_norm(setting: str, norm: Norm, run: Run) -> None:
     """
     if norm == "bn" and run.world_size > 1:
         raise InputError(batch_norm_objection(setting, run.world_size))
-
-
-def check_spread(setting: str, norm: Norm, images: int, cells: int) -> None:
-    """Refuse batch normalisation of a single number, which has no spread.
-
-    Args:
-        setting: Name of the setting in the config.
-        norm: Its value.
-        images: Of the smallest batch.
-        cells: Of the coarsest map.
-
-    Raises:
-        InputError: Otherwise.
-    """
-    if norm == "bn" and images * cells == 1:
-        raise InputError(
-            f"{setting}: bn takes the spread of a channel over a batch, found a batch of one image whose "
-            f"coarsest map is one cell. Set {setting}: gn, another batch size or a larger image_size."
-        )
 
 
 def check_choice(validation: ImageSet | None) -> None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -213,11 +212,6 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     def cell(self) -> int:
         """Side of a cell of the heads, pixels."""
         return self.strides[0] // 2 if self.doubled else self.strides[0]
-
-    @property
-    def cells(self) -> int:
-        """Cells of an image."""
-        return math.prod(-(-side // self.cell) for side in self.image_size)
 
     @property
     def features(self) -> int:

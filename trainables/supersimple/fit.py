@@ -25,7 +25,7 @@ from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.on_device import numbers
 from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_images, check_norm, check_spread, sum_over_workers, validation_ap
+from trainables.nn.training import check_images, check_norm, sum_over_workers, validation_ap
 from trainables.pseudo_labels import OPEN
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.features import ComputedMaps, KeptMaps, combined, read_trunk
@@ -60,12 +60,8 @@ def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimpleP
     check_images(config, data.train)
     check_norm("head_norm", config.head_norm, run)
     data = _visible(data)
-    # One class only: the sampler then shuffles it.
-    sampler = BalancedSampler(data.train.labels | (data.supervision.kind == "none"), config.head_batch)
-    seen = sampler.fewest * (_COPIES if config.noise else 1)
-    check_spread("head_norm", config.head_norm, seen, config.cells)
     step = _Step.prepared(config, data, run)
-    heads = step.network.heads
+    heads, kind = step.network.heads, data.supervision.kind
     optimiser = _optimiser(heads, config)
     rates = [float(group["lr"]) for group in optimiser.param_groups]
 
@@ -82,7 +78,8 @@ def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimpleP
         optimiser,
         run,
         schedule=config.head_training,
-        sampler=sampler,
+        # One class only: the sampler then shuffles it.
+        sampler=BalancedSampler(data.train.labels | (kind == "none"), config.head_batch),
         hooks=TrainingHooks(
             step.backward,
             _LOSSES,

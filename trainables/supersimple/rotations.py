@@ -27,7 +27,7 @@ from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, save_model, with_layout
 from trainables.nn.on_device import TrainingImages, sent
 from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_norm, check_spread
+from trainables.nn.training import check_norm
 from trainables.nn.weights import load_weights
 from trainables.stages import StageWork
 from trainables.supersimple.features import OwnTrunk
@@ -54,10 +54,6 @@ def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> Own
     """
     check_norm("norm", config.norm, run)
     images = normal_images(images)
-    # One class only: the sampler then shuffles it.
-    sampler = BalancedSampler(np.ones(len(images), np.bool_), config.batch_size)
-    side = min(config.image_size)  # of the square that is shown of an image
-    check_spread("norm", config.norm, sampler.fewest, config.resnet.cells((side, side)))
     network = _Turns(config)
     initialise(network, drawn_seed(run.generator("init")))
     trunk = network.trunk
@@ -85,7 +81,8 @@ def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> Own
         torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay),
         run,
         schedule=config.training,
-        sampler=sampler,
+        # One class only: the sampler then shuffles it.
+        sampler=BalancedSampler(np.ones(len(images), np.bool_), config.batch_size),
         hooks=TrainingHooks(backward, losses=("loss", "right")),
     )
     return network.trunk.eval()

@@ -6,7 +6,6 @@ Defaults are those of a classifier that trains from random weights on few images
 
 from __future__ import annotations
 
-import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -68,13 +67,6 @@ class SupervisedConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
     def learns_from_masks_alone(self) -> bool:
         """True for a U-Net whose image head learns nothing."""
         return self.model == "unet" and self.image_weight == 0
-
-    @property
-    def coarsest_cells(self) -> int:
-        """Cells of the coarsest map."""
-        if self.uses_resnet:
-            return self.resnet.cells(self.image_size)
-        return math.prod(side >> self.levels for side in self.image_size)
 
     @property
     def uses_resnet(self) -> bool:

@@ -28,7 +28,7 @@ from trainables.nn.models import forward_context, with_layout
 from trainables.nn.on_device import TrainingImages
 from trainables.nn.passes import image_batches
 from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_images, check_norm, check_spread, validation_ap
+from trainables.nn.training import check_images, check_norm, validation_ap
 from trainables.nn.weights import load_weights
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.network import PlainClassifier, SegmentingUNet, SupervisedNet, build, resnet_of
@@ -53,8 +53,6 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     check_images(config, data.train)
     check_norm("norm", config.norm, run)
     _check_labels(config, data)
-    sampler = BalancedSampler(data.train.labels, config.batch_size)
-    check_spread("norm", config.norm, sampler.fewest, config.coarsest_cells)
     network = new_network(config, data.train, drawn_seed(run.generator("init")), run.device)
     truth: PixelMaps | None = None  # the classifier has no way to a mask, whatever the supervision shows
     if isinstance(network, SegmentingUNet):
@@ -77,7 +75,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
         torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay),
         run,
         schedule=config.training,
-        sampler=sampler,
+        sampler=BalancedSampler(data.train.labels, config.batch_size),
         hooks=TrainingHooks(backward, _LOSSES[config.model], validate=validate),
     )
     if isinstance(network, PlainClassifier):
