@@ -1,4 +1,4 @@
-"""Trouble with a storage while packs are handed out and taken on: told, and never tried again in vain."""
+"""What drivers and their scheduler do with packs; trouble with a storage is told, and not tried again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from assay.engine.driver import PackDriver
 from assay.engine.packs import Pack
@@ -51,6 +52,15 @@ def test_a_pruned_pack_that_cannot_be_recorded_is_trouble_with_the_storage(tmp_p
     trial = SimpleNamespace(config={"pack": "0"})
     assert scheduler.on_trial_result(None, trial, {"value": 0.5}) == TrialScheduler.STOP
     assert told == [AWAY]
+
+
+def test_a_pack_is_not_paused_for_one_that_waits_for_room(tmp_path: Path) -> None:
+    rule = MedianStoppingRule(time_attr="repeats", grace_period=1, metric="value", mode="max")
+    controller = SimpleNamespace(get_live_trials=lambda: [SimpleNamespace(status=Trial.PENDING)])
+    scheduler = RecordingScheduler(rule, Store(tmp_path), pytest.fail)
+    result = {"repeats": 1, "value": 0.5}
+    assert rule.on_trial_result(controller, Trial("toy", stub=True), result) == TrialScheduler.PAUSE
+    assert scheduler.on_trial_result(controller, Trial("toy", stub=True), result) == TrialScheduler.CONTINUE
 
 
 class _InTheWayOfTheFirst(PackDriver):

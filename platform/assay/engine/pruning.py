@@ -59,6 +59,16 @@ def pruner(plan: Plan) -> TrialScheduler | None:
     )
 
 
+class _NoController:
+    """All that the rules ask of Tune's controller: no pack is paused for one that waits.
+
+    The median's rule would do so until it has rivals to compare, and a paused driver's training is lost time.
+    """
+
+    def get_live_trials(self) -> list[Any]:
+        return []
+
+
 class RecordingScheduler(Unkept, FIFOScheduler):
     """Asks ``inner`` about results that carry a value, and records the trials of the packs that it stops."""
 
@@ -77,7 +87,8 @@ class RecordingScheduler(Unkept, FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if "value" not in result or result.get(COMPLETE):
             return TrialScheduler.CONTINUE
-        decision = self._inner.on_trial_result(tune_controller, trial, result)
+        alone: Any = _NoController()
+        decision = self._inner.on_trial_result(alone, trial, result)
         if decision == TrialScheduler.STOP:
             self.stopped += 1
             try:
@@ -96,13 +107,6 @@ class _PackTrial:
     """A pack as Tune's schedulers know a trial."""
 
     trial_id: str
-
-
-class _NoController:
-    """All that the schedulers ask of Tune's controller: no trial could be paused for another."""
-
-    def get_live_trials(self) -> list[Any]:
-        return []
 
 
 class LocalPruner:
