@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load, load_file
 
 from tests.engine.toy_study import ToyStudy
-from tests.engine.two_workers import POSITIVES, begin, hang, train
+from tests.engine.two_workers import POSITIVES, begin, fail_twice, train
 from tests.ranks import two_ranks
 
 
@@ -76,14 +76,22 @@ def test_logged_losses_are_those_of_all_workers(trained: Path) -> None:
     assert together[0]["loss"] == pytest.approx(alone[0]["loss"], rel=1e-4)
 
 
-def test_a_training_of_two_workers_that_hangs_is_tried_once_more_and_then_recorded(
-    tmp_path: Path, cache_root: Path
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("hangs", "timed out twice: it gave no sign of life"),
+        ("memory", "out of memory, MemoryError: 3 GiB were asked for"),
+        ("gpu", "out of memory on the GPU; lower the batch or image size (OutOfMemoryError: 3 GiB more)"),
+    ],
+)
+def test_a_training_of_two_workers_that_hangs_or_lacks_memory_is_tried_once_more_and_then_recorded(
+    tmp_path: Path, cache_root: Path, fault: str, reason: str
 ) -> None:
-    with two_ranks(hang, tmp_path, str(cache_root)):
+    with two_ranks(fail_twice, tmp_path, str(cache_root), fault):
         pass
     (record,) = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,)).records().values()
     assert (record.status, record.attempts) == ("failed", 2)
-    assert record.reason == "timed out twice: it gave no sign of life"
+    assert record.reason == reason
 
 
 SEGDEC = """

@@ -1,7 +1,7 @@
 """One rank of a SegDecNet training with two workers over gloo, without Ray.
 
 Used by ``test_two_workers.py``. Writes the weights after five steps, and what this rank saw. For
-``test_stages.py`` also a rank that fails in a stage, and one whose trainings hang.
+``test_stages.py`` also a rank that fails in a stage, and one whose trainings all fail.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -88,22 +88,31 @@ def fail_in_a_stage(rank: int, world_size: int, folder: Path, cache: str) -> Non
     assert train_trials(site)
 
 
-class _Hangs:
-    """A trainer whose trainings are ended, for they take too long."""
+FAULTS = {
+    "hangs": OverdueError("it gave no sign of life"),
+    "memory": MemoryError("3 GiB were asked for"),
+    "gpu": torch.OutOfMemoryError("3 GiB more"),
+}
+
+
+class _Fails(NamedTuple):
+    """A trainer whose trainings all end with an error that a machine may be at fault for."""
+
+    error: Exception
 
     @contextmanager
     def train(self, *_: object) -> Generator[Any]:
-        raise OverdueError("it gave no sign of life")
+        raise self.error
         yield
 
 
-def hang(rank: int, world_size: int, folder: Path, cache: str) -> None:
-    """Hand a rank a pack until it goes on behind the trial that hangs, as Train starts all workers anew."""
+def fail_twice(rank: int, world_size: int, folder: Path, cache: str, fault: str) -> None:
+    """Hand a rank a pack until it goes on behind the trial that fails, as Train starts all workers anew."""
     study = ToyStudy.make(folder / "storage", Path(cache), seeds=(0,))
     pack = make_pack("toy", study.plan.trials[:1], cache=cache, workers=world_size)
-    site = PackSite(pack, study.store, rank, world_size, "here", 0, "cpu", trainer=_Hangs())
+    site = PackSite(pack, study.store, rank, world_size, "here", 0, "cpu", trainer=_Fails(FAULTS[fault]))
     for _ in range(2):
-        with pytest.raises(OverdueError):
+        with pytest.raises((OverdueError, MemoryError, torch.OutOfMemoryError)):
             train_trials(site)
         wait_for_all(world_size)
     assert train_trials(site)

@@ -205,10 +205,10 @@ class GpuMemoryError(MemoryError):
 
 def _train_trial(trial: Trial, site: PackSite) -> None:
     """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
-    seen: set[type[Exception]] = set()  # what may happen once: it is tried again, and recorded the next time
-    overdue = f"{site.pack.path}.{trial.id}.overdue"  # a note for the workers that Train starts anew
-    if site.world_size > 1 and site.store.exists(overdue):
-        seen.add(OverdueError)
+    note = f"{site.pack.path}.{trial.id}.{{}}".format  # for the workers that Train starts anew
+    noted = (OverdueError, GpuMemoryError, MemoryError) if site.world_size > 1 else ()
+    # What happened in attempts before, is tried again, and recorded the next time.
+    seen: set[type[Exception]] = {kind for kind in noted if site.store.exists(note(kind.__name__))}
     died: DiedError | None = None  # in the attempt before
     while True:
         with _gpu(site, trial) as its_turn:
@@ -218,8 +218,7 @@ def _train_trial(trial: Trial, site: PackSite) -> None:
                 _attempt(trial, site, attempt, seen)
             except (OverdueError, DiedError, MemoryError) as error:
                 if site.world_size > 1:
-                    if isinstance(error, OverdueError):
-                        site.store.write_bytes(overdue, b"")
+                    site.store.write_bytes(note(type(error).__name__), b"")
                     raise  # the other workers wait in a collective: Train starts all of them anew
                 seen.add(type(error))
                 died = error if isinstance(error, DiedError) else None
