@@ -23,6 +23,8 @@ _LIMITS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max
 def rule_of(detail: ErrorDetails) -> str:
     """``should be a whole number``, ``should be a list of at least 1 value``; of a validator its own text."""
     slip, limits = detail["type"], detail.get("ctx", {})
+    if slip == "missing":
+        return "is missing"
     if slip.removeprefix("string_") in _LIMITS:
         words, limit = _LIMITS[slip.removeprefix("string_")]
         whole, part = ("text", "character") if slip.startswith("string_") else ("a list", "value")

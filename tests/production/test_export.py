@@ -189,7 +189,7 @@ def without(key: str) -> Callable[[bytes], bytes]:
         (lambda data: data[:1000], "one that ONNX Runtime reads, found .*: InvalidProtobuf: "),
         (lambda data: b"", "one that ONNX Runtime reads, found .*: InvalidArgument: "),
         (without(""), "carries a card that cannot be read: Invalid JSON"),
-        (without("thresholds"), "carries a card that cannot be read: thresholds: Field required"),
+        (without("thresholds"), "carries a card that cannot be read: thresholds: is missing"),
     ],
 )
 def test_a_damaged_onnx_file_is_refused(

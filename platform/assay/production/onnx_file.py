@@ -31,6 +31,7 @@ from trainables.contract import Predictor
 from trainables.data.sources import resize_image
 from trainables.deployed import Card, Decision, DeployedModel
 from trainables.errors import InputError
+from trainables.slips import rule_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -153,7 +154,7 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
         return OnnxModel(session, Card.model_validate_json(card))
     except ValidationError as error:
         slip = error.errors(include_url=False)[0]
-        reason = ": ".join([*map(str, slip["loc"]), slip["msg"]])
+        reason = ": ".join([*map(str, slip["loc"]), rule_of(slip)])
         raise InputError(
             f"{path} carries a card that cannot be read: {reason}. Copy the file anew, or write it again "
             "with `assay export --to onnx`."

@@ -141,7 +141,7 @@ CASES = (
         ),
         ANNOTATED,
         "refused",
-        ("d0.json: no LabelMe file: shapes: Input should be a valid",),
+        ("d0.json: no LabelMe file: shapes: should be a list",),
     ),
     Case(
         "LabelMe files of which one is truncated",

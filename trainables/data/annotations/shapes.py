@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from trainables.slips import rule_of
+
 __all__ = [
     "AnnotationError",
     "ImageAnnotation",
@@ -227,4 +229,4 @@ def first_fault(error: ValidationError) -> str:
     """The place where a file of annotations is not as expected, and what stands there."""
     fault = error.errors()[0]
     place = ".".join(map(str, fault["loc"])) or "the file"
-    return f"{place}: {fault['msg']}, found {str(fault['input'])[:60]!r}"
+    return f"{place}: {rule_of(fault)}, found {str(fault['input'])[:60]!r}"

@@ -176,7 +176,7 @@ def read_published(
     except ValidationError as error:
         fault = error.errors()[0]
         raise InputError(
-            f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}. Expected {shape}; "
+            f"{path}: {'.'.join(map(str, fault['loc']))}: {rule_of(fault)}. Expected {shape}; "
             "fetch the file again."
         ) from error
 
