@@ -17,6 +17,8 @@ import torch
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
+    from assay.storage import Store
+
 ROOT = Path(__file__).parents[1]
 # For the processes that tests start: this checkout, and a third party's trainable.
 PATHS = [ROOT / "tests" / "plugin", ROOT / "platform", ROOT]
@@ -115,6 +117,14 @@ def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that all tests share: archives are unpacked and synthetic images rendered once a session."""
     chosen = os.environ.get("ASSAY_CACHE")
     return Path(chosen) if chosen else tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A storage without results."""
+    from assay.storage import Store
+
+    return Store(tmp_path)
 
 
 @pytest.fixture(scope="session")

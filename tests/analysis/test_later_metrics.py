@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from scipy.stats import binomtest
 
@@ -19,11 +17,6 @@ from trainables.metrics import METRICS, image_metrics
 
 PLAN = make_plan(STUDY.replace("report: [fp, pixel_iou]", "report: [escapes, defects_found, aupimo]"))
 DEFECTS = (DefectResult(of="all", name="all", regions=8, detected=6, outlined=3, largest=40),)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path))
 
 
 @pytest.fixture

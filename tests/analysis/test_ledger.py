@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from assay.analysis.ledger import ledgers, spread_seen
@@ -34,11 +32,6 @@ def studied(store: Store, name: str, text: str = STUDY, lost: str = "") -> Study
     results = StudyResults(plan, records, store=store)
     write_summary(results, store)
     return results
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
 
 
 def test_a_study_that_asks_alone_has_no_ledger(store: Store) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from assay.analysis.left_out import left_out
@@ -20,11 +18,6 @@ from tests.analysis.made_studies import STUDY, make_plan, make_records, with_pre
 from trainables.errors import InputError
 
 PLAN = make_plan()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path))
 
 
 @pytest.fixture

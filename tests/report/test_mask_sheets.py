@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +18,6 @@ from trainables.heatmaps import Probe, maps_table
 
 PLAN = make_plan()
 FIRST, SECOND, *_ = PLAN.cells
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
 
 
 def trial(cell: str, seed: int) -> Trial:

@@ -20,11 +20,6 @@ from assay.storage.lease_note import process_start, this_machine
 from trainables.errors import InputError, StorageError
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
-
-
 def leave(store: Store, pid: int, host: str | None = None, age: float = 0.0) -> None:
     beat = time.time() - age
     note = LeaseNote(token="other", host=host or socket.gethostname(), pid=pid, started=beat, beat=beat)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +14,6 @@ from tests.analysis.made_studies import make_plan
 from tests.storage.test_store import ID, make_record
 
 RECORD = f"trials/{ID}/record.json"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "storage")
 
 
 def with_metrics(part: str, metrics: dict[str, float]) -> Record:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from assay.analysis.results import StudyResults, needed_plan
@@ -24,11 +22,6 @@ from tests.study.toy import plan as toy_plan
 from trainables.errors import InputError
 
 PLAN = make_plan()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
 
 
 def test_a_question_is_registered_once_however_often_it_is_run(store: Store) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -21,11 +20,6 @@ PLAN = make_plan()
 
 def keeping(models: str) -> Plan:
     return make_plan(STUDY + f"keep: {{models: {models}}}\n")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
 
 
 def finish(store: Store, plan: Plan = PLAN) -> dict[str, Record]:
