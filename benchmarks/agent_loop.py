@@ -28,9 +28,9 @@ Rule = Callable[[Means, np.random.Generator], Kept]
 def levels(studies: int) -> list[float]:
     """Levels of so many studies of an agent, each registered once with seeds of its own."""
     begun = datetime(2026, 1, 1, tzinfo=UTC)
-    asked = Registered.model_construct(ended=0, points=0, client="agent")  # no more of it is read
+    entry = Registered.model_construct(ended=0, points=0, client="agent")  # no more of it is read
     entries = {
-        f"{k:02d}": [asked.model_copy(update={"at": begun + timedelta(hours=k), "seeds": (k,)})]
+        f"{k:02d}": [entry.model_copy(update={"at": begun + timedelta(hours=k), "seeds": (k,)})]
         for k in range(studies)
     }
     tries = tries_of(entries)

@@ -91,11 +91,11 @@ def test_the_handler_that_another_had_for_its_signal_is_back_afterwards() -> Non
 
 
 def test_a_handler_that_python_did_not_set_is_not_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr("assay.engine.ending.signal.signal", lambda number, _: asked.append(number))
+    numbers: list[int] = []
+    monkeypatch.setattr("assay.engine.ending.signal.signal", lambda number, _: numbers.append(number))
     with Ending():
         pass
-    assert asked == [signal.SIGUSR2]
+    assert numbers == [signal.SIGUSR2]
 
 
 def test_a_process_that_is_not_the_runs_own_is_not_ended() -> None:

@@ -59,6 +59,7 @@ def test_what_a_method_starts_in_a_session_of_its_own_ends_with_its_training(odd
         print("started", os.read(heard, 8).decode(), os.read(heard, 8).decode(), "and went on")
     """)
     pids = [int(pid) for pid in log_of(store, record).partition("started ")[2].split()[:2]]
+    assert len(pids) == 2
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
 
 

@@ -45,7 +45,7 @@ MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
 
 
 class NotBegunError(RuntimeError):
-    """A worker cannot begin a pack: its storage, or the code of a method, is not there."""
+    """A worker cannot begin a pack: its file, or the code of a method, is not there or cannot be read."""
 
 
 class StageTask(BaseModel, frozen=True, extra="forbid"):

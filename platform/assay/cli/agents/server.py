@@ -62,14 +62,14 @@ class _Server(MCPServer[Any]):
         Raises:
             ToolError: If there is no such tool, its arguments are others, or it refuses.
         """
-        known = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
-        if name not in known:
+        tools = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
+        if name not in tools:
             named = redact(name[:_MOST])
-            raise ToolError(f"there is no tool `{named}`; {nearest(named, known)}")
+            raise ToolError(f"there is no tool `{named}`; {nearest(named, tools)}")
         for argument, value in arguments.items():
-            if argument not in known[name]:
-                shown = redact(f"{argument[:_MOST]}: {_short(value)}")  # the name says what is secret
-                raise ToolError(f"{_takes(name, known[name])}, found `{shown}`.")
+            if argument not in tools[name]:
+                text = redact(f"{argument[:_MOST]}: {_short(value)}")  # the name says what is secret
+                raise ToolError(f"{_takes(name, tools[name])}, found `{text}`.")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -81,7 +81,7 @@ class _Server(MCPServer[Any]):
                 else f"`{dotted(slip['loc'])}` {rule_of(slip)}, found {_short(slip['input'])}"
                 for slip in error.__cause__.errors()
             )
-            raise ToolError(f"{_takes(name, known[name])}: {slips}.") from error.__cause__
+            raise ToolError(f"{_takes(name, tools[name])}: {slips}.") from error.__cause__
 
 
 def _short(value: object) -> str:
