@@ -33,7 +33,9 @@ _WORDS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STAT
 def prepare_gpu(device: torch.device, share: float) -> None:
     """Set up a process before it trains: exact float32, the same bits each time, its share of the memory.
 
-    ``share`` is within (0, 1]. On a CPU nothing is done.
+    Args:
+        device: On which it trains; on a CPU nothing is done.
+        share: Of the GPU, in (0, 1].
     """
     if device.type != "cuda":
         return

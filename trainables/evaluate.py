@@ -258,10 +258,13 @@ def image_scores(
 
 
 def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None:
-    """Compare pseudo labels of some training images with masks that training did not see.
+    """Compare pseudo labels of training images with masks that training did not see.
 
-    ``images`` are all training images, with every mask there is. A pixel that a label leaves open counts as
-    background: leaving a defect open finds none of it.
+    A pixel that a label leaves open counts as background: leaving a defect open finds none of it.
+
+    Args:
+        labels: Of some of ``images``.
+        images: The training images with every mask there is.
 
     Returns:
         IoU of all pixels, and its mean over defective images; None where no mask of a defect is known.

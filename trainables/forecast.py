@@ -57,8 +57,15 @@ def measure(
     A stage's training is cut short and its files are made from what it has learnt, so that the next stage can
     start. What a stage does beside training is timed as it is.
 
-    A training is ended after these ``seconds``, which stages share, but not before five steps; one that does
-    not call ``run.step`` is ended after its first epoch at the earliest.
+    Args:
+        trainable: The method.
+        config: Its settings.
+        data: What it would train on.
+        device: Where it would train.
+        seed: Of the training.
+        fold: Of the training.
+        seconds: When a training is ended, but not before five steps; one that does not call ``run.step`` is
+            ended after its first epoch at the earliest. Stages share them.
 
     Raises:
         InputError, Diverged: As ``fit`` does.

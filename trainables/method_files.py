@@ -120,7 +120,11 @@ def is_file_method(name: str) -> bool:
 
 
 def read_reference(reference: str, folder: Path) -> tuple[PurePosixPath, MethodSource, str]:
-    """Read the files that ``./blur.py:TRAINABLE`` names in a study of ``folder``.
+    """Read the files that ``./blur.py:TRAINABLE`` names.
+
+    Args:
+        reference: As it stands in the study.
+        folder: Of the study: the path is relative to it.
 
     Returns:
         The path below ``folder``, what lies there, and the name that is to be found in it.
@@ -149,7 +153,11 @@ def read_reference(reference: str, folder: Path) -> tuple[PurePosixPath, MethodS
 
 
 def load_file_method(reference: str, folder: Path) -> Trainable[Any]:
-    """Load the method that ``./blur.py:TRAINABLE`` names in a study of ``folder``; its name carries its hash.
+    """Load the method that ``./blur.py:TRAINABLE`` names; its name carries its hash.
+
+    Args:
+        reference: As it stands in the study.
+        folder: Of the study: the path is relative to it.
 
     Raises:
         InputError: If the reference leads nowhere, the code cannot be imported, or holds no such method or

@@ -102,7 +102,10 @@ def refuse_name(name: Any) -> None:
 
 
 def refuse_shape(trainable: Any) -> None:
-    """Refuse a Trainable that cannot be planned or trained: nobody has checked the types of its fields.
+    """Refuse a Trainable that cannot be planned or trained, whatever the study asks of it.
+
+    Args:
+        trainable: Nobody has checked the types of its fields.
 
     Raises:
         InputError: Naming the first field that breaks the contract, and the value found.

@@ -88,7 +88,15 @@ def overlay(
 
 
 def overlay_indices(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Draw a decided mask (H × W, 0 or 1) over a photo (H × W × C), as H × W indices of :data:`PALETTE`."""
+    """Draw a decided mask over a photo, as indices of :data:`PALETTE`.
+
+    Args:
+        image: H × W × C photo, C = 1 (grey) or 3 (BGR).
+        mask: H × W, 0 or 1 (defect).
+
+    Returns:
+        H × W.
+    """
     grey = _grey(image)
     indices = cv2.LUT(grey, _OF_PHOTO)
     if mask.any():
@@ -105,7 +113,13 @@ def heat_overlay(
 ) -> Picture:
     """Draw all scores of a map over a photo, the higher the more coloured, and the truth.
 
-    As :func:`overlay`, but scores are within [0, 1].
+    Args:
+        image: H × W × C photo, C = 1 (grey) or 3 (BGR).
+        heatmap: Scores in [0, 1], of any size.
+        mask: Truth, as in :func:`overlay`.
+
+    Returns:
+        H × W × 3 BGR.
     """
     height, width = image.shape[:2]
     heat = cv2.resize(heatmap.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -141,8 +155,12 @@ def outline(
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequence[str] = ()) -> Picture:
     """Lay pictures out as a grid: a label before each row, one above each column.
 
-    Every row has equally many. Pictures keep their proportions; each is fitted into the largest cell of the
-    sheet. Small ones are enlarged, and columns are as wide as their labels at least.
+    Pictures keep their proportions; each is fitted into the largest cell of the sheet. Small ones are
+    enlarged, and columns are as wide as their labels at least.
+
+    Args:
+        rows: Label and BGR pictures (equally many in every row).
+        columns: Labels of the columns, or nothing.
     """
     assert len({len(pictures) for _, pictures in rows}) == 1, "at least one row, all equally long"
     cell_h = max(picture.shape[0] for _, pictures in rows for picture in pictures)

@@ -12,8 +12,12 @@ __all__ = ["refuse_log", "refuse_small_batch"]
 def refuse_log(epoch: int, metrics: Collection[str], last: float) -> None:
     """Refuse what is no further row of a learning curve.
 
-    Numbers that start at 1 or leave epochs out are a curve as well. ``last`` is the epoch that was logged
-    before, or whose state is kept already; −∞ for none.
+    Numbers that start at 1 or leave epochs out are a curve as well.
+
+    Args:
+        epoch: That is logged.
+        metrics: Their names.
+        last: The epoch that was logged before, or whose state is kept already; −∞ for none.
 
     Raises:
         InputError: If the epoch does not come after ``last``, or a metric would take its place.

@@ -21,7 +21,13 @@ __all__ = ["size_only_ap"]
 def size_only_ap(train: ImageSet, test: ImageSet, seed: int) -> float | Undefined:
     """Image AP on ``test`` of a forest that knows the heights and widths of the photographs, and no pixel.
 
-    It learns from ``train``. Undefined where sizes are not known or a class is missing.
+    Args:
+        train: Labels and sizes that the forest learns from.
+        test: Those that it is evaluated on.
+        seed: Of the forest.
+
+    Returns:
+        The AP; undefined where sizes are not known or a class is missing.
     """
     if train.sizes is None or test.sizes is None:
         return Undefined("the images' sizes are not known")

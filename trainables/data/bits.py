@@ -60,7 +60,12 @@ class Settled(NamedTuple):
 
 
 def settle_pixels(rows: Sequence[ImageRow], white: White) -> Settled:
-    """Decide how the images of a set, all of them, are read; ``white`` is the study's ``data.white``."""
+    """Decide how the images of a set are read.
+
+    Args:
+        rows: All of its images, as inspected.
+        white: The study's ``data.white``.
+    """
     by_samples: dict[str, list[ImageRow]] = {}
     for row in rows:
         by_samples.setdefault(row.samples, []).append(row)

@@ -57,7 +57,13 @@ class _Card(NamedTuple):
 
 
 def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Path) -> int:
-    """Write the sheet of a data set as PNG; what an inspection has measured is taken from the cache.
+    """Write the sheet of a data set as PNG.
+
+    Args:
+        spec: The data.
+        root: Folder or mount that holds them.
+        cache: Folder on this machine; what an inspection has measured is taken from there.
+        path: File to write.
 
     Returns:
         Number of masks shown; 0: there is none, and nothing is written.

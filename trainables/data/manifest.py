@@ -109,8 +109,10 @@ class Manifest:
 def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
     """Read the data set that ``spec`` names.
 
-    ``root`` is the folder or mount that holds the data, None for readers that make their own. Unpacked
-    archives and results of inspection are kept in the cache, a folder on this machine.
+    Args:
+        spec: The study's ``data:`` block.
+        root: Folder or mount that holds the data; None for readers that make their own.
+        cache: Folder on this machine for unpacked archives and results of inspection.
 
     Raises:
         InputError: If the reader, a setting or a class is unknown, if files are missing, damaged or

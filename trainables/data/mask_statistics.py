@@ -85,7 +85,9 @@ def measure_mask(
         defect: h × w, 1 where this class is shown.
         is_jpeg: The file is a JPEG.
         palette: Indices beside 0 that it holds, if it is a PNG with a palette.
-        sample, mask, defect_class: As :class:`MaskStatistics` has them.
+        sample: Id of the image.
+        mask: Path of the file.
+        defect_class: What is shown.
     """
     rows, columns = defect.shape
     x, y, width, height = (int(side) for side in cv2.boundingRect(defect))
@@ -177,7 +179,10 @@ def examine_masks(
 ) -> tuple[list[Finding], list[str]]:
     """Look at all masks of a set together: findings, and faults that refuse it.
 
-    They are those of defective images, empty ones too; by ``options`` the user may have said what is meant.
+    Args:
+        masks: Those of defective images, empty ones too.
+        mask_above: A pixel is a defect when its stored value is greater.
+        options: Settings by which the user may have said what is meant.
     """
     asks = bool(options.names) and not options.given
     values = sorted({value for mask in masks for value in mask.values if value > 0})

@@ -35,8 +35,11 @@ _PNG_HEADER = 8 + 25  # signature and IHDR
 def parse_runs(text: str, pixels: int) -> list[tuple[int, int]]:
     """Pairs (first pixel, length) of a run-length text such as ``29102 12 29346 24``.
 
-    Pixels are counted from 1, down each column and then from left to right (Kaggle's order). The image has so
-    many ``pixels``; no run leaves it.
+    Pixels are counted from 1, down each column and then from left to right (Kaggle's order).
+
+    Args:
+        text: Numbers with blanks between.
+        pixels: Height × width of the image; no run leaves it.
 
     Raises:
         ValueError: With what is wrong.

@@ -158,8 +158,11 @@ def read_samples(data: bytes) -> tuple[Header, float]:
 def decode_image(data: bytes, channels: int, white: float = 255) -> NDArray[np.uint8]:
     """Pixels of an image file: H × W × C, uint8, C = 1 grey or 3 BGR.
 
-    ``white`` is the value that becomes 255, of images with more than 8 bits or floating point; those of
-    8 bits stay as they are. Values are rounded. At 65535 16-bit images keep their upper byte.
+    Args:
+        data: The file.
+        channels: 1 or 3.
+        white: The value that becomes 255, of images with more than 8 bits or floating point; those of 8 bits
+            stay as they are. Values are rounded. At 65535 16-bit images keep their upper byte.
 
     Raises:
         BrokenImageError: If the file is truncated, damaged or too large, or goes beyond ``white``.

@@ -55,10 +55,15 @@ class Split:
 def make_split(
     manifest: Manifest, spec: DataSpec, supervision: Supervision, seed: int, fold: int | None
 ) -> Split:
-    """The split of one repeat, which has this seed.
+    """The split of one repeat.
 
-    ``fold`` is a published one, or None. With ``splits: per_seed`` it is the seed whose test images are held
-    out: None, the repeat's own.
+    Args:
+        manifest: Of the data.
+        spec: How they are divided.
+        supervision: Labels that training may read.
+        seed: Of the repeat.
+        fold: A published fold, or None. With ``splits: per_seed`` the seed whose test images are held out:
+            None, the repeat's own.
 
     Raises:
         InputError: If fold and splits do not fit together, or a part lacks defective images, normal images

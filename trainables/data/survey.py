@@ -86,7 +86,11 @@ def survey_images(
 ) -> Survey:
     """Look at ``folder``, which becomes the data root of a study.
 
-    ``options`` of the reader come on top of those that its files show; ``white`` is ``data.white``.
+    Args:
+        folder: With images.
+        cache: Folder on this machine.
+        options: Settings of the reader on top of those that its files show.
+        white: Pixel value that is white, of images with more than 8 bits.
 
     Raises:
         InputError: If it has no layout that a reader knows, too few images, or files that are damaged.

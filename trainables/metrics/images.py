@@ -56,7 +56,10 @@ def best_f1_threshold(
     The midpoint (Božič et al. 2021, published evaluation code) leaves the margin on both sides. Of several
     thresholds with one F1 the lowest is taken: a missed defect costs more than a false alarm.
 
-    It is representable in ``dtype``, the type of the numbers that will be compared with it.
+    Args:
+        labels: One per image, True: defective.
+        scores: One per image, in [0, 1].
+        dtype: Type of the numbers that will be compared with the threshold; it is representable in it.
     """
     missing = missing_class(labels)
     if missing:

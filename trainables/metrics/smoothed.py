@@ -28,7 +28,12 @@ _SHARES = (0.05, 0.95)
 
 
 def smoothed_f1_threshold(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> float | Undefined:
-    """The threshold whose expected F1 is best, of as many images as there are of each class."""
+    """The threshold whose expected F1 is best, of as many images as there are of each class.
+
+    Args:
+        labels: One per image, True: defective.
+        scores: One per image, in [0, 1].
+    """
     missing = missing_class(labels)
     if missing:
         return missing

@@ -64,8 +64,10 @@ class _Drawn:
 def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> Imported:
     """Write masks for the images below ``folder`` that the annotations in ``source`` are about.
 
-    The source is a file of LabelMe, COCO, Label Studio or CVAT, or a folder with such files. With ``replace``
-    masks and a table that exist are replaced.
+    Args:
+        source: A file of LabelMe, COCO, Label Studio or CVAT, or a folder with such files.
+        folder: The images.
+        replace: True where masks and a table that exist are replaced.
 
     Raises:
         InputError: If a file cannot be read, an image is not there or annotated twice, sizes differ, an image
