@@ -1,6 +1,7 @@
 """Milliseconds of parts of a method beside other ways to do the same, in one process.
 
-    python -m benchmarks.beside [blur crf fgbp layout student unet unsupervised wide_layer] [--rounds 5]
+    python -m benchmarks.beside [blur crf fgbp layout matrices student unet unsupervised wide_layer]
+        [--rounds 5]
 
 Rounds are interleaved, so a busy machine slows all ways alike, and milliseconds are the processor's (with
 ``--threads`` above 1 those on the wall). Weights are drawn, not trained, which changes no time, and images
@@ -13,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -25,6 +27,7 @@ from trainables.nn.choices import Crf, GradientFilter
 from trainables.nn.labels.crf import mean_field
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.matrices import products
 from trainables.nn.layers.same_conv import SameConv
 from trainables.unsupervised.config import Scale
 from trainables.unsupervised.patchnet import PatchNet
@@ -187,6 +190,21 @@ def wide_layer() -> Iterator[Case]:
         yield Case(f"{inputs} → {outputs}, {size[0]} × {size[1]}", ways)
 
 
+def matrices() -> Iterator[Case]:
+    """Products of a prediction's spectra beside MKL's.
+
+    Maps are those of 704 × 256 at a quarter of SegDecNet's channels, and of 640 × 232 at full width, with the
+    outputs of a chunk.
+    """
+    for spectra, rows, inputs, outputs in ((58, 88, 240, 256), (52, 80, 960, 80)):
+        left, right = _noise(spectra, rows, inputs), _noise(spectra, outputs, inputs)
+        ways: dict[str, Callable[[], object]] = {
+            "assay": partial(products, left, right, wide=True),
+            "MKL": partial(torch.bmm, left, right.mT),
+        }
+        yield Case(f"{spectra} of {rows} × {inputs} and {inputs} × {outputs}", ways)
+
+
 def _pass(layer: torch.nn.Module, maps_BCHW: Tensor) -> Callable[[], None]:
     maps_BCHW = maps_BCHW.clone().requires_grad_()
 
@@ -197,8 +215,8 @@ def _pass(layer: torch.nn.Module, maps_BCHW: Tensor) -> Callable[[], None]:
     return run
 
 
-PARTS = (blur, crf, fgbp, layout, student, unet, unsupervised, wide_layer)
-_WITHOUT_GRADIENT = (student, unsupervised)
+PARTS = (blur, crf, fgbp, layout, matrices, student, unet, unsupervised, wide_layer)
+_WITHOUT_GRADIENT = (matrices, student, unsupervised)
 
 
 def rows(case: Case, rounds: int, clock: Callable[[], float]) -> Iterator[str]:

@@ -18,7 +18,9 @@ __all__ = [
     "peak_memory_mb",
 ]
 
-MMAP_THRESHOLD = 32 * 2**20  # bytes from which malloc maps pages for one block; glibc takes no larger one
+# Bytes from which malloc maps pages for one block, those that it gives back at once. The largest tensors of a
+# published size take 92 MiB. Older glibc takes no more than the second.
+MMAP_THRESHOLD, _OLD_MMAP_THRESHOLD = 128 * 2**20, 32 * 2**20
 TRIM_THRESHOLD = 2**31 - 1  # bytes of free memory that malloc keeps; mallopt takes an int
 
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -32,8 +34,8 @@ def keep_freed_memory() -> bool:
 
     A training step frees and asks for the same megabytes again and again. Each page that went back is
     faulted in and zeroed anew, more than 10,000 a step of a small U-Net (docs/benchmarks.md). It holds for
-    tensors below 32 MiB on a CPU and for the main thread; workers, which train in another one, are started
-    with the same thresholds in their environment. No result changes.
+    tensors below 128 MiB on a CPU (32 MiB with an older glibc) and for the main thread; workers, which
+    train in another one, are started with the same thresholds in their environment. No result changes.
 
     Returns:
         True if there is a C library that can be set so (glibc). Others do as they do.
@@ -41,7 +43,8 @@ def keep_freed_memory() -> bool:
     tell = getattr(_C, "mallopt", None)
     if tell is None:
         return False
-    return bool(tell(_M_MMAP_THRESHOLD, MMAP_THRESHOLD) and tell(_M_TRIM_THRESHOLD, TRIM_THRESHOLD))
+    maps = tell(_M_MMAP_THRESHOLD, MMAP_THRESHOLD) or tell(_M_MMAP_THRESHOLD, _OLD_MMAP_THRESHOLD)
+    return bool(maps and tell(_M_TRIM_THRESHOLD, TRIM_THRESHOLD))
 
 
 def forget_peak_memory(device: torch.device) -> None:

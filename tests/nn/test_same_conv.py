@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from trainables.nn.layers import same_conv
-from trainables.nn.layers.frequency import products
+from trainables.nn.layers.frequency import row_products
 from trainables.nn.layers.same_conv import ConvPlan, SameConv, convolve, plan_conv
 
 
@@ -44,17 +44,18 @@ def layer(inputs: int = 2, outputs: int = 3, kernel: int = 15) -> SameConv:
     shape=st.tuples(*(st.integers(1, most) for most in (3, 3, 5, 40, 23))),
     kernel=st.sampled_from([3, 5, 15]),
     chunk=st.integers(1, 6),
+    piece=st.integers(1, 6),
     together=st.integers(1, 3),
 )
 def test_spectra_of_rows_give_torchs_values_and_gradients(
-    shape: tuple[int, ...], kernel: int, chunk: int, together: int
+    shape: tuple[int, ...], kernel: int, chunk: int, piece: int, together: int
 ) -> None:
     images, inputs, outputs, *size = shape
     maps = drawn(images, inputs, *size, dtype=torch.float64)
     weight = drawn(outputs, inputs, kernel, kernel, dtype=torch.float64, seed=1)
     gradient = drawn(images, outputs, *size, dtype=torch.float64, seed=2)
     expected = answers(plain, maps, weight, gradient)
-    plan = ConvPlan("rows", chunk, together)
+    plan = ConvPlan("rows", chunk, min(piece, chunk), together)
     found = answers(partial(convolve, plan=plan), maps, weight, gradient)
     for mine, torchs in zip(found, expected, strict=True):
         assert torch.allclose(mine, torchs, rtol=1e-10, atol=1e-10)
@@ -105,9 +106,10 @@ def test_spectra_that_are_made_at_a_time_are_bounded(
     size: tuple[int, int], channels: tuple[int, int]
 ) -> None:
     plan, (inputs, outputs) = plan_conv(size, 15, *channels), channels
-    numbers = products(size[1], 15) * inputs * 15
+    numbers = row_products(size[1], 15) * inputs * 15
     assert 0 < plan.chunk <= outputs
     assert plan.chunk == 1 or 4 * numbers * plan.chunk <= 16 * 2**20
+    assert 0 < plan.piece <= plan.chunk
     assert plan.images == 1 or 4 * numbers * plan.images * size[0] <= 32 * 2**20
 
 
@@ -132,15 +134,24 @@ def test_spectra_of_one_height_are_not_taken_for_those_of_another() -> None:
 
 
 @pytest.mark.parametrize("kernel", [5, 15])
-def test_large_kernels_lie_row_by_row_on_a_cpu(kernel: int) -> None:
-    conv = SameConv(4, 6, kernel).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    assert conv.weight.is_contiguous() == (kernel == 15)
-    assert conv.to("meta").weight.shape == (6, 4, kernel, kernel)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_large_kernels_lie_column_by_column_on_a_cpu_alone(kernel: int, layout: torch.memory_format) -> None:
+    conv = SameConv(4, 6, kernel).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+    assert conv.weight.permute(3, 0, 1, 2).is_contiguous() == (kernel == 15)
+    elsewhere = conv.to("meta").weight
+    assert elsewhere.is_contiguous() or elsewhere.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_gradient_lies_as_its_weights_do() -> None:
+    conv = layer().to("cpu")
+    conv(drawn(1, 2, 40, 24)).sum().backward()
+    assert conv.weight.grad is not None
+    assert conv.weight.grad.stride() == conv.weight.stride()
 
 
 @pytest.mark.parametrize(("maps_train", "weight_trains"), [(True, False), (False, True), (True, True)])
 def test_a_gradient_that_is_not_asked_for_changes_no_other(maps_train: bool, weight_trains: bool) -> None:
-    plan = ConvPlan("rows", 2, 1)
+    plan = ConvPlan("rows", 2, 1, 1)
     maps, weight, gradient = drawn(2, 2, 20, 11), drawn(3, 2, 15, 15, seed=1), drawn(2, 3, 20, 11, seed=2)
     _, *both = answers(partial(convolve, plan=plan), maps, weight, gradient)
     maps.requires_grad_(maps_train)

@@ -65,7 +65,8 @@ class FeatureNorm(nn.Module):
         left_BChw = halve(of_all.laid.back(of_all.centred_BRN))
         of_left = of_all._replace(laid=_arranged(left_BChw))
         of_left = of_left._replace(centred_BRN=of_left.laid.of(left_BChw))
-        y_BRN = of_left.scaled(self.scale, self.bias, exponent, relu=relu, in_place=True)
+        rate_BC = _rate(of_left.std_BC, exponent)
+        y_BRN = of_left.scaled(rate_BC, self.scale, self.bias, relu=relu, in_place=True)
         return of_left.laid.back(y_BRN.to(x_BCHW.dtype))
 
 
@@ -128,11 +129,11 @@ class _Moments(NamedTuple):
     std_BC: Tensor
 
     def scaled(
-        self, scale_1C11: Tensor, bias_1C11: Tensor, exponent: float, *, relu: bool, in_place: bool
+        self, rate_BC: Tensor, scale_1C11: Tensor, bias_1C11: Tensor, *, relu: bool, in_place: bool
     ) -> Tensor:
         """The normalised numbers, arranged as they are laid; ``in_place``: where x − mean was."""
-        gain_BRN = self.laid.each(scale_1C11.flatten(1) * _rate(self.std_BC, exponent))
-        shift_BRN = self.laid.each(bias_1C11.flatten(1).expand_as(self.std_BC))
+        gain_BRN = self.laid.each(scale_1C11.flatten(1) * rate_BC)
+        shift_BRN = self.laid.each(bias_1C11.flatten(1).expand_as(rate_BC))
         y_BRN = self.centred_BRN if in_place else torch.empty_like(self.centred_BRN)
         for y, centred, gain, shift in _blocks(y_BRN, self.centred_BRN, gain_BRN, shift_BRN):
             torch.addcmul(shift, centred, gain, out=y)
@@ -172,9 +173,10 @@ class _Normalise(torch.autograd.Function):
         laid, centred_BRN, std_BC = moments
         # A pass without a way back needs no x − mean any more: its place is taken.
         in_place = not (any(ctx.needs_input_grad) or torch.compiler.is_exporting())
-        y_BRN = moments.scaled(scale_1C11, bias_1C11, exponent, relu=relu, in_place=in_place)
+        rate_BC = _rate(std_BC, exponent)
+        y_BRN = moments.scaled(rate_BC, scale_1C11, bias_1C11, relu=relu, in_place=in_place)
         y_BCHW = laid.back(y_BRN.to(x_BCHW.dtype))
-        ctx.save_for_backward(centred_BRN, std_BC, scale_1C11, y_BCHW if relu else None)
+        ctx.save_for_backward(centred_BRN, std_BC, rate_BC, scale_1C11, y_BCHW if relu else None)
         ctx.laid, ctx.exponent, ctx.pixels = laid, exponent, x_BCHW.shape[2] * x_BCHW.shape[3]
         return y_BCHW
 
@@ -183,8 +185,8 @@ class _Normalise(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *gradients: Any
     ) -> tuple[Tensor | None, ...]:
-        centred_BRN, std_BC, scale_1C11, y_BCHW = cast(
-            "tuple[Tensor, Tensor, Tensor, Tensor | None]", ctx.saved_tensors
+        centred_BRN, std_BC, rate_BC, scale_1C11, y_BCHW = cast(
+            "tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]", ctx.saved_tensors
         )
         grad_BCHW, laid, pixels = cast(
             "tuple[Tensor, Rows | _Planes, int]", (gradients[0], ctx.laid, ctx.pixels)
@@ -201,14 +203,13 @@ class _Normalise(torch.autograd.Function):
             sums.append(laid.partial(passed))
             along.append(laid.partial(passed * centred))
         sum_BC, along_BC = laid.total(sums), laid.total(along)
-        rate_BC = _rate(std_BC, ctx.exponent)
         dx_BCHW: Tensor | None = None
         if ctx.needs_input_grad[0]:
             gain_BC = scale_1C11.flatten(1) * rate_BC
             flat_BC = std_BC.clamp_min(torch.finfo(std_BC.dtype).tiny)
-            shifted_BC = (std_BC + _EPSILON) / ctx.exponent
-            pull_BC = gain_BC * along_BC / (shifted_BC * (pixels - 1)) / flat_BC
-            factors = (laid.each(t_BC) for t_BC in (-gain_BC * sum_BC / pixels, gain_BC, pull_BC))
+            spread_BC = (std_BC + _EPSILON) * ((pixels - 1) / ctx.exponent)
+            pull_BC = gain_BC * along_BC / spread_BC / flat_BC
+            factors = (laid.each(t_BC) for t_BC in (gain_BC * sum_BC / -pixels, gain_BC, pull_BC))
             for passed, centred, shift, gain, pull in _blocks(passed_BRN, centred_BRN, *factors):
                 torch.addcmul(shift, passed, gain, out=passed)
                 passed.addcmul_(centred, pull, value=-1)

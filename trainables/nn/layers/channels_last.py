@@ -65,8 +65,12 @@ class Rows(NamedTuple):
 
     def total(self, partial: Sequence[Tensor]) -> Tensor:
         """Sums by image and channel from those of all images at once, or of parts, image by image."""
-        sums_BPN = torch.cat(list(partial)).view(self.images, -1, self.repeats * self.channels)
-        return sums_BPN.sum(1).view(self.images, self.repeats, self.channels).sum(1)
+        repeats = self.repeats
+        if len(partial) == 1:
+            sums_BN = partial[0]
+        else:
+            sums_BN = torch.cat(list(partial)).view(self.images, -1, repeats * self.channels).sum(1)
+        return sums_BN if repeats == 1 else sums_BN.view(self.images, repeats, self.channels).sum(1)
 
     def each(self, t_BC: Tensor) -> Tensor:
         """Numbers by image and channel as a row that all rows are combined with."""

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["RowTransforms", "products", "row_transforms"]
+__all__ = ["RowTransforms", "row_products", "row_transforms"]
 
 
 class RowTransforms(NamedTuple):
@@ -36,7 +36,7 @@ class RowTransforms(NamedTuple):
     back: Tensor  # R × W
 
 
-def products(width: int, kernel: int) -> int:
+def row_products(width: int, kernel: int) -> int:
     """Multiplications R of a row of ``width`` cells and a kernel's row, both transformed."""
     period = width + kernel // 2
     return 1 + 3 * ((period - 1) // 2) + (period + 1) % 2
