@@ -143,7 +143,7 @@ class TrainRun:
         for parameter in trained:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        gradients = [_as_lies(p.grad, p) for p in trained if p.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         with collective():
             dist.all_reduce(flat, op=dist.ReduceOp.SUM)
@@ -193,3 +193,11 @@ class TrainRun:
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed_for(self.seed, self.fold, f"{stage.name}/torch") % 2**63)
             yield
+
+
+def _as_lies(gradient: Tensor, weight: Tensor) -> Tensor:
+    """A view of ``gradient`` in the order in which ``weight`` lies in memory, in all workers alike.
+
+    A large kernel lies by columns. Flattened by rows it made a step of a full SegDecNet a fifth longer.
+    """
+    return gradient.permute(sorted(range(weight.dim()), key=weight.stride, reverse=True))
