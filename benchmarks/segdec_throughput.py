@@ -223,12 +223,12 @@ def serve(way: str, config: SegDecConfig, threads: int, pipe: Connection) -> Non
     torch.set_num_threads(threads)
     if keeps:
         keep_freed_memory()
-    known = {name: ways[which] for name, ways in tasks(config).items()}
+    work = {name: ways[which] for name, ways in tasks(config).items()}
 
     def seconds(passes: int) -> float:
         begin = time.process_time()
         for _ in range(passes):
-            known[name]()
+            work[name]()
         return (time.process_time() - begin) / passes
 
     while (name := pipe.recv()) is not None:

@@ -18,7 +18,7 @@ __all__ = [
     "peak_memory_mb",
 ]
 
-# Bytes from which malloc maps pages for one block, those that it gives back at once. The largest tensors of a
+# Bytes from which malloc is asked to map pages for one block, which it gives back at once. The largest of a
 # published size take 92 MiB. Older glibc takes no more than the second.
 MMAP_THRESHOLD, _OLD_MMAP_THRESHOLD = 128 * 2**20, 32 * 2**20
 TRIM_THRESHOLD = 2**31 - 1  # bytes of free memory that malloc keeps; mallopt takes an int
@@ -34,7 +34,7 @@ def keep_freed_memory() -> bool:
 
     A training step frees and asks for the same megabytes again and again. Each page that went back is
     faulted in and zeroed anew, more than 10,000 a step of a small U-Net (docs/benchmarks.md). It holds for
-    tensors below 128 MiB on a CPU (32 MiB with an older glibc) and for the main thread; workers, which
+    tensors up to 56 MiB on a CPU (60 were not kept; 32 with an older glibc) and the main thread; workers, which
     train in another one, are started with the same thresholds in their environment. No result changes.
 
     Returns:
