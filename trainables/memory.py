@@ -34,8 +34,9 @@ def keep_freed_memory() -> bool:
 
     A training step frees and asks for the same megabytes again and again. Each page that went back is
     faulted in and zeroed anew, more than 10,000 a step of a small U-Net (docs/benchmarks.md). It holds for
-    tensors up to 56 MiB on a CPU (60 were not kept; 32 with an older glibc) and the main thread; workers
-    train in another one and are started with the same thresholds in their environment. No result changes.
+    tensors up to 128 MiB on a CPU (32 with an older glibc) and the main thread; workers train in another one
+    and are started with the same thresholds in their environment. A large tensor may take a few steps until it
+    gets pages again: an aligned block needs a little more than one of its size left. No result changes.
 
     Returns:
         True if there is a C library that can be set so (glibc). Others do as they do.
