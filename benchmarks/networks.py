@@ -19,6 +19,7 @@ from trainables.focus import FocusConfig
 from trainables.focus.predictor import Chain, FocusPredictor, Nets
 from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.initialisation import initialise
+from trainables.nn.models import with_layout
 from trainables.segdec import TRAINABLE as SEGDEC
 from trainables.segdec import SegDecConfig
 from trainables.segdec.network import SegDecNet, new_network
@@ -153,7 +154,7 @@ def deployed_supervised(model: str) -> DeployedModel:
     config = SupervisedConfig.model_validate({"model": model, "image_size": (256, 256)}).resolved("cpu")
     net = build(config)
     initialise(net, 0)
-    return _deployed(SupervisedPredictor(net.eval(), config), config)
+    return _deployed(SupervisedPredictor(with_layout(net.eval(), config), config), config)
 
 
 def _deployed(predictor: Predictor, config: SegDecConfig | SupervisedConfig) -> DeployedModel:

@@ -66,8 +66,12 @@ def faults_and_fall(*, keep: bool = False, thread: bool = False, worker: bool = 
 
 @pytest.mark.parametrize(
     ("kept", "given_back"),
-    [({"keep": True}, {}), ({"thread": True, "worker": True}, {"thread": True})],
-    ids=["this process", "a worker"],
+    [
+        ({"keep": True}, {}),
+        ({"keep": True, "thread": True}, {"thread": True}),
+        ({"thread": True, "worker": True}, {"thread": True}),
+    ],
+    ids=["this process", "its threads", "a worker"],
 )
 def test_a_step_takes_few_pages_anew_that_the_last_one_freed(
     kept: dict[str, bool], given_back: dict[str, bool]

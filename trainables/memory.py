@@ -25,7 +25,7 @@ TRIM_THRESHOLD = 2**31 - 1  # bytes of free memory that malloc keeps; mallopt ta
 
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _KERNEL_COUNTS = Path("/proc/vmstat")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _C = ctypes.CDLL(None)
 
 
@@ -34,9 +34,10 @@ def keep_freed_memory() -> bool:
 
     A training step frees and asks for the same megabytes again and again. Each page that went back is
     faulted in and zeroed anew, more than 10,000 a step of a small U-Net (docs/benchmarks.md). It holds for
-    tensors up to 128 MiB on a CPU (32 with an older glibc) and the main thread; workers train in another one
-    and are started with the same thresholds in their environment. A large tensor may take a few steps until it
-    gets pages again: an aligned block needs a little more than one of its size left. No result changes.
+    tensors up to 128 MiB on a CPU (32 with an older glibc), in threads that begin later too: they share one
+    arena, as those of their own give whole heaps back. A worker trains in a thread that Ray began before; it
+    is started with the same settings in its environment. A large tensor may take a few steps until it gets
+    pages again: an aligned block needs a little more than one of its size left. No result changes.
 
     Returns:
         True if there is a C library that can be set so (glibc). Others do as they do.
@@ -45,7 +46,7 @@ def keep_freed_memory() -> bool:
     if tell is None:
         return False
     maps = tell(_M_MMAP_THRESHOLD, MMAP_THRESHOLD) or tell(_M_MMAP_THRESHOLD, _OLD_MMAP_THRESHOLD)
-    return bool(maps and tell(_M_TRIM_THRESHOLD, TRIM_THRESHOLD))
+    return bool(maps and tell(_M_TRIM_THRESHOLD, TRIM_THRESHOLD) and tell(_M_ARENA_MAX, 1))
 
 
 def forget_peak_memory(device: torch.device) -> None:
