@@ -21,7 +21,7 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     name="segdec",
     # On CPUs: 5: oneDNN's products for large maps; 4: fewer spectra at a time for small ones; 3: the wide
     # layer on spectra of rows; 2: of tiles.
-    revision=5,
+    revision=6,
     title="SegDecNet with mixed supervision",
     source="Božič, Tabernik, Skočaj 2021, arXiv:2104.06064 (the paper), and what its authors released "
     "(the code)",

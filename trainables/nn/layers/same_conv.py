@@ -1,7 +1,7 @@
 """``SameConv``: torch's 'same' convolution of stride 1, faster on a CPU where kernels are large.
 
     conv = SameConv(16, 256, 15)
-    conv.plan(88, 32)    # ConvPlan(way='rows', chunk=256, piece=176, images=6, wide=True)
+    conv.plan(88, 32)    # ConvPlan(way='rows', chunk=256, piece=176, images=6, wide=True, band=0)
 
 Parameters, initial values and what it computes are those of ``nn.Conv2d(…, padding=k // 2, bias=False)``. The
 way is chosen by shape alone (:func:`plan_conv`), never by a measurement, so one machine always gives the same
@@ -13,8 +13,9 @@ bits:
   it: their transform and that of their gradient are products of matrices as they lie, and spectra are used a
   piece at a time while a core's cache still holds them. A training step of 128 × 128 pixels takes 0.85
   times as long.
-- ``direct``: torch's own convolution, where kernels or maps are small. Other devices and precisions, and
-  exports, take it too.
+- ``tiles``: kernels of 5 × 5 with many channels, four cells of a row at a time (``winograd.py``).
+- ``direct``: torch's own convolution, where kernels, maps or channels are small. Other devices and
+  precisions, and exports, take it too.
 
 Trade-off: another order of additions. Results differ from torch's by their last bits, and are nearer to
 float64 than torch's own. It cannot be differentiated twice. Tried and left out: spectra in both directions,
@@ -25,6 +26,7 @@ than torch's own).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +39,7 @@ from torch.autograd.function import once_differentiable
 
 from trainables.nn.layers.frequency import RowTransforms, row_products, row_transforms
 from trainables.nn.layers.matrices import product, products
+from trainables.nn.layers.winograd import SIDE, convolve_tiles
 
 __all__ = ["ConvPlan", "SameConv", "convolve", "plan_conv"]
 
@@ -49,6 +52,9 @@ _CHUNK_BYTES = 4 * 2**20  # of those that are computed at a time where there are
 _SAVED_BYTES = 32 * 2**20  # of spectra that a pass with gradient saves for its way back; else made again
 _PIECE_BYTES = 2**20  # of spectra that a core's cache holds beside the rows they are multiplied with
 _WIDE = 64  # rows of a map and output channels from which products pay one by one
+_MANY, _PAIRS = 32, 2048  # channels, and pairs of them, from which tiles pay: not in a narrow SegDecNet
+_CELLS = 1024  # of a map, from which they do
+_BAND_BYTES = 3 * 2**20  # of what tiles see at a time, which a core's caches hold
 _ROWS_BYTES = 32 * 2**20  # of rows' spectra, each beside its neighbours', of the images computed at a time
 
 
@@ -56,11 +62,12 @@ _ROWS_BYTES = 32 * 2**20  # of rows' spectra, each beside its neighbours', of th
 class ConvPlan:
     """Way of a convolution on maps of one size."""
 
-    way: Literal["rows", "direct"]
+    way: Literal["rows", "tiles", "direct"]
     chunk: int = 0  # output channels whose spectra are held at a time
     piece: int = 0  # of them, those whose spectra are made and used at a time
     images: int = 0  # at a time
     wide: bool = False  # whether maps have rows enough for products one by one
+    band: int = 0  # rows of a map whose tiles are computed at a time
 
 
 @lru_cache(maxsize=1024)
@@ -74,6 +81,10 @@ def plan_conv(size: tuple[int, int], kernel: int, inputs: int, outputs: int) -> 
         outputs: Channels.
     """
     height, width = size
+    many = min(inputs, outputs) >= _MANY and inputs * outputs >= _PAIRS
+    if kernel == SIDE and many and height * width >= _CELLS:
+        bands = math.ceil(2 * 4 * inputs * height * width / _BAND_BYTES)  # tiles see each cell twice
+        return ConvPlan("tiles", band=math.ceil(height / bands))
     # Multiplications a pair of channels: of the kernel's transform, and of the rows' products.
     saving = kernel**2 * height * width / (row_products(width, kernel) * kernel * (kernel + height))
     if kernel < _LARGE or saving < _LEAST_SAVING:
@@ -120,6 +131,8 @@ class SameConv(nn.Conv2d):
         plan = self.plan(*input.shape[2:])
         if plan.way == "direct":
             return super().forward(input)
+        if plan.way == "tiles":
+            return convolve_tiles(input, self.weight, plan.band)
         return convolve(input, self.weight, plan, self._spectra(plan, input.shape[3]))
 
     def __getstate__(self) -> dict[str, Any]:
