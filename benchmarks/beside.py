@@ -169,25 +169,30 @@ def unsupervised() -> Iterator[Case]:
 
 
 def wide_layer() -> Iterator[Case]:
-    """A training step of SegDecNet's 15 × 15 layer beside torch's own, weights in each layout.
+    """A training step of SegDecNet's wide layers beside torch's own, weights in each layout.
 
-    Maps are those of images of 128 × 128, 256 × 192 and 704 × 256 at a quarter of the channels, and of
-    128 × 128 at full width.
+    15 × 15 cells: maps of images of 128 × 128, 256 × 192 and 704 × 256 at a quarter of the channels, and of
+    128 × 128 at full width. 5 × 5 cells: the layers of 640 × 232 and 128 × 128 at full width.
     """
-    for inputs, outputs, size in (
-        (16, 256, (16, 16)),
-        (16, 256, (32, 24)),
-        (16, 256, (88, 32)),
-        (64, 1024, (16, 16)),
+    for side, inputs, outputs, size in (
+        (15, 16, 256, (16, 16)),
+        (15, 16, 256, (32, 24)),
+        (15, 16, 256, (88, 32)),
+        (15, 64, 1024, (16, 16)),
+        (5, 32, 64, (320, 116)),
+        (5, 64, 64, (320, 116)),
+        (5, 64, 64, (160, 58)),
+        (5, 64, 64, (64, 64)),
     ):
-        maps_BCHW = _noise(1, inputs, *size).to(memory_format=torch.channels_last)
-        layer = SameConv(inputs, outputs, 15).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        memory = torch.channels_last if side == 15 else torch.contiguous_format
+        maps_BCHW = _noise(1, inputs, *size).to(memory_format=memory)
+        layer = SameConv(inputs, outputs, side).to(memory_format=memory)  # pyright: ignore[reportCallIssue]
         ways = {"assay": _pass(layer, maps_BCHW)}
         for name, memory in _LAYOUTS.items():
-            plain = torch.nn.Conv2d(inputs, outputs, 15, padding=7, bias=False)
+            plain = torch.nn.Conv2d(inputs, outputs, side, padding=side // 2, bias=False)
             plain = plain.to(memory_format=memory)  # pyright: ignore[reportCallIssue]
             ways[f"torch, {name}"] = _pass(plain, maps_BCHW.contiguous(memory_format=memory))
-        yield Case(f"{inputs} → {outputs}, {size[0]} × {size[1]}", ways)
+        yield Case(f"{side} × {side}, {inputs} → {outputs}, {size[0]} × {size[1]}", ways)
 
 
 def matrices() -> Iterator[Case]:

@@ -3,12 +3,12 @@
 Eight neighbouring cells of a row and the five weights of a kernel's row go to eight numbers each, which are
 multiplied place by place, and the products lead to the four cells in the middle. The five rows that a kernel
 covers are added up as they are, in the same products: with many channels they are a convolution down the
-columns in eight groups, which oneDNN computes at its full speed. At 64 channels it takes 0.63 to 0.78 times
+columns in eight groups, which oneDNN computes at its full speed. At 64 channels it takes 0.6 to 0.8 times
 the time of torch's own convolution.
 
 Trade-off: rounding. Values and gradients are 1e-6 to 3e-6 of their norm away from float64's, torch's own 3e-7
-to 3e-6. Tried and left out: two cells at a time (1.1 times torch's
-time), kernels of 3 × 3 (0.8 to 2 times), fewer than 32 channels (1 to 1.8 times).
+to 3e-6. Tried and left out: two cells at a time (1.1 times torch's time), kernels of 3 × 3 (0.8 to 2 times),
+fewer than 32 channels (1 to 1.8 times).
 
 Source: Winograd, Arithmetic Complexity of Computations (1980), chapter IV; Lavin and Gray 2016,
 arXiv:1509.09308, section 4.
@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_weight
 
 from trainables.nn.layers.frequency import RowTransforms
 
@@ -115,7 +116,7 @@ def _weight_gradient(x_BCHW: Tensor, grad_BOHW: Tensor, band: int) -> Tensor:
         grad_OhTt = filled_BOHW[image, :, rows].unflatten(2, (tiles, _CELLS))
         lines = torch.mm(matrices.back, grad_OhTt.permute(3, 0, 1, 2).reshape(_CELLS, -1))
         of_products = lines.view(1, _PRODUCTS * outputs, -1, tiles)
-        dkernel += torch.nn.grad.conv2d_weight(seen_1KhT, shape, of_products, groups=_PRODUCTS)
+        dkernel += conv2d_weight(seen_1KhT, shape, of_products, groups=_PRODUCTS)
     dw_kOCk = torch.mm(matrices.kernel.T, dkernel.view(_PRODUCTS, -1)).view(SIDE, outputs, inputs, SIDE)
     return dw_kOCk.permute(1, 2, 3, 0)
 
@@ -126,7 +127,7 @@ def _tiles(width: int) -> int:
 
 
 def _bands(x_BCHW: Tensor, band: int, matrices: RowTransforms) -> Iterator[tuple[int, slice, Tensor]]:
-    """An image, rows of it, and the tiles that those rows see, transformed: 1 × R · C × (rows + 4) × tiles."""
+    """An image, rows of it, and the tiles that they see, transformed: 1 × R · C × (rows + 4) × tiles."""
     images, channels, height, width = x_BCHW.shape
     beyond = _tiles(width) * _CELLS - width
     padded_BCHW = F.pad(x_BCHW, (_REACH, beyond + _REACH, _REACH, _REACH))
