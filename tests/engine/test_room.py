@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from ray.train import FailureConfig
+from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
-from ray.train.v2.api.exceptions import WorkerGroupError
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
-from assay.engine.packs import NotBegunError
+from assay.engine.packs import MAX_ATTEMPTS, NotBegunError
 from assay.engine.ranks import PeerLostError
 from assay.engine.room import MoreRoomError
 from assay.engine.train import _FailurePolicy
@@ -43,3 +44,13 @@ def test_workers_that_no_other_start_helps_are_not_started_again(
 ) -> None:
     policy = _FailurePolicy(FailureConfig(max_failures=9))
     assert policy.make_decision(WorkerGroupError("they ended", {0: failure})) == decision
+
+
+def test_workers_that_die_while_they_start_are_started_four_times() -> None:
+    policy = _FailurePolicy(FailureConfig(max_failures=9))
+    died = ControllerError(WorkerGroupStartupFailedError("a worker died"))
+    waits = ControllerError(WorkerGroupStartupTimeoutError(2))
+    again = [policy.make_decision(error) for error in [died] * (MAX_ATTEMPTS - 1) + [waits] * 20]
+    assert set(again) == {FailureDecision.RETRY}  # no room is no death, and may be waited for
+    ends = [policy.make_decision(died) for _ in range(MAX_ATTEMPTS)]
+    assert ends == [FailureDecision.RETRY] * (MAX_ATTEMPTS - 1) + [FailureDecision.RAISE]

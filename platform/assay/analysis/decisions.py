@@ -52,6 +52,16 @@ class StudyDecisions:
         """True where no further look comes: all is settled, or the last look was taken."""
         return self.taken.next is None
 
+    @property
+    def given_up(self) -> int:
+        """Comparisons that more seeds would hardly settle."""
+        return sum(decision.verdict == "open" for decision in self.taken.decisions)
+
+    @property
+    def settled(self) -> int:
+        """Comparisons that have their verdict."""
+        return len(self.pairs) - len(self.taken.undecided) - self.given_up
+
     def needed(self, trials: Sequence[Trial], seeds: Sequence[int]) -> tuple[Trial, ...]:
         """Trials that the next look or an earlier one needs; ``seeds``: the study's, in its order."""
         place = {seed: index for index, seed in enumerate(seeds)}
@@ -59,10 +69,8 @@ class StudyDecisions:
 
     def __str__(self) -> str:
         undecided = self.taken.undecided
-        given_up = sum(each.verdict == "open" for each in self.taken.decisions)
-        number = len(self.pairs) - len(undecided) - given_up
-        settled = f"{number} of {counted(len(self.pairs), 'comparison')} settled"
-        settled += f", {given_up} given up" if given_up else ""
+        settled = f"{self.settled} of {counted(len(self.pairs), 'comparison')} settled"
+        settled += f", {self.given_up} given up" if self.given_up else ""
         if self.taken.next is None:
             return f"{settled}, {len(undecided)} undecided after {self.last} seeds" if undecided else settled
         cells = {name for index in undecided for name in self.pairs[index]}

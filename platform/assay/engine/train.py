@@ -25,6 +25,7 @@ from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore[reportAttributeAccess
 from ray.exceptions import GetTimeoutError, RayActorError
 from ray.train import FailureConfig
 from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
+from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
@@ -122,13 +123,20 @@ def _cause(error: BaseException | None, *kinds: type[_E]) -> _E | None:
 
 
 class _FailurePolicy(DefaultFailurePolicy):
-    """Train's own, but for three errors.
+    """Train's own, but for four errors.
 
     A full disk is full for the next worker too: its attempts would be burnt one after the other. So would all
-    attempts by workers that cannot begin a pack. Workers that end because more have room did not fail.
+    attempts by workers that cannot begin a pack. Workers that end because more have room did not fail. Those
+    that die while they start, Train would start again without end.
     """
 
+    _deaths = 0  # of starts in a row
+
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
+        trouble = getattr(training_failed_error, "controller_failure", None)
+        self._deaths = self._deaths + 1 if isinstance(trouble, WorkerGroupStartupFailedError) else 0
+        if self._deaths >= MAX_ATTEMPTS:
+            return FailureDecision.RAISE
         if _cause(training_failed_error, StorageError, NotBegunError) is not None:
             return FailureDecision.RAISE
         if _cause(training_failed_error, MoreRoomError) is not None:

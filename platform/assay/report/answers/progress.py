@@ -213,13 +213,11 @@ def _unfinished(record: Record) -> Unfinished:
 
 
 def _settling(decisions: StudyDecisions) -> Settling:
-    given_up = sum(decision.verdict == "open" for decision in decisions.taken.decisions)
-    undecided = len(decisions.taken.undecided)
     return Settling(
         comparisons=len(decisions.pairs),
-        settled=len(decisions.pairs) - undecided - given_up,
-        given_up=given_up,
-        undecided=undecided,
+        settled=decisions.settled,
+        given_up=decisions.given_up,
+        undecided=len(decisions.taken.undecided),
         next_seeds=decisions.taken.next,
     )
 
