@@ -103,8 +103,6 @@ def pipeline(model: DeployedModel, folder: Path, kinds: frozenset[str], below: P
 def main() -> None:
     given = options(__doc__, threads=2)
     keep_freed_memory()  # as `assay predict` does
-    count = 32 if given.quick else 768
-
     write = sys.stdout.write
     write(f"Images/s, median (least–most) of {given.rounds} interleaved rounds, ")
     write(f"{given.threads} threads, torch {torch.__version__}; ratio: median of the rounds' ratios.\n\n")

@@ -17,11 +17,11 @@ bits:
 - ``direct``: torch's own convolution, where kernels, maps or channels are small. Other devices and
   precisions, and exports, take it too.
 
-Trade-off: another order of additions. Results differ from torch's by their last bits, and are nearer to
-float64 than torch's own. It cannot be differentiated twice. Tried and left out: spectra in both directions,
-of tiles of the map (1.3 to 2.7 times as long for up to 88 × 32 cells, equal at 176 × 64), complex products by
-four real ones (0.8 times as long at 16 × 16 cells, 1.1 times at 88 × 32), and im2col with one product (slower
-than torch's own).
+Trade-off: another order of additions. Results differ from torch's by their last bits; those of ``rows`` are
+nearer to float64 than torch's own. It cannot be differentiated twice. Tried and left out: spectra in both
+directions, of tiles of the map (1.3 to 2.7 times as long for up to 88 × 32 cells, equal at 176 × 64), complex
+products by four real ones (0.8 times as long at 16 × 16 cells, 1.1 times at 88 × 32), and im2col with one
+product (slower than torch's own).
 """
 
 from __future__ import annotations
