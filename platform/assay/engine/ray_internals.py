@@ -79,6 +79,7 @@ INTERNALS = (
     Internal("ray._raylet", "RAY_NODE_ID_KEY"),
     Internal("ray._raylet", "persist_port"),
     Internal(f"{_TRAIN}.constants", "WORKER_GROUP_START_TIMEOUT_S_ENV_VAR"),
+    Internal(f"{_TRAIN}.exceptions", "WorkerGroupStartupFailedError"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.worker_group_cls"),
     Internal(
         f"{_TRAIN}.execution.controller",
