@@ -212,8 +212,10 @@ def differences(config: SegDecConfig) -> str:
 
     exact = answers(new_network(config, 0, CPU), torch.float64)
     ways = (new_network(config, 0, CPU), PlainNet(config))
-    found = [answers(network, torch.float32) for network in ways]
-    off = [[((a - b).norm() / b.norm()).item() for a, b in zip(way, exact, strict=True)] for way in found]
+    in_float32 = [answers(network, torch.float32) for network in ways]
+    off = [
+        [((a - b).norm() / b.norm()).item() for a, b in zip(way, exact, strict=True)] for way in in_float32
+    ]
     return " | ".join(f"{ours:.0e}, {plain:.0e}" for ours, plain in zip(*off, strict=True))
 
 

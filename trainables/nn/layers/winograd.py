@@ -7,8 +7,8 @@ columns in eight groups, which oneDNN computes at its full speed. At 64 channels
 the time of torch's own convolution.
 
 Trade-off: rounding. Values and gradients are 1e-6 to 3e-6 of their norm away from float64's, torch's own 3e-7
-to 3e-6. Tried and left out: two cells at a time (1.1 times torch's time), kernels of 3 × 3 (0.8 to 2 times),
-fewer than 32 channels (1 to 1.8 times).
+to 3e-6. Tried and left out, in shares of torch's time (AVX2 and AVX-512): two cells at a time (0.9–1.4),
+kernels of 3 × 3 (0.75–2.7), fewer than 32 channels (0.75–1.8).
 
 Source: Winograd, Arithmetic Complexity of Computations (1980), chapter IV; Lavin and Gray 2016,
 arXiv:1509.09308, section 4.
