@@ -6,16 +6,29 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, Final
 
 import psutil
 
 from tests.engine.toy_study import ToyStudy
 
+EPOCHS = 40  # so many that a study whose epochs take their time is surely met in the middle
+KILLS: Final[dict[str, Any]] = {
+    "name": "kills",
+    "seeds": (0,),
+    "seconds": 0.8,
+    "held": True,
+    "pack": "2",
+    "epochs": EPOCHS,
+}
+
 
 def undisturbed_results(storage: Path, cache_root: Path) -> dict[str, object]:
     """Results of their study when nothing happens to it: trained without Ray, in this process."""
-    study = ToyStudy.make(storage, cache_root, name="kills", seeds=(0,), pack="2", epochs=6)
+    study = ToyStudy.make(storage, cache_root, **KILLS)
+    study.release()
     study.run(local=True, processes=0)
     return without_ids(study)
 
@@ -26,8 +39,10 @@ def without_ids(study: ToyStudy) -> dict[str, object]:
     return {trial.cell: records[trial.id].result for trial in study.plan.trials}
 
 
-def kill_first(title: str, root: int, when: Callable[[], bool]) -> list[int]:
-    """kill -9 the first process below ``root`` whose title begins with ``title``, once ``when`` holds.
+def kill_first(title: str, study: ToyStudy, when: Callable[[], bool]) -> list[int]:
+    """kill -9 the first process below this one whose title begins with ``title``, once ``when`` holds.
+
+    The study is ``held``, so that a busy machine does not miss the moment; after it, epochs take no time.
 
     Returns:
         A list that will hold its pid.
@@ -35,23 +50,32 @@ def kill_first(title: str, root: int, when: Callable[[], bool]) -> list[int]:
     killed: list[int] = []
 
     def watch() -> None:
-        while not when():
+        while not killed:
             time.sleep(0.05)
-        for process in psutil.Process(root).children(recursive=True):
-            if " ".join(process.cmdline()).startswith(title):
-                process.send_signal(signal.SIGKILL)
-                killed.append(process.pid)
-                return
+            if when():
+                killed.extend(_kill_one(title))
+        study.release()
 
     threading.Thread(target=watch, daemon=True).start()
     return killed
 
 
-def in_the_middle(study: ToyStudy) -> Callable[[], bool]:
-    """True once a trial has finished two epochs (the first is then surely kept) and not yet all."""
+def _kill_one(title: str) -> list[int]:
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # another one, which ended meanwhile
+            if " ".join(process.cmdline()).startswith(title):
+                process.send_signal(signal.SIGKILL)
+                return [process.pid]
+    return []
+
+
+def in_the_middle(study: ToyStudy, stage: str = "") -> Callable[[], bool]:
+    """True once a trial, or its ``stage``, has finished two epochs (the first is kept) and not yet all."""
 
     def look() -> bool:
         beats = [study.store.progress(trial.id) for trial in study.plan.trials]
-        return any(beat is not None and 2 <= beat.epoch <= 4 for beat in beats)
+        return any(
+            beat is not None and beat.stage == stage and 2 <= beat.epoch < EPOCHS - 1 for beat in beats
+        )
 
     return look

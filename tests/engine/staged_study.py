@@ -10,7 +10,7 @@ from assay.engine.packs import StageTask, stage_packs
 from assay.engine.worker import train_trials
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
-from tests.engine.toy_study import ToyStudy
+from tests.engine.toy_study import ToyStudy, hold
 
 __all__ = ["STAGED", "StagedStudy"]
 
@@ -42,10 +42,12 @@ class StagedStudy(ToyStudy):
         *,
         seeds: Sequence[int] = (0, 1),
         text: str = STAGED,
+        held: bool = False,
         root: Path | None = None,
         **settings: object,
     ) -> StagedStudy:
         chosen = {"name": "staged", "epochs": 3, "seconds": 0.0, "workers": 1}
+        text = hold(text, storage) if held else text
         return cls(storage, cache, text.format(**{**chosen, **settings}, seeds=list(seeds)), root)
 
     def stages(self) -> list[list[StageTask]]:

@@ -14,7 +14,7 @@ import pytest
 
 from assay.storage import Store
 from assay.storage.stop import request_stop
-from tests.engine.killing import in_the_middle, undisturbed_results, without_ids
+from tests.engine.killing import KILLS, in_the_middle, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
 from tests.waiting import wait_for
 
@@ -29,7 +29,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> d
 @pytest.fixture
 def program(toy: Toy, cache_root: Path) -> Iterator[tuple[ToyStudy, Callable[[], subprocess.Popen[str]]]]:
     """``assay run`` of the kill tests' study as a program of its own, with its own Ray."""
-    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", epochs=6)
+    study = toy(**KILLS)
     file = study.storage.parent / "kills.yaml"
     file.write_text(study.text)
     started: list[subprocess.Popen[str]] = []
@@ -66,6 +66,7 @@ def test_after_kill_9_of_the_whole_program_running_again_gives_the_same_results(
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not Store(study.storage).records(trial.id for trial in study.plan.trials)
+    study.release()
     again = start()
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0, output

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from assay.engine.driver import PackDriver
-from tests.engine.killing import in_the_middle, kill_first, undisturbed_results, without_ids
+from tests.engine.killing import EPOCHS, KILLS, in_the_middle, kill_first, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
 
 Toy = Callable[..., ToyStudy]
+
+SECOND_HELD = "pace: {quick: {config: {seconds: 0.0}}, held: {config: {seconds: 0.8}}}"
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +27,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> d
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
 def test_a_killed_driver_changes_no_result(toy: Toy, undisturbed: dict[str, object]) -> None:
-    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", epochs=6)
-    killed = kill_first("ray::ResourceTrainable", os.getpid(), in_the_middle(study))
+    study = toy(**KILLS)
+    killed = kill_first("ray::ResourceTrainable", study, in_the_middle(study))
     outcome = study.run()
     assert len(killed) == 1, "no driver was there to kill"
     assert (outcome.finished, outcome.missing) == (2, 0), outcome
@@ -39,7 +41,7 @@ def _goes_on_from_its_checkpoint(study: ToyStudy, trial: str) -> None:
     assert len(logs) == 2, "the killed trial had two attempts"
     resumed = [line.split("  ")[1] for line in logs[-1].read_text().splitlines()]
     epoch = int(next(line for line in resumed if line.startswith("resumed")).rpartition(" ")[2])
-    assert next(line for line in resumed if line.startswith("epoch")) == f"epoch {epoch + 1}/6"
+    assert next(line for line in resumed if line.startswith("epoch")) == f"epoch {epoch + 1}/{EPOCHS}"
 
 
 @pytest.mark.ray
@@ -48,14 +50,14 @@ def _goes_on_from_its_checkpoint(study: ToyStudy, trial: str) -> None:
 def test_a_process_that_is_killed_in_its_second_pack_gives_back_its_cores_and_its_trial_goes_on(
     toy: Toy, title: str
 ) -> None:
-    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="1", epochs=6, workers=2)
+    study = toy(**{**KILLS, "pack": "1", "workers": 2, "factor": SECOND_HELD})
     first, second = study.plan.trials
 
     def in_the_second() -> bool:
         beat = study.store.progress(second.id)
-        return beat is not None and 2 <= beat.epoch <= 4
+        return beat is not None and 2 <= beat.epoch < EPOCHS - 1
 
-    killed = kill_first(title, os.getpid(), in_the_second)
+    killed = kill_first(title, study, in_the_second)
     assert study.run().finished == 2
     assert len(killed) == 1, f"no process {title} was there to kill"
     records = study.records()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from assay.storage.stop import request_stop
 from assay.storage.store import DamagedFileError
 from assay.storage.watch import Watch
 from assay.study.stage_graph import stage_graph
-from tests.engine.killing import kill_first
+from tests.engine.killing import EPOCHS, in_the_middle, kill_first
 from tests.engine.made_packs import make_pack
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.two_workers import fail_in_a_stage
@@ -217,7 +216,7 @@ def test_a_stages_curve_is_kept_with_it(study: StagedStudy) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[str, bytes]:
     """What the study of these tests must end with, whatever happens: trained without Ray, trial by trial."""
-    study = StagedStudy.of(tmp_path_factory.mktemp("undisturbed"), cache_root, seeds=(0,), epochs=6)
+    study = StagedStudy.of(tmp_path_factory.mktemp("undisturbed"), cache_root, seeds=(0,), epochs=EPOCHS)
     study.train(study.plan.trials)
     return by_cell(study)
 
@@ -234,7 +233,7 @@ def by_cell(study: StagedStudy) -> dict[str, bytes]:
 def test_two_workers_make_a_stage_together_and_end_with_the_results_of_one(
     tmp_path: Path, cache_root: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), epochs=6, workers=2)
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), epochs=EPOCHS, workers=2)
     outcome = study.run()
     assert (outcome.finished, outcome.missing) == (4, 0)
     assert by_cell(study) == undisturbed
@@ -246,14 +245,10 @@ def test_two_workers_make_a_stage_together_and_end_with_the_results_of_one(
 def test_a_worker_that_is_killed_in_a_stage_leaves_nothing_half_written(
     tmp_path: Path, cache_root: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), epochs=6, seconds=0.8)
+    storage = tmp_path / "storage"
+    study = StagedStudy.of(storage, cache_root, seeds=(0,), epochs=EPOCHS, seconds=0.8, held=True)
     (base, *_) = all_stages(study)
-
-    def in_the_middle() -> bool:
-        beats = [study.store.progress(trial.id) for trial in study.plan.trials]
-        return any(beat is not None and beat.stage == "base" and 2 <= beat.epoch <= 4 for beat in beats)
-
-    killed = kill_first("ray::ResourceTrainable", os.getpid(), in_the_middle)
+    killed = kill_first("ray::ResourceTrainable", study, in_the_middle(study, "base"))
     outcome = study.run()
     assert len(killed) == 1
     assert (outcome.finished, outcome.missing) == (4, 0), outcome

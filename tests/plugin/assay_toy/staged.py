@@ -6,7 +6,7 @@ Its maps also leave pseudo labels of the defective training images, and its mode
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,9 +22,12 @@ SHOWN = ("cam", "crop")  # of the maps, by every trial that uses them
 class StagedConfig(TrainableConfig, frozen=True, extra="forbid"):
     """Settings of the staged toy."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"slow"})
+
     image_size: tuple[int, int] = Field((32, 32), description="Input height and width, pixels.")
     epochs: int = Field(3, ge=1, description="Epochs of the base.")
     seconds: float = Field(0.0, ge=0, description="Length of an epoch of the base, seconds.")
+    slow: str = Field("", description="A file: once it is removed, epochs of the base take no time.")
     base: float = Field(0.5, description="Where the base starts.")
     sharpen: bool = Field(False, description="Whether maps are sharpened.")
     last: float = Field(0.0, description="What the last step adds.")
@@ -33,7 +36,7 @@ class StagedConfig(TrainableConfig, frozen=True, extra="forbid"):
 
 def stages(config: StagedConfig) -> Sequence[Stage]:
     """Base, then maps."""
-    base = config.model_dump(mode="json", include={"epochs", "seconds", "base", "fault"})
+    base = config.model_dump(mode="json", include={"epochs", "seconds", "slow", "base", "fault"})
     return [
         Stage("base", base, Later("assay_toy.staged_training:make_base")),
         Stage(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay_toy.staged import SHOWN, StagedConfig, stages
-from assay_toy.training import ToyPredictor
+from assay_toy.training import ToyPredictor, pass_time
 from trainables.contract import Run, StageMaps
 from trainables.data.samples import TrainingData
 from trainables.errors import Diverged
@@ -54,7 +53,7 @@ def make_base(work: StageWork) -> None:
         order = run.generator("order", epoch).permutation(len(work.data.train))
         images = [work.data.train[index].image.mean() / 255 for index in order[:4].tolist()]
         weight = weight + 0.1 * (torch.tensor(images).float().mean() - weight)
-        time.sleep(config["seconds"])
+        pass_time(config["seconds"], config["slow"])
         if config["fault"] == "diverge":
             raise Diverged(epoch, "the base is not a number")
         if config["fault"] == "die":

@@ -18,7 +18,7 @@ from trainables.contract import Prediction, Run
 from trainables.data.samples import TrainingData
 from trainables.errors import Diverged
 
-__all__ = ["ToyPredictor", "fit", "landscape", "load"]
+__all__ = ["ToyPredictor", "fit", "landscape", "load", "pass_time"]
 
 
 def landscape(config: ToyConfig) -> float:
@@ -72,7 +72,7 @@ def fit(config: ToyConfig, data: TrainingData, run: Run) -> ToyPredictor:
             run.reduce([weight])
             with torch.no_grad():
                 weight -= config.lr * weight.grad
-        _pass_time(config)
+        pass_time(config.seconds, config.slow)
         if config.fault != "gpu_memory_once" or (epoch == 1 and state is None):
             _misbehave(config, epoch)
         metrics = {"weight": float(weight.detach())}
@@ -83,10 +83,11 @@ def fit(config: ToyConfig, data: TrainingData, run: Run) -> ToyPredictor:
     return ToyPredictor(weight.detach().clone(), config.slope, 1.0 - landscape(config), config.holds)
 
 
-def _pass_time(config: ToyConfig) -> None:
-    until = time.monotonic() + config.seconds
-    while (left := until - time.monotonic()) > 0 and (not config.slow or os.path.exists(config.slow)):
-        time.sleep(min(left, 0.05) if config.slow else left)
+def pass_time(seconds: float, slow: str) -> None:
+    """Wait; with a file ``slow`` only as long as it is there."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and (not slow or os.path.exists(slow)):
+        time.sleep(min(left, 0.05) if slow else left)
 
 
 def _misbehave(config: ToyConfig, epoch: int) -> None:
