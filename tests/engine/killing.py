@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -39,8 +39,8 @@ def without_ids(study: ToyStudy) -> dict[str, object]:
     return {trial.cell: records[trial.id].result for trial in study.plan.trials}
 
 
-def kill_first(title: str, study: ToyStudy, when: Callable[[], bool]) -> list[int]:
-    """kill -9 the first process below this one whose title begins with ``title``, once ``when`` holds.
+def kill_first(mark: str, study: ToyStudy, when: Callable[[], bool]) -> list[int]:
+    """kill -9 the first process below this one whose title has ``mark``, once ``when`` holds.
 
     The study is ``held``, so that a busy machine does not miss the moment; after it, epochs take no time.
 
@@ -52,21 +52,24 @@ def kill_first(title: str, study: ToyStudy, when: Callable[[], bool]) -> list[in
     def watch() -> None:
         while not killed:
             time.sleep(0.05)
-            if when():
-                killed.extend(_kill_one(title))
+            process = find_process(os.getpid(), mark) if when() else None
+            if process is not None:
+                process.kill()
+                killed.append(process.pid)
         study.release()
 
     threading.Thread(target=watch, daemon=True).start()
     return killed
 
 
-def _kill_one(title: str) -> list[int]:
-    for process in psutil.Process().children(recursive=True):
+def find_process(root: int, mark: str) -> psutil.Process | None:
+    """The first process below ``root`` whose title, or command without options, has ``mark``."""
+    for process in psutil.Process(root).children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # another one, which ended meanwhile
-            if " ".join(process.cmdline()).startswith(title):
-                process.send_signal(signal.SIGKILL)
-                return [process.pid]
-    return []
+            # A raylet's own command holds those of its agents.
+            if mark in " ".join(process.cmdline()[:3]):
+                return process
+    return None
 
 
 def in_the_middle(study: ToyStudy, stage: str = "") -> Callable[[], bool]:

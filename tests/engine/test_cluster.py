@@ -13,10 +13,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.conftest import ROOT
+from tests.engine.killing import find_process
 from tests.engine.on_cluster import Start, end, training, write
 from tests.engine.ray_nodes import RayNode, RayNodes
 from tests.engine.toy_study import ToyStudy
@@ -193,8 +193,7 @@ def _busiest(study: ToyStudy) -> int:
 
 
 def _runs(node: RayNode, actor: str) -> bool:
-    family = psutil.Process(node.start.pid).children(recursive=True)
-    return any(actor in " ".join(process.cmdline()) for process in family)
+    return find_process(node.start.pid, actor) is not None
 
 
 def test_a_node_that_leaves_while_nodes_are_compared_is_no_node_that_differs(

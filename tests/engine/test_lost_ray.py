@@ -14,6 +14,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
+from tests.engine.killing import find_process
 from tests.engine.toy_study import ToyStudy
 from tests.waiting import wait_for
 
@@ -69,7 +70,7 @@ def _start(study: ToyStudy) -> subprocess.Popen[str]:
 def _start_training(study: ToyStudy) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """Start the program, and wait until Ray trains; returns it with all processes below it."""
     process = _start(study)
-    wait_for(lambda: _find(process.pid, "ray::ResourceTrainable") is not None, process)
+    wait_for(lambda: find_process(process.pid, "ray::ResourceTrainable") is not None, process)
     return process, psutil.Process(process.pid).children(recursive=True)
 
 
@@ -80,24 +81,13 @@ def _left(family: list[psutil.Process]) -> list[str]:
 
 def _lose(study: ToyStudy, part: str) -> _Loss:
     process, family = _start_training(study)
-    victim = _find(process.pid, PARTS[part])
+    victim = find_process(process.pid, PARTS[part])
     assert victim is not None
     victim.kill()
     killed = time.monotonic()
     output, _ = process.communicate(timeout=_PATIENCE)
     seconds = time.monotonic() - killed
     return _Loss(process.returncode, output, seconds, _left(family))
-
-
-def _find(root: int, mark: str) -> psutil.Process | None:
-    for process in psutil.Process(root).children(recursive=True):
-        try:
-            # A raylet's own command holds those of its agents.
-            if mark in " ".join(process.cmdline()[:3]):
-                return process
-        except psutil.NoSuchProcess:
-            continue
-    return None
 
 
 @pytest.mark.parametrize("part", PARTS)
