@@ -327,7 +327,7 @@ def _refuse_weakness(why: str) -> Any:
 @contextmanager
 def simulated(world: World) -> Generator[None]:
     """Within the block the program's time, names, processes and threads are the world's."""
-    from assay_toy import staged_training, training
+    from assay_toy import training
 
     from assay.engine import journal, run_packs, trial, worker, worker_stages
     from assay.storage import conditional, lease, lease_note, progress, stage_store, stop, store
@@ -357,7 +357,7 @@ def simulated(world: World) -> Generator[None]:
         return process.pid if process is not None else 1
 
     replaced: list[tuple[Any, str, Any]] = [
-        *((module, "time", time) for module in (journal, trial, worker_stages, training, staged_training)),
+        *((module, "time", time) for module in (journal, trial, worker_stages, training)),
         *((module, "time", time) for module in (progress, lease, lease_note, conditional)),
         *((module, "datetime", Moment) for module in (store, worker, journal, stop, stage_store, run_packs)),
         *((module, "secrets", types.SimpleNamespace(token_hex=world.name, token_bytes=bytes))
