@@ -17,6 +17,7 @@ from assay.engine.packs import Pack
 from assay.engine.pruning import RecordingScheduler
 from assay.engine.searcher import STORAGE
 from assay.storage import Store
+from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 from trainables.errors import StorageError
 
@@ -39,6 +40,22 @@ def test_a_storage_that_is_away_when_a_pack_is_taken_on_is_a_result(tmp_path: Pa
     assert driver.step() == {"repeats": 0, "done": True, STORAGE: AWAY}
     assert driver.reset_config(config)
     assert driver.step() == {"repeats": 0, "done": True, STORAGE: AWAY}
+
+
+def test_an_object_store_is_asked_every_two_seconds_whether_a_pack_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+    training = SimpleNamespace(
+        running=True, error=None, is_over=lambda: looks.append(None), train=print, look_after=print
+    )
+    monkeypatch.setattr("assay.engine.driver._training", lambda *_: training)
+    monkeypatch.setattr(Pack, "read", lambda *_: make_pack("toy", []))
+    monkeypatch.setattr("assay.engine.driver.Store", lambda *_: SimpleNamespace(local_path=None))
+    driver = PackDriver.__new__(PackDriver)
+    driver.setup({"storage": str(tmp_path), "pack": "0", "watched": False, "heartbeat_seconds": 1.0})
+    driver.step()
+    assert len(looks) == 1
 
 
 @pytest.mark.usefixtures("away")

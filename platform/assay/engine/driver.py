@@ -104,6 +104,7 @@ class PackDriver(tune.Trainable):
         while time.monotonic() < until:
             running = training.running  # asked before the records: none can come after it is dead
             if not running or self._due():
+                self._looked = time.monotonic()
                 if training.is_over():
                     return self._end(training.error)
                 if not running:  # it had waited too long for this pack
@@ -152,7 +153,6 @@ class PackDriver(tune.Trainable):
     def _look(self) -> None:
         waiting = [trial.id for trial in self._pack.trials if trial.id not in self._records]
         self._records |= self._store.records(waiting)
-        self._looked = time.monotonic()
 
     def _report(self) -> dict[str, Any]:
         """Mean of the objective on validation over the repeats so far: a pruner may act on it."""
