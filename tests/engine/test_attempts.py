@@ -13,6 +13,7 @@ from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.worker import train_trials
 from assay.report.footnotes import footnotes
 from assay.storage import AttemptStart, Environment, Lease
+from assay.storage.stop import request_stop
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 
@@ -49,6 +50,20 @@ def test_attempts_count_for_the_run_that_made_them(
         store = study.store.fenced(held.fence)
         train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu"))
     assert study.records()[trial.id].status == status
+
+
+def test_a_trial_that_was_asked_to_stop_is_not_begun_again_in_the_same_run(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
+    stopped, other = study.plan.trials
+    request_stop(study.store, "trial", stopped.id)
+    pack = make_pack("toy", study.plan.trials, cache=str(cache_root))
+    for _ in range(MAX_ATTEMPTS + 1):  # as workers do that are started again
+        train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu"))
+    assert study.records().keys() == {other.id}
+    assert study.store.attempts(stopped.id) == []
+    assert study.run(local=True, processes=0).finished == 2, "the next run goes on with it"
 
 
 def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(

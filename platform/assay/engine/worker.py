@@ -15,7 +15,6 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -25,6 +24,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from assay.engine.attempts import begin_attempt, other_world_sizes
 from assay.engine.fitting.faults import MethodError, said
 from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.fitting.process import OverdueError
@@ -34,12 +34,12 @@ from assay.engine.journal import StorageJournal
 from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS, NotBegunError, Pack, StageTask
 from assay.engine.ranks import from_rank_0, of_all_ranks, wait_for_all
-from assay.engine.room import MoreRoomError, free_workers
+from assay.engine.room import free_workers
 from assay.engine.train_run import DrainedError, Stopped
 from assay.engine.trial import Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
 from assay.engine.worker_stages import TrialStages, add_tries, count_tries
-from assay.storage import Attempt, AttemptStart, Record, Store
+from assay.storage import Attempt, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import load_methods
 from assay.storage.redaction import redact
@@ -212,7 +212,7 @@ def _train_trial(trial: Trial, site: PackSite) -> None:
     died: DiedError | None = None  # in the attempt before
     while True:
         with _gpu(site, trial) as its_turn:
-            if not its_turn or (attempt := _begin(trial, site, died)) is None:
+            if not its_turn or (attempt := begin_attempt(trial, site, died)) is None:
                 return
             try:
                 _attempt(trial, site, attempt, seen)
@@ -360,75 +360,6 @@ def _refuse_full_scratch(error: OSError) -> None:
         ) from error
 
 
-def _begin(trial: Trial, site: PackSite, died: DiedError | None) -> Attempt | None:
-    """Note the attempt; None when the trial has a record, or has had all its attempts; ``died``: in the last.
-
-    Rank 0 looks and tells the others: two looks at a storage may differ.
-
-    Raises:
-        MoreRoomError: Before the attempt, if it can be made by more workers; Train starts them.
-    """
-    begun: Attempt | None = None
-    if site.rank == 0 and not isinstance(site.store.record(trial.id), Record):
-        attempts = (attempt for attempt in site.store.attempts(trial.id) if not attempt.drained)
-        before = [attempt for attempt in attempts if _of_this_run(attempt, site.pack)]
-        if len(before) < MAX_ATTEMPTS:
-            if site.more_room():
-                raise MoreRoomError(f"more than {site.world_size} workers have room now")
-            begun = site.store.begin_attempt(trial.id, site.environment())
-        else:
-            _give_up(trial, site, before, died)
-    return from_rank_0(begun, site.world_size)
-
-
-def _of_this_run(attempt: AttemptStart, pack: Pack) -> bool:
-    """By the lease where the note has one: a clock that was set puts earlier runs after this one."""
-    if pack.fence is not None and attempt.lease:
-        return attempt.lease == pack.fence.token
-    return attempt.started >= pack.started
-
-
-def _give_up(trial: Trial, site: PackSite, attempts: Sequence[AttemptStart], died: DiedError | None) -> None:
-    tried = "; ".join(f"{attempt.attempt} on {attempt.host}, pid {attempt.pid}" for attempt in attempts)
-    words = _last_words(trial, site, attempts[-1])
-    last = died or DiedError(f"it was killed, out of memory or its node lost, and its log ended: {words}")
-    reason = (
-        f"its {'training process' if died else 'worker'} died in {len(attempts)} attempts: {tried}. "
-        f"The last time {last}. {last.way_out}, then `assay run --retry failed`."
-    )
-    now = datetime.now(UTC)
-    site.store.end_trial(
-        Record(
-            id=trial.id,
-            status="failed",
-            reason=reason,
-            trial=trial.model_dump(mode="json"),
-            study=site.pack.study,
-            environment=site.environment(),
-            attempts=len(attempts),
-            started=now,
-            ended=now,
-        )
-    )
-
-
-def _last_words(trial: Trial, site: PackSite, attempt: AttemptStart) -> str:
-    try:
-        log = site.store.read_bytes(f"{site.store.trial(trial.id)}/{attempt.attempt}/log.txt")
-    except FileNotFoundError:
-        return "none"
-    return (log.decode(errors="replace").strip().splitlines() or ["none"])[-1]
-
-
-def _other_world_sizes(trial: Trial, site: PackSite, attempt: Attempt) -> tuple[int, ...]:
-    """Workers of the attempts before this one, where not all had as many: sums were rounded otherwise."""
-    if attempt.number == 1:
-        return ()
-    before = [start for start in site.store.attempts(trial.id) if start.attempt != attempt.name]
-    sizes = tuple(start.workers for start in before if start.workers)
-    return sizes if set(sizes) - {site.world_size} else ()
-
-
 def _record(trial: Trial, site: PackSite, attempt: Attempt, ending: dict[str, Any]) -> None:
     """Write the record: from here on the trial exists, and its checkpoint is not needed any more."""
     environment = ending.pop("environment", None) or site.environment()
@@ -438,7 +369,7 @@ def _record(trial: Trial, site: PackSite, attempt: Attempt, ending: dict[str, An
             "trial": trial.model_dump(mode="json"),
             "study": site.pack.study,
             "environment": environment.model_copy(
-                update={"earlier_world_sizes": _other_world_sizes(trial, site, attempt)}
+                update={"earlier_world_sizes": other_world_sizes(trial, site, attempt)}
             ),
             "attempt": attempt.name,
             "attempts": attempt.number,
