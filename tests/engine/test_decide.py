@@ -10,6 +10,7 @@ import pytest
 from assay.analysis.results import needed_plan
 from assay.engine import Outcome
 from assay.engine.packs import Content, packs_of_rounds
+from assay.storage.stop import request_stop
 from assay.study import Trial
 from tests.analysis.made_studies import make_plan
 from tests.engine.staged_study import STAGED, StagedStudy
@@ -63,6 +64,17 @@ def test_a_study_that_decides_keeps_to_its_budget_and_goes_on_with_another(
     richer = toy(tmp_path, cache_root, more="budget: {hours: 1}")
     richer.run(local=True, processes=0, needed=needed_plan)
     assert richer.results() == trained[0].results()
+
+
+def test_a_trial_that_was_stopped_is_not_left_for_another_budget(tmp_path: Path, cache_root: Path) -> None:
+    bounded = toy(tmp_path, cache_root, more="budget: {hours: 1e-9}")
+
+    def stop_the_first(message: str) -> None:
+        if "trials to train" in message:
+            request_stop(bounded.store, "trial", bounded.plan.trials[0].id)
+
+    outcome = bounded.run(local=True, processes=0, needed=needed_plan, on_message=stop_the_first)
+    assert (outcome.missing, outcome.postponed) == (1, 15)
 
 
 def test_stages_that_looks_share_are_made_once(tmp_path: Path, cache_root: Path) -> None:

@@ -29,6 +29,7 @@ class TimeBudget:
     pack: int | str  # `resources.pack`
     clock: Callable[[], float] = time.monotonic
     begun: float = field(init=False)
+    left_out: set[str] = field(default_factory=set[str])  # trials of rounds for which there was no room
 
     def __post_init__(self) -> None:
         self.begun = self.clock()
@@ -48,7 +49,7 @@ def budget_packs(
         budget: Of the run.
         seconds_of: What a trial of each cell takes, as far as it is known by now.
         in_flight: Ids of the trials that are handed out and not over; kept by the caller.
-        say: Called with what is left out, and why.
+        say: Called with what is left out, and why; ``budget.left_out`` then has its ids.
 
     Yields:
         The trials of a pack; None where it is not known yet whether the next round fits.
@@ -76,6 +77,7 @@ def budget_packs(
                     f"one take about {_time(span)}, and {_time(end)} would be over by then. Run again for "
                     "another budget."
                 )
+                budget.left_out.update(trial.id for _, later in rounds[number:] for trial in later)
                 return
         yield from packs_as_asked(trials, budget.pack, budget.slots)
 

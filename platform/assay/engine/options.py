@@ -46,6 +46,7 @@ class End:
     interrupted: bool = False
     lost: str | None = None  # the part of Ray that died, and the run with it
     problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
+    left_out: frozenset[str] = frozenset()  # trials for which the study's budget had no room
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Outcome:
     diverged: int
     pruned: int
     missing: int
-    postponed: int  # missing because the study's budget ended
+    postponed: int  # left for another budget, where nothing else ended the run
     trained_now: int
     interrupted: bool
     seconds: float

@@ -65,6 +65,11 @@ class RunPacks:
         return TimeBudget(budget.hours * 3600, self.slots, self.plan.study.resources.pack)
 
     @property
+    def left_out(self) -> frozenset[str]:
+        """Ids of the trials for which the study's time budget has no room."""
+        return frozenset(self._time_budget.left_out) if self.plan.study.budget is not None else frozenset()
+
+    @property
     def folder(self) -> str:
         """Folder of what this run writes for drivers and workers; deleted at the end."""
         return f"{self.store.study(self.plan.study.study)}/packs/{self.run}"
