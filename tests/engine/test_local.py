@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from assay.engine.local import local_slots
+from assay.running import begin_study
 from assay.storage import Record
+from assay.storage.plans import written_plan
+from assay.storage.registration import read_registration
 from assay.study import parse_study
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import TOY, ToyStudy
@@ -45,6 +48,17 @@ def test_a_study_that_was_begun_in_one_way_is_finished_in_another(toy: Toy, cach
     study.store.forget_record(taken)
     assert study.run(local=True, processes=1).trained_now == 1
     assert study.results() == before
+
+
+def test_the_plan_that_stays_is_that_of_the_run_that_trains(toy: Toy) -> None:
+    """Of two runs that begin at once, both write theirs, and one is refused."""
+    study = toy(seeds=(0,))
+    refused = ToyStudy.make(study.storage, study.cache, seeds=(0, 1)).plan
+    begin_study(study.store, study.plan, print)
+    begin_study(study.store, refused, print)
+    study.run(local=True, processes=0)
+    assert written_plan(study.store, "toy").study == study.plan.study
+    assert read_registration(study.store, "toy")[-1].study == study.plan.study.content_hash
 
 
 def test_failed_trials_are_tried_again_only_when_asked(toy: Toy) -> None:

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -21,6 +22,7 @@ from assay.engine.run_packs import RunPacks
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
+from assay.storage.registration import put_back
 from assay.storage.search_points import known_replicas, with_points
 from assay.storage.stop import clear_stop
 from assay.study import Plan, Trial
@@ -50,6 +52,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
         ending.releasing(lease.__exit__),
     ):
         store = store.fenced(lease.fence)
+        put_back(store, plan)
         keep_methods(store, plan.trainables)
         plan = with_points(plan, store)
         if options.retry_failed:
@@ -63,15 +66,17 @@ def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
         records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
         ending.settle()
     count = [record.status for record in records.values()].count
-    remaining = plan.pending_points + len(missing_trials(plan.trials, records))
-    in_budget = plan.study.budget is not None and not (end.interrupted or end.lost or end.problems)
+    remaining = missing_trials(plan.trials, records)
+    postponed = [trial for trial in remaining if trial.id in end.left_out]
+    if end.interrupted or end.lost or end.problems:
+        postponed = []
     return Outcome(
         finished=count("finished"),
         failed=count("failed"),
         diverged=count("diverged"),
         pruned=count("pruned"),
-        missing=0 if in_budget else remaining,
-        postponed=remaining if in_budget else 0,
+        missing=plan.pending_points + len(remaining) - len(postponed),
+        postponed=len(postponed),
         trained_now=len(records.keys() - before.keys()),
         interrupted=end.interrupted,
         seconds=time.monotonic() - start,
@@ -130,7 +135,9 @@ def _train(
     if options.local:
         from assay.engine.local import train_locally
 
-        return train_locally(packs, lease, ending)
-    from assay.engine.on_ray import train_on_ray
+        end = train_locally(packs, lease, ending)
+    else:
+        from assay.engine.on_ray import train_on_ray
 
-    return train_on_ray(packs, lease, ending)
+        end = train_on_ray(packs, lease, ending)
+    return replace(end, left_out=packs.left_out)
