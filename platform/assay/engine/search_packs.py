@@ -177,11 +177,23 @@ class _CellSearch:
         return all(id_ in self.log.records for id_ in ids)
 
     def _stages_first(self, trials: Sequence[Trial]) -> Iterator[list[StageTask] | None]:
-        """The stages that trials of a batch share, one pack for each group of them."""
-        packs = stage_packs(missing_trials(trials, self.log.records), self.log.store, len(trials))
-        yield from packs
-        while not self.in_flight.isdisjoint(task.id for pack in packs for task in pack):
-            yield None
+        """The stages that trials of a batch share, one pack for each group of them, each handed out once.
+
+        What another cell or search has handed out, since it shares it, is waited for: afterwards it is made,
+        or its training failed and it is this one's turn.
+        """
+        missing, given = missing_trials(trials, self.log.records), set[str]()
+        while packs := [
+            pack
+            for pack in stage_packs(missing, self.log.store, len(trials))
+            if given.isdisjoint(task.id for task in pack)
+        ]:
+            for pack in packs:
+                if self.in_flight.isdisjoint(task.id for task in pack):
+                    given.update(task.id for task in pack)
+                    yield pack
+            while not self.in_flight.isdisjoint(task.id for pack in packs for task in pack):
+                yield None
 
     def _divided(self, trials: Sequence[Trial]) -> list[list[Trial]]:
         """One pack per point, or packs of the size that the study asks for; a pack never mixes points."""

@@ -1,0 +1,49 @@
+"""Searches whose trials share stages: each is handed out once at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assay.engine.pack_site import PackSite
+from assay.engine.packs import StageTask
+from assay.engine.search_packs import search_packs
+from assay.engine.worker import train_trials
+from assay.study import Trial
+from tests.engine.made_packs import make_pack
+from tests.engine.search_study import ToySearch
+
+SEARCH = """
+study: stages
+trainable: staged
+data: {{reader: synthetic, options: {{images: 48, positives: 24, items: 24, size: [32, 32]}}}}
+supervision: weak
+config: {{epochs: 2}}
+search: {{sampler: random, points: 2, batch: 2, seeds: [0, 1], objective: {{max: validation.image_ap}}}}
+space: {{config.last: {{float: [0.0, 0.2]}}}}
+repeats: {{seeds: [0]}}
+metrics: {{primary: image_ap}}
+resources: {{workers: 1, cpus: 1, pack: 1}}
+keep: {{models: none, probes: 0}}
+"""
+
+
+def test_a_stage_that_two_searches_share_is_handed_out_to_one_and_the_other_waits(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    search = ToySearch(tmp_path, cache_root, SEARCH)
+    in_flight: set[str] = set()
+    packs = search_packs(search.plan, search.store, in_flight)
+    at_once: list[list[Trial | StageTask]] = []
+    while (pack := next(packs)) is not None:
+        at_once.append([*pack])
+        in_flight |= {task.id for task in pack}
+    assert [task.name for pack in at_once for task in pack if isinstance(task, StageTask)] == ["base", "maps"]
+    assert not any(isinstance(task, Trial) for pack in at_once for task in pack)
+    for tasks in at_once:
+        stages = tuple(task for task in tasks if isinstance(task, StageTask))
+        made = make_pack("stages", stages=stages, cache=str(cache_root))
+        train_trials(PackSite(made, search.store, 0, 1, "here", 0, "cpu"))
+        in_flight -= {task.id for task in tasks}
+    following = next(packs)
+    assert following is not None
+    assert all(isinstance(task, Trial) for task in following), "nobody makes it again"
