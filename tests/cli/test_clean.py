@@ -11,6 +11,7 @@ from assay.storage import Environment, Lease, Store
 from assay.storage.integrity import check_storage, set_aside
 from assay.storage.plans import write_plan
 from assay.storage.registration import register
+from assay.storage.retention import clean_plan
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.cli.small_study import Assay
@@ -42,6 +43,27 @@ def test_clean_leaves_attempts_alone_while_a_study_runs(assay: Assay, store: Sto
     with Lease(store, "small"):
         assert "would free 0 B" in assay("clean", "--storage", store.uri).out
     assert "would free 9 B" in assay("clean", "--storage", store.uri).out
+
+
+def test_clean_removes_nothing_when_a_study_begins_while_it_looks(
+    assay: Assay, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        attempt = store.begin_attempt(plan.trials[3].id, Environment(host="here"))
+        store.write_bytes(f"{attempt.prefix}/log.txt", b"training\n")
+    held = Lease(store, "small")
+
+    def look(*arguments: object) -> object:
+        listed = clean_plan(*arguments)  # type: ignore[arg-type]
+        held.take()
+        return listed
+
+    monkeypatch.setattr("assay.storage.retention.clean_plan", look)
+    refused = assay("clean", "--yes", "--storage", store.uri)
+    held.give_back()
+    assert refused.code == 2
+    assert "small began to run while" in refused.err
+    assert len(store.list(f"trials/{plan.trials[3].id}")) == 3, "two attempts and their notes"
 
 
 def test_trials_of_no_study_go_only_when_asked(assay: Assay, store: Store) -> None:

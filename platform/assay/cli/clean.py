@@ -33,10 +33,12 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
     Records stay, and so does whatever a running study may be using.
     """
     from assay.storage import Store
+    from assay.storage.lease import running_studies
     from assay.storage.plans import stored_plans
     from assay.storage.retention import clean_plan, free
 
     store, out = Store(storage), console()
+    running = running_studies(store)
     plans = stored_plans(store)
     needless = clean_plan(store, plans)
     lost = _orphans(store, plans, out) if orphans else []
@@ -50,6 +52,11 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
         command = in_use(f"assay clean --yes{' --orphans' if orphans else ''}", storage=storage)
         out.print(f"would free {total} in {store.uri}" + (f"; `{command}` does it" if rows else ""))
         return
+    if began := sorted(set(running_studies(store)) - {*running}):
+        raise InputError(
+            f"{', '.join(began)} began to run while {store.uri} was looked through, and may use what is "
+            "listed here. Nothing was removed: run this again, it then lists what no running study uses."
+        )
     free(store, needless)
     for path in lost:
         store.delete_tree(path)
@@ -58,14 +65,13 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
 
 def _orphans(store: Store, plans: Sequence[Plan], out: Console) -> list[str]:
     """Folders of trials and stages in no plan; none while a study runs, whose plan may have just changed."""
-    from assay.storage.lease import holder
+    from assay.storage.lease import running_studies
     from assay.storage.method_store import load_methods
     from assay.storage.search_points import known_replicas
     from assay.storage.stage_store import stage_folder, stage_keys
     from assay.study.stage_graph import stage_graph
 
-    running = [study for study in store.study_folders() if holder(store, study) is not None]
-    if running:
+    if running := running_studies(store):
         out.print(f"{', '.join(running)} is running: what no study plans was not looked for")
         return []
     trials = {trial.id: trial for plan in plans for trial in plan.trials}

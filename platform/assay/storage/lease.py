@@ -39,7 +39,7 @@ from assay.storage.local_root import GoneError
 from assay.storage.store import Store
 from trainables.errors import InputError, StorageError
 
-__all__ = ["Lease", "LeaseNote", "displace", "holder", "refuse_if_held"]
+__all__ = ["Lease", "LeaseNote", "displace", "holder", "refuse_if_held", "running_studies"]
 
 BEAT_SECONDS = 10.0
 _LOOK_SECONDS = 2.0  # between two looks at a lease that is watched
@@ -56,6 +56,11 @@ def holder(store: Store, study: str) -> LeaseNote | None:
     """Who runs ``study`` right now; None when nobody does."""
     note = read_note(store.swaps.read(lease_path(study)))
     return note if note is not None and note.standing(time.time()) in {"held", "ahead"} else None
+
+
+def running_studies(store: Store) -> list[str]:
+    """The names of the studies that somebody runs right now."""
+    return [study for study in store.study_folders() if holder(store, study) is not None]
 
 
 def refuse_if_held(store: Store, study: str, say: Say = _quiet) -> None:

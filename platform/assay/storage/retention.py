@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
 from assay.storage.files import LinkError
-from assay.storage.lease import holder
+from assay.storage.lease import running_studies
 from assay.storage.local_disk import UNFINISHED
 from assay.storage.record import Record
 from assay.storage.stage_store import read_stage, stage_folder, stage_keys
@@ -100,7 +100,7 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     While a study runs, only what belongs to trials with a record is listed: attempts without one and the
     engine's scratch may be in use.
     """
-    running = any(holder(store, study) is not None for study in store.study_folders())
+    running = bool(running_studies(store))
     ids = store.trials()
     records, problems = store.records_of(ids)
     damaged = {problem.trial for problem in problems}

@@ -13,7 +13,7 @@ from assay.storage.integrity.mirror import check_mirror
 from assay.storage.integrity.stages import check_method, check_stage
 from assay.storage.integrity.studies import check_study, finished_trials, sound_plan
 from assay.storage.integrity.trials import Planned, check_trial
-from assay.storage.lease import holder
+from assay.storage.lease import running_studies
 from assay.storage.record import Record
 from assay.storage.stage_store import STAGE_KEY, stage_folder, stage_keys
 from assay.storage.store import TRIAL_ID, Store
@@ -53,7 +53,7 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     store.require_root()
     _refuse_files_for_folders(store)
     names = store.study_folders() if study is None else [study]
-    running = tuple(name for name in store.study_folders() if holder(store, name) is not None)
+    running = tuple(running_studies(store))
     plans = {name: sound_plan(store, name) for name in store.study_folders()}
     planned = Planned(plan for plan in plans.values() if plan is not None)
     findings = Findings(studies=len({*names}.intersection(store.studies())), running=running)
