@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from mlflow.tracking import MlflowClient
 from assay.analysis.results import StudyResults
 from assay.storage import Environment, Record, Store
 from assay.storage.mlflow_marker import run_address
+from assay.storage.unpacked import LEFT_OUT
 from assay.study import Plan
 from assay.tracking import MlflowMirror, SyncReport, default_uri, ui_command, ui_environment
 from assay.tracking.content import curve_points
@@ -344,6 +346,17 @@ def test_a_damaged_file_is_the_trouble_of_its_trial_only(changing: Changing) -> 
     assert [text.split(":")[0] for text in report.failed] == [first.id]
     assert "maps.parquet" in report.failed[0]
     assert not report.complete
+    assert len(changing.runs("trial")) == 3, "no half a run is left of it"
+
+
+def test_maps_that_stayed_out_of_a_bundle_keep_no_run_back(sqlite: Mirrored, tmp_path: Path) -> None:
+    plan, store = make_plan(STUDY.replace("study: additions", "study: unpacked")), Store(tmp_path / "storage")
+    maps = [f"trials/{record.id}/{record.attempt}/maps.parquet" for record in fill(store, plan).values()]
+    for path in maps:
+        store.delete_tree(path)
+    (tmp_path / LEFT_OUT).write_text(json.dumps(dict.fromkeys(maps, 100)))
+    report = MlflowMirror(sqlite.uri, store).sync(results_of(store, plan))
+    assert (report.new, report.failed) == (len(plan.trials), ())
 
 
 def test_a_metric_whose_name_mlflow_refuses_is_there_under_one_that_it_takes(changing: Changing) -> None:

@@ -27,6 +27,7 @@ from assay.report.page.markdown import markdown_table
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
 from assay.storage.redaction import redact
+from assay.storage.unpacked import is_left_out, left_out
 from assay.tracking.addresses import in_short
 from assay.tracking.content import (
     Point,
@@ -264,6 +265,19 @@ class _Experiment:
         return not whole
 
     def _write(self, record: Record) -> None:
+        """Write one run, of files that are read first: a damaged one leaves no half a run."""
+        with tempfile.TemporaryDirectory(prefix="assay-") as name:
+            folder = Path(name)
+            points = [*self._curve(record, milliseconds(record.ended)), *final_points(record)]
+            (folder / "record.json").write_bytes(
+                self._store.read_bytes(f"{self._store.trial(record.id)}/record.json")
+            )
+            maps = f"{self._store.trial(record.id)}/{record.attempt}/maps.parquet"
+            if not is_left_out(self._store, maps, left_out(self._store)):
+                write_overlays(self._store, record, folder / "overlays")
+            self._send(record, points, folder)
+
+    def _send(self, record: Record, points: Sequence[Point], artifacts: Path) -> None:
         from mlflow.entities import Metric, Param
 
         trial = self._trials[record.id]
@@ -277,23 +291,16 @@ class _Experiment:
             tags=labels,
             run_name=f"{trial.cell} · {repeat}",
         )
-        run_id, ended = run.info.run_id, milliseconds(record.ended)
+        run_id = run.info.run_id
         self._api.log_inputs(run_id, dataset_inputs(self._results.plan, trial))
-        points = [*self._curve(record, ended), *final_points(record)]
         given = [Param(name, value) for name, value in parameters(record, trial.levels).items()]
         for part in range(0, len(given), _PARAMETERS):
             self._api.log_batch(run_id, params=given[part : part + _PARAMETERS])
         for part in range(0, len(points), _BATCH):
             self._api.log_batch(run_id, metrics=[Metric(*_fields(p)) for p in points[part : part + _BATCH]])
-        with tempfile.TemporaryDirectory(prefix="assay-") as name:
-            folder = Path(name)
-            (folder / "record.json").write_bytes(
-                self._store.read_bytes(f"{self._store.trial(record.id)}/record.json")
-            )
-            write_overlays(self._store, record, folder / "overlays")
-            self._api.log_artifacts(run_id, name)
+        self._api.log_artifacts(run_id, str(artifacts))
         # Last of all: a run that is still RUNNING was cut short, and is written anew.
-        self._api.set_terminated(run_id, _STATUS[record.status], ended or None)
+        self._api.set_terminated(run_id, _STATUS[record.status], milliseconds(record.ended) or None)
         self._marker.runs[record.id] = run_id
 
     def _curve(self, record: Record, ended: int) -> list[Point]:
