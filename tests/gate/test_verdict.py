@@ -71,6 +71,31 @@ def test_a_head_is_worse_where_a_difference_worth_knowing_is_shown_against_it(
     assert _verdict(shift).decision == decision
 
 
+PER_SEED = ("published}", "per_seed}")
+FOLDS = ("]}\nmetrics", "], folds: [0, 1, 2]}\nmetrics")
+
+
+@pytest.mark.parametrize(
+    ("change", "claim"), [(PER_SEED, "this data"), (FOLDS, "these folds")], ids=["per_seed", "folds"]
+)
+def test_the_interval_of_a_verdict_is_of_the_claim_that_the_looks_test(
+    change: tuple[str, str], claim: str
+) -> None:
+    text = STUDY.replace(*change) % "0, 1, 2, 3, 4, 5"
+    plan = make_plan(text)
+
+    def side(shift: float) -> StudyResults:
+        def scores(trial: Trial) -> Mapping[str, float]:  # differences: mean 0.022, sd 0.016, all of one sign
+            return {"image_ap": 0.6 + shift * (1 + 8 * trial.seed)}
+
+        return StudyResults(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
+
+    (cell,) = decide_gate(parse_study(text, "gate.yaml"), side(0.0), side(-0.022 / 21)).cells
+    assert cell.comparison is not None
+    assert (cell.comparison.claim, cell.comparison.n) == (claim, 6)
+    assert (cell.comparison.verdict, cell.decision) == ("shown", "not worse")
+
+
 @pytest.mark.parametrize(("seeds", "over"), [(6, False), (8, False), (10, True)])
 def test_undecided_goes_on_to_the_next_look_until_the_last(seeds: int, over: bool) -> None:
     verdict = _verdict(lambda seed: 0.04 * (-1) ** seed + 0.035, seeds)

@@ -93,6 +93,7 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
     if len(matches) == 1:
         matches = [replace(matches[0], name="")]  # "base" would be taken for the revision
     _, tables = paired_scores(base, head, matches, head.primary, ("base", "head"))
+    tables = replace(tables, planned_looks=True)  # so each cell has one result: that of the looks' claim
     scores = read_scores(tables.table(head.primary.name), head.primary, splits=tables.rules.splits)
     pairs = tuple((pair[1], pair[0]) for contrast in tables.contrasts if (pair := contrast.pair))
     ended = np.full((len(seeds), len(pairs)), base.all_ended and head.all_ended)
