@@ -227,3 +227,34 @@ def test_points_of_searches_are_matched_by_what_was_drawn_and_not_by_their_numbe
 def test_searches_without_a_common_point_are_refused_with_a_way_to_compare_two_points() -> None:
     with pytest.raises(InputError, match=r"also by what was drawn; .*a study by `assay best`"):
         pair_studies(hunt("one", 0.1, 0.2), hunt("two", 0.3, 0.4))
+
+
+NESTED = (
+    HUNT.replace("splits: published", "splits: per_seed")
+    .replace("{points: 3,", "{points: 3, nested: true,")
+    .replace("best: 2", "best: 1")
+)
+PLAIN = f"""{NESTED.partition("search:")[0].replace("additions", "plain")}
+repeats: {{seeds: [10, 11, 12]}}
+metrics: {{primary: image_ap}}
+"""
+
+
+def nested(name: str, splits: str, rate: float = 0.1) -> StudyResults:
+    """A search for each of these splits, whose winner was tested there on a fresh seed: 10, 11 or 12."""
+    text = NESTED.replace("study: additions", f"study: {name}").replace("[0]", f"[{splits}]")
+    plan, segdec = make_plan(text), find_trainable("segdec")
+    points = [
+        make_point(plan.study, segdec, part, "cpu", index=0, source="tpe", values={"config.lr": rate})
+        for part in plan.searched
+    ]
+    return of(plan.with_points(points).with_winners(points, complete=True))
+
+
+def test_a_winner_that_is_tested_on_the_split_of_its_search_is_compared_on_that_split_alone() -> None:
+    one = nested("one", "0, 1, 2")
+    same, *_ = pair_studies(one, nested("two", "0, 1, 2", rate=0.2)).comparisons
+    assert same.n == 3
+    for elsewhere in (nested("three", "3, 4, 5", rate=0.2), of(make_plan(PLAIN))):
+        pair = pair_studies(one, elsewhere)
+        assert (len(pair.cells), pair.compared) == (1, ())

@@ -2,7 +2,7 @@
 
 Cells are matched by their levels, points of searches also by the values that were drawn for them, never by
 their numbers. A study of one cell is matched with another of one cell whatever its name. Two trials are
-compared where the test images are the same: same data, same partition, same seed and fold.
+compared where the test images are the same: same data, same partition, same seed, same split or fold.
 :mod:`assay.report.two_studies` makes a page of it.
 """
 
@@ -69,7 +69,7 @@ def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
         raise InputError(f"two studies are put side by side, found {left.name} twice. Name another one.")
     metric = _common_metric(left, right)
     cells = match_cells(left.reported, right.reported)
-    shared = _shared(left.reported, right.reported, cells)
+    shared = _shared(left, right, cells)
     others = [match for match in cells if match not in shared]
     compared, scores = paired_scores(left, right, others, metric, (left.name, right.name))
     comparisons = scores.tested(metric, "studies", scores.contrasts)
@@ -153,7 +153,7 @@ def paired_scores(
     frames: list[pd.DataFrame] = []
     compared: list[CellPair] = []
     splits: dict[str, Splits] = {}
-    for match, common in _common_trials(left.reported, right.reported, matches):
+    for match, common in _common_trials(left, right, matches):
         compared.append(match)
         cells = (match.left, match.right)
         for side, name, table, cell, trials in zip(
@@ -176,14 +176,14 @@ def paired_scores(
     )
 
 
-def _shared(left: ReportedPlan, right: ReportedPlan, matches: Sequence[CellPair]) -> tuple[CellPair, ...]:
+def _shared(left: StudyResults, right: StudyResults, matches: Sequence[CellPair]) -> tuple[CellPair, ...]:
     """The matches whose common repeats are trainings of both studies: against itself none says anything."""
     pairs = _common_trials(left, right, matches)
     return tuple(match for match, common in pairs if all(here.id == there.id for here, there in common))
 
 
 def _common_trials(
-    left: ReportedPlan, right: ReportedPlan, matches: Sequence[CellPair]
+    left: StudyResults, right: StudyResults, matches: Sequence[CellPair]
 ) -> Iterator[tuple[CellPair, list[tuple[Trial, Trial]]]]:
     """The matches of which a repeat has the same test images on both sides, and the trials of each such."""
     of_left, of_right = _by_cell(left), _by_cell(right)
@@ -194,13 +194,15 @@ def _common_trials(
             yield match, common
 
 
-def _by_cell(reported: ReportedPlan) -> dict[str, dict[_Place, Trial]]:
+def _by_cell(side: StudyResults) -> dict[str, dict[_Place, Trial]]:
     """Cell → what decides the test images → its trial."""
-    trials: dict[str, dict[_Place, Trial]] = {cell.name: {} for cell in reported.cells}
-    for trial in reported.trials:
-        drawn = trial.data.test if trial.data.splits == "per_seed" else None
-        place = (trial.manifest, drawn is None, drawn, trial.seed, trial.fold)
-        trials[trial.cell][place] = trial
+    # As planned: a row of several searches has no fold, which named the split that a winner is tested on.
+    split = {trial.id: trial.seed if trial.fold is None else trial.fold for trial in side.plan.trials}
+    trials: dict[str, dict[_Place, Trial]] = {cell.name: {} for cell in side.reported.cells}
+    for trial in side.reported.trials:
+        per_seed = trial.data.splits == "per_seed"
+        tested = (trial.data.test, split[trial.id]) if per_seed else (None, trial.fold)
+        trials[trial.cell][trial.manifest, per_seed, *tested, trial.seed] = trial
     return trials
 
 

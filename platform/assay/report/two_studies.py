@@ -26,7 +26,7 @@ __all__ = ["pair_page"]
 
 _ALONE = (
     "No repeat of the one study has the test images of one of the other (same data, same partition, same "
-    "seed and fold): their difference would be one of images too."
+    "seed, same split or fold): their difference would be one of images too."
 )
 _SHARED = "The same trainings in both studies, so there is nothing to compare"
 
