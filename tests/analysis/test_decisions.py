@@ -9,7 +9,7 @@ import pytest
 from assay.analysis.results import StudyResults, needed_plan
 from assay.storage import Record
 from assay.study import Plan, Trial
-from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
+from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, markdown_of
 from trainables.errors import InputError
 
 DECIDES = STUDY.replace("{seeds: [0, 1, 2]}", "{decide: [8, 10, 13]}\nresolve: 0.02")
@@ -121,6 +121,21 @@ def test_a_study_that_cannot_decide_is_refused(before: str, after: str, rule: st
 
 def verdicts(records: dict[str, Record]) -> list[str]:
     return [result.verdict for result in StudyResults(PLAN, records).analysis.comparisons]
+
+
+@pytest.mark.parametrize(("diverged", "verdict"), [((), "identical"), ((2,), "open")])
+def test_cells_that_tie_are_identical_and_open_where_both_diverged_with_a_seed(
+    diverged: tuple[int, ...], verdict: str
+) -> None:
+    plan = make_plan(ONE_COMPARISON)
+
+    def equal(trial: Trial) -> dict[str, float]:
+        return {"image_ap": 0.5 + 0.01 * trial.seed, "fp": 3.0, "pixel_iou": 0.5}
+
+    records = {trial.id: make_record(trial, equal) for trial in plan.trials}
+    records |= {t.id: lose(t, "diverged", "NaN loss") for t in plan.trials if t.seed in diverged}
+    (comparison,) = StudyResults(plan, records).analysis.comparisons
+    assert comparison.verdict == verdict
 
 
 def test_a_page_in_between_shows_no_verdict_that_may_change() -> None:

@@ -170,6 +170,18 @@ def test_equal_differences_other_than_0_are_never_negligible() -> None:
     assert decided(np.zeros((8, 1)), (8,), resolve=0.1).decisions[0].verdict == "negligible"
 
 
+def test_ties_beside_a_repeat_that_diverged_in_both_cells_settle_nothing() -> None:
+    ties = np.zeros((8, 1))
+    lost = ties.copy()
+    lost[2] = np.nan
+    there = np.ones((8, 1), np.bool_)
+    # A machine lost it: what else there is ties, so no more is trained.
+    by_machine = decided(lost, (6, 8), resolve=0.01, ended=there)
+    assert (by_machine.decisions[0].verdict, by_machine.decisions[0].repeats) == ("negligible", 6)
+    by_method = decided(lost, (6, 8), resolve=0.01, ended=there, filled=ties)
+    assert (by_method.decisions[0].verdict, by_method.decisions[0].repeats) == ("undecided", 8)
+
+
 def test_a_diverged_repeat_that_turns_the_sign_shows_nothing() -> None:
     d = made([3.0], repeats=10)
     filled = d.copy()

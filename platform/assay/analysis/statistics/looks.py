@@ -201,13 +201,17 @@ def _settle_negligible(
     fillings: Sequence[Differences], looks: Sequence[int], n: int, resolve: float, decisions: list[Decision]
 ) -> None:
     """Settle what two one-sided tests put within ± resolve with every filling, step by step."""
+    diverged = np.any(np.isnan(fillings[0][:n]) & ~np.isnan(fillings[-1][:n]), axis=0)
     while True:
         level = _level(looks, n, decisions)
         within = [
             index
             for index, each in enumerate(decisions)
             if each.verdict == "undecided"
-            and all(_is_within(filling[:n, index], level, resolve) for filling in fillings)
+            and all(
+                _is_within(filling[:n, index], level, resolve, diverged=bool(diverged[index]))
+                for filling in fillings
+            )
         ]
         for index in within:
             decisions[index] = replace(decisions[index], verdict="negligible")
@@ -226,12 +230,12 @@ def _level(looks: Sequence[int], n: int, decisions: Sequence[Decision]) -> float
     )  # a 95 % interval lies within
 
 
-def _is_within(d: NDArray[np.float64], level: float, resolve: float) -> bool:
+def _is_within(d: NDArray[np.float64], level: float, resolve: float, *, diverged: bool) -> bool:
     d = d[~np.isnan(d)]
     if len(d) < 3:
         return False
     if has_no_spread(d):  # a t interval of equal differences would be sure of anything
-        return not d.any()
+        return not (diverged or d.any())  # ties end it as `identical`, which none is that diverged
     error = t_half_width(float(d.std(ddof=1)), 1 / len(d), len(d) - 1, 2 * level)
     return abs(float(d.mean())) + error <= resolve
 
