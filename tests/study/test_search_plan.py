@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from assay.study import Plan, plan_study, reported_plan
+from assay.study import Plan, parse_study, plan_study, reported_plan
 from assay.study.points import budget
+from assay.study.writing import study_of_point
 from tests.study.searches import SEARCH, points_of, search_with
 from tests.study.toy import TOY, ToyConfig, plan, plan_on_images
 from trainables.data.spec import Supervision
@@ -349,3 +350,24 @@ def test_seeds_of_several_searches_are_refused_where_they_say_nothing(
 def test_the_rules_of_one_search_have_the_hash_that_they_always_had() -> None:
     (searched,) = plan(search_with()).searched
     assert (searched.search, searched.key, searched.part) == ("f1486f115eb10e27", "base", "")
+
+
+def test_a_winner_of_a_nested_search_is_written_with_the_split_that_its_search_left_for_tests() -> None:
+    made = plan(
+        search_with(
+            data={"reader": "synthetic", "splits": "per_seed"},
+            search={"nested": True},
+            repeats={"seeds": [0, 1, 2]},
+            replicate={"best": 1, "seeds": [10, 11, 12]},
+        )
+    )
+    (point,) = (p for p in points_of(made, {"config.lr": 0.5, "config.a": 0}) if p.cell == "base, split 1")
+    points = made.with_points([point])
+    winners = made.with_winners([point], complete=True)
+    assert [trial.seed for trial in winners.trials] == [11]
+    searched, trained = made.searched[1], {trial.id for trial in winners.trials}
+    text = study_of_point(made, searched, point, "winner", "It won.", trained=trained)
+    assert [t.id for t in plan(parse_study(text, "winner")).trials] == [t.id for t in points.trials]
+    assert "repeats: {seeds: [1]}  # the split of its search, which may have seen the test images" in text
+    assert "trained already" not in text
+    assert "fresh seeds" not in text

@@ -51,7 +51,10 @@ def study_of_point(
     assert point.config is not None
     named, drawn = _split_config(plan, point)
     what = "the best point" if best else point.name
-    question = f"What is {what} of {study.study} worth{' on fresh seeds' if study.replicate else ''}?"
+    # A fresh seed of a study draws a split of its own, and a nested search may have seen its test images.
+    own_split = study.search is not None and study.search.nested and cell.data.splits == "per_seed"
+    fresh = study.replicate is not None and not own_split
+    question = f"What is {what} of {study.study} worth{' on fresh seeds' if fresh else ''}?"
     lines = [
         textwrap.fill(why, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False),
         "#",
@@ -66,12 +69,14 @@ def study_of_point(
         "config:",
     ]
     lines += [f"  {line}" for line in _config_lines(plan, named, drawn, point)]
-    known_repeats = searched.fresh if study.replicate else searched.repeats
+    known_repeats = searched.fresh if fresh else searched.repeats
     repeats: dict[str, Any] = {"seeds": list(dict.fromkeys(repeat.seed for repeat in known_repeats))}
     folds = dict.fromkeys(repeat.fold for repeat in known_repeats if repeat.fold is not None)
     if study.repeats.folds and folds:  # of a nested search the one fold on which its winner is tested
         repeats["folds"] = list(folds)
-    known = "# those of the search's `replicate`" if study.replicate else "# the search's own"
+    known = "# those of the search's `replicate`" if fresh else "# the search's own"
+    if own_split:
+        known = "# the split of its search, which may have seen the test images of others"
     drawn_cell = cell.model_copy(update={"config": point.config})
     if all(trial.id in trained for trial in trials_of(searched, drawn_cell, known_repeats)):
         known += ": trained already"
