@@ -118,6 +118,8 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             f"--look is a number of seeds of {name}, which has {seeds}, found {late[0]}. Name fewer."
         )
     _refuse_unknown_sizes(table, question.splits, name)
+    sign_seed = _sign_seed(question.signs, table)
+    table = _with_all_metrics(table)
     of_metrics = {metric.name: table.loc[table["metric"] == metric.name] for metric in metrics}
     scores = ScoreTables(
         metrics=metrics,
@@ -128,7 +130,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             question.resolve,
             earlier_looks=question.looks,
             test=question.test,
-            seed=_sign_seed(question.signs, table),
+            seed=sign_seed,
         ),
         smallest_step=lambda metric: 1.0 if metric.unit == "images" else None,
     )
@@ -193,6 +195,25 @@ def _with_missing(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
     added["metric"] = [metric for *_, metric in absent]
     lost = added.assign(n_train=math.nan, n_test=math.nan, value=math.nan, status="missing")
     return pd.concat([table, lost], ignore_index=True)
+
+
+def _with_all_metrics(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a row for each metric that a repeat lacks: it has the state of the repeat, and no value.
+
+    A study's summary has only the metrics that were asked for of a trial without a result.
+    """
+    keys = _keys(table)
+    present = set(keys)
+    first: dict[tuple[str, int, int], int] = {}
+    for index, (cell, seed, fold, _) in enumerate(keys):
+        first.setdefault((cell, seed, fold), index)
+    metrics = dict.fromkeys(metric for *_, metric in keys)
+    absent = [(repeat, metric) for metric in metrics for repeat in first if (*repeat, metric) not in present]
+    if not absent:
+        return table
+    added = table.iloc[[first[repeat] for repeat, _ in absent]]
+    added = added.assign(metric=[metric for _, metric in absent], value=math.nan)
+    return pd.concat([table, added], ignore_index=True)
 
 
 def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:

@@ -1,0 +1,54 @@
+"""Cells of a table of scores that lack a metric, or that no factor tells apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay.analysis.results import StudyResults
+from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
+from assay.analysis.summary import tidy
+from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
+
+
+def read(text: str, *compared: str) -> AnalysedScores:
+    """The verdicts on a text."""
+    return analyse_score_file("scores.csv", text.encode(), ScoreQuestion(compared=compared))
+
+
+@pytest.mark.parametrize("primary", ["ap", "fp"])
+def test_a_cell_without_a_single_value_of_a_metric_is_compared_by_the_others(primary: str) -> None:
+    rows = [
+        f"{cell},{seed},test,ap,0.{seed}{seed + ord(cell) % 3},finished"
+        for cell in "abc"
+        for seed in (1, 2, 3)
+    ]
+    false_alarms = [
+        f"{cell},{seed},test,fp,{seed + ord(cell)},finished" for cell in "ac" for seed in (1, 2, 3)
+    ]
+    both = [*rows, *false_alarms] if primary == "ap" else [*false_alarms, *rows]
+    scores = read("\n".join(["cell,seed,part,metric,value,status", *both]))
+    results = (*scores.analysis.comparisons, *scores.analysis.further)
+    complete = {(result.metric, *sorted(result.comparison.split(" → "))): result.n for result in results}
+    of_ap = {("ap", a, b): 3 for a, b in ("ab", "ac", "bc")}
+    assert complete == of_ap | {("fp", "a", "b"): 0, ("fp", "a", "c"): 3, ("fp", "b", "c"): 0}
+    (lost,) = (
+        row.lost for row in scores.summary(next(m for m in scores.metrics if m.name == "fp")) if row.lost
+    )
+    assert [(each.status, each.repeats) for each in lost] == [("undefined", 3)]
+
+
+@pytest.mark.parametrize("seeds", [(1,), (0, 1, 2)], ids=["one seed", "all seeds"])
+def test_a_trial_that_diverged_has_done_so_by_every_metric_of_a_summary(seeds: tuple[int, ...]) -> None:
+    plan = make_plan(STUDY)
+    (cell, *_) = (cell.name for cell in plan.cells)
+    lost = [trial for trial in plan.trials if trial.cell == cell and trial.seed in seeds]
+    records = make_records(plan) | {trial.id: lose(trial, "diverged", "NaN loss") for trial in lost}
+    scores = read(tidy(StudyResults(plan, records)).to_pandas().to_csv(index=False))
+    counts = {
+        result.metric: (result.n, result.n_planned, result.n_diverged)
+        for result in (*scores.analysis.comparisons, *scores.analysis.further)
+        if cell in (result.cell_a, result.cell_b)
+    }
+    assert "fn" not in plan.study.metrics.report
+    expected = (3 - len(seeds), 3, len(seeds))
+    assert counts == dict.fromkeys(("image_ap", "fp", "fn", "pixel_iou"), expected)
