@@ -10,6 +10,7 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.wording import claimed_text, negligible_text, settle_text
 from assay.report.answer import Answer, AnswerGroup, study_answer
+from assay.report.comparison_tables import comparison_sections
 from assay.study import Trial
 from tests.analysis.made_studies import lose, make_plan, make_record
 
@@ -234,6 +235,24 @@ def test_what_is_shown_on_one_split_says_how_it_stands_on_new_data() -> None:
     results = results_of(0.05, text=text)
     claims = {result.claim: result.verdict for result in results.analysis.comparisons}
     assert group(answer_of(results), "Pays").sentences[0].endswith(f"On new data {claims['new data']}.")
+
+
+def test_where_cells_have_repeats_of_several_kinds_each_comparison_has_its_narrowest_claim() -> None:
+    text = FACTORIAL.replace(
+        "distance: {off: {config: {distance_weights: false}}, on: {config: {distance_weights: true}}}",
+        "split: {folds: {}, drawn: {data: {splits: per_seed}}}",
+    )
+    text = text.replace(", {factor: distance}", "").replace("6, 7]", "6, 7], folds: [0, 1, 2]")
+    results = results_of(0.05, text=text)
+    answer = answer_of(results)
+    assert answer.claims == ("these folds", "this data")
+    pays = group(answer, "Pays")
+    assert [result.within for result in pays.results] == ["split=folds", "split=drawn"]
+    assert "On these folds shown, on new data " in pays.sentences[0]
+    assert "On this data shown, on new data " in pays.sentences[1]
+    titles = [section.title for section in comparison_sections(results)]
+    further = [title for title in titles if title.startswith("Further metrics")]
+    assert further == ["Further metrics on these folds", "Further metrics on this data"]
 
 
 def test_a_study_without_a_pair_of_trials_has_no_answer() -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import level_columns, metric_title, study_bold_notes
 from assay.report.answer import Answer, AnswerGroup
-from assay.report.comparison_tables import CLAIM_QUESTIONS
+from assay.report.comparison_tables import claim_question
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable
 from assay.report.telling_cells import in_order
@@ -94,7 +94,7 @@ def _numbers(running: Running, primary: str) -> str:
 def _verdicts(answer: Answer) -> None:
     """A line for each kind of finding: its name at the left, its sentences beside it."""
     metric = answer.results[0].scored_by.title
-    claim = paragraph(f"Differences in {metric} {CLAIM_QUESTIONS[answer.claim]}", "quiet")
+    claim = paragraph(f"Differences in {metric} {claim_question(answer.claims)}", "quiet")
     groups = "".join(_group(group) for group in answer.groups)
     notes = "".join(paragraph(note, "quiet") for note in answer.notes)
     with st.container(key="answer-verdicts"):
@@ -117,7 +117,7 @@ def _plot(results: StudyResults, answer: Answer) -> None:
     others = [result for result in answer.results if result not in named]
     others.sort(key=lambda result: result.difference is None)
     drawn = [*named, *others][: max(_ROWS, len(named))]
-    shown = replace(plot, groups={f"On {answer.claim}": drawn})
+    shown = replace(plot, groups={f"On {' or '.join(answer.claims)}": drawn})
     draw(difference_plot(shown, drawn, theme=theme(), step=_STEP), shown.alt)
     if len(answer.results) > len(drawn):
         plain(f"{len(drawn)} of {len(answer.results)}. The page Effects shows all.", "quiet")

@@ -1,8 +1,8 @@
 """The answer of a study at one glance: what pays, costs, is too small to matter, can go, ties or is open.
 
 The sentences are those of :mod:`assay.analysis.statistics.wording`, about the results that the report lists
-first: main effects where any has a value, else the comparisons, by the narrowest claim. What is shown or
-negligible also says how it stands by the other claims, so that nobody takes one split for new data.
+first: main effects where any has a value, else the comparisons, each by the narrowest of its claims. What is
+shown or negligible also says how it stands by the other claims, so that nobody takes one split for new data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.families import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult, first_claims
 from assay.analysis.statistics.score_table import CLAIMS, Claim
 from assay.analysis.statistics.wording import (
     claimed_text,
@@ -55,7 +55,7 @@ class AnswerGroup(NamedTuple):
 class Answer:
     """The results that a first page shows, and what they say."""
 
-    claim: Claim
+    claims: tuple[Claim, ...]  # of the results: several where cells have repeats of several kinds
     results: tuple[ComparisonResult, ...]  # at least one
     effects: bool  # these are main effects, else comparisons
     groups: tuple[AnswerGroup, ...]
@@ -74,19 +74,24 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
     known = [result for result in stated if result.difference is not None]
     if not known:
         return None
-    claim: Claim = next(claim for claim in CLAIMS if any(result.claim == claim for result in known))
-    of_claim = tuple(result for result in stated if result.claim == claim)
-    others = [result for result in stated if result.claim != claim]
-    groups = tuple(_groups(of_claim, others, most))
-    notes = (*(alias_notes(results) if effects else ()), *_notes(of_claim))
-    return Answer(claim, of_claim, effects, groups, notes)
+    first: Claim = next(claim for claim in CLAIMS if any(result.claim == claim for result in known))
+    chosen = first_claims(sorted(stated, key=lambda result: result.claim != first))
+    claims: tuple[Claim, ...] = tuple(
+        claim for claim in CLAIMS if any(result.claim == claim for result in chosen)
+    )
+    groups = tuple(_groups(chosen, stated, most, several=len(claims) > 1))
+    notes = (*(alias_notes(results) if effects else ()), *_notes(chosen))
+    return Answer(claims, chosen, effects, groups, notes)
 
 
 def _groups(
-    of_claim: Sequence[ComparisonResult], others: Sequence[ComparisonResult], most: int
+    chosen: Sequence[ComparisonResult], stated: Sequence[ComparisonResult], most: int, *, several: bool
 ) -> Iterator[AnswerGroup]:
-    """Findings by kind. Those that pay come first, also where there are none yet."""
-    ranked = sorted(of_claim, key=_clarity)
+    """Findings by kind. Those that pay come first, also where there are none yet.
+
+    ``stated``: the results by all claims. ``several``: those that are chosen have several claims.
+    """
+    ranked = sorted(chosen, key=_clarity)
     shown = [result for result in ranked if result.verdict == "shown" and not result.small]
     small = [result for result in ranked if result.small]
     settled = [result for result in ranked if result.too_small]
@@ -101,38 +106,40 @@ def _groups(
         ("Can go" if all(map(is_switch, settled)) else "No difference", "negligible", settled),
         ("Every repeat ties", "identical", tied),
     ):
-        sentences = tuple(_concluded(result, others) for result in of_kind[:most])
+        sentences = tuple(_concluded(result, stated, several=several) for result in of_kind[:most])
         if sentences or title == "Pays":
             none = ("Nothing is shown to pay yet.",) if unsettled else ("Nothing is shown to pay.",)
             yield AnswerGroup(title, verdict, sentences or none, tuple(of_kind))
     if unsettled:
         sentences = tuple(
-            f"{full_name(result)}{_mark(result)}: {claimed_text(result)}" for result in unsettled[:most]
+            f"{full_name(result)}{_mark(result, several=several)}: {claimed_text(result)}"
+            for result in unsettled[:most]
         )
         nearest = unsettled[0]
         takes = " ".join(filter(None, (exact_test_text(nearest), settle_text(nearest))))
         yield AnswerGroup("Open", "open", sentences, tuple(unsettled), takes)
 
 
-def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult]) -> str:
+def _concluded(result: ComparisonResult, stated: Sequence[ComparisonResult], *, several: bool) -> str:
     """A result that is shown (small or not), negligible or identical, and what other claims say of it."""
     sentence = negligible_text(result) or f"{full_name(result)}: {claimed_text(result)}"
     if result.small:
         sentence += f" There is a difference, of less than {result.resolve:g}."
-    wider = [
+    claims = [
         f"on {other.claim} {other.verdict}"
-        for other in others
+        for other in stated
         if (other.comparison, other.within) == (result.comparison, result.within)
+        and (several or other.claim != result.claim)
     ]
-    return f"{sentence} {', '.join(wider).capitalize()}." if wider else sentence
+    return f"{sentence} {', '.join(claims).capitalize()}." if claims else sentence
 
 
-def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
+def _notes(chosen: Sequence[ComparisonResult]) -> Iterator[str]:
     """Intervals that disagree with their tests; what is odd about a result that has a verdict and no tie."""
-    yield from disagreements(of_claim)
+    yield from disagreements(chosen)
     noted: dict[str, list[str]] = {}
-    alike = Counter(result.comparison for result in of_claim)
-    for result in of_claim:
+    alike = Counter(result.comparison for result in chosen)
+    for result in chosen:
         if result.note and result.verdict not in ("identical", "interim"):
             name = result.comparison if alike[result.comparison] == 1 else full_name(result)
             noted.setdefault(result.note, []).append(name)
@@ -140,10 +147,13 @@ def _notes(of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
         yield f"{summarise(names, _NAMED, '; ')}: {note}."
 
 
-def _mark(result: ComparisonResult) -> str:
-    """A verdict that is none yet, where it has a name of its own; † where interval and test disagree."""
+def _mark(result: ComparisonResult, *, several: bool) -> str:
+    """A verdict that is none yet, where it has a name of its own; † where interval and test disagree.
+
+    ``several``: and the claim, which is not that of all results.
+    """
     texts = filter(None, ["" if result.verdict == "open" else result.verdict, "†" * result.disagree])
-    text = " ".join(texts)
+    text = ", ".join(filter(None, [" ".join(texts), f"on {result.claim}" if several else ""]))
     return f" ({text})" if text else ""
 
 

@@ -12,7 +12,7 @@ from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table, best_notes
 from assay.report.answer import study_answer
 from assay.report.cell_tables import interval_section, trial_section
-from assay.report.comparison_tables import CLAIM_QUESTIONS, comparison_sections
+from assay.report.comparison_tables import claim_question, comparison_sections
 from assay.report.defect_tables import class_sections
 from assay.report.footnotes import footnotes
 from assay.report.label_tables import label_sections
@@ -59,7 +59,7 @@ def _sentences(results: StudyResults) -> tuple[tuple[str, tuple[str, ...]], ...]
     answer = study_answer(results)
     if answer is None:
         return ()
-    question = f"Differences in {results.primary.title} {CLAIM_QUESTIONS[answer.claim]}"
+    question = f"Differences in {results.primary.title} {claim_question(answer.claims)}"
     more = {group: f"{group.left_out} more below." for group in answer.groups if group.left_out > 0}
     return (
         ("", (question,)),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis
-from assay.analysis.statistics.families import ComparisonResult
+from assay.analysis.statistics.families import ComparisonResult, first_claims
 from assay.analysis.statistics.looks import PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.score_table import CLAIMS, Claim
@@ -38,9 +38,9 @@ from assay.study.names import from_to
 from assay.study.orthogonal import read_aliases
 
 __all__ = [
-    "CLAIM_QUESTIONS",
     "alias_notes",
     "analysis_sections",
+    "claim_question",
     "comparison_sections",
     "disagreements",
     "full_name",
@@ -48,7 +48,7 @@ __all__ = [
     "verdict_text",
 ]
 
-CLAIM_QUESTIONS: dict[Claim, str] = {
+_QUESTIONS: dict[Claim, str] = {
     "this split": "on this split: would other seeds say the same?",
     "these folds": "on these folds: would other seeds say the same?",
     "this data": "on this data: would other splits of it and other seeds say the same?",
@@ -124,8 +124,9 @@ def analysis_sections(
             yield _claimed_section(title, _INTERACTIONS, family, notes, first="effect")
         for family in _of_claim(claim, analysis.comparisons, absent):
             yield from _compared(family, _ORDER, uncertainty)
-    if analysis.further:
-        for family in _of_claim(analysis.further[0].claim, analysis.further, absent):
+    further = first_claims(analysis.further)
+    for claim in CLAIMS:
+        for family in _of_claim(claim, further, absent):
             yield _further_section(family, primary)
 
 
@@ -156,7 +157,7 @@ def _of_claim(
 
 def _compared(family: _Family, order: str, uncertainty: ItemIntervals | None) -> Iterator[Section]:
     """A section of what is claimed, and one of what stands behind it."""
-    title, intro = f"Comparisons {CLAIM_QUESTIONS[family.claim]}", f"{order}. {_method(family.results)}"
+    title, intro = f"Comparisons {claim_question([family.claim])}", f"{order}. {_method(family.results)}"
     yield _claimed_section(title, intro, family, _common_notes(family))
     if uncertainty is not None or any(result.p is not None for result in family.results):
         yield _detail_section(family, uncertainty)
@@ -302,8 +303,13 @@ def full_name(result: ComparisonResult) -> str:
 # Notes ------------------------------------------------------------------------------------------------
 
 
+def claim_question(claims: Sequence[Claim]) -> str:
+    """``on this split: would other seeds say the same?``; of several ``on these folds or on this data``."""
+    return _QUESTIONS[claims[0]] if len(claims) == 1 else " or ".join(map(_where, claims))
+
+
 def _where(claim: Claim) -> str:
-    return CLAIM_QUESTIONS[claim].partition(":")[0]
+    return _QUESTIONS[claim].partition(":")[0]
 
 
 def _method(results: Sequence[ComparisonResult]) -> str:

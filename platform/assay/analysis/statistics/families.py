@@ -8,7 +8,7 @@ repeats the exact test cannot reach .05; it then shows nothing, and a t test tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,7 +36,16 @@ from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits,
 from assay.analysis.statistics.units import Units
 from trainables.metrics import Metric
 
-__all__ = ["USUAL", "ComparisonResult", "Rules", "Verdict", "compare", "compare_families", "results_table"]
+__all__ = [
+    "USUAL",
+    "ComparisonResult",
+    "Rules",
+    "Verdict",
+    "compare",
+    "compare_families",
+    "first_claims",
+    "results_table",
+]
 
 Verdict = Literal["shown", "suggested", "negligible", "open", "identical", "too few", "interim"]
 
@@ -252,6 +261,15 @@ class _FamilyTest:
         looks = len({*self.earlier_looks, member.units.seeds})  # at each of them it could have been said
         alpha = negligible_alpha(m, looks)
         return all(_is_within(filling, resolve, alpha) for filling in member.fillings)
+
+
+def first_claims(results: Iterable[ComparisonResult]) -> tuple[ComparisonResult, ...]:
+    """Each comparison by each metric once, under the claim under which it comes first."""
+    first: dict[tuple[str | None, ...], ComparisonResult] = {}
+    for result in results:
+        key = (result.metric, result.comparison, result.within, result.cell_a, result.cell_b)
+        first.setdefault(key, result)
+    return tuple(first.values())
 
 
 def results_table(results: Sequence[ComparisonResult]) -> pd.DataFrame:
