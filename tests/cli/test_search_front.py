@@ -15,6 +15,7 @@ from assay.cli.best import way_on
 from assay.cli.options import DEFAULT_STORAGE
 from assay.cli.plan import answer_of_plan, known_records
 from assay.report.figures.front_figure import draw_front, front_plots
+from assay.report.footnotes import footnotes
 from assay.report.front_tables import front_section
 from assay.storage import Record, Store
 from assay.storage.search_points import with_points
@@ -179,3 +180,19 @@ def test_without_a_point_on_fresh_seeds_a_run_names_the_command_that_lists_the_f
     line = way_on(StudyResults.of_plan(plan, store), DEFAULT_STORAGE)
     assert line is not None
     assert line.endswith("assay best hunt --as NAME --point N (`assay best hunt` lists the front)")
+
+
+def test_cells_with_a_front_each_are_not_said_to_be_compared(assay: Assay, tmp_path: Path) -> None:
+    text = FRONT.replace("points: 5,", "within: cell, points: 5,") + (
+        "factors: {stop: {off: {config: {gradient_stop: false}}, on: {config: {gradient_stop: true}}}}\n"
+        "design: {full: all}\ncomparisons: [{factor: stop}]\n"
+    )
+    file = tmp_path / "hunt.yaml"
+    file.write_text(text, encoding="utf-8")
+    said = assay("plan", file, "--no-data").out
+    assert "compares nothing: of several objectives no point is best" in said
+    assert "stop: off → on" not in said
+    assert json.loads(assay("plan", file, "--no-data", "--json").out)["comparisons"] == []
+    notes = footnotes(StudyResults(plan_study(parse_study(text, "hunt.yaml"), None, "cpu"), {}))
+    assert any("Each cell was searched with the same budget" in note for note in notes)
+    assert not any("Compared are" in note for note in notes)

@@ -213,7 +213,7 @@ def _parts(
         yield _cell_table(answer)
         if trials == "auto":
             yield "`--trials all` lists the trials one by one."
-    if planned.comparisons:
+    if answer.comparisons:
         until = _until_negligible(planned, records)
         yield _comparison_table(answer, until)
         if until:
@@ -221,6 +221,8 @@ def _parts(
                 "negligible at: repeats at which a comparison without a difference is called negligible with "
                 f"80 % chance (within ± {planned.study.resolve:g}), at the spread seen"
             )
+    elif planned.comparisons:
+        yield "compares nothing: of several objectives no point is best"
     effects = list(_main_effects(planned))
     yield from effects
     if not planned.comparisons and not effects and len(planned.cells) > 1 and planned.study.search is None:

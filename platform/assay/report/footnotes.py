@@ -157,7 +157,7 @@ def _search_notes(plan: Plan) -> list[str]:
     ]
     if len({searched.design_cell for searched in plan.searched}) > 1:
         notes.append(_budget_note(plan))
-        if plan.comparisons:
+        if plan.comparisons and not plan.study.search.has_front:
             notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
     if plan.pending_points:
         notes.append("The search is not over: winners are trained again when all points are evaluated.")

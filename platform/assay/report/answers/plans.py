@@ -269,6 +269,8 @@ def _state(record: Record | None) -> _State:
 
 
 def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
+    if plan.study.search is not None and plan.study.search.has_front:
+        return ()  # no point is best
     repeats = _repeats_of_cells(plan)
     rows: list[PlannedComparison] = []
     for comparison in plan.comparisons:
