@@ -8,6 +8,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from assay.analysis.summary import tidy
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
+from trainables.errors import InputError
 
 
 def read(text: str, *compared: str) -> AnalysedScores:
@@ -52,3 +53,18 @@ def test_a_trial_that_diverged_has_done_so_by_every_metric_of_a_summary(seeds: t
     assert "fn" not in plan.study.metrics.report
     expected = (3 - len(seeds), 3, len(seeds))
     assert counts == dict.fromkeys(("image_ap", "fp", "fn", "pixel_iou"), expected)
+
+
+def test_cells_of_equal_levels_are_compared_by_name_alone() -> None:
+    rows = [
+        f"{cell}-{stop},{stop},{seed},0.{seed}{gain}"
+        for cell in "AB"
+        for gain, stop in enumerate(("off", "on"))
+        for seed in range(6)
+    ]
+    text = "\n".join(["cell,factor:stop,seed,score", *rows])
+    for compared in ((), ("stop",), ("stop: off -> on",)):
+        with pytest.raises(InputError, match=r"A-off and B-off have the same levels \(stop off\)\. Name two"):
+            read(text, *compared)
+    (result,) = read(text, "A-off -> B-on").analysis.comparisons
+    assert (result.cell_b, result.cell_a) == ("A-off", "B-on")

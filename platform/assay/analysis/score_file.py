@@ -319,7 +319,16 @@ def _of_factor(
 ) -> list[Contrast]:
     """Pairs of cells that differ in one factor only."""
     steps = list(combinations(read.factors[factor], 2)) if pair is None else [pair]
-    names = {tuple(of_cell.values()): cell for cell, of_cell in levels.items()}
+    names: dict[tuple[str, ...], str] = {}
+    for cell, of_cell in levels.items():
+        twin = names.setdefault(tuple(of_cell.values()), cell)
+        if twin != cell:
+            alike = ", ".join(f"{name} {level}" for name, level in of_cell.items())
+            raise InputError(
+                f"a factor is compared between cells that differ in it alone, and {twin} and {cell} have the "
+                f'same levels ({alike}). Name two cells, --compare "CELL -> CELL", or one that all are '
+                "compared with, --against CELL."
+            )
     return [
         comparison(
             f"{factor}: {start} {_ARROW} {end}",
