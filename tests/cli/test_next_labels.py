@@ -97,6 +97,7 @@ def test_a_list_in_coco_holds_all_images_where_more_are_asked(
         (("--next", "4"), "a list has a length and a file: write --next 10 --output next.csv, found --next"),
         (("--output", "list.csv"), "found --output alone"),
         (("--next", "4", "--output", "list.csv", "--json"), "--json is printed, found it with --next 4"),
+        (("--next", "4", "--output", "list.csv", "--hours", "2"), "that --next says, found --hours 2 beside"),
         (("--next", "4", "--output", "list.txt"), "ends with .csv or .json, found list.txt"),
         (("--next", "4", "--output", "list.csv", "--from", "other"), "goes by finished trials of one cell"),
         (
@@ -108,6 +109,7 @@ def test_a_list_in_coco_holds_all_images_where_more_are_asked(
         "no file",
         "no length",
         "as JSON",
+        "for hours",
         "another format",
         "no such cell",
         "no such cell, and no model to be asked",

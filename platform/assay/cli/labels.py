@@ -71,6 +71,11 @@ def labels(
     if as_json:
         refuse_beside_json({"--next": count, "--output": output})
     if count is not None or output is not None:
+        if hours is not None:
+            raise InputError(
+                f"a list has the length that --next says, found --hours {hours:g} beside it. Leave one of "
+                "the two out."
+            )
         _list_images(results, by, count, start, output, data=data, cache=cache)
         return
     further = next_labels(results, hours=hours, start=start)
