@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-from tests.data.made_images import noise
+from tests.data.made_images import noise, write
 from tests.data.published_trees import make_dagm_class
 from tests.data.test_masks import MASKS, index_mask, make_table, open_table
 from tests.evaluate.evaluate_scenes import CPU, Brightness
@@ -52,6 +52,28 @@ def test_others_say_what_becomes_of_images_with_other_defects(
     manifest = open_table(root, tmp_path / "cache", classes=["scratch"], others=others)
     assert classes_of(manifest) == shown
     assert not manifest.samples_with("empty_mask")
+
+
+@pytest.mark.parametrize("others", ["leave_out", "normal", "ignore"])
+def test_a_defective_image_without_a_mask_may_show_the_class_and_stays_defective(
+    others: str, tmp_path: Path
+) -> None:
+    root = make_table(tmp_path / "root", MASKS)
+    (root / "b_m.png").unlink()
+    write(root / "e_m.png", index_mask())
+    manifest = open_table(root, tmp_path / "cache", classes=["scratch"], others=others)
+    shown = {"a": "scratch", "b": "defect", "c": "scratch", "d": None, "e": "defect", "f": None}
+    assert classes_of(manifest) == shown
+    assert manifest.samples_with("missing_mask") == {"b.png"}
+    assert manifest.samples_with("empty_mask") == {"e.png"}
+
+
+def test_a_class_that_the_data_state_stands_for_a_mask_that_is_missing(tmp_path: Path) -> None:
+    root = make_table(tmp_path / "root", MASKS)
+    rows = ["image,label,mask,defect_class", "a.png,1,,scratch", "b.png,1,,hole", "c.png,1,,batch_7"]
+    (root / "parts.csv").write_text("\n".join(rows), encoding="utf-8")
+    manifest = open_table(root, tmp_path / "cache", classes=["scratch"])
+    assert classes_of(manifest) == {"a": "scratch", "c": "batch_7"}
 
 
 def test_others_are_part_of_what_a_trial_is_and_the_usual_is_not(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ from trainables.errors import InputError
 
 __all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
-_INSPECTION = 8  # raised when inspection finds something else in the same files
+_INSPECTION = 9  # raised when inspection finds something else in the same files
 _LARGE_PIXELS = 1 << 24  # of an image whose mask is measured alone: one of 64 million takes half a gigabyte
 _one_at_a_time = Lock()
 
@@ -231,11 +231,14 @@ class _MaskFaultError(ValueError):
 
 
 def _shows_others_alone(indices: ClassIndices, defect_class: str | None) -> bool:
-    """True where a defective image shows only classes that the study does not ask for."""
-    if len(indices.kept) == len(indices.names):
+    """True where a defective image shows only classes that the study does not ask for.
+
+    Of one whose mask is missing or empty nobody knows that, unless its folder or table names such a class.
+    """
+    if len(indices.kept) == len(indices.names) or defect_class is None:
         return False
-    kept = {indices.names[value] for value in indices.kept}
-    return defect_class is None or kept.isdisjoint(defect_class.split("+"))
+    shown, kept = set(defect_class.split("+")), {indices.names[value] for value in indices.kept}
+    return shown.isdisjoint(kept) and shown <= set(indices.names.values())
 
 
 def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientation: int) -> _MaskSeen:
