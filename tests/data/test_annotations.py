@@ -272,6 +272,23 @@ def test_shapes_without_area_are_named(data: bytes, kinds: tuple[str, ...]) -> N
 
 
 @pytest.mark.parametrize(
+    ("data", "drawn"),
+    [
+        (labelme(labelme_shape("linestrip", CORNERS[:2])), True),
+        (cvat('<polyline label="scratch" points="1,1;2,2"/>'), True),
+        (cvat('<tag label="bad"/>'), False),
+        (label_studio(result("vectorlabels", vertices=[])), True),
+        (label_studio(result("choices")), False),
+        (label_studio(result("textarea", text=["looks good"])), False),
+        (label_studio(result("choices"), result("keypointlabels", x=1, y=1, width=1)), True),
+    ],
+)
+def test_a_line_is_drawn_on_an_image_and_what_is_said_of_all_of_it_is_not(data: bytes, drawn: bool) -> None:
+    (image,) = parse_annotations(data)
+    assert image.is_drawn_on is drawn
+
+
+@pytest.mark.parametrize(
     ("path", "name"),
     [
         ("/data/upload/3/e97d4735-part_01.png", "part_01.png"),

@@ -44,6 +44,17 @@ def coco(images: Sequence[str], drawn: dict[str, str]) -> str:
     )
 
 
+def choices(images: Sequence[str], choice: str) -> str:
+    """An export of Label Studio in which somebody chose a word for each image, and drew nothing."""
+    result = [{"id": "x", "type": "choices", "value": {"choices": [choice]}}]
+    return json.dumps(
+        [
+            {"id": n, "data": {"image": name}, "annotations": [{"result": result}]}
+            for n, name in enumerate(images)
+        ]
+    )
+
+
 def labelled(
     *, folders: tuple[str, str] = ("", ""), kind: str = "polygon", path: str = "{}", normal: bool = True
 ) -> Callable[[Path], None]:
@@ -124,6 +135,16 @@ CASES = (
         (
             "shapes without an area are not read: 4 × linestrip, such as in d0.json. Draw polygons.",
             "4 defective (0 with mask), 4 normal",
+        ),
+    ),
+    Case(
+        "a Label Studio file with choices about whole images",
+        lambda root: (exported(choices(NAMES, "OK"))(root), write(root / "ng" / "x.png", noise(9))),
+        ANNOTATED,
+        "warned",
+        (
+            "shapes without an area are not read: 6 × choices, such as in",
+            "7 images of 7 items: 1 defective (0 with mask), 6 normal",
         ),
     ),
     Case(

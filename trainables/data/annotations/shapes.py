@@ -39,6 +39,10 @@ _ELLIPSE_CORNERS = 72
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an upload
 _FARTHEST = 1e7  # pixels: corners beyond are cut off, as OpenCV's integers would overflow
 _SHIFT = 4  # fractional bits of a coordinate that OpenCV draws
+# What is said of a whole image, without a place on it: by CVAT, and by the controls of Label Studio.
+_OF_THE_IMAGE = frozenset(
+    ("tag", "choices", "datetime", "number", "pairwise", "ranker", "rating", "taxonomy", "textarea")
+)
 
 
 def uploaded_name(path: str) -> str:
@@ -108,6 +112,11 @@ class ImageAnnotation:
     def classes(self) -> tuple[str, ...]:
         """The defect classes that are drawn, sorted."""
         return tuple(sorted({shape.defect_class for shape in self.shapes}))
+
+    @property
+    def is_drawn_on(self) -> bool:
+        """True where something is drawn, be it a line, which marks no pixels."""
+        return bool(self.shapes or set(self.without_area) - _OF_THE_IMAGE)
 
 
 def rasterise(shapes: Iterable[Shape], height: int, width: int) -> NDArray[np.uint8]:

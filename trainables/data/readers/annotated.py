@@ -11,6 +11,7 @@ Rules: an image is defective where something is drawn on it, and the labels draw
 left out, or normal with ``data.others: normal``. An image that no file names is normal in a folder such as
 ``good``, defective without a mask in one such as ``ng``, and anywhere else what the option ``unannotated``
 says. Points and lines mark no pixels: they are told, and the mask of an image with such alone is unknown.
+What is said of a whole image (a tag, choices, a text) is told too, and makes no image defective.
 Masks become run lengths in the cache, the same bytes on every machine. Every image is an item of its own,
 unless ``data.item`` says more.
 """
@@ -69,11 +70,6 @@ class _Drawn:
     image: str
     file: str  # of the annotation
     annotation: ImageAnnotation
-
-    @property
-    def is_defective(self) -> bool:
-        """True where something is drawn, be it a line, which marks no pixels."""
-        return bool(self.annotation.shapes or set(self.annotation.without_area) - {"tag"})
 
 
 def annotation_files(root: Path) -> list[str]:
@@ -211,7 +207,7 @@ def _entries(
             if kept:
                 yield Entry(sample, image, True, f"{sample}{RUNS_SUFFIX}", "+".join(kept), sample, split)
             elif not shown:
-                lines = drawn[image].is_defective
+                lines = drawn[image].annotation.is_drawn_on
                 yield Entry(sample, image, lines, None, "defect" if lines else None, sample, split)
             elif others == "normal":
                 yield Entry(sample, image, False, None, None, sample, split)
@@ -280,7 +276,11 @@ def _against_folders(entries: Sequence[Entry], drawn: Mapping[str, _Drawn]) -> I
             f"{counted(len(defective), 'image')} in folders of normal images defective, by what is drawn: "
             f"{summarise(defective)}. Remove the shapes, or move the images."
         )
-    normal = [image for image, role in roles.items() if role == "defective" and not drawn[image].is_defective]
+    normal = [
+        image
+        for image, role in roles.items()
+        if role == "defective" and not drawn[image].annotation.is_drawn_on
+    ]
     if normal:
         yield (
             f"{counted(len(normal), 'image')} in folders of defective images normal, annotated without a "
