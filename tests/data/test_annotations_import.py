@@ -30,6 +30,11 @@ def drawn(image: str, mask: np.ndarray, name: str = "scratch") -> bytes:
     return json.dumps(file_of(ImageAnnotation(image, SIZE, shapes))).encode()
 
 
+def line(image: str) -> bytes:
+    shape = {"label": "crack", "shape_type": "line", "points": [[1, 1], [9, 9]]}
+    return json.dumps({"imagePath": image, "shapes": [shape]}).encode()
+
+
 def photos(root: Path, count: int = 4) -> Path:
     for number in range(count):
         write(root / f"p{number}.png", noise(number))
@@ -107,6 +112,13 @@ def test_an_image_without_a_shape_is_a_normal_one(tmp_path: Path) -> None:
     assert (imported.images, imported.masks) == (1, 0)
 
 
+def test_an_image_with_a_line_alone_is_defective_without_a_mask(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 1)
+    (tmp_path / "p0.json").write_bytes(line("p0.png"))
+    assert import_annotations(tmp_path / "p0.json", folder).masks == 0
+    assert (folder / TABLE).read_text().splitlines()[1] == "p0.png,1,,"
+
+
 def test_several_classes_become_indices_of_the_table_reader(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", 1)
     (tmp_path / "a.json").write_bytes(two_classes("p0.png"))
@@ -164,8 +176,13 @@ WRONG = {
     ),
     "another size": ({"d1.json": drawn("d1.png", dot(24, 32))}, "has 16 × 12 pixels, and was annotated at"),
     "a normal image": ({"g1.json": drawn("g1.png", dot())}, "g1.png has 1 shapes; expected it below defect/"),
+    "a line on a normal image": ({"g1.json": line("g1.png")}, "g1.png has 1 shapes; expected it below"),
     "an existing mask": ({"d2.json": drawn("d2.png", dot())}, "masks/d2.png exists .*--replace"),
     "a stale mask": ({"d2.json": drawn("d2.png", 0 * dot())}, "shows no defect, and masks/d2.png exists"),
+    "a mask of a line": (
+        {"d2.json": line("d2.png")},
+        "shows lines and points alone, and masks/d2.png exists",
+    ),
     "a damaged file": ({"d1.json": labelme(labelme_shape("polygon", CORNERS[:1]))}, "has 1 points"),
     "a truncated file": ({"d1.json": drawn("d1.png", dot())[:-9]}, "d1.json: no whole JSON in its"),
     "nothing": ({}, "annotates 0 images"),

@@ -2,7 +2,8 @@
 
 Where the images lie in ``good/`` and ``defect/`` or folders of other usual names (also below ``train/`` and
 ``test/``), masks go to the folder of masks beside them, for reader folder. Elsewhere masks and a table of all
-annotated images are written beside them, for reader table.
+annotated images are written beside them, for reader table. An image with lines or points alone is defective
+there, without a mask.
 Several classes become class indices: 1, 2 … in the order of their names, later shapes over earlier ones. An
 import numbers its own classes, so that masks of another import have to be replaced with it.
 Everything is checked before anything is written.
@@ -45,7 +46,7 @@ class Imported:
     """Summary of what was read and written."""
 
     images: int  # annotated ones
-    masks: int  # files that were written; the other images show no defect
+    masks: int  # files that were written; the other images show no defect, or lines and points alone
     classes: Mapping[int, str]  # by the value of their pixels; empty where masks are black and white
     table: Path | None  # that was written; None where masks went to ``masks/``
     remarks: tuple[str, ...]  # what was passed over, a sentence each
@@ -71,7 +72,7 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
 
     Raises:
         InputError: If a file cannot be read, an image is not there or annotated twice, sizes differ, an image
-            below ``good/`` has a shape, or a mask exists (with several classes also that of an image that is
+            below ``good/`` is drawn on, or a mask exists (with several classes also that of an image that is
             not annotated). Nothing is written then.
     """
     if not folder.is_dir():
@@ -108,11 +109,12 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
 
 
 def _stale(places: _Places, drawn: Iterable[_Drawn]) -> Iterator[str]:
-    """Masks of images below ``defect/`` on which nothing is drawn any more."""
+    """Masks of images below ``defect/`` on which nothing with an area is drawn any more."""
     for image in drawn:
         exists = image.mask != image.image and (places.folder / image.mask).exists()
         if exists and not image.annotation.shapes:
-            yield f"{image.image} shows no defect, and {image.mask} exists. Remove the mask"
+            shown = "lines and points alone" if image.annotation.is_drawn_on else "no defect"
+            yield f"{image.image} shows {shown}, and {image.mask} exists. Remove the mask"
 
 
 def _numbered_otherwise(places: _Places, masks: Iterable[PurePosixPath]) -> Iterator[str]:
@@ -189,10 +191,9 @@ class _Places:
         if not self.in_folders:
             return PurePosixPath(MASKS, f"{image}.png")
         place = _folder_of(image, DEFECT_FOLDERS)
-        if not place and annotation.shapes:
-            raise InputError(
-                f"{image} has {len(annotation.shapes)} shapes; expected it below {self._defect}/. Move it"
-            )
+        if not place and annotation.is_drawn_on:
+            count = len(annotation.shapes) + len(annotation.without_area)
+            raise InputError(f"{image} has {count} shapes; expected it below {self._defect}/. Move it")
         if not place:
             return image
         parts = (*image.parts[: place - 1], self._mask_folder, *image.parts[place:])
@@ -279,8 +280,8 @@ def _table(drawn: Iterable[_Drawn], masks: Mapping[PurePosixPath, bytes]) -> byt
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["image", "label", "mask", "defect_class"])
     for image in sorted(drawn, key=lambda each: each.image):
-        bad = image.mask in masks
-        rows.writerow([image.image, int(bad), image.mask if bad else "", "+".join(image.annotation.classes)])
+        annotation, mask = image.annotation, image.mask if image.mask in masks else ""
+        rows.writerow([image.image, int(annotation.is_drawn_on), mask, "+".join(annotation.classes)])
     return text.getvalue().encode()
 
 
