@@ -40,6 +40,27 @@ def test_folder_takes_classes_and_a_split_from_its_folders(tmp_path: Path) -> No
     assert sum(not row.label for row in only.rows) == 2
 
 
+def test_masks_of_normal_images_lie_beside_them_where_those_of_defects_do(tmp_path: Path) -> None:
+    for folder in ("train/good", "test/good", "test/defect"):
+        for number in range(2):
+            image = write(tmp_path / folder / f"{folder[-3]}{number}.png", noise(len(folder) + 100 * number))
+            shown = dot() if image.parent.name == "defect" else 0 * dot()
+            write(image.with_name(f"{image.stem}_mask.png"), shown)
+    write(tmp_path / "test" / "good" / "o0_mask.bmp", 0 * dot())
+    options = {"masks": "defect", "mask_suffix": "_mask"}
+    spec = DataSpec(reader="folder", validation=None, options=options)
+    manifest = open_manifest(spec, tmp_path, tmp_path / "cache")
+    assert sorted(manifest.by_sample) == [
+        *(f"test/defect/e{number}" for number in range(2)),
+        *(f"{part}/good/o{number}" for part in ("test", "train") for number in range(2)),
+    ]
+    (unread,) = manifest.findings
+    assert "test/good/o0_mask.bmp: another mask of the same image is read" in unread.text
+    write(tmp_path / "train" / "good" / "o1_mask.png", dot())
+    with pytest.raises(InputError, match=r"good/o1.png is labelled normal, and .*o1_mask.png shows 9 defect"):
+        open_manifest(spec, tmp_path, tmp_path / "cache")
+
+
 def test_unknown_class_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"unknown class rust.*has: defect"):
         open_folder(make_folder(tmp_path / "root"), tmp_path / "cache", classes=("rust",))

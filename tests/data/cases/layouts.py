@@ -70,6 +70,11 @@ def _beside(root: Path) -> None:
     (root / "masks").rmdir()
 
 
+def _good_beside(root: Path) -> None:
+    for path in sorted((root / "good").iterdir()):
+        write(path.with_name(f"{path.stem}_mask.png"), dot(value=0))
+
+
 def _masks_as(suffix: str, save: Callable[[Path], object]) -> Callable[[Path], None]:
     """Save all masks as files of another format."""
 
@@ -249,6 +254,20 @@ CASES = (
         FOLDER,
         "refused",
         ("Set masks: defect, mask_suffix: _mask in data.options, or move the masks into a folder masks.",),
+    ),
+    Case(
+        "masks beside all images, empty ones of good images, seen by `assay init`",
+        own(lambda root: (_beside(root), _good_beside(root))),
+        None,
+        "read",
+        ("8 normal and 6 defective images, 6 of them with a mask",),
+    ),
+    Case(
+        "masks beside good images alone",
+        lambda root: (make_folder(root, masks=False), _good_beside(root)),
+        FOLDER,
+        "refused",
+        ("good: g0_mask.png looks like the mask of another image there, as do 8 files in all. Remove them",),
     ),
     Case(
         "`d0.jpg` with its mask `d0.png` in one folder",

@@ -9,7 +9,7 @@ perhaps with ``training/`` and ``test/`` (``{defect: images, masks: annotations}
 folder (or a zip of it) below the data root. Other names of the three folders, and what masks' names have
 before or after those of images, are options: ``{good: ok, defect: ng, masks: ground_truth, mask_suffix:
 _mask}``. ``defect: "*"`` takes every other folder for a class of defects. ``masks`` may be the folder of
-defective images itself.
+defective images itself: those of normal images, which are empty, then lie beside these.
 
 Rules: the folder is the label, in upper or lower case; a defective image without a mask has an image label
 only. Where no folder holds normal images, masks are needed, and an image of a folder such as ``images`` is
@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -218,6 +217,9 @@ class _PartList:
         self._naming = options.naming
         beside = any(base.masks == folder for folder, _ in base.defect)
         self.good = images_below(base.good) if base.good is not None else []
+        good_masks: list[PurePosixPath] = []
+        if beside or options.masks == options.defect:  # a part may have no defective images
+            self.good, good_masks = split_beside(self.good, options.naming)
         self.defect: list[tuple[Path, str | None, PurePosixPath]] = []
         masks = [] if base.masks is None or beside else images_below(base.masks, MASK_SUFFIXES)
         for folder, name in base.defect:
@@ -227,6 +229,8 @@ class _PartList:
             elif base.masks is None:
                 _refuse_masks_among_images(folder.relative_to(root), images, options)
             self.defect += [(folder, name, path) for path in images]
+        if base.good is not None and base.masks is None:
+            _refuse_masks_among_images(base.good.relative_to(root), self.good, options, are_good=True)
         stems = Counter(compared(path.stem) for _, _, path in self.defect)
         self._defect_stems = set(stems)
         parts = {part_of(Path(path.parts[0])) for _, _, path in self.defect}
@@ -236,6 +240,9 @@ class _PartList:
         )
         stems.update(compared(path.stem) for path in self.good)
         self.index = MaskIndex(masks, options.naming, stems)
+        self._good_index = MaskIndex(good_masks, options.naming, stems)
+        self.indices = [(base.masks, self.index)] if base.masks is not None else []
+        self.indices += [(base.good, self._good_index)] if base.good is not None and good_masks else []
         images = [folder / path for folder, _, path in self.defect]
         images += [] if base.good is None else [base.good / path for path in self.good]
         self._alike = Counter(map(_without_case, images))
@@ -246,12 +253,12 @@ class _PartList:
             assert base.good is not None, "it holds these images"
             # masks/001.png is the mask of defect/001.png, where both folders have a 001.
             flat = [] if compared(path.stem) in self._defect_stems else [path]
-            file = self.index.find(
-                [PurePosixPath(base.good.name) / path, *flat],
-                by_name=False,
-                exactly=self._alike[_without_case(base.good / path)] > 1,
-            )
-            yield self._entry(base.good / path, None, self._mask(file), base.split)
+            places = [PurePosixPath(base.good.name) / path, *flat]
+            exactly = self._alike[_without_case(base.good / path)] > 1
+            beside = self._good_index.find([path], by_name=False, exactly=exactly)
+            file = self.index.find(places, by_name=False, exactly=exactly)
+            mask = base.good / beside if beside is not None else self._mask(file)
+            yield self._entry(base.good / path, None, mask, base.split)
         for folder, name, path in self.defect:
             inside = PurePosixPath(folder.name) / path
             places = [path, inside] if name is None else [inside]
@@ -287,11 +294,6 @@ class _PartList:
     def unmatched(self) -> list[PurePosixPath]:
         """Masks of no image."""
         return [path for path in self.index.files if path not in self.index.used]
-
-    @cached_property
-    def used_stems(self) -> set[PurePosixPath]:
-        """Masks of images, without their suffix; asked for once all have theirs."""
-        return {path.with_suffix("") for path in self.index.used}
 
     @property
     def stems(self) -> set[str]:
@@ -343,16 +345,19 @@ def _way_out(part: _PartList) -> str:
     return f"Set {naming} in data.options."
 
 
-def _refuse_masks_among_images(folder: Path, images: list[PurePosixPath], options: FolderOptions) -> None:
+def _refuse_masks_among_images(
+    folder: Path, images: list[PurePosixPath], options: FolderOptions, *, are_good: bool = False
+) -> None:
     """Refuse a folder of images in which masks lie too: each would be trained on as an image."""
     kept, masks = split_beside(images, options.naming)
     if not masks:
         return
     naming = naming_of((path.stem for path in kept), (path.stem for path in masks)) or Naming()
     settings = ", ".join(filter(None, [f"masks: {options.defect}", str(naming)]))
+    way_out = "Remove them" if are_good else f"Set {settings} in data.options"
     raise InputError(
         f"{folder}: {masks[0]} looks like the mask of another image there, as do {len(masks)} files in all. "
-        f"Set {settings} in data.options, or move the masks into a folder {options.masks}."
+        f"{way_out}, or move the masks into a folder {options.masks}."
     )
 
 
@@ -365,14 +370,13 @@ class _Reasons:
     def why(self, path: PurePosixPath) -> str:
         """Reason why an image or mask was passed over."""
         file = self.root / path
-        for part in self.lists:
-            masks = part.base.masks
-            if masks is None or not file.is_relative_to(masks):
+        for masks, index in (pair for part in self.lists for pair in part.indices):
+            if not file.is_relative_to(masks):
                 continue
             if path.suffix.lower() not in MASK_SUFFIXES:
                 return f"{_why_no_mask(path.suffix.lower())}. Save masks as PNG"
             stem = PurePosixPath(file.relative_to(masks).as_posix()).with_suffix("")
-            if stem in part.used_stems:
+            if stem in index.used_stems:
                 return "another mask of the same image is read. Remove one of them"
             return "masks without an image of their name. Rename them, or remove them"
         names = [self.options.good, self.options.defect, self.options.masks]

@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
@@ -90,6 +91,11 @@ class MaskIndex:
                 self.used.add(named[0])
                 return named[0]
         return None
+
+    @cached_property
+    def used_stems(self) -> set[PurePosixPath]:
+        """Masks of images, without their suffix; asked for once all have theirs."""
+        return {path.with_suffix("") for path in self.used}
 
 
 def images_below(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[PurePosixPath]:
