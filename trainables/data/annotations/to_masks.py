@@ -178,7 +178,8 @@ class _Places:
         self.in_folders = self._defect is not None  # one of defective images
         masks = MASK_FOLDERS if self.in_folders else (MASKS, "masks")
         self.masks = [file for file in files if _folder_of(file, masks)]
-        self.images = [file for file in files if file not in set(self.masks)]
+        passed = set(self.masks)
+        self.images = [file for file in files if file not in passed]
         self._mask_folder = next(_named_folders(self.masks, masks), "masks")
         self._names = ImageNames(map(str, self.images))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -111,36 +111,43 @@ def images_below(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list
 def naming_of(images: Iterable[str], masks: Iterable[str]) -> Naming | None:
     """The naming that most masks have, by the stems of images and masks; None where none holds an image's."""
     known = set(map(composed, images))
-    counts: Counter[Naming] = Counter()
-    for mask in map(composed, masks):
-        starts = (Naming(suffix=mask[end:]) for end in range(len(mask), 0, -1) if mask[:end] in known)
-        ends = (Naming(prefix=mask[:start]) for start in range(1, len(mask)) if mask[start:] in known)
-        naming = next(starts, None) or next(ends, None)
-        if naming is not None:
-            counts[naming] += 1
+    namings = (_naming_of(mask, known, len(mask)) for mask in map(composed, masks))
+    counts = Counter(naming for naming in namings if naming is not None)
     return counts.most_common(1)[0][0] if counts else None
+
+
+def _naming_of(mask: str, known: Collection[str], longest: int) -> Naming | None:
+    """The naming of one mask, which starts with a known stem of up to ``longest`` signs, or ends with one."""
+    starts = (Naming(suffix=mask[end:]) for end in range(longest, 0, -1) if mask[:end] in known)
+    ends = (Naming(prefix=mask[:start]) for start in range(1, len(mask)) if mask[start:] in known)
+    return next(starts, None) or next(ends, None)
 
 
 def split_beside(
     paths: Sequence[PurePosixPath], naming: Naming | None = None
 ) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Images, and masks that lie among them: of a usual or the given naming, or beside a JPEG of its name."""
-    stems: defaultdict[PurePosixPath, set[str]] = defaultdict(set)
+    given = naming if naming != Naming() else None
+    stems: defaultdict[PurePosixPath, set[str]] = defaultdict(set)  # of images; by a given naming, of masks
     jpegs: set[str] = set()
     for path in paths:
-        stems[path.parent].add(composed(path.stem))
+        stem = composed(path.stem)
+        stems[path.parent].add(stem if given is None else composed(given.of(stem)))
         if path.suffix.lower() in (".jpg", ".jpeg"):
             jpegs.add(composed(str(path.with_suffix(""))))
-    masks = {path for path in paths if _is_mask(path, stems[path.parent], jpegs, naming)}
+    masks = {path for path in paths if _is_mask(path, stems[path.parent], jpegs, given)}
     return [path for path in paths if path not in masks], [path for path in paths if path in masks]
 
 
-def _is_mask(path: PurePosixPath, stems: set[str], jpegs: set[str], naming: Naming | None) -> bool:
+def _is_mask(
+    path: PurePosixPath, stems: Collection[str], jpegs: Collection[str], given: Naming | None
+) -> bool:
+    stem = composed(path.stem)
     if path.suffix.lower() not in MASK_SUFFIXES:
         return False
-    if naming is not None and naming != Naming():
-        return any(composed(naming.of(stem)) == composed(path.stem) for stem in stems)
+    if given is not None:
+        return stem in stems
     if composed(str(path.with_suffix(""))) in jpegs:
         return True
-    its_naming = naming_of(stems - {composed(path.stem)}, [path.stem])
-    return its_naming is not None and its_naming.is_usual
+    naming = _naming_of(stem, stems, len(stem) - 1)  # its own stem is no image's
+    return naming is not None and naming.is_usual
