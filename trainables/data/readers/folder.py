@@ -353,11 +353,16 @@ def _refuse_masks_among_images(
     if not masks:
         return
     naming = naming_of((path.stem for path in kept), (path.stem for path in masks)) or Naming()
-    settings = ", ".join(filter(None, [f"masks: {options.defect}", str(naming)]))
-    way_out = "Remove them" if are_good else f"Set {settings} in data.options"
+    if options.defect == "*" and not are_good:  # `masks` names one folder
+        way_out = f"Move the masks into a folder {options.masks}"
+        way_out += f", and set {naming} in data.options" if naming != Naming() else ""
+    else:
+        settings = ", ".join(filter(None, [f"masks: {options.defect}", str(naming)]))
+        way_out = "Remove them" if are_good else f"Set {settings} in data.options"
+        way_out += f", or move the masks into a folder {options.masks}"
     raise InputError(
         f"{folder}: {masks[0]} looks like the mask of another image there, as do {len(masks)} files in all. "
-        f"{way_out}, or move the masks into a folder {options.masks}."
+        f"{way_out}."
     )
 
 
