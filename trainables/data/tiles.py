@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from trainables.data.sources import resize_image
 from trainables.data.spec import Tiles
 
-__all__ = ["Place", "TileShape", "tile_id"]
+__all__ = ["Place", "TileShape", "image_of", "tile_id"]
 
 
 class Place(NamedTuple):
@@ -100,6 +100,11 @@ class TileShape:
 def tile_id(sample: str, row: int, column: int) -> str:
     """Id of a tile among samples; the first one of an image is (0, 0)."""
     return f"{sample}@{row},{column}"
+
+
+def image_of(tile: str) -> str:
+    """Id of the image that the tile with this id is cut from."""
+    return tile.rpartition("@")[0]
 
 
 def _spans(length: int, tile: int, overlap: int) -> list[tuple[slice, slice, slice]]:

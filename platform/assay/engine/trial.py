@@ -30,6 +30,7 @@ from assay.storage import Attempt, DefectResult, Record, Result, StageResult
 from assay.storage.record import ExportCosts, Thresholds
 from assay.study import Trial
 from trainables.data.samples import EvaluationData, TrainingData
+from trainables.data.tiles import image_of
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
 from trainables.latency import measure_latency
@@ -134,7 +135,7 @@ def fit_and_evaluate(
             files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER, picked=data.picked)
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
-    result = _result(training, evaluation, report, trained.weights, len(journal.history))
+    result = _result(data, training, report, trained.weights, len(journal.history))
     ending: dict[str, Any] = {
         "status": "finished",
         "result": result.model_copy(update={"white": data.manifest.white}),
@@ -283,9 +284,10 @@ def _with_labels(report: Evaluation, folders: Iterable[Path], data: TrialData) -
     return replace(report, stages=(*report.stages, *scores))
 
 
-def _result(
-    training: TrainingData, evaluation: EvaluationData, report: Evaluation, weights: str, epochs: int
-) -> Result:
+def _result(data: TrialData, training: TrainingData, report: Evaluation, weights: str, epochs: int) -> Result:
+    split, rows = data.split, data.manifest.by_sample
+    # Where images are cut, `training` holds tiles. People label images, and seeds draw images.
+    masks = training.train.masks if split.tiles is None else {*map(image_of, training.train.masks)}
     return Result(
         metrics=dict(report.metrics),
         undefined=dict(report.undefined),
@@ -296,11 +298,11 @@ def _result(
         notes=report.notes,
         epochs=epochs,
         weights_hash=weights,
-        n_train=len(training.train),
-        n_positives=int(training.train.labels.sum()),
-        n_masks=len(training.train.masks),
-        n_validation=len(training.validation) if training.validation is not None else 0,
-        n_test=len(evaluation.test),
+        n_train=len(split.train),
+        n_positives=sum(rows[sample].label for sample in split.train),
+        n_masks=len(masks),
+        n_validation=len(split.validation),
+        n_test=len(split.test),
     )
 
 

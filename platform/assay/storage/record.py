@@ -151,7 +151,7 @@ class Result(BaseModel, frozen=True, extra="forbid"):
     notes: tuple[str, ...] = ()
     epochs: int
     weights_hash: str
-    n_train: int
+    n_train: int = Field(description="Images, as the four that follow; once tiles, where they are cut.")
     n_positives: int
     n_masks: int
     n_validation: int
