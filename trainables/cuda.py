@@ -21,6 +21,7 @@ __all__ = [
     "prepare_gpu",
     "set_deterministic",
     "set_exact",
+    "usable_share",
 ]
 
 # Name and value of the variable with which cuBLAS gives the same bits each time.
@@ -43,7 +44,17 @@ def prepare_gpu(device: torch.device, share: float) -> None:
 
     set_exact(device)
     total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(memory_fraction(share, total), device)
+    # These two of torch's refuse a device without an index, and take None for the current one.
+    torch.cuda.set_per_process_memory_fraction(memory_fraction(share, total), device.index)
+
+
+def usable_share(device: torch.device) -> float:
+    """Share of a GPU's memory that the tensors of this process may fill; 1 on other devices."""
+    if device.type != "cuda":
+        return 1.0
+    import torch
+
+    return torch.cuda.get_per_process_memory_fraction(device.index)
 
 
 def set_exact(device: torch.device) -> None:

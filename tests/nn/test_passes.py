@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.nn.passes import images_per_pass, in_halves, in_passes
+from trainables.nn.passes import in_halves, in_passes
 
 
 def looked_at(most: int) -> tuple[list[int], list[Tensor]]:
@@ -34,14 +34,6 @@ def test_a_pass_that_memory_does_not_hold_is_halved_in_order(most: int, sizes: l
 def test_one_image_that_memory_does_not_hold_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         looked_at(0)
-
-
-@pytest.mark.parametrize(("share", "images"), [(1.0, 128), (0.25, 32), (0.0001, 1)])
-def test_passes_on_a_share_of_a_gpu_are_a_share_as_large(
-    monkeypatch: pytest.MonkeyPatch, share: float, images: int
-) -> None:
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device: share)
-    assert images_per_pass((256, 256), torch.device("cuda")) == images
 
 
 def test_passes_on_a_cpu_ask_for_no_gpu() -> None:

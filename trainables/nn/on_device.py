@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.contract import TrainableConfig
+from trainables.cuda import usable_share
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import bytes_to_images
 
@@ -107,4 +108,4 @@ def _share_of(device: torch.device) -> int:
     if device.type != "cuda":
         return 0
     whole = torch.cuda.get_device_properties(device).total_memory
-    return int(_RESIDENT_SHARE * torch.cuda.get_per_process_memory_fraction(device) * whole)
+    return int(_RESIDENT_SHARE * usable_share(device) * whole)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.contract import Prediction, StageMaps
+from trainables.cuda import usable_share
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 
@@ -96,5 +97,4 @@ def joined_stages(parts: Sequence[StageMaps]) -> StageMaps:
 def images_per_pass(size: tuple[int, int], device: torch.device, cost: float = 1) -> int:
     """Number of images of ``size`` (height, width) in a pass; ``cost`` as of :func:`in_passes`."""
     height, width = size
-    share = torch.cuda.get_per_process_memory_fraction(device) if device.type == "cuda" else 1.0
-    return max(1, int(share * _PIXELS_PER_PASS[device.type] / (cost * height * width)))
+    return max(1, int(usable_share(device) * _PIXELS_PER_PASS[device.type] / (cost * height * width)))

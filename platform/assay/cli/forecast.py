@@ -111,7 +111,7 @@ def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
                 f"{need.gpus:g} GPU(s) each, and this machine has {torch.cuda.device_count()}. "
                 "Make it there, or set resources.gpus: 0."
             )
-    return Machine(data, cache, torch.device("cuda" if need.gpus else "cpu"), max(1, at_once))
+    return Machine(data, cache, torch.device("cuda:0" if need.gpus else "cpu"), max(1, at_once))
 
 
 def _table(forecast: Forecast) -> Table:
