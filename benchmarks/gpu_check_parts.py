@@ -199,7 +199,10 @@ def _eager(network: torch.nn.Module, config: SegDecConfig, image: Tensor) -> tup
 
 
 def _graph(network: torch.nn.Module, config: SegDecConfig, image: Tensor) -> tuple[_Call, _Call]:
-    return cast("tuple[_Call, _Call]", tuple(_captured(action) for action in _eager(network, config, image)))
+    with torch.cuda.device(image.device):  # of the current GPU are streams and recordings
+        return cast(
+            "tuple[_Call, _Call]", tuple(_captured(action) for action in _eager(network, config, image))
+        )
 
 
 def _captured(action: _Call) -> _Call:

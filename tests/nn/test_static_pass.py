@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -84,3 +87,72 @@ def test_gradients_of_others_are_refused() -> None:
     loss_of(net, images(0), torch.ones(()))[0].backward()
     with pytest.raises(AssertionError, match="these passes alone"):
         static(images(0))
+
+
+@dataclass
+class _Driver:
+    """Stands for GPUs, of which one is current: streams and recordings are of it, if they name no other."""
+
+    current: int = 0
+    seen: list[tuple[str, int]] = field(default_factory=list)  # what was done, and on which GPU
+
+    def note(self, what: str) -> None:
+        self.seen.append((what, self.current))
+
+    def exchange(self, index: int) -> int:
+        before, self.current = self.current, index
+        return before
+
+    def stream(self) -> _Stream:
+        self.note("stream")
+        return _Stream()
+
+    @contextmanager
+    def record(self, graph: _Graph, stream: _Stream | None = None) -> Iterator[None]:
+        """Without a stream torch records on one that it has kept from the first recording of the process."""
+        assert isinstance(stream, _Stream)
+        self.note("begin")
+        yield
+        self.note("end")
+
+
+class _Stream:
+    def wait_stream(self, other: _Stream) -> None:
+        """Nothing runs meanwhile."""
+
+
+class _Graph:
+    replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+
+
+class _OnGpu(Tensor):
+    """A tensor that says that it lies on another GPU than the current one."""
+
+    device: Any = torch.device("cuda:3")
+
+
+def test_a_pass_is_recorded_on_the_gpu_where_its_inputs_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, graph, net = _Driver(), _Graph(), network()
+    monkeypatch.setattr(torch.cuda, "_exchange_device", driver.exchange)
+    monkeypatch.setattr(torch.cuda, "_maybe_exchange_device", driver.exchange)
+    monkeypatch.setattr(torch.cuda, "Stream", driver.stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", driver.stream)
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+    monkeypatch.setattr(torch.cuda, "graph", driver.record)
+
+    def work(image: Tensor) -> tuple[Tensor, Tensor]:
+        driver.note("pass")
+        return loss_of(net, image.as_subclass(Tensor), torch.ones(()))
+
+    places = GradientPlaces(net.parameters())
+    static = StaticPass(work, places, (images(0).as_subclass(_OnGpu),))
+    assert {where for _, where in driver.seen} == {3}
+    assert [what for what, _ in driver.seen][-3:] == ["begin", "pass", "end"]
+    assert driver.current == 0
+    assert not places.values.any()
+    static(images(1))
+    assert graph.replays == 1

@@ -97,15 +97,18 @@ class StaticPass:
     def _recorded(self) -> Callable[[], None]:
         """Record ``_run``; what warming up adds to gradients is taken away again."""
         kept = self._gradients.values.clone()
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM):
+        with torch.cuda.device(self._inputs[0].device):  # of the current GPU are streams and recordings
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM):
+                    self._run()
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            # Without a stream of ours torch takes that of the process's first recording, on whichever GPU it
+            # was. And a cast weight that autocast keeps would belong to the graph.
+            recording = torch.cuda.graph(graph, stream=stream)
+            with torch.autocast("cuda", enabled=False, cache_enabled=False), recording:
                 self._run()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # A cast weight that autocast keeps would belong to the graph.
-        with torch.autocast("cuda", enabled=False, cache_enabled=False), torch.cuda.graph(graph):
-            self._run()
         self._gradients.values.copy_(kept)
         return graph.replay
