@@ -75,6 +75,10 @@ class Evidence(NamedTuple):
     residual_BHW: Tensor  # R
     mask_BHW: Tensor  # O
 
+    def to(self, device: torch.device) -> Evidence:
+        """The same on ``device``."""
+        return Evidence(*(part.to(device) for part in self))
+
 
 @torch.no_grad()
 def erase(

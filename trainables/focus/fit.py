@@ -56,6 +56,7 @@ __all__ = ["attachments_of", "fit"]
 
 _BATCH = 8  # images that are looked at together
 _FINAL_MAPS = "final_maps.safetensors"
+_HOST = torch.device("cpu")
 
 
 def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
@@ -129,36 +130,36 @@ def make_maps(work: StageWork) -> None:
     logged = {"offset_down": float(offset.dy), "offset_right": float(offset.dx)}
     batches = _defective(work.data.train, device)
     if config.iem == "off":
-        final = [minmax(cam(images_BCHW).map_BHW) for images_BCHW in batches]
+        final = [minmax(cam(images_BCHW).map_BHW).half().cpu() for images_BCHW in batches]
     else:
         inpainter = read_inpainter(work.inputs["inpainter"], device) if "inpainter" in work.inputs else None
         fill = filler(config, inpainter)
-        evidences: list[Evidence] = []
+        evidences: list[Evidence] = []  # with the host: a GPU need not hold those of all images
         probabilities: list[Tensor] = []
         for images_BCHW in batches:
             erased = erase(images_BCHW, cam, fill, config)
-            evidences.append(evidence_of(images_BCHW, erased, config.iem_residual))
+            evidences.append(evidence_of(images_BCHW, erased, config.iem_residual).to(_HOST))
             probabilities.append(erased.probability_SB[[0, -1]])
-        scale = _residual_scale(evidences, work.data.train, fill, config)
-        final = [extended_map(evidence, scale, config) for evidence in evidences]
+        scale = _residual_scale(evidences, work.data.train, fill, config, device)
+        final = [extended_map(part.to(device), scale, config).half().cpu() for part in evidences]
         before, after = torch.cat(probabilities, dim=1).mean(dim=1).tolist()
         area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in evidences]).mean())
         logged |= {"residual_scale": scale, "erased_area": area}
         logged |= {"probability_before": before, "probability_after": after}
-    save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
+    save_file({"maps": torch.cat(final).contiguous()}, work.folder / _FINAL_MAPS)
     _note(work, logged)
 
 
 def _residual_scale(
-    evidences: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig
+    evidences: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig, device: torch.device
 ) -> float:
     """c, from holes of the shapes that defects leave, filled in images without a defect."""
     holes_HW = [mask_HW for evidence in evidences for mask_HW in evidence.mask_BHW if mask_HW.any()]
     values: list[Tensor] = []
     for index, hole_HW in zip(np.flatnonzero(~images.labels).tolist(), holes_HW, strict=False):
-        image_BCHW = images_to_tensor([images[index].image], hole_HW.device)
-        difference_BHW = residual(image_BCHW, fill(image_BCHW, hole_HW[None]), config.iem_residual)
-        values.append(difference_BHW[0][hole_HW])
+        image_BCHW, hole_BHW = images_to_tensor([images[index].image], device), hole_HW[None].to(device)
+        difference_BHW = residual(image_BCHW, fill(image_BCHW, hole_BHW), config.iem_residual)
+        values.append(difference_BHW[hole_BHW].cpu())
     return residual_scale(values)
 
 

@@ -83,8 +83,11 @@ def make_maps(work: StageWork) -> None:
     net = load_classifier(work.inputs["classifier"], work.run.device)
     maps, offset = measured_region_maps(net, work.settings(RegionMapSettings), work.data.train)
     save_maps(work.folder, maps)
-    final = [minmax(maps(images_BCHW).map_BHW) for images_BCHW in _defective(work.data.train, net.device)]
-    save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
+    final = [
+        minmax(maps(images_BCHW).map_BHW).half().cpu()
+        for images_BCHW in _defective(work.data.train, net.device)
+    ]
+    save_file({"maps": torch.cat(final).contiguous()}, work.folder / _FINAL_MAPS)
     facts = {"offset_down": float(offset.dy), "offset_right": float(offset.dx)}
     write_facts(work.folder, facts | {"map_scale": float(maps.scale)})
 
