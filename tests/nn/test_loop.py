@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.killed import KilledRun
-from trainables.contract import LocalRun
+from trainables.contract import LocalRun, TrainingCutError
 from trainables.errors import InputError
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.sampling import BalancedSampler
@@ -220,6 +220,22 @@ def test_the_best_epoch_survives_a_kill_and_of_equal_ones_is_the_later(
         trained(KilledRun(folder=tmp_path))
     resumed = trained(LocalRun(folder=tmp_path))
     assert torch.equal(resumed.network.weight, whole.network.weight)
+
+
+class CutRun(LocalRun):
+    """A run that has seen enough after the first step."""
+
+    def step(self, done: int, total: int, epochs: int) -> None:
+        raise TrainingCutError
+
+
+def test_a_training_that_is_cut_before_its_first_validation_keeps_the_weights_it_has() -> None:
+    toy = Toy()
+    best = BestEpoch(toy.network)
+    toy.train(CutRun(), checkpointed={"best": best})
+    learned = toy.network.weight.item()
+    best.load()
+    assert toy.network.weight.item() == learned < 1
 
 
 def test_batch_normalisation_is_refused_with_several_workers_only() -> None:

@@ -158,8 +158,9 @@ class BestEpoch:
             self._weights = {name: t.detach().clone() for name, t in self._network.state_dict().items()}
 
     def load(self) -> None:
-        """Give the network the weights of the best epoch."""
-        self._network.load_state_dict(self._weights)
+        """Give the network the weights of the best epoch; without a validation it keeps its own."""
+        if self._weights:
+            self._network.load_state_dict(self._weights)
 
     def tensors(self) -> Mapping[str, Tensor]:
         return self._weights
