@@ -185,7 +185,11 @@ class BalancedTrainingConfig(TrainableConfig, frozen=True):
 
     flips: Flips = Field("both", description="Axes along which training images are flipped at random.")
     photometric: float = Field(
-        0.2, ge=0, le=1, description="Largest random change of gain (relative) and offset (grey range)."
+        0.2,
+        ge=0,
+        le=1,
+        description="Largest random change of gain (relative) and offset (grey range); a network with input: "
+        "local_contrast sees neither.",
     )
     batch_size: HalvedBatch = Field(
         16, ge=2, le=1024, description="Images per step over all workers, half of them defective."
