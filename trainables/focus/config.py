@@ -93,7 +93,8 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
     iem_max_area: float = Field(0.4, gt=0, lt=1, description="Largest share of an image that is erased.")
     iem_inpainter: Literal["unet", "telea"] = Field(
         "unet",
-        description="What fills: a U-Net trained on normal images, or OpenCV's method.",
+        description="What fills: a U-Net trained on normal images, in float32 whatever precision says, or "
+        "OpenCV's method.",
     )
     iem_radius: int = Field(3, ge=1, le=50, description="Neighbourhood of telea, pixels.")
     inpainter_base: int = Field(32, ge=4, le=128, description="Channels of its U-Net at full size.")
