@@ -48,6 +48,16 @@ def test_prediction_has_a_score_per_image_and_a_heatmap_of_its_size(changes: dic
     assert all(((part >= 0) & (part <= 1)).all() for part in prediction)
 
 
+@pytest.mark.parametrize("changes", [{**model, "gate_by_score": True} for model in MODELS])
+def test_confident_images_keep_their_order(changes: dict[str, Any]) -> None:
+    predictor = fresh(**changes)
+    sure = torch.tensor([17.5, 20.0, 30.0])
+    predictor.network.register_forward_hook(lambda _net, _images, seen: seen._replace(cls_logits_B=sure))
+    prediction = predictor.predict(pictures(3))
+    assert (prediction.score.diff() > 0).all()
+    assert prediction.heatmap.dtype == torch.float32
+
+
 @pytest.mark.parametrize("changes", MODELS)
 def test_images_are_judged_one_by_one_whatever_the_batch(changes: dict[str, Any]) -> None:
     assert_judged_one_by_one(fresh(**changes), pictures(5))
@@ -56,14 +66,14 @@ def test_images_are_judged_one_by_one_whatever_the_batch(changes: dict[str, Any]
 @pytest.mark.parametrize("changes", MODELS)
 def test_bfloat16_gives_nearly_the_same_scores_in_float32(changes: dict[str, Any]) -> None:
     wide, narrow = (fresh(**changes, precision=p).predict(pictures(2)) for p in ("float32", "bfloat16"))
-    assert narrow.score.dtype == torch.float32
+    assert narrow.score.dtype == torch.float64
     assert torch.allclose(wide.score, narrow.score, atol=0.05)
 
 
 def test_gate_multiplies_the_heatmap_by_the_score() -> None:
     plain, gated = (fresh(gate_by_score=on).predict(pictures(2)) for on in (False, True))
     assert torch.equal(plain.score, gated.score)
-    assert torch.allclose(plain.heatmap * plain.score[:, None, None], gated.heatmap)
+    assert torch.allclose(plain.heatmap * plain.score.float()[:, None, None], gated.heatmap)
 
 
 def test_normal_images_do_not_reach_the_scale_of_defects() -> None:

@@ -18,7 +18,7 @@ __all__ = ["TRAINABLE", "SupervisedConfig"]
 
 TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     name="supervised",
-    revision=3,
+    revision=4,
     title="Supervised baselines: classifier and U-Net",
     source="He et al. 2016, arXiv:1512.03385 (layout); Zhou et al. 2016, arXiv:1512.04150 "
     "(class-activation map); Ronneberger et al. 2015, arXiv:1505.04597 (U-Net)",

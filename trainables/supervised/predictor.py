@@ -18,7 +18,7 @@ from torch import Tensor
 from trainables.contract import Prediction
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context, load_into
-from trainables.nn.predictor import NetworkPredictor
+from trainables.nn.predictor import NetworkPredictor, defect_probability
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.network import PlainClassifier, SupervisedNet, SupervisedOutput, build
 
@@ -31,13 +31,15 @@ class SupervisedPredictor(NetworkPredictor[SupervisedNet, SupervisedConfig]):
     def predict_pass(self, images: Tensor) -> Prediction:
         with forward_context(self.config, images.device):
             output: SupervisedOutput = self.network(images)
-        score_B = output.cls_logits_B.sigmoid()
+        score_B = defect_probability(output.cls_logits_B)
         if not isinstance(self.network, PlainClassifier):
             return Prediction(score_B, output.map_logits_B1hw.sigmoid()[:, 0])
         map_B1hw = self.network.head.activation(output.map_logits_B1hw) / self.network.map_scale
         size = (images.shape[2], images.shape[3])
         map_BHW = enlarge_cells(map_B1hw, self.config.resnet.output_stride, size).clamp(0, 1)
-        return Prediction(score_B, map_BHW * score_B[:, None, None] if self.config.gate_by_score else map_BHW)
+        if self.config.gate_by_score:
+            map_BHW = map_BHW * score_B.float()[:, None, None]
+        return Prediction(score_B, map_BHW)
 
 
 def load(folder: Path) -> SupervisedPredictor:
