@@ -36,7 +36,9 @@ def study(tmp_path: Path, cache_root: Path) -> ToyStudy:
 def here(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slurm:
     """The Slurm that commands of this process ask."""
     monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "my folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     return slurm
 
 

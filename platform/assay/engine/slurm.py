@@ -123,7 +123,7 @@ class SlurmJob:
         """Ask the controller, and the accounting for a job that ended too long ago for it."""
         answer = _ask("scontrol", "show", "job", "--oneliner", self.id)
         if answer.returncode == 0:
-            fields = dict(re.findall(r"(\w+)=(\S*)", answer.stdout))
+            fields = dict(re.findall(r"(\S+?)=(.*?)(?= \S+?=|$)", answer.stdout))
             log = Path(fields["StdOut"]) if fields.get("StdOut") else None
             return _Look(fields["JobState"], fields.get("Reason", ""), _code(fields["ExitCode"]), log)
         if "Invalid job id" not in answer.stderr:  # the controller is away: it will come back
@@ -143,7 +143,7 @@ def _pass_on(log: Path | None, read: int, say: Callable[[str], None]) -> int:
         with log.open("rb") as lines:
             lines.seek(read)
             data = lines.read()
-    except FileNotFoundError:  # the job has not begun, or the folder is seen by its nodes alone
+    except OSError:  # the job has not begun, or the folder is seen by its nodes alone
         return read
     if data:
         say(data.decode(errors="replace"))
