@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.engine.fitting.fit_server import DiedError, FitServer
+from assay.engine.fitting.fit_server import DiedError, FitServer, _environment
 from assay.engine.limits import Limits
 from tests.engine.odd_method import Odd, log_of
 from tests.waiting import wait_for
@@ -177,6 +177,15 @@ def test_what_the_machine_lacks_is_no_failure_of_the_method_and_its_line_is_told
 def test_a_training_starts_as_cublas_repeats_itself(odd: Odd) -> None:
     _, record = odd("assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'")
     assert record.status == "finished", record.reason
+
+
+def test_a_method_sees_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@proxy")
+    monkeypatch.setenv("COLOUR", "grey")
+    kept = _environment()
+    assert kept["COLOUR"] == "grey"
+    assert kept.keys().isdisjoint({"MLFLOW_TRACKING_URI", "HTTPS_PROXY"})
 
 
 def test_a_training_that_died_once_ends_well_the_next_time(odd: Odd, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Self
 
+from assay.storage.redaction import holds_credentials
 from trainables.cuda import CUBLAS_WORKSPACE
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _START_SECONDS = 600.0  # a busy machine takes its time to load torch
 _END_SECONDS = 10.0
 # Variables that open other doors: to the storage, to MLflow, to the cluster.
 _SECRET = re.compile(
-    r"(AWS|AZURE|GOOGLE|RAY)_|.*(TOKEN|SECRET|PASSW|CREDENTIAL|WEBHOOK|_KEY$)", re.IGNORECASE
+    r"(AWS|AZURE|GOOGLE|MLFLOW|RAY)_|.*(TOKEN|SECRET|PASSW|CREDENTIAL|WEBHOOK|_KEY$)", re.IGNORECASE
 )
 
 
@@ -136,5 +137,9 @@ class FitServer:
 
 def _environment() -> dict[str, str]:
     """This process's environment without what opens other doors, and as cuBLAS repeats itself."""
-    kept = {name: value for name, value in os.environ.items() if not _SECRET.match(name)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not _SECRET.match(name) and not holds_credentials(value)
+    }
     return dict([CUBLAS_WORKSPACE]) | kept
