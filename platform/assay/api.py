@@ -82,7 +82,7 @@ def run(
         processes: With ``local``: trainings at once; 0: in this process, where a debugger reaches them.
         cpus: Cores that a Ray started here may use; None: all.
         retry_failed: Try trials again that failed for good.
-        hours: As ``budget.hours`` of the study; the smaller of both holds.
+        hours: As ``budget.hours`` of the study; the smaller of both holds. A search has none.
         client: The agent that asks, in the register of what was tried; empty: a person.
         say: Is called with a line on what is done, such as ``print``.
 
@@ -99,6 +99,11 @@ def run(
     _refuse_options(local, processes, cpus, hours)
     root, kept = _folders(data, cache)
     planned = read_plan(study, data=root, cache=kept, say=say or _silent)
+    if hours is not None and planned.study.search is not None:
+        raise InputError(
+            f"a search has a budget of its own, `search.points`, found hours={hours:g} for "
+            f"{planned.study.study}. Leave `hours` out."
+        )
     store = Store(storage)
     for warning in begin_study(store, planned, _warn, client)[1]:
         _warn(warning)

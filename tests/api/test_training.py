@@ -17,6 +17,12 @@ from tests.api.tiny import TINY
 from trainables.data import make_split, open_manifest
 from trainables.heatmaps import read_probe
 
+SEARCH = {
+    **{key: TINY[key] for key in TINY.keys() - {"factors", "design", "comparisons"}},
+    "search": {"points": 1, "objective": {"max": "validation.image_ap"}},
+    "space": {"config.lr": {"float": [0.01, 0.1]}},
+}
+
 
 @pytest.fixture(scope="module")
 def plan(cache_root: Path) -> Plan:
@@ -211,6 +217,7 @@ def test_a_trial_whose_model_cannot_be_loaded_keeps_its_record_and_tables(
         (lambda: assay.run(TINY, cpus="2"), "`cpus` is a number of cores, 1 or more, found '2'"),  # type: ignore[arg-type]
         (lambda: assay.run(TINY, hours=-1), "assay.run: hours: should be greater than 0, found -1"),
         (lambda: assay.run(TINY, hours=math.nan), "assay.run: hours: should be a finite number, found nan"),
+        (lambda: assay.run(SEARCH, hours=2), "a search has a budget of its own, .* found hours=2"),
         (lambda: assay.plan("quickstrat"), "The nearest: quickstart"),
         (lambda: assay.plan({**TINY, "trainable": "segdek"}, with_data=False), "segdec"),
         (lambda: assay.open("./nowhere").study("tiny"), "nowhere"),
