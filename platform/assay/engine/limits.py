@@ -14,7 +14,7 @@ __all__ = ["Limits", "LimitsByNow"]
 
 _TIMES_THE_LONGEST = 10  # a training that takes longer than this many of the longest so far hangs
 _LEAST_HOURS = 1.0
-_ENOUGH = 3  # trainings that have ended, before they say anything
+_ENOUGH = 3  # trainings that have finished, before they say anything
 _LOOK_SECONDS = 60.0  # between two looks at how long trainings take
 
 
@@ -47,7 +47,7 @@ class LimitsByNow:
         return Limits(hours, self._resources.silent_minutes)
 
     def _longest_hours(self) -> float | None:
-        """Hours that a training may take, going by those that ended; None where too few have."""
+        """Hours that a training may take, going by those that finished; None where too few have."""
         for seconds in self._store.each(partial(_ended, self._store), self._packs):
             self._seconds += seconds
         self._packs = [trials for trials in self._packs if trials]
@@ -65,4 +65,11 @@ def _ended(store: Store, trials: list[str]) -> list[float]:
 
 
 def _seconds(record: Record) -> float:
-    return record.timings.get("train", 0.0)  # 0: it is unknown
+    """Seconds of the longest process of a trial, from its training to the last score; 0: it is unknown.
+
+    One that diverged or failed may have ended early, and says nothing.
+    """
+    if record.status != "finished":
+        return 0.0
+    itself = sum(record.timings.get(part, 0.0) for part in ("train", "finish", "evaluate"))
+    return max([itself, *(stage.seconds for stage in record.stages)])

@@ -163,7 +163,7 @@ class Resources(BaseModel):
     hours_per_trial: Literal["auto"] | Annotated[float, Field(gt=0, le=10_000)] = Field(
         default="auto",
         description="A training that takes longer is ended and tried once more; `auto`: ten times the "
-        "longest that has ended, at least 1 h, once three have.",
+        "longest that has finished, at least 1 h, once three have.",
     )
     silent_minutes: Annotated[float, Field(gt=0, le=100_000)] = Field(
         default=30.0, description="So is one without a sign of life (a step, an epoch, a stage) for so long."

@@ -1,0 +1,34 @@
+"""How long a training may take, going by those that have finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.engine.limits import LimitsByNow
+from assay.storage import Store
+from assay.study.schema import Resources
+from tests.analysis.made_studies import make_plan, make_record
+
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize(
+    ("records", "hours"),
+    [
+        ([{"timings": {"train": HOUR}}] * 2, None),
+        ([{"timings": {"train": HOUR / 60}}] * 3, 1.0),
+        ([{"timings": {"train": HOUR}}] * 3, 10.0),
+        ([{"timings": {"train": HOUR, "evaluate": HOUR, "finish": HOUR}}] * 3, 30.0),  # in one process
+        ([{"timings": {"train": 300.0}, "status": "diverged", "result": None}] * 3, None),
+        ([{"timings": {"train": 300.0}, "status": "failed", "result": None}] * 3, None),
+    ],
+)
+def test_auto_is_ten_times_the_longest_that_finished_and_an_hour_at_least(
+    tmp_path: Path, records: list[dict[str, Any]], hours: float | None
+) -> None:
+    trial = make_plan().trials[0]
+    before = [make_record(trial).model_copy(update=changes) for changes in records]
+    assert LimitsByNow(Resources(), Store(tmp_path), before).of_pack([]).hours == hours
