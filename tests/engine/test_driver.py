@@ -14,7 +14,7 @@ from ray.tune.schedulers import FIFOScheduler, MedianStoppingRule, TrialSchedule
 
 from assay.engine.driver import PackDriver
 from assay.engine.packs import Pack
-from assay.engine.pruning import RecordingScheduler
+from assay.engine.pruning import Contests, RecordingScheduler
 from assay.engine.searcher import STORAGE
 from assay.storage import Store
 from tests.engine.made_packs import make_pack
@@ -65,8 +65,8 @@ def test_a_pruned_pack_that_cannot_be_recorded_is_trouble_with_the_storage(tmp_p
             return TrialScheduler.STOP
 
     told: list[str] = []
-    scheduler = RecordingScheduler(Stops(), Store(tmp_path), told.append)
-    trial = SimpleNamespace(config={"pack": "0"})
+    scheduler = RecordingScheduler(Contests(Stops), Store(tmp_path), told.append)
+    trial = SimpleNamespace(config={"pack": "0", "contest": "base"})
     assert scheduler.on_trial_result(None, trial, {"value": 0.5}) == TrialScheduler.STOP
     assert told == [AWAY]
 
@@ -74,10 +74,10 @@ def test_a_pruned_pack_that_cannot_be_recorded_is_trouble_with_the_storage(tmp_p
 def test_a_pack_is_not_paused_for_one_that_waits_for_room(tmp_path: Path) -> None:
     rule = MedianStoppingRule(time_attr="repeats", grace_period=1, metric="value", mode="max")
     controller = SimpleNamespace(get_live_trials=lambda: [SimpleNamespace(status=Trial.PENDING)])
-    scheduler = RecordingScheduler(rule, Store(tmp_path), pytest.fail)
-    result = {"repeats": 1, "value": 0.5}
-    assert rule.on_trial_result(controller, Trial("toy", stub=True), result) == TrialScheduler.PAUSE
-    assert scheduler.on_trial_result(controller, Trial("toy", stub=True), result) == TrialScheduler.CONTINUE
+    scheduler = RecordingScheduler(Contests(lambda: rule), Store(tmp_path), pytest.fail)
+    trial, result = Trial("toy", config={"contest": "base"}, stub=True), {"repeats": 1, "value": 0.5}
+    assert rule.on_trial_result(controller, trial, result) == TrialScheduler.PAUSE
+    assert scheduler.on_trial_result(controller, trial, result) == TrialScheduler.CONTINUE
 
 
 class _InTheWayOfTheFirst(PackDriver):

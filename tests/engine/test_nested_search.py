@@ -21,6 +21,7 @@ from tests.cli.small_study import finished
 from tests.engine.search_study import SEARCH, ToySearch
 from trainables.data import open_manifest
 from trainables.data.splits import Split, make_split
+from trainables.errors import InputError
 
 START = "replicate: {{best: 1, start: true, seeds: {}}}"
 OWN_SPLITS: dict[str, Any] = {
@@ -239,3 +240,15 @@ def test_a_plain_search_counts_the_test_images_that_it_saw(
 def test_the_plan_of_nested_searches_comes_back_from_its_table(tmp_path: Path, cache_root: Path) -> None:
     study = Hunt(tmp_path, cache_root, more=", nested: true", **FOLDS)
     assert Plan.from_table(study.plan.to_table()).searched == study.plan.searched
+
+
+def test_a_nested_search_starts_from_no_study_whose_scores_are_of_its_test_images(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    earlier = Hunt(tmp_path / "earlier", cache_root, name="earlier", **FOLDS)
+    study = Hunt(tmp_path, cache_root, more=", nested: true", start="[{study: earlier}]", **FOLDS)
+    earlier.store = study.store
+    earlier.run()
+    study.store.write_table("studies/earlier/plan.parquet", earlier.plan.to_table())
+    with pytest.raises(InputError, match="start names the study earlier, whose scores are of images of the"):
+        study.run()

@@ -178,7 +178,8 @@ def test_the_objective_reads_validation_and_no_test_score(cache_root: Path, tmp_
 def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
     cache_root: Path, tmp_path: Path, changes: dict[str, Any], status: str
 ) -> None:
-    study = ToySearch(tmp_path, cache_root, points=3)
+    rule = ", pruner: {kind: median, min: 1}" if status == "pruned" else ""
+    study = ToySearch(tmp_path, cache_root, points=3, more=rule)
 
     def train(trials: Sequence[Trial]) -> None:
         for trial in trials:
@@ -314,6 +315,8 @@ def test_points_for_several_objectives_lie_in_the_space_and_repeat(sampler: str)
         both = (_height(values), float(values["config.y"]))
         past.append(Observation(values, "finished", both[0], several=both))
     assert propose(search, SPACE, "base", past[:11], 11) == past[11].values
+    pruned = Observation(past[0].values, "pruned", steps=(0.5,))  # by another study
+    assert propose(search, SPACE, "base", [*past, pruned], 13)
     assert all(-5 <= float(point.values["config.x"]) <= 10 for point in past)
 
 

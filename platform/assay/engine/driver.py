@@ -165,8 +165,8 @@ class PackDriver(tune.Trainable):
         if self._pack.resource != "epochs" or not self._pack.trials:
             return None
         beat = self._store.progress(self._pack.trials[0].id)
-        if beat is None or beat.stage or beat.epoch <= self._epoch:
-            return None
+        if beat is None or beat.stage or not self._epoch < beat.epoch < beat.epochs:
+            return None  # after the last one there is nothing left to spare
         value = beat.metrics.get(f"validation.{self._pack.objective}")
         if value is None:
             return None

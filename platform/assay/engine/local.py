@@ -119,9 +119,9 @@ def _pruner(packs: RunPacks) -> LocalPruner | None:
         return None
     from assay.engine.pruning import LocalPruner, pruner
 
-    rule = pruner(packs.plan)
-    assert rule is not None, "the study has a pruner"
-    return LocalPruner(rule, packs.mode, packs.store)
+    rules = pruner(packs.plan)
+    assert rules is not None, "the study has a pruner"
+    return LocalPruner(rules, packs.mode, packs.store)
 
 
 def _hand_out(packs: RunPacks, slots: _Slots, threads: ThreadPoolExecutor, places: int) -> tuple[str, ...]:

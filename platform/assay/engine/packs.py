@@ -22,7 +22,8 @@ from assay.engine.limits import Limits
 from assay.storage import Record, Store
 from assay.storage.fence import FenceNote
 from assay.storage.stage_store import made_stages
-from assay.study import Trial
+from assay.study import Study, Trial
+from assay.study.search_rules import pruned_by
 from assay.study.stage_graph import shared_first, stage_graph
 
 __all__ = [
@@ -89,6 +90,15 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     @property
     def path(self) -> str:
         return f"studies/{self.study}/packs/{self.run}/{self.id}.json"
+
+    @property
+    def contest(self) -> str:
+        """Name of those that a pruner compares it with: of one search, by epochs also of one repeat."""
+        if not self.trials:
+            return ""
+        first = self.trials[0]
+        search = first.cell.rpartition(" #")[0]  # points are called `base #3`
+        return f"{search}, seed {first.seed}, fold {first.fold}" if self.resource == "epochs" else search
 
     def write(self, store: Store) -> None:
         """Write the pack where driver and workers read it: Tune itself only sees its id."""
@@ -239,6 +249,11 @@ def packs_of_rounds(
             yield pack
         if not due <= handed:
             return
+
+
+def is_anothers(record: Record, study: Study) -> bool:
+    """True of a trial that the pruner of another study stopped: this one has no result of it yet."""
+    return record.status == "pruned" and pruned_by(study) is None
 
 
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:

@@ -73,6 +73,8 @@ def _rebuilt(
         directions=["maximize" if objective.sign == 1 else "minimize" for objective in search.objectives]
     )
     if search.sampler != "cmaes":
+        if len(search.objectives) > 1:  # Optuna compares steps by one objective alone
+            observations = [observation._replace(steps=()) for observation in observations]
         study.add_trials([_frozen(observation, space) for observation in observations])
         return study
     # CMA-ES keeps its state in attributes that asking sets: the search so far is asked and told again. A

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ray.tune.schedulers import (
@@ -29,16 +30,41 @@ from assay.study import Plan
 from assay.study.search_rules import pruned_by
 from trainables.errors import StorageError
 
-__all__ = ["LocalPruner", "RecordingScheduler", "pruner"]
+__all__ = ["Contests", "LocalPruner", "RecordingScheduler", "pruner"]
 
 _RIVALS = 2  # points with a value before the median means anything
 
 
-def pruner(plan: Plan) -> TrialScheduler | None:
-    """The Tune scheduler of a study's pruner, or None."""
+class Contests:
+    """The rules of a study's pruner: one for each search, whose points are compared with each other alone.
+
+    Points of another method or on another fold are no rivals: they may differ by more than settings do.
+    """
+
+    def __init__(self, make: Callable[[], TrialScheduler]) -> None:
+        """``make`` gives a rule that has seen nothing."""
+        self._make, self._goal = make, ("value", "max")
+        self._rules: dict[str, TrialScheduler] = {}
+
+    def set_goal(self, metric: str, mode: str) -> None:
+        """``mode``: ``max`` where a higher value is better, ``min`` where a lower one is."""
+        self._goal = (metric, mode)
+
+    def of(self, contest: str) -> TrialScheduler:
+        """The rule of packs with this :attr:`Pack.contest`."""
+        if contest not in self._rules:
+            self._rules[contest] = self._make()
+            self._rules[contest].set_search_properties(*self._goal)
+        return self._rules[contest]
+
+
+def pruner(plan: Plan) -> Contests | None:
+    """The Tune schedulers of a study's pruner, or None."""
     resource = pruned_by(plan.study)
-    if resource is None:
-        return None
+    return None if resource is None else Contests(partial(_rule, plan, resource))
+
+
+def _rule(plan: Plan, resource: str) -> TrialScheduler:
     assert plan.study.search is not None
     assert plan.study.search.pruner is not None
     rule = plan.study.search.pruner
@@ -70,25 +96,31 @@ class _NoController:
 
 
 class RecordingScheduler(Unkept, FIFOScheduler):
-    """Asks ``inner`` about results that carry a value, and records the trials of the packs that it stops."""
+    """Asks ``rules`` about results that carry a value, and records the trials of the packs that they stop."""
 
-    def __init__(self, inner: TrialScheduler, store: Store, give_up: Callable[[str], None]) -> None:
+    def __init__(self, rules: Contests, store: Store, give_up: Callable[[str], None]) -> None:
         """``give_up`` is told why the storage could not be used."""
         super().__init__()
         self.stopped = 0  # packs
-        self._inner, self._store, self._give_up = inner, store, give_up
+        self._rules, self._store, self._give_up = rules, store, give_up
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
-        return self._inner.set_search_properties(metric, mode, **spec)
+        assert metric is not None
+        assert mode is not None, "the Tuner has both"
+        self._rules.set_goal(metric, mode)
+        return True
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        self._inner.on_trial_add(tune_controller, trial)
+        self._rule_of(trial).on_trial_add(tune_controller, trial)
+
+    def _rule_of(self, trial: Any) -> TrialScheduler:
+        return self._rules.of(trial.config["contest"])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if "value" not in result or result.get(COMPLETE):
             return TrialScheduler.CONTINUE
         alone: Any = _NoController()
-        decision = self._inner.on_trial_result(alone, trial, result)
+        decision = self._rule_of(trial).on_trial_result(alone, trial, result)
         if decision == TrialScheduler.STOP:
             self.stopped += 1
             try:
@@ -99,7 +131,7 @@ class RecordingScheduler(Unkept, FIFOScheduler):
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         if "value" in result:
-            self._inner.on_trial_complete(tune_controller, trial, result)
+            self._rule_of(trial).on_trial_complete(tune_controller, trial, result)
 
 
 @dataclass(frozen=True)
@@ -112,10 +144,10 @@ class _PackTrial:
 class LocalPruner:
     """A pruner that counts repeats, for packs that train without Tune. Its threads ask one at a time."""
 
-    def __init__(self, rule: TrialScheduler, mode: str, store: Store) -> None:
+    def __init__(self, rules: Contests, mode: str, store: Store) -> None:
         """``mode``: ``max`` where a higher objective is better, ``min`` where a lower one is."""
-        rule.set_search_properties("value", mode)
-        self._rule, self._store = rule, store
+        rules.set_goal("value", mode)
+        self._rules, self._store = rules, store
         self._trials: dict[str, Any] = {}
         self._controller: Any = _NoController()
         self._lock = threading.Lock()
@@ -128,10 +160,11 @@ class LocalPruner:
             return False
         result = {"repeats": len(records), "value": value}
         with self._lock:
+            rule = self._rules.of(pack.contest)
             if pack.id not in self._trials:
                 self._trials[pack.id] = _PackTrial(pack.id)
-                self._rule.on_trial_add(self._controller, self._trials[pack.id])
-            decision = self._rule.on_trial_result(self._controller, self._trials[pack.id], result)
+                rule.on_trial_add(self._controller, self._trials[pack.id])
+            decision = rule.on_trial_result(self._controller, self._trials[pack.id], result)
         if decision == TrialScheduler.STOP:
             _record_pruned(self._store, pack, result)
         return decision == TrialScheduler.STOP

@@ -185,6 +185,7 @@ class RunPacks:
         return {
             "storage": self.store.uri,
             "pack": pack.path,
+            "contest": pack.contest,
             "scratch": self.scratch,
             "idle_seconds": _IDLE_SECONDS if self.keeps_drivers else 0.0,
             "watched": not self.keeps_drivers,

@@ -17,7 +17,7 @@ from itertools import chain
 
 from assay.engine.ending import Ending
 from assay.engine.options import End, EngineOptions, Outcome
-from assay.engine.packs import Content, missing_trials
+from assay.engine.packs import Content, is_anothers, missing_trials
 from assay.engine.run_packs import RunPacks
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
@@ -55,8 +55,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
         put_back(store, plan)
         keep_methods(store, plan.trainables)
         plan = with_points(plan, store)
-        if options.retry_failed:
-            _forget_failed(plan, store)
+        _forget(plan, store, options)
         before = store.records(trial.id for trial in plan.trials) | known_replicas(plan, store)
         end = _train(plan, store, options, before, lease=lease, ending=ending)
         lease.refuse_if_lost()
@@ -99,9 +98,11 @@ def _clear_stops(study: str, missing: Sequence[Trial], store: Store) -> None:
             clear_stop(store, "trial", trial.id)
 
 
-def _forget_failed(plan: Plan, store: Store) -> None:
+def _forget(plan: Plan, store: Store, options: EngineOptions) -> None:
+    """Take away the records of what is to be tried again, and of what another study's pruner stopped."""
     for record in store.records(trial.id for trial in plan.trials).values():
-        if record.status == "failed":
+        again = options.retry_failed and record.status == "failed"
+        if again or is_anothers(record, plan.study):
             store.forget_record(record.id)
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from assay.engine.packs import Content, StageTask, missing_trials, stage_packs
+from assay.engine.packs import Content, StageTask, is_anothers, missing_trials, stage_packs
 from assay.engine.proposals import Observation, Values, propose
 from assay.storage import Record, Store
 from assay.storage.search_points import (
@@ -88,7 +88,11 @@ class _Log:
 
     def look(self, ids: Sequence[str]) -> None:
         """Read records that are not known yet."""
-        self.records |= self.store.records(id_ for id_ in ids if id_ not in self.records)
+        for id_, record in self.store.records(id_ for id_ in ids if id_ not in self.records).items():
+            if is_anothers(record, self.plan.study):
+                self.store.forget_record(id_)
+            else:
+                self.records[id_] = record
 
 
 class _CellSearch:
@@ -227,9 +231,16 @@ def _from_study(
             f"start names the study {start.study}, which was never run into {store.uri}. Run it first, or "
             "leave it out."
         ) from None
-    assert plan.study.search is not None
-    objective = plan.study.search.objective
+    search = plan.study.search
+    assert search is not None
     earlier = with_points(earlier, store)
+    if search.nested and any(trial.manifest == searched.manifest for trial in earlier.trials):
+        raise InputError(
+            "no test image of a nested search may choose its points, and start names the study "
+            f"{start.study}, whose scores are of images of the same data: some are test images of "
+            f"{searched.cell.name}. Leave it out, or leave `nested` out."
+        )
+    objective = search.objective
     records = store.records(trial.id for trial in earlier.trials)
     scored: list[tuple[float, str, Mapping[str, Any]]] = []
     for cell in (cell for cell in earlier.cells if cell.role != "replicate"):
