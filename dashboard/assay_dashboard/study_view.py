@@ -55,7 +55,6 @@ __all__ = [
 ]
 
 _FRESH = 1.0  # seconds for which a study is not read again
-_MAPS = "maps.parquet"  # of a trial: its probe images
 _PAIRS = 4  # of states of two studies; each holds all that was computed from both
 _PARTS = 96  # tables of trials that are kept: 8 probe images are about 0.3 MB
 _PREDICTIONS = 1000  # more, as item intervals need all of a study: of 1,000 test images about 0.06 MB
@@ -125,7 +124,8 @@ class StudyView:
     @property
     def kept_maps(self) -> Mapping[Repeat, Mapping[str, Record]]:
         """Records of trials with probe images, by repeat and cell; the repeat of the most cells first."""
-        return self.results.once("maps", lambda: _kept_maps(self.store, self.results))
+        results, read = self.results, partial(read_part, self.store)
+        return results.once("maps", lambda: records_with_maps(results, results.plan.trials, read))
 
     @property
     def planned(self) -> int:
@@ -273,30 +273,6 @@ def read_part(store: Store, record: Record, name: str) -> pa.Table | None:
     """
     read = _read_prediction if name == "predictions.parquet" else _read_part
     return read(store, record, (store.uri, record.id, record.attempt, name))
-
-
-def _kept_maps(store: Store, results: StudyResults) -> Mapping[Repeat, Mapping[str, Record]]:
-    """Records with probe images; of a study that keeps none those that another one kept of its trials."""
-    records = results.records
-    if not results.plan.study.keep.probes:
-        # A table without a row is the same bytes in every trial, so that one of them is read.
-        tables = {_maps_hash(record): record for record in records.values()}
-        filled = {digest for digest, record in tables.items() if _has_rows(store, record)}
-        records = {trial: record for trial, record in records.items() if _maps_hash(record) in filled}
-    return records_with_maps(results.plan.trials, records)
-
-
-def _maps_hash(record: Record) -> str | None:
-    return record.files.get(f"{record.attempt}/{_MAPS}")
-
-
-def _has_rows(store: Store, record: Record) -> bool:
-    """False where a trial kept no probe image; true where that cannot be read, which a page then says."""
-    try:
-        table = read_part(store, record, _MAPS)
-    except OSError:
-        return True
-    return table is not None and table.num_rows > 0
 
 
 def stage_curves(store: Store, record: Record) -> dict[str, pa.Table]:

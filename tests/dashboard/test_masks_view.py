@@ -14,11 +14,14 @@ from streamlit.testing.v1 import AppTest
 
 import assay_dashboard
 from assay.analysis.results import StudyResults
+from assay.analysis.summary import Repeat
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.mask_grid.payload import MOST_CELLS, PAGE_ROWS
 from assay.report.telling_cells import in_order, telling_cells
 from assay.storage import Record, Store
 from assay.study import Plan
+from assay_dashboard import study_view as reading
+from assay_dashboard.telling import telling_pair
 from tests.dashboard.conftest import texts_of
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
 from trainables.metrics import METRICS
@@ -155,12 +158,26 @@ def test_images_that_another_study_kept_of_the_same_trials_are_shown(tmp_path: P
     assert len(sent(open_page(store, "none"))["columns"]) == MOST_CELLS
 
 
+def test_repeats_that_were_trained_before_images_were_kept_hide_no_other(
+    tmp_path: Path, open_page: Open
+) -> None:
+    store = Store(tmp_path)
+    make_study(store, make_scene(4, (32, 48)), seeds=2, probes=2, epochs=17)
+    make_study(store, make_scene(4, (32, 48)), name="before", seeds=1, probes=0, epochs=17)
+    page = open_page(store)
+    assert page.selectbox(key="repeat").options == ["seed 1"]
+    assert len(sent(page)["rows"]) == 2
+    pair = telling_pair(reading.view(store, "additions"))
+    assert pair is not None
+    assert pair.repeat == "seed 1"
+
+
 def test_maps_that_cannot_be_read_are_named_and_the_other_cells_shown(
     tmp_path: Path, open_page: Open
 ) -> None:
     broken = Store(tmp_path)
     plan: Plan = make_study(broken, make_scene(4, (32, 48)), seeds=1, probes=2, epochs=13)
-    (cells,) = records_with_maps(plan.trials, broken.records(trial.id for trial in plan.trials)).values()
+    (cells,) = _with_maps(broken, plan).values()
     name, record = next(iter(cells.items()))
     broken.write_bytes(f"{broken.trial(record.id)}/{record.attempt}/maps.parquet", b"not a table")
     page = open_page(broken)
@@ -176,10 +193,14 @@ def test_a_filter_that_nothing_passes_says_so(store: Store, open_page: Open) -> 
 def test_a_choice_that_two_cells_can_not_answer_says_why(tmp_path: Path, open_page: Open) -> None:
     store = Store(tmp_path)
     plan = make_study(store, make_scene(4, (32, 48)), seeds=1, probes=2, epochs=14)
-    (cells,) = records_with_maps(plan.trials, store.records(trial.id for trial in plan.trials)).values()
+    (cells,) = _with_maps(store, plan).values()
     _forget_masks(store, next(iter(cells.values())))
     page = open_page(store, show="A finds, B misses")
     assert "A and B share no probe image with a defect that both have a mask of" in texts_of(page)
+
+
+def _with_maps(store: Store, plan: Plan) -> dict[Repeat, dict[str, Record]]:
+    return records_with_maps(StudyResults.of_plan(plan, store), plan.trials, store.read_part)
 
 
 def _forget_masks(store: Store, record: Record) -> None:

@@ -65,6 +65,13 @@ def test_a_study_without_probe_images_or_curves_says_so(tmp_path: Path) -> None:
     assert "No trial of these cells has a curve" in text
 
 
+def test_trials_that_kept_no_probe_image_make_no_grid(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    make_study(store, make_scene(2, (32, 48)), seeds=1, probes=0)
+    text = interactive_page(StudyResults.read(store, "additions"))
+    assert "No finished trial has kept probe images." in text
+
+
 def test_results_without_a_storage_are_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make_large_search(store, "hunt", points=1)

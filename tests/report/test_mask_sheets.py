@@ -60,11 +60,16 @@ def sheet(store: Store, probes: Mapping[tuple[str, int], str]) -> bytes:
             {(FIRST.name, 0): "abc", (SECOND.name, 0): "xab"},
             {(FIRST.name, 0): "ab", (SECOND.name, 0): "ab"},
         ),
+        (
+            {(FIRST.name, 0): "", (SECOND.name, 0): "", (FIRST.name, 1): "ab"},
+            {(FIRST.name, 1): "ab"},
+        ),
     ],
     ids=[
         "the repeat with maps in the most cells",
         "of equally full repeats the first",
         "only images that all cells have",
+        "no repeat whose trials kept no image",
     ],
 )
 def test_the_first_of_the_fullest_repeats_is_shown_with_the_images_common_to_its_cells(

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from assay.analysis.results import StudyResults
 from assay.analysis.summary import Repeat
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.storage import Record, Store
-from assay.study import Plan
 from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.conftest import Results
 from tests.e2e.dashboard.masks_page import MasksPage
@@ -64,8 +64,8 @@ def cells(storage: Store) -> dict[str, Record]:
 
 
 def cells_of(storage: Store, study: str) -> dict[str, Record]:
-    plan = Plan.from_table(storage.read_table(f"studies/{study}/plan.parquet"))
-    return records_with_maps(plan.trials, storage.records(trial.id for trial in plan.trials))[Repeat(0, None)]
+    results = StudyResults.read(storage, study)
+    return records_with_maps(results, results.plan.trials, storage.read_part)[Repeat(0, None)]
 
 
 def rows_of(storage: Store, record: Record) -> dict[str, dict[str, Any]]:
@@ -144,8 +144,8 @@ def test_masks_of_a_study_that_was_trained_have_the_counts_of_its_records(
     page: Page, dashboard: str, results: Results
 ) -> None:
     masks = MasksPage(page, dashboard).open(study="small")
-    plan, records = results.small.plan, results.small.records()
-    kept = next(iter(records_with_maps(plan.trials, records).values()))
+    small = StudyResults.read(results.store, "small")
+    kept = next(iter(records_with_maps(small, small.plan.trials, results.store.read_part).values()))
     assert masks.page.locator(".column .name").all_text_contents() == list(kept)
     for c, record in enumerate(kept.values()):
         for r, sample in enumerate(masks.samples):

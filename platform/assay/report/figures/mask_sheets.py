@@ -7,14 +7,15 @@ nothing is predicted again, so a picture costs seconds, and shows probe images o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results import ReadPart, StudyResults
 from assay.analysis.summary import Repeat
 from assay.storage.record import Record
 from assay.storage.store import Store
@@ -26,6 +27,7 @@ from trainables.overlay import contact_sheet, heat_overlay, overlay
 __all__ = ["decision_picture", "lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_maps"]
 
 _ROWS = 6  # probe images at most, of those that all columns have; defective ones first, then by name
+_MAPS = "maps.parquet"  # of a trial: its probe images
 _UNSAFE = re.compile(r"[^\w\-.]+")  # in file names
 
 
@@ -45,8 +47,8 @@ def overlay_sheet(results: StudyResults, store: Store) -> NDArray[np.uint8]:
     """
     maps = {
         cell: {row["sample"]: row for row in table.to_pylist()}
-        for cell, record in _fullest_repeat(results).items()
-        if (table := store.read_part(record, "maps.parquet")) is not None and table.num_rows
+        for cell, record in _fullest_repeat(results, store).items()
+        if (table := store.read_part(record, _MAPS)) is not None and table.num_rows
     }
     if not maps:
         raise InputError(
@@ -72,7 +74,7 @@ def lineage_sheets(results: StudyResults, store: Store) -> Iterator[tuple[str, N
 
     They are of the repeat that :func:`overlay_sheet` shows.
     """
-    for number, (cell, record) in enumerate(_fullest_repeat(results).items()):
+    for number, (cell, record) in enumerate(_fullest_repeat(results, store).items()):
         sheet = lineage_sheet(store, record)
         if sheet is not None:
             yield f"{number:02d}-{_UNSAFE.sub('_', cell)[:80]}.png", sheet
@@ -110,20 +112,51 @@ def _chosen(rows: list[dict[str, Any]], count: int) -> list[str]:
 
 
 def records_with_maps(
-    trials: Iterable[Trial], records: Mapping[str, Record]
+    results: StudyResults, trials: Sequence[Trial], read_part: ReadPart
 ) -> dict[Repeat, dict[str, Record]]:
-    """Repeat → cell → record, of the trials that kept probe images; the repeat of the most cells first."""
+    """Repeat → cell → record, of the trials that kept probe images; the repeat of the most cells first.
+
+    A trial that kept none has a table without a row, also when its study asks for images later. Such tables
+    are the same bytes in every trial, so one is read of those that several trials have. Of a study that keeps
+    none now, and shows what others kept of its trials, those that one trial has are read, too.
+    """
+    with_file: dict[str, Record] = {}
+    for trial in trials:
+        record = results.records.get(trial.id)
+        if record is not None and _hash_of_maps(record) is not None:
+            with_file[trial.id] = record
+    how_many = Counter(map(_hash_of_maps, with_file.values()))
+    least = 2 if results.plan.study.keep.probes else 1
+    one_of_each = {_hash_of_maps(record): record for record in with_file.values()}
+    empty = {
+        digest
+        for digest, record in one_of_each.items()
+        if how_many[digest] >= least and not _has_rows(record, read_part)
+    }
     kept: dict[Repeat, dict[str, Record]] = {}
     for trial in trials:
-        record = records.get(trial.id)
-        if record is not None and f"{record.attempt}/maps.parquet" in record.files:
+        record = with_file.get(trial.id)
+        if record is not None and _hash_of_maps(record) not in empty:
             kept.setdefault(Repeat(trial.seed, trial.fold), {})[trial.cell] = record
     return dict(sorted(kept.items(), key=lambda of_repeat: -len(of_repeat[1])))
 
 
-def _fullest_repeat(results: StudyResults) -> dict[str, Record]:
+def _hash_of_maps(record: Record) -> str | None:
+    return record.files.get(f"{record.attempt}/{_MAPS}")
+
+
+def _has_rows(record: Record, read_part: ReadPart) -> bool:
+    """False where a trial kept no probe image; true where that cannot be read, which a page then says."""
+    try:
+        table = read_part(record, _MAPS)
+    except OSError:
+        return True
+    return table is not None and table.num_rows > 0
+
+
+def _fullest_repeat(results: StudyResults, store: Store) -> dict[str, Record]:
     """Cell → record of the repeat with maps in the most cells; empty where none has any."""
-    return next(iter(records_with_maps(results.reported.trials, results.records).values()), {})
+    return next(iter(records_with_maps(results, results.reported.trials, store.read_part).values()), {})
 
 
 def decision_picture(row: Mapping[str, Any]) -> NDArray[np.uint8]:

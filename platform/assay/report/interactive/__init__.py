@@ -78,7 +78,7 @@ def _points(results: StudyResults) -> str:
 
 
 def _probe_images(results: StudyResults, store: Store) -> str:
-    kept = records_with_maps(results.plan.trials, results.records)
+    kept = records_with_maps(results, results.plan.trials, store.read_part)
     if not kept:
         return _NO_MAPS
     repeat, of_repeat = next(iter(kept.items()))

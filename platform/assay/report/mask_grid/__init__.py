@@ -82,7 +82,7 @@ def study_grid(
     Raises:
         InputError: If none of these trials has kept probe images, or more than six cells are named.
     """
-    kept = records_with_maps(results.plan.trials, results.records)
+    kept = records_with_maps(results, results.plan.trials, store.read_part)
     repeat = next((repeat for repeat in kept if seed in (None, repeat.seed)), None)
     of_repeat = {} if repeat is None else kept[repeat]
     chosen = list(cells or telling_cells(results, of_repeat, MOST_CELLS))
