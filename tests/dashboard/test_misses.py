@@ -110,8 +110,8 @@ def test_where_pictures_are_kept_the_page_says_of_which_images_and_where_they_ar
     assert "Pictures are kept of probe images alone: the page Masks has them." in texts
 
 
-def test_a_cell_may_be_called_as_a_column_of_images_is(store: Store, show: Show) -> None:
-    names = ["image", "class", "truth"]
+def test_a_cell_may_be_called_as_a_column_of_images_or_an_argument_is(store: Store, show: Show) -> None:
+    names = ["image", "class", "truth", "self"]
     levels = ", ".join(f"{name}: {{config: {{epochs: {n}}}}}" for n, name in enumerate(names, 1))
     before, _, _ = STUDY.replace("study: small", "study: named").partition("factors:")
     text = f"{before}factors: {{labels: {{{levels}}}}}\ndesign: {{full: all}}\nrepeats: {{seeds: [0]}}\n"
@@ -121,7 +121,7 @@ def test_a_cell_may_be_called_as_a_column_of_images_is(store: Store, show: Show)
         predict(store, trial, (False, False, True))
     app = show("misses", study="named")
     assert not app.exception
-    assert [list(app.dataframe[0].value[name]) for name in names] == [[100.0, 100.0, 100.0]] * 3
+    assert [list(app.dataframe[0].value[name]) for name in names] == [[100.0, 100.0, 100.0]] * 4
 
 
 def test_an_image_on_which_a_cell_was_not_tested_is_judged_by_the_others(

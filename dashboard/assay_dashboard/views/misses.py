@@ -49,8 +49,8 @@ def _page() -> None:
         name: st.column_config.ProgressColumn(name, format="%.0f %%", min_value=0, max_value=100)
         for name in cells
     }
-    rows = of_kind(shares, kind, cell)
-    rows = rows.assign(**{name: (100 * rows[name]).round() for name in cells})
+    rows = of_kind(shares, kind, cell).copy()
+    rows[cells] = (100 * rows[cells]).round()  # not `assign`: a cell may be called `self`
     height = min(560, _ROW * (1 + len(rows)) + 2)
     st.dataframe(rows, hide_index=True, column_config=bars, row_height=_ROW, height=height)
 
