@@ -30,6 +30,7 @@ __all__ = [
     "select_rows",
     "settle_study",
     "storage_uri",
+    "times_restored",
     "trial_of",
 ]
 
@@ -40,6 +41,7 @@ CELLS = "cells"  # several
 REPEAT = "repeat"  # as `repeat_name` writes it
 
 _IN_URL = "_study_in_url"  # what the URL held at the last run
+_RESTORED = "_times_restored"
 _UNKNOWN = "_study_unknown"  # true after a link to a study that there is not
 DEFAULT_MLFLOW = "http://127.0.0.1:5000"  # of `assay mlflow`
 
@@ -89,6 +91,7 @@ def choose_study(names: Sequence[str]) -> None:
     )
     st.session_state[_IN_URL] = chosen
     if _came_by_history():
+        st.session_state[_RESTORED] = times_restored() + 1
         return
     if chosen is not None:
         st.query_params[STUDY] = chosen
@@ -122,6 +125,11 @@ def _came_by_history() -> bool:
     """
     run = get_script_run_ctx()
     return run is not None and run.is_history_navigation
+
+
+def times_restored() -> int:
+    """Times that Back or Forward led to a page. What the browser draws then takes over what the URL says."""
+    return st.session_state.get(_RESTORED, 0)
 
 
 def of_another_study(part: str, study: str) -> bool:

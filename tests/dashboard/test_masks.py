@@ -238,7 +238,13 @@ def test_a_payload_holds_what_the_record_keeps_and_only_this_page() -> None:
     cell = column("a", *(probe(f"{k}", "xo") for k in range(9)))
     header, body = unpack(page_payload(["3", "1"], [cell], view=Display(77, True)))
     assert [row["sample"] for row in header["rows"]] == ["3", "1"]
-    assert header["view"] == {"level": 77, "difference": True, "picture": "decision", "teaches": False}
+    assert header["view"] == {
+        "level": 77,
+        "difference": True,
+        "picture": "decision",
+        "teaches": False,
+        "restored": 0,
+    }
     row, packed = cell.rows["3"], header["rows"][0]["cells"][0]
     for name, kept in {
         "photo": row["thumbnail"],

@@ -35,7 +35,7 @@ from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
 from assay_dashboard.layout import choose_cells, errors_shown, message, missing_probes, study_view
-from assay_dashboard.state import REPEAT, keep_in_url
+from assay_dashboard.state import REPEAT, keep_in_url, times_restored
 from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
@@ -92,6 +92,7 @@ def _show_images(study: reading.StudyView) -> None:
             st.query_params.get(_DIFFERENCE) == "1",
             _picture(),
             any(teaches(record) for record in records.values()),
+            times_restored(),
         ),
     )
     with grid:

@@ -31,7 +31,7 @@ from assay_dashboard.points import (
     search_points,
     thinning,
 )
-from assay_dashboard.state import keep_in_url, of_another_study, select_rows
+from assay_dashboard.state import keep_in_url, of_another_study, select_rows, times_restored
 from assay_dashboard.winner import against_start, best_point_rows, verdict_word
 
 _SLICES = 12  # parameters that are drawn one by one
@@ -262,7 +262,8 @@ def _page() -> None:
         keep_in_url(_BRUSH, [])
     key = f"parallel of {view.name} {cell}"
     st.session_state[_REST] = rest = _drawn(key, points)
-    _points(view, cell, key, points, points_payload(points.axes, _brushes(key, points)))
+    payload = points_payload(points.axes, _brushes(key, points), times_restored())
+    _points(view, cell, key, points, payload)
     if not rest:
         return
     left, right = st.columns(2, gap="large")

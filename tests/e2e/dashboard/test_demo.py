@@ -229,3 +229,7 @@ def test_what_the_net_was_taught_is_a_choice_away_and_nothing_is_shown_without_a
     expect(captions.nth(4)).to_contain_text("1 everywhere")
     page.get_by_label("Picture").select_option("decision")
     expect(captions.nth(1)).to_contain_text("found 1 of 1")
+    reader.sees(lambda: "picture=" not in page.url)
+    page.go_back()
+    expect(page.get_by_label("Picture")).to_have_value("weights")
+    expect(captions.nth(4)).to_contain_text("1 everywhere")

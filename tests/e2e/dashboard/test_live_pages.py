@@ -250,6 +250,29 @@ def marked(table: Locator) -> Locator:
     return table.locator("[role=row][aria-selected=true]")
 
 
+def test_back_takes_a_brush_away_and_forward_brings_it_again(reader: Reader) -> None:
+    page = reader.open("/search?study=hunt")
+    axes = page.locator(".parallel[data-ready]")
+    axes.wait_for()
+    points = axes.get_attribute("data-chosen")
+    assert points is not None
+    axis = page.get_by_role("slider", name="lr", exact=True)
+    axis.focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("brush="))
+    brushed = axes.get_attribute("data-chosen")
+    for go, chosen, text in (
+        (page.go_back, points, "the best tenth in full colour"),
+        (page.go_forward, brushed, "inside the brushes"),
+    ):
+        go()
+        page.get_by_text(f"{chosen} of {points} points").filter(has_text=text).wait_for()
+        expect(axes).to_have_attribute("data-chosen", str(chosen))
+        expect(axis).to_have_attribute("aria-valuenow", "0.5" if chosen == brushed else "0")
+        page.wait_for_timeout(500)  # in which an address could be written
+        assert ("brush=" in page.url) is (chosen == brushed)
+
+
 def test_brushes_stay_when_points_come_and_when_the_page_is_loaded_again(
     reader: Reader, shared: Shared
 ) -> None:

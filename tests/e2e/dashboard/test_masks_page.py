@@ -244,6 +244,22 @@ def test_a_threshold_moved_by_many_steps_of_a_key_is_in_the_url_at_last(masks: M
     masks.page.wait_for_url(f"**threshold={THRESHOLD_LEVEL + 30}**")
 
 
+def test_back_and_forward_move_the_threshold_and_what_is_listed_by_it(masks: MasksPage) -> None:
+    masks.open(show="no cell finds", threshold="220")
+    before = masks.samples, masks.captions()
+    masks.set_threshold(254)
+    expect(masks.page.locator(".sample")).not_to_have_count(len(before[0]))
+    expect(masks.page.locator("figcaption .line").first).not_to_be_empty()
+    after = masks.samples, masks.captions()
+    for go, level, shown in ((masks.page.go_back, "220", before), (masks.page.go_forward, "254", after)):
+        go()
+        expect(masks.page.locator(".sample")).to_have_count(len(shown[0]))
+        expect(masks.page.locator("input.threshold")).to_have_value(level)
+        masks.page.wait_for_timeout(500)  # in which an address could be written
+        assert (masks.samples, masks.captions()) == shown
+        assert masks.query["threshold"] == [level]
+
+
 def test_the_threshold_stays_from_page_to_page(masks: MasksPage) -> None:
     masks.open(sort="sample")
     masks.set_threshold(60)

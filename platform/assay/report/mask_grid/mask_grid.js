@@ -186,13 +186,6 @@ class Cell {
   }
 }
 
-/** How a defect's box is drawn: missed ones dashed; against another cell also those found only now. */
-function hitOrMiss(hit, hitBefore) {
-  if (hitBefore === null) return hit ? null : { colour: "truth", dashed: true };
-  if (hit) return hitBefore ? null : { colour: "gained", dashed: false };
-  return { colour: hitBefore ? "lost" : "truth", dashed: true };
-}
-
 // The grid -------------------------------------------------------------------------------------------------
 
 class MaskGrid {
@@ -253,11 +246,7 @@ class MaskGrid {
 
   async load(bytes) {
     const { header, blob } = parse(bytes);
-    if (this.key === "") {
-      this.input("threshold").value = header.view.level;
-      this.input("difference").checked = header.view.difference;
-      this.pictures.value = header.view.picture;
-    }
+    if (header.view.restored !== this.restored) this.adopt(header.view);
     this.pictures.hidden = !header.view.teaches;
     if (!header.view.teaches) this.pictures.value = "decision";
     if (this.key === header.key) return this.watch();
@@ -272,6 +261,16 @@ class MaskGrid {
     this.columns = header.columns.map((column) => ({ ...column, numbers: totalsOf(column, blob) }));
     this.base = header.base;
     this.build(header, cells);
+  }
+
+  /** Take over the page's state, at first and after Back or Forward; of these the page is told, as of a choice. */
+  adopt({ level, difference, picture, restored }) {
+    const before = [this.level, this.input("difference").checked, this.picture];
+    [this.input("threshold").value, this.input("difference").checked, this.pictures.value] = [level, difference, picture];
+    const changed = Object.entries({ threshold: level, difference, picture }).filter(([, value], i) => value !== before[i]);
+    if (this.restored !== undefined) changed.forEach((choice) => this.tell(...choice));
+    if (this.columns !== undefined) this.repaint();
+    this.restored = restored;
   }
 
   build(header, cells) {

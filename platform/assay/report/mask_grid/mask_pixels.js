@@ -134,6 +134,13 @@ function matchedPeaks(own, other) {
   return peaks;
 }
 
+/** How a defect's box is drawn: missed ones dashed; against another cell also those found only now. */
+function hitOrMiss(hit, hitBefore) {
+  if (hitBefore === null) return hit ? null : { colour: "truth", dashed: true };
+  if (hit) return hitBefore ? null : { colour: "gained", dashed: false };
+  return { colour: hitBefore ? "lost" : "truth", dashed: true };
+}
+
 /** A map of the net's output, each cell as a block of grey; black is 0 and white `most`. */
 function paintTaught(target, { width, height }, taught, values, most) {
   const nearest = (at, cells, pixels) =>

@@ -102,12 +102,13 @@ class Pair(NamedTuple):
 
 
 class Display(NamedTuple):
-    """Threshold and mode of a page, with which the browser starts."""
+    """Threshold and mode of a page, with which the browser starts, and anew whenever ``restored`` rises."""
 
     level: int = THRESHOLD_LEVEL  # of the threshold; 128 is each model's own
     difference: bool = False  # to A
     picture: str = PICTURES[0]
     teaches: bool = False  # some cell's method tells what it is taught
+    restored: int = 0  # times that Back or Forward led to the page
 
 
 def cell_column(name: str, maps: pa.Table, result: Result | None = None) -> MaskColumn:

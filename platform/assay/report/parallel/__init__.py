@@ -120,10 +120,11 @@ def objective_axis(title: str, values: Sequence[float | None], sign: int) -> Axi
     )
 
 
-def points_payload(axes: Sequence[Axis], brushes: Brushes) -> bytes:
+def points_payload(axes: Sequence[Axis], brushes: Brushes, restored: int = 0) -> bytes:
     """Header and positions for the browser; points come best first.
 
-    The browser starts with ``brushes`` and keeps its own from then on.
+    The browser starts with ``brushes`` and keeps its own from then on, until ``restored`` rises: the times
+    that Back or Forward led to the page.
     """
     count = len(axes[0].positions)
     head = {
@@ -131,6 +132,7 @@ def points_payload(axes: Sequence[Axis], brushes: Brushes) -> bytes:
         "brushes": brushes,
         "count": count,
         "best": max(1, math.ceil(_BEST * count)),
+        "restored": restored,
     }
     text = json.dumps(head).encode()
     text += b" " * (-len(text) % 4)

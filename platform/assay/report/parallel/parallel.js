@@ -9,11 +9,13 @@ function showParallel({ data, parentElement: root, setStateValue }) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
-  const { axes, count, best } = header;
+  const { axes, count, best, restored } = header;
   const places = new Float32Array(bytes.slice(4 + length).buffer);  // slice: aligned to 4
   const box = root.querySelector(".parallel");
   const canvas = root.querySelector("canvas");
-  const brushes = (box.brushes ??= { ...header.brushes });  // axis name → [low, high]; stays when new points come
+  const known = box.brushes;
+  if (restored !== box.restored) [box.restored, box.brushes] = [restored, { ...header.brushes }];  // at first, and after Back or Forward
+  const brushes = box.brushes;  // axis name → [low, high]; stays when new points come
   for (const old of box.querySelectorAll(".axis")) old.remove();
   box.style.minWidth = `${AXIS * axes.length}px`;  // on a telephone the axes scroll, so that their names stay apart
   const style = getComputedStyle(box);
@@ -153,5 +155,6 @@ function showParallel({ data, parentElement: root, setStateValue }) {
   const watcher = new ResizeObserver(later);
   watcher.observe(box);
   later();
+  if (known !== undefined && known !== brushes) tell();
   return () => { watcher.disconnect(); cancelAnimationFrame(frame); };
 }
