@@ -232,6 +232,7 @@ def test_warnings_of_files_that_no_reader_opens_may_have_changed(
     [
         ("report/report.html", b"<title>", b"<title>An earlier ", 0),
         ("report/report.csv", b"0.7", b"0.8", 1),
+        ("report/report.csv", b",,", b",0.001,", 1),
     ],
 )
 def test_of_another_version_numbers_are_compared(  # noqa: PLR0917 - three fixtures and four cases

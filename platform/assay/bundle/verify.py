@@ -262,10 +262,20 @@ def _differing_numbers(written: bytes, made: bytes) -> list[str]:
 
 
 def _equal(before: str, after: str) -> bool:
+    """False where two numbers differ, or a number stands where there is none; texts are wording."""
+    old, new = _number(before), _number(after)
+    if before == after or (old is None and new is None):
+        return True
+    if old is None or new is None:
+        return False
+    return math.isclose(old, new, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+
+
+def _number(text: str) -> float | None:
     try:
-        return math.isclose(float(before), float(after), rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
-    except (TypeError, ValueError):
-        return True  # wording
+        return float(text)
+    except (TypeError, ValueError):  # the former of a row that is too short or too long
+        return None
 
 
 def _check_description(
