@@ -20,6 +20,7 @@ from tests.e2e.dashboard.masks_page import MasksPage
 from tests.e2e.dashboard.serving import serve
 from tests.waiting import wait_for
 
+TABLES = Path(assay.__file__).parent / "report" / "interactive" / "tables.js"
 PROBES = 12
 LEVELS = (128, 200)
 
@@ -158,6 +159,17 @@ def test_a_heading_sorts_its_table_and_gives_the_reports_order_back(file: Page) 
         button.click()
         assert shown.all_inner_texts() == order
     assert usual != sorted(usual, reverse=True)
+
+
+def test_intervals_are_sorted_by_their_lower_ends(page: Page) -> None:
+    rising = ["[−0.340, 0.100]", "[−0.034, 0.200]", "[0.002, 0.003]", "[0.010, 0.020]"]
+    rows = "".join(f"<tr><td>{rising[k]}</td></tr>" for k in (2, 0, 3, 1))
+    head = "<thead><tr><th>interval</th></tr></thead>"
+    page.set_content(f"<main><div><table>{head}<tbody>{rows}</tbody></table></div></main>")
+    page.add_script_tag(path=TABLES)
+    for order in (rising[::-1], rising):
+        page.get_by_role("button", name="interval").click()
+        assert page.locator("td").all_inner_texts() == order
 
 
 def test_a_search_is_brushed_and_filtered_in_its_file(page: Page, written: Path, store: Store) -> None:

@@ -1,6 +1,7 @@
 // Tables of the page: a click on a heading sorts, a field above a long table keeps the rows that hold its words.
 (() => {
-  const NUMBER = /^[<>≤≥~]?\s*([+\-−]?[\d,]*\.?\d+(?:e[+-]?\d+)?)/i;
+  // Of an interval it is the lower end.
+  const NUMBER = /^[<>≤≥~[]?\s*([+\-−]?[\d,]*\.?\d+(?:e[+-]?\d+)?)/i;
   const MANY = 12; // rows from which on a table has a field
 
   const numberOf = (text) => {
