@@ -181,6 +181,23 @@ def test_the_answer_draws_first_what_its_sentences_name(show: Show, store: Store
     assert "6 of 8. The page Effects shows all." in text
 
 
+def test_marks_of_the_best_cells_are_those_of_the_notes_below_them(show: Show, store: Store) -> None:
+    """Of nine cells the worst, which is not shown, and the best lost a repeat each."""
+    levels = ", ".join(f"e{n}: {{config: {{epochs: {n}}}}}" for n in range(1, 10))
+    plan = plan_study(parse_study(LINE_OF_LEVELS.format(levels=levels), "levels.yaml"), None, "cpu")
+
+    def scores(trial: Trial) -> dict[str, float]:
+        return {"image_ap": 0.8 + 0.01 * int(trial.levels["length"][1:]) + 0.001 * trial.seed}
+
+    records = {trial.id: make_record(trial, scores) for trial in plan.trials}
+    lost = [trial for trial in plan.trials if trial.seed == 7 and trial.levels["length"] in {"e1", "e9"}]
+    put(store, plan, {**records, **{trial.id: lose(trial, "failed", "lost") for trial in lost}})
+    text = texts_of(show("answer", study="levels"))
+    assert "The best 8 of 9 cells." in text
+    assert "7 of 8 ¹<" in text
+    assert re.findall(r">(\S e\d): n = 7 of 8: 1 failed", text) == ["¹ e9"]
+
+
 def test_an_empty_storage_says_how_to_fill_it(show: Show, store: Store) -> None:
     store.delete_tree("studies")
     assert "<code>assay run STUDY</code> starts one" in texts_of(show("studies", study=None))

@@ -14,7 +14,7 @@ from assay.report.ablation_table import level_columns, metric_title, study_bold_
 from assay.report.answer import Answer, AnswerGroup
 from assay.report.comparison_tables import claim_question
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot
-from assay.report.page.model import Column, Section, TextTable
+from assay.report.page.model import Column, Section, TextTable, numbered, superscript
 from assay.report.telling_cells import in_order
 from assay.storage.progress import Running
 from assay.storage.watch import score
@@ -136,15 +136,22 @@ def _table(results: StudyResults) -> None:
     kept = [*(range(levels) if named else ()), primary, last]
     columns = [*([] if named else [Column("cell", "left")]), *(table.columns[i] for i in kept)]
     places = [names.index(name) for name in order]
-    rows = [(*(() if named else (names[place],)), *(table.rows[place][i] for i in kept)) for place in places]
+    marked = {superscript(number): note for number, note in enumerate(table.notes, 1)}
+    below: list[str] = []  # the notes of these rows
+    rows: list[tuple[str, ...]] = []
+    for place in places:
+        shown = [table.rows[place][i] for i in kept]
+        count, _, mark = shown[-1].rpartition(" ")
+        if mark in marked:
+            shown[-1] = f"{count} {numbered(marked[mark], below)}"
+        rows.append((*(() if named else (names[place],)), *shown))
     bold = frozenset(
         (row, len(columns) - 2) for row, place in enumerate(places) if (place, primary) in table.bold
     )
     of = f"The best {len(order)} of {len(names)} cells. " if len(order) < len(names) else ""
     notes = (f"{of}Mean ± spread over repeats.", *study_bold_notes(results))
-    numbered = table.notes if len(order) == len(names) else ()
     with st.container(key="answer-table"):
-        section(Section("", "", TextTable(tuple(columns), tuple(rows), numbered, bold)))
+        section(Section("", "", TextTable(tuple(columns), tuple(rows), tuple(below), bold)))
         plain(" ".join(notes), "quiet")
 
 
