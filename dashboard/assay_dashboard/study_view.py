@@ -3,7 +3,7 @@
 A study is read once and then followed (:class:`~assay.analysis.followed.FollowedStudy`): only records that
 are new are read, and all sessions of a server share what was read. A :class:`StudyView` is one state of a
 study and never changes. Its ``results`` are those that a report reads: what is computed from them is kept
-while plan and records stay.
+while plan and records stay. What depends on other studies of the storage follows these.
 
 Trade-off: a view of a study is up to ``_FRESH`` seconds old, so that ten viewers cost what one does.
 """
@@ -103,7 +103,7 @@ class StudyView:
     """One state of a study; another object as soon as anything of it changes."""
 
     store: Store
-    results: StudyResults  # the same object while plan and records stay
+    results: StudyResults  # the same object while plan and records stay, and what other studies left
     running: tuple[Running, ...]
     left: Left | None  # until all is done
     total: int

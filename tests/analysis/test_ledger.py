@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from assay.analysis.followed import FollowedStudy
 from assay.analysis.ledger import ledgers, spread_seen
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import write_summary
@@ -37,6 +38,21 @@ def studied(store: Store, name: str, text: str = STUDY, lost: str = "") -> Study
 def test_a_study_that_asks_alone_has_no_ledger(store: Store) -> None:
     assert studied(store, "additions").ledger is None
     assert ledgers(store) == []
+
+
+def test_a_study_that_came_later_is_in_the_ledger_of_one_that_is_followed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.analysis.followed._OTHERS", 0.0)
+    write_plan(store, studied(store, "additions").plan)
+    followed = FollowedStudy(store, "additions")
+    alone = followed.look().results
+    assert alone.ledger is None
+    assert followed.look().results is alone
+    studied(store, "again")
+    beside = followed.look().results
+    assert str(beside.ledger).startswith("Ledger of 2 studies")
+    assert beside.computed is alone.computed, "what others do not change stays"
 
 
 def test_status_counts_the_comparisons_of_a_question(store: Store, assay: Assay) -> None:

@@ -65,6 +65,7 @@ def test_a_reader_sees_the_old_object_or_the_new_one_never_a_part(store: Store) 
         ("look for a record that is not there", ["HEAD"]),
         ("look for a stop request", ["HEAD"]),
         ("list the trials", ["GET"]),
+        ("see whether a study left something new", ["GET"]),
         ("begin a second attempt", ["GET", "PUT"]),
     ],
 )
@@ -81,11 +82,23 @@ def test_what_is_done_often_takes_few_requests(
         "look for a record that is not there": lambda: store.record(TRIAL),
         "look for a stop request": lambda: stop_requested(store, "trial", TRIAL),
         "list the trials": store.trials,
+        "see whether a study left something new": store.stamps_of_studies,
         "begin a second attempt": lambda: store.begin_attempt(TRIAL, Environment()),
     }[what]
     before = len(server.requests())
     do()
     assert [request.split()[0] for request in server.requests()[before:]] == requests
+
+
+def test_what_a_study_leaves_has_another_stamp_whenever_it_is_written(store: Store) -> None:
+    assert store.stamps_of_studies() == {}
+    store.write_bytes("studies/a/plan.parquet", b"1")
+    store.write_bytes("studies/a/registered.json", b"1")
+    first = store.stamps_of_studies()
+    assert len(first) == 1
+    store.write_bytes("studies/b/summary.parquet", b"1")
+    store.write_bytes("studies/a/registered.json", b"12")
+    assert len(first.items() | store.stamps_of_studies().items()) == 3
 
 
 def test_a_stop_request_is_heard_and_forgotten(store: Store) -> None:

@@ -238,7 +238,7 @@ def _page() -> None:
     if chosen:
         _trials(view, chosen)
     _plot(results, order, metric)
-    below = results.once(f"notes {with_items}", lambda: table_notes(results))
+    below = results.of_storage.once(f"notes {with_items}", lambda: table_notes(results))
     notes(table, (*([_BOLD] if results.analysis.best is not None else []), *below))
     for part in results.once("classes", lambda: tuple(class_sections(results))):
         with st.expander(part.title):

@@ -1,14 +1,18 @@
 """A study that is read again and again while it runs: the dashboard's pages and Python's ``assay.open`` do.
 
 Each look reads the records that are new and no others, and what was computed from a state of the study stays
-while plan and records do.
+while plan and records do. What is said of all studies of the storage is worked out again when one of them
+registers a question or writes its summary.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import NamedTuple
 
+from assay.analysis.computed import Computed
 from assay.analysis.results import ImportanceOf, ReadPart, StudyResults, needed_plan
 from assay.storage.plans import written_plan
 from assay.storage.store import Store
@@ -16,12 +20,14 @@ from assay.storage.watch import Snapshot, Watch
 
 __all__ = ["FollowedStudy", "Look"]
 
+_OTHERS = 10.0  # seconds for which the other studies of the storage are not looked at again
+
 
 class Look(NamedTuple):
     """A study at one moment."""
 
     snapshot: Snapshot
-    results: StudyResults  # the same object while plan and records stay
+    results: StudyResults  # the same object while plan and records stay, and what other studies left
     planned_at: float  # Unix time at which the plan was written
 
 
@@ -47,6 +53,8 @@ class FollowedStudy:
         self._stamp: tuple[int, int] | None = None
         self._watch: Watch | None = None
         self._results: StudyResults | None = None
+        self._others: dict[str, tuple[int, int]] = {}  # what all studies of the storage left
+        self._others_until = 0.0
 
     def look(self, begun: AbstractSet[str] | None = None) -> Look:
         """The state now; ``begun``: the trials that left anything, where the caller has listed them.
@@ -63,7 +71,10 @@ class FollowedStudy:
         return Look(snapshot, self._results_of(self._watch), stamp[0] / 1e9 if stamp is not None else 0.0)
 
     def _results_of(self, watch: Watch) -> StudyResults:
-        known = self._results
+        known, others = self._results, self._others
+        if time.monotonic() >= self._others_until:
+            self._others = self._store.stamps_of_studies()
+            self._others_until = time.monotonic() + _OTHERS
         if (
             known is None
             or known.plan is not watch.plan
@@ -78,4 +89,6 @@ class FollowedStudy:
                 read_part=self._read_part,
                 importance_of=self._importance_of,
             )
+        elif self._others != others:
+            known = self._results = replace(known, of_storage=Computed())
         return known

@@ -67,6 +67,7 @@ class StudyResults:
     looks: tuple[int | tuple[int, ...], ...] | None = None  # as `compare` takes them; None: as noted
     medians: bool = False  # beside means also where every repeat left chance
     computed: Computed = field(default_factory=Computed, repr=False)
+    of_storage: Computed = field(default_factory=Computed, repr=False)  # what depends on its other studies
 
     @classmethod
     def read(cls, store: Store, name: str, importance_of: ImportanceOf | None = None) -> Self:
@@ -286,7 +287,7 @@ class StudyResults:
         from assay.analysis.ledger import ledger_of
 
         store = self.store
-        return None if store is None else self.once("ledger", lambda: ledger_of(self, store))
+        return None if store is None else self.of_storage.once("ledger", lambda: ledger_of(self, store))
 
     @property
     def agents(self) -> AgentTries | None:
@@ -294,7 +295,7 @@ class StudyResults:
         from assay.analysis.agents import agent_tries
 
         store = self.store
-        return None if store is None else self.once("agents", lambda: agent_tries(store))
+        return None if store is None else self.of_storage.once("agents", lambda: agent_tries(store))
 
     @property
     def label_costs(self) -> LabelCosts | None:

@@ -29,6 +29,7 @@ from functools import cached_property
 from typing import NamedTuple, Self, TypeVar
 
 import pyarrow as pa
+from pyarrow import fs
 from pydantic import BaseModel, ValidationError
 
 from assay.storage.fence import Fence, FenceNote
@@ -147,6 +148,16 @@ class Store(Files):
         if not names:
             self.require_root()
         return names
+
+    def stamps_of_studies(self) -> dict[str, tuple[int, int]]:
+        """Stamps of what studies registered and of their last summaries: of an object store one listing."""
+        names = ("registered.json", "summary.parquet")
+        if self.local_path is None:
+            selector = fs.FileSelector(self._full("studies"), recursive=True, allow_not_found=True)
+            files = (info for info in self._below(selector) if info.base_name in names)
+            return {info.path: (info.mtime_ns or 0, info.size or 0) for info in files}
+        paths = (f"{self.study(study)}/{name}" for study in self.study_folders() for name in names)
+        return {path: stamp for path in paths if (stamp := self.stamp(path)) is not None}
 
     @cached_property
     def _begun(self) -> set[str]:
