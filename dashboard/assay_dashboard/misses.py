@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -38,21 +39,27 @@ def wrong_shares(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
     Raises:
         OSError: If a file of a trial is damaged or gone.
     """
+    once = view.results.once  # a column for each cell: choices of cells are many
+    columns = {cell: once(f"misses of {cell}", partial(_wrong_share, view, cell)) for cell in cells}
+    shares = pd.concat(columns, axis=1).sort_index()
+    order = np.argsort(-np.nanmean(shares.to_numpy(float), axis=1), kind="stable")
+    return shares.iloc[order].reset_index()
+
+
+def _wrong_share(view: reading.StudyView, cell: str) -> pd.Series:
+    """The share of wrong repeats of a cell, by what is known of each image that one of them was tested on."""
     parts: list[pd.DataFrame] = []
     for trial in view.results.reported.trials:
-        record = view.results.records.get(trial.id) if trial.cell in cells else None
+        record = view.results.records.get(trial.id) if trial.cell == cell else None
         table = None if record is None else reading.read_part(view.store, record, "predictions.parquet")
         if table is not None:
             rows = table.select(["sample", "defect_class", "label", "decision"]).to_pandas()
-            parts.append(rows.assign(cell=trial.cell, wrong=rows["decision"] != rows["label"]))
+            parts.append(rows.assign(wrong=rows["decision"] != rows["label"]))
     tested = pd.concat(parts)
     tested["true label"] = np.where(tested["label"].to_numpy(bool), "defective", "normal")
     tested["defect class"] = tested["defect_class"].fillna("")
-    tested = tested.rename(columns={"sample": "test image"})
-    shares = tested.pivot_table(index=_IMAGE, columns="cell", values="wrong", aggfunc="mean")
-    shares = shares.reindex(columns=list(cells))
-    order = np.argsort(-np.nanmean(shares.to_numpy(float), axis=1), kind="stable")
-    return shares.iloc[order].reset_index()
+    by_image = tested.rename(columns={"sample": "test image"}).groupby(_IMAGE)
+    return pd.Series(by_image["wrong"].mean())
 
 
 def of_kind(shares: pd.DataFrame, kind: Kind | None, cell: str) -> pd.DataFrame:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from assay.analysis.computed import Computed
 from assay.storage import Store
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.misses import Kind, has_predictions, of_kind, wrong_shares
@@ -66,6 +68,23 @@ def test_an_image_counts_with_the_share_of_repeats_that_decide_it_wrongly(
     expected = {"crack": (1.0, 1.0), "clean": (0.5, 1.0), "dent": (0.5, 0.0)}
     assert {image: tuple(shares.loc[image, cells]) for image in shares.index} == expected
     assert list(shares.index) == list(expected), "the most often wrong first"
+
+
+def test_no_more_is_kept_than_a_column_for_each_cell_whatever_is_chosen(
+    store: Store, cells: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: set[str] = set()
+    once = Computed.once
+
+    def listed(self: Computed, name: str, make: Callable[[], object]) -> object:
+        kept.add(name)
+        return once(self, name, make)
+
+    monkeypatch.setattr(Computed, "once", listed)
+    now = view(store, "small")
+    for chosen in (cells, cells[::-1], cells[:1]):
+        assert list(wrong_shares(now, chosen).columns[3:]) == chosen
+    assert {name for name in kept if "misses" in name} == {f"misses of {cell}" for cell in cells}
 
 
 @pytest.mark.parametrize(

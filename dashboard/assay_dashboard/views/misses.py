@@ -29,7 +29,7 @@ def _page() -> None:
     kind = right.selectbox(
         "Show", KINDS, index=None, key="kind", bind="query-params", placeholder="all wrong"
     )
-    shares = view.results.once(f"misses of {'|'.join(cells)}", lambda: wrong_shares(view, cells))
+    shares = wrong_shares(view, cells)
     counts = {name: len(of_kind(shares, name, cell)) for name in KINDS}
     none, missed, alarms = (counts[name] for name in KINDS)
     text = (
