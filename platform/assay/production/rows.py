@@ -5,6 +5,7 @@ Where a model decides parts, :class:`PartRows` makes a second table of the rows:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -40,7 +41,7 @@ _PART_SCHEMA = pa.schema(
     [
         pa.field("part", pa.string(), nullable=False),
         pa.field("score", pa.float64()),  # the highest of its views; null where none has one
-        pa.field("decision", pa.bool_()),  # null where no view is bad and one could not be read
+        pa.field("decision", pa.bool_()),  # null where no view is bad and one was not seen
         pa.field("views", pa.int32(), nullable=False),
         pa.field("defective_views", pa.int32(), nullable=False),
         pa.field("unread_views", pa.int32(), nullable=False),
@@ -109,6 +110,7 @@ class RowWriter:
 
 @dataclass
 class _Part:
+    expected: int  # views
     score: float | None = None
     views: int = 0
     defective: int = 0
@@ -116,19 +118,23 @@ class _Part:
 
     @property
     def decision(self) -> bool | None:
-        return True if self.defective else None if self.unread else False
+        if self.defective:
+            return True
+        return None if self.unread or self.views < self.expected else False
 
 
 class PartRows:
     """Sums rows up by part: a part is bad where any of its views is, with the highest score of them.
 
-    The pattern of file names comes with the model (``data.item`` of its study).
+    One without a bad view is good where all of its photos have a row with a score: an interruption may have
+    left some out. The pattern of file names comes with the model (``data.item`` of its study).
     """
 
     def __init__(self, pattern: str, photos: list[Photo]) -> None:
         items = {photo.name: item_of(pattern, PurePath(as_text(photo.path.absolute()))) for photo in photos}
         self.others = tuple(name for name, item in items.items() if item is None)  # parts of their own
         self._part_of = {name: item or name for name, item in items.items()}
+        self._expected = Counter(self._part_of[photo.name] for photo in photos)
         self._parts: dict[str, _Part] = {}
 
     @property
@@ -143,7 +149,8 @@ class PartRows:
 
     def add(self, row: PhotoRow) -> None:
         """Take the row of one photo."""
-        part = self._parts.setdefault(self._part_of[row.image], _Part())
+        name = self._part_of[row.image]
+        part = self._parts.setdefault(name, _Part(self._expected[name]))
         part.views += 1
         part.defective += bool(row.decision)
         part.unread += row.score is None
