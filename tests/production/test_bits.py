@@ -112,19 +112,37 @@ def test_photos_that_use_16_grey_levels_are_counted(
     assert steps[-1].dark == dark
 
 
-@pytest.mark.parametrize("white", [255.0, 1023.0, 4095.0, 65535.0])
+@pytest.mark.parametrize(
+    ("samples", "white"),
+    [
+        ("uint8", 255.0),
+        ("uint16", 255.0),
+        ("uint16", 1023.0),
+        ("uint16", 4095.0),
+        ("uint16", 65535.0),
+        ("float32", 1.0),
+        ("float64", 1.0),
+        ("float32", 255.0),
+        ("float32", 65535.0),
+    ],
+)
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3), (20, 30, 4)], ids=["grey", "colour", "with alpha"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_code_on_an_export_reads_photos_as_training_does(
+    *,
     channels: Literal[1, 3],
+    shape: tuple[int, ...],
+    samples: str,
     white: float,
     cameras: dict[str, Camera],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     card = card_of(cameras["12"].record).model_copy(update={"white": white, "channels": channels})
-    pixels = np.random.default_rng(0).integers(0, int(white) + 1, (20, 30, 3))
-    photo = cv2.imencode(".png", pixels.astype(np.uint8 if white == 255 else np.uint16))[1].tobytes()
-    (tmp_path / "photo.png").write_bytes(photo)
+    pixels = (np.random.default_rng(0).random(shape) * white).astype(samples)
+    form = ".tif" if samples.startswith("float") else ".png"
+    photo = cv2.imencode(form, pixels)[1].tobytes()
+    (tmp_path / "photo.png").write_bytes(photo)  # OpenCV looks into a file, not at its name
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"cv2": cv2}
     exec(format_usage("photo = {read}", card), names)

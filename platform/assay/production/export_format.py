@@ -34,26 +34,33 @@ class ExportFormat:
 def format_usage(template: str, card: Card) -> str:
     """Fill what a card knows into a format's usage: sizes, colours and thresholds in braces."""
     (height, width), grey = card.image_size, card.channels == 1
-    # As stored: training turns no photo as its EXIF orientation says, and OpenCV would.
-    flags = f"cv2.{'IMREAD_GRAYSCALE' if grey else 'IMREAD_COLOR'} | cv2.IMREAD_IGNORE_ORIENTATION"
     return template.format(
         height=height,
         width=width,
         channels=card.channels,
         colours="grey" if grey else "colour in the order blue, green, red",
-        read=_read(card.white, flags),
+        read=_read(card.white, grey),
         shape="N × H × W" if grey else "N × H × W × 3",
         image=card.thresholds.image,
         pixel=card.thresholds.pixel,
     )
 
 
-def _read(white: float, flags: str) -> str:
-    """Code that reads a photo, and scales one of more than 8 bits, as training did."""
-    if white in (255, FULL_WHITE):  # of 16 bits OpenCV keeps the upper byte
-        return f'cv2.imread("photo.png", {flags})'
+def _read(white: float, grey: bool) -> str:
+    """Code that reads a photo of 8 bits, 16 bits or floating point, and scales it, as training did."""
+    # As stored: training turns no photo as its EXIF orientation says, and OpenCV would.
+    flags = f"cv2.{'IMREAD_GRAYSCALE' if grey else 'IMREAD_COLOR'} | cv2.IMREAD_IGNORE_ORIENTATION"
+    if white != FULL_WHITE:  # without it OpenCV keeps the upper byte of 16 bits
+        flags += " | cv2.IMREAD_ANYDEPTH"
+    if grey:
+        convert = "cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY) if photo.ndim == 3 else photo"
+    else:
+        convert = "photo[..., :3] if photo.ndim == 3 else cv2.cvtColor(photo, cv2.COLOR_GRAY2BGR)"
     return (
-        f'cv2.imread("photo.png", {flags} | cv2.IMREAD_ANYDEPTH)\n'
+        f'cv2.imread("photo.png", {flags})\n'
+        'if photo is None or photo.dtype.kind == "f":  # floating point\n'
+        '    photo = cv2.imread("photo.png", cv2.IMREAD_UNCHANGED).astype("float32")\n'
+        f"    photo = {convert}\n"
         'if photo.dtype != "uint8":\n'
-        f"    photo = cv2.convertScaleAbs(photo, alpha=255 / {white:g})"
+        f"    photo = cv2.convertScaleAbs(photo, alpha=255 / {white!r})"
     )
