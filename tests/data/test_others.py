@@ -22,6 +22,8 @@ from trainables.data import (
     Supervision,
     load_evaluation,
     load_training,
+    make_split,
+    mask_candidates,
     open_manifest,
 )
 from trainables.data.samples import EvaluationData, ImageSet
@@ -129,6 +131,40 @@ def test_where_others_are_ignored_their_images_teach_by_label_alone(tmp_path: Pa
     assert training.labels[training.ids.index("c.png")]
     assert {name: mask.sum() for name, mask in evaluation.test.masks.items()} == {"a.png": 2, "c.png": 2}
     assert {name: mask.sum() for name, mask in evaluation.test.ignored.items() if mask.any()} == {"c.png": 6}
+
+
+def mixed_table(root: Path, others: str) -> tuple[Manifest, DataSpec]:
+    """Eight images with a scratch, half of them with a stain too, and four normal ones."""
+    masks = {f"{i:02d}": () if i >= 8 else (1, 3) if i % 2 else (1,) for i in range(12)}
+    spec = {"classes": ["scratch"], "others": others, "validation": "none"}
+    manifest = open_table(make_table(root, masks), root / "cache", **spec)
+    return manifest, DataSpec.model_validate({"reader": "table", "splits": "per_seed", **spec})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mixed_supervision_draws_masks_that_training_reads(seed: int, tmp_path: Path) -> None:
+    manifest, spec = mixed_table(tmp_path, "ignore")
+    two = Supervision(kind="mixed", masks=2)
+    split = make_split(manifest, spec, two, seed, None)
+    images = {row.sample: noise(0, 12, 16)[..., None] for row in manifest.rows}
+    masks = load_training(manifest, split, two, images).train.masks
+    assert (len(split.masks), tuple(masks)) == (2, split.masks)
+    assert not any(int(sample[:2]) % 2 for sample in (*split.masks, *mask_candidates(manifest, split)))
+
+
+@pytest.mark.parametrize("others", ["leave_out", "normal"])
+def test_masks_of_several_classes_are_drawn_where_no_class_is_ignored(others: str, tmp_path: Path) -> None:
+    manifest, spec = mixed_table(tmp_path, others)
+    split = make_split(manifest, spec, Supervision(kind="mixed", masks=1), 0, None)
+    assert len(split.masks) + len(mask_candidates(manifest, split)) == 6
+
+
+def test_masks_that_show_an_ignored_class_are_not_counted(tmp_path: Path) -> None:
+    manifest, spec = mixed_table(tmp_path, "ignore")
+    with pytest.raises(
+        InputError, match=r"training part has [23], without [34] that show a class .* `others: ignore`"
+    ):
+        make_split(manifest, spec, Supervision(kind="mixed", masks=5), 0, None)
 
 
 def white(shown: NDArray[np.bool_]) -> NDArray[np.uint8]:

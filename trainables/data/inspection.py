@@ -42,7 +42,7 @@ from trainables.errors import InputError
 
 __all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
-_INSPECTION = 9  # raised when inspection finds something else in the same files
+_INSPECTION = 10  # raised when inspection finds something else in the same files
 _LARGE_PIXELS = 1 << 24  # of an image whose mask is measured alone: one of 64 million takes half a gigabyte
 _one_at_a_time = Lock()
 
@@ -66,6 +66,7 @@ class ImageRow(BaseModel, frozen=True):
     samples: str = "uint8"  # type of the file's samples: uint8, uint16 or float
     peak: float = 255  # greatest value of any channel
     traits: tuple[Trait, ...] = ()
+    shows_others: bool = False  # its mask has pixels of classes that the study does not ask for
 
 
 class Inspection(BaseModel, frozen=True):
@@ -90,6 +91,7 @@ class _MaskSeen(NamedTuple):
     defect_class: str | None = None
     has_pages: bool = False  # of which the first is read
     masks: tuple[MaskStatistics, ...] = ()
+    shows_others: bool = False
 
 
 class _Seen(NamedTuple):
@@ -222,6 +224,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         samples=header.samples.partition("float")[0] or "float",  # of 32 bits or 64
         peak=peak,
         traits=header.traits,
+        shows_others=mask.shows_others,
     )
     return _Seen(row, mask=mask, orientation=orientation)
 
@@ -302,7 +305,8 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientat
     )
     if not pixels:
         return _MaskSeen(True, None, "empty", defect_class, has_pages, masks)
-    return _MaskSeen(True, hashlib.sha256(data).hexdigest(), "known", defect_class, has_pages, masks)
+    hash_ = hashlib.sha256(data).hexdigest()
+    return _MaskSeen(True, hash_, "known", defect_class, has_pages, masks, bool(shown > pixels))
 
 
 def _way_out(mask: tuple[int, ...], image: tuple[int, int], orientation: int) -> str:

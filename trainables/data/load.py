@@ -201,14 +201,16 @@ class _Masks(Mapping[str, NDArray[np.uint8]]):
         by_class: bool = False,
     ) -> None:
         rows = (manifest.by_sample[sample] for sample in samples)
-        self._paths = {row.sample: row.mask for row in rows if row.mask is not None}
+        every = values is not None or by_class
+        self._paths = {
+            row.sample: row.mask
+            for row in rows
+            if row.mask is not None and (every or manifest.can_teach(row))
+        }
         self._manifest = manifest
         self._detail: MaskDetail = detail
         self._values = values or manifest.indices
         self._by_class = by_class
-        if manifest.ignored and values is None and not by_class:
-            known = _Masks(manifest, self._paths, "fine", manifest.ignored)
-            self._paths = {sample: path for sample, path in self._paths.items() if not known[sample].any()}
 
     def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]:
         row, path = self._manifest.by_sample[sample_id], self._paths[sample_id]

@@ -99,6 +99,10 @@ class Manifest:
         folds = {row.fold for row in self.rows} - {None}
         return tuple(sorted(fold for fold in folds if fold is not None))
 
+    def can_teach(self, row: ImageRow) -> bool:
+        """True where the image has a mask to learn from: none where it shows an ignored class."""
+        return row.mask is not None and not (self.ignored and row.shows_others)
+
     def samples_with(self, kind: str) -> frozenset[str]:
         """Samples that the findings of one kind are about."""
         return frozenset(

@@ -106,10 +106,10 @@ def lacks_normal(manifest: Manifest, split: Split) -> bool:
 
 
 def mask_candidates(manifest: Manifest, split: Split) -> tuple[str, ...]:
-    """Defective training samples that have a mask which the split does not let training read."""
+    """Defective training samples with a mask to learn from, which the split does not let training read."""
     known = set(split.masks)
     rows = (manifest.by_sample[sample] for sample in split.train if sample not in known)
-    return tuple(row.sample for row in rows if row.label and row.mask is not None)
+    return tuple(row.sample for row in rows if row.label and manifest.can_teach(row))
 
 
 def with_masks(split: Split, chosen: Iterable[str]) -> Split:
@@ -279,16 +279,19 @@ def _choose_masks(
     if supervision.kind == "full":
         _require_masks(manifest, [*positives, *(row for row in validation if row.label)])
         return frozenset(known)
+    usable = [row.sample for row in positives if manifest.can_teach(row)]
     wanted = supervision.masks or 0
     if spec.masks == "published":
         return _published_masks(manifest, spec, wanted, positives, fold)
-    if wanted > len(known):
+    if wanted > len(usable):
         _require_masks(manifest, positives)
+        unusable = len(known) - len(usable)
+        without = f", without {unusable} that show a class left out by `others: ignore`" if unusable else ""
         raise InputError(
-            f"`{{mixed: {wanted}}}` reads {wanted} masks, and the training part has {len(known)}. Ask for "
-            "fewer, or use `full`."
+            f"`{{mixed: {wanted}}}` reads {wanted} masks, and the training part has {len(usable)}{without}. "
+            "Ask for fewer, or use `full`."
         )
-    return frozenset(shuffled(known, seed_for(seed, fold, "masks"))[: supervision.start.masks])
+    return frozenset(shuffled(usable, seed_for(seed, fold, "masks"))[: supervision.start.masks])
 
 
 def _published_masks(

@@ -73,9 +73,12 @@ def read_manifest(content: bytes, path: str) -> Manifest:
     try:
         head = json.loads(content)
         rows = (dict(zip(head["columns"], row, strict=True)) for row in head["rows"])
+        with_others = frozenset(head.get("shows_others", ()))  # an earlier bundle drew masks among all
         published = head["published"]
         return Manifest(
-            rows=tuple(map(ImageRow.model_validate, rows)),
+            rows=tuple(
+                ImageRow.model_validate({**row, "shows_others": row["sample"] in with_others}) for row in rows
+            ),
             reader=head["reader"],
             root=Path(),
             mask_above=head["mask_above"],
@@ -119,6 +122,8 @@ def _to_json(manifest: Manifest) -> bytes:
         "columns": COLUMNS,
         "rows": [],
     }
+    if manifest.ignored:
+        head["shows_others"] = [row.sample for row in manifest.rows if row.shows_others]
     rows = [json.dumps(values, ensure_ascii=False) for values in manifest.listed]
     return json_bytes(head).replace(b'"rows": []', b'"rows": [\n' + ",\n".join(rows).encode() + b"\n ]")
 
