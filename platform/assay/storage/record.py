@@ -28,6 +28,7 @@ from assay.study import Trial
 from trainables.errors import InputError
 from trainables.metrics import METRICS, PROXIES
 from trainables.metrics.base import ROUNDING
+from trainables.pilot import PILOTS
 
 __all__ = [
     "DamagedRecord",
@@ -207,7 +208,6 @@ class Record(BaseModel, frozen=True, extra="forbid"):
         """One of the ``COSTS`` of a search; None where it was not measured."""
         if name.startswith("export_"):
             return self._export_cost(name)
-        made = sum(stage.seconds for stage in self.stages if stage.reused)
         single, reference = self.timings.get("predict_one"), self.timings.get("reference_one")
         match name:
             case "latency_ms":
@@ -215,13 +215,19 @@ class Record(BaseModel, frozen=True, extra="forbid"):
             case "latency_ratio":
                 return None if single is None or not reference else single / reference
             case "train_seconds":
-                return self.timings["train"] + made if "train" in self.timings else None
+                return self.timings["train"] + self._stages_before if "train" in self.timings else None
             case "memory_mb":
                 return self.environment.peak_memory_mb
             case "size_mb":
                 return self.model_mb
             case _:
                 raise ValueError(f"a cost is one of those that a search may lower, found {name}")
+
+    @property
+    def _stages_before(self) -> float:
+        """Seconds of the stages that were not made within the training: stages of others, and all pilots."""
+        pilots = {name for names in PILOTS.values() for name in names}
+        return sum(stage.seconds for stage in self.stages if stage.reused or stage.name in pilots)
 
     def _export_cost(self, name: str) -> float | None:
         costs = self.exported
