@@ -1,11 +1,8 @@
-"""Thresholds that were smoothed: what ids, reports and model cards say of them."""
-
-import pytest
+"""Thresholds that were smoothed: what reports and model cards say of them."""
 
 from assay.production.model import card_of
 from assay.storage import Record, Thresholds
 from tests.analysis.made_studies import make_plan, make_record, markdown_of
-from trainables.data.spec import DataSpec
 
 PLAN = make_plan()
 
@@ -35,10 +32,3 @@ def test_a_report_says_within_which_range_thresholds_may_lie() -> None:
         "Image threshold: smoothed validation F1, 90 % of bootstrap draws within 0.25 and 0.6 (medians over"
     )
     assert text in page
-
-
-@pytest.mark.parametrize(("settings", "stored"), [({}, None), ({"threshold": "smoothed_f1"}, "smoothed_f1")])
-def test_the_rule_of_the_threshold_enters_an_id_where_it_is_set(
-    settings: dict[str, str], stored: str | None
-) -> None:
-    assert DataSpec.model_validate({"reader": "synthetic", **settings}).identity.get("threshold") == stored

@@ -92,10 +92,11 @@ def test_trials_go_round_the_cells_repeat_by_repeat() -> None:
 def test_an_id_is_a_hash_of_the_documented_parts(fold: int | None) -> None:
     config, supervision = {"lr": 0.1, "ä": [1]}, {"mixed": 5}
     parts = {"trainable": "t", "revision": 2, "config": config, "manifest": "m", "supervision": supervision}
-    identity = CellIdentity(trainable="t", revision=2, config=config, manifest="m", supervision=supervision)
-    text = canonical_json({**parts, "split": "s", "seed": 7, "fold": fold})
-    expected = hashlib.sha256(text.encode()).hexdigest()[:16]
-    assert identity.trial_id(split="s", seed=7, fold=fold) == expected
+    repeat = {"split": "s", "seed": 7, "fold": fold}
+    for threshold, named in (("best_f1", {}), ("smoothed_f1", {"threshold": "smoothed_f1"})):
+        text = canonical_json({**parts, **repeat, **named})
+        identity = CellIdentity(**parts, threshold=threshold)
+        assert identity.trial_id(**repeat) == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def test_ids_depend_on_everything_that_decides_a_result(tmp_path: Path) -> None:
@@ -107,11 +108,20 @@ def test_ids_depend_on_everything_that_decides_a_result(tmp_path: Path) -> None:
         {"supervision": {"mixed": 2}},
         {"data": {**BASIC["data"], "splits": "per_seed"}},
         {"data": {**BASIC["data"], "validation": {"share": 0.4}}},
+        {"data": {**BASIC["data"], "threshold": "smoothed_f1"}},
         {"data": {"reader": "synthetic", "options": {**BASIC["data"]["options"], "seed": 1}}},
     ]
     for make in (plan, lambda study: plan_on_images(study, tmp_path)):
         found = [make(study_with(**change)).trials[0].id for change in changes]
         assert len(set(found)) == len(changes)
+
+
+def test_the_usual_rule_of_the_threshold_is_in_no_id_and_may_be_compared_with_another(tmp_path: Path) -> None:
+    rules = {"best": {"data": {"threshold": "best_f1"}}, "smooth": {"data": {"threshold": "smoothed_f1"}}}
+    usual = plan_on_images(study_with(factors={}, design=None), tmp_path)
+    best, smooth = plan_on_images(study_with(factors={"rule": rules}), tmp_path).trials[:2]
+    assert best.id == usual.trials[0].id
+    assert (smooth.split, smooth.manifest) == (best.split, best.manifest)
 
 
 def test_with_data_a_trial_carries_the_hashes_of_manifest_and_split(tmp_path: Path) -> None:

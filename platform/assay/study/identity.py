@@ -56,16 +56,25 @@ class CellIdentity:
     """The part of the id that all repeats of a cell share, written once.
 
     The id is the first 16 hex digits of sha256 over the canonical JSON of trainable, revision, config,
-    manifest, supervision, split (which names the mask subset), seed and fold.
+    manifest, supervision, split (which names the mask subset), seed and fold, and of the rule of the image
+    threshold where it is not ``best_f1``.
     """
 
     def __init__(
-        self, *, trainable: str, revision: int, config: Mapping[str, Any], manifest: str, supervision: Any
+        self,
+        *,
+        trainable: str,
+        revision: int,
+        config: Mapping[str, Any],
+        manifest: str,
+        supervision: Any,
+        threshold: str = "best_f1",
     ) -> None:
         # Keys in alphabetical order, split where the values of a repeat go.
         self._config = f'{{"config":{canonical_json(config)},"fold":'
         self._manifest = f',"manifest":{_quoted(manifest)},"revision":{revision},"seed":'
-        self._end = f',"supervision":{canonical_json(supervision)},"trainable":{_quoted(trainable)}}}'
+        rule = "" if threshold == "best_f1" else f'"threshold":{_quoted(threshold)},'
+        self._end = f',"supervision":{canonical_json(supervision)},{rule}"trainable":{_quoted(trainable)}}}'
 
     def trial_id(self, *, split: str, seed: int, fold: int | None) -> str:
         """The id of one repeat of the cell."""

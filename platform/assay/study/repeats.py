@@ -276,6 +276,7 @@ def trials_on(
         config=hashed,
         manifest=manifest,
         supervision=cell.supervision.model_dump(mode="json"),
+        threshold=cell.data.threshold,
     )
     for seed, fold, split in repeats:
         id_ = writer.trial_id(split=split, seed=seed, fold=fold)

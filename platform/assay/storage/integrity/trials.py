@@ -128,28 +128,37 @@ def _identity(record: Record) -> str | None:
         name, config, manifest = trial["trainable"], trial["config"], trial["manifest"]
         revision, supervision = trial["revision"], trial["supervision"]
         repeat = {key: trial[key] for key in ("split", "seed", "fold")}
+        threshold = trial["data"].get("threshold", "best_f1")
     except KeyError:
         return None
     if manifest == UNKNOWN:
         return None
 
-    def hashed(settings: Mapping[str, object]) -> str:
+    def hashed(settings: Mapping[str, object], rule: str = threshold) -> str:
         cell = CellIdentity(
-            trainable=name, revision=revision, config=settings, manifest=manifest, supervision=supervision
+            trainable=name,
+            revision=revision,
+            config=settings,
+            manifest=manifest,
+            supervision=supervision,
+            threshold=rule,
         )
         return cell.trial_id(**repeat)
 
-    if hashed(config) == record.id:
+    def is_hash_of(settings: Mapping[str, object]) -> bool:
+        return record.id in (hashed(settings), hashed(settings, "best_f1"))  # once no rule was in an id
+
+    if is_hash_of(config):
         return record.id
     if is_file_method(name) or name not in TRAINABLES or TRAINABLES[name].revision != revision:
         return None
     Config = TRAINABLES[name].Config
     try:
-        identity = hashed(Config.model_validate(config).identity())  # the method may leave settings out
+        identity = Config.model_validate(config).identity()  # the method may leave settings out
     except ValidationError:
         return None  # settings of an earlier version
-    of_search = hashed(Config.without_later(config))
-    return of_search if of_search == record.id else identity
+    is_own = is_hash_of(identity) or is_hash_of(Config.without_later(config))
+    return record.id if is_own else hashed(identity)
 
 
 def _check_files(store: Store, record: Record) -> Iterator[Damage]:
