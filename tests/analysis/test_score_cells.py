@@ -6,6 +6,7 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
+from assay.analysis.score_layouts import ColumnNames
 from assay.analysis.summary import tidy
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
 from trainables.errors import InputError
@@ -68,3 +69,19 @@ def test_cells_of_equal_levels_are_compared_by_name_alone() -> None:
             read(text, *compared)
     (result,) = read(text, "A-off -> B-on").analysis.comparisons
     assert (result.cell_b, result.cell_a) == ("A-off", "B-on")
+
+
+def test_cells_that_differ_in_several_factors_are_compared_only_by_name() -> None:
+    rows = [
+        f"{level},{level},{seed},0.{seed}{gain}"
+        for level, gain in (("off", 1), ("on", 5))
+        for seed in (1, 2, 3)
+    ]
+    table = "\n".join(["blur,flip,seed,ap", *rows])
+    columns = ColumnNames(cell=("blur", "flip"))
+    with pytest.raises(InputError, match=r"differ in several of blur, flip\. .*--against CELL") as refused:
+        analyse_score_file("scores.csv", table.encode(), ScoreQuestion(columns))
+    first, second = str(refused.value).partition("The cells are ")[2].rstrip(".").split(", ")
+    named = ScoreQuestion(columns, compared=(f"{first} -> {second}",))
+    (result,) = analyse_score_file("scores.csv", table.encode(), named).analysis.comparisons
+    assert result.comparison == f"{first} → {second}"

@@ -277,8 +277,16 @@ def _contrasts(
         return [_of_cells(question.against, cell) for cell in cells if cell != question.against]
     if question.compared:
         return [each for text in question.compared for each in _compared(text, cells, levels, read)]
+    if not read.factors:
+        return [_of_cells(start, end) for start, end in combinations(cells, 2)]
     by_factor = [each for factor in read.factors for each in _of_factor(factor, None, levels, read)]
-    return by_factor or [_of_cells(start, end) for start, end in combinations(cells, 2)]
+    if not by_factor and len(cells) > 1:
+        raise InputError(
+            "cells that differ in one factor are compared, found none: any two of them differ in several of "
+            f'{", ".join(read.factors)}. Name two cells, --compare "CELL -> CELL", or one that all are '
+            f"compared with, --against CELL. The cells are {', '.join(cells)}."
+        )
+    return by_factor
 
 
 def _levels(table: pd.DataFrame, factors: Mapping[str, Sequence[str]]) -> dict[str, Levels]:

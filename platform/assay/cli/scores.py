@@ -37,7 +37,7 @@ Compare = Annotated[
         "--compare",
         metavar="WHAT",
         help='"CELL -> CELL", a factor, or "FACTOR: LEVEL -> LEVEL"; several times. Default: cells that '
-        "differ in one factor; without factors, all pairs.",
+        "differ in one factor; all pairs where the table has no factors.",
     ),
 ]
 Resolve = Annotated[
