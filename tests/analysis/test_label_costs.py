@@ -130,6 +130,22 @@ def test_data_sets_have_fronts_of_their_own() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("data", "level"),
+    [
+        ("classes: [blob], others: leave_out", "others: normal"),
+        ("splits: per_seed", 'item: "{part}_{view}"'),
+    ],
+    ids=["defects of other classes", "items, which parts are drawn by"],
+)
+def test_cells_with_other_test_images_are_not_on_one_front(data: str, level: str) -> None:
+    text = LINE.replace("splits: per_seed", data)
+    two = text.replace("design:", f"  kind: {{a: {{data: {{{level}}}}}, b: {{}}}}\ndesign:")
+    plan, records = trained(two, lambda images, masks: 0.5 + 0.01 * masks)
+    costs = costs_of(plan, records)
+    assert [{cell.cell.levels["kind"] for cell in one} for one in costs.fronts] == [{"a"}, {"b"}]
+
+
 def test_lines_run_along_the_masks_and_smaller_training_sets_are_alternatives() -> None:
     costs = costs_of(*trained(GRID, lambda images, masks: 0.5 + 0.01 * masks))
     assert [[cell.cell.name for cell in line] for line in costs.lines] == [

@@ -221,7 +221,7 @@ def _by_method(cells: Sequence[LabelCell]) -> list[LabelCell]:
 def _tested_on(cell: Cell) -> str:
     """All that decides the test part: scores of cells that differ in it are no alternatives."""
     data = cell.data.model_dump(
-        mode="json", include={"reader", "path", "classes", "splits", "test", "options"}
+        mode="json", include={"reader", "path", "classes", "others", "splits", "test", "item", "options"}
     )
     options = {k: v for k, v in data.pop("options").items() if not k.startswith(_TRAINING_OPTION)}
     return canonical_json({**data, "options": options})
