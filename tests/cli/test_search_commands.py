@@ -187,7 +187,7 @@ def test_the_report_says_what_each_change_of_the_best_point_is_worth(assay: Assa
         r"\| config\.lr: 1 → 0\.02 +\| −0\.980 \(−0\.980, −0\.980\) \| +0 of 2 \|", page
     )  # test scores say so
     assert "config.balance: linear → power changes `config.balance`, `config.balance_power` together." in page
-    assert "trained with each changed parameter at its default, one at a time" in page
+    assert "parameter back at the setting of its cell, one at a time (`default` in its name)" in page
 
 
 def test_points_are_lines_of_json_with_their_checksum_in_the_last(searched: Store) -> None:

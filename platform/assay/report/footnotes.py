@@ -148,7 +148,8 @@ def _search_notes(plan: Plan) -> list[str]:
     notes = ["Winners of the search, trained again on seeds that chose nothing.", *_draw_notes(plan)]
     if plan.ablated:
         notes.append(
-            "The best point is also trained with each changed parameter at its default, one at a time."
+            "The best point is also trained with each changed parameter back at the setting of its cell, one "
+            "at a time (`default` in its name)."
         )
     notes += [
         f"{point.name} is left out, the method refuses it: {point.reason}"

@@ -53,7 +53,7 @@ class Cell(BaseModel):
     role: Role = "design"
     searched: str | None = None  # of a point: the cell it was drawn in
     drawn: dict[str, Scalar] = {}  # of a point: its values
-    ablates: str | None = None  # the parameter in which the best point of `searched` is back at its default
+    ablates: str | None = None  # the parameter in which the best point of `searched` is back at its cell's
 
     @property
     def key(self) -> str:

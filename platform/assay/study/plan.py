@@ -72,7 +72,7 @@ class Plan(BaseModel):
     searched: tuple[SearchedCell, ...] = ()  # of a search: the cells in which it draws points
     points: tuple[Point, ...] = ()  # of a search: what was drawn so far,
     point_trials: tuple[tuple[str, ...], ...] = ()  # and of each point the ids of its trials
-    ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter at its default
+    ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter of the cell
     pending_points: int = 0  # of a search: trials of points that are not drawn yet
     reach: tuple[CellReach, ...] = ()  # of the methods on these masks; empty in plans of earlier versions
 

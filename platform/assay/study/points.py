@@ -228,7 +228,7 @@ def changed_parameters(searched: SearchedCell, point: Point) -> list[str]:
 def make_ablations(
     study: Study, trainable: AnyTrainable, searched: SearchedCell, best: Point, device: Device
 ) -> list[Ablation]:
-    """The best point of a cell with each changed parameter back at its default, one at a time."""
+    """The best point of a cell with each changed parameter back at the setting of its cell, one at a time."""
     default = flatten({"config": searched.cell.config})
     made: list[Ablation] = []
     for path in changed_parameters(searched, best):

@@ -349,8 +349,8 @@ class Replicate(BaseModel):
     start: bool = Field(default=False, description="Also the points of `start`, to compare with.")
     ablate_winner: bool = Field(
         default=False,
-        description="Also the best point of each cell with each changed parameter back at its default, "
-        "one at a time.",
+        description="Also the best point of each cell with each changed parameter back at the setting of "
+        "its cell, one at a time.",
     )
     seeds: Annotated[tuple[Seed, ...], NamedOnce] = Field(
         min_length=1, description="Fresh seeds, none of which the search used."
