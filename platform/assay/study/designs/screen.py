@@ -54,8 +54,8 @@ class Screen(BaseModel):
     model_config = STRICT
     cells: Literal[8, 12, 16, 32] | None = Field(
         default=None,
-        description="Cells to train. 8 (to 7 factors) and 12 (to 11) mix main effects up with interactions. "
-        "Default: 16 to 8 factors, else 32, where no main effect is.",
+        description="Cells to train. Main effects are mixed up with interactions in 8 from five factors on, "
+        "in 12 always, in 16 from nine on. Default: 16 to 8 factors, else 32, where no main effect is.",
     )
     fold_over: Annotated[tuple[Name, ...], OneOrMore] = Field(
         default=(), description="Factors that have their other level in as many cells again: a follow-up."
