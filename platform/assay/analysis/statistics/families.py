@@ -58,8 +58,8 @@ class Rules:
         splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
         resolve: Difference worth knowing, the margin of ``negligible``; None: nothing is negligible, and
             further repeats are those for the difference that was found.
-        resolution: Smallest step of the metric, 1/(defective test images): stands for the spread where none
-            was seen. None: there is then no interval.
+        resolution: Smallest step of the metric, such as 1/(defective test images): stands for the spread
+            where none was seen. None: there is then no interval.
         earlier_looks: The seeds with which the study was looked at before more were added, or their number:
             they are then the first in the table. Exact tests count what chance would have shown at any look,
             t tests multiply p.
