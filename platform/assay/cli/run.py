@@ -53,7 +53,11 @@ CpusOption = Annotated[
 
 LocalOption = Annotated[
     bool,
-    typer.Option("--local", help="Train on this machine without Ray: laptops, CI, where Ray cannot start."),
+    typer.Option(
+        "--local",
+        help="Train on this machine without Ray: laptops, CI, where Ray cannot start. Several workers for a "
+        "trial, shares of a GPU and pruning by epochs need Ray.",
+    ),
 ]
 ProcessesOption = Annotated[
     int | None,
