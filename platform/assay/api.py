@@ -80,7 +80,7 @@ def run(
         cache: Folder for decoded images.
         local: Train on this machine without Ray. Otherwise Ray does: a cluster that is there, or one started.
         processes: With ``local``: trainings at once; 0: in this process, where a debugger reaches them.
-        cpus: Cores that a Ray started here may use; None: all.
+        cpus: Cores that ``local``, or a Ray started here, may use; None: all.
         retry_failed: Try trials again that failed for good.
         hours: As ``budget.hours`` of the study; the smaller of both holds. A search has none.
         client: The agent that asks, in the register of what was tried; empty: a person.

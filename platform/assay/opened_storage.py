@@ -153,7 +153,8 @@ class OpenedStudy:
         """The probe images in some cells, as a grid with a slider for the threshold that a notebook shows.
 
         Args:
-            cells: Names of cells, up to 6; None: the first of the report. Differences are to the first one.
+            cells: Names of cells, up to 6; None: base, best and those farthest from the base. Differences
+                are to the first one.
             seed: Which repeat is shown; None: one that most cells have.
             images: Rows of the grid.
 
