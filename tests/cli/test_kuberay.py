@@ -75,3 +75,12 @@ def test_workers_are_those_of_one_trial_and_the_head_trains_none(manifest: dict[
     assert group["replicas"] == 2
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert (limits["cpu"], limits["nvidia.com/gpu"]) == (8, 1)
+
+
+def test_a_storage_that_the_pods_alone_reach_is_not_asked(
+    assay: Assay, study_file: Path, tmp_path: Path
+) -> None:
+    storage = "s3://bucket/assay?endpoint_override=127.0.0.1:9&scheme=http"
+    options = ("--storage", storage, "--image", "registry/assay:1", "--kuberay", tmp_path / "job.yaml")
+    answer = assay("submit", study_file, *options)
+    assert (answer.code, storage in (tmp_path / "job.yaml").read_text()) == (0, True), answer.err
