@@ -33,6 +33,14 @@ def test_a_drawn_value_that_is_the_default_is_no_change() -> None:
     assert [one.parameter for one in ablations(made, best)] == ["config.a"]
 
 
+def test_what_goes_back_has_the_setting_of_the_study_and_not_the_default_of_the_method() -> None:
+    made = plan(search_with(**ABLATE, config={"image_size": [64, 64], "lr": 0.3}))
+    (best,) = points_of(made, {"config.lr": 0.5})
+    (one,) = ablations(made, best)
+    assert one.config is not None
+    assert (one.name, one.config["lr"]) == ("base #0, default lr", 0.3)
+
+
 def test_settings_that_follow_a_parameter_go_back_with_it() -> None:
     made = plan(search_with(**ABLATE, space={"config.epochs": {"int": [1, 40]}}, start=None))
     (best,) = points_of(made, {"config.epochs": 30})
