@@ -7,6 +7,7 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from assay.analysis.score_layouts import ColumnNames
+from assay.analysis.statistics.score_table import Splits
 from assay.analysis.summary import tidy
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
 from trainables.errors import InputError
@@ -85,3 +86,32 @@ def test_cells_that_differ_in_several_factors_are_compared_only_by_name() -> Non
     named = ScoreQuestion(columns, compared=(f"{first} -> {second}",))
     (result,) = analyse_score_file("scores.csv", table.encode(), named).analysis.comparisons
     assert result.comparison == f"{first} → {second}"
+
+
+@pytest.mark.parametrize("splits", ["prescribed", "per_seed"])
+def test_a_seed_that_lacks_a_fold_in_every_cell_is_no_whole_seed(splits: Splits) -> None:
+    rows = [
+        f"{cell},{seed},{fold},{gain + 0.01 * (seed * 3 % 5) + 0.001 * seed * fold * (cell == 'b')},100,50"
+        for cell, gain in (("a", 0.7), ("b", 0.75))
+        for seed in range(6)
+        for fold in (range(3) if seed < 5 else (0,))
+    ]
+    text = "\n".join(["cell,seed,fold,ap,n_train,n_test", *rows])
+    scores = analyse_score_file("scores.csv", text.encode(), ScoreQuestion(splits=splits))
+    result = scores.analysis.comparisons[0]
+    assert (result.n, result.n_planned, result.verdict) == (5, 6, "suggested")
+    (lost,) = scores.summary(scores.metrics[0])[0].lost
+    assert (lost.status, lost.repeats) == ("missing", 2)
+
+
+def test_a_mean_over_seeds_with_fewer_folds_has_no_interval_that_leaves_it_out() -> None:
+    repeats = [(0, fold) for fold in range(10)] + [(seed, 0) for seed in range(1, 6)]
+    rows = [f"{cell},{s},{f},{0.4 + 0.04 * f + 0.01 * (s * 3 % 5)}" for cell in "ab" for s, f in repeats]
+    scores = read("\n".join(["cell,seed,fold,ap", *rows]))
+    assert not scores.analysis.intervals("ap")
+
+
+def test_a_fold_that_a_table_with_a_column_per_cell_lacks_is_missing_too() -> None:
+    rows = [f"{s},{f},.{s}{f}3,.{s}{f}5" for s in range(1, 7) for f in (range(3) if s < 6 else (0,))]
+    (result, *_) = read("\n".join(["seed,fold,a,b", *rows])).analysis.comparisons
+    assert (result.n, result.n_planned) == (5, 6)

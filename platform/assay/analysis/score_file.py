@@ -12,7 +12,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 
 import pandas as pd
 
@@ -181,10 +181,16 @@ def _keys(table: pd.DataFrame) -> list[tuple[str, int, int, str]]:
 
 
 def _with_missing(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
-    """The table with a row for each repeat that another cell has: it is missing, and not unplanned."""
+    """The table with a row for each repeat that another cell has: it is missing, and not unplanned.
+
+    So is each fold that a seed lacks and another seed has: a mean over fewer folds is another score.
+    """
     keys = _keys(table)
     present = set(keys)
     repeats = dict.fromkeys((seed, fold, metric) for _, seed, fold, metric in keys)
+    seeds, folds, metrics = (dict.fromkeys(key[place] for key in keys) for place in (1, 2, 3))
+    of_none = set(product(seeds, folds)).difference((seed, fold) for seed, fold, _ in repeats)
+    repeats |= dict.fromkeys((*repeat, metric) for repeat in sorted(of_none) for metric in metrics)
     absent = [(cell, *repeat) for cell in cells for repeat in repeats if (cell, *repeat) not in present]
     if not absent:
         return table

@@ -72,7 +72,7 @@ class ReadTable:
     metrics: tuple[str, ...]  # the primary one first
     layout: str  # in words
     factors: dict[str, list[str]]  # factor → levels as they come; empty: cells have names only
-    complete: bool  # whether a repeat that was planned and lost has a row
+    complete: bool  # whether each repeat that was planned and lost has a row
 
 
 def tidy_scores(columns: TextColumns, names: ColumnNames, name: str) -> ReadTable:
@@ -280,7 +280,7 @@ class _Layout:
             pd.DataFrame({**repeats, "cell": cell, "metric": metric, **self.values(cell)}) for cell in cells
         ]
         table = pd.concat(tables, ignore_index=True).astype({"fold": "Int64"})
-        return ReadTable(table, (metric,), "a column per cell, a row per repeat", {}, complete=True)
+        return ReadTable(table, (metric,), "a column per cell, a row per repeat", {}, complete=False)
 
     def filled(self, column: str) -> list[str]:
         """Texts of a column that may not be empty."""
