@@ -7,9 +7,12 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from assay.analysis.statistics.more_repeats import more_repeats
+from assay.analysis.statistics.contrasts import comparison
+from assay.analysis.statistics.families import Rules, compare
+from assay.analysis.statistics.more_repeats import more_repeats, repeats_until_negligible
 from assay.analysis.statistics.paired import enough_repeats, exact_p, rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
+from tests.analysis.statistics.tables import tidy_table
 
 
 @pytest.mark.parametrize("m", [1, 4])
@@ -76,3 +79,36 @@ def test_the_range_comes_from_what_five_repeats_know_of_the_spread() -> None:
     assert more.estimate == 10 - 5
     assert more.low == more_repeats(5, low, 0.01, 1).estimate
     assert more.high == more_repeats(5, high, 0.01, 1).estimate
+
+
+@pytest.mark.parametrize(("seeds", "folds", "effect"), [(2, 3, 2.5), (2, 2, 3.0), (3, 5, 2.0)])
+def test_on_own_splits_with_folds_the_number_is_that_of_whole_seeds(
+    seeds: int, folds: int, effect: float
+) -> None:
+    """S seeds of K folds know the spread with S + K − 2 degrees of freedom, not with S·K − 1."""
+    overlap = 1 / (folds - 1)
+
+    def power(number: int) -> float:
+        df = number + folds - 2
+        noncentrality = effect / np.sqrt(1 / (number * folds) + overlap)
+        return float(stats.nct.sf(stats.t.ppf(0.975, df), df, noncentrality))
+
+    enough = next(number for number in range(seeds, 99) if power(number) >= 0.8)
+    more = more_repeats(seeds * folds, 1.0, effect, 1, overlap=overlap, folds=folds)
+    assert more.estimate == (enough - seeds) * folds
+    df = 50 / folds + folds - 2
+    assert more.half_width == pytest.approx(stats.t.ppf(0.975, df) * np.sqrt(1 / 50 + overlap))
+
+
+def test_folds_of_own_splits_reach_the_forecast_of_a_comparison() -> None:
+    d = np.random.default_rng(1).normal(0, 0.05, (2, 3))
+    base = np.random.default_rng(2).normal(0.5, 0.02, (2, 3))
+    table = tidy_table({"b": base.tolist(), "a": (base + d).tolist()}, folds=3)
+    rules = Rules(splits="per_seed", resolve=0.1)
+    results = compare(table, [comparison("x: b → a", "b", "a")], metric="image_ap", rules=rules)
+    (result,) = (each for each in results if each.claim == "new data")
+    sd = float(np.std(result.differences, ddof=1))
+    assert result.more == more_repeats(6, sd, 0.1, 1, overlap=0.5, folds=3)
+    needed = repeats_until_negligible(0.1 / sd, 1, overlap=0.5, folds=3)
+    assert needed is not None
+    assert result.more_negligible == needed - 6

@@ -386,16 +386,17 @@ def _is_within(measured: Measured, resolve: float, alpha: float) -> bool:
 
 def _further(tested: _Tested, resolve: float | None) -> tuple[More | None, int | None]:
     """Repeats that would show a difference, and those until it is negligible."""
-    measured, units, m = tested.measured, tested.measured.units, tested.m
+    measured, units, m, sd = tested.measured, tested.measured.units, tested.m, tested.measured.sd
     # Where a trial diverged the test sees the worst value in its place; how many will, nobody knows.
-    if measured.sd is None or not units.grows or units.diverged:
+    if sd is None or not units.grows or units.diverged:
         return None, None
     delta = resolve if resolve is not None else abs(float(np.mean(measured.d)))
     ranks = measured.test == "wilcoxon"
-    more = more_repeats(units.n, measured.sd, delta, m, overlap=units.overlap, ranks=ranks) if delta else None
+    overlap, folds = units.overlap, units.folds
+    more = more_repeats(units.n, sd, delta, m, overlap=overlap, folds=folds, ranks=ranks) if delta else None
     if resolve is None:
         return more, None
-    needed = repeats_until_negligible(resolve / measured.sd, m, overlap=units.overlap)
+    needed = repeats_until_negligible(resolve / sd, m, overlap=overlap, folds=folds)
     return more, None if needed is None else max(0, needed - units.n)
 
 

@@ -38,7 +38,14 @@ class More(NamedTuple):
 
 
 def more_repeats(
-    n: int, sd: float, delta: float, m: int, *, overlap: float | None = None, ranks: bool = False
+    n: int,
+    sd: float,
+    delta: float,
+    m: int,
+    *,
+    overlap: float | None = None,
+    folds: int = 1,
+    ranks: bool = False,
 ) -> More:
     """Repeats until a difference of ``delta`` is shown in a family of m with 80 % chance.
 
@@ -49,31 +56,44 @@ def more_repeats(
         m: Comparisons in the family.
         overlap: n_test/n_train where every seed draws its own split: Nadeau–Bengio's t is then the test, and
             no number of repeats makes its interval vanish. None: the exact test and the plain t.
+        folds: Of each such split: repeats then come by seeds, and S seeds of K folds know the spread with
+            S + K − 2 degrees of freedom.
         ranks: True: the exact test is of signed ranks.
 
-    The range comes from a 60 % interval of the sd (χ² with n − 1 degrees of freedom).
+    The range comes from a 60 % interval of the sd (χ² with the degrees of freedom of the t test).
     """
 
     def further(spread: float) -> int | None:
-        needed = _needed(delta / spread, m, overlap, ranks)
+        needed = _needed(delta / spread, m, overlap, folds, ranks)
         return None if needed is None else max(0, needed - n)
 
-    shrunk, grown = (sd * math.sqrt((n - 1) / chi2) for chi2 in _chi2_range(n - 1))
+    df = _df(n, folds)
+    shrunk, grown = (sd * math.sqrt(df / chi2) for chi2 in _chi2_range(df))
     variance = 1 / MOST_REPEATS + (overlap or 0.0)
-    at_most = t_half_width(sd, variance, MOST_REPEATS - 1)
+    at_most = t_half_width(sd, variance, _df(MOST_REPEATS, folds))
     return More(further(sd), further(shrunk), further(grown), delta, at_most)
 
 
+def _df(n: int, folds: int) -> float:
+    """Degrees of freedom of n repeats, in n/K seeds of K folds."""
+    return n / folds + folds - 2
+
+
 @lru_cache(maxsize=256)
-def _chi2_range(df: int) -> tuple[float, float]:
+def _chi2_range(df: float) -> tuple[float, float]:
     """The .8 and .2 quantiles of χ²."""
     return 2 * float(special.gammaincinv(df / 2, 0.8)), 2 * float(special.gammaincinv(df / 2, 0.2))
 
 
-def _needed(effect_size: float, m: int, overlap: float | None, ranks: bool) -> int | None:
+def _needed(effect_size: float, m: int, overlap: float | None, folds: int, ranks: bool) -> int | None:
     """Repeats in all; None when it takes more than 50."""
-    enough = np.flatnonzero(effect_size >= _detectable(m, overlap, ranks))
-    return _fewest(m, overlap, ranks) + int(enough[0]) if len(enough) else None
+    enough = np.flatnonzero(effect_size >= _detectable(m, overlap, folds, ranks))
+    return _numbers(_fewest(m, overlap, ranks), folds)[enough[0]] if len(enough) else None
+
+
+def _numbers(fewest: int, folds: int) -> range:
+    """Numbers of repeats from ``fewest`` to 50, whole seeds."""
+    return range(folds * math.ceil(fewest / folds), MOST_REPEATS + 1, folds)
 
 
 def _fewest(m: int, overlap: float | None, ranks: bool) -> int:
@@ -85,20 +105,21 @@ def _fewest(m: int, overlap: float | None, ranks: bool) -> int:
 
 
 @lru_cache(maxsize=256)
-def _detectable(m: int, overlap: float | None, ranks: bool) -> NDArray[np.float64]:
+def _detectable(m: int, overlap: float | None, folds: int, ranks: bool) -> NDArray[np.float64]:
     """Effect size (in sd of d) that is found with 80 % chance, at the fewest repeats, … 50."""
 
-    def lacking(effect: float, effective: float, df: int) -> float:
+    def lacking(effect: float, effective: float, df: float) -> float:
         # The nearer tail only: the other holds less than 1e-5 here, and its distribution turns NaN far out.
         critical = -special.stdtrit(df, ALPHA / m / 2)
         return 1 - _POWER - float(special.nctdtr(df, effect * math.sqrt(effective), critical))
 
     effects: list[float] = []
     fewest = _fewest(m, overlap, ranks)
-    for n in range(fewest, MOST_REPEATS + 1):
+    for n in _numbers(fewest, folds):
         effective = 1 / (1 / n + (overlap or 0.0))  # repeats without overlap that would say as much
-        most = 2 - 2 * float(special.stdtrit(n - 1, ALPHA / m / 2))
-        root = optimize.brentq(lacking, 0.0, most / math.sqrt(effective), args=(effective, n - 1), xtol=1e-9)
+        df = _df(n, folds)
+        most = 2 - 2 * float(special.stdtrit(df, ALPHA / m / 2))
+        root = optimize.brentq(lacking, 0.0, most / math.sqrt(effective), args=(effective, df), xtol=1e-9)
         effects.append(float(np.asarray(root)))
     if overlap is None:  # at its fewest repeats the exact test is weaker
         of_one_sign = float(special.ndtri(_POWER ** (1 / fewest)))  # all that ranks ask there
@@ -129,24 +150,28 @@ def _detectable_at_fewest(m: int) -> float:
     return float(np.asarray(optimize.brentq(lacking, 0.0, _LARGEST, xtol=1e-3)))
 
 
-def repeats_until_negligible(ratio: float, m: int, *, overlap: float | None = None) -> int | None:
+def repeats_until_negligible(
+    ratio: float, m: int, *, overlap: float | None = None, folds: int = 1
+) -> int | None:
     """Repeats in all until a comparison without a difference is negligible with 80 % chance; None: above 50.
 
     Args:
         ratio: ``resolve`` over the sd of the differences, above 0.
         m: Comparisons in the family.
         overlap: n_test/n_train for the claim ``new data`` on own splits; None: repeats are independent.
+        folds: Of each such split.
     """
-    numbers = range(_FEWEST, MOST_REPEATS + 1)
-    return next((n for n in numbers if ratio >= _smallest_ratio(n, m, overlap)), None)
+    numbers = _numbers(_FEWEST, folds)
+    return next((n for n in numbers if ratio >= _smallest_ratio(n, m, overlap, folds)), None)
 
 
 @lru_cache(maxsize=4096)
-def _smallest_ratio(n: int, m: int, overlap: float | None) -> float:
+def _smallest_ratio(n: int, m: int, overlap: float | None, folds: int) -> float:
     """``resolve`` over the true sd at which n repeats suffice with 80 % chance."""
-    critical = t_half_width(1.0, 1.0, n - 1, negligible_alpha(m))
+    df = _df(n, folds)
+    critical = t_half_width(1.0, 1.0, df, negligible_alpha(m))
     chances = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    errors = critical * np.sqrt(special.chdtri(n - 1, 1 - chances) / (n - 1))  # as the sd may be seen
+    errors = critical * np.sqrt(special.chdtri(df, 1 - chances) / df)  # as the sd may be seen
 
     def lacking(ratio: float) -> float:
         """Chance that mean and error stay within ``ratio`` standard errors, less 80 %."""

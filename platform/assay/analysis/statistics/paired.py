@@ -98,7 +98,7 @@ def has_no_spread(d: Differences) -> bool:
     return bool(np.std(d, ddof=1) <= _NO_SPREAD * np.abs(d).max())
 
 
-def t_half_width(sd: float, variance: float, df: int, alpha: float = ALPHA) -> float:
+def t_half_width(sd: float, variance: float, df: float, alpha: float = ALPHA) -> float:
     """Half of the 95 % interval of a mean whose variance is ``variance``·sd² (1/n, or Nadeau–Bengio's).
 
     ``alpha``: of an interval at 1 − alpha instead.

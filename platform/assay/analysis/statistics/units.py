@@ -37,6 +37,7 @@ class Units:
     diverged: int  # repeats without a value because a cell diverged
     variance: float  # of the mean, in units of s²
     df: int
+    folds: int  # units that another seed adds
     overlap: float | None  # n_test/n_train, of K folds 1/(K − 1); None: no Nadeau–Bengio term
     grows: bool  # whether another seed adds a unit; prescribed folds are as many as they are
 
@@ -100,6 +101,7 @@ def units_of(
         diverged=lost,
         variance=(1 / n if n else 0.0) + (overlap or 0.0),
         df=len(np.unique(scores.seeds[complete])) + len(of_fold) - 2 if own_splits else n - 1,
+        folds=len(of_fold) if own_splits else 1,
         overlap=overlap,
         grows=not by_folds,
     )
