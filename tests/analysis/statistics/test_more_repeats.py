@@ -12,7 +12,7 @@ from assay.analysis.statistics.families import Rules, compare
 from assay.analysis.statistics.more_repeats import more_repeats, repeats_until_negligible
 from assay.analysis.statistics.paired import enough_repeats, exact_p, rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
-from tests.analysis.statistics.tables import tidy_table
+from tests.analysis.statistics.tables import ask, tidy_table
 
 
 @pytest.mark.parametrize("m", [1, 4])
@@ -112,3 +112,10 @@ def test_folds_of_own_splits_reach_the_forecast_of_a_comparison() -> None:
     needed = repeats_until_negligible(0.1 / sd, 1, overlap=0.5, folds=3)
     assert needed is not None
     assert result.more_negligible == needed - 6
+
+
+def test_differences_that_cancel_but_for_rounding_have_no_forecast() -> None:
+    """Without `resolve` the difference found is what is to be shown, and there is none."""
+    result = ask([0.5, 0.5, 0.5], [0.6, 0.7, 0.2])
+    assert result.difference != 0.0
+    assert result.more is None

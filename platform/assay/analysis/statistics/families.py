@@ -29,6 +29,7 @@ from assay.analysis.statistics.paired import (
     Test,
     enough_repeats,
     hedges_g,
+    rounded,
     smallest_p,
     t_half_width,
 )
@@ -390,7 +391,8 @@ def _further(tested: _Tested, resolve: float | None) -> tuple[More | None, int |
     # Where a trial diverged the test sees the worst value in its place; how many will, nobody knows.
     if sd is None or not units.grows or units.diverged:
         return None, None
-    delta = resolve if resolve is not None else abs(float(np.mean(measured.d)))
+    mean = float(rounded(np.mean(measured.d, keepdims=True))[0])  # a residue of rounding is none
+    delta = resolve if resolve is not None else abs(mean)
     ranks = measured.test == "wilcoxon"
     overlap, folds = units.overlap, units.folds
     more = more_repeats(units.n, sd, delta, m, overlap=overlap, folds=folds, ranks=ranks) if delta else None
