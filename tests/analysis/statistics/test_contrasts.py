@@ -62,6 +62,15 @@ def test_an_interaction_is_a_difference_of_differences() -> None:
     assert (answers[0].cell_a, answers[0].cell_b) == (None, None)
 
 
+def test_a_main_effect_has_the_means_of_both_levels_and_an_interaction_none() -> None:
+    """The sides of an interaction are sums of two means: 1.444 is no AP."""
+    table = factorial({"p": 0.1})
+    (effect, *_) = compare(table, main_effects(table), metric="image_ap")
+    assert (effect.mean_a, effect.mean_b) == pytest.approx((0.6, 0.5), abs=2e-3)
+    for answer in compare(table, interactions(table), metric="image_ap"):
+        assert (answer.mean_a, answer.mean_b) == (None, None)
+
+
 def test_an_interaction_of_more_levels_names_them() -> None:
     table = factorial({}, sizes={"p": 3, "q": 2})
     assert [one.name for one in interactions(table)] == ["p: p0 → p1 × q", "p: p0 → p2 × q"]

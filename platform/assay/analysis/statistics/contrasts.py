@@ -6,11 +6,11 @@ the same for them.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from math import prod
 
 import pandas as pd
 
@@ -36,6 +36,11 @@ class Contrast:
             return None
         a, b = sorted(self.weights, key=lambda cell: -self.weights[cell])
         return a, b
+
+    @property
+    def is_of_means(self) -> bool:
+        """True where either side is a mean of scores; those of an interaction are sums of two means."""
+        return math.isclose(sum(weight for weight in self.weights.values() if weight > 0), 1.0)
 
 
 def comparison(name: str, start: str, end: str, within: str = "") -> Contrast:
@@ -73,7 +78,7 @@ def interactions(table: pd.DataFrame) -> list[Contrast]:
     says the levels where a factor has more than two.
     """
     design = _Orthogonal.read(table)
-    if len(design.cells) < prod(map(len, design.levels.values())):
+    if len(design.cells) < math.prod(map(len, design.levels.values())):
         return []
     return [
         Contrast(
@@ -118,7 +123,7 @@ class _Orthogonal:
         signs: dict[str, int] = {}
         for cell, levels in self.cells.items():
             if all(levels[factor] in step for factor, step in steps.items()):
-                signs[cell] = prod(
+                signs[cell] = math.prod(
                     1 if levels[factor] == level else -1 for factor, (_, level) in steps.items()
                 )
         alike = Counter(signs.values())

@@ -95,7 +95,7 @@ class ComparisonResult:
     n_planned: int
     n: int  # units with all values: seeds, folds or repeats, as the claim has it
     n_nonzero: int
-    mean_a: float | None
+    mean_a: float | None  # of each side, level or cell; None: an interaction, whose sides are sums
     mean_b: float | None
     difference: float | None
     low: float | None  # 95 % interval
@@ -337,7 +337,7 @@ def _result(
     units, d = measured.units, measured.d
     mean = float(np.mean(d)) if units.n else None
     half = measured.half_width
-    pair = measured.contrast.pair
+    pair, of_means = measured.contrast.pair, measured.contrast.is_of_means
     more, more_negligible = _further(tested, resolve) if verdict in ("open", "suggested") else (None, None)
     return ComparisonResult(
         study=study,
@@ -352,8 +352,8 @@ def _result(
         n_planned=units.planned,
         n=units.n,
         n_nonzero=int(np.count_nonzero(d)),
-        mean_a=float(np.mean(units.first)) if units.n else None,
-        mean_b=float(np.mean(units.second)) if units.n else None,
+        mean_a=float(np.mean(units.first)) if units.n and of_means else None,
+        mean_b=float(np.mean(units.second)) if units.n and of_means else None,
         difference=mean,
         low=None if mean is None or half is None else mean - half,
         high=None if mean is None or half is None else mean + half,

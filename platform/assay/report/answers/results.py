@@ -58,7 +58,7 @@ class ComparisonRow(BaseModel):
     n_planned: int
     n: int = Field(description="Units with all values: seeds, folds or repeats, as the claim has it.")
     n_nonzero: int
-    mean_a: Value
+    mean_a: Value = Field(description="Of its side: a cell, or all cells of a level; null: an interaction.")
     mean_b: Value
     difference: Value
     low: Value = Field(description="Of the 95 % interval.")
