@@ -103,6 +103,23 @@ def test_main_effects_and_interactions_are_those_of_a_full_factorial() -> None:
     assert effects_plot(StudyResults(rows, records_of(rows))) is None
 
 
+def test_the_axis_holds_an_interaction_which_may_be_twice_a_difference() -> None:
+    def crossed(trial: Trial) -> dict[str, float]:
+        alike = (trial.levels["supervision"] == "full") == (trial.levels["stop"] == "off")
+        return {"image_ap": (0.95 if alike else 0.2) + 0.01 * (trial.seed % 3), "fp": 1.0 + trial.seed}
+
+    plan = with_seeds(8)
+    results = StudyResults(plan, {trial.id: make_record(trial, crossed) for trial in plan.trials})
+    plot, comparisons = effects_plot(results), comparisons_plot(results)
+    assert plot is not None
+    assert comparisons is not None
+    (interaction,) = (row.difference for row in plot.results if row.family == "interactions")
+    assert interaction == pytest.approx(1.5)
+    low, high = plot.limits
+    assert low < interaction < high
+    assert comparisons.limits[0] > -1.1
+
+
 def test_nothing_trained_is_no_picture_and_a_lost_repeat_is_counted() -> None:
     plan = with_seeds(8)
     assert comparisons_plot(StudyResults(plan, {})) is None

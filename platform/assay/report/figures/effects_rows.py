@@ -86,13 +86,17 @@ class EffectsPlot:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Ends of the axis: all values and intervals; of a share not beyond ±1, where no difference is."""
+        """Ends of the axis: all values and intervals; of a share not beyond where differences can be.
+
+        That is ±1, and ±2 for the differences of differences that interactions are.
+        """
         ends = [value for result in self.results for value in result.differences]
         ends += [end for result in self.results for end in (result.low, result.high) if end is not None]
         ends += [0.0] if self.resolve is None else [-self.resolve, self.resolve]
         low, high = min(0.0, *ends), max(0.0, *ends)
         if self.metric.unit == "share":
-            low, high = max(low, -1.0), min(high, 1.0)
+            most = 2.0 if any(result.family == "interactions" for result in self.results) else 1.0
+            low, high = max(low, -most), min(high, most)
         margin = _MARGIN * (high - low or 1.0)
         return low - margin, high + margin
 
