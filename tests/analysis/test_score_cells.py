@@ -9,6 +9,7 @@ from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_sco
 from assay.analysis.score_layouts import ColumnNames
 from assay.analysis.statistics.score_table import Splits
 from assay.analysis.summary import tidy
+from assay.report.score_page import score_page
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
 from trainables.errors import InputError
 
@@ -115,3 +116,14 @@ def test_a_fold_that_a_table_with_a_column_per_cell_lacks_is_missing_too() -> No
     rows = [f"{s},{f},.{s}{f}3,.{s}{f}5" for s in range(1, 7) for f in (range(3) if s < 6 else (0,))]
     (result, *_) = read("\n".join(["seed,fold,a,b", *rows])).analysis.comparisons
     assert (result.n, result.n_planned) == (5, 6)
+
+
+def means(text: str) -> list[str]:
+    """Cell by cell, as the page writes them."""
+    return [str(row[1]) for row in score_page(read(text)).table.rows]
+
+
+def test_a_cell_of_small_scores_beside_one_of_large_ones_is_not_written_as_0() -> None:
+    losses = {"a": (0.021, 0.022, 0.024), "b": (0.011, 0.012, 0.012), "broken": (3.0, 50000.0, 40.0)}
+    rows = [f"{cell},{seed},{loss}" for cell, of_cell in losses.items() for seed, loss in enumerate(of_cell)]
+    assert means("\n".join(["cell,seed,loss", *rows]))[:2] == ["0.022 ± 0.002", "0.012 ± 0.001"]

@@ -257,3 +257,13 @@ def test_repeats_that_wait_for_their_training_are_to_come_and_not_lost(
     for trial in first[waiting : waiting + diverged]:
         records[trial.id] = lose(trial, "failed", "out of memory")
     assert text in {row[3] for row in comparisons_of(PLAN, records).rows}
+
+
+def test_false_regions_of_which_there_are_fewer_than_one_in_ten_images_are_not_written_as_0() -> None:
+    def few(trial: Trial) -> dict[str, float]:
+        return {"false_regions": (0.012 if trial.levels["stop"] == "on" else 0.042) + trial.seed / 1000}
+
+    plan = make_plan(STUDY.replace("primary: image_ap", "primary: false_regions"))
+    text = markdown_of(plan, {trial.id: make_record(trial, few) for trial in plan.trials})
+    assert "0.043 ± 0.001" in text
+    assert "−0.030" in text

@@ -55,6 +55,7 @@ class Metric:
     description: str  # a sentence for whoever reads the table
     unit: str = "share"  # within 0..1; any other word: a number from 0 up in this unit, "images", "pixels"
     better: Literal["higher", "lower"] = "higher"
+    digits: int = 1  # decimals of a mean where the unit is not a share: 1 suits a count
     noted: bool = True  # every report says where it is undefined; False: only those that show it
 
     @classmethod
@@ -95,7 +96,7 @@ class Metric:
     @property
     def decimals(self) -> int:
         """Decimals of a mean over up to ten repeats: a step of 0.01 or of one image in one of them shows."""
-        return 3 if self.unit == "share" else 1
+        return 3 if self.unit == "share" else self.digits
 
     @property
     def scale(self) -> str:
@@ -220,7 +221,7 @@ def of_parts(metric: ImageMetric, name: str, title: str, description: str) -> Im
 class ReportedMetric(Metric):
     """A score that another program computed: known by its name, and never computed here."""
 
-    digits: int = 3  # decimals of a mean where the unit is not a share
+    digits: int = 3
     reads = "labels"
 
     @property
@@ -230,10 +231,6 @@ class ReportedMetric(Metric):
     @property
     def lowest(self) -> float:
         return 0.0 if self.unit == "share" else -math.inf
-
-    @property
-    def decimals(self) -> int:
-        return super().decimals if self.unit == "share" else self.digits
 
 
 METRICS: Registry[Metric] = Registry(

@@ -89,6 +89,7 @@ def _overlap_up_to(curve: PixelCurve, limit: float) -> float:
     "Connected regions decided defect that touch no defect, per image, at the chosen threshold.",
     unit="regions per image",
     better="lower",
+    digits=3,
     noted=False,
 )
 def _false_regions(images: Iterable[MapAndTruth], threshold: float) -> float:

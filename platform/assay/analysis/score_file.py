@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 
@@ -229,9 +230,11 @@ def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
         if lower and known.better == "higher":
             raise InputError(f"of {name} higher is better, found it in --lower. Leave it out, or rename it.")
         return known
-    of_metric = zip(table["metric"], table["value"], strict=True)
-    values = [float(value) for metric, value in of_metric if metric == name and not math.isnan(value)]
-    largest = max(map(abs, values), default=0.0)
+    of_cells: dict[str, list[float]] = {}
+    for cell, metric, value in zip(table["cell"], table["metric"], table["value"], strict=True):
+        if metric == name and not math.isnan(value):
+            of_cells.setdefault(cell, []).append(float(value))
+    values = [value for of_cell in of_cells.values() for value in of_cell]
     lower = lower or is_loss(name)
     share = not lower and all(0 <= value <= 1 for value in values)
     return ReportedMetric(
@@ -240,8 +243,17 @@ def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
         description="Computed by another program.",
         unit="share" if share else "",
         better="lower" if lower else "higher",
-        digits=min(8, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 3,
+        digits=_digits(of_cells.values()),
     )
+
+
+def _digits(of_cells: Iterable[Sequence[float]]) -> int:
+    """Decimals with which the largest value has four digits, and a usual one of the lowest cell two."""
+    nonzero = [sizes for of_cell in of_cells if (sizes := [abs(value) for value in of_cell if value])]
+    if not nonzero:
+        return 3
+    least, largest = min(map(statistics.median, nonzero)), max(map(max, nonzero))
+    return min(8, max(0, 3 - math.floor(math.log10(largest)), 1 - math.floor(math.log10(least))))
 
 
 def _refuse_unknown_sizes(table: pd.DataFrame, splits: Splits, name: str) -> None:

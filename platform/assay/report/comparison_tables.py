@@ -206,7 +206,7 @@ def _detail_section(family: _Family, uncertainty: ItemIntervals | None) -> Secti
         ]
         if uncertainty is not None and result.cell_a is not None and result.cell_b is not None:
             interval = uncertainty.difference(result.cell_a, result.cell_b)
-            row.append(item_interval_text(interval, result.scored_by.decimals, full_name(result), notes))
+            row.append(item_interval_text(interval, result.decimals, full_name(result), notes))
         row.append(more_text(result) or NOTHING)
         rows.append((*row, *([more_negligible_text(result) or NOTHING] if until else [])))
     table = TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results))
@@ -264,7 +264,7 @@ def _claimed(family: _Family, result: ComparisonResult, notes: list[str]) -> tup
 def _difference(result: ComparisonResult) -> str:
     if result.difference is None:
         return NOTHING
-    decimals = result.scored_by.decimals
+    decimals = result.decimals
     text = signed(result.difference, decimals)
     if result.n == 2:
         return f"{text} ({', '.join(signed(value, decimals) for value in result.differences)})"

@@ -8,6 +8,7 @@ repeats the exact test cannot reach .05; it then shows nothing, and a t test tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -123,6 +124,12 @@ class ComparisonResult:
     def gain(self) -> float:
         """By how much ``cell_a`` is better than ``cell_b``; 0 without a difference."""
         return self.scored_by.sign * (self.difference or 0.0)
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of a difference: those of the metric, and at least as many as show ``resolve``."""
+        least = 0 if not self.resolve else -math.floor(math.log10(self.resolve))
+        return max(self.scored_by.decimals, least)
 
     @property
     def small(self) -> bool:

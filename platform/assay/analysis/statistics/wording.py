@@ -3,7 +3,7 @@
 Every place that shows a :class:`ComparisonResult` in words takes them from here, so that the same comparison
 reads the same in the report, the dashboard and the command line. :func:`sentence` says all of a result, the
 others are its parts. The texts name no cell, because the place where they stand does. Numbers have the
-decimals of the metric.
+decimals of the metric, and more where ``resolve`` has more.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def claimed_text(result: ComparisonResult) -> str:
     """``+0.021 [0.008, 0.034], better in 5 of 5, p = .031.``"""
     if result.difference is None:
         return "no repeat is complete."
-    decimals = result.scored_by.decimals
+    decimals = result.decimals
     text = signed(result.difference, decimals)
     if result.n == 2:
         first, second = (signed(value, decimals) for value in result.differences)
@@ -119,7 +119,7 @@ def negligible_text(result: ComparisonResult) -> str:
     factor = result.comparison.partition(": ")[0]
     within = f" within {result.within}" if result.within else ""
     changes = f"changes {result.scored_by.title} by less than {result.resolve:g}"
-    low, high = (decimal_text(end, result.scored_by.decimals) for end in (result.low, result.high))
+    low, high = (decimal_text(end, result.decimals) for end in (result.low, result.high))
     interval = f"(95 % interval {low} to {high})"
     if " × " in result.comparison:
         size = f"less than {result.resolve:g} of {result.scored_by.title}"
@@ -154,7 +154,7 @@ def less_chance_text(results: Sequence[ComparisonResult]) -> str:
 
 
 def _show_text(result: ComparisonResult) -> str:
-    more, decimals = result.more, result.scored_by.decimals
+    more, decimals = result.more, result.decimals
     if more is None:
         return ""
     shown = f"a difference of {number_text(more.delta, max(3, decimals))}"
@@ -178,7 +178,7 @@ def more_text(result: ComparisonResult) -> str:
     if more is None:
         return ""
     if more.estimate is None:
-        return f"> {MOST_REPEATS} (± {more.half_width:.{result.scored_by.decimals}f})"
+        return f"> {MOST_REPEATS} (± {more.half_width:.{result.decimals}f})"
     return f"{more.estimate} ({_range(more)})"
 
 

@@ -1,0 +1,23 @@
+"""Sentences about results: their numbers have the decimals that what is asked needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay.analysis.statistics.wording import claimed_text, negligible_text
+from tests.analysis.statistics.tables import from_differences
+
+QUIET = [0.00004, -0.00003, 0.00006, -0.00002, 0.00001, 0.00003]
+
+
+@pytest.mark.parametrize(
+    ("resolve", "text"),
+    [(0.01, "(95 % interval 0.000 to 0.000)"), (0.0004, "(95 % interval 0.0000 to 0.0001)")],
+)
+def test_an_interval_is_written_at_least_as_finely_as_resolve(resolve: float, text: str) -> None:
+    assert text in negligible_text(from_differences(QUIET, resolve=resolve))
+
+
+def test_a_difference_that_matters_is_not_written_as_0() -> None:
+    result = from_differences([d + 0.0004 for d in QUIET], resolve=0.0004)
+    assert claimed_text(result).startswith("+0.0004 [")
