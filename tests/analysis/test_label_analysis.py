@@ -131,6 +131,19 @@ def test_enough_masks_are_said_with_their_labelling() -> None:
     assert row["of all"] == "40 (65.3 minutes)"
 
 
+def test_of_a_metric_of_which_less_is_better_enough_speaks_of_what_is_worse() -> None:
+    plan, records = trained(LINE.replace("image_ap", "fp").replace("0.01", "2"), rising, 0.0005)
+    for trial in plan.trials:
+        result = records[trial.id].result
+        assert result is not None
+        metrics = {"fp": 20 - 20 * result.metrics["image_ap"]}
+        records[trial.id] = records[trial.id].model_copy(
+            update={"result": result.model_copy(update={"metrics": metrics})}
+        )
+    text = markdown_of(plan, records)
+    assert "From which number of masks on FP is at most 2 worse than with all masks, on the mean" in text
+
+
 def further_of(text: str = GRID, **asked: object) -> NextLabels:
     (further,) = next_labels(StudyResults(*trained(text, both, 0.003)), **asked)  # type: ignore[arg-type]
     return further

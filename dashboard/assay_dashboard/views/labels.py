@@ -80,7 +80,7 @@ def _plot(costs: LabelCosts, factors: Factors) -> None:
     )
     draw(chart, costs.caption)
     moved = " Cells moved aside for room cost what the tables say." if costs.is_ladder else ""
-    text = f"{costs.caption} Vertical lines: from the least to the best of {costs.repeats}.{moved}"
+    text = f"{costs.caption} Vertical lines: from the lowest to the highest of {costs.repeats}.{moved}"
     plain(text, "quiet")
 
 

@@ -188,8 +188,8 @@ def _enough(labels: LabelAnalysis, resolve: float | None) -> Section:
             if enough.note:
                 notes[f"{name + ', ' if named else ''}{enough.claim}: {enough.note}."] = None
     intro = (
-        f"From which number of masks on no more than {resolve:g} {costs.metric.title} is lost "
-        "against all masks, on the mean; in brackets the numbers for which a loss of just so much is inside "
+        f"From which number of masks on {costs.metric.title} is at most {resolve:g} worse than with "
+        "all masks, on the mean; in brackets the numbers for which a loss of just so much is inside "
         "the 95 % interval. Between trained numbers a straight line in log(1 + masks) is taken."
     )
     return Section("How many masks are enough", intro, TextTable(columns, tuple(rows)), tuple(notes))
