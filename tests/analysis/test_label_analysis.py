@@ -181,6 +181,12 @@ def test_advice_claims_no_certainty(chance: float, said: str) -> None:
     assert f"they gain more with {said}." in next_section([replace(further, advice=advice)]).intro
 
 
+def test_a_refusal_counts_the_labels_that_the_page_counts() -> None:
+    assert further_of(hours=0.0338).advice.reason.startswith(
+        "the hours buy 41 labels of defective images, which would more than double the 40: "
+    )
+
+
 def test_masks_are_not_bought_for_images_that_are_not_there() -> None:
     few = GRID.replace("p20: {data: {positives: 20}}", "p16: {data: {positives: 16}}")
     quick = few.replace(

@@ -187,7 +187,15 @@ def _next(
     most = costs.labelling.hours(0, without_mask)
     if hours is None:
         hours = min(most_hours(labels, seconds), most)
-    advice = advise_labels(table, counts, now=labels, hours=hours, seconds=seconds, metric=costs.metric.name)
+    advice = advise_labels(
+        table,
+        counts,
+        now=labels,
+        hours=hours,
+        seconds=seconds,
+        metric=costs.metric.name,
+        counted_as=counted,
+    )
     if advice.masks is not None and advice.bought.masks > without_mask * (1 + 1e-9):
         reason = (
             f"{without_mask:.0f} defective training images have no mask yet, and the hours are for "

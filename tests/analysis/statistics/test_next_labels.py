@@ -9,7 +9,14 @@ from itertools import product
 import numpy as np
 import pytest
 
-from assay.analysis.statistics.next_labels import LabelAdvice, Labels, _judged, advise_labels, most_hours
+from assay.analysis.statistics.next_labels import (
+    Kind,
+    LabelAdvice,
+    Labels,
+    _judged,
+    advise_labels,
+    most_hours,
+)
 from benchmarks.label_planner import Outcome, simulate
 from tests.analysis.statistics.tables import tidy_table
 
@@ -57,8 +64,8 @@ TOGETHER = {f"{i}·{m}": Labels(i, m) for i in range(50, 500, 50) for m in (i //
         ({"repeats": 2}, "2 repeats of all cells, and it takes 3: add seeds"),
         ({"counts": TOGETHER}, "go together over the cells"),
         ({"score": lambda _: 0.8, "noise": 0.0}, "all cells score the same"),
-        ({"hours": 0.06}, "buy 216 image labels, more than double the 200 there are"),
-        ({"now": Labels(2000, 5), "hours": 0.05}, "buy 15 masks, more than double the 5 there are"),
+        ({"hours": 0.06}, "buy 216 image labels, which would more than double the 200:"),
+        ({"now": Labels(2000, 5), "hours": 0.05}, "buy 15 masks, which would more than double the 5:"),
         ({"score": lambda _: 0.8, "noise": 0.05}, "not sure enough"),
     ],
     ids=[
@@ -75,7 +82,8 @@ def test_what_a_study_does_not_tell_is_refused_with_its_reason(asked: dict[str, 
 def test_a_chance_just_below_what_advice_takes_is_not_rounded_to_it() -> None:
     draws = np.zeros((1000, 3))
     draws[:898, 1] = 1.0
-    advice = _judged(1.0, Labels(1, 1), draws, np.array([1.0]))
+    words: dict[Kind, str] = {"image labels": "image labels", "masks": "masks"}
+    advice = _judged(1.0, Labels(1, 1), draws, np.array([1.0]), words)
     assert advice.reason == "it is not sure enough: masks gain more with P = 0.898, and advice takes 0.90"
 
 

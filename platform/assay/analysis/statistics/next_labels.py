@@ -27,7 +27,7 @@ from assay.analysis.statistics.score_table import Scores, read_scores
 from assay.analysis.statistics.wording import apart, most_text
 from assay.study.names import counted
 
-__all__ = ["EvenPrice", "Gain", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
+__all__ = ["EvenPrice", "Gain", "Kind", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
 
 _LEVELS, _CELLS, _REPEATS = 3, 9, 3
 _MOST_CORRELATION = 0.8
@@ -98,6 +98,7 @@ def advise_labels(
     hours: float,
     seconds: Labels,
     metric: str,
+    counted_as: str = "image labels",
 ) -> LabelAdvice:
     """Advise whether further hours of labelling are better spent on image labels or on masks.
 
@@ -108,6 +109,7 @@ def advise_labels(
         hours: Of labelling that are to be spent, above 0.
         seconds: That one label of each kind takes.
         metric: A share of which more is better.
+        counted_as: What the image labels are in words, where only those of some images count.
 
     Raises:
         ValueError: If the table breaks its rules or lacks a cell.
@@ -116,7 +118,10 @@ def advise_labels(
     bought = Labels(hours * _HOUR / seconds.image_labels, hours * _HOUR / seconds.masks)
     values = _complete(scores, list(counts))
     grid = np.log1p(np.array(list(counts.values())))
-    objections = chain(_objections(scores, values, counts, grid), _too_far(now, bought, seconds))
+    words: Mapping[Kind, str] = {"image labels": counted_as, "masks": "masks"}
+    objections = chain(
+        _objections(scores, values, counts, grid, words), _too_far(now, bought, seconds, words)
+    )
     reason = next(objections, "")
     if reason:
         return LabelAdvice(hours, bought, None, reason)
@@ -126,10 +131,12 @@ def advise_labels(
     there += [Labels(now.image_labels, now.masks + further) for further in masks]
     drawn = _draw(values, grid, np.log1p(np.array(there)))
     gains = drawn[:, 1:] - drawn[:, :1]
-    return _judged(hours, bought, gains, _affordable(now, bought) * seconds.masks)
+    return _judged(hours, bought, gains, _affordable(now, bought) * seconds.masks, words)
 
 
-def _judged(hours: float, bought: Labels, gains: Floats, prices: Floats) -> LabelAdvice:
+def _judged(
+    hours: float, bought: Labels, gains: Floats, prices: Floats, words: Mapping[Kind, str]
+) -> LabelAdvice:
     """``gains``: draws × (image labels, masks, masks at each of ``prices``)."""
     labels, masks = gains[:, 0], gains[:, 1]
     p_masks = float(np.mean(masks > labels))
@@ -139,11 +146,11 @@ def _judged(hours: float, bought: Labels, gains: Floats, prices: Floats) -> Labe
     reason = ""
     if sure < _SURE:
         reason = (
-            f"it is not sure enough: {choice} gain more with P = {apart(sure, _SURE, 2)}, "
+            f"it is not sure enough: {words[choice]} gain more with P = {apart(sure, _SURE, 2)}, "
             f"and advice takes {_SURE:.2f}"
         )
     elif better.low <= 0:
-        reason = f"the gain of {choice}, the better one, may be none: its interval includes 0"
+        reason = f"the gain of {words[choice]}, the better one, may be none: its interval includes 0"
     return LabelAdvice(
         hours=hours,
         bought=bought,
@@ -163,7 +170,9 @@ def _complete(scores: Scores, cells: Sequence[str]) -> Floats:
     return values[~np.isnan(values).any(axis=1)]
 
 
-def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], grid: Floats) -> Iterator[str]:
+def _objections(
+    scores: Scores, values: Floats, counts: Mapping[str, Labels], grid: Floats, words: Mapping[Kind, str]
+) -> Iterator[str]:
     """Why the study does not tell, each in a sentence without its full stop."""
     metric = scores.metric
     if metric.unit != "share" or metric.better != "higher":
@@ -172,7 +181,7 @@ def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], gr
         levels = sorted({round(labels[index]) for labels in counts.values()})
         if len(levels) < _LEVELS:
             yield (
-                f"the study has {counted(len(levels), 'number')} of {kind} "
+                f"the study has {counted(len(levels), 'number')} of {words[kind]} "
                 f"({', '.join(map(str, levels))}), and it takes {_LEVELS}: vary {varied}"
             )
     if len(counts) < _CELLS:
@@ -188,7 +197,7 @@ def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], gr
     correlation = float(np.asarray(np.corrcoef(grid.T))[0, 1])
     if abs(correlation) > _MOST_CORRELATION:
         yield (
-            "image labels and masks go together over the cells (their log counts correlate at "
+            f"{words['image labels']} and masks go together over the cells (their log counts correlate at "
             f"{apart(correlation, _MOST_CORRELATION, 2)}, {_MOST_CORRELATION} is the most): their gains "
             "cannot be told apart"
         )
@@ -196,14 +205,11 @@ def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], gr
         yield "all cells score the same"
 
 
-def _too_far(now: Labels, bought: Labels, seconds: Labels) -> Iterator[str]:
-    for kind, there, more in (
-        ("image labels", now.image_labels, bought.image_labels),
-        ("masks", now.masks, bought.masks),
-    ):
+def _too_far(now: Labels, bought: Labels, seconds: Labels, words: Mapping[Kind, str]) -> Iterator[str]:
+    for kind, there, more in zip(words.values(), now, bought, strict=True):
         if more > there * (1 + 1e-9):
             yield (
-                f"the hours buy {more:.0f} {kind}, more than double the {there:.0f} there are: the study "
+                f"the hours buy {more:.0f} {kind}, which would more than double the {there:.0f}: the study "
                 f"does not reach so far; ask for {most_text(most_hours(now, seconds))} hours or fewer"
             )
 
