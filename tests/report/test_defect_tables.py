@@ -90,6 +90,34 @@ def test_cells_of_a_class_stand_together() -> None:
     assert len(names) == 7 * len(plan.cells)
 
 
+def without(records: Mapping[str, Record], seed: int, *classes: str) -> dict[str, Record]:
+    """The records; the test images of a seed show no defect of some classes."""
+    kept = dict(records)
+    for trial in PLAN.trials:
+        result = kept[trial.id].result
+        if trial.seed == seed and result is not None:
+            defects = tuple(each for each in result.defects or () if each.name not in classes)
+            lacking = result.model_copy(update={"defects": defects})
+            kept[trial.id] = kept[trial.id].model_copy(update={"result": lacking})
+    return kept
+
+
+def test_a_mean_over_classes_is_over_the_repeats_that_have_them_all() -> None:
+    records = without(with_defects(PLAN), 1, "line")
+    shown = defect_section(StudyResults(PLAN, records))
+    assert shown is not None
+    found = dict(rows(shown, "defects", "found"))
+    assert (found["hole"], found["line"]) == ("0.562 ± 0.088", "1.000")
+    assert found["mean over 3 classes"] == "0.750"  # of seed 0 alone
+
+
+def test_where_no_repeat_has_all_classes_there_is_no_mean_over_them() -> None:
+    records = without(without(with_defects(PLAN), 1, "line"), 0, "hole")
+    shown = defect_section(StudyResults(PLAN, records))
+    assert shown is not None
+    assert not [title for (title,) in rows(shown, "defects") if title.startswith("mean over")]
+
+
 @pytest.mark.parametrize("form", ["md", "html", "latex"])
 def test_every_form_of_a_report_has_the_section(form: str) -> None:
     results = StudyResults(PLAN, with_defects(PLAN))

@@ -1,6 +1,7 @@
 """Defects by class and by size, cell by cell: which shares of them were found and outlined, from the records.
 
-A mean over classes weighs each class alike, however many defects it has.
+A mean over classes weighs each class alike, however many defects it has. It is over the repeats that have all
+classes: one without a class averages another thing.
 """
 
 from __future__ import annotations
@@ -72,13 +73,14 @@ def _of_cell(cell: Cell, repeats: Sequence[Sequence[DefectResult]]) -> Iterator[
         alike = [[score for score in each if (score.of, score.name) == (of, name)] for each in repeats]
         yield _summed(of, name, cell, list(filter(None, alike)))
     classes = [[score for score in repeat if score.of == "class"] for repeat in repeats]
-    most = max(map(len, classes), default=0)
-    if most:
-        yield _summed("mean", str(most), cell, list(filter(None, classes)))
+    names = {score.name for repeat in classes for score in repeat}
+    whole = [repeat for repeat in classes if len(repeat) == len(names)]  # else it is a mean of other classes
+    if names and whole:
+        yield _summed("mean", str(len(names)), cell, whole)
 
 
 def _summed(of: _Of, name: str, cell: Cell, repeats: Sequence[Sequence[DefectResult]]) -> DefectSummary:
-    """The scores of one class or size, or those of all classes, which weigh alike; each repeat has some."""
+    """The scores of one class or size, or those of all classes, which weigh alike; each repeat has them."""
     return DefectSummary(
         of,
         name,

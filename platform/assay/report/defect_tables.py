@@ -26,7 +26,9 @@ _SIZES = (
     "Small, medium and large: thirds of the regions of a test part by their area in pixels of the masks as "
     "stored. `area to`: the largest region."
 )
-_MEAN = "Mean over classes: each class weighs alike, however many regions it has."
+_MEAN = (
+    "Mean over classes: each class weighs alike, however many regions it has, over the repeats that have all."
+)
 
 
 def class_sections(results: StudyResults) -> Iterator[Section]:
