@@ -121,7 +121,7 @@ def negligible_text(result: ComparisonResult) -> str:
     changes = f"changes {result.scored_by.title} by less than {result.resolve:g}"
     low, high = (decimal_text(end, result.decimals) for end in (result.low, result.high))
     interval = f"(95 % interval {low} to {high})"
-    if " × " in result.comparison:
+    if result.family == "interactions":
         size = f"less than {result.resolve:g} of {result.scored_by.title}"
         return f"{result.comparison}{within} makes {size} {interval}."
     if is_switch(result):
