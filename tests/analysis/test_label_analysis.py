@@ -83,6 +83,16 @@ def test_a_step_says_what_a_further_hour_brings() -> None:
     assert step["per further hour"].startswith(f"+{first / 0.25:.3f} [")
 
 
+def test_hours_and_gains_per_hour_that_are_not_0_are_not_written_as_0() -> None:
+    """100 image labels at 1 s are 0.028 hours, and masks at 900 s some hours."""
+    tables = tables_of(LINE.replace("_seconds: 3, mask_seconds: 90", "_seconds: 1, mask_seconds: 900"))
+    assert [row["hours"] for row in tables["What labels buy"]][:2] == ["0.028", "1.3"]
+    dear = LINE.replace("_seconds: 3, mask_seconds: 90", "_seconds: 1, mask_seconds: 86400")
+    (step, *_) = tables_of(dear)["Steps along the front"]
+    first = 0.05 * math.log1p(5) / 120
+    assert float(step["per further hour"].partition(" [")[0]) == pytest.approx(first, rel=0.1)
+
+
 def test_a_step_of_which_interval_and_test_disagree_is_marked_as_a_comparison_is() -> None:
     """Five gains of six are alike and one is a small loss: p = .0625, and the interval excludes 0."""
     plan, records = trained(LINE.replace("[0, 1, 2, 3, 4]", "[0, 1, 2, 3, 4, 5]"), rising, 0.002)

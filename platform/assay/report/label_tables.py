@@ -6,6 +6,7 @@ a section shows is in the analysis, for Python and for other pages.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from assay.analysis.label_analysis import LabelAnalysis, NextLabels
@@ -14,7 +15,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics.enough_masks import Enough
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.next_labels import EvenPrice, Gain
-from assay.analysis.statistics.wording import interval_text, signed
+from assay.analysis.statistics.wording import interval_text, number_text, signed
 from assay.report.comparison_tables import disagreements, verdict_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.study.names import of_planned
@@ -50,6 +51,11 @@ def count_text(number: float) -> str:
     return f"{number:.0f}" if abs(number - round(number)) < 0.05 else f"{number:.1f}"
 
 
+def _time_text(time: float) -> str:
+    """``15.0``, ``0.046``: few image labels take far less than the masks that the unit suits."""
+    return f"{time:.1f}" if time >= 1 or not time else number_text(time, 2)
+
+
 def _costs(results: StudyResults, costs: LabelCosts) -> Section:
     times, unit = time_unit(costs)
     columns = (
@@ -67,7 +73,7 @@ def _costs(results: StudyResults, costs: LabelCosts) -> Section:
             cell.cell.name,
             count_text(cell.image_labels),
             count_text(cell.masks),
-            f"{cell.hours * times:.1f}",
+            _time_text(cell.hours * times),
             f"{cell.mean:.{costs.metric.decimals}f}",
             "✓" if cell.on_front else NOTHING,
         )
@@ -107,7 +113,7 @@ def _cost_notes(results: StudyResults, costs: LabelCosts) -> Iterator[str]:
 
 
 def _steps(labels: LabelAnalysis) -> Section:
-    costs, decimals = labels.costs, labels.costs.metric.decimals
+    costs = labels.costs
     of_name = {cell.cell.name: cell for cell in costs.cells}
     times, unit = time_unit(costs)
     claims = list(dict.fromkeys(step.claim for step in labels.steps))
@@ -128,9 +134,9 @@ def _steps(labels: LabelAnalysis) -> Section:
             (
                 step.comparison,
                 *([step.claim] if len(claims) > 1 else []),
-                f"{hours * times:.1f}",
-                _estimate(gain, decimals) + "†" * step.disagree,
-                _estimate([None if value is None else value / hours for value in gain], decimals),
+                _time_text(hours * times),
+                _estimate(gain, step.decimals) + "†" * step.disagree,
+                _per_hour([None if value is None else value / hours for value in gain], step.decimals),
                 verdict_text(step, notes),
             )
         )
@@ -182,7 +188,7 @@ def _enough(labels: LabelAnalysis, resolve: float | None) -> Section:
                     of_planned(enough.n, enough.n_planned),
                     _numbers(enough),
                     _hours_of(enough, everything, costs, times),
-                    f"{enough.all_masks} ({everything.hours * times:.1f} {unit})",
+                    f"{enough.all_masks} ({_time_text(everything.hours * times)} {unit})",
                 )
             )
             if enough.note:
@@ -210,7 +216,7 @@ def _hours_of(enough: Enough, everything: LabelCell, costs: LabelCosts, times: f
     if enough.masks is None:
         return NOTHING
     saved = (everything.masks - min(enough.masks, everything.masks)) * costs.labelling.mask_seconds / 3600
-    return f"{(everything.hours - saved) * times:.1f}"
+    return _time_text((everything.hours - saved) * times)
 
 
 def next_section(further: Sequence[NextLabels]) -> Section:
@@ -273,6 +279,12 @@ def _even(price: EvenPrice | None) -> str:
 
 def _gain(gain: Gain | None) -> str:
     return NOTHING if gain is None else _estimate(gain, 3)  # the planner takes shares only
+
+
+def _per_hour(estimate: Sequence[float | None], decimals: int) -> str:
+    """A gain per hour: with two digits where it is small, because hours are many."""
+    largest = max((abs(value) for value in estimate if value), default=1.0)
+    return _estimate(estimate, max(decimals, 1 - math.floor(math.log10(largest))))
 
 
 def _estimate(estimate: Sequence[float | None], decimals: int) -> str:
