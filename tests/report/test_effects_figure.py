@@ -155,6 +155,24 @@ def test_the_same_records_give_the_same_bytes(form: PictureForm) -> None:
     assert b"<dc:date>" not in one
 
 
+@pytest.mark.parametrize("seeds", [6, 5])
+def test_a_dagger_is_explained_where_it_stands(seeds: int) -> None:
+    differences = (0.01, 0.012, 0.011, 0.009, 0.01, 0.12)  # 6 of 6, and the interval holds 0
+
+    def scores(trial: Trial) -> dict[str, float]:
+        gain = differences[trial.seed] * (trial.levels["stop"] == "on")
+        return {"image_ap": 0.7 + 0.01 * (trial.seed % 3) + gain, "fp": 1.0}
+
+    plan = with_seeds(seeds)
+    plot = compared(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
+    marked = "shown †" in words(plot)
+    assert marked == (seeds == 6)
+    assert (
+        plot.caption.endswith(" † Interval and exact test disagree; the verdict follows the test.") == marked
+    )
+    assert ("† interval and exact test disagree" in words(plot)) == marked
+
+
 def test_the_key_explains_the_marks_that_are_drawn_and_no_others() -> None:
     plan = with_seeds(8)
     text = " ".join(words(compared(plan, records_of(plan))))

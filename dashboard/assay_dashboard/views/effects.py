@@ -92,7 +92,7 @@ def _plot(plot: EffectsPlot) -> None:
     band = "" if plot.resolve is None else f" Grey band: below {plot.resolve:g}, too small to matter."
     plain(
         f"Difference in {plot.metric.title} with its 95 % interval; every repeat as a tick. Left of zero is "
-        f"{left}, right of it {right}.{band}",
+        f"{left}, right of it {right}.{band}{plot.dagger}",
         "quiet",
     )
     st.html(_legend(plot))

@@ -146,6 +146,8 @@ def _key(plot: EffectsPlot) -> Iterator[Line2D]:
         yield key(_BAND, text, linewidth=9)
     for mark, text in mark_texts(plot).items():
         yield key(label=text, linestyle="", markersize=8, markeredgewidth=1.8, **_MARKS[mark])
+    if plot.dagger:
+        yield key(_FAINT, "† interval and exact test disagree", linestyle="")
 
 
 def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:

@@ -14,6 +14,7 @@ from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.score_table import CLAIMS
 from assay.analysis.statistics.wording import better_text, count_text
 from assay.analysis.study_pair import StudyPair
+from assay.report.comparison_tables import disagreements
 from assay.study import Study
 from trainables.metrics import METRICS, Metric
 
@@ -107,8 +108,13 @@ class EffectsPlot:
         cut = f" The first {drawn} of {drawn + self.left_out}." if self.left_out else ""
         return (
             f"{self.what}: difference in {self.metric.title} with its 95 % interval. A small point is a "
-            f"repeat (a seed, a fold or both, as the claim has it).{cut}"
+            f"repeat (a seed, a fold or both, as the claim has it).{cut}{self.dagger}"
         )
+
+    @property
+    def dagger(self) -> str:
+        """A sentence after others on the mark †; empty where no row has it."""
+        return "".join(f" {sentence}" for sentence in disagreements(self.results))
 
     @property
     def alt(self) -> str:
