@@ -55,7 +55,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
         put_back(store, plan)
         keep_methods(store, plan.trainables)
         plan = with_points(plan, store)
-        _forget(plan, store, options)
+        _forget(plan, store, retry_failed=options.retry_failed)
         before = store.records(trial.id for trial in plan.trials) | known_replicas(plan, store)
         end = _train(plan, store, options, before, lease=lease, ending=ending)
         lease.refuse_if_lost()
@@ -98,10 +98,10 @@ def _clear_stops(study: str, missing: Sequence[Trial], store: Store) -> None:
             clear_stop(store, "trial", trial.id)
 
 
-def _forget(plan: Plan, store: Store, options: EngineOptions) -> None:
+def _forget(plan: Plan, store: Store, *, retry_failed: bool) -> None:
     """Take away the records of what is to be tried again, and of what another study's pruner stopped."""
     for record in store.records(trial.id for trial in plan.trials).values():
-        again = options.retry_failed and record.status == "failed"
+        again = retry_failed and record.status == "failed"
         if again or is_anothers(record, plan.study):
             store.forget_record(record.id)
 
