@@ -36,11 +36,9 @@ def train(order: dict[str, Any]) -> str:
     """
     options = ("storage", "data", "cache", "local", "processes", "cpus", "client")
     try:
-        assay.run(
-            parse_study(order["study"], order["origin"]),
-            **{name: order[name] for name in options},
-            hours=order["seconds"] / 3600,
-        )
+        study = parse_study(order["study"], order["origin"])
+        hours = order["seconds"] / 3600 if study.search is None else None  # the alarm ends a search
+        assay.run(study, **{name: order[name] for name in options}, hours=hours)
     except (ValueError, OSError, RuntimeError) as error:
         from assay.storage.redaction import redact
 
