@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from ray.train import FailureConfig
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError
@@ -16,9 +11,7 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from assay.engine.packs import MAX_ATTEMPTS, NotBegunError
 from assay.engine.ranks import PeerLostError
 from assay.engine.room import MoreRoomError
-from assay.engine.train import TrainWorkers, _FailurePolicy
-from assay.storage import Store
-from tests.engine.made_packs import make_pack
+from assay.engine.train import _FailurePolicy
 from trainables.errors import StorageError
 
 
@@ -61,22 +54,3 @@ def test_workers_that_die_while_they_start_are_started_four_times() -> None:
     assert set(again) == {FailureDecision.RETRY}  # no room is no death, and may be waited for
     ends = [policy.make_decision(died) for _ in range(MAX_ATTEMPTS)]
     assert ends == [FailureDecision.RETRY] * (MAX_ATTEMPTS - 1) + [FailureDecision.RAISE]
-
-
-def test_workers_wait_for_an_evaluation_of_any_length(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ray's half an hour is over before many images are evaluated, and all workers would begin anew."""
-    trainers: list[dict[str, Any]] = []
-
-    class Notes:
-        def __init__(self, *_: object, **settings: Any) -> None:
-            trainers.append(settings)
-
-        def fit(self) -> None: ...
-
-    monkeypatch.setattr("assay.engine.train._PackTrainer", Notes)
-    monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(get_actor_id=lambda: "a"))
-    workers = TrainWorkers(Store(tmp_path), {"scratch": str(tmp_path)})
-    workers._start(make_pack("toy", workers=2))
-    assert trainers[0]["backend_config"].timeout_s > timedelta(days=7).total_seconds()

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load, load_file
 
 from tests.engine.toy_study import ToyStudy
-from tests.engine.two_workers import POSITIVES, begin, fail_twice, train
+from tests.engine.two_workers import POSITIVES, begin, fail_twice, train, wait_long
 from tests.ranks import two_ranks
 
 
@@ -92,6 +92,12 @@ def test_a_training_of_two_workers_that_hangs_or_lacks_memory_is_tried_once_more
     (record,) = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,)).records().values()
     assert (record.status, record.attempts) == ("failed", 2)
     assert record.reason == reason
+
+
+def test_workers_wait_for_the_first_longer_than_they_waited_to_meet(tmp_path: Path) -> None:
+    """It may evaluate for hours meanwhile."""
+    with two_ranks(wait_long, tmp_path):
+        pass
 
 
 SEGDEC = """

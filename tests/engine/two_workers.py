@@ -7,14 +7,17 @@ Used by ``test_two_workers.py``. Writes the weights after five steps, and what t
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from assay.engine.fitting.process import OverdueError
 from assay.engine.journal import StorageJournal
@@ -144,3 +147,14 @@ def trial_of(method: str, config: TrainableConfig) -> Trial:
         split="",
         diff={},
     )
+
+
+def wait_long(rank: int, ranks: int, folder: Path) -> None:
+    """Meet in a group that waits for two seconds, and wait for rank 0 for four."""
+    dist.destroy_process_group()
+    meet = f"file://{folder}/again"
+    dist.init_process_group("gloo", meet, rank=rank, world_size=ranks, timeout=timedelta(seconds=2))
+    wait_for_all(ranks)
+    if rank == 0:
+        time.sleep(4)
+    wait_for_all(ranks)

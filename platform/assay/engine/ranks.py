@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 __all__ = ["PeerLostError", "collective", "from_rank_0", "of_all_ranks", "wait_for_all"]
 
 _T = TypeVar("_T")
+_WAIT = timedelta(days=7)  # gloo's milliseconds end at 24 days
+_PATIENT: dict[str, Any] = {}  # the group in which the workers met, and the one made of it
 
 
 class PeerLostError(ConnectionError):
@@ -43,7 +49,7 @@ def from_rank_0(value: _T, world_size: int) -> _T:
 
     answer = [value]
     with collective():
-        dist.broadcast_object_list(answer, src=0)
+        dist.broadcast_object_list(answer, src=0, group=_patient())
     return answer[0]
 
 
@@ -58,7 +64,7 @@ def of_all_ranks(value: _T, world_size: int) -> list[_T]:
         import torch.distributed as dist
 
         with collective():
-            dist.all_gather_object(values, value)
+            dist.all_gather_object(values, value, group=_patient())
     return values
 
 
@@ -72,4 +78,17 @@ def wait_for_all(world_size: int) -> None:
         import torch.distributed as dist
 
         with collective():
-            dist.barrier()
+            dist.barrier(group=_patient())
+
+
+def _patient() -> ProcessGroup:
+    """All workers as a group that waits longer than the half an hour of the one in which they met.
+
+    While rank 0 evaluates, the others wait. Train itself notices a worker that died.
+    """
+    import torch.distributed as dist
+
+    world = dist.group.WORLD
+    if _PATIENT.get("world") is not world:
+        _PATIENT.update(world=world, group=dist.new_group(timeout=_WAIT, backend="gloo"))
+    return _PATIENT["group"]

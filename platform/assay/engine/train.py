@@ -55,7 +55,6 @@ _ABORT_SECONDS = 20.0
 _ROOM_SECONDS = 5.0  # until what lost workers held is free again
 _ROOM_LOOK_SECONDS = 0.5
 _ROOM_WAIT_SECONDS = 10.0  # for the workers that were asked for, before fewer are
-_WAIT_SECONDS = 30 * 86_400  # workers for each other: Train itself notices one that died
 _ORPHANS_SECONDS = 2.0  # between two looks for them
 
 _E = TypeVar("_E", bound=BaseException)
@@ -250,8 +249,7 @@ class TrainWorkers:
         self._trainer = _PackTrainer(
             _train_packs,
             train_loop_config={**self._config, "pack": pack.path, "driver_pid": os.getpid()},
-            # For words: training processes meet on their own. While rank 0 evaluates, the others wait.
-            backend_config=TorchConfig(backend="gloo", timeout_s=_WAIT_SECONDS),
+            backend_config=TorchConfig(backend="gloo"),  # for words: training processes meet on their own
             scaling_config=train.ScalingConfig(
                 num_workers=(pack.min_workers, pack.workers) if pack.min_workers else pack.workers,
                 use_gpu=pack.gpus > 0,
