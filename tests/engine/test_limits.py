@@ -9,10 +9,12 @@ import pytest
 
 from assay.engine.limits import LimitsByNow
 from assay.storage import Store
+from assay.storage.record import StageUse
 from assay.study.schema import Resources
 from tests.analysis.made_studies import make_plan, make_record
 
 HOUR = 3600.0
+STAGE = StageUse(name="base", key="0", seconds=5 * HOUR, reused=True)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,8 @@ HOUR = 3600.0
         ([{"timings": {"train": HOUR}}] * 2, None),
         ([{"timings": {"train": HOUR / 60}}] * 3, 1.0),
         ([{"timings": {"train": HOUR}}] * 3, 10.0),
-        ([{"timings": {"train": HOUR, "evaluate": HOUR, "finish": HOUR}}] * 3, 30.0),  # in one process
+        ([{"timings": {"train": HOUR, "finish": HOUR, "evaluate": HOUR / 2}}] * 3, 20.0),  # in one process
+        ([{"timings": {"train": HOUR}, "stages": (STAGE,)}] * 3, 50.0),
         ([{"timings": {"train": 300.0}, "status": "diverged", "result": None}] * 3, None),
         ([{"timings": {"train": 300.0}, "status": "failed", "result": None}] * 3, None),
     ],

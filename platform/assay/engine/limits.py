@@ -65,11 +65,11 @@ def _ended(store: Store, trials: list[str]) -> list[float]:
 
 
 def _seconds(record: Record) -> float:
-    """Seconds of the longest process of a trial, from its training to the last score; 0: it is unknown.
+    """Seconds of the longest process of a trial, from its training to its evaluation; 0: it is unknown.
 
     One that diverged or failed may have ended early, and says nothing.
     """
     if record.status != "finished":
         return 0.0
-    itself = sum(record.timings.get(part, 0.0) for part in ("train", "finish", "evaluate"))
+    itself = sum(record.timings.get(part, 0.0) for part in ("train", "finish"))
     return max([itself, *(stage.seconds for stage in record.stages)])
