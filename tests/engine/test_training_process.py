@@ -182,9 +182,10 @@ def test_a_training_starts_as_cublas_repeats_itself(odd: Odd) -> None:
 def test_a_method_sees_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking")
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@proxy")
-    monkeypatch.setenv("COLOUR", "grey")
+    monkeypatch.setenv("DATABASE_PASSWORD", "postgresql")
+    monkeypatch.setenv("PYTHONPATH", "/usr/lib/postgresql:/opt:/src:/x")
     kept = _environment()
-    assert kept["COLOUR"] == "grey"
+    assert kept["PYTHONPATH"] == "/usr/lib/postgresql:/opt:/src:/x", "it only looks like one"
     assert kept.keys().isdisjoint({"MLFLOW_TRACKING_URI", "HTTPS_PROXY"})
 
 

@@ -140,6 +140,6 @@ def _environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not _SECRET.match(name) and not holds_credentials(value)
+        if not _SECRET.match(name) and not ("://" in value and holds_credentials(value))
     }
     return dict([CUBLAS_WORKSPACE]) | kept
