@@ -105,6 +105,28 @@ def test_a_seed_that_lacks_a_fold_in_every_cell_is_no_whole_seed(splits: Splits)
     assert (lost.status, lost.repeats) == ("missing", 2)
 
 
+def test_where_each_fold_has_a_seed_of_its_own_nothing_is_missing() -> None:
+    rows = [f"{cell},{i},{i},{gain + 0.01 * i}" for cell, gain in (("a", 0.7), ("b", 0.75)) for i in range(5)]
+    result = read("\n".join(["cell,seed,fold,ap", *rows])).analysis.comparisons[0]
+    assert (result.n, result.n_planned) == (5, 5)
+
+
+def test_what_diverged_did_so_by_every_metric_that_another_cell_has() -> None:
+    rows = [f"{cell},{seed},ap,0.{seed}{gain}" for cell, gain in (("a", 1), ("b", 5)) for seed in range(1, 7)]
+    rows[0] = "a,1,ap,nan"
+    rows += [f"b,{seed},er,0.{seed}" for seed in range(1, 7)]
+    rows += [f"a,{seed},er,0.{seed}" for seed in range(2, 7)]
+    scores = read("\n".join(["cell,seed,metric,value", *rows]))
+    of_a = scores.summary(scores.metrics[1])[0]
+    assert [lost.status for lost in of_a.lost] == ["diverged"]
+
+
+@pytest.mark.parametrize(("scale", "decimals"), [(1.0, 3), (0.001, 5), (0.0001, 6)])
+def test_small_shares_are_not_written_as_0(scale: float, decimals: int) -> None:
+    rows = [f"{c},{s},{scale * (g + 0.01 * s)}" for c, g in (("a", 0.2), ("b", 0.4)) for s in range(1, 7)]
+    assert read("\n".join(["cell,seed,ap", *rows])).metrics[0].decimals == decimals
+
+
 def test_a_mean_over_seeds_with_fewer_folds_has_no_interval_that_leaves_it_out() -> None:
     repeats = [(0, fold) for fold in range(10)] + [(seed, 0) for seed in range(1, 6)]
     rows = [f"{cell},{s},{f},{0.4 + 0.04 * f + 0.01 * (s * 3 % 5)}" for cell in "ab" for s, f in repeats]

@@ -58,7 +58,7 @@ def test_the_rows_are_gone_through_as_often_for_many_cells_as_for_few(
     cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[int] = []
-    keys = score_file._keys  # pyright: ignore[reportPrivateUsage]
+    keys = score_file.repeat_keys
 
     def counted(table: pd.DataFrame) -> list[tuple[str, int, int, str]]:
         passes.append(len(table))
@@ -66,7 +66,7 @@ def test_the_rows_are_gone_through_as_often_for_many_cells_as_for_few(
 
     rows = [f"m{cell},{seed},{0.5 + seed / 100}" for cell in range(cells) for seed in range(3)]
     scores = read("\n".join(["method,seed,AP", *rows]), ScoreQuestion(against="m0"))
-    monkeypatch.setattr(score_file, "_keys", counted)
+    monkeypatch.setattr(score_file, "repeat_keys", counted)
     page = score_page(scores)
     assert len(page.table.rows) == cells
     assert len(passes) == 3  # the means, the table of cells, the repeats

@@ -96,7 +96,7 @@ class Metric:
     @property
     def decimals(self) -> int:
         """Decimals of a mean over up to ten repeats: a step of 0.01 or of one image in one of them shows."""
-        return 3 if self.unit == "share" else self.digits
+        return max(3, self.digits) if self.unit == "share" else self.digits
 
     @property
     def scale(self) -> str:

@@ -13,11 +13,12 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, product
+from itertools import combinations
 
 import pandas as pd
 
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
+from assay.analysis.score_gaps import repeat_keys, with_all_metrics, with_missing
 from assay.analysis.score_layouts import ColumnNames, ReadTable, is_loss, tidy_scores
 from assay.analysis.score_text import read_text_columns
 from assay.analysis.statistics.contrasts import Contrast, comparison
@@ -69,7 +70,7 @@ class AnalysedScores:
     def summary(self, metric: Metric) -> list[RepeatSummary]:
         """Mean, spread and n of a metric, cell by cell: from one pass, a table may have hundreds of cells."""
         of_cells: dict[str, list[tuple[Repeat, float, str]]] = {cell: [] for cell in self.cells}
-        rows = zip(_keys(self.table), self.table["value"], self.table["status"], strict=True)
+        rows = zip(repeat_keys(self.table), self.table["value"], self.table["status"], strict=True)
         for (cell, seed, fold, of_metric), value, status in rows:
             if of_metric == metric.name:
                 repeat = Repeat(seed, None if fold == NO_FOLD else fold)
@@ -97,8 +98,10 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             f"a comparison is of two cells, found {', '.join(cells) or 'none'} in {name}. Add "
             "another one, or name the column that tells them apart: --cell COLUMN."
         )
+    signed = table if read.complete else with_missing(table, cells)
+    table = with_all_metrics(table)
     if not read.complete:
-        table = _with_missing(table, cells)
+        table = with_missing(table, cells)
     unknown = [metric for metric in question.lower if metric not in read.metrics]
     if unknown:
         raise InputError(
@@ -119,8 +122,6 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             f"--look is a number of seeds of {name}, which has {seeds}, found {late[0]}. Name fewer."
         )
     _refuse_unknown_sizes(table, question.splits, name)
-    sign_seed = _sign_seed(question.signs, table)
-    table = _with_all_metrics(table)
     of_metrics = {metric.name: table.loc[table["metric"] == metric.name] for metric in metrics}
     scores = ScoreTables(
         metrics=metrics,
@@ -131,7 +132,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             question.resolve,
             earlier_looks=question.looks,
             test=question.test,
-            seed=sign_seed,
+            seed=_sign_seed(question.signs, signed),
         ),
         smallest_step=lambda metric: 1.0 if metric.unit == "images" else None,
     )
@@ -154,7 +155,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
 def _each_once(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows, each repeat once: a run that was lost gives way to its repetition."""
     of_repeats: dict[tuple[str, int, int, str], list[int]] = {}
-    for index, key in enumerate(_keys(table)):
+    for index, key in enumerate(repeat_keys(table)):
         of_repeats.setdefault(key, []).append(index)
     values, statuses, lines = (table[column].tolist() for column in ("value", "status", "line"))
     kept: list[int] = []
@@ -170,57 +171,6 @@ def _each_once(table: pd.DataFrame, name: str) -> pd.DataFrame:
             )
         kept.append((counted or rows)[0])
     return table.iloc[sorted(kept)].reset_index(drop=True)
-
-
-def _keys(table: pd.DataFrame) -> list[tuple[str, int, int, str]]:
-    """Cell, seed, fold (-1: none) and metric of each row."""
-    folds = table["fold"].fillna(NO_FOLD)
-    return [
-        (str(cell), int(seed), int(fold), str(metric))
-        for cell, seed, fold, metric in zip(table["cell"], table["seed"], folds, table["metric"], strict=True)
-    ]
-
-
-def _with_missing(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
-    """The table with a row for each repeat that another cell has: it is missing, and not unplanned.
-
-    So is each fold that a seed lacks and another seed has: a mean over fewer folds is another score.
-    """
-    keys = _keys(table)
-    present = set(keys)
-    repeats = dict.fromkeys((seed, fold, metric) for _, seed, fold, metric in keys)
-    seeds, folds, metrics = (dict.fromkeys(key[place] for key in keys) for place in (1, 2, 3))
-    of_none = set(product(seeds, folds)).difference((seed, fold) for seed, fold, _ in repeats)
-    repeats |= dict.fromkeys((*repeat, metric) for repeat in sorted(of_none) for metric in metrics)
-    absent = [(cell, *repeat) for cell in cells for repeat in repeats if (cell, *repeat) not in present]
-    if not absent:
-        return table
-    first = {cell: index for index, (cell, *_) in reversed(list(enumerate(keys)))}
-    added = table.iloc[[first[cell] for cell, *_ in absent]].copy()
-    added["seed"] = [seed for _, seed, _, _ in absent]
-    added["fold"] = pd.array([pd.NA if fold == NO_FOLD else fold for _, _, fold, _ in absent], "Int64")
-    added["metric"] = [metric for *_, metric in absent]
-    lost = added.assign(n_train=math.nan, n_test=math.nan, value=math.nan, status="missing")
-    return pd.concat([table, lost], ignore_index=True)
-
-
-def _with_all_metrics(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a row for each metric that a repeat lacks: it has the state of the repeat, and no value.
-
-    A study's summary has only the metrics that were asked for of a trial without a result.
-    """
-    keys = _keys(table)
-    present = set(keys)
-    first: dict[tuple[str, int, int], int] = {}
-    for index, (cell, seed, fold, _) in enumerate(keys):
-        first.setdefault((cell, seed, fold), index)
-    metrics = dict.fromkeys(metric for *_, metric in keys)
-    absent = [(repeat, metric) for metric in metrics for repeat in first if (*repeat, metric) not in present]
-    if not absent:
-        return table
-    added = table.iloc[[first[repeat] for repeat, _ in absent]]
-    added = added.assign(metric=[metric for _, metric in absent], value=math.nan)
-    return pd.concat([table, added], ignore_index=True)
 
 
 def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
@@ -243,17 +193,18 @@ def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
         description="Computed by another program.",
         unit="share" if share else "",
         better="lower" if lower else "higher",
-        digits=_digits(of_cells.values()),
+        digits=_digits(of_cells.values(), share=share),
     )
 
 
-def _digits(of_cells: Iterable[Sequence[float]]) -> int:
-    """Decimals with which the largest value has four digits, and a usual one of the lowest cell two."""
+def _digits(of_cells: Iterable[Sequence[float]], *, share: bool) -> int:
+    """Decimals with which the largest value has four digits (a share has three) and a usual low one two."""
     nonzero = [sizes for of_cell in of_cells if (sizes := [abs(value) for value in of_cell if value])]
     if not nonzero:
         return 3
     least, largest = min(map(statistics.median, nonzero)), max(map(max, nonzero))
-    return min(8, max(0, 3 - math.floor(math.log10(largest)), 1 - math.floor(math.log10(least))))
+    usual = 3 if share else max(0, 3 - math.floor(math.log10(largest)))
+    return min(8, max(usual, 1 - math.floor(math.log10(least))))
 
 
 def _refuse_unknown_sizes(table: pd.DataFrame, splits: Splits, name: str) -> None:
@@ -263,7 +214,7 @@ def _refuse_unknown_sizes(table: pd.DataFrame, splits: Splits, name: str) -> Non
         size for size, value in zip(sizes, table["value"].tolist(), strict=True) if not math.isnan(value)
     ]
     lacking = sum(map(math.isnan, of_scores))
-    folds = {fold for _, _, fold, _ in _keys(table)}
+    folds = {fold for _, _, fold, _ in repeat_keys(table)}
     if splits == "per_seed" and len(folds) < 2 and lacking:
         raise InputError(
             "where every seed draws its own split, the claim on new data needs how many images trained and "
@@ -381,7 +332,7 @@ def _refuse_unknown_cell(option: str, cell: str, cells: Sequence[str]) -> None:
 def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, name: str) -> None:
     """No comparison has a repeat that both cells have, diverged or not: seeds are pairs or nothing."""
     of_cells: dict[str, set[tuple[int, int]]] = {}
-    rows = zip(_keys(table), table["value"], table["status"], strict=True)
+    rows = zip(repeat_keys(table), table["value"], table["status"], strict=True)
     for (cell, seed, fold, _), value, status in rows:
         if not math.isnan(value) or status == "diverged":
             of_cells.setdefault(cell, set()).add((seed, fold))
@@ -407,7 +358,7 @@ def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:
                 f"--signs is the hash of a study, as its page has it, found {signs}. Copy it from there, or "
                 "leave it out."
             ) from error
-    rows = sorted(map(str, zip(_keys(table), table["value"].tolist(), strict=True)))
+    rows = sorted(map(str, zip(repeat_keys(table), table["value"].tolist(), strict=True)))
     return int(hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12], 16)
 
 
