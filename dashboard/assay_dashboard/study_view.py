@@ -109,7 +109,7 @@ class StudyView:
     total: int
     held: bool
     planned_at: float  # Unix time at which the plan was written
-    version: int  # rises with each change of plan or records, not with heartbeats
+    version: int  # rises with each change of `results`, not with heartbeats
 
     @property
     def name(self) -> str:

@@ -8,9 +8,10 @@ registers a question or writes its summary.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from assay.analysis.computed import Computed
 from assay.analysis.results import ImportanceOf, ReadPart, StudyResults, needed_plan
@@ -20,7 +21,8 @@ from assay.storage.watch import Snapshot, Watch
 
 __all__ = ["FollowedStudy", "Look"]
 
-_OTHERS = 10.0  # seconds for which the other studies of the storage are not looked at again
+_FRESH = 10.0  # seconds for which the other studies of the storage are not looked at again
+_T = TypeVar("_T")
 
 
 class Look(NamedTuple):
@@ -53,8 +55,6 @@ class FollowedStudy:
         self._stamp: tuple[int, int] | None = None
         self._watch: Watch | None = None
         self._results: StudyResults | None = None
-        self._others: dict[str, tuple[int, int]] = {}  # what all studies of the storage left
-        self._others_until = 0.0
 
     def look(self, begun: AbstractSet[str] | None = None) -> Look:
         """The state now; ``begun``: the trials that left anything, where the caller has listed them.
@@ -71,10 +71,7 @@ class FollowedStudy:
         return Look(snapshot, self._results_of(self._watch), stamp[0] / 1e9 if stamp is not None else 0.0)
 
     def _results_of(self, watch: Watch) -> StudyResults:
-        known, others = self._results, self._others
-        if time.monotonic() >= self._others_until:
-            self._others = self._store.stamps_of_studies()
-            self._others_until = time.monotonic() + _OTHERS
+        known = self._results
         if (
             known is None
             or known.plan is not watch.plan
@@ -88,7 +85,30 @@ class FollowedStudy:
                 store=self._store,
                 read_part=self._read_part,
                 importance_of=self._importance_of,
+                of_storage=_OfStorage(self._store),
             )
-        elif self._others != others:
-            known = self._results = replace(known, of_storage=Computed())
+        elif isinstance(known.of_storage, _OfStorage) and known.of_storage.is_stale():
+            known = self._results = replace(known, of_storage=_OfStorage(self._store))
         return known
+
+
+class _OfStorage(Computed):
+    """Values about all studies of a storage, with what these had left when one was first asked for."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+        self._stamps: dict[str, tuple[int, int]] | None = None
+        self._until = 0.0
+
+    def once(self, name: str, make: Callable[[], _T]) -> _T:
+        if self._stamps is None:
+            self._stamps, self._until = self._store.stamps_of_studies(), time.monotonic() + _FRESH
+        return super().once(name, make)
+
+    def is_stale(self) -> bool:
+        """Tell whether a study has left something since. Where nothing was asked for yet, nobody looks."""
+        if self._stamps is None or time.monotonic() < self._until:
+            return False
+        self._until = time.monotonic() + _FRESH
+        return self._store.stamps_of_studies() != self._stamps

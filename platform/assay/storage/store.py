@@ -24,6 +24,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import NamedTuple, Self, TypeVar
@@ -156,8 +157,12 @@ class Store(Files):
             selector = fs.FileSelector(self._full("studies"), recursive=True, allow_not_found=True)
             files = (info for info in self._below(selector) if info.base_name in names)
             return {info.path: (info.mtime_ns or 0, info.size or 0) for info in files}
-        paths = (f"{self.study(study)}/{name}" for study in self.study_folders() for name in names)
-        return {path: stamp for path in paths if (stamp := self.stamp(path)) is not None}
+        stamps: dict[str, tuple[int, int]] = {}
+        for path in (f"{self.study(study)}/{name}" for study in self.study_folders() for name in names):
+            with suppress(LinkError):  # who reads it says what is wrong with it
+                if (stamp := self.stamp(path)) is not None:
+                    stamps[path] = stamp
+        return stamps
 
     @cached_property
     def _begun(self) -> set[str]:
