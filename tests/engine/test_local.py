@@ -16,8 +16,8 @@ import pytest
 from assay.engine.local import local_slots
 from assay.running import begin_study
 from assay.storage import Record
-from assay.storage.plans import written_plan
-from assay.storage.registration import read_registration
+from assay.storage.plans import write_plan, written_plan
+from assay.storage.registration import read_registration, register
 from assay.study import parse_study
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import TOY, ToyStudy
@@ -54,11 +54,18 @@ def test_the_plan_that_stays_is_that_of_the_run_that_trains(toy: Toy) -> None:
     """Of two runs that begin at once, both write theirs, and one is refused."""
     study = toy(seeds=(0,))
     refused = ToyStudy.make(study.storage, study.cache, seeds=(0, 1)).plan
-    begin_study(study.store, study.plan, print)
+    begin_study(study.store, study.plan, print, "an agent")
     begin_study(study.store, refused, print)
-    study.run(local=True, processes=0)
+
+    def write_late(message: str) -> None:
+        if "trials to train" in message:
+            register(study.store, refused)
+            write_plan(study.store, refused)
+
+    study.run(local=True, processes=0, on_message=write_late)
     assert written_plan(study.store, "toy").study == study.plan.study
-    assert read_registration(study.store, "toy")[-1].study == study.plan.study.content_hash
+    last = read_registration(study.store, "toy")[-1]
+    assert (last.study, last.client) == (study.plan.study.content_hash, "an agent")
 
 
 def test_failed_trials_are_tried_again_only_when_asked(toy: Toy) -> None:

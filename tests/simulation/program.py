@@ -28,7 +28,7 @@ from assay.engine.options import EngineOptions
 from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack, missing_trials, packs_as_asked
 from assay.engine.run_packs import RunPacks
-from assay.engine.run_study import _clear_stops, _forget
+from assay.engine.run_study import _clear_stops, _forget_failed
 from assay.engine.search_packs import search_packs
 from assay.engine.searcher import STORAGE, PackSearcher
 from assay.engine.worker import train_trials
@@ -181,7 +181,8 @@ class Run:
         try:
             fenced = cast(SimulatedStore, store.fenced(lease.fence))
             plan = with_points(self.plan, fenced)
-            _forget(plan, fenced, retry_failed=self.retry_failed)
+            if self.retry_failed:
+                _forget_failed(plan, fenced)
             missing = missing_trials(plan.trials, fenced.records(trial.id for trial in plan.trials))
             _clear_stops(name, missing, fenced)
             self._train(plan, fenced, missing, lease)

@@ -10,7 +10,7 @@ from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS, Pack
 from assay.engine.ranks import from_rank_0
 from assay.engine.room import MoreRoomError
-from assay.storage import Attempt, AttemptStart, Record, Store
+from assay.storage import Attempt, AttemptStart, Record
 from assay.storage.stop import stop_requested
 from assay.study import Trial
 
@@ -26,7 +26,7 @@ def begin_attempt(trial: Trial, site: PackSite, died: DiedError | None) -> Attem
         MoreRoomError: Before the attempt, if it can be made by more workers; Train starts them.
     """
     begun: Attempt | None = None
-    if site.rank == 0 and not _is_over(trial, site.store):
+    if site.rank == 0 and not _is_over(trial, site):
         attempts = (attempt for attempt in site.store.attempts(trial.id) if not attempt.drained)
         before = [attempt for attempt in attempts if _of_this_run(attempt, site.pack)]
         if len(before) < MAX_ATTEMPTS:
@@ -38,8 +38,13 @@ def begin_attempt(trial: Trial, site: PackSite, died: DiedError | None) -> Attem
     return from_rank_0(begun, site.world_size)
 
 
-def _is_over(trial: Trial, store: Store) -> bool:
-    return isinstance(store.record(trial.id), Record) or stop_requested(store, "trial", trial.id)
+def _is_over(trial: Trial, site: PackSite) -> bool:
+    """True where nothing is left to do in this run; the record of another study's pruner goes."""
+    record = site.store.record(trial.id)
+    if isinstance(record, Record) and record.status == "pruned" and site.pack.resource == "none":
+        site.store.forget_record(trial.id)
+        record = None
+    return isinstance(record, Record) or stop_requested(site.store, "trial", trial.id)
 
 
 def _of_this_run(attempt: AttemptStart, pack: Pack) -> bool:

@@ -22,8 +22,7 @@ from assay.engine.limits import Limits
 from assay.storage import Record, Store
 from assay.storage.fence import FenceNote
 from assay.storage.stage_store import made_stages
-from assay.study import Study, Trial
-from assay.study.search_rules import pruned_by
+from assay.study import Trial
 from assay.study.stage_graph import shared_first, stage_graph
 
 __all__ = [
@@ -249,11 +248,6 @@ def packs_of_rounds(
             yield pack
         if not due <= handed:
             return
-
-
-def is_anothers(record: Record, study: Study) -> bool:
-    """True of a trial that the pruner of another study stopped: this one has no result of it yet."""
-    return record.status == "pruned" and pruned_by(study) is None
 
 
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:

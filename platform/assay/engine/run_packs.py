@@ -23,6 +23,7 @@ from assay.engine.packs import (
     stage_packs,
 )
 from assay.storage import Record, Store
+from assay.storage.own_records import own_records
 from assay.study import Plan, Trial
 from assay.study.names import counted
 from assay.study.search_rules import pruned_by
@@ -105,7 +106,7 @@ class RunPacks:
         self.options.on_message(f"{done} of {plan.size} trials of the search are trained, {places}")
 
     def _missing_now(self) -> list[Trial]:
-        records = self.store.records(trial.id for trial in self.plan.trials)
+        records = own_records(self.plan, self.store)
         return missing_trials(self.options.plan_by_now(self.plan, records).trials, records)
 
     def _round(self, missing: list[Trial]) -> Iterator[Content | None]:
@@ -169,7 +170,7 @@ class RunPacks:
             times_models=study.search is not None and study.search.times_models,
             exports_models=study.search is not None and study.search.exports_models,
             # A winner on fresh seeds is trained to its end, whatever the seeds before it were worth.
-            resource="none" if fresh else "epochs" if pruned_by(study) == "epochs" else "repeats",
+            resource="none" if fresh else pruned_by(study) or "none",
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
             limits=self._limits.of_pack(trial.id for trial in trials),

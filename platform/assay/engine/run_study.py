@@ -17,11 +17,12 @@ from itertools import chain
 
 from assay.engine.ending import Ending
 from assay.engine.options import End, EngineOptions, Outcome
-from assay.engine.packs import Content, is_anothers, missing_trials
+from assay.engine.packs import Content, missing_trials
 from assay.engine.run_packs import RunPacks
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
+from assay.storage.own_records import own_records
 from assay.storage.registration import put_back
 from assay.storage.search_points import known_replicas, with_points
 from assay.storage.stop import clear_stop
@@ -52,18 +53,21 @@ def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
         ending.releasing(lease.__exit__),
     ):
         store = store.fenced(lease.fence)
-        put_back(store, plan)
+        planned = plan
+        put_back(store, planned)
         keep_methods(store, plan.trainables)
         plan = with_points(plan, store)
-        _forget(plan, store, retry_failed=options.retry_failed)
-        before = store.records(trial.id for trial in plan.trials) | known_replicas(plan, store)
+        if options.retry_failed:
+            _forget_failed(plan, store)
+        before = own_records(plan, store) | known_replicas(plan, store)
         end = _train(plan, store, options, before, lease=lease, ending=ending)
         lease.refuse_if_lost()
         plan = with_points(plan, store)
-        records = store.records(trial.id for trial in plan.trials)
+        records = own_records(plan, store)
         plan = options.plan_by_now(plan, records)
         records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
         ending.settle()
+        put_back(store, planned)  # a run that was refused may have written late
     count = [record.status for record in records.values()].count
     remaining = missing_trials(plan.trials, records)
     postponed = [trial for trial in remaining if trial.id in end.left_out]
@@ -98,11 +102,9 @@ def _clear_stops(study: str, missing: Sequence[Trial], store: Store) -> None:
             clear_stop(store, "trial", trial.id)
 
 
-def _forget(plan: Plan, store: Store, *, retry_failed: bool) -> None:
-    """Take away the records of what is to be tried again, and of what another study's pruner stopped."""
+def _forget_failed(plan: Plan, store: Store) -> None:
     for record in store.records(trial.id for trial in plan.trials).values():
-        again = retry_failed and record.status == "failed"
-        if again or is_anothers(record, plan.study):
+        if record.status == "failed":
             store.forget_record(record.id)
 
 

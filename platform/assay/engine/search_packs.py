@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from assay.engine.packs import Content, StageTask, is_anothers, missing_trials, stage_packs
+from assay.engine.packs import Content, StageTask, missing_trials, stage_packs
 from assay.engine.proposals import Observation, Values, propose
 from assay.storage import Record, Store
+from assay.storage.own_records import is_foreign
 from assay.storage.search_points import (
     EvaluatedPoint,
     best_to_ablate,
@@ -88,11 +89,9 @@ class _Log:
 
     def look(self, ids: Sequence[str]) -> None:
         """Read records that are not known yet."""
-        for id_, record in self.store.records(id_ for id_ in ids if id_ not in self.records).items():
-            if is_anothers(record, self.plan.study):
-                self.store.forget_record(id_)
-            else:
-                self.records[id_] = record
+        read = self.store.records(id_ for id_ in ids if id_ not in self.records)
+        study = self.plan.study
+        self.records |= {id_: record for id_, record in read.items() if not is_foreign(record, study)}
 
 
 class _CellSearch:

@@ -112,7 +112,10 @@ def put_back(store: Store, plan: Plan) -> None:
     except FileNotFoundError:
         return
     if text != plan.study.source.text.encode():
-        register(store, with_points(plan, store))
+        grown = with_points(plan, store)
+        question = question_of(grown).question
+        before = [e for e in read_registration(store, plan.study.study) if e.question == question]
+        register(store, grown, before[-1].client if before else "")
         write_plan(store, plan)
 
 

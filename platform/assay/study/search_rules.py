@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from assay.study.cells import Cell
 from assay.study.identity import flatten
@@ -77,7 +77,7 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
         yield from of_values or _start_problems(study, search, [planned.cell for planned in cells])
 
 
-def pruned_by(study: Study) -> str | None:
+def pruned_by(study: Study) -> Literal["repeats", "epochs"] | None:
     """Unit that a pruner counts: ``repeats``, or ``epochs`` where a pack is one trial; None: no pruner."""
     if study.search is None or study.search.pruner is None:
         return None

@@ -246,7 +246,9 @@ def _to_train(planned: Plan, records: Mapping[str, Record]) -> int:
         first = {*study.repeats.seeds[: study.repeats.decide[0]]}
         return sum(trial.seed in first for trial in planned.trials)
     from assay.analysis.results import needed_plan
+    from assay.storage.own_records import is_foreign
 
+    records = {id_: record for id_, record in records.items() if not is_foreign(record, study)}
     needed = needed_plan(planned, records)
     return needed.pending_points + sum(trial.id not in records for trial in needed.trials)
 
