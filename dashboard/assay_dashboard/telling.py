@@ -56,7 +56,9 @@ def telling_pair(view: reading.StudyView) -> TellingPair | None:
     a, b = cells
     for repeat, records in view.kept_maps.items():
         if a in records and b in records:
-            return _of_repeat(view, repeat, records[a], records[b], (a, b))
+            pair = _of_repeat(view, repeat, records[a], records[b], (a, b))
+            if pair is not None:
+                return pair
     return None
 
 

@@ -175,8 +175,8 @@ WRONG = {
         "d1.png is annotated in 1.json too",
     ),
     "another size": ({"d1.json": drawn("d1.png", dot(24, 32))}, "has 16 × 12 pixels, and was annotated at"),
-    "a normal image": ({"g1.json": drawn("g1.png", dot())}, "g1.png has 1 shapes; expected it below defect/"),
-    "a line on a normal image": ({"g1.json": line("g1.png")}, "g1.png has 1 shapes; expected it below"),
+    "a normal image": ({"g1.json": drawn("g1.png", dot())}, "g1.png has 1 shape; expected it below defect/"),
+    "a line on a normal image": ({"g1.json": line("g1.png")}, "g1.png has 1 shape; expected it below"),
     "an existing mask": ({"d2.json": drawn("d2.png", dot())}, "masks/d2.png exists .*--replace"),
     "a stale mask": ({"d2.json": drawn("d2.png", 0 * dot())}, "shows no defect, and masks/d2.png exists"),
     "a mask of a line": (

@@ -256,7 +256,8 @@ def _advice(labels: NextLabels) -> str:
     image_labels, masks = count_text(labels.labels.image_labels), count_text(labels.labels.masks)
     there = f"{image_labels} {labels.counted} and {masks} masks"
     long = advice.hours >= _LONG
-    spent = f"{advice.hours:.1f} further hours" if long else f"{advice.hours * 60:.1f} further minutes"
+    minutes = f"{_time_text(advice.hours * 60)} further minutes"
+    spent = f"{advice.hours:.1f} further hours" if long else minutes
     if advice.choice is None or advice.p_masks is None:
         text = f"No advice for {spent} from {start.cell.name} ({there}): {advice.reason}."
     else:

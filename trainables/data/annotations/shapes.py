@@ -114,9 +114,14 @@ class ImageAnnotation:
         return tuple(sorted({shape.defect_class for shape in self.shapes}))
 
     @property
+    def drawn(self) -> int:
+        """Number of the shapes, with lines and points, which mark no pixels."""
+        return len(self.shapes) + sum(kind not in _OF_THE_IMAGE for kind in self.without_area)
+
+    @property
     def is_drawn_on(self) -> bool:
-        """True where something is drawn, be it a line, which marks no pixels."""
-        return bool(self.shapes or set(self.without_area) - _OF_THE_IMAGE)
+        """True where something is drawn, be it a line."""
+        return self.drawn > 0
 
 
 def rasterise(shapes: Iterable[Shape], height: int, width: int) -> NDArray[np.uint8]:

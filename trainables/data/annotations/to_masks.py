@@ -193,8 +193,8 @@ class _Places:
             return PurePosixPath(MASKS, f"{image}.png")
         place = _folder_of(image, DEFECT_FOLDERS)
         if not place and annotation.is_drawn_on:
-            count = len(annotation.shapes) + len(annotation.without_area)
-            raise InputError(f"{image} has {count} shapes; expected it below {self._defect}/. Move it")
+            shapes = counted(annotation.drawn, "shape")
+            raise InputError(f"{image} has {shapes}; expected it below {self._defect}/. Move it")
         if not place:
             return image
         parts = (*image.parts[: place - 1], self._mask_folder, *image.parts[place:])

@@ -8,9 +8,9 @@ repeats the exact test cannot reach .05; it then shows nothing, and a t test tha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 import numpy as np
@@ -127,9 +127,9 @@ class ComparisonResult:
 
     @property
     def decimals(self) -> int:
-        """Decimals of a difference: those of the metric, and at least as many as show ``resolve``."""
-        least = 0 if not self.resolve else -math.floor(math.log10(self.resolve))
-        return max(self.scored_by.decimals, least)
+        """Decimals of a difference: those of the metric, and at least as many as ``resolve`` has, up to 8."""
+        exponent = Decimal(str(self.resolve or 0)).as_tuple().exponent
+        return max(self.scored_by.decimals, min(8, -int(exponent)))
 
     @property
     def small(self) -> bool:
