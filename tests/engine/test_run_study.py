@@ -151,18 +151,3 @@ def test_a_trial_that_dies_is_tried_four_times(faulty: ToyStudy) -> None:
         "die": 4,
         "none": 1,
     }
-
-
-def test_a_pruned_pack_is_recorded_and_gives_its_cpus_back(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-
-    from assay.engine.pruning import Contests
-
-    class StopAfterOne(FIFOScheduler):
-        def on_trial_result(self, tune_controller: object, trial: object, result: dict[str, float]) -> str:
-            return TrialScheduler.STOP
-
-    monkeypatch.setattr("assay.engine.pruning.pruner", lambda plan: Contests(StopAfterOne))
-    study = toy(seeds=(0, 1), pack="2", seconds=1.0)
-    outcome = study.run()
-    assert (outcome.finished, outcome.pruned, outcome.missing) == (2, 2, 0)
