@@ -114,8 +114,9 @@ def put_back(store: Store, plan: Plan) -> None:
     if text != plan.study.source.text.encode():
         grown = with_points(plan, store)
         question = question_of(grown).question
-        before = [e for e in read_registration(store, plan.study.study) if e.question == question]
-        register(store, grown, before[-1].client if before else "")
+        entries = read_registration(store, plan.study.study)
+        clients = [entry.client for entry in entries if entry.question == question]
+        register(store, grown, clients[-1] if clients else "")
         write_plan(store, plan)
 
 
