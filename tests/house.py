@@ -1,60 +1,36 @@
-"""Counts of what the house rules ask for: ``python -m tests.house`` prints them, ``test_house`` holds them.
+"""Figures of the code, to look at: ``python -m tests.house`` prints them, and nothing is tuned to them.
 
-A rule that can be counted is counted here, over the syntax trees of the program's own packages and over the
-prose of README and docs. What a linter already counts (lengths of lines, unused names) is left to it.
+Two of them are rules, because nobody can satisfy them by moving lines around; ``test_house`` holds those:
+no function takes a plan and its records side by side, and errors show the value that they refuse. The rest
+is read before and after a large change.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import re
-import statistics
+import tokenize
+from collections import Counter
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
-__all__ = ["counts"]
+__all__ = ["counts", "import_cycles", "loose_plan_and_records", "raises"]
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("platform/assay", "trainables", "dashboard/assay_dashboard")
-_OPENERS = re.compile(r"(What|Whether|How|Where|Of)\b")
-# Names of ours for what the field has a word for, or that stood for several things.
-_PRIVATE_WORDS = re.compile(
-    r"\b(?:[Jj]udg(?:e|es|ed|ing)|StudyAnswers|StudyLuck|LUCKY_METRIC|[Tt]est luck|note_look|keep_training|"
-    r"resume_training|_go_on|undrawn|_?lay_down|laid down|take_on|_?say_\w+|_said|Opinion|Told|Course|"
-    r"JudgedStages)\b"
-)
-# Names of fields and files that earlier versions wrote; who reads them has to name them.
-_ON_DISK = re.compile(r"undrawn|judged-")
-# A command's name, and its page.
-_COMMAND = re.compile(r"assay[ /]judge|[\"`]judge[\"`]|judge\.md")
-_PRIVATE_LOCALS = {"one", "found", "told", "own", "asked"}
-_SENTENCE_END = re.compile(r"[.!?:](?=\s|$)")
-
-
-class Function(NamedTuple):
-    """A function or method of the program."""
-
-    path: str
-    name: str
-    lines: int
-    parameters: frozenset[str]
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.name}"
 
 
 @cache
-def files(*folders: str) -> dict[str, str]:
-    """Path from the project's root → text, of all Python files below ``folders`` (default: the program)."""
-    roots = [ROOT / folder for folder in folders or PACKAGES]
-    paths = sorted(path for root in roots for path in root.rglob("*.py"))
+def _texts() -> dict[str, str]:
+    """Path from the project's root → text, of all Python files of the program."""
+    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 @cache
-def _trees(*folders: str) -> dict[str, ast.Module]:
-    return {path: ast.parse(text) for path, text in files(*folders).items()}
+def _trees() -> dict[str, ast.Module]:
+    return {path: ast.parse(text) for path, text in _texts().items()}
 
 
 @cache
@@ -64,23 +40,24 @@ def _nodes() -> list[tuple[str, ast.AST]]:
 
 
 @cache
-def functions() -> list[Function]:
-    """All functions of the program, methods and inner functions among them."""
+def _functions() -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Path and node of all functions, methods and inner functions among them."""
     return [
-        Function(path, node.name, (node.end_lineno or node.lineno) - node.lineno + 1, _parameters(node))
-        for path, node in _nodes()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        (path, node) for path, node in _nodes() if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
 
 
-def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
-    arguments = node.args
-    return frozenset(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
+# Rules --------------------------------------------------------------------------------------------
 
 
 def loose_plan_and_records() -> list[str]:
     """Functions that take a plan and its records side by side instead of a study's results."""
-    return [str(function) for function in functions() if {"plan", "records"} <= function.parameters]
+    loose: list[str] = []
+    for path, node in _functions():
+        arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if {"plan", "records"} <= {argument.arg for argument in arguments}:
+            loose.append(f"{path}: {node.name}")
+    return loose
 
 
 def raises() -> tuple[list[str], list[str]]:
@@ -97,122 +74,132 @@ def raises() -> tuple[list[str], list[str]]:
         if ast.unparse(node.exc.func) in {"typer.Exit", "SystemExit", "KeyError", "NotImplementedError"}:
             continue
         text = node.exc.args[-1]
-        literal = all(isinstance(part, ast.Constant | ast.JoinedStr | ast.BinOp) for part in _parts(text))
+        parts = [text.left, text.right] if isinstance(text, ast.BinOp) else [text]
+        literal = all(isinstance(part, ast.Constant | ast.JoinedStr | ast.BinOp) for part in parts)
         shows = not literal or any(isinstance(part, ast.FormattedValue) for part in ast.walk(text))
         (showing if shows else silent).append(f"{path}:{node.lineno}")
     return showing, silent
 
 
-def _parts(text: ast.expr) -> list[ast.expr]:
-    return [text.left, text.right] if isinstance(text, ast.BinOp) else [text]
+# Figures ------------------------------------------------------------------------------------------
 
 
-def tests() -> tuple[list[str], list[str]]:
-    """Tests that are parametrized (over a list or over drawn examples), and those that are not."""
-    parametrized: list[str] = []
-    single: list[str] = []
-    for path, tree in _trees("tests").items():
-        for node in tree.body:
-            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
-                continue
-            marks = [ast.unparse(decorator) for decorator in node.decorator_list]
-            several = any("parametrize" in mark or mark.startswith("given") for mark in marks)
-            (parametrized if several else single).append(f"{path}: {node.name}")
-    return parametrized, single
+def import_cycles() -> list[list[str]]:
+    """Groups of modules that import each other in a circle, imports for types and inside functions included.
+
+    A package that lists its own modules is no circle: an import of ``a.b`` counts for ``a.b`` alone.
+    """
+    modules = {_module(path): path for path in _trees()}
+    edges = {module: _imported(module, path, modules) - {module} for module, path in modules.items()}
+    return sorted((sorted(group) for group in _circles(edges)), key=len, reverse=True)
 
 
-def odd_openers() -> list[str]:
-    """Docstrings that open with a question word instead of a verb or a noun."""
-    odd: list[str] = []
-    for path, node in _nodes():
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = ast.get_docstring(node)
-            if text is not None and _OPENERS.match(text):
-                odd.append(f"{path}: {text.splitlines()[0]}")
-    return odd
+def _module(path: str) -> str:
+    for prefix in ("platform/", "dashboard/"):
+        path = path.removeprefix(prefix)
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def private_words() -> list[str]:
-    """Places in code and documents with a word of ours where the field has one."""
-    texts = {**files(), **_documents()}
-    return [
-        f"{path}:{number}: {match.group()}"
-        for path, text in texts.items()
-        for number, line in enumerate(text.splitlines(), start=1)
-        for match in _PRIVATE_WORDS.finditer(_COMMAND.sub("", _ON_DISK.sub("", line)))
-    ]
+def _imported(module: str, path: str, modules: dict[str, str]) -> set[str]:
+    """Modules of the program that a module names in its imports, wherever they stand."""
+    package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
+    names: set[str] = set()
+    for node in ast.walk(_trees()[path]):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            # `from a import b` is of module a.b where there is one, else of a.
+            names.update(
+                f"{base}.{alias.name}" if f"{base}.{alias.name}" in modules else base for alias in node.names
+            )
+    return names & modules.keys()
 
 
-def private_locals() -> list[str]:
-    """Assignments and loop variables that are called ``one``, ``found`` and the like."""
-    return [
-        f"{path}:{node.lineno}: {node.id}"
-        for path, node in _nodes()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in _PRIVATE_LOCALS
-    ]
+def _circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """Strongly connected components of two modules and more: those that reach each other."""
+    reach: dict[str, set[str]] = {}
+    for start in edges:
+        reached: set[str] = set()
+        waiting = list(edges[start])
+        while waiting:
+            module = waiting.pop()
+            if module not in reached:
+                reached.add(module)
+                waiting.extend(edges[module])
+        reach[start] = reached
+    circles = {frozenset(other for other in reach[a] if a in reach[other]) for a in edges if a in reach[a]}
+    return [set(circle) for circle in circles if len(circle) > 1]
 
 
-def _documents() -> dict[str, str]:
-    pages = [
-        ROOT / "README.md",
-        ROOT / "ARCHITECTURE.md",
-        ROOT / "CONTRIBUTING.md",
-        *sorted(ROOT.glob("docs/*.md")),
-    ]
-    return {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in pages}
+def _private_with_one_caller() -> int:
+    """Private functions whose name stands at one place beside their definition."""
+    defined = Counter(
+        node.name for _, node in _functions() if node.name.startswith("_") and not node.name.endswith("__")
+    )
+    used = Counter(
+        node.id if isinstance(node, ast.Name) else node.attr
+        for _, node in _nodes()
+        if isinstance(node, ast.Name | ast.Attribute)
+    )
+    return sum(1 for name, times in defined.items() if times == 1 and used[name] == 1)
 
 
-def prose(text: str) -> str:
-    """A Markdown page without code, tables, pictures and addresses."""
-    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    text = re.sub(r"`[^`\n]*`", "code", text)
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith(("|", "<", "#"))]
-    return "\n".join(lines)
+def _imports_inside_functions() -> int:
+    inside = {
+        id(child)
+        for _, function in _functions()
+        for child in ast.walk(function)
+        if isinstance(child, ast.Import | ast.ImportFrom)
+    }
+    return len(inside)
 
 
-def words(page: str) -> int:
-    """Words of a page as ``wc -w`` counts them: tables and code among them."""
-    return len((ROOT / page).read_text(encoding="utf-8").split())
+def _comment_lines() -> int:
+    """Comments that have a line of their own; rulers between parts of a file are none."""
+    tokens = (
+        token for text in _texts().values() for token in tokenize.generate_tokens(io.StringIO(text).readline)
+    )
+    return sum(
+        token.type == tokenize.COMMENT
+        and token.line.lstrip().startswith("#")
+        and not re.fullmatch(r"#.*-{10,}\s*", token.string)
+        for token in tokens
+    )
 
 
-def semicolons() -> dict[str, float]:
-    """Page → semicolons per 100 sentences of its prose, of README and docs."""
-    shares: dict[str, float] = {}
-    for page, text in _documents().items():
-        if page.startswith(("README", "docs/")):
-            plain = prose(text)
-            shares[page] = 100 * plain.count(";") / max(1, len(_SENTENCE_END.findall(plain)))
-    return shares
-
-
-def _share(good: list[str], bad: list[str]) -> float:
-    return len(good) / max(1, len(good) + len(bad))
+def _private_names_of_ray() -> int:
+    """Imports of Ray's private modules, a name each."""
+    private = re.compile(r"ray\.(_private|_raylet|.*_internal|tune\.execution|.*\._)")
+    return sum(
+        len(node.names)
+        for _, node in _nodes()
+        if isinstance(node, ast.ImportFrom) and node.module and private.match(node.module)
+    )
 
 
 def counts() -> dict[str, float]:
-    """The table of the house: what is counted → its number."""
-    lines_of_files = sorted(len(text.splitlines()) for text in files().values())
-    lines = sorted(function.lines for function in functions())
-    shares = semicolons()
+    """Name of a figure → the figure."""
+    lines = sorted(len(text.splitlines()) for text in _texts().values())
+    showing, silent = raises()
+    cycles = import_cycles()
     return {
+        "lines": sum(lines),
+        "files": len(lines),
+        "lines of a file, 90 % below": lines[int(0.9 * len(lines))],
+        "functions": len(_functions()),
+        "private functions with one caller": _private_with_one_caller(),
+        "imports inside functions": _imports_inside_functions(),
+        "comments with a line of their own, % of lines": 100 * _comment_lines() / sum(lines),
+        "circles of imports": len(cycles),
+        "modules in the largest circle": len(cycles[0]) if cycles else 0,
+        "names of Ray's private modules": _private_names_of_ray(),
         "functions with loose plan and records": len(loose_plan_and_records()),
-        "raises that show the value, %": 100 * _share(*raises()),
-        "parametrized tests, %": 100 * _share(*tests()),
-        "lines of a file, median": statistics.median(lines_of_files),
-        "lines of a file, most": lines_of_files[-1],
-        "lines of a function, median": statistics.median(lines),
-        "lines of a function, 90 % below": lines[int(0.9 * len(lines))],
-        "lines of a function, most": lines[-1],
-        "docstrings that open with a question word": len(odd_openers()),
-        "private words": len(private_words()),
-        "locals called one, found, told, own, asked": len(private_locals()),
-        "words of the README": words("README.md"),
-        "semicolons per 100 sentences, README": shares["README.md"],
-        "semicolons per 100 sentences, worst page": max(shares.values()),
+        "raises that show the value, %": 100 * len(showing) / (len(showing) + len(silent)),
     }
 
 
 if __name__ == "__main__":
     for name, number in counts().items():
-        print(f"{number:8.1f}  {name}")  # noqa: T201
+        print(f"{number:9.1f}  {name}")  # noqa: T201
