@@ -76,6 +76,8 @@ def test_bad_input_is_refused_in_plain_words(
         ("mlflow --port x", "Invalid value for '--port': should be a whole number, found 'x'."),
         ("data check synthetic --option image=3", "image: unknown setting (did you mean `images`?), found 3"),
         ("data check synthetic --option images=x", "images: should be a whole number, found 'x'"),
+        ("labels mine --next 4", "--next was removed: no rule picked better images than chance."),
+        ("labels mine --outptu f.csv", "No such option: --outptu"),
     ],
 )
 def test_a_wrong_value_is_refused_in_the_words_of_a_study_file(

@@ -140,15 +140,6 @@ def test_lines_end_with_the_checksum_of_all_before(data: bytes, checksum: str) -
     assert without_last_line(data).checksum == checksum
 
 
-@pytest.mark.parametrize("reused", [True, False])
-def test_a_pilot_costs_training_whoever_trained_it_and_the_trial_counts_it_once(reused: bool) -> None:
-    """One that the trial trained is within the seconds of its data: masks are picked before they are read."""
-    pilot = StageUse(name="pilot", key="0" * 16, seconds=20, reused=reused)
-    record = make_record(timings={"data": 1.0 if reused else 21.0, "train": 30.0}, stages=(pilot,))
-    assert record.cost("train_seconds") == 50
-    assert record.seconds == 51
-
-
 @pytest.mark.parametrize(("reused", "seconds"), [(True, 50), (False, 30)])
 def test_a_stage_of_the_method_that_the_trial_made_is_within_its_training(
     reused: bool, seconds: float

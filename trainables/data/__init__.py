@@ -22,7 +22,7 @@ from trainables.data.readers import READERS, Reader
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, MaskedSample, Sample, TrainingData
 from trainables.data.seeds import seed_for
 from trainables.data.spec import DataSpec, HoldOut, Supervision
-from trainables.data.splits import Split, make_split, mask_candidates, split_warnings, with_masks
+from trainables.data.splits import Split, make_split, split_warnings
 
 __all__ = [
     "READERS",
@@ -46,10 +46,8 @@ __all__ = [
     "load_training",
     "load_truth",
     "make_split",
-    "mask_candidates",
     "open_images",
     "open_manifest",
     "seed_for",
     "split_warnings",
-    "with_masks",
 ]

@@ -18,7 +18,6 @@ from pydantic import (
 from trainables.data.items import check_pattern
 
 __all__ = [
-    "ChoiceRule",
     "DataSpec",
     "HoldOut",
     "MaskDetail",
@@ -32,16 +31,13 @@ MaskDetail = Literal["fine", "box", "ellipse"]
 Others = Literal["leave_out", "normal", "ignore"]
 ThresholdRule = Literal["best_f1", "smoothed_f1"]
 SupervisionKind = Literal["none", "weak", "mixed", "full"]
-ChoiceRule = Literal["random", "uncertainty", "disagreement", "coverage"]
 
 
 class Supervision(BaseModel, frozen=True, extra="forbid"):
     """Which labels training may read.
 
     ``none``: normal images only. ``weak``: image labels. ``mixed: N``: image labels and the masks of N
-    defective images. ``full``: all masks. In YAML a word, or ``{mixed: N}``. In ``{mixed: N, by: uncertainty,
-    first: n}`` the first n masks are drawn at random, and a rule picks the images of the others
-    (:mod:`trainables.next_images`).
+    defective images, drawn at random. ``full``: all masks. In YAML a word, or ``{mixed: N}``.
     """
 
     kind: SupervisionKind
@@ -52,8 +48,6 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
         validation_alias=AliasChoices("mixed", "masks"),
         description="Number of training masks, for `mixed` only.",
     )
-    by: ChoiceRule = Field(default="random", description="Rule that picks the images whose masks are read.")
-    first: int | None = Field(default=None, ge=0, description="Masks drawn at random before the rule picks.")
 
     @model_validator(mode="before")
     @classmethod
@@ -68,9 +62,7 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
                         f"`mixed` says how many masks are read, found `{key}: {value[key]!r}` beside "
                         f"`mixed: {value['mixed']!r}`. Remove `{key}`."
                     )
-            masks, rule = value["mixed"], value.get("by", "random")
-            half = {"first": masks // 2} if rule != "random" and isinstance(masks, int) else {}
-            return {"kind": "mixed", **half, **value}
+            return {"kind": "mixed", **value}
         if not isinstance(value, Supervision) and not (isinstance(value, dict) and "kind" in value):
             raise ValueError("labels are `none`, `weak`, `full`, or some masks as in `{mixed: 5}`")
         return value
@@ -84,22 +76,8 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
-    @model_validator(mode="after")
-    def _rule_picks_some(self) -> Self:
-        if self.by == "random" and self.first is None:
-            return self
-        if self.by == "random" or self.masks is None or self.first is None or self.first >= self.masks:
-            raise ValueError(
-                "a rule picks the masks beyond the first ones: write `{mixed: 10, by: coverage, first: 5}` "
-                f"with fewer first than all, found {self.masks} masks by {self.by}, first: {self.first}. "
-                "`random` has no first ones: all of them are drawn"
-            )
-        return self
-
     @model_serializer
-    def _to_yaml(self) -> str | dict[str, int | str | None]:
-        if self.by != "random":
-            return {"mixed": self.masks, "by": self.by, "first": self.first}
+    def _to_yaml(self) -> str | dict[str, int]:
         return {"mixed": self.masks} if self.masks is not None else self.kind
 
     @property
@@ -107,14 +85,7 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
         """True where training may see any mask at all."""
         return self.kind == "full" or bool(self.masks)
 
-    @property
-    def start(self) -> Supervision:
-        """Labels that training may read until a rule has picked; all of them where none does."""
-        return self if self.first is None else Supervision(kind="mixed", masks=self.first)
-
     def __str__(self) -> str:
-        if self.by != "random":
-            return f"mixed: {self.masks} by {self.by} after {self.first}"
         return f"mixed: {self.masks}" if self.kind == "mixed" else self.kind
 
 

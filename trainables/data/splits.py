@@ -6,8 +6,7 @@ that share an identical image count as one. Draws place each item by the hash of
 changes nothing.
 
 `positives: N` keeps the first N defective training images of one random order, and `mixed: M` the masks of
-the first M of the same order: both are nested, and masks belong to images that are kept. Where a rule picks
-masks (``{mixed: M, by: …}``) a split has those that come before it, and :func:`with_masks` adds the others.
+the first M of the same order: both are nested, and masks belong to images that are kept.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from trainables.data.duplicates import duplicate_advice
@@ -27,7 +26,7 @@ from trainables.data.seeds import seed_for, shuffled
 from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision, Tiles
 from trainables.errors import InputError
 
-__all__ = ["Split", "lacks_normal", "make_split", "mask_candidates", "split_warnings", "with_masks"]
+__all__ = ["Split", "lacks_normal", "make_split", "split_warnings"]
 
 
 @dataclass(frozen=True)
@@ -103,19 +102,6 @@ def make_split(
 def lacks_normal(manifest: Manifest, split: Split) -> bool:
     """True where no training image is normal: only few methods can do without."""
     return all(manifest.by_sample[sample].label for sample in split.train)
-
-
-def mask_candidates(manifest: Manifest, split: Split) -> tuple[str, ...]:
-    """Defective training samples with a mask to learn from, which the split does not let training read."""
-    known = set(split.masks)
-    rows = (manifest.by_sample[sample] for sample in split.train if sample not in known)
-    return tuple(row.sample for row in rows if row.label and manifest.can_teach(row))
-
-
-def with_masks(split: Split, chosen: Iterable[str]) -> Split:
-    """The split with the masks of further training samples."""
-    masks = {*split.masks, *chosen}
-    return replace(split, masks=tuple(sample for sample in split.train if sample in masks))
 
 
 def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
@@ -291,7 +277,7 @@ def _choose_masks(
             f"`{{mixed: {wanted}}}` reads {wanted} masks, and the training part has {len(usable)}{without}. "
             "Ask for fewer, or use `full`."
         )
-    return frozenset(shuffled(usable, seed_for(seed, fold, "masks"))[: supervision.start.masks])
+    return frozenset(shuffled(usable, seed_for(seed, fold, "masks"))[:wanted])
 
 
 def _published_masks(

@@ -49,6 +49,7 @@ from assay.cli.settings import settings
 from assay.cli.status import status
 from assay.cli.stop import stop
 from assay.cli.submit import LeftRunning, submit
+from assay.removed import what_to_type_instead
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ __all__ = ["app", "main"]
 
 
 class _PlainWords(TyperGroup):
-    """The commands, whose wrong values are refused in the words of a study file instead of pydantic's."""
+    """The commands, whose slips are refused in the words of a study file.
+
+    Wrong values are not told in pydantic's words, and removed options have a sentence of their own.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -68,6 +72,11 @@ class _PlainWords(TyperGroup):
 
             if isinstance(error.__cause__, ValidationError):
                 error.message = " ".join(map(_plainly, error.__cause__.errors(include_url=False)))
+            raise
+        except _Misuse as error:
+            option, command = getattr(error, "option_name", None), error.ctx and error.ctx.info_name
+            if option and command and (sentence := what_to_type_instead(command, option)):
+                raise _Misuse(f"{option} was removed: {sentence}.", ctx=error.ctx) from None
             raise
 
 

@@ -52,14 +52,8 @@ def training_data(trial: Trial, data_root: Path | None, cache: Path) -> Training
     """The data of a trial as its method gets them.
 
     Raises:
-        InputError: If they are not those of the plan, or a rule picks the masks while the trial trains.
+        InputError: If they are not those of the plan.
     """
-    if trial.supervision.by != "random":
-        raise InputError(
-            f"the masks that trial {trial.id} reads are picked while it trains, found {trial.supervision}. "
-            f"Ask for one with `supervision: {{mixed: {trial.supervision.first}}}`: its data are those that "
-            "the rule starts from."
-        )
     with _site(trial, data_root, cache, probes=0) as site:
         return TrialData.open(trial, site).training()
 

@@ -6,14 +6,13 @@ import os
 import tempfile
 import time
 import traceback
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.job import MODEL_FOLDER, FitJob
@@ -35,8 +34,6 @@ from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
 from trainables.latency import measure_latency
 from trainables.metrics import Undefined
-from trainables.next_images import FirstMaps, NextImage
-from trainables.pilot import PILOTS
 from trainables.pseudo_labels import PseudoLabels
 from trainables.scorer import TiledScorer
 from trainables.size_floor import size_only_ap
@@ -77,8 +74,6 @@ def make_stage(task: StageTask, site: PackSite) -> None:
         data = TrialData.open(task.trial, site)
         journal = StagesJournal(task.trial, site.store, Attempt(1, "", ""), stages=stages)
         try:
-            if task.name not in PILOTS[task.trial.supervision.by]:
-                data = _after_pilots(task.trial, data, site, stages=stages, journal=journal, scratch=scratch)
             job = _job(task.trial, data.training(), site, scratch, stages=frozenset(wanted))
             with site.trainer.train(job, data.images, journal):
                 pass
@@ -113,7 +108,6 @@ def fit_and_evaluate(
     journal.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):
         data = TrialData.open(trial, site)
-        data = _after_pilots(trial, data, site, stages=stages, journal=journal, scratch=scratch)
         training, evaluation = data.training(), data.evaluation()
     job = _job(trial, training, site, scratch)
     with ExitStack() as stack:
@@ -132,7 +126,7 @@ def fit_and_evaluate(
             primary = site.pack.primary
             journal.note(f"{primary} {report.metrics.get(primary, float('nan')):.4f}")
             size = sum(path.stat().st_size for path in (scratch / MODEL_FOLDER).iterdir())
-            files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER, picked=data.picked)
+            files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER)
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
     result = _result(data, training, report, trained.weights, len(journal.history))
@@ -175,30 +169,7 @@ def _job(
         world_size=site.world_size,
         scratch=scratch,
         stages=stages,
-        rule=trial.supervision.by,
     )
-
-
-def _after_pilots(
-    trial: Trial,
-    data: TrialData,
-    site: PackSite,
-    *,
-    stages: TrialStages,
-    journal: StorageJournal,
-    scratch: Path,
-) -> TrialData:
-    """``data`` with the masks that the trial's rule picks, once its pilots are found or trained."""
-    rule = trial.supervision.by
-    if rule == "random":
-        return data
-    if pilots := PILOTS[rule]:
-        job = _job(trial, data.training(), site, scratch, stages=frozenset(pilots))
-        with site.trainer.train(job, data.images, journal):
-            pass
-    data = data.with_picked_masks(trial.supervision, [FirstMaps.load(stages.folders[p]) for p in pilots])
-    journal.note(f"masks by {rule}: {', '.join(image.sample for image in data.picked)}")
-    return data
 
 
 def _evaluate(
@@ -312,8 +283,6 @@ def _write_files(
     journal: StorageJournal,
     report: Evaluation,
     model: Path,
-    *,
-    picked: Sequence[NextImage],
 ) -> dict[str, str]:
     """Write the attempt's files; returns their sha256 by path below the trial's folder."""
     tables = {
@@ -324,8 +293,6 @@ def _write_files(
     }
     if report.stage_maps is not None:
         tables["lineage"] = report.stage_maps
-    if picked:
-        tables["picked"] = pa.Table.from_pylist([image._asdict() for image in picked])
     store, folder = site.store, attempt.prefix
     written = {
         f"{name}.parquet": store.write_table(f"{folder}/{name}.parquet", table)

@@ -1,14 +1,9 @@
-"""Images and labels of one trial on this node, and the masks that a rule picks among them.
-
-Only masks that training may read are opened, and those that a rule picks once it has picked: the rule is
-given training images and what pilots say of them.
-"""
+"""Images and labels of one trial on this node. Only masks that training may read are opened."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from assay.engine.pack_site import PackSite
@@ -21,15 +16,12 @@ from trainables.data import (
     load_training,
     load_truth,
     make_split,
-    mask_candidates,
     open_images,
     open_manifest,
-    with_masks,
 )
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import EvaluationData, ImageSet, TrainingData
 from trainables.errors import InputError
-from trainables.next_images import FirstMaps, NextImage, next_images
 
 __all__ = ["TrialData"]
 
@@ -42,11 +34,10 @@ class TrialData:
     split: Split
     supervision: Supervision
     images: ArrowImages
-    picked: tuple[NextImage, ...] = ()  # training images whose masks a rule has added
 
     @classmethod
     def open(cls, trial: Trial, site: PackSite) -> TrialData:
-        """Find them, as they are before a rule picks; the data must be what the plan was made from."""
+        """Find them; they must be what the plan was made from."""
         root = Path(site.pack.data_root) if site.pack.data_root else None
         cache = Path(site.pack.cache)
         manifest = open_manifest(trial.data, root, cache)
@@ -59,21 +50,7 @@ class TrialData:
         split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
         height, width = trial.config["image_size"]
         images = open_images(manifest, (height, width), trial.config["channels"], cache, tiles=split.tiles)
-        return cls(manifest, split, trial.supervision.start, images)
-
-    def with_picked_masks(self, supervision: Supervision, first: Sequence[FirstMaps]) -> TrialData:
-        """The same with as many masks as ``supervision`` says, picked by its rule from pilots' maps."""
-        assert supervision.masks is not None, "a rule picks masks of mixed supervision"
-        picked = next_images(
-            supervision.by,
-            supervision.masks - len(self.split.masks),
-            mask_candidates(self.manifest, self.split),
-            known=self.split.masks,
-            images=self.images,
-            first=first,
-        )
-        split = with_masks(self.split, [image.sample for image in picked])
-        return replace(self, split=split, supervision=supervision, picked=tuple(picked))
+        return cls(manifest, split, trial.supervision, images)
 
     def training(self) -> TrainingData:
         return load_training(self.manifest, self.split, self.supervision, self.images)

@@ -28,7 +28,6 @@ from assay.study import Trial
 from trainables.errors import InputError
 from trainables.metrics import METRICS, PROXIES
 from trainables.metrics.base import ROUNDING
-from trainables.pilot import PILOTS
 
 __all__ = [
     "DamagedRecord",
@@ -202,7 +201,7 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     def seconds(self) -> float:
         """Cost of the trial, from loading to export, and of the stages that were there already."""
         itself = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish", "export"))
-        return itself + sum(stage.seconds for stage in self.stages if stage.reused)
+        return itself + self._stages_before
 
     def cost(self, name: str) -> float | None:
         """One of the ``COSTS`` of a search; None where it was not measured."""
@@ -225,9 +224,8 @@ class Record(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def _stages_before(self) -> float:
-        """Seconds of the stages that were not made within the training: stages of others, and all pilots."""
-        pilots = {name for names in PILOTS.values() for name in names}
-        return sum(stage.seconds for stage in self.stages if stage.reused or stage.name in pilots)
+        """Seconds of the stages that were there already."""
+        return sum(stage.seconds for stage in self.stages if stage.reused)
 
     def _export_cost(self, name: str) -> float | None:
         costs = self.exported

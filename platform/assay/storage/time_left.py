@@ -48,8 +48,7 @@ class NeededStages:
 
     def __init__(self, ask: Callable[[Trial], Sequence[Need]] | None) -> None:
         self._ask = ask
-        # By trainable and rule that picks masks: whether it has stages, whatever its settings.
-        self._staged: dict[tuple[str, str], bool] = {}
+        self._staged: dict[str, bool] = {}  # by trainable: whether it has stages, whatever its settings
         self._of: dict[str, dict[str, str]] = {}
         self.keys: set[str] = set()  # of all stages of the trials that were asked for
 
@@ -59,8 +58,7 @@ class NeededStages:
 
     def of(self, trial: Trial) -> Mapping[str, str]:
         """Name → key, in the order in which they are made."""
-        kind = (trial.trainable, trial.supervision.by)
-        if self._ask is None or not self._staged.get(kind, True):
+        if self._ask is None or not self._staged.get(trial.trainable, True):
             return {}
         if trial.id not in self._of:
             try:
@@ -68,7 +66,7 @@ class NeededStages:
             except Exception:  # noqa: BLE001 - the method's own code, of which only the time left is asked
                 self._ask = None
                 return {}
-            self._staged[kind] = bool(keys)
+            self._staged[trial.trainable] = bool(keys)
             self._of[trial.id] = keys
             self.keys.update(keys.values())
         return self._of[trial.id]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,6 @@ from trainables.data import Manifest, Split, load_training, make_split, open_ima
 from trainables.data.tiles import TileShape
 from trainables.forecast import measure
 from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
-from trainables.pilot import pilot_stages
 
 __all__ = ["Machine", "evaluated_inputs", "forecast_study"]
 
@@ -200,10 +199,6 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     data = load_training(manifest, split, trial.supervision, images)
     loading = time.perf_counter() - start
     cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
-    pilots = dict.fromkeys(
-        (stage.name for stage in pilot_stages(trainable, config, trial.supervision.by)), cost.train_seconds
-    )
-    cost = replace(cost, stages={**pilots, **cost.stages})  # a pilot is a training of the same method
     evaluation = evaluated_inputs(manifest, split, config.image_size) * cost.image_seconds
     seconds = loading + (cost.train_seconds + sum(cost.stages.values())) / workers + evaluation
     return _Cost(seconds, peak_memory_mb(machine.device), cost.timed, cost.stages, cost.untimed, loading)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from assay.study.names import Name
-from trainables.data.spec import ChoiceRule, Supervision
+from trainables.data.spec import Supervision
 
 __all__ = [
     "STRICT",
@@ -42,7 +42,6 @@ def _as_list(value: Any) -> Any:
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 NamedOnce = AfterValidator(_named_once)  # of a list of seeds or folds
 
-_COUNT = {"type": "integer", "minimum": 0}
 SupervisionField = Annotated[
     Supervision,
     WithJsonSchema(
@@ -51,18 +50,8 @@ SupervisionField = Annotated[
                 {"enum": ["none", "weak", "full"]},
                 {
                     "type": "object",
-                    "properties": {"mixed": _COUNT},
+                    "properties": {"mixed": {"type": "integer", "minimum": 0}},
                     "required": ["mixed"],
-                    "additionalProperties": False,
-                },
-                {
-                    "type": "object",
-                    "properties": {
-                        "mixed": _COUNT,
-                        "by": {"enum": list(get_args(ChoiceRule))},
-                        "first": _COUNT,
-                    },
-                    "required": ["mixed", "by"],
                     "additionalProperties": False,
                 },
             ]

@@ -25,6 +25,7 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, Documen
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.parser import Parser
 
+from assay.removed import what_to_write_instead
 from assay.study.design_rules import reference_problems
 from assay.study.schema import Study
 from assay.study.source import KeyPath, Source, StudyProblem, refuse
@@ -156,21 +157,22 @@ def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPa
     path = _path_in(value, detail["loc"], missing=detail["type"] == "missing")
     value_found = f"{_FOUND}{_short(detail['input'])}"
     match detail["type"]:
+        case "extra_forbidden" if sentence := what_to_write_instead(at + path):
+            message = f"`{path[-1]}` was removed{value_found}: {sentence}"
         case "extra_forbidden":
             key = str(path[-1])
-            known = _keys_at(model, path[:-1], detail["loc"])
-            return StudyProblem(at + path, f"unknown key `{key}`; {nearest(key, known)}")
+            message = f"unknown key `{key}`; {nearest(key, _keys_at(model, path[:-1], detail['loc']))}"
         case "missing" if isinstance(last := detail["loc"][-1], int):
-            return StudyProblem(at + path, f"{_RULE}a list of {last + 1} values{value_found}")
+            message = f"{_RULE}a list of {last + 1} values{value_found}"
         case "missing":
-            return StudyProblem(at + path, f"the key `{detail['loc'][-1]}` is missing")
+            message = f"the key `{detail['loc'][-1]}` is missing"
         case "value_error":
-            return StudyProblem(at + path, _with_value(rule_of(detail), detail["input"]))
+            message = _with_value(rule_of(detail), detail["input"])
         case "string_pattern_mismatch" if "[a-z0-9_-]" in str(detail.get("ctx", {}).get("pattern")):
-            return StudyProblem(at + path, f"a name has 1..64 of the signs a-z 0-9 _ -{value_found}")
+            message = f"a name has 1..64 of the signs a-z 0-9 _ -{value_found}"
         case _:
-            end = "" if isinstance(detail["input"], dict) else value_found
-            return StudyProblem(at + path, rule_of(detail) + end)
+            message = rule_of(detail) + ("" if isinstance(detail["input"], dict) else value_found)
+    return StudyProblem(at + path, message)
 
 
 def _with_value(message: str, value: Any) -> str:

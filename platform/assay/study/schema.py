@@ -235,9 +235,7 @@ class Study(BaseModel):
     data: DataSpec
     supervision: SupervisionField = Field(
         default=Supervision(kind="full", masks=None),
-        description="Labels that training may read, where no level says so. `{mixed: 10, by: uncertainty, "
-        "first: 5}`: of ten masks five are drawn at random, and the rule picks the images of the others: "
-        "`uncertainty`, `disagreement` or `coverage`.",
+        description="Labels that training may read, where no level says so.",
     )
     config: dict[str, Any] = Field(
         default_factory=dict, description="The base: `preset` (published settings) and what differs from it."

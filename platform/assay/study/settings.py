@@ -22,11 +22,10 @@ from assay.study.schema import Level, Study
 from assay.study.search import Scalar
 from assay.study.source import KeyPath, StudyProblem
 from assay.study.space import SUPERVISION
-from trainables.contract import Objection, Trainable, TrainableConfig
+from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import nearest
 from trainables.method_files import told
-from trainables.pilot import PILOTS
 
 __all__ = [
     "AnyTrainable",
@@ -138,10 +137,7 @@ def resolve_settings(
         )
         problems.append(StudyProblem(_place(places, ("supervision",)), message))
     elif checked is not None and spec is not None:
-        for setting, message in (
-            *trainable.objections(checked, supervision, spec),
-            *_choice_objections(trainable, checked, supervision, spec),
-        ):
+        for setting, message in trainable.objections(checked, supervision, spec):
             problems.append(StudyProblem(_place(places, tuple(setting.split("."))), message))
     if problems or checked is None or spec is None:
         return None, problems
@@ -151,38 +147,6 @@ def resolve_settings(
     shared = flatten({"config": shared_settings(checked.model_dump(mode="json"))})
     written = {**shared, **{path: value for path, value in named.items() if is_own_setting(path)}}
     return Settings(trainable, resolved, supervision, spec, places, written), []
-
-
-def _choice_objections(
-    trainable: AnyTrainable, config: TrainableConfig, supervision: Supervision, data: DataSpec
-) -> Iterator[Objection]:
-    """Reasons why a rule cannot pick the images whose masks are read (``{mixed: N, by: …}``)."""
-    rule = supervision.by
-    if rule == "random":
-        return
-    if data.masks == "published":
-        yield Objection(
-            "data.masks",
-            f"`masks: published` lists the images whose masks are read, and `by: {rule}` picks them: leave "
-            "one of the two out",
-        )
-    if data.tiles is not None:
-        yield Objection(
-            "data.tiles",
-            f"a rule picks whole images, found by: {rule} with data.tiles. Use `by: random`, or leave "
-            "data.tiles out",
-        )
-    if not PILOTS[rule]:
-        return
-    if names := [stage.name for stage in trainable.stages(config)]:
-        yield Objection(
-            "supervision",
-            f"`by: {rule}` trains {trainable.name} as a first model, which has no stages of its own, found "
-            f"{', '.join(names)}. Use `by: coverage`, which trains none, or `by: random`",
-        )
-    for setting, message in trainable.objections(config, supervision.start, data):
-        if setting == "supervision":
-            yield Objection(setting, f"`by: {rule}` trains a first model with {supervision.start}: {message}")
 
 
 class PlannedCell(NamedTuple):

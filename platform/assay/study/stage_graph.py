@@ -13,7 +13,6 @@ from typing import NamedTuple
 from assay.study.cells import Trial
 from assay.study.settings import AnyTrainable
 from trainables.catalogue import find_trainable
-from trainables.pilot import pilot_stages
 from trainables.stages import Stage, stage_keys
 
 __all__ = ["Need", "StageNode", "shared_first", "stage_graph", "stages_of"]
@@ -40,9 +39,8 @@ def stages_of(trial: Trial, trainable: AnyTrainable | None = None) -> list[Need]
     """The stages of a trial, in the order in which they are made; none for most methods."""
     trainable = trainable or find_trainable(trial.trainable)
     config = trainable.Config.model_validate(trial.config)
-    pilots = pilot_stages(trainable, config, trial.supervision.by)
     stages = trainable.stages(config)
-    if not pilots and not stages:
+    if not stages:
         return []
     base = {
         "trainable": trial.trainable,
@@ -55,10 +53,8 @@ def stages_of(trial: Trial, trainable: AnyTrainable | None = None) -> list[Need]
         "seed": trial.seed,
         "fold": trial.fold,
     }
-    # A pilot is the same whatever rule reads it, and however many masks the rule picks.
-    keys = stage_keys(pilots, {**base, "supervision": trial.supervision.start.model_dump(mode="json")})
-    keys |= stage_keys(stages, base)
-    return [Need(keys[stage.name], stage) for stage in (*pilots, *stages)]
+    keys = stage_keys(stages, base)
+    return [Need(keys[stage.name], stage) for stage in stages]
 
 
 def stage_graph(trials: Iterable[Trial]) -> dict[str, StageNode]:

@@ -11,10 +11,8 @@ from assay.engine.train_run import Journal, TrainRun
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor, seed_for
 from trainables.data.samples import TrainingData
-from trainables.data.spec import ChoiceRule
 from trainables.errors import InputError
 from trainables.method_files import MethodSource
-from trainables.pilot import pilot_stages
 
 __all__ = ["MODEL_FOLDER", "ChildJob", "FitJob", "Fitted", "Peers", "fit"]
 
@@ -37,7 +35,6 @@ class FitJob:
     world_size: int
     scratch: Path  # folder of this training; the model is written to MODEL_FOLDER below it
     stages: frozenset[str] | None = None  # make these and no model
-    rule: ChoiceRule = "random"  # that picks masks: says which pilots there are
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def fit(job: FitJob, journal: Journal) -> Fitted:
         world_size=job.world_size,
     )
     if job.stages is not None:
-        for stage in (*pilot_stages(trainable, config, job.rule), *trainable.stages(config)):
+        for stage in trainable.stages(config):
             if stage.name in job.stages:
                 run.stage(stage, job.data)
         return Fitted(None, run.samples, run.shard_hash)
