@@ -120,9 +120,9 @@ def _imported(module: str, path: str, modules: dict[str, str]) -> set[str]:
 def _circles(edges: dict[str, set[str]]) -> list[set[str]]:
     """Strongly connected components of two modules and more: those that reach each other."""
     reach: dict[str, set[str]] = {}
-    for start in edges:
+    for start, direct in edges.items():
         reached: set[str] = set()
-        waiting = list(edges[start])
+        waiting = list(direct)
         while waiting:
             module = waiting.pop()
             if module not in reached:
