@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,11 +22,16 @@ from assay.report.answers import ANSWERS, answer_schema
 from assay.report.answers.base import Answer, Count, Value
 from assay.report.answers.plans import plan_answer
 from assay.storage import Progress, Store
+from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study, read_study
+from tests.analysis.label_studies import GRID, trained
+from tests.analysis.made_studies import STUDY as MADE
+from tests.analysis.made_studies import make_plan, make_records
+from tests.cli.small_search import SEARCH, write_search
 from tests.cli.small_study import STUDY, Assay, run_elsewhere
+from tests.report.test_stage_tables import LONG, SHORT, with_stages
 from tests.study.test_studies import SOUND
 
-EARLIER = Path(__file__).parents[1] / "earlier" / "storage.tar.xz"
 STUDIES = ("small", "labels", "hunt", "chain")
 SCORES = "method,seed,ap\n" + "".join(
     f"{m},{s},0.{8 + (m == 'new')}{s}\n" for m in ("old", "new") for s in range(6)
@@ -45,7 +49,7 @@ CASES = [
     ("report small labels", 2, "error"),
     ("report nobody", 2, "error"),
     ("report small --output x.md", 2, "error"),
-    ("best hunt --as winner --cell stop", 0, "best"),
+    ("best hunt --as winner", 0, "best"),
     ("best hunt", 0, "best-points"),
     ("best small --as winner", 2, "error"),
     ("labels labels", 0, "labels"),
@@ -83,10 +87,23 @@ console.log(JSON.stringify(failed.map(([name, text]) => [name, valid[name].error
 
 
 @pytest.fixture(scope="module")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("earlier")
-    with tarfile.open(EARLIER) as archive:
-        archive.extractall(folder)  # our own: Python has filters from 3.11.4 on
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with a study of each kind: two factors, labels, a search, and stages."""
+    folder = tmp_path_factory.mktemp("stored")
+    store = Store(folder)
+    small = make_plan(MADE.replace("study: additions", "study: small"))
+    chain = make_plan(MADE.replace("study: additions", "study: chain").replace("[128, 64]", "[128, 128]"))
+    labels, labelled = trained(GRID, lambda images, masks: 0.4 + 0.01 * masks + 0.001 * images, 0.003)
+    studies = [
+        (small, make_records(small)),
+        (labels, labelled),
+        (chain, with_stages(chain, {"off": SHORT, "on": LONG})),
+    ]
+    for plan, records in studies:
+        write_plan(store, plan)
+        for record in records.values():
+            store.write_record(record)
+    write_search(store, make_plan(SEARCH))
     return folder
 
 
@@ -110,10 +127,10 @@ def refused(_: str) -> None:
 
 @pytest.mark.parametrize(("line", "code", "schema"), CASES, ids=[case[0] for case in CASES])
 def test_standard_output_is_one_document_of_the_schema_it_names(  # noqa: PLR0917 - three fixtures, three facts
-    assay: Assay, earlier: Path, study_file: Path, scores: Path, line: str, code: int, schema: str
+    assay: Assay, stored: Path, study_file: Path, scores: Path, line: str, code: int, schema: str
 ) -> None:
     words = [word.format(study=study_file, scores=scores) for word in line.split()]
-    storage = ("--storage", earlier) if words[0] in _WITH_STORAGE else ()
+    storage = ("--storage", stored) if words[0] in _WITH_STORAGE else ()
     answer = assay(*words, "--json", *storage)
     assert answer.code == code, answer.err
     content = json.loads(answer.out, parse_constant=refused)
@@ -126,10 +143,10 @@ def test_standard_output_is_one_document_of_the_schema_it_names(  # noqa: PLR091
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_numbers_are_those_of_the_csv_to_its_last_digit(
-    assay: Assay, earlier: Path, tmp_path: Path, study: str
+    assay: Assay, stored: Path, tmp_path: Path, study: str
 ) -> None:
-    assert assay("report", study, "--output", tmp_path / "x.csv", "--storage", earlier).code == 0
-    content = json.loads(assay("report", study, "--json", "--storage", earlier).out)
+    assert assay("report", study, "--output", tmp_path / "x.csv", "--storage", stored).code == 0
+    content = json.loads(assay("report", study, "--json", "--storage", stored).out)
     for part, file in (("cells", "x.csv"), ("comparisons", "x_comparisons.csv"), ("stages", "x_stages.csv")):
         path = tmp_path / file
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -164,27 +181,27 @@ def others(tmp_path: Path, scores: Path) -> list[tuple[str, str]]:
     ]
 
 
-def documents(assay: Assay, earlier: Path, others: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def documents(assay: Assay, stored: Path, others: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Plans of all shipped studies, all that the stored ones answer, the quickstart's among them."""
     for path in SOUND:
         yield "plan", plan_answer(plan_study(read_study(path), None, "cpu"), {}, known=False).text()
     for name in STUDIES:
         for command in ("status", "report"):
-            yield command, assay(command, name, "--json", "--storage", earlier).out
-    yield "labels", assay("labels", "labels", "--json", "--storage", earlier).out
-    yield "best", assay("best", "hunt", "--as", "x", "--cell", "stop", "--json", "--storage", earlier).out
-    yield "best-points", assay("best", "hunt", "--json", "--storage", earlier).out
+            yield command, assay(command, name, "--json", "--storage", stored).out
+    yield "labels", assay("labels", "labels", "--json", "--storage", stored).out
+    yield "best", assay("best", "hunt", "--as", "x", "--json", "--storage", stored).out
+    yield "best-points", assay("best", "hunt", "--json", "--storage", stored).out
     for name, line in others:
         yield name, assay(*line.split(), "--json").out
 
 
 @pytest.mark.parametrize("implementation", ["jsonschema", "ajv"])
 def test_answers_are_valid_by_two_implementations(
-    assay: Assay, earlier: Path, others: list[tuple[str, str]], implementation: str
+    assay: Assay, stored: Path, others: list[tuple[str, str]], implementation: str
 ) -> None:
     if implementation == "ajv" and not _has_ajv():
         pytest.skip("node cannot load the npm package ajv: install it, and name its folder in NODE_PATH")
-    pairs = list(documents(assay, earlier, others))
+    pairs = list(documents(assay, stored, others))
     assert len(pairs) == len(SOUND) + 2 * len(STUDIES) + 3 + len(others)
     if implementation == "jsonschema":
         for name, text in pairs:

@@ -47,7 +47,9 @@ def _of_seeds() -> tuple[Plan, dict[str, Record], tuple[DamagedRecord, ...]]:
         + _PUBLISHED
     )
     plan = make_plan(text.replace("[0, 1, 2]", "[0, 1, 2, 3, 4, 5, 6, 7]"))
-    data = ManifestSummary(hash="a", reader="mtd", images=90, defective=40, with_mask=40, folds=())
+    data = ManifestSummary(
+        hash="a", reader="mtd", images=90, defective=40, with_mask=40, folds=(), pixels="8 bits"
+    )
     allowed = plan.comparisons[0].model_copy(update={"allowed": {"config.lr": "50 % of {the} paper's #1"}})
     plan = plan.model_copy(
         update={

@@ -264,7 +264,9 @@ def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
 
 
 def test_the_page_says_how_many_trials_ended_how_and_on_which_data() -> None:
-    data = ManifestSummary(hash="a", reader="mtd", images=9, defective=4, with_mask=4, folds=())
+    data = ManifestSummary(
+        hash="a", reader="mtd", images=9, defective=4, with_mask=4, folds=(), pixels="8 bits"
+    )
     records = make_records(PLAN)
     del records[PLAN.trials[0].id]
     page = markdown_of(with_changes(PLAN, manifests={"a": data}), records)

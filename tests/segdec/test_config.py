@@ -10,7 +10,6 @@ import pytest
 from pydantic import ValidationError
 
 from assay.study import parse_study, plan_study
-from assay.study.points import trials_of
 from tests.segdec.surfaces import tiny_config
 from trainables.errors import InputError
 from trainables.segdec import SegDecConfig
@@ -113,20 +112,6 @@ def test_footnotes_name_each_departure(changes: dict[str, Any], words: str) -> N
 def test_settings_that_came_later_are_part_of_an_id_only_where_they_are_set(changes: dict[str, Any]) -> None:
     config = tiny_config(**changes)
     assert {name: value for name, value in config.identity().items() if name in config.later} == changes
-
-
-def test_points_of_earlier_searches_keep_their_ids() -> None:
-    study = parse_study(
-        "study: s\ntrainable: segdec\nconfig: {preset: ksdd2}\ndata: {reader: synthetic}\n"
-        "search: {points: 2, sampler: random, objective: {max: validation.image_ap}}\n"
-        "space: {config.lr: {float: [0.1, 1.0]}}\n"
-    )
-    (searched,) = plan_study(study, None, "cpu").searched
-    earlier = {k: v for k, v in searched.cell.config.items() if k not in SegDecConfig.later}
-    assert len(earlier) < len(searched.cell.config)
-    cells = [searched.cell.model_copy(update={"config": each}) for each in (earlier, searched.cell.config)]
-    of_both = [[trial.id for trial in trials_of(searched, cell, searched.repeats)] for cell in cells]
-    assert of_both[0] == of_both[1]
 
 
 @pytest.mark.parametrize(

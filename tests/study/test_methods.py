@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -382,18 +381,6 @@ def test_a_point_is_written_as_a_study_of_its_own_method() -> None:
 def test_the_plan_comes_back_from_its_table() -> None:
     made = plan(study_with())
     assert Plan.from_table(made.to_table()) == made
-
-
-def test_a_plan_of_the_first_version_can_be_read() -> None:
-    """It names one method, for all cells."""
-    made = plan(study_with(factors=methods(toy=METHODS["factors"]["method"]["toy"])))
-    table = made.to_table()
-    (key, text), *_ = (table.schema.metadata or {}).items()
-    head = json.loads(text)
-    for cell in head["cells"]:
-        del cell["trainable"], cell["revision"]
-    old = json.dumps({**head, "trainable": "toy", "revision": 1})
-    assert Plan.from_table(table.replace_schema_metadata({key: old})) == made
 
 
 @pytest.mark.parametrize(

@@ -216,13 +216,6 @@ def test_what_the_grid_allows_stands_beside_the_iou(plan: Plan, report: str, tit
         assert attainable == {f"{plan.reach[0].reach.grid_iou:.2f}"}
 
 
-def test_plans_of_earlier_versions_have_no_such_footnote(plan: Plan) -> None:
-    earlier = plan.model_copy(update={"reach": ()})
-    assert b'"reach":' not in (earlier.to_table().schema.metadata or {})[b"assay.plan"]
-    notes = footnotes(StudyResults(Plan.from_table(earlier.to_table()), {}))
-    assert not any("pixels wide" in note for note in notes)
-
-
 def test_masks_that_cannot_teach_are_warned_of(plan: Plan) -> None:
     (measured,) = plan.reach
     faint = measured.reach.model_copy(update={"learnt_from": 5, "below_half": 5, "largest_cell": 0.14})

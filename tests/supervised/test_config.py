@@ -8,9 +8,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from assay.study import Plan, Point, parse_study, plan_study
-from assay.study.identity import CellIdentity
-from assay.study.points import make_ablations, make_point
+from assay.study import Plan, parse_study, plan_study
+from assay.study.points import make_point
 from tests.supervised.surfaces import tiny_config
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError
@@ -121,22 +120,6 @@ def test_a_point_of_a_search_has_the_trial_ids_of_its_settings_in_a_plain_study(
     assert [trial.id for trial in _drawn(settings).trials] == [trial.id for trial in plain.trials]
 
 
-def test_points_that_were_drawn_by_version_0_1_keep_their_trial_ids() -> None:
-    """Its search.jsonl does not say how ids are made, and they had the name of the weights file in them."""
-    (point,), plan = _drawn(CONFIG).points, _drawn(CONFIG)
-    before = Point.model_validate_json(point.model_dump_json(exclude={"shared_ids"}))
-    trial = plan.with_points([before]).trials[0]
-    identity = CellIdentity(
-        trainable="supervised",
-        revision=TRAINABLE.revision,
-        config=SupervisedConfig.without_later(trial.config),
-        manifest=trial.manifest,
-        supervision=trial.supervision.model_dump(mode="json"),
-    )
-    assert trial.id == identity.trial_id(split=plan.searched[0].repeats[0].split, seed=0, fold=None)
-    assert trial.id != plan.trials[0].id
-
-
 def _drawn(settings: str) -> Plan:
     """A search of one point, whose learning rate is 0.02."""
     text = (
@@ -150,11 +133,3 @@ def _drawn(settings: str) -> Plan:
         plan.study, TRAINABLE, plan.searched[0], "cpu", index=0, source="random", values=values
     )
     return plan.with_points([point])
-
-
-def test_an_ablation_of_a_point_of_version_0_1_has_ids_of_the_same_kind() -> None:
-    plan = _drawn(CONFIG)
-    for shared in (True, False):
-        best = plan.points[0].model_copy(update={"shared_ids": shared})
-        (one,) = make_ablations(plan.study, TRAINABLE, plan.searched[0], best, "cpu")
-        assert one.shared_ids == shared

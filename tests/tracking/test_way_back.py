@@ -23,7 +23,13 @@ from tests.tracking.test_mlflow_mirror import PLAN, Mirrored, fill, results_of
 from trainables.errors import InputError
 
 MANIFEST = ManifestSummary(
-    hash="0123456789abcdef" * 4, reader="synthetic", images=240, defective=96, with_mask=96, folds=()
+    hash="0123456789abcdef" * 4,
+    reader="synthetic",
+    images=240,
+    defective=96,
+    with_mask=96,
+    folds=(),
+    pixels="8 bits",
 )
 WITH_DATA = PLAN.model_copy(
     update={

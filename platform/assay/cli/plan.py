@@ -353,7 +353,7 @@ def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
         *(
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
             + (f", in {counted(m.tiles, 'tile')}" if m.tiles else "")
-            + (f", {m.pixels}" if m.pixels not in ("", "8 bits") else "")
+            + (f", {m.pixels}" if m.pixels != "8 bits" else "")
             for m in planned.manifests.values()
         ),
         f"{trials} = {at_most}{counted(total, 'trial')}; {state}",

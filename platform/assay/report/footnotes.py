@@ -306,7 +306,7 @@ def _worker_notes(finished: Mapping[str, Record]) -> list[str]:
 
 
 def _reach_notes(results: StudyResults) -> list[str]:
-    """Sentences on what the methods could reach at best; none of plans of earlier versions."""
+    """Sentences on what the methods could reach at best."""
     plan = results.plan
     several = len(plan.reach) > 1
     notes = [

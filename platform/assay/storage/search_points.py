@@ -66,7 +66,7 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
         InputError: If they were drawn by other rules than the plan's, or the file is no such file.
     """
     path = _path(plan)
-    points = _renamed(_read(store, path, Point), plan)
+    points = _read(store, path, Point)
     rules = {searched.cell.name: searched.search for searched in plan.searched}
     for point in points:
         if rules.get(point.cell, point.search) != point.search:
@@ -90,7 +90,7 @@ def read_ablations(store: Store, plan: Plan) -> list[Ablation]:
     Raises:
         InputError: If the file is no such file.
     """
-    return _renamed(_read(store, _path(plan, "ablation"), Ablation), plan)
+    return _read(store, _path(plan, "ablation"), Ablation)
 
 
 def write_ablations(store: Store, plan: Plan, ablations: Sequence[Ablation]) -> None:
@@ -268,15 +268,6 @@ def _read(store: Store, path: str, kind: type[_PointT]) -> list[_PointT]:
     if checksum == "wrong" or not data:
         raise _damaged(store, path, "was changed since it was written" if data else "is empty")
     return points
-
-
-def _renamed(points: list[_PointT], plan: Plan) -> list[_PointT]:
-    """The same points under the names of today: assay 0.1 named a cell by its key."""
-    names = {searched.cell.key: searched.cell.name for searched in plan.searched if not searched.part}
-    return [
-        point.model_copy(update={"cell": names[point.cell]}) if point.cell in names else point
-        for point in points
-    ]
 
 
 def _write(store: Store, path: str, points: Sequence[Point]) -> None:

@@ -5,7 +5,7 @@ any other its name is its levels, ``supervision=full stop=on``, and the level al
 A sub-factor that does not apply is left out. The name is the same in tables, pages, MLflow and commands.
 
 A key is a cell's levels alone (``on·off``). It does not change when a factor gets another level, so what a
-search draws hangs on it, and cells of two studies are matched by it. Assay 0.1 showed it as the name.
+search draws hangs on it, and cells of two studies are matched by it.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Cell(BaseModel):
 
     @property
     def key(self) -> str:
-        """Key by which a search draws; by the same assay 0.1 named the cell: ``on·off #3 replicated``."""
+        """Key by which a search draws, and cells of two studies are matched: ``on·off #3 replicated``."""
         key = cell_key(self.levels)
         return key if self.searched is None else key + self.name.removeprefix(self.searched)
 

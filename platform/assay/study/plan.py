@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -74,7 +74,7 @@ class Plan(BaseModel):
     point_trials: tuple[tuple[str, ...], ...] = ()  # and of each point the ids of its trials
     ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter of the cell
     pending_points: int = 0  # of a search: trials of points that are not drawn yet
-    reach: tuple[CellReach, ...] = ()  # of the methods on these masks; empty in plans of earlier versions
+    reach: tuple[CellReach, ...] = ()  # of the methods on these masks; empty in a plan without data
 
     @property
     def trainables(self) -> tuple[str, ...]:
@@ -156,9 +156,8 @@ class Plan(BaseModel):
 
         The column ``trial`` holds all of a trial as JSON, so that a worker reads its row and nothing else.
         """
-        later = [name for name in ("reach", "point_trials") if not getattr(self, name)]  # read by assay 0.1
         head = {
-            **self.model_dump(mode="json", exclude={"study", "trials", *later}),
+            **self.model_dump(mode="json", exclude={"study", "trials"}),
             "study": self.study.model_dump(mode="json", exclude_unset=True),
         }
         trials = self.trials
@@ -178,43 +177,11 @@ class Plan(BaseModel):
     def from_table(cls, table: pa.Table) -> Self:
         """The plan that :meth:`to_table` wrote."""
         head = json.loads((table.schema.metadata or {})[_METADATA])
-        if "undrawn" in head:  # the name of the field in plans written before 0.2
-            head["pending_points"] = head.pop("undrawn")
-        # Plans of version 0.1 name one method for all cells.
-        method = {key: head.pop(key) for key in ("trainable", "revision") if key in head}
-        for cell in (*head["cells"], *(searched["cell"] for searched in head["searched"])):
-            cell.update(method)
-        names = _rename_cells(head)
         plan = cls.model_validate({**head, "trials": ()})
         cells = {cell.name: cell for cell in plan.cells}
         rows = table.select(["id", "cell", "seed", "fold", "manifest", "split"]).to_pylist()
-        trials = tuple(make_trial(cells[names[row.pop("cell")]], **row) for row in rows)
+        trials = tuple(make_trial(cells[row.pop("cell")], **row) for row in rows)
         return plan.model_copy(update={"trials": trials})
-
-
-def _rename_cells(head: dict[str, Any]) -> dict[str, str]:
-    """Give the cells of a stored plan the names of today; plans of assay 0.1 name a cell by its key.
-
-    Returns:
-        Name in the plan → name of today.
-    """
-    factors = head["study"].get("factors", {})
-    names: dict[str, str] = {}
-    parts = [(searched["cell"], searched.get("part", "")) for searched in head["searched"]]
-    for cell, part in (*parts, *((cell, "") for cell in head["cells"])):
-        before, today = cell["name"], cell_name(factors, cell["levels"])
-        if cell.get("searched") is None:
-            cell["name"] = ", ".join(filter(None, (today, part)))
-        else:  # `on·off #3` and what follows it
-            searched = names.get(cell["searched"], today)
-            cell["name"] = searched + before.removeprefix(cell["searched"])
-            cell["searched"] = searched
-        names[before] = cell["name"]
-    for comparison in head["comparisons"]:
-        comparison["pairs"] = [[names[name] for name in pair] for pair in comparison["pairs"]]
-    for point in (*head.get("points", ()), *head.get("ablated", ())):
-        point["cell"] = names.get(point["cell"], point["cell"])
-    return names
 
 
 def plan_study(

@@ -59,7 +59,6 @@ class Point(BaseModel):
     reason: str | None = None  # why it was refused
     footnotes: tuple[str, ...] = ()
     search: str  # SearchedCell.search when it was drawn
-    shared_ids: bool = False  # its trials have the ids that its settings have in any study; later than 0.1
 
     @property
     def name(self) -> str:
@@ -150,7 +149,7 @@ def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
         "start": [start if isinstance(start, (str, dict)) else start.model_dump() for start in study.start],
         "cell": {
             **cell.model_dump(mode="json", include={"supervision", "data"}),
-            "config": _hashed_config(cell.trainable, cell.config, shared=False),  # as it always was
+            "config": _hashed_config(cell.trainable, cell.config),
         },
     }
     if is_file_method(cell.trainable):  # an edit of the file is another search
@@ -215,7 +214,6 @@ def make_point(
         reason="; ".join(problem.message for problem in problems) or None,
         footnotes=() if settings is None else tuple(trainable.footnotes(settings.config)),
         search=searched.search,
-        shared_ids=True,
     )
 
 
@@ -235,7 +233,7 @@ def make_ablations(
         values = set_back(study.space, best.values, path, default.get(path))
         point = make_point(
             study, trainable, searched, device, index=best.index, source=best.source, values=values
-        ).model_copy(update={"shared_ids": best.shared_ids})  # one that is a start point is trained with it
+        )
         made.append(Ablation(**dict(point), parameter=path))
     return made
 
@@ -248,7 +246,7 @@ def point_row(searched: SearchedCell, point: Point, *, fresh: bool = False) -> P
     drawn = searched.of(point)
     cell = _point_cell(searched.cell, point, role, drawn.cell.supervision)
     repeats = drawn.fresh if fresh else drawn.repeats
-    return PointRow(cell, tuple(trials_of(drawn, cell, repeats, shared=point.shared_ids)))
+    return PointRow(cell, tuple(trials_of(drawn, cell, repeats)))
 
 
 def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) -> Cell:
@@ -275,8 +273,8 @@ def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) 
     )
 
 
-def _hashed_config(method: str, config: Mapping[str, Any], *, shared: bool) -> Mapping[str, Any]:
-    """The settings that decide ids; not ``shared``: the names of files of weights among them.
+def _hashed_config(method: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings that decide ids.
 
     A plan is read where its method is not installed, too, but not with points (`storage/search_points.py`).
     The id of a method in a file says all of it.
@@ -287,7 +285,7 @@ def _hashed_config(method: str, config: Mapping[str, Any], *, shared: bool) -> M
         Config = _config_of(method, tuple(sys.path))
     except KeyError:
         return config
-    return Config.identity_of(config) if shared else Config.without_later(config)
+    return Config.identity_of(config)
 
 
 @lru_cache(maxsize=64)
@@ -296,9 +294,7 @@ def _config_of(method: str, path: tuple[str, ...]) -> type[TrainableConfig]:
     return TRAINABLES[method].Config
 
 
-def trials_of(
-    searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat], *, shared: bool = True
-) -> Iterator[Trial]:
-    """The trials of a row, ``searched`` with drawn values, on repeats; ``shared``: see :class:`Point`."""
-    config = _hashed_config(cell.trainable, cell.config, shared=shared)
+def trials_of(searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat]) -> Iterator[Trial]:
+    """The trials of a row, ``searched`` with drawn values, on repeats."""
+    config = _hashed_config(cell.trainable, cell.config)
     return trials_on(cell, config, searched.manifest, repeats)

@@ -56,7 +56,7 @@ class ManifestSummary(BaseModel):
     with_mask: int
     folds: tuple[int, ...]
     tiles: int = 0  # that its images are cut into; 0: none is cut
-    pixels: str = ""  # how values become grey levels; "": in earlier plans
+    pixels: str  # how values become grey levels: `8 bits`
 
 
 class Repeat(NamedTuple):
