@@ -22,7 +22,7 @@ PACKAGES = ("platform/assay", "trainables", "dashboard/assay_dashboard")
 
 
 @cache
-def _texts() -> dict[str, str]:
+def texts() -> dict[str, str]:
     """Path from the project's root → text, of all Python files of the program."""
     paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
@@ -30,7 +30,7 @@ def _texts() -> dict[str, str]:
 
 @cache
 def _trees() -> dict[str, ast.Module]:
-    return {path: ast.parse(text) for path, text in _texts().items()}
+    return {path: ast.parse(text) for path, text in texts().items()}
 
 
 @cache
@@ -159,7 +159,7 @@ def _imports_inside_functions() -> int:
 def _comment_lines() -> int:
     """Comments that have a line of their own; rulers between parts of a file are none."""
     tokens = (
-        token for text in _texts().values() for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        token for text in texts().values() for token in tokenize.generate_tokens(io.StringIO(text).readline)
     )
     return sum(
         token.type == tokenize.COMMENT
@@ -181,7 +181,7 @@ def _private_names_of_ray() -> int:
 
 def counts() -> dict[str, float]:
     """Name of a figure → the figure."""
-    lines = sorted(len(text.splitlines()) for text in _texts().values())
+    lines = sorted(len(text.splitlines()) for text in texts().values())
     showing, silent = raises()
     cycles = import_cycles()
     return {

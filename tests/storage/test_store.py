@@ -220,7 +220,7 @@ def test_tables_folders_and_sizes(store: Store) -> None:
 def test_no_table_in_memory_is_left_to_arrows_threads() -> None:
     """A program that ends while they hold a Python object is aborted, too seldom for a test that runs one."""
     by_data_set = re.compile(r"read_table\((?:io\.BytesIO|pa\.BufferReader|pa\.py_buffer)")
-    assert [path for path, text in house.files().items() if by_data_set.search(text)] == []
+    assert [path for path, text in house.texts().items() if by_data_set.search(text)] == []
 
 
 _READ = """
