@@ -107,6 +107,59 @@ def test_text_without_credentials_stays_as_it_is(text: str) -> None:
     assert not holds_credentials(text)
 
 
+NAMES = [
+    "api_key", "auth", "authorization", "bearer", "cookie", "credential", "key", "passphrase", "password",
+    "private_key", "pwd", "secret", "session", "token",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*NAMES, "Token", "lot_secret"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "/data/{}: choose one of (none here); found none chosen.",
+        "/data/{}: No such file or directory",
+        "/data/{0}/{0}: Is a directory",
+        "/data/{}: mask_above=127 is no class",
+        "../{}: photos are missing",
+        r"C:\data\{}: Permission denied",
+        "{}: no image",
+        "images/{}: 12 of 13 masks are missing",
+        "{}/good/a.png: the file is truncated",
+        "the cell {}: expected 3 trials, found 2.",
+        "duplicate id {}: 2 images have it",
+        "the data set {0} holds {0}; unknown class {0}. Known: {0}, {0}2",
+        "factors: {}: {{config: {{lr: 0.1}}}}",
+    ],
+)
+def test_a_message_about_a_thing_with_a_secrets_name_stays_as_it_is(name: str, message: str) -> None:
+    text = message.format(name)
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("/run/secrets/password: hunter2", "/run/secrets/password: ***"),
+        ("/data/token: has token=abc", "/data/token: has token=***"),
+        ("/data/token: found s3://key:secret@bucket", "/data/token: found s3://***@bucket"),
+        ("authorization: has token=abc", "authorization: has token=***"),
+        ("password: hunter2 is refused", "password: *** is refused"),
+        ("password: no-4-one", "password: ***"),
+        ("token: not.a.word here", "token: *** here"),
+        ("user/password: hunter2 is refused", "user/password: *** is refused"),
+        ("http://h/x/password: hunter2 is refused", "http://h/x/password: *** is refused"),
+        ("/x?a=b&/password: hunter2 is refused", "/x?a=b&/password: *** is refused"),
+        ("/data/cookie: Cookie: a=b", "/data/cookie: Cookie: ***"),
+        ("Cookie: abcdefghijklmnopqrst", "Cookie: ***"),
+        ("Cookie: $a=b; c=d", "Cookie: ***"),
+        ("/data/password: 'no words'", "/data/password: '***'"),
+    ],
+)
+def test_a_secret_behind_a_message_or_a_word_is_blotted_out(text: str, clean: str) -> None:
+    assert redact(text) == clean
+
+
 @given(before=SIGNS, after=SIGNS, place=st.sampled_from(["bucket", "host:5432/db", "h/p?x=1#f"]))
 def test_a_password_of_any_signs_is_blotted_out(before: str, after: str, place: str) -> None:
     secret = before + CANARY + after
@@ -179,6 +232,10 @@ def test_a_uri_whose_host_is_a_matter_of_opinion_is_known(uri: str, ambiguous: b
         "a" * 50,
         'token="\\"',
         "token=\\",
+        "/data/token: ",
+        "/data/token: a",
+        "token: is ",
+        "cookie: a=",
         "authorization: a,b=",
         "('token', '",
         "-",

@@ -5,6 +5,10 @@ path stands alone), what stands behind a name such as ``password:``, ``secret_ac
 bearer tokens, cookies, private keys, and the values of this process's own secret environment variables,
 wherever they turn up. Half a surrogate pair, which no file can store, is written as its escape.
 
+Folders, classes and levels may be called ``token`` or ``cookie``. A message about one of them stays: a
+sentence behind an absolute path (``/data/token: no images``), or one that begins with a word such as ``no``,
+``has`` or ``expected``. Cookies are pairs such as ``session=…``, or one long value.
+
 >>> redact("cannot open s3://key:sec/ret@bucket/a?api_key=abc")
 'cannot open s3://***@bucket/a?api_key=***'
 
@@ -64,7 +68,27 @@ _OPTION = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BEARER = re.compile(r"(\bbearer[ ]+)(?=[a-z._~+/-]*\d)[\w.~+/-]{16,}=*", re.IGNORECASE)
-_COOKIE = re.compile(r"""(\bcookie["']?[ ]?:[ ]*["']?)[^\s"'][^"'\r\n\\]*""", re.IGNORECASE)
+_COOKIE = re.compile(
+    r"""((?<![/\\])\bcookie["']?[ ]?:[ ]*["']?)
+    (?:[\w!#$%&*+.^|~-]+=[^"'\r\n\\]*|[^\s"'\\]{16,}(?=["'\r\n\\]|$))""",  # a=b; c=d, or one long value
+    re.IGNORECASE | re.VERBOSE,
+)
+# What stands behind the name of a folder, class or level in a message: words that begin a sentence, a small
+# number and what it counts, or a map of settings.
+_SENTENCE = re.compile(
+    r"""(?:a|all|an|and|are|at|by|cannot|could|does|each|every|expected|found|from|has|have|holds|in|is|it|its
+        |more|must|names?|needs|no|none|nor|not|nothing|of|on|one|only|or|shows?|that|the|there|they|this|to
+        |too|two|unknown|was|were|which|with|without
+        |annotations?|class|classes|files?|folders?|images?|items?|labels?|masks?|parts?)
+      (?=[ ]|[.,;]?(?:\s|$))
+    |\d{1,3}[ ]+(?:of[ ]|×[ ]|[a-z]{3,})
+    |\{[ ]?[\w-]+:""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# Two words, of which the second is no assignment and no URI.
+_WORDS = re.compile(r"""[^\s"']\S*[ ]+[^\s=:@/]+(?![^\s.,;])""")
+_ABSOLUTE = re.compile(r"""[\"'`(<\[]*(?:[a-z]:[/\\]|~?/|\.\.?/)[^?&=]*""", re.IGNORECASE)
+_PATH_CHARACTERS = 1024  # before a name, that are searched for the beginning of its path
 _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)"
     r"(?:(?>(?:[^-]|-(?!----))+)(?=-----END )|(?:[A-Za-z0-9+/=\s]|\\+[nr])+)"
@@ -126,7 +150,7 @@ def _redacted(text: str, secrets: Sequence[str], depth: int = 0) -> str:
 
 
 def _redacted_once(text: str, secrets: Sequence[str], depth: int) -> str:
-    text = _ASSIGNED.sub(_blotted_value, _without_credentials(text, secrets, depth))
+    text = "".join(_without_assigned(_without_credentials(text, secrets, depth)))
     for pattern in (_OPTION, _BEARER, _COOKIE, _PRIVATE_KEY):
         text = pattern.sub(rf"\g<1>{_BLOT}", text)
     # A method may raise any text, and one that could be neither logged nor recorded would lose its trial.
@@ -137,9 +161,29 @@ def _blotted_parameter(match: re.Match[str]) -> str:
     return f"{match[1]}={_BLOT}" if _is_secret_parameter(match[1]) else match[0]
 
 
-def _blotted_value(match: re.Match[str]) -> str:
-    mark = match["mark"] or ""
-    return f"{match['name']}{mark}{_BLOT}{mark}"
+def _without_assigned(text: str) -> Iterator[str]:
+    """The text in pieces, values behind names such as ``password:`` blotted out."""
+    place = 0
+    while (match := _ASSIGNED.search(text, place)) is not None:
+        yield text[place : match.end("name")]
+        place = match.end("name")
+        if not _is_message(text, match):  # of which only the name is passed over: a secret may stand in it
+            mark = match["mark"] or ""
+            yield f"{mark}{_BLOT}{mark}"
+            place = match.end()
+    yield text[place:]
+
+
+def _is_message(text: str, match: re.Match[str]) -> bool:
+    """True where a sentence about a thing of that name follows, and no value."""
+    start = match.end("name")
+    if not match["name"].endswith(": "):
+        return False
+    if _SENTENCE.match(text, start):
+        return True
+    before = text[max(0, match.start() - _PATH_CHARACTERS) : match.start()]
+    path = before[max(before.rfind(space) for space in " \t\n") + 1 :]
+    return _ABSOLUTE.fullmatch(path) is not None and _WORDS.match(text, start) is not None
 
 
 def _secrets_here() -> tuple[str, ...]:
