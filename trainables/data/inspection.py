@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -27,6 +27,7 @@ from trainables.data.atomic import exclusive, new_file
 from trainables.data.duplicates import duplicate_findings, part_name
 from trainables.data.findings import Fault, Finding, counted, sum_up, summarise
 from trainables.data.formats import BrokenImageError, Header, Trait, examine, orientation_of
+from trainables.data.look_alikes import LookAlikes, Seen, content_of
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
 from trainables.data.masks import highest_index, holds_runs
 from trainables.data.readers.base import ClassIndices, Entry, Listing
@@ -37,12 +38,13 @@ from trainables.data.sources import (
     defect_pixels,
     read_bytes,
     read_samples,
+    strongest_channel,
 )
 from trainables.errors import InputError
 
 __all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
-_INSPECTION = 10  # raised when inspection finds something else in the same files
+_INSPECTION = 11  # raised when inspection finds something else in the same files
 _LARGE_PIXELS = 1 << 24  # of an image whose mask is measured alone: one of 64 million takes half a gigabyte
 _one_at_a_time = Lock()
 
@@ -101,6 +103,7 @@ class _Seen(NamedTuple):
     faults: tuple[Fault, ...] = ()
     mask: _MaskSeen = _MaskSeen()
     orientation: int = 1  # as EXIF states it
+    pixels: Seen | None = None  # of an image whose name could be that of another one's mask
 
 
 def inspect(listing: Listing, cache: Path) -> Inspection:
@@ -131,6 +134,7 @@ def _fingerprint(listing: Listing) -> str:
     digest = hashlib.sha256(f"{_INSPECTION}|{listing.root}|{listing.mask_above}".encode())
     digest.update(listing.missing_mask_way_out.encode())
     digest.update(repr(listing.mask_options).encode())
+    digest.update(f"{listing.look_alike_way_out}|{listing.binary_photos}".encode())
     if listing.indices is not None:
         digest.update(json.dumps(sorted(listing.indices.names.items())).encode())
         digest.update(json.dumps(listing.indices.kept).encode())
@@ -157,9 +161,15 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 def _inspect(listing: Listing) -> Inspection:
     entries = sorted(listing.entries, key=lambda entry: entry.sample)
+    look_alikes = LookAlikes([] if listing.binary_photos else [entry.image for entry in entries])
+    look = partial(_inspect_entry, listing, look_alikes.looked_at)
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:  # OpenCV and hashlib release the GIL
-        seen = list(pool.map(partial(_inspect_entry, listing), entries))
+        seen = list(pool.map(look, entries))
     faults = [fault for each in seen for fault in each.faults]
+    pixels = {
+        entry.image: each.pixels for entry, each in zip(entries, seen, strict=True) if each.pixels is not None
+    }
+    faults += look_alikes.faults(pixels, listing.look_alike_way_out)
     faults += [
         Fault(
             sample,
@@ -183,28 +193,32 @@ def _inspect(listing: Listing) -> Inspection:
     )
 
 
-def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
+def _inspect_entry(listing: Listing, looked_at: Collection[str], entry: Entry) -> _Seen:
     faults: list[Fault] = []
-    image_hash, header, peak, orientation = "", None, 0.0, 1
+    image_hash, header, peak, orientation, seen = "", None, 0.0, 1, None
     try:
         data = read_bytes(listing.root, entry.image)
         orientation = orientation_of(data)
         image_hash = hashlib.sha256(data).hexdigest()
-        header, peak = read_samples(data)
+        header, pixels = read_samples(data)
+        peak = float(pixels.max())
+        if entry.image in looked_at:
+            seen = Seen(content_of(strongest_channel(pixels)), header.height, header.width)
+        del pixels  # of a line-scan image a lot
     except BrokenImageError as error:
         faults.append(Fault(entry.image, f"{entry.image}: {error.advice}"))
     except InputError as error:
         faults.append(Fault(entry.image, str(error).rstrip(".")))
     try:
-        pixels = header.width * header.height if header is not None else 0
-        with _one_at_a_time if pixels > _LARGE_PIXELS else nullcontext():
+        size = header.width * header.height if header is not None else 0
+        with _one_at_a_time if size > _LARGE_PIXELS else nullcontext():
             mask = _inspect_mask(listing, entry, header, orientation)
     except _MaskFaultError as fault:
         file = entry.mask if entry.mask is not None and listing.mask_root is None else entry.image
-        return _Seen(faults=(*faults, Fault(file, str(fault))))
+        return _Seen(faults=(*faults, Fault(file, str(fault))), pixels=seen)
     if mask.label and listing.indices is not None and _shows_others_alone(listing.indices, mask.defect_class):
         if listing.indices.others != "normal":
-            return _Seen()
+            return _Seen(pixels=seen)
         mask = _MaskSeen(has_pages=mask.has_pages)
     if header is None:
         return _Seen(faults=tuple(faults))
@@ -226,7 +240,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         traits=header.traits,
         shows_others=mask.shows_others,
     )
-    return _Seen(row, mask=mask, orientation=orientation)
+    return _Seen(row, mask=mask, orientation=orientation, pixels=seen)
 
 
 class _MaskFaultError(ValueError):

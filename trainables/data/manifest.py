@@ -183,6 +183,7 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
     """
     reader = READERS.find(spec.reader)
     listing = _with_items(reader.read(spec, DataFolders(root, cache)), spec.item)
+    listing = replace(listing, binary_photos=spec.binary_photos)
     _refuse_unwritable(listing)
     if not listing.entries and listing.classes is None:
         raise InputError(f"{listing.root}: no images for reader {reader.name}. Check data.path and --data.")

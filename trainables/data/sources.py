@@ -140,8 +140,8 @@ def read_bytes(root: Path, relative: str) -> bytes:
         raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
 
 
-def read_samples(data: bytes) -> tuple[Header, float]:
-    """The header of an image file, and the greatest value of any channel of its pixels as stored.
+def read_samples(data: bytes) -> tuple[Header, NDArray[Any]]:
+    """The header of an image file, and its pixels as stored: of 8 bits as grey, h × w, else with channels.
 
     Raises:
         BrokenImageError: If the file is truncated, damaged or too large, or its samples cannot be read.
@@ -152,7 +152,7 @@ def read_samples(data: bytes) -> tuple[Header, float]:
         if header.samples == "uint8"
         else _decode_deep(data, header, cv2.IMREAD_UNCHANGED)
     )
-    return header, float(image.max())
+    return header, image
 
 
 def decode_image(data: bytes, channels: int, white: float = 255) -> NDArray[np.uint8]:

@@ -128,6 +128,7 @@ _LATER: dict[str, Any] = {
     "item": None,
     "others": "leave_out",
     "white": "auto",
+    "binary_photos": False,
     "threshold": "best_f1",
 }
 
@@ -188,6 +189,11 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         "auto",
         description="Value of a pixel that is white, of images with more than 8 bits: 1023, 4095, 65535 … "
         "`auto`: the least of 255, 1023, 4095 and 65535 that no image exceeds, and 1 for floating point.",
+    )
+    binary_photos: bool = Field(
+        False,
+        description="Images that look like masks of other images are photos: default is to refuse them, for "
+        "a mask that is trained on as a photo shows its own answer.",
     )
     threshold: ThresholdRule = Field(
         "best_f1",

@@ -83,6 +83,8 @@ def survey_images(
     cache: Path,
     options: Mapping[str, Any] | None = None,
     white: float | Literal["auto"] = "auto",
+    *,
+    binary_photos: bool = False,
 ) -> Survey:
     """Look at ``folder``, which becomes the data root of a study.
 
@@ -91,6 +93,7 @@ def survey_images(
         cache: Folder on this machine.
         options: Settings of the reader on top of those that its files show.
         white: Pixel value that is white, of images with more than 8 bits.
+        binary_photos: Images that look like masks of other images are photos.
 
     Raises:
         InputError: If it has no layout that a reader knows, too few images, or files that are damaged.
@@ -99,6 +102,7 @@ def survey_images(
         raise InputError(f"--images names a folder of images, found none at {folder}. Check the path.")
     layout = find_layout(folder, cache)
     changes = {"options": {**layout.options, **(options or {})}, "white": white}
+    changes["binary_photos"] = binary_photos
     layout = DataSpec.model_validate({**layout.model_dump(), **changes})
     spec = _with_mask_classes(layout, folder, cache)
     spec = _with_items(spec, folder, cache)

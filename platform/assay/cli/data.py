@@ -20,7 +20,7 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from trainables.data import DataSpec
 
-__all__ = ["Options", "White", "group", "read_options", "read_white", "write_sheet"]
+__all__ = ["BinaryPhotos", "Options", "White", "group", "read_options", "read_white", "write_sheet"]
 
 Reader = Annotated[str, typer.Argument(metavar="READER", help="Name of a reader, e.g. kolektorsdd.")]
 Place = Annotated[str | None, typer.Option("--path", metavar="PATH", help="Folder or file below the root.")]
@@ -48,6 +48,9 @@ White = Annotated[
     str, typer.Option("--white", metavar="VALUE", help="Pixel value that is white: auto, 1023, 4095 …")
 ]
 
+BinaryPhotos = Annotated[
+    bool, typer.Option("--binary-photos", help="Images that look like masks of other images are photos.")
+]
 Source = Annotated[
     Path,
     typer.Argument(
@@ -76,6 +79,7 @@ def check(
     option: Options = None,
     sheet: Sheet = None,
     white: White = "auto",
+    binary_photos: BinaryPhotos = False,
     as_json: AsJson = False,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
@@ -96,6 +100,7 @@ def check(
             "path": path,
             "classes": names,
             "white": read_white(white),
+            "binary_photos": binary_photos,
         }
         spec = DataSpec.model_validate({**settings, "options": read_options(option or [])})
         try:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from assay.cli.data import Options, White, read_options, read_white, write_sheet
+from assay.cli.data import BinaryPhotos, Options, White, read_options, read_white, write_sheet
 from assay.cli.files import create_file, writing
 from assay.cli.options import DEFAULT_CACHE, Cache, as_path
 from assay.cli.output import console
@@ -53,6 +53,7 @@ def init(
     labels: Labels = False,
     option: Options = None,
     white: White = "auto",
+    binary_photos: BinaryPhotos = False,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
     """Write a study for a folder of your own images (--images), or a plug-in with a method (--method).
@@ -62,7 +63,12 @@ def init(
 
     A plug-in is a folder with a small method that trains, a test, a study, and what makes it a package.
     """
-    of_images = {"--labels": labels, "--option": option, "--white": white != "auto"}
+    of_images = {
+        "--labels": labels,
+        "--option": option,
+        "--white": white != "auto",
+        "--binary-photos": binary_photos,
+    }
     given = [name for name, value in of_images.items() if value]
     if method is not None and images is None and given:
         raise InputError(
@@ -70,7 +76,15 @@ def init(
             "that out, or name --images."
         )
     if images is not None and method is None:
-        _write_study(images, output, read_options(option or []), read_white(white), cache, labels=labels)
+        _write_study(
+            images,
+            output,
+            read_options(option or []),
+            read_white(white),
+            cache,
+            binary_photos=binary_photos,
+            labels=labels,
+        )
     elif method is not None and images is None:
         _write_method(method, output)
     else:
@@ -85,6 +99,7 @@ def _write_study(
     white: float | Literal["auto"],
     cache: Path,
     *,
+    binary_photos: bool,
     labels: bool,
 ) -> None:
     from assay.cli.live import LiveView
@@ -97,7 +112,7 @@ def _write_study(
     _refuse_existing(path)
     with LiveView(console(stderr=True)) as view:
         view.message(f"looking at {folder}")
-        survey = survey_images(folder, cache, options, white)
+        survey = survey_images(folder, cache, options, white, binary_photos=binary_photos)
         text = starter_study(survey, starter_name(path.stem), labels=labels)
         sheet = _new_sheet(path) if survey.with_mask else None
         create_file(path, text.encode())

@@ -363,6 +363,8 @@ def _data_block(survey: Survey) -> str:
         lines.append(f"  options: {{{options}}}")
     if spec.white != "auto":
         lines.append(f"  {f'white: {spec.white:g}':<35}# the pixel value that is white")
+    if spec.binary_photos:
+        lines.append(f"  {'binary_photos: true':<35}# images that look like masks of others are photos")
     if spec.item is not None:
         lines.append(
             f"  item: {json.dumps(spec.item, ensure_ascii=False):<29}# {survey.items}, by their names. "

@@ -148,6 +148,9 @@ class Listing:
     mask_options: MaskOptions = MaskOptions()
     unread: tuple[Unread, ...] = ()  # files that the reader passed over
     remarks: tuple[str, ...] = ()  # further sentences that a user should know
+    # What to do about images that look like masks; {settings} of reader folder would read them as masks.
+    look_alike_way_out: str = "Move the masks out of the folder of images"
+    binary_photos: bool = False  # `data.binary_photos`: nobody asks if images are masks
 
     @property
     def is_split(self) -> bool:

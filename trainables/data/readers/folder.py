@@ -152,6 +152,7 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
         classes=tuple(indices.names.values()) if indices else None,
         mask_options=MaskOptions.of(options),
         unread=unread_files(root, used, reasons.why),
+        look_alike_way_out="Set {settings} in data.options",
     )
 
 

@@ -91,6 +91,7 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
         indices=indices,
         classes=tuple(indices.names.values()) if indices else None,
         mask_options=MaskOptions.of(options),
+        look_alike_way_out="Name it in column mask, in the row of its image, and remove its own row",
         unread=unread_files(path.parent, read, lambda _: f"no row of {path.name} names it. Add a row"),
     )
 
