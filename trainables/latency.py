@@ -2,7 +2,7 @@
 
 A machine that is busy or slow for a while slows both: their ratio says more of the model than the seconds do.
 Images come one at a time, as from a camera. The seconds are those of the answer, from bytes on the host to
-numbers on the host. Nothing is compiled or exported for it: `assay.production.export_costs` does.
+numbers on the host. Nothing is compiled or exported for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from trainables.scorer import ImageScorer
 
-__all__ = ["Latency", "measure_latency", "reference_network", "reference_seconds"]
+__all__ = ["Latency", "measure_latency", "reference_seconds"]
 
 _ROUNDS, _WARM_UPS = 21, 3
 _SIDE, _CHANNELS, _LAYERS = 128, 32, 4  # of the reference network
@@ -46,7 +46,7 @@ def reference_seconds(device: torch.device) -> float:
     """Seconds of one pass of the reference network: four 3 × 3 convolutions of 32 channels on 128² pixels."""
     import torch
 
-    network, image = reference_network(device)
+    network, image = _reference_network(device)
     start = time.perf_counter()
     with torch.inference_mode():
         network(image).cpu()
@@ -54,7 +54,7 @@ def reference_seconds(device: torch.device) -> float:
 
 
 @cache
-def reference_network(device: torch.device) -> tuple[torch.nn.Module, torch.Tensor]:
+def _reference_network(device: torch.device) -> tuple[torch.nn.Module, torch.Tensor]:
     """The reference network, the same on every machine, and its image."""
     import torch
 

@@ -81,11 +81,7 @@ def _fresh_repeats(results: StudyResults, row: Cell) -> dict[str, float]:
         record = results.measured.get(trial.id)
         if trial.cell != row.name or record is None or record.result is None:
             continue
-        value = (
-            objective_value(results.plan.study, goal, record)
-            if goal.is_cost
-            else record.result.metrics.get(goal.metric)
-        )
+        value = objective_value(goal, record) if goal.is_cost else record.result.metrics.get(goal.metric)
         if value is not None:
             values[f"seed {trial.seed}"] = value
     return values

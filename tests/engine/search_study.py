@@ -123,11 +123,8 @@ class ToySearch:
 
     def _train(self, trials: Sequence[Trial]) -> None:
         search = self.plan.study.search
-        asked = {
-            "times_models": search is not None and search.times_models,
-            "exports_models": search is not None and search.exports_models,
-        }
-        pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), **asked)
+        times = search is not None and search.times_models
+        pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), times_models=times)
         train_trials(PackSite(pack, self.store, 0, 1, "here", 0, "cpu"))
 
 

@@ -21,7 +21,6 @@ from tests.cli.small_study import finished
 from tests.engine.search_study import SEARCH, ToySearch
 from trainables.data import open_manifest
 from trainables.data.splits import Split, make_split
-from trainables.errors import InputError
 
 START = "replicate: {{best: 1, start: true, seeds: {}}}"
 OWN_SPLITS: dict[str, Any] = {
@@ -200,23 +199,12 @@ def test_nested_searches_that_are_interrupted_draw_the_same_points(tmp_path: Pat
     assert killed.grown.pending_points == 0
 
 
-def test_each_seed_of_the_search_is_a_search_with_a_fresh_seed_of_its_own(
+def test_nested_searches_on_splits_of_their_own_speak_for_the_search(
     tmp_path: Path, cache_root: Path
 ) -> None:
-    settings: dict[str, Any] = {"seed": "0", "seeds": "[0]", "replicate": START.format("[10, 11, 12]")}
-    once = Hunt(tmp_path / "once", cache_root, **settings)
-    text = SEARCH.replace("seed: {seed}", "seeds: [0, 1, 2]")
-    study = Hunt(tmp_path / "thrice", cache_root, text=text, **settings)
+    study = Hunt(tmp_path, cache_root, more=", nested: true", **OWN_SPLITS)
     study.run()
-    once.run()
-    drawn = [[p.values for p in study.points if p.cell == f"base, search {seed}"] for seed in range(3)]
-    assert drawn[0][0] == drawn[1][0] == drawn[2][0]  # the start point
-    assert len({str(values[1:]) for values in drawn}) == 3
-    winners = [t for t in reported_plan(study.grown).trials if t.cell == "base winners replicated"]
-    assert [trial.seed for trial in winners] == [10, 11, 12]
-    assert len({trial.id for trial in study.grown.trials}) == len(study.grown.trials)
     assert "those of this search" in markdown_of(study.grown, study.records())
-    assert "those of these points" in markdown_of(once.grown, once.records())
 
 
 @pytest.mark.parametrize(
@@ -240,15 +228,3 @@ def test_a_plain_search_counts_the_test_images_that_it_saw(
 def test_the_plan_of_nested_searches_comes_back_from_its_table(tmp_path: Path, cache_root: Path) -> None:
     study = Hunt(tmp_path, cache_root, more=", nested: true", **FOLDS)
     assert Plan.from_table(study.plan.to_table()).searched == study.plan.searched
-
-
-def test_a_nested_search_starts_from_no_study_whose_scores_are_of_its_test_images(
-    tmp_path: Path, cache_root: Path
-) -> None:
-    earlier = Hunt(tmp_path / "earlier", cache_root, name="earlier", **FOLDS)
-    study = Hunt(tmp_path, cache_root, more=", nested: true", start="[{study: earlier}]", **FOLDS)
-    earlier.store = study.store
-    earlier.run()
-    study.store.write_table("studies/earlier/plan.parquet", earlier.plan.to_table())
-    with pytest.raises(InputError, match="start names the study earlier, whose scores are of images of the"):
-        study.run()

@@ -14,10 +14,9 @@ from pydantic import TypeAdapter
 
 from assay.analysis.results import StudyResults
 from assay.engine.proposals import Observation, importance, propose
-from assay.storage.search_points import best_points, evaluate_points, winners
-from assay.study import Trial, parse_study, reported_plan
+from assay.storage.search_points import evaluate_points, winners
+from assay.study import Trial, reported_plan
 from assay.study.search import Parameter, Search
-from assay.study.writing import study_of_point
 from tests.analysis.made_studies import markdown_of
 from tests.engine.search_study import ABLATE, SEARCH, ToySearch, made_record, made_result
 from trainables.errors import InputError
@@ -249,22 +248,6 @@ def test_the_point_that_is_ablated_is_best_on_validation(cache_root: Path, tmp_p
     assert {one.index for one in study.grown.ablated} == {lowest.index}
 
 
-def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch, cache_root: Path) -> None:
-    store = undisturbed.store
-    store.write_table("studies/toy_search/plan.parquet", undisturbed.plan.to_table())
-    later = ToySearch(
-        store.local_path or Path(), cache_root, name="later", points=3, start="[{study: toy_search, best: 2}]"
-    )
-    later.run_made()
-    (searched,) = undisturbed.plan.searched
-    points = evaluate_points(
-        undisturbed.plan.study, undisturbed.grown.points_of(searched), undisturbed.records()
-    )
-    best = best_points(undisturbed.plan, points)
-    assert [point.values for point in later.points[:2]] == [one.point.values for one in best[:2]]
-    assert [point.source.partition(" #")[0] for point in later.points] == ["toy_search: base"] * 2 + ["tpe"]
-
-
 def _two_cells(storage: Path, cache: Path, **settings: object) -> ToySearch:
     text = ToySearch(storage, cache, **settings).text.replace("{sampler", "{within: cell, sampler")
     text += "factors: {pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}}\ndesign: {full: all}\n"
@@ -331,46 +314,6 @@ def test_a_search_for_speed_and_size_measures_both_and_trains_its_front_again(
     assert {record.status for record in records} == {"finished"}
     assert all(record.cost(name) for record in records for name in ("latency_ms", "latency_ratio", "size_mb"))
     assert 1 <= len({trial.cell for trial in search.grown.trials if trial.seed in (10, 11)}) <= 2
-
-
-def test_a_search_for_what_is_shipped_measures_the_export(cache_root: Path, tmp_path: Path) -> None:
-    goals = "[{{max: validation.image_ap}}, {{min: export_latency_ratio}}, {{min: export_memory_mb}}]"
-    text = SEARCH.replace("{{max: validation.image_ap}}", goals)
-    search = ToySearch(tmp_path, cache_root, text, points=1, seeds=[0], replicate="")
-    search.run()
-    (record,) = search.records().values()
-    assert record.exported is not None
-    assert record.cost("export_latency_ms") == 1000 * record.exported.seconds > 0
-    assert record.cost("export_latency_ratio") == record.exported.seconds / record.exported.reference_seconds
-    assert 20 < record.exported.memory_mb < 500  # ONNX Runtime and the model, without torch
-    assert 0 < record.exported.size_mb < 0.1
-    (point,) = evaluate_points(
-        search.plan.study, search.grown.points_of(search.plan.searched[0]), search.records()
-    )
-    assert point.status == "finished"
-
-
-def test_a_search_that_draws_labels_trains_with_them_and_counts_their_hours(
-    cache_root: Path, tmp_path: Path
-) -> None:
-    goals = "[{{max: validation.image_ap}}, {{min: label_hours}}]"
-    text = SEARCH.replace("{{max: validation.image_ap}}", goals)
-    text += "labelling: {{image_label_seconds: 2, mask_seconds: 60}}"
-    space = "  supervision: {choice: [weak, {mixed: 4}, full]}"
-    rules = {"sampler": "grid", "points": 3, "space": space, "start": "[]", "seeds": [0]}
-    search = ToySearch(tmp_path, cache_root, text, **rules, replicate="replicate: {best: 1, seeds: [10]}")
-    search.run()
-    (searched,) = search.plan.searched
-    points = evaluate_points(search.plan.study, search.grown.points_of(searched), search.records())
-    counts = [search.records()[trial.id].result for trial in search.grown.trials if trial.seed == 0]
-    assert [count.n_masks for count in counts if count][:2] == [0, 4]
-    hours = [(count.n_train * 2 + count.n_masks * 60) / 3600 for count in counts if count]
-    assert [point.values[1] for point in points] == hours == sorted(hours)
-    # The toy reads no mask, so the cheapest labels win, and are trained again with the same.
-    assert [best.point.index for best in best_points(search.plan, points)] == [0]
-    assert {str(trial.supervision) for trial in search.grown.trials if trial.seed == 10} == {"weak"}
-    taken = study_of_point(search.plan, searched, points[1].point, "few", "Why.")
-    assert str(parse_study(taken, "few").supervision) == "mixed: 4"
 
 
 def test_cma_es_learns_although_it_is_asked_anew_for_every_point() -> None:

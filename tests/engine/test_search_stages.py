@@ -18,7 +18,9 @@ trainable: staged
 data: {{reader: synthetic, options: {{images: 48, positives: 24, items: 24, size: [32, 32]}}}}
 supervision: weak
 config: {{epochs: 2}}
-search: {{sampler: random, points: 2, batch: 2, seeds: [0, 1], objective: {{max: validation.image_ap}}}}
+search: {{within: cell, sampler: random, points: 2, batch: 2, objective: {{max: validation.image_ap}}}}
+factors: {{maps: {{plain: {{}}, sharp: {{config: {{sharpen: true}}}}}}}}
+design: {{full: all}}
 space: {{config.last: {{float: [0.0, 0.2]}}}}
 repeats: {{seeds: [0]}}
 metrics: {{primary: image_ap}}
@@ -27,7 +29,7 @@ keep: {{models: none, probes: 0}}
 """
 
 
-def test_a_stage_that_two_searches_share_is_handed_out_to_one_and_the_other_waits(
+def test_a_stage_that_the_searches_of_two_cells_share_is_handed_out_to_one_and_the_other_waits(
     tmp_path: Path, cache_root: Path
 ) -> None:
     search = ToySearch(tmp_path, cache_root, SEARCH)
@@ -44,6 +46,10 @@ def test_a_stage_that_two_searches_share_is_handed_out_to_one_and_the_other_wait
         made = make_pack("stages", stages=stages, cache=str(cache_root))
         train_trials(PackSite(made, search.store, 0, 1, "here", 0, "cpu"))
         in_flight -= {task.id for task in tasks}
-    following = next(packs)
-    assert following is not None
-    assert all(isinstance(task, Trial) for task in following), "nobody makes it again"
+    following: list[Trial | StageTask] = []
+    while (pack := next(packs)) is not None:
+        following += pack
+        in_flight |= {task.id for task in pack}
+    stages_left = [task for task in following if isinstance(task, StageTask)]
+    assert [(task.name, task.trial.levels) for task in stages_left] == [("maps", {"maps": "sharp"})]
+    assert any(isinstance(task, Trial) for task in following)

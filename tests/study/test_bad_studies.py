@@ -148,15 +148,10 @@ def test_a_slip_in_a_study_is_refused(slip: tuple[str, str], rule: str) -> None:
         ),
         (("start: [preset]", "start: [foo]"), r"^\S+ start\[0\]: a start is `preset`, .*, found 'foo'$"),
         (
-            ("start: [preset]", "start: [{study: e, bst: 1}]"),
-            r"^\S+ start\[0\]\.bst: .* did you mean `best`\?$",
-        ),
-        (
             ("start: [preset]", "start: [{lr: 1}]"),
             r"^\S+ start\[0\]\.lr: a start point sets the method's config",
         ),
         (("config.lr: {float: [0.01, 1.0]", "config.epochs: {float: [1, 20]"), r"write `\{int: \[1, 20\]\}`"),
-        (("start: [preset]", "start: [{study: s}]"), "its own name, s"),
         (("start: [preset]", "start: [{config.lr: '0.1'}]"), "lies in the space"),
         (("seed: 3", "pruner: {kind: asha, min: 50}"), "50 of 2"),
         (("seed: 3", "pruner: {kind: median, factor: 5}"), "`factor` belongs to asha"),

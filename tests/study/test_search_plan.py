@@ -14,15 +14,9 @@ from assay.study.points import budget
 from assay.study.writing import study_of_point
 from tests.study.searches import SEARCH, points_of, search_with
 from tests.study.toy import TOY, ToyConfig, plan, plan_on_images
-from trainables.data.spec import Supervision
 from trainables.errors import InputError
 
 FRONT = [{"max": "validation.image_ap"}, {"min": "size_mb"}]
-LABELS: dict[str, Any] = {
-    "search": {"objective": [{"max": "validation.image_ap"}, {"min": "label_hours"}]},
-    "space": {"config.lr": {"float": [0.01, 1.0]}, "supervision": {"choice": ["weak", {"mixed": 2}, "full"]}},
-    "labelling": {"image_label_seconds": 2, "mask_seconds": 60},
-}
 CELLS: dict[str, Any] = {
     "factors": {"c": {"low": {"config": {"c": 1}}, "high": {"config": {"c": 2}}}},
     "design": {"full": "all"},
@@ -150,36 +144,11 @@ def test_an_objective_that_cannot_be_had_is_refused_with_the_way_out(objective: 
         ),
         (
             {
-                "search": {"nested": True, "seeds": [0, 1, 2]},
+                "search": {"nested": True},
                 "data": {"reader": "synthetic", "splits": "per_seed"},
+                "replicate": {"best": 2, "seeds": [10, 11]},
             },
-            "search.seeds: every split has a search of its own, found 3 seeds: leave `seeds` out",
-        ),
-        (
-            {"search": {"seeds": [0, 1, 2]}},
             "replicate: each of several searches sends its one winner to the table, found best: 2",
-        ),
-        (
-            {**LABELS, "search": {}},
-            "space.supervision: a search that draws labels weighs them against the hours that they take",
-        ),
-        ({**LABELS, "space": SEARCH["space"]}, "missing: `supervision: {choice: [weak, full]}` in `space`"),
-        ({**LABELS, "labelling": None}, "missing: `labelling: {image_label_seconds: 2, mask_seconds: 60}`"),
-        (
-            {**LABELS, "space": {"supervision": {"int": [0, 4]}}},
-            "space.supervision: labels are some of none, weak, mixed and full: write `{choice: [weak, {mixed",
-        ),
-        (
-            {**LABELS, "space": {"supervision": {"choice": ["weak", "boxes"]}}},
-            "write `{choice: [weak, {mixed: 8}, full]}`; found weak, boxes",
-        ),
-        (
-            {**LABELS, "start": ["preset"], "supervision": {"mixed": 3}},
-            "start[0]: a start point lies in the space, and supervision is 'mixed: 3' in base",
-        ),
-        (
-            {**LABELS, "search": {"objective": [{"max": "validation.pixel_iou"}, {"min": "label_hours"}]}},
-            "pixel_iou reads the masks of validation images, which supervision weak",
         ),
         (
             {**CELLS, "space": {"config.c": {"int": [0, 9]}}, "start": None},
@@ -199,8 +168,6 @@ def test_what_cannot_be_searched_is_refused_at_the_key_that_asks_for_it(
         ("search.pruner", {"search": {"pruner": {"kind": "median"}}}),
         ("search.sampler", {"search": {"sampler": "cmaes"}}),
         ("search.nested", {"search": {"nested": True}}),
-        ("search.seeds", {"search": {"seeds": [0, 1]}}),
-        ("start[0]", {"start": [{"study": "earlier"}]}),
         ("replicate.ablate_winner", {"replicate": {"best": 1, "seeds": [10], "ablate_winner": True}}),
     ],
 )
@@ -270,39 +237,6 @@ def test_a_point_has_the_ids_of_the_same_settings_in_a_design(tmp_path: Path) ->
     assert [t.id for t in made.with_points([point]).trials] == [t.id for t in plain.trials]
 
 
-@pytest.mark.parametrize("labels", ["weak", "mixed: 2", "full"])
-def test_a_point_with_drawn_labels_has_the_ids_of_a_study_with_these_labels(
-    labels: str, tmp_path: Path
-) -> None:
-    made = plan_on_images(search_with(**LABELS), tmp_path)
-    (point,) = points_of(made, {"config.lr": 0.5, "supervision": labels})
-    plain = search_with(
-        search=None,
-        space=None,
-        start=None,
-        replicate=None,
-        supervision=Supervision.model_validate(labels).model_dump(),
-        config={"preset": "small", "lr": 0.5},
-    )
-    back = Plan.from_table(made.to_table())
-    trials = back.with_points([point]).trials
-    assert [t.id for t in trials] == [t.id for t in plan_on_images(plain, tmp_path).trials]
-    assert {str(t.supervision) for t in trials} == {labels}
-
-
-def test_points_that_differ_in_labels_alone_are_two() -> None:
-    made = plan(search_with(**LABELS))
-    points = points_of(made, *({"config.lr": 0.5, "supervision": labels} for labels in ("weak", "full")))
-    grown = made.with_points(points)
-    assert [cell.diff.get("supervision") for cell in grown.cells] == [("full", "weak"), None]
-    assert len({trial.id for trial in grown.trials}) == 4
-
-
-def test_other_seconds_of_labelling_are_another_search() -> None:
-    other = {**LABELS, "labelling": {"image_label_seconds": 2, "mask_seconds": 90}}
-    assert len({plan(search_with(**rules)).searched[0].search for rules in (LABELS, other)}) == 2
-
-
 def test_settings_that_the_method_refuses_together_are_a_point_that_failed() -> None:
     made = plan(search_with())
     (point,) = points_of(made, {"config.lr": -1.0, "config.a": 0})
@@ -331,20 +265,6 @@ def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
     assert (back.searched, back.size, back.trials) == (made.searched, made.size, ())
     points = points_of(made, {"config.lr": 0.5, "config.a": 0})
     assert back.with_points(points).trials == made.with_points(points).trials
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"seeds": [0, 1], "seed": 3}, "found seeds [0, 1], seed 3"),
-        ({"seeds": [4]}, "several searches have two `seeds` or more"),
-        ({"seeds": [0, 1], "sampler": "grid"}, "found seeds [0, 1], seed 0, sampler grid"),
-    ],
-)
-def test_seeds_of_several_searches_are_refused_where_they_say_nothing(
-    changes: dict[str, Any], expected: str
-) -> None:
-    assert expected in refusal(search=changes)
 
 
 def test_the_rules_of_one_search_have_the_hash_that_they_always_had() -> None:

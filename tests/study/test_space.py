@@ -105,7 +105,7 @@ def test_a_number_of_another_type_is_no_value(path: str, value: float) -> None:
     [
         (
             {"lr": {"float": [0, 1]}},
-            "a search sets the method's config, such as `config.lr`, or `supervision`; found `lr`",
+            "a search sets the method's config, such as `config.lr`; found `lr`",
         ),
         (
             {"config.a": {"int": [0, 1], "when": {"config.bb": 1}}, "config.b": {"int": [0, 1]}},

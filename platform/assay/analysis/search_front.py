@@ -98,10 +98,7 @@ def fresh_value(results: StudyResults, row: Cell, objective: Objective) -> Fresh
         ends = (None, None) if interval is None else (interval.low, interval.high)
         return FreshValue(summary.mean, *ends)
     records = [results.records.get(trial.id) for trial in results.plan.trials if trial.cell == row.name]
-    values = [
-        None if record is None else objective_value(results.plan.study, objective, record)
-        for record in records
-    ]
+    values = [None if record is None else objective_value(objective, record) for record in records]
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None

@@ -389,8 +389,8 @@ def _format_budget(planned: Plan) -> str:
     cells, first = len(planned.searched), planned.searched[0]
     drawn = f" ({drawn_text(len(planned.points), budget(study) * cells)})"
     points = max(budget(study), *Counter(point.cell for point in planned.points).values(), 0)
-    several = study.search is not None and study.search.several
-    where = f" in {cells} {'searches' if several else 'cells'} each" if cells > 1 else ""
+    nested = study.search is not None and study.search.nested
+    where = f" in {cells} {'searches' if nested else 'cells'} each" if cells > 1 else ""
     text = f"{counted(points, 'point')} × {_distinct(first.repeats)}{where}{drawn}"
     if study.replicate is not None:
         best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"

@@ -77,7 +77,6 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     primary: str  # the study's primary metric
     objective: str  # the metric on validation that a pruner compares
     times_models: bool = False  # latency is an objective: each model is timed
-    exports_models: bool = False  # a cost of the export is one: each model is exported, and that is timed
     resource: Literal["repeats", "epochs", "none"]  # what a pruner counts; none: it does not see this pack
     data_root: str | None
     cache: str

@@ -168,7 +168,6 @@ class RunPacks:
             primary=study.metrics.primary,
             objective=study.metrics.primary if study.search is None else study.search.objective.metric,
             times_models=study.search is not None and study.search.times_models,
-            exports_models=study.search is not None and study.search.exports_models,
             # A winner on fresh seeds is trained to its end, whatever the seeds before it were worth.
             resource="none" if fresh else pruned_by(study) or "none",
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,

@@ -8,8 +8,7 @@ search that goes on passes over what is there already.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
 
 from assay.engine.packs import Content, StageTask, missing_trials, stage_packs
 from assay.engine.proposals import Observation, Values, propose
@@ -22,17 +21,13 @@ from assay.storage.search_points import (
     read_ablations,
     read_points,
     winners,
-    with_points,
     write_ablations,
     write_points,
 )
 from assay.study import Ablation, Plan, Point, SearchedCell, Trial
-from assay.study.identity import flatten
-from assay.study.points import budget, make_ablations, make_point, point_row, start_points
-from assay.study.search import StartStudy
+from assay.study.points import budget, make_ablations, make_point, point_row
 from assay.study.search_rules import start_values
 from trainables.catalogue import find_trainable
-from trainables.errors import InputError
 
 __all__ = ["search_packs"]
 
@@ -99,11 +94,11 @@ class _CellSearch:
 
     def __init__(self, plan: Plan, searched: SearchedCell, log: _Log, in_flight: set[str]) -> None:
         self.plan, self.searched, self.log, self.in_flight = plan, searched, log, in_flight
-        self.search = searched.rules(plan.study)
+        assert plan.study.search is not None
+        self.search = plan.study.search
         # More may be drawn than the study asks for by now: all count, so all train.
         self.size = max(budget(plan.study), len(self._asked()))
-        given = len(self._asked()) < start_points(plan.study)
-        self.starts = list(_starts(plan, searched, log.store)) if given else []
+        self.starts = list(_starts(plan, searched))
 
     def packs(self) -> Iterator[Content | None]:
         for start in range(0, self.size, self.search.batch):
@@ -208,50 +203,10 @@ class _CellSearch:
         return packs
 
 
-def _starts(plan: Plan, searched: SearchedCell, store: Store) -> Iterator[tuple[str, Values]]:
+def _starts(plan: Plan, searched: SearchedCell) -> Iterator[tuple[str, Values]]:
     """The start points of a cell: where each comes from, and its values."""
     for start in plan.study.start:
-        if isinstance(start, StartStudy):
-            yield from _from_study(plan, searched, store, start)
-        elif start == "preset":
+        if start == "preset":
             yield "preset", start_values(plan.study, searched.cell, {})
         else:
             yield "given", start_values(plan.study, searched.cell, start)
-
-
-def _from_study(
-    plan: Plan, searched: SearchedCell, store: Store, start: StartStudy
-) -> Iterator[tuple[str, Values]]:
-    """The best rows of an earlier study by this search's objective, as points of this space."""
-    try:
-        earlier = Plan.from_table(store.read_table(f"{store.study(start.study)}/plan.parquet"))
-    except FileNotFoundError:
-        raise InputError(
-            f"start names the study {start.study}, which was never run into {store.uri}. Run it first, or "
-            "leave it out."
-        ) from None
-    search = plan.study.search
-    assert search is not None
-    earlier = with_points(earlier, store)
-    if search.nested and any(trial.manifest == searched.manifest for trial in earlier.trials):
-        raise InputError(
-            "no test image of a nested search may choose its points, and start names the study "
-            f"{start.study}, whose scores are of images of the same data: some are test images of "
-            f"{searched.cell.name}. Leave it out, or leave `nested` out."
-        )
-    objective = search.objective
-    records = store.records(trial.id for trial in earlier.trials)
-    scored: list[tuple[float, str, Mapping[str, Any]]] = []
-    for cell in (cell for cell in earlier.cells if cell.role != "replicate"):
-        results = [records[t.id].result for t in earlier.trials if t.cell == cell.name and t.id in records]
-        values = [r.validation[objective.metric] for r in results if r and objective.metric in r.validation]
-        if values:
-            scored.append((-objective.sign * sum(values) / len(values), cell.name, cell.config))
-    if not scored:
-        raise InputError(
-            f"start names the study {start.study}, none of whose cells has validation.{objective.metric} yet."
-        )
-    for _, name, config in sorted(scored, key=lambda row: row[0])[: start.best]:
-        settings = flatten({"config": config})
-        given = {path: settings[path] for path in plan.study.space if path in settings}
-        yield f"{start.study}: {name}", start_values(plan.study, searched.cell, given)

@@ -10,9 +10,7 @@ from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from assay.engine.fitting.faults import MethodError
 from assay.engine.fitting.job import MODEL_FOLDER, FitJob
@@ -25,8 +23,8 @@ from assay.engine.stage_score_cache import StageScoreCache
 from assay.engine.train_run import DrainedError, Stopped
 from assay.engine.trial_data import TrialData
 from assay.engine.worker_stages import TrialStages
-from assay.storage import Attempt, DefectResult, Record, Result, StageResult
-from assay.storage.record import ExportCosts, Thresholds
+from assay.storage import Attempt, DefectResult, Result, StageResult
+from assay.storage.record import Thresholds
 from assay.study import Trial
 from trainables.data.samples import EvaluationData, TrainingData
 from trainables.data.tiles import image_of
@@ -38,9 +36,6 @@ from trainables.pseudo_labels import PseudoLabels
 from trainables.scorer import TiledScorer
 from trainables.size_floor import size_only_ap
 from trainables.stage_maps import StageScores
-
-if TYPE_CHECKING:
-    from trainables.deployed import Card
 
 __all__ = ["Timer", "fit_and_evaluate", "make_stage", "trace_of"]
 
@@ -130,20 +125,13 @@ def fit_and_evaluate(
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
     result = _result(data, training, report, trained.weights, len(journal.history))
-    ending: dict[str, Any] = {
+    return {
         "status": "finished",
         "result": result.model_copy(update={"white": data.manifest.white}),
         "model_mb": size / 1e6,
         "environment": site.environment(workers, trained),
         "files": files,
     }
-    if site.pack.exports_models:
-        from assay.production.model import card_of  # loads torch
-
-        with timer.part("export"):
-            card = card_of(Record.model_validate({**_unended(trial, site), **ending}))
-            ending["exported"] = _export(card, evaluation, scratch / MODEL_FOLDER, site, journal)
-    return ending
 
 
 def trace_of(error: BaseException) -> str:
@@ -201,26 +189,6 @@ def _time(trained: Trained, evaluation: EvaluationData, timer: Timer) -> None:
     timed = model if test.tiles is None else TiledScorer(model, test.tiles, _PREDICTION_BATCH)
     latency = measure_latency(timed, test.images[test.ids[0]])
     timer.seconds |= {"predict_one": latency.model, "reference_one": latency.reference}
-
-
-def _unended(trial: Trial, site: PackSite) -> dict[str, Any]:
-    return {"id": trial.id, "trial": trial.model_dump(mode="json"), "study": site.pack.study}
-
-
-def _export(
-    card: Card, evaluation: EvaluationData, model: Path, site: PackSite, journal: StorageJournal
-) -> ExportCosts | None:
-    """Costs of the export, on the image that models are timed on; None without one, and the log says why."""
-    from assay.production.export_costs import export_costs  # loads ONNX, which few studies ask for
-
-    test = evaluation.test
-    image = test.images[test.ids[0]]
-    tiles = [image] if test.tiles is None else [tile for _, tile in test.tiles.cut(image)]
-    try:
-        return export_costs(model, card, np.stack(tiles), site.pack.cpus)
-    except InputError as error:
-        journal.note(f"not exported: {error}")
-        return None
 
 
 def _with_size_floor(

@@ -36,7 +36,7 @@ from trainables.slips import rule_of
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["CARD_KEY", "OPSET", "OUTPUTS", "OnnxModel", "load_onnx", "trace_onnx", "write_onnx"]
+__all__ = ["CARD_KEY", "OPSET", "OUTPUTS", "OnnxModel", "load_onnx", "write_onnx"]
 
 OPSET = 20
 OUTPUTS = ("score", "decision", "heatmap", "mask")
@@ -69,7 +69,7 @@ def write_onnx(model: DeployedModel, path: Path) -> None:
     rng = np.random.default_rng(0)
     example = torch.from_numpy(rng.integers(0, 256, (2, *card.image_size, card.channels), np.uint8))
     try:
-        program = trace_onnx(
+        program = _trace(
             graph,
             example,
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
@@ -88,7 +88,7 @@ def write_onnx(model: DeployedModel, path: Path) -> None:
     program.save(path)
 
 
-def trace_onnx(graph: nn.Module, example: Tensor, **names: Any) -> torch.onnx.ONNXProgram:
+def _trace(graph: nn.Module, example: Tensor, **names: Any) -> torch.onnx.ONNXProgram:
     """Trace a graph on one example, without what torch tells of its own calls on the way."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of torchvision's absence
     with torch.no_grad(), warnings.catch_warnings():

@@ -185,13 +185,11 @@ def _draw_notes(plan: Plan) -> list[str]:
             f"Nested: each {where} has a search of its own, whose winner is tested on that {where}. None of "
             "its test images was seen by its search."
         )
-    if search.seeds or own_splits:
-        each = "seed" if search.seeds else "split"
-        notes.append(f"Each {each} is a search of its own: scores and verdicts are those of this search.")
+    if own_splits:
+        notes.append("Each split is a search of its own: scores and verdicts are those of this search.")
     else:
         notes.append(
-            "One search is one draw: scores and verdicts are those of these points, not of this search. "
-            "`search: {seeds: [0, 1, 2]}` repeats it."
+            "One search is one draw: scores and verdicts are those of these points, not of this search."
         )
     return notes
 

@@ -95,17 +95,12 @@ def _reference_note(results: StudyResults) -> Iterator[str]:
     """Tell the range of the reference network's times: the steadiness of the machines."""
     search = results.plan.study.search
     assert search is not None
-    records = results.records.values()
-    timed = {
-        ("the models", ""): [r.timings.get("reference_one") for r in records] if search.times_models else [],
-        ("the exports", "export_"): [r.exported.reference_seconds for r in records if r.exported is not None],
-    }
-    for (beside, prefix), times in timed.items():
-        known = sorted(1000 * time for time in times if time)
-        if known:
-            middle, low, high = map(number_text, (known[len(known) // 2], known[0], known[-1]))
-            yield (
-                f"The reference network took {middle} ms ({low} to {high}) beside {beside}: "
-                f"where that range is wide, `{prefix}latency_ms` tells of machines and their load too, "
-                f"`{prefix}latency_ratio` less so."
-            )
+    times = (record.timings.get("reference_one") for record in results.records.values())
+    known = sorted(1000 * time for time in times if time)
+    if search.times_models and known:
+        middle, low, high = map(number_text, (known[len(known) // 2], known[0], known[-1]))
+        yield (
+            f"The reference network took {middle} ms ({low} to {high}) beside the models: "
+            "where that range is wide, `latency_ms` tells of machines and their load too, "
+            "`latency_ratio` less so."
+        )

@@ -32,7 +32,7 @@ def search_line(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> s
         for status in ("finished", "pruned", "failed", "open")
         if any(point.status == status for point in drawn)
     ]
-    unit = "searches" if plan.study.search.several else "cells"
+    unit = "searches" if plan.study.search.nested else "cells"
     where = "" if len(points) == 1 else f" in {len(points)} {unit}"
     count = f"{drawn_text(len(drawn), budget(plan.study) * len(points), 'points ')}{where}"
     return f"Search with {plan.study.search.sampler}: {'; '.join([count, ', '.join(counts)]).rstrip('; ')}."

@@ -33,7 +33,6 @@ __all__ = [
     "DamagedRecord",
     "DefectResult",
     "Environment",
-    "ExportCosts",
     "Record",
     "Result",
     "StageResult",
@@ -162,15 +161,6 @@ class Result(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class ExportCosts(BaseModel, frozen=True, extra="forbid"):
-    """Costs of a model as `assay export --to onnx` writes it, run by ONNX Runtime on the CPU."""
-
-    seconds: FiniteFloat = Field(description="For one image, median; of an image in tiles all of them.")
-    reference_seconds: FiniteFloat = Field(description="Of the reference network, timed in turn with it.")
-    memory_mb: FiniteFloat = Field(description="Peak of a process that runs it and nothing else, MiB.")
-    size_mb: FiniteFloat = Field(description="Size of the file, 10⁶ bytes.")
-
-
 class Record(BaseModel, frozen=True, extra="forbid"):
     """One trial that came to an end: finished, diverged, pruned, or failed after its attempts."""
 
@@ -183,7 +173,6 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds by part.")
     stages: tuple[StageUse, ...] = ()
     model_mb: float | None = Field(default=None, description="Size of the model's files, 10⁶ bytes.")
-    exported: ExportCosts | None = Field(default=None, description="Where a search asks for it.")
     environment: Environment = Environment()
     files: dict[str, str] = Field(
         default_factory=dict, description="sha256 by path, relative to the trial's folder."
@@ -199,14 +188,12 @@ class Record(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def seconds(self) -> float:
-        """Cost of the trial, from loading to export, and of the stages that were there already."""
-        itself = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish", "export"))
+        """Cost of the trial, from loading to the last file, and of the stages that were there already."""
+        itself = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish"))
         return itself + self._stages_before
 
     def cost(self, name: str) -> float | None:
         """One of the ``COSTS`` of a search; None where it was not measured."""
-        if name.startswith("export_"):
-            return self._export_cost(name)
         single, reference = self.timings.get("predict_one"), self.timings.get("reference_one")
         match name:
             case "latency_ms":
@@ -226,17 +213,6 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     def _stages_before(self) -> float:
         """Seconds of the stages that were there already."""
         return sum(stage.seconds for stage in self.stages if stage.reused)
-
-    def _export_cost(self, name: str) -> float | None:
-        costs = self.exported
-        if costs is None:
-            return None
-        return {
-            "export_latency_ms": 1000 * costs.seconds,
-            "export_latency_ratio": costs.seconds / costs.reference_seconds,
-            "export_memory_mb": costs.memory_mb,
-            "export_size_mb": costs.size_mb,
-        }[name]
 
     def to_bytes(self) -> bytes:
         """Canonical JSON of the whole record, without a checksum."""

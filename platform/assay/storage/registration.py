@@ -21,8 +21,7 @@ from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan, Study
 from assay.study.identity import canonical_json, short_hash
 from assay.study.names import counted
-from assay.study.points import budget, start_points
-from assay.study.space import SUPERVISION
+from assay.study.points import budget
 from trainables.data.findings import summarise
 from trainables.errors import InputError
 
@@ -251,10 +250,9 @@ def _of_winners(plan: Plan) -> Iterator[str]:
         return
     for cell in dict.fromkeys(searched.design_cell for searched in plan.searched):
         if replicate.start:
-            yield from (f"{cell}: start #{index} → best" for index in range(start_points(plan.study)))
+            yield from (f"{cell}: start #{index} → best" for index in range(len(plan.study.start)))
         if replicate.ablate_winner:
-            drawn = (path for path in plan.study.space if path != SUPERVISION)
-            yield from (f"{cell}: best without its {path} → best" for path in drawn)
+            yield from (f"{cell}: best without its {path} → best" for path in plan.study.space)
 
 
 def _text(value: object) -> str:

@@ -22,7 +22,6 @@ from assay.study import Ablation, Plan, Point, Study
 from assay.study.identity import canonical_json
 from assay.study.points import budget, changed_parameters, point_row
 from assay.study.search import Objective
-from assay.study.space import SUPERVISION
 from trainables.catalogue import TRAINABLES
 from trainables.errors import InputError
 from trainables.method_files import is_file_method
@@ -72,8 +71,7 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
         if rules.get(point.cell, point.search) != point.search:
             raise InputError(
                 f"the search in cell {point.cell} of {plan.study.study} began with other rules: its space, "
-                "sampler, seed, batch, objective, start points, base settings or, with `label_hours`, "
-                "`labelling` were changed since. Undo the "
+                "sampler, seed, batch, objective, start points or base settings were changed since. Undo the "
                 f"change, give the study another name, or delete {path} in {store.uri} to begin anew."
             )
     return points
@@ -111,12 +109,8 @@ def evaluate_points(
     return [_evaluated(study, point, ids, records) for point, ids in points]
 
 
-def objective_value(study: Study, objective: Objective, record: Record) -> float | None:
+def objective_value(objective: Objective, record: Record) -> float | None:
     """An objective's value in a trial's record; None where it has none."""
-    if objective.metric == "label_hours" and objective.is_cost:
-        if study.labelling is None or record.result is None:
-            return None
-        return study.labelling.hours(record.result.n_train, record.result.n_masks)
     if objective.is_cost:
         return record.cost(objective.metric)
     return None if record.result is None else record.result.validation.get(objective.metric)
@@ -139,7 +133,7 @@ def best_points(
     for each in finished:
         if len(unique) == most and not search.has_front:
             break
-        unique.setdefault(canonical_json([each.point.config, each.point.values.get(SUPERVISION)]), each)
+        unique.setdefault(canonical_json(each.point.config), each)
     ranked = list(unique.values())
     if not search.has_front:
         return ranked
@@ -296,7 +290,7 @@ def _evaluated(
         if record is None:
             missing = True
         elif record.result is not None and record.status == "finished":
-            values = {goal: objective_value(study, goal, record) for goal in study.search.objectives}
+            values = {goal: objective_value(goal, record) for goal in study.search.objectives}
             lacking = next((objective for objective, value in values.items() if value is None), None)
             if lacking is not None:
                 trouble.append(("failed", _why_lacking(lacking, record)))
@@ -317,6 +311,5 @@ def _evaluated(
 
 def _why_lacking(objective: Objective, record: Record) -> str:
     if objective.is_cost:
-        why = ", or its log says why" if objective.metric.startswith("export_") else ""
-        return f"{objective.metric} was not measured when {record.study} trained it{why}"
+        return f"{objective.metric} was not measured when {record.study} trained it"
     return f"{objective.metric} is not defined on its validation images"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Self
 
@@ -30,7 +29,6 @@ from assay.study.published import published_problems
 from assay.study.reach import CellReach
 from assay.study.repeats import DataPlan, ManifestSummary, plan_data, search_parts, trials_on
 from assay.study.schema import Level, Study
-from assay.study.search_labels import drawn_labels, with_labels
 from assay.study.search_rules import search_problems
 from assay.study.settings import (
     AnyTrainable,
@@ -212,14 +210,11 @@ def plan_study(
     comparisons, problems = plan_comparisons(study, combinations, settings)
     refuse(source, [*problems, *nothing_to_decide(study, comparisons)])
     refuse(source, search_problems(study, cells, device))
-    drawn = drawn_labels(study, cells, device)
-    both = plan_data(study, [*settings.values(), *(each for _, each in drawn)], open_manifest)
-    data = replace(both, repeats=both.repeats[: len(cells)], hashes=both.hashes[: len(cells)])
+    data = plan_data(study, list(settings.values()), open_manifest)
     trials = tuple(_trials(cells, data))
     refuse(source, twins(trials))
     refuse(source, unpaired(comparisons, dict(zip(settings, data.repeats, strict=True))))
     searched = tuple(_searched(study, cells, data)) if study.search is not None else ()
-    searched = tuple(with_labels(study, searched, drawn, both.repeats[len(cells) :]))
     if searched:  # what is trained in the cells is drawn while the search runs
         trials = ()
     planned = planned_trials(study, searched)
@@ -373,5 +368,4 @@ def _searched(study: Study, cells: Sequence[PlannedCell], data: DataPlan) -> Ite
                 fresh=part.fresh,
                 search=search_hash(study, planned.cell, part),
                 part=part.name,
-                seed=part.seed,
             )

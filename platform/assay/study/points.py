@@ -20,17 +20,15 @@ from assay.study.cells import Cell, Role, Trial
 from assay.study.identity import canonical_json, differences, flatten, short_hash
 from assay.study.repeats import Repeat, SearchPart, trials_on
 from assay.study.schema import Study
-from assay.study.search import Scalar, Search
+from assay.study.search import Scalar
 from assay.study.settings import AnyTrainable, Device, resolve_settings
-from assay.study.space import SUPERVISION, grid_size, set_back
+from assay.study.space import grid_size, set_back
 from trainables.catalogue import TRAINABLES
 from trainables.contract import TrainableConfig
-from trainables.data.spec import Supervision
 from trainables.method_files import is_file_method
 
 __all__ = [
     "Ablation",
-    "DrawnLabels",
     "Point",
     "PointRow",
     "SearchedCell",
@@ -87,15 +85,6 @@ class PointRow(NamedTuple):
     trials: tuple[Trial, ...]  # in the order of the repeats
 
 
-class DrawnLabels(BaseModel):
-    """A choice of the supervision in a searched cell: the masks that a split has depend on it."""
-
-    model_config = _FROZEN
-    supervision: Supervision
-    repeats: tuple[Repeat, ...]
-    fresh: tuple[Repeat, ...]
-
-
 class SearchedCell(BaseModel):
     """A cell of the design in which points are drawn, or one of its searches where it has several."""
 
@@ -105,11 +94,7 @@ class SearchedCell(BaseModel):
     repeats: tuple[Repeat, ...] = Field(description="Seeds × folds on which a point is evaluated.")
     fresh: tuple[Repeat, ...] = Field(description="Those of `replicate`.")
     search: str = Field(description="Hash of all that decides which points are drawn, but their values.")
-    part: str = Field("", description="Which of several searches: `fold 0`, `split 3`, `search 1, fold 0`.")
-    seed: int | None = Field(None, description="Of `search.seeds`; None: `search.seed`.")
-    labels: dict[str, DrawnLabels] = Field(
-        default_factory=dict, description="Choices of the supervision that it draws."
-    )
+    part: str = Field("", description="Which of several searches: `fold 0`, `split 3`.")
 
     @property
     def design_cell(self) -> str:
@@ -121,32 +106,17 @@ class SearchedCell(BaseModel):
         """Name of the search on which the seed of its draws hangs."""
         return f"{self.cell.key}, {self.part}" if self.part else self.cell.key
 
-    def of(self, point: Point) -> SearchedCell:
-        """The same with the labels that were drawn for a point, where the space has them."""
-        drawn = self.labels.get(str(point.values.get(SUPERVISION)))
-        if drawn is None:
-            return self
-        cell = self.cell.model_copy(update={"supervision": drawn.supervision})
-        return self.model_copy(update={"cell": cell, "repeats": drawn.repeats, "fresh": drawn.fresh})
-
-    def rules(self, study: Study) -> Search:
-        """The study's search with the seed of this one."""
-        assert study.search is not None
-        return study.search if self.seed is None else study.search.model_copy(update={"seed": self.seed})
-
 
 def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
     """Changes when other points would be drawn. More ``points`` are the same search, continued."""
     assert study.search is not None
     rules = study.search.model_dump(mode="json", include={"sampler", "seed", "batch", "goals"})
     if part.name:
-        rules |= {"part": part.name} | ({} if part.seed is None else {"seed": part.seed})
-    if study.search.costs_labels and study.labelling is not None:
-        rules |= {"labelling": study.labelling.model_dump()}
+        rules |= {"part": part.name}
     parts = {
         **rules,
         "space": {path: parameter.model_dump(mode="json") for path, parameter in study.space.items()},
-        "start": [start if isinstance(start, (str, dict)) else start.model_dump() for start in study.start],
+        "start": list(study.start),
         "cell": {
             **cell.model_dump(mode="json", include={"supervision", "data"}),
             "config": _hashed_config(cell.trainable, cell.config),
@@ -182,15 +152,10 @@ def _cell_trials(study: Study, searched: SearchedCell, drawn: int) -> int:
     points, replicate = max(budget(study), drawn), study.replicate
     best = 0 if replicate is None else min(replicate.best, points)
     if replicate is not None and replicate.start:
-        best = min(points, best + start_points(study))
+        best = min(points, best + len(study.start))
     if replicate is not None and replicate.ablate_winner:
         best += len(study.space)  # if the best point changes them all
     return points * len(searched.repeats) + best * len(searched.fresh)
-
-
-def start_points(study: Study) -> int:
-    """Count the points that `start` gives at most."""
-    return sum(1 if isinstance(start, (str, dict)) else start.best for start in study.start)
 
 
 def make_point(
@@ -243,18 +208,17 @@ def point_row(searched: SearchedCell, point: Point, *, fresh: bool = False) -> P
     if point.config is None:
         return None
     role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
-    drawn = searched.of(point)
-    cell = _point_cell(searched.cell, point, role, drawn.cell.supervision)
-    repeats = drawn.fresh if fresh else drawn.repeats
-    return PointRow(cell, tuple(trials_of(drawn, cell, repeats)))
+    cell = _point_cell(searched.cell, point, role)
+    repeats = searched.fresh if fresh else searched.repeats
+    return PointRow(cell, tuple(trials_of(searched, cell, repeats)))
 
 
-def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) -> Cell:
+def _point_cell(cell: Cell, point: Point, role: Role) -> Cell:
     """The cell in which a point was drawn, with its values."""
     base, config = cell.config, point.config or {}
     other = [name for name in {**base, **config} if base.get(name) != config.get(name)]  # of forty a few
-    before = flatten({"config": {name: base.get(name) for name in other}, SUPERVISION: str(cell.supervision)})
-    after = flatten({"config": {name: config.get(name) for name in other}, SUPERVISION: str(supervision)})
+    before = flatten({"config": {name: base.get(name) for name in other}})
+    after = flatten({"config": {name: config.get(name) for name in other}})
     changed = {
         path: (cell.diff.get(path, pair)[0], pair[1]) for path, pair in differences(before, after).items()
     }
@@ -262,7 +226,6 @@ def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) 
         update={
             "name": f"{point.name} replicated" if role == "replicate" else point.name,
             "config": point.config,
-            "supervision": supervision,
             "diff": {**cell.diff, **changed},
             "footnotes": point.footnotes,
             "role": role,

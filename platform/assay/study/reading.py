@@ -157,8 +157,8 @@ def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPa
     path = _path_in(value, detail["loc"], missing=detail["type"] == "missing")
     value_found = f"{_FOUND}{_short(detail['input'])}"
     match detail["type"]:
-        case "extra_forbidden" if sentence := what_to_write_instead(at + path):
-            message = f"`{path[-1]}` was removed{value_found}: {sentence}"
+        case _ if removed := what_to_write_instead(at + path, detail["input"]):
+            message = removed
         case "extra_forbidden":
             key = str(path[-1])
             message = f"unknown key `{key}`; {nearest(key, _keys_at(model, path[:-1], detail['loc']))}"

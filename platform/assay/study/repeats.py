@@ -287,8 +287,7 @@ def trials_on(
 class SearchPart(NamedTuple):
     """One search of a cell."""
 
-    name: str  # `fold 0`, `split 3`, `search 1, fold 0`; "": the only one
-    seed: int | None  # of `search.seeds`; None: `search.seed`
+    name: str  # `fold 0`, `split 3`; "": the only one
     repeats: tuple[Repeat, ...]  # on which a point is evaluated
     fresh: tuple[Repeat, ...]  # of its winner
 
@@ -300,21 +299,11 @@ def search_parts(study: Study, data: DataSpec, repeats: Sequence[Repeat]) -> Ite
     fresh = [repeat for repeat in repeats if repeat.seed not in study.repeats.seeds]
     own_splits = data.splits == "per_seed"
     places = dict.fromkeys(repeat.seed if own_splits else repeat.fold for repeat in evaluated)
-    drawn = tuple(enumerate(study.search.seeds)) or ((0, None),)
-    for (number, seed), place in product(drawn, places if study.search.nested else [None]):
-        winner_seeds = study.replicate.seeds if study.replicate else ()
-        names = [] if seed is None else [f"search {seed}"]
-        if place is not None:
-            names.append(f"{'split' if own_splits else 'fold'} {place}")
+    for place in places if study.search.nested else [None]:
         yield SearchPart(
-            name=", ".join(names),
-            seed=seed,
+            name="" if place is None else f"{'split' if own_splits else 'fold'} {place}",
             repeats=tuple(r for r in evaluated if place in (None, r.seed if own_splits else r.fold)),
-            fresh=tuple(
-                repeat
-                for repeat in fresh
-                if place in (None, repeat.fold) and (seed is None or repeat.seed == winner_seeds[number])
-            ),
+            fresh=tuple(repeat for repeat in fresh if place in (None, repeat.fold)),
         )
 
 

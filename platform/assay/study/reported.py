@@ -39,7 +39,7 @@ def reported_plan(plan: Plan) -> ReportedPlan:
     """
     if plan.study.search is None:
         return ReportedPlan(plan.study, plan.cells, plan.trials, plan.comparisons)
-    if plan.study.search.several:
+    if plan.study.search.nested:
         return _pooled_plan(plan, plan.study.search)
     cells = tuple(cell for cell in plan.cells if cell.role in ("replicate", "ablation"))
     names = {cell.name for cell in cells}

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     Discriminator,
     Field,
     Tag,
@@ -17,7 +16,6 @@ from pydantic import (
 )
 
 from assay.study.blocks import STRICT, NamedOnce, Seed
-from assay.study.names import Name
 
 __all__ = [
     "COSTS",
@@ -31,28 +29,12 @@ __all__ = [
     "Scalar",
     "Search",
     "Start",
-    "StartStudy",
 ]
 
 Scalar = bool | int | float | str
 
 
-def _labels_as_text(value: Any) -> Any:
-    """Read ``{mixed: 8}``, a supervision as studies write it, as the text ``mixed: 8``."""
-    return f"mixed: {value['mixed']}" if isinstance(value, dict) and list(value) == ["mixed"] else value
-
-
-_Written = Annotated[  # in a file
-    Scalar, BeforeValidator(_labels_as_text, json_schema_input_type=Scalar | dict[Literal["mixed"], int])
-]
-
-
 COSTS = {  # that a search may lower beside a metric, measured on each trial
-    "label_hours": "hours of labelling what training read, at the seconds of `labelling`",
-    "export_latency_ms": "milliseconds for one image of the model as `assay export --to onnx` writes it",
-    "export_latency_ratio": "export_latency_ms over that of a small fixed network, timed in turn with it",
-    "export_memory_mb": "peak memory of a process that runs the exported model and nothing else, MiB",
-    "export_size_mb": "size of the exported model, 10⁶ bytes",
     "latency_ms": "milliseconds that the trained model takes for one image",
     "latency_ratio": "latency_ms over that of a small fixed network which is timed in turn with it",
     "train_seconds": "seconds of training, shared stages included",
@@ -155,11 +137,6 @@ class Search(BaseModel):
         default=1, ge=1, le=10_000, description="Points proposed at once, knowing the batches before."
     )
     seed: Seed = Field(default=0, description="Seed of the proposals.")
-    seeds: Annotated[tuple[Seed, ...], NamedOnce] = Field(
-        default=(),
-        description="Instead of `seed`: a whole search for each, with a fresh seed for its winner. Scores "
-        "are then those of the search, not of the points that one search happened to draw.",
-    )
     nested: bool = Field(
         default=False,
         description="A search of its own on each fold, or on each seed's split, whose winner is tested "
@@ -186,16 +163,6 @@ class Search(BaseModel):
             )
         return self
 
-    @model_validator(mode="after")
-    def _seeds_of_several_searches(self) -> Self:
-        if self.seeds and (len(self.seeds) == 1 or "seed" in self.model_fields_set or self.sampler == "grid"):
-            raise ValueError(
-                "several searches have two `seeds` or more, no `seed` beside them, and no grid (it is the "
-                f"same with every seed), found seeds {list(self.seeds)}, seed {self.seed}, sampler "
-                f"{self.sampler}"
-            )
-        return self
-
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """One, or several: then no point is best, and those that none beats in all are the front."""
@@ -215,21 +182,6 @@ class Search(BaseModel):
     def times_models(self) -> bool:
         """True where latency is an objective: it is measured only where it is asked for."""
         return any(objective.metric in LATENCIES for objective in self.objectives)
-
-    @property
-    def costs_labels(self) -> bool:
-        """True where hours of labels are an objective: then the space has the supervision."""
-        return any(objective.metric == "label_hours" for objective in self.objectives)
-
-    @property
-    def exports_models(self) -> bool:
-        """True where an objective is a cost of the export: it is made and run only where it is asked for."""
-        return any(objective.metric.startswith("export_") for objective in self.objectives)
-
-    @property
-    def several(self) -> bool:
-        """True where a cell has several searches, whose winners are one row of the table."""
-        return self.nested or bool(self.seeds)
 
 
 class _Drawn(BaseModel):
@@ -268,7 +220,7 @@ class IntRange(_Range):
 class Choice(_Drawn):
     """One of several values."""
 
-    choice: tuple[_Written, ...] = Field(min_length=1, description="The values.")
+    choice: tuple[Scalar, ...] = Field(min_length=1, description="The values.")
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -298,28 +250,18 @@ Parameter = Annotated[
 ]
 
 
-class StartStudy(BaseModel):
-    """Starts from the best of an earlier study, by this search's objective."""
-
-    model_config = STRICT
-    study: Name = Field(description="Name of the earlier study, in the same storage.")
-    best: int = Field(default=1, ge=1, description="How many of its best cells or points.")
-
-
 def _start(value: Any) -> str | None:
-    if isinstance(value, StartStudy) or (isinstance(value, dict) and "study" in value):
-        return "StartStudy"
     if isinstance(value, dict):
         return "point"
     return "preset" if value == "preset" else None
 
 
-_SETTING = r"^(config\.|supervision$)"
+_SETTING = r"^config\."
 
 
 def _set_by_a_search(value: str) -> str:
     if re.match(_SETTING, value) is None:
-        raise ValueError("a start point sets the method's config, such as `config.lr`, or `supervision`")
+        raise ValueError("a start point sets the method's config, such as `config.lr`")
     return value
 
 
@@ -328,15 +270,13 @@ _Setting = Annotated[
 ]
 Start = Annotated[
     Annotated[Literal["preset"], Tag("preset")]
-    | Annotated[StartStudy, Tag("StartStudy")]
     | Annotated[
-        dict[_Setting, _Written], Field(json_schema_extra={"additionalProperties": False}), Tag("point")
+        dict[_Setting, Scalar], Field(json_schema_extra={"additionalProperties": False}), Tag("point")
     ],
     Discriminator(
         _start,
         custom_error_type="start",
-        custom_error_message="a start is `preset`, a point as in `{config.lr: 0.01}`, or the best of an "
-        "earlier study as in `{study: name}`",
+        custom_error_message="a start is `preset`, or a point as in `{config.lr: 0.01}`",
     ),
 ]
 

@@ -8,15 +8,12 @@ from typing import Any, Literal
 
 from assay.study.cells import Cell
 from assay.study.identity import flatten
-from assay.study.points import start_points
 from assay.study.repeats import repeats_per_point
 from assay.study.schema import Level, Study
-from assay.study.search import FloatRange, Objective, Scalar, Search, StartStudy
-from assay.study.search_labels import label_problems, supervisions
+from assay.study.search import FloatRange, Objective, Scalar, Search
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
 from assay.study.source import KeyPath, StudyProblem
 from assay.study.space import (
-    SUPERVISION,
     contains,
     corners,
     draw,
@@ -49,10 +46,6 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     for index, _ in study.design.overrides if study.design else ():
         at: KeyPath = ("design", "rows", index, "override")
         yield StudyProblem(at, "an `override` belongs to rows that are trained as they are: make it a level")
-    of_labels = list(label_problems(study, search))
-    if of_labels:
-        yield from of_labels
-        return
     if study.budget is not None:
         yield StudyProblem(
             ("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out"
@@ -91,7 +84,7 @@ def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[
         InputError: If a value is not one that the space allows.
     """
     settings: dict[str, Any] = {
-        **flatten({"config": cell.config, SUPERVISION: str(cell.supervision)}),
+        **flatten({"config": cell.config}),
         **start,
     }
     values = draw(study.space, lambda path, _: settings.get(path, _NOT_SET))
@@ -108,7 +101,7 @@ def _objective_problems(study: Study, search: Search, cells: Sequence[PlannedCel
     for number, objective in enumerate(search.objectives):
         at: KeyPath = ("search", "objective", *((number,) if search.has_front else ()))
         if not objective.is_cost:
-            yield from _metric_problems(study, objective, at, cells)
+            yield from _metric_problems(objective, at, cells)
     for cell, _ in cells:
         if cell.data.validation is None:
             message = "a search is evaluated on validation images, and `data.validation` is none"
@@ -117,7 +110,7 @@ def _objective_problems(study: Study, search: Search, cells: Sequence[PlannedCel
 
 
 def _metric_problems(
-    study: Study, objective: Objective, at: KeyPath, cells: Sequence[PlannedCell]
+    objective: Objective, at: KeyPath, cells: Sequence[PlannedCell]
 ) -> Iterator[StudyProblem]:
     from trainables.metrics import METRICS, PROXIES, DefectMetric
 
@@ -140,15 +133,10 @@ def _metric_problems(
         yield StudyProblem(
             at, f"{known[name].better} {name} is better: write `{{{right}: validation.{name}}}`"
         )
-    lacking = (
-        (cell, labels)
-        for cell, _ in cells
-        for labels in supervisions(study, cell.supervision)
-        if known[name].reads == "masks" and labels.kind != "full"
-    )
-    for cell, labels in lacking:
+    lacking = (cell for cell, _ in cells if known[name].reads == "masks" and cell.supervision.kind != "full")
+    for cell in lacking:
         message = (
-            f"{name} reads the masks of validation images, which supervision {labels} (cell "
+            f"{name} reads the masks of validation images, which supervision {cell.supervision} (cell "
             f"{cell.name}) does not have. Take a metric of image labels, such as validation.image_ap"
         )
         yield StudyProblem(at, message)
@@ -162,10 +150,8 @@ def _front_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
     needs_best: dict[KeyPath, bool] = {
         ("search", "pruner"): search.pruner is not None,
         ("search", "nested"): search.nested,
-        ("search", "seeds"): bool(search.seeds),
         ("search", "sampler"): search.sampler == "cmaes",
         ("replicate", "ablate_winner"): study.replicate is not None and study.replicate.ablate_winner,
-        **{("start", i): isinstance(start, StartStudy) for i, start in enumerate(study.start)},
     }
     message = (
         f"it goes by the one best point, and a search with {len(search.objectives)} objectives has none. "
@@ -235,7 +221,7 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
 
 
 def _several_problems(study: Study, search: Search, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
-    """Rules of a cell that has several searches, one for each fold, split or seed."""
+    """Rules of a cell that has several searches, one for each fold or split."""
     replicate = study.replicate
     own_splits = search.nested and any(cell.data.splits == "per_seed" for cell, _ in cells)
     at: KeyPath = ("search", "nested")
@@ -245,21 +231,17 @@ def _several_problems(study: Study, search: Search, cells: Sequence[PlannedCell]
             "images no search sees: leave `nested` out"
         )
         yield StudyProblem(at, message)
-    if own_splits and search.seeds:
-        message = f"every split has a search of its own, found {len(search.seeds)} seeds: leave `seeds` out"
-        yield StudyProblem(("search", "seeds"), message)
     large = [seed for seed in study.repeats.seeds if seed >= _MOST_SPLITS]
     if own_splits and large:
         message = f"splits of a nested search are numbered below {_MOST_SPLITS}, found {large[0]}: lower it"
         yield StudyProblem(("repeats", "seeds"), message)
-    if replicate is None or not search.several:
+    if replicate is None or not search.nested:
         return
-    searches = len(study.repeats.seeds) if own_splits else len(search.seeds)
-    if searches and len(replicate.seeds) != searches:
-        of = "splits" if own_splits else "seeds of the search"
+    splits = len(study.repeats.seeds)
+    if own_splits and len(replicate.seeds) != splits:
         message = (
             f"each search has a fresh seed of its own for its winner, found {len(replicate.seeds)} for "
-            f"{searches} {of}: name {searches}"
+            f"{splits} splits: name {splits}"
         )
         yield StudyProblem(("replicate", "seeds"), message)
     if replicate.best > 1 or replicate.ablate_winner:
@@ -282,7 +264,7 @@ def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
         trainable = settings.trainable
         for path, parameter in study.space.items():
             top = path.partition(".")[2].partition(".")[0]
-            if path != SUPERVISION and top not in trainable.Config.model_fields:
+            if top not in trainable.Config.model_fields:
                 known = nearest(top, trainable.Config.model_fields)
                 yield StudyProblem(("space", path), f"{trainable.name} has no setting `{top}`; {known}")
                 continue
@@ -325,19 +307,16 @@ def _conditions(study: Study, path: str) -> dict[str, Scalar]:
 
 
 def _start_problems(study: Study, search: Search, cells: Sequence[Cell]) -> Iterator[StudyProblem]:
-    if start_points(study) > search.points:
-        message = f"{start_points(study)} start points do not fit into {search.points} points"
+    if len(study.start) > search.points:
+        message = f"{len(study.start)} start points do not fit into {search.points} points"
         yield StudyProblem(("search", "points"), message)
     for number, start in enumerate(study.start):
         at: KeyPath = ("start", number)
-        given = start if isinstance(start, dict) else {}
+        given = {} if start == "preset" else start
         for path in (path for path in given if path not in study.space):
             yield StudyProblem(at, f"a start point sets what the space has; {nearest(path, study.space)}")
-        if isinstance(start, StartStudy) and start.study == study.study:
-            message = f"a search starts from an earlier study, found its own name, {start.study}. "
-            yield StudyProblem(at, f"{message}What it has tried already it goes on from by itself")
-        if any(path not in study.space for path in given) or not isinstance(start, (str, dict)):
-            continue  # the points of an earlier study are known when the search begins
+        if any(path not in study.space for path in given):
+            continue
         for cell in cells:
             try:
                 start_values(study, cell, given)

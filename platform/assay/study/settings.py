@@ -21,7 +21,6 @@ from assay.study.reading import check_model
 from assay.study.schema import Level, Study
 from assay.study.search import Scalar
 from assay.study.source import KeyPath, StudyProblem
-from assay.study.space import SUPERVISION
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import nearest
@@ -113,10 +112,6 @@ def resolve_settings(
             places[("supervision",)] = (*at, "supervision")
     for path, value in drawn.items():
         parts = tuple(path.split("."))
-        if path == SUPERVISION:
-            supervision = Supervision.model_validate(value)
-            places[parts] = ("space", path)
-            continue
         config = _merged(config, _nested(parts[1:], value))
         places[parts] = ("space", path)
     named = flatten({"config": config}) if config else {}

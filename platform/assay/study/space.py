@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from assay.removed import what_to_write_instead
 from assay.study.nesting import parents_first
 from assay.study.search import Choice, FloatRange, IntRange, Parameter, Scalar
 from assay.study.source import StudyProblem
 from trainables.errors import nearest
 
 __all__ = [
-    "SUPERVISION",
     "contains",
     "corners",
     "draw",
@@ -31,7 +31,6 @@ __all__ = [
 Space = Mapping[str, Parameter]
 Values = dict[str, Scalar]
 _PREFIX = "config."
-SUPERVISION = "supervision"  # the one path that is no setting of the method (`search_labels`)
 
 
 def draw(space: Space, value: Callable[[str, Parameter], Scalar]) -> Values:
@@ -109,11 +108,9 @@ def format_scalar(value: Scalar) -> str:
 def space_problems(space: Space) -> Iterator[StudyProblem]:
     """Parameters that name no setting, and conditions that cannot be met."""
     for path, parameter in space.items():
-        if path != SUPERVISION and (not path.startswith(_PREFIX) or path == _PREFIX):
-            yield StudyProblem(
-                ("space", path),
-                f"a search sets the method's config, such as `config.lr`, or `supervision`; found `{path}`",
-            )
+        if not path.startswith(_PREFIX) or path == _PREFIX:
+            message = f"a search sets the method's config, such as `config.lr`; found `{path}`"
+            yield StudyProblem(("space", path), what_to_write_instead(("space", path)) or message)
         for other, value in parameter.when.items():
             at = ("space", path, "when", other)
             if other not in space:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay.study.points import start_points
 from assay.study.schema import Study
 from assay.study.settings import Settings
 
@@ -41,5 +40,5 @@ def _kept_rows(study: Study) -> int:
         return 1
     if study.replicate is None:
         return study.search.points
-    started = start_points(study) if study.replicate.start else 0
+    started = len(study.start) if study.replicate.start else 0
     return study.replicate.best + started + (len(study.space) if study.replicate.ablate_winner else 0)

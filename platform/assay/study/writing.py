@@ -15,7 +15,7 @@ from assay.study.plan import Plan
 from assay.study.points import Point, SearchedCell, trials_of
 from assay.study.schema import Study
 from assay.study.settings import named_config
-from assay.study.space import SUPERVISION, format_parameter
+from assay.study.space import format_parameter
 from trainables.method_files import is_file_method
 
 __all__ = ["flow_yaml", "study_of_point"]
@@ -46,8 +46,7 @@ def study_of_point(
         best: It is the best of its search.
         trained: Ids of trials that have a record.
     """
-    study, searched = plan.study, searched.of(point)
-    cell = searched.cell
+    study, cell = plan.study, searched.cell
     assert point.config is not None
     named, drawn = _split_config(plan, point)
     what = "the best point" if best else point.name
@@ -102,7 +101,7 @@ def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, A
     assert point.config is not None
     searched = next(searched for searched in plan.searched if searched.cell.name == point.cell)
     named = named_config(plan.study, searched.cell.levels)
-    top = {path.split(".")[1] for path in point.values if path != SUPERVISION}
+    top = {path.split(".")[1] for path in point.values}
     preset = {"preset": named.pop("preset")} if "preset" in named else {}
     kept = {key: point.config[key] for key in named if key not in top}
     drawn = {key: point.config[key] for key in point.config if key in top}
@@ -115,7 +114,7 @@ def _config_lines(
     for key, value in named.items():
         yield f"{key}: {flow_yaml(value)}"
     yield f"# drawn: point {point.index} of {plan.study.study}, by {point.source}"
-    spaces = {path.split(".")[1]: plan.study.space[path] for path in point.values if path != SUPERVISION}
+    spaces = {path.split(".")[1]: plan.study.space[path] for path in point.values}
     for key, value in drawn.items():
         line = f"{key}: {flow_yaml(value)}"
         flat = len(flatten({key: value})) == 1

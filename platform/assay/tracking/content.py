@@ -183,7 +183,7 @@ def objective_mean(study: Study, records: Sequence[Record]) -> dict[str, float]:
         return {}
     means: dict[str, float] = {}
     for objective in study.search.objectives:
-        known = [objective_value(study, objective, record) for record in records]
+        known = [objective_value(objective, record) for record in records]
         values = [value for value in known if value is not None]
         if values:
             part = "cost" if objective.is_cost else "validation"
