@@ -62,7 +62,7 @@ def test_an_export_as_coco_names_the_image_that_was_uploaded() -> None:
     image = {"id": 0, "file_name": "../srv/media/upload/1/816d75d5-part_01.png", "width": 32, "height": 24}
     data = json.dumps({"images": [image], "annotations": [], "categories": []}).encode()
     (drawn,) = parse_annotations(data)
-    assert drawn.image == "part_01.png"
+    assert drawn.names[-1] == "part_01.png"
 
 
 def test_the_export_beside_its_photos_is_a_data_set(tmp_path: Path) -> None:

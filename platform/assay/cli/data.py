@@ -167,6 +167,12 @@ def import_(source: Source, *, images: Images, replace: Replace = False) -> None
     if imported.classes:
         classes = ", ".join(f"{value}: {name}" for value, name in imported.classes.items())
         typer.echo(f"with several classes, in `data.options`: {{mask_classes: {{{classes}}}}}")
+    if imported.ignored:
+        kept = ", ".join(name for name in imported.classes.values() if name not in imported.ignored)
+        typer.echo(
+            f"{', '.join(imported.ignored)} is neither defect nor background where `data` has: "
+            f"{{classes: [{kept}], others: ignore}}"
+        )
 
 
 def read_white(text: str) -> float | Literal["auto"]:

@@ -16,6 +16,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 
 from trainables.data.annotations import coco, cvat, label_studio, labelme
+from trainables.data.annotations.foreign import FOREIGN_SUFFIXES, foreign_format
+from trainables.data.annotations.orientation import as_stored, size_as_drawn
 from trainables.data.annotations.shapes import (
     AnnotationError,
     ImageAnnotation,
@@ -23,22 +25,29 @@ from trainables.data.annotations.shapes import (
     Runs,
     Shape,
     as_utf8,
+    doubt_remarks,
     outlines,
     rasterise,
+    without_lone_background,
 )
 
 __all__ = [
+    "FOREIGN_SUFFIXES",
     "FORMATS",
     "AnnotationError",
     "ImageAnnotation",
     "Polygon",
     "Runs",
     "Shape",
+    "as_stored",
     "detect_format",
+    "doubt_remarks",
+    "foreign_format",
     "json_fault",
     "outlines",
     "parse_annotations",
     "rasterise",
+    "size_as_drawn",
 ]
 
 FORMATS: Mapping[str, Callable[[bytes], Iterator[ImageAnnotation]]] = {
@@ -67,16 +76,23 @@ def json_fault(data: bytes) -> str:
     return ""
 
 
-def parse_annotations(data: bytes) -> Iterator[ImageAnnotation]:
+def parse_annotations(data: bytes, name: str = "") -> Iterator[ImageAnnotation]:
     """All images of a file of annotations, whatever its format.
+
+    Args:
+        data: The file.
+        name: Its name, by which formats that are not read are told.
 
     Raises:
         AnnotationError: If it is of no format that is read, or damaged.
     """
-    name = detect_format(data)
-    if name is None:
+    title = detect_format(data)
+    if title is None:
+        foreign = foreign_format(name, data)
+        if foreign is not None:
+            raise AnnotationError(f"expected a file of {', '.join(FORMATS)}, found {foreign}")
         raise AnnotationError(
             f"expected a file of {', '.join(FORMATS)}, found {len(data)} bytes that start with {data[:20]!r}"
             f" ({json_fault(data) or 'JSON of another form'}). Export in one of these formats"
         )
-    return FORMATS[name](data)
+    return map(without_lone_background, FORMATS[title](data))

@@ -1,7 +1,9 @@
 """CVAT: "CVAT for images 1.1", an XML file with polygons, boxes, ellipses and masks.
 
-A mask is a window (left, top, width, height) with run lengths along its rows. Polylines, points and tags mark
-no pixels. Tracks of videos are refused.
+Boxes and ellipses are turned clockwise about their centre (``rotation``, degrees). A mask is a window
+(left, top, width, height) with run lengths along its rows. Shapes lie over each other by their ``z_order``.
+Polylines, points, skeletons, cuboids and tags mark no pixels. Tracks of videos are refused, and so are
+unknown shapes.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from trainables.data.annotations.shapes import (
     Runs,
     Shape,
     ellipse,
+    meaning_of,
     rectangle,
 )
 
@@ -55,8 +58,21 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
         )
     for element in root.iter("image"):
         name = _text(element, "name")
-        shapes = tuple(_shape(child) for child in element if child.tag in _AREAS)
-        without_area = tuple(child.tag for child in element if child.tag in _NO_AREAS)
+        unknown = next((child.tag for child in element if child.tag not in (*_AREAS, *_NO_AREAS)), None)
+        if unknown is not None:
+            raise AnnotationError(
+                f"<image> holds {', '.join((*_AREAS, *_NO_AREAS))}, found <{unknown}> of {name}. "
+                "Draw it as a polygon"
+            )
+        areas = [child for child in element if child.tag in _AREAS]
+        shapes = tuple(
+            _shape(child) for child in sorted(areas, key=lambda each: _number(each, "z_order", 0.0))
+        )
+        without_area = tuple(
+            child.tag
+            for child in element
+            if child.tag in _NO_AREAS and meaning_of(child.get("label", "")) == "defect"
+        )
         size = (round(_number(element, "height")), round(_number(element, "width")))
         if min(size) < 1:
             raise AnnotationError(

@@ -3,11 +3,20 @@
 Coordinates are percent of the image. A brush is four channels (red, green, blue, alpha) packed into run
 lengths of bits; alpha is the mask. A task that nobody annotated says nothing of its image and is left out
 (:func:`unlabelled` has them). Of several annotations of a task, the one marked as ground truth counts.
+
+Results with one id are one region: its area, its labels (all of them are its classes), and what was chosen
+for it. A region without a label has its choices for classes. Images are named by addresses, of which
+several names on disk are possible: of an upload with the signs that Label Studio puts before it, or
+without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import binascii
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -17,6 +26,7 @@ from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from trainables.data.annotations.shapes import (
     AnnotationError,
+    Doubt,
     ImageAnnotation,
     Polygon,
     Runs,
@@ -24,14 +34,19 @@ from trainables.data.annotations.shapes import (
     as_utf8,
     ellipse,
     first_fault,
+    meaning_of,
     runs_of,
-    uploaded_name,
+    uploaded_names,
 )
 from trainables.data.formats import IMAGE_SUFFIXES
 
 __all__ = ["TITLE", "holds", "parse"]
 
 TITLE = "Label Studio"
+# Controls that mark no pixels of a region: lines and points, and words about a region or the whole image.
+_LINES = ("keypoint", "vector", "relation")
+_WORDS = ("choices", "datetime", "number", "pairwise", "ranker", "rating", "taxonomy", "textarea")
+_UPLOADS = "/data/upload/"
 
 
 class _Value(BaseModel, extra="allow"):
@@ -94,7 +109,7 @@ def unlabelled(data: bytes) -> tuple[str, ...]:
     Raises:
         AnnotationError: As :func:`parse`.
     """
-    return tuple(_image_name(task) for task in _tasks(data) if _chosen(task) is None)
+    return tuple(_image_names(task)[-1] for task in _tasks(data) if _chosen(task) is None)
 
 
 def _tasks(data: bytes) -> list[_Task]:
@@ -119,56 +134,142 @@ def _chosen(task: _Task) -> _Annotation | None:
 
 
 def _image(task: _Task, annotation: _Annotation) -> ImageAnnotation:
-    # <Labels> beside <Polygon> gives two results with one id: the shape, and its class.
-    names = {result.id: name for result in annotation.result if (name := _class_name(result)) is not None}
-    shapes: dict[str, Shape] = {}
-    without_area: list[str] = []
-    size: tuple[int, int] | None = None
+    # <Labels> beside <Polygon> gives two results with one id, and so do choices for each region.
+    regions: defaultdict[str, list[_Result]] = defaultdict(list)
     for number, result in enumerate(annotation.result):
-        if result.type == "relation":
+        regions[result.id or f"#{number}"].append(result)
+    shapes: list[Shape] = []
+    without_area: list[str] = []
+    doubts: list[Doubt] = []
+    for results in regions.values():
+        # The same area stands in each result of a region.
+        areas: dict[Polygon | Runs, str] = {}
+        for result in results:
+            area = _area(result, task)
+            if area is not None:
+                areas.setdefault(area, _kind(result) or "shape")
+        labels = list(dict.fromkeys(name for result in results for name in _labels(result)))
+        words = [result for result in results if _kind(result) in _WORDS]
+        chosen = list(dict.fromkeys(name for result in words for name in _chosen_words(result)))
+        if not areas:
+            kinds = [_kind(result) or "labels" for result in results if result.type != "relation"]
+            without_area += [kind for kind in kinds if labels == [] or meaning_of(labels[0]) == "defect"]
             continue
-        if result.height and result.width:
-            size = (result.height, result.width)
-        area = _area(result, task)
-        if area is None:
-            without_area.append(result.type.removesuffix("labels"))
-        else:
-            name = names.get(result.id, "defect")
-            shapes[result.id or str(number)] = Shape(
-                name, area, result.type.removesuffix("labels") or "shape"
+        classes = labels or chosen or ["defect"]
+        shapes += [Shape(name, area, kind) for area, kind in areas.items() for name in classes]
+        if labels and words:
+            example = ", ".join(chosen) or _kind(words[0])
+            doubts.append(
+                Doubt(
+                    "labels are the classes of a region, and what was chosen or written for it is not read",
+                    f"{example} of task {task.id}",
+                )
             )
-    return ImageAnnotation(_image_name(task), size, tuple(shapes.values()), tuple(without_area))
+    first, *others = _image_names(task)
+    return ImageAnnotation(
+        first,
+        _size(task, annotation),
+        tuple(shapes),
+        tuple(without_area),
+        other_names=tuple(others),
+        is_uploaded=_UPLOADS in first,
+        doubts=tuple(doubts),
+    )
 
 
-def _image_name(task: _Task) -> str:
+def _size(task: _Task, annotation: _Annotation) -> tuple[int, int] | None:
+    stated = {(result.height, result.width) for result in annotation.result if result.height and result.width}
+    sizes = sorted(stated)
+    if len(sizes) > 1:
+        listed = ", ".join(f"{width} × {height}" for height, width in sizes)
+        raise AnnotationError(f"task {task.id} is of one image, found the sizes {listed}. Export again")
+    return sizes[0] if sizes else None
+
+
+def _kind(result: _Result) -> str:
+    return result.type.removesuffix("labels")
+
+
+def _image_names(task: _Task) -> tuple[str, ...]:
+    """Names that the image of a task may have on disk, the one that the task states first.
+
+    Raises:
+        AnnotationError: If it states none.
+    """
     texts = [text for text in (task.data.get("image"), *task.data.values()) if isinstance(text, str)]
     for text in texts:
-        path = _path_of(text)
-        if path.lower().endswith(IMAGE_SUFFIXES):
-            return uploaded_name(path).lstrip("/")
+        paths = [path for path in _paths_of(text) if path.lower().endswith(IMAGE_SUFFIXES)]
+        if paths and _UPLOADS in paths[0]:
+            return tuple(dict.fromkeys(name for path in paths for name in uploaded_names(path)))
+        if paths:
+            return tuple(dict.fromkeys(path.lstrip("/") for path in paths))
     raise AnnotationError(
         f"task {task.id} names no image ({', '.join(IMAGE_SUFFIXES)}), found {str(task.data)[:80]}. "
         "Label images"
     )
 
 
-def _path_of(text: str) -> str:
-    """The path in an address; empty where it is none."""
+def _paths_of(text: str) -> list[str]:
+    """Paths that an address may stand for: ``%20`` and ``+`` are escapes in some addresses only."""
     try:
         address = urlsplit(text)
+        query = parse_qs(address.query)
     except ValueError:  # a bracket that is not closed
-        return ""
-    local = parse_qs(address.query).get("d")
-    return unquote(local[0] if local else address.path).replace("\\", "/")
+        return []
+    if address.scheme not in ("", "http", "https") and len(address.scheme) > 1:  # s3://bucket/a%20b.png
+        path = text.partition("://")[2].partition("/")[2]
+        paths = [path, unquote(path)]
+    elif "fileuri" in query:  # the address of a cloud storage, in base64
+        try:
+            inner = base64.b64decode(query["fileuri"][0], altchars=b"-_").decode()
+        except (binascii.Error, ValueError):
+            return []
+        return [] if "fileuri" in inner else _paths_of(inner)
+    elif "d" in query:  # /data/local-files/?d=batch%201/a.png
+        stated = next(part for part in address.query.split("&") if part.startswith("d="))[2:]
+        paths = [unquote(stated), query["d"][0], unquote(query["d"][0])]
+    else:
+        path = address.path if len(address.scheme) != 1 else text  # C:\photos\a.png
+        paths = [unquote(path), path]
+    return [path.replace("\\", "/") for path in paths]
 
 
-def _class_name(result: _Result) -> str | None:
+def _labels(result: _Result) -> list[str]:
+    """All labels of a result: with ``choice="multiple"`` a region has several."""
     named = (result.value.model_extra or {}).get(result.type if result.type.endswith("labels") else "labels")
-    return str(named[0]) if isinstance(named, list) and named else None
+    return [str(name) for name in named] if isinstance(named, list) else []
+
+
+def _chosen_words(result: _Result) -> list[str]:
+    """What was chosen for a region: the last word of each way through a taxonomy."""
+    named = (result.value.model_extra or {}).get(result.type)
+    if result.type not in ("choices", "taxonomy") or not isinstance(named, list):
+        return []
+    return [
+        str(name[-1]) if isinstance(name, Sequence) and not isinstance(name, str) else str(name)
+        for name in named
+        if name
+    ]
 
 
 def _area(result: _Result, task: _Task) -> Polygon | Runs | None:
-    value, kind = result.value, result.type.removesuffix("labels")
+    """The pixels that a result marks; None where it marks none.
+
+    Raises:
+        AnnotationError: If it may mark some, and is of a kind that is not read.
+    """
+    value, kind = result.value, _kind(result)
+    if not kind:  # <Labels> repeats the value of the shape
+        fields = value.model_fields_set
+        kind = "ellipse" if "radius_x" in fields else "rectangle" if {"width", "height"} <= fields else kind
+    closed = (value.model_extra or {}).get("closed")
+    if value.rle is None and (kind not in ("polygon", "rectangle", "ellipse", "", *_LINES, *_WORDS)):
+        raise AnnotationError(
+            f"a {kind} of task {task.id} is not read: {json.dumps(sorted(value.model_extra or {}))}. "
+            "Draw with Brush, Polygon, Rectangle or Ellipse"
+        )
+    if kind == "vector" and closed is True:
+        raise AnnotationError(f"a closed vector of task {task.id} is not read. Draw it with Polygon")
     has_area = (
         value.rle is not None
         or (kind in ("polygon", "") and value.points is not None)

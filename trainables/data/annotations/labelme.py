@@ -1,7 +1,9 @@
-"""LabelMe: one JSON file for each image, ``part.json`` beside ``part.jpg``.
+"""LabelMe, and tools that write its files: one JSON file for each image, ``part.json`` beside ``part.jpg``.
 
-Shapes: polygon, rectangle, circle, and mask: a PNG of the window from its first to its last point, inclusive.
-Points and lines mark no pixels.
+Shapes: polygon, rectangle (two opposite corners, or all four), turned rectangles of four corners, circle, and
+mask: a PNG of the window from its first to its last point, inclusive, or of the whole image. Points and lines
+mark no pixels, and flags that are set speak of the whole image. Shapes are drawn in their order. Any other
+shape is refused, for it may be a defect.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from trainables.data.annotations.shapes import (
     as_utf8,
     ellipse,
     first_fault,
+    meaning_of,
     rectangle,
     runs_of,
 )
@@ -32,7 +35,21 @@ __all__ = ["TITLE", "file_of", "holds", "parse"]
 
 TITLE = "LabelMe"
 _VERSION = "5.5.0"  # of the format; LabelMe warns of files without one
-_CORNERS = {"rectangle": 2, "circle": 2, "mask": 2, "polygon": 3}
+# Numbers of points that a shape has; a polygon has more too.
+_CORNERS = {
+    "polygon": (3,),
+    "ai_polygon": (3,),
+    "rectangle": (2, 4),
+    "rotation": (4,),
+    "oriented_rectangle": (4,),
+    "rotated_rectangle": (4,),
+    "quadrilateral": (4,),
+    "circle": (2,),
+    "mask": (2,),
+    "ai_mask": (2,),
+}
+_OUTLINES = ("polygon", "ai_polygon")
+_NO_AREAS = ("point", "points", "ai_points", "line", "linestrip")
 
 
 class _Shape(BaseModel):
@@ -44,6 +61,7 @@ class _Shape(BaseModel):
 
 class _File(BaseModel):
     shapes: list[_Shape]
+    flags: dict[str, Any] | None = None  # of the whole image
     image: str = Field(alias="imagePath", min_length=1)
     height: int | None = Field(None, alias="imageHeight", ge=1)
     width: int | None = Field(None, alias="imageWidth", ge=1)
@@ -64,26 +82,33 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
         file = _File.model_validate_json(as_utf8(data))
     except ValidationError as error:
         raise AnnotationError(f"no LabelMe file: {first_fault(error)}. Save it again in LabelMe") from error
+    size = (file.height, file.width) if file.height and file.width else None
     shapes: list[Shape] = []
-    without_area: list[str] = []
+    without_area = ["flag" for value in (file.flags or {}).values() if value is True]
     for shape in file.shapes:
         kind = shape.shape_type or "polygon"
         if kind in _CORNERS:
-            shapes.append(Shape(shape.label, _area(kind, shape), "box" if kind == "rectangle" else kind))
-        else:
+            shapes.append(
+                Shape(shape.label, _area(kind, shape, size), "box" if kind == "rectangle" else kind)
+            )
+        elif kind not in _NO_AREAS:
+            raise AnnotationError(
+                f"the shape {shape.label!r} is of type {kind!r}; expected "
+                f"{', '.join((*_CORNERS, *_NO_AREAS))}. Draw it as a polygon"
+            )
+        elif meaning_of(shape.label) == "defect":
             without_area.append(kind)
-    size = (file.height, file.width) if file.height and file.width else None
     yield ImageAnnotation(file.image.replace("\\", "/"), size, tuple(shapes), tuple(without_area))
 
 
-def _area(kind: str, shape: _Shape) -> Polygon | Runs:
-    points = shape.points
-    if len(points) < _CORNERS[kind] or (kind != "polygon" and len(points) > _CORNERS[kind]):
+def _area(kind: str, shape: _Shape, size: tuple[int, int] | None) -> Polygon | Runs:
+    points, expected = shape.points, _CORNERS[kind]
+    if len(points) not in expected and not (kind in _OUTLINES and len(points) > expected[0]):
         raise AnnotationError(
-            f"the {kind} {shape.label!r} has {len(points)} points, expected {_CORNERS[kind]}"
-            f"{' or more' if kind == 'polygon' else ''}. Draw it again"
+            f"the {kind} {shape.label!r} has {len(points)} points, expected "
+            f"{' or '.join(map(str, expected))}{' or more' if kind in _OUTLINES else ''}. Draw it again"
         )
-    if kind == "polygon":
+    if len(points) != 2:
         return Polygon(tuple(points))
     (x, y), (to_x, to_y) = points
     if kind == "rectangle":
@@ -91,7 +116,16 @@ def _area(kind: str, shape: _Shape) -> Polygon | Runs:
     if kind == "circle":
         radius = math.dist((x, y), (to_x, to_y))
         return ellipse(x, y, radius, radius)
-    return runs_of(_window(shape), (round(y), round(x)))
+    window = _window(shape)
+    between = (abs(round(to_y) - round(y)) + 1, abs(round(to_x) - round(x)) + 1)
+    if window.shape == size:
+        return runs_of(window)
+    if max(abs(have - expect) for have, expect in zip(window.shape, between, strict=True)) > 1:
+        raise AnnotationError(
+            f"the mask {shape.label!r} has {window.shape[1]} × {window.shape[0]} pixels, and {between[1]} × "
+            f"{between[0]} between its points. Draw it again"
+        )
+    return runs_of(window, (round(min(y, to_y)), round(min(x, to_x))))
 
 
 def _window(shape: _Shape) -> np.ndarray[Any, np.dtype[np.bool_]]:

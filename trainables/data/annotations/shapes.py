@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,37 +23,47 @@ from trainables.slips import rule_of
 
 __all__ = [
     "AnnotationError",
+    "Doubt",
     "ImageAnnotation",
     "Polygon",
     "Runs",
     "Shape",
     "as_utf8",
+    "doubt_remarks",
     "ellipse",
     "first_fault",
+    "meaning_of",
     "outlines",
     "rasterise",
     "rectangle",
     "runs_of",
-    "uploaded_name",
+    "uploaded_names",
+    "without_lone_background",
 ]
 
 _ELLIPSE_CORNERS = 72
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an upload
+# Labels that LabelMe, CVAT and exports of VOC use for what is no defect, without underscores around them.
+_BACKGROUND, _IGNORED = frozenset(("background",)), frozenset(("ignore", "ignored"))
 _FARTHEST = 1e7  # pixels: corners beyond are cut off, as OpenCV's integers would overflow
 _SHIFT = 4  # fractional bits of a coordinate that OpenCV draws
-# What is said of a whole image, without a place on it: by CVAT, and by the controls of Label Studio.
+# What is said of a whole image, without a place on it: by CVAT, LabelMe, and the controls of Label Studio.
 _OF_THE_IMAGE = frozenset(
-    ("tag", "choices", "datetime", "number", "pairwise", "ranker", "rating", "taxonomy", "textarea")
+    ("tag", "flag", "choices", "datetime", "number", "pairwise", "ranker", "rating", "taxonomy", "textarea")
 )
 
 
-def uploaded_name(path: str) -> str:
-    """The name that a file had before it was uploaded to Label Studio; another path as it is.
+def uploaded_names(path: str) -> tuple[str, ...]:
+    """The names that an image may have on disk, the stated one first: Label Studio renames what is uploaded.
 
-    ``/data/upload/3/e97d4735-a.png`` was ``a.png``.
+    ``/data/upload/3/e97d4735-a.png`` was ``a.png`` and lies in a folder of the server. Elsewhere (``images/``
+    of an export) the folder stays, and the eight signs before the name may be the file's own.
     """
     folder, _, name = path.rpartition("/")
-    return _UPLOADED.sub("", name) if "/upload" in folder else path
+    before = _UPLOADED.sub("", name)
+    if "/upload" in f"/{folder}":
+        return tuple(dict.fromkeys((path, name, before)))
+    return tuple(dict.fromkeys((path, f"{folder}/{before}" if folder else before)))
 
 
 class AnnotationError(ValueError):
@@ -90,13 +102,31 @@ class Runs:
         return flat.reshape(width, height).T if self.by_column else flat.reshape(height, width)
 
 
+def meaning_of(label: str) -> Literal["defect", "background", "ignored"]:
+    """The meaning of a label: ``_background_`` and ``__ignore__`` are words of the tools, and no defects."""
+    word = label.strip(" _").casefold()
+    return "background" if word in _BACKGROUND else "ignored" if word in _IGNORED else "defect"
+
+
 @dataclass(frozen=True)
 class Shape:
-    """One defect as it was drawn."""
+    """One area as it was drawn: a defect, background over what lies below it, or pixels to be ignored."""
 
-    defect_class: str
+    defect_class: str  # the label
     area: Polygon | Runs
     kind: str = "polygon"  # as the tool calls it: "polygon", "box", "mask" …
+
+    @property
+    def meaning(self) -> Literal["defect", "background", "ignored"]:
+        """The meaning of its label."""
+        return meaning_of(self.defect_class)
+
+
+class Doubt(NamedTuple):
+    """A statement of a file that contradicts what is drawn, and is passed over."""
+
+    what: str  # the same for all of its kind
+    example: str  # with the numbers
 
 
 @dataclass(frozen=True)
@@ -105,18 +135,38 @@ class ImageAnnotation:
 
     image: str  # file name or path, as the tool names it, with forward slashes
     size: tuple[int, int] | None  # height and width in pixels; None: the tool does not say
-    shapes: tuple[Shape, ...]
+    shapes: tuple[Shape, ...]  # in the order of drawing
     without_area: tuple[str, ...] = ()  # kinds of shapes that mark no pixels: "point", "line", "tag" …
+    other_names: tuple[str, ...] = ()  # that the image may have, where the tool renamed it
+    is_uploaded: bool = False  # to Label Studio, which writes `a b(1).png` as `a_b1.png`
+    size_may_be_stored: bool = False  # the size may be the file's, though it was drawn on the photo turned
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that the image may have on disk, the stated one first."""
+        return (self.image, *self.other_names)
+
+    @property
+    def called(self) -> str:
+        """The image as messages name it: ``/data/upload/1/1f2e3d4c-a.png (or a.png)``."""
+        return f"{self.image} (or {self.other_names[-1]})" if self.other_names else self.image
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The defect classes that are drawn, sorted."""
-        return tuple(sorted({shape.defect_class for shape in self.shapes}))
+        return tuple(sorted({shape.defect_class for shape in self.shapes if shape.meaning == "defect"}))
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Labels of pixels that are neither defect nor background."""
+        return tuple(sorted({shape.defect_class for shape in self.shapes if shape.meaning == "ignored"}))
 
     @property
     def drawn(self) -> int:
-        """Number of the shapes, with lines and points, which mark no pixels."""
-        return len(self.shapes) + sum(kind not in _OF_THE_IMAGE for kind in self.without_area)
+        """Number of the shapes that are no background, with lines and points, which mark no pixels."""
+        areas = sum(shape.meaning != "background" for shape in self.shapes)
+        return areas + sum(kind not in _OF_THE_IMAGE for kind in self.without_area)
 
     @property
     def is_drawn_on(self) -> bool:
@@ -124,20 +174,40 @@ class ImageAnnotation:
         return self.drawn > 0
 
 
+def without_lone_background(image: ImageAnnotation) -> ImageAnnotation:
+    """``image`` without background that covers nothing: it says of its pixels what would be true anyway."""
+    first = next((at for at, shape in enumerate(image.shapes) if shape.meaning != "background"), None)
+    return replace(image, shapes=() if first is None else image.shapes[first:])
+
+
+def doubt_remarks(images: Iterable[ImageAnnotation]) -> Iterator[str]:
+    """A sentence for each kind of doubt, with the first example."""
+    doubts: defaultdict[str, list[str]] = defaultdict(list)
+    for image in images:
+        for doubt in image.doubts:
+            doubts[doubt.what].append(doubt.example)
+    for what, examples in doubts.items():
+        yield f"{what}: {len(examples)}, such as {examples[0]}."
+
+
 def rasterise(shapes: Iterable[Shape], height: int, width: int) -> NDArray[np.uint8]:
     """Mask of all shapes together: height × width, 1 = defect. What lies outside the image is cut off.
 
-    A polygon so thin that it holds no pixel's centre marks the pixels that its outline runs through.
+    Shapes are drawn in their order, and background takes away what lies below it. A polygon so thin that it
+    holds no pixel's centre marks the pixels that its outline runs through.
 
     Raises:
         AnnotationError: If run lengths are damaged.
     """
     mask = np.zeros((height, width), np.uint8)
     for shape in shapes:
+        drawn = mask if shape.meaning != "background" else np.zeros_like(mask)
         if isinstance(shape.area, Polygon):
-            _fill(mask, shape.area)
+            _fill(drawn, shape.area)
         else:
-            _paste(mask, shape.area)
+            _paste(drawn, shape.area)
+        if drawn is not mask:
+            mask[drawn > 0] = 0
     return mask
 
 

@@ -5,7 +5,8 @@ Where the images lie in ``good/`` and ``defect/`` or folders of other usual name
 annotated images are written beside them, for reader table. An image with lines or points alone is defective
 there, without a mask.
 Several classes become class indices: 1, 2 … in the order of their names, later shapes over earlier ones. An
-import numbers its own classes, so that masks of another import have to be replaced with it.
+import numbers its own classes, so that masks of another import have to be replaced with it. Labels such as
+``__ignore__`` are the last indices, for ``others: ignore``.
 Everything is checked before anything is written.
 """
 
@@ -15,20 +16,25 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 
 from trainables.data.annotations import (
+    FOREIGN_SUFFIXES,
     AnnotationError,
     ImageAnnotation,
+    as_stored,
     detect_format,
+    doubt_remarks,
+    foreign_format,
     json_fault,
     label_studio,
     parse_annotations,
     rasterise,
+    size_as_drawn,
 )
 from trainables.data.findings import counted, first_lines
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
@@ -50,6 +56,7 @@ class Imported:
     classes: Mapping[int, str]  # by the value of their pixels; empty where masks are black and white
     table: Path | None  # that was written; None where masks went to ``masks/``
     remarks: tuple[str, ...]  # what was passed over, a sentence each
+    ignored: tuple[str, ...] = ()  # those of the classes that are neither defect nor background
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ class _Drawn:
     annotation: ImageAnnotation
     image: PurePosixPath
     mask: PurePosixPath
-    size: tuple[int, int]  # height and width, pixels
+    size: tuple[int, int]  # height and width of what was drawn on, pixels
+    orientation: int = 1  # by which the tool had turned it
 
 
 def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> Imported:
@@ -84,10 +92,12 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
     in_folders = places.in_folders
     drawn = list(_on_disk(annotations, places, faults))
     if not drawn and not faults:
-        raise InputError(f"{source} annotates {len(drawn)} images. Name an export with finished images.")
+        why = "".join(f"{remark} " for remark in remarks)
+        raise InputError(f"{source} annotates 0 images. {why}Name an export with finished images.")
     names = sorted({name for image in drawn for name in image.annotation.classes})
-    classes = dict(enumerate(names, start=1)) if len(names) > 1 else {}
-    masks = _masks(drawn, classes, faults)
+    ignored = sorted({name for image in drawn for name in image.annotation.ignored})
+    classes = dict(enumerate((*names, *ignored), start=1)) if len(names) > 1 or ignored else {}
+    masks, overlapping = _masks(drawn, classes, faults)
     table = None if in_folders else PurePosixPath(TABLE)
     if in_folders:
         faults += _stale(places, drawn)
@@ -104,8 +114,13 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
     if table is not None:
         _write(folder / table, _table(drawn, masks))
     remarks += _passed_over(drawn, places)
+    if overlapping:
+        remarks.append(
+            f"shapes of several classes lie over each other in {counted(len(overlapping), 'image')}, such as "
+            f"{overlapping[0]}: the later one counts there."
+        )
     path = None if table is None else folder / table
-    return Imported(len(drawn), len(masks), classes, path, tuple(remarks))
+    return Imported(len(drawn), len(masks), classes, path, tuple(remarks), tuple(ignored))
 
 
 def _stale(places: _Places, drawn: Iterable[_Drawn]) -> Iterator[str]:
@@ -135,18 +150,22 @@ def _annotations(
         raise InputError(f"there is no file or folder of annotations at {source}. Check the path.")
     files = [source]
     if source.is_dir():
-        files = [path for path in _files_below(source) if path.suffix.lower() in (".json", ".xml")]
+        files = [path for path in _files_below(source) if path.suffix.lower() in FOREIGN_SUFFIXES]
     others: list[str] = []
+    foreign: list[tuple[str, str]] = []
     for file in files:
         data = file.read_bytes()
         if source.is_dir() and detect_format(data) is None:
-            if file.suffix.lower() == ".json" and (fault := json_fault(data)):
+            suffix, form = file.suffix.lower(), foreign_format(file.name, data)
+            if form is not None:
+                foreign.append((file.name, form))
+            elif suffix == ".json" and (fault := json_fault(data)):
                 faults.append(f"{file.name}: {fault}. Export it again, or leave it out")
-            else:
+            elif suffix in (".json", ".xml"):
                 others.append(file.name)
             continue
         try:
-            images = list(parse_annotations(data))
+            images = list(parse_annotations(data, file.name))
             yield from ((file, image, len(images) == 1) for image in images)
             if detect_format(data) == label_studio.TITLE and (left := label_studio.unlabelled(data)):
                 remarks.append(
@@ -156,6 +175,9 @@ def _annotations(
             faults.append(f"{file.name}: {error}")
     if others:
         remarks.append(f"{counted(len(others), 'file')} of no known format left out, such as {others[0]}.")
+    if foreign:
+        name, form = foreign[0]
+        remarks.append(f"{counted(len(foreign), 'file')} left out, such as {name}: {form}.")
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -200,19 +222,24 @@ class _Places:
         parts = (*image.parts[: place - 1], self._mask_folder, *image.parts[place:])
         return PurePosixPath(*parts).with_suffix(".png")
 
-    def find(self, name: str, file: Path, *, alone: bool) -> PurePosixPath:
-        """The image that ``file`` calls ``name``, ``alone`` if it is of this image alone.
+    def find(self, annotation: ImageAnnotation, file: Path, *, alone: bool) -> PurePosixPath:
+        """The image of ``annotation`` in ``file``, ``alone`` if it is of this image alone.
 
         Raises:
             InputError: If there is none, or several are equally good.
         """
         folder, place = self.folder.resolve(), file.resolve()
         place = place.relative_to(folder) if place.is_relative_to(folder) else place
-        image = self._names.find(name, PurePosixPath(place.as_posix()), alone=alone)
+        image = self._names.find_any(
+            annotation.names,
+            PurePosixPath(place.as_posix()),
+            alone=alone,
+            is_uploaded=annotation.is_uploaded,
+        )
         if image is None:
             raise InputError(
-                f"no image below {self.folder} is called {name}. Name their folder with --images, or correct "
-                "that in the annotations"
+                f"no image below {self.folder} is called {annotation.called}. Name their folder with --images, "
+                "or correct that in the annotations"
             )
         return image
 
@@ -226,19 +253,24 @@ def _on_disk(
     taken: dict[PurePosixPath, str] = {}
     for file, annotation, alone in annotations:
         try:
-            image = places.find(annotation.image, file, alone=alone)
-            width, height = measure((places.folder / image).read_bytes())
+            image = places.find(annotation, file, alone=alone)
+            photo = (places.folder / image).read_bytes()
+            width, height = measure(photo)
             if image in taken:
                 raise InputError(f"{image} is annotated in {taken[image]} too. Leave one of them out")
             taken[image] = file.name
-            if annotation.size not in (None, (height, width)):
-                drawn_on = f"{annotation.size[1]} × {annotation.size[0]}" if annotation.size else ""
+            size, orientation = (height, width), 1
+            if annotation.shapes:
+                size, orientation = size_as_drawn(annotation, photo)
+            elif annotation.size is not None and sorted(annotation.size) != sorted(size):
+                size = annotation.size
+            if orientation == 1 and size != (height, width):
                 raise InputError(
-                    f"{image} has {width} × {height} pixels, and was annotated at {drawn_on}. Annotate "
-                    "the image as it is stored"
+                    f"{image} has {width} × {height} pixels, and was annotated at {size[1]} × {size[0]}. "
+                    "Annotate the image as it is stored"
                 )
-            yield _Drawn(annotation, image, places.mask_of(image, annotation), (height, width))
-        except (InputError, BrokenImageError) as error:
+            yield _Drawn(annotation, image, places.mask_of(image, annotation), size, orientation)
+        except (InputError, AnnotationError, BrokenImageError) as error:
             faults.append(f"{file.name}: {error}")
 
 
@@ -255,25 +287,36 @@ def _named_folders(files: Iterable[PurePosixPath], names: Collection[str]) -> It
 
 def _masks(
     drawn: Iterable[_Drawn], classes: Mapping[int, str], faults: list[str]
-) -> dict[PurePosixPath, bytes]:
-    """PNG files of all images with shapes: 255, or the value of the class."""
+) -> tuple[dict[PurePosixPath, bytes], list[PurePosixPath]]:
+    """PNG files of all images with shapes (255, or the class), and images of classes that overlap."""
     values = {name: value for value, name in classes.items()}
     masks: dict[PurePosixPath, bytes] = {}
+    overlapping: list[PurePosixPath] = []
     for image in drawn:
-        mask = np.zeros(image.size, np.uint8)
+        annotation, mask, overlaps = image.annotation, np.zeros(image.size, np.uint8), False
         try:
-            for shape in image.annotation.shapes:
-                mask[rasterise([shape], *image.size) > 0] = values.get(shape.defect_class, 255)
+            for shape in annotation.shapes:
+                background = shape.meaning == "background"
+                value = 0 if background else values.get(shape.defect_class, 255)
+                # Drawn as a defect, for background by itself marks nothing.
+                area = rasterise([replace(shape, defect_class="defect")], *image.size) > 0
+                overlaps |= not background and bool(np.isin(mask[area], (0, value), invert=True).any())
+                mask[area] = value
         except AnnotationError as error:
             faults.append(f"{image.image}: {error}")
             continue
-        if mask.any():
-            masks[image.mask] = cv2.imencode(".png", mask)[1].tobytes()
-        elif image.annotation.shapes:
+        lost = [name for name in annotation.classes if name in values and values[name] not in mask]
+        if annotation.shapes and not mask.any():
+            faults.append(f"{image.image}: its {len(annotation.shapes)} shapes lie outside. Draw them again")
+        elif lost:
             faults.append(
-                f"{image.image}: its {len(image.annotation.shapes)} shapes lie outside. Draw them again"
+                f"{image.image}: {lost[0]} has no pixel of its own, below later shapes or outside, and a "
+                "mask of classes holds one for each pixel. Draw it again, or use reader annotated"
             )
-    return masks
+        elif mask.any():
+            masks[image.mask] = cv2.imencode(".png", as_stored(mask, image.orientation))[1].tobytes()
+            overlapping += [image.image] if overlaps else []
+    return masks, overlapping
 
 
 def _table(drawn: Iterable[_Drawn], masks: Mapping[PurePosixPath, bytes]) -> bytes:
@@ -288,12 +331,15 @@ def _table(drawn: Iterable[_Drawn], masks: Mapping[PurePosixPath, bytes]) -> byt
 
 def _passed_over(drawn: Iterable[_Drawn], places: _Places) -> Iterator[str]:
     annotated = list(drawn)
+    yield from doubt_remarks(image.annotation for image in annotated)
     kinds = Counter(kind for image in annotated for kind in image.annotation.without_area)
     if kinds:
         shapes = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())
         yield f"shapes that mark no pixels are left out: {shapes}."
     boxes = sum(
-        shape.kind in ("box", "rectangle") for image in annotated for shape in image.annotation.shapes
+        shape.kind in ("box", "rectangle") and shape.meaning == "defect"
+        for image in annotated
+        for shape in image.annotation.shapes
     )
     if boxes:
         yield f"{counted(boxes, 'shape')} drawn as a box: the whole area counts as defect."

@@ -11,16 +11,19 @@ Rules: an image is defective where something is drawn on it, and the labels draw
 left out, or normal with ``data.others: normal``. An image that no file names is normal in a folder such as
 ``good``, defective without a mask in one such as ``ng``, and anywhere else what the option ``unannotated``
 says. Points and lines mark no pixels: they are told, and the mask of an image with such alone is unknown.
-What is said of a whole image (a tag, choices, a text) is told too, and makes no image defective.
-Masks become run lengths in the cache, the same bytes on every machine. Every image is an item of its own,
-unless ``data.item`` says more.
+What is said of a whole image (a tag, choices, a text) is told too, and makes no image defective. Labels
+such as ``_background_`` take away what lies below them, and those such as ``__ignore__`` are refused, for
+these masks know defect and background alone. Masks of photos that a tool turned by EXIF are turned back, as
+images are read as stored. Files of other labelling tools are refused where an image could be taken for
+normal because of them. Masks become run lengths in the cache, the same bytes on every machine. Every image
+is an item of its own, unless ``data.item`` says more.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -29,30 +32,35 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from trainables.data.annotations import (
+    FOREIGN_SUFFIXES,
     AnnotationError,
     ImageAnnotation,
     Shape,
+    as_stored,
     detect_format,
+    doubt_remarks,
+    foreign_format,
     json_fault,
     parse_annotations,
     rasterise,
+    size_as_drawn,
 )
 from trainables.data.atomic import made_once
 from trainables.data.findings import counted, first_lines, summarise
-from trainables.data.formats import BrokenImageError, measure
+from trainables.data.formats import BrokenImageError
 from trainables.data.masks import RUNS_SUFFIX, encode_runs
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
 from trainables.data.readers.folder import part_of
 from trainables.data.readers.image_names import ImageNames
-from trainables.data.readers.mask_names import images_below
+from trainables.data.readers.mask_names import compared, images_below
 from trainables.data.sources import DataFolders, read_bytes
 from trainables.data.spec import DataSpec, Others
-from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, is_system_file, unread_files
+from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, Unread, is_system_file, unread_files
 from trainables.errors import InputError
 
-__all__ = ["READER", "annotation_files"]
+__all__ = ["READER", "annotation_files", "foreign_files"]
 
-_MASKS = 1  # raised when the same annotations give other masks
+_MASKS = 2  # raised when the same annotations give other masks
 
 
 class AnnotatedOptions(BaseModel, frozen=True, extra="forbid"):
@@ -87,7 +95,7 @@ def annotation_files(root: Path) -> list[str]:
         data = path.read_bytes()
         if detect_format(data) is not None:
             files.append(place.as_posix())
-        elif suffix == ".json" and (fault := json_fault(data)):
+        elif suffix == ".json" and (fault := json_fault(data)) and not foreign_format(path.name, data):
             faults.append(f"{place.as_posix()}: {fault}")
     if faults:
         raise InputError(
@@ -98,18 +106,40 @@ def annotation_files(root: Path) -> list[str]:
     return files
 
 
+def foreign_files(root: Path) -> dict[str, str]:
+    """Files below ``root`` of labelling tools that are not read, with what they are and the way out."""
+    files: dict[str, str] = {}
+    for path in sorted(root.rglob("*")):
+        place = path.relative_to(root)
+        if (
+            path.suffix.lower() in FOREIGN_SUFFIXES
+            and path.is_file()
+            and not any(map(is_system_file, place.parts))
+        ):
+            data = path.read_bytes()
+            form = None if detect_format(data) else foreign_format(path.name, data)
+            if form is not None:
+                files[place.as_posix()] = form
+    return files
+
+
 def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index images, with masks made of outlines."""
     options = options_of(AnnotatedOptions, spec)
     root = folders.below_root(READER.name, spec.path)
     files = annotation_files(root) if root.is_dir() else []
+    foreign = foreign_files(root) if root.is_dir() else {}
     if not files:
+        place, form = next(iter(foreign.items()), ("", ""))
+        others = f"{counted(len(foreign), 'file')}, such as {place}: {form}." if foreign else "none."
         raise InputError(
             f"{root} holds no annotations: expected images and JSON or XML files of LabelMe, COCO, Label "
-            "Studio or CVAT, found none. Name the folder in data.path."
+            f"Studio or CVAT, found {others} {'' if foreign else 'Name the folder in data.path.'}".rstrip()
         )
     images = [path.as_posix() for path in images_below(root) if not is_system_file(path.name)]
     drawn, strangers, by_name = _match(root, files, images)
+    _refuse_ignored(drawn)
+    _refuse_foreign(root, foreign, images, drawn, options)
     classes = tuple(sorted({name for each in drawn.values() for name in each.annotation.classes}))
     chosen = classes if spec.classes is None else tuple(name for name in classes if name in spec.classes)
     entries = list(_entries(images, drawn, chosen, options, others=spec.others))
@@ -127,9 +157,64 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
         mask_root=mask_root,
         classes=classes,
         others=("leave_out", "normal"),
-        unread=unread_files(root, {*images, *files}, lambda _: "it is no image of this data set"),
+        unread=_unread(root, {*images, *files}, foreign),
         remarks=(*remarks, *_remarks(images, entries, drawn, strangers, options)),
     )
+
+
+def _refuse_ignored(drawn: Mapping[str, _Drawn]) -> None:
+    """Refuse pixels that are neither defect nor background: the masks made here hold these two alone."""
+    ignored = [each for each in drawn.values() if each.annotation.ignored]
+    if ignored:
+        label = ignored[0].annotation.ignored[0]
+        raise InputError(
+            f"{ignored[0].file}: {ignored[0].image}: pixels labelled {label!r} are neither defect nor "
+            f"background, found in {counted(len(ignored), 'image')}; the masks of reader annotated hold no "
+            "third value. Write masks of class indices by `assay data import`, which says how they are read with "
+            "`others: ignore`, or remove these shapes."
+        )
+
+
+def _refuse_foreign(
+    root: Path,
+    foreign: Mapping[str, str],
+    images: Sequence[str],
+    drawn: Mapping[str, _Drawn],
+    options: AnnotatedOptions,
+) -> None:
+    """Refuse files of other tools where they may show defects of images that would count as normal."""
+    if "unannotated" in options.model_fields_set:
+        return
+    unnamed = [image for image in images if image not in drawn and _role(PurePosixPath(image)) is None]
+    # A file named like images is about these; one of another name may be about any.
+    all_stems = {compared(PurePosixPath(image).stem) for image in images}
+    open_stems = {compared(PurePosixPath(image).stem) for image in unnamed}
+    dangerous = [
+        (place, form)
+        for place, form in foreign.items()
+        for stem in [compared(PurePosixPath(place).stem)]
+        if (stem in open_stems if stem in all_stems else unnamed)
+    ]
+    if dangerous:
+        place, form = dangerous[0]
+        raise InputError(
+            f"{root}: {counted(len(dangerous), 'file')} of labelling tools, such as {place}: {form}. Nothing "
+            f"else says that {counted(len(unnamed), 'image')}, such as {unnamed[0]}, are normal. If they are, "
+            "or are to be left out, say `unannotated: normal` or `unannotated: left_out` in data.options."
+        )
+
+
+def _unread(root: Path, read: Collection[str], foreign: Mapping[str, str]) -> tuple[Unread, ...]:
+    """Files that are passed over; those of other tools are called what they are."""
+    forms: dict[str, list[str]] = {}
+    for place, form in foreign.items():
+        forms.setdefault(form, []).append(place)
+    told = [
+        Unread(f"*{PurePosixPath(places[0]).suffix}", len(places), places[0], form)
+        for form, places in forms.items()
+    ]
+    others = unread_files(root, {*read, *foreign}, lambda _: "it is no image of this data set")
+    return (*told, *others)
 
 
 def _match(
@@ -149,7 +234,7 @@ def _match(
     for file, annotation, alone in stated:
         image = _image_of(annotation, file, names, alone=alone, by_name=by_name)
         if image is None:
-            strangers.append((annotation.image, file))
+            strangers.append((annotation.called, file))
         elif image in drawn and drawn[image].annotation.shapes != annotation.shapes:
             first, shapes = drawn[image].file, counted(len(drawn[image].annotation.shapes), "shape")
             raise InputError(
@@ -171,7 +256,7 @@ def _match(
 
 def _parse(root: Path, file: str) -> list[ImageAnnotation]:
     try:
-        annotations = list(parse_annotations((root / file).read_bytes()))
+        annotations = list(parse_annotations((root / file).read_bytes(), file))
     except AnnotationError as error:
         raise InputError(f"{file}: {error}.") from error
     joined = next((name for each in annotations for name in each.classes if "+" in name), None)
@@ -184,7 +269,13 @@ def _image_of(
     annotation: ImageAnnotation, file: str, names: ImageNames, *, alone: bool, by_name: bool = False
 ) -> str | None:
     try:
-        image = names.find(annotation.image, PurePosixPath(file), alone=alone, by_name=by_name)
+        image = names.find_any(
+            annotation.names,
+            PurePosixPath(file),
+            alone=alone,
+            by_name=by_name,
+            is_uploaded=annotation.is_uploaded,
+        )
     except InputError as error:
         raise InputError(f"{file}: {error}.") from error
     return None if image is None else str(image)
@@ -251,6 +342,7 @@ def _remarks(
             f"annotations are not read where their image is not there: {len(strangers)}, such as {name} in "
             f"{file}. Add the images, correct their folders in the annotations, or remove the annotations."
         )
+    yield from doubt_remarks(each.annotation for each in drawn.values())
     kinds = Counter(kind for each in drawn.values() for kind in each.annotation.without_area)
     if kinds:
         first = next(each for each in drawn.values() if each.annotation.without_area)
@@ -293,8 +385,14 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
     content = [
         (
             each.image,
-            each.annotation.size or _stamp(root / each.image),
-            [shape for shape in each.annotation.shapes if shape.defect_class in chosen],
+            each.annotation.size,
+            # The photo says how it is to be turned, and its size where the annotation states none.
+            _stamp(root / each.image),
+            [
+                shape
+                for shape in each.annotation.shapes
+                if shape.defect_class in chosen or shape.meaning == "background"
+            ],
         )
         for each in drawn
     ]
@@ -302,9 +400,9 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
 
     def fill(folder: Path) -> None:
         faults: list[str] = []
-        for each, (_, _, shapes) in zip(drawn, content, strict=True):
+        for each, (*_, shapes) in zip(drawn, content, strict=True):
             try:
-                _write_mask(each, _size(root, each), shapes, folder)
+                _write_mask(root, each, shapes, folder)
             except InputError as error:
                 faults.append(str(error))
         if faults:
@@ -322,23 +420,19 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _size(root: Path, drawn: _Drawn) -> tuple[int, int]:
-    """Height and width of the image as it was annotated, or as it is where the annotation does not say."""
-    if drawn.annotation.size is not None:
-        return drawn.annotation.size
+def _write_mask(root: Path, drawn: _Drawn, shapes: Sequence[Shape], folder: Path) -> None:
+    size, orientation = drawn.annotation.size, 1
     try:
-        width, height = measure(read_bytes(root, drawn.image))
-    except BrokenImageError as error:
-        raise InputError(f"{drawn.image}: {error.advice}.") from error
-    return height, width
-
-
-def _write_mask(drawn: _Drawn, size: tuple[int, int], shapes: Sequence[Shape], folder: Path) -> None:
-    height, width = size
-    try:
-        mask = rasterise(shapes, height, width)
+        try:
+            size, orientation = size_as_drawn(drawn.annotation, read_bytes(root, drawn.image))
+        except BrokenImageError as error:
+            if size is None:
+                raise InputError(f"{drawn.image}: {error.advice}.") from error
+            # The photo is named with all other faults when the data set is opened.
+        mask = as_stored(rasterise(shapes, *size), orientation)
     except AnnotationError as error:
         raise InputError(f"{drawn.file}: {drawn.image}: {error}.") from error
+    height, width = mask.shape
     if not mask.any():
         raise InputError(
             f"{drawn.file}: {drawn.image}: what is drawn marks none of its {width} × {height} pixels: it "

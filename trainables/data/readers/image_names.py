@@ -7,15 +7,19 @@ machine. What a path states has to fit: ``line2/0.png`` is not ``line1/0.png``.
 from __future__ import annotations
 
 import posixpath
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from trainables.data.readers.mask_names import compared, composed
 from trainables.errors import InputError
 
 __all__ = ["ImageNames"]
+
+_NOT_UPLOADED = re.compile(r"[^-\w.]")  # signs that Label Studio's server takes out of names
 
 
 class ImageNames:
@@ -35,8 +39,57 @@ class ImageNames:
                 for end in _ends(form):
                     self._alike[end].append(path)
 
+    @cached_property
+    def _uploaded(self) -> dict[str, list[PurePosixPath]]:
+        """Images by the name that an upload to Label Studio gives them, without the signs before it."""
+        by_name: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
+        for path in self._known.values():
+            by_name[_NOT_UPLOADED.sub("", composed(path.name).strip().replace(" ", "_"))].append(path)
+        return by_name
+
+    def find_any(
+        self,
+        names: Sequence[str],
+        file: PurePosixPath,
+        *,
+        alone: bool,
+        by_name: bool = False,
+        is_uploaded: bool = False,
+    ) -> PurePosixPath | None:
+        """The image that has one of several possible names, of which the first is the one stated.
+
+        Args:
+            names: File names or paths; what the first one fits is meant, whatever the others fit.
+            file: As of :meth:`find`, and so are ``alone`` and ``by_name``.
+            alone: They are of this image alone.
+            by_name: Its file name is enough where none of the folders is there.
+            is_uploaded: Label Studio may have taken blanks and brackets out of the name.
+
+        Raises:
+            InputError: If several images are equally good.
+        """
+        fits: dict[PurePosixPath, str] = {}
+        for name in names:
+            image = self.find(name, file, alone=alone, by_name=by_name, stated=names[0])
+            if image is not None:
+                fits[image] = name
+            if image is not None and name == names[0]:
+                return image
+        if not fits and is_uploaded:
+            fits = dict.fromkeys(self._uploaded.get(composed(names[-1]), []), names[-1])
+        if len(fits) > 1:
+            listed = " or ".join(map(str, list(fits)[:2]))
+            raise InputError(f"{names[0]} may be {listed}. Rename one, here and there")
+        return next(iter(fits), None)
+
     def find(
-        self, name: str, file: PurePosixPath, *, alone: bool, by_name: bool = False
+        self,
+        name: str,
+        file: PurePosixPath,
+        *,
+        alone: bool,
+        by_name: bool = False,
+        stated: str | None = None,
     ) -> PurePosixPath | None:
         """The image that is called ``name``; None if it is not there.
 
@@ -45,6 +98,7 @@ class ImageNames:
             file: The annotations: relative to the folder of images if they lie in it.
             alone: They are of this image alone.
             by_name: Its file name is enough where none of the folders that it states is there.
+            stated: The name as the annotations have it, if ``name`` is another that it may stand for.
 
         Raises:
             InputError: If several are equally good.
@@ -62,9 +116,10 @@ class ImageNames:
             images = _below(self._exact.get(composed(end), []), folder)
             images = images or _below(self._alike.get(compared(end), []), folder)
             if len(images) > 1:
+                called = name if stated in (None, name) else f"{stated}, which is {name},"
                 raise InputError(
-                    f"{name} may be {images[0]} or {images[1]}. Name its folder too, or rename one, here and "
-                    "there"
+                    f"{called} may be {images[0]} or {images[1]}. Name its folder too, or rename one, here "
+                    "and there"
                 )
             if images:
                 return images[0]
