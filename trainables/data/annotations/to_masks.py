@@ -238,8 +238,8 @@ class _Places:
         )
         if image is None:
             raise InputError(
-                f"no image below {self.folder} is called {annotation.called}. Name their folder with --images, "
-                "or correct that in the annotations"
+                f"no image below {self.folder} is called {annotation.called}. Name their folder with "
+                "--images, or correct that in the annotations"
             )
         return image
 
@@ -261,7 +261,10 @@ def _on_disk(
             taken[image] = file.name
             size, orientation = (height, width), 1
             if annotation.shapes:
-                size, orientation = size_as_drawn(annotation, photo)
+                try:
+                    size, orientation = size_as_drawn(annotation, photo)
+                except AnnotationError as error:
+                    raise InputError(f"{image}: {error}") from error
             elif annotation.size is not None and sorted(annotation.size) != sorted(size):
                 size = annotation.size
             if orientation == 1 and size != (height, width):
@@ -270,7 +273,7 @@ def _on_disk(
                     "Annotate the image as it is stored"
                 )
             yield _Drawn(annotation, image, places.mask_of(image, annotation), size, orientation)
-        except (InputError, AnnotationError, BrokenImageError) as error:
+        except (InputError, BrokenImageError) as error:
             faults.append(f"{file.name}: {error}")
 
 

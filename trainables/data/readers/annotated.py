@@ -170,8 +170,8 @@ def _refuse_ignored(drawn: Mapping[str, _Drawn]) -> None:
         raise InputError(
             f"{ignored[0].file}: {ignored[0].image}: pixels labelled {label!r} are neither defect nor "
             f"background, found in {counted(len(ignored), 'image')}; the masks of reader annotated hold no "
-            "third value. Write masks of class indices by `assay data import`, which says how they are read with "
-            "`others: ignore`, or remove these shapes."
+            "third value. Write masks of class indices by `assay data import`, which says how they are read "
+            "with `others: ignore`, or remove these shapes."
         )
 
 
@@ -199,8 +199,9 @@ def _refuse_foreign(
         place, form = dangerous[0]
         raise InputError(
             f"{root}: {counted(len(dangerous), 'file')} of labelling tools, such as {place}: {form}. Nothing "
-            f"else says that {counted(len(unnamed), 'image')}, such as {unnamed[0]}, are normal. If they are, "
-            "or are to be left out, say `unannotated: normal` or `unannotated: left_out` in data.options."
+            f"else says that {counted(len(unnamed), 'image')}, such as {unnamed[0]}, are normal. If they "
+            "are, or are to be left out, say `unannotated: normal` or `unannotated: left_out` in "
+            "data.options."
         )
 
 

@@ -59,7 +59,8 @@ class ImageNames:
         """The image that has one of several possible names, of which the first is the one stated.
 
         Args:
-            names: File names or paths; what the first one fits is meant, whatever the others fit.
+            names: File names or paths. Where the first one fits it is meant, whatever the others fit, but not of
+                an upload: its copy and the image itself may both be there.
             file: As of :meth:`find`, and so are ``alone`` and ``by_name``.
             alone: They are of this image alone.
             by_name: Its file name is enough where none of the folders is there.
@@ -73,7 +74,7 @@ class ImageNames:
             image = self.find(name, file, alone=alone, by_name=by_name, stated=names[0])
             if image is not None:
                 fits[image] = name
-            if image is not None and name == names[0]:
+            if image is not None and name == names[0] and not is_uploaded:
                 return image
         if not fits and is_uploaded:
             fits = dict.fromkeys(self._uploaded.get(composed(names[-1]), []), names[-1])
