@@ -1,7 +1,7 @@
 """Annotations say what they say: every field that moves, turns or takes away pixels is read, or refused.
 
-Expected masks come from the rule itself, pixel centre by pixel centre, or from turning photos with Pillow, and
-never from the code under test. Each is asked of reader annotated and of `assay data import`.
+Expected masks come from the rule itself, pixel centre by pixel centre, or from turning photos with Pillow,
+and never from the code under test. Each is asked of reader annotated and of `assay data import`.
 """
 
 from __future__ import annotations
@@ -374,7 +374,7 @@ def test_a_brush_with_a_choice_keeps_its_pixels(tmp_path: Path) -> None:
 def test_a_class_that_an_import_would_lose_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.png", noise(0, HEIGHT, WIDTH))
     (tmp_path / "e.json").write_bytes(studio(*REGIONS["two labels"][0]))
-    with pytest.raises(InputError, match="a.png: hole has no pixel of its own"):
+    with pytest.raises(InputError, match=r"a.png: hole has no pixel of its own"):
         import_annotations(tmp_path / "e.json", tmp_path)
 
 
@@ -533,7 +533,7 @@ def test_a_contradiction_that_moves_a_defect_is_refused(annotation: dict[str, An
 def test_boxes_by_corners_are_refused_where_one_has_no_segmentation() -> None:
     far = {"segmentation": [[40, 30, 60, 30, 60, 45, 40, 45]], "bbox": [40, 30, 60, 45]}
     with pytest.raises(
-        AnnotationError, match="annotations.0 is x, y, x, y by its .* annotations.1 has a bbox"
+        AnnotationError, match=r"annotations.0 is x, y, x, y by its .* annotations.1 has a bbox"
     ):
         list(parse_annotations(coco(far, {"bbox": [2, 2, 20, 20]})))
 
@@ -559,7 +559,7 @@ def test_ids_in_quotes_are_those_without(image: Any, annotation: Any) -> None:
 
 def test_ids_that_quotes_alone_tell_apart_are_refused_as_they_stand() -> None:
     images = [{"id": 1, "file_name": "a.png"}, {"id": "1", "file_name": "b.png"}]
-    with pytest.raises(AnnotationError, match='found 1 of a.png and "1" of b.png'):
+    with pytest.raises(AnnotationError, match=r'found 1 of a.png and "1" of b.png'):
         list(parse_annotations(coco(images=images)))
     twice = [{"id": 1, "name": "scratch"}, {"id": 1, "name": "hole"}]
     with pytest.raises(AnnotationError, match="found 1 of scratch and 1 of hole"):
@@ -603,7 +603,8 @@ def drawn_on(seen: NDArray[np.bool_], tool: str) -> bytes:
         runs = np.diff(np.flatnonzero(np.diff(rows, prepend=0)), prepend=0, append=rows.size).tolist()
         mask = f'<mask label="scratch" rle="{", ".join(map(str, runs))}" left="0" top="0"'
         mask += f' width="{width}" height="{height}"/>'
-        return f'<annotations><image name="a.png" width="{width}" height="{height}">{mask}</image></annotations>'.encode()
+        image = f'<image name="a.png" width="{width}" height="{height}">{mask}</image>'
+        return f"<annotations>{image}</annotations>".encode()
     drawn = {**result("brushlabels", rle=brush(seen.astype(np.uint8))), "original_width": width}
     return label_studio({**drawn, "original_height": height}, data={"image": "a.png"})
 
@@ -733,7 +734,7 @@ def test_an_upload_that_may_be_two_images_or_none_is_refused_with_its_names(
 
 # Files of other tools --------------------------------------------------------------------------------------
 
-VOC = "<annotation><folder>f</folder><filename>b.png</filename><object><name>hole</name><bndbox/></object></annotation>"
+VOC = "<annotation><filename>b.png</filename><object><name>hole</name><bndbox/></object></annotation>"
 FOREIGN: dict[str, tuple[str, str, str]] = {
     "YOLO boxes": ("labels/b.txt", "0 0.5 0.5 0.2 0.1\n1 0.25 0.5 0.1 0.1\n", "a label file of YOLO"),
     "YOLO outlines": ("b.txt", "0 0.1 0.1 0.2 0.1 0.2 0.3\n", "a label file of YOLO"),
@@ -742,7 +743,7 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
     "Pascal VOC with a head": ("Annotations/b.xml", f'<?xml version="1.0"?>\n<!-- x -->{VOC}', "Pascal VOC"),
     "old LabelMe": (
         "b.xml",
-        "<annotation><filename>b.png</filename><object><polygon><pt><x>1</x></pt></polygon></object></annotation>",
+        "<annotation><filename>b.png</filename><object><polygon><pt/></polygon></object></annotation>",
         "an XML file of the older LabelMe",
     ),
     "imglab": ("all.xml", "<dataset><images><image file='b.png'><box/></image></images></dataset>", "imglab"),
@@ -754,7 +755,7 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
     ),
     "VIA table": (
         "via.csv",
-        "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n",
+        "filename,file_size,region_count,region_id,region_shape_attributes,region_attributes\n",
         "a table of the VGG Image Annotator",
     ),
     "Supervisely": (

@@ -369,7 +369,8 @@ def _read_classes(
         known = ", ".join(f"{value}: {name}" for value, name in sorted(indices.names.items()))
         raise _MaskFaultError(
             f"{entry.mask} has the values {', '.join(map(str, unknown[:4]))}, which are no class; expected 0 "
-            f"and those of mask_classes ({known}). Add them there, or correct the mask"
+            f"and those of mask_classes ({known}). Add them there{_if_void(unknown, indices)}, or correct "
+            "the mask"
         )
     if entry.label is False:
         return (values > 0).astype(np.uint8), None
@@ -377,6 +378,14 @@ def _read_classes(
     if shown is None and present:  # other classes alone
         return np.zeros(values.shape, np.uint8), "+".join(indices.names[value] for value in present)
     return np.isin(values, indices.kept).astype(np.uint8), shown or entry.defect_class
+
+
+def _if_void(unknown: Sequence[int], indices: ClassIndices) -> str:
+    """The way to read 255 beside class indices: Pascal VOC writes it where pixels are to be ignored."""
+    if unknown != [255]:
+        return ""
+    kept = ", ".join(indices.names[value] for value in indices.kept)
+    return f" (VOC's void, 255: void, with data.classes: [{kept}] and data.others: ignore)"
 
 
 def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_Seen]) -> Iterator[Finding]:

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 FEW_VALUES = 8  # values of defects up to which they may be classes; soft edges have more
+_VOID, _HIGHEST_INDEX = 255, 32  # of Pascal VOC: what is ignored, and more than its classes
 _COVERS_MUCH = 0.5  # share of the image
 _STRAY = 2  # pixels of a region that nobody meant to draw
 _WHITE = 250  # grey level of paper
@@ -279,7 +280,18 @@ def _question(
     return (
         f"masks hold {held} ({_names(_unusual(masks))}): classes, or shades of one defect? Say it in "
         "data.options (`--option`). "
-        f"Classes: {classes}. One defect: mask_above: 0 counts them all{between}"
+        f"Classes: {classes}{_void(indices or values)}. One defect: mask_above: 0 counts them all{between}"
+    )
+
+
+def _void(values: Sequence[int]) -> str:
+    """The way to read 255 beside class indices, which is no class in masks of Pascal VOC; "" without it."""
+    others = [value for value in values if value != _VOID]
+    if _VOID not in values or not others or max(others) > _HIGHEST_INDEX:
+        return ""
+    return (
+        f" (if {_VOID} is VOC's void, neither defect nor background: name it void, and write the others in "
+        "data.classes, with data.others: ignore)"
     )
 
 

@@ -34,6 +34,21 @@ def _as_palette(path: Path, indices: NDArray[np.uint8], bits: int = 8) -> None:
     image.save(path, bits=bits)
 
 
+def _as_full_palette(path: Path, indices: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    image = Image.fromarray(indices, "P")
+    image.putpalette(noise(0, 1, 768).ravel().tolist())
+    image.save(path)
+
+
+def _with_void(number: int) -> NDArray[np.uint8]:
+    """A mask as exports of Pascal VOC are: class indices with a border of 255."""
+    mask = np.zeros((12, 16), np.uint8)
+    mask[2:7, 3:8] = 255
+    mask[3:6, 4:7] = 1 + number % 2
+    return mask
+
+
 def _two_pages(root: Path) -> None:
     write(root / "defect" / "d9.png", noise(99))
     second = Image.fromarray(dot()[::-1].copy())
@@ -340,6 +355,39 @@ CASES = (
         {**TABLE, "options": {"mask_above": 127}},
         "read",
         ("6 defective (6 with mask)",),
+    ),
+    Case(
+        "masks of Pascal VOC, with the indices 1 and 2 and a border of 255",
+        partial(_folder, mask=_with_void, save=_as_full_palette),
+        None,
+        "refused",
+        ("(if 255 is VOC's void, neither defect nor background: name it void, and write the others in",),
+    ),
+    Case(
+        "masks of Pascal VOC, and `mask_classes` without 255",
+        partial(_folder, mask=_with_void, save=_as_full_palette),
+        {**FOLDER, "options": {"mask_classes": {1: "scratch", 2: "hole"}}},
+        "refused",
+        ("(VOC's void, 255: void, with data.classes: [scratch, hole] and data.others: ignore)",),
+    ),
+    Case(
+        "masks of Pascal VOC, and a class `void` that would count as a defect",
+        partial(_folder, mask=_with_void, save=_as_full_palette),
+        {**FOLDER, "options": {"mask_classes": {1: "scratch", 2: "hole", 255: "void"}}},
+        "refused",
+        ("void is no defect by its name, and without data.classes every class is one.",),
+    ),
+    Case(
+        "masks of Pascal VOC, `classes` without void, and `others: ignore`",
+        partial(_folder, mask=_with_void, save=_as_full_palette),
+        {
+            **FOLDER,
+            "options": {"mask_classes": {1: "scratch", 2: "hole", 255: "void"}},
+            "classes": ["scratch", "hole"],
+            "others": "ignore",
+        },
+        "read",
+        ("14 images of 14 items: 6 defective (6 with mask), 8 normal", "hole     3      9 "),
     ),
     Case(
         "one mask of six with two values",

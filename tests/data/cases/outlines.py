@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.data.cases.advice import turn
 from tests.data.cases.case import Case
 from tests.data.made_images import noise, write
 
@@ -80,6 +81,83 @@ def exported(text: str, names: Sequence[str] = ("a", "b", "c", "d", "e", "f")) -
         (root / "annotations" / "instances_default.json").write_text(text)
 
     return make
+
+
+def coco_of(*drawn: dict[str, Any], **more: Any) -> str:
+    """A file of six images, of which the first shows what ``drawn`` says of it."""
+    images = [{"id": n, "file_name": name, "height": 12, "width": 16} for n, name in enumerate(NAMES)]
+    annotations = [{"id": n, "image_id": 0, "category_id": 1, **each} for n, each in enumerate(drawn)]
+    categories = [{"id": 1, "name": "scratch"}, {"id": 2, "name": "hole"}]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories, **more})
+
+
+def outlined(**more: Any) -> dict[str, Any]:
+    """An annotation of a square of 3 × 3 pixels."""
+    flat = [coordinate for point in SQUARE for coordinate in point]
+    return {"segmentation": [flat], "bbox": [4, 3, 3, 3], "area": 9, **more}
+
+
+def tasks(*drawn: dict[str, Any], names: Sequence[str] = ()) -> str:
+    """An export of Label Studio; each shape has a task, and is of the image that ``names`` has for it."""
+    size = {"original_width": 16, "original_height": 12}
+    listed = [{**size, "id": "r", **each} for each in drawn]
+    paths = names or [f"/data/upload/1/0123abcd-{name}" for name in NAMES]
+    return json.dumps(
+        [
+            {"id": n, "data": {"image": path}, "annotations": [{"result": listed if n == 0 else []}]}
+            for n, path in enumerate(paths)
+        ]
+    )
+
+
+def polygon(*labels: str) -> dict[str, Any]:
+    """A result of Label Studio: the square, with labels."""
+    points = [[100 * x / 16, 100 * y / 12] for x, y in SQUARE]
+    return {"type": "polygonlabels", "value": {"points": points, "polygonlabels": list(labels)}}
+
+
+def beside(*shapes: tuple[str, str, Any]) -> Callable[[Path], None]:
+    """Make the images of :func:`labelled`, the first defective one of which shows ``shapes``."""
+    return lambda root: (
+        labelled()(root),
+        (root / "d0.json").write_text(labelme("d0.png", *shapes)),
+    )
+
+
+def with_file(name: str, text: str, *, alone: bool = False) -> Callable[[Path], None]:
+    """Make images of which only defective ones have a LabelMe file, or none, and a file of another tool."""
+
+    def make(root: Path) -> None:
+        labelled(normal=False)(root)
+        for path in root.glob("*.json") if alone else ():
+            path.unlink()
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
+
+    return make
+
+
+def turned(orientation: int, height: int, width: int) -> Callable[[Path], None]:
+    """Make photos with an EXIF orientation, and LabelMe files of an outline on what LabelMe shows."""
+
+    def make(root: Path) -> None:
+        labelled()(root)
+        for number in range(4):
+            (root / f"d{number}.png").unlink()
+            turn(write(root / f"d{number}.jpg", noise(60 + number)), orientation)
+            drawn = {"label": "scratch", "shape_type": "polygon", "points": SQUARE}
+            content = {"imagePath": f"d{number}.jpg", "imageHeight": height, "imageWidth": width}
+            (root / f"d{number}.json").write_text(json.dumps({**content, "shapes": [drawn]}))
+
+    return make
+
+
+VOC = "<annotation><filename>g0.png</filename><object><name>pit</name><bndbox/></object></annotation>"
+CVAT = (
+    '<annotations><image name="{}" width="16" height="12">'
+    '<box label="scratch" xtl="2" ytl="2" xbr="12" ybr="10" z_order="0"/>'
+    '<polygon label="background" points="4,3;7,3;7,6;4,6" z_order="1"/></image></annotations>'
+)
 
 
 def cut(root: Path, name: str) -> None:
@@ -357,5 +435,227 @@ CASES = (
         ANNOTATED,
         "warned",
         ("1 mask covers over half of the image (up to 83.3 %): d0. Look at them",),
+    ),
+    Case(
+        "a COCO file of CVAT with a box that is turned by 45°",
+        exported(coco_of({"bbox": [4, 4, 8, 4], "segmentation": [], "attributes": {"rotation": 45.0}})),
+        ANNOTATED,
+        "read",
+        ("1 defective (1 with mask), 5 normal", "scratch  1      28 "),
+    ),
+    Case(
+        "a COCO file with a box that is turned by a word",
+        exported(coco_of({"bbox": [4, 4, 8, 4], "attributes": {"rotation": "left"}})),
+        ANNOTATED,
+        "refused",
+        ("attributes.rotation of annotations.0 turns its bbox by degrees, found 'left'. Export polygons",),
+    ),
+    Case(
+        "a COCO file whose `bbox` lies elsewhere than its outline",
+        exported(coco_of(outlined(bbox=[10, 3, 3, 3]))),
+        ANNOTATED,
+        "refused",
+        ("bbox (10, 3) to (13, 6), segmentation (4, 3) to (7, 6) in a.png. Was one of them scaled or cut?",),
+    ),
+    Case(
+        "a COCO file with outlines, and `bbox` as two corners",
+        exported(
+            coco_of(outlined(segmentation=[[9, 7, 15, 7, 15, 11, 9, 11]], bbox=[9, 7, 15, 11], area=24))
+        ),
+        ANNOTATED,
+        "warned",
+        ("bbox is x, y, x, y and not x, y, width, height, and the segmentation is read: 1, such as",),
+    ),
+    Case(
+        "a COCO file with boxes alone, as two corners",
+        exported(coco_of({"bbox": [9, 7, 15, 11]})),
+        ANNOTATED,
+        "refused",
+        ("(9, 7) to (24, 18), in an image of 16 × 12. As x, y, x, y it would fit. Write width and height",),
+    ),
+    Case(
+        "a COCO file with boxes in shares of the image",
+        exported(coco_of({"bbox": [0.25, 0.25, 0.2, 0.3]})),
+        ANNOTATED,
+        "refused",
+        ("bbox of annotations.0 is in pixels, found 0.25, 0.25, 0.2, 0.3. Export in pixels, not in shares",),
+    ),
+    Case(
+        "a COCO file with an area that is neither the outline's nor the box's",
+        exported(coco_of(outlined(area=900))),
+        ANNOTATED,
+        "warned",
+        ("annotations.0: area 900, of the segmentation 9, of bbox 9.", "scratch  1      9 "),
+    ),
+    Case(
+        "a COCO file with ids in quotes in one list, and without in another",
+        exported(coco_of(outlined(image_id="0", category_id="1"))),
+        ANNOTATED,
+        "read",
+        ("1 defective (1 with mask), 5 normal",),
+    ),
+    Case(
+        "a COCO file with ids that quotes alone tell apart",
+        exported(coco_of(images=[{"id": 1, "file_name": "a.png"}, {"id": "1", "file_name": "b.png"}])),
+        ANNOTATED,
+        "refused",
+        ('images have ids of their own, found 1 of a.png and "1" of b.png. Export the file again.',),
+    ),
+    Case(
+        "a COCO file with an annotation without outline or box",
+        exported(coco_of({"segmentation": [[]]})),
+        ANNOTATED,
+        "warned",
+        ("shapes without an area are not read: 1 × annotation", "1 defective (0 with mask), 5 normal"),
+    ),
+    Case(
+        "a COCO file with two classes of one outline",
+        exported(coco_of(outlined(), outlined(category_id=2))),
+        ANNOTATED,
+        "read",
+        ("hole+scratch: 1",),
+    ),
+    Case(
+        "a LabelMe file with `_background_` over a defect",
+        beside(("scratch", "rectangle", [[2, 2], [12, 10]]), ("_background_", "polygon", SQUARE)),
+        ANNOTATED,
+        "read",
+        ("4 defective (4 with mask), 4 normal", "9 (9–71)"),
+    ),
+    Case(
+        "a LabelMe file with `_background_` alone",
+        beside(("_background_", "polygon", SQUARE)),
+        ANNOTATED,
+        "read",
+        ("3 defective (3 with mask), 5 normal",),
+    ),
+    Case(
+        "a LabelMe file with `__ignore__`",
+        beside(("scratch", "polygon", SQUARE), ("__ignore__", "rectangle", [[9, 2], [12, 5]])),
+        ANNOTATED,
+        "refused",
+        ("pixels labelled '__ignore__' are neither defect nor background, found in 1 image",),
+    ),
+    Case(
+        "a CVAT file with the label `background` above a box",
+        lambda root: (
+            labelled()(root),
+            (root / "d0.json").unlink(),
+            (root / "x.xml").write_text(CVAT.format("d0.png")),
+        ),
+        ANNOTATED,
+        "read",
+        ("4 defective (4 with mask), 4 normal", "9 (9–71)"),
+    ),
+    Case(
+        "LabelMe files with the shape `rotation`, and a rectangle of four points",
+        lambda root: (
+            labelled(kind="rotation")(root),
+            (root / "d0.json").write_text(labelme("d0.png", ("scratch", "rectangle", SQUARE))),
+        ),
+        ANNOTATED,
+        "read",
+        ("4 defective (4 with mask), 4 normal", "scratch  4      9 "),
+    ),
+    Case(
+        "a LabelMe file with a shape of a type that is not known",
+        beside(("scratch", "cuboid", SQUARE)),
+        ANNOTATED,
+        "refused",
+        ("d0.json: the shape 'scratch' is of type 'cuboid'; expected polygon, ai_polygon, rectangle",),
+    ),
+    Case(
+        "LabelMe files of photos that EXIF turns by a quarter",
+        turned(6, 16, 12),
+        ANNOTATED,
+        "warned",
+        ("4 images with an EXIF orientation", "4 defective (4 with mask), 4 normal", "scratch  4      9 "),
+    ),
+    Case(
+        "LabelMe files of photos that EXIF turns upside down",
+        turned(3, 12, 16),
+        ANNOTATED,
+        "refused",
+        ("EXIF orientation 3 of the photo turns it in some tools, and the annotations state 16 × 12 pixels",),
+    ),
+    Case(
+        "a Label Studio file of uploaded images",
+        exported(tasks(polygon("scratch"))),
+        ANNOTATED,
+        "read",
+        ("6 images of 6 items: 1 defective (1 with mask), 5 normal",),
+    ),
+    Case(
+        "a Label Studio file with two labels of one region",
+        exported(tasks(polygon("hole", "scratch"))),
+        ANNOTATED,
+        "read",
+        ("hole+scratch: 1",),
+    ),
+    Case(
+        "a Label Studio file of an upload that may be two images",
+        lambda root: (
+            exported(tasks(polygon("scratch")))(root),
+            write(root / "line2" / "a.png", noise(70)),
+        ),
+        ANNOTATED,
+        "refused",
+        ("/data/upload/1/0123abcd-a.png, which is a.png, may be images/a.png or line2/a.png.",),
+    ),
+    Case(
+        "a Label Studio file of uploads that are not there",
+        exported(tasks(polygon("scratch"), names=["/data/upload/1/x.png"])),
+        ANNOTATED,
+        "refused",
+        ("no annotation names an image that is there: expected one of", "/data/upload/1/x.png (or x.png)"),
+    ),
+    Case(
+        "a Label Studio file with a region of an unknown control",
+        exported(tasks({"type": "bitmasklabels", "value": {"bitmasklabels": ["scratch"]}})),
+        ANNOTATED,
+        "refused",
+        ("a bitmask of task 0 is not read", "Draw with Brush, Polygon, Rectangle or Ellipse"),
+    ),
+    Case(
+        "label files of YOLO beside LabelMe files",
+        with_file("labels/g0.txt", "0 0.5 0.5 0.2 0.2\n"),
+        ANNOTATED,
+        "refused",
+        ("labels/g0.txt: a label file of YOLO, which is not read. Export the tool's own export as COCO",),
+    ),
+    Case(
+        "label files of YOLO alone",
+        with_file("labels/g0.txt", "0 0.5 0.5 0.2 0.2\n", alone=True),
+        ANNOTATED,
+        "refused",
+        ("found 1 file, such as labels/g0.txt: a label file of YOLO, which is not read.",),
+    ),
+    Case(
+        "files of Pascal VOC beside LabelMe files",
+        with_file("g0.xml", VOC),
+        ANNOTATED,
+        "refused",
+        ("g0.xml: an annotation of Pascal VOC, which is not read. Export as COCO or CVAT for images 1.1",),
+    ),
+    Case(
+        "files of Pascal VOC beside LabelMe files, and `unannotated: normal`",
+        with_file("g0.xml", VOC),
+        {**ANNOTATED, "options": {"unannotated": "normal"}},
+        "warned",
+        ("1 file is not read: g0.xml: an annotation of Pascal VOC",),
+    ),
+    Case(
+        "a project of the VGG Image Annotator",
+        with_file("via.json", '{"_via_img_metadata": {}}', alone=True),
+        ANNOTATED,
+        "refused",
+        ("via.json: a project of the VGG Image Annotator, which is not read. Export as COCO",),
+    ),
+    Case(
+        "a JSON file with outlines in a form that is not known",
+        with_file("g0.json", '{"defects": [{"polygon": [[1, 2], [3, 4], [5, 6]]}]}'),
+        ANNOTATED,
+        "refused",
+        ("g0.json: a JSON file of outlines or boxes in a form that is not known, which is not read.",),
     ),
 )

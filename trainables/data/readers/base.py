@@ -11,6 +11,7 @@ from typing import Annotated, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from trainables.data.annotations.shapes import meaning_of
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
+_VOID = 255  # in masks of Pascal VOC: pixels that are ignored
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,26 @@ class MaskSettings(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def indices(self, spec: DataSpec) -> ClassIndices | None:
-        """Class indices of masks, with those that ``data.classes`` keeps; None where masks hold none."""
+        """Class indices of masks, with those that ``data.classes`` keeps; None where masks hold none.
+
+        Raises:
+            InputError: If a class is called background, ignored or VOC's void, and would count as a defect.
+        """
         if self.mask_classes is None:
             return None
         names = self.mask_classes
+        no_defects = [
+            name
+            for value, name in names.items()
+            if meaning_of(name) != "defect" or (value == _VOID and name.casefold() == "void")
+        ]
+        if no_defects and spec.classes is None:
+            others = ", ".join(name for name in names.values() if name not in no_defects)
+            raise InputError(
+                f"data.options.mask_classes: {', '.join(no_defects)} is no defect by its name, and without "
+                f"data.classes every class is one. Write data.classes: [{others}], and data.others: ignore "
+                "where its pixels are neither defect nor background."
+            )
         kept = sorted(value for value, name in names.items() if spec.classes is None or name in spec.classes)
         return ClassIndices(names, tuple(kept), spec.others)
 

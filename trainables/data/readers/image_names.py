@@ -59,8 +59,8 @@ class ImageNames:
         """The image that has one of several possible names, of which the first is the one stated.
 
         Args:
-            names: File names or paths. Where the first one fits it is meant, whatever the others fit, but not of
-                an upload: its copy and the image itself may both be there.
+            names: File names or paths. Where the first one fits it is meant, whatever the others fit, but not
+                of an upload: its copy and the image itself may both be there.
             file: As of :meth:`find`, and so are ``alone`` and ``by_name``.
             alone: They are of this image alone.
             by_name: Its file name is enough where none of the folders is there.
