@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from tests.data.made_images import noise, write
-from tests.data.test_annotations import brush, label_studio, percent, png, result
+from tests.data.test_annotations import brush, label_studio, png, result
 from trainables.data import DataSpec, open_manifest
 from trainables.data.annotations import AnnotationError, parse_annotations
 from trainables.data.annotations.to_masks import MASKS, import_annotations
@@ -107,6 +107,7 @@ def read_both(data: bytes, root: Path, suffix: str = ".json") -> tuple[Mask, Mas
     (root / f"export{suffix}").write_bytes(data)
     import_annotations(root / f"export{suffix}", photos)
     imported = cv2.imread(str(photos / MASKS / f"{image.name}.png"), cv2.IMREAD_UNCHANGED)
+    assert imported is not None
     (root / "read").mkdir()
     (root / "read" / image.name).write_bytes(image.read_bytes())
     (root / "read" / f"export{suffix}").write_bytes(data)
@@ -114,7 +115,7 @@ def read_both(data: bytes, root: Path, suffix: str = ".json") -> tuple[Mask, Mas
     (row,) = manifest.rows
     assert manifest.mask_root is not None
     assert row.mask is not None
-    return decode_stored((manifest.mask_root / row.mask).read_bytes()), imported
+    return decode_stored((manifest.mask_root / row.mask).read_bytes()), np.asarray(imported, np.uint8)
 
 
 def assert_masks(data: bytes, expected: NDArray[np.bool_], root: Path) -> None:
@@ -689,7 +690,9 @@ def test_an_address_of_label_studio_finds_its_image(stated: str, path: str, tmp_
     write(tmp_path / path, noise(0, HEIGHT, WIDTH))
     write(tmp_path / "other.png", noise(1, HEIGHT, WIDTH))
     size = {"original_width": WIDTH, "original_height": HEIGHT}
-    data = label_studio({**result("polygonlabels", points=percent(BOX[:3])), **size}, data={"image": stated})
+    data = label_studio(
+        {**result("polygonlabels", points=in_percent(BOX[:3])), **size}, data={"image": stated}
+    )
     (tmp_path / "e.json").write_bytes(data)
     manifest = open_manifest(SPEC, tmp_path, tmp_path / "cache")
     assert [row.image for row in manifest.rows if row.label] == [path]

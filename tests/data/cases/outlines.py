@@ -116,7 +116,7 @@ def polygon(*labels: str) -> dict[str, Any]:
     return {"type": "polygonlabels", "value": {"points": points, "polygonlabels": list(labels)}}
 
 
-def beside(*shapes: tuple[str, str, Any]) -> Callable[[Path], None]:
+def beside(*shapes: tuple[str, str, Any]) -> Callable[[Path], object]:
     """Make the images of :func:`labelled`, the first defective one of which shows ``shapes``."""
     return lambda root: (
         labelled()(root),
