@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +15,11 @@ import psutil
 import pytest
 
 from assay.storage import Store
+from assay.storage.lease import holder
 from assay.storage.stop import request_stop
-from tests.engine.killing import KILLS, in_the_middle, undisturbed_results, without_ids
+from tests.engine.killing import KILLS, find_process, in_the_middle, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
-from tests.waiting import wait_for
+from tests.waiting import slowness, wait_for
 
 Toy = Callable[..., ToyStudy]
 
@@ -34,10 +37,9 @@ def program(toy: Toy, cache_root: Path) -> Iterator[tuple[ToyStudy, Callable[[],
     file.write_text(study.text)
     started: list[subprocess.Popen[str]] = []
 
-    def start(*options: str) -> subprocess.Popen[str]:
+    def start(*options: str, ray_address: str = "") -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "assay", "run", str(file), "--storage", str(study.storage), *options]
-        environment = {**os.environ, "ASSAY_CACHE": str(cache_root)}
-        environment.pop("RAY_ADDRESS", None)
+        environment = {**os.environ, "ASSAY_CACHE": str(cache_root), "RAY_ADDRESS": ray_address}
         started.append(
             subprocess.Popen(
                 command,
@@ -90,3 +92,46 @@ def test_a_stopped_program_ends_with_130_and_leaves_no_process(
     assert "Traceback" not in output
     psutil.wait_procs(family, timeout=10)
     assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.parametrize("way", ["ctrl-c", "assay stop"])
+def test_a_run_that_still_starts_ray_is_stopped_in_order(
+    program: tuple[ToyStudy, Callable[..., subprocess.Popen[str]]], way: str
+) -> None:
+    study, start = program
+    process = start()
+    wait_for(lambda: find_process(process.pid, "gcs_server") is not None, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    gcs_server = find_process(process.pid, "gcs_server")
+    assert gcs_server is not None
+    gcs_server.suspend()  # Ray will never be there
+    _stopped(process, study, way)
+    psutil.wait_procs(family, timeout=10)
+    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.parametrize("way", ["ctrl-c", "assay stop"])
+def test_a_run_that_still_joins_a_cluster_is_stopped_in_order(
+    program: tuple[ToyStudy, Callable[..., subprocess.Popen[str]]], way: str
+) -> None:
+    study, start = program
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = start(ray_address=f"127.0.0.1:{silent.getsockname()[1]}")
+        wait_for(lambda: holder(study.store, "kills") is not None, process)
+        _stopped(process, study, way)
+
+
+def _stopped(process: subprocess.Popen[str], study: ToyStudy, way: str) -> None:
+    """Stop a run before anything trains, and see that it ends as a stopped one."""
+    asked = time.monotonic()
+    if way == "ctrl-c":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        command = [sys.executable, "-m", "assay", "stop", "kills", "--storage", str(study.storage)]
+        subprocess.run(command, check=True)
+    output, _ = process.communicate(timeout=120)
+    assert time.monotonic() - asked < 15 * slowness()
+    assert process.returncode == 130, output
+    assert "0 finished, 2 missing; 0 trained now" in output
+    assert "Traceback" not in output
+    assert holder(study.store, "kills") is None

@@ -34,7 +34,7 @@ from assay.engine.searcher import STORAGE, PackSearcher
 from assay.engine.worker import train_trials
 from assay.storage import Lease, Result
 from assay.storage.search_points import with_points
-from assay.storage.stop import stop_requested
+from assay.storage.stop import clear_stop, stop_requested
 from assay.study import Plan, parse_study, plan_study
 from tests.simulation.world import Machine, Process, SimulatedStore, World
 from trainables.data import open_manifest
@@ -180,11 +180,12 @@ class Run:
         world.thread(process, lambda: self._beat(lease))
         try:
             fenced = cast(SimulatedStore, store.fenced(lease.fence))
+            clear_stop(fenced, "study", name)
             plan = with_points(self.plan, fenced)
             if self.retry_failed:
                 _forget_failed(plan, fenced)
             missing = missing_trials(plan.trials, fenced.records(trial.id for trial in plan.trials))
-            _clear_stops(name, missing, fenced)
+            _clear_stops(missing, fenced)
             self._train(plan, fenced, missing, lease)
             lease.refuse_if_lost()
         finally:

@@ -20,9 +20,8 @@ from assay.engine.options import End
 from assay.engine.pack_site import PackSite, trainer_here
 from assay.engine.packs import Pack
 from assay.engine.run_packs import RunPacks
-from assay.engine.stopping import stop_on_request
 from assay.engine.worker import train_trials, trainer_of
-from assay.storage import Lease, Store
+from assay.storage import Store
 from assay.study.schema import Study
 from assay.study.search_rules import pruned_by
 from trainables.errors import InputError, StorageError
@@ -81,7 +80,7 @@ def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
     return places if processes is None else min(places, processes)
 
 
-def train_locally(packs: RunPacks, lease: Lease, ending: Ending) -> End:
+def train_locally(packs: RunPacks, ending: Ending) -> End:
     """Train packs as they come, until none comes or on Ctrl-C.
 
     Raises:
@@ -94,7 +93,6 @@ def train_locally(packs: RunPacks, lease: Lease, ending: Ending) -> End:
     packs.fill()
     stop = threading.Event()
     with (
-        stop_on_request(store, study.study, lease),
         ending.work(),
         FitServer() if places else nullcontext() as server,
         ThreadPoolExecutor(max(1, places), thread_name_prefix="assay-local") as threads,

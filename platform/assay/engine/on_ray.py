@@ -13,9 +13,8 @@ from assay.engine.options import End
 from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.ray_connect import briefly, last_line
 from assay.engine.run_packs import RunPacks
-from assay.engine.stopping import stop_on_request
 from assay.engine.tune_manners import manners
-from assay.storage import Lease, Store
+from assay.storage import Store
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ _PROBLEM_CHARACTERS = 300
 _NEWS_SECONDS = 3.0  # that the news of a dead Ray may come later than what Ray says of it
 
 
-def train_on_ray(packs: RunPacks, lease: Lease, ending: Ending) -> End:
+def train_on_ray(packs: RunPacks, ending: Ending) -> End:
     """Train packs as they come, until none comes, on a signal, or when a part of Ray died.
 
     Raises:
@@ -46,8 +45,7 @@ def train_on_ray(packs: RunPacks, lease: Lease, ending: Ending) -> End:
                 options.on_message("comparing the nodes")
                 packs.program = same_on_all_nodes(plan.trainables, store, packs.folder, options.data_root)
             packs.fill()
-            with stop_on_request(store, plan.study.study, lease):
-                return _tune(packs, ending, ray_cluster)
+            return _tune(packs, ending, ray_cluster)
         finally:
             if not (ray_cluster.ends_with_us or ending.lost) and plan.study.resources.workers > 1:
                 from assay.engine.train import remove_placement_groups, run_prefix

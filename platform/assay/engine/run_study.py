@@ -19,6 +19,7 @@ from assay.engine.ending import Ending
 from assay.engine.options import End, EngineOptions, Outcome
 from assay.engine.packs import Content, missing_trials
 from assay.engine.run_packs import RunPacks
+from assay.engine.stopping import stop_on_request
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
@@ -54,13 +55,20 @@ def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
     ):
         store = store.fenced(lease.fence)
         planned = plan
-        put_back(store, planned)
-        keep_methods(store, plan.trainables)
-        plan = with_points(plan, store)
-        if options.retry_failed:
-            _forget_failed(plan, store)
-        before = own_records(plan, store) | known_replicas(plan, store)
-        end = _train(plan, store, options, before, lease=lease, ending=ending)
+        clear_stop(store, "study", study)
+        before: Mapping[str, Record] | None = None
+        try:
+            # `assay stop` is heard from the lease on: Ray may take minutes to start, and a search to plan.
+            with stop_on_request(store, study, lease):
+                put_back(store, planned)
+                keep_methods(store, plan.trainables)
+                plan = with_points(plan, store)
+                if options.retry_failed:
+                    _forget_failed(plan, store)
+                before = own_records(plan, store) | known_replicas(plan, store)
+                end = _train(plan, store, options, before, ending=ending)
+        except KeyboardInterrupt:
+            end = End(interrupted=True)
         lease.refuse_if_lost()
         plan = with_points(plan, store)
         records = own_records(plan, store)
@@ -80,7 +88,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
         pruned=count("pruned"),
         missing=plan.pending_points + len(remaining) - len(postponed),
         postponed=len(postponed),
-        trained_now=len(records.keys() - before.keys()),
+        trained_now=0 if before is None else len(records.keys() - before.keys()),
         interrupted=end.interrupted,
         seconds=time.monotonic() - start,
         lost=end.lost,
@@ -93,9 +101,8 @@ def _ending(options: EngineOptions) -> AbstractContextManager[Ending]:
     return Ending() if options.ending is None else nullcontext(options.ending)
 
 
-def _clear_stops(study: str, missing: Sequence[Trial], store: Store) -> None:
-    """Forget requests of earlier runs, those for trials where something lies that is not finished."""
-    clear_stop(store, "study", study)
+def _clear_stops(missing: Sequence[Trial], store: Store) -> None:
+    """Forget requests to earlier runs for trials where something lies that is not finished."""
     begun = set(store.trials())
     for trial in missing:
         if trial.id in begun:
@@ -114,12 +121,11 @@ def _train(
     options: EngineOptions,
     before: Mapping[str, Record],
     *,
-    lease: Lease,
     ending: Ending,
 ) -> End:
     """Train what is not among the records of ``before``."""
     missing = missing_trials(options.plan_by_now(plan, before).trials, before)
-    _clear_stops(plan.study.study, missing, store)
+    _clear_stops(missing, store)
     in_flight: set[str] = set()
     search: Iterator[Content | None] | None = None
     if plan.study.search is not None:
@@ -138,9 +144,9 @@ def _train(
     if options.local:
         from assay.engine.local import train_locally
 
-        end = train_locally(packs, lease, ending)
+        end = train_locally(packs, ending)
     else:
         from assay.engine.on_ray import train_on_ray
 
-        end = train_on_ray(packs, lease, ending)
+        end = train_on_ray(packs, ending)
     return replace(end, left_out=packs.left_out)
