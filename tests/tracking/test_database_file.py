@@ -20,6 +20,8 @@ import sqlalchemy
 from mlflow.tracking import MlflowClient
 
 from assay.storage import Store
+from assay.storage.integrity.mirror import check_mirror
+from assay.tracking import default_uri
 from assay.tracking.database_file import complete_file
 from assay.tracking.mlflow import MlflowMirror, SyncReport
 from tests.tracking.test_mlflow_mirror import fill, results_of
@@ -60,6 +62,37 @@ def test_a_folder_is_not_made_again_in_the_letters_of_its_uri(tmp_path: Path) ->
     assert complete_file(f"sqlite:///{folder}/mlflow.db") is None
     assert experiments(folder / "mlflow.db") == 1
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    "name", ["a?b", "a?mode=ro", "a%41b", "a%2Fb", "a%", "a#b c", "Prüfung 1 %C3%BC", "%3F?#&=@:+"]
+)
+def test_the_file_of_a_storage_lies_in_its_folder_whatever_signs_the_name_has(
+    tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    for turn in ("made", "opened again"):
+        store = Store(folder)
+        if turn == "made":
+            fill(store)
+        uri = default_uri(store)
+        assert uri is not None
+        report = MlflowMirror(uri, store).sync(results_of(store))
+        assert (report.new, report.already) == ((8, 0) if turn == "made" else (0, 8)), report
+    assert experiments(folder / "mlflow.db") == 2
+    assert any((folder / "mlflow-artifacts").rglob("*.png"))
+    assert list(tmp_path.iterdir()) == [folder]
+    assert list(check_mirror(store)) == []
+
+
+@pytest.mark.parametrize("spelled", ["my%20runs", "my runs"])
+def test_the_file_that_a_user_names_lies_where_the_uri_says(tmp_path: Path, spelled: str) -> None:
+    (tmp_path / "my runs").mkdir()
+    store = Store(tmp_path / "storage")
+    fill(store)
+    MlflowMirror(f"sqlite:///{tmp_path}/{spelled}/mlflow.db", store).sync(results_of(store))
+    assert experiments(tmp_path / "my runs" / "mlflow.db") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my runs", "storage"]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -20,12 +22,22 @@ __all__ = [
     "read_marker",
     "run_address",
     "runs_of",
+    "sqlite_address",
     "study_address",
     "write_marker",
 ]
 
 VIEW = "assay"  # name of the view of a study's table that the mirror keeps in the experiment
 _MODEL_TRAINING = "?workflowType=machine_learning"  # MLflow 3 opens on pages for language models otherwise
+
+
+def sqlite_address(path: Path) -> str:
+    """Tracking URI of the SQLite file at ``path``.
+
+    In a URI ``?`` begins a query and ``%41`` is an ``A``: a path with such signs is written with %3F and %25.
+    """
+    text = str(path)
+    return f"sqlite:///{quote(text) if {'?', '%'} & set(text) else text}"
 
 
 class Marker(BaseModel, extra="forbid"):

@@ -17,6 +17,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from assay.storage import Store
+from assay.storage.mlflow_marker import sqlite_address
 from assay.storage.redaction import redact
 from trainables.errors import InputError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 __all__ = [
+    "as_opened",
     "default_uri",
     "in_short",
     "ui_command",
@@ -56,7 +58,16 @@ def default_uri(store: Store) -> str | None:
     named = os.environ.get("MLFLOW_TRACKING_URI")
     if named:
         return named
-    return f"sqlite:///{store.local_path / 'mlflow.db'}" if store.local_path else None
+    return sqlite_address(store.local_path / "mlflow.db") if store.local_path else None
+
+
+def as_opened(uri: str) -> str:
+    """A tracking URI as MLflow is given it.
+
+    MLflow makes the folder that ``sqlite:///`` spells, ``%3F`` by its three letters, and then opens the file in
+    the folder that is meant. Where the URI names SQLite's driver it makes none.
+    """
+    return f"sqlite+pysqlite{uri.removeprefix('sqlite')}" if uri.startswith("sqlite:") and "%" in uri else uri
 
 
 def why_unknown(uri: str) -> str | None:
@@ -146,7 +157,7 @@ def ui_environment(uri: str) -> Mapping[str, str]:
             f"MLflow's pages are served from a database, found the server {redact(uri)}: "
             "it has pages of its own, open it in a browser."
         )
-    return {**_UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": uri}
+    return {**_UI_ENVIRONMENT, "MLFLOW_BACKEND_STORE_URI": as_opened(uri)}
 
 
 def in_short(error: Exception) -> str:

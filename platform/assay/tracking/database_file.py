@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from assay.storage import local_disk
 from assay.storage.integrity.mirror import BESIDE, half_built
-from assay.tracking.addresses import in_short
+from assay.tracking.addresses import as_opened, in_short
 from trainables.data.atomic import exclusive, why_unusable
 from trainables.errors import StorageError
 
@@ -110,11 +110,9 @@ def _build(url: URL, path: Path) -> None:
     quiet_mlflow()
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as folder:
         new = Path(folder) / path.name
-        # MLflow makes the folder that `sqlite:///` names, and takes its %C3%BC for the folder's own letters.
-        driver = "sqlite+pysqlite" if url.drivername == "sqlite" else url.drivername
-        uri = url.set(drivername=driver, database=str(new)).render_as_string(hide_password=False)
+        uri = url.set(database=str(new)).render_as_string(hide_password=False)
         try:
-            MlflowClient(uri)
+            MlflowClient(as_opened(uri))
         except (MlflowException, SQLAlchemyError) as error:
             raise OSError(f"MLflow cannot make its tables in {path}: {in_short(error)}") from error
         try:

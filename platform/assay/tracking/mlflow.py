@@ -28,7 +28,7 @@ from assay.storage import Record, Store
 from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
 from assay.storage.redaction import redact
 from assay.storage.unpacked import is_left_out, left_out
-from assay.tracking.addresses import in_short
+from assay.tracking.addresses import as_opened, in_short
 from assay.tracking.content import (
     Point,
     curve_points,
@@ -148,7 +148,7 @@ class MlflowMirror:
 
         quiet_mlflow()
         self._notes += filter(None, [complete_file(self._uri)])
-        return MlflowClient(self._uri)
+        return MlflowClient(as_opened(self._uri))
 
     def _experiment(self, study: str) -> tuple[Experiment, bool]:
         """The study's experiment, made if need be, and whether it was brought back from MLflow's trash."""
@@ -196,7 +196,7 @@ class MlflowMirror:
 
         Of results in an object store they go beside an SQLite file.
         """
-        scheme = urlsplit(self._uri).scheme
+        scheme = urlsplit(self._uri).scheme.partition("+")[0]
         root = self._store.local_path
         if root is None and scheme == "sqlite":
             from sqlalchemy import make_url

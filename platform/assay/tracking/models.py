@@ -16,7 +16,7 @@ from assay.production.model import model_files
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import runs_of
 from assay.study import Plan
-from assay.tracking.addresses import in_short
+from assay.tracking.addresses import as_opened, in_short
 from assay.tracking.pyfunc import PYFUNC
 from trainables.errors import InputError
 
@@ -48,7 +48,7 @@ def log_models(store: Store, plan: Plan, uri: str, cache: Path) -> Iterator[Logg
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(uri)
+    client = MlflowClient(as_opened(uri))
     runs = runs_of(store, plan.study.study, uri)
     for record in store.records(runs).values():
         if not model_files(record):
@@ -96,7 +96,7 @@ def _registered(store: Store, results: StudyResults, uri: str) -> str:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    client, name = MlflowClient(uri), results.name
+    client, name = MlflowClient(as_opened(uri)), results.name
     runs, cell, value = runs_of(store, name, uri), *_best_cell(results)
     trials = [trial.id for trial in results.reported.trials if trial.cell == cell]
     kept = [

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from assay.storage.integrity.damage import Damage
-from assay.storage.mlflow_marker import marker_path, runs_of
+from assay.storage.mlflow_marker import marker_path, runs_of, sqlite_address
 from assay.storage.store import Store
 
 __all__ = ["BESIDE", "check_mirror", "half_built"]
@@ -35,7 +35,7 @@ def check_mirror(store: Store) -> Iterator[Damage]:
     if text is not None:
         yield Damage(_DATABASE, text, _COST, _REPLAYED, aside)
         return
-    uri = f"sqlite:///{path}"
+    uri = sqlite_address(path)
     for study in store.study_folders():
         mirrored = {*runs_of(store, study, uri).values()}
         missing = mirrored - runs
