@@ -64,8 +64,8 @@ def default_uri(store: Store) -> str | None:
 def as_opened(uri: str) -> str:
     """A tracking URI as MLflow is given it.
 
-    MLflow makes the folder that ``sqlite:///`` spells, ``%3F`` by its three letters, and then opens the file in
-    the folder that is meant. Where the URI names SQLite's driver it makes none.
+    MLflow makes the folder that ``sqlite:///`` spells, ``%3F`` by its three letters, and then opens the file
+    in the folder that is meant. Where the URI names SQLite's driver it makes none.
     """
     return f"sqlite+pysqlite{uri.removeprefix('sqlite')}" if uri.startswith("sqlite:") and "%" in uri else uri
 

@@ -36,7 +36,7 @@ class Pages(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    store = Store(tmp_path_factory.mktemp("mlflow") / "storage")
+    store = Store(tmp_path_factory.mktemp("mlflow") / "storage ?#%41")  # signs that mean something in URIs
     fill(store)
     store.write_table(f"studies/{PLAN.study.study}/plan.parquet", PLAN.to_table())
     uri = default_uri(store)
