@@ -17,7 +17,8 @@ from unittest import mock
 import psutil
 from mlflow.tracking import MlflowClient
 
-from assay.analysis.results import StudyResults, needed_plan
+from assay.analysis.reading import needed_plan, results_of_plan
+from assay.analysis.results import StudyResults
 from assay.cli.mirror import Mirror
 from assay.engine import EngineOptions, local, run_study
 from assay.engine.options import End
@@ -103,7 +104,7 @@ def study_part(given: argparse.Namespace) -> Figures:
     assert len(snapshot.running) == min(given.nodes, len(plan.trials))
     figures |= {"look": dict(store.requests), "look_cpu": seconds.cpu, "look_waited": waited}
     lease.give_back()
-    results = StudyResults.of_plan(plan, store, known=dict(watch.records))
+    results = results_of_plan(plan, store, known=dict(watch.records))
     page, seconds = timed(partial(FORMATS["md"].study_files, results.without_predictions(), ""))
     assert page
     return figures | {"report": seconds.cpu, "second": _of_a_second(store, plan.study.study)}

@@ -17,7 +17,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import results_of_plan
+from assay.analysis.study_analysis import study_analysis
 from assay.opened_storage import OpenedStorage
 from assay.report.formats import FORMATS
 from assay.storage import Store
@@ -92,10 +93,10 @@ class Bench:
         store = Store(self.folder / f"{size.factors}-{size.seeds}")
         table = self._take(size, "pandas", lambda: OpenedStorage(store).study("large").trials())
         assert len(table) == size.trials
-        read = self._take(size, "read", lambda: StudyResults.of_plan(plan, store))
+        read = self._take(size, "read", lambda: results_of_plan(plan, store))
         results = read.without_predictions()
         assert len(results.records) == size.trials
-        self._take(size, "analyse", lambda: results.analysis)
+        self._take(size, "analyse", lambda: study_analysis(results))
         for form in FORMS:
             self._take(size, form, lambda f=form: FORMATS[f].study_files(results, ""))
 

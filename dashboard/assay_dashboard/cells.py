@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from assay.analysis.later_metrics import measured_records
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.mean_interval import MeanInterval
 from assay.analysis.statistics.wording import interval_text
-from assay.analysis.summary import CellSummary
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import CellSummary, metric_summary
 from assay.report.ablation_table import (
     ITEM_INTERVAL,
     ablation_table,
@@ -77,7 +79,7 @@ def _cell_table(results: StudyResults) -> CellTable:
         f"level {place}": _Shown(column.title, [row[place] for row in table.rows])
         for place, column in enumerate(table.columns[:levels])
     }
-    columns |= _of_metric(primary, results.summary(primary.name))
+    columns |= _of_metric(primary, metric_summary(results, primary.name))
     columns["n"] = _Shown("n", texts["n"])
     columns["best"] = _best(table, levels)
     columns["interval"] = _intervals(results, primary)
@@ -87,7 +89,7 @@ def _cell_table(results: StudyResults) -> CellTable:
     picks = {columns[name].title: [name] for name in ("best", "interval")}
     columns |= beside[primary.name]
     for metric in others:
-        of_metric = _of_metric(metric, results.summary(metric.name)) | beside[metric.name]
+        of_metric = _of_metric(metric, metric_summary(results, metric.name)) | beside[metric.name]
         picks[metric.title] = list(of_metric)
         columns |= of_metric
     index = pd.Index([cell.name for cell in results.reported.cells], name="cell")
@@ -146,7 +148,7 @@ def _settled(value: float | None, decimals: int) -> float | None:
 
 
 def _intervals(results: StudyResults, metric: Metric) -> _Shown:
-    known = results.analysis.intervals(metric.name)
+    known = study_analysis(results).intervals(metric.name)
     texts = [_interval(known.get(cell.name), metric.decimals) for cell in results.reported.cells]
     return _Shown("95 % interval", texts)
 
@@ -166,8 +168,8 @@ def means_and_repeats(
     results: StudyResults, metric: str, cells: list[str], group: str | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Means and single repeats of some cells, as the interval plot draws them."""
-    intervals = results.analysis.intervals(metric)
-    of_name = {summary.cell.name: summary for summary in results.summary(metric)}
+    intervals = study_analysis(results).intervals(metric)
+    of_name = {summary.cell.name: summary for summary in metric_summary(results, metric)}
     means: list[dict[str, object]] = []
     repeats: list[dict[str, object]] = []
     for name in cells:
@@ -194,7 +196,7 @@ def trial_table(view: StudyView, cells: list[str]) -> pd.DataFrame:
     for trial in results.trials:
         if trial.cell not in wanted:
             continue
-        record = results.measured.get(trial.id)
+        record = measured_records(results).get(trial.id)
         waiting = "damaged" if trial.id in damaged else "running" if trial.id in running else "planned"
         scores = record.result.metrics if record is not None and record.result is not None else {}
         rows.append(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from assay.analysis.results import StudyResults
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import metric_summary
 
 __all__ = ["MOST_CELLS", "Dots", "dot_plots"]
 
@@ -26,9 +28,9 @@ class Dots(NamedTuple):
 def dot_plots(results: StudyResults) -> Dots:
     """Repeats, mean and 95 % interval of the primary metric, on an axis that holds them all."""
     metric = results.primary
-    intervals = results.analysis.intervals(metric.name)
+    intervals = study_analysis(results).intervals(metric.name)
     drawn: dict[str, list[float]] = {}
-    summaries = results.summary(metric.name)
+    summaries = metric_summary(results, metric.name)
     for summary in summaries:
         if summary.mean is not None:
             interval = intervals.get(summary.cell.name)

@@ -9,6 +9,7 @@ import altair as alt
 import streamlit as st
 
 from assay.analysis.results import StudyResults
+from assay.analysis.study_analysis import study_analysis
 from assay.report.build import count_line
 from assay.report.mask_grid.payload import MOST_CELLS
 from assay.report.page.html import escape, html_notes, html_section
@@ -141,7 +142,7 @@ def missing_verdicts(results: StudyResults) -> None:
             "replicate: {best: 1, seeds: [100, 101, 102, 103, 104, 105]}" if study.replicate is None else ""
         )
         missing("The search has no winner yet. Its points are on the page Search.", lines)
-    elif results.analysis.comparisons or results.analysis.main_effects:
+    elif study_analysis(results).comparisons or study_analysis(results).main_effects:
         title = results.primary.title
         missing(f"No verdict yet: it needs a value of {title} from the same repeat in both cells.")
     elif study.factors:

@@ -25,7 +25,7 @@ import streamlit as st
 from assay.analysis.followed import FollowedStudy
 from assay.analysis.results import StudyResults
 from assay.analysis.study_pair import StudyPair, pair_studies
-from assay.analysis.summary import Repeat, best_mean
+from assay.analysis.summary import Repeat, best_mean, metric_summary
 from assay.opened_storage import parameter_importance
 from assay.report.answer import Answer, study_answer
 from assay.report.figures.mask_sheets import records_with_maps
@@ -193,7 +193,7 @@ def entry(store: Store, name: str, begun: frozenset[str] | None = None) -> Study
 
 def _best(results: StudyResults) -> BestCell | None:
     metric = results.primary
-    best = best_mean(results.summary(metric.name), metric)
+    best = best_mean(metric_summary(results, metric.name), metric)
     if best is not None and best.mean is not None:
         return BestCell(metric, best.cell.name, best.mean, best.n, best.planned, "test")
     return _best_point(results)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from assay.analysis.later_metrics import measured_records
 from assay.analysis.summary import Repeat
 from assay.report.figures.mask_sheets import decision_picture
 from assay.report.mask_grid.payload import Pair, arrange, cell_column
@@ -92,7 +93,7 @@ def telling_trial(view: reading.StudyView) -> Trial | None:
     if running:
         began = {trial.id: view.store.attempts(trial.id)[-1].started for trial in running}
         return max(running, key=lambda trial: began[trial.id])
-    trials, records = view.results.trials, view.results.measured
+    trials, records = view.results.trials, measured_records(view.results)
     finished = [trial for trial in trials if trial.id in records and records[trial.id].status == "finished"]
     plan, drawn = view.results.plan, view.results.evaluated_points
     best = best_points(plan, (each for of_cell in drawn.values() for each in of_cell), 1) if drawn else []

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from assay.analysis.later_metrics import measured_records
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import fresh_value
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.paired import t_half_width
 from assay.analysis.statistics.score_table import CLAIMS
+from assay.analysis.study_analysis import study_analysis
 from assay.storage.search_points import best_points, objective_value
 from assay.study import Cell
 from assay.study.search import Objective
@@ -28,7 +30,7 @@ def against_start(results: StudyResults, cell: str) -> list[ComparisonResult]:
     """The best point of a searched cell against each start that was trained again, by the narrowest claim."""
     rows = {row.name for row in _retrained(results, cell)}
     names = {c.name for c in results.reported.comparisons if c.factor == "search" and c.pairs[0][1] in rows}
-    of_start = [r for r in results.analysis.comparisons if r.comparison in names and r.cell_a in rows]
+    of_start = [r for r in study_analysis(results).comparisons if r.comparison in names and r.cell_a in rows]
     claim = next((claim for claim in CLAIMS if any(r.claim == claim for r in of_start)), None)
     return [result for result in of_start if result.claim == claim]
 
@@ -78,7 +80,7 @@ def _fresh_repeats(results: StudyResults, row: Cell) -> dict[str, float]:
     assert search is not None
     goal, values = search.objective, dict[str, float]()
     for trial in results.reported.trials:
-        record = results.measured.get(trial.id)
+        record = measured_records(results).get(trial.id)
         if trial.cell != row.name or record is None or record.result is None:
             continue
         value = objective_value(goal, record) if goal.is_cost else record.result.metrics.get(goal.metric)

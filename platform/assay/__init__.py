@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from assay.version import VERSION
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InputError", "LocalRun", "StorageError", "Study", "data", "open", "plan", "run", "train"]
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _MODULES = {
     **dict.fromkeys(("data", "plan", "run", "train"), "assay.api"),

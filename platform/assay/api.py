@@ -93,7 +93,7 @@ def run(
         RuntimeError: If a part of Ray died under the study; what is finished is kept.
     """
     from assay import exit_codes
-    from assay.analysis.results import needed_plan
+    from assay.analysis.reading import needed_plan
     from assay.storage import Store
 
     _refuse_options(local, processes, cpus, hours)

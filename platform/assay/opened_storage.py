@@ -121,12 +121,14 @@ class OpenedStudy:
 
     def effects(self) -> pd.DataFrame:
         """The main effects and interactions among :meth:`comparisons`, with their plot in a notebook."""
+        from assay.analysis.study_analysis import study_analysis
         from assay.report.csv_tables import comparison_table
         from assay.report.figures.effects_rows import effects_plot
         from assay.report.notebook import plotted
 
         results = self.results
-        effects = len(results.analysis.main_effects) + len(results.analysis.interactions)  # come first
+        analysis = study_analysis(results)
+        effects = len(analysis.main_effects) + len(analysis.interactions)  # come first
         return plotted(comparison_table(results).head(effects), effects_plot(results))
 
     def curve(self, trial: str) -> pd.DataFrame:

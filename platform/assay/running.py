@@ -54,11 +54,11 @@ def end_study(store: Store, plan: Plan) -> StudyResults:
     Raises:
         StorageError: If the storage is full, read-only, away or gone.
     """
-    from assay.analysis.results import StudyResults
+    from assay.analysis.reading import results_of_plan
     from assay.analysis.summary import write_summary
     from assay.storage.interim_looks import record_look
 
-    results = StudyResults.of_plan(plan, store)
+    results = results_of_plan(plan, store)
     if len(results.records) == len(results.plan.trials):
         record_look(store, results.plan)
     write_summary(results, store)

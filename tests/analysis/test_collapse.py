@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.analysis.collapse import CHANCE_NOTE, Collapses, is_at_chance
+from assay.analysis.collapse import CHANCE_NOTE, Collapses, collapses, is_at_chance
 from assay.analysis.results import StudyResults
+from assay.analysis.summary import metric_summary
 from assay.report.build import study_page
 from assay.report.csv_tables import cell_table, to_csv
 from assay.report.page.markdown import markdown_page
@@ -58,7 +59,7 @@ def test_of_models_that_know_nothing_one_in_twenty_is_missed() -> None:
 
 def test_a_report_counts_them_and_shows_medians_beside_means(tmp_path: Path) -> None:
     results = study_with(Store(str(tmp_path)), -3.0)
-    assert results.collapses == {CELL: Collapses(3, 1)}
+    assert collapses(results) == {CELL: Collapses(3, 1)}
     page = markdown_page(study_page(results))
     assert f"- ¹ {CELL}: 1 of 3 never left chance" in page
     assert page.count(CHANCE_NOTE) == 1
@@ -67,7 +68,9 @@ def test_a_report_counts_them_and_shows_medians_beside_means(tmp_path: Path) -> 
     of_cell = {row["metric"]: row for row in rows if row["cell"] == CELL}
     assert of_cell["image_ap"]["at_chance"] == "1"
     assert of_cell["fp"]["at_chance"] == ""
-    assert float(of_cell["image_ap"]["median"]) == pytest.approx(results.summary("image_ap")[1].median)
+    assert float(of_cell["image_ap"]["median"]) == pytest.approx(
+        metric_summary(results, "image_ap")[1].median
+    )
 
 
 @pytest.mark.parametrize("primary", ["image_ap", "pixel_iou"])

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from assay.analysis.results import StudyResults, needed_plan
+from assay.analysis.decisions import study_decisions
+from assay.analysis.reading import needed_plan
+from assay.analysis.results import StudyResults
+from assay.analysis.study_analysis import study_analysis
 from assay.storage import Record
 from assay.study import Plan, Trial
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, markdown_of
@@ -63,18 +66,18 @@ def test_all_cells_train_up_to_the_first_look_and_then_only_those_of_undecided_c
 
 def test_the_display_says_what_is_settled_and_what_goes_on() -> None:
     records = trained(PLAN, 1)
-    decisions = StudyResults(PLAN, records).decisions
+    decisions = study_decisions(StudyResults(PLAN, records))
     assert str(decisions) == "3 of 4 comparisons settled, 2 cells go on to 10 seeds"
-    assert str(StudyResults(PLAN, trained(PLAN)).decisions) == (
+    assert str(study_decisions(StudyResults(PLAN, trained(PLAN)))) == (
         "3 of 4 comparisons settled, 1 undecided after 13 seeds"
     )
 
 
 def test_what_is_given_up_trains_no_further_and_stays_open() -> None:
     results = StudyResults(PLAN, trained(PLAN, made=hopeless))
-    assert str(results.decisions) == "3 of 4 comparisons settled, 1 given up"
+    assert str(study_decisions(results)) == "3 of 4 comparisons settled, 1 given up"
     assert set(seeds_of(dict(results.records), PLAN).values()) == {8}
-    (given_up,) = (each for each in results.analysis.comparisons if each.verdict == "open")
+    (given_up,) = (each for each in study_analysis(results).comparisons if each.verdict == "open")
     assert "given up at n = 8: 13 would hardly settle it" in given_up.note
 
 
@@ -120,7 +123,7 @@ def test_a_study_that_cannot_decide_is_refused(before: str, after: str, rule: st
 
 
 def verdicts(records: dict[str, Record]) -> list[str]:
-    return [result.verdict for result in StudyResults(PLAN, records).analysis.comparisons]
+    return [result.verdict for result in study_analysis(StudyResults(PLAN, records)).comparisons]
 
 
 @pytest.mark.parametrize(("diverged", "verdict"), [((), "identical"), ((2,), "open")])
@@ -134,7 +137,7 @@ def test_cells_that_tie_are_identical_and_open_where_both_diverged_with_a_seed(
 
     records = {trial.id: make_record(trial, equal) for trial in plan.trials}
     records |= {t.id: lose(t, "diverged", "NaN loss") for t in plan.trials if t.seed in diverged}
-    (comparison,) = StudyResults(plan, records).analysis.comparisons
+    (comparison,) = study_analysis(StudyResults(plan, records)).comparisons
     assert comparison.verdict == verdict
 
 
@@ -143,7 +146,7 @@ def test_a_page_in_between_shows_no_verdict_that_may_change() -> None:
     assert verdicts(rounds[0]) == ["interim"] * 4
     assert verdicts(rounds[1]) == ["shown", "shown", "interim", "negligible"]
     assert verdicts(rounds[2])[:2] == ["shown", "shown"]
-    analysis = StudyResults(PLAN, rounds[1]).analysis
+    analysis = study_analysis(StudyResults(PLAN, rounds[1]))
     others = (*analysis.main_effects, *analysis.interactions, *analysis.further)
     assert {result.verdict for result in others} == {"interim"}
     assert {result.p_adjusted for result in others} == {None}
@@ -151,7 +154,7 @@ def test_a_page_in_between_shows_no_verdict_that_may_change() -> None:
 
 
 def test_a_comparison_stands_as_it_was_when_it_was_settled() -> None:
-    final = StudyResults(PLAN, trained(PLAN)).analysis
+    final = study_analysis(StudyResults(PLAN, trained(PLAN)))
     assert [result.n for result in final.comparisons] == [8, 8, 13, 8]
     assert final.comparisons[2].verdict == "open"
 
@@ -199,7 +202,7 @@ def test_the_page_says_that_looks_decide_the_narrowest_claim_alone(text: str, cl
 
 
 def test_where_looks_are_planned_nothing_is_compared_for_new_data() -> None:
-    analysis = StudyResults(PLAN, trained(PLAN)).analysis
+    analysis = study_analysis(StudyResults(PLAN, trained(PLAN)))
     groups = (analysis.comparisons, analysis.main_effects, analysis.interactions, analysis.further)
     assert [{result.claim for result in group} for group in groups] == [{"this data"}] * 4
 

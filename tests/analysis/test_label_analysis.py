@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from assay.analysis.label_analysis import LabelAnalysis, NextLabels, next_labels
+from assay.analysis.label_analysis import LabelAnalysis, NextLabels, label_analysis, next_labels
 from assay.analysis.results import StudyResults
+from assay.analysis.study_analysis import study_analysis
 from assay.report.label_tables import label_sections, next_section
 from tests.analysis.label_studies import GRID, LINE, ladder, trained
 from tests.analysis.made_studies import markdown_of, moved
@@ -25,7 +26,7 @@ def both(images: int, masks: int) -> float:
 
 
 def analysis_of(text: str, noise: float = 0.005) -> LabelAnalysis:
-    analysis = StudyResults(*trained(text, rising, noise)).labels
+    analysis = label_analysis(StudyResults(*trained(text, rising, noise)))
     assert analysis is not None
     return analysis
 
@@ -66,9 +67,9 @@ def test_steps_wait_for_the_look_that_comparisons_wait_for(repeats: str) -> None
     plan, records = trained(text, rising, 0.002)
     ended = {trial.id: records[trial.id] for trial in plan.trials if trial.seed < 5}
     results = StudyResults(plan, ended)
-    assert results.labels is not None
-    assert {one.verdict for one in results.labels.steps} == {"interim"}
-    assert {one.verdict for one in results.analysis.comparisons} == {"interim"}
+    assert label_analysis(results) is not None
+    assert {one.verdict for one in label_analysis(results).steps} == {"interim"}
+    assert {one.verdict for one in study_analysis(results).comparisons} == {"interim"}
     page = markdown_of(plan, ended)
     assert "- Left open by too few repeats (this data): n0 → n5; n5 → n15; n15 → all." in page
     assert "Not distinguishable (" not in page
@@ -272,7 +273,7 @@ def test_what_cannot_be_asked_is_refused(text: str, asked: dict[str, object], me
 
 def test_of_a_ladder_masks_are_enough_for_one_method_and_steps_go_across() -> None:
     plan, records = ladder()
-    analysis = StudyResults(plan, records).labels
+    analysis = label_analysis(StudyResults(plan, records))
     assert analysis is not None
     assert [name for name, _ in analysis.enough] == ["segdec"]
     assert analysis.further == ()

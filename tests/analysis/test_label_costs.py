@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from assay.analysis.label_costs import LabelCosts
+from assay.analysis.label_costs import LabelCosts, label_costs
 from assay.analysis.results import StudyResults
 from assay.storage import Record
 from assay.study import Plan
@@ -24,7 +24,7 @@ COUNTS = LINE.replace("report: []", "report: [fn]").replace("primary: image_ap",
 
 
 def costs_of(plan: Plan, records: Mapping[str, Record]) -> LabelCosts:
-    costs = StudyResults(plan, records).label_costs
+    costs = label_costs(StudyResults(plan, records))
     assert costs is not None
     return costs
 
@@ -156,12 +156,12 @@ def test_lines_run_along_the_masks_and_smaller_training_sets_are_alternatives() 
 
 def test_a_study_without_costs_or_without_other_labels_has_none() -> None:
     plan, records = trained(LINE.replace("labelling:", "#"), lambda images, masks: 0.5)
-    assert StudyResults(plan, records).label_costs is None
+    assert label_costs(StudyResults(plan, records)) is None
     plan, records = trained(LINE, lambda images, masks: 0.5)
     assert (
-        StudyResults(plan, {t.id: records[t.id] for t in plan.trials if t.cell == "n5"}).label_costs is None
+        label_costs(StudyResults(plan, {t.id: records[t.id] for t in plan.trials if t.cell == "n5"})) is None
     )
-    assert StudyResults(plan, {}).label_costs is None
+    assert label_costs(StudyResults(plan, {})) is None
 
 
 def test_of_a_search_the_best_point_of_each_level_stands_for_it() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from assay.analysis.later_metrics import image_scores_of, with_later_metrics
+from assay.analysis.later_metrics import image_scores_of, measured_records, with_later_metrics
 from assay.analysis.part_rates import exact_interval
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import outcome
+from assay.analysis.summary import metric_summary, outcome
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.storage import DefectResult, Record, Store
@@ -34,14 +34,14 @@ def test_metrics_of_images_and_defects_follow_from_what_a_record_kept(
     store: Store, records: dict[str, Record]
 ) -> None:
     results = StudyResults(PLAN, records, store=store)
-    record = next(iter(results.measured.values()))
+    record = next(iter(measured_records(results).values()))
     images = image_scores_of(record, store.read_part)
     assert images is not None
     expected = image_metrics(images.labels, images.scores, 0.4, images.items)["escapes"]
     assert outcome(record, "escapes") == expected
     assert outcome(record, "defects_found") == 6 / 8
     assert outcome(record, "aupimo") == ("undefined", "not measured when it was trained")
-    assert results.summary("escapes")[0].n == 3
+    assert metric_summary(results, "escapes")[0].n == 3
 
 
 def test_what_a_record_says_is_never_computed_again(store: Store, records: dict[str, Record]) -> None:
@@ -58,7 +58,7 @@ def test_predictions_that_are_gone_leave_a_metric_unmeasured(
 ) -> None:
     lost = next(iter(records.values()))
     store.delete_tree(f"{store.trial(lost.id)}/{lost.attempt}/predictions.parquet")
-    measured = StudyResults(PLAN, records, store=store).measured[lost.id]
+    measured = measured_records(StudyResults(PLAN, records, store=store))[lost.id]
     assert outcome(measured, "escapes") == ("undefined", "not measured when it was trained")
 
 

@@ -8,7 +8,7 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.expected_trainings import expected_trainings
 from assay.analysis.statistics.looks import decide
-from assay.analysis.study_analysis import so_far
+from assay.analysis.study_analysis import so_far, study_analysis
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.storage import DamagedRecord, Record
@@ -19,7 +19,7 @@ LAST = SIX.trials[-1]
 
 
 def verdicts(records: dict[str, Record], problems: tuple[DamagedRecord, ...] = ()) -> set[str]:
-    analysis = StudyResults(SIX, records, problems).analysis
+    analysis = study_analysis(StudyResults(SIX, records, problems))
     families = (analysis.comparisons, analysis.main_effects, analysis.interactions, analysis.further)
     return {result.verdict for family in families for result in family}
 
@@ -29,7 +29,7 @@ def test_before_its_planned_repeats_a_study_has_no_verdict_and_no_bold_cell() ->
     assert "interim" not in verdicts(records)
     del records[LAST.id]
     assert verdicts(records) == {"interim"}
-    assert StudyResults(SIX, records).analysis.best is None
+    assert study_analysis(StudyResults(SIX, records)).best is None
     text = markdown_of(SIX, records)
     assert "verdicts come at n = 6" in text
     assert "verdicts come when all trials have ended" in text  # of a comparison that has its six
@@ -73,7 +73,7 @@ def test_a_record_that_was_damaged_since_had_been_looked_at() -> None:
 def test_a_study_below_six_repeats_waits_for_its_planned_number(seeds: str, verdict: str) -> None:
     plan = make_plan(STUDY.replace("[0, 1, 2]", seeds))
     first = {trial.id: make_records(plan)[trial.id] for trial in plan.trials if trial.seed == 0}
-    assert {result.verdict for result in StudyResults(plan, first).analysis.comparisons} == {verdict}
+    assert {result.verdict for result in study_analysis(StudyResults(plan, first)).comparisons} == {verdict}
 
 
 @pytest.mark.parametrize("m", [1, 4])

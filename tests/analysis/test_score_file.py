@@ -16,6 +16,7 @@ from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_sco
 from assay.analysis.score_layouts import ColumnNames
 from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.families import Rules, compare
+from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import tidy
 from assay.report.formats import FORMATS
 from assay.report.score_page import score_page
@@ -92,7 +93,7 @@ def test_the_summary_of_a_study_gets_the_answers_of_the_study(text: str, seeds: 
         signs=study.content_hash,
     )
     scores = analyse_score_file(f"summary.{suffix}", file.getvalue(), question)
-    assert numbers_of(scores.analysis, scores.metrics) == numbers_of(results.analysis, results.metrics)
+    assert numbers_of(scores.analysis, scores.metrics) == numbers_of(study_analysis(results), results.metrics)
 
 
 @pytest.mark.parametrize("golden", ["seeds", "folds"])
@@ -107,7 +108,7 @@ def test_the_summary_of_a_study_that_lost_trials_gets_its_answers_too(golden: st
         signs=study.content_hash,
     )
     scores = analyse_score_file("summary.csv", tidy(results).to_pandas().to_csv().encode(), question)
-    assert numbers_of(scores.analysis, scores.metrics) == numbers_of(results.analysis, results.metrics)
+    assert numbers_of(scores.analysis, scores.metrics) == numbers_of(study_analysis(results), results.metrics)
 
 
 def test_the_summary_of_a_study_of_one_factor_is_compared_by_its_factor() -> None:
@@ -115,7 +116,7 @@ def test_the_summary_of_a_study_of_one_factor_is_compared_by_its_factor() -> Non
     results = StudyResults(plan, {trial.id: make_record(trial, uneven) for trial in plan.trials})
     summary = tidy(results).to_pandas().to_csv(index=False)
     names = ["stop: off → on"]
-    assert {result.comparison for result in results.analysis.comparisons} == set(names)
+    assert {result.comparison for result in study_analysis(results).comparisons} == set(names)
     for compared in ((), ("stop",), ("stop: off -> on",)):
         scores = read(summary, ScoreQuestion(ColumnNames(score=("image_ap",)), compared=compared))
         assert list(verdicts(scores)) == names

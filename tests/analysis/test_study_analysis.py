@@ -10,7 +10,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.families import Rules
-from assay.analysis.study_analysis import score_tables
+from assay.analysis.study_analysis import score_tables, study_analysis
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
 from tests.analysis.statistics.tables import tidy_table
@@ -37,7 +37,7 @@ def failing_once(trial: Trial) -> dict[str, float]:
 def test_p_comes_from_the_test_that_the_study_names(line: str, name: str) -> None:
     plan = make_plan(ON_ONE_SPLIT + line)
     records = {trial.id: make_record(trial, failing_once) for trial in plan.trials}
-    comparison = StudyResults(plan, records).analysis.comparisons[0]
+    comparison = study_analysis(StudyResults(plan, records)).comparisons[0]
     ranks = float(stats.wilcoxon(comparison.differences).pvalue)
     assert (comparison.p == pytest.approx(ranks)) is ("Wilcoxon" in name)
     assert name in markdown_of(plan, records)

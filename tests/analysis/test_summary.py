@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from assay.analysis.left_out import left_out
+from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import Lost, spread_note, tidy, write_summary
+from assay.analysis.summary import Lost, metric_summary, spread_note, tidy, write_summary
 from assay.storage import DamagedRecord, Store
 from assay.storage.integrity.damage import aside_folder
 from assay.storage.plans import write_plan
@@ -25,7 +26,7 @@ OLD_NOTES = ("image threshold: best F1 at 0.4", "AP, PRO undefined on test: no n
 
 
 def test_mean_and_spread_are_those_of_the_repeats() -> None:
-    for summary in StudyResults(PLAN, make_records(PLAN)).summary("image_ap"):
+    for summary in metric_summary(StudyResults(PLAN, make_records(PLAN)), "image_ap"):
         values = [score(trial)["image_ap"] for trial in PLAN.trials if trial.cell == summary.cell.name]
         assert summary.mean == statistics.fmean(values)
         assert summary.spread == statistics.stdev(values)
@@ -34,7 +35,7 @@ def test_mean_and_spread_are_those_of_the_repeats() -> None:
 
 
 def test_with_prescribed_folds_the_spread_is_over_seeds_of_fold_means() -> None:
-    summary = StudyResults(FOLDS, make_records(FOLDS)).summary("image_ap")[0]
+    summary = metric_summary(StudyResults(FOLDS, make_records(FOLDS)), "image_ap")[0]
     assert summary.n == 9
     assert summary.spread == pytest.approx(0.01)  # seeds are 0.01 apart; folds, 0.002 apart, do not enter
     assert summary.spread_of == "3 seeds (means over 3 folds)"
@@ -44,7 +45,7 @@ def test_a_seed_that_lost_a_fold_counts_in_the_mean_but_not_in_the_spread() -> N
     records = make_records(FOLDS)
     lost = next(t for t in FOLDS.trials if t.cell == FOLDS.cells[0].name and (t.seed, t.fold) == (2, 1))
     records[lost.id] = lose(lost, "diverged", "NaN loss at epoch 3")
-    summary = StudyResults(FOLDS, records).summary("image_ap")[0]
+    summary = metric_summary(StudyResults(FOLDS, records), "image_ap")[0]
     assert summary.n == 8
     assert summary.spread == pytest.approx(statistics.stdev([0.0, 0.01]))
     assert summary.spread_of == "2 seeds (means over 3 folds)"
@@ -64,20 +65,20 @@ def test_a_note_says_once_how_many_repeats_there_are(numbers: tuple[int, ...], s
     """Where cells are decided one by one, they have different numbers of repeats."""
     seeds = [STUDY.replace("[0, 1, 2]", str(list(range(number)))) for number in numbers]
     plans = [make_plan(text) for text in seeds]
-    summaries = [StudyResults(plan, make_records(plan)).summary("image_ap")[0] for plan in plans]
+    summaries = [metric_summary(StudyResults(plan, make_records(plan)), "image_ap")[0] for plan in plans]
     assert spread_note(summaries) == f"Mean ± standard deviation over {said}, on test images."
 
 
 def test_the_note_counts_repeats_that_have_a_value_and_not_those_to_come() -> None:
     plan = make_plan(STUDY.replace("[0, 1, 2]", str(list(range(13)))))
     trained = {trial.id: make_record(trial) for trial in plan.trials if trial.seed < 10}
-    summaries = StudyResults(plan, trained).summary("image_ap")
+    summaries = metric_summary(StudyResults(plan, trained), "image_ap")
     assert spread_note(summaries) == "Mean ± standard deviation over 10 seeds, on test images."
 
 
 def test_of_one_repeat_there_is_no_spread() -> None:
     records = dict(list(make_records(PLAN).items())[:1])
-    assert StudyResults(PLAN, records).summary("image_ap")[0].spread is None
+    assert metric_summary(StudyResults(PLAN, records), "image_ap")[0].spread is None
 
 
 def test_lost_repeats_are_counted_with_their_reasons() -> None:
@@ -85,7 +86,7 @@ def test_lost_repeats_are_counted_with_their_reasons() -> None:
     mine = [trial for trial in PLAN.trials if trial.cell == PLAN.cells[0].name]
     records[mine[0].id] = lose(mine[0], "diverged", "NaN loss at epoch 3")
     del records[mine[1].id]
-    summary = StudyResults(PLAN, records).summary("image_ap")[0]
+    summary = metric_summary(StudyResults(PLAN, records), "image_ap")[0]
     assert summary.count_text() == "1 of 3: 1 diverged (NaN loss at epoch 3); 1 missing (not trained yet)"
 
 
@@ -107,7 +108,7 @@ def test_a_metric_without_value_is_lost_with_the_reason_of_its_record(
     assert record.result is not None
     result = record.result.model_copy(update={"undefined": undefined, "notes": notes})
     records = {trial.id: record.model_copy(update={"result": result})}
-    assert Lost(1, "undefined", reason) in StudyResults(PLAN, records).summary(metric)[0].lost
+    assert Lost(1, "undefined", reason) in metric_summary(StudyResults(PLAN, records), metric)[0].lost
 
 
 def test_the_tidy_table_has_the_columns_that_statistics_read() -> None:
@@ -147,14 +148,14 @@ def test_a_record_that_the_last_summary_knows_of_is_gone_unless_it_was_set_aside
     write_plan(store, PLAN)
     for record in make_records(PLAN).values():
         store.write_record(record)
-    write_summary(StudyResults.read(store, "additions"), store)
+    write_summary(read_results(store, "additions"), store)
     folder = tmp_path / store.trial(trial.id)
     if aside:
         shutil.copytree(folder, tmp_path / aside_folder(datetime.now(UTC)) / store.trial(trial.id))
     shutil.rmtree(folder)
-    results = StudyResults.read(store, "additions")
+    results = read_results(store, "additions")
     why = "not trained yet" if aside else "its record is gone"
-    assert results.summary("image_ap")[0].count_text() == f"2 of 3: 1 missing ({why})"
+    assert metric_summary(results, "image_ap")[0].count_text() == f"2 of 3: 1 missing ({why})"
     told = f"1 of 3 repeats of `{trial.cell}`. Gone: the record of 1 trial ({trial.id})"
     assert any(told in text for text in left_out(results)) is not aside
 

@@ -6,7 +6,7 @@ import pytest
 
 from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
-from assay.analysis.test_set_uncertainty import ItemIntervals
+from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.storage import Record, Store
@@ -31,7 +31,7 @@ def results_of(records: dict[str, Record], store: Store, plan: Plan = PLAN) -> S
 
 
 def intervals_of(results: StudyResults) -> ItemIntervals:
-    intervals = results.test_set_uncertainty
+    intervals = item_intervals(results)
     assert intervals is not None
     return intervals
 
@@ -123,9 +123,9 @@ def test_files_that_are_gone_are_named_with_what_it_costs(
 def test_without_predictions_or_for_another_metric_there_is_no_item_interval(
     store: Store, records: dict[str, Record]
 ) -> None:
-    assert results_of(make_records(PLAN), store).test_set_uncertainty is None
+    assert item_intervals(results_of(make_records(PLAN), store)) is None
     other = make_plan(STUDY.replace("primary: image_ap", "primary: image_auroc"))
-    assert results_of(records, store, other).test_set_uncertainty is None
+    assert item_intervals(results_of(records, store, other)) is None
 
 
 def test_each_number_of_seeds_is_a_look_once(store: Store) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import read_results
 from assay.analysis.summary import write_summary
 from assay.storage import Record, Store
 from assay.storage.interim_looks import record_look
@@ -58,7 +58,7 @@ def write(store: Store, text: str, cache: Path) -> Plan:
     for trial in plan.trials:
         store.write_record(_record(store, trial))
     record_look(store, plan)
-    write_summary(StudyResults.read(store, study.study), store)
+    write_summary(read_results(store, study.study), store)
     return plan
 
 

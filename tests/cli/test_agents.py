@@ -17,7 +17,8 @@ import assay
 from assay.analysis.agents import agent_tries
 from assay.cli.agents import validation_picture
 from assay.cli.agents.server import make_server
-from assay.cli.agents.tools import AgentTools, Terms
+from assay.cli.agents.terms import Terms
+from assay.cli.agents.tools import AgentTools
 from assay.report.footnotes import footnotes
 from assay.running import begin_study, end_study
 from assay.storage import Store

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from assay.analysis.reading import results_of_plan
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
 from assay.cli.best import way_on
@@ -57,7 +58,7 @@ def test_the_report_has_the_front_with_intervals_on_fresh_seeds_and_says_who_is_
 def test_a_reference_network_that_took_more_than_a_second_is_told_in_whole_milliseconds(
     searched: Store, plan: Plan
 ) -> None:
-    results = StudyResults.of_plan(plan, searched)
+    results = results_of_plan(plan, searched)
     slow = {
         id_: record.model_copy(update={"timings": {"reference_one": 1.2345}})
         for id_, record in results.records.items()
@@ -67,7 +68,7 @@ def test_a_reference_network_that_took_more_than_a_second_is_told_in_whole_milli
 
 
 def test_the_front_is_drawn_with_its_fresh_seeds(searched: Store, plan: Plan) -> None:
-    results = StudyResults.of_plan(plan, searched)
+    results = results_of_plan(plan, searched)
     (plot,) = front_plots(results)
     assert [point.name for point in plot.front] == [point.name for point in search_front(results, "base")]
     picture = draw_front(plot, "svg")
@@ -125,7 +126,7 @@ def test_a_point_whose_cost_was_not_measured_has_no_value_and_says_so(searched: 
     record = searched.record(trial.id)
     assert isinstance(record, Record)
     searched.write_record(record.model_copy(update={"timings": {}, "study": "earlier"}))
-    point = StudyResults.of_plan(plan, searched).evaluated_points["base"][2]
+    point = results_of_plan(plan, searched).evaluated_points["base"][2]
     assert (point.status, point.reason) == ("failed", "latency_ms was not measured when earlier trained it")
 
 
@@ -163,7 +164,7 @@ def test_best_says_why_no_point_of_a_search_that_is_over_has_a_value(
 def test_a_run_ends_with_a_command_that_takes_a_point_which_is_not_beaten_on_fresh_seeds(
     assay: Assay, searched: Store, plan: Plan
 ) -> None:
-    line = way_on(StudyResults.of_plan(plan, searched), DEFAULT_STORAGE)
+    line = way_on(results_of_plan(plan, searched), DEFAULT_STORAGE)
     assert line is not None
     command, _, told = line.partition("assay ")[2].partition(" (")
     assert told == "not beaten on fresh seeds: base #1)"  # base #0 is, and base #3 was not trained again
@@ -177,7 +178,7 @@ def test_without_a_point_on_fresh_seeds_a_run_names_the_command_that_lists_the_f
     store, text = Store(tmp_path), re.sub(r"replicate: .*\n", "", FRONT)
     plan = plan_study(parse_study(text, "hunt.yaml"), None, "cpu")
     write_front(store, plan)
-    line = way_on(StudyResults.of_plan(plan, store), DEFAULT_STORAGE)
+    line = way_on(results_of_plan(plan, store), DEFAULT_STORAGE)
     assert line is not None
     assert line.endswith("assay best hunt --as NAME --point N (`assay best hunt` lists the front)")
 

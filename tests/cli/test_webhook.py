@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from assay.analysis.decisions import study_decisions
 from assay.analysis.results import StudyResults
 from assay.cli.webhook import VARIABLE, Webhook
 from assay.report.answers import answer_schema
@@ -76,7 +77,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 
 def look(watch: Watch) -> Look:
     snapshot = watch.look()
-    return Look(watch, snapshot, StudyResults(watch.plan, watch.records).decisions)
+    return Look(watch, snapshot, study_decisions(StudyResults(watch.plan, watch.records)))
 
 
 def test_the_end_of_a_study_is_told_with_its_status(hook: Hook, store: Store, plan: Plan) -> None:

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import results_of_plan
 from assay.analysis.summary import write_summary
 from assay.storage import Environment, Record, Result, StageResult, Store, Thresholds
 from assay.storage.record import Status
@@ -277,7 +277,7 @@ def _curve(trial: Trial) -> pa.Table:
 def _finish(store: Store, plan: Plan) -> None:
     name = plan.study.study
     store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
-    write_summary(StudyResults.of_plan(plan, store), store)
+    write_summary(results_of_plan(plan, store), store)
 
 
 # Thousands of trials --------------------------------------------------------------------------------------

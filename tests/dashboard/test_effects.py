@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
 from assay.report.build import compared_sections
 from assay.report.figures.effects_rows import MOST_ROWS, comparisons_plot
@@ -41,7 +42,7 @@ def predicted(store: Store) -> StudyResults:
     """`additions`, whose trials have kept their predictions; some of its repeats are all equal."""
     plan = make_plan()
     put(store, plan, {one.id: with_predictions(store, one, 0) for one in make_records(plan).values()})
-    return StudyResults.read(store, "additions")
+    return read_results(store, "additions")
 
 
 def drawn(app: AppTest) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from assay.analysis.label_costs import label_costs
 from assay.analysis.results import StudyResults
 from assay.report.figures.drawing import COLOURS
 from assay.storage import Record, Store
@@ -97,7 +98,7 @@ def test_scores_against_labels_are_those_of_the_records_at_the_readers_costs(
     text = texts_of(app)
     assert "3 s per image label and 180 s per mask" in text
     labelling = Labelling(image_label_seconds=3, mask_seconds=180)
-    costs = StudyResults(plan, records).with_labelling(labelling).label_costs
+    costs = label_costs(StudyResults(plan, records).with_labelling(labelling))
     assert costs is not None
     for one in costs.cells:
         scores = scores_of(labelled, one.cell.name)
@@ -162,7 +163,7 @@ def test_of_many_methods_no_two_look_alike() -> None:
 
 def test_methods_of_a_ladder_look_as_in_the_report(show: Show, store: Store) -> None:
     put(store, *ladder())
-    costs = StudyResults(*ladder()).label_costs
+    costs = label_costs(StudyResults(*ladder()))
     assert costs is not None
     (chart,) = show("labels", study="ladder").get("vega_lite_chart")
     names, looks = looks_of(json.loads(chart.proto.spec))

@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import assay_dashboard
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import read_results, results_of_plan
 from assay.analysis.summary import Repeat
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.mask_grid.payload import MOST_CELLS, PAGE_ROWS
@@ -77,7 +77,7 @@ def test_the_page_opens_on_what_the_base_and_the_best_cell_disagree_on_most(
     page = open_page(store)
     header = sent(page)
     marks = {column["mark"]: column["name"] for column in header["columns"]}
-    best = in_order(StudyResults.read(store, "additions"), METRICS["pixel_iou"])[0]
+    best = in_order(read_results(store, "additions"), METRICS["pixel_iou"])[0]
     assert (marks["A"], marks["B"]) == ("all off", best)
     assert page.selectbox(key="sort").value == "disagreement"
     assert header["rows"] != sent(open_page(store, sort="sample"))["rows"]
@@ -125,7 +125,7 @@ def test_cells_that_another_page_chose_are_shown_up_to_six(store: Store, open_pa
     header = sent(open_page(store, "large", {"cells": asked}))
     assert [column["name"] for column in header["columns"]] == names[3 : 3 + MOST_CELLS]
     usual = sent(open_page(store, "large", {"cells": []}))
-    results = StudyResults.read(store, "large")
+    results = read_results(store, "large")
     assert [column["name"] for column in usual["columns"]] == telling_cells(results, names, MOST_CELLS)
 
 
@@ -200,7 +200,7 @@ def test_a_choice_that_two_cells_can_not_answer_says_why(tmp_path: Path, open_pa
 
 
 def _with_maps(store: Store, plan: Plan) -> dict[Repeat, dict[str, Record]]:
-    return records_with_maps(StudyResults.of_plan(plan, store), plan.trials, store.read_part)
+    return records_with_maps(results_of_plan(plan, store), plan.trials, store.read_part)
 
 
 def _forget_masks(store: Store, record: Record) -> None:

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from assay.analysis.search_front import search_front
 from assay.analysis.statistics.wording import claimed_text
+from assay.analysis.summary import metric_summary
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
@@ -159,7 +160,7 @@ def test_best_points_have_their_interval_and_stand_beside_their_fresh_seeds(stor
     means = best_point_rows(view(store, "started").results, "base")[0].set_index("cell")
     assert list(means["n"]) == [3, 3, 3, 6, 6]
     assert (means["low"] < means["mean"]).all()
-    fresh = view(store, "started").results.summary("image_ap")
+    fresh = metric_summary(view(store, "started").results, "image_ap")
     assert means.loc["base #1 replicated", "mean"] == fresh[0].mean
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from assay.analysis.results import StudyResults
+from assay.analysis.study_analysis import study_analysis
 from assay.storage import Environment, Progress, Record, Store
 from assay.storage.plans import write_plan
 from assay.storage.record import StageUse
@@ -86,13 +87,13 @@ def test_a_new_record_raises_the_version_and_leaves_the_others_as_they_were(stor
 def test_a_heartbeat_changes_neither_version_nor_analysis(store: Store, plan: Plan) -> None:
     run_elsewhere(store)
     before = view(store, "small")
-    analysis = before.results.analysis
+    analysis = study_analysis(before.results)
     store.begin_attempt(plan.trials[3].id, next(iter(before.results.records.values())).environment)
     store.write_progress(Progress.now(plan.trials[3].id, 1, 2, {"loss": 0.5}, seconds_per_epoch=3.0))
     after = view(store, "small")
     assert [run.progress.epoch for run in after.running if run.progress is not None] == [1]
     assert after.version == before.version
-    assert after.results.analysis is analysis
+    assert study_analysis(after.results) is analysis
 
 
 def test_a_study_is_followed_on_however_many_there_are(store: Store, plan: Plan) -> None:
@@ -107,7 +108,9 @@ def test_a_study_is_followed_on_however_many_there_are(store: Store, plan: Plan)
 def test_answers_are_the_reports(store: Store, plan: Plan) -> None:
     now = view(store, "small")
     same = StudyResults(plan, now.results.records)
-    assert numbers_of(now.results.analysis, now.results.metrics) == numbers_of(same.analysis, same.metrics)
+    assert numbers_of(study_analysis(now.results), now.results.metrics) == numbers_of(
+        study_analysis(same), same.metrics
+    )
 
 
 def test_a_broken_record_is_named_and_the_others_are_shown(store: Store, plan: Plan) -> None:

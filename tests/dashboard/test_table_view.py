@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import metric_summary
+from assay.analysis.test_set_uncertainty import item_intervals
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
-from assay.study.reach import CellReach
+from assay.study.plan import CellReach
 from assay_dashboard.cells import ablation, cell_table
 from assay_dashboard.dots import dot_plots
 from assay_dashboard.study_view import view
@@ -166,9 +169,9 @@ def test_the_axis_of_the_dots_holds_every_interval(store: Store) -> None:
     put(store, plan, make_records(plan))
     results = view(store, "additions").results
     dots = dot_plots(results)
-    intervals = results.analysis.intervals("image_ap").values()
+    intervals = study_analysis(results).intervals("image_ap").values()
     low, high = (min(one.low for one in intervals), max(one.high for one in intervals))
-    values = [value for summary in results.summary("image_ap") for value in summary.values.values()]
+    values = [value for summary in metric_summary(results, "image_ap") for value in summary.values.values()]
     assert low < min(values), "an interval of three repeats is wider than they are"
     assert dots.title == f"axis {low:.3f} – {max(high, *values):.3f}"
     lines = [re.search(r"M(\d+\.\d) 14\.0H", unquote(picture or "")) for picture in dots.pictures.values()]
@@ -224,10 +227,10 @@ def test_a_new_record_reads_no_predictions_but_its_own(store: Store, monkeypatch
         return read_part(self, record, name)
 
     monkeypatch.setattr(Store, "read_part", noted)
-    assert view(store, "additions").results.test_set_uncertainty is not None
+    assert item_intervals(view(store, "additions").results) is not None
     assert sorted(read) == sorted(one.id for one in first)
     store.write_record(last)
-    found = view(store, "additions").results.test_set_uncertainty
+    found = item_intervals(view(store, "additions").results)
     assert found is not None
     assert read[len(first) :] == [last.id]
 

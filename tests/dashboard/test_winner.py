@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from assay.analysis.study_analysis import study_analysis
 from assay_dashboard.winner import verdict_word
 from tests.report.test_answer import SWITCH, results_of
 
@@ -20,5 +21,5 @@ from tests.report.test_answer import SWITCH, results_of
 )
 def test_the_word_is_that_of_the_verdict(gain: float, noise: float, word: str) -> None:
     resolved = SWITCH.replace("resolve: 0.01", "resolve: 0.05")
-    (comparison,) = results_of(gain, noise, resolved).analysis.comparisons
+    (comparison,) = study_analysis(results_of(gain, noise, resolved)).comparisons
     assert verdict_word(comparison) == word

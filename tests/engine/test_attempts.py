@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import results_of_plan
 from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.worker import train_trials
@@ -77,6 +77,6 @@ def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(
     train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu"))
     sizes = {id_: record.environment.earlier_world_sizes for id_, record in study.records().items()}
     assert sizes == {first.id: (2,), second.id: ()}
-    notes = footnotes(StudyResults.of_plan(study.plan, study.store))
+    notes = footnotes(results_of_plan(study.plan, study.store))
     said = "The number of workers of 1 trial changed on the way (2, then 1)"
     assert any(note.startswith(said) for note in notes)

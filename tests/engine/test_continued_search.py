@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
-from assay.cli.agents.tools import AgentTools, Terms
+from assay.cli.agents.terms import Terms
+from assay.cli.agents.tools import AgentTools
 from assay.cli.plan import answer_of_plan, known_records
 from assay.engine import EngineOptions, run_study
 from assay.report.answers.results import report_answer
@@ -46,7 +48,7 @@ def test_plan_status_report_and_agents_count_the_same(tmp_path: Path, cache_root
     records = known_records(known, search.store)
     plan = answer_of_plan(known, search.store, records, known=True, listed=False)
     told, status = tools.plan("search.yaml", forecast=False), tools.status("toy_search")
-    report = report_answer(StudyResults.read(search.store, "toy_search"))
+    report = report_answer(read_results(search.store, "toy_search"))
     assert (plan.done, plan.to_train) == (told.done, told.to_train) == (status.done, status.planned) == (4, 6)
     assert (report.trials, sum(report.counts.values())) == (plan.size, plan.done)
 

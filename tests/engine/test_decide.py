@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.results import needed_plan
+from assay.analysis.reading import needed_plan
 from assay.engine import Outcome
 from assay.engine.packs import Content, packs_of_rounds
 from assay.storage.stop import request_stop

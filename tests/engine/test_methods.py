@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from assay.analysis.label_costs import label_costs
 from assay.analysis.results import StudyResults
 from assay.storage import Record
 from assay.storage.stage_store import made_stages
@@ -81,7 +82,7 @@ def test_each_cell_is_trained_with_its_method_on_its_labels(ladder: ToyStudy) ->
 
 
 def test_labels_of_normal_images_are_all_that_the_first_rung_costs(ladder: ToyStudy) -> None:
-    costs = StudyResults(ladder.plan, ladder.records()).label_costs
+    costs = label_costs(StudyResults(ladder.plan, ladder.records()))
     assert costs is not None
     seconds = {cell.cell.name: round(cell.hours * 3600) for cell in costs.cells}
     assert seconds["labels"] == seconds["more"] == seconds["n3"] - 180 == seconds["n5"] - 300

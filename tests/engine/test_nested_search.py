@@ -14,6 +14,8 @@ import pytest
 from assay.analysis.computed import Computed
 from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
+from assay.analysis.summary import metric_summary
+from assay.analysis.test_set_uncertainty import item_intervals
 from assay.cli.best import command_for
 from assay.study import Plan, Trial, parse_study, plan_study, reported_plan
 from tests.analysis.made_studies import markdown_of, with_predictions
@@ -130,7 +132,7 @@ def test_a_nested_table_has_all_repeats_and_says_what_it_stands_for(tmp_path: Pa
     study = Hunt(tmp_path, cache_root, more=", nested: true", **FOLDS)
     study.run()
     results = StudyResults(study.grown, study.records())
-    assert [summary.n for summary in results.summary("image_ap")] == [2 * 3, 2 * 3]
+    assert [summary.n for summary in metric_summary(results, "image_ap")] == [2 * 3, 2 * 3]
     page = markdown_of(study.grown, study.records())
     assert "each fold has a search of its own, whose winner is tested on that fold" in page
     assert "those of these points, not of this search" in page
@@ -150,7 +152,7 @@ def half_won(tmp_path: Path, cache_root: Path) -> StudyResults:
 def test_a_trial_of_two_rows_is_resampled_once(half_won: StudyResults) -> None:
     rows = [trial.id for trial in half_won.reported.trials]
     assert len({*rows}) < len(rows)
-    intervals = half_won.test_set_uncertainty
+    intervals = item_intervals(half_won)
     assert intervals is not None
     assert [len(trials) for trials in intervals.trials.values()] == [2 * 3, 2 * 3]
 
@@ -167,7 +169,7 @@ def test_a_trial_of_two_rows_whose_files_are_gone_is_named_once(half_won: StudyR
     results = replace(half_won, records=records, computed=Computed())
     (sentence,) = left_out(results)
     assert f"curve.parquet of {len(ids)} trials" in sentence
-    intervals = results.test_set_uncertainty
+    intervals = item_intervals(results)
     assert intervals is not None
     assert len(intervals.problems) == len(ids)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import results_of_plan
 from assay.engine.options import EngineOptions
 from assay.engine.run_packs import RunPacks
 from assay.storage import Store
@@ -51,7 +51,7 @@ def test_a_record_that_is_known_is_not_read_again() -> None:
     for record in records.values():
         store.write_record(record)
     store.requests.clear()
-    assert StudyResults.of_plan(PLAN, store, known=records).records == records
+    assert results_of_plan(PLAN, store, known=records).records == records
     assert not store.requests
 
 

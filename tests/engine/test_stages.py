@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.engine.fitting.fit_server import DiedError
+from assay.engine.fitting.died import DiedError
 from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS, StageTask
 from assay.engine.worker import train_trials

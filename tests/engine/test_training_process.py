@@ -17,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.engine.fitting.fit_server import DiedError, FitServer, _environment
+from assay.engine.fitting.died import DiedError
+from assay.engine.fitting.fit_server import FitServer, _environment
 from assay.engine.limits import Limits
 from tests.engine.odd_method import Odd, log_of
 from tests.waiting import wait_for

@@ -9,6 +9,7 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.wording import claimed_text, negligible_text, settle_text
+from assay.analysis.study_analysis import study_analysis
 from assay.report.answer import Answer, AnswerGroup, study_answer
 from assay.report.comparison_tables import comparison_sections
 from assay.study import Trial
@@ -95,7 +96,7 @@ def test_where_every_repeat_ties_it_can_go_only_if_the_interval_is_within_resolv
     text = SWITCH.replace("resolve: 0.01", resolve).replace(
         "primary: image_ap, report: [fp]", "primary: fp, report: []"
     )
-    (comparison,) = results_of(0.0, text=text).analysis.comparisons
+    (comparison,) = study_analysis(results_of(0.0, text=text)).comparisons
     assert (comparison.low, comparison.high) == pytest.approx((-0.836, 0.836), abs=0.001)
     assert [group.title for group in answer_of(results_of(0.0, text=text)).groups] == ["Pays", title]
 
@@ -118,13 +119,13 @@ def test_a_sentence_has_the_words_of_the_reports_result(
     gain: float, noise: float, title: str, words: Callable[..., str]
 ) -> None:
     results = results_of(gain, noise)
-    (comparison,) = results.analysis.comparisons
+    (comparison,) = study_analysis(results).comparisons
     assert words(comparison) in group(answer_of(results), title).sentences[0]
 
 
 def test_what_is_open_says_what_would_settle_it() -> None:
     results = results_of(0.0, 0.05)
-    (comparison,) = results.analysis.comparisons
+    (comparison,) = study_analysis(results).comparisons
     assert settle_text(comparison) in group(answer_of(results), "Open").takes
 
 
@@ -139,7 +140,7 @@ def test_a_kind_names_its_first_results_and_counts_the_others() -> None:
 
 def test_main_effects_answer_where_the_design_has_them() -> None:
     results = results_of(0.05, text=FACTORIAL)
-    assert answer_of(results).results == results.analysis.main_effects
+    assert answer_of(results).results == study_analysis(results).main_effects
 
 
 def test_comparisons_answer_where_a_lost_cell_leaves_no_main_effect() -> None:
@@ -147,9 +148,9 @@ def test_comparisons_answer_where_a_lost_cell_leaves_no_main_effect() -> None:
     of_cell = [trial for trial in whole.plan.trials if trial.cell == whole.plan.cells[0].name]
     lost = {trial.id: lose(trial, "failed", "out of memory") for trial in of_cell}
     results = StudyResults(whole.plan, {**whole.records, **lost})
-    assert {effect.difference for effect in results.analysis.main_effects} == {None}
+    assert {effect.difference for effect in study_analysis(results).main_effects} == {None}
     answer = answer_of(results)
-    assert (answer.results, answer.effects) == (results.analysis.comparisons, False)
+    assert (answer.results, answer.effects) == (study_analysis(results).comparisons, False)
     (sentence,) = group(answer, "Pays").sentences
     assert sentence.startswith("stop: off → on, distance: +0.049")
 
@@ -233,7 +234,7 @@ def test_a_note_says_within_what_where_comparisons_are_named_alike(design: str, 
 def test_what_is_shown_on_one_split_says_how_it_stands_on_new_data() -> None:
     text = SWITCH.replace("splits: published", "splits: per_seed")
     results = results_of(0.05, text=text)
-    claims = {result.claim: result.verdict for result in results.analysis.comparisons}
+    claims = {result.claim: result.verdict for result in study_analysis(results).comparisons}
     assert group(answer_of(results), "Pays").sentences[0].endswith(f"On new data {claims['new data']}.")
 
 

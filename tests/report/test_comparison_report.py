@@ -6,6 +6,7 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.best_cells import Best
+from assay.analysis.study_analysis import study_analysis
 from assay.report.ablation_table import bold_notes
 from assay.report.build import study_page
 from assay.report.comparison_tables import comparison_sections
@@ -96,7 +97,7 @@ def test_further_metrics_are_families_of_their_own_and_called_exploratory() -> N
     section = sections_of(plan, noisy_records(plan))["Further"]
     assert section.intro.startswith("Exploratory: the question was asked of AP.")
     assert [row[0] for row in section.table.rows] == ["FP ↓"] * 4 + ["IoU ↑"] * 4
-    further = StudyResults(plan, noisy_records(plan)).analysis.further
+    further = study_analysis(StudyResults(plan, noisy_records(plan))).further
     assert {(result.metric, result.family, result.m) for result in further} == {
         ("fp", "further metrics", 4),
         ("pixel_iou", "further metrics", 4),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from assay.analysis.reading import read_results, results_of_plan
 from assay.analysis.results import StudyResults
 from assay.report.interactive import interactive_page
 from assay.report.mask_grid.payload import MOST_CELLS
@@ -23,7 +24,7 @@ MOST_BYTES = 10_000_000
 def test_six_cells_of_twelve_probes_of_the_largest_size_fit_into_ten_megabytes(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make_study(store, make_scene(12, (320, 320)), seeds=1, probes=12)
-    text = interactive_page(StudyResults.read(store, "additions"))
+    text = interactive_page(read_results(store, "additions"))
     assert len(text.encode()) <= MOST_BYTES
     assert "Left out:" not in text
 
@@ -31,7 +32,7 @@ def test_six_cells_of_twelve_probes_of_the_largest_size_fit_into_ten_megabytes(t
 def test_of_many_cells_the_base_and_the_best_have_pictures_and_the_others_are_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make_large_study(store, large_study_text(factors=1, seeds=1), scene=make_scene(8, (32, 48)), variants=2)
-    results = StudyResults.read(store, "large")
+    results = read_results(store, "large")
     text = interactive_page(results)
     shown = re.findall(r'<label><input type="checkbox" checked> (.*?)</label>', text)
     names = [cell.name for cell in results.plan.cells]
@@ -49,9 +50,9 @@ def test_names_stay_texts(tmp_path: Path) -> None:
     store = Store(tmp_path)
     hostile = "</script><script>alert(1)</script>{}.png"
     make_study(store, make_scene(2, (48, 72), name=hostile.format), seeds=1, probes=2)
-    plan = StudyResults.read(store, "additions").plan
+    plan = read_results(store, "additions").plan
     named = plan.model_dump_json().replace('"all off"', '"</script><img src=x onerror=alert(2)>"')
-    renamed = StudyResults.of_plan(Plan.model_validate_json(named), store)
+    renamed = results_of_plan(Plan.model_validate_json(named), store)
     text = interactive_page(renamed)
     assert not re.search(r"<script>alert|<img src=x", text)
     assert text.count("<script") == text.count("</script>") == 3
@@ -60,7 +61,7 @@ def test_names_stay_texts(tmp_path: Path) -> None:
 def test_a_study_without_probe_images_or_curves_says_so(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make_large_search(store, "hunt", points=3)
-    text = interactive_page(StudyResults.read(store, "hunt"))
+    text = interactive_page(read_results(store, "hunt"))
     assert "No finished trial has kept probe images." in text
     assert "No trial of these cells has a curve" in text
 
@@ -68,13 +69,13 @@ def test_a_study_without_probe_images_or_curves_says_so(tmp_path: Path) -> None:
 def test_trials_that_kept_no_probe_image_make_no_grid(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make_study(store, make_scene(2, (32, 48)), seeds=1, probes=0)
-    text = interactive_page(StudyResults.read(store, "additions"))
+    text = interactive_page(read_results(store, "additions"))
     assert "No finished trial has kept probe images." in text
 
 
 def test_results_without_a_storage_are_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make_large_search(store, "hunt", points=1)
-    results = StudyResults.read(store, "hunt")
+    results = read_results(store, "hunt")
     with pytest.raises(InputError, match="found hunt without one"):
         interactive_page(StudyResults(results.plan, results.records))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from assay.analysis.label_costs import LabelCosts
+from assay.analysis.label_costs import LabelCosts, label_costs
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.mean_interval import MeanInterval
 from assay.report.figures.drawing import MARKERS
@@ -25,7 +25,7 @@ from tests.analysis.label_studies import GRID, LINE, RUNGS, ladder, trained
 
 def costs_of(text: str) -> LabelCosts:
     study = trained(text, lambda images, masks: 0.6 + 0.001 * images + 0.005 * masks)
-    costs = StudyResults(*study).label_costs
+    costs = label_costs(StudyResults(*study))
     assert costs is not None
     return costs
 
@@ -88,7 +88,7 @@ def test_the_png_is_sharp_at_800_pixels_and_shows_the_first_colour() -> None:
 
 @cache
 def ladder_costs() -> LabelCosts:
-    costs = StudyResults(*ladder()).label_costs
+    costs = label_costs(StudyResults(*ladder()))
     assert costs is not None
     return costs
 

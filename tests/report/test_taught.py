@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import read_results
 from assay.demo import unpack_demo
 from assay.report.mask_grid.payload import cell_column
 from assay.report.mask_grid.taught import Lesson, lesson_of, teaches
@@ -41,7 +41,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     unpack_demo(str(folder))
     store = Store(folder)
     found: dict[str, Case] = {}
-    for record in StudyResults.read(store, "quickstart").records.values():
+    for record in read_results(store, "quickstart").records.values():
         maps = store.read_part(record, "maps.parquet")
         if maps is not None:
             cell = record.trial["cell"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.results import StudyResults, needed_plan
+from assay.analysis.reading import needed_plan
+from assay.analysis.results import StudyResults
 from assay.report.footnotes import footnotes
 from assay.running import begin_study
 from assay.storage import Store

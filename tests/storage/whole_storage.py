@@ -9,7 +9,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import read_results
 from assay.analysis.summary import write_summary
 from assay.storage import Environment, Progress, Store
 from assay.storage.interim_looks import record_look
@@ -43,7 +43,7 @@ def make_storage(root: Path, cache: Path, sources: Path) -> Store:
     write_plan(store, hunt := plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu"))
     write_search(store, hunt)
     for name in ("staged", "own", "hunt"):
-        results = StudyResults.read(store, name)
+        results = read_results(store, name)
         record_look(store, results.plan)
         register(store, results.plan)
         write_summary(results, store)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from assay.study import Plan
-from assay.study.published import published_values
 from tests.study.toy import plan, study_with
 from trainables.errors import InputError
 
@@ -21,7 +20,7 @@ def planned(*rows: dict[str, Any], **changes: Any) -> Plan:
 def test_a_row_is_of_all_cells_that_have_its_levels() -> None:
     both = {"at": {"a": "off", "b": "on"}, "values": {"image_ap": 0.7, "fp": 3}}
     found = planned(ROW, both)
-    values = {cell.name: published_values(found.study, cell.levels) for cell in found.cells}
+    values = {cell.name: found.study.published_values(cell.levels) for cell in found.cells}
     assert values == {
         "all off": {},
         "b": {"image_ap": 0.7, "fp": 3},
@@ -32,7 +31,7 @@ def test_a_row_is_of_all_cells_that_have_its_levels() -> None:
 
 def test_a_row_without_levels_is_of_every_cell() -> None:
     found = planned({"values": {"image_ap": 0.5}}, factors={}, design=None)
-    assert published_values(found.study, found.cells[0].levels) == {"image_ap": 0.5}
+    assert found.study.published_values(found.cells[0].levels) == {"image_ap": 0.5}
 
 
 def test_published_figures_leave_the_ids_as_they_are() -> None:

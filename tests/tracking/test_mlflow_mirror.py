@@ -22,7 +22,9 @@ import pyarrow as pa
 import pytest
 from mlflow.tracking import MlflowClient
 
+from assay.analysis.reading import results_of_plan
 from assay.analysis.results import StudyResults
+from assay.analysis.summary import metric_summary
 from assay.storage import Environment, Record, Store
 from assay.storage.mlflow_marker import run_address
 from assay.storage.unpacked import LEFT_OUT
@@ -108,7 +110,7 @@ class Changing(Mirrored):
 
 
 def results_of(store: Store, plan: Plan = PLAN) -> StudyResults:
-    return StudyResults.of_plan(plan, store)
+    return results_of_plan(plan, store)
 
 
 def answers(port: int) -> bool:
@@ -268,7 +270,7 @@ def test_overlay_pictures_and_the_record_are_artifacts(mirrored: Mirrored, tmp_p
 
 def test_a_cells_run_holds_the_means_of_the_report(mirrored: Mirrored) -> None:
     parents = {run.data.tags["assay.cell"]: run for run in mirrored.runs("cell")}
-    for summary in StudyResults(PLAN, mirrored.records()).summary("image_ap"):
+    for summary in metric_summary(StudyResults(PLAN, mirrored.records()), "image_ap"):
         run = parents[summary.cell.name]
         assert run.data.metrics["test/image_ap"] == summary.mean
         assert run.data.metrics["n"] == summary.n

@@ -11,7 +11,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.tracking import MlflowClient
 
+from assay.analysis.reading import results_of_plan
 from assay.analysis.results import StudyResults
+from assay.analysis.summary import metric_summary
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import runs_of, study_address
 from assay.study import Trial
@@ -64,7 +66,7 @@ def test_a_run_leads_to_its_study_and_the_study_to_its_runs(sqlite: Mirrored, ki
         tags = run.data.tags
         assert tags["mlflow.source.name"] == f"assay run {sqlite.study}"
         assert "assay.trial" not in tags or tags["mlflow.source.git.commit"] == "abc"
-        results = StudyResults.of_plan(WITH_DATA, Store(tags["assay.storage"]))
+        results = results_of_plan(WITH_DATA, Store(tags["assay.storage"]))
         assert tags["assay.study"] == results.name
         assert tags.get("assay.trial", next(iter(results.records))) in results.records
     address = study_address(sqlite.store, sqlite.study, sqlite.uri)
@@ -77,7 +79,7 @@ def test_a_cells_run_has_the_spread_over_its_repeats(sqlite: Mirrored) -> None:
     parents: dict[str, Any] = {run.data.tags["assay.cell"]: run for run in sqlite.runs("cell")}
     spreads = {
         summary.cell.name: summary.spread
-        for summary in results_of(sqlite.store, WITH_DATA).summary("image_ap")
+        for summary in metric_summary(results_of(sqlite.store, WITH_DATA), "image_ap")
         if summary.spread is not None
     }
     assert len(spreads) == len(PLAN.cells) - 1  # one repeat of the last cell diverged

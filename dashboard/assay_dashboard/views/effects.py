@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator as Container
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.wording import sentence
+from assay.analysis.study_analysis import study_analysis
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE, RESAMPLED_METRIC
 from assay.report.build import compared_sections
 from assay.report.comparison_tables import full_name
@@ -51,7 +52,7 @@ def _compared(results: StudyResults) -> StudyResults:
 
 def _plots(results: StudyResults) -> dict[str, EffectsPlot]:
     """By its name, each with all rows; only those that have something to show."""
-    analysis = results.analysis
+    analysis = study_analysis(results)
     effects = len(analysis.main_effects) + len(analysis.interactions)
     plots = {
         "effects": effects_plot(results, most=effects),
@@ -135,7 +136,7 @@ def _page() -> None:
     head(view)
     with st.spinner("Comparing cells …"):
         results = _compared(view.results)
-        analysis = results.analysis
+        analysis = study_analysis(results)
     plots = _plots(results)
     if not plots:
         missing_verdicts(view.results)

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from assay.analysis.label_analysis import LabelAnalysis
+from assay.analysis.label_analysis import LabelAnalysis, label_analysis
 from assay.analysis.label_costs import LabelCell, LabelCosts, label_factors
 from assay.analysis.results import StudyResults
 from assay.report.figures.name_placement import spread
@@ -152,7 +152,7 @@ def _page() -> None:
         )
     with st.spinner("Pricing labels …"):
         priced = view.results.with_labelling(labelling)
-        labels = priced.labels
+        labels = label_analysis(priced)
     if labels is None:
         _no_costs(study)
         return

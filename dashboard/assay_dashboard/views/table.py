@@ -9,6 +9,7 @@ import streamlit as st
 
 from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
+from assay.analysis.study_analysis import study_analysis
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.report.build import table_notes
 from assay.report.defect_tables import class_sections
@@ -239,7 +240,7 @@ def _page() -> None:
         _trials(view, chosen)
     _plot(results, order, metric)
     below = results.of_storage.once(f"notes {with_items}", lambda: table_notes(results))
-    notes(table, (*([_BOLD] if results.analysis.best is not None else []), *below))
+    notes(table, (*([_BOLD] if study_analysis(results).best is not None else []), *below))
     for part in results.once("classes", lambda: tuple(class_sections(results))):
         with st.expander(part.title):
             section(part)

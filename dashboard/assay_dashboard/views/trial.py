@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
+from assay.analysis.later_metrics import measured_records
 from assay.analysis.statistics.wording import number_text
 from assay.analysis.trial_curves import CLOCKS, curves_of
 from assay.storage import Record, Store
@@ -260,7 +261,7 @@ def _page() -> None:
     if trial is None:
         message("The search has drawn no point yet. Its first trial will be shown here.")
         return
-    record = view.results.measured.get(trial.id)
+    record = measured_records(view.results).get(trial.id)
     if record is None:
         _running(view.store, view.name, trial.id)
         return

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from assay.analysis.ledger import TriedCell, best_of, registered_studies
 from assay.analysis.statistics.families import ComparisonResult
+from assay.analysis.study_analysis import study_analysis
 from assay.storage.registration import Registered
 from assay.storage.store import Store
 from assay.study.names import counted
@@ -29,6 +30,7 @@ __all__ = [
     "best_tried",
     "better_cell",
     "kept_changes",
+    "tries_beside",
     "tries_of",
 ]
 
@@ -80,12 +82,19 @@ def agent_tries(store: Store) -> AgentTries | None:
     return tries_of(registered_studies(store))
 
 
+def tries_beside(results: StudyResults) -> AgentTries | None:
+    """Sum up all that agents tried in the storage of a study; None where they tried nothing."""
+    store = results.store
+    return None if store is None else results.of_storage.once("agents", lambda: agent_tries(store))
+
+
 def best_tried(results: StudyResults, store: Store) -> TriedCell | None:
     """The best cell that agents tried on the data of a study, by its primary metric."""
-    if results.agents is None or not results.registered:
+    tries = tries_beside(results)
+    if tries is None or not results.registered:
         return None
     known, data = registered_studies(store), results.registered[-1].data
-    same = [name for name in results.agents.studies if known[name][-1].data == data]
+    same = [name for name in tries.studies if known[name][-1].data == data]
     return best_of(store, same, results.primary.name)
 
 
@@ -94,8 +103,9 @@ def kept_changes(results: StudyResults) -> tuple[ComparisonResult, ...]:
 
     Empty where no agent asked, or this is none of the studies that may show a change.
     """
-    level = 0.0 if results.agents is None else results.agents.levels.get(results.name, 0.0)
-    comparisons = results.analysis.comparisons
+    tries = tries_beside(results)
+    level = 0.0 if tries is None else tries.levels.get(results.name, 0.0)
+    comparisons = study_analysis(results).comparisons
     return tuple(
         result
         for result in comparisons

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import CellSummary, Repeat
+from assay.analysis.summary import CellSummary, Repeat, metric_summary
 from assay.study import Cell, Study
-from assay.study.published import published_values
 
 __all__ = ["ClassMean", "class_factor", "class_means"]
 
@@ -57,7 +56,7 @@ def _of_group(
     results: StudyResults, factor: str, others: Sequence[tuple[str, str]], chosen: Sequence[int]
 ) -> Iterator[ClassMean]:
     cells, study = results.reported.cells, results.plan.study
-    published = {index: published_values(study, cells[index].levels) for index in chosen}
+    published = {index: study.published_values(cells[index].levels) for index in chosen}
     given = {
         metric.name: tuple(index for index in chosen if metric.name in published[index])
         for metric in results.metrics
@@ -69,7 +68,7 @@ def _of_group(
             levels=dict(others),
             classes=tuple(cells[index].levels[factor] for index in kept),
             published=len(kept) < len(chosen),
-            means={name: _means([results.summary(name)[index] for index in kept]) for name in given},
+            means={name: _means([metric_summary(results, name)[index] for index in kept]) for name in given},
             figures={
                 name: statistics.fmean(published[index][name] for index in kept)
                 for name, of_metric in given.items()

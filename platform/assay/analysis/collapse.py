@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.analysis.computed import computed
 from assay.analysis.later_metrics import image_scores_of
 from assay.analysis.results import ReadPart, StudyResults
 from assay.storage.record import Record, Result
 
-__all__ = ["CHANCE_NOTE", "Collapses", "is_at_chance", "read_collapses"]
+__all__ = ["CHANCE_NOTE", "Collapses", "collapses", "is_at_chance"]
 
 _LEVEL = 0.05
 _FAR = 0.98  # AUROC that no random order of any 20 images reaches in 5 %: predictions need not be read
@@ -45,9 +46,18 @@ class Collapses(NamedTuple):
         return f"{self.collapsed} of {self.repeats} never left chance"
 
 
-def read_collapses(results: StudyResults, read_part: ReadPart) -> Mapping[str, Collapses]:
-    """Cell → its collapses, for the reported cells that have any; empty where pixels answer the question."""
-    if results.primary.reads != "labels":
+def collapses(results: StudyResults) -> Mapping[str, Collapses]:
+    """Cell → its collapses, for the reported cells that have any.
+
+    Empty where predictions are not to be read, or pixels answer the question.
+    """
+    return {} if results.read_part is None else _collapses(results)
+
+
+@computed
+def _collapses(results: StudyResults) -> Mapping[str, Collapses]:
+    read_part = results.read_part
+    if read_part is None or results.primary.reads != "labels":
         return {}
     at_chance: dict[str, list[bool]] = {}
     for trial, record, result in results.trained:

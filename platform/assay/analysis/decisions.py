@@ -1,10 +1,11 @@
 """Decisions of a study with ``repeats.decide``: what is settled, and which trials that leaves to train.
 
->>> str(results.decisions)
+>>> str(study_decisions(results))
 '4 of 6 comparisons settled, 2 cells go on to 10 seeds'
 
 Everything follows from plan and records, so a run that was killed, another machine and a page in a browser
-come to the same. The engine is given ``results.needed_plan``, because it draws no conclusions itself.
+come to the same. The engine is given :func:`~assay.analysis.reading.needed_plan`, because it draws no
+conclusions itself.
 
 A comparison that waits for its look is ``interim``: it has a difference and an interval, nothing that may
 still change. Then it stays as that look left it.
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.analysis.computed import computed
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.families import ComparisonResult, Verdict
 from assay.analysis.statistics.looks import (
@@ -29,6 +31,7 @@ from assay.analysis.statistics.looks import (
 )
 from assay.analysis.statistics.paired import rounded
 from assay.analysis.statistics.score_table import Scores, read_scores
+from assay.analysis.summary import metric_table
 from assay.study import Study, Trial
 from assay.study.identity import short_hash
 from assay.study.names import counted
@@ -78,13 +81,16 @@ class StudyDecisions:
         return f"{settled}, {counted(len(cells), 'cell')} {verb} on to {self.taken.next} seeds"
 
 
-def study_decisions(results: StudyResults) -> StudyDecisions:
-    """Take the looks at a study with ``repeats.decide``, as far as its records go."""
+@computed
+def study_decisions(results: StudyResults) -> StudyDecisions | None:
+    """Take the looks at a study, as far as its records go; None of one without ``repeats.decide``."""
     plan, study = results.plan, results.plan.study
     looks = study.repeats.decide
+    if not looks:
+        return None
     each = {frozenset(pair): pair for comparison in plan.comparisons for pair in comparison.pairs}
     pairs = tuple(each.values())
-    scores = read_scores(results.table(results.primary.name), results.primary)
+    scores = read_scores(metric_table(results, results.primary.name), results.primary)
     taken = take_looks(study, scores, pairs, looks, _ended(results, pairs))
     seeds = dict.fromkeys((cell.name for cell in plan.cells), looks[0])
     for pair, decision in zip(pairs, taken.decisions, strict=True):

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from assay.analysis.computed import computed
 from assay.analysis.results import StudyResults
 from assay.storage.record import DefectResult
 from assay.study import Cell
@@ -50,6 +51,7 @@ class DefectSummary(NamedTuple):
     flagged: Share | None  # of the images that show such a defect, those decided defective
 
 
+@computed
 def defect_summaries(results: StudyResults) -> list[DefectSummary]:
     """All defects, each class, the mean over classes, and sizes; within each the cells in the plan's order.
 

@@ -8,13 +8,14 @@ registers a question or writes its summary.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from assay.analysis.computed import Computed
-from assay.analysis.results import ImportanceOf, ReadPart, StudyResults, needed_plan
+from assay.analysis.reading import needed_plan
+from assay.analysis.results import ImportanceOf, ReadPart, StudyResults
 from assay.storage.plans import written_plan
 from assay.storage.store import Store
 from assay.storage.watch import Snapshot, Watch
@@ -101,7 +102,7 @@ class _OfStorage(Computed):
         self._stamps: dict[str, tuple[int, int]] | None = None
         self._until = 0.0
 
-    def once(self, name: str, make: Callable[[], _T]) -> _T:
+    def once(self, name: Hashable, make: Callable[[], _T]) -> _T:
         if self._stamps is None:
             self._stamps, self._until = self._store.stamps_of_studies(), time.monotonic() + _FRESH
         return super().once(name, make)

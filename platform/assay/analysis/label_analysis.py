@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import pandas as pd
 
-from assay.analysis.label_costs import LabelCell, LabelCosts, label_factors
+from assay.analysis.computed import computed
+from assay.analysis.label_costs import LabelCell, LabelCosts, label_costs, label_factors
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
@@ -19,13 +20,14 @@ from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
 from assay.analysis.statistics.score_table import Splits
 from assay.analysis.statistics.wording import most_text
-from assay.analysis.study_analysis import score_tables
+from assay.analysis.study_analysis import score_tables, study_analysis
 from assay.analysis.study_pair import listed
+from assay.analysis.summary import metric_table
 from assay.study import Study
 from trainables.errors import InputError
 from trainables.metrics import Metric
 
-__all__ = ["LabelAnalysis", "NextLabels", "analyse_labels", "next_labels"]
+__all__ = ["LabelAnalysis", "NextLabels", "label_analysis", "next_labels"]
 
 _MOST_HOURS = 100_000
 _NUMBERS = 3  # of masks that make a line along which "enough" can be looked for
@@ -51,12 +53,13 @@ class LabelAnalysis:
     further: tuple[NextLabels, ...]  # () where labels and masks do not both vary
 
 
-def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
+@computed
+def label_analysis(results: StudyResults) -> LabelAnalysis | None:
     """Analyse what labels buy; None where there are no label costs."""
-    costs, study = results.label_costs, results.plan.study
+    costs, study = label_costs(results), results.plan.study
     if costs is None:
         return None
-    table = results.table(costs.metric.name)
+    table = metric_table(results, costs.metric.name)
     steps = [
         comparison(f"{cheap.cell.name} → {dear.cell.name}", cheap.cell.name, dear.cell.name)
         for front in costs.fronts
@@ -66,7 +69,7 @@ def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
     scores = replace(score_tables(results), smallest_step=_no_step)
     return LabelAnalysis(
         costs=costs,
-        steps=results.analysis.as_they_stand(scores.tested(costs.metric, "labels", steps)),
+        steps=study_analysis(results).as_they_stand(scores.tested(costs.metric, "labels", steps)),
         enough=tuple(_enough(costs, table, results.splits, study.resolve)),
         further=_advised(costs, table, [group for group in _groups(study, costs) if _is_grid(group)]),
     )
@@ -96,7 +99,7 @@ def next_labels(
             f"study {results.name} does not say what labels take. Add `labelling: {{image_label_seconds: "
             "1, mask_seconds: 79}` with your own seconds to its file, and run it again: nothing is trained."
         )
-    costs = results.label_costs
+    costs = label_costs(results)
     if costs is None:
         raise InputError(
             f"study {results.name} has no two finished cells that differ in hours of labelling. Vary "
@@ -108,7 +111,7 @@ def next_labels(
         if not groups:
             names = ", ".join(cell.cell.name for cell in costs.cells)
             raise InputError(f"no finished cell is called {start}. There are: {names}.")
-    table = results.table(costs.metric.name)
+    table = metric_table(results, costs.metric.name)
     return _advised(costs, table, groups, hours=hours, start=start)
 
 

@@ -12,8 +12,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from assay.analysis.computed import computed
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import CellSummary, Repeat, repeats_text
+from assay.analysis.summary import CellSummary, Repeat, metric_summary, repeats_text
 from assay.storage.record import Result
 from assay.study import Cell, Study
 from assay.study.cell_names import line_name
@@ -94,6 +95,7 @@ class LabelCosts:
         )
 
 
+@computed
 def label_costs(results: StudyResults) -> LabelCosts | None:
     """Scores against hours of labelling; None where the study names no costs or nothing differs in hours."""
     study = results.plan.study
@@ -106,7 +108,7 @@ def label_costs(results: StudyResults) -> LabelCosts | None:
     trained = _trained(results)
     by_method = any(level.trainable for factor in axis for level in study.factors[factor].values())
     chosen: dict[tuple[str, ...], CellSummary] = {}
-    for summary in results.summary(metric.name):
+    for summary in metric_summary(results, metric.name):
         # Of a search several points have the same levels: the best of them stands first.
         if summary.values:
             chosen.setdefault(tuple(summary.cell.levels.values()), summary)

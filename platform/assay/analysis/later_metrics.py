@@ -10,13 +10,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from assay.analysis.results import ReadPart
+from assay.analysis.computed import computed
+from assay.analysis.results import ReadPart, StudyResults
 from assay.storage.record import Record, Result
 from assay.storage.store import DamagedFileError
 from trainables.metrics import DefectMetric, ImageMetric, ImageScores, Metric, Undefined
 from trainables.metrics.regions import DefectScore
 
-__all__ = ["image_scores_of", "with_later_metrics"]
+__all__ = ["image_scores_of", "measured_records", "with_later_metrics"]
+
+
+@computed
+def measured_records(results: StudyResults) -> Mapping[str, Record]:
+    """The records of a study, with metrics of its table that came after them."""
+    read_part = None if results.store is None else results.store.read_part
+    return with_later_metrics(results.records, results.metrics, read_part)
 
 
 def with_later_metrics(

@@ -31,10 +31,10 @@ __all__ = [
     "LedgerPage",
     "TriedCell",
     "best_of",
-    "ledger_of",
     "ledgers",
     "registered_studies",
     "spread_seen",
+    "study_ledger",
 ]
 
 
@@ -84,8 +84,13 @@ class Ledger:
         )
 
 
-def ledger_of(results: StudyResults, store: Store) -> Ledger | None:
-    """The ledger that a study belongs to; None where it is alone, or began under an earlier version."""
+def study_ledger(results: StudyResults) -> Ledger | None:
+    """All studies of the storage on the same data and methods; None where this is the only one."""
+    store = results.store
+    return None if store is None else results.of_storage.once("ledger", lambda: _ledger(results, store))
+
+
+def _ledger(results: StudyResults, store: Store) -> Ledger | None:
     if not results.registered:
         return None
     mine = results.registered[-1]

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import CellSummary, repeats_text
+from assay.analysis.summary import CellSummary, metric_summary, repeats_text
 from assay.study import Cell, Study
 from assay.study.cell_names import line_name
-from assay.study.published import published_values
 from trainables.metrics import Metric
 
 __all__ = ["MasksCurve", "MasksLine", "MasksPoint", "masks_curve"]
@@ -77,7 +76,7 @@ def masks_curve(results: StudyResults) -> MasksCurve | None:
         return None
     others = tuple(factor for factor in factors if factor != setting[0])
     groups: dict[tuple[str, ...], list[CellSummary]] = {}
-    for summary in results.summary(metric.name):
+    for summary in metric_summary(results, metric.name):
         groups.setdefault(tuple(summary.cell.levels[f] for f in others), []).append(summary)
     for group in groups.values():
         if len({_planned_masks(s.cell) for s in group}) < max(_FEWEST, len(group)):
@@ -126,5 +125,5 @@ def _points(
             counted=tuple(sorted(set(counted))) if everything else (int(planned),),
             all_masks=everything,
             values=tuple(summary.values.values()),
-            published=published_values(study, summary.cell.levels).get(summary.metric),
+            published=study.published_values(summary.cell.levels).get(summary.metric),
         )

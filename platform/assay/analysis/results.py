@@ -1,52 +1,38 @@
-"""A study as trained: its plan, its records, and all that is computed from them.
+"""A study as trained: its plan and its records, from which all numbers follow.
 
->>> results = StudyResults.read(Store("./assay-storage"), "quickstart")
->>> results.summary("image_ap")[0].mean
+>>> results = read_results(Store("./assay-storage"), "quickstart")
+>>> metric_summary(results, "image_ap")[0].mean
 
 Reports, the command line, the dashboard and MLflow read this one object, so their numbers cannot differ. It
-never changes. What is computed from it is computed when it is first asked for, and then kept: the modules of
-this package that do so are loaded only then.
+never changes. What other modules compute from it they keep with it, and it knows none of them
+(:func:`~assay.analysis.computed.computed`).
 
-Intervals over test items (``test_set_uncertainty``) need a file of each trial. Who does not want to wait for
+Intervals over test items (``item_intervals``) need a file of each trial. Who does not want to wait for
 them asks :meth:`StudyResults.without_predictions`, which shares everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from assay.analysis.computed import Computed
 from assay.storage.interim_looks import read_interim_looks
-from assay.storage.plans import written_plan
 from assay.storage.record import DamagedRecord, Record, Result
 from assay.storage.registration import Registered, read_registration
-from assay.storage.search_points import EvaluatedPoint, evaluate_points, with_points
+from assay.storage.search_points import EvaluatedPoint, evaluate_points
 from assay.storage.store import Store
 from assay.study import Plan, ReportedPlan, Trial, reported_plan
 from trainables.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
-    from assay.analysis.agents import AgentTries
-    from assay.analysis.collapse import Collapses
-    from assay.analysis.decisions import StudyDecisions
-    from assay.analysis.defect_scores import DefectSummary
-    from assay.analysis.label_analysis import LabelAnalysis
-    from assay.analysis.label_costs import LabelCosts
-    from assay.analysis.ledger import Ledger
-    from assay.analysis.score_analysis import ScoreAnalysis
-    from assay.analysis.stage_scores import StageSummary
     from assay.analysis.statistics.score_table import Splits
-    from assay.analysis.summary import CellSummary
-    from assay.analysis.test_set_uncertainty import ItemIntervals
     from assay.study.schema import Labelling
 
-__all__ = ["ImportanceOf", "ReadPart", "StudyResults", "needed_plan"]
+__all__ = ["ImportanceOf", "ReadPart", "StudyResults"]
 
 ReadPart = Callable[[Record, str], "pa.Table | None"]  # `Store.read_part`
 # Share of the objective's variance by parameter, from the points of one searched cell.
@@ -69,31 +55,6 @@ class StudyResults:
     computed: Computed = field(default_factory=Computed, repr=False)
     of_storage: Computed = field(default_factory=Computed, repr=False)  # what depends on its other studies
 
-    @classmethod
-    def read(cls, store: Store, name: str, importance_of: ImportanceOf | None = None) -> Self:
-        """Read a study as its last `assay run` left it.
-
-        Raises:
-            InputError: If it was never started, or its plan cannot be read.
-        """
-        return cls.of_plan(written_plan(store, name), store, importance_of)
-
-    @classmethod
-    def of_plan(
-        cls,
-        plan: Plan,
-        store: Store,
-        importance_of: ImportanceOf | None = None,
-        known: Mapping[str, Record] = MappingProxyType({}),
-    ) -> Self:
-        """Read the records of a plan, but those that are ``known``; of a search, also the points drawn."""
-        plan = with_points(plan, store)
-        records, problems = store.records_of_trials(trial for trial in plan.trials if trial.id not in known)
-        records = {**known, **records}
-        plan = needed_plan(plan, records)
-        records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
-        return cls(plan, records, problems, store, store.read_part, importance_of)
-
     @property
     def name(self) -> str:
         """Name of the study."""
@@ -114,14 +75,6 @@ class StudyResults:
         """The primary metric and the further ones, each once."""
         names = dict.fromkeys([self.plan.study.metrics.primary, *self.plan.study.metrics.report])
         return [METRICS[name] for name in names]
-
-    @property
-    def measured(self) -> Mapping[str, Record]:
-        """The records, with metrics of the table that came after them and follow from what they kept."""
-        from assay.analysis.later_metrics import with_later_metrics
-
-        read_part = None if self.store is None else self.store.read_part
-        return self.once("measured", lambda: with_later_metrics(self.records, self.metrics, read_part))
 
     @property
     def reported(self) -> ReportedPlan:
@@ -227,103 +180,9 @@ class StudyResults:
 
     # Computed once ------------------------------------------------------------------------------------
 
-    def once(self, name: str, make: Callable[[], _T]) -> _T:
+    def once(self, name: Hashable, make: Callable[[], _T]) -> _T:
         """The value that ``make`` returned when ``name`` was first asked for; pages keep theirs here too."""
         return self.computed.once(name, make)
-
-    def summary(self, metric: str) -> list[CellSummary]:
-        """Mean, spread and n of a metric on test data, for each reported cell in the plan's order."""
-        from assay.analysis.summary import cell_summaries
-
-        return self.once(f"summary {metric}", lambda: cell_summaries(self, self.reported.cells, metric))
-
-    def table(self, metric: str) -> pd.DataFrame:
-        """One row per reported trial: its value of a metric on test data, or why there is none."""
-        from assay.analysis.summary import metric_rows
-
-        def make() -> pd.DataFrame:
-            return metric_rows(self, metric).to_pandas()
-
-        return self.once(f"table {metric}", make)
-
-    @property
-    def test_set_uncertainty(self) -> ItemIntervals | None:
-        """Intervals over test items; None where no predictions are read or none can be resampled."""
-        from assay.analysis.test_set_uncertainty import read_item_intervals
-
-        read_part = self.read_part
-        if read_part is None:
-            return None
-        return self.once("item intervals", lambda: read_item_intervals(self, read_part))
-
-    @property
-    def collapses(self) -> Mapping[str, Collapses]:
-        """Cells with repeats that never left chance; empty where no predictions are read."""
-        from assay.analysis.collapse import read_collapses
-
-        read_part = self.read_part
-        return {} if read_part is None else self.once("collapses", lambda: read_collapses(self, read_part))
-
-    @property
-    def analysis(self) -> ScoreAnalysis:
-        """Comparisons, main effects, interactions, and which cells are bold."""
-        from assay.analysis.study_analysis import analyse_study
-
-        with_items = "" if self.read_part is None else " with item intervals"
-        return self.once(f"analysis{with_items}", lambda: analyse_study(self))
-
-    @property
-    def decisions(self) -> StudyDecisions | None:
-        """State of the comparisons of a study with ``repeats.decide``; None of any other."""
-        if not self.plan.study.repeats.decide:
-            return None
-        from assay.analysis.decisions import study_decisions
-
-        return self.once("decisions", lambda: study_decisions(self))
-
-    @property
-    def ledger(self) -> Ledger | None:
-        """All studies of the storage on the same data and methods; None where this is the only one."""
-        from assay.analysis.ledger import ledger_of
-
-        store = self.store
-        return None if store is None else self.of_storage.once("ledger", lambda: ledger_of(self, store))
-
-    @property
-    def agents(self) -> AgentTries | None:
-        """All that agents tried in the storage; None where they tried nothing."""
-        from assay.analysis.agents import agent_tries
-
-        store = self.store
-        return None if store is None else self.of_storage.once("agents", lambda: agent_tries(store))
-
-    @property
-    def label_costs(self) -> LabelCosts | None:
-        """Scores against hours of labelling; None where there is nothing to say of that."""
-        from assay.analysis.label_costs import label_costs
-
-        return self.once("label costs", lambda: label_costs(self))
-
-    @property
-    def labels(self) -> LabelAnalysis | None:
-        """Analysis of what labels buy; None where there are no label costs."""
-        from assay.analysis.label_analysis import analyse_labels
-
-        return self.once("labels", lambda: analyse_labels(self))
-
-    @property
-    def stages(self) -> list[StageSummary]:
-        """Scores of each stage of a model, cell by cell; empty for methods without stages."""
-        from assay.analysis.stage_scores import stage_summaries
-
-        return self.once("stages", lambda: stage_summaries(self))
-
-    @property
-    def defects(self) -> list[DefectSummary]:
-        """Defects by class and size, cell by cell, and how many were found; empty where no record tells."""
-        from assay.analysis.defect_scores import defect_summaries
-
-        return self.once("defects", lambda: defect_summaries(self))
 
     @property
     def evaluated_points(self) -> Mapping[str, list[EvaluatedPoint]]:
@@ -350,16 +209,3 @@ class StudyResults:
             "importance",
             lambda: {cell: share(self.plan, points) for cell, points in self.evaluated_points.items()},
         )
-
-
-def needed_plan(plan: Plan, trained: Mapping[str, Record]) -> Plan:
-    """The plan with the trials that are needed by now: all, unless the study has ``repeats.decide``.
-
-    Args:
-        plan: Of any study.
-        trained: Its records by trial id, as far as there are any.
-    """
-    decisions = StudyResults(plan, trained).decisions
-    if decisions is None:
-        return plan
-    return plan.model_copy(update={"trials": decisions.needed(plan.trials, plan.study.repeats.seeds)})

@@ -15,6 +15,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.mean_interval import mean_intervals
 from assay.analysis.statistics.paired import t_half_width
+from assay.analysis.summary import metric_summary, metric_table
 from assay.storage.front import beats
 from assay.storage.search_points import EvaluatedPoint, best_points, objective_value
 from assay.study import Cell
@@ -87,12 +88,12 @@ def fresh_value(results: StudyResults, row: Cell, objective: Objective) -> Fresh
     """An objective's value on fresh seeds; None while a repeat is open, or where it lost one."""
     name = objective.metric
     if not objective.is_cost and name in METRICS:
-        summary = next((each for each in results.summary(name) if each.cell.name == row.name), None)
+        summary = next((each for each in metric_summary(results, name) if each.cell.name == row.name), None)
         if summary is None or summary.mean is None or summary.n < summary.planned:
             return None
         of_cells = results.once(
             f"intervals of {name}",
-            lambda: mean_intervals(results.table(name), metric=name, splits=results.splits),
+            lambda: mean_intervals(metric_table(results, name), metric=name, splits=results.splits),
         )
         interval = of_cells.get(row.name)
         ends = (None, None) if interval is None else (interval.low, interval.high)

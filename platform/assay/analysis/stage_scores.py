@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
+from assay.analysis.computed import computed
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
 from assay.analysis.statistics.score_table import Splits
-from assay.analysis.summary import CellSummary, Repeat
+from assay.analysis.summary import CellSummary, Repeat, metric_table
 from assay.study import Cell
 
 __all__ = ["SIZE_METRIC", "STAGE_METRICS", "StageSummary", "stage_intervals", "stage_summaries"]
@@ -35,6 +36,7 @@ class StageSummary(NamedTuple):
     summaries: tuple[CellSummary, ...]  # one of each of these metrics that the stage has
 
 
+@computed
 def stage_summaries(results: StudyResults) -> list[StageSummary]:
     """Stage by stage: maps in the order of the chain, then pseudo labels of training images, then floors.
 
@@ -65,10 +67,10 @@ def stage_summaries(results: StudyResults) -> list[StageSummary]:
 
 def stage_intervals(results: StudyResults) -> list[tuple[MeanInterval | None, ...]]:
     """Interval of the mean of each of the ``summaries`` of each stage, made like those of cells."""
-    planned, splits = results.table(SIZE_METRIC), results.splits
+    planned, splits = metric_table(results, SIZE_METRIC), results.splits
     return [
         tuple(_interval(summary, planned, splits[summary.cell.name]) for summary in stage.summaries)
-        for stage in results.stages
+        for stage in stage_summaries(results)
     ]
 
 

@@ -5,29 +5,38 @@ Joins a study's results with :mod:`assay.analysis.score_analysis`, which knows t
 
 from __future__ import annotations
 
-from assay.analysis.decisions import as_decided, interim
+from assay.analysis.computed import computed
+from assay.analysis.decisions import as_decided, interim, study_decisions
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.contrasts import Contrast, comparison
 from assay.analysis.statistics.families import ComparisonResult, Rules
-from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC
+from assay.analysis.summary import metric_table
+from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC, item_intervals
 from assay.study import ReportedPlan
 from assay.study.cell_names import common_name
 from trainables.metrics import Metric
 
-__all__ = ["analyse_study", "score_tables", "so_far", "until_planned"]
+__all__ = ["score_tables", "so_far", "study_analysis", "until_planned"]
 
 
-def analyse_study(results: StudyResults) -> ScoreAnalysis:
+def study_analysis(results: StudyResults) -> ScoreAnalysis:
     """Test everything that the study compares; of a search, its replicated points.
 
     While a study goes on, nothing is bold or shown but comparisons that are settled.
     """
+    return _analysis(results, with_items=results.read_part is not None)
+
+
+@computed
+def _analysis(results: StudyResults, *, with_items: bool) -> ScoreAnalysis:
+    """The analysis, kept apart for results that read predictions: these know the primary metric's step."""
+    assert with_items == (results.read_part is not None)
     scores = score_tables(results)
     # Of scores on several data sets none is the best.
     with_best = len({trial.manifest for trial in results.reported.trials}) == 1
-    decisions = results.decisions
+    decisions = study_decisions(results)
     if decisions is None:
         if results.all_ended:
             return ScoreAnalysis(scores, with_best=with_best)
@@ -61,7 +70,7 @@ def so_far(results: StudyResults) -> ScoreAnalysis:
         if (pairs := tuple(pair for pair in comparison.pairs if cells.issuperset(pair)))
     )
     ahead = plan.model_copy(update={"study": study, "trials": ended, "comparisons": known})
-    return StudyResults(ahead, records).analysis
+    return study_analysis(StudyResults(ahead, records))
 
 
 def score_tables(results: StudyResults) -> ScoreTables:
@@ -69,7 +78,7 @@ def score_tables(results: StudyResults) -> ScoreTables:
     study, reported = results.plan.study, results.reported
     return ScoreTables(
         metrics=results.metrics,
-        table=results.table,
+        table=lambda metric: metric_table(results, metric),
         contrasts=_contrasts(reported),
         rules=Rules(
             results.splits,
@@ -96,7 +105,7 @@ def _smallest_step(results: StudyResults, metric: Metric) -> float | None:
         return 1.0
     if metric.name != RESAMPLED_METRIC:
         return None
-    uncertainty = results.test_set_uncertainty
+    uncertainty = item_intervals(results)
     return None if uncertainty is None else uncertainty.smallest_step
 
 

@@ -19,6 +19,7 @@ from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.families import ComparisonResult, Rules
 from assay.analysis.statistics.score_table import Splits
 from assay.analysis.study_analysis import until_planned
+from assay.analysis.summary import metric_table
 from assay.study import Cell, ReportedPlan, Trial
 from assay.study.cell_names import cell_key
 from trainables.data.findings import summarise
@@ -149,7 +150,7 @@ def paired_scores(
 
     ``names``: of the sides, which differ.
     """
-    tables = [side.table(metric.name) for side in (left, right)]
+    tables = [metric_table(side, metric.name) for side in (left, right)]
     frames: list[pd.DataFrame] = []
     compared: list[CellPair] = []
     splits: dict[str, Splits] = {}

@@ -12,16 +12,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 
+from assay.analysis.computed import computed
+from assay.analysis.later_metrics import measured_records
 from assay.analysis.results import StudyResults
 from assay.storage.record import Record, Result
 from assay.storage.store import Store
 from assay.study import Cell, Trial
 from assay.study.names import counted, from_to, of_planned
 from trainables.metrics import METRICS, Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "CellSummary",
@@ -32,7 +37,8 @@ __all__ = [
     "by_mean",
     "cell_summaries",
     "lost_repeats",
-    "metric_rows",
+    "metric_summary",
+    "metric_table",
     "outcome",
     "repeats_text",
     "spread_note",
@@ -174,6 +180,12 @@ class CellSummary(RepeatSummary):
     cell: Cell
 
 
+@computed
+def metric_summary(results: StudyResults, metric: str) -> list[CellSummary]:
+    """Mean, spread and n of a metric on test data, for each reported cell in the plan's order."""
+    return cell_summaries(results, results.reported.cells, metric)
+
+
 def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) -> list[CellSummary]:
     """One metric on test data for some cells of the plan, in their order."""
     absent = _absent(results)
@@ -185,7 +197,7 @@ def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) ->
             continue
         repeat = Repeat(trial.seed, trial.fold)
         planned[trial.cell].append(repeat)
-        value = outcome(results.measured.get(trial.id), metric, absent.get(trial.id, _MISSING))
+        value = outcome(measured_records(results).get(trial.id), metric, absent.get(trial.id, _MISSING))
         if not isinstance(value, tuple):
             values[trial.cell][repeat] = value
         else:
@@ -272,13 +284,13 @@ def tidy(results: StudyResults) -> pa.Table:
     return _tabled(results, results.trials, rows)
 
 
-def metric_rows(results: StudyResults, metric: str) -> pa.Table:
+@computed
+def metric_table(results: StudyResults, metric: str) -> pd.DataFrame:
     """One row per reported trial: its value of one metric on test data, or why there is none."""
-    return _tabled(
-        results,
-        results.reported.trials,
-        lambda record, absent: [_test_row(record, metric, absent)],
+    rows = _tabled(
+        results, results.reported.trials, lambda record, absent: [_test_row(record, metric, absent)]
     )
+    return rows.to_pandas()
 
 
 def write_summary(results: StudyResults, store: Store) -> pa.Table:
@@ -302,7 +314,7 @@ def _tabled(
     absent = _absent(results)
     table: list[dict[str, Any]] = []
     for trial in trials:
-        record = results.measured.get(trial.id)
+        record = measured_records(results).get(trial.id)
         fixed = _fixed_columns(results.name, trial, record, factors)
         of_trial = rows(record, absent.get(trial.id, _MISSING))
         table.extend({**fixed, **dict(zip(_ROW, row, strict=True))} for row in of_trial)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from assay.analysis.results import ReadPart, StudyResults
+from assay.analysis.computed import computed
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics.item_bootstrap import ItemBootstrap, ItemInterval
 from assay.analysis.summary import Repeat
 from assay.storage.store import DamagedFileError
 
-__all__ = ["MOST_TRIALS_AT_ONCE", "RESAMPLED_METRIC", "ItemIntervals", "read_item_intervals"]
+__all__ = ["MOST_TRIALS_AT_ONCE", "RESAMPLED_METRIC", "ItemIntervals", "item_intervals"]
 
 RESAMPLED_METRIC = "image_ap"
 MOST_TRIALS_AT_ONCE = 300  # of more, predictions are read only for who asks for them: it takes minutes
@@ -51,17 +52,20 @@ class ItemIntervals:
         return self.bootstraps[self.data[first]].difference(*sides)
 
 
-def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemIntervals | None:
-    """Read the predictions of all finished trials that are reported.
-
-    Args:
-        results: The study; of a search, its replicated points count.
-        read_part: Reads a file of a record: the store's, or one that remembers.
+def item_intervals(results: StudyResults) -> ItemIntervals | None:
+    """Resample the test items of all finished trials that are reported; of a search, its replicated points.
 
     Returns:
-        None if the primary metric is not the one that is resampled (image AP), or no record has predictions.
+        None if predictions are not to be read, the primary metric is not the one that is resampled (image
+        AP), or no record has predictions.
     """
-    if results.primary.name != RESAMPLED_METRIC:
+    return None if results.read_part is None else _item_intervals(results)
+
+
+@computed
+def _item_intervals(results: StudyResults) -> ItemIntervals | None:
+    read_part = results.read_part
+    if read_part is None or results.primary.name != RESAMPLED_METRIC:
         return None
     frames: dict[str, dict[str, pd.DataFrame]] = {}  # manifest → trial, which may stand in two rows
     trials: dict[str, dict[Repeat, str]] = {}

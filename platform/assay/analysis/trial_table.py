@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from assay.analysis.later_metrics import measured_records
 from assay.analysis.results import StudyResults
 from assay.storage.progress import Running
 from assay.storage.record import Record
@@ -38,7 +39,7 @@ def trial_table(results: StudyResults, running: Iterable[Running] = ()) -> pd.Da
     What there is none of is missing (NaN, None or NaT).
     """
     trials = results.plan.trials
-    records = [results.measured.get(trial.id) for trial in trials]
+    records = [measured_records(results).get(trial.id) for trial in trials]
     columns: dict[str, list[Any]] = {
         "cell": [trial.cell for trial in trials],
         **{f"factor:{f}": [trial.levels.get(f) for trial in trials] for f in results.plan.study.factors},

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+from assay.analysis.agents import tries_beside
+from assay.analysis.ledger import study_ledger
+from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
 from assay.bundle import REPORT
 from assay.report.formats import FORMATS
@@ -69,9 +72,10 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     """
     plan = stored_plan(store, name)
     paths = [f"{store.study(name)}/{file}" for file in _OF_STUDY]
-    results = StudyResults.read(store, name)
-    others = [page.study for page in results.ledger.pages] if results.ledger is not None else []
-    if results.agents is not None:  # whose seeds and settings count, whoever asked
+    results = read_results(store, name)
+    ledger = study_ledger(results)
+    others = [page.study for page in ledger.pages] if ledger is not None else []
+    if tries_beside(results) is not None:  # whose seeds and settings count, whoever asked
         others += store.study_folders()
     paths += [f"{store.study(other)}/{file}" for other in others for file in OF_OTHERS]
     files = _read_present(store, dict.fromkeys(paths))

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
+from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
 from assay.bundle import MANIFESTS, METADATA, PROGRAM, REPORT, STORAGE
 from assay.bundle.archive import read_archive
@@ -126,7 +127,7 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
     if len(names) != 1:
         raise InputError(f"a bundle has the plan of one study, found {len(names)} in {STORAGE}/studies.")
     result.study = names[0]
-    results = StudyResults.read(store, result.study, parameter_importance)
+    results = read_results(store, result.study, parameter_importance)
     result.trials = len(results.records)
     result.differences += [f"{STORAGE}/{text}" for text in damaged_files(store, results)]
     plan = written_plan(store, result.study)

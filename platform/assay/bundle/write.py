@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
 from assay.bundle import METADATA, PROGRAM, STORAGE
 from assay.bundle.contents import BundledStore, report_files, study_files
@@ -37,7 +38,7 @@ def bundle_files(store: Store, name: str, open_manifest: Callable[[DataSpec], Ma
     stored, left_out = study_files(store, name)
     with TemporaryDirectory(prefix="assay-bundle-") as folder:
         copy = BundledStore.write(Path(folder), stored, left_out)
-        results = StudyResults.read(copy, name, parameter_importance)
+        results = read_results(copy, name, parameter_importance)
         if not results.records:
             raise InputError(
                 f"a bundle holds the records of a study, found none of {name} in {store.uri}. Train it first."

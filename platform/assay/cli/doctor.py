@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-import assay
 from assay.cli.answers import AsJson, answers
 from assay.cli.mlflow import AnyTracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
 from assay.cli.output import console
+from assay.version import VERSION
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _answer(findings: Sequence[Finding], ports: Sequence[Port]) -> None:
 
     answers().give(
         DoctorAnswer(
-            version=assay.__version__,
+            version=VERSION,
             ok=all(finding.ok for finding in findings),
             findings=tuple(FindingRow(**finding._asdict()) for finding in findings),
             ports=tuple(PortRow(**port._asdict()) for port in ports),
@@ -95,7 +95,7 @@ def _answer(findings: Sequence[Finding], ports: Sequence[Port]) -> None:
 
 
 def _examine(quick: bool, storage: str, cache: Cache, tracking_uri: str | None) -> Iterator[Finding]:
-    yield Finding(True, "assay", assay.__version__)
+    yield Finding(True, "assay", VERSION)
     yield _python()
     yield from _packages()
     yield _cores()

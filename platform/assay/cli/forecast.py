@@ -168,9 +168,9 @@ def expected_of(
     study = planned.study
     if not study.repeats.decide or study.resolve is None:
         return []
-    from assay.analysis.results import StudyResults
+    from assay.analysis.reading import decisions_so_far
 
-    decisions = StudyResults(planned, records).decisions
+    decisions = decisions_so_far(planned, records)
     if effect is None and decisions is not None and decisions.over:
         return []  # nothing more trains
     from assay.analysis.statistics.expected_trainings import (

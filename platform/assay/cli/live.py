@@ -128,7 +128,7 @@ class LiveView:
             on_records: Called when some trials have ended.
             listeners: Called with every look: the first before this returns, the last when the block ends.
         """
-        from assay.analysis.results import needed_plan
+        from assay.analysis.reading import needed_plan
         from assay.study.stage_graph import stages_of
 
         self._on_records = on_records
@@ -162,14 +162,14 @@ class LiveView:
                 pause = self._line_every
 
     def _look(self, watch: Watch) -> None:
-        from assay.analysis.results import StudyResults
+        from assay.analysis.reading import decisions_so_far
         from assay.report.answers.progress import Look
 
         self._looks_since = time.monotonic()
         try:
             snapshot = watch.look()
             if snapshot.ended or self._snapshot is None:
-                self._decisions = StudyResults(watch.plan, watch.records).decisions
+                self._decisions = decisions_so_far(watch.plan, watch.records)
             self._show(snapshot)
             for listener in self._listeners:
                 listener(Look(watch, snapshot, self._decisions))

@@ -107,10 +107,10 @@ class Mirror:
         return None if uri is None else MlflowMirror(uri, self._store)
 
     def _tell(self, mirror: MlflowMirror) -> None:
-        from assay.analysis.results import StudyResults
+        from assay.analysis.reading import results_of_plan
 
         try:
-            results = StudyResults.of_plan(self._plan, self._store, known=self._settled)
+            results = results_of_plan(self._plan, self._store, known=self._settled)
             settled = (record for record in results.records.values() if record.status != "failed")
             self._settled = {record.id: record for record in settled}
             report = mirror.sync(results)

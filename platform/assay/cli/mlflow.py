@@ -126,7 +126,7 @@ def mlflow(
 
 
 def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, register: bool) -> None:
-    from assay.analysis.results import StudyResults
+    from assay.analysis.reading import read_results
     from assay.tracking import MlflowMirror
 
     names = [study_name(store, study)] if study else store.studies()
@@ -137,7 +137,7 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, re
     _refuse_running(store, names)
     complete = True
     for name in names:
-        results = StudyResults.read(store, name)
+        results = read_results(store, name)
         report = mirror.sync(results)
         typer.echo(f"{name}: {report.new} new, {report.already} known in {mirror.uri}")
         for trouble in (*report.failed, *filter(None, [report.away]), *report.notes):

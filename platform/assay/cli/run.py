@@ -110,7 +110,7 @@ def run(
         raise typer.BadParameter(f"--processes goes with --local, found --processes {processes} alone.")
     with ExitStack() as stack, LiveView(out := console(), messages_alone=as_json) as view:
         view.message(f"reading {study}")
-        from assay.analysis.results import needed_plan
+        from assay.analysis.reading import needed_plan
         from assay.cli.webhook import Webhook
         from assay.storage import Store
 

@@ -76,18 +76,18 @@ def status(
 
 def status_now(store: Store, name: str) -> StatusAnswer:
     """The state of a study of the storage."""
-    from assay.analysis.results import StudyResults
+    from assay.analysis.reading import decisions_so_far
     from assay.report.answers.progress import Look, status_answer
 
     watch = _watch(store, name)
     snapshot = watch.look()
-    decisions = StudyResults(watch.plan, watch.records).decisions
+    decisions = decisions_so_far(watch.plan, watch.records)
     return status_answer(store, Look(watch, snapshot, decisions), held=snapshot.held)
 
 
 def _watch(store: Store, name: str) -> Watch:
     """A study to look at; stages, whose names methods know, only while somebody runs it: that loads them."""
-    from assay.analysis.results import needed_plan
+    from assay.analysis.reading import needed_plan
     from assay.storage.lease import holder
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
@@ -118,7 +118,7 @@ def status_of_all(store: Store) -> StatusOfAllAnswer:
 
 def _study_lines(store: Store) -> Iterator[StudyLine]:
     """The state of each study, or why it cannot be read."""
-    from assay.analysis.results import needed_plan
+    from assay.analysis.reading import needed_plan
     from assay.report.answers.progress import StudyLine
     from assay.storage.local_root import RefusedFileError
     from assay.storage.plans import written_plan
@@ -220,17 +220,17 @@ class _Page:
         from rich.console import Group
         from rich.text import Text
 
-        from assay.analysis.results import StudyResults
+        from assay.analysis.reading import decisions_so_far
         from assay.cli.live import render
         from assay.report.page.inline import visible
 
         study = self.watch.plan.study
-        results = StudyResults(self.watch.plan, self.watch.records)
+        decisions = decisions_so_far(self.watch.plan, self.watch.records)
         damaged = [Text(visible(str(problem)), style="red") for problem in self.watch.problems]
         lost = [record for record in self.watch.records.values() if record.status != "finished"]
         parts: list[RenderableType] = [
             Text(visible(": ".join(filter(None, (study.study, study.question)))), style="bold"),
-            render(snapshot, self.curves, str(results.decisions or "")),
+            render(snapshot, self.curves, str(decisions or "")),
             *_first(damaged, "whose record is damaged"),
             *([] if snapshot.held else self._gone()),  # a run writes its summary at its end
             *_first([_without_result(record) for record in lost], "without a result"),

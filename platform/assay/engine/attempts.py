@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from assay.engine.fitting.fit_server import DiedError
+from assay.engine.fitting.died import DiedError
 from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS, Pack
 from assay.engine.ranks import from_rank_0

@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import assay
 import trainables
+from assay.version import VERSION
 from trainables.catalogue import TRAINABLES
 
 __all__ = ["COMMIT_VARIABLE", "SourceVersion", "differences", "program", "source_roots", "source_version"]
@@ -40,14 +40,14 @@ class SourceVersion(NamedTuple):
 @cache
 def source_version() -> SourceVersion:
     """The program that is running; looked up once per process."""
-    packages = {"python": platform.python_version(), "assay": assay.__version__}
+    packages = {"python": platform.python_version(), "assay": VERSION}
     packages |= {name: _installed(name) for name in _PACKAGES}
     return SourceVersion(tuple(packages.items()), _hash(source_roots()), _commit())
 
 
 def source_roots() -> list[Path]:
     """The folders of the program's own packages, ``assay`` and ``trainables``."""
-    return [Path(module.__file__ or "").parent for module in (assay, trainables)]
+    return [Path(__file__).parents[1], Path(trainables.__file__ or "").parent]
 
 
 def program(*trainables: str) -> dict[str, str]:

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.attempts import begin_attempt, other_world_sizes
+from assay.engine.fitting.died import DiedError
 from assay.engine.fitting.faults import MethodError, said
-from assay.engine.fitting.fit_server import DiedError, FitServer
+from assay.engine.fitting.fit_server import FitServer
 from assay.engine.fitting.process import OverdueError
 from assay.engine.fitting.trainer import TrainApart
 from assay.engine.gpu_turns import gpu_turn

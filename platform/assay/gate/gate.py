@@ -16,6 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
 from assay.engine.versions import source_version
 from assay.gate.revisions import Revision, checked_out, find_revision, find_root
@@ -105,7 +106,7 @@ class Gate:
                 f"the study {study.study} cannot be trained with the code of {side.name} "
                 f"({side.commit[:8]}): {' '.join(said.split())[-_MESSAGE_CHARACTERS:]}"
             )
-        return StudyResults.read(Store(place), study.study)
+        return read_results(Store(place), study.study)
 
 
 def open_gate(file: Path, repository: Path, base: str, head: str, paths: Sequence[str]) -> Gate:

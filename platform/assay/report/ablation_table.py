@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from assay.analysis.collapse import Collapses
+from assay.analysis.collapse import Collapses, collapses
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.best_cells import Best
 from assay.analysis.statistics.item_bootstrap import ItemInterval
 from assay.analysis.statistics.wording import decimal_text, interval_text
-from assay.analysis.summary import CellSummary, RepeatSummary
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import CellSummary, RepeatSummary, metric_summary
+from assay.analysis.test_set_uncertainty import item_intervals
 from assay.report.page.model import NOTHING, Column, TextTable, numbered
 from assay.study import Cell, Study
 from assay.study.names import counted
 from assay.study.nesting import NO_LEVEL
-from assay.study.published import published_values
 from assay.study.reach import attainable_iou
 from trainables.metrics import Metric
 
@@ -53,8 +54,8 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
     if there are any, medians stand beside means. A table that is not ``analysed`` has none of these.
     """
     study, cells, metrics = results.plan.study, results.reported.cells, results.metrics
-    summaries = [results.summary(metric.name) for metric in metrics]
-    collapses = results.collapses if analysed else {}
+    summaries = [metric_summary(results, metric.name) for metric in metrics]
+    at_chance = collapses(results) if analysed else {}
     notes: list[str] = []
     beside = _beside(results, summaries, notes, analysed=analysed)
     rows: list[tuple[str, ...]] = []
@@ -64,12 +65,12 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
         for summary, metric in zip(of_cell, metrics, strict=True):
             values.append(mean_spread(summary, metric))
             values += [column.text(index) for column in beside[metric.name]]
-        if all(_waits(summary) for summary in of_cell) and cell.name not in collapses:
+        if all(_waits(summary) for summary in of_cell) and cell.name not in at_chance:
             count = f"{of_cell[0].count} {numbered(_to_come(summaries[0]), notes)}"
         else:
-            count = _count_cell(of_cell, metrics, collapses.get(cell.name), notes)
+            count = _count_cell(of_cell, metrics, at_chance.get(cell.name), notes)
         rows.append((*level_texts(study, cell), *values, count))
-    best = results.analysis.best if analysed else None
+    best = study_analysis(results).best if analysed else None
     bold = best.cells if best is not None else frozenset[str]()
     levels = level_columns(study)
     columns = [*levels, *_metric_columns(metrics, beside), Column("n", "right")]
@@ -84,7 +85,7 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
 
 def best_notes(results: StudyResults) -> list[str]:
     """Notes on bold cells and item intervals in the ablation table."""
-    title, uncertainty = results.primary.title, results.test_set_uncertainty
+    title, uncertainty = results.primary.title, item_intervals(results)
     notes = study_bold_notes(results)
     if uncertainty is not None:
         notes.append(
@@ -97,8 +98,8 @@ def best_notes(results: StudyResults) -> list[str]:
 
 def study_bold_notes(results: StudyResults) -> list[str]:
     """Notes on the bold cells of a study."""
-    means = {summary.cell.name: summary.mean for summary in results.summary(results.primary.name)}
-    return bold_notes(results.analysis.best, results.primary, means)
+    means = {summary.cell.name: summary.mean for summary in metric_summary(results, results.primary.name)}
+    return bold_notes(study_analysis(results).best, results.primary, means)
 
 
 def bold_notes(best: Best | None, metric: Metric, means: Mapping[str, float | None]) -> list[str]:
@@ -144,7 +145,7 @@ def _beside(
     if analysed and shows_medians(results):
         medians = [_median(summary, primary) for summary in first]
         beside[primary.name].append(_Beside("median", medians.__getitem__))
-    uncertainty = results.test_set_uncertainty if analysed else None
+    uncertainty = item_intervals(results) if analysed else None
     if uncertainty is not None:
 
         def interval(row: int) -> str:
@@ -208,7 +209,7 @@ def _published_columns(
     study: Study, cells: Sequence[Cell], metrics: Sequence[Metric]
 ) -> dict[str, list[str]]:
     """Metric → what is published of it for each cell; with the decimals that the study gives."""
-    of_cells = [published_values(study, cell.levels) for cell in cells]
+    of_cells = [study.published_values(cell.levels) for cell in cells]
     columns: dict[str, list[str]] = {}
     for metric in metrics:
         given = [values[metric.name] for values in of_cells if metric.name in values]
@@ -224,7 +225,7 @@ def _published_columns(
 
 def shows_medians(results: StudyResults) -> bool:
     """True where medians stand beside means: asked for, or some repeat never left chance."""
-    return results.medians or bool(results.collapses)
+    return results.medians or bool(collapses(results))
 
 
 def _count_cell(

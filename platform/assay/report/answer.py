@@ -22,6 +22,7 @@ from assay.analysis.statistics.wording import (
     negligible_text,
     settle_text,
 )
+from assay.analysis.study_analysis import study_analysis
 from assay.report.comparison_tables import alias_notes, disagreements, full_name
 from trainables.data.findings import summarise
 
@@ -67,7 +68,7 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
 
     ``most``: sentences of a kind.
     """
-    analysis = results.analysis
+    analysis = study_analysis(results)
     effects = any(result.difference is not None for result in analysis.main_effects)
     # A cell without a finished trial leaves no main effect, but comparisons of the other cells.
     stated = analysis.main_effects if effects else analysis.comparisons

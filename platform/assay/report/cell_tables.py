@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from assay.analysis.later_metrics import measured_records
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.contrast_test import ONE_SIDED
 from assay.analysis.statistics.mean_interval import MeanInterval, method_texts
 from assay.analysis.statistics.wording import interval_text
-from assay.analysis.summary import CellSummary, outcome
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import CellSummary, metric_summary, outcome
 from assay.report.ablation_table import level_columns, level_texts
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.storage.record import Record
@@ -28,11 +30,11 @@ _NO_INTERVAL = "No interval: fewer than three repeats, a repeat without a value,
 def interval_section(results: StudyResults) -> Section | None:
     """Mean and 95 % interval of each reported metric, a row for each cell; None if there is no interval."""
     study, metrics = results.plan.study, results.metrics
-    of_metrics = {metric.name: results.analysis.intervals(metric.name) for metric in metrics}
+    of_metrics = {metric.name: study_analysis(results).intervals(metric.name) for metric in metrics}
     intervals = [interval for of_metric in of_metrics.values() for interval in of_metric.values()]
     if not intervals:
         return None
-    summaries = [results.summary(metric.name) for metric in metrics]
+    summaries = [metric_summary(results, metric.name) for metric in metrics]
     cells = results.reported.cells
     rows = [
         (
@@ -69,7 +71,7 @@ def trial_rows(
     of_cells: dict[str, list[tuple[str, ...]]] = {cell.name: [] for cell in cells}
     for trial in trials:
         fold = [NOTHING if trial.fold is None else str(trial.fold)] if folds else []
-        outcomes = _outcomes(results.measured.get(trial.id), metrics, trial.id in damaged)
+        outcomes = _outcomes(measured_records(results).get(trial.id), metrics, trial.id in damaged)
         of_cells[trial.cell].append((trial.cell, str(trial.seed), *fold, trial.id, *outcomes))
     return [row for of_cell in of_cells.values() for row in of_cell]
 

@@ -29,9 +29,10 @@ from assay.analysis.statistics.wording import (
     p_text,
     signed,
 )
+from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import StudyPair
-from assay.analysis.summary import CellSummary
-from assay.analysis.test_set_uncertainty import ItemIntervals
+from assay.analysis.summary import CellSummary, metric_summary
+from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
 from assay.report.ablation_table import ITEM_INTERVAL, item_interval_text, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from assay.study.names import from_to
@@ -86,11 +87,13 @@ class _Family(NamedTuple):
 def comparison_sections(results: StudyResults) -> Iterator[Section]:
     """All sections that the study's comparisons need, in reading order."""
     yield from analysis_sections(
-        results.analysis,
+        study_analysis(results),
         results.primary.title,
-        results.test_set_uncertainty,
+        item_intervals(results),
         lambda effects: _design_notes(results, effects),
-        absent={summary.cell.name: _absent(summary) for summary in results.summary(results.primary.name)},
+        absent={
+            summary.cell.name: _absent(summary) for summary in metric_summary(results, results.primary.name)
+        },
     )
 
 

@@ -10,14 +10,17 @@ import statistics
 
 import pandas as pd
 
+from assay.analysis.collapse import collapses
+from assay.analysis.defect_scores import defect_summaries
 from assay.analysis.results import StudyResults
-from assay.analysis.stage_scores import stage_intervals
+from assay.analysis.stage_scores import stage_intervals, stage_summaries
 from assay.analysis.statistics.families import ComparisonResult, results_table
 from assay.analysis.statistics.mean_interval import MeanInterval
-from assay.analysis.summary import CellSummary
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import CellSummary, metric_summary
+from assay.analysis.test_set_uncertainty import item_intervals
 from assay.report.ablation_table import shows_medians
 from assay.study import Cell, Study
-from assay.study.published import published_values
 
 __all__ = [
     "cell_table",
@@ -36,7 +39,7 @@ _CELL_COLUMNS = (*_MEAN_COLUMNS, "item_low", "item_high", "bold", "published")
 def cell_table(results: StudyResults) -> pd.DataFrame:
     """One row per cell and metric: what the ablation table and the intervals of its means show."""
     study = results.plan.study
-    by_metric = [results.summary(metric.name) for metric in results.metrics]
+    by_metric = [metric_summary(results, metric.name) for metric in results.metrics]
     medians = shows_medians(results)
     rows = [
         [
@@ -58,7 +61,7 @@ def comparison_table(results: StudyResults) -> pd.DataFrame:
 
 def report_comparisons(results: StudyResults) -> list[ComparisonResult]:
     """The results of :func:`comparison_table`, in its order."""
-    analysis = results.analysis
+    analysis = study_analysis(results)
     return [*analysis.main_effects, *analysis.interactions, *analysis.comparisons, *analysis.further]
 
 
@@ -67,7 +70,7 @@ def stage_table(results: StudyResults) -> pd.DataFrame:
     study = results.plan.study
     rows = [
         [*_key(study, summary.cell), stage.of, stage.stage, *_mean(summary, interval)]
-        for stage, intervals in zip(results.stages, stage_intervals(results), strict=True)
+        for stage, intervals in zip(stage_summaries(results), stage_intervals(results), strict=True)
         for summary, interval in zip(stage.summaries, intervals, strict=True)
     ]
     return pd.DataFrame(rows, columns=[*_key_columns(study), "of", "stage", *_MEAN_COLUMNS])
@@ -90,7 +93,7 @@ def defect_table(results: StudyResults) -> pd.DataFrame:
                 for value in ((None, None) if share is None else (share.mean, share.spread))
             ),
         ]
-        for summary in results.defects
+        for summary in defect_summaries(results)
     ]
     shares = (f"{name}{of}" for name in ("found", "outlined", "images") for of in ("", "_sd"))
     columns = [*_key_columns(study), "of", "defects", "n", "regions", "area_to", *shares]
@@ -133,21 +136,21 @@ def _mean(summary: CellSummary, interval: MeanInterval | None) -> list[object]:
 
 def _values(results: StudyResults, summary: CellSummary) -> list[object]:
     cell, metric, study = summary.cell.name, summary.metric, results.plan.study
-    primary, analysis = metric == study.metrics.primary, results.analysis
-    uncertainty = results.test_set_uncertainty if primary else None
+    primary, analysis = metric == study.metrics.primary, study_analysis(results)
+    uncertainty = item_intervals(results) if primary else None
     items = None if uncertainty is None else uncertainty.cell(cell)
     best = analysis.best.cells if primary and analysis.best is not None else None
     return [
         *_mean(summary, analysis.intervals(metric).get(cell)),
         *((None, None) if items is None else (items.low, items.high)),
         None if best is None else cell in best,
-        published_values(study, summary.cell.levels).get(metric),
+        study.published_values(summary.cell.levels).get(metric),
     ]
 
 
 def _robust(results: StudyResults, summary: CellSummary) -> list[object]:
     """Median, and of the primary metric how many repeats never left chance; None where nobody looked."""
-    collapsed = results.collapses.get(summary.cell.name)
+    collapsed = collapses(results).get(summary.cell.name)
     if summary.metric != results.primary.name or results.read_part is None:
         return [summary.median, None]
     return [summary.median, 0 if collapsed is None else collapsed.collapsed]

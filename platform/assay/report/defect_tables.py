@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from assay.analysis.class_means import class_factor, class_means
-from assay.analysis.defect_scores import DefectSummary, Share
+from assay.analysis.defect_scores import DefectSummary, Share, defect_summaries
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import level_columns, level_texts, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable
@@ -40,7 +40,7 @@ def class_sections(results: StudyResults) -> Iterator[Section]:
 
 def defect_section(results: StudyResults) -> Section | None:
     """A row for each class or size and each cell; None where no record tells of defects."""
-    summaries = results.defects
+    summaries = defect_summaries(results)
     if not summaries:
         return None
     study = results.plan.study

@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
-from assay.analysis.agents import best_tried, better_cell, kept_changes
-from assay.analysis.collapse import CHANCE_NOTE
+from assay.analysis.agents import best_tried, better_cell, kept_changes, tries_beside
+from assay.analysis.collapse import CHANCE_NOTE, collapses
+from assay.analysis.decisions import study_decisions
+from assay.analysis.ledger import study_ledger
 from assay.analysis.left_out import left_out
 from assay.analysis.part_rates import PART_RATES, part_rates
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.wording import number_text
-from assay.analysis.summary import spread_note
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import metric_summary, spread_note
 from assay.report.ablation_table import attainable_texts
 from assay.storage.record import Record
 from assay.storage.registration import format_changes, format_replaced_looks
@@ -38,7 +41,7 @@ def footnotes(results: StudyResults) -> list[str]:
     finished = {id_: record for id_, record in results.records.items() if record.result is not None}
     return [
         *_spread_note(results),
-        *([CHANCE_NOTE] if results.collapses else []),
+        *([CHANCE_NOTE] if collapses(results) else []),
         *_search_notes(plan),
         *_decision_note(results),
         *_published_note(reported),
@@ -61,18 +64,18 @@ def footnotes(results: StudyResults) -> list[str]:
 
 
 def _decision_note(results: StudyResults) -> list[str]:
-    if results.decisions is None:
+    if study_decisions(results) is None:
         return []
     study = results.plan.study
     looks = ", ".join(map(str, study.repeats.decide))
-    note = f"Verdicts come at {looks} seeds, `resolve` is {study.resolve:g}: {results.decisions}."
+    note = f"Verdicts come at {looks} seeds, `resolve` is {study.resolve:g}: {study_decisions(results)}."
     replaced = format_replaced_looks(results.registered)
     if replaced:
         note += (
             f" They replace looks {replaced}, which may have shown something and count for nothing here: "
             "both together show something in more than 5 % of studies in which nothing differs."
         )
-    claims = [result.claim for result in results.analysis.comparisons]
+    claims = [result.claim for result in study_analysis(results).comparisons]
     if claims and claims[0] != "this split":
         note += (
             f" They are about {claims[0]} alone: for new data no look is planned, and nothing is compared."
@@ -100,7 +103,7 @@ def _registered_note(results: StudyResults) -> list[str]:
 
 def _ledger_note(results: StudyResults) -> list[str]:
     """Comparisons tried on the same question, and the best of all cells as the exploratory winner it is."""
-    ledger = results.ledger
+    ledger = study_ledger(results)
     if ledger is None:
         return []
     listed = ", ".join(f"{page.study} ({counted(page.comparisons, 'comparison')})" for page in ledger.pages)
@@ -120,7 +123,7 @@ def _ledger_note(results: StudyResults) -> list[str]:
 
 def _agent_note(results: StudyResults) -> list[str]:
     """Settings that agents tried, and whether the best is shown to be better in spite of so many."""
-    agents, store = results.agents, results.store
+    agents, store = tries_beside(results), results.store
     if agents is None or store is None:
         return []
     best = best_tried(results, store)
@@ -195,7 +198,7 @@ def _draw_notes(plan: Plan) -> list[str]:
 
 
 def _spread_note(results: StudyResults) -> list[str]:
-    summaries = [s for s in results.summary(results.primary.name) if s.spread is not None]
+    summaries = [s for s in metric_summary(results, results.primary.name) if s.spread is not None]
     return [spread_note(summaries)] if summaries else []
 
 

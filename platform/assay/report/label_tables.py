@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from assay.analysis.label_analysis import LabelAnalysis, NextLabels
+from assay.analysis.label_analysis import LabelAnalysis, NextLabels, label_analysis
 from assay.analysis.label_costs import LabelCell, LabelCosts
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.enough_masks import Enough
@@ -29,7 +29,7 @@ _LONG = 2.0  # hours from which tables and pictures count in hours
 
 def label_sections(results: StudyResults) -> Iterator[Section]:
     """All that the study says about its labels, in reading order; nothing where labels are not priced."""
-    labels = results.labels
+    labels = label_analysis(results)
     if labels is None:
         return
     yield _costs(results, labels.costs)

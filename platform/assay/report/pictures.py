@@ -7,10 +7,12 @@ from functools import partial
 
 import pandas as pd
 
-from assay.analysis.label_costs import LabelCosts
+from assay.analysis.label_costs import LabelCosts, label_costs
 from assay.analysis.masks_curve import masks_curve
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import metric_table
 from assay.report.figures.effects import effects_picture
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot
 from assay.report.figures.front_figure import draw_front, front_plots
@@ -31,7 +33,7 @@ def study_pictures(results: StudyResults) -> Iterator[Picture]:
     curve = masks_curve(results)
     if curve is not None:
         yield Picture("masks_curve", curve.caption, curve.caption, partial(draw_masks_curve, curve))
-    costs = results.label_costs
+    costs = label_costs(results)
     if costs is not None:
         draw = partial(draw_label_costs, costs, _intervals(results, costs))
         yield Picture("label_costs", costs.caption, costs.caption, draw)
@@ -40,8 +42,8 @@ def study_pictures(results: StudyResults) -> Iterator[Picture]:
 def _intervals(results: StudyResults, costs: LabelCosts) -> Mapping[str, MeanInterval]:
     """Intervals of the means that are drawn: of the repeats that all cells have."""
     if not costs.fewer:
-        return results.analysis.intervals(costs.metric.name)
-    table = results.table(costs.metric.name)
+        return study_analysis(results).intervals(costs.metric.name)
+    table = metric_table(results, costs.metric.name)
     drawn = {(cell.cell.name, *repeat) for cell in costs.cells for repeat in cell.repeats}
     folds = (None if pd.isna(fold) else int(fold) for fold in table["fold"])
     kept = [key in drawn for key in zip(table["cell"], table["seed"], folds, strict=True)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from assay.analysis.results import StudyResults
-from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary
+from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary, stage_summaries
 from assay.report.ablation_table import mean_spread
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from trainables.data.findings import summarise
@@ -43,7 +43,7 @@ _FLOORS = (
 
 def stage_section(results: StudyResults) -> Section | None:
     """A row for each stage and each cell that differs in it, floors last; None for methods without stages."""
-    scores, planned = results.stages, len(results.reported.cells)
+    scores, planned = stage_summaries(results), len(results.reported.cells)
     if not scores:
         return None
     named = planned > 1

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import by_mean
+from assay.analysis.summary import by_mean, metric_summary
 from trainables.metrics import Metric
 
 __all__ = ["base_and_best", "in_order", "telling_cells"]
@@ -16,7 +16,7 @@ def in_order(results: StudyResults, metric: Metric | None) -> list[str]:
     """Names of the cells: as planned, or by a metric, the best first, as :func:`.by_mean` ranks them."""
     if metric is None:
         return [cell.name for cell in results.reported.cells]
-    return [summary.cell.name for summary in by_mean(results.summary(metric.name), metric)]
+    return [summary.cell.name for summary in by_mean(metric_summary(results, metric.name), metric)]
 
 
 def base_and_best(results: StudyResults) -> tuple[str, str] | None:
@@ -36,7 +36,7 @@ def telling_cells(results: StudyResults, names: Collection[str], most: int) -> l
     reported = in_order(results, None)
     order = [*(name for name in reported if name in names), *(name for name in names if name not in reported)]
     pair = [name for name in base_and_best(results) or () if name in names]
-    means = {summary.cell.name: summary.mean for summary in results.summary(results.primary.name)}
+    means = {summary.cell.name: summary.mean for summary in metric_summary(results, results.primary.name)}
     base = means[pair[0]] if pair else None
 
     def nearness(name: str) -> float:

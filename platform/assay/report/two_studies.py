@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_pair import CellPair, StudyPair, listed
-from assay.analysis.summary import CellSummary, spread_note
+from assay.analysis.summary import CellSummary, metric_summary, spread_note
 from assay.report.ablation_table import mean_spread
 from assay.report.cell_tables import listed_trials, trial_rows
 from assay.report.comparison_tables import pair_sections
@@ -36,7 +36,7 @@ def pair_page(pair: StudyPair) -> Page:
     known = (*pair.compared, *pair.shared)
     alone = [match.name for match in pair.cells if match not in known]
     plot = studies_plot(pair)
-    summaries = [summary for side in pair.sides for summary in side.summary(pair.metric.name)]
+    summaries = [summary for side in pair.sides for summary in metric_summary(side, pair.metric.name)]
     spread = [summary for summary in summaries if summary.spread is not None]
     return Page(
         title=f"{pair.left.name} and {pair.right.name}",
@@ -125,7 +125,8 @@ def _unmatched(pair: StudyPair) -> Iterator[str]:
 
 def _scores(pair: StudyPair) -> TextTable:
     left, right = (
-        {summary.cell.name: summary for summary in side.summary(pair.metric.name)} for side in pair.sides
+        {summary.cell.name: summary for summary in metric_summary(side, pair.metric.name)}
+        for side in pair.sides
     )
     columns = [Column("cell", "left")]
     for side in pair.sides:

@@ -68,7 +68,7 @@ class Watch:
             the study now belong to an earlier, killed run, and never are.
         stages_of: :func:`~assay.study.stage_graph.stages_of`, which loads methods (and torch). Without it the
             time left of a study whose trials share stages is a least one, without the stages.
-        needed: :func:`~assay.analysis.results.needed_plan`: of a study that decides, the trials that are
+        needed: :func:`~assay.analysis.reading.needed_plan`: of a study that decides, the trials that are
             needed by now. Without it all that may ever be trained counts.
     """
 

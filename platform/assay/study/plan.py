@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from assay.study.cell_names import cell_name
 from assay.study.cells import Cell, Diff, Trial, make_trial
@@ -25,8 +25,7 @@ from assay.study.methods import Layer, find_method, layers_of, named_methods
 from assay.study.names import counted
 from assay.study.plan_rules import nothing_to_decide, twins, unpaired, unused_allowances
 from assay.study.points import Ablation, Point, SearchedCell, planned_trials, point_row, search_hash
-from assay.study.published import published_problems
-from assay.study.reach import CellReach
+from assay.study.published_rules import published_problems
 from assay.study.repeats import DataPlan, ManifestSummary, plan_data, search_parts, trials_on
 from assay.study.schema import Level, Study
 from assay.study.search_rules import search_problems
@@ -45,6 +44,7 @@ from trainables.catalogue import find_trainable
 from trainables.contract import batch_norm_objection
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError, nearest
+from trainables.reach import Reach
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
@@ -53,6 +53,14 @@ __all__ = ["Cell", "Plan", "Trial", "plan_study"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _METADATA = b"assay.plan"
+
+
+class CellReach(BaseModel, frozen=True):
+    """Reach of the cells that have data, size and grid in common."""
+
+    model_config = ConfigDict(extra="forbid")
+    cells: tuple[str, ...] = Field(description="Names; of a search, those that are searched.")
+    reach: Reach
 
 
 class Plan(BaseModel):

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from assay.study.identity import canonical_json
+from assay.study.plan import CellReach, Plan
 from trainables.catalogue import find_trainable
 from trainables.data.findings import summarise
 from trainables.reach import Reach, is_taught, measure_reach
@@ -22,14 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from assay.study.cells import Cell
-    from assay.study.plan import Plan
     from trainables.contract import Grid
     from trainables.data import Manifest, Split
     from trainables.data.spec import DataSpec, Tiles
     from trainables.data.tiles import TileShape
 
 __all__ = [
-    "CellReach",
     "attainable_iou",
     "format_reach",
     "least_dilation",
@@ -38,14 +35,6 @@ __all__ = [
 ]
 
 _MOST = 200  # masks that are looked at, of each kind
-
-
-class CellReach(BaseModel, frozen=True):
-    """Reach of the cells that have data, size and grid in common."""
-
-    model_config = ConfigDict(extra="forbid")
-    cells: tuple[str, ...] = Field(description="Names; of a search, those that are searched.")
-    reach: Reach
 
 
 def plan_reach(plan: Plan, open_manifest: Callable[[DataSpec], Manifest]) -> tuple[CellReach, ...]:

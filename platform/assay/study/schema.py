@@ -31,6 +31,7 @@ from assay.study.blocks import (
     Seed,
     SupervisionField,
 )
+from assay.study.cell_names import Levels
 from assay.study.designs import DESIGNS, DesignForm
 from assay.study.designs.rows import Row
 from assay.study.identity import canonical_json, short_hash
@@ -307,6 +308,10 @@ class Study(BaseModel):
         """The first 12 digits of sha256 over what the file asks, whatever its resources and comments."""
         content = self.model_dump(mode="json", exclude_unset=True, exclude={"resources", "budget", "keep"})
         return short_hash(canonical_json(content))[:12]
+
+    def published_values(self, levels: Levels) -> dict[str, float]:
+        """Metric → what is published for the cell with these levels."""
+        return self.published.values_of(levels) if self.published is not None else {}
 
     def with_source(self, source: Source) -> Self:
         """The same study, knowing the text it was read from."""

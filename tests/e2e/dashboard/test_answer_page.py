@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import read_results
 from assay.report.answer import study_answer
 from assay.storage import Store
 from tests.analysis.label_studies import LINE, trained
@@ -67,7 +67,7 @@ def test_the_answer_stands_on_one_screen_in_the_reports_words(reader: Reader, st
     expect(page.get_by_role("heading", name="Which of SegDecNet's three additions pays")).to_be_visible()
     expect(page.locator(".pair img")).to_have_count(2)
     expect(page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first).to_be_visible()
-    answer = study_answer(StudyResults.read(storage, "additions"))
+    answer = study_answer(read_results(storage, "additions"))
     assert answer is not None
     for text in (text for group in answer.groups for text in group.sentences):
         expect(page.locator(".verdicts")).to_contain_text(text)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import assay
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import read_results
 from assay.report.interactive import interactive_page
 from assay.report.parallel import Axis, best_first, parallel_component, points_payload
 from assay.storage import Store
@@ -38,7 +38,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def written(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     for name in ("additions", "hunt"):
-        (folder / f"{name}.html").write_text(interactive_page(StudyResults.read(store, name)), "utf-8")
+        (folder / f"{name}.html").write_text(interactive_page(read_results(store, name)), "utf-8")
     return folder
 
 
@@ -173,7 +173,7 @@ def test_intervals_are_sorted_by_their_lower_ends(page: Page) -> None:
 
 
 def test_a_search_is_brushed_and_filtered_in_its_file(page: Page, written: Path, store: Store) -> None:
-    results = StudyResults.read(store, "hunt")
+    results = read_results(store, "hunt")
     (points,) = results.evaluated_points.values()
     page.context.set_offline(True)
     page.goto((written / "hunt.html").as_uri())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import results_of_plan
 from assay.report.formats import FORMATS
 from assay.storage import Environment, Progress, Store
 from assay.storage.lease import Lease
@@ -86,7 +86,7 @@ def test_a_download_is_the_report(reader: Reader, shared: Shared, title: str, fo
     page = reader.open("/table?study=small")
     with page.expect_download() as download:
         page.get_by_role("button", name=title, exact=True).click()
-    results = StudyResults.of_plan(shared.small, shared.store).without_predictions()
+    results = results_of_plan(shared.small, shared.store).without_predictions()
     assert download.value.path().read_bytes() == FORMATS[form].study_files(results, "")[""]
 
 

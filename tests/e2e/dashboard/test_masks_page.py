@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import read_results
 from assay.analysis.summary import Repeat
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.storage import Record, Store
@@ -64,7 +64,7 @@ def cells(storage: Store) -> dict[str, Record]:
 
 
 def cells_of(storage: Store, study: str) -> dict[str, Record]:
-    results = StudyResults.read(storage, study)
+    results = read_results(storage, study)
     return records_with_maps(results, results.plan.trials, storage.read_part)[Repeat(0, None)]
 
 
@@ -144,7 +144,7 @@ def test_masks_of_a_study_that_was_trained_have_the_counts_of_its_records(
     page: Page, dashboard: str, results: Results
 ) -> None:
     masks = MasksPage(page, dashboard).open(study="small")
-    small = StudyResults.read(results.store, "small")
+    small = read_results(results.store, "small")
     kept = next(iter(records_with_maps(small, small.plan.trials, results.store.read_part).values()))
     assert masks.page.locator(".column .name").all_text_contents() == list(kept)
     for c, record in enumerate(kept.values()):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import results_of_plan
+from assay.analysis.summary import metric_summary
 from assay.storage import Store
 from assay.storage.mlflow_marker import run_address, study_address
 from assay.tracking import MlflowMirror, SyncReport, default_uri
@@ -41,9 +42,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     store.write_table(f"studies/{PLAN.study.study}/plan.parquet", PLAN.to_table())
     uri = default_uri(store)
     assert uri is not None
-    assert MlflowMirror(uri, store).sync(StudyResults.of_plan(PLAN, store)) == SyncReport(
-        new=len(PLAN.trials)
-    )
+    assert MlflowMirror(uri, store).sync(results_of_plan(PLAN, store)) == SyncReport(new=len(PLAN.trials))
     with serve(store.uri, "mlflow") as served:
         yield Pages(served.url, store)
 
@@ -73,9 +72,9 @@ def test_runs_are_cells_that_open_to_their_repeats(pages: Pages, window: Page) -
 
 def test_the_table_shows_the_mean_the_number_and_the_spread_of_each_cell(pages: Pages, window: Page) -> None:
     window.goto(pages.address())
-    results = StudyResults.of_plan(PLAN, pages.store)
+    results = results_of_plan(PLAN, pages.store)
     primary = results.primary.name
-    for summary in results.summary(primary):
+    for summary in metric_summary(results, primary):
         row = window.locator("[role='row']").filter(has=name_of(window, summary.cell.name))
         number = row.get_attribute("row-id", timeout=PATIENCE)
         values = {f"test/{primary}": summary.mean, "n": summary.n, f"spread/{primary}": summary.spread}
@@ -89,10 +88,10 @@ def test_the_description_holds_question_and_table(pages: Pages, window: Page) ->
     question = window.get_by_text(PLAN.study.question, exact=True)
     question.wait_for()
     question.click()
-    results = StudyResults.of_plan(PLAN, pages.store)
+    results = results_of_plan(PLAN, pages.store)
     primary = results.primary
     window.locator("th", has_text=primary.title).wait_for()
-    summary = results.summary(primary.name)[0]
+    summary = metric_summary(results, primary.name)[0]
     assert summary.mean is not None
     window.get_by_role("cell", name=f"{summary.mean:.3f}").first.wait_for()
 

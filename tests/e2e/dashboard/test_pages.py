@@ -13,6 +13,8 @@ from playwright.sync_api import expect
 
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.wording import sentence
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import metric_summary
 from assay.report.csv_tables import cell_table, to_csv
 from assay.storage.search_points import best_points
 from tests.e2e.dashboard.conftest import HOSTILE, MAIN, Reader, Results
@@ -38,7 +40,7 @@ def numbers(page: Page, number: int = 0) -> set[float]:
 def test_studies_show_progress_and_the_best_cell(reader: Reader, results: Results) -> None:
     page = reader.open("/studies")
     row = page.locator(".st-key-study-small")
-    summaries = StudyResults(results.small.plan, results.small.records()).summary("image_ap")
+    summaries = metric_summary(StudyResults(results.small.plan, results.small.records()), "image_ap")
     best = max(summaries, key=lambda summary: summary.mean or 0.0)
     expect(row).to_contain_text("10 of 10 finished")
     expect(row).to_contain_text(f"AP {best.mean:.3f}")
@@ -63,7 +65,7 @@ def test_the_tables_numbers_and_downloads_are_those_of_the_report(
     small = StudyResults(
         results.small.plan, results.small.records(), read_part=results.store.read_part, looks=(2,)
     )
-    means = {summary.mean for summary in small.summary("image_ap")}
+    means = {summary.mean for summary in metric_summary(small, "image_ap")}
     reader.sees(lambda: means <= numbers(page))
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
@@ -88,7 +90,7 @@ def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results
     small = StudyResults(
         results.small.plan, results.small.records(), read_part=results.store.read_part, looks=(2,)
     )
-    one = small.analysis.comparisons[0]
+    one = study_analysis(small).comparisons[0]
     page.get_by_label("Look closer at").click()
     page.keyboard.type(f"{one.comparison}, {one.within}")
     page.keyboard.press("Enter")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from assay.study.designs import DesignCell, DesignForm
-
-if TYPE_CHECKING:
-    from assay.study.schema import Study
+from assay.study.designs import DesignCell, DesignForm, StudyFactors
 
 __all__ = ["DESIGN"]
 
 Block = Literal["first", "last", "both"]
 
 
-def _cells(study: Study, block: Block) -> Iterator[DesignCell]:
+def _cells(study: StudyFactors, block: Block) -> Iterator[DesignCell]:
     for name, place in (("first", 0), ("last", -1)):
         if block in (name, "both"):
             yield DesignCell({factor: list(levels)[place] for factor, levels in study.factors.items()})

@@ -52,7 +52,8 @@ def mcp(
     and looks at validation images. It gets no test image and no score of one. What it starts is registered
     with its name, and counted: docs/agents.md.
     """
-    from assay.cli.agents.tools import AgentTools, Terms
+    from assay.cli.agents.terms import Terms
+    from assay.cli.agents.tools import AgentTools
     from assay.storage import Store
 
     if not studies.is_dir():

@@ -14,8 +14,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
-import assay
-from assay.cli.agents.tools import AgentTools, OutOfBoundsError
+from assay.cli.agents.terms import OutOfBoundsError
+from assay.cli.agents.tools import AgentTools
 from assay.report.answers import Answer
 from assay.report.answers.agents import AgentReportAnswer
 from assay.report.answers.checks import SettingsAnswer
@@ -25,6 +25,7 @@ from assay.report.answers.results import PairAnswer
 from assay.storage.agent_requests import note_request
 from assay.storage.redaction import redact, redact_values
 from assay.study.source import dotted
+from assay.version import VERSION
 from trainables.errors import InputError, nearest
 from trainables.slips import rule_of
 
@@ -44,7 +45,7 @@ def make_server(tools: AgentTools) -> MCPServer[Any]:
     """The server over its tools; ``run("stdio")`` serves until standard input ends."""
     text = resources.files(__package__ or "").joinpath("skill.md").read_text(encoding="utf-8")
     server = _Server(
-        "assay", instructions=text.split("---\n", 2)[-1].strip(), version=assay.__version__, log_level="ERROR"
+        "assay", instructions=text.split("---\n", 2)[-1].strip(), version=VERSION, log_level="ERROR"
     )
     _add_study_tools(server, tools)
     _add_result_tools(server, tools)

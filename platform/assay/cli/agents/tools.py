@@ -13,11 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.analysis.statistics.wording import number_text
+from assay.cli.agents.terms import OutOfBoundsError, Terms
 from assay.cli.forecast import this_machine
 from assay.cli.plan import answer_of_plan, known_records
 from assay.cli.settings import answer_of_settings
@@ -26,7 +26,6 @@ from assay.opened_storage import OpenedStorage
 from assay.planning import read_plan
 from assay.report.answers.agents import AgentReportAnswer, agent_report
 from assay.report.answers.results import PairAnswer, pair_answer
-from assay.storage import Store
 from assay.storage.agent_requests import agent_requests, hours_spent, note_request
 from assay.storage.lease import holder
 from assay.storage.registration import read_registration
@@ -42,30 +41,12 @@ if TYPE_CHECKING:
     from assay.report.answers.plans import PlanAnswer
     from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
 
-__all__ = ["AgentTools", "OutOfBoundsError", "Terms"]
+__all__ = ["AgentTools"]
 
 _LEAST_SECONDS = 30.0  # of a budget, for which a run is begun
 _LOOK_SECONDS = 0.2
 _MOST_MINUTES = 10.0  # of one call of `wait`
 _EXPLORATORY = "exploratory"
-
-
-class OutOfBoundsError(InputError):
-    """A request that no agent is granted."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Bounds and places, as the person set them who started the server."""
-
-    studies: Path
-    store: Store
-    budget_hours: float
-    data: Path | None
-    cache: Path
-    local: bool = False
-    processes: int | None = None
-    cpus: int | None = None
 
 
 class AgentTools:

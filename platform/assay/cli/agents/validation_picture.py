@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from assay.cli.agents.terms import OutOfBoundsError, Terms
 from assay.production.model import load_model, model_files
 from assay.storage import Record, Store
 from assay.storage.plans import written_plan
@@ -21,7 +22,6 @@ from trainables.overlay import Picture, contact_sheet, overlay
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
-    from assay.cli.agents.tools import Terms
 
 __all__ = ["tested_images", "validation_picture"]
 
@@ -44,8 +44,6 @@ def validation_picture(results: StudyResults, terms: Terms, cell: str, images: l
         InputError: If no model of the cell is kept.
         OutOfBoundsError: If an image is asked for that is no validation image, or a test image anywhere.
     """
-    from assay.cli.agents.tools import OutOfBoundsError
-
     trial, record = _trained(results, cell)
     manifest = open_manifest(trial.data, terms.data, terms.cache)
     split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)

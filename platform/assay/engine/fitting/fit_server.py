@@ -13,13 +13,14 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Self
 
+from assay.engine.fitting.died import DiedError
 from assay.storage.redaction import holds_credentials
 from trainables.cuda import CUBLAS_WORKSPACE
 
 if TYPE_CHECKING:
     from assay.engine.fitting.process import TrainingProcess
 
-__all__ = ["FILES", "PID", "READY", "DiedError", "FitServer"]
+__all__ = ["FILES", "PID", "READY", "FitServer"]
 
 FILES = 3  # with each request to the server
 PID = struct.Struct("<q")
@@ -30,18 +31,6 @@ _END_SECONDS = 10.0
 _SECRET = re.compile(
     r"(AWS|AZURE|GOOGLE|MLFLOW|RAY)_|.*(TOKEN|SECRET|PASSW|CREDENTIAL|WEBHOOK|_KEY$)", re.IGNORECASE
 )
-
-
-class DiedError(Exception):
-    """The training process ended without a word: killed, out of memory, or by a fault of a library.
-
-    Attributes:
-        way_out: What to do about it, in a sentence.
-    """
-
-    def __init__(self, how: str, way_out: str = "Mend the cause (more memory, a smaller batch)") -> None:
-        super().__init__(how)
-        self.way_out = way_out
 
 
 class FitServer:

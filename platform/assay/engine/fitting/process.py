@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.engine.fitting.died import DiedError
 from assay.engine.fitting.faults import MethodError
-from assay.engine.fitting.fit_server import DiedError
 from assay.engine.fitting.job import ChildJob
 from assay.engine.fitting.output import Output
 from assay.engine.fitting.wire import Message, receive

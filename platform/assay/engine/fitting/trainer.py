@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from assay.engine.fitting.died import DiedError
 from assay.engine.fitting.faults import MethodError
-from assay.engine.fitting.fit_server import DiedError, FitServer
+from assay.engine.fitting.fit_server import FitServer
 from assay.engine.fitting.job import MODEL_FOLDER, ChildJob, FitJob, Peers
 from assay.engine.fitting.process import OverdueError
 from assay.engine.journal import StorageJournal

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
+from assay.analysis.agents import tries_beside
 from assay.analysis.statistics.wording import number_text
 from assay.report.answers.base import Answer, Value, schema_name
 from assay.report.answers.progress import AgentsLine, RefusedRequest
@@ -50,7 +51,7 @@ def agent_report(results: StudyResults) -> AgentReportAnswer:
     """The report of a study for an agent."""
     from assay.analysis.agents import better_cell, kept_changes
 
-    kept, agents = kept_changes(results), results.agents
+    kept, agents = kept_changes(results), tries_beside(results)
     rows = zip(kept, comparison_rows(kept), strict=True)
     return AgentReportAnswer(
         tried="Agents tried nothing here." if agents is None else f"{agents}.",

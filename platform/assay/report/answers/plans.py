@@ -245,7 +245,7 @@ def _to_train(planned: Plan, records: Mapping[str, Record]) -> int:
     if study.repeats.decide and not records:  # nothing is settled: each cell trains until the first look
         first = {*study.repeats.seeds[: study.repeats.decide[0]]}
         return sum(trial.seed in first for trial in planned.trials)
-    from assay.analysis.results import needed_plan
+    from assay.analysis.reading import needed_plan
     from assay.storage.own_records import is_foreign
 
     records = {id_: record for id_, record in records.items() if not is_foreign(record, study)}

@@ -13,6 +13,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.score_table import CLAIMS
 from assay.analysis.statistics.wording import better_text, count_text
+from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import StudyPair
 from assay.report.comparison_tables import disagreements
 from assay.study import Study
@@ -144,12 +145,12 @@ def mark_texts(plot: EffectsPlot) -> dict[Mark, str]:
 
 def comparisons_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
     """The first ``most`` comparisons of the study; None where no repeat decides one."""
-    return _plot(results.plan.study, _COMPARISONS, {"": results.analysis.comparisons}, most)
+    return _plot(results.plan.study, _COMPARISONS, {"": study_analysis(results).comparisons}, most)
 
 
 def effects_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
     """The first ``most`` main effects and interactions; None of a design that has none."""
-    analysis = results.analysis
+    analysis = study_analysis(results)
     groups = {"main effects": analysis.main_effects, "interactions": analysis.interactions}
     what = "Main effects and interactions" if analysis.interactions else "Main effects"
     return _plot(results.plan.study, what, groups, most)

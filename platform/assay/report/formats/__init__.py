@@ -1,6 +1,6 @@
 """The formats of reports: a file each, and those that other packages add (entry points ``assay.reports``).
 
->>> FORMATS["md"].study_files(StudyResults.read(store, "quickstart"), "")[""]
+>>> FORMATS["md"].study_files(read_results(store, "quickstart"), "")[""]
 
 A format is a ``FORMAT``::
 

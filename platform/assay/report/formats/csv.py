@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from assay.analysis.defect_scores import defect_summaries
+from assay.analysis.stage_scores import stage_summaries
 from assay.report.formats import Files, ReportFormat, stem
 
 if TYPE_CHECKING:
@@ -22,9 +24,9 @@ def _write_study(results: StudyResults, name: str) -> Files:
     tables = {name: cell_table(results)}
     if name:
         tables[f"{stem(name)}_comparisons{_SUFFIX}"] = comparison_table(results)
-    if name and results.stages:
+    if name and stage_summaries(results):
         tables[f"{stem(name)}_stages{_SUFFIX}"] = stage_table(results)
-    if name and results.defects:
+    if name and defect_summaries(results):
         tables[f"{stem(name)}_defects{_SUFFIX}"] = defect_table(results)
     return {path: to_csv(table).encode() for path, table in tables.items()}
 

@@ -9,10 +9,10 @@ the package itself imports nothing heavy: designs are loaded with every command.
 
 from __future__ import annotations
 
-from assay.study.designs.base import DesignCell, DesignForm, VariedBlock
+from assay.study.designs.base import DesignCell, DesignForm, StudyFactors, VariedBlock
 from trainables.registry import Registry
 
-__all__ = ["DESIGNS", "DesignCell", "DesignForm", "VariedBlock"]
+__all__ = ["DESIGNS", "DesignCell", "DesignForm", "StudyFactors", "VariedBlock"]
 
 DESIGNS: Registry[DesignForm] = Registry(
     DesignForm, noun="design", group="assay.designs", package="assay.study.designs", attribute="DESIGN"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, Field
 
@@ -21,12 +21,10 @@ from assay.study.nesting import NO_LEVEL, applies, below, parents_first
 from assay.study.source import KeyPath, StudyProblem
 from trainables.errors import nearest
 
-if TYPE_CHECKING:
-    from assay.study.schema import Study
-
 __all__ = [
     "DesignCell",
     "DesignForm",
+    "StudyFactors",
     "VariedBlock",
     "expanded",
     "format_levels",
@@ -38,6 +36,20 @@ __all__ = [
     "unknown",
     "varied_design",
 ]
+
+
+class StudyFactors(Protocol):
+    """The parts of a study that a design reads."""
+
+    @property
+    def factors(self) -> Mapping[str, Mapping[str, Level]]:
+        """Factor → level → settings."""
+        ...
+
+    @property
+    def nested(self) -> Mapping[str, Mapping[str, LevelNames]]:
+        """Factor → parent → levels of the parent with which it applies."""
+        ...
 
 
 class DesignCell(NamedTuple):
@@ -53,11 +65,11 @@ class DesignCell(NamedTuple):
         return cell_key(self.levels)
 
 
-def _nothing(study: Study, block: Any) -> Iterator[Any]:
+def _nothing(study: StudyFactors, block: Any) -> Iterator[Any]:
     return iter(())
 
 
-def _no_follow_up(study: Study, block: Any, factor: str) -> str:
+def _no_follow_up(study: StudyFactors, block: Any, factor: str) -> str:
     return ""
 
 
@@ -72,13 +84,15 @@ class DesignForm:
     Block: Any
     example: str  # as a study writes it: `full: all`
     description: str
-    cells: Callable[[Study, Any], Iterator[DesignCell]]  # once `problems` has none
-    size: Callable[[Study, Any], int]  # at most so many cells, counted before they are listed
-    format: Callable[[Study, Any], str]  # the design in a line
-    problems: Callable[[Study, Any], Iterator[StudyProblem]] = _nothing  # beyond the block's own shape
-    comparisons: Callable[[Study, Any], Iterator[ComparisonSpec]] = _nothing  # where the study states none
+    cells: Callable[[StudyFactors, Any], Iterator[DesignCell]]  # once `problems` has none
+    size: Callable[[StudyFactors, Any], int]  # at most so many cells, counted before they are listed
+    format: Callable[[StudyFactors, Any], str]  # the design in a line
+    problems: Callable[[StudyFactors, Any], Iterator[StudyProblem]] = _nothing  # beyond the block's own shape
+    comparisons: Callable[[StudyFactors, Any], Iterator[ComparisonSpec]] = (
+        _nothing  # where the study states none
+    )
     # A sentence with the design to go on with. The name is that of the factor that matters most so far.
-    follow_up: Callable[[Study, Any, str], str] = _no_follow_up
+    follow_up: Callable[[StudyFactors, Any, str], str] = _no_follow_up
 
 
 class VariedBlock(BaseModel):
@@ -96,10 +110,10 @@ def varied_design(
     *,
     example: str,
     description: str,
-    states: Callable[[Study, Any], Iterable[Levels]],
-    comparisons: Callable[[Study, Any], Iterator[ComparisonSpec]],
-    format: Callable[[Study, Any], str],
-    problems: Callable[[Study, Any], Iterator[StudyProblem]] = _nothing,
+    states: Callable[[StudyFactors, Any], Iterable[Levels]],
+    comparisons: Callable[[StudyFactors, Any], Iterator[ComparisonSpec]],
+    format: Callable[[StudyFactors, Any], str],
+    problems: Callable[[StudyFactors, Any], Iterator[StudyProblem]] = _nothing,
 ) -> DesignForm:
     """A design that starts from a level of each factor; the rest is as in :class:`DesignForm`.
 
@@ -110,24 +124,24 @@ def varied_design(
         problems: Beyond those of the start, and only where it has none.
     """
 
-    def cells(study: Study, block: VariedBlock) -> Iterator[DesignCell]:
+    def cells(study: StudyFactors, block: VariedBlock) -> Iterator[DesignCell]:
         varied = [as_lists(levels) for levels in states(study, block)]
         for fixed in product(*block.across.values()):
             held = as_lists(dict(zip(block.across, fixed, strict=True)))
             for levels in varied:
                 yield from (DesignCell(cell) for cell in expanded(study, {**held, **levels}))
 
-    def size(study: Study, block: VariedBlock) -> int:
+    def size(study: StudyFactors, block: VariedBlock) -> int:
         start = getattr(block, start_key)
         free = [factor for factor in study.factors if factor not in start and factor not in block.across]
         crossed = [*block.across.values(), *(study.factors[factor] for factor in free)]
         return len(list(states(study, block))) * prod(map(len, crossed))
 
-    def all_problems(study: Study, block: VariedBlock) -> Iterator[StudyProblem]:
+    def all_problems(study: StudyFactors, block: VariedBlock) -> Iterator[StudyProblem]:
         of_start = list(_start_problems(study, block, getattr(block, start_key), ("design", name), start_key))
         yield from of_start or problems(study, block)
 
-    def line(study: Study, block: VariedBlock) -> str:
+    def line(study: StudyFactors, block: VariedBlock) -> str:
         across = (f", for each {factor} of {', '.join(levels)}" for factor, levels in block.across.items())
         return format(study, block) + "".join(across)
 
@@ -137,7 +151,7 @@ def varied_design(
 
 
 def _start_problems(
-    study: Study, block: VariedBlock, start: Levels, at: KeyPath, key: str
+    study: StudyFactors, block: VariedBlock, start: Levels, at: KeyPath, key: str
 ) -> Iterator[StudyProblem]:
     """Refuse a start that lacks a factor, has an unknown one, or one that is crossed as well."""
     for factor in (factor for factor in start if factor in block.across):
@@ -148,22 +162,22 @@ def _start_problems(
     yield from across or row_problems(study, {**as_lists(start), **block.across}, (*at, key))
 
 
-def format_levels(study: Study, levels: Levels) -> str:
+def format_levels(study: StudyFactors, levels: Levels) -> str:
     """``balance on, stop off``."""
     return ", ".join(f"{factor} {levels[factor]}" for factor in in_order(study, levels))
 
 
-def format_parents(study: Study, factor: str) -> str:
+def format_parents(study: StudyFactors, factor: str) -> str:
     """Levels with which a sub-factor applies: ``crf on``, ``supervision few or full and crf on``."""
     return " and ".join(f"{parent} {' or '.join(levels)}" for parent, levels in study.nested[factor].items())
 
 
-def in_order(study: Study, names: Collection[str]) -> list[str]:
+def in_order(study: StudyFactors, names: Collection[str]) -> list[str]:
     """Sort names of factors as the study has them."""
     return [factor for factor in study.factors if factor in names]
 
 
-def expanded(study: Study, chosen: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+def expanded(study: StudyFactors, chosen: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
     """All combinations of the chosen levels; a factor that is not chosen takes each of its levels."""
     nested = study.nested
     made: list[dict[str, str]] = [{}]
@@ -178,14 +192,16 @@ def expanded(study: Study, chosen: Mapping[str, Sequence[str]]) -> Iterator[dict
         yield {factor: combination[factor] for factor in study.factors}
 
 
-def main_factor(study: Study, step: Collection[str]) -> str:
+def main_factor(study: StudyFactors, step: Collection[str]) -> str:
     """The factor that a step is about; the others are sub-factors of its level."""
     return next(
         (factor for factor in step if set(step) <= {factor, *below(study.nested, factor)}), next(iter(step))
     )
 
 
-def row_problems(study: Study, row: Mapping[str, Sequence[str]], at: KeyPath) -> Iterator[StudyProblem]:
+def row_problems(
+    study: StudyFactors, row: Mapping[str, Sequence[str]], at: KeyPath
+) -> Iterator[StudyProblem]:
     """Unknown names, factors that apply and have no level, and levels of factors that never apply."""
     strange = list(named_problems(study, row, at))
     yield from strange
@@ -208,7 +224,9 @@ def row_problems(study: Study, row: Mapping[str, Sequence[str]], at: KeyPath) ->
         yield StudyProblem(at, f"a cell has a level of every factor; missing: {named}")
 
 
-def named_problems(study: Study, chosen: Mapping[str, Sequence[str]], at: KeyPath) -> Iterator[StudyProblem]:
+def named_problems(
+    study: StudyFactors, chosen: Mapping[str, Sequence[str]], at: KeyPath
+) -> Iterator[StudyProblem]:
     """Refuse factors and levels that the study does not define, and levels that are named twice."""
     for factor, levels in chosen.items():
         if factor not in study.factors:

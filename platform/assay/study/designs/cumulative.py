@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from assay.study.blocks import ComparisonSpec, as_lists
 from assay.study.cell_names import Levels
 from assay.study.designs.base import (
+    StudyFactors,
     VariedBlock,
     format_levels,
     main_factor,
@@ -20,9 +20,6 @@ from assay.study.designs.base import (
 from assay.study.names import Name
 from assay.study.nesting import below
 from assay.study.source import KeyPath, StudyProblem
-
-if TYPE_CHECKING:
-    from assay.study.schema import Study
 
 __all__ = ["DESIGN"]
 
@@ -36,7 +33,7 @@ class Cumulative(VariedBlock):
     )
 
 
-def _states(study: Study, block: Cumulative) -> Iterator[Levels]:
+def _states(study: StudyFactors, block: Cumulative) -> Iterator[Levels]:
     state = dict(block.base)
     yield state
     for step in block.add:
@@ -44,7 +41,7 @@ def _states(study: Study, block: Cumulative) -> Iterator[Levels]:
         yield state
 
 
-def _comparisons(study: Study, block: Cumulative) -> Iterator[ComparisonSpec]:
+def _comparisons(study: StudyFactors, block: Cumulative) -> Iterator[ComparisonSpec]:
     state = dict(block.base)
     for step in block.add:
         factor = main_factor(study, step)
@@ -52,7 +49,7 @@ def _comparisons(study: Study, block: Cumulative) -> Iterator[ComparisonSpec]:
         state |= step
 
 
-def _problems(study: Study, block: Cumulative) -> Iterator[StudyProblem]:
+def _problems(study: StudyFactors, block: Cumulative) -> Iterator[StudyProblem]:
     state = dict(block.base)
     seen = {factor: {level} for factor, level in state.items()}
     for index, step in enumerate(block.add):
@@ -85,7 +82,7 @@ def _problems(study: Study, block: Cumulative) -> Iterator[StudyProblem]:
         yield from row_problems(study, {**as_lists(state), **block.across}, place)
 
 
-def _format(study: Study, block: Cumulative) -> str:
+def _format(study: StudyFactors, block: Cumulative) -> str:
     steps = ", then ".join(" ".join(f"{f} {level}" for f, level in step.items()) for step in block.add)
     return f"cumulative from {format_levels(study, block.base)}: {steps}"
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from assay.study.designs.base import DesignCell, DesignForm, expanded, format_parents
-
-if TYPE_CHECKING:
-    from assay.study.schema import Study
+from assay.study.designs.base import DesignCell, DesignForm, StudyFactors, expanded, format_parents
 
 __all__ = ["DESIGN"]
 
 
-def _cells(study: Study, block: str) -> Iterator[DesignCell]:
+def _cells(study: StudyFactors, block: str) -> Iterator[DesignCell]:
     return (DesignCell(levels) for levels in expanded(study, {}))
 
 
-def _size(study: Study, block: str) -> int:
+def _size(study: StudyFactors, block: str) -> int:
     return prod(map(len, study.factors.values()))
 
 
-def _format(study: Study, block: str) -> str:
+def _format(study: StudyFactors, block: str) -> str:
     counts = [
         f"{len(levels)} {factor}"
         + (f" (with {format_parents(study, factor)})" if factor in study.nested else "")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from assay.study.blocks import ComparisonSpec, as_lists
 from assay.study.cell_names import Levels
 from assay.study.designs.base import (
+    StudyFactors,
     VariedBlock,
     format_levels,
     in_order,
@@ -19,9 +19,6 @@ from assay.study.designs.base import (
 )
 from assay.study.names import Name
 from assay.study.source import KeyPath, StudyProblem
-
-if TYPE_CHECKING:
-    from assay.study.schema import Study
 
 __all__ = ["DESIGN"]
 
@@ -38,7 +35,7 @@ class LeaveOneOut(VariedBlock):
     )
 
 
-def _states(study: Study, block: LeaveOneOut) -> Iterator[Levels]:
+def _states(study: StudyFactors, block: LeaveOneOut) -> Iterator[Levels]:
     yield block.whole
     for factor in in_order(study, block.whole):
         level = _left_out(study, block, factor)
@@ -46,19 +43,19 @@ def _states(study: Study, block: LeaveOneOut) -> Iterator[Levels]:
         yield {**block.whole, factor: level}
 
 
-def _left_out(study: Study, block: LeaveOneOut, factor: str) -> str | None:
+def _left_out(study: StudyFactors, block: LeaveOneOut, factor: str) -> str | None:
     """Name the level of a factor that is left out; None where the study does not say."""
     others = [level for level in study.factors[factor] if level != block.whole[factor]]
     return block.without.get(factor, others[0] if len(others) == 1 else None)
 
 
-def _comparisons(study: Study, block: LeaveOneOut) -> Iterator[ComparisonSpec]:
+def _comparisons(study: StudyFactors, block: LeaveOneOut) -> Iterator[ComparisonSpec]:
     for factor in in_order(study, block.whole):
         ends = {"from": _left_out(study, block, factor), "to": block.whole[factor]}
         yield ComparisonSpec(factor=factor, **ends)
 
 
-def _problems(study: Study, block: LeaveOneOut) -> Iterator[StudyProblem]:
+def _problems(study: StudyFactors, block: LeaveOneOut) -> Iterator[StudyProblem]:
     for factor, level in block.without.items():
         place = (*_AT, "without", factor)
         if factor not in block.whole:
@@ -76,7 +73,7 @@ def _problems(study: Study, block: LeaveOneOut) -> Iterator[StudyProblem]:
             yield StudyProblem((*_AT, "whole", factor), message)
 
 
-def _format(study: Study, block: LeaveOneOut) -> str:
+def _format(study: StudyFactors, block: LeaveOneOut) -> str:
     factors = in_order(study, block.whole)
     without = ", ".join(f"{factor} {_left_out(study, block, factor)}" for factor in factors)
     return f"leave one out of {format_levels(study, block.whole)}: {without}"

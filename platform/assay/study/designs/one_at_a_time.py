@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from assay.study.blocks import ComparisonSpec
 from assay.study.cell_names import Levels
-from assay.study.designs.base import VariedBlock, format_levels, in_order, varied_design
+from assay.study.designs.base import StudyFactors, VariedBlock, format_levels, in_order, varied_design
 from assay.study.names import Name
-
-if TYPE_CHECKING:
-    from assay.study.schema import Study
 
 __all__ = ["DESIGN"]
 
@@ -24,20 +20,20 @@ class OneAtATime(VariedBlock):
     base: dict[Name, Name] = Field(description="A level of each factor.")
 
 
-def _states(study: Study, block: OneAtATime) -> Iterator[Levels]:
+def _states(study: StudyFactors, block: OneAtATime) -> Iterator[Levels]:
     yield block.base
     for factor in in_order(study, block.base):
         others = [level for level in study.factors[factor] if level != block.base[factor]]
         yield from ({**block.base, factor: level} for level in others)
 
 
-def _comparisons(study: Study, block: OneAtATime) -> Iterator[ComparisonSpec]:
+def _comparisons(study: StudyFactors, block: OneAtATime) -> Iterator[ComparisonSpec]:
     for factor in in_order(study, block.base):
         if len(study.factors[factor]) > 1:
             yield ComparisonSpec(factor=factor, **{"from": block.base[factor]})
 
 
-def _format(study: Study, block: OneAtATime) -> str:
+def _format(study: StudyFactors, block: OneAtATime) -> str:
     return f"one at a time from {format_levels(study, block.base)}"
 
 

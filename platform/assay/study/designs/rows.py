@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.study.blocks import Level, LevelNames
-from assay.study.designs.base import DesignCell, DesignForm, expanded, row_problems
+from assay.study.designs.base import DesignCell, DesignForm, StudyFactors, expanded, row_problems
 from assay.study.source import KeyPath, StudyProblem
-
-if TYPE_CHECKING:
-    from assay.study.schema import Study
 
 __all__ = ["DESIGN", "Row"]
 
@@ -39,25 +35,25 @@ class Row(BaseModel):
 Rows = tuple[Row, ...]
 
 
-def _cells(study: Study, rows: Rows) -> Iterator[DesignCell]:
+def _cells(study: StudyFactors, rows: Rows) -> Iterator[DesignCell]:
     for index, row in enumerate(rows):
         at: KeyPath = ("design", "rows", index, "override")
         for levels in expanded(study, row.levels):
             yield DesignCell(levels, row.override, at)
 
 
-def _problems(study: Study, rows: Rows) -> Iterator[StudyProblem]:
+def _problems(study: StudyFactors, rows: Rows) -> Iterator[StudyProblem]:
     if not rows:
         yield StudyProblem(("design", "rows"), "a design has at least one row, found none")
     for index, row in enumerate(rows):
         yield from row_problems(study, row.levels, ("design", "rows", index))
 
 
-def _size(study: Study, rows: Rows) -> int:
+def _size(study: StudyFactors, rows: Rows) -> int:
     return sum(prod(map(len, row.levels.values())) for row in rows)
 
 
-def _format(study: Study, rows: Rows) -> str:
+def _format(study: StudyFactors, rows: Rows) -> str:
     return "one row" if len(rows) == 1 else f"{len(rows)} rows"
 
 

@@ -11,18 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from assay.study.blocks import STRICT, OneOrMore
-from assay.study.designs.base import DesignCell, DesignForm, unknown
+from assay.study.designs.base import DesignCell, DesignForm, StudyFactors, unknown
 from assay.study.names import Name
 from assay.study.orthogonal import read_aliases
 from assay.study.source import KeyPath, StudyProblem
-
-if TYPE_CHECKING:
-    from assay.study.schema import Study
 
 __all__ = ["DESIGN"]
 
@@ -72,7 +69,7 @@ def _screen(block: Block) -> Screen:
     return Screen() if block == "all" else block
 
 
-def _count(study: Study, block: Block) -> int:
+def _count(study: StudyFactors, block: Block) -> int:
     """Cells without those of a fold-over."""
     return _screen(block).cells or (16 if len(study.factors) <= 8 else 32)
 
@@ -97,7 +94,7 @@ def two_level_array(cells: int, factors: int) -> _Rows:
     ]
 
 
-def _rows(study: Study, block: Block) -> _Rows:
+def _rows(study: StudyFactors, block: Block) -> _Rows:
     rows = two_level_array(_count(study, block), len(study.factors))
     folded = [factor in _screen(block).fold_over for factor in study.factors]
     if any(folded):
@@ -105,25 +102,25 @@ def _rows(study: Study, block: Block) -> _Rows:
     return rows
 
 
-def _levels(study: Study, row: tuple[int, ...]) -> dict[str, str]:
+def _levels(study: StudyFactors, row: tuple[int, ...]) -> dict[str, str]:
     return {factor: list(levels)[at] for (factor, levels), at in zip(study.factors.items(), row, strict=True)}
 
 
-def _cells(study: Study, block: Block) -> Iterator[DesignCell]:
+def _cells(study: StudyFactors, block: Block) -> Iterator[DesignCell]:
     return (DesignCell(_levels(study, row)) for row in _rows(study, block))
 
 
-def _size(study: Study, block: Block) -> int:
+def _size(study: StudyFactors, block: Block) -> int:
     return _count(study, block) * (2 if _screen(block).fold_over else 1)
 
 
-def _format(study: Study, block: Block) -> str:
+def _format(study: StudyFactors, block: Block) -> str:
     folded = _screen(block).fold_over
     text = f"screen of {len(study.factors)} factors in {_count(study, block)} cells"
     return f"{text}, folded over {', '.join(folded)}: {_size(study, block)} cells" if folded else text
 
 
-def _problems(study: Study, block: Block) -> Iterator[StudyProblem]:
+def _problems(study: StudyFactors, block: Block) -> Iterator[StudyProblem]:
     factors, screen = study.factors, _screen(block)
     shape = list(_shape_problems(study, screen))
     yield from shape
@@ -141,7 +138,7 @@ def _problems(study: Study, block: Block) -> Iterator[StudyProblem]:
         yield StudyProblem((*_AT, "fold_over"), message)
 
 
-def _shape_problems(study: Study, screen: Screen) -> Iterator[StudyProblem]:
+def _shape_problems(study: StudyFactors, screen: Screen) -> Iterator[StudyProblem]:
     factors = study.factors
     for name, levels in factors.items():
         if len(levels) != 2:
@@ -163,7 +160,7 @@ def _shape_problems(study: Study, screen: Screen) -> Iterator[StudyProblem]:
             yield StudyProblem((*_AT, "cells"), message)
 
 
-def _follow_up(study: Study, block: Block, factor: str) -> str:
+def _follow_up(study: StudyFactors, block: Block, factor: str) -> str:
     """Propose the fold-over that separates most: all factors, or the one whose interactions matter."""
     aliases = read_aliases([cell.levels for cell in _cells(study, block)])
     if aliases is None or not aliases.rows or _screen(block).fold_over:
