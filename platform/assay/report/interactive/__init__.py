@@ -51,7 +51,7 @@ def interactive_page(results: StudyResults) -> str:
     if store is None:
         raise InputError(
             f"an interactive report reads maps and curves from a storage, found {results.name} without one. "
-            "Read the study with StudyResults.read."
+            "Read the study with `read_results`."
         )
     css, tables, curves, columns = (
         files("assay.report.interactive").joinpath(name).read_text(encoding="utf-8")
