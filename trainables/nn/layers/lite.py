@@ -18,6 +18,8 @@ from collections import OrderedDict
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.nn.layers.norm import BatchNorm
+
 __all__ = ["Lite0"]
 
 # Of each stage: blocks, side of the depthwise kernel, stride of its first block, expansion, channels.
@@ -32,8 +34,8 @@ def _conv(inputs: int, outputs: int, side: int, stride: int = 1, groups: int = 1
     return nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, groups=groups, bias=False)
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=_MOMENTUM)
+def _norm(channels: int) -> BatchNorm:
+    return BatchNorm(channels, eps=_EPSILON, momentum=_MOMENTUM)
 
 
 class _Block(nn.Module):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.nn.layers.norm import BatchNorm
+
 __all__ = ["WideResNet50"]
 
 _BLOCKS = {4: 3, 8: 4, 16: 6, 32: 3}  # by stride
@@ -22,15 +24,15 @@ class _Bottleneck(nn.Module):
         super().__init__()
         outputs = width * _GROWTH
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = BatchNorm(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
+        self.bn3 = BatchNorm(outputs)
         self.downsample: nn.Module | None = None
         if stride > 1 or inputs != outputs:
             shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(outputs))
+            self.downsample = nn.Sequential(shortcut, BatchNorm(outputs))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         inner = F.relu(self.bn1(self.conv1(x_BCHW)))
@@ -46,7 +48,7 @@ class WideResNet50(nn.Module):
         """``deepest``: 4, 8, 16 or 32 pixels; stages of a larger stride are left out."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = BatchNorm(64)
         self._strides = [stride for stride in _BLOCKS if stride <= deepest]
         inputs = 64
         for stage, stride in enumerate(self._strides):
