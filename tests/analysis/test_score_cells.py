@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.results import StudyResults
+from assay.analysis.score_columns import ColumnNames
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
-from assay.analysis.score_layouts import ColumnNames
 from assay.analysis.statistics.score_table import Splits
 from assay.analysis.summary import tidy
 from assay.report.score_page import score_page

@@ -12,8 +12,8 @@ from scipy.stats import friedmanchisquare
 
 from assay.analysis import score_file
 from assay.analysis.results import StudyResults
+from assay.analysis.score_columns import ColumnNames
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
-from assay.analysis.score_layouts import ColumnNames
 from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.families import Rules, compare
 from assay.analysis.study_analysis import study_analysis

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import pandas as pd
 
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
+from assay.analysis.score_columns import ColumnNames
 from assay.analysis.score_gaps import repeat_keys, with_all_metrics, with_missing
-from assay.analysis.score_layouts import ColumnNames, ReadTable, is_loss, tidy_scores
+from assay.analysis.score_layouts import ReadTable, tidy_scores
+from assay.analysis.score_names import better_by_name, known_metric
 from assay.analysis.score_text import read_text_columns
 from assay.analysis.statistics.contrasts import Contrast, comparison
 from assay.analysis.statistics.families import Rules
@@ -30,11 +33,12 @@ from assay.study.cell_names import Levels, common_name
 from assay.study.design import pairs_of
 from trainables.data.findings import summarise
 from trainables.errors import InputError
-from trainables.metrics import METRICS, Metric, ReportedMetric
+from trainables.metrics import Metric, ReportedMetric
 
 __all__ = ["AnalysedScores", "ScoreQuestion", "analyse_score_file"]
 
 _ARROW = "→"
+_ARROWS = re.compile(r"\s*(?:->|→)\s*")
 _SEEDS_NAMED = 5
 
 
@@ -66,6 +70,7 @@ class AnalysedScores:
     cells: tuple[str, ...]  # as they come
     analysis: ScoreAnalysis
     notes: tuple[str, ...]  # what is taken for granted
+    seeds: Mapping[int, str]  # seed → its text in the file
 
     def summary(self, metric: Metric) -> list[RepeatSummary]:
         """Mean, spread and n of a metric, cell by cell: from one pass, a table may have hundreds of cells."""
@@ -91,7 +96,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             question names what it does not have.
     """
     read = tidy_scores(read_text_columns(content, name), question.columns, name)
-    table = _each_once(read.table, name)
+    table = _each_once(read, name)
     cells = tuple(dict.fromkeys(table["cell"]))
     if len(cells) < 2:
         raise InputError(
@@ -136,7 +141,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         ),
         smallest_step=lambda metric: 1.0 if metric.unit == "images" else None,
     )
-    _refuse_unpaired(scores, of_metrics[metrics[0].name], name)
+    _refuse_unpaired(scores, of_metrics[metrics[0].name], read, name)
     return AnalysedScores(
         name=name,
         question=question,
@@ -146,28 +151,37 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         cells=cells,
         analysis=ScoreAnalysis(scores),
         notes=tuple(_notes(read, metrics, question)),
+        seeds=read.seeds,
     )
 
 
 # Rows ---------------------------------------------------------------------------------------------
 
 
-def _each_once(table: pd.DataFrame, name: str) -> pd.DataFrame:
+def _each_once(read: ReadTable, name: str) -> pd.DataFrame:
     """The rows, each repeat once: a run that was lost gives way to its repetition."""
-    of_repeats: dict[tuple[str, int, int, str], list[int]] = {}
+    table = read.table
+    by_repeat: dict[tuple[str, int, int, str], list[int]] = {}
     for index, key in enumerate(repeat_keys(table)):
-        of_repeats.setdefault(key, []).append(index)
-    values, statuses, lines = (table[column].tolist() for column in ("value", "status", "line"))
+        by_repeat.setdefault(key, []).append(index)
+    values, statuses, lines, steps = (table[title].tolist() for title in ("value", "status", "line", "step"))
     kept: list[int] = []
-    for (cell, seed, fold, metric), rows in of_repeats.items():
+    for (cell, seed, fold, metric), rows in by_repeat.items():
         counted = [i for i in rows if not math.isnan(values[i]) or statuses[i] in ("finished", "diverged")]
         if len(counted) > 1:
             where = " and ".join(f"line {lines[i]} ({values[i]:g})" for i in counted[:2])
-            of_fold = f", fold {fold}" if fold != NO_FOLD else ""
+            repeat = f"seed {read.seeds.get(seed, seed)}"
+            repeat += f", fold {read.folds.get(fold, fold)}" if fold != NO_FOLD else ""
+            if steps[counted[0]] != steps[counted[1]]:
+                where = " and ".join(f"line {lines[i]} ({steps[i]})" for i in counted[:2])
+                raise InputError(
+                    f"a repeat is a training, and no epoch: found {len(counted)} rows of {cell}, {repeat} in "
+                    f"{name}, {where}. Export the last or best row of each run, the same for all."
+                )
             raise InputError(
-                f"a cell has one {metric} for each seed and fold, found {len(counted)} of {cell}, seed "
-                f"{seed}{of_fold} in {name}: {where}. Keep one of them, or name the column that tells them "
-                "apart: --cell, --seed or --fold COLUMN."
+                f"a cell has one {metric} for each seed and fold, found {len(counted)} of {cell}, {repeat} "
+                f"in {name}: {where}. Keep one of them, or name the column that tells them apart: --cell, "
+                "--seed or --fold COLUMN."
             )
         kept.append((counted or rows)[0])
     return table.iloc[sorted(kept)].reset_index(drop=True)
@@ -175,17 +189,17 @@ def _each_once(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
     """A metric of assay, or one that is known by its name and values."""
-    if name in METRICS:
-        known = METRICS[name]
+    known = known_metric(name)
+    if known is not None:
         if lower and known.better == "higher":
             raise InputError(f"of {name} higher is better, found it in --lower. Leave it out, or rename it.")
-        return known
+        return known if known.name == name else replace(known, name=name, title=name)
     of_cells: dict[str, list[float]] = {}
     for cell, metric, value in zip(table["cell"], table["metric"], table["value"], strict=True):
         if metric == name and not math.isnan(value):
             of_cells.setdefault(cell, []).append(float(value))
     values = [value for of_cell in of_cells.values() for value in of_cell]
-    lower = lower or is_loss(name)
+    lower = lower or better_by_name(name) == "lower"
     share = not lower and all(0 <= value <= 1 for value in values)
     return ReportedMetric(
         name=name,
@@ -270,25 +284,64 @@ def _levels(table: pd.DataFrame, factors: Mapping[str, Sequence[str]]) -> dict[s
 def _compared(
     text: str, cells: Sequence[str], levels: Mapping[str, Levels], read: ReadTable
 ) -> list[Contrast]:
-    """The comparisons that a text names: two cells, a factor, or two levels of a factor."""
-    left, arrow, right = (part.strip() for part in text.replace("->", _ARROW).partition(_ARROW))
-    if not arrow and left in read.factors:
-        return _of_factor(left, None, levels, read)
-    if not arrow:
+    """The comparisons that a text names: two cells, a factor, or two levels of a factor.
+
+    A name may have an arrow in it, so the text is taken apart at each of its arrows. Cells that exist are
+    meant, else levels of a factor; where several ways name some, the question is refused with all of them.
+    """
+    if text.strip() in read.factors:
+        return _of_factor(text.strip(), None, levels, read)
+    sides = [(text[: arrow.start()].strip(), text[arrow.end() :].strip()) for arrow in _ARROWS.finditer(text)]
+    if not sides:
         raise InputError(
             f"a comparison is `CELL -> CELL`, `FACTOR` or `FACTOR: LEVEL -> LEVEL`, found {text}. The "
             f"cells are {', '.join(cells)}; the factors {', '.join(read.factors) or 'none'}."
         )
-    factor, _, start = (part.strip() for part in left.partition(": "))
-    of_levels = factor in read.factors and left not in cells
-    if right == (start if of_levels else left):
-        raise InputError(f"a comparison has two sides, found {right} twice in {text}. Name another one.")
-    contrasts = _of_factor(factor, (start, right), levels, read) if of_levels else []
-    if contrasts:
-        return contrasts
-    for cell in (left, right):
-        _refuse_unknown_cell("--compare", cell, cells)
-    return [_of_cells(left, right)]
+
+    # Every way of taking it apart that names two cells or two levels of a factor.
+    pairs = [(_cell_called(left, cells), _cell_called(right, cells)) for left, right in sides]
+    ways = [(None, start, end) for start, end in pairs if start is not None and end is not None]
+    if not ways:
+        ways = [
+            (factor, level, right)
+            for left, right in sides
+            for factor in read.factors
+            if left.startswith(f"{factor}:")
+            and {level := left.removeprefix(f"{factor}:").strip(), right} <= set(read.factors[factor])
+        ]
+    meant = list(dict.fromkeys(way for way in ways if way[1] != way[2]))
+    if len(meant) > 1:
+        possible = " or ".join(f"`{start}` with `{end}`" for _, start, end in meant)
+        raise InputError(
+            f"a comparison has one meaning, found {text}, which may compare {possible}. Quote the names of "
+            f'two cells: --compare \'"{meant[0][1]}" -> "{meant[0][2]}"\'.'
+        )
+    for factor, start, end in meant:
+        contrasts = (
+            [_of_cells(start, end)] if factor is None else _of_factor(factor, (start, end), levels, read)
+        )
+        if contrasts:
+            return contrasts
+    if ways and not meant:
+        raise InputError(f"a comparison has two sides, found {ways[0][1]} twice in {text}. Name another one.")
+
+    # No way names two that exist: the nearest one says which does not.
+    nearest = next((i for i, pair in enumerate(pairs) if pair != (None, None)), 0)
+    for name, cell in zip(sides[nearest], pairs[nearest], strict=True):
+        if cell is None:
+            _refuse_unknown_cell("--compare", name, cells)
+    raise InputError(
+        f"a comparison is of two cells or levels, found none that differ in {text}. Name two cells."
+    )
+
+
+def _cell_called(name: str, cells: Sequence[str]) -> str | None:
+    """The cell of a name, which may stand in quotes and have its arrows written in another way."""
+    quoted = name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name
+    if quoted in cells:
+        return quoted
+    alike = [cell for cell in cells if _ARROWS.sub(_ARROW, cell) == _ARROWS.sub(_ARROW, quoted)]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _of_factor(
@@ -329,18 +382,35 @@ def _refuse_unknown_cell(option: str, cell: str, cells: Sequence[str]) -> None:
         )
 
 
-def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, name: str) -> None:
+def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, read: ReadTable, name: str) -> None:
     """No comparison has a repeat that both cells have, diverged or not: seeds are pairs or nothing."""
-    of_cells: dict[str, set[tuple[int, int]]] = {}
+    repeats: dict[str, set[tuple[int, int]]] = {}
+    lost: dict[str, list[str]] = {}
     rows = zip(repeat_keys(table), table["value"], table["status"], strict=True)
     for (cell, seed, fold, _), value, status in rows:
         if not math.isnan(value) or status == "diverged":
-            of_cells.setdefault(cell, set()).add((seed, fold))
+            repeats.setdefault(cell, set()).add((seed, fold))
+        elif status not in ("missing", "finished"):
+            lost.setdefault(cell, []).append(status)
     pairs = [contrast.pair for contrast in scores.contrasts if contrast.pair is not None]
-    if pairs and not any(of_cells.get(a, set()) & of_cells.get(b, set()) for a, b in pairs):
+    if pairs and not any(repeats.get(a, set()) & repeats.get(b, set()) for a, b in pairs):
         a, b = pairs[0]
-        of_both = [sorted({seed for seed, _ in of_cells.get(cell, ())}) for cell in (b, a)]
-        seeds = [summarise([str(seed) for seed in of_cell], _SEEDS_NAMED) or "none" for of_cell in of_both]
+        if without := next((cell for cell in (b, a) if cell not in repeats and cell in lost), None):
+            raise InputError(
+                f"a run has a score where it finished, and no run of {without} in {name} did: its status is "
+                f"{', '.join(dict.fromkeys(lost[without]))}. Wait for it, or train it again."
+            )
+        seeds = [
+            summarise(
+                [
+                    read.seeds.get(seed, str(seed))
+                    for seed in sorted({seed for seed, _ in repeats.get(cell, ())})
+                ],
+                _SEEDS_NAMED,
+            )
+            or "none"
+            for cell in (b, a)
+        ]
         raise InputError(
             f"cells are compared by the seeds that both have, and no two in {name} have one: {b} has "
             f"{seeds[0]}, {a} has {seeds[1]}. Give repeats that met the same split and "
@@ -367,12 +437,15 @@ def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:
 
 def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) -> Iterator[str]:
     yield f"Read as {read.layout}; compared are values of the same seed and fold."
+    yield from read.notes
     if len(metrics) < len(read.metrics):
         further = [name for name in read.metrics if name != metrics[0].name]
         yield (
             f"Of its {len(read.metrics)} metrics {metrics[0].name} is printed. `--score NAME` prints "
             f"another, several times several, and `--output FILE` writes all: {', '.join(further)}."
         )
+    elif len(metrics) > 1:
+        yield f"The question is about {metrics[0].name}. `--score NAME` asks about another score."
     foreign = [metric for metric in metrics if isinstance(metric, ReportedMetric)]
     for way in ("higher", "lower"):
         named = [
@@ -382,6 +455,16 @@ def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) 
         ]
         if named:
             yield f"Taken for granted: {way} is better of {', '.join(named)}."
+    unsure = [
+        metric.name
+        for metric in foreign
+        if metric.better == "higher"
+        and better_by_name(metric.name) is None
+        and metric.name not in question.lower
+    ]
+    if unsure:
+        names = ", ".join(unsure)
+        yield f"Names leave open which direction is better of {names}: where lower is, add `--lower NAME`."
     if question.splits == "prescribed":
         yield (
             "Taken for granted: all seeds share the split or the folds. Where each seed drew its own, add "

@@ -1,78 +1,92 @@
-"""Tables of scores as other programs write them, brought into the columns of a study's ``summary.parquet``.
+"""Tables of scores in the columns of a study's ``summary.parquet``: cell, seed, metric, value, status.
 
-Five layouts are known by their columns, the first that fits is taken:
+The layout is recognised by the columns; the first that fits is taken:
 
+* exports of trackers, which :mod:`assay.analysis.score_trackers` knows: a row per run;
 * a row per repeat and metric: columns ``metric`` and ``value``, as assay itself writes them;
-* MLflow: a row per run, columns ``params.NAME`` and ``metrics.NAME`` (``mlflow.search_runs``);
-* W&B: a row per run, columns ``Name`` and ``State``, or ``config`` and ``summary`` (the exports of its pages
-  and of its interface);
 * a row per repeat: a column that names the cell, a column for each score;
 * a column per cell and a row per repeat, numbers only but for the repeats' names: what autorank takes.
 
-Names of columns may be given. Those that are not are looked for under the names that are usual.
+Names of columns may be given. Those that are not are looked for under the names that are usual. Statistics of
+other rows or columns, epochs and settings are never taken for repeats, cells or scores.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
-from assay.analysis.score_text import NO_VALUE, TextColumns, number
+from assay.analysis.score_columns import (
+    CELL,
+    FACTOR,
+    SEED,
+    STATUS,
+    ColumnNames,
+    Source,
+    listed,
+    plain_title,
+    short_title,
+)
+from assay.analysis.score_names import (
+    better_by_name,
+    is_difference,
+    is_mean,
+    is_no_score,
+    is_spread,
+    is_step,
+    known_metric,
+    known_statuses,
+    plain,
+    score_order,
+    status_kind,
+    stem_of_statistic,
+    words,
+)
+from assay.analysis.score_numbers import (
+    NO_VALUE,
+    Entry,
+    has_comma_decimals,
+    is_number,
+    plain_number,
+    read_numbers,
+    rough_number,
+)
+from assay.analysis.score_text import TextColumns
+from assay.analysis.score_trackers import refuse_curves, tracker_source
 from assay.study.cell_names import cell_name
 from trainables.data.findings import summarise
 from trainables.errors import InputError
-from trainables.metrics import METRICS
 
-__all__ = ["ColumnNames", "ReadTable", "is_loss", "tidy_scores"]
+__all__ = ["ReadTable", "tidy_scores"]
 
-_CELL = ("cell", "method", "model", "algorithm", "variant", "config", "system", "group")
-_SEED = ("seed", "random_seed", "random_state", "rng_seed", "repeat", "replicate", "rep", "run")
-_FOLD = ("fold", "cv_fold", "fold_id", "kfold")
-_STATE = ("status", "state")
-_FACTOR, _PARAM, _METRIC = "factor:", "params.", "metrics."
-_PREFIXES = (_PARAM, "config.", "config/", "parameters.")
 _KEPT = ("study", "split", "n_train", "n_test", "part")
-# Columns of trackers that are neither settings nor scores.
-_HOUSEKEEPING = {
-    "", "unnamed:_0", "index", "line", "trial", "reason", "name", "id", "run_id", "run_name", "experiment_id",
-    "created", "updated", "end_time", "start_time", "duration", "runtime", "hostname", "host", "user", "tags",
-    "notes", "description", "sweep", "job_type", "artifact_uri", "source_name", "source_type", "commit",
-    "github", "gpu_count", "gpu_type", "epoch", "step", "timestamp",
-}  # fmt: skip
-_SPREADS = ("±", "+-", "+/-", "(")  # between a mean and what follows it
-_NO_NUMBER = re.compile(r"(?<=: )(-?inf|nan)\b")  # in a dictionary as Python prints it
-_LOSS = re.compile(r"(^|[^a-z])loss([^a-z]|$)")
-_LISTED = 12
-_LARGEST = 1e100  # the statistics square scores and add the squares, which stays finite up to here
-
-
-@dataclass(frozen=True)
-class ColumnNames:
-    """Columns by what they are, as far as somebody says it."""
-
-    cell: tuple[str, ...] = ()  # several: factors, a cell is a combination of their levels
-    seed: str | None = None
-    fold: str | None = None
-    score: tuple[str, ...] = ()  # or names of metrics where a column names them; the primary one first
+_EXACT = 2**53  # beyond, two whole numbers may be one float
+_INDEX = ("", "unnamed:_0", "index", "__index_level_0__", "level_0", "#", "nr", "nr.", "id")
+# Titles of columns that name the repeats of a table with a column per cell.
+_NAMES_OF_REPEATS = (
+    "dataset", "datasets", "data_set", "data", "task", "category", "class", "object", "product", "subject",
+    "patient", "benchmark", "problem", "instance", "scene", "split",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class ReadTable:
-    """Scores in the columns of a study's summary, and ``line``: where each stands in its file."""
+    """Scores in the columns of a study's summary, and ``line`` and ``step``: where each stands."""
 
     table: pd.DataFrame
     metrics: tuple[str, ...]  # the primary one first
     layout: str  # in words
     factors: dict[str, list[str]]  # factor → levels as they come; empty: cells have names only
     complete: bool  # whether each repeat that was planned and lost has a row
+    seeds: Mapping[int, str] = field(default_factory=dict)  # seed → its text in the file
+    folds: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what was left out, and what was taken for granted
 
 
 def tidy_scores(columns: TextColumns, names: ColumnNames, name: str) -> ReadTable:
@@ -84,364 +98,716 @@ def tidy_scores(columns: TextColumns, names: ColumnNames, name: str) -> ReadTabl
         name: Of the file, for messages.
 
     Raises:
-        InputError: If a column that was named is not there, none says the cell or the repeat, a score is no
-            number, or rows of a table are of several studies.
+        InputError: If a column that was named is not there, none says the cell, the repeat or the score, a
+            score is no number or may be two, a status is not known, rows of a table are of several studies,
+            or the rows are epochs or means.
     """
-    return _Layout(_unfolded(columns, name), names, name).read()
+    refuse_curves(columns, name)
+    source = tracker_source(columns, names, name)
+    if source is not None:
+        return _read_rows(source)
+    source = Source("a row per repeat", columns, names, name)
+    metric, value = source.usual(("metric",)), source.usual(("value", "score"))
+    if metric is not None and value is not None:
+        return _read_rows(replace(source, layout="a row per repeat and metric"), metric, value)
+    if names.cell or source.usual(CELL) is not None:
+        return _read_rows(source)
+    return _read_wide(source)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """A table whose columns are looked up by what they are."""
+# A row per repeat -----------------------------------------------------------------------------------
 
-    text: TextColumns
-    names: ColumnNames
-    file: str
 
-    def read(self) -> ReadTable:
-        text = self.text
-        metric, value = self.usual(("metric",)), self.usual(("value", "score"))
-        params = [name for name in text.columns if name.startswith((_PARAM, "config."))]
-        if metric is not None and value is not None:
-            return self.of_rows("a row per repeat and metric", metric=metric, value=value)
-        if any(name.startswith(_METRIC) for name in text.columns):
-            return self.of_rows("runs of MLflow", params=params)
-        if {"Name", "State"} <= text.columns.keys() or any(n.startswith("summary.") for n in text.columns):
-            return self.of_rows("runs of W&B", params=params)
-        if self.names.cell or self.usual(_CELL) is not None:
-            return self.of_rows("a row per repeat")
-        return self.of_cells()
+def _read_rows(source: Source, metric: str | None = None, value: str | None = None) -> ReadTable:
+    """Rows that name their cell and repeat."""
+    # Which columns name the repeat and the cell.
+    seed, fold = source.repeat_columns()
+    if seed is None and fold is None:
+        _refuse_without_repeats(source)
+    factors = _factor_columns(source, (seed, fold))
+    named = None if source.names.cell else source.cell or ("cell" if "cell" in source.text else None)
 
-    # Columns ------------------------------------------------------------------------------------------
+    # Rows of test data of one study; rows that sum up others are left out.
+    source, left_out = _without_mean_repeats(_only_test(source), (seed, fold))
+    notes = [*source.notes, *left_out]
+    sole = named or (next(iter(factors.values())) if len(factors) == 1 else None)
+    scores = (
+        [] if metric is not None else _score_columns(source, (seed, fold, *factors.values()), sole, factors)
+    )
+    if sole is not None:
+        keys = [title for title in (seed, fold, metric) if title is not None]
+        source, left_out = _without_mean_cells(source, sole, keys, scores or [str(value)])
+        notes += left_out
 
-    def usual(self, names: Sequence[str]) -> str | None:
-        """The first column that is called so, whatever its case and prefix."""
-        of_plain: dict[str, str] = {}
-        for column in self.text.columns:
-            of_plain.setdefault(_plain(column), column)
-        return next((of_plain[name] for name in names if name in of_plain), None)
-
-    def named(self, name: str, option: str) -> str:
-        """A column that somebody named, with or without its prefix."""
-        if name in self.text:
-            return name
-        column = self.usual((_plain(name),))
-        if column is None:
-            raise InputError(
-                f"{option} names a column of {self.file}, found {name}; it has "
-                f"{self.listed(self.text.columns)}. Name one of them."
-            )
-        return column
-
-    def repeat_columns(self) -> tuple[str | None, str | None]:
-        """Columns of seed and fold."""
-        seed = self.usual(_SEED) if self.names.seed is None else self.named(self.names.seed, "--seed")
-        fold = self.usual(_FOLD) if self.names.fold is None else self.named(self.names.fold, "--fold")
-        return seed, fold
-
-    def factor_columns(self, params: Sequence[str], taken: Sequence[str | None]) -> dict[str, str]:
-        """Factor → its column; a single one names the cells."""
-        if self.names.cell:
-            columns = [self.named(name, "--cell") for name in self.names.cell]
-            return {_short(column): column for column in columns}
-        factors = [column for column in self.text.columns if column.startswith(_FACTOR)]
-        if factors:
-            return {column.removeprefix(_FACTOR): column for column in factors}
-        varied = [column for column in params if column not in taken and self.text.varies(column)]
-        shared = [column for column in varied if not self.text.names_rows(column)]  # no folder of each run
-        if varied:
-            return {_short(column): column for column in shared or varied}
-        column = self.usual(_CELL)
-        if column is None:
-            raise InputError(
-                f"a cell is named by a column, such as cell or method, and {self.file} has "
-                f"{self.listed(self.text.columns)}. Name it: --cell COLUMN, several times for factors."
-            )
-        return {_short(column): column}
-
-    def score_columns(self, taken: Sequence[str | None]) -> list[str]:
-        """Columns of numbers that are scores."""
-        if self.names.score:
-            return [self.named_score(name) for name in self.names.score]
-        of_tracker = [
-            c
-            for c in self.text.columns
-            if c.startswith((_METRIC, "summary.")) and _plain(_short(c)) not in _HOUSEKEEPING
-        ]
-        offered = of_tracker or [c for c in self.text.columns if not self.is_setting(c)]
-        columns = [c for c in offered if c not in taken and self.text.has_numbers(c)]
-        known = [column for column in columns if _short(column) in METRICS]
-        tracked = "State" in self.text and not of_tracker  # settings and scores stand side by side there
-        if known or len(columns) == 1 or (columns and not tracked):
-            return known if tracked else sorted(columns, key=is_loss)
-        self.refuse_spreads(offered)
-        raise InputError(
-            f"a score is a column of numbers, found {len(columns) or 'none'} that could be one in "
-            f"{self.file}: {self.listed(dict.fromkeys(columns) or self.text.columns)}. Name it: --score "
-            "COLUMN, several times for several metrics."
-        )
-
-    def named_score(self, name: str) -> str:
-        """The column of a metric that somebody named."""
-        prefixed = [f"{prefix}{name}" for prefix in (_METRIC, "summary.")]
-        return next((c for c in prefixed if c in self.text), None) or self.named(name, "--score")
-
-    def is_setting(self, column: str) -> bool:
-        """True of columns that a tracker or a study writes beside the scores."""
-        plain = _plain(column)
-        known = plain in _HOUSEKEEPING or plain in (*_KEPT, *_STATE, *_CELL, *_SEED, *_FOLD, "metric")
-        return known or column.startswith(("_", _FACTOR, *_PREFIXES, "tags."))
-
-    @staticmethod
-    def listed(columns: Mapping[str, object]) -> str:
-        """The columns, the first twelve by name."""
-        return summarise([column or "a column without a title" for column in columns], _LISTED)
-
-    # Rows ---------------------------------------------------------------------------------------------
-
-    def of_rows(
-        self, layout: str, *, params: Sequence[str] = (), metric: str | None = None, value: str | None = None
-    ) -> ReadTable:
-        """Rows that name their cell and repeat."""
-        seed, fold = self.repeat_columns()
-        if seed is None and fold is None:
-            raise InputError(
-                "results are compared repeat by repeat, by a column seed or fold that is the same number "
-                f"where two cells met the same luck; {self.file} has {self.listed(self.text.columns)}. "
-                "Add it, or name it: --seed COLUMN."
-            )
-        factors = self.factor_columns(params, (seed, fold))
-        levels = {factor: self.filled(column) for factor, column in factors.items()}
-        of_levels = {factor: list(dict.fromkeys(texts)) for factor, texts in levels.items()}
-        rows = len(self.text.lines)
-        combined = [{factor: texts[i] for factor, texts in levels.items()} for i in range(rows)]
-        named = "cell" in self.text and not self.names.cell
-        cells = self.filled("cell") if named else [cell_name(of_levels, each) for each in combined]
-        by_factors = len(levels) > 1 or any(column.startswith(_FACTOR) for column in factors.values())
-        varied = levels if by_factors else {}
-        table = pd.DataFrame(
-            {
-                "study": self.kept("study", PurePath(self.file).stem),
-                "cell": cells,
-                **{f"{_FACTOR}{factor}": texts for factor, texts in varied.items()},
-                "seed": self.numbered(seed, 0),
-                "fold": self.numbered(fold, pd.NA),
-                **{size: [_size(text) for text in self.kept(size, "")] for size in ("n_train", "n_test")},
-                "part": self.kept("part", "test"),
-                "line": self.text.lines,
-            }
-        ).astype({"fold": "Int64"})
-        if metric is not None and value is not None:
-            table = table.assign(metric=self.text.columns[metric], **self.values(value))
-            metrics = self.chosen_metrics(list(dict.fromkeys(self.text.columns[metric])))
-        else:
-            scores = self.score_columns((seed, fold, *factors.values()))
-            tables = [table.assign(metric=_short(score), **self.values(score)) for score in scores]
-            table, metrics = pd.concat(tables, ignore_index=True), [_short(score) for score in scores]
-        return ReadTable(
-            table=_of_test(table, self.file),
-            metrics=tuple(metrics),
-            layout=layout,
-            factors={factor: of_levels[factor] for factor in varied},
-            complete="status" in self.text and "part" in self.text,
-        )
-
-    def of_cells(self) -> ReadTable:
-        """A column per cell, a row per repeat: numbers, and a column of names where repeats have them."""
-        seed, fold = self.repeat_columns()
-        cells = [
-            column
-            for column in self.text.columns
-            if column not in (seed, fold) and _plain(column) not in ("", "unnamed:_0", "index")
-        ]
-        texts = [column for column in cells if not self.text.has_numbers(column)]
-        if len(texts) == 1 and seed is None and fold is None and self.text.names_rows(texts[0]):
-            seed = texts.pop()
-            cells.remove(seed)
-        if len(cells) < 2 or texts:
-            self.refuse_spreads(texts)
-            raise InputError(
-                "a column names the cell of each row, or every column is a cell and holds numbers; "
-                f"{self.file} has {self.listed(self.text.columns)}. Name it: --cell COLUMN, several "
-                "times for factors."
-            )
-        rows = range(len(self.text.lines))
-        metric = self.names.score[0] if self.names.score else "score"
-        repeats = {
-            "study": PurePath(self.file).stem,
-            "seed": list(rows) if seed is None and fold is None else self.numbered(seed, 0),
-            "fold": self.numbered(fold, pd.NA),
-            "part": "test",
-            "n_train": math.nan,
-            "n_test": math.nan,
-            "line": self.text.lines,
+    # Cells are named, or combinations of their levels.
+    levels = {factor: _filled(source, column) for factor, column in factors.items()}
+    of_factors = {factor: list(dict.fromkeys(texts)) for factor, texts in levels.items()}
+    rows = len(source.text.lines)
+    combined = [{factor: texts[i] for factor, texts in levels.items()} for i in range(rows)]
+    cells = _filled(source, named) if named else [cell_name(of_factors, each) for each in combined]
+    is_factorial = (
+        len(levels) > 1 or bool(source.factors) or any(c.startswith(FACTOR) for c in factors.values())
+    )
+    varied = levels if is_factorial else {}
+    seeds, seed_texts = _numbered(source, seed, 0)
+    folds, fold_texts = _numbered(source, fold, pd.NA)
+    table = pd.DataFrame(
+        {
+            "study": _kept(source, "study", PurePath(source.file).stem),
+            "cell": cells,
+            **{f"{FACTOR}{factor}": texts for factor, texts in varied.items()},
+            "seed": seeds,
+            "fold": folds,
+            **{size: [_size(text) for text in _kept(source, size, "")] for size in ("n_train", "n_test")},
+            "part": _kept(source, "part", "test"),
+            "line": source.text.lines,
+            "step": _steps(source),
         }
-        tables = [
-            pd.DataFrame({**repeats, "cell": cell, "metric": metric, **self.values(cell)}) for cell in cells
-        ]
-        table = pd.concat(tables, ignore_index=True).astype({"fold": "Int64"})
-        return ReadTable(table, (metric,), "a column per cell, a row per repeat", {}, complete=False)
+    ).astype({"fold": "Int64"})
 
-    def filled(self, column: str) -> list[str]:
-        """Texts of a column that may not be empty."""
-        texts = self.text.columns[column]
-        if "" in texts:
-            line = self.text.lines[texts.index("")]
-            raise InputError(
-                f"every row names its cell and repeat, and {column} is empty in line {line} of {self.file}. "
-                "Fill it in, or leave the row out."
-            )
-        return texts
-
-    def kept(self, name: str, default: str) -> list[str]:
-        """A column of a study's summary; ``default`` where the table has none."""
-        return self.text.columns.get(name, [default] * len(self.text.lines))
-
-    def numbered(self, column: str | None, default: Any) -> list[Any]:
-        """Seeds or folds as whole numbers; texts are numbered in the order in which they come."""
-        if column is None:
-            return [default] * len(self.text.lines)
-        texts = self.text.columns[column] if default is pd.NA else self.filled(column)
-        numbers = [number(text) for text in texts]
-        empty = all(
-            text.lower() in NO_VALUE for text, value in zip(texts, numbers, strict=True) if value is None
-        )
-        whole = all(value is None or value.is_integer() for value in numbers)
-        if whole and empty and (default is pd.NA or None not in numbers):
-            return [default if value is None else int(value) for value in numbers]
-        order = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-        return [order[text] for text in texts]
-
-    def values(self, column: str) -> dict[str, list[Any]]:
-        """Value and status of each row. Runs that did not finish have none: theirs is not the last."""
-        state = self.usual(_STATE)
-        states = self.text.columns[state] if state is not None else ["finished"] * len(self.text.lines)
-        values: list[float] = []
-        statuses: list[str] = []
-        for text, given, line in zip(self.text.columns[column], states, self.text.lines, strict=True):
-            value, status = number(text), given.lower() or "finished"
-            if value is None and text.lower() not in NO_VALUE:
-                raise self.not_a_number(text, column, line)
-            if value is not None and _LARGEST < abs(value) < math.inf:
-                raise InputError(
-                    f"a score lies between −{_LARGEST:g} and {_LARGEST:g}, found {text!r} for "
-                    f"{_short(column)} in line {line} of {self.file}. Mend it, or write nan where the run "
-                    "diverged."
-                )
-            if status == "finished" and value is not None and not math.isfinite(value):
-                status = "diverged"
-            finished = status == "finished" and value is not None
-            values.append(value if finished and value is not None else math.nan)
-            lost = "missing" if status == "finished" and state is None else status
-            statuses.append("finished" if finished else lost)
-        return {"value": values, "status": statuses}
-
-    def not_a_number(self, text: str, column: str, line: int) -> InputError:
-        """The refusal of a text that stands where a score should."""
-        way_out = (
-            "Give each repeat a row: means with a spread cannot be tested."
-            if any(sign in text for sign in _SPREADS)
-            else "Mend it, leave it empty where there is none, or name the scores: --score COLUMN."
-        )
-        return InputError(
-            f"a score is the number of one repeat, found {text!r} for {_short(column)} in line {line} of "
-            f"{self.file}. {way_out}"
-        )
-
-    def refuse_spreads(self, columns: Sequence[str]) -> None:
-        """Refuse columns of means with a spread, which are no numbers: nothing else can be said of them."""
-        for column in columns:
-            text, line = self.text.columns[column][0], self.text.lines[0]
-            if any(sign in text for sign in _SPREADS):
-                raise self.not_a_number(text, column, line)
-
-    def chosen_metrics(self, known: list[str]) -> list[str]:
-        """Metrics of a column that names them: those that somebody chose, or all."""
-        unknown = [name for name in self.names.score if name not in known]
-        if unknown:
-            raise InputError(
-                f"--score names a metric of {self.file}, found {', '.join(unknown)}; it has "
-                f"{', '.join(known)}. Name one of them."
-            )
-        return list(dict.fromkeys(self.names.score)) or known
-
-
-def _unfolded(columns: TextColumns, name: str) -> TextColumns:
-    """The columns with those of dictionaries, as W&B's interface gives them, taken apart."""
-    if not {"config", "summary"} <= columns.columns.keys():
-        return columns
-    unfolded = {
-        title: texts for title, texts in columns.columns.items() if title not in ("config", "summary")
-    }
-    for title in ("config", "summary"):
-        rows = [
-            dict(_flat(_dictionary(text, line, name)))
-            for text, line in zip(columns.columns[title], columns.lines, strict=True)
-        ]
-        for key in dict.fromkeys(key for row in rows for key in row):
-            if not key.startswith("_"):
-                unfolded[f"{title}.{key}"] = [str(row.get(key, "")) for row in rows]
-    return TextColumns(unfolded, columns.lines)
-
-
-def _dictionary(text: str, line: int, name: str) -> dict[str, Any]:
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(_NO_NUMBER.sub(r"'\1'", text) if read is ast.literal_eval else text)
-        except (ValueError, SyntaxError):
-            continue
-        if isinstance(value, dict):
-            return {str(key): each for key, each in value.items()}
-    raise InputError(
-        f"config and summary of W&B's runs are dictionaries, found {text[:40]!r} in line {line} of {name}. "
-        "Export the runs again, or give settings and scores a column each."
+    # Values: a column of them for each score, or one for all, whose rows say the metric.
+    if metric is not None and value is not None:
+        titles = [short_title(text) for text in _filled(source, metric)]
+        metrics, further = _chosen_metrics(source, list(dict.fromkeys(titles)))
+        values, value_notes = _values(source, [(value, titles)])
+        table = table.assign(metric=titles, **values[0])
+        table = table.loc[table["metric"].isin(metrics)].reset_index(drop=True)
+        notes += [*further, *value_notes]
+    else:
+        metrics = [short_title(score) for score in scores]
+        values, value_notes = _values(source, [(score, [short_title(score)] * rows) for score in scores])
+        tables = [table.assign(metric=name, **each) for name, each in zip(metrics, values, strict=True)]
+        table = pd.concat(tables, ignore_index=True)
+        notes += [*_not_scores(source, scores, (seed, fold, *factors.values())), *value_notes]
+    return ReadTable(
+        table=table,
+        metrics=tuple(metrics),
+        layout=source.layout,
+        factors={factor: of_factors[factor] for factor in varied},
+        complete="status" in source.text and "part" in source.text,
+        seeds=seed_texts,
+        folds=fold_texts,
+        notes=tuple(notes),
     )
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+def _refuse_without_repeats(source: Source) -> None:
+    """Refuse a table without a column of seeds or folds: of epochs, of means, or of anything else."""
+    steps = [title for title in source.steps() if source.text.varies(title)]
+    if steps:
+        raise InputError(
+            f"a repeat is a training, and no epoch: {source.file} has rows by {steps[0]}, the course of "
+            "trainings. Export the last or best row of each run, with a column seed."
+        )
+    spreads = [title for title in source.text.columns if is_spread(title)]
+    if spreads:
+        raise InputError(
+            f"a score is the number of one repeat, and {source.file} has means with a spread, "
+            f"{listed(spreads)}, and no column seed. Give each repeat a row: means with a spread cannot be "
+            "tested."
+        )
+    raise InputError(
+        "results are compared repeat by repeat, by a column seed or fold that is the same number where two "
+        f"cells met the same luck; {source.file} has {listed(source.text.columns)}. Add it, or name it: "
+        "--seed COLUMN."
+    )
+
+
+def _factor_columns(source: Source, taken: Sequence[str | None]) -> dict[str, str]:
+    """Factor → its column; a single one names the cells."""
+    text = source.text
+    if source.names.cell:
+        columns = [source.named(name, "--cell") for name in source.names.cell]
+        return {short_title(column): column for column in columns}
+    if source.cell is not None:
+        return {factor: title for factor, title in source.factors.items() if text.varies(title)}
+    factors = [title for title in text.columns if title.startswith(FACTOR)]
+    if factors:
+        return {title.removeprefix(FACTOR): title for title in factors}
+
+    # Of a tracker's settings those that vary, but for the folder of each run and what the seed alone decides.
+    repeats = list(zip(*(text.columns[title] for title in taken if title is not None), strict=True))
+    varied = [
+        title
+        for title in source.settings
+        if title not in taken and text.varies(title) and not is_step(short_title(title))
+    ]
+    shared = [title for title in varied if not text.names_rows(title)]
+    decided = [title for title in shared if not _follows(text.columns[title], repeats)]
+    if varied:
+        return {short_title(title): title for title in decided or shared or varied}
+    usual = [title for name in CELL if (title := source.usual((name,))) is not None]
+    column = next((title for title in usual if text.varies(title)), next(iter(usual), None))
+    if column is None:
+        raise InputError(
+            f"a cell is named by a column, such as cell or method, and {source.file} has "
+            f"{listed(text.columns)}. Name it: --cell COLUMN, several times for factors."
+        )
+    return {short_title(column): column}
+
+
+def _follows(texts: Sequence[str], keys: Sequence[tuple[str, ...]]) -> bool:
+    """True where rows of one key, several of them somewhere, always have one text."""
+    by_key: dict[tuple[str, ...], set[str]] = {}
+    for key, text in zip(keys, texts, strict=True):
+        by_key.setdefault(key, set()).add(text)
+    return len(by_key) < len(keys) and all(len(values) == 1 for values in by_key.values())
+
+
+def _only_test(source: Source) -> Source:
+    """The rows of test data, of one study."""
+    text = source.text
+    if "part" in text:
+        parts = list(dict.fromkeys(text.columns["part"]))
+        if "test" not in parts:
+            raise InputError(
+                f"verdicts are about test data, rows whose part is test; {source.file} has "
+                f"{', '.join(map(repr, parts))}. Rename it, or leave the column out."
+            )
+        text = text.without({row for row, part in enumerate(text.columns["part"]) if part != "test"})
+    studies = list(dict.fromkeys(text.columns.get("study", [])))
+    if len(studies) > 1:
+        raise InputError(
+            f"one study at a time, found {', '.join(studies)} in {source.file}. Leave the rows of the others "
+            "out."
+        )
+    return replace(source, text=text)
+
+
+# Scores -------------------------------------------------------------------------------------------
+
+
+def _score_columns(
+    source: Source, taken: Sequence[str | None], cell: str | None, factors: Mapping[str, str]
+) -> list[str]:
+    """Columns that are scores, the primary one first: those with the name of a metric, or the only one.
+
+    Raises:
+        InputError: If no column can be one, or several may be and none has the name of a metric.
+    """
+    if source.names.score:
+        return [source.named_score(name) for name in source.names.score]
+    offered, settings = _offered(source, taken), []
+    columns = [
+        title
+        for title in offered
+        if not is_no_score(short_title(title)) and not is_spread(short_title(title))
+    ]
+
+    # What is the same in all rows of a cell is a setting, but for the metrics of assay: a count may well be.
+    by = [source.text.columns[title] for title in ([cell] if cell is not None else factors.values())]
+    cells = list(zip(*by, strict=True))
+    settings = [
+        title
+        for title in columns
+        if known_metric(short_title(title)) is None and _follows(source.text.columns[title], cells)
+    ]
+    known = [title for title in columns if better_by_name(short_title(title)) is not None]
+    varied = [title for title in columns if title not in settings]
+    for chosen in ([title for title in known if title in varied], known, varied, columns):
+        if chosen and (len(chosen) == 1 or set(chosen) <= set(known)):
+            ordered = sorted(chosen, key=_by_name) if source.unordered else chosen
+            return sorted(ordered, key=lambda title: score_order(short_title(title)))
+        if chosen:
+            break
+    if not columns:
+        _refuse_spreads(source, [title for title in source.text.columns if title not in taken])
+    possible = varied or columns
+    candidates = (
+        f"found {len(possible)} that could be one in {source.file}, none with the name of a metric: "
+        f"{listed(possible)}"
+        if possible
+        else f"found none in {source.file}, which has {listed(source.text.columns)}"
+    )
+    raise InputError(
+        f"a score is a column of numbers, {candidates}. Name it: --score COLUMN, several times for several "
+        "metrics."
+    )
+
+
+def _by_name(title: str) -> tuple[bool, str]:
+    """Order of scores that come in no order: the AP of images first, which most studies ask about."""
+    metric = known_metric(short_title(title))
+    return metric is None or metric.name != "image_ap", title
+
+
+def _offered(source: Source, taken: Sequence[str | None]) -> list[str]:
+    """Columns of numbers beside those that name the cell, the repeat and the status."""
+    offered = source.scores if source.scores is not None else tuple(source.text.columns)
+    own = {*_KEPT, *STATUS, *CELL, *SEED, "metric"}
+    structure = {title for title in source.text.columns if plain_title(title) in own}
+    return [
+        title
+        for title in offered
+        if title not in taken
+        and title not in source.settings
+        and (source.scores is not None or title not in structure)
+        and source.text.has_numbers(title)
+    ]
+
+
+def _not_scores(source: Source, scores: Sequence[str], taken: Sequence[str | None]) -> list[str]:
+    """A note of the columns of numbers that were not read as scores."""
+    if source.names.score:
+        return []
+    beside = [
+        short_title(title)
+        for title in _offered(source, taken)
+        if title not in scores and plain_title(title) not in _INDEX and source.text.varies(title)
+    ]
+    if not beside:
+        return []
+    return [f"Not read as scores: {listed(beside)}. `--score NAME` asks about another column."]
+
+
+def _chosen_metrics(source: Source, known: list[str]) -> tuple[list[str], list[str]]:
+    """Metrics of a column that names them, those that somebody chose or all, and a note of the others."""
+    unknown = [name for name in source.names.score if name not in known]
+    if unknown:
+        raise InputError(
+            f"--score names a metric of {source.file}, found {', '.join(unknown)}; it has "
+            f"{', '.join(known)}. Name one of them."
+        )
+    if source.names.score:
+        return list(dict.fromkeys(source.names.score)), []
+    scores = [name for name in known if not is_no_score(name) and not is_spread(name) and not is_mean(name)]
+    if not scores:
+        raise InputError(
+            f"a score is a metric, found none in {source.file} that has not the name of a setting, a time or "
+            f"a spread: {listed(known)}. Name it: --score NAME."
+        )
+    beside = [name for name in known if name not in scores]
+    return scores, [
+        f"Not read as scores: {listed(beside)}. `--score NAME` asks about them."
+    ] if beside else []
+
+
+# Means --------------------------------------------------------------------------------------------
+
+
+def _without_mean_repeats(source: Source, titles: Sequence[str | None]) -> tuple[Source, list[str]]:
+    """The table without rows whose seed, fold or data set is called ``Mean``, and a note that names them."""
+    left = {
+        row: name
+        for title in titles
+        if title is not None
+        for row, name in enumerate(source.text.columns[title])
+        if is_mean(name)
+    }
+    return _without(source, left)
+
+
+def _without_mean_cells(
+    source: Source, cell: str, keys: Sequence[str], values: Sequence[str]
+) -> tuple[Source, list[str]]:
+    """The table without rows whose cell sums up others, and a note that names them.
+
+    A cell may be called ``mean`` or ``base_max``, where these are what is studied. It is left out if it lacks
+    repeats that others have, or if its values are a statistic of theirs.
+    """
+    text = source.text
+    rows_of: dict[str, dict[tuple[str, ...], int]] = {}
+    for row, name in enumerate(text.columns[cell]):
+        rows_of.setdefault(name, {})[tuple(text.columns[title][row] for title in keys)] = row
+    stems = {name: stem_of_statistic(name) for name in rows_of}
+    after = {
+        name: stem
+        for name, stem in stems.items()
+        if stem is not None and stem[0] in rows_of and stem[0] != name
+    }
+    others = {name: rows for name, rows in rows_of.items() if not is_mean(name) and name not in after}
+    most = max(map(len, others.values()), default=0)
+    left: dict[int, str] = {}
+    notes: list[str] = []
+    for name, rows in rows_of.items():
+        if name in others or not others:
+            continue
+        alone = name in after and most < 2 and after[name][1] != "total"
+        if len(rows) < most or alone or (len(others) > 1 and _sums_up(text, rows, others, values)):
+            left |= dict.fromkeys(rows.values(), name)
         else:
-            yield f"{prefix}{key}", value
+            notes.append(
+                f"`{name}` is read as a cell: it has repeats of its own, which are no mean of others."
+            )
+    source, left_out = _without(source, left)
+    return source, [*left_out, *notes]
 
 
-def _plain(column: str) -> str:
-    """``params.Random State`` as ``random_state``."""
-    for prefix in _PREFIXES:
-        column = column.removeprefix(prefix)
-    return column.strip().lower().replace(" ", "_")
+def _without(source: Source, left: Mapping[int, str]) -> tuple[Source, list[str]]:
+    """The table without some of its rows, and a note that names them."""
+    text = source.text
+    if not left:
+        return source, []
+    if len(left) == len(text.lines):
+        raise InputError(
+            f"a repeat is one training, found rows of {_quoted(left.values())} alone in {source.file}. Give "
+            "each repeat a row: means cannot be tested."
+        )
+    lines = summarise([str(text.lines[row]) for row in sorted(left)], 8)
+    note = f"Left out, as they sum up other rows: {_quoted(left.values())} (line {lines})."
+    return replace(source, text=text.without(left)), [note]
 
 
-def _short(column: str) -> str:
-    """A column's name without the prefix of its tracker."""
-    for prefix in (*_PREFIXES, _METRIC, "summary."):
-        column = column.removeprefix(prefix)
-    return column
+def _sums_up(
+    text: TextColumns,
+    rows: Mapping[tuple[str, ...], int],
+    others: Mapping[str, Mapping[tuple[str, ...], int]],
+    values: Sequence[str],
+) -> bool:
+    """True where every value of a cell is a statistic of the other cells' values of the same repeat."""
+    checked = 0
+    for key, row in rows.items():
+        for title in values:
+            cells = [rough_number(text.columns[title][each[key]]) for each in others.values() if key in each]
+            numbers = [number for number in cells if number is not None]
+            if len(numbers) > 1 and is_number(text.columns[title][row]):
+                checked += 1
+                if not any(
+                    _equals(text.columns[title][row], numbers, statistic) for statistic in _STATISTICS
+                ):
+                    return False
+    return checked > 0
 
 
-def is_loss(name: str) -> bool:
-    """True of ``val_loss`` and ``metrics.test/loss``, of which lower is better."""
-    return _LOSS.search(name.lower()) is not None
+_STATISTICS: tuple[Callable[[Sequence[float]], float], ...] = (
+    statistics.fmean,
+    statistics.median,
+    math.fsum,
+    statistics.stdev,
+    statistics.pstdev,
+    min,
+    max,
+)
+
+
+def _equals(text: str, numbers: Sequence[float], statistic: Callable[[Sequence[float]], float]) -> bool:
+    """True where a number, as exact as it is written, is a statistic of others."""
+    value = rough_number(text)
+    if value is None or not math.isfinite(value) or not all(map(math.isfinite, numbers)):
+        return False
+    return abs(value - statistic(numbers)) <= _half_step(text, value)
+
+
+def _half_step(text: str, value: float) -> float:
+    """Half of a text's last decimal, and a little more."""
+    digits, _, exponent = text.rstrip(" %").replace(",", ".").lower().partition("e")
+    decimals = len(digits.partition(".")[2])
+    shift = int(exponent) if exponent.lstrip("+-").isdigit() else 0
+    return 0.5 * 10.0 ** (shift - decimals) * 1.001 + 1e-12 * abs(value)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return summarise([f"`{name}`" for name in dict.fromkeys(names)], 6)
+
+
+# A column per cell ----------------------------------------------------------------------------------
+
+
+def _read_wide(source: Source) -> ReadTable:
+    """A column per cell, a row per repeat: numbers, and a column of names where repeats have them."""
+    # What names the rows: a column of seeds, an index, or texts.
+    seed, fold = source.repeat_columns()
+    text = source.text
+    cells = [title for title in text.columns if title not in (seed, fold)]
+    index = [title for title in cells if plain_title(title) in _INDEX]
+    index += [title for title in cells[:1] if title not in index and _counts_up(text, title, cells)]
+    texts = [title for title in cells if title not in index and not text.has_numbers(title)]
+    called = [title for title in cells if title not in (*index, *texts) and plain(title) in _NAMES_OF_REPEATS]
+    names = [*index, *texts, *called]
+
+    # Rows that are called a mean, and a last row without a name that is one.
+    source, left_out = _without_mean_repeats(source, [*names, seed, fold])
+    text, notes = source.text, [*source.notes, *left_out]
+    if seed is None and fold is None and len(texts + called) == 1 and text.names_rows((texts + called)[0]):
+        seed = (texts + called)[0]
+        texts, called = [], []
+    for title in index:
+        if any(text.columns[title]):
+            _filled(source, title)
+
+    # Rows of epochs are no repeats.
+    steps = [title for title in cells if is_step(title)]
+    keys = list(zip(*(text.columns[title] for title in (seed, fold) if title is not None), strict=True))
+    if len(set(keys)) < len(text.lines) and any(map(text.varies, steps)):
+        _refuse_without_repeats(source)
+    cells = [title for title in cells if title not in (*names, *steps)]
+
+    # Columns that sum up others, or are none of the scores.
+    cells, beside = _cells_alone(source, cells)
+    if beside:
+        notes.append(f"Left out, as they are no cells: {_quoted(beside)}.")
+    if len(cells) < 2 or texts or called:
+        _refuse_spreads(source, texts)
+        statistic = (
+            f" {_quoted(beside)} are no cells, by their names: where they are, name them otherwise."
+            if beside
+            else ""
+        )
+        raise InputError(
+            "a column names the cell of each row, or every column is a cell and holds numbers; "
+            f"{source.file} has {listed(text.columns)}.{statistic} Name it: --cell COLUMN, several times for "
+            "factors."
+        )
+    if seed is None and fold is None:
+        doubt = _mean_at_the_end(source, cells)
+        notes += [doubt] if doubt else []
+
+    # Values: all cells hold one score, and are read together.
+    rows = len(text.lines)
+    metric = source.names.score[0] if source.names.score else "score"
+    seeds, seed_texts = _numbered(source, seed, 0)
+    if seed is None and fold is None:
+        seeds, label = list(range(rows)), next(iter(index), None)
+        seed_texts = (
+            dict(enumerate(text.columns[label])) if label is not None and text.names_rows(label) else {}
+        )
+    folds, fold_texts = _numbered(source, fold, pd.NA)
+    repeats = {
+        "study": PurePath(source.file).stem,
+        "seed": seeds,
+        "fold": folds,
+        "part": "test",
+        "n_train": math.nan,
+        "n_test": math.nan,
+        "line": text.lines,
+        "step": _steps(source),
+    }
+    values, value_notes = _values(source, [(cell, [metric] * rows) for cell in cells])
+    tables = [
+        pd.DataFrame({**repeats, "cell": cell, "metric": metric, **each})
+        for cell, each in zip(cells, values, strict=True)
+    ]
+    table = pd.concat(tables, ignore_index=True).astype({"fold": "Int64"})
+    return ReadTable(
+        table,
+        (metric,),
+        "a column per cell, a row per repeat",
+        {},
+        complete=False,
+        seeds=seed_texts,
+        folds=fold_texts,
+        notes=(*notes, *value_notes),
+    )
+
+
+def _counts_up(text: TextColumns, title: str, titles: Sequence[str]) -> bool:
+    """True of a first column 0, 1, 2 … or 1, 2, 3 … beside others that do not count: it numbers the rows."""
+
+    def counts(title: str) -> bool:
+        numbers = [name for name in text.columns[title] if not is_mean(name)]
+        return len(numbers) > 2 and any(
+            numbers == [str(start + row) for row in range(len(numbers))] for start in (0, 1)
+        )
+
+    return counts(title) and not any(counts(other) for other in titles if other != title)
+
+
+def _cells_alone(source: Source, titles: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Columns that are cells, and those that sum up others or are no scores, by name.
+
+    ``base_mean`` sums up where there is a column ``base`` or ``base_std``, or where all columns are means.
+    """
+    stems = {title: statistic for title in titles if (statistic := stem_of_statistic(title)) is not None}
+    all_means = len(titles) > 1 and all(title in stems and stems[title][1] != "total" for title in titles)
+    beside: list[str] = []
+    for title in titles:
+        stem, kind = stems.get(title, ("", ""))
+        kinds = [other for name, other in stems.values() if name == stem]
+        of_column = stem in titles and (kind != "total" or len(kinds) > 1)
+        statistic = bool(kind) and (of_column or "spread" in kinds or all_means)
+        bookkeeping = plain(title) in ("n_train", "n_test", "run_id", "runtime", "duration") or (
+            words(title)[:1] in (["n"], ["num"]) or title.startswith(("_", "system/", "system."))
+        )
+        if is_mean(title) or statistic or bookkeeping:
+            beside.append(title)
+    cells = [title for title in titles if title not in beside]
+    if len(cells) > 2:
+        differences = [
+            title for title in cells if is_difference(title) and _is_difference_of(source, title, cells)
+        ]
+        beside += differences
+        cells = [title for title in cells if title not in differences]
+    return cells, beside
+
+
+def _is_difference_of(source: Source, title: str, cells: Sequence[str]) -> bool:
+    """True where each value of a column is the difference of two others."""
+    columns = {cell: [rough_number(text) for text in source.text.columns[cell]] for cell in cells}
+    texts = source.text.columns[title]
+    return any(
+        all(
+            a is not None and b is not None and _equals(text, [a, -b], math.fsum)
+            for text, a, b in zip(texts, columns[first], columns[second], strict=True)
+        )
+        for first in cells
+        for second in cells
+        if title not in (first, second) and first != second
+    )
+
+
+def _mean_at_the_end(source: Source, cells: Sequence[str]) -> str | None:
+    """A note of a last row without a name that may be the mean of the others.
+
+    Raises:
+        InputError: If it surely is: chance would hardly make each of its values the others' mean.
+    """
+    rows = len(source.text.lines)
+    columns = [[rough_number(text) for text in source.text.columns[cell]] for cell in cells]
+    for last in range(rows - 1, max(1, rows - 4), -1):
+        chance = 1.0
+        for cell, numbers in zip(cells, columns, strict=True):
+            above = [number for number in numbers[:last] if number is not None]
+            text = source.text.columns[cell][last]
+            if len(above) < 2 or not (
+                _equals(text, above, statistics.fmean) or _equals(text, above, math.fsum)
+            ):
+                chance = math.nan
+                break
+            spread = max(above) - min(above)
+            chance *= min(1.0, 2 * _half_step(text, above[0]) / spread) if spread > 0 else 1.0
+        line = source.text.lines[last]
+        if chance < 0.1:
+            raise InputError(
+                f"a row is a repeat, and each value in line {line} of {source.file} is the mean or the sum "
+                "of those above it. Leave it out if it sums them up; else give the rows a column of names, "
+                "such as seed."
+            )
+        if chance < 0.5:
+            return (
+                f"The values in line {line} are the means of those above it, as exact as they are written. "
+                "It is read as a repeat: leave it out if it is none."
+            )
+    return None
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+
+def _filled(source: Source, column: str) -> list[str]:
+    """Texts of a column that may not be empty."""
+    texts = source.text.columns[column]
+    if "" in texts:
+        line = source.text.lines[texts.index("")]
+        raise InputError(
+            f"every row names its cell and repeat, and {column or 'the first column'} is empty in line "
+            f"{line} of {source.file}. Fill it in, or leave the row out: it is no repeat if it sums up "
+            "others."
+        )
+    return texts
+
+
+def _kept(source: Source, name: str, default: str) -> list[str]:
+    """A column of a study's summary; ``default`` where the table has none."""
+    return source.text.columns.get(name, [default] * len(source.text.lines))
+
+
+def _steps(source: Source) -> list[str]:
+    """The epoch or step of each row, ``epoch 3``; empty where the table has none."""
+    titles = [t for t in source.steps() if t not in source.settings and source.text.varies(t)]
+    if not titles:
+        return [""] * len(source.text.lines)
+    return [f"{titles[0]} {text}" for text in source.text.columns[titles[0]]]
+
+
+def _numbered(source: Source, column: str | None, default: Any) -> tuple[list[Any], dict[int, str]]:
+    """Seeds or folds as whole numbers, and their texts, numbered as they come where they are none."""
+    if column is None:
+        return [default] * len(source.text.lines), {}
+    texts = source.text.columns[column] if default is pd.NA else _filled(source, column)
+    numbers = [plain_number(text) for text in texts]
+    whole = all(
+        text.lower() in NO_VALUE if value is None else value.is_integer() and abs(value) < _EXACT
+        for text, value in zip(texts, numbers, strict=True)
+    )
+    if whole and (default is pd.NA or None not in numbers):
+        numbered = [default if value is None else int(value) for value in numbers]
+    else:
+        order = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+        numbered = [order[text] for text in texts]
+    named: dict[int, str] = {}
+    for number, text in zip(numbered, texts, strict=True):
+        if number is not pd.NA:
+            named.setdefault(number, text)
+    return numbered, named
+
+
+def _values(
+    source: Source, columns: Sequence[tuple[str, Sequence[str]]]
+) -> tuple[list[dict[str, list[Any]]], list[str]]:
+    """Value and status of each row, column by column. Runs that did not finish have no value.
+
+    Args:
+        source: The table.
+        columns: Columns of values, and the score of each row: values of one score are read together.
+    """
+    state = source.status or source.usual(STATUS)
+    states = _statuses(source, state)
+    comma_file = has_comma_decimals(text for texts in source.text.columns.values() for text in texts)
+    places: dict[str, list[tuple[int, int]]] = {}
+    for index, (_, scores) in enumerate(columns):
+        for row, score in enumerate(scores):
+            places.setdefault(score, []).append((index, row))
+    numbers: dict[tuple[int, int], float | None] = {}
+    notes: list[str] = []
+    for score, cells in places.items():
+        entries = [
+            Entry(
+                source.text.columns[columns[index][0]][row],
+                short_title(columns[index][0]),
+                source.text.lines[row],
+            )
+            for index, row in cells
+        ]
+        values, note = read_numbers(entries, known_metric(score), score, source.file, comma_file=comma_file)
+        numbers |= dict(zip(cells, values, strict=True))
+        notes += [note] if note else []
+
+    read: list[dict[str, list[Any]]] = []
+    for index in range(len(columns)):
+        values, statuses = [], []
+        for row, status in enumerate(states):
+            value = numbers[index, row]
+            if status == "finished" and value is not None and not math.isfinite(value):
+                status = "diverged"  # noqa: PLW2901
+            finished = status == "finished" and value is not None
+            lost = "missing" if status == "finished" and state is None else status
+            values.append(value if finished else math.nan)
+            statuses.append("finished" if finished else lost)
+        read.append({"value": values, "status": statuses})
+    return read, notes
+
+
+def _statuses(source: Source, column: str | None) -> list[str]:
+    """How each run ended: finished, diverged, or the word of the file for a run that has no result.
+
+    Raises:
+        InputError: If a status is not known.
+    """
+    if column is None:
+        return ["finished"] * len(source.text.lines)
+    statuses: list[str] = []
+    for text, line in zip(source.text.columns[column], source.text.lines, strict=True):
+        kind = status_kind(text) if text else "finished"
+        if kind is None:
+            raise InputError(
+                f"a status is a word that is known, found {text!r} in {column} in line {line} of "
+                f"{source.file}: {known_statuses()}. Write one of them, or leave the column out."
+            )
+        statuses.append(text.lower() if kind == "lost" else kind)
+    return statuses
 
 
 def _size(text: str) -> float:
-    value = number(text)
+    value = plain_number(text)
     return math.nan if value is None else value
 
 
-def _of_test(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of test data, of one study."""
-    parts = list(dict.fromkeys(table["part"]))
-    if "test" not in parts:
-        raise InputError(
-            f"verdicts are about test data, rows whose part is test; {name} has "
-            f"{', '.join(map(repr, parts))}. Rename it, or leave the column out."
-        )
-    table = table.loc[table["part"] == "test"]
-    studies = list(dict.fromkeys(table["study"]))
-    if len(studies) > 1:
-        raise InputError(
-            f"one study at a time, found {', '.join(studies)} in {name}. Leave the rows of the others out."
-        )
-    return table.reset_index(drop=True)
+def _refuse_spreads(source: Source, columns: Sequence[str]) -> None:
+    """Refuse columns of means with a spread, which are no numbers: nothing else can be said of them."""
+    for column in columns:
+        text, line = source.text.columns[column][0], source.text.lines[0]
+        if any(sign in text for sign in ("±", "+-", "+/-", "(")):
+            raise InputError(
+                f"a score is the number of one repeat, found {text!r} for {short_title(column)} in line "
+                f"{line} of {source.file}. Give each repeat a row: means with a spread cannot be tested."
+            )

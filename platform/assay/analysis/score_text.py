@@ -1,4 +1,4 @@
-"""Files of scores as columns of text, and texts as numbers: CSV, TSV and Parquet, nothing of their meaning.
+"""Files of scores as columns of text: CSV, TSV and Parquet, nothing of their meaning.
 
 Everything stays text until it is known what a column is, because a seed may be `s1` and a score `91,2 %`.
 """
@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from assay.analysis.score_numbers import is_number
 from trainables.errors import InputError
 
-__all__ = ["NO_VALUE", "TextColumns", "number", "read_text_columns"]
+__all__ = ["TextColumns", "read_text_columns"]
 
 _DELIMITERS = ("\t", ";", ",")
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _PARQUET = b"PAR1"
-NO_VALUE = {"", "-", "–", "na", "n/a", "null", "none"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,13 @@ class TextColumns:
 
     def has_numbers(self, name: str) -> bool:
         """True where some row has a number there; one that is none is an error for who reads them."""
-        return any(number(text) is not None for text in self.columns[name])
+        return any(is_number(text) for text in self.columns[name])
+
+    def without(self, rows: Collection[int]) -> TextColumns:
+        """The table without some of its rows, counted from 0."""
+        kept = [row for row in range(len(self.lines)) if row not in rows]
+        columns = {title: [texts[row] for row in kept] for title, texts in self.columns.items()}
+        return TextColumns(columns, tuple(self.lines[row] for row in kept))
 
     def names_rows(self, name: str) -> bool:
         """True where every row has a text of its own there."""
@@ -65,6 +68,11 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
             f"scores are CSV, TSV (UTF-8) or Parquet; byte {error.start} of {name} is none of UTF-8. Save "
             "the table as CSV in UTF-8."
         ) from error
+    if text.lstrip()[:1] in ("{", "["):
+        raise InputError(
+            f"a table of scores has a row for each repeat, found JSON in {name}, such as the summary of one "
+            "run. Export the table of all runs as CSV or Parquet."
+        )
     first = next(filter(str.strip, text.splitlines()), "")
     delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
@@ -87,8 +95,6 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
                 f"every row has as many columns as there are titles, {len(titles)}, found {len(row)} in line "
                 f"{line} of {name}. Quote texts that hold the delimiter {delimiter!r}."
             )
-    if delimiter != ",":  # where a comma is free to be the decimal mark
-        body = [(line, [_with_point(cell) for cell in row]) for line, row in body]
     columns = {title: [row[i] for _, row in body] for i, title in enumerate(titles)}
     return TextColumns(columns, tuple(line for line, _ in body))
 
@@ -118,18 +124,3 @@ def _refuse_titles(titles: Sequence[str], name: str) -> None:
             f"each column has a title of its own, found {', '.join(map(repr, twice))} more than once in "
             f"{name}. Rename one of them."
         )
-
-
-def _with_point(text: str) -> str:
-    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text.rstrip(" %")) else text
-
-
-def number(text: str) -> float | None:
-    """The number that a text is: ``0.91``, ``−3``, ``91.2 %`` as 0.912, ``nan``; None where it is none."""
-    plain = text.replace("\N{MINUS SIGN}", "-").strip()
-    share = plain.endswith("%")
-    try:
-        value = float(plain.rstrip(" %"))
-    except ValueError:
-        return None
-    return value / 100 if share and math.isfinite(value) else value

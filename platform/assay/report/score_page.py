@@ -96,5 +96,5 @@ def _repeats(scores: AnalysedScores) -> Section:
             fold = [NOTHING if repeat.fold is None else str(repeat.fold)] if folds else []
             values = [summary.values.get(repeat, math.nan) for summary in of_cell]
             texts = (NOTHING if math.isnan(value) else f"{value:.10g}" for value in values)
-            rows.append((cell, str(repeat.seed), *fold, *texts))
+            rows.append((cell, scores.seeds.get(repeat.seed, str(repeat.seed)), *fold, *texts))
     return Section("Repeats", "Every value as it was read.", TextTable(columns, tuple(rows)))
