@@ -431,6 +431,32 @@ def test_a_mask_of_labelme_may_be_of_the_whole_image(tmp_path: Path) -> None:
     assert_masks(labelme(shape("mask", [[8, 8], [19, 13]], mask=png(whole))), box(8, 8, 20, 14), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        labelme(shape("polygon", BOX), shape("linestrip", HOLE)),
+        labelme(shape("polygon", BOX), shape("point", HOLE[:1])),
+        cvat(xml("scratch", (5, 5, 45, 40)), '<polyline label="scratch" points="1,1;2,2"/>'),
+        coco({"segmentation": [FLAT]}, {"segmentation": []}),
+    ],
+)
+def test_a_line_beside_an_area_is_not_called_background(data: bytes, tmp_path: Path) -> None:
+    suffix = ".xml" if data.startswith(b"<") else ".json"
+    write(tmp_path / "a.png", noise(0, HEIGHT, WIDTH))
+    (tmp_path / f"a{suffix}").write_bytes(data)
+    manifest = open_manifest(SPEC, tmp_path, tmp_path / "cache")
+    assert [(row.label, row.mask) for row in manifest.rows] == [(True, None)]
+    assert any("so that it is unknown: a.png" in finding.text for finding in manifest.findings)
+    imported = import_annotations(tmp_path / f"a{suffix}", tmp_path)
+    assert imported.masks == 0
+    assert any("without a mask, such as a.png" in remark for remark in imported.remarks)
+
+
+def test_a_tag_or_a_choice_beside_an_area_leaves_the_mask(tmp_path: Path) -> None:
+    data = cvat(xml("scratch", (5, 5, 45, 40)), '<tag label="bad"/>')
+    assert_masks(data, box(5, 5, 45, 40), tmp_path)
+
+
 def test_several_polygons_of_a_group_are_one_defect(tmp_path: Path) -> None:
     data = labelme(shape("polygon", BOX, group_id=1), shape("rectangle", [[50, 5], [60, 9]], group_id=1))
     assert_masks(data, box(5, 5, 45, 40) | box(50, 5, 60, 9), tmp_path)
@@ -439,6 +465,11 @@ def test_several_polygons_of_a_group_are_one_defect(tmp_path: Path) -> None:
 def test_a_flag_of_labelme_speaks_of_the_whole_image() -> None:
     (image,) = parse_annotations(labelme(flags={"blurred": True, "dark": False}))
     assert (image.without_area, image.is_drawn_on) == (("flag",), False)
+
+
+def test_a_shape_of_cvat_that_has_left_the_picture_is_not_there(tmp_path: Path) -> None:
+    left = xml("scratch", (50, 5, 60, 9), 'outside="1"')
+    assert_masks(cvat(xml("scratch", (5, 5, 45, 40), 'outside="0"'), left), box(5, 5, 45, 40), tmp_path)
 
 
 def test_a_skeleton_of_cvat_with_points_inside_marks_no_pixels() -> None:
@@ -455,6 +486,17 @@ def drawn(**more: Any) -> dict[str, Any]:
 
 
 TOLERATED = {
+    "a mask and its box": {
+        "segmentation": {"size": [HEIGHT, WIDTH], "counts": [485, 5, 43, 5, 2534]},
+        "bbox": [10, 5, 2, 5],
+        "area": 10,
+    },
+    "a mask over whole columns": {
+        "segmentation": {"size": [HEIGHT, WIDTH], "counts": [490, 96, 2486]},
+        "bbox": [10, 0, 3, 48],
+        "area": 96,
+    },
+    "a turn by a half": drawn(attributes={"rotation": 180}),
     "rounded": drawn(bbox=[4, 4, 42, 37]),
     "cut to whole pixels": drawn(bbox=[5, 5, 39, 34]),
     "area of the box": drawn(area=40 * 35),
@@ -512,6 +554,14 @@ CONTRADICTED = {
     "segmentation in shares": (
         drawn(segmentation=[[0.1, 0.1, 0.7, 0.1, 0.7, 0.8]]),
         "coordinates are pixels, and all of a polygon of annotations.0 lie between 0 and 1",
+    ),
+    "an upright outline of a turned box": (
+        drawn(attributes={"rotation": 45}),
+        r"rotation of annotations.0 is 45, and its outline is the upright box \(5, 5\) to \(45, 40\)",
+    ),
+    "a mask elsewhere": (
+        {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [485, 5, 43, 5, 2534]}, "bbox": [40, 5, 2, 5]},
+        r"bbox \(40, 5\) to \(42, 10\), segmentation \(10, 5\) to \(12, 10\)",
     ),
     "box in shares": ({"bbox": [0.1, 0.1, 0.6, 0.7]}, "bbox of annotations.0 is in pixels, found 0.1, 0.1"),
     "lone corners that leave the image": (
@@ -696,6 +746,17 @@ def test_an_address_of_label_studio_finds_its_image(stated: str, path: str, tmp_
     (tmp_path / "e.json").write_bytes(data)
     manifest = open_manifest(SPEC, tmp_path, tmp_path / "cache")
     assert [row.image for row in manifest.rows if row.label] == [path]
+
+
+def test_two_uploads_of_one_name_are_two_images(tmp_path: Path) -> None:
+    write(tmp_path / "x.png", noise(0, HEIGHT, WIDTH))
+    uploads = [f"/data/upload/1/{signs}-x.png" for signs in ("0123abcd", "ffffabcd")]
+    tasks = [json.loads(label_studio(data={"image": path}))[0] for path in uploads]
+    (tmp_path / "e.json").write_text(json.dumps(tasks))
+    with pytest.raises(
+        InputError, match=f"x.png is annotated twice, as {' and '.join(uploads)}, found 0 shapes"
+    ):
+        open_manifest(SPEC, tmp_path, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ WRONG = {
     "a stale mask": ({"d2.json": drawn("d2.png", 0 * dot())}, "shows no defect, and masks/d2.png exists"),
     "a mask of a line": (
         {"d2.json": line("d2.png")},
-        "shows lines and points alone, and masks/d2.png exists",
+        "shows lines or points, and masks/d2.png exists",
     ),
     "a damaged file": ({"d1.json": labelme(labelme_shape("polygon", CORNERS[:1]))}, "has 1 points"),
     "a truncated file": ({"d1.json": drawn("d1.png", dot())[:-9]}, "d1.json: no whole JSON in its"),

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.findings import counted
 from trainables.data.formats import MASK_SUFFIXES, BrokenImageError
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_values
 from trainables.data.readers import READERS
-from trainables.data.readers.annotated import annotation_files
+from trainables.data.readers.annotated import annotation_files, foreign_files
 from trainables.data.readers.base import folders_in
 from trainables.data.readers.folder import part_of
 from trainables.data.readers.mask_names import Naming, compared, images_below, naming_of, split_beside
@@ -56,6 +57,13 @@ def find_layout(folder: Path, cache: Path) -> DataSpec:
     known = [name for name in recognised if _reads(name, folder, cache)]
     if len(known) == 1:
         return _spec(known[0], None)
+    foreign = foreign_files(folder)
+    if foreign:
+        place, form = next(iter(foreign.items()))
+        raise InputError(
+            f"{folder} has no layout that assay init knows, found {counted(len(foreign), 'file')} of "
+            f"labelling tools, such as {place}: {form}. Or sort images into folders such as good and defect."
+        )
     present = ", ".join(known or [path.name for path in below]) or "none"
     raise InputError(
         f"{folder} has no layout that assay init knows: expected a folder of normal images "

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
+from trainables.data.annotations import FOREIGN_SUFFIXES, unread_format
 from trainables.data.formats import IMAGE_SUFFIXES
 
 __all__ = [
@@ -113,9 +114,11 @@ def _passed_over(
             path = here / name
             if str(path) in read:
                 continue
-            reason = _reason(
-                path, why, annotated=annotated or (str(here) == "." and path.suffix.lower() == ".json")
-            )
+            beside = annotated or (str(here) == "." and path.suffix.lower() == ".json")
+            form = None
+            if beside and path.suffix.lower() in FOREIGN_SUFFIXES:
+                form = unread_format(name, (root / path).read_bytes())
+            reason = form or _reason(path, why, annotated=beside)
             if reason:
                 yield path, reason
 

@@ -621,7 +621,7 @@ CASES = (
         with_file("labels/g0.txt", "0 0.5 0.5 0.2 0.2\n"),
         ANNOTATED,
         "refused",
-        ("labels/g0.txt: a label file of YOLO, which is not read. Export the tool's own export as COCO",),
+        ("labels/g0.txt: a label file of YOLO, which is not read. Export as COCO from the tool that it",),
     ),
     Case(
         "label files of YOLO alone",
@@ -657,5 +657,29 @@ CASES = (
         ANNOTATED,
         "refused",
         ("g0.json: a JSON file of outlines or boxes in a form that is not known, which is not read.",),
+    ),
+    Case(
+        "`images/` and `labels/` of YOLO, by `assay init`",
+        lambda root: (
+            exported("")(root),
+            (root / "annotations" / "instances_default.json").unlink(),
+            write(root / "images" / "x.png", noise(9)),
+            (root / "labels").mkdir(),
+            (root / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n"),
+        ),
+        None,
+        "refused",
+        ("found 1 file of labelling tools, such as labels/a.txt: a label file of YOLO, which is not read.",),
+    ),
+    Case(
+        "`good/` and `defect/`, and files of Pascal VOC, by `assay init`",
+        lambda root: (
+            labelled(folders=("good", "defect"), normal=False)(root),
+            [path.unlink() for path in root.rglob("*.json")],
+            (root / "defect" / "d0.xml").write_text(VOC),
+        ),
+        None,
+        "warned",
+        ("1 file is not read: defect/d0.xml: an annotation of Pascal VOC, which is not read.",),
     ),
 )

@@ -42,12 +42,12 @@ __all__ = [
     "as_stored",
     "detect_format",
     "doubt_remarks",
-    "foreign_format",
     "json_fault",
     "outlines",
     "parse_annotations",
     "rasterise",
     "size_as_drawn",
+    "unread_format",
 ]
 
 FORMATS: Mapping[str, Callable[[bytes], Iterator[ImageAnnotation]]] = {
@@ -65,6 +65,11 @@ def detect_format(data: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     return next((module.TITLE for module in (labelme, coco, label_studio) if module.holds(content)), None)
+
+
+def unread_format(name: str, data: bytes) -> str | None:
+    """The form of a labelling tool's file that is none of ``FORMATS``, and the way out; None for others."""
+    return foreign_format(name, data) if detect_format(data) is None else None
 
 
 def json_fault(data: bytes) -> str:

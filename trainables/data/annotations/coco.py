@@ -268,7 +268,7 @@ def _rotation(annotation: _Annotation, place: str) -> float:
                 f"{key} of {place} is {value!r}, and no standard says about which point and in which "
                 "direction it turns a bbox. Export polygons"
             )
-    value = (annotation.attributes or {}).get("rotation", 0.0)
+    value = (annotation.attributes or {}).get("rotation") or 0.0
     try:
         degrees = float(value)
     except (TypeError, ValueError):
@@ -338,6 +338,12 @@ def _doubts(annotation: _Annotation, drawn: Sequence[Shape], image: _Image, plac
         AnnotationError: If the segmentation lies elsewhere than the box.
     """
     bounds, area = _bounds_and_area(drawn)
+    degrees = 0.0 if annotation.bbox is None else _rotation(annotation, place)
+    if degrees % 180 and _is_upright_box(drawn):
+        raise AnnotationError(
+            f"attributes.rotation of {place} is {degrees:g}, and its outline is the upright box {bounds}: "
+            "which of them holds? Export polygons, or boxes without outlines"
+        )
     box = None if annotation.bbox is None or not any(annotation.bbox[2:]) else _corners(annotation.bbox)
     if box is not None and annotation.bbox is not None and not bounds.meets(box):
         written = ", ".join(f"{number:g}" for number in annotation.bbox)
@@ -359,6 +365,15 @@ def _doubts(annotation: _Annotation, drawn: Sequence[Shape], image: _Image, plac
         yield Doubt(_AREA, f"{place}: area {stated:g}, of the segmentation {area:g}{of_box}")
 
 
+def _is_upright_box(drawn: Sequence[Shape]) -> bool:
+    """True for one rectangle whose sides are those of the image."""
+    area = drawn[0].area
+    if len(drawn) > 1 or not isinstance(area, Polygon):
+        return False
+    columns, rows = (sorted(set(numbers)) for numbers in zip(*area.points, strict=True))
+    return len(columns) == len(rows) == 2 and len(set(area.points)) == 4
+
+
 def _turned_bounds(annotation: _Annotation, place: str) -> _Box:
     assert annotation.bbox is not None, "asked where there is one"
     x, y, width, height = annotation.bbox
@@ -376,11 +391,19 @@ def _bounds_and_area(drawn: Sequence[Shape]) -> tuple[_Box, float]:
             boxes.append(_Box(*points.min(axis=0).tolist(), *points.max(axis=0).tolist()))
             area += _area(points)
         else:
-            rows, columns = np.nonzero(shape.area.pixels())
-            area += len(rows)
-            if len(rows):
-                right, bottom = int(columns.max()) + 1, int(rows.max()) + 1
-                boxes.append(_Box(float(columns.min()), float(rows.min()), right, bottom))
+            # From the runs themselves: the pixels of many masks of a large image would take minutes.
+            shape.area.check()
+            height = shape.area.size[0]
+            counts = np.array(shape.area.counts, np.int64)
+            ends = np.cumsum(counts)[1::2][counts[1::2] > 0]
+            starts = ends - counts[1::2][counts[1::2] > 0]
+            area += float(counts[1::2].sum())
+            if len(starts):
+                columns, last_columns = starts // height, (ends - 1) // height
+                is_in_column = columns == last_columns
+                top = np.where(is_in_column, starts % height, 0).min()
+                bottom = np.where(is_in_column, (ends - 1) % height, height - 1).max() + 1
+                boxes.append(_Box(int(columns[0]), int(top), int(last_columns[-1]) + 1, int(bottom)))
     lefts, tops, rights, bottoms = zip(*boxes, strict=True) if boxes else ((0.0,),) * 4
     return _Box(min(lefts), min(tops), max(rights), max(bottoms)), area
 

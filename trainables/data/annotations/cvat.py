@@ -64,14 +64,17 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
                 f"<image> holds {', '.join((*_AREAS, *_NO_AREAS))}, found <{unknown}> of {name}. "
                 "Draw it as a polygon"
             )
-        areas = [child for child in element if child.tag in _AREAS]
+        # A shape of a track that has left the picture is still listed.
+        areas = [child for child in element if child.tag in _AREAS and child.get("outside") != "1"]
         shapes = tuple(
             _shape(child) for child in sorted(areas, key=lambda each: _number(each, "z_order", 0.0))
         )
         without_area = tuple(
             child.tag
             for child in element
-            if child.tag in _NO_AREAS and meaning_of(child.get("label", "")) == "defect"
+            if child.tag in _NO_AREAS
+            and child.get("outside") != "1"
+            and meaning_of(child.get("label", "")) == "defect"
         )
         size = (round(_number(element, "height")), round(_number(element, "width")))
         if min(size) < 1:

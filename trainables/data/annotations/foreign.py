@@ -28,7 +28,7 @@ _TABLES = frozenset((".csv", ".tsv"))
 FOREIGN_SUFFIXES = (
     frozenset((".json", ".geojson", ".xml", ".txt", ".yaml", ".yml")) | _HALCON | _LINES | _TABLES
 )
-_TOOL = "the tool's own export as COCO, or its masks as PNG"
+_TOOL = "as COCO from the tool that it was drawn with, or masks as PNG"
 _START = 1 << 16  # bytes that a text is told by
 _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _YOLO = re.compile(rf"^\d+(?:\s+{_NUMBER}){{4,}}$")
@@ -77,7 +77,7 @@ def _xml(start: str) -> str | None:
     if tag == "annotation" and ("<object" in start or "<filename" in start):
         return _named(
             "an annotation of Pascal VOC",
-            "as COCO or CVAT for images 1.1 (its boxes, and what was outlined in the same tool)",
+            "as COCO or CVAT for images 1.1",
         )
     if tag == "dataset" and "<image " in start:
         return _named("a data set of dlib's imglab", _TOOL)

@@ -86,11 +86,11 @@ class Runs:
     by_column: bool = False  # down each column, then to the right; else along each row
     corner: tuple[int, int] = (0, 0)  # row and column of the window in the image
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """The window, 0 or 1.
+    def check(self) -> None:
+        """Refuse counts that are not those of the window.
 
         Raises:
-            AnnotationError: If the counts are not those of the window.
+            AnnotationError: If they add up to another number of pixels.
         """
         height, width = self.size
         if min(*self.size, *self.counts) < 0 or sum(self.counts) != height * width:
@@ -98,6 +98,15 @@ class Runs:
                 f"run lengths add up to {sum(self.counts)} pixels, expected {height * width} of a window of "
                 f"{width} × {height}. Export again"
             )
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The window, 0 or 1.
+
+        Raises:
+            AnnotationError: If the counts are not those of the window.
+        """
+        self.check()
+        height, width = self.size
         flat = np.repeat((np.arange(len(self.counts)) % 2).astype(np.uint8), self.counts)
         return flat.reshape(width, height).T if self.by_column else flat.reshape(height, width)
 
@@ -167,6 +176,11 @@ class ImageAnnotation:
         """Number of the shapes that are no background, with lines and points, which mark no pixels."""
         areas = sum(shape.meaning != "background" for shape in self.shapes)
         return areas + sum(kind not in _OF_THE_IMAGE for kind in self.without_area)
+
+    @property
+    def has_whole_mask(self) -> bool:
+        """True where all that is drawn has an area: a line beside one would be background in the mask."""
+        return all(kind in _OF_THE_IMAGE for kind in self.without_area)
 
     @property
     def is_drawn_on(self) -> bool:

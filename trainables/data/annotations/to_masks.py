@@ -2,8 +2,8 @@
 
 Where the images lie in ``good/`` and ``defect/`` or folders of other usual names (also below ``train/`` and
 ``test/``), masks go to the folder of masks beside them, for reader folder. Elsewhere masks and a table of all
-annotated images are written beside them, for reader table. An image with lines or points alone is defective
-there, without a mask.
+annotated images are written beside them, for reader table. An image with lines or points is defective there,
+without a mask: a mask of its other shapes would call these background.
 Several classes become class indices: 1, 2 … in the order of their names, later shapes over earlier ones. An
 import numbers its own classes, so that masks of another import have to be replaced with it. Labels such as
 ``__ignore__`` are the last indices, for ``others: ignore``.
@@ -29,12 +29,12 @@ from trainables.data.annotations import (
     as_stored,
     detect_format,
     doubt_remarks,
-    foreign_format,
     json_fault,
     label_studio,
     parse_annotations,
     rasterise,
     size_as_drawn,
+    unread_format,
 )
 from trainables.data.findings import counted, first_lines
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
@@ -52,7 +52,7 @@ class Imported:
     """Summary of what was read and written."""
 
     images: int  # annotated ones
-    masks: int  # files that were written; the other images show no defect, or lines and points alone
+    masks: int  # files that were written; the other images show no defect, or lines and points
     classes: Mapping[int, str]  # by the value of their pixels; empty where masks are black and white
     table: Path | None  # that was written; None where masks went to ``masks/``
     remarks: tuple[str, ...]  # what was passed over, a sentence each
@@ -127,8 +127,8 @@ def _stale(places: _Places, drawn: Iterable[_Drawn]) -> Iterator[str]:
     """Masks of images below ``defect/`` on which nothing with an area is drawn any more."""
     for image in drawn:
         exists = image.mask != image.image and (places.folder / image.mask).exists()
-        if exists and not image.annotation.shapes:
-            shown = "lines and points alone" if image.annotation.is_drawn_on else "no defect"
+        if exists and not (image.annotation.shapes and image.annotation.has_whole_mask):
+            shown = "lines or points" if image.annotation.is_drawn_on else "no defect"
             yield f"{image.image} shows {shown}, and {image.mask} exists. Remove the mask"
 
 
@@ -156,7 +156,7 @@ def _annotations(
     for file in files:
         data = file.read_bytes()
         if source.is_dir() and detect_format(data) is None:
-            suffix, form = file.suffix.lower(), foreign_format(file.name, data)
+            suffix, form = file.suffix.lower(), unread_format(file.name, data)
             if form is not None:
                 foreign.append((file.name, form))
             elif suffix == ".json" and (fault := json_fault(data)):
@@ -316,7 +316,7 @@ def _masks(
                 f"{image.image}: {lost[0]} has no pixel of its own, below later shapes or outside, and a "
                 "mask of classes holds one for each pixel. Draw it again, or use reader annotated"
             )
-        elif mask.any():
+        elif mask.any() and annotation.has_whole_mask:
             masks[image.mask] = cv2.imencode(".png", as_stored(mask, image.orientation))[1].tobytes()
             overlapping += [image.image] if overlaps else []
     return masks, overlapping
@@ -339,6 +339,14 @@ def _passed_over(drawn: Iterable[_Drawn], places: _Places) -> Iterator[str]:
     if kinds:
         shapes = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())
         yield f"shapes that mark no pixels are left out: {shapes}."
+    parted = [
+        image.image for image in annotated if image.annotation.shapes and not image.annotation.has_whole_mask
+    ]
+    if parted:
+        yield (
+            f"{counted(len(parted), 'image')} with such shapes beside areas and without a mask, such as "
+            f"{parted[0]}: draw them as polygons, or remove them."
+        )
     boxes = sum(
         shape.kind in ("box", "rectangle") and shape.meaning == "defect"
         for image in annotated

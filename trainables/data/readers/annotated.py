@@ -10,7 +10,7 @@ Rules: an image is defective where something is drawn on it, and the labels draw
 (``hole+scratch``). ``data.classes`` chooses among them, pixel by pixel: an image that shows only others is
 left out, or normal with ``data.others: normal``. An image that no file names is normal in a folder such as
 ``good``, defective without a mask in one such as ``ng``, and anywhere else what the option ``unannotated``
-says. Points and lines mark no pixels: they are told, and the mask of an image with such alone is unknown.
+says. Points and lines mark no pixels: they are told, and the mask of an image with one is unknown.
 What is said of a whole image (a tag, choices, a text) is told too, and makes no image defective. Labels
 such as ``_background_`` take away what lies below them, and those such as ``__ignore__`` are refused, for
 these masks know defect and background alone. Masks of photos that a tool turned by EXIF are turned back, as
@@ -39,11 +39,11 @@ from trainables.data.annotations import (
     as_stored,
     detect_format,
     doubt_remarks,
-    foreign_format,
     json_fault,
     parse_annotations,
     rasterise,
     size_as_drawn,
+    unread_format,
 )
 from trainables.data.atomic import made_once
 from trainables.data.findings import counted, first_lines, summarise
@@ -95,7 +95,7 @@ def annotation_files(root: Path) -> list[str]:
         data = path.read_bytes()
         if detect_format(data) is not None:
             files.append(place.as_posix())
-        elif suffix == ".json" and (fault := json_fault(data)) and not foreign_format(path.name, data):
+        elif suffix == ".json" and (fault := json_fault(data)) and not unread_format(path.name, data):
             faults.append(f"{place.as_posix()}: {fault}")
     if faults:
         raise InputError(
@@ -116,8 +116,7 @@ def foreign_files(root: Path) -> dict[str, str]:
             and path.is_file()
             and not any(map(is_system_file, place.parts))
         ):
-            data = path.read_bytes()
-            form = None if detect_format(data) else foreign_format(path.name, data)
+            form = unread_format(path.name, path.read_bytes())
             if form is not None:
                 files[place.as_posix()] = form
     return files
@@ -236,10 +235,16 @@ def _match(
         image = _image_of(annotation, file, names, alone=alone, by_name=by_name)
         if image is None:
             strangers.append((annotation.called, file))
-        elif image in drawn and drawn[image].annotation.shapes != annotation.shapes:
+        elif image in drawn and (
+            drawn[image].annotation.shapes != annotation.shapes
+            # Two uploads of one name are two images, even where nothing is drawn on either.
+            or (annotation.is_uploaded and drawn[image].annotation.image != annotation.image)
+        ):
             first, shapes = drawn[image].file, counted(len(drawn[image].annotation.shapes), "shape")
+            names = {drawn[image].annotation.image, annotation.image}
+            called = f", as {' and '.join(sorted(names))}" if len(names) > 1 else ""
             raise InputError(
-                f"{root}: {image} is annotated twice, found {shapes} in {first} and "
+                f"{root}: {image} is annotated twice{called}, found {shapes} in {first} and "
                 f"{len(annotation.shapes)} in {file}. Remove one "
                 f"{'file' if first != file else f'of the two in {file}'}."
             )
@@ -297,7 +302,8 @@ def _entries(
             shown = drawn[image].annotation.classes
             kept = [name for name in shown if name in chosen]
             if kept:
-                yield Entry(sample, image, True, f"{sample}{RUNS_SUFFIX}", "+".join(kept), sample, split)
+                mask = f"{sample}{RUNS_SUFFIX}" if drawn[image].annotation.has_whole_mask else None
+                yield Entry(sample, image, True, mask, "+".join(kept), sample, split)
             elif not shown:
                 lines = drawn[image].annotation.is_drawn_on
                 yield Entry(sample, image, lines, None, "defect" if lines else None, sample, split)
@@ -349,6 +355,15 @@ def _remarks(
         first = next(each for each in drawn.values() if each.annotation.without_area)
         listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
         yield f"shapes without an area are not read: {listed}, such as in {first.file}. Draw polygons."
+    parted = [
+        each.image for each in drawn.values() if each.annotation.shapes and not each.annotation.has_whole_mask
+    ]
+    if parted:
+        yield (
+            f"{counted(len(parted), 'image')} with such shapes beside areas: a mask of the areas alone would "
+            f"call the others background, so that it is unknown: {summarise(parted)}. Draw them as polygons, "
+            "or remove them."
+        )
 
 
 def _by_name(drawn: Mapping[str, _Drawn]) -> Iterator[str]:
