@@ -13,7 +13,17 @@ from pathlib import Path
 
 from trainables.errors import StorageError
 
-__all__ = ["AWAY", "NO_LOCKS", "exclusive", "made_once", "nearest", "new_file", "new_folder", "why_unusable"]
+__all__ = [
+    "AWAY",
+    "NO_LOCKS",
+    "exclusive",
+    "made_once",
+    "nearest",
+    "new_file",
+    "new_folder",
+    "why_unread",
+    "why_unusable",
+]
 
 _REFUSED = {errno.EACCES, errno.EPERM}
 # Of network mounts.
@@ -42,6 +52,27 @@ def why_unusable(error: OSError, folder: Path) -> str | None:
         right = "written" if os.access(existing, reading) else "read"
         return f"may not be {right} by user {os.getuid()} ({error.strerror}: {path})"
     return f"does not answer ({error.strerror})" if error.errno in AWAY else None
+
+
+def why_unread(error: OSError, path: Path, root: Path) -> str | None:
+    """Reason why ``path`` below the data root cannot be read, and the way out; None: it is another one."""
+    if error.errno in _REFUSED:
+        # The first folder on the way that bars the rest; `os.path` takes what it may not look at for absent.
+        barred = (
+            above
+            for above in reversed(path.parents)
+            if os.path.isdir(above) and not os.access(above, os.X_OK)
+        )
+        place = next(barred, path)
+        return (
+            f"{place} may not be {'read' if place == path else 'entered'} by user {os.getuid()} "
+            f"({error.strerror}). Give that user the right to all below {root}, or name other data"
+        )
+    if error.errno in AWAY:
+        return f"{path} cannot be read, its disk does not answer ({error.strerror}). Mount it again"
+    if not os.path.exists(root):
+        return f"{root} is gone. Bring it back, or mount it again"
+    return None
 
 
 @contextmanager

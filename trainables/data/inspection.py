@@ -40,7 +40,7 @@ from trainables.data.sources import (
     read_samples,
     strongest_channel,
 )
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 
 __all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
@@ -258,7 +258,9 @@ def _shows_others_alone(indices: ClassIndices, defect_class: str | None) -> bool
     return shown.isdisjoint(kept) and shown <= set(indices.names.values())
 
 
-def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientation: int) -> _MaskSeen:
+def _inspect_mask(  # noqa: PLR0912 - a mask has many ways to be at fault
+    listing: Listing, entry: Entry, image: Header | None, orientation: int
+) -> _MaskSeen:
     if entry.mask is None:
         if entry.label is None:
             raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")
@@ -283,6 +285,8 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientat
     except InputError as error:
         raise _MaskFaultError(str(error).rstrip(".")) from error
     except OSError as error:  # of a folder that may not be entered, or a name that no disk holds
+        if isinstance(error, StorageError):  # the data are gone: no file can be read
+            raise
         raise _MaskFaultError(f"{entry.mask} cannot be looked for: {error.strerror}. Correct it") from error
     # As its user knows it: by its file, or by its image where the reader made it in the cache.
     name = entry.mask if listing.mask_root is None else f"the mask of {entry.image}"

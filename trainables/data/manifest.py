@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from trainables.data.atomic import why_unread
 from trainables.data.bits import Pixels, settle_pixels
 from trainables.data.findings import Finding, first_lines
 from trainables.data.inspection import ImageRow, inspect
@@ -25,7 +27,7 @@ from trainables.data.readers.base import Entry
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
 from trainables.data.unread import as_text
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 
 __all__ = ["COLUMNS", "Manifest", "list_images", "open_manifest"]
 
@@ -175,6 +177,21 @@ def _with_items(listing: Listing, pattern: str | None) -> Listing:
     return replace(listing, entries=tuple(replace(entry, group=item) for entry, item in entries))
 
 
+def _read(reader: Reader, spec: DataSpec, root: Path | None, cache: Path) -> Listing:
+    """The listing of a reader, which may be barred from a folder of the data or find it gone."""
+    try:
+        return reader.read(spec, DataFolders(root, cache))
+    except OSError as error:
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+        if root is None or named is None or isinstance(error, StorageError):
+            raise
+        below = any(named.is_relative_to(base) for base in (root, root.resolve()))
+        why = why_unread(error, named, root) if below else None
+        if why is None:
+            raise
+        raise InputError(f"reader {reader.name} looks into all folders of the data: {why}.") from error
+
+
 def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader, Listing]:
     """The reader that ``spec`` names, and the images it lists: only the classes that are asked for.
 
@@ -182,7 +199,7 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
         InputError: If the reader or a class is unknown, or the data set is not there.
     """
     reader = READERS.find(spec.reader)
-    listing = _with_items(reader.read(spec, DataFolders(root, cache)), spec.item)
+    listing = _with_items(_read(reader, spec, root, cache), spec.item)
     listing = replace(listing, binary_photos=spec.binary_photos)
     _refuse_unwritable(listing)
     if not listing.entries and listing.classes is None:

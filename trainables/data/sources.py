@@ -6,6 +6,7 @@ file's name, what was found and what was expected.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.archives import unpack
+from trainables.data.atomic import why_unread
 from trainables.data.formats import BrokenImageError, Header, as_stored, examine, measure
 from trainables.data.masks import decode_runs, highest_index, holds_runs, palette_as_grey
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 
 __all__ = [
     "FULL_WHITE",
@@ -61,8 +63,10 @@ class DataFolders:
             raise InputError(
                 f"reader {reader} reads files: no data root was given. Pass --data ROOT or set ASSAY_DATA."
             )
-        if not self.root.is_dir():
-            raise InputError(f"the data root {self.root} is not a folder. Pass --data ROOT with one that is.")
+        if not os.path.isdir(self.root):
+            raise InputError(
+                f"the data root is a folder, {_why_no_folder(self.root)}. Pass --data ROOT with one."
+            )
         if path is None:
             return self.root
         start = confine(self.root, path)
@@ -96,6 +100,17 @@ class DataFolders:
         return None
 
 
+def _why_no_folder(path: Path) -> str:
+    """Words for what is found in place of a folder."""
+    try:
+        path.stat()
+    except OSError as error:
+        if os.path.islink(path):
+            return f"found {path}, a link to {os.readlink(path)} ({error.strerror})"
+        return why_unread(error, path, path.parent) or f"found nothing at {path} ({error.strerror})"
+    return f"found the file {path}"
+
+
 def confine(root: Path, relative: str) -> Path:
     """``root / relative``, with links followed, if that is still below ``root``.
 
@@ -126,6 +141,7 @@ def read_bytes(root: Path, relative: str) -> bytes:
     Raises:
         BrokenImageError: If the file is missing or cannot be read.
         InputError: If the path leaves the root.
+        StorageError: If the root is gone, or its disk does not answer.
     """
     path = confine(root, relative)
     try:
@@ -134,10 +150,13 @@ def read_bytes(root: Path, relative: str) -> bytes:
                 f"expected a plain file, found a folder, pipe or device called {path.name}"
             )
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise BrokenImageError("the file is missing") from error
     except OSError as error:
-        raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
+        why = why_unread(error, path, root)
+        if why is not None and error.errno not in (errno.EACCES, errno.EPERM):
+            raise StorageError(f"data that were listed cannot be read: {why}.") from error
+        if isinstance(error, FileNotFoundError):
+            raise BrokenImageError("the file is missing") from error
+        raise BrokenImageError(why or f"the file cannot be read: {error.strerror}") from error
 
 
 def read_samples(data: bytes) -> tuple[Header, NDArray[Any]]:
