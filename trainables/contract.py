@@ -153,6 +153,11 @@ class Prediction(NamedTuple):
 class Predictor(Protocol):
     """A trained model, ready to predict.
 
+    Whoever asks it puts its networks into evaluation mode before: every ``torch.nn.Module`` in its attributes
+    and in those of the objects there, in lists, tuples, sets, mappings, partial functions, bound methods and
+    what functions enclose. An image's score and heatmap depend neither on the images beside it nor on what
+    was asked before: a trial asks a few images in a batch, again, and alone, and fails where they differ.
+
     One thread at a time asks it. `assay predict` asks a copy (``copy.deepcopy``) beside it.
     """
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -31,7 +32,8 @@ from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.method_files import MethodSource, is_file_method, load_source
 from trainables.model_scorer import ModelScorer
-from trainables.scorer import TiledScorer
+from trainables.nn.evaluation_mode import set_evaluation_mode
+from trainables.scorer import ImageScorer, TiledScorer
 
 __all__ = [
     "CARD_FILE",
@@ -103,6 +105,9 @@ class DeployedModel:
     card: Card
     device: torch.device
 
+    def __post_init__(self) -> None:
+        set_evaluation_mode(self.predictor)  # exports trace it without a word to its scorer
+
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """``image`` (H × W × C) at the network's input size or, in tiles, scale: resized as in training."""
         tiles = self.card.tile_shape
@@ -114,11 +119,15 @@ class DeployedModel:
 
     def decide(self, images: Sequence[NDArray[np.uint8]]) -> Decision:
         """Score and decide prepared images (uint8, all of one size)."""
-        model, tiles = ModelScorer(self.predictor, self.device), self.card.tile_shape
-        answer = (model if tiles is None else TiledScorer(model, tiles, _BATCH)).score(images)
+        answer = self._scorer.score(images)
         score, heatmap = answer.scores, answer.heatmaps
         thresholds = self.card.thresholds
         return Decision(score, score >= thresholds.image, heatmap, heatmap >= np.float32(thresholds.pixel))
+
+    @cached_property
+    def _scorer(self) -> ImageScorer:
+        model, tiles = ModelScorer(self.predictor, self.device), self.card.tile_shape
+        return model if tiles is None else TiledScorer(model, tiles, _BATCH)
 
 
 def default_device() -> torch.device:

@@ -247,13 +247,17 @@ def image_scores(
 ) -> NDArray[np.float64]:
     """Score of every image in ``images``, in its order, in [0, 1].
 
+    The predictor's networks are in evaluation mode while they are asked, also in the middle of a training.
+
     Raises:
         FloatingPointError: If a score or heatmap is no finite number: the model has diverged.
         InputError: If one is not within [0, 1].
     """
     from trainables.model_scorer import ModelScorer
+    from trainables.nn.evaluation_mode import evaluation_mode
 
-    scores = [part.answer.scores for part in _predict(ModelScorer(predictor, device), images, batch)]
+    with evaluation_mode(predictor):
+        scores = [part.answer.scores for part in _predict(ModelScorer(predictor, device), images, batch)]
     return np.concatenate(scores) if scores else np.empty(0)
 
 

@@ -14,6 +14,7 @@ from trainables.contract import MeasuresErasure, Prediction, Predictor, ShowsSta
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.latency import reference_seconds
+from trainables.nn.evaluation_mode import set_evaluation_mode
 from trainables.nn.passes import in_halves, joined_stages
 from trainables.scorer import Scores
 
@@ -24,7 +25,8 @@ class ModelScorer:
     """A predictor of this process as an :class:`~trainables.scorer.ImageScorer`."""
 
     def __init__(self, predictor: Predictor, device: torch.device) -> None:
-        """``predictor`` lies on ``device``."""
+        """``predictor`` lies on ``device``; its networks stay in evaluation mode from here on."""
+        set_evaluation_mode(predictor)
         self.device = device
         self._predictor = predictor
 

@@ -377,11 +377,44 @@ def test_a_plugins_test_passes_and_its_study_is_planned_from_the_folder(assay: A
     assert (enter, run) == (f"  cd {folder}", "  assay run study.yaml")
     python, *words = shlex.split(test)  # the interpreter that holds assay, whatever `python` is
     assert (shutil.which(python), words) == (sys.executable, ["-m", "pytest"])
-    assert "1 passed" in run_in(folder, "pytest", "-q", "-p", "no:cacheprovider")
+    assert "3 passed" in run_in(folder, "pytest", "-q", "-p", "no:cacheprovider")
     planned = assay("plan", folder / "study.yaml")
     assert planned.code == 0, planned.err
     assert "2 cells × 3 seeds = 6 trials" in planned.out
     assert not [path for path in folder.rglob("*.*") if "my_method" in f"{path}{path.read_bytes()!r}"]
+
+
+LEFT_OUT = "if not images.labels[i] or name in images.masks"
+WITHOUT_MODE = {"self.network.eval()": "pass", "network.eval()": "pass"}
+MISTAKES = {  # what is changed in which file, and the test of the plug-in that tells
+    "masks of zeros": ("fit.py", {LEFT_OUT: ""}, "a_mask_that_is_withheld_is_no_mask_of_zeros"),
+    "no evaluation mode": ("predictor.py", WITHOUT_MODE, "an_answer_does_not_depend_on_the_images_beside_it"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_plugins_own_tests_tell_what_would_give_wrong_answers(
+    mistake: str, assay: Assay, tmp_path: Path
+) -> None:
+    file, changes, test = MISTAKES[mistake]
+    folder = tmp_path / "plugin"
+    assert assay("init", "--method", "blur_net", "--output", folder).code == 0
+    network = folder / "blur_net" / "network.py"
+    with_norm = network.read_text().replace("nn.ReLU(),", "nn.BatchNorm2d(width), nn.ReLU(),", 1)
+    network.write_text(with_norm)  # without one there is nothing that a mode changes
+    command = ("pytest", "-q", "-p", "no:cacheprovider", "-k", test)
+    if mistake == "no evaluation mode":
+        run_in(folder, *command)
+    code = folder / "blur_net" / file
+    text = code.read_text()
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
+    code.write_text(text)
+    failed = subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert f"FAILED tests/test_blur_net.py::test_{test}" in failed.stdout, failed.stdout
 
 
 @pytest.mark.parametrize("name", ["segdec", "toy"])

@@ -18,9 +18,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from assay_toy.training import ToyPredictor
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from assay.exports import EXPORTS
 from assay.production.check import check_export, check_photos
@@ -296,6 +297,62 @@ def test_a_predictor_that_cannot_be_traced_is_refused(trained: Train, tmp_path: 
     model = DeployedModel(Untraceable(), card_of(trained("toy").record), torch.device("cpu"))
     with pytest.raises(InputError, match=r"cannot be written as ONNX: its predict must be traceable"):
         write_onnx(model, tmp_path / "model.onnx")
+
+
+class CountsItsImages(Untraceable):
+    """Keeps a running mean, as a batch normalisation in training mode does."""
+
+    def __init__(self) -> None:
+        self.mean = torch.zeros(1)
+
+    def predict(self, images: Tensor) -> Prediction:
+        self.mean += images.mean()
+        return Prediction(images.mean(dim=(1, 2, 3)), images[:, 0])
+
+
+def test_a_predictor_that_changes_itself_is_told_so_and_sent_to_no_other_format(
+    trained: Train, tmp_path: Path
+) -> None:
+    model = DeployedModel(CountsItsImages(), card_of(trained("toy").record), torch.device("cpu"))
+    with pytest.raises(InputError, match=r"its predict changes tensors that the model keeps") as refused:
+        write_onnx(model, tmp_path / "model.onnx")
+    assert "--to" not in str(refused.value)
+    assert "buffer" not in str(refused.value)
+
+
+def test_an_export_traces_networks_in_evaluation_mode(trained: Train, tmp_path: Path) -> None:
+    card = card_of(trained("toy").record)
+
+    class Network(Untraceable):
+        def __init__(self) -> None:
+            self.net = nn.Sequential(nn.LazyConv2d(1, 3, padding=1), nn.BatchNorm2d(1)).train()
+            self.net(torch.rand(2, card.channels, *card.image_size))
+
+        def predict(self, images: Tensor) -> Prediction:
+            map_BHW = self.net(images)[:, 0].sigmoid()
+            return Prediction(map_BHW.amax(dim=(1, 2)), map_BHW)
+
+    model = DeployedModel(Network(), card, torch.device("cpu"))
+    write_onnx(model, tmp_path / "model.onnx")
+    photos = list(noise(3, *card.image_size, card.channels))
+    written = load_onnx(tmp_path / "model.onnx")
+    singly = [written.decide([photo]).score[0] for photo in photos]
+    np.testing.assert_allclose(written.decide(photos).score, singly, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["onnx", "mlflow"])
+def test_a_model_whose_scores_depend_on_the_batch_is_not_exported(
+    form: str, trained: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(self: ToyPredictor, images: Tensor) -> Prediction:
+        return Prediction(images.mean(dim=(1, 2, 3)) / images.max(), images[:, 0])
+
+    monkeypatch.setattr(ToyPredictor, "predict", predict)
+    store, record = trained("toy")
+    photos = check_photos(store, record, None, tmp_path / "cache")
+    with pytest.raises(InputError, match="scores depend on what is in the batch"):
+        export_model(store, record, EXPORTS[form], tmp_path / "out", photos)
+    assert not (tmp_path / "out").exists()
 
 
 BRIGHTNESS = """

@@ -27,6 +27,7 @@ from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
 from trainables.data.samples import TrainingData
 from trainables.errors import InputError, text_of
+from trainables.nn.evaluation_mode import set_evaluation_mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,8 +133,10 @@ def _model(record: Record, store: Store) -> Predictor | None:
             (Path(folder) / file).write_bytes(data)
         name = record.trial["trainable"]
         try:
-            return find_trainable(name).load(Path(folder))
+            model = find_trainable(name).load(Path(folder))
         except Exception as error:  # noqa: BLE001 - said; the record and its tables are whole without a model
             why = text_of(error) if isinstance(error, InputError) else said(error)
             warnings.warn(f"{name} cannot load the model that it saved: {why}", stacklevel=4)
             return None
+        set_evaluation_mode(model)
+        return model

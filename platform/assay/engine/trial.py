@@ -33,6 +33,7 @@ from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
 from trainables.latency import measure_latency
 from trainables.metrics import Undefined
 from trainables.pseudo_labels import PseudoLabels
+from trainables.same_scores import pictures_to_compare, refuse_changing_scores
 from trainables.scorer import TiledScorer
 from trainables.size_floor import size_only_ap
 from trainables.stage_maps import StageScores
@@ -170,6 +171,11 @@ def _evaluate(
         torch.set_num_threads(site.pack.cpus)
     probes = site.pack.probes
     stage_scores = StageScoreCache(site.store, stages.needs.values(), evaluation.test, probes)
+    # A model whose scores change with the batch would be compared by wrong numbers: it is refused first.
+    images = evaluation.validation if evaluation.validation else evaluation.test
+    refuse_changing_scores(
+        trained.model, pictures_to_compare(images), trial.config["precision"], stage_scores.known
+    )
     report = evaluate_scorer(
         trained.model,
         evaluation,

@@ -18,8 +18,18 @@ from trainables.data.sources import decode_image, read_bytes, resize_image
 from trainables.deployed import Decision, DeployedModel
 from trainables.errors import InputError
 from trainables.heatmaps import read_probe
+from trainables.model_scorer import ModelScorer
+from trainables.same_scores import refuse_changing_scores
 
-__all__ = ["TOLERANCE", "Check", "CheckPhotos", "Decide", "check_export", "check_photos"]
+__all__ = [
+    "TOLERANCE",
+    "Check",
+    "CheckPhotos",
+    "Decide",
+    "check_export",
+    "check_photos",
+    "refuse_changing_model",
+]
 
 TOLERANCE = 1e-3  # of scores and heatmaps, which are in [0, 1]
 _PHOTOS = 64  # of the test images, spread over all
@@ -111,6 +121,17 @@ def check_export(exported: Decide, model: DeployedModel, photos: CheckPhotos) ->
             recorded = _larger(recorded, ours.score, np.array(photos.recorded[count : count + len(batch)]))
         count += len(batch)
     return Check(photos.source, count, score, heatmap, decisions, recorded if photos.recorded else None)
+
+
+def refuse_changing_model(model: DeployedModel, photos: CheckPhotos) -> None:
+    """Refuse a model whose scores depend on the batch, as a trial does: no export of it would be right.
+
+    Raises:
+        InputError: If they do.
+    """
+    images = (resize_image(photo, model.card.image_size) for photo in photos.photos())
+    few = {f"photo {number}": image for number, image in enumerate(islice(images, _BATCH), 1)}
+    refuse_changing_scores(ModelScorer(model.predictor, model.device), few, model.card.precision)
 
 
 def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest) -> CheckPhotos:

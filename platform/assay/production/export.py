@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from assay.production.check import TOLERANCE, Check, CheckPhotos, check_export
+from assay.production.check import TOLERANCE, Check, CheckPhotos, check_export, refuse_changing_model
 from assay.production.export_format import ExportFormat
 from assay.production.folder import new_folder
 from assay.production.model import write_model
@@ -33,6 +33,7 @@ def export_model(
         source.mkdir()
         write_model(store, record, source, float32=True)
         model = load_deployed(source, torch.device("cpu"))
+        refuse_changing_model(model, photos)
         export.write(source, model, folder)
         check = check_export(export.load(folder), model, photos)
         if not check.passed:

@@ -42,6 +42,7 @@ OPSET = 20
 OUTPUTS = ("score", "decision", "heatmap", "mask")
 CARD_KEY = "assay"  # of the file's metadata: the card as JSON
 _MESSAGE_CHARACTERS = 300
+_CHANGES_ITSELF = "is mutated in the forward method"  # of a constant, in torch's words
 
 
 class _Graph(nn.Module):
@@ -77,6 +78,13 @@ def write_onnx(model: DeployedModel, path: Path) -> None:
             output_names=OUTPUTS,
         )
     except Exception as error:
+        if _CHANGES_ITSELF in _root(error):  # torch advises to register a buffer, which hides the fault
+            raise InputError(
+                f"the predictor of {card.trainable} cannot be written as ONNX: its predict changes tensors "
+                "that the model keeps, as a batch normalisation in training mode does. Then no export says "
+                "what the model says. Mend the method's `predict`: call .eval() on what it uses, and let it "
+                "change nothing that it keeps."
+            ) from error
         raise InputError(
             f"the predictor of {card.trainable} cannot be written as ONNX: its predict must be traceable by "
             f"torch.export with any batch size (see CONTRIBUTING.md). {_reason(error)}. Export it with --to "

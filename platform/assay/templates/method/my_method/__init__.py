@@ -19,7 +19,7 @@ TRAINABLE: Trainable[MyMethodConfig] = Trainable(
     title="My method",
     Config=MyMethodConfig,
     presets={"small": {"image_size": [64, 64], "width": 8}},
-    supervisions=frozenset({"full"}),
+    supervisions=frozenset({"mixed", "full"}),  # an image label alone teaches it nothing
     fit=fit,
     load=load,
 )

@@ -13,7 +13,8 @@ STRIDE = 4  # pixels of a cell's side
 class Network(nn.Module):
     """B × C × H × W images to B × 1 × H/4 × W/4 logits.
 
-    It has no batch normalisation: with it, two workers would train another model than one.
+    It has no batch normalisation, which takes statistics over a worker's own images: several workers would
+    train another model than one. With one worker it may have it, in evaluation mode whenever it is asked.
     """
 
     def __init__(self, channels: int, width: int) -> None:

@@ -26,6 +26,8 @@ class MyMethodPredictor:
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Prediction:
         """Score ``images`` (B × C × H × W in [0, 1]); ``assay export`` traces this method."""
+        # In training mode batch normalisation would mix the images of a batch, and dropout draw anew.
+        self.network.eval()
         with forward_context(self.config, images.device):
             logits_B1hw = self.network(images)
         heatmap_B1HW = F.interpolate(torch.sigmoid(logits_B1hw.float()), images.shape[2:], mode="bilinear")
@@ -48,4 +50,5 @@ def load(folder: Path) -> MyMethodPredictor:
     tensors, config = load_model(folder, MyMethodConfig)
     network = Network(config.channels, config.width)
     network.load_state_dict(tensors)
+    network.eval()  # a new network is in training mode
     return MyMethodPredictor(with_layout(network, config), config)

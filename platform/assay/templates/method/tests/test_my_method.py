@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from trainables.contract import LocalRun
+from torch import Tensor
+from trainables.contract import LocalRun, Predictor
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
@@ -32,6 +34,16 @@ def spots(seed: int, count: int = 16) -> ImageSet:
     return ImageSet(ids, np.arange(count) < count // 2, images, masks)
 
 
+def pictures(images: ImageSet) -> Tensor:
+    return images_to_tensor([sample.image for sample in images], torch.device("cpu"))
+
+
+def trained(images: ImageSet, supervision: object) -> Predictor:
+    config = TRAINABLE.Config.model_validate({"image_size": [SIZE, SIZE], "width": 8, "epochs": 2})
+    data = TrainingData(images, None, Supervision.model_validate(supervision))
+    return TRAINABLE.fit(config, data, LocalRun())
+
+
 def test_it_finds_spots_that_it_has_not_seen_and_a_saved_model_says_the_same(tmp_path: Path) -> None:
     config = TRAINABLE.Config.model_validate({"image_size": [SIZE, SIZE], "width": 8, "epochs": 60})
     data = TrainingData(spots(0), spots(1), Supervision.model_validate("full"))
@@ -41,7 +53,7 @@ def test_it_finds_spots_that_it_has_not_seen_and_a_saved_model_says_the_same(tmp
     assert run.history[-1]["validation.image_ap"] > 0.95
 
     test = spots(2)
-    images = images_to_tensor([sample.image for sample in test], torch.device("cpu"))
+    images = pictures(test)
     prediction = predictor.predict(images)
     marked = prediction.heatmap.numpy() > 0.5
     masks = np.stack([test.masks.get(name, np.zeros((SIZE, SIZE), np.uint8)) for name in test.ids]) > 0
@@ -50,3 +62,26 @@ def test_it_finds_spots_that_it_has_not_seen_and_a_saved_model_says_the_same(tmp
     predictor.save(tmp_path)
     again = TRAINABLE.load(tmp_path).predict(images)
     assert torch.equal(again.score, prediction.score)
+
+
+def test_an_answer_does_not_depend_on_the_images_beside_it(tmp_path: Path) -> None:
+    predictor, images = trained(spots(0), "full"), pictures(spots(2))
+    predictor.save(tmp_path)
+    for model in (predictor, TRAINABLE.load(tmp_path)):
+        together = model.predict(images)
+        for i, image in enumerate(images.split(1)):
+            alone = model.predict(image)
+            torch.testing.assert_close(alone.score[0], together.score[i], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(alone.heatmap[0], together.heatmap[i], rtol=1e-3, atol=1e-5)
+
+
+def test_a_mask_that_is_withheld_is_no_mask_of_zeros() -> None:
+    images = spots(0)
+    withheld = images.ids[:4]
+    masks = {name: mask for name, mask in images.masks.items() if name not in withheld}
+    scores = []
+    for sign in (1, -1):  # whatever the pixels of these four images are, they teach nothing
+        pixels = {name: images.images[name][:: sign if name in withheld else 1] for name in images.ids}
+        shown = replace(images, images=pixels, masks=masks)
+        scores.append(trained(shown, {"mixed": 4}).predict(pictures(spots(2))).score)
+    assert torch.equal(*scores)
