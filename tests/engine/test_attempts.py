@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import torch
 
 from assay.analysis.reading import results_of_plan
 from assay.engine.pack_site import PackSite
@@ -80,3 +81,30 @@ def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(
     notes = footnotes(results_of_plan(study.plan, study.store))
     said = "The number of workers of 1 trial changed on the way (2, then 1)"
     assert any(note.startswith(said) for note in notes)
+
+
+@pytest.mark.parametrize("mixed", ["threads", "instructions", "nothing"])
+def test_a_footnote_says_once_which_trials_were_computed_with_other_threads_or_instructions(
+    mixed: str, tmp_path: Path, cache_root: Path
+) -> None:
+    study = ToyStudy.make(tmp_path, cache_root, seeds=(0, 1))
+    *rest, last = study.plan.trials
+    before = torch.get_num_threads()
+    try:
+        for trials, cpus in ((rest, 1), ([last], 2 if mixed == "threads" else 1)):
+            pack = make_pack("toy", trials, cache=str(cache_root), cpus=cpus)
+            train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu"))
+    finally:
+        torch.set_num_threads(before)
+    here = torch.backends.cpu.get_cpu_capability()
+    assert {record.environment.instructions for record in study.records().values()} == {here}
+    if mixed == "instructions":  # as a machine of another kind would have written it
+        record = study.records()[last.id]
+        elsewhere = record.environment.model_copy(update={"instructions": "NEON"})
+        changed = record.model_copy(update={"environment": elsewhere})
+        study.store.write_bytes(f"trials/{last.id}/record.json", changed.file_bytes())
+    notes = footnotes(StudyResults.of_plan(study.plan, study.store))
+    found = [note for note in notes if note.startswith("CPUs did not compute all trials alike")]
+    other = {"threads": f"2 threads on {here}", "instructions": "1 thread on NEON"}.get(mixed)
+    expected = f": 3 trials with 1 thread on {here}, 1 trial with {other} ({last.cell} seed {last.seed})."
+    assert [expected in note for note in found] == ([True] if other else [])

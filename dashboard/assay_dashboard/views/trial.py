@@ -203,6 +203,8 @@ def _environment(view: reading.StudyView, record: Record) -> None:
         "host": environment.host,
         "device": environment.device,
         "workers": environment.world_size,
+        "threads": environment.threads,
+        "instruction set": environment.instructions,
         "peak memory, MB": environment.peak_memory_mb,
         "started": record.started,
         "ended": record.ended,

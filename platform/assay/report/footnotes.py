@@ -51,6 +51,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *_method_note(reported),
         *_notes_of_cells(reported, finished),
         *_worker_notes(finished),
+        *_arithmetic_note(reported, finished),
         *_bundles(reported),
         *_allowances(reported.comparisons),
         *_reach_notes(results),
@@ -304,6 +305,32 @@ def _worker_notes(finished: Mapping[str, Record]) -> list[str]:
         "rounded in another order, so another run of them need not end in the same bits."
         for numbers, count in sizes.items()
     ]
+
+
+def _arithmetic_note(plan: ReportedPlan, finished: Mapping[str, Record]) -> list[str]:
+    """Name the trials that a CPU computed with another number of threads or instruction set than most."""
+    repeats: dict[tuple[int, str], list[str]] = {}
+    for trial in {trial.id: trial for trial in plan.trials}.values():
+        environment = finished[trial.id].environment if trial.id in finished else None
+        if environment is not None and environment.device == "cpu" and environment.instructions:
+            fold = "" if trial.fold is None else f" fold {trial.fold}"
+            kind = (environment.threads, environment.instructions)
+            repeats.setdefault(kind, []).append(f"{trial.cell} seed {trial.seed}{fold}")
+    if len(repeats) < 2:
+        return []
+    most, *others = sorted(repeats, key=lambda kind: (-len(repeats[kind]), kind))
+    texts = [f"{counted(len(repeats[most]), 'trial')} with {_arithmetic(*most)}"]
+    for kind in others:
+        named = f"{counted(len(repeats[kind]), 'trial')} with {_arithmetic(*kind)}"
+        texts.append(f"{named} ({summarise(repeats[kind])})")
+    return [
+        f"CPUs did not compute all trials alike: {', '.join(texts)}. Then sums are rounded in another order: "
+        "weights and scores may differ in their last bits for this reason alone."
+    ]
+
+
+def _arithmetic(threads: int, instructions: str) -> str:
+    return f"{counted(threads, 'thread')} on {instructions}"
 
 
 def _reach_notes(results: StudyResults) -> list[str]:

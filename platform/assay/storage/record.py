@@ -74,7 +74,14 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     earlier_world_sizes: tuple[int, ...] = Field(
         default=(), description="Of the attempts before; empty where all had as many workers."
     )
-    threads: int = 0
+    threads: int = Field(
+        default=0, description="Of torch within one operation; a result's last bits depend on it."
+    )
+    instructions: str = Field(
+        default="",
+        description="Instruction set of the CPU that torch used, `AVX512`: last bits depend on it. "
+        "Empty where nothing was trained.",
+    )
     device: str = "cpu"
     gpu_share: float | None = Field(
         default=None,

@@ -53,7 +53,15 @@ def run_child(connection: Connection, trained: Callable[[], None]) -> None:
         trained()
         device = torch.device(job.device)
         peak = peak_memory_mb(device)
-        send(connection, "fitted", samples=fitted.samples, shard_hash=fitted.shard_hash, peak_memory_mb=peak)
+        send(
+            connection,
+            "fitted",
+            samples=fitted.samples,
+            shard_hash=fitted.shard_hash,
+            peak_memory_mb=peak,
+            threads=torch.get_num_threads(),
+            instructions=torch.backends.cpu.get_cpu_capability(),
+        )
         if fitted.predictor is not None:
             _score(connection, ModelScorer(fitted.predictor, device))
     except BaseException as error:  # noqa: BLE001 - told with its traceback, never swallowed

@@ -39,7 +39,16 @@ class TrainHere:
         predictor = fitted.predictor
         model = None if predictor is None else _ScorerHere(predictor, job)
         peak = peak_memory_mb(device)
-        yield Trained(model, weights_of(job), fitted.samples, fitted.shard_hash, peak, "nothing: one process")
+        yield Trained(
+            model,
+            weights_of(job),
+            fitted.samples,
+            fitted.shard_hash,
+            peak,
+            "nothing: one process",
+            torch.get_num_threads(),
+            torch.backends.cpu.get_cpu_capability(),
+        )
 
 
 class _ScorerHere(ModelScorer):

@@ -38,6 +38,8 @@ class Trained(NamedTuple):
     shard_hash: str  # of their positions, batch by batch
     peak_memory_mb: float
     confined_by: str  # what kept test images from it
+    threads: int  # of torch within one operation, where the model trained
+    instructions: str  # instruction set of the CPU that torch used there: `AVX512`
     notes: tuple[str, ...] = ()  # for the record
 
 
@@ -95,6 +97,8 @@ class TrainApart:
                     str(last["shard_hash"]),
                     float(last["peak_memory_mb"]),
                     process.confined_by,
+                    int(last["threads"]),
+                    str(last["instructions"]),
                     notes,
                 )
             except (MethodError, DiedError, OverdueError):
