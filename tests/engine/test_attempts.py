@@ -103,7 +103,7 @@ def test_a_footnote_says_once_which_trials_were_computed_with_other_threads_or_i
         elsewhere = record.environment.model_copy(update={"instructions": "NEON"})
         changed = record.model_copy(update={"environment": elsewhere})
         study.store.write_bytes(f"trials/{last.id}/record.json", changed.file_bytes())
-    notes = footnotes(StudyResults.of_plan(study.plan, study.store))
+    notes = footnotes(results_of_plan(study.plan, study.store))
     found = [note for note in notes if note.startswith("CPUs did not compute all trials alike")]
     other = {"threads": f"2 threads on {here}", "instructions": "1 thread on NEON"}.get(mixed)
     expected = f": 3 trials with 1 thread on {here}, 1 trial with {other} ({last.cell} seed {last.seed})."
