@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.data.made_images import PER_SEED, dot, make_folder, noise, open_folder, write
-from trainables.data import DataSpec, open_manifest
+from trainables.data import DataSpec, Manifest, open_manifest
 from trainables.data.look_alikes import content_of
 from trainables.errors import InputError
 
@@ -135,37 +135,40 @@ def test_photos_are_no_masks(places: dict[str, Callable[[int], NDArray[Any]]], t
     assert sum(row.label for row in manifest.rows) == 4
 
 
-def test_rows_of_masks_in_a_table_are_refused(tmp_path: Path) -> None:
-    root = make_folder(tmp_path / "root", good=4, defect=4)
-    names = sorted(path.relative_to(root).as_posix() for path in root.glob("*/*.png"))
+def open_table(root: Path, cache: Path) -> Manifest:
+    """All images of a folder by a table, those below ``good/`` normal."""
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
     rows = [f"{name},{int(not name.startswith('good'))}" for name in names]
     (root / "t.csv").write_text("\n".join(["image,label", *rows]))
-    spec = DataSpec(reader="table", path="t.csv", splits="per_seed")
+    return open_manifest(DataSpec(reader="table", path="t.csv", splits="per_seed"), root, cache)
+
+
+def test_rows_of_masks_in_a_table_are_refused(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root", good=4, defect=4)
     with pytest.raises(InputError, match=r"masks/d0\.png looks like the mask of defect/d0\.png.*column mask"):
-        open_manifest(spec, root, tmp_path / "cache")
+        open_table(root, tmp_path / "cache")
 
 
 def test_masks_alone_are_refused_by_their_folder(tmp_path: Path) -> None:
-    root = many(
-        tmp_path / "root",
-        {"good/gt/g{}.png": lambda _: dot(), "defect/gt/d{}.png": lambda n: dot(value=n + 9)},
-    )
+    places = {"good/gt/g{}.png": lambda n: dot(value=n + 99), "defect/gt/d{}.png": lambda n: dot(value=n + 9)}
+    root = many(tmp_path / "root", places)
     with pytest.raises(InputError, match=r"defect/gt/d0\.png looks like a mask, by its folder and pixels"):
-        open_folder(root, tmp_path / "cache")
+        open_table(root, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("drawing", ["defect/overlays/{}.png", "defect/{}_viz.png"])
+@pytest.mark.parametrize(
+    "drawing", ["overlays/{}.png", "SegmentationVisualization/{}.png", "defect/{}_viz.png"]
+)
 def test_photos_with_masks_drawn_over_them_are_no_further_photos(drawing: str, tmp_path: Path) -> None:
     places = {"good/g{}.png": photo(1), "defect/{}.png": photo(2), drawing: photo(3)}
     name = drawing.format(0)
     with pytest.raises(InputError, match=f"{name} looks like defect/0.png with something drawn over it"):
-        open_folder(many(tmp_path / "root", places), tmp_path / "cache")
+        open_table(many(tmp_path / "root", places), tmp_path / "cache")
 
 
-def test_label_beside_the_image_of_a_folder_of_its_own_is_a_mask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["label", "label_viz"])
+def test_label_beside_the_image_of_a_folder_of_its_own_is_no_photo(name: str, tmp_path: Path) -> None:
     root = many(tmp_path / "root", {"good/{}_json/img.png": photo(1), "defect/{}_json/img.png": photo(2)})
-    many(root, {"defect/{}_json/label.png": lambda _: dot()})
-    with pytest.raises(
-        InputError, match=r"defect/0_json/label\.png looks like the mask of defect/0_json/img"
-    ):
-        open_folder(root, tmp_path / "cache")
+    many(root, {f"defect/{{}}_json/{name}.png": photo(3) if name == "label_viz" else lambda _: dot()})
+    with pytest.raises(InputError, match=f"defect/0_json/{name}.png looks like .*defect/0_json/img.png"):
+        open_table(root, tmp_path / "cache")

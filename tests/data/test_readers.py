@@ -61,14 +61,20 @@ def test_masks_of_normal_images_lie_beside_them_where_those_of_defects_do(tmp_pa
         open_manifest(spec, tmp_path, tmp_path / "cache")
 
 
-def test_masks_among_images_of_class_folders_are_refused_with_a_way_out_that_works(tmp_path: Path) -> None:
+def test_masks_among_images_of_class_folders_are_refused_with_ways_out_that_work(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "root", defect=0)
     for name in ("scratch", "hole"):
         write(root / name / "a.png", noise(50 + len(name)))
         write(root / name / "a_mask.png", dot())
-    way_out = "Move the masks into a folder masks, and set mask_suffix: _mask in data.options."
+    way_out = (
+        r'Set masks: "\*", mask_suffix: _mask in data.options, or move the masks into a folder masks '
+        r"\(and set mask_suffix: _mask\)."
+    )
     with pytest.raises(InputError, match=f"a_mask.png looks like the mask of .*[.] {way_out}"):
         open_folder(root, tmp_path / "cache", options={"defect": "*"})
+    options = {"defect": "*", "masks": "*", "mask_suffix": "_mask"}
+    beside = open_folder(root, tmp_path / "cache", options=options)
+    assert (len(beside.rows), beside.by_sample["hole/a"].mask) == (10, "hole/a_mask.png")
     for name in ("scratch", "hole"):
         (root / "masks" / name).mkdir(parents=True)
         (root / name / "a_mask.png").rename(root / "masks" / name / "a_mask.png")

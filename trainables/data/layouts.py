@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.findings import counted
-from trainables.data.formats import MASK_SUFFIXES, BrokenImageError
+from trainables.data.formats import BrokenImageError
+from trainables.data.look_alikes import content_of
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_values
+from trainables.data.picture_names import is_of_masks, rest_of_images, says_drawing
 from trainables.data.readers import READERS
 from trainables.data.readers.annotated import annotation_files, foreign_files
 from trainables.data.readers.base import folders_in
-from trainables.data.readers.folder import part_of
+from trainables.data.readers.folder import FolderOptions, Found, find_pictures
 from trainables.data.readers.mask_names import Naming, compared, images_below, naming_of, split_beside
-from trainables.data.readers.table import is_table
+from trainables.data.readers.table import is_table, names_images_of
 from trainables.data.sources import decode_stored, strongest_channel
 from trainables.data.spec import DataSpec
 from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, IMAGE_FOLDERS, MASK_FOLDERS
@@ -27,6 +30,7 @@ from trainables.errors import InputError
 
 __all__ = ["find_layout"]
 
+_FEW = 8  # pictures of a folder by which it is known to hold masks
 _LOOKED_AT = 64  # masks whose edges are looked at
 
 
@@ -36,27 +40,22 @@ def find_layout(folder: Path, cache: Path) -> DataSpec:
     Raises:
         InputError: If it has no layout that a reader knows.
     """
-    table = _find_table(folder)
-    if table is not None:
+    table, names_images = _find_table(folder)
+    if table is not None and names_images:
         return _spec("table", table)
     below = folders_in(folder)
     for start in [folder, *below] if len(below) == 1 else [folder]:
-        path = None if start == folder else start.name
-        as_mvtec = (start / "train" / "good").is_dir() and (start / "test").is_dir()
-        if as_mvtec and (start / "ground_truth").is_dir():
-            return _spec("mvtec", path)
-        options = _folder_options(start)
-        if options is not None:
-            drawn = "masks" not in options and not (start / "masks").is_dir() and annotation_files(start)
-            return _spec("annotated", path) if drawn else _spec("folder", path, options)
-        if as_mvtec:
-            return _spec("mvtec", path)
+        spec = _of_folders(start, None if start == folder else start.name)
+        if spec is not None:
+            return spec
     if annotation_files(folder):
         return _spec("annotated", None)
     recognised = [name for name, reader in READERS.items() if reader.recognised]
     known = [name for name in recognised if _reads(name, folder, cache)]
     if len(known) == 1:
         return _spec(known[0], None)
+    if table is not None:
+        return _spec("table", table)
     foreign = foreign_files(folder)
     if foreign:
         place, form = next(iter(foreign.items()))
@@ -74,6 +73,20 @@ def find_layout(folder: Path, cache: Path) -> DataSpec:
     )
 
 
+def _of_folders(start: Path, path: str | None) -> DataSpec | None:
+    """The block that reads folders of normal and defective images, or a category of MVTec AD."""
+    trained = [start / "train" / name for name in ("good", "ok")]
+    as_mvtec = (start / "test").is_dir() and any(folder.is_dir() for folder in trained)
+    if as_mvtec and (start / "ground_truth").is_dir():
+        return _spec("mvtec", path)
+    read = _folder_options(start)
+    if read is not None:
+        options, has_masks = read
+        drawn = not has_masks and annotation_files(start)
+        return _spec("annotated", path) if drawn else _spec("folder", path, options)
+    return _spec("mvtec", path) if as_mvtec else None
+
+
 def _reads(reader: str, folder: Path, cache: Path) -> bool:
     """True where a folder holds the data set of this reader."""
     try:
@@ -88,82 +101,120 @@ def _spec(reader: str, path: str | None, options: Mapping[str, Any] | None = Non
     return DataSpec.model_validate(settings)
 
 
-def _find_table(folder: Path) -> str | None:
-    """The name of the one CSV file with the columns image and label."""
+def _find_table(folder: Path) -> tuple[str | None, bool]:
+    """The name of the one CSV file with the columns image and label, and if it names images that are there.
+
+    Published sets have tables whose paths start at a folder further up.
+    """
     named = [
-        path.name
+        path
         for path in sorted(folder.iterdir())
         if path.suffix.lower() == ".csv" and path.is_file() and is_table(path)
     ]
-    if len(named) > 1:
-        raise InputError(
-            f"{folder}: one table lists the images, found {', '.join(named)}. Remove the others."
-        )
-    return named[0] if named else None
+    fitting = [path for path in named if names_images_of(path)]
+    if len(fitting or named) > 1:
+        listed = ", ".join(path.name for path in fitting or named)
+        raise InputError(f"{folder}: one table lists the images, found {listed}. Remove the others.")
+    return (fitting or named)[0].name if named else None, bool(fitting)
 
 
-def _folder_options(start: Path) -> dict[str, Any] | None:
-    """Options of reader folder for the names found in ``start``, or in its parts or batches."""
-    starts = _starts(start)
-    good, defect, masks = (_named(starts, usual) for usual in (GOOD_FOLDERS, DEFECT_FOLDERS, MASK_FOLDERS))
-    if good is None:  # the masks say what is defective
-        defect = defect or _named(starts, IMAGE_FOLDERS)
-        if defect is None or masks is None:
-            return None
-    if defect is None:  # every folder beside that of normal images is a class of defects
-        others = [path for path in folders_in(starts[0]) if path.name not in (good, masks)]
-        if len(starts) > 1 or not any(images_below(path) for path in others):
-            return None
-        defect = "*"
-    options: dict[str, Any] = {"good": good or "good", "defect": defect, "masks": masks or "masks"}
-    options = {role: name for role, name in options.items() if name != role}
-    images = list(_images(starts, defect, (good or "", masks or "")))
-    files = [] if masks is None else [path for part in starts for path in _files(part / masks)]
-    files = [path for path in files if path.suffix.lower() in MASK_SUFFIXES]
-    if good is None and not files:
+def _folder_options(start: Path) -> tuple[dict[str, Any], bool] | None:
+    """Options of reader folder for the names below ``start``, and if there are masks; None if none fit."""
+    names = _names_with_pictures(start)
+    good, defect = (_named(names, usual) for usual in (GOOD_FOLDERS, DEFECT_FOLDERS))
+    masks = _named_masks(names)
+    if defect is None:
+        # The masks say what is defective, or every folder beside that of normal images is a class of defects.
+        defect = _named_images(names) if good is None else "*"
+    if defect is None:
         return None
-    if masks is None and defect != "*":
-        kept, beside = split_beside([PurePosixPath(path.relative_to(start).as_posix()) for path in images])
-        images, files = ([start / path for path in paths] for paths in (kept, beside))
-        options |= {"masks": defect} if files else {}
-    naming = naming_of({path.stem for path in images}, [path.stem for path in files]) or Naming()
-    exact = {compared(path.stem) for path in images} & {compared(path.stem) for path in files}
-    if len(exact) * 2 < len(files):
+    options: dict[str, Any] = {"good": good or "good", "defect": defect}
+    options |= {"masks": masks} if masks is not None else {}
+    options = {role: name for role, name in options.items() if name != role}
+    found = find_pictures(start, FolderOptions.model_validate(options))
+    if not found.defective or found.several:
+        return None
+    if not found.masks and masks is None and (unknown := _folder_of_masks(found)) is not None:
+        options["masks"] = unknown
+        found = find_pictures(start, FolderOptions.model_validate(options))
+    images, masks_found = list(found.images), [mask.path for mask in found.masks]
+    if not masks_found and not found.holds_masks:
+        kept, masks_found = split_beside([image.path for image in images])
+        images = [image for image in images if image.path in set(kept)]
+        options |= {"masks": defect} if masks_found else {}
+    if not found.has_good and not masks_found and not found.holds_masks:
+        return None
+    stems = {image.path.stem for image in images}
+    naming = naming_of(stems, [path.stem for path in masks_found]) or Naming()
+    exact = set(map(compared, stems)) & {compared(path.stem) for path in masks_found}
+    # A folder for each image, called like it, holds masks of any names.
+    united = set(map(compared, stems)) & {compared(path.parent.name) for path in masks_found}
+    if len(exact) * 2 < len(masks_found) and not united:
         options |= {"mask_prefix": naming.prefix} if naming.prefix else {}
         options |= {"mask_suffix": naming.suffix} if naming.suffix else {}
-    middle = _middle_of_edges(files[:_LOOKED_AT])
-    return options | ({} if middle is None else {"mask_above": middle})
+    middle = _middle_of_edges([found.root / path for path in masks_found[:_LOOKED_AT]])
+    return options | ({} if middle is None else {"mask_above": middle}), bool(
+        masks_found
+    ) or found.holds_masks
 
 
-def _starts(start: Path) -> list[Path]:
-    """Folders that hold those of good and defective images: ``start``, its parts, or its batches."""
-    below = folders_in(start)
-    if _named([start], GOOD_FOLDERS) is not None:
-        return [start]
-    parts = [path for path in below if part_of(path) is not None]
-    if {part_of(path) for path in parts} >= {"train", "test"}:
-        return parts
-    inner = [path for path in below for path in [path, *folders_in(path)]]
-    batches = [path for path in inner if _named([path], GOOD_FOLDERS) or _named([path], DEFECT_FOLDERS)]
-    return batches or [start]
+def _folder_of_masks(found: Found) -> str | None:
+    """The one folder, whatever its name, that holds masks of the images by their names and pixels."""
+    stems = {image.path.stem for image in found.defective}
+    above = {parent for image in found.images for parent in image.path.parents}
+    others: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in found.others:
+        folder = next((name for name, parent in _folders_above(path) if parent not in above), None)
+        if folder is not None and naming_of(stems, [path.stem]) is not None:
+            others[folder].append(found.root / path)
+    fitting = [name for name, paths in others.items() if all(map(_looks_like_mask, paths[:_FEW]))]
+    return fitting[0] if len(fitting) == 1 else None
 
 
-def _named(parts: Sequence[Path], usual: Sequence[str]) -> str | None:
-    """The folder of a usual name, however it is capitalised; in small letters if there are several."""
-    names = sorted(path.name for part in parts for path in part.iterdir() if path.is_dir())
-    present = {name.lower(): name for name in names}  # small letters come last
-    return next((present[name] for name in usual if name in present), None)
+def _folders_above(path: PurePosixPath) -> list[tuple[str, PurePosixPath]]:
+    """The folders of a file from the top, each with its name."""
+    return [(folder.name, folder) for folder in reversed(path.parents) if folder.name]
 
 
-def _images(parts: Sequence[Path], defect: str, others: tuple[str, str]) -> Iterator[Path]:
-    for part in parts:
-        for folder in folders_in(part):
-            if folder.name.casefold() == defect.casefold() or (defect == "*" and folder.name not in others):
-                yield from _files(folder)
+def _looks_like_mask(path: Path) -> bool:
+    try:
+        return content_of(strongest_channel(decode_stored(path.read_bytes()))) in ("mask", "constant")
+    except (BrokenImageError, OSError):  # named with all other faults when the data set is opened
+        return False
 
 
-def _files(folder: Path) -> list[Path]:
-    return [folder / path for path in images_below(folder)]
+def _names_with_pictures(start: Path) -> list[str]:
+    """Names of all folders that pictures lie below, those further up first."""
+    paths = [path.parts[:-1] for path in images_below(start)]
+    depth = {name: at for parts in paths for at, name in reversed(list(enumerate(parts)))}
+    return sorted(depth, key=lambda name: (depth[name], name))
+
+
+def _named(names: Sequence[str], usual: Sequence[str]) -> str | None:
+    """The folder of a usual name, however it is capitalised; in small letters if there are several.
+
+    Of ``good_images`` it is ``good``.
+    """
+    present = {name.lower(): name for name in sorted(names)}  # small letters come last
+    rests = {rest: rest for name in names if (rest := rest_of_images(name))}
+    return next((found[name] for found in (present, rests) for name in usual if name in found), None)
+
+
+def _named_images(names: Sequence[str]) -> str | None:
+    """The folder of images that are good and defective; of ``train_images`` it is ``images``."""
+    plain = [name for name in names if rest_of_images(name) == ""]
+    if plain:
+        return _named(plain, IMAGE_FOLDERS) or plain[0]
+    return "images"
+
+
+def _named_masks(names: Sequence[str]) -> str | None:
+    """The one folder of masks; None where there is none, several, or it is called ``masks``."""
+    usual = _named(names, MASK_FOLDERS)
+    if usual is not None:
+        return usual
+    others = [name for name in names if is_of_masks(name) and not says_drawing(name)]
+    return others[0] if len(others) == 1 else None
 
 
 def _middle_of_edges(masks: Sequence[Path]) -> int | None:

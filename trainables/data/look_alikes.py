@@ -15,9 +15,11 @@ says what they are.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.findings import Fault
-from trainables.data.picture_names import bases_of, is_of_masks, says_drawing, says_mask
+from trainables.data.formats import MASK_SUFFIXES
+from trainables.data.picture_names import bases_of, is_of_masks, says_drawing, says_mask, words_of
 from trainables.data.readers.mask_names import Naming, compared
 
 __all__ = ["Content", "LookAlikes", "Seen", "content_of"]
@@ -33,8 +36,10 @@ __all__ = ["Content", "LookAlikes", "Seen", "content_of"]
 Content = Literal["photo", "plateau", "mask", "constant"]
 
 _LOOKED_AT = 1 << 18  # pixels, in whole rows all over the image
+_PHOTOS = 64  # of one name that are compared
 _FEW = 32  # values that classes may have
 _DARK = 64  # few values below it may be those of a dark photo, which changes from pixel to pixel
+_DRAWN = re.compile(r"[-_. ]*(?:vis|viz|visuali[sz]ation|overlay)", re.IGNORECASE)
 _IF_PHOTO = "If it is a photo, set `binary_photos: true` in data (`--binary-photos`)"
 _ENDS = 0.12  # share of the range that counts as black, and as white
 
@@ -122,17 +127,20 @@ class LookAlikes:
                 group = (folder, path.suffix)
                 self._kin.append(_Kinship(image, by_stem[stem], group, Naming(), in_masks, in_drawings))
             for base, before, after in bases_of(stem, by_stem):
-                group, naming = (f"{before}*{after}", path.suffix), Naming(before, after)
+                group = (f"{before}*{after}", path.suffix)
+                naming = Naming(path.stem[: len(before)], path.stem[len(path.stem) - len(after) :])
                 self._in_group[group] += 1
-                mask, drawing = says_mask(before + after), says_drawing(before + after) or after[1:] == "vis"
+                mask, drawing = says_mask(before + after), bool(_DRAWN.fullmatch(after))
                 self._kin.append(
                     _Kinship(image, by_stem[base], group, naming, mask or in_masks, drawing or in_drawings)
                 )
-            # A folder for each image, as some tools export them: a.json/img.png and a.json/label.png.
-            if is_of_masks(path.stem) and len(beside[folder]) > 1:
+            # A folder for each image, as some tools export them: a.json/img.png, label.png and label_viz.png.
+            bare = re.sub(f"{_DRAWN.pattern}$", "", path.stem, flags=re.IGNORECASE)
+            if is_of_masks(bare) and len(beside[folder]) > 1:
                 group = (path.name, "")
                 self._in_group[group] += 1
-                self._kin.append(_Kinship(image, beside[folder], group, Naming(), True, False))
+                drawn = bare != path.stem
+                self._kin.append(_Kinship(image, beside[folder], group, Naming(), not drawn, drawn))
         lists = {id(kin.partners): kin.partners for kin in self._kin}
         self.looked_at = {kin.image for kin in self._kin}.union(*lists.values())
 
@@ -155,7 +163,7 @@ class LookAlikes:
         masks: dict[str, tuple[_Kinship, str | None]] = {}
         drawings: dict[str, str] = {}
         for kin in kin_seen:
-            photo = next((image for image in kin.partners if _is_photo_of(kin.image, image, seen)), None)
+            photo = _photo_of(kin, seen)
             if kin.says_drawing:
                 drawings |= {kin.image: photo} if photo is not None else {}
             elif (
@@ -170,6 +178,8 @@ class LookAlikes:
         settings = _settings([(kin, photo) for kin, photo in masks.values() if photo is not None])
         if "{settings}" in way_out and not settings:
             way_out = "Move the masks into one folder masks, with the folders that their images lie in"
+        if any(PurePosixPath(image).suffix.lower() not in MASK_SUFFIXES for image in masks):
+            way_out = f"Save masks as PNG. {way_out}"
         way_out = way_out.replace("{settings}", settings)
         for image, (_, photo) in masks.items():
             what = "a mask, by its folder and pixels" if photo is None else f"the mask of {photo}"
@@ -207,6 +217,17 @@ def _lies_in_masks(image: str) -> bool:
 
 def _may_be_mask(content: Content, kin: _Kinship) -> bool:
     return content in ("mask", "constant") or (content == "plateau" and kin.says_mask)
+
+
+def _photo_of(kin: _Kinship, seen: Mapping[str, Seen]) -> str | None:
+    """The photo that an image may be the mask of: of several that whose folders are called most alike."""
+    photos = (image for image in kin.partners if _is_photo_of(kin.image, image, seen))
+    said = _words_above(kin.image)
+    return max(islice(photos, _PHOTOS), key=lambda image: len(said & _words_above(image)), default=None)
+
+
+def _words_above(image: str) -> set[str]:
+    return {word for name in PurePosixPath(image).parts[:-1] for word in words_of(name)}
 
 
 def _is_photo_of(mask: str, image: str, seen: Mapping[str, Seen]) -> bool:

@@ -10,7 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-__all__ = ["bases_of", "is_of_masks", "rest_of_masks", "says_drawing", "says_mask", "words_of"]
+__all__ = [
+    "bases_of",
+    "is_of_masks",
+    "rest_of_images",
+    "rest_of_masks",
+    "says_drawing",
+    "says_mask",
+    "words_of",
+]
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 _MASK = (
@@ -23,6 +31,8 @@ _MASK_WORD_APART = re.compile(rf"(?:^|[-_. ])(?:{_MASK})(?=$|[-_. ])")
 _FILLING = re.compile(
     r"ground|dir|png|bmp|tiff?|class|images?|imgs?|data|all|files|bin(?:ary)?|pixel|imported"
 )
+_IMAGE_WORD = re.compile(r"images?|imgs?|photos?|pictures?|pics?|rgb|inputs?")
+_IMAGE_FILLING = re.compile(r"dir|jpe?g|png|data|all|files|raw|original")
 _DRAWING_WORD = re.compile(r"visuali[sz]ations?|overlays?|viz")
 
 
@@ -42,6 +52,15 @@ def rest_of_masks(name: str) -> str | None:
         return None
     words = (word for word in words_of(name) if not _MASK_WORD.fullmatch(word))
     return "_".join(word for word in words if not _FILLING.fullmatch(word))
+
+
+def rest_of_images(name: str) -> str | None:
+    """What a name for images says beside that, ``train`` of ``train_images``; None of other names."""
+    words = words_of(name)
+    if not any(map(_IMAGE_WORD.fullmatch, words)):
+        return None
+    words = [word for word in words if not _IMAGE_WORD.fullmatch(word)]
+    return "_".join(word for word in words if not _IMAGE_FILLING.fullmatch(word))
 
 
 def is_of_masks(name: str) -> bool:

@@ -181,9 +181,16 @@ def _refuse_few(manifest: Manifest, folder: Path) -> None:
         raise InputError(needed.format(_LEAST, "defective images", folder, len(defective)))
     masks = sum(row.mask is not None for row in defective)
     if not normal and masks < len(defective):
+        number = len(manifest.samples_with("empty_mask"))
+        empty = (
+            f"The masks of {number} of them show nothing: if these are normal, move them into a folder good, "
+            "or name the folder of all images `images`. "
+            if number
+            else ""
+        )
         raise InputError(
             "without normal images methods learn from masks alone, and every image has one; "
-            f"{folder} has no normal image, and masks of {masks} of {len(defective)} images. Add the "
+            f"{folder} has no normal image, and masks of {masks} of {len(defective)} images. {empty}Add the "
             f"masks, or {_LEAST} normal images or more."
         )
     if 0 < normal < _LEAST:

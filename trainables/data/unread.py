@@ -30,10 +30,40 @@ __all__ = [
     "unread_files",
 ]
 
-GOOD_FOLDERS = ("good", "ok", "normal", "pass", "free", "defect_free")
-DEFECT_FOLDERS = ("defect", "defects", "defective", "ng", "nok", "bad", "anomaly", "anomalies", "fail")
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos")  # good and defective ones alike
-MASK_FOLDERS = ("masks", "mask", "ground_truth", "groundtruth", "gt", "labels", "label", "annotations")
+GOOD_FOLDERS = (
+    "good",
+    "ok",
+    "normal",
+    "pass",
+    "free",
+    "defect_free",
+    "passed",
+    "no_defect",
+    "non_defective",
+    "io",
+)
+DEFECT_FOLDERS = (
+    *(
+        "defect",
+        "defects",
+        "defective",
+        "ng",
+        "nok",
+        "bad",
+        "anomaly",
+        "anomalies",
+        "fail",
+        "ko",
+        "faulty",
+        "nio",
+    ),
+    *("not_ok", "not_good", "no_good", "anomalous", "abnormal", "damaged", "failed", "rejected", "reject"),
+)
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")  # good and defective ones alike
+MASK_FOLDERS = (
+    *("masks", "mask", "ground_truth", "groundtruth", "gt", "labels", "label", "annotations", "annotation"),
+    *("segmentations", "segmentation", "segs", "seg", "imported_masks"),
+)
 # Formats of pictures beside those that are read.
 _OTHER_PICTURES = re.compile(
     r"\.(webp|gif|hei[cf]|avif|jp2|j2k|jxl|jfif|jpe|p[gpn]m|exr|tga|svg|psd|dcm|dng|raw|cr2|nef|arw)"

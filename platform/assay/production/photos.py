@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainables.data.formats import IMAGE_SUFFIXES
-from trainables.data.unread import MASK_FOLDERS, Unread, as_text, is_picture, no_format, unread_files
+from trainables.data.picture_names import is_of_masks
+from trainables.data.unread import Unread, as_text, is_picture, no_format, unread_files
 from trainables.errors import InputError
 
 __all__ = ["Photo", "find_photos", "in_mask_folders", "refuse_output_below", "unread_photos"]
@@ -55,11 +56,7 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
 
 def in_mask_folders(photos: Iterable[Photo]) -> list[Photo]:
     """Photos that lie beside others in a folder whose name is one for masks, such as ``ground_truth``."""
-    return [
-        photo
-        for photo in photos
-        if not {part.lower() for part in photo.place.parts[:-1]}.isdisjoint(MASK_FOLDERS)
-    ]
+    return [photo for photo in photos if any(map(is_of_masks, photo.place.parts[:-1]))]
 
 
 def unread_photos(paths: Sequence[str]) -> tuple[Unread, ...]:

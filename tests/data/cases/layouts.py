@@ -253,7 +253,7 @@ CASES = (
         own(_beside),
         FOLDER,
         "refused",
-        ("Set masks: defect, mask_suffix: _mask in data.options, or move the masks into a folder masks.",),
+        ("Set masks: defect, mask_suffix: _mask in data.options, or move the masks into a folder masks",),
     ),
     Case(
         "masks beside all images, empty ones of good images, seen by `assay init`",

@@ -1,9 +1,11 @@
 """MVTec AD, and whatever has its layout: objects and textures of 15 categories, normal images in training.
 
-Layout: ``bottle/train/good/000.png``, ``bottle/test/good/000.png``, ``bottle/test/broken_large/000.png`` with
-``bottle/ground_truth/broken_large/000_mask.png`` or ``000.png``. ``category: bottle`` in the options chooses
-one, or ``data.path`` names its folder. The root holds the folder ``mvtec_anomaly_detection`` (or ``mvtec``),
-or the categories, or is one.
+Layout: ``bottle/train/good/000.png``, ``bottle/test/good/000.png``, ``bottle/test/broken_large/000.png``
+with ``bottle/ground_truth/broken_large/000_mask.png`` or ``000.png``. BTAD has ``ok`` instead of ``good``,
+and MVTec LOCO AD ``validation/good`` and several masks of one image, which are united: ``000.png`` and
+``001.png`` in ``ground_truth/logical_anomalies/000``. ``category: bottle`` in the options chooses one, or
+``data.path`` names its folder. The root holds the folder ``mvtec_anomaly_detection`` (or ``mvtec``), or
+the categories, or is one.
 
 Rules: the folder is the label and the defect class. A mask pixel is a defect when it is not zero. The
 published training part holds normal images only and serves ``supervision: none``; to train with labels use
@@ -17,10 +19,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field
 
+from trainables.data.formats import MASK_SUFFIXES
+from trainables.data.masks import RUNS_SUFFIX
 from trainables.data.readers.base import (
     Entry,
     Listing,
@@ -30,12 +35,15 @@ from trainables.data.readers.base import (
     mask_beside,
     options_of,
 )
+from trainables.data.readers.united import united_masks
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.data.unread import unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER"]
+
+_GOOD = ("good", "ok")  # folders of normal images
 
 
 class MvtecOptions(BaseModel, frozen=True, extra="forbid"):
@@ -66,12 +74,32 @@ def read_mvtec(spec: DataSpec, folders: DataFolders) -> Listing:
         known = ", ".join(sorted(path.name for path in top.iterdir() if _is_category(path)))
         found_one = f"found {options.category!r}" if options.category else "found none chosen"
         raise InputError(f"data.options.category: choose one of {known or '(none here)'}; {found_one}.")
-    entries = (*_list_part(root, "train"), *_list_part(root, "test"))
+    parts = [part for part in ("train", "validation", "test") if (root / part).is_dir()]
+    entries = tuple(entry for part in parts for entry in _list_part(root, part))
     read = {path for entry in entries for path in (entry.image, entry.mask or "")}
+
+    # Where images have folders of masks, the masks of all images are united in the cache.
+    folders_of_masks = {
+        entry.image: _masks_in(root, entry) for entry in entries if entry.label and _has_folder(root, entry)
+    }
+    mask_root = None
+    if folders_of_masks:
+        files = {
+            entry.image: folders_of_masks.get(entry.image) or [PurePosixPath(entry.mask or "")]
+            for entry in entries
+            if entry.image in folders_of_masks or (entry.mask and os.path.lexists(root / entry.mask))
+        }
+        mask_root = united_masks(root, files, options.mask_above, folders.cache)
+        entries = tuple(
+            replace(entry, mask=f"{entry.sample}{RUNS_SUFFIX}" if entry.image in files else None)
+            for entry in entries
+        )
+        read = {entry.image for entry in entries} | {str(path) for paths in files.values() for path in paths}
     return Listing(
         root,
         entries,
-        mask_above=options.mask_above,
+        mask_above=options.mask_above if mask_root is None else 0,
+        mask_root=mask_root,
         mask_options=MaskOptions.of(options),
         unread=unread_files(root, read, _reason),
     )
@@ -86,7 +114,20 @@ def _reason(path: PurePosixPath) -> str:
 
 
 def _is_category(folder: Path) -> bool:
-    return (folder / "train" / "good").is_dir() and (folder / "test").is_dir()
+    return (folder / "test").is_dir() and any((folder / "train" / name).is_dir() for name in _GOOD)
+
+
+def _has_folder(root: Path, entry: Entry) -> bool:
+    return (
+        root / "ground_truth" / PurePosixPath(entry.image).parent.name / PurePosixPath(entry.image).stem
+    ).is_dir()
+
+
+def _masks_in(root: Path, entry: Entry) -> list[PurePosixPath]:
+    """Masks in the folder that is called like an image."""
+    image = PurePosixPath(entry.image)
+    folder = root / "ground_truth" / image.parent.name / image.stem
+    return [PurePosixPath(path.relative_to(root).as_posix()) for path in images_in(folder, MASK_SUFFIXES)]
 
 
 def _holds_categories(folder: Path) -> bool:
@@ -97,7 +138,7 @@ def _list_part(root: Path, split: str) -> Iterator[Entry]:
     for folder in sorted(path for path in (root / split).iterdir() if path.is_dir()):
         for path in images_in(folder):
             sample, image = f"{split}/{folder.name}/{path.stem}", path.relative_to(root).as_posix()
-            if folder.name == "good":
+            if folder.name in _GOOD:
                 yield Entry(sample, image, False, None, None, sample, split)
             else:
                 masks = root / "ground_truth" / folder.name

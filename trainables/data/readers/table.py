@@ -1,20 +1,21 @@
 """Your own images by a table, one row per image: a CSV or Parquet file that ``data.path`` names.
 
-Columns: ``image`` (path relative to the table) and ``label`` (0/1, true/false, good/defect,
-normal/defective, ok/ng) are required; ``mask`` (path), ``defect_class``, ``group`` (physical item), ``split``
-(train/validation/test) and ``fold`` (the fold in which the image is test, from 0) are optional, and so is a
-value in them.
+Columns: ``image`` (path relative to the table, or to a folder above it up to the data root) and ``label``
+(0/1, true/false, good/defect, normal/defective, ok/ng, normal/anomaly) are required; ``mask`` (path),
+``defect_class``, ``group`` (physical item), ``split`` (train/validation/test), ``fold`` (the fold in which
+the image is test, from 0) and ``object`` (what it shows; ``object: candle`` in the options keeps rows of
+one) are optional, and so is a value in them. The tables of VisA (``split_csv/1cls.csv``) are such.
 
-Rules: a CSV has commas, semicolons or tabs, in UTF-8, UTF-16 or Latin-1; paths have slashes or backslashes,
-and those that are absolute lead below the table's folder. Every row is checked, and all faults are told at
-once (the first 20). An image without ``group`` is an item of its own. One column says where an image belongs:
-``split`` or ``fold``, and ``fold`` in every row, for an image without a fold would be trained on in all of
-them.
+Rules: a CSV has commas, semicolons or tabs, in UTF-8, UTF-16 or Latin-1; paths have slashes or
+backslashes, and those that are absolute lead below the table's folder. Every row is checked, and all
+faults are told at once (the first 20). An image without ``group`` is an item of its own. One column says
+where an image belongs: ``split`` or ``fold``, and ``fold`` in every row, for an image without a fold would
+be trained on in all of them.
 
-With ``mask_classes: {1: scratch, 2: hole}`` in the options, masks hold class indices (grey values, or indices
-into a PNG's palette; 0: background): the mask then says which classes an image shows (``hole+scratch``),
-and ``data.classes`` chooses among them, pixel by pixel. A defective image that shows only other classes is
-left out, or is what ``data.others`` says.
+With ``mask_classes: {1: scratch, 2: hole}`` in the options, masks hold class indices (grey values, or
+indices into a PNG's palette; 0: background): the mask then says which classes an image shows
+(``hole+scratch``), and ``data.classes`` chooses among them, pixel by pixel. A defective image that shows
+only other classes is left out, or is what ``data.others`` says.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ from trainables.data.unread import unread_files
 from trainables.errors import InputError
 from trainables.slips import rule_of
 
-__all__ = ["READER", "is_table"]
+__all__ = ["READER", "is_table", "names_images_of"]
 
 _LABELS = {
-    **dict.fromkeys(("0", "false", "good", "normal", "ok", "pass"), False),
+    **dict.fromkeys(("0", "false", "good", "normal", "ok", "pass", "io"), False),
     **dict.fromkeys(("1", "true", "defect", "defective", "ng", "nok", "bad", "fail"), True),
+    **dict.fromkeys(("anomaly", "anomalous", "abnormal", "ko", "nio", "faulty"), True),
 }
 _SEPARATORS = ",;\t|"
 _LINE_END = re.compile(r"\r\n?|\n")  # a carriage return alone: of old Macs, and of Excel's format for them
@@ -50,6 +52,10 @@ _LINE_END = re.compile(r"\r\n?|\n")  # a carriage return alone: of old Macs, and
 
 class TableOptions(MaskSettings, frozen=True):
     """Settings of reader table."""
+
+    object: str | None = Field(
+        None, description="Rows to keep, by the column `object` (a product or category); default: all."
+    )
 
 
 def _as_label(value: Any) -> bool:
@@ -67,6 +73,7 @@ class _Row(BaseModel, frozen=True, extra="forbid"):
     group: str | None = None
     split: Literal["train", "validation", "test"] | None = None
     fold: Annotated[int, Field(ge=0, le=999)] | None = None
+    object: str | None = None
 
 
 def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
@@ -78,12 +85,23 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
             f"Found data.path {spec.path!r}. Add it."
         )
     path = folders.below_root(READER.name, spec.path)
-    entries = _check_rows(path, _load(path))
+    table = _load(path)
+    root = _root_of(path, table, folders.root)
+    rows = _check_rows(path, root, table)
+    read = {file for row in rows for file in (row.image, row.mask or "")}
+    if options.object is not None:
+        present = sorted({row.object for row in rows if row.object})
+        rows = tuple(row for row in rows if row.object == options.object)
+        if not rows:
+            raise InputError(
+                f"data.options.object: no row of {path.name} has {options.object!r} in column object, found "
+                f"{', '.join(present) or 'none'}. Choose one of them, or leave it out."
+            )
+    entries = tuple(map(_entry, rows))
     _check_parts(path, entries)
-    read = {file for entry in entries for file in (entry.image, entry.mask or "")}
     indices = options.indices(spec)
     return Listing(
-        path.parent,
+        root,
         entries,
         options.mask_above,
         unsplit=f"{path.name} has no full column split or fold: fill one, or use `splits: per_seed`.",
@@ -92,13 +110,37 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
         classes=tuple(indices.names.values()) if indices else None,
         mask_options=MaskOptions.of(options),
         look_alike_way_out="Name it in column mask, in the row of its image, and remove its own row",
-        unread=unread_files(path.parent, read, lambda _: f"no row of {path.name} names it. Add a row"),
+        unread=unread_files(root, read, lambda _: f"no row of {path.name} names it. Add a row"),
     )
 
 
 def is_table(path: Path) -> bool:
     """True for a CSV file with the columns image and label."""
     return {"image", "label"} <= set(_header(path)[0])
+
+
+def names_images_of(path: Path) -> bool:
+    """True where a CSV file names an image that lies below its folder."""
+    try:
+        rows = _load(path).to_pylist()
+    except InputError:  # what is wrong with it is told when it is read
+        return True
+    return any(row["image"] and _is_there(path.parent, row["image"]) for row in rows)
+
+
+def _is_there(folder: Path, image: str) -> bool:
+    return "\0" not in image and (folder / _relative(folder, image)).exists()
+
+
+def _root_of(path: Path, table: pa.Table, data_root: Path | None) -> Path:
+    """The folder that paths of a table start at: its own, or one above it that holds the first image."""
+    first = table.column("image")[0].as_py()
+    folder = path.parent
+    while isinstance(first, str) and not _is_there(folder, first):
+        if data_root is None or folder.resolve() == data_root.resolve() or folder.parent == folder:
+            return path.parent
+        folder = folder.parent
+    return folder
 
 
 def _header(path: Path) -> tuple[list[str], str, str, bool]:
@@ -162,14 +204,14 @@ def _load_csv(path: Path) -> pa.Table:
     return pyarrow.csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
 
 
-def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
+def _check_rows(path: Path, root: Path, table: pa.Table) -> tuple[_Row, ...]:
     faults: list[str] = []
     seen: dict[str, int] = {}
-    entries: list[Entry] = []
+    rows: list[_Row] = []
     for number, values in enumerate(table.to_pylist(), start=1):
         for column in ("image", "mask"):
             if isinstance(values.get(column), str):
-                values[column] = _relative(path.parent, values[column])
+                values[column] = _relative(root, values[column])
         try:
             row = _Row.model_validate(values)
         except ValidationError as error:
@@ -183,12 +225,12 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
         if not row.label and row.defect_class:
             faults.append(f"row {number}: a normal image has defect_class {row.defect_class!r}")
         seen[row.image] = number
-        entries.append(_entry(row))
+        rows.append(row)
     if faults:
         raise InputError(
             f"{path}: {counted(len(faults), 'fault')}. Mend what follows:\n{first_lines(faults)}"
         )
-    return tuple(entries)
+    return tuple(rows)
 
 
 def _relative(folder: Path, text: str) -> str:
