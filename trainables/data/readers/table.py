@@ -21,6 +21,7 @@ only other classes is left out, or is what ``data.others`` says.
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
@@ -129,7 +130,7 @@ def names_images_of(path: Path) -> bool:
 
 
 def _is_there(folder: Path, image: str) -> bool:
-    return "\0" not in image and (folder / _relative(folder, image)).exists()
+    return os.path.exists(folder / _relative(folder, image))  # False too of names that no disk holds
 
 
 def _root_of(path: Path, table: pa.Table, data_root: Path | None) -> Path:
