@@ -11,9 +11,10 @@ import optuna
 import pandas as pd
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.reading import results_of_plan
 from assay.analysis.score_columns import ColumnNames
 from assay.analysis.score_file import ScoreQuestion, analyse_score_file
+from assay.analysis.study_analysis import study_analysis
 from assay.storage import Environment, Store
 from assay.tracking import MlflowMirror
 from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record
@@ -48,9 +49,9 @@ def test_the_runs_that_assay_mirrored_get_the_answers_of_the_study(tmp_path: Pat
         attempt = store.begin_attempt(trial.id, Environment())
         started = START + timedelta(minutes=minutes)
         record = make_record(trial, uneven, attempt=attempt.name, started=started)
-        lost = lose(trial, "diverged", "NaN loss at epoch 3")
+        lost = lose(trial, "diverged", "NaN loss at epoch 3").model_copy(update={"started": started})
         store.write_record(lost if trial is plan.trials[-1] else record)
-    results = StudyResults.of_plan(plan, store)
+    results = results_of_plan(plan, store)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     MlflowMirror(uri, store).sync(results)
     mlflow.set_tracking_uri(uri)
@@ -58,7 +59,7 @@ def test_the_runs_that_assay_mirrored_get_the_answers_of_the_study(tmp_path: Pat
     assert isinstance(runs, pd.DataFrame)
 
     question = ScoreQuestion(compared=("stop", "supervision: few -> full"), signs=plan.study.content_hash)
-    expected = {(r.comparison, r.cell_a, r.cell_b): r for r in results.analysis.comparisons}
+    expected = {(r.comparison, r.cell_a, r.cell_b): r for r in study_analysis(results).comparisons}
     for suffix in ("csv", "parquet"):
         file = io.BytesIO()
         runs.to_parquet(file) if suffix == "parquet" else runs.to_csv(file, index=False)
