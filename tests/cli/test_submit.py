@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import ray
 
 from tests.cli.small_study import Assay
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +113,109 @@ def test_ctrl_c_ends_the_following_and_not_the_job(study_file: Path) -> None:
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0]
     assert (process.returncode, output) == (130, f"\nthe job runs on\n{_WAYS_ON}")
+
+
+@pytest.mark.parametrize(
+    ("sbatch", "told"),
+    [
+        ("sleep 1; echo 7", "job 7 was there, and was cancelled"),
+        ("sleep 1; exit 1", "nothing was submitted"),
+        ("sleep 60; echo 7", "Slurm does not say whether there is a job. See, and cancel it:  squeue --me"),
+    ],
+)
+@pytest.mark.usefixtures("slurm")
+def test_ctrl_c_while_slurm_takes_the_job_says_what_became_of_it(
+    study_file: Path, tmp_path: Path, sbatch: str, told: str
+) -> None:
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\n{sbatch}\n")
+    (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/cancelled\n')
+    (tmp_path / "scancel").chmod(0o755)
+    process = _submits(study_file, "--slurm")
+    wait_for((tmp_path / "asked").exists, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output = process.communicate(timeout=60)[0]
+    assert (process.returncode, output) == (130, f"{told}\ninterrupted\n")
+    assert (tmp_path / "cancelled").exists() is ("was cancelled" in told)
+
+
+def _submits(study_file: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "assay", "submit", study_file, "--storage", "/shared", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+class _SlowCluster(ThreadingHTTPServer):
+    """What a cluster's dashboard answers to a submission; one request it takes and does not answer."""
+
+    daemon_threads = True
+
+    def __init__(self, hangs: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.hangs = hangs  # method and path of that request, a pattern
+        self.asked = threading.Event()
+        self.jobs: set[str] = set()
+        self.stopped: set[str] = set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _Answers(BaseHTTPRequestHandler):
+    server: _SlowCluster
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        known = {"/api/version": (200, {"ray_version": ray.__version__, "version": "4"})}
+        status, answer = known.get(self.path, (404, {}))
+        if self.path.startswith("/api/packages/") and self.command == "PUT":
+            status = 200
+        if self.path == "/api/jobs/":
+            self.server.jobs.add(json.loads(body)["submission_id"])
+        job = self.path.removesuffix("/stop").rpartition("/")[2]
+        if self.path.endswith("/stop") and job in self.server.jobs:
+            self.server.stopped.add(job)
+            status, answer = 200, {"stopped": True}
+        if re.fullmatch(self.server.hangs, f"{self.command} {self.path}"):
+            self.server.asked.set()
+            threading.Event().wait()
+        text = json.dumps(answer) if status == 200 else f"Job {job} does not exist"
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    do_GET = do_PUT = do_POST = _answer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Iterator[_SlowCluster]:
+    with _SlowCluster(request.param) as server:
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "told"),
+    [("PUT /api/packages/.*", "nothing was submitted"), ("POST /api/jobs/", "it was, and was stopped")],
+    indirect=["cluster"],
+    ids=["its code is uploaded", "it is handed over"],
+)
+def test_ctrl_c_while_a_cluster_takes_the_job_leaves_none_there(
+    study_file: Path, cluster: _SlowCluster, told: str
+) -> None:
+    process = _submits(study_file, "--address", f"http://127.0.0.1:{cluster.server_port}")
+    wait_for(cluster.asked.is_set, process)
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert output.startswith("asking the cluster whether job assay-small-")
+    assert "Without an answer, stop it:  ray job stop assay-small-" in output
+    assert output.endswith(f"{told}\ninterrupted\n"), output
+    assert cluster.stopped == cluster.jobs
 
 
 def test_a_refused_submission_leaves_the_environment_as_it_was(assay: Assay, study_file: Path) -> None:

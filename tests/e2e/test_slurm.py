@@ -79,7 +79,7 @@ def test_a_study_that_is_told_to_end_before_its_time_limit_goes_on_when_it_is_su
     [trial] = study.plan.trials
     said: list[str] = []
 
-    first = submit_script(script)
+    first = submit_script(script, print)
     with ThreadPoolExecutor() as threads:
         ended = threads.submit(first.follow, said.append)
         wait_for(lambda: any(study.storage.rglob("checkpoint*")), said=lambda: "".join(said))
@@ -87,7 +87,7 @@ def test_a_study_that_is_told_to_end_before_its_time_limit_goes_on_when_it_is_su
         assert ended.result(120) == 130, "".join(said)
     assert not study.records()
 
-    assert submit_script(script).follow(said.append) == 0, "".join(said)
+    assert submit_script(script, print).follow(said.append) == 0, "".join(said)
     record = study.records()[trial.id]
     assert (record.status, record.attempts) == ("finished", 2)
     log = study.store.read_bytes(f"trials/{trial.id}/{record.attempt}/log.txt").decode()
@@ -104,7 +104,7 @@ def test_a_job_whose_ray_does_not_start_ends_and_says_so(here: Slurm, tmp_path: 
         program.chmod(0o755)
     said: list[str] = []
     script = slurm_script("toy", tmp_path / "toy.yaml", [], python=str(python), options="")
-    assert submit_script(script).follow(said.append) == 2, "".join(said)
+    assert submit_script(script, print).follow(said.append) == 2, "".join(said)
     assert "no room for Ray here" in "".join(said)
     assert "error: Ray did not start on all 1 nodes of job" in "".join(said)
 
@@ -125,7 +125,7 @@ def _script(options: str) -> str:
 
 
 def test_a_job_that_slurm_ends_is_an_interrupted_run(here: Slurm) -> None:
-    job = submit_script(_script("--begin=now+1hour"))
+    job = submit_script(_script("--begin=now+1hour"), print)
     said: list[str] = []
 
     def say(text: str) -> None:
@@ -139,4 +139,4 @@ def test_a_job_that_slurm_ends_is_an_interrupted_run(here: Slurm) -> None:
 
 def test_what_slurm_refuses_is_said_in_its_words(here: Slurm) -> None:
     with pytest.raises(InputError, match=r"refuses the job: .* invalid partition specified: none"):
-        submit_script(_script("--partition=none"))
+        submit_script(_script("--partition=none"), print)

@@ -169,11 +169,11 @@ def submit(
             replace_file(script, text.encode())
             typer.echo(f"wrote {script}; on the cluster:  sbatch {shlex.quote(str(script))}")
             return
-        job = submit_script(text)
+        job = submit_script(text, _on_stderr)
     else:
         from assay.engine.jobs import submit as submit_job
 
-        job = submit_job(study, plan.study, arguments, address=address, python=python)
+        job = submit_job(study, plan.study, arguments, address=address, python=python, say=_on_stderr)
     _accompany(job, name, storage, follow=follow is not False)
 
 
@@ -200,13 +200,17 @@ def _write_manifest(
     typer.echo(f"wrote {file}; look at its resources, then:  kubectl apply -f {shlex.quote(str(file))}")
 
 
+def _on_stderr(text: str) -> None:
+    typer.echo(text, err=True)
+
+
 def _accompany(job: Job | SlurmJob, name: str, storage: str, *, follow: bool) -> None:
     """Follow a job to its end, or say how to."""
-    typer.echo(f"job {job.id}")
-    if not follow:
-        _print_next_commands(job, name, storage)
-        return
     try:
+        typer.echo(f"job {job.id}")
+        if not follow:
+            _print_next_commands(job, name, storage)
+            return
         code = job.follow(lambda text: typer.echo(text, nl=False))
     except KeyboardInterrupt:
         typer.echo("\nthe job runs on")

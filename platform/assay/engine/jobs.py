@@ -36,6 +36,7 @@ _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 # They talk to stderr, and two of them set a level of their own.
 _TALKERS = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
 _POLL_SECONDS = 0.5
+_ARRIVAL_SECONDS = 2.0
 _SUBMITTED = "submitted"  # folder of the study, beside the packages: no file of its own can replace theirs
 _NO_PROGRAM = (126, 127)  # exit codes of a shell that could not start the program
 
@@ -105,7 +106,15 @@ class Job:
             say(text)
 
 
-def submit(path: Path, study: Study, arguments: Sequence[str], *, address: str | None, python: str) -> Job:
+def submit(
+    path: Path,
+    study: Study,
+    arguments: Sequence[str],
+    *,
+    address: str | None,
+    python: str,
+    say: Callable[[str], None],
+) -> Job:
     """Hand ``assay run STUDY ARGUMENTS`` to a cluster, with the code of this process.
 
     Args:
@@ -114,24 +123,46 @@ def submit(path: Path, study: Study, arguments: Sequence[str], *, address: str |
         arguments: Options of ``assay run``, as the nodes understand them.
         address: ``http://host:8265`` of the head's dashboard; default: what the environment names.
         python: Path of the Python on the nodes that has the packages installed.
+        say: Is told what became of the job where the submission is interrupted.
 
     Raises:
         InputError: If no cluster is named, nobody answers there, or it refuses the token.
+        KeyboardInterrupt: On an interrupt, after a job that was there already is stopped.
     """
     client = _client(address)
     command = shlex.join([python, "-m", "assay", "run", f"{_SUBMITTED}/{path.name}", *arguments])
     with tempfile.TemporaryDirectory(prefix="assay-") as staged:
         files = {path.name: path.read_bytes(), **method_files(study)}
         stage(Path(staged), {f"{_SUBMITTED}/{name}": data for name, data in files.items()})
+        job = Job(f"assay-{study.study}-{secrets.token_hex(4)}", python, client)
         try:
-            job = client.submit_job(
-                entrypoint=command,
-                submission_id=f"assay-{study.study}-{secrets.token_hex(4)}",
-                runtime_env=runtime_env(Path(staged)),
-            )
+            client.submit_job(entrypoint=command, submission_id=job.id, runtime_env=runtime_env(Path(staged)))
         except RuntimeError as error:
             raise InputError(f"the cluster refuses the job: {redact(last_line(error))}.") from None
-    return Job(job, python, client)
+        except KeyboardInterrupt:
+            _withdraw(job, say)
+            raise
+    return job
+
+
+def _withdraw(job: Job, say: Callable[[str], None]) -> None:
+    """Stop a job whose submission was interrupted, should it have come to be: only the cluster knows."""
+    say(f"asking the cluster whether job {job.id} is there. Without an answer, stop it:  {job.stop_command}")
+    until = time.monotonic() + _ARRIVAL_SECONDS  # a request that was sent may still be on its way
+    while True:
+        try:
+            job.client.stop_job(job.id)
+        except (RuntimeError, OSError) as error:
+            if "does not exist" not in str(error):
+                say(f"the cluster does not say whether it is: {redact(last_line(error))}")
+                return
+        else:
+            say("it was, and was stopped")
+            return
+        if time.monotonic() > until:
+            say("nothing was submitted")
+            return
+        time.sleep(_POLL_SECONDS)
 
 
 def _client(address: str | None) -> JobSubmissionClient:

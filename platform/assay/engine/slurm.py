@@ -22,6 +22,7 @@ __all__ = ["SlurmJob", "slurm_script", "submit_script"]
 
 _BODY = Path(__file__).with_name("slurm_job.sh")
 _POLL_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0  # of sbatch, after Ctrl-C
 _WARNING_SECONDS = 120  # before the time limit the study is told to end
 _UNENDED = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED"}
 _BY_ITSELF = {"COMPLETED", "FAILED"}
@@ -53,23 +54,59 @@ def slurm_script(study: str, file: Path, arguments: Sequence[str], *, python: st
     return "\n".join([*head, f"run=({command})", "", _BODY.read_text(encoding="utf-8")])
 
 
-def submit_script(script: str) -> SlurmJob:
+def submit_script(script: str, say: Callable[[str], None]) -> SlurmJob:
     """Hand a script to Slurm.
+
+    Args:
+        script: Of :func:`slurm_script`.
+        say: Is told what became of the job where the submission is interrupted.
 
     Raises:
         InputError: If there is no Slurm here, or it refuses the job.
+        KeyboardInterrupt: On an interrupt, after a job that was there already is cancelled.
     """
     if shutil.which("sbatch") is None:
         raise InputError(
             "a study is submitted to Slurm by its command sbatch, found none on this machine. Submit on a "
             "login node of the cluster, or write the script with --script FILE and take it there."
         )
-    answer = subprocess.run(
-        ["sbatch", "--parsable"], input=script, capture_output=True, text=True, check=False
+    # In a session of its own, where Ctrl-C does not reach it: its answer says whether there is a job.
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        ["sbatch", "--parsable"], stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as sbatch:
+        try:
+            answer, refusal = sbatch.communicate(script)
+        except KeyboardInterrupt:
+            _withdraw(sbatch, say)
+            raise
+    if sbatch.returncode:
+        raise InputError(f"Slurm refuses the job: {_sentence(refusal)}")
+    return SlurmJob(_job_id(answer))
+
+
+def _withdraw(sbatch: subprocess.Popen[str], say: Callable[[str], None]) -> None:
+    """Cancel the job whose submission was interrupted, should it have come to be."""
+    try:
+        answer, _ = sbatch.communicate(timeout=_ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        sbatch.kill()
+        say("Slurm does not say whether there is a job. See, and cancel it:  squeue --me")
+        return
+    if sbatch.returncode:
+        say("nothing was submitted")
+        return
+    job = SlurmJob(_job_id(answer))
+    cancelled = _ask("scancel", job.id).returncode == 0
+    say(
+        f"job {job.id} was there, and was cancelled"
+        if cancelled
+        else f"job {job.id} is there. Cancel it:  {job.stop_command}"
     )
-    if answer.returncode:
-        raise InputError(f"Slurm refuses the job: {_sentence(answer.stderr)}")
-    return SlurmJob(answer.stdout.strip().partition(";")[0])
+
+
+def _job_id(answer: str) -> str:
+    return answer.strip().partition(";")[0]
 
 
 @dataclass(frozen=True)
