@@ -1,7 +1,8 @@
 """Folders and tables as factories have them: the table of docs/data.md, and its tests.
 
 Each module of this package has ``CASES``, a tuple of ``Case``. The first line of its docstring is the
-heading of its part of the table. ``python -m tests.data.cases`` writes the table.
+heading of its part of the table. ``python -m tests.data.cases`` writes the table, and with ``--count`` makes all
+cases and counts their outcomes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tests.data.cases.case import Case
 
-__all__ = ["CASES", "HEADING", "PAGE", "table"]
+__all__ = ["CASES", "HEADING", "PAGE", "TITLED", "table"]
 
 PAGE = Path(__file__).parents[3] / "docs" / "data.md"
 HEADING = "## What is read, warned of and refused\n"
@@ -33,14 +34,14 @@ def _titled() -> Mapping[str, tuple[Case, ...]]:
     return titled
 
 
-_TITLED = _titled()
-CASES = tuple(case for cases in _TITLED.values() for case in cases)
+TITLED = _titled()
+CASES = tuple(case for cases in TITLED.values() for case in cases)
 
 
 def table() -> str:
     """The section of the page: a heading, an introduction and a table for each module."""
     parts = [HEADING, _INTRODUCTION]
-    for title, cases in _TITLED.items():
+    for title, cases in TITLED.items():
         rows = "".join(f"| {case.name} | {_what_happens(case)} |\n" for case in cases)
         parts.append(f"\n### {title}\n\n| case | what happens |\n|---|---|\n{rows}")
     return "".join(parts)
