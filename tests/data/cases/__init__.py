@@ -1,8 +1,8 @@
 """Folders and tables as factories have them: the table of docs/data.md, and its tests.
 
 Each module of this package has ``CASES``, a tuple of ``Case``. The first line of its docstring is the
-heading of its part of the table. ``python -m tests.data.cases`` writes the table, and with ``--count`` makes all
-cases and counts their outcomes.
+heading of its part of the table. ``python -m tests.data.cases`` writes the table, and makes and counts all
+cases with ``--count``.
 """
 
 from __future__ import annotations
