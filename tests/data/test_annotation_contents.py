@@ -25,7 +25,7 @@ from tests.data.test_annotations import brush, label_studio, png, result
 from trainables.data import DataSpec, open_manifest
 from trainables.data.annotations import AnnotationError, parse_annotations
 from trainables.data.annotations.to_masks import MASKS, import_annotations
-from trainables.data.sources import decode_stored
+from trainables.data.sources import decode_indices, decode_mask, decode_stored
 from trainables.errors import InputError
 
 HEIGHT, WIDTH = 48, 64
@@ -257,28 +257,69 @@ def test_background_alone_is_no_defect(data: bytes) -> None:
     assert (image.shapes, image.classes, image.is_drawn_on) == ((), (), False)
 
 
-@pytest.mark.parametrize("word", ["__ignore__", "_ignore_", "ignore"])
-def test_ignored_pixels_are_refused_by_reader_annotated(word: str, tmp_path: Path) -> None:
-    write(tmp_path / "a.png", noise(0, HEIGHT, WIDTH))
-    (tmp_path / "a.json").write_bytes(labelme(shape("polygon", BOX), shape("polygon", HOLE, word)))
-    with pytest.raises(
-        InputError, match=rf"'{word}' are neither defect nor background, .*`assay data import`"
-    ):
-        open_manifest(SPEC, tmp_path, tmp_path / "cache")
-
-
-def test_an_import_of_ignored_pixels_is_read_as_it_says(tmp_path: Path) -> None:
-    photos, drawn = tmp_path / "photos", tmp_path / "drawn"
-    drawn.mkdir()
+def with_ignored(photos: Path, drawn: Path, word: str) -> None:
+    """Photos ``a`` to ``d``: a defect with ignored pixels on it, these alone, nothing, and a defect."""
+    drawn.mkdir(exist_ok=True)
     shapes = {
-        "a": [shape("polygon", BOX), shape("polygon", HOLE, "__ignore__")],
-        "b": [shape("polygon", HOLE, "__ignore__")],
+        "a": [shape("polygon", BOX), shape("polygon", HOLE, word)],
+        "b": [shape("polygon", HOLE, word)],
         "c": [],
         "d": [shape("polygon", HOLE)],
     }
     for number, (name, on_it) in enumerate(shapes.items()):
         write(photos / f"{name}.png", noise(number, HEIGHT, WIDTH))
         (drawn / f"{name}.json").write_bytes(labelme(*on_it, imagePath=f"{name}.png"))
+
+
+@pytest.mark.parametrize("word", ["__ignore__", "_ignore_", "ignore", "Ignored"])
+def test_ignored_pixels_are_neither_defect_nor_background(word: str, tmp_path: Path) -> None:
+    with_ignored(tmp_path / "parts", tmp_path / "parts", word)
+    manifest = open_manifest(SPEC, tmp_path / "parts", tmp_path / "cache")
+    assert [(row.sample, row.label, row.defect_class) for row in manifest.rows] == [
+        ("a", True, "scratch"),
+        ("c", False, None),
+        ("d", True, "scratch"),
+    ]
+    assert any("1 image with ignored pixels and no defect left out" in f.text for f in manifest.findings)
+    assert (manifest.indices, manifest.ignored, manifest.classes) == ((1,), (2,), ("scratch",))
+    row = manifest.by_sample["a"]
+    assert not manifest.can_teach(row)
+    assert manifest.can_teach(manifest.by_sample["d"])
+    assert manifest.mask_root is not None
+    assert row.mask is not None
+    data = (manifest.mask_root / row.mask).read_bytes()
+    np.testing.assert_array_equal(decode_indices(data) == 2, box(15, 15, 35, 30))
+    defect = box(5, 5, 45, 40) & ~box(15, 15, 35, 30)
+    np.testing.assert_array_equal(decode_mask(data, 0, (1,)) > 0, defect)
+
+
+@pytest.mark.parametrize("first", ["scratch", "hole"])
+def test_classes_that_are_not_chosen_are_ignored_where_that_is_asked(first: str, tmp_path: Path) -> None:
+    shapes = [shape("polygon", BOX, "scratch"), shape("polygon", HOLE, "hole")]
+    write(tmp_path / "a.png", noise(0, HEIGHT, WIDTH))
+    (tmp_path / "a.json").write_bytes(labelme(*sorted(shapes, key=lambda each: each["label"] != first)))
+    spec = SPEC.model_copy(update={"classes": ("hole",), "others": "ignore"})
+    manifest = open_manifest(spec, tmp_path, tmp_path / "cache")
+    (row,) = manifest.rows
+    assert (row.defect_class, row.shows_others, manifest.ignored) == ("hole", True, (2,))
+    assert manifest.mask_root is not None
+    assert row.mask is not None
+    values = decode_indices((manifest.mask_root / row.mask).read_bytes())
+    np.testing.assert_array_equal(values == 1, box(15, 15, 35, 30))  # chosen classes lie above the others
+    np.testing.assert_array_equal(values == 2, box(5, 5, 45, 40) & ~box(15, 15, 35, 30))
+
+
+def test_a_class_that_ignored_pixels_would_hide_is_refused(tmp_path: Path) -> None:
+    shapes = [shape("polygon", HOLE, "hole"), shape("polygon", BOX), shape("point", [[1, 1]], "_background_")]
+    write(tmp_path / "a.png", noise(0, HEIGHT, WIDTH))
+    (tmp_path / "a.json").write_bytes(labelme(*shapes, shape("rectangle", [[50, 5], [60, 9]], "__ignore__")))
+    with pytest.raises(InputError, match=r"a.png: hole has no pixel of its own, below later shapes"):
+        open_manifest(SPEC, tmp_path, tmp_path / "cache")
+
+
+def test_an_import_of_ignored_pixels_is_read_as_it_says(tmp_path: Path) -> None:
+    photos, drawn = tmp_path / "photos", tmp_path / "drawn"
+    with_ignored(photos, drawn, "__ignore__")
     imported = import_annotations(drawn, photos)
     assert (imported.classes, imported.ignored) == ({1: "scratch", 2: "__ignore__"}, ("__ignore__",))
     spec = DataSpec(

@@ -25,6 +25,7 @@ __all__ = [
     "holds_runs",
     "palette_as_grey",
     "parse_runs",
+    "runs_in",
 ]
 
 RUNS_SUFFIX = ".rle"
@@ -57,10 +58,23 @@ def parse_runs(text: str, pixels: int) -> list[tuple[int, int]]:
     return runs
 
 
-def encode_runs(height: int, width: int, runs: Sequence[tuple[int, int]]) -> bytes:
-    """Run lengths as a file: the same bytes on every machine, whatever its PNG library."""
-    numbers = " ".join(f"{start} {length}" for start, length in sorted(set(runs)))
-    return _RUNS + f"{height} {width}\n{numbers}\n".encode()
+def encode_runs(height: int, width: int, *classes: Sequence[tuple[int, int]]) -> bytes:
+    """Run lengths as a file: the same bytes on every machine, whatever its PNG library.
+
+    Args:
+        height: Of the image, pixels.
+        width: The same.
+        classes: Runs of the value 1, and perhaps of the class indices 2, 3 …
+    """
+    lines = [" ".join(f"{start} {length}" for start, length in sorted(set(runs))) for runs in classes]
+    return _RUNS + "".join(f"{line}\n" for line in (f"{height} {width}", *lines)).encode()
+
+
+def runs_in(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Pairs (first pixel, length) of a mask, as :func:`parse_runs` has them."""
+    flat = np.concatenate([[0], mask.T.ravel(), [0]]).astype(np.int8)  # down each column
+    edges = np.flatnonzero(np.diff(flat)).reshape(-1, 2)
+    return [(int(first) + 1, int(end - first)) for first, end in edges]
 
 
 def holds_runs(data: bytes) -> bool:
@@ -69,20 +83,22 @@ def holds_runs(data: bytes) -> bool:
 
 
 def decode_runs(data: bytes) -> NDArray[np.uint8]:
-    """Mask of a file by :func:`encode_runs`: h × w, 0/1; overlapping runs are united.
+    """Mask of a file by :func:`encode_runs`: h × w, 0/1 or class indices; overlapping runs are united.
 
     Raises:
         BrokenImageError: If the file is damaged.
     """
     try:
-        head, _, numbers = data.removeprefix(_RUNS).decode("ascii").partition("\n")
+        head, *lines = data.removeprefix(_RUNS).decode("ascii").removesuffix("\n").split("\n")
         height, width = (int(side) for side in head.split())
-        runs = parse_runs(numbers, height * width)
+        # A class index that a mask does not show has an empty line.
+        classes = [parse_runs(line, height * width) if line or len(lines) == 1 else [] for line in lines]
     except ValueError as error:
         raise BrokenImageError(f"the run lengths are damaged: {error}") from error
     flat = np.zeros(height * width, np.uint8)
-    for start, length in runs:
-        flat[start - 1 : start - 1 + length] = 1
+    for value, runs in enumerate(classes, start=1):
+        for start, length in runs:
+            flat[start - 1 : start - 1 + length] = value
     return np.ascontiguousarray(flat.reshape(width, height).T)
 
 

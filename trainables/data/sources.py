@@ -267,7 +267,8 @@ def decode_mask(data: bytes, above: int, indices: Sequence[int] | None = None) -
         BrokenImageError: If the file is truncated, damaged or too large.
     """
     if holds_runs(data):
-        return decode_runs(data)
+        shown = decode_runs(data)
+        return (shown > 0 if indices is None else np.isin(shown, indices)).astype(np.uint8)
     if indices is not None:
         return np.isin(decode_indices(data), indices).astype(np.uint8)
     return defect_pixels(decode_stored(data), above)
@@ -280,7 +281,7 @@ def decode_stored(data: bytes) -> NDArray[Any]:
         BrokenImageError: If the file is truncated, damaged or too large, or a value is no finite number.
     """
     if holds_runs(data):
-        return decode_runs(data) * np.uint8(255)
+        return (decode_runs(data) > 0) * np.uint8(255)
     stored = _decode(data, cv2.IMREAD_UNCHANGED)
     _refuse_not_finite(stored)
     return stored
@@ -304,6 +305,8 @@ def decode_indices(data: bytes) -> NDArray[np.uint16]:
     Raises:
         BrokenImageError: If the file is truncated, damaged, too large, or in colour.
     """
+    if holds_runs(data):
+        return decode_runs(data).astype(np.uint16)
     measure(data)  # checksums are of the file as it is stored
     indices = _decode(palette_as_grey(data), cv2.IMREAD_UNCHANGED)
     if indices.ndim == 3:

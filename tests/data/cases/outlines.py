@@ -330,8 +330,8 @@ CASES = (
         "a COCO file, one of its classes, and the others to be ignored",
         exported(coco(NAMES, DRAWN)),
         {**ANNOTATED, "classes": ["hole"], "others": "ignore"},
-        "refused",
-        ("reader annotated itself keeps to data.classes and knows leave_out, normal, found ignore",),
+        "read",
+        ("5 images of 5 items: 2 defective (2 with mask), 3 normal",),
     ),
     Case(
         "a COCO file that names images that are not there",
@@ -530,11 +530,18 @@ CASES = (
         ("3 defective (3 with mask), 5 normal",),
     ),
     Case(
-        "a LabelMe file with `__ignore__`",
-        beside(("scratch", "polygon", SQUARE), ("__ignore__", "rectangle", [[9, 2], [12, 5]])),
+        "a LabelMe file with `__ignore__` on a defect",
+        beside(("scratch", "rectangle", [[2, 2], [12, 10]]), ("__ignore__", "polygon", SQUARE)),
         ANNOTATED,
-        "refused",
-        ("pixels labelled '__ignore__' are neither defect nor background, found in 1 image",),
+        "read",
+        ("8 images of 8 items: 4 defective (4 with mask), 4 normal", "9 (9–71)", "0 1 2"),
+    ),
+    Case(
+        "a LabelMe file with `__ignore__` alone",
+        beside(("__ignore__", "polygon", SQUARE)),
+        ANNOTATED,
+        "warned",
+        ("1 image with ignored pixels and no defect left out, for nobody says that they are normal",),
     ),
     Case(
         "a CVAT file with the label `background` above a box",

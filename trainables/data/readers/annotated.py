@@ -10,13 +10,14 @@ Rules: an image is defective where something is drawn on it, and the labels draw
 (``hole+scratch``). ``data.classes`` chooses among them, pixel by pixel: an image that shows only others is
 left out, or normal with ``data.others: normal``. An image that no file names is normal in a folder such as
 ``good``, defective without a mask in one such as ``ng``, and anywhere else what the option ``unannotated``
-says. Points and lines mark no pixels: they are told, and the mask of an image with one is unknown.
-What is said of a whole image (a tag, choices, a text) is told too, and makes no image defective. Labels
-such as ``_background_`` take away what lies below them, and those such as ``__ignore__`` are refused, for
-these masks know defect and background alone. Masks of photos that a tool turned by EXIF are turned back, as
-images are read as stored. Files of other labelling tools are refused where an image could be taken for
-normal because of them. Masks become run lengths in the cache, the same bytes on every machine. Every image
-is an item of its own, unless ``data.item`` says more.
+says. Points and lines mark no pixels: they are told, and the mask of an image with one is unknown. What is
+said of a whole image (a tag, choices, a text) is told too, and makes no image defective. Labels such as
+``_background_`` take away what lies below them. Pixels labelled ``__ignore__``, and with ``data.others:
+ignore`` those of classes that are not chosen, are neither defect nor background: masks then are class
+indices, the later shape over the earlier one, and an image that shows such pixels alone is left out. Masks
+of photos that a tool turned by EXIF are turned back, as images are read as stored. Files of other labelling
+tools are refused where an image could be taken for normal because of them. Masks become run lengths in the
+cache, the same bytes on every machine. Every image is an item of its own, unless ``data.item`` says more.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from trainables.data.annotations import (
@@ -48,8 +50,8 @@ from trainables.data.annotations import (
 from trainables.data.atomic import made_once
 from trainables.data.findings import counted, first_lines, summarise
 from trainables.data.formats import BrokenImageError
-from trainables.data.masks import RUNS_SUFFIX, encode_runs
-from trainables.data.readers.base import Entry, Listing, Reader, options_of
+from trainables.data.masks import RUNS_SUFFIX, encode_runs, runs_in
+from trainables.data.readers.base import ClassIndices, Entry, Listing, Reader, options_of
 from trainables.data.readers.folder import part_of
 from trainables.data.readers.image_names import ImageNames
 from trainables.data.readers.mask_names import compared, images_below
@@ -60,6 +62,7 @@ from trainables.errors import InputError
 
 __all__ = ["READER", "annotation_files", "foreign_files"]
 
+_IGNORED = "__ignore__"  # the class of pixels that are neither defect nor background
 _MASKS = 2  # raised when the same annotations give other masks
 
 
@@ -137,14 +140,22 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
         )
     images = [path.as_posix() for path in images_below(root) if not is_system_file(path.name)]
     drawn, strangers, by_name = _match(root, files, images)
-    _refuse_ignored(drawn)
     _refuse_foreign(root, foreign, images, drawn, options)
     classes = tuple(sorted({name for each in drawn.values() for name in each.annotation.classes}))
     chosen = classes if spec.classes is None else tuple(name for name in classes if name in spec.classes)
     entries = list(_entries(images, drawn, chosen, options, others=spec.others))
     wanted = {entry.image for entry in entries if entry.mask is not None}
+    indices = None
+    if spec.others == "ignore" or any(each.annotation.ignored for each in drawn.values()):
+        names = dict(enumerate((*chosen, _IGNORED), start=1))
+        indices = ClassIndices(names, tuple(names)[:-1], "ignore")
     mask_root = _write_masks(
-        root, [drawn[image] for image in sorted(wanted & set(drawn))], chosen, folders.cache
+        root,
+        [drawn[image] for image in sorted(wanted & set(drawn))],
+        folders.cache,
+        chosen=chosen,
+        others=spec.others,
+        indices=indices,
     )
     remarks = _by_name(drawn) if by_name else ()
     return Listing(
@@ -154,24 +165,12 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
         unsplit=f"{root} has no folders train and test: use `splits: per_seed`.",
         missing_mask_way_out="Annotate it",
         mask_root=mask_root,
+        indices=indices,
         classes=classes,
-        others=("leave_out", "normal"),
+        others=("leave_out", "normal", "ignore"),
         unread=_unread(root, {*images, *files}, foreign),
         remarks=(*remarks, *_remarks(images, entries, drawn, strangers, options)),
     )
-
-
-def _refuse_ignored(drawn: Mapping[str, _Drawn]) -> None:
-    """Refuse pixels that are neither defect nor background: the masks made here hold these two alone."""
-    ignored = [each for each in drawn.values() if each.annotation.ignored]
-    if ignored:
-        label = ignored[0].annotation.ignored[0]
-        raise InputError(
-            f"{ignored[0].file}: {ignored[0].image}: pixels labelled {label!r} are neither defect nor "
-            f"background, found in {counted(len(ignored), 'image')}; the masks of reader annotated hold no "
-            "third value. Write masks of class indices by `assay data import`, which says how they are read "
-            "with `others: ignore`, or remove these shapes."
-        )
 
 
 def _refuse_foreign(
@@ -304,10 +303,10 @@ def _entries(
             if kept:
                 mask = f"{sample}{RUNS_SUFFIX}" if drawn[image].annotation.has_whole_mask else None
                 yield Entry(sample, image, True, mask, "+".join(kept), sample, split)
-            elif not shown:
+            elif not shown and not drawn[image].annotation.ignored:
                 lines = drawn[image].annotation.is_drawn_on
                 yield Entry(sample, image, lines, None, "defect" if lines else None, sample, split)
-            elif others == "normal":
+            elif others == "normal" and not drawn[image].annotation.ignored:
                 yield Entry(sample, image, False, None, None, sample, split)
             continue
         role = _role(path)
@@ -350,6 +349,14 @@ def _remarks(
             f"{file}. Add the images, correct their folders in the annotations, or remove the annotations."
         )
     yield from doubt_remarks(each.annotation for each in drawn.values())
+    ignored = [
+        each.image for each in drawn.values() if each.annotation.ignored and not each.annotation.classes
+    ]
+    if ignored:
+        yield (
+            f"{counted(len(ignored), 'image')} with ignored pixels and no defect left out, for nobody says "
+            f"that they are normal: {summarise(ignored)}."
+        )
     kinds = Counter(kind for each in drawn.values() for kind in each.annotation.without_area)
     if kinds:
         first = next(each for each in drawn.values() if each.annotation.without_area)
@@ -396,8 +403,25 @@ def _against_folders(entries: Sequence[Entry], drawn: Mapping[str, _Drawn]) -> I
         )
 
 
-def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cache: Path) -> Path:
-    """A folder with a file of run lengths for each defective image; made once."""
+def _write_masks(
+    root: Path,
+    drawn: Sequence[_Drawn],
+    cache: Path,
+    *,
+    chosen: Sequence[str],
+    others: Others,
+    indices: ClassIndices | None,
+) -> Path:
+    """A folder with a file of run lengths for each defective image; made once.
+
+    Args:
+        root: Folder of the images.
+        drawn: Images whose mask is known.
+        cache: Folder on this machine.
+        chosen: Classes that are defects.
+        others: What becomes of the classes that are not chosen.
+        indices: The values of masks of class indices; None: masks are 0 and 1.
+    """
     content = [
         (
             each.image,
@@ -407,18 +431,19 @@ def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cac
             [
                 shape
                 for shape in each.annotation.shapes
-                if shape.defect_class in chosen or shape.meaning == "background"
+                if shape.defect_class in chosen or shape.meaning != "defect" or others == "ignore"
             ],
         )
         for each in drawn
     ]
-    key = hashlib.sha256(repr((_MASKS, str(root), content)).encode()).hexdigest()[:16]
+    names = None if indices is None else sorted(indices.names.items())
+    key = hashlib.sha256(repr((_MASKS, str(root), content, names)).encode()).hexdigest()[:16]
 
     def fill(folder: Path) -> None:
         faults: list[str] = []
         for each, (*_, shapes) in zip(drawn, content, strict=True):
             try:
-                _write_mask(root, each, shapes, folder)
+                _write_mask(root, each, shapes, indices, folder)
             except InputError as error:
                 faults.append(str(error))
         if faults:
@@ -436,7 +461,9 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _write_mask(root: Path, drawn: _Drawn, shapes: Sequence[Shape], folder: Path) -> None:
+def _write_mask(
+    root: Path, drawn: _Drawn, shapes: Sequence[Shape], indices: ClassIndices | None, folder: Path
+) -> None:
     size, orientation = drawn.annotation.size, 1
     try:
         try:
@@ -445,21 +472,55 @@ def _write_mask(root: Path, drawn: _Drawn, shapes: Sequence[Shape], folder: Path
             if size is None:
                 raise InputError(f"{drawn.image}: {error.advice}.") from error
             # The photo is named with all other faults when the data set is opened.
-        mask = as_stored(rasterise(shapes, *size), orientation)
+        painted = rasterise(shapes, *size) if indices is None else _paint(shapes, indices, *size)
     except AnnotationError as error:
         raise InputError(f"{drawn.file}: {drawn.image}: {error}.") from error
+    mask = as_stored(painted, orientation)
     height, width = mask.shape
-    if not mask.any():
+    values = (1,) if indices is None else tuple(indices.names)
+    if not np.isin(mask, values[:1] if indices is None else indices.kept).any():
         raise InputError(
             f"{drawn.file}: {drawn.image}: what is drawn marks none of its {width} × {height} pixels: it "
             "lies outside, or is empty. Draw it again."
         )
-    flat = np.concatenate([[0], mask.T.ravel(), [0]]).astype(np.int8)  # down each column
-    edges = np.flatnonzero(np.diff(flat)).reshape(-1, 2)
-    runs = [(int(first) + 1, int(end - first)) for first, end in edges]
+    if indices is not None:
+        _refuse_lost(drawn, mask, indices)
     target = folder / PurePosixPath(drawn.image).with_suffix(RUNS_SUFFIX)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(encode_runs(height, width, runs))
+    target.write_bytes(encode_runs(height, width, *(runs_in(mask == value) for value in values)))
+
+
+def _paint(shapes: Sequence[Shape], indices: ClassIndices, height: int, width: int) -> NDArray[np.uint8]:
+    """A mask of class indices (height × width): the later shape over the earlier one.
+
+    Classes that are not chosen are ignored where no chosen one is drawn, above or below them.
+    """
+    values = {name: value for value, name in indices.names.items()}
+    mask, others = np.zeros((height, width), np.uint8), np.zeros((height, width), np.bool_)
+    for shape in shapes:
+        area = rasterise([replace(shape, defect_class="")], height, width) > 0
+        if shape.meaning == "background":
+            mask[area], others[area] = 0, False
+        elif shape.meaning == "ignored":
+            mask[area] = values[_IGNORED]
+        elif shape.defect_class in values:
+            mask[area] = values[shape.defect_class]
+        else:
+            others |= area
+    mask[others & (mask == 0)] = values[_IGNORED]
+    return mask
+
+
+def _refuse_lost(drawn: _Drawn, mask: NDArray[np.uint8], indices: ClassIndices) -> None:
+    """Refuse a mask of class indices that does not show one of its classes: each pixel holds one."""
+    shown = {indices.names[value] for value in indices.kept if value in mask}
+    for name in drawn.annotation.classes:
+        if name in indices.names.values() and name not in shown:
+            raise InputError(
+                f"{drawn.file}: {drawn.image}: {name} has no pixel of its own, below later shapes or "
+                "outside, and a mask with ignored pixels holds one class for each pixel. Draw it again, or "
+                "choose it alone in data.classes."
+            )
 
 
 READER = Reader(
