@@ -181,7 +181,18 @@ def means() -> Iterator[Case]:
         table(("base", "new"), *zip(BASE, NEW, strict=True), mean, ("0.0051", "0.0029")),
         "mean or the sum of those above",
     )
-    yield Case("means", "wide, a nameless row", wide(("", *mean)), "holds numbers")
+    for name in ("", "-", "—", "..."):
+        yield Case("means", f"wide, a row without a name: {name}", wide((name, *mean)), "has none. Name it")
+    for name in ("x", "snitt", "d5"):
+        yield Case(
+            "means", f"wide, the mean called {name}", wide((name, *mean)), f"the scores of seed {name}"
+        )
+    goes_on = (("base", 5, mean[0]), ("new", 5, mean[1]))
+    yield Case(
+        "means", "tidy, seeds go on with the mean", tidy("method,seed,AP", *goes_on), "scores of seed 5"
+    )
+    overall = [("overall", seed, f"0.91{seed}") for seed in range(5)]
+    yield Case("means", "tidy, a weighted mean", tidy("method,seed,AP", *overall), GAINS, note="`overall`")
     yield Case(
         "means",
         "tidy, a nameless seed",
@@ -765,7 +776,9 @@ def numbers() -> Iterator[Case]:
         yield Case(
             "numbers", f"a text {text}", tidy("method,seed,AP", new=(*NEW[:4], text)), f"found {text!r}"
         )
-    for text in each("NaN (diverged) | nan | NaN | inf | -inf | Infinity | diverged"):
+    for text in each(
+        "NaN (diverged) | nan (diverged at epoch 3) | nan | NaN | inf | -inf | Infinity | diverged"
+    ):
         yield Case("numbers", f"diverged: {text}", tidy("method,seed,AP", new=(*NEW[:4], text)), GAINS[:4])
     for text in each(" | - | n/a | NA | None | <NA>"):
         yield Case("numbers", f"missing: {text}", tidy("method,seed,AP", new=(*NEW[:4], text)), GAINS[:4])
@@ -953,7 +966,14 @@ def trackers() -> Iterator[Case]:
         table((*wandb[:-2], "quality", "beauty"), *((*r[:-1], i) for i, r in enumerate(exported))),
         "Name it: --score",
     )
-    for form, wrap in (("plain", lambda v: v), ("stored", lambda v: {"value": v, "desc": None})):
+
+    def stored(value: object) -> object:
+        return {"value": value, "desc": None}
+
+    def plain(value: object) -> object:
+        return value
+
+    for form, wrap in (("plain", plain), ("stored", stored)):
         api = [
             (
                 json.dumps(
@@ -1241,6 +1261,13 @@ def comparisons() -> Iterator[Case]:
     yield of("a->b", "c", "a->b->c", "may compare `a` with `b->c` or `a->b` with `c`", "a", "b->c")
     yield of("a->b", "c", '"a->b" -> "c"', GAINS, "a", "b->c")
     yield of("base", "new", "base->new", GAINS)
+    arrow = table(
+        ("method", "seed", "AP"),
+        *((c, s, v) for c, vs in (("a->b", BASE), ("c", NEW)) for s, v in enumerate(vs)),
+    )
+    yield Case(
+        "comparisons", "against a cell with an arrow", arrow, GAINS, question=ScoreQuestion(against="a→b")
+    )
     yield of("base", "new", "base → new", GAINS)
     yield of("base", "new", "base -> best", "--compare names a cell, found best")
     yield of("a->b", "c", "a->b -> d", "--compare names a cell, found d")

@@ -86,7 +86,7 @@ def test_the_trials_of_a_grid_of_optuna_are_repeats(suffix: str) -> None:
     def objective(trial: optuna.Trial) -> float:
         method = trial.suggest_categorical("method", grid["method"])
         seed = trial.suggest_categorical("seed", grid["seed"])
-        return float((BASE if method == "base" else NEW)[seed])
+        return float((BASE if method == "base" else NEW)[int(seed)])
 
     study.optimize(objective, n_trials=10)
     file = io.BytesIO()
@@ -110,6 +110,7 @@ def test_the_page_shows_repeats_by_their_names_in_the_file() -> None:
     text = tidy("method,seed,AP").replace(",0,", ",first,")
     page = score_page(analyse_score_file("scores.csv", text.encode(), ScoreQuestion()))
     assert page.trials is not None
+    assert page.trials.table is not None
     assert [row[1] for row in page.trials.table.rows[:2]] == ["first", "1"]
 
 

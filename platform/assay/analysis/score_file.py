@@ -40,6 +40,7 @@ __all__ = ["AnalysedScores", "ScoreQuestion", "analyse_score_file"]
 _ARROW = "→"
 _ARROWS = re.compile(r"\s*(?:->|→)\s*")
 _SEEDS_NAMED = 5
+_NO_CHANCE = 0.003  # that the scores of a training are, in all cells, as exact as written, the others' means
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         raise InputError(
             f"--look is a number of seeds of {name}, which has {seeds}, found {late[0]}. Name fewer."
         )
+    _refuse_mean_as_seed(table.loc[table["metric"] == metrics[0].name], read, name)
     _refuse_unknown_sizes(table, question.splits, name)
     of_metrics = {metric.name: table.loc[table["metric"] == metric.name] for metric in metrics}
     scores = ScoreTables(
@@ -185,6 +187,29 @@ def _each_once(read: ReadTable, name: str) -> pd.DataFrame:
             )
         kept.append((counted or rows)[0])
     return table.iloc[sorted(kept)].reset_index(drop=True)
+
+
+def _refuse_mean_as_seed(table: pd.DataFrame, read: ReadTable, name: str) -> None:
+    """The last seed of a table is none if it has the mean of the others in every cell, by no chance."""
+    last = int(table["seed"].iloc[-1])
+    chance = 1.0
+    for _, rows in table.groupby("cell", sort=False):
+        at_last = rows["seed"] == last
+        values = [value for value in rows.loc[~at_last, "value"].tolist() if math.isfinite(value)]
+        means = rows.loc[at_last, "value"].tolist()
+        if len(values) < 3 or len(means) != 1 or not math.isfinite(means[0]):
+            return
+        half_step = 0.5 * 10.0 ** -len(f"{means[0]:.12f}".rstrip("0").partition(".")[2])
+        spread = max(values) - min(values)
+        if abs(means[0] - statistics.fmean(values)) > half_step * 1.001:
+            return
+        chance *= min(1.0, 2 * half_step / spread) if spread > 0 else 1.0
+    if chance < _NO_CHANCE:
+        raise InputError(
+            f"a repeat is one training, and the scores of seed {read.seeds.get(last, last)} in {name} are "
+            "the means of the other seeds in every cell. Leave it out; if it is a training, move its rows to "
+            "the front."
+        )
 
 
 def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
@@ -256,8 +281,10 @@ def _contrasts(
 ) -> list[Contrast]:
     levels = _levels(table, read.factors)
     if question.against is not None:
-        _refuse_unknown_cell("--against", question.against, cells)
-        return [_of_cells(question.against, cell) for cell in cells if cell != question.against]
+        against = _cell_called(question.against, cells)
+        if against is None:
+            raise _unknown_cell("--against", question.against, cells)
+        return [_of_cells(against, cell) for cell in cells if cell != against]
     if question.compared:
         return [each for text in question.compared for each in _compared(text, cells, levels, read)]
     if not read.factors:
@@ -329,7 +356,7 @@ def _compared(
     nearest = next((i for i, pair in enumerate(pairs) if pair != (None, None)), 0)
     for name, cell in zip(sides[nearest], pairs[nearest], strict=True):
         if cell is None:
-            _refuse_unknown_cell("--compare", name, cells)
+            raise _unknown_cell("--compare", name, cells)
     raise InputError(
         f"a comparison is of two cells or levels, found none that differ in {text}. Name two cells."
     )
@@ -375,11 +402,10 @@ def _of_cells(start: str, end: str) -> Contrast:
     return comparison(f"{start} {_ARROW} {end}", start, end)
 
 
-def _refuse_unknown_cell(option: str, cell: str, cells: Sequence[str]) -> None:
-    if cell not in cells:
-        raise InputError(
-            f"{option} names a cell, found {cell}; the cells are {', '.join(cells)}. Name one of them."
-        )
+def _unknown_cell(option: str, cell: str, cells: Sequence[str]) -> InputError:
+    return InputError(
+        f"{option} names a cell, found {cell}; the cells are {', '.join(cells)}. Name one of them."
+    )
 
 
 def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, read: ReadTable, name: str) -> None:

@@ -40,6 +40,7 @@ from assay.analysis.score_names import (
     is_no_score,
     is_spread,
     is_step,
+    is_surely_mean,
     known_metric,
     known_statuses,
     plain,
@@ -423,7 +424,8 @@ def _without_mean_cells(
         if name in others or not others:
             continue
         alone = name in after and most < 2 and after[name][1] != "total"
-        if len(rows) < most or alone or (len(others) > 1 and _sums_up(text, rows, others, values)):
+        sure = is_surely_mean(name) and len(others) > 1
+        if len(rows) < most or alone or sure or (len(others) > 1 and _sums_up(text, rows, others, values)):
             left |= dict.fromkeys(rows.values(), name)
         else:
             notes.append(
@@ -444,7 +446,8 @@ def _without(source: Source, left: Mapping[int, str]) -> tuple[Source, list[str]
             "each repeat a row: means cannot be tested."
         )
     lines = summarise([str(text.lines[row]) for row in sorted(left)], 8)
-    note = f"Left out, as they sum up other rows: {_quoted(left.values())} (line {lines})."
+    place = "lines" if len(left) > 1 else "line"
+    note = f"Left out, as they sum up other rows: {_quoted(left.values())} ({place} {lines})."
     return replace(source, text=text.without(left)), [note]
 
 
@@ -521,9 +524,13 @@ def _read_wide(source: Source) -> ReadTable:
     if seed is None and fold is None and len(texts + called) == 1 and text.names_rows((texts + called)[0]):
         seed = (texts + called)[0]
         texts, called = [], []
-    for title in index:
-        if any(text.columns[title]):
-            _filled(source, title)
+    for title in names:
+        nameless = [row for row, name in enumerate(text.columns[title]) if not words(name)]
+        if nameless and len(nameless) < len(text.lines):
+            raise InputError(
+                f"every row has a name where some have one, and line {text.lines[nameless[0]]} of "
+                f"{source.file} has none. Name it, or leave it out: it is no repeat if it sums up others."
+            )
 
     # Rows of epochs are no repeats.
     steps = [title for title in cells if is_step(title)]

@@ -18,6 +18,7 @@ __all__ = [
     "is_no_score",
     "is_spread",
     "is_step",
+    "is_surely_mean",
     "is_unbounded",
     "known_metric",
     "known_statuses",
@@ -76,6 +77,7 @@ _TOTALS = {
     "all", "count", "gesamt", "insgesamt", "max", "maximum", "min", "minimum", "overall", "sum", "summe",
     "total", "totals", "aggregate", "aggregated", "best", "worst", "rank", "ranks", "summary",
 }  # fmt: skip
+_SURE_TOTALS = {"aggregate", "aggregated", "gesamt", "insgesamt", "overall", "total", "totals"}
 # Words that may stand beside those of a mean: `Mean ± std (5 seeds)`, `macro avg`, `average over data sets`.
 _BESIDE_MEANS = {
     "across", "and", "arithmetic", "categories", "classes", "confidence", "dataset", "datasets", "data",
@@ -86,7 +88,7 @@ _BESIDE_MEANS = {
 }  # fmt: skip
 _DIFFERENCES = {"delta", "diff", "difference", "gain", "improvement", "δ"}
 
-_STEPS = {"epoch", "epochs", "step", "steps", "iteration", "iterations", "iter", "iters"}
+_STEPS = {"ep", "epoch", "epochs", "step", "steps", "iteration", "iterations", "iter", "iters"}
 _STEPS_ANYWHERE = {"timestep", "timesteps"}
 # Words of columns that trackers and scripts write beside the scores: ids, times, hardware, sizes.
 _BOOKKEEPING = {
@@ -222,6 +224,12 @@ def is_mean(name: str) -> bool:
     return percentile or (bool(parts) and known and (spelled or any(word in statistic for word in parts)))
 
 
+def is_surely_mean(name: str) -> bool:
+    """True of ``overall`` and ``Mean ± std``: unlike ``mean`` and ``max``, no method is called so."""
+    parts = set(words(name))
+    return is_mean(name) and bool(parts & (_SURE_TOTALS | _SPREAD_WORDS) or parts & _BESIDE_MEANS)
+
+
 def is_spread(name: str) -> bool:
     """True of ``std`` and ``AP_std``: a spread, which is no score."""
     parts = words(name)
@@ -257,6 +265,8 @@ def is_difference(name: str) -> bool:
 def is_step(name: str) -> bool:
     """True of ``epoch``, ``trainer/global_step``, ``_step``: how far a training was, no seed and no score."""
     parts = words(name)
+    while len(parts) > 1 and parts[-1] in ("num", "number", "no", "nr", "idx", "index", "id", "count"):
+        parts = parts[:-1]
     return bool(parts) and (parts[-1] in _STEPS or bool(_STEPS_ANYWHERE & set(parts)))
 
 

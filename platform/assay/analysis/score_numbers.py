@@ -43,7 +43,7 @@ _COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _COMMA_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 _POINT_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
 _OTHER_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}([ ']\d{3})+([.,]\d+)?")
-_NOT_FINITE = re.compile(r"([-+]?)(nan|inf|infinity)\s*(\([^\d()]*\))?", re.IGNORECASE)
+_NOT_FINITE = re.compile(r"([-+]?)(nan|inf|infinity)\s*(\([^()]*[a-z][^()]*\))?", re.IGNORECASE)
 # Texts whose marks can be read in one way alone, and so tell how the score is written.
 _SURE_POINT = re.compile(r"[-+]?[1-9]\d{0,2}((,\d{3}){2,}|(,\d{3})+\.\d*)")
 _SURE_COMMA = re.compile(r"[-+]?[1-9]\d{0,2}((\.\d{3}){2,}|(\.\d{3})+,\d+)")
