@@ -27,6 +27,10 @@ _AS_POINT = (
     "a search starts from points that its file names. Write `start: [{config.lr: 0.01}]` with the settings "
     "that `assay best NAME` prints"
 )
+_AS_DESIGN = (
+    "`assay best NAME --as NEW --design leave_one_out` writes a study that takes the best point apart. Run "
+    "that study when the search is over"
+)
 _NO_LIST = "no rule picked better images than chance. Draw masks of any defective training images without one"
 
 _KEYS: Mapping[str, str] = {  # or `key: value`, where other values of the key are read
@@ -37,6 +41,7 @@ _KEYS: Mapping[str, str] = {  # or `key: value`, where other values of the key a
     "start.study": _AS_POINT,
     "start.best": _AS_POINT,
     "search.seeds": _ONE_DRAW,
+    "replicate.ablate_winner": _AS_DESIGN,
     "search.objective.min: label_hours": _AS_FACTOR,
     "search.objective.min: export_latency_ms": _AS_TRAINED,
     "search.objective.min: export_latency_ratio": _AS_TRAINED,

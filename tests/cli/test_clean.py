@@ -13,7 +13,7 @@ from assay.storage.plans import write_plan
 from assay.storage.registration import register
 from assay.storage.retention import clean_plan
 from assay.study import Plan, parse_study, plan_study
-from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
+from tests.cli.small_search import SEARCH, write_search
 from tests.cli.small_study import Assay
 from tests.engine.staged_study import StagedStudy
 
@@ -166,7 +166,6 @@ def test_trials_that_a_search_without_its_points_shares_are_not_taken_for_orphan
 
 
 ORPHAN = f"trials/{'e' * 16}"
-ABLATED = SEARCH.replace("best: 2,", "best: 1, ablate_winner: true,")
 
 
 def begun(store: Store, text: str) -> Plan:
@@ -182,22 +181,6 @@ def orphans(assay: Assay, store: Store) -> list[str]:
     answer = assay("clean", "--orphans", "--storage", store.uri)
     assert answer.code == 0, answer.err
     return [line.split()[0] for line in answer.out.splitlines() if "no study plans it" in line]
-
-
-def test_a_search_that_goes_on_has_no_ablations_to_lose(assay: Assay, tmp_path: Path) -> None:
-    store = Store(tmp_path / "storage")
-    draw(store, begun(store, ABLATED), DRAWN[:2])
-    assert orphans(assay, store) == [ORPHAN]
-
-
-@pytest.mark.parametrize("points", [5, 8], ids=["over", "over once"])
-def test_ablations_that_are_gone_are_not_taken_for_orphans(assay: Assay, tmp_path: Path, points: int) -> None:
-    store = Store(tmp_path / "storage")
-    draw(store, begun(store, ABLATED), DRAWN)
-    begun(store, ABLATED.replace("points: 5", f"points: {points}"))
-    answer = assay("clean", "--orphans", "--storage", store.uri)
-    assert answer.code == 2, answer.out
-    assert "studies/hunt/ablation.jsonl is not there" in answer.err
 
 
 def test_winners_of_a_search_that_got_more_points_are_not_taken_for_orphans(

@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Store
-from assay.storage.search_points import with_points, write_ablations, write_points
+from assay.storage.plans import write_plan
+from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, parse_study, plan_study, reported_plan
-from assay.study.points import make_ablations, make_point
+from assay.study.points import make_point
 from tests.cli.small_search import DRAWN, SEARCH, score_new, write_search
 from tests.cli.small_study import Assay
+from tests.engine.search_study import ToySearch
 from trainables.catalogue import find_trainable
+
+DESIGN = ("--design", "leave_one_out")
 
 
 @pytest.fixture
@@ -155,6 +159,7 @@ def test_the_study_of_a_point_says_which_point_it_is_and_whether_it_is_trained(
         (("hunt", "--as", "hunt"), "has a name of its own, found --as hunt: that of the search"),
         (("hunt", "--as", "x", "--cell", "other"), "hunt has no cell other. It searched base."),
         (("hunt", "--point", "1"), "--point makes a study, which has a name, found none. Add --as NAME."),
+        (("hunt", *DESIGN), "--design makes a study, which has a name, found none. Add --as NAME."),
     ],
 )
 def test_what_has_no_winner_is_refused(
@@ -166,28 +171,26 @@ def test_what_has_no_winner_is_refused(
     assert expected in answer.err
 
 
-def test_the_report_says_what_each_change_of_the_best_point_is_worth(assay: Assay, tmp_path: Path) -> None:
-    text = SEARCH.replace("best: 2,", "best: 1, ablate_winner: true,")
-    file = tmp_path / "hunt.yaml"
-    file.write_text(text, encoding="utf-8")
-    said = assay("plan", file, "--no-data").out
-    assert "1 best and up to 3 ablations of the best × 2 seeds = at most 18 trials" in said
-    plan, segdec = plan_study(parse_study(text, "hunt.yaml"), None, "cpu"), find_trainable("segdec")
-    (cell,) = plan.searched
-    values = {"config.lr": 0.02, "config.balance": "power", "config.balance_power": 2.5}
-    best = make_point(plan.study, segdec, cell, "cpu", index=0, source="tpe", values=values)
-    store = Store(tmp_path / "storage")
-    store.write_table("studies/hunt/plan.parquet", plan.to_table())
-    write_points(store, plan, [best] * 5)
-    write_ablations(store, plan, make_ablations(plan.study, segdec, cell, best, "cpu"))
-    for _ in ("points", "the best and its ablations"):
-        score_new(store, plan)
-    page = assay("report", "hunt", "--storage", store.uri).out
-    assert re.search(
-        r"\| config\.lr: 1 → 0\.02 +\| −0\.980 \(−0\.980, −0\.980\) \| +0 of 2 \|", page
-    )  # test scores say so
-    assert "config.balance: linear → power changes `config.balance`, `config.balance_power` together." in page
-    assert "parameter back at the setting of its cell, one at a time (`default` in its name)" in page
+def test_the_best_point_is_taken_apart_by_a_study_that_plans_and_trains(
+    assay: Assay, tmp_path: Path, cache_root: Path
+) -> None:
+    search = ToySearch(tmp_path / "storage", cache_root, points=3, seeds=[0], start="[]")
+    search.run()
+    write_plan(search.store, search.plan)
+    file, places = tmp_path / "apart.yaml", ("--storage", search.store.uri)
+    made = assay("best", "toy_search", "--as", "apart", *DESIGN, "--output", file, *places)
+    assert made.code == 0, made.err
+    assert "trained already" in file.read_text(encoding="utf-8")
+    planned = assay("plan", file, "--cache", cache_root, *places)
+    assert "leave one out of" in planned.out, planned.err
+    ran = assay("run", file, "--local", "--processes", "0", "--cache", cache_root, *places)
+    assert ran.code == 0, ran.err
+    page = assay("report", "apart", *places).out
+    assert "| x: base → drawn" in page
+    assert {record.study for record in search.store.records(search.store.trials()).values()} == {
+        "toy_search",
+        "apart",
+    }
 
 
 def test_points_are_lines_of_json_with_their_checksum_in_the_last(searched: Store) -> None:

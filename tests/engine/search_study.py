@@ -17,9 +17,7 @@ from tests.engine.made_packs import make_pack
 from tests.results import result_bytes
 from trainables.data import open_manifest
 
-__all__ = ["ABLATE", "SEARCH", "ToySearch", "made_record", "made_result"]
-
-ABLATE = "replicate: {best: 1, seeds: [10, 11], ablate_winner: true}"
+__all__ = ["SEARCH", "ToySearch", "made_record", "made_result"]
 
 SEARCH = """
 study: {name}

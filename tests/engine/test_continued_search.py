@@ -14,12 +14,12 @@ from assay.report.answers.results import report_answer
 from assay.running import begin_study
 from assay.storage.registration import read_registration
 from assay.storage.watch import Watch
-from assay.study import Trial, reported_plan
-from tests.engine.search_study import ABLATE, ToySearch
+from assay.study import reported_plan
+from tests.engine.search_study import ToySearch
 
 
 def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, cache_root: Path) -> None:
-    again = "replicate: {best: 1, seeds: [10, 11], start: true, ablate_winner: true}"
+    again = "replicate: {best: 1, seeds: [10, 11], start: true}"
     options = EngineOptions(data_root=None, cache=cache_root, local=True, processes=0)
     trained, shown = 0, 0
     there: list[int] = []
@@ -82,16 +82,3 @@ def test_a_search_that_trains_nothing_again_is_not_over_while_a_point_is_open(
     for packs, over in ((2, False), (3, True)):
         study.run_made(packs=packs)
         assert StudyResults(study.grown, study.records()).all_ended == over
-
-
-def test_a_search_that_goes_on_ablates_its_new_best_point(cache_root: Path, tmp_path: Path) -> None:
-    def value(trial: Trial) -> float:
-        return int(trial.cell.partition("#")[2].split()[0].rstrip(",")) / 100  # later is better
-
-    def run(points: int) -> ToySearch:
-        study = ToySearch(tmp_path, cache_root, points=points, replicate=ABLATE)
-        study.run_made(value)
-        return study
-
-    assert {one.index for one in run(3).grown.ablated} == {2}
-    assert {one.index for one in run(6).grown.ablated} == {5}

@@ -18,7 +18,7 @@ from assay.storage.search_points import evaluate_points, winners
 from assay.study import Trial, reported_plan
 from assay.study.search import Parameter, Search
 from tests.analysis.made_studies import markdown_of
-from tests.engine.search_study import ABLATE, SEARCH, ToySearch, made_record, made_result
+from tests.engine.search_study import SEARCH, ToySearch, made_record, made_result
 from trainables.errors import InputError
 
 SPACE = TypeAdapter(dict[str, Parameter]).validate_python(
@@ -204,28 +204,6 @@ def test_a_pack_that_ended_without_records_ends_this_run_of_the_search(
     assert study.run_made() == 3 + 2
 
 
-def test_the_best_point_is_trained_without_each_of_its_changes_whatever_interrupts(
-    cache_root: Path, tmp_path: Path
-) -> None:
-    whole = ToySearch(tmp_path / "whole", cache_root, points=6, replicate=ABLATE)
-    whole.run_made()
-    answer = reported_plan(whole.grown)
-    best, *ablated = answer.cells
-    changed = [path for path in best.drawn if best.diff.get(path)]
-    assert [cell.ablates for cell in ablated] == changed
-    assert changed
-    default = {"config.x": 0.9, "config.shape": "round", "config.y": 0.7}
-    for cell in ablated:
-        path = str(cell.ablates)
-        assert cell.config[path.removeprefix("config.")] == default[path]
-    assert [c.pairs for c in answer.comparisons] == [((cell.name, best.name),) for cell in ablated]
-    assert whole.grown.pending_points == 0
-    one_by_one = ToySearch(tmp_path / "killed", cache_root, points=6, replicate=ABLATE)
-    while one_by_one.run_made(packs=1):
-        pass
-    assert one_by_one.results() == whole.results()
-
-
 def test_the_best_point_is_compared_with_the_one_that_the_search_started_from(
     cache_root: Path, tmp_path: Path
 ) -> None:
@@ -237,15 +215,6 @@ def test_the_best_point_is_compared_with_the_one_that_the_search_started_from(
     assert (comparison.name, comparison.pairs) == ("search: preset → best", ((start.name, best.name),))
     assert comparison.values["config.x"] == (0.9, best.config["x"])
     assert "search: preset → best" in markdown_of(study.grown, study.records())
-
-
-def test_the_point_that_is_ablated_is_best_on_validation(cache_root: Path, tmp_path: Path) -> None:
-    study = ToySearch(tmp_path, cache_root, points=6, replicate=ABLATE)
-    study.run_made()
-    lowest = min(study.points, key=lambda point: point.values["config.x"])
-    assert {cell.searched for cell in reported_plan(study.grown).cells} == {"base"}
-    assert reported_plan(study.grown).cells[0].name == f"{lowest.name} replicated"
-    assert {one.index for one in study.grown.ablated} == {lowest.index}
 
 
 def _two_cells(storage: Path, cache: Path, **settings: object) -> ToySearch:

@@ -184,8 +184,6 @@ def test_a_registration_that_cannot_be_read_is_refused(store: Store, content: by
     ("replicate", "count"),
     [
         ({"start": True}, 1),
-        ({"ablate_winner": True}, 3),
-        ({"start": True, "ablate_winner": True}, 4),
         ({}, 0),
     ],
 )

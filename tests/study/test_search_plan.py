@@ -168,7 +168,6 @@ def test_what_cannot_be_searched_is_refused_at_the_key_that_asks_for_it(
         ("search.pruner", {"search": {"pruner": {"kind": "median"}}}),
         ("search.sampler", {"search": {"sampler": "cmaes"}}),
         ("search.nested", {"search": {"nested": True}}),
-        ("replicate.ablate_winner", {"replicate": {"best": 1, "seeds": [10], "ablate_winner": True}}),
     ],
 )
 def test_what_goes_by_the_best_point_is_refused_with_several_objectives(

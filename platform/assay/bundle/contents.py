@@ -28,7 +28,6 @@ __all__ = ["BundledStore", "damaged_files", "report_files", "study_files"]
 
 _FORMS = ("csv", "html", "md")
 _OF_STUDY = (
-    "ablation.jsonl",
     "looks.json",
     "plan.parquet",
     "registered.json",

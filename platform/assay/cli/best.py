@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,6 +27,10 @@ As = Annotated[
     str | None,
     typer.Option("--as", metavar="NAME", help="Name of the new study. Without it the point is only named."),
 ]
+Design = Annotated[
+    Literal["leave_one_out"] | None,
+    typer.Option("--design", help="Write a study that takes the point apart, one change after the other."),
+]
 CellName = Annotated[
     str | None,
     typer.Option("--cell", metavar="CELL", help="Whose winner, where several cells were searched."),
@@ -41,6 +45,7 @@ def best(
     study: StudyName,
     name: As = None,
     *,
+    design: Design = None,
     cell: CellName = None,
     point: PointNumber = None,
     output: NewFile = None,
@@ -49,6 +54,9 @@ def best(
 ) -> None:
     """Say which point of a search is best. With --as, write it as a study on the search's fresh seeds.
 
+    With --design leave_one_out that study takes the point apart: each setting that the search changed is back
+    where the search started, one at a time.
+
     Best is what the objective says on validation images. Of a search that is not over, the best so far. With
     several objectives no point is best: the front is listed, and --point takes one of it.
     """
@@ -56,12 +64,14 @@ def best(
 
     from assay.report.search_tables import search_line
     from assay.study.names import NAME_PATTERN, counted
-    from assay.study.writing import study_of_point
+    from assay.study.writing import study_of_point, study_that_leaves_one_out
+    from trainables.catalogue import find_trainable
 
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")
-    if name is None and (point is not None or output is not None):
-        option = "--output" if point is None else "--point"
+    made = {"--point": point, "--output": output, "--design": design}
+    option = next((option for option, value in made.items() if value is not None), None)
+    if name is None and option is not None:
         raise InputError(f"{option} makes a study, which has a name, found none. Add --as NAME.")
     check_output(output, study)
     results = study_results(storage, study)
@@ -88,9 +98,12 @@ def best(
         f"(mean over {counted(len(winner.repeats), 'repeat')}). "
         f"{search_line(plan, {searched.cell.name: points})}"
     )
-    text = study_of_point(
-        plan, searched, winner.point, name, why, best=is_best, trained=results.records.keys()
-    )
+    of_point, trained = (plan, searched, winner.point, name, why), results.records.keys()
+    if design is None:
+        text = study_of_point(*of_point, best=is_best, trained=trained)
+    else:
+        trainable = find_trainable(searched.cell.trainable)
+        text = study_that_leaves_one_out(*of_point, trainable=trainable, trained=trained)
     if output is not None:
         replace_file(output, text.encode())
         typer.echo(f"wrote {output}", err=True)

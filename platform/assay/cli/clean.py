@@ -101,21 +101,9 @@ def _refuse_lost_points(store: Store, plans: Iterable[Plan]) -> None:
         study = plan.study
         if study.search is None or not plan.pending_points:
             continue
-        for name in ("search", "ablation") if _has_ablated(store, plan) else ("search",):
-            if not store.exists(path := f"{store.study(study.study)}/{name}.jsonl"):
-                raise InputError(
-                    f"{path} is not there (yet), so that nobody knows which trials the search {study.study} "
-                    "needs. Go on with it by `assay run`: it draws the same points, and finds their records. "
-                    f"If it is not wanted any more, remove the folder {store.study(study.study)}."
-                )
-
-
-def _has_ablated(store: Store, plan: Plan) -> bool:
-    """True of a search that has winners to ablate, or may have had: with other points, or unregistered."""
-    from assay.storage.registration import read_registration
-
-    replicate = plan.study.replicate
-    if replicate is None or not replicate.ablate_winner:
-        return False
-    searches = {(entry.points, entry.cells) for entry in read_registration(store, plan.study.study)}
-    return len(searches) != 1 or any(cell.role == "replicate" for cell in plan.cells)
+        if not store.exists(path := f"{store.study(study.study)}/search.jsonl"):
+            raise InputError(
+                f"{path} is not there (yet), so that nobody knows which trials the search {study.study} "
+                "needs. Go on with it by `assay run`: it draws the same points, and finds their records. "
+                f"If it is not wanted any more, remove the folder {store.study(study.study)}."
+            )

@@ -394,8 +394,6 @@ def _format_budget(planned: Plan) -> str:
     text = f"{counted(points, 'point')} × {_distinct(first.repeats)}{where}{drawn}"
     if study.replicate is not None:
         best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"
-        if study.replicate.ablate_winner:
-            best += f" and up to {counted(len(study.space), 'ablation')} of the best"
         text += f" + {best} × {_distinct(first.fresh)}{where}"
     return text
 

@@ -16,16 +16,13 @@ from assay.storage import Record, Store
 from assay.storage.own_records import is_foreign
 from assay.storage.search_points import (
     EvaluatedPoint,
-    best_to_ablate,
     evaluate_points,
-    read_ablations,
     read_points,
     winners,
-    write_ablations,
     write_points,
 )
-from assay.study import Ablation, Plan, Point, SearchedCell, Trial
-from assay.study.points import budget, make_ablations, make_point, point_row
+from assay.study import Plan, Point, SearchedCell, Trial
+from assay.study.points import budget, make_point, point_row
 from assay.study.search_rules import start_values
 from trainables.catalogue import find_trainable
 
@@ -76,12 +73,6 @@ class _Log:
         self._points += points
         write_points(self.store, self.plan, self._points)
 
-    def ablate(self, ablations: Sequence[Ablation]) -> None:
-        known = read_ablations(self.store, self.plan)
-        new = [point for point in ablations if point not in known]
-        if new:
-            write_ablations(self.store, self.plan, [*known, *new])
-
     def look(self, ids: Sequence[str]) -> None:
         """Read records that are not known yet."""
         read = self.store.records(id_ for id_ in ids if id_ not in self.records)
@@ -107,23 +98,12 @@ class _CellSearch:
             done = yield from self._train(self._asked()[start:stop], fresh=False)
             if not done:
                 return
-        evaluated = self._evaluated(self._asked())
-        chosen = winners(self.plan, evaluated) or []
-        yield from self._train([*chosen, *self._ablations(evaluated)], fresh=True)
+        chosen = winners(self.plan, self._evaluated(self._asked())) or []
+        yield from self._train(chosen, fresh=True)
 
     def _evaluated(self, points: Sequence[Point]) -> list[EvaluatedPoint]:
         drawn = self.plan.with_points(points).points_of(self.searched)
         return evaluate_points(self.plan.study, drawn, self.log.records)
-
-    def _ablations(self, evaluated: Sequence[EvaluatedPoint]) -> list[Ablation]:
-        """The best point with each changed parameter at its default, written down before any of it trains."""
-        best = best_to_ablate(self.plan, evaluated)
-        if best is None:
-            return []
-        trainable = find_trainable(self.searched.cell.trainable)
-        made = make_ablations(self.plan.study, trainable, self.searched, best, self.plan.device)
-        self.log.ablate(made)
-        return made
 
     def _asked(self) -> list[Point]:
         return self.log.points(self.searched.cell.name)

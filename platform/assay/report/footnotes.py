@@ -150,16 +150,6 @@ def _search_notes(plan: Plan) -> list[str]:
     if plan.study.replicate is None:
         return ["The table is empty: a search's own scores chose its points. Add `replicate` to the study."]
     notes = ["Winners of the search, trained again on seeds that chose nothing.", *_draw_notes(plan)]
-    if plan.ablated:
-        notes.append(
-            "The best point is also trained with each changed parameter back at the setting of its cell, one "
-            "at a time (`default` in its name)."
-        )
-    notes += [
-        f"{point.name} is left out, the method refuses it: {point.reason}"
-        for point in plan.ablated
-        if point.reason
-    ]
     if len({searched.design_cell for searched in plan.searched}) > 1:
         notes.append(_budget_note(plan))
         if plan.comparisons and not plan.study.search.has_front:

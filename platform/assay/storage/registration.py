@@ -241,18 +241,13 @@ def _values(study: Study) -> Iterator[tuple[str, object]]:
 
 
 def _of_winners(plan: Plan) -> Iterator[str]:
-    """Comparisons of each winner with its start points and with itself without a change, at most so many.
-
-    Which parameters the winners change, and whether one is a start point, is not known before.
-    """
+    """Comparisons of each winner with its start points, at most so many: a winner may be one of them."""
     search, replicate = plan.study.search, plan.study.replicate
     if search is None or replicate is None or search.has_front:
         return
     for cell in dict.fromkeys(searched.design_cell for searched in plan.searched):
         if replicate.start:
             yield from (f"{cell}: start #{index} → best" for index in range(len(plan.study.start)))
-        if replicate.ablate_winner:
-            yield from (f"{cell}: best without its {path} → best" for path in plan.study.space)
 
 
 def _text(value: object) -> str:

@@ -1,16 +1,15 @@
 """A search as its records tell it: the points that were asked for, what each is worth, and the winners.
 
 ``studies/<study>/search.jsonl`` holds one :class:`~assay.study.Point` per line, written before the point is
-trained. What a point is worth is in the records of its trials, and nowhere else. ``ablation.jsonl`` beside it
-holds the best points with one parameter at its default each. Object stores cannot append: a file is written
-whole, one object, each time.
+trained. What a point is worth is in the records of its trials, and nowhere else. Object stores cannot append:
+the file is written whole, one object, each time.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,9 +17,9 @@ from assay.storage.checksum import lines_with_checksum, without_last_line
 from assay.storage.front import front_of
 from assay.storage.record import Record
 from assay.storage.store import Store
-from assay.study import Ablation, Plan, Point, Study
+from assay.study import Plan, Point, Study
 from assay.study.identity import canonical_json
-from assay.study.points import budget, changed_parameters, point_row
+from assay.study.points import budget, point_row
 from assay.study.search import Objective
 from trainables.catalogue import TRAINABLES
 from trainables.errors import InputError
@@ -30,21 +29,17 @@ __all__ = [
     "MEASURED_ANEW",
     "EvaluatedPoint",
     "best_points",
-    "best_to_ablate",
     "evaluate_points",
     "known_replicas",
     "objective_value",
-    "read_ablations",
     "read_points",
     "winners",
     "with_points",
-    "write_ablations",
     "write_points",
 ]
 
 # The way out where a point has no cost.
 MEASURED_ANEW = "A cost is measured with `repeats.seeds` on which no other study trained."
-_PointT = TypeVar("_PointT", bound=Point)
 
 
 class EvaluatedPoint(NamedTuple):
@@ -65,7 +60,17 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
         InputError: If they were drawn by other rules than the plan's, or the file is no such file.
     """
     path = _path(plan)
-    points = _read(store, path, Point)
+    try:
+        data = store.read_bytes(path)
+    except FileNotFoundError:
+        return []
+    lines, checksum = without_last_line(data)
+    try:
+        points = [Point.model_validate_json(line) for line in lines.splitlines()]
+    except ValidationError as error:
+        raise _damaged(store, path, f"cannot be read: {error.errors()[0]['msg']}") from None
+    if checksum == "wrong" or not data:
+        raise _damaged(store, path, "was changed since it was written" if data else "is empty")
     rules = {searched.cell.name: searched.search for searched in plan.searched}
     for point in points:
         if rules.get(point.cell, point.search) != point.search:
@@ -79,21 +84,8 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
 
 def write_points(store: Store, plan: Plan, points: Sequence[Point]) -> None:
     """Write all points, those of earlier batches first."""
-    _write(store, _path(plan), points)
-
-
-def read_ablations(store: Store, plan: Plan) -> list[Ablation]:
-    """Ablations of best points that were written, also of points that are no longer the best.
-
-    Raises:
-        InputError: If the file is no such file.
-    """
-    return _read(store, _path(plan, "ablation"), Ablation)
-
-
-def write_ablations(store: Store, plan: Plan, ablations: Sequence[Ablation]) -> None:
-    """Write all ablations, earlier ones first."""
-    _write(store, _path(plan, "ablation"), ablations)
+    lines = [point.model_dump_json() for point in points]
+    store.write_fenced(_path(plan), lines_with_checksum("\n".join([*lines, ""]).encode()))
 
 
 def evaluate_points(
@@ -155,13 +147,6 @@ def winners(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> list[Point] | No
     return list({point.index: point for point in chosen}.values())
 
 
-def best_to_ablate(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> Point | None:
-    """The best point of a cell, where the study asks what each of its changes is worth."""
-    if plan.study.replicate is None or not plan.study.replicate.ablate_winner:
-        return None
-    return next((best.point for best in best_points(plan, evaluated, 1)), None)
-
-
 def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None) -> Plan:
     """The plan of a search with all that was drawn so far; any other plan as it is.
 
@@ -182,10 +167,7 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
     grown = plan.with_points(drawn)
     if drawn:
         _refuse_unknown_methods(grown, store)
-    replicate = plan.study.replicate
-    written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
     replicated: list[Point] = []
-    ablated: list[Ablation] = []
     complete = True
     for searched in plan.searched:
         points = grown.points_of(searched)
@@ -194,13 +176,9 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
             known |= store.records(id_ for _, ids in points for id_ in ids if id_ not in known)
             evaluated = evaluate_points(plan.study, points, known)
             chosen = winners(plan, evaluated)
-            best = best_to_ablate(plan, evaluated) if chosen is not None else None
-            of_best = _of_point(best, written) if best is not None else {}
-            complete &= best is None or of_best.keys() >= set(changed_parameters(searched, best))
-            ablated += of_best.values()
         complete &= chosen is not None
         replicated += chosen or ()
-    return grown.with_winners(replicated, ablated, complete=complete)
+    return grown.with_winners(replicated, complete=complete)
 
 
 def _refuse_unknown_methods(plan: Plan, store: Store) -> None:
@@ -218,8 +196,8 @@ def _refuse_unknown_methods(plan: Plan, store: Store) -> None:
 def known_replicas(plan: Plan, store: Store) -> dict[str, Record]:
     """Records on fresh seeds of points that are in no row of the plan, as the search goes on.
 
-    A search that was over and got more points has trained its winners and their ablations again. Which of
-    them stay winners shows at its end.
+    A search that was over and got more points has trained its winners again. Which of them stay winners shows
+    at its end.
 
     Args:
         plan: With its points.
@@ -228,45 +206,14 @@ def known_replicas(plan: Plan, store: Store) -> dict[str, Record]:
     study = plan.study
     if study.search is None or study.replicate is None or not plan.pending_points:
         return {}
-    points: Sequence[Point] = [*plan.points, *read_ablations(store, plan)]
     by_name = {searched.cell.name: searched for searched in plan.searched}
-    rows = [point_row(by_name[each.cell], each, fresh=True) for each in points if each.cell in by_name]
+    rows = [point_row(by_name[each.cell], each, fresh=True) for each in plan.points if each.cell in by_name]
     ids = {trial.id for row in rows if row is not None for trial in row.trials}
     return store.records((ids & set(store.trials())).difference(trial.id for trial in plan.trials))
 
 
-def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:
-    """Parameter → ablation of this point."""
-    key = (best.cell, best.index, best.search)
-    return {
-        ablation.parameter: ablation
-        for ablation in written
-        if (ablation.cell, ablation.index, ablation.search) == key
-    }
-
-
-def _path(plan: Plan, name: str = "search") -> str:
-    return f"{Store.study(plan.study.study)}/{name}.jsonl"
-
-
-def _read(store: Store, path: str, kind: type[_PointT]) -> list[_PointT]:
-    try:
-        data = store.read_bytes(path)
-    except FileNotFoundError:
-        return []
-    lines, checksum = without_last_line(data)
-    try:
-        points = [kind.model_validate_json(line) for line in lines.splitlines()]
-    except ValidationError as error:
-        raise _damaged(store, path, f"cannot be read: {error.errors()[0]['msg']}") from None
-    if checksum == "wrong" or not data:
-        raise _damaged(store, path, "was changed since it was written" if data else "is empty")
-    return points
-
-
-def _write(store: Store, path: str, points: Sequence[Point]) -> None:
-    lines = [point.model_dump_json() for point in points]
-    store.write_fenced(path, lines_with_checksum("\n".join([*lines, ""]).encode()))
+def _path(plan: Plan) -> str:
+    return f"{Store.study(plan.study.study)}/search.jsonl"
 
 
 def _damaged(store: Store, path: str, what: str) -> InputError:

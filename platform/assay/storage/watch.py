@@ -166,7 +166,7 @@ class Watch:
             The records that are known, with those that were read to know what it drew.
         """
         folder = self._store.study(self._plan.study.study)
-        drawn = tuple(self._store.stamp(f"{folder}/{name}.jsonl") for name in ("search", "ablation"))
+        drawn = self._store.stamp(f"{folder}/search.jsonl")
         if drawn == self._drawn and self._records == self._grown_with:
             return self._records
         known = dict(self._records)

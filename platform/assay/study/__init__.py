@@ -8,14 +8,13 @@ from assay.study.cells import Cell, Trial
 from assay.study.compare import Comparison
 from assay.study.editors import study_schema
 from assay.study.plan import Plan, plan_study
-from assay.study.points import Ablation, Point, SearchedCell
+from assay.study.points import Point, SearchedCell
 from assay.study.reading import parse_study, read_study
 from assay.study.repeats import ManifestSummary
 from assay.study.reported import ReportedPlan, reported_plan
 from assay.study.schema import Study
 
 __all__ = [
-    "Ablation",
     "Cell",
     "Comparison",
     "ManifestSummary",

@@ -14,7 +14,7 @@ from trainables.data.spec import DataSpec, Supervision
 __all__ = ["Cell", "Diff", "Role", "Trial", "make_trial"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
-Role = Literal["design", "point", "replicate", "ablation"]
+Role = Literal["design", "point", "replicate"]
 Diff = dict[str, tuple[Any, Any]]  # path → (value in the base, value here)
 
 
@@ -53,7 +53,6 @@ class Cell(BaseModel):
     role: Role = "design"
     searched: str | None = None  # of a point: the cell it was drawn in
     drawn: dict[str, Scalar] = {}  # of a point: its values
-    ablates: str | None = None  # the parameter in which the best point of `searched` is back at its cell's
 
     @property
     def key(self) -> str:

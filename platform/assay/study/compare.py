@@ -22,9 +22,8 @@ from assay.study.nesting import NO_LEVEL, below
 from assay.study.schema import ComparisonSpec, Study
 from assay.study.settings import Settings, bundle_paths
 from assay.study.source import KeyPath, StudyProblem
-from assay.study.space import format_scalar
 
-__all__ = ["Comparison", "ablation", "format_value", "improvement", "is_below", "plan_comparisons"]
+__all__ = ["Comparison", "format_value", "improvement", "is_below", "plan_comparisons"]
 
 Difference = dict[str, tuple[Any, Any]]  # path → (value in one cell, value in the other)
 _LONGEST_VALUE = 40
@@ -171,26 +170,14 @@ class _Planner:
         return differences(*(cell.flat if alike else cell.as_written for cell in cells))
 
 
-def ablation(cell: Cell, best: Cell) -> Comparison:
-    """The best point of a search against the same with one parameter at its default, and what follows it."""
-    assert cell.ablates is not None
-    before, after = flatten({"config": cell.config}), flatten({"config": best.config})
-    start, end = (format_scalar(settings[cell.ablates]) for settings in (before, after))
-    return _of_points(cell, best, cell.ablates, start, end)
-
-
 def improvement(start: Cell, source: str, best: Cell) -> Comparison:
     """The best point of a search against one that it started from; ``source`` says which: ``preset``."""
-    return _of_points(start, best, "search", source, "best")
-
-
-def _of_points(start_cell: Cell, end_cell: Cell, factor: str, start: str, end: str) -> Comparison:
-    values = differences(flatten({"config": start_cell.config}), flatten({"config": end_cell.config}))
+    values = differences(flatten({"config": start.config}), flatten({"config": best.config}))
     return Comparison(
-        factor=factor,
-        start=start,
-        end=end,
-        pairs=((start_cell.name, end_cell.name),),
+        factor="search",
+        start=source,
+        end="best",
+        pairs=((start.name, best.name),),
         paths=tuple(values),
         values=values,
     )

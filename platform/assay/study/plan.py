@@ -24,7 +24,7 @@ from assay.study.identity import differences
 from assay.study.methods import Layer, find_method, layers_of, named_methods
 from assay.study.names import counted
 from assay.study.plan_rules import nothing_to_decide, twins, unpaired, unused_allowances
-from assay.study.points import Ablation, Point, SearchedCell, planned_trials, point_row, search_hash
+from assay.study.points import Point, SearchedCell, planned_trials, point_row, search_hash
 from assay.study.published_rules import published_problems
 from assay.study.repeats import DataPlan, ManifestSummary, plan_data, search_parts, trials_on
 from assay.study.schema import Level, Study
@@ -78,7 +78,6 @@ class Plan(BaseModel):
     searched: tuple[SearchedCell, ...] = ()  # of a search: the cells in which it draws points
     points: tuple[Point, ...] = ()  # of a search: what was drawn so far,
     point_trials: tuple[tuple[str, ...], ...] = ()  # and of each point the ids of its trials
-    ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter of the cell
     pending_points: int = 0  # of a search: trials of points that are not drawn yet
     reach: tuple[CellReach, ...] = ()  # of the methods on these masks; empty in a plan without data
 
@@ -105,24 +104,19 @@ class Plan(BaseModel):
 
         A point that equals an earlier one of its cell is trained with it. One that was refused has neither.
         """
-        bare = self.model_copy(update={"cells": (), "trials": (), "points": tuple(points), "ablated": ()})
+        bare = self.model_copy(update={"cells": (), "trials": (), "points": tuple(points)})
         grown, ids = bare._with_rows(points, fresh=False)
         return grown.model_copy(update={"point_trials": ids})
 
-    def with_winners(
-        self, replicated: Sequence[Point], ablated: Sequence[Ablation] = (), *, complete: bool
-    ) -> Self:
+    def with_winners(self, replicated: Sequence[Point], *, complete: bool) -> Self:
         """The plan of a search with points and, a cell for each, what is trained on fresh seeds.
 
         Args:
             replicated: Points that are trained again, in the order of the table.
-            ablated: The best points without one change each; one that equals a replicated point is trained
-                with it.
             complete: Nothing more will be drawn.
         """
-        grown, _ = self._with_rows([*replicated, *ablated], fresh=True)
-        pending_points = 0 if complete else grown.pending_points
-        return grown.model_copy(update={"ablated": tuple(ablated), "pending_points": pending_points})
+        grown, _ = self._with_rows(replicated, fresh=True)
+        return grown.model_copy(update={"pending_points": 0}) if complete else grown
 
     def points_of(self, searched: SearchedCell) -> list[tuple[Point, tuple[str, ...]]]:
         """The points drawn in a searched cell, each with the ids of the trials that evaluate it."""
@@ -142,7 +136,6 @@ class Plan(BaseModel):
                 continue
             key = (point.cell, *of_points[-1])
             if key in cells:
-                cells[key] = cells[key].model_copy(update={"ablates": cells[key].ablates or row.cell.ablates})
                 continue
             cells[key] = row.cell
             for trial in row.trials:  # several searches may start from the same point

@@ -28,14 +28,13 @@ from trainables.contract import TrainableConfig
 from trainables.method_files import is_file_method
 
 __all__ = [
-    "Ablation",
     "Point",
     "PointRow",
     "SearchedCell",
     "budget",
     "changed_parameters",
     "drawn_text",
-    "make_ablations",
+    "left_out",
     "make_point",
     "planned_trials",
     "point_row",
@@ -62,20 +61,6 @@ class Point(BaseModel):
     def name(self) -> str:
         """``base #3``."""
         return f"{self.cell} #{self.index}"
-
-
-class Ablation(Point):
-    """The best point with one of its parameters back at the cell's own setting: a line of ``ablation.jsonl``.
-
-    ``index`` is that of the best point. A parameter that is drawn only because of this one goes back too.
-    """
-
-    parameter: str  # config.lr
-
-    @property
-    def name(self) -> str:
-        """``base #3, default lr``."""
-        return f"{super().name}, default {self.parameter.partition('.')[2]}"
 
 
 class PointRow(NamedTuple):
@@ -153,8 +138,6 @@ def _cell_trials(study: Study, searched: SearchedCell, drawn: int) -> int:
     best = 0 if replicate is None else min(replicate.best, points)
     if replicate is not None and replicate.start:
         best = min(points, best + len(study.start))
-    if replicate is not None and replicate.ablate_winner:
-        best += len(study.space)  # if the best point changes them all
     return points * len(searched.repeats) + best * len(searched.fresh)
 
 
@@ -188,26 +171,31 @@ def changed_parameters(searched: SearchedCell, point: Point) -> list[str]:
     return [path for path in point.values if before.get(path) != after.get(path)]
 
 
-def make_ablations(
-    study: Study, trainable: AnyTrainable, searched: SearchedCell, best: Point, device: Device
-) -> list[Ablation]:
-    """The best point of a cell with each changed parameter back at the setting of its cell, one at a time."""
-    default = flatten({"config": searched.cell.config})
-    made: list[Ablation] = []
-    for path in changed_parameters(searched, best):
-        values = set_back(study.space, best.values, path, default.get(path))
-        point = make_point(
-            study, trainable, searched, device, index=best.index, source=best.source, values=values
-        )
-        made.append(Ablation(**dict(point), parameter=path))
-    return made
+def left_out(
+    study: Study, trainable: AnyTrainable, searched: SearchedCell, device: Device, *, point: Point, path: str
+) -> Point:
+    """The point with one of its parameters back at the setting of its cell, and what hangs on it with it.
+
+    Args:
+        study: Of the search.
+        trainable: Of the cell.
+        searched: The cell in which the point was drawn.
+        device: What ``auto`` settings are decided for.
+        point: That is taken apart.
+        path: The parameter. Those that are drawn only because of it (``when``) go back too.
+    """
+    default = flatten({"config": searched.cell.config}).get(path)
+    values = set_back(study.space, point.values, path, default)
+    return make_point(
+        study, trainable, searched, device, index=point.index, source=point.source, values=values
+    )
 
 
 def point_row(searched: SearchedCell, point: Point, *, fresh: bool = False) -> PointRow | None:
     """The row of a point, ``fresh``: on the repeats of ``replicate``; None where its method refused it."""
     if point.config is None:
         return None
-    role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
+    role: Role = "replicate" if fresh else "point"
     cell = _point_cell(searched.cell, point, role)
     repeats = searched.fresh if fresh else searched.repeats
     return PointRow(cell, tuple(trials_of(searched, cell, repeats)))
@@ -231,7 +219,6 @@ def _point_cell(cell: Cell, point: Point, role: Role) -> Cell:
             "role": role,
             "searched": cell.name,
             "drawn": point.values,
-            "ablates": point.parameter if isinstance(point, Ablation) else None,
         }
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.study.cells import Cell, Trial
-from assay.study.compare import Comparison, ablation, improvement
+from assay.study.compare import Comparison, improvement
 from assay.study.plan import Plan
 from assay.study.schema import Study
 from assay.study.search import Search
@@ -32,16 +32,16 @@ class ReportedPlan:
 def reported_plan(plan: Plan) -> ReportedPlan:
     """All of a plan; of a search, the points that are trained again on fresh seeds.
 
-    A comparison of a search is then between the best point of the one cell and the best of the other, between
-    the best point and those that the search started from (where they are trained again too), and between the
-    best point and itself with a parameter at its default. With several objectives no point is best, and none
-    is compared. Where a cell has several searches, their best points are one row.
+    A comparison of a search is then between the best point of the one cell and the best of the other, and
+    between the best point and those that the search started from (where they are trained again too). With
+    several objectives no point is best, and none is compared. Where a cell has several searches, their best
+    points are one row.
     """
     if plan.study.search is None:
         return ReportedPlan(plan.study, plan.cells, plan.trials, plan.comparisons)
     if plan.study.search.nested:
         return _pooled_plan(plan, plan.study.search)
-    cells = tuple(cell for cell in plan.cells if cell.role in ("replicate", "ablation"))
+    cells = tuple(cell for cell in plan.cells if cell.role == "replicate")
     names = {cell.name for cell in cells}
     trials = tuple(trial for trial in plan.trials if trial.cell in names)
     if plan.study.search.has_front:
@@ -121,7 +121,7 @@ def _between_cells(plan: Plan, best: Mapping[str, Cell]) -> Iterator[Comparison]
 
 
 def _comparisons(plan: Plan, cells: tuple[Cell, ...], sampler: str) -> Iterator[Comparison]:
-    """Those between cells of a search, then with its start points, then with its ablations."""
+    """Those between cells of a search, then with its start points."""
     best: dict[str, Cell] = {}
     for cell in cells:
         best.setdefault(cell.searched or "", cell)
@@ -130,4 +130,3 @@ def _comparisons(plan: Plan, cells: tuple[Cell, ...], sampler: str) -> Iterator[
     for cell in cells:
         if cell.name in started and cell is not best[cell.searched or ""]:
             yield improvement(cell, started[cell.name], best[cell.searched or ""])
-    yield from (ablation(cell, best[cell.searched or ""]) for cell in cells if cell.ablates)

@@ -287,11 +287,6 @@ class Replicate(BaseModel):
     model_config = STRICT
     best: int = Field(default=1, ge=1, description="How many of the best points of each cell.")
     start: bool = Field(default=False, description="Also the points of `start`, to compare with.")
-    ablate_winner: bool = Field(
-        default=False,
-        description="Also the best point of each cell with each changed parameter back at the setting of "
-        "its cell, one at a time.",
-    )
     seeds: Annotated[tuple[Seed, ...], NamedOnce] = Field(
         min_length=1, description="Fresh seeds, none of which the search used."
     )

@@ -57,7 +57,7 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
         )
         yield StudyProblem(("search", "within"), message)
     yield from _objective_problems(study, search, cells)
-    yield from _front_problems(study, search)
+    yield from _front_problems(search)
     yield from _sampler_problems(search)
     yield from _pruner_problems(study, search)
     yield from _replicate_problems(study)
@@ -143,7 +143,7 @@ def _metric_problems(
         return
 
 
-def _front_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
+def _front_problems(search: Search) -> Iterator[StudyProblem]:
     """Name what asks for the one best point, which a search with several objectives does not have."""
     if not search.has_front:
         return
@@ -151,7 +151,6 @@ def _front_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
         ("search", "pruner"): search.pruner is not None,
         ("search", "nested"): search.nested,
         ("search", "sampler"): search.sampler == "cmaes",
-        ("replicate", "ablate_winner"): study.replicate is not None and study.replicate.ablate_winner,
     }
     message = (
         f"it goes by the one best point, and a search with {len(search.objectives)} objectives has none. "
@@ -244,9 +243,11 @@ def _several_problems(study: Study, search: Search, cells: Sequence[PlannedCell]
             f"{splits} splits: name {splits}"
         )
         yield StudyProblem(("replicate", "seeds"), message)
-    if replicate.best > 1 or replicate.ablate_winner:
-        more = "ablate_winner" if replicate.ablate_winner else f"best: {replicate.best}"
-        message = f"each of several searches sends its one winner to the table, found {more}: leave it out"
+    if replicate.best > 1:
+        message = (
+            "each of several searches sends its one winner to the table, found "
+            f"best: {replicate.best}: leave it out"
+        )
         yield StudyProblem(("replicate",), message)
 
 

@@ -41,4 +41,4 @@ def _kept_rows(study: Study) -> int:
     if study.replicate is None:
         return study.search.points
     started = len(study.start) if study.replicate.start else 0
-    return study.replicate.best + started + (len(study.space) if study.replicate.ablate_winner else 0)
+    return study.replicate.best + started

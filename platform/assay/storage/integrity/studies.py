@@ -12,7 +12,7 @@ from assay.storage.lease import LeaseNote
 from assay.storage.mlflow_marker import Marker
 from assay.storage.plans import TRACES, RenamedFolderError, stored_plan, written_plan
 from assay.storage.registration import read_registration
-from assay.storage.search_points import read_ablations, read_points
+from assay.storage.search_points import read_points
 from assay.storage.store import Store
 from assay.study import Plan, parse_study
 from trainables.errors import InputError
@@ -145,13 +145,11 @@ def _check_points(store: Store, plan: Plan, names: list[str]) -> Iterator[Damage
     folder = store.study(plan.study.study)
     cost = "its points are unknown, and no table has their trials; their records stand"
     again = "`assay run` draws the same points, and finds their records"
-    for stem, read in (("search", read_points), ("ablation", read_ablations)):
-        path = f"{folder}/{stem}.jsonl"
-        try:
-            read(store, plan)
-        except InputError:
-            yield Damage(path, "cannot be believed", cost, again, (path,))
     path = f"{folder}/search.jsonl"
+    try:
+        read_points(store, plan)
+    except InputError:
+        yield Damage(path, "cannot be believed", cost, again, (path,))
     if "search.jsonl" not in names and finished_trials(store, plan.study.study):
         yield _gone(store, path, cost, again, "is gone, and its summary lists points")
 
