@@ -789,6 +789,28 @@ def test_an_address_of_label_studio_finds_its_image(stated: str, path: str, tmp_
     assert [row.image for row in manifest.rows if row.label] == [path]
 
 
+@pytest.mark.parametrize(
+    ("stated", "path"),
+    [
+        ("images/0123abcd-x.png", "line1/x.png"),
+        ("images/0123abcd-x.png", "images/x.png"),
+        ("images\\1\\0123abcd-x.png", "x.png"),
+        ("/data/upload/1/0123abcd-my_part.png", "my part.png"),
+        ("images/0123abcd-x.png", "images/0123abcd-x.png"),
+    ],
+)
+def test_a_coco_file_of_label_studio_finds_the_image_that_was_uploaded(
+    stated: str, path: str, tmp_path: Path
+) -> None:
+    write(tmp_path / path, noise(0, HEIGHT, WIDTH))
+    write(tmp_path / "other.png", noise(1, HEIGHT, WIDTH))
+    images = [{"id": 1, "file_name": stated, "width": WIDTH, "height": HEIGHT}]
+    info = {"contributor": "Label Studio"}
+    (tmp_path / "e.json").write_bytes(coco({"segmentation": [FLAT]}, images=images, info=info))
+    manifest = open_manifest(SPEC, tmp_path, tmp_path / "cache")
+    assert [row.image for row in manifest.rows if row.label] == [path]
+
+
 def test_two_uploads_of_one_name_are_two_images(tmp_path: Path) -> None:
     write(tmp_path / "x.png", noise(0, HEIGHT, WIDTH))
     uploads = [f"/data/upload/1/{signs}-x.png" for signs in ("0123abcd", "ffffabcd")]
@@ -930,6 +952,13 @@ def test_a_file_of_another_tool_is_a_warning_where_the_study_says_what_other_ima
     spec = SPEC.model_copy(update={"options": {"unannotated": unannotated}})
     findings = open_manifest(spec, root, tmp_path / "cache").findings
     assert any("b.xml: an annotation of Pascal VOC" in finding.text for finding in findings)
+
+
+def test_a_long_label_file_is_told_by_its_start(tmp_path: Path) -> None:
+    line = "0 " + " ".join(["0.123456"] * 2000) + "\n"
+    root = parts(tmp_path / "parts", {"b.txt": line * 40})
+    with pytest.raises(InputError, match=r"b.txt: a label file of YOLO"):
+        open_manifest(SPEC, root, tmp_path / "cache")
 
 
 def test_a_file_of_another_tool_beside_an_annotated_image_is_a_warning(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from trainables.data.annotations import FOREIGN_SUFFIXES, unread_format
+from trainables.data.annotations import FOREIGN_SUFFIXES, read_looked_at, unread_format
 from trainables.data.formats import IMAGE_SUFFIXES
 
 __all__ = [
@@ -146,8 +147,9 @@ def _passed_over(
                 continue
             beside = annotated or (str(here) == "." and path.suffix.lower() == ".json")
             form = None
-            if beside and path.suffix.lower() in FOREIGN_SUFFIXES:
-                form = unread_format(name, (root / path).read_bytes())
+            if beside and path.suffix.lower() in FOREIGN_SUFFIXES and (root / path).is_file():
+                with suppress(OSError):  # of a file that may not be read its kind is told, as of others
+                    form = unread_format(name, read_looked_at(root / path))
             reason = form or _reason(path, why, annotated=beside)
             if reason:
                 yield path, reason

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 
 from trainables.data.annotations import coco, cvat, label_studio, labelme
-from trainables.data.annotations.foreign import FOREIGN_SUFFIXES, foreign_format
+from trainables.data.annotations.foreign import FOREIGN_SUFFIXES, foreign_format, read_looked_at
 from trainables.data.annotations.orientation import as_stored, size_as_drawn
 from trainables.data.annotations.shapes import (
     AnnotationError,
@@ -46,6 +46,7 @@ __all__ = [
     "outlines",
     "parse_annotations",
     "rasterise",
+    "read_looked_at",
     "size_as_drawn",
     "unread_format",
 ]

@@ -178,6 +178,7 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
             tuple(shapes[key]),
             tuple(without_area[key]),
             other_names=tuple(others),
+            is_uploaded=by_label_studio or "/upload/" in f"/{first}",
             size_may_be_stored=by_label_studio,
             doubts=tuple(doubts[key]),
         )

@@ -15,12 +15,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from trainables.data.annotations.shapes import as_utf8
 
-__all__ = ["FOREIGN_SUFFIXES", "foreign_format"]
+__all__ = ["FOREIGN_SUFFIXES", "foreign_format", "read_looked_at"]
 
 _HALCON = frozenset((".hdict", ".dltp"))
 _LINES = frozenset((".jsonl", ".ndjson", ".manifest"))
@@ -34,6 +34,12 @@ _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _YOLO = re.compile(rf"^\d+(?:\s+{_NUMBER}){{4,}}$")
 _YOLO_NAMES = re.compile(r"^names\s*:", re.MULTILINE)
 _YOLO_SETS = re.compile(r"^(?:train|val|nc|path)\s*:", re.MULTILINE)
+
+
+def read_looked_at(path: Path) -> bytes:
+    """As much of a file as its form is told by: JSON and XML are read whole, others may be long."""
+    with path.open("rb") as file:
+        return file.read() if path.suffix.lower() in (".json", ".geojson", ".xml") else file.read(_START)
 
 
 def foreign_format(name: str, data: bytes) -> str | None:
@@ -62,7 +68,8 @@ def _yolo(start: str) -> str | None:
     """Lines of a class and four shares of the image or more; or the names of classes and sets."""
     if _YOLO_NAMES.search(start) and _YOLO_SETS.search(start):
         return _named("the description of a YOLO data set", _TOOL)
-    lines = [line.strip() for line in start.splitlines() if line.strip()][:50]
+    whole = start.splitlines() if len(start) < _START else start.splitlines()[:-1]
+    lines = [line.strip() for line in whole if line.strip()][:50]
     if not lines or not all(map(_YOLO.match, lines)):
         return None
     shares = [float(number) for line in lines for number in line.split()[1:]]

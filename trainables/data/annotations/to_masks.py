@@ -33,6 +33,7 @@ from trainables.data.annotations import (
     label_studio,
     parse_annotations,
     rasterise,
+    read_looked_at,
     size_as_drawn,
     unread_format,
 )
@@ -154,7 +155,7 @@ def _annotations(
     others: list[str] = []
     foreign: list[tuple[str, str]] = []
     for file in files:
-        data = file.read_bytes()
+        data = read_looked_at(file) if source.is_dir() else file.read_bytes()
         if source.is_dir() and detect_format(data) is None:
             suffix, form = file.suffix.lower(), unread_format(file.name, data)
             if form is not None:

@@ -44,6 +44,7 @@ from trainables.data.annotations import (
     json_fault,
     parse_annotations,
     rasterise,
+    read_looked_at,
     size_as_drawn,
     unread_format,
 )
@@ -119,7 +120,7 @@ def foreign_files(root: Path) -> dict[str, str]:
             and path.is_file()
             and not any(map(is_system_file, place.parts))
         ):
-            form = unread_format(path.name, path.read_bytes())
+            form = unread_format(path.name, read_looked_at(path))
             if form is not None:
                 files[place.as_posix()] = form
     return files
