@@ -31,6 +31,10 @@ _AS_DESIGN = (
     "`assay best NAME --as NEW --design leave_one_out` writes a study that takes the best point apart. Run "
     "that study when the search is over"
 )
+_STATELESS = (
+    "a point is drawn from points and records alone, and CMA-ES learns from a state beside them. Write "
+    "`sampler: tpe` or `sampler: gp`"
+)
 _NO_LIST = "no rule picked better images than chance. Draw masks of any defective training images without one"
 
 _KEYS: Mapping[str, str] = {  # or `key: value`, where other values of the key are read
@@ -41,6 +45,7 @@ _KEYS: Mapping[str, str] = {  # or `key: value`, where other values of the key a
     "start.study": _AS_POINT,
     "start.best": _AS_POINT,
     "search.seeds": _ONE_DRAW,
+    "search.sampler: cmaes": _STATELESS,
     "replicate.ablate_winner": _AS_DESIGN,
     "search.objective.min: label_hours": _AS_FACTOR,
     "search.objective.min: export_latency_ms": _AS_TRAINED,

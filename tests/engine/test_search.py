@@ -283,17 +283,3 @@ def test_a_search_for_speed_and_size_measures_both_and_trains_its_front_again(
     assert {record.status for record in records} == {"finished"}
     assert all(record.cost(name) for record in records for name in ("latency_ms", "latency_ratio", "size_mb"))
     assert 1 <= len({trial.cell for trial in search.grown.trials if trial.seed in (10, 11)}) <= 2
-
-
-def test_cma_es_learns_although_it_is_asked_anew_for_every_point() -> None:
-    pytest.importorskip("cmaes", reason="the sampler cmaes needs the package cmaes")
-    space = {path: SPACE[path] for path in ("config.x", "config.y")}
-    search, told = _search(sampler="cmaes", batch=3), list[Observation]()
-    for index in range(60):
-        known = [
-            one if i < index // 3 * 3 else Observation(one.values, "running") for i, one in enumerate(told)
-        ]
-        values = propose(search, space, "base", known, index)
-        told.append(Observation(values, "finished", _height({**values, "config.kind": "ridge"})))
-    values = [one.value or 0.0 for one in told]
-    assert statistics.fmean(values[-15:]) > statistics.fmean(values[:15]) + 0.2

@@ -33,6 +33,10 @@ HEAD = "study: s\ntrainable: toy\ndata: {reader: synthetic}\n"
             "s.yaml:4:60: search.seeds: `seeds` was removed: a study has one search of a cell.",
         ),
         (
+            f"{SEARCH}, sampler: cmaes}}",
+            "s.yaml:4:60: search.sampler: `sampler: cmaes` was removed: a point is drawn",
+        ),
+        (
             f"{SEARCH}}}\nreplicate: {{seeds: [5], ablate_winner: true}}",
             "s.yaml:5:25: replicate.ablate_winner: `ablate_winner` was removed: `assay best NAME --as NEW",
         ),

@@ -166,7 +166,6 @@ def test_what_cannot_be_searched_is_refused_at_the_key_that_asks_for_it(
     ("key", "changes"),
     [
         ("search.pruner", {"search": {"pruner": {"kind": "median"}}}),
-        ("search.sampler", {"search": {"sampler": "cmaes"}}),
         ("search.nested", {"search": {"nested": True}}),
     ],
 )
@@ -179,8 +178,8 @@ def test_what_goes_by_the_best_point_is_refused_with_several_objectives(
 
 def test_a_sampler_without_its_package_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assay.study.search_rules.find_spec", lambda name: None)
-    text = refusal(search={"sampler": "cmaes"})
-    assert "the sampler cmaes needs the package cmaes, which is not installed" in text
+    text = refusal(search={"sampler": "gp"})
+    assert "the sampler gp needs the package torch, scipy, which is not installed" in text
 
 
 @pytest.mark.parametrize("choices", [[1, 2], [1.0, 2.0]])

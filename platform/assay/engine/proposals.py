@@ -5,6 +5,9 @@ those of its own batch count as running. So what is drawn does not depend on whi
 search that was killed goes on as if nothing had happened: nothing of Optuna's is kept, it is rebuilt from
 points and records for every proposal. A pruner gives that up: whom it stops depends on who came first.
 
+Trade-off: samplers are those that learn from trials alone. CMA-ES, NSGA-II and quasi-random sequences keep a
+state in attributes of Optuna's study, and would start anew with every point.
+
 The only module that imports optuna.
 """
 
@@ -59,49 +62,16 @@ def propose(
     """The values of point ``index``, given the points before it. The same question has the same answer."""
     if search.sampler == "grid":
         return next(islice(grid(space), index, None))
+    if len(search.objectives) > 1:  # Optuna compares steps by one objective alone
+        observations = [observation._replace(steps=()) for observation in observations]
     with _quiet():
-        study = _rebuilt(search, space, cell, observations)
-        study.sampler = _sampler(search, _seed(search, cell, index))
+        study = optuna.create_study(
+            directions=["maximize" if objective.sign == 1 else "minimize" for objective in search.objectives],
+            sampler=_sampler(search, _seed(search, cell, index)),
+        )
+        study.add_trials([_frozen(observation, space) for observation in observations])
         trial = study.ask()
         return draw(space, lambda path, parameter: _suggest(trial, path, parameter))
-
-
-def _rebuilt(
-    search: Search, space: Mapping[str, Parameter], cell: str, observations: Sequence[Observation]
-) -> optuna.Study:
-    study = optuna.create_study(
-        directions=["maximize" if objective.sign == 1 else "minimize" for objective in search.objectives]
-    )
-    if search.sampler != "cmaes":
-        if len(search.objectives) > 1:  # Optuna compares steps by one objective alone
-            observations = [observation._replace(steps=()) for observation in observations]
-        study.add_trials([_frozen(observation, space) for observation in observations])
-        return study
-    # CMA-ES keeps its state in attributes that asking sets: the search so far is asked and told again. A
-    # point is told with its batch, as it was in the search itself.
-    for start in range(0, len(observations), search.batch):
-        batch = [
-            (
-                _asked_again(study, search, space, observation.values, _seed(search, cell, start + offset)),
-                observation,
-            )
-            for offset, observation in enumerate(observations[start : start + search.batch])
-        ]
-        for trial, observation in batch:
-            if observation.status in _STATES:
-                study.tell(trial, observation.value, state=_STATES[observation.status])
-    return study
-
-
-def _asked_again(
-    study: optuna.Study, search: Search, space: Mapping[str, Parameter], values: Values, seed: int
-) -> optuna.Trial:
-    study.sampler = _sampler(search, seed)
-    study.enqueue_trial(dict(values))
-    trial = study.ask()
-    _ = trial.relative_params  # Optuna samples when it must, and given values need not: here the state counts
-    draw(space, lambda path, parameter: _suggest(trial, path, parameter))
-    return trial
 
 
 def _sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
@@ -109,8 +79,6 @@ def _sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
         case "tpe":
             # group: parameters that are always drawn together are modelled together, also under a condition
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
-        case "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
         case "gp":
             return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
         case _:

@@ -129,9 +129,7 @@ class Search(BaseModel):
     within: Literal["study", "cell"] = Field(
         default="study", description="`study`: one search. `cell`: one in each cell, with equal budgets."
     )
-    sampler: Literal["tpe", "random", "grid", "cmaes", "gp"] = Field(
-        default="tpe", description="Draws points."
-    )
+    sampler: Literal["tpe", "random", "grid", "gp"] = Field(default="tpe", description="Draws points.")
     points: int = Field(ge=1, le=100_000, description="Number of points (for each cell: `within: cell`).")
     batch: int = Field(
         default=1, ge=1, le=10_000, description="Points proposed at once, knowing the batches before."

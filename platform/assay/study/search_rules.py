@@ -27,7 +27,7 @@ __all__ = ["pruned_by", "search_problems", "start_values"]
 
 _NOT_SET = "not set"  # stands for what a block that is left out does not have
 _MOST_SPLITS = 10_000  # a split stands in tables as a fold does
-_PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}  # that Optuna's samplers need beside Optuna
+_PACKAGES = {"gp": ("torch", "scipy")}  # that Optuna's samplers need beside Optuna
 
 
 def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[StudyProblem]:
@@ -150,7 +150,6 @@ def _front_problems(search: Search) -> Iterator[StudyProblem]:
     needs_best: dict[KeyPath, bool] = {
         ("search", "pruner"): search.pruner is not None,
         ("search", "nested"): search.nested,
-        ("search", "sampler"): search.sampler == "cmaes",
     }
     message = (
         f"it goes by the one best point, and a search with {len(search.objectives)} objectives has none. "
