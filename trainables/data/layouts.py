@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,11 +16,11 @@ from trainables.data.formats import BrokenImageError
 from trainables.data.look_alikes import content_of
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_values
-from trainables.data.picture_names import is_of_masks, rest_of_images, says_drawing
+from trainables.data.picture_names import is_of_masks, rest_of_images, words_of
 from trainables.data.readers import READERS
 from trainables.data.readers.annotated import annotation_files, foreign_files
 from trainables.data.readers.base import folders_in
-from trainables.data.readers.folder import FolderOptions, Found, find_pictures
+from trainables.data.readers.folder import FolderOptions, Found, find_pictures, part_of
 from trainables.data.readers.mask_names import Naming, compared, images_below, naming_of, split_beside
 from trainables.data.readers.table import is_table, names_images_of
 from trainables.data.sources import decode_stored, strongest_channel
@@ -120,19 +120,25 @@ def _find_table(folder: Path) -> tuple[str | None, bool]:
 
 def _folder_options(start: Path) -> tuple[dict[str, Any], bool] | None:
     """Options of reader folder for the names below ``start``, and if there are masks; None if none fit."""
-    names = _names_with_pictures(start)
-    good, defect = (_named(names, usual) for usual in (GOOD_FOLDERS, DEFECT_FOLDERS))
-    masks = _named_masks(names)
+    depths = _depths_of_names(start)
+    good, defect = _named(depths, GOOD_FOLDERS), _named(depths, DEFECT_FOLDERS)
+    if good is not None and defect is not None and _depth(depths, defect) > _depth(depths, good):
+        defect = None  # within a class, or within a folder of normal images
     if defect is None:
         # The masks say what is defective, or every folder beside that of normal images is a class of defects.
-        defect = _named_images(names) if good is None else "*"
-    if defect is None:
-        return None
+        defect = _named_images(list(depths)) if good is None else "*"
     options: dict[str, Any] = {"good": good or "good", "defect": defect}
-    options |= {"masks": masks} if masks is not None else {}
     options = {role: name for role, name in options.items() if name != role}
     found = find_pictures(start, FolderOptions.model_validate(options))
-    if not found.defective or found.several:
+    masks = _named_masks(
+        {mask.home.name for mask in found.masks} or {path.name for path in found.mask_folders}
+    )
+    if masks not in (None, "masks"):
+        options["masks"] = masks
+        found = find_pictures(start, FolderOptions.model_validate(options))
+    # Where a folder says defective, and none says normal, what lies beside it may be either.
+    says_too_little = good is None and rest_of_images(defect) != "" and found.others
+    if not found.defective or found.several or says_too_little:
         return None
     if not found.masks and masks is None and (unknown := _folder_of_masks(found)) is not None:
         options["masks"] = unknown
@@ -183,37 +189,45 @@ def _looks_like_mask(path: Path) -> bool:
         return False
 
 
-def _names_with_pictures(start: Path) -> list[str]:
-    """Names of all folders that pictures lie below, those further up first."""
-    paths = [path.parts[:-1] for path in images_below(start)]
-    depth = {name: at for parts in paths for at, name in reversed(list(enumerate(parts)))}
-    return sorted(depth, key=lambda name: (depth[name], name))
+def _depths_of_names(start: Path) -> dict[str, int]:
+    """Names of all folders that pictures lie below, with the number of batches and classes above them."""
+    depths: dict[str, int] = {}
+    for path in images_below(start):
+        depth = 0
+        for name in path.parts[:-1]:
+            depths[name] = min(depth, depths.get(name, depth))
+            depth += part_of(name) is None and rest_of_images(name) != "" and not is_of_masks(name)
+    return depths
 
 
-def _named(names: Sequence[str], usual: Sequence[str]) -> str | None:
-    """The folder of a usual name, however it is capitalised; in small letters if there are several.
+def _depth(depths: Mapping[str, int], word: str) -> int:
+    """Least depth of a folder of this name, or of one that says it of images, as ``good_images`` does."""
+    return min(depth for name, depth in depths.items() if word in (name, rest_of_images(name)))
+
+
+def _named(names: Iterable[str], usual: Sequence[str]) -> str | None:
+    """The folder of a usual name, however it is spelt; in small letters if there are several.
 
     Of ``good_images`` it is ``good``.
     """
-    present = {name.lower(): name for name in sorted(names)}  # small letters come last
+    names = sorted(names)  # small letters come last
+    present = {"_".join(words_of(name)): name for name in names}
     rests = {rest: rest for name in names if (rest := rest_of_images(name))}
     return next((found[name] for found in (present, rests) for name in usual if name in found), None)
 
 
-def _named_images(names: Sequence[str]) -> str | None:
-    """The folder of images that are good and defective; of ``train_images`` it is ``images``."""
+def _named_images(names: Sequence[str]) -> str:
+    """The folder of images that are good and defective; ``images`` where none is called so alone."""
     plain = [name for name in names if rest_of_images(name) == ""]
-    if plain:
-        return _named(plain, IMAGE_FOLDERS) or plain[0]
-    return "images"
+    return (_named(plain, IMAGE_FOLDERS) or plain[0]) if plain else "images"
 
 
-def _named_masks(names: Sequence[str]) -> str | None:
-    """The one folder of masks; None where there is none, several, or it is called ``masks``."""
+def _named_masks(names: Collection[str]) -> str | None:
+    """The folder of masks to name in the options; None where their names need no option, or are several."""
     usual = _named(names, MASK_FOLDERS)
     if usual is not None:
         return usual
-    others = [name for name in names if is_of_masks(name) and not says_drawing(name)]
+    others = [name for name in names if is_of_masks(name)]
     return others[0] if len(others) == 1 else None
 
 

@@ -44,23 +44,10 @@ GOOD_FOLDERS = (
     "io",
 )
 DEFECT_FOLDERS = (
-    *(
-        "defect",
-        "defects",
-        "defective",
-        "ng",
-        "nok",
-        "bad",
-        "anomaly",
-        "anomalies",
-        "fail",
-        "ko",
-        "faulty",
-        "nio",
-    ),
-    *("not_ok", "not_good", "no_good", "anomalous", "abnormal", "damaged", "failed", "rejected", "reject"),
+    *("defect", "defects", "defective", "ng", "nok", "bad", "anomaly", "anomalies", "fail", "ko", "nio"),
+    *("not_ok", "not_good", "no_good", "anomalous", "abnormal"),
 )
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")  # good and defective ones alike
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "jpeg_images")  # good and defective ones alike
 MASK_FOLDERS = (
     *("masks", "mask", "ground_truth", "groundtruth", "gt", "labels", "label", "annotations", "annotation"),
     *("segmentations", "segmentation", "segs", "seg", "imported_masks"),

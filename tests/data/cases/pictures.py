@@ -342,11 +342,64 @@ CASES = (
         ("p0_json/label.png looks like the mask of p0_json/img.png", "p0_json/label_viz.png looks like"),
     ),
     Case(
-        "images that `assay data import` wrote `imported_masks/` for, without the table",
-        half_empty("line1/{}.png", "imported_masks/line1/{}.png", 8),
+        "`imported_masks/` and the table that `assay data import` writes",
+        lambda root: (
+            half_empty("line1/{}.png", "imported_masks/line1/{}.png", 8)(root),
+            (root / "imported.csv").write_text(
+                "image,label,mask\n"
+                + "".join(f"line1/{n}.png,{n % 2},imported_masks/line1/{n}.png\n" for n in range(8))
+            ),
+        ),
         None,
         "read",
-        ("4 normal and 4 defective images, 4 of them with a mask",),
+        ("4 normal and 4 defective images, 4 of them with a mask", 'path: "imported.csv"'),
+    ),
+    Case(
+        "the same without the table, where a folder may be a class",
+        half_empty("line1/{}.png", "imported_masks/line1/{}.png", 8),
+        None,
+        "refused",
+        ("has no layout that assay init knows",),
+    ),
+    Case(
+        "photos of labels and caps, in folders `label/` and `cap/` of `good/` and `defect/`",
+        files(
+            ("good/label/{}.png", 4, "photo"),
+            ("good/cap/{}.png", 4, "photo"),
+            ("defect/label/{}.png", 4, "photo"),
+            ("defect/cap/{}.png", 4, "photo"),
+        ),
+        None,
+        "warned",
+        ("8 normal and 8 defective images",),
+    ),
+    Case(
+        "`NoDefect/`, `Defect/` and `Defect_GT/`",
+        files(
+            ("NoDefect/g{}.png", 6, "photo"), ("Defect/d{}.png", 6, "photo"), ("Defect_GT/d{}.png", 6, "mask")
+        ),
+        None,
+        "read",
+        ("6 normal and 6 defective images, 6 of them with a mask",),
+    ),
+    Case(
+        "`good/` and classes, of which one is divided into `bad/` and `worse/`",
+        files(
+            ("good/g{}.png", 6, "photo"),
+            ("scratch/bad/a{}.png", 3, "photo"),
+            ("scratch/worse/b{}.png", 3, "photo"),
+            ("damaged/c{}.png", 3, "photo"),
+        ),
+        None,
+        "warned",
+        ("6 normal and 9 defective images", 'defect: "*"'),
+    ),
+    Case(
+        "`defect/` with masks, and a folder that says neither",
+        files(("defect/d{}.png", 6, "photo"), ("masks/d{}.png", 6, "mask"), ("unsure/u{}.png", 6, "photo")),
+        None,
+        "refused",
+        ("has no layout that assay init knows",),
     ),
     Case(
         "masks in a folder of any name beside `good/` and `defect/`, by `assay init`",

@@ -34,6 +34,7 @@ from pydantic import Field
 from trainables.data.findings import counted
 from trainables.data.formats import MASK_SUFFIXES
 from trainables.data.masks import RUNS_SUFFIX
+from trainables.data.picture_names import words_of
 from trainables.data.readers.base import (
     Entry,
     Listing,
@@ -162,7 +163,7 @@ class Found:
     masks: tuple[Picture, ...]
     mask_folders: tuple[PurePosixPath, ...]
     drawings: frozenset[PurePosixPath]  # masks drawn over their images, for people to look at
-    folders: frozenset[str]  # names of all folders with pictures, as they are ``compared``
+    folders: frozenset[str]  # words of the names of all folders with pictures, as in ``no_defect``
     beside: bool  # masks lie beside their images
     names_masks: bool  # a setting says where they are, or how they are called
     others: tuple[PurePosixPath, ...]  # pictures in folders that say nothing of them
@@ -220,8 +221,8 @@ def _find_pictures(root: Path, options: FolderOptions) -> Found:
         pictures = [as_class(picture, good_above) for picture in pictures]
     masks = [picture for picture in places.of("mask") if picture.path.suffix.lower() in MASK_SUFFIXES]
     names = FolderNames(options.good, options.defect, masks_name)
-    if masks and names.are_unlabelled and all(picture.label is None for picture in pictures):
-        # No folder is called images: whatever is no mask is an image, and needs a mask that says what it is.
+    if masks and names.are_unlabelled and not any(picture.label or picture.folders for picture in pictures):
+        # No folder says anything of images: whatever is no mask is one, and its mask says what it shows.
         pictures = [replace(picture, label="defect", home=picture.path.parent) for picture in pictures]
     images = [picture for picture in pictures if picture.label is not None]
     # Where the folders lie at the top, others of their names further below are no batches.
@@ -239,7 +240,7 @@ def _find_pictures(root: Path, options: FolderOptions) -> Found:
         tuple(masks),
         places.mask_folders,
         frozenset(picture.path for picture in places.of("drawing")),
-        frozenset(compared(name) for picture in places.pictures for name in picture.path.parts[:-1]),
+        frozenset("_".join(words_of(name)) for image in places.pictures for name in image.path.parts[:-1]),
         beside,
         bool({"masks", "mask_suffix", "mask_prefix"} & given),
         tuple(picture.path for picture in pictures if picture.path not in taken),
@@ -256,7 +257,8 @@ def _refuse_unfit(found: Found, options: FolderOptions) -> None:
                 "Move it into one of the two."
             )
     if options.defect == "*":
-        for name in sorted({compared(image.home.name) for image in found.defective} & set(GOOD_FOLDERS)):
+        names = {"_".join(words_of(image.home.name)) for image in found.defective}
+        for name in sorted(names & set(GOOD_FOLDERS)):
             raise InputError(
                 f'{found.root}: with defect: "*" every folder beside {options.good} is a class of defects, '
                 f"found {name}, a name of normal images. Join the two, or name the folder of defects."
@@ -296,7 +298,7 @@ def _entry(
     at = image.labelled - 1 if options.defect == "*" else image.labelled
     shown = "defect" if len(image.folders) <= at else image.folders[at]
     # Of images/ nobody says that all are defective: their masks do.
-    is_named = found.has_good or compared(options.defect) in DEFECT_FOLDERS
+    is_named = found.has_good or "_".join(words_of(options.defect)) in DEFECT_FOLDERS
     return Entry(
         sample,
         image.path.as_posix(),

@@ -168,6 +168,10 @@ def look_through(root: Path, names: FolderNames) -> Places:
         inner = folders_in(folder)
         for path in inner:
             said = names.read(path.name)
+            # Within good/ or defect/ a folder label/ holds masks beside images/, and else photos of labels.
+            has_images = any(rest_of_images(other.name) == "" for other in inner)
+            if above.label and names.masks is None and _is_of_labels(path.name) and not has_images:
+                said = _Folder(rest=path.name)
             below = _entered(above, path.name, said)
             # Beside good/ a folder Good/ is another one: which of them is meant nobody knows.
             alike = [other.name for other in inner if compared(other.name) == compared(path.name)]
@@ -179,6 +183,10 @@ def look_through(root: Path, names: FolderNames) -> Places:
 
     walk(root, Picture(PurePosixPath(), "image", None, None, (), 0))
     return Places(tuple(pictures), tuple(mask_folders))
+
+
+def _is_of_labels(name: str) -> bool:
+    return set(words_of(name)) <= {"label", "labels"}
 
 
 def _all_folders(root: Path) -> Iterator[Path]:
