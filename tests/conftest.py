@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from tests.leftovers import end_with_this_process
+
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
@@ -23,6 +25,10 @@ ROOT = Path(__file__).parents[1]
 # For the processes that tests start: this checkout, and a third party's trainable.
 PATHS = [ROOT / "tests" / "plugin", ROOT / "platform", ROOT]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.environ.get("PYTHONPATH")]))
+
+# What tests start ends with the run; processes of pytest-xdist are themselves of it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    end_with_this_process()
 
 # A container that says that no bytecode is kept has each of a thousand processes compile assay anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
