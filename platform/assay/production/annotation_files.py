@@ -1,7 +1,8 @@
 """Predicted masks as files of labelling tools, to be corrected and read again by `assay data import`.
 
 ``labelme``: ``labelme/x.json`` for each photo, which opens it where it lies. ``coco``: all in
-``annotations.json``, with photos named below the folder that they share.
+``annotations.json``, with photos named below the folder that they share. Outlines lie on a photo as labelling
+tools show it, turned by its EXIF orientation.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Literal, TextIO
 from assay.production.folder import write_inside
 from assay.production.photos import Photo
 from assay.production.rows import PhotoRow
-from trainables.data.annotations import ImageAnnotation, Polygon, Shape
+from trainables.data.annotations import ImageAnnotation, Polygon, Shape, as_shown
 from trainables.data.annotations.coco import annotation_of
 from trainables.data.annotations.labelme import file_of
+from trainables.data.formats import orientation_of
 from trainables.data.unread import as_text
 from trainables.errors import InputError
 
@@ -76,9 +78,17 @@ def _add_labelme(folder: Path, photo: Photo, row: PhotoRow, defects: Sequence[Po
     if path.exists():  # x.png beside x.jpg
         path = path.with_name(f"{photo.path.name}.json")
     image = os.path.relpath(photo.path, path.parent)
-    shapes = tuple(Shape(_CLASS, polygon) for polygon in defects)
-    content = file_of(ImageAnnotation(image, (row.height or 0, row.width or 0), shapes))
+    shown, size = _as_shown(photo, row, defects)
+    shapes = tuple(Shape(_CLASS, polygon) for polygon in shown)
+    content = file_of(ImageAnnotation(image, size, shapes))
     write_inside(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+
+def _as_shown(
+    photo: Photo, row: PhotoRow, defects: Sequence[Polygon]
+) -> tuple[Sequence[Polygon], tuple[int, int]]:
+    size = (row.height or 0, row.width or 0)
+    return as_shown(defects, size, orientation_of(photo.path.read_bytes()))
 
 
 @dataclass
@@ -92,9 +102,9 @@ class _CocoFile:
     def add(self, photo: Photo, row: PhotoRow, defects: Sequence[Polygon]) -> None:
         number = len(self.images) + 1
         name = photo.place.with_name(photo.path.name).as_posix()
-        size = {"height": row.height or 0, "width": row.width or 0}
-        self.images.append({"id": number, "file_name": name, **size})
-        for polygon in defects:
+        shown, (height, width) = _as_shown(photo, row, defects)
+        self.images.append({"id": number, "file_name": name, "height": height, "width": width})
+        for polygon in shown:
             comma = "," if self.annotations else ""
             self.annotations += 1
             annotation = annotation_of(polygon, self.annotations, number, row.score or 0.0)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from trainables.data.annotations import coco, cvat, label_studio, labelme
 from trainables.data.annotations.foreign import FOREIGN_SUFFIXES, foreign_format, read_looked_at
-from trainables.data.annotations.orientation import as_stored, size_as_drawn
+from trainables.data.annotations.orientation import as_shown, as_stored, size_as_drawn
 from trainables.data.annotations.shapes import (
     AnnotationError,
     ImageAnnotation,
@@ -39,6 +39,7 @@ __all__ = [
     "Polygon",
     "Runs",
     "Shape",
+    "as_shown",
     "as_stored",
     "detect_format",
     "doubt_remarks",

@@ -11,13 +11,15 @@ and the file states its size::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation
+from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, Polygon
 from trainables.data.formats import measure, orientation_of
 
-__all__ = ["as_stored", "size_as_drawn"]
+__all__ = ["as_shown", "as_stored", "size_as_drawn"]
 
 _FIRST_QUARTER_TURN = 5  # orientations from here on exchange height and width
 
@@ -71,3 +73,27 @@ def as_stored(mask: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in (2, 3, 7, 8):
         mask = mask[:, ::-1]
     return np.ascontiguousarray(mask)
+
+
+def as_shown(
+    polygons: Sequence[Polygon], size: tuple[int, int], orientation: int
+) -> tuple[list[Polygon], tuple[int, int]]:
+    """Outlines on a photo as it is stored, as outlines on what viewers show, and its height and width there.
+
+    Args:
+        polygons: In pixels of the photo as stored.
+        size: Height and width as stored.
+        orientation: By EXIF, 1 to 8.
+    """
+    height, width = size
+    shown: list[Polygon] = []
+    for polygon in polygons:
+        points = np.array(polygon.points)
+        if orientation in (2, 3, 7, 8):
+            points[:, 0] = width - points[:, 0]
+        if orientation in (3, 4, 6, 7):
+            points[:, 1] = height - points[:, 1]
+        if orientation >= _FIRST_QUARTER_TURN:
+            points = points[:, ::-1]
+        shown.append(Polygon(tuple((float(x), float(y)) for x, y in points)))
+    return shown, (width, height) if orientation >= _FIRST_QUARTER_TURN else size
