@@ -75,6 +75,9 @@ class Card(BaseModel, frozen=True, extra="forbid"):
     thresholds: CardThresholds
     metrics: dict[str, float] = Field(description="On the study's test images.")
     versions: dict[str, str] = Field(description="Packages that it was trained with.")
+    imports: dict[str, str] = Field(
+        default_factory=dict, description="Those among them that the method's own files import."
+    )
     item: str | None = Field(None, description="Pattern of file names that says which part a photo shows.")
     white: float = Field(255, gt=0, description="Pixel value that is white in images of more than 8 bits.")
     tiles: Tiles | None = Field(None, description="That large images are cut into; each fills image_size.")

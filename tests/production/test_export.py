@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import cv2
 import mlflow.pyfunc
@@ -26,13 +28,14 @@ from torch import Tensor, nn
 from assay.exports import EXPORTS
 from assay.production.check import check_export, check_photos
 from assay.production.export import export_model
-from assay.production.model import card_of, load_model, trained_record
+from assay.production.model import card_of, load_model, trained_record, write_model
 from assay.production.onnx_file import CARD_KEY, OPSET, load_onnx, write_onnx
 from assay.storage import Record, Store
 from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction
-from trainables.deployed import Card, DeployedModel
+from trainables.deployed import Card, DeployedModel, load_deployed
 from trainables.errors import InputError
+from trainables.method_imports import UNKNOWN_VERSION
 
 Train = Callable[[str], Trained]
 Export = Callable[[str, str], Exported]
@@ -289,7 +292,7 @@ class Untraceable:
     def save(self, folder: Path) -> None:
         """It is never saved."""
 
-    def to(self, device: torch.device) -> Untraceable:
+    def to(self, device: torch.device) -> Self:
         return self
 
 
@@ -297,6 +300,21 @@ def test_a_predictor_that_cannot_be_traced_is_refused(trained: Train, tmp_path: 
     model = DeployedModel(Untraceable(), card_of(trained("toy").record), torch.device("cpu"))
     with pytest.raises(InputError, match=r"cannot be written as ONNX: its predict must be traceable"):
         write_onnx(model, tmp_path / "model.onnx")
+
+
+def test_an_mlflow_model_asks_for_what_its_method_imports(trained: Train, tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    source.mkdir()
+    write_model(*trained("toy"), source)
+    model = load_deployed(source, torch.device("cpu"))
+    imports = {"psutil": "7.0", "loose": UNKNOWN_VERSION, "torch": "2.0"}
+    card = model.card.model_copy(update={"imports": imports})
+    EXPORTS["mlflow"].write(source, replace(model, card=card), tmp_path / "out")
+    lines = (tmp_path / "out/requirements.txt").read_text().splitlines()
+    assert "psutil==7.0" in lines
+    assert [line for line in lines if line.startswith(("loose", "torch=="))] == [
+        f"torch=={torch.__version__.partition('+')[0]}"
+    ]
 
 
 class CountsItsImages(Untraceable):

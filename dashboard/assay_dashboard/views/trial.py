@@ -218,7 +218,7 @@ def _environment(view: reading.StudyView, record: Record) -> None:
         f"stage {stage.name}, s": f"{number_text(stage.seconds, 4)}{' (reused)' * stage.reused}"
         for stage in record.stages
     }
-    versions = dict(sorted(environment.versions.items()))
+    versions = dict(sorted({**environment.versions, **environment.imports}.items()))
     for column, (title, rows) in zip(
         st.columns(3, gap="large"),
         {"Where and when": facts, "Times": {**timed, **stages}, "Versions": versions}.items(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from assay.engine.fitting.trainer import Trained, Trainer
 from assay.engine.packs import Pack
-from assay.engine.versions import source_version
+from assay.engine.versions import imported_versions, source_version
 from assay.storage import Environment, Store, Worker
 
 __all__ = ["PackSite", "trainer_here"]
@@ -50,8 +50,10 @@ class PackSite:
     def host(self) -> str:
         return socket.gethostname()
 
-    def environment(self, workers: tuple[Worker, ...] = (), trained: Trained | None = None) -> Environment:
-        """Describe where this trial runs and with what."""
+    def environment(
+        self, workers: tuple[Worker, ...] = (), trained: Trained | None = None, trainable: str = ""
+    ) -> Environment:
+        """Describe where this trial runs and with what; ``trainable``: its method, once it has trained."""
         version = source_version()
         return Environment(
             node=self.node,
@@ -65,6 +67,7 @@ class PackSite:
             device=self.device,
             gpu_share=self.gpu_share if self.pack.gpus else None,
             versions=dict(version.packages),
+            imports=imported_versions(trainable) if trainable else {},
             source_hash=version.source,
             commit=version.commit,
             peak_memory_mb=None if trained is None else round(trained.peak_memory_mb, 1),

@@ -130,7 +130,7 @@ def fit_and_evaluate(
         "status": "finished",
         "result": result.model_copy(update={"white": data.manifest.white}),
         "model_mb": size / 1e6,
-        "environment": site.environment(workers, trained),
+        "environment": site.environment(workers, trained, trial.trainable),
         "files": files,
     }
 

@@ -20,8 +20,18 @@ from typing import NamedTuple
 import trainables
 from assay.version import VERSION
 from trainables.catalogue import TRAINABLES
+from trainables.method_files import is_file_method, loaded_source
+from trainables.method_imports import imports_of_file, imports_of_module, package_versions
 
-__all__ = ["COMMIT_VARIABLE", "SourceVersion", "differences", "program", "source_roots", "source_version"]
+__all__ = [
+    "COMMIT_VARIABLE",
+    "SourceVersion",
+    "differences",
+    "imported_versions",
+    "program",
+    "source_roots",
+    "source_version",
+]
 
 COMMIT_VARIABLE = "ASSAY_COMMIT"  # shipped code is no checkout: whoever ships it says the commit
 _PACKAGES = ("torch", "ray", "numpy", "opencv-contrib-python-headless", "scikit-learn", "pyarrow")
@@ -43,6 +53,18 @@ def source_version() -> SourceVersion:
     packages = {"python": platform.python_version(), "assay": VERSION}
     packages |= {name: _installed(name) for name in _PACKAGES}
     return SourceVersion(tuple(packages.items()), _hash(source_roots()), _commit())
+
+
+@cache
+def imported_versions(trainable: str) -> dict[str, str]:
+    """Versions of the packages that a loaded method's own files import, beside those of all records."""
+    if is_file_method(trainable):
+        imports = imports_of_file(loaded_source(trainable))
+    elif (point := TRAINABLES.plugin(trainable)) is not None:
+        imports = imports_of_module(point.module)
+    else:
+        return {}
+    return {name: text for name, text in package_versions(imports).items() if name not in _PACKAGES}
 
 
 def source_roots() -> list[Path]:

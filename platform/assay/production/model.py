@@ -89,7 +89,8 @@ def card_of(record: Record) -> Card:
         if thresholds is None
         else CardThresholds(**thresholds.model_dump(exclude={"image_range"})),
         metrics=result.metrics,
-        versions=record.environment.versions,
+        versions=record.environment.versions | record.environment.imports,
+        imports=record.environment.imports,
         item=trial["data"].get("item"),
         tiles=trial["data"].get("tiles"),
         white=result.white,

@@ -89,6 +89,10 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
         "again alone. None: on a CPU.",
     )
     versions: dict[str, str] = Field(default_factory=dict)
+    imports: dict[str, str] = Field(
+        default_factory=dict,
+        description="Versions of what the method's own files import beside these, by distribution.",
+    )
     source_hash: str = Field(default="", description="sha256 over the source files of the program.")
     commit: str = Field(default="", description="Commit of the checkout; empty when there is none.")
     peak_memory_mb: float | None = Field(default=None, description="Of the process that trained.")

@@ -18,9 +18,17 @@ import pyarrow.parquet as pq
 from assay.study.nesting import NO_LEVEL
 from assay.study.schema import Level, Study
 from assay.study.source import KeyPath, StudyProblem
+from trainables.catalogue import TRAINABLES
 from trainables.contract import Trainable, TrainableConfig
 from trainables.errors import InputError
-from trainables.method_files import MethodSource, is_file_reference, load_file_method, read_reference
+from trainables.method_files import (
+    MethodSource,
+    is_file_reference,
+    load_file_method,
+    loaded_source,
+    read_reference,
+)
+from trainables.method_imports import imports_of_file, imports_of_module, refuse_missing
 from trainables.method_shape import refuse_shape
 
 __all__ = [
@@ -96,13 +104,19 @@ def find_method(study: Study, name: str, find: Callable[[str], Trainable[Any]]) 
         find: Finds the installed ones.
 
     Raises:
-        InputError: If there is no such method, its file cannot be used, or it breaks the contract.
+        InputError: If there is no such method, its file cannot be used, it breaks the contract, or a package
+            that it imports is not installed.
     """
     if not is_file_reference(name):
         trainable = find(name)
         refuse_shape(trainable)  # nobody has checked a plug-in
+        point = TRAINABLES.plugin(name)
+        refuse_missing([] if point is None else imports_of_module(point.module))
         return trainable
-    return load_file_method(*(kept_copy(name, _folder(study)) or (name, _folder(study))))
+    trainable = load_file_method(*(kept_copy(name, _folder(study)) or (name, _folder(study))))
+    # Its first file is imported by now. What others or a function import, the first trial would miss.
+    refuse_missing(imports_of_file(loaded_source(trainable.name)))
+    return trainable
 
 
 def method_files(study: Study) -> dict[str, bytes]:

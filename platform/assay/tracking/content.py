@@ -88,6 +88,7 @@ def view_tag(metric: str) -> dict[str, str]:
 def tags(record: Record, study: str, cell: str) -> dict[str, str]:
     """Tags by which a run is found, and where and with what it came about."""
     environment = record.environment
+    packages = environment.versions | environment.imports
     values = {
         "assay.kind": "trial",
         "assay.study": study,
@@ -102,7 +103,7 @@ def tags(record: Record, study: str, cell: str) -> dict[str, str]:
         "assay.commit": environment.commit,
         "assay.source": environment.source_hash,
         "assay.attempts": str(record.attempts),
-        **{f"assay.version.{_name(name)}": version for name, version in environment.versions.items()},
+        **{f"assay.version.{_name(name)}": version for name, version in packages.items()},
     }
     return {name: redact(value)[:_TAG_CHARACTERS] for name, value in values.items() if value}
 

@@ -22,6 +22,7 @@ from assay.production.check import Decide
 from assay.production.export_format import ExportFormat, format_usage
 from trainables.catalogue import plugin_requirement
 from trainables.deployed import Decision, DeployedModel
+from trainables.method_imports import UNKNOWN_VERSION
 
 __all__ = ["PYFUNC"]
 
@@ -80,6 +81,12 @@ def _write(source: Path, model: DeployedModel, folder: Path) -> None:
     signature = ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
     example = np.full((1, 16, 16) if grey else (1, 16, 16, 3), 128, np.uint8)
     requirements = [f"{name}=={version(name).partition('+')[0]}" for name in _PACKAGES]
+    # What the method's own files import beside these; a module of no distribution cannot be asked for.
+    requirements += [
+        f"{name}=={text.partition('+')[0]}"
+        for name, text in card.imports.items()
+        if name not in _PACKAGES and text != UNKNOWN_VERSION
+    ]
     plugin = plugin_requirement(card.trainable)
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         code = Path(scratch) / "trainables"

@@ -1,0 +1,216 @@
+"""Packages that a method's own files import, read from their text: which are missing, and in which version.
+
+A training that imports a package in its first line of ``fit`` would tell only when the first trial has begun
+that nobody installed it. So the files are read (never run) from the one that declares the method, along its
+imports of each other. What stands in a ``try`` that catches ImportError, in an ``if`` or for a type checker
+may be missing.
+
+Trade-off: names that are made at run time (``importlib.import_module(name)``) are not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from trainables.errors import InputError
+from trainables.method_files import MethodSource
+
+__all__ = [
+    "UNKNOWN_VERSION",
+    "Import",
+    "imports_of_file",
+    "imports_of_module",
+    "package_versions",
+    "refuse_missing",
+]
+
+_OURS = {"assay", "trainables"}
+_CATCHES_IT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+UNKNOWN_VERSION = "unknown version"  # a module that belongs to no distribution
+_Read = Callable[[str], bytes | None]  # the text of a file by its path below the import root; None: no file
+
+
+class Import(NamedTuple):
+    """A package that a method imports, and where."""
+
+    package: str  # top-level name: `kornia`
+    place: str  # `blur/fit.py:7`
+    needed: bool  # False: the method may do without it
+
+
+class _Statement(NamedTuple):
+    level: int  # dots of a relative import
+    module: str
+    names: tuple[str, ...]  # that are imported from it; they may be modules
+    line: int
+    needed: bool
+
+
+def imports_of_file(source: MethodSource) -> list[Import]:
+    """Packages that a method in files of the user's own imports, by name.
+
+    Raises:
+        InputError: If one of its files is no Python.
+    """
+    top = next(iter(source.files)).partition("/")[0]
+    return _follow([f"{top}/__init__.py" if source.is_package else top], source.files.get, own=None)
+
+
+def imports_of_module(module: str) -> list[Import]:
+    """The same of an installed method that ``module`` declares, as far as its package is plain files."""
+    top, *parts = module.split(".")
+    spec = find_spec(top)
+    if spec is None or spec.origin is None:
+        return []
+    origin = Path(spec.origin)
+    root = origin.parent.parent if origin.name == "__init__.py" else origin.parent
+
+    def read(path: str) -> bytes | None:
+        return (root / path).read_bytes() if (root / path).is_file() else None
+
+    return _follow(_files("/".join([top, *parts]), read), read, own=top)
+
+
+def refuse_missing(imports: Sequence[Import]) -> None:
+    """Refuse a method that needs a package which is not installed here.
+
+    Raises:
+        InputError: With its name and the line that imports it.
+    """
+    missing = [each for each in imports if each.needed and not _is_here(each.package)]
+    if missing:
+        named = ", ".join(f"`{each.package}` ({each.place})" for each in missing)
+        raise InputError(
+            f"the packages that a method imports are installed, found none for {named}. Install what is "
+            "missing, on every node that trains, or import what the method can do without in a `try` that "
+            "catches ImportError"
+        )
+
+
+def package_versions(imports: Sequence[Import]) -> dict[str, str]:
+    """Versions of the imported distributions that are installed here, by the distributions' names."""
+    versions: dict[str, str] = {}
+    for each in imports:
+        if _is_here(each.package):
+            try:
+                versions[each.package] = version(each.package)
+            except PackageNotFoundError:  # its distribution has another name, or none
+                names = _distributions().get(each.package, ())
+                versions |= {name: version(name) for name in names} or {each.package: UNKNOWN_VERSION}
+    return dict(sorted(versions.items()))
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return {package: sorted(set(names)) for package, names in packages_distributions().items()}
+
+
+def _is_here(package: str) -> bool:
+    return package in sys.modules or find_spec(package) is not None
+
+
+def _follow(entries: Sequence[str], read: _Read, own: str | None) -> list[Import]:
+    """Imports of other packages in the files that ``entries`` lead to.
+
+    Args:
+        entries: Paths of the first files.
+        read: Reads a file.
+        own: Name by which the package imports itself; None: by relative imports alone.
+    """
+    found: dict[str, Import] = {}
+    seen: dict[str, bool] = {}  # by path: whether the file is needed
+    waiting = [(path, True) for path in entries]
+    while waiting:
+        path, needed = waiting.pop(0)
+        if seen.get(path, False) or (path in seen and not needed):
+            continue
+        seen[path] = needed
+        text = read(path)
+        assert text is not None, "only files that are there are followed"
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            raise InputError(f"the code cannot be read: {path}:{line or 1}: {error}") from error
+        for statement in (*_statements(tree.body, needed=needed), *_named_modules(tree, own, needed=needed)):
+            top = statement.module.partition(".")[0]
+            if statement.level or top == own:
+                waiting += [(file, statement.needed) for file in _targets(path, statement, read)]
+            elif top not in sys.stdlib_module_names and top not in _OURS:
+                known = found.get(top)
+                if known is None or (statement.needed and not known.needed):
+                    found[top] = Import(top, f"{path}:{statement.line}", statement.needed)
+    return [found[name] for name in sorted(found)]
+
+
+def _statements(body: Sequence[ast.AST], *, needed: bool) -> Iterator[_Statement]:
+    """Import statements below ``body``, also in functions and classes."""
+    for node in body:
+        match node:
+            case ast.Import():
+                for name in node.names:
+                    yield _Statement(0, name.name, (), node.lineno, needed)
+            case ast.ImportFrom():
+                names = tuple(name.name for name in node.names)
+                yield _Statement(node.level, node.module or "", names, node.lineno, needed)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+                yield from _statements(node.orelse, needed=needed)
+            case ast.If():
+                yield from _statements([*node.body, *node.orelse], needed=False)
+            case ast.Try() | ast.TryStar():
+                caught = any(_catches(handler.type) for handler in node.handlers)
+                yield from _statements([*node.body, *node.orelse], needed=needed and not caught)
+                for handler in node.handlers:
+                    yield from _statements(handler.body, needed=False)
+                yield from _statements(node.finalbody, needed=needed)
+            case ast.With() if any(_catches(item.context_expr) for item in node.items):
+                yield from _statements(node.body, needed=False)
+            case ast.Match():
+                for case in node.cases:
+                    yield from _statements(case.body, needed=False)
+            case _:  # what a function, class or loop holds
+                inner = [*getattr(node, "body", []), *getattr(node, "orelse", [])]
+                yield from _statements(inner, needed=needed)
+
+
+def _catches(expression: ast.expr | None) -> bool:
+    """Tell an ``except`` (bare too) or a ``suppress(…)`` that an import error ends in."""
+    if expression is None:
+        return True
+    names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
+    return bool(names & _CATCHES_IT)
+
+
+def _named_modules(tree: ast.Module, own: str | None, *, needed: bool) -> Iterator[_Statement]:
+    """Modules of the own package that stand in a string, as in ``Later("my_method.fit:fit")``."""
+    if own is None:
+        return
+    pattern = re.compile(rf"({re.escape(own)}(?:\.\w+)*):\w+")
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and (reference := pattern.fullmatch(text)):
+            yield _Statement(0, reference[1], (), node.lineno, needed)
+
+
+def _targets(path: str, statement: _Statement, read: _Read) -> list[str]:
+    """Files of the own package that an import in the file ``path`` runs."""
+    folder = path.split("/")[:-1]
+    base = folder[: len(folder) - statement.level + 1] if statement.level else []
+    module = "/".join([*base, *filter(None, statement.module.split("."))])
+    return [file for name in ("", *statement.names) for file in _files(f"{module}/{name}".rstrip("/"), read)]
+
+
+def _files(module: str, read: _Read) -> list[str]:
+    """Files of a module and of the packages that it lies in, as far as they are there."""
+    parts = module.split("/")
+    places = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    candidates = [f"{place}/__init__.py" for place in places] + [f"{module}.py"]
+    return [file for file in candidates if read(file) is not None]
