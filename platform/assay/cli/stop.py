@@ -81,7 +81,10 @@ def _holder(store: Store, name: str) -> LeaseNote:
 
     note = holder(store, name)
     if note is None:
-        raise InputError(f"only a study that runs can be stopped, and nobody runs {name} in {store.uri} now.")
+        raise InputError(
+            f"only a study that runs can be stopped, and nobody runs {name} in {store.uri} now. A run that "
+            "still opens its data has not begun: Ctrl-C ends it where it was started."
+        )
     return note
 
 
