@@ -26,6 +26,7 @@ from trainables.errors import InputError
 BASE = ("0.901", "0.912", "0.905", "0.899", "0.908")
 NEW = ("0.951", "0.949", "0.955", "0.948", "0.953")
 GAINS = tuple(float(b) - float(a) for a, b in zip(BASE, NEW, strict=True))
+CELLS = (("base", BASE), ("new", NEW))
 COUNTS = tuple(range(980, 985))
 MORE = tuple(range(1012, 1027, 3))
 ADDED = tuple(float(b - a) for a, b in zip(COUNTS, MORE, strict=True))
@@ -190,6 +191,24 @@ def means() -> Iterator[Case]:
     goes_on = (("base", 5, mean[0]), ("new", 5, mean[1]))
     yield Case(
         "means", "tidy, seeds go on with the mean", tidy("method,seed,AP", *goes_on), "scores of seed 5"
+    )
+    crossed = [(m, d, s, v) for d in ("x", "y") for m, values in CELLS for s, v in enumerate(values)]
+    both = [(m, "Average", s, v) for m, values in CELLS for s, v in enumerate(values)]
+    yield Case(
+        "means",
+        "tidy, a level Average of a factor",
+        table(("method", "dataset", "seed", "AP"), *crossed, *both),
+        GAINS,
+        note="`Average`",
+        question=ScoreQuestion(ColumnNames(("method", "dataset")), compared=("method: base -> new",)),
+    )
+    best = [("base_best", seed, f"0.93{seed}") for seed in range(4)]
+    yield Case(
+        "means",
+        "tidy, a cell of another name in part",
+        tidy("method,seed,AP", *best),
+        GAINS,
+        note="read as a cell",
     )
     overall = [("overall", seed, f"0.91{seed}") for seed in range(5)]
     yield Case("means", "tidy, a weighted mean", tidy("method,seed,AP", *overall), GAINS, note="`overall`")
@@ -430,7 +449,17 @@ def epochs() -> Iterator[Case]:
 
 
 def settings() -> Iterator[Case]:
-    """No setting, id or time is a score."""
+    """No setting, id or time is a score, and no score a cell."""
+    last = table(("test_acc", "test_loss", "epoch", "step"), ("0.9", "0.1", 10, 1000))
+    yield Case("settings", "the last row of Lightning's log", last, "columns of scores alone")
+    yield Case(
+        "settings", "scores and no cell", beside("seed,acc,f1", "{n},{v},0.{w}"), "columns of scores alone"
+    )
+    losses = table(
+        ("seed", "ce_loss", "dice_loss"), *((i, *pair) for i, pair in enumerate(zip(BASE, NEW, strict=True)))
+    )
+    compared = ScoreQuestion(compared=("ce_loss -> dice_loss",))
+    yield Case("settings", "losses are what is compared", losses, GAINS, question=compared)
     for title, column in (
         ("lr", "0.0{i}1"),
         ("weight", "{i}.5"),
@@ -1043,6 +1072,18 @@ def trackers() -> Iterator[Case]:
         "TensorBoard, long",
         "run,tag,step,value,wall_time\na,acc,0,0.5,1.7\na,acc,1,0.6,1.8\nb,acc,0,0.5,1.7\n",
         "is a curve of TensorBoard",
+    )
+    grid = [(i, v, 100 - i, f"0.0{i}1", m, s, "COMPLETE") for i, (_, m, s, v) in enumerate(rows)]
+    drawn = table(
+        each("number | values_acc | values_cost | params_lr | params_method | params_seed | state"), *grid
+    )
+    yield Case(
+        "trackers",
+        "Optuna, named objectives and a drawn setting",
+        drawn,
+        GAINS,
+        "values_acc",
+        note="no factors: lr",
     )
     optuna = each(
         "number | value | datetime_start | datetime_complete | duration | "

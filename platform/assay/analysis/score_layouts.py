@@ -135,9 +135,11 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
     scores = (
         [] if metric is not None else _score_columns(source, (seed, fold, *factors.values()), sole, factors)
     )
-    if sole is not None:
-        keys = [title for title in (seed, fold, metric) if title is not None]
-        source, left_out = _without_mean_cells(source, sole, keys, scores or [str(value)])
+    keys = [title for title in (seed, fold) if title is not None]
+    columns = [sole] if sole is not None else list(factors.values())
+    for column in columns:
+        further = [title for title in columns if title != column] + ([metric] if metric is not None else [])
+        source, left_out = _without_mean_cells(source, column, keys, further, scores or [str(value)])
         notes += left_out
 
     # Cells are named, or combinations of their levels.
@@ -165,6 +167,18 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
             "step": _steps(source),
         }
     ).astype({"fold": "Int64"})
+
+    unused = [
+        short_title(title)
+        for title in source.settings
+        if title not in (seed, fold, *factors.values())
+        and source.text.varies(title)
+        and not source.names.cell
+    ]
+    if unused:
+        notes.append(
+            f"Taken for no factors: {listed(unused)}, of which each run or each seed has a value of its own."
+        )
 
     # Values: a column of them for each score, or one for all, whose rows say the metric.
     if metric is not None and value is not None:
@@ -399,17 +413,24 @@ def _without_mean_repeats(source: Source, titles: Sequence[str | None]) -> tuple
 
 
 def _without_mean_cells(
-    source: Source, cell: str, keys: Sequence[str], values: Sequence[str]
+    source: Source, cell: str, keys: Sequence[str], further: Sequence[str], values: Sequence[str]
 ) -> tuple[Source, list[str]]:
     """The table without rows whose cell sums up others, and a note that names them.
 
     A cell may be called ``mean`` or ``base_max``, where these are what is studied. It is left out if it lacks
-    repeats that others have, or if its values are a statistic of theirs.
+    most repeats that others have, or if its values are a statistic of theirs.
+
+    Args:
+        source: The table.
+        cell: Column that names the cells, or the levels of a factor.
+        keys: Columns of the repeat.
+        further: Columns that tell rows of a repeat apart: other factors, and the metric.
+        values: Columns of scores.
     """
     text = source.text
     rows_of: dict[str, dict[tuple[str, ...], int]] = {}
     for row, name in enumerate(text.columns[cell]):
-        rows_of.setdefault(name, {})[tuple(text.columns[title][row] for title in keys)] = row
+        rows_of.setdefault(name, {})[tuple(text.columns[title][row] for title in (*keys, *further))] = row
     stems = {name: stem_of_statistic(name) for name in rows_of}
     after = {
         name: stem
@@ -417,16 +438,18 @@ def _without_mean_cells(
         if stem is not None and stem[0] in rows_of and stem[0] != name
     }
     others = {name: rows for name, rows in rows_of.items() if not is_mean(name) and name not in after}
-    most = max(map(len, others.values()), default=0)
+    repeats = {name: len({key[: len(keys)] for key in rows}) for name, rows in rows_of.items()}
+    most = max((repeats[name] for name in others), default=0)
     left: dict[int, str] = {}
     notes: list[str] = []
     for name, rows in rows_of.items():
         if name in others or not others:
             continue
+        few = repeats[name] <= most / 2
         alone = name in after and most < 2 and after[name][1] != "total"
         sure = is_surely_mean(name) and len(others) > 1
-        if len(rows) < most or alone or sure or (len(others) > 1 and _sums_up(text, rows, others, values)):
-            left |= dict.fromkeys(rows.values(), name)
+        if few or alone or sure or (len(others) > 1 and _sums_up(text, rows, others, values)):
+            left |= {row: name for row, other in enumerate(text.columns[cell]) if other == name}
         else:
             notes.append(
                 f"`{name}` is read as a cell: it has repeats of its own, which are no mean of others."
@@ -538,6 +561,18 @@ def _read_wide(source: Source) -> ReadTable:
     if len(set(keys)) < len(text.lines) and any(map(text.varies, steps)):
         _refuse_without_repeats(source)
     cells = [title for title in cells if title not in (*names, *steps)]
+
+    # Columns that are scores by their names are no cells, but for losses, which may be what is compared.
+    numbers = [title for title in cells if text.has_numbers(title)]
+    if (
+        numbers
+        and all(better_by_name(title) is not None for title in numbers)
+        and not all("loss" in words(title) and score_order(title)[0] == 0 for title in numbers)
+    ):
+        raise InputError(
+            f"a cell is what was trained, and {source.file} has columns of scores alone: {listed(numbers)}. "
+            "Add a column that names the cell of each row, or name it: --cell COLUMN."
+        )
 
     # Columns that sum up others, or are none of the scores.
     cells, beside = _cells_alone(source, cells)

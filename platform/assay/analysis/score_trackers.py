@@ -70,7 +70,8 @@ def tracker_source(text: TextColumns, names: ColumnNames, file: str) -> Source |
     titles = text.columns
     if any(title.startswith("metrics.") for title in titles):
         return _mlflow(text, names, file)
-    if "state" in titles and "number" in titles and ("value" in titles or "values_0" in titles):
+    values = [title for title in titles if title == "value" or title.startswith("values_")]
+    if {"state", "number"} <= titles.keys() and values:
         return _optuna(text, names, file)
     if {"config", "summary"} <= titles.keys():
         text = _unfolded(text, file)
