@@ -294,6 +294,23 @@ def means() -> Iterator[Case]:
         "means", "tidy, a column std", beside("method,seed,std,AP", "{m},{s},0.00{w},{v}"), GAINS, "AP"
     )
     pairs = list(zip(BASE, NEW, strict=True))
+    for name in ("best", "max", "all data", "std aug", "base_all"):
+        rows = [(seed, *pair, f"0.9{seed}") for seed, pair in enumerate(pairs)]
+        cell = table(("seed", "base", "new", name), *rows)
+        question = ScoreQuestion(compared=(f"new -> {name}", "base -> new"))
+        gains = tuple(float(row[3]) - float(row[2]) for row in rows)
+        yield Case("means", f"wide, a cell called {name}", cell, gains, question=question)
+    rows = [(seed, *pair, max(pair)) for seed, pair in enumerate(pairs)]
+    better = table(("seed", "base", "new", "best"), *rows)
+    yield Case("means", "wide, the best of each row", better, GAINS, note="`best`")
+    everything = [("all data", seed, f"0.9{seed}") for seed in range(5)]
+    yield Case(
+        "means",
+        "tidy, a cell called all data",
+        tidy("method,seed,AP", *everything),
+        GAINS,
+        note="is read as a cell",
+    )
     for names in (
         ("mean", "std"),
         ("Mean", "STD"),

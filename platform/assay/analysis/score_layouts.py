@@ -43,6 +43,7 @@ from assay.analysis.score_names import (
     is_surely_mean,
     known_metric,
     known_statuses,
+    may_be_cell,
     plain,
     score_order,
     status_kind,
@@ -647,29 +648,46 @@ def _counts_up(text: TextColumns, title: str, titles: Sequence[str]) -> bool:
 def _cells_alone(source: Source, titles: Sequence[str]) -> tuple[list[str], list[str]]:
     """Columns that are cells, and those that sum up others or are no scores, by name.
 
-    ``base_mean`` sums up where there is a column ``base`` or ``base_std``, or where all columns are means.
+    ``base_mean`` sums up where there is a column ``base`` or ``base_std``, or where all columns are means;
+    ``max`` and ``best`` do where a column ``mean`` or ``std`` is beside them, or where their values say so.
     """
     stems = {title: statistic for title in titles if (statistic := stem_of_statistic(title)) is not None}
-    all_means = len(titles) > 1 and all(title in stems and stems[title][1] != "total" for title in titles)
-    beside: list[str] = []
+    all_kinds = {stems[title][1] if title in stems else "" for title in titles}
+    all_means = len(titles) > 1 and all_kinds in ({"mean"}, {"spread"})
+    has_means = any(is_mean(title) and not may_be_cell(title) for title in titles)
+    sums: list[str] = []
+    others: list[str] = []
     for title in titles:
         stem, kind = stems.get(title, ("", ""))
-        kinds = [other for name, other in stems.values() if name == stem]
-        of_column = stem in titles and (kind != "total" or len(kinds) > 1)
-        statistic = bool(kind) and (of_column or "spread" in kinds or all_means)
+        kinds = [other for name, (of, other) in stems.items() if of == stem and name != title]
+        of_column = stem in titles and (kind != "total" or bool(kinds))
+        of_stem = (kind == "spread" and bool(kinds)) or "spread" in kinds
         bookkeeping = plain(title) in ("n_train", "n_test", "run_id", "runtime", "duration") or (
             words(title)[:1] in (["n"], ["num"]) or title.startswith(("_", "system/", "system."))
         )
-        if is_mean(title) or statistic or bookkeeping:
-            beside.append(title)
-    cells = [title for title in titles if title not in beside]
-    if len(cells) > 2:
-        differences = [
-            title for title in cells if is_difference(title) and _is_difference_of(source, title, cells)
+        if may_be_cell(title) and not has_means:
+            others.append(title)
+        elif is_mean(title) or (bool(kind) and (of_column or of_stem or all_means)) or bookkeeping:
+            sums.append(title)
+    cells = [title for title in titles if title not in (*sums, *others)]
+    if len(cells) > 1:
+        sums += [title for title in others if _sums_up_columns(source, title, cells)]
+        sums += [
+            title
+            for title in cells
+            if len(cells) > 2 and is_difference(title) and _is_difference_of(source, title, cells)
         ]
-        beside += differences
-        cells = [title for title in cells if title not in differences]
-    return cells, beside
+    return [title for title in titles if title not in sums], sums
+
+
+def _sums_up_columns(source: Source, title: str, cells: Sequence[str]) -> bool:
+    """True where each value of a column is a statistic of the others in its row."""
+    rows = zip(*(source.text.columns[cell] for cell in cells), strict=True)
+    return all(
+        any(_equals(text, numbers, statistic) for statistic in _STATISTICS)
+        for text, row in zip(source.text.columns[title], rows, strict=True)
+        if len(numbers := [number for cell in row if (number := rough_number(cell)) is not None]) > 1
+    )
 
 
 def _is_difference_of(source: Source, title: str, cells: Sequence[str]) -> bool:

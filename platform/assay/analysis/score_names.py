@@ -22,6 +22,7 @@ __all__ = [
     "is_unbounded",
     "known_metric",
     "known_statuses",
+    "may_be_cell",
     "plain",
     "score_order",
     "status_kind",
@@ -225,9 +226,17 @@ def is_mean(name: str) -> bool:
 
 
 def is_surely_mean(name: str) -> bool:
-    """True of ``overall`` and ``Mean ± std``: unlike ``mean`` and ``max``, no method is called so."""
+    """True of ``overall`` and ``Mean ± std``: unlike ``mean`` and ``all data``, no method is called so."""
     parts = set(words(name))
-    return is_mean(name) and bool(parts & (_SURE_TOTALS | _SPREAD_WORDS) or parts & _BESIDE_MEANS)
+    return is_mean(name) and bool(
+        parts & (_SURE_TOTALS | _SPREAD_WORDS) or (parts & _MEANS and parts & _BESIDE_MEANS)
+    )
+
+
+def may_be_cell(name: str) -> bool:
+    """True of ``max``, ``best`` and ``all data``, which a method may be called too."""
+    parts = set(words(name))
+    return is_mean(name) and parts <= _BESIDE_MEANS | _TOTALS - _SURE_TOTALS - {"count", "rank", "ranks"}
 
 
 def is_spread(name: str) -> bool:
