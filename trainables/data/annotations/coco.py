@@ -29,6 +29,7 @@ from trainables.data.annotations.shapes import (
     Shape,
     as_utf8,
     first_fault,
+    meaning_of,
     rectangle,
     uploaded_names,
 )
@@ -104,6 +105,10 @@ class _Box(NamedTuple):
     def area(self) -> float:
         return max(self.right - self.left, 0) * max(self.bottom - self.top, 0)
 
+    def equals(self, other: _Box) -> bool:
+        """True where both are the same, but for rounding."""
+        return all(abs(mine - its) <= _EDGE for mine, its in zip(self, other, strict=True))
+
     def meets(self, other: _Box) -> bool:
         """True where both are the same box, but for rounding and for parts that one of them leaves out."""
         mine, its = (
@@ -154,9 +159,11 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
             )
         drawn = list(_shapes(annotation, names[str(annotation.category_id)], place))
         shapes[image] += drawn
-        if not drawn:
+        if not drawn and meaning_of(names[str(annotation.category_id)]) == "defect":
             without_area[image].append("annotation")
-        elif drawn[0].kind == "box":
+        if not drawn:
+            continue
+        if drawn[0].kind == "box":
             lone_boxes.append(place)
             _check_lone_box(annotation, images[image], place)
         else:
@@ -346,10 +353,12 @@ def _doubts(annotation: _Annotation, drawn: Sequence[Shape], image: _Image, plac
             "which of them holds? Export polygons, or boxes without outlines"
         )
     box = None if annotation.bbox is None or not any(annotation.bbox[2:]) else _corners(annotation.bbox)
-    if box is not None and annotation.bbox is not None and not bounds.meets(box):
+    by_corners = annotation.bbox is not None and bounds.equals(_Box(*annotation.bbox))
+    differs = box is not None and (not bounds.meets(box) or (by_corners and not bounds.equals(box)))
+    if box is not None and annotation.bbox is not None and differs:
         written = ", ".join(f"{number:g}" for number in annotation.bbox)
         example = f"{place}: bbox {written}, segmentation {bounds}"
-        if bounds.meets(_Box(*annotation.bbox)):
+        if by_corners or bounds.meets(_Box(*annotation.bbox)):
             yield Doubt(_BY_CORNERS, example)
         elif all(0 <= number <= 1 for number in annotation.bbox):
             yield Doubt(_SHARES, example)
