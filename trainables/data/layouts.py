@@ -15,7 +15,7 @@ from trainables.data.findings import counted
 from trainables.data.formats import BrokenImageError
 from trainables.data.look_alikes import content_of
 from trainables.data.manifest import list_images
-from trainables.data.mask_statistics import FEW_VALUES, middle_of_edges, stored_values
+from trainables.data.mask_statistics import FEW_VALUES, are_indices, middle_of_edges, stored_values
 from trainables.data.picture_names import is_of_masks, rest_of_images, words_of
 from trainables.data.readers import READERS
 from trainables.data.readers.annotated import annotation_files, foreign_files
@@ -249,6 +249,8 @@ def _middle_of_edges(masks: Sequence[Path]) -> int | None:
     shown = values - {0}
     middle = middle_of_edges(max(values, default=0))
     if 2 * sum(drawn_on_dark) <= len(drawn_on_dark):
+        return None
+    if are_indices(sorted(shown)):  # with a border of 255, which is no edge
         return None
     return middle if len(shown) > FEW_VALUES and min(shown) <= middle and max(shown) >= 128 else None
 

@@ -25,6 +25,7 @@ from trainables.data.sources import strongest_channel
 __all__ = [
     "FEW_VALUES",
     "MaskStatistics",
+    "are_indices",
     "defect_width",
     "examine_masks",
     "mask_table",
@@ -60,7 +61,7 @@ class MaskStatistics(BaseModel, frozen=True):
     values: tuple[int, ...]  # stored values of the whole mask, ascending; of many the least and the greatest
     colours: tuple[int, ...]  # different ones beside black as 0xRRGGBB, the first 9; (): the mask is grey
     faint: float  # share of the values above 0 that are no more than ``middle_of_edges``
-    palette: tuple[int, ...] = ()  # indices beside 0 that a PNG with a palette holds, the first 9
+    palette: tuple[int, ...] = ()  # indices beside 0 that a PNG with a palette holds: the first 8, the last
     drawing: Drawing = "plain"  # or on white paper, in transparency alone, as a JPEG
 
     @property
@@ -110,7 +111,7 @@ def measure_mask(
         values=stored_values(grey),
         colours=colours,
         faint=float(np.mean(shown <= middle_of_edges(shown.max()))) if shown.size else 0.0,
-        palette=tuple(palette[: FEW_VALUES + 1]),
+        palette=(*palette[:FEW_VALUES], *palette[FEW_VALUES:][-1:]),
         drawing="jpeg" if is_jpeg else _drawing(stored, defect),
     )
 
@@ -135,6 +136,12 @@ def defect_width(mask: NDArray[np.uint8]) -> float:
 def middle_of_edges(greatest: int) -> int:
     """The value in the middle of soft edges, by the greatest: half of it, or half of white if it is above."""
     return _HALF if _HALF < greatest <= _WHITEST else int(greatest) // 2
+
+
+def are_indices(values: Sequence[int]) -> bool:
+    """True where values beside 0 are many class indices, and perhaps VOC's void: soft edges lie between."""
+    classes = [value for value in values if 0 < value != _VOID]
+    return len(classes) > 1 and max(classes) <= _HIGHEST_INDEX
 
 
 def stored_values(grey: NDArray[Any]) -> tuple[int, ...]:
@@ -198,12 +205,14 @@ def examine_masks(
         )
     colours = {colour for mask in masks for colour in mask.colours}
     indices = sorted({index for mask in masks for index in mask.palette})
-    if asks and 1 < max(len(values), len(colours), len(indices)) <= FEW_VALUES:
+    many = are_indices(indices or values)
+    if asks and (many or 1 < max(len(values), len(colours), len(indices)) <= FEW_VALUES):
         faults.append(_question(masks, values, len(colours), indices, options.names))
     elif asks and drawn and len(covered) == len(drawn):
         faults.append(_all_covered(covered, middle))
         covered = []
-    soft = [mask for mask in drawn if mask.faint > 0] if asks and len(values) > FEW_VALUES else []
+    may_be_soft = asks and not many and len(values) > FEW_VALUES
+    soft = [mask for mask in drawn if mask.faint > 0] if may_be_soft else []
     findings: list[Finding] = []
     if covered:
         findings.append(Finding(kind="covered_mask", text=_covered(covered), samples=_samples(covered)))
@@ -305,7 +314,7 @@ def _unusual(masks: Sequence[MaskStatistics]) -> Sequence[MaskStatistics]:
 
 
 def _listed(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values))
+    return summarise([str(value) for value in values], FEW_VALUES)
 
 
 def _named(values: Sequence[int]) -> str:

@@ -49,6 +49,14 @@ def _with_void(number: int) -> NDArray[np.uint8]:
     return mask
 
 
+def _many_with_void(root: Path, save: Callable[[Path, NDArray[np.uint8]], object]) -> None:
+    make_folder(root, defect=12, masks=False)
+    for number in range(12):
+        mask = _with_void(0)
+        mask[mask == 1] = 1 + number
+        save(root / "masks" / f"d{number}.png", mask)
+
+
 def _two_pages(root: Path) -> None:
     write(root / "defect" / "d9.png", noise(99))
     second = Image.fromarray(dot()[::-1].copy())
@@ -362,6 +370,20 @@ CASES = (
         None,
         "refused",
         ("(if 255 is VOC's void, neither defect nor background: name it void, and write the others in",),
+    ),
+    Case(
+        "masks of twelve classes and a border of 255",
+        partial(_many_with_void, save=write),
+        None,
+        "refused",
+        ("masks hold the values 1, 2, 3, 4, 5, 6, 7, 8 and 5 more beside 0", "(if 255 is VOC's void"),
+    ),
+    Case(
+        "masks of twelve classes and a border of 255, with a palette",
+        partial(_many_with_void, save=_as_full_palette),
+        FOLDER,
+        "refused",
+        ("masks hold the indices 1, 2, 3, 4, 5, 6, 7, 8 and 5 more of a palette", "(if 255 is VOC's void"),
     ),
     Case(
         "masks of Pascal VOC, and `mask_classes` without 255",
