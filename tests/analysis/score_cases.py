@@ -612,7 +612,7 @@ def names() -> Iterator[Case]:
         "loss | test_loss | val/loss | metrics.loss | train_loss_epoch | error | "
         "test_error | rmse | eval/mae | MSE | fpr | fid | FPR95 | false_positive_rate | "
         "log_loss | test/nll | perplexity | WER | hd95 | error_rate | "
-        "mean_absolute_error | fpr_at_tpr_95 | valLoss"
+        "mean_absolute_error | loss_mean | FAR | fpr_at_tpr_95 | valLoss"
     ):
         yield Case("names", name, tidy(f"method,seed,{name}"), GAINS, better="lower")
     for name in ("neg_mean_squared_error", "neg_log_loss"):
@@ -822,6 +822,14 @@ def numbers() -> Iterator[Case]:
         yield Case(
             "numbers", f"a text {text}", tidy("method,seed,AP", new=(*NEW[:4], text)), f"found {text!r}"
         )
+    mixed = tidy("method,seed,reward", base=COUNTS, new=[f"{v / 1000:.3f}" for v in MORE])
+    yield Case("numbers", "1.012 beside 980", mixed, "1.012 or 1012", parquet=False)
+    precise = tidy("method,seed,reward", base=each("1.012|1.5|200|0.7|3"), new=each("2.012|2.5|201|1.7|4"))
+    yield Case("numbers", "1.012 beside 1.5 and 200", precise, (1.0,) * 5)
+    low = tidy("method,seed,acc", base=each("0.11|0.12|0.1|0.13|0.11"), new=each("61.1|62|60|63|59"))
+    yield Case("numbers", "acc: 0.1 beside 61", low, "which is")
+    rates = tidy("method,seed,error", base=each("0.8|1.2|0.9|1.1|0.7"), new=each("1.8|2.2|1.9|2.1|1.7"))
+    yield Case("numbers", "error: 0.8 beside 1.2", rates, (1.0,) * 5, better="lower")
     for text in each(
         "NaN (diverged) | nan (diverged at epoch 3) | nan | NaN | inf | -inf | Infinity | diverged"
     ):

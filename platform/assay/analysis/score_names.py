@@ -46,10 +46,11 @@ _HIGHER = {
     "tpr",
 }  # fmt: skip
 _LOWER = {
-    "assd", "bpc", "bpd", "brier", "cer", "chamfer", "crps", "deviance", "ece", "eer", "epe", "err", "error",
-    "errors", "escapes", "fdr", "fid", "fnr", "fpr", "frr", "fvd", "hausdorff", "hd", "kid", "latency",
-    "loss", "losses", "lpips", "mae", "mape", "misses", "mse", "nll", "nrmse", "overkill", "perplexity",
-    "ppl", "regret", "rmse", "rmsle", "smape", "wer",
+    "ade", "apcer", "assd", "bce", "bpc", "bpd", "brier", "cer", "chamfer", "cost", "crps", "deviance", "ece",
+    "eer", "emd", "epe", "err", "error", "errors", "escapes", "far", "fde", "fdr", "fid", "fnr", "fpr", "frr",
+    "fvd", "hausdorff", "hd", "hter", "kid", "latency", "logloss", "loss", "losses", "lpips", "mae", "mape",
+    "misses", "mmd", "mpjpe", "mse", "msle", "nll", "nme", "nrmse", "overkill", "perplexity", "ppl", "regret",
+    "rmsd", "rmse", "rmsle", "smape", "wasserstein", "wer",
 }  # fmt: skip
 _LOWER_PHRASES = {
     "cross entropy", "error rate", "false alarms", "false negative rate", "false negatives",
@@ -62,8 +63,10 @@ _TURNING = {
     "inverse", "ratio", "reduction", "relative",
 }  # fmt: skip
 _UNBOUNDED = {
-    "chamfer", "deviance", "elo", "epe", "fid", "fvd", "hausdorff", "hd", "latency", "loss", "losses", "mae",
-    "mse", "nll", "perplexity", "ppl", "psnr", "regret", "reward", "rewards", "rmse",
+    "ade", "bce", "bleu", "chamfer", "cider", "cost", "deviance", "elo", "emd", "epe", "fde", "fid", "fvd",
+    "hausdorff", "hd", "latency", "logloss", "loss", "losses", "mae", "mmd", "mpjpe", "mse", "msle", "nll",
+    "nrmse", "perplexity", "ppl", "psnr", "regret", "reward", "rewards", "rmsd", "rmse", "rmsle",
+    "wasserstein",
 }  # fmt: skip
 
 _MEANS = {
@@ -170,7 +173,7 @@ def better_by_name(name: str) -> Literal["higher", "lower"] | None:
     # The last word names the metric, but for `tpr at fpr 1`, and what says on which images.
     if "at" in parts:
         parts = parts[: parts.index("at")]
-    while parts and (parts[-1] in _AROUND or parts[-1].isdigit()):
+    while parts and (parts[-1] in _AROUND | _MEANS or parts[-1].isdigit()):
         parts = parts[:-1]
     endings = {" ".join(parts[-length:]) for length in (1, 2, 3)}
     endings |= {ending.rstrip("0123456789") for ending in endings}

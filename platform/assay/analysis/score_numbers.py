@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from assay.analysis.score_names import is_unbounded
+from assay.analysis.score_names import better_by_name, is_unbounded
 from trainables.errors import InputError
 from trainables.metrics import Metric
 from trainables.metrics.base import ROUNDING
@@ -152,7 +152,8 @@ def _by_decimal_mark(
 
     A text such as ``1,012`` is open. It has the decimal comma where other values have, as ``0,98``. The comma
     parts thousands where it surely does elsewhere in the score, as in ``1,012.5``, or where the score counts
-    something. A point is the decimal mark, as programs write it, unless some value has a decimal comma.
+    something. A point is the decimal mark, as programs write it, unless some value has a decimal comma, or
+    whole hundreds stand beside values that all have three digits behind their points.
     """
     plain = [_body(entry.text)[0] for entry in entries]
     sure_point = any(map(_SURE_POINT.fullmatch, plain))
@@ -167,6 +168,8 @@ def _by_decimal_mark(
     )
     open_commas = any("," in text and r.is_open for text, r in zip(plain, readings, strict=True))
 
+    hundreds = any(re.fullmatch(r"[-+]?[1-9]\d{2}", text) for text in plain)
+
     values: list[float | None] = []
     for entry, text, reading in zip(entries, plain, readings, strict=True):
         value = reading.comma if reading.point is None else reading.point
@@ -178,7 +181,13 @@ def _by_decimal_mark(
         elif reading.is_open:
             if sure_comma and not (decimal_point or sure_point):
                 value = reading.comma
-            elif decimal_comma or sure_comma or open_commas or comma_file:
+            elif (
+                decimal_comma
+                or sure_comma
+                or open_commas
+                or comma_file
+                or (hundreds and not (decimal_point or counts))
+            ):
                 raise _open(entry, reading, file)
         values.append(value)
     return values
@@ -232,11 +241,12 @@ def _as_shares(
             )
     elif high and low and within and not is_unbounded(score):
         least, most = min(sizes[i] for i in low), max(sizes[i] for i in low)
-        if all(least / 2 <= sizes[i] / 100 <= 2 * most for i in high):
+        alike = all(least / 2 <= sizes[i] / 100 <= 2 * most for i in high)
+        if alike or better_by_name(score) == "higher":
             raise _unclear(
                 entries[low[0]],
                 file,
-                f"{entries[low[0]].text}, while {entries[high[0]].text} is a hundred times it",
+                f"of the size of {entries[high[0]].text}",
                 f"a share, while {entries[high[0]].text} is in percent",
             )
     return shares, None
