@@ -195,9 +195,11 @@ def _named_modules(tree: ast.Module, own: str | None, *, needed: bool) -> Iterat
         return
     pattern = re.compile(rf"({re.escape(own)}(?:\.\w+)*):\w+")
     for node in ast.walk(tree):
-        text = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(text, str) and (reference := pattern.fullmatch(text)):
-            yield _Statement(0, reference[1], (), node.lineno, needed)
+        match node:
+            case ast.Constant(value=str(text)) if reference := pattern.fullmatch(text):
+                yield _Statement(0, reference[1], (), node.lineno, needed)
+            case _:
+                pass
 
 
 def _targets(path: str, statement: _Statement, read: _Read) -> list[str]:
