@@ -928,6 +928,12 @@ def trackers() -> Iterator[Case]:
     above = [(f"q{i}", *parent[1:12], "q0", "q") for i, parent in enumerate(parents)]
     alone = table(titles, *above[:1])
     yield Case("trackers", "MLflow, a parent alone", alone, "found parent runs alone")
+    lengths = [
+        (run, "FINISHED", value, 10 if method == "base" else 20, seed) for run, method, seed, value in rows
+    ]
+    epochs_compared = table(("run_id", "status", "metrics.ap", "params.epochs", "params.seed"), *lengths)
+    compared = ScoreQuestion(compared=("10 -> 20",))
+    yield Case("trackers", "MLflow, epochs are a factor", epochs_compared, GAINS, "ap", question=compared)
     page = each(
         "Start Time | Duration | Run ID | Name | Source Type | Source Name | User | "
         "Status | method | seed | lr | rmse | test_ap"

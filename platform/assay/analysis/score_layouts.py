@@ -145,10 +145,10 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
 
     # Cells are named, or combinations of their levels.
     levels = {factor: _filled(source, column) for factor, column in factors.items()}
-    of_factors = {factor: list(dict.fromkeys(texts)) for factor, texts in levels.items()}
+    known_levels = {factor: list(dict.fromkeys(texts)) for factor, texts in levels.items()}
     rows = len(source.text.lines)
     combined = [{factor: texts[i] for factor, texts in levels.items()} for i in range(rows)]
-    cells = _filled(source, named) if named else [cell_name(of_factors, each) for each in combined]
+    cells = _filled(source, named) if named else [cell_name(known_levels, each) for each in combined]
     is_factorial = (
         len(levels) > 1 or bool(source.factors) or any(c.startswith(FACTOR) for c in factors.values())
     )
@@ -169,6 +169,7 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
         }
     ).astype({"fold": "Int64"})
 
+    # Settings that vary and are no factors are named: they may be what makes the difference.
     unused = [
         short_title(title)
         for title in source.settings
@@ -199,7 +200,7 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
         table=table,
         metrics=tuple(metrics),
         layout=source.layout,
-        factors={factor: of_factors[factor] for factor in varied},
+        factors={factor: known_levels[factor] for factor in varied},
         complete="status" in source.text and "part" in source.text,
         seeds=seed_texts,
         folds=fold_texts,
@@ -243,11 +244,7 @@ def _factor_columns(source: Source, taken: Sequence[str | None]) -> dict[str, st
 
     # Of a tracker's settings those that vary, but for the folder of each run and what the seed alone decides.
     repeats = list(zip(*(text.columns[title] for title in taken if title is not None), strict=True))
-    varied = [
-        title
-        for title in source.settings
-        if title not in taken and text.varies(title) and not is_step(short_title(title))
-    ]
+    varied = [title for title in source.settings if title not in taken and text.varies(title)]
     shared = [title for title in varied if not text.names_rows(title)]
     decided = [title for title in shared if not _follows(text.columns[title], repeats)]
     if varied:
@@ -303,7 +300,7 @@ def _score_columns(
     """
     if source.names.score:
         return [source.named_score(name) for name in source.names.score]
-    offered, settings = _offered(source, taken), []
+    offered = _offered(source, taken)
     columns = [
         title
         for title in offered
@@ -350,8 +347,8 @@ def _by_name(title: str) -> tuple[bool, str]:
 def _offered(source: Source, taken: Sequence[str | None]) -> list[str]:
     """Columns of numbers beside those that name the cell, the repeat and the status."""
     offered = source.scores if source.scores is not None else tuple(source.text.columns)
-    own = {*_KEPT, *STATUS, *CELL, *SEED, "metric"}
-    structure = {title for title in source.text.columns if plain_title(title) in own}
+    structural = {*_KEPT, *STATUS, *CELL, *SEED, "metric"}
+    structure = {title for title in source.text.columns if plain_title(title) in structural}
     return [
         title
         for title in offered
@@ -660,14 +657,14 @@ def _cells_alone(source: Source, titles: Sequence[str]) -> tuple[list[str], list
     for title in titles:
         stem, kind = stems.get(title, ("", ""))
         kinds = [other for name, (of, other) in stems.items() if of == stem and name != title]
-        of_column = stem in titles and (kind != "total" or bool(kinds))
-        of_stem = (kind == "spread" and bool(kinds)) or "spread" in kinds
+        beside_column = stem in titles and (kind != "total" or bool(kinds))
+        beside_spread = (kind == "spread" and bool(kinds)) or "spread" in kinds
         bookkeeping = plain(title) in ("n_train", "n_test", "run_id", "runtime", "duration") or (
             words(title)[:1] in (["n"], ["num"]) or title.startswith(("_", "system/", "system."))
         )
         if may_be_cell(title) and not has_means:
             others.append(title)
-        elif is_mean(title) or (bool(kind) and (of_column or of_stem or all_means)) or bookkeeping:
+        elif is_mean(title) or (bool(kind) and (beside_column or beside_spread or all_means)) or bookkeeping:
             sums.append(title)
     cells = [title for title in titles if title not in (*sums, *others)]
     if len(cells) > 1:
