@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from assay.storage import Store
+from assay.storage.method_store import keep_methods
 from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, parse_study, plan_study, reported_plan
 from assay.study.points import make_point
 from tests.cli.small_search import DRAWN, SEARCH, score_new, write_search
 from tests.cli.small_study import Assay
+from tests.engine.file_method import CODE
+from tests.engine.search_study import SEARCH as TOY_SEARCH
 from tests.engine.search_study import ToySearch
 from trainables.catalogue import find_trainable
 
@@ -197,3 +201,25 @@ def test_points_are_lines_of_json_with_their_checksum_in_the_last(searched: Stor
     *lines, last = searched.read_bytes("studies/hunt/search.jsonl").splitlines()
     assert [json.loads(line)["index"] for line in lines] == [0, 1, 2, 3, 4]
     assert list(json.loads(last)) == ["checksum"]
+
+
+def test_a_point_of_a_method_in_a_file_is_taken_apart_where_the_method_is_not_loaded(
+    tmp_path: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("blur.py").write_text(CODE, encoding="utf-8")
+    text = TOY_SEARCH.replace("trainable: toy", "trainable: ./blur.py:TRAINABLE")
+    search = ToySearch(tmp_path / "storage", cache_root, text, points=2, seeds=[0], start="[]")
+    search.run_made()
+    write_plan(search.store, search.plan)
+
+    def best() -> subprocess.CompletedProcess[str]:
+        words = ("best", "toy_search", "--as", "apart", *DESIGN, "--storage", search.store.uri)
+        return subprocess.run(
+            [sys.executable, "-m", "assay", *words], capture_output=True, text=True, check=False
+        )
+
+    refused = best()
+    assert (refused.returncode, "the code of blur@" in refused.stderr) == (2, True), refused.stderr
+    keep_methods(search.store, search.plan.trainables)
+    assert "design: {leave_one_out" in best().stdout

@@ -63,6 +63,7 @@ def best(
     import re
 
     from assay.report.search_tables import search_line
+    from assay.storage.method_store import load_methods
     from assay.study.names import NAME_PATTERN, counted
     from assay.study.writing import study_of_point, study_that_leaves_one_out
     from trainables.catalogue import find_trainable
@@ -102,6 +103,8 @@ def best(
     if design is None:
         text = study_of_point(*of_point, best=is_best, trained=trained)
     else:
+        assert results.store is not None, "results of a storage"
+        load_methods(results.store, [searched.cell.trainable])  # of a file, as the search trained it
         trainable = find_trainable(searched.cell.trainable)
         text = study_that_leaves_one_out(*of_point, trainable=trainable, trained=trained)
     if output is not None:

@@ -87,7 +87,7 @@ class Watch:
         self._records: dict[str, Record] = {}
         self._turn = 0  # the place from which the next look reads known records again
         self._problems: tuple[DamagedRecord, ...] = ()
-        self._drawn: tuple[object, ...] = ()  # of a search: the files of its points when it was grown,
+        self._drawn: object = ()  # of a search: the state of the file of its points when it was grown,
         self._grown_with: Mapping[str, Record] = {}  # and the records that were known
         self._beats: dict[str, tuple[float, float]] = {}  # time of the last, and when it was seen (monotonic)
         self._needed = NeededStages(stages_of)

@@ -50,7 +50,7 @@ class Point(BaseModel):
     model_config = _FROZEN
     cell: str  # that is searched
     index: int  # 0, 1, … in its cell
-    source: str  # sampler, `preset`, `given`, or `study NAME #3`
+    source: str  # sampler, `preset` or `given`
     values: dict[str, Scalar]  # what was drawn: config.lr → 0.1; where a condition fails, nothing
     config: dict[str, Any] | None  # every field of the trainable's Config, resolved; None: refused by it
     reason: str | None = None  # why it was refused
