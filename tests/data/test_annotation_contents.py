@@ -29,7 +29,7 @@ from trainables.data.sources import decode_indices, decode_mask, decode_stored
 from trainables.errors import InputError
 
 HEIGHT, WIDTH = 48, 64
-SPEC = DataSpec(reader="annotated", splits="per_seed")
+SPEC = DataSpec.model_validate({"reader": "annotated", "splits": "per_seed"})
 Mask = NDArray[np.uint8]
 
 
@@ -323,13 +323,15 @@ def test_an_import_of_ignored_pixels_is_read_as_it_says(tmp_path: Path) -> None:
     with_ignored(photos, drawn, "__ignore__")
     imported = import_annotations(drawn, photos)
     assert (imported.classes, imported.ignored) == ({1: "scratch", 2: "__ignore__"}, ("__ignore__",))
-    spec = DataSpec(
-        reader="table",
-        path="imported.csv",
-        splits="per_seed",
-        classes=("scratch",),
-        others="ignore",
-        options={"mask_classes": imported.classes},
+    spec = DataSpec.model_validate(
+        {
+            "reader": "table",
+            "path": "imported.csv",
+            "splits": "per_seed",
+            "classes": ["scratch"],
+            "others": "ignore",
+            "options": {"mask_classes": imported.classes},
+        }
     )
     manifest = open_manifest(spec, photos, tmp_path / "cache")
     # What shows ignored pixels alone is left out: nobody says that it is normal.
