@@ -14,6 +14,7 @@ from trainables.data import DataSpec, Manifest, open_manifest
 from trainables.data.look_alikes import content_of
 from trainables.errors import InputError
 
+Pixels = Callable[[int], NDArray[Any]]  # of an image by its number
 TALL = (96, 128)  # height, width
 
 
@@ -23,7 +24,8 @@ def blob(value: int = 255, ground: int = 0) -> NDArray[np.uint8]:
 
 
 def as_jpeg(pixels: NDArray[np.uint8]) -> NDArray[Any]:
-    return cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_GRAYSCALE)
+    data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
 
 
 def dark() -> NDArray[np.uint8]:
@@ -71,7 +73,7 @@ def test_dark_field_photo_is_no_mask() -> None:
     assert content_of(sparks()) in ("photo", "plateau")
 
 
-def many(root: Path, places: dict[str, Callable[[int], NDArray[Any]]], count: int = 4) -> Path:
+def many(root: Path, places: dict[str, Pixels], count: int = 4) -> Path:
     """So many images for each place, such as ``scratch/{}.png``."""
     for place, pixels in places.items():
         for number in range(count):
@@ -79,7 +81,7 @@ def many(root: Path, places: dict[str, Callable[[int], NDArray[Any]]], count: in
     return root
 
 
-def photo(seed: int) -> Callable[[int], NDArray[Any]]:
+def photo(seed: int) -> Pixels:
     return lambda number: noise(1000 * seed + number)
 
 
@@ -99,7 +101,7 @@ STAR = {"options": {"defect": "*"}}
 def test_masks_among_classes_of_photos_are_refused_with_the_pair_and_the_setting(
     mask: str, settings: str, tmp_path: Path
 ) -> None:
-    places = {
+    places: dict[str, Pixels] = {
         "good/{}g.png": photo(1),
         "scratch/s{}.png": photo(2),
         mask.replace("{}", "s{}"): lambda _: dot(),
@@ -115,22 +117,25 @@ def test_masks_among_classes_of_photos_are_refused_with_the_pair_and_the_setting
     assert len(open_manifest(spec, root, tmp_path / "cache").rows) == 12
 
 
+PHOTOS: list[dict[str, Pixels]] = [
+    {"good/{}.png": photo(1), "defect/{}.png": photo(2)},
+    {"good/{}.png": lambda n: dot(value=9 + n), "defect/{}.png": lambda n: dot(value=99 + n)},
+    {"good/{}.png": photo(1), "defect/d{}.png": lambda n: dot(value=99 + n)},
+    {"good/{}.png": lambda n: dark() + np.uint8(n), "defect/{}.png": lambda n: noise(n, *TALL)},
+    {"good/{}.png": lambda n: noise(n, *TALL), "defect/{}.png": lambda n: sparks() // np.uint8(n + 1)},
+    {
+        "good/{}.png": lambda n: np.full((12, 16), 0, np.uint8) if n == 1 else noise(n),
+        "defect/{}.png": photo(2),
+    },
+]
+
+
 @pytest.mark.parametrize(
     "places",
-    [
-        {"good/{}.png": photo(1), "defect/{}.png": photo(2)},
-        {"good/{}.png": lambda n: dot(value=9 + n), "defect/{}.png": lambda n: dot(value=99 + n)},
-        {"good/{}.png": photo(1), "defect/d{}.png": lambda n: dot(value=99 + n)},
-        {"good/{}.png": lambda n: dark() + np.uint8(n), "defect/{}.png": lambda n: noise(n, *TALL)},
-        {"good/{}.png": lambda n: noise(n, *TALL), "defect/{}.png": lambda n: sparks() // np.uint8(n + 1)},
-        {
-            "good/{}.png": lambda n: np.full((12, 16), 0, np.uint8) if n == 1 else noise(n),
-            "defect/{}.png": photo(2),
-        },
-    ],
+    PHOTOS,
     ids=["names of others", "all black and white", "no partner", "dark", "dark field", "one black photo"],
 )
-def test_photos_are_no_masks(places: dict[str, Callable[[int], NDArray[Any]]], tmp_path: Path) -> None:
+def test_photos_are_no_masks(places: dict[str, Pixels], tmp_path: Path) -> None:
     manifest = open_folder(many(tmp_path / "root", places), tmp_path / "cache")
     assert sum(row.label for row in manifest.rows) == 4
 
@@ -140,7 +145,9 @@ def open_table(root: Path, cache: Path) -> Manifest:
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
     rows = [f"{name},{int(not name.startswith('good'))}" for name in names]
     (root / "t.csv").write_text("\n".join(["image,label", *rows]))
-    return open_manifest(DataSpec(reader="table", path="t.csv", splits="per_seed"), root, cache)
+    return open_manifest(
+        DataSpec.model_validate({"reader": "table", "path": "t.csv", "splits": "per_seed"}), root, cache
+    )
 
 
 def test_rows_of_masks_in_a_table_are_refused(tmp_path: Path) -> None:
@@ -150,7 +157,10 @@ def test_rows_of_masks_in_a_table_are_refused(tmp_path: Path) -> None:
 
 
 def test_masks_alone_are_refused_by_their_folder(tmp_path: Path) -> None:
-    places = {"good/gt/g{}.png": lambda n: dot(value=n + 99), "defect/gt/d{}.png": lambda n: dot(value=n + 9)}
+    places: dict[str, Pixels] = {
+        "good/gt/g{}.png": lambda n: dot(value=n + 99),
+        "defect/gt/d{}.png": lambda n: dot(value=n + 9),
+    }
     root = many(tmp_path / "root", places)
     with pytest.raises(InputError, match=r"defect/gt/d0\.png looks like a mask, by its folder and pixels"):
         open_table(root, tmp_path / "cache")

@@ -77,7 +77,7 @@ def _of_folders(start: Path, path: str | None) -> DataSpec | None:
     """The block that reads folders of normal and defective images, or a category of MVTec AD."""
     trained = [start / "train" / name for name in ("good", "ok")]
     as_mvtec = (start / "test").is_dir() and any(folder.is_dir() for folder in trained)
-    if as_mvtec and (start / "ground_truth").is_dir():
+    if as_mvtec and _has_masks_of_mvtec(start):
         return _spec("mvtec", path)
     read = _folder_options(start)
     if read is not None:
@@ -85,6 +85,15 @@ def _of_folders(start: Path, path: str | None) -> DataSpec | None:
         drawn = not has_masks and annotation_files(start)
         return _spec("annotated", path) if drawn else _spec("folder", path, options)
     return _spec("mvtec", path) if as_mvtec else None
+
+
+def _has_masks_of_mvtec(start: Path) -> bool:
+    """True where masks in ``ground_truth``, or their folders, are called as reader mvtec expects."""
+    stems = {path.stem for path in images_below(start / "test")}
+    return any(
+        not stems.isdisjoint((mask.stem, mask.stem.removesuffix("_mask"), mask.parent.name))
+        for mask in images_below(start / "ground_truth")
+    )
 
 
 def _reads(reader: str, folder: Path, cache: Path) -> bool:

@@ -23,8 +23,8 @@ __all__ = [
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 _MASK = (
     r"masks?|gts?|(?:ground)?truth|label(?:s|l?ed)?|annotat(?:ions?|ed)|anno(?:s|t)?|anns?|seg(?:s|m|maps?)?"
+    r"|segmentations?"
 )
-_MASK += r"|segmentations?"
 _MASK_WORD = re.compile(_MASK)
 _MASK_WORD_APART = re.compile(rf"(?:^|[-_. ])(?:{_MASK})(?=$|[-_. ])")
 # Words beside them that name no class of defects, as in ann_dir, SegmentationClassPNG or imported_masks.

@@ -288,6 +288,18 @@ CASES = (
         ("13 images of 13 items: 4 defective (4 with mask), 9 normal",),
     ),
     Case(
+        "the layout of MVTec AD, and masks called `0_label.png`",
+        files(
+            ("train/good/{}.png", 6, "photo"),
+            ("test/good/t{}.png", 3, "photo"),
+            ("test/scratch/s{}.png", 4, "photo"),
+            ("ground_truth/scratch/s{}_label.png", 4, "mask"),
+        ),
+        None,
+        "read",
+        ("9 normal and 4 defective images, 4 of them with a mask", 'mask_suffix: "_label"'),
+    ),
+    Case(
         "MVTec LOCO: several masks in a folder for each image, and `validation/`",
         files(
             ("train/good/{}.png", 6, "photo"),
