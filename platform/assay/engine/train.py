@@ -238,7 +238,7 @@ class TrainWorkers:
         remove_placement_groups(self._name)
 
     def _start(self, pack: Pack) -> None:
-        from ray.train.torch import TorchConfig
+        from assay.engine.meeting import Meeting  # loads torch
 
         per_worker: dict[str, float] = {"CPU": pack.cpus}
         if pack.gpus:
@@ -249,7 +249,7 @@ class TrainWorkers:
         self._trainer = _PackTrainer(
             _train_packs,
             train_loop_config={**self._config, "pack": pack.path, "driver_pid": os.getpid()},
-            backend_config=TorchConfig(backend="gloo"),  # for words: training processes meet on their own
+            backend_config=Meeting(),
             scaling_config=train.ScalingConfig(
                 num_workers=(pack.min_workers, pack.workers) if pack.min_workers else pack.workers,
                 use_gpu=pack.gpus > 0,
