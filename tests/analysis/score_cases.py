@@ -1305,6 +1305,19 @@ def seeds() -> Iterator[Case]:
         "of base, seed s1 in",
     )
     yield Case("seeds", "texts that both have", apart("s{}", "s{}"), GAINS)
+    folds = table(
+        ("method", "fold", "AP"), *((m, f"{m[0]}{s}", v) for m, values in CELLS for s, v in enumerate(values))
+    )
+    yield Case(
+        "seeds", "folds", folds, "base has fold b0, fold b1, fold b2, fold b3, fold b4, new has fold n0"
+    )
+    both = table(
+        ("method", "seed", "fold", "AP"),
+        *((m, f"{m[0]}{s}", f"x{s}", v) for m, values in CELLS for s, v in enumerate(values)),
+    )
+    yield Case("seeds", "seeds and folds", both, "base has seed b0, fold x0, seed b1, fold x1")
+    again = table(("method", "fold", "AP"), ("base", "x", "0.9"), ("base", "x", "0.8"), ("new", "x", "0.7"))
+    yield Case("seeds", "a fold twice", again, "found 2 of base, fold x in")
     yield Case("seeds", "numbers as floats", apart("{}.0", "{}"), GAINS)
 
 

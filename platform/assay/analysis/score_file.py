@@ -172,8 +172,7 @@ def _each_once(read: ReadTable, name: str) -> pd.DataFrame:
         counted = [i for i in rows if not math.isnan(values[i]) or statuses[i] in ("finished", "diverged")]
         if len(counted) > 1:
             where = " and ".join(f"line {lines[i]} ({values[i]:g})" for i in counted[:2])
-            repeat = f"seed {read.seeds.get(seed, seed)}"
-            repeat += f", fold {read.folds.get(fold, fold)}" if fold != NO_FOLD else ""
+            repeat = _repeat_name(read, seed, fold)
             if steps[counted[0]] != steps[counted[1]]:
                 where = " and ".join(f"line {lines[i]} ({steps[i]})" for i in counted[:2])
                 raise InputError(
@@ -206,7 +205,7 @@ def _refuse_mean_as_seed(table: pd.DataFrame, read: ReadTable, name: str) -> Non
         chance *= min(1.0, 2 * half_step / spread) if spread > 0 else 1.0
     if chance < _NO_CHANCE:
         raise InputError(
-            f"a repeat is one training, and the scores of seed {read.seeds.get(last, last)} in {name} are "
+            f"a repeat is one training, and the scores of {_repeat_name(read, last, NO_FOLD)} in {name} are "
             "the means of the other seeds in every cell. Leave it out; if it is a training, move its rows to "
             "the front."
         )
@@ -426,22 +425,23 @@ def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, read: ReadTable, 
                 f"a run has a score where it finished, and no run of {without} in {name} did: its status is "
                 f"{', '.join(dict.fromkeys(lost[without]))}. Wait for it, or train it again."
             )
-        seeds = [
-            summarise(
-                [
-                    read.seeds.get(seed, str(seed))
-                    for seed in sorted({seed for seed, _ in repeats.get(cell, ())})
-                ],
-                _SEEDS_NAMED,
-            )
+        names = [
+            summarise([_repeat_name(read, *repeat, short=True) for repeat in repeats_of], _SEEDS_NAMED)
             or "none"
-            for cell in (b, a)
+            for repeats_of in (sorted(repeats.get(cell, ())) for cell in (b, a))
         ]
         raise InputError(
             f"cells are compared by the seeds that both have, and no two in {name} have one: {b} has "
-            f"{seeds[0]}, {a} has {seeds[1]}. Give repeats that met the same split and "
+            f"{names[0]}, {a} has {names[1]}. Give repeats that met the same split and "
             "seed the same number, or name the column that tells cells apart: --cell COLUMN."
         )
+
+
+def _repeat_name(read: ReadTable, seed: int, fold: int, *, short: bool = False) -> str:
+    """A repeat by the texts of its file: ``seed s1, fold 3``, or ``s1`` where there are no folds."""
+    names = [f"seed {read.seeds.get(seed, seed)}"] if read.seeds or fold == NO_FOLD else []
+    names += [f"fold {read.folds.get(fold, fold)}"] if fold != NO_FOLD else []
+    return names[0].partition(" ")[2] if short and fold == NO_FOLD else ", ".join(names)
 
 
 def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:
