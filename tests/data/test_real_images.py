@@ -61,13 +61,14 @@ def test_kolektorsdd_folds_are_the_published_ones(
 
 def test_kolektorsdd_copies_across_folds_are_named_and_can_be_left_out(ksdd: Manifest) -> None:
     warnings = split_warnings(ksdd, KSDD)
-    assert len(warnings) == 2
+    assert len(warnings) == 3
     assert warnings[0].startswith("kos01 and kos26: 8 images are identical byte for byte")
     assert "different parts (test of fold 1, test of fold 2)" in warnings[0]
     assert warnings[1].startswith("kos27 and kos34: 8 images are identical")
+    assert warnings[2].startswith("kos38 and kos39: 8 images are there more than once, in other bytes")
     deduplicated = KSDD.model_copy(update={"splits": "deduplicated"})
     assert split_warnings(ksdd, deduplicated) == ()
-    for fold, removed in ((0, {"kos34"}), (1, {"kos26"}), (2, {"kos01", "kos27"})):
+    for fold, removed in ((0, {"kos34", "kos39"}), (1, {"kos26", "kos38"}), (2, {"kos01", "kos27"})):
         before, after = (make_split(ksdd, spec, FULL, 0, fold) for spec in (KSDD, deduplicated))
         assert {sample[:5] for sample in set(before.train) - set(after.train)} == removed
 
@@ -120,8 +121,13 @@ def test_mtd_has_1344_images_of_243_tiles_392_defective(mtd: Manifest) -> None:
     }
 
 
+def test_mtd_names_tiles_that_are_several_items(mtd: Manifest) -> None:
+    (finding,) = (finding for finding in mtd.findings if finding.kind == "duplicate")
+    assert {"MT_Crack/exp5_num_85642", "MT_Crack/exp5_num_86031"} <= set(finding.samples)
+
+
 def test_mtd_names_its_four_empty_masks(mtd: Manifest) -> None:
-    assert [finding.kind for finding in mtd.findings] == ["empty_mask", "stray_pixels"]
+    assert [finding.kind for finding in mtd.findings] == ["empty_mask", "stray_pixels", "duplicate"]
     assert {sample.removeprefix("MT_Uneven/") for sample in mtd.samples_with("empty_mask")} == {
         "exp3_num_45042",
         "exp4_num_124690",

@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.data.atomic import exclusive, new_file
-from trainables.data.duplicates import duplicate_findings, part_name
+from trainables.data.duplicates import duplicate_findings, part_name, with_copies
 from trainables.data.findings import Fault, Finding, counted, sum_up, summarise
 from trainables.data.formats import BrokenImageError, Header, Trait, examine, orientation_of
 from trainables.data.look_alikes import LookAlikes, Seen, content_of
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
 from trainables.data.masks import highest_index, holds_runs
+from trainables.data.near_copies import details_of
 from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import (
     confine,
@@ -69,6 +70,7 @@ class ImageRow(BaseModel, frozen=True):
     peak: float = 255  # greatest value of any channel
     traits: tuple[Trait, ...] = ()
     shows_others: bool = False  # its mask has pixels of classes that the study does not ask for
+    copy_of: str | None = None  # first id of images of several items that show the same, in other bytes
 
 
 class Inspection(BaseModel, frozen=True):
@@ -104,6 +106,7 @@ class _Seen(NamedTuple):
     mask: _MaskSeen = _MaskSeen()
     orientation: int = 1  # as EXIF states it
     pixels: Seen | None = None  # of an image whose name could be that of another one's mask
+    details: NDArray[np.float32] | None = None  # by which copies are found
 
 
 def inspect(listing: Listing, cache: Path) -> Inspection:
@@ -179,7 +182,8 @@ def _inspect(listing: Listing) -> Inspection:
         if count > 1
     ]
     faults += _divided_items(entries)
-    rows = tuple(each.row for each in seen if each.row is not None)
+    usable = [(each.row, each.details) for each in seen if each.row is not None]
+    rows = with_copies([row for row, _ in usable], [details for _, details in usable])
     masks = tuple(statistics for each in seen for statistics in each.mask.masks)
     mask_findings, mask_faults = examine_masks(masks, listing.mask_above, listing.mask_options)
     findings = [
@@ -195,13 +199,14 @@ def _inspect(listing: Listing) -> Inspection:
 
 def _inspect_entry(listing: Listing, looked_at: Collection[str], entry: Entry) -> _Seen:
     faults: list[Fault] = []
-    image_hash, header, peak, orientation, seen = "", None, 0.0, 1, None
+    image_hash, header, peak, orientation, seen, details = "", None, 0.0, 1, None, None
     try:
         data = read_bytes(listing.root, entry.image)
         orientation = orientation_of(data)
         image_hash = hashlib.sha256(data).hexdigest()
         header, pixels = read_samples(data)
         peak = float(pixels.max())
+        details = details_of(pixels)
         if entry.image in looked_at:
             seen = Seen(content_of(strongest_channel(pixels)), header.height, header.width)
         del pixels  # of a line-scan image a lot
@@ -240,7 +245,7 @@ def _inspect_entry(listing: Listing, looked_at: Collection[str], entry: Entry) -
         traits=header.traits,
         shows_others=mask.shows_others,
     )
-    return _Seen(row, mask=mask, orientation=orientation, pixels=seen)
+    return _Seen(row, mask=mask, orientation=orientation, pixels=seen, details=details)
 
 
 class _MaskFaultError(ValueError):

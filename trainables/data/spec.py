@@ -153,7 +153,7 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
     splits: Literal["published", "deduplicated", "per_seed"] = Field(
         "published",
         description="`published`: the makers' partition. `deduplicated`: the same without training images "
-        "that are identical to a test image. `per_seed`: drawn by item, anew for each seed.",
+        "that are copies of a test image. `per_seed`: drawn by item, anew for each seed.",
     )
     masks: Literal["nested", "published"] = Field(
         "nested",

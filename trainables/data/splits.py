@@ -2,8 +2,8 @@
 
 A split depends on the data, the seed and the fold, never on the cell: supervision only takes masks away
 (or, for ``none``, the defective images of the training part). Parts are drawn by physical item; items
-that share an identical image count as one. Draws place each item by the hash of its name: file order
-changes nothing.
+that share an identical image, or a copy in other bytes, count as one. Draws place each item by the hash of
+its name: file order changes nothing.
 
 `positives: N` keeps the first N defective training images of one random order, and `mixed: M` the masks of
 the first M of the same order: both are nested, and masks belong to images that are kept.
@@ -26,7 +26,7 @@ from trainables.data.seeds import seed_for, shuffled
 from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision, Tiles
 from trainables.errors import InputError
 
-__all__ = ["Split", "lacks_normal", "make_split", "split_warnings"]
+__all__ = ["Split", "items_of_rows", "lacks_normal", "make_split", "split_warnings"]
 
 
 @dataclass(frozen=True)
@@ -144,15 +144,24 @@ def _partition(
         validation = [row for row in rows if row.split == "validation"]
         test = [row for row in rows if row.split == "test"]
     if spec.splits == "deduplicated":
-        tested = {row.image_hash for row in test}
-        validation = [row for row in validation if row.image_hash not in tested]
-        tested |= {row.image_hash for row in validation}
-        train = [row for row in train if row.image_hash not in tested]
+        validation = _without_copies(validation, test)
+        train = _without_copies(train, [*test, *validation])
     return train, validation, test
 
 
-def _items(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
-    """Rows by item; items that share an identical image are joined under the first one's name."""
+def _without_copies(rows: Iterable[ImageRow], others: Iterable[ImageRow]) -> list[ImageRow]:
+    """The rows of which no copy is among the others."""
+    keys = {key for row in others for key in _copy_keys(row)}
+    return [row for row in rows if keys.isdisjoint(_copy_keys(row))]
+
+
+def _copy_keys(row: ImageRow) -> list[str]:
+    """Names that an image shares with its copies."""
+    return [f"bytes {row.image_hash}", *([] if row.copy_of is None else [f"copy of {row.copy_of}"])]
+
+
+def items_of_rows(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
+    """Rows by item; items that share a copy of an image are joined under the first one's name."""
     leader: dict[str, str] = {}
 
     def find(group: str) -> str:
@@ -163,8 +172,9 @@ def _items(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
     first: dict[str, str] = {}
     listed = list(rows)
     for row in listed:
-        first_item, other = sorted((find(row.group), find(first.setdefault(row.image_hash, row.group))))
-        leader[other] = first_item
+        for key in _copy_keys(row):
+            first_item, other = sorted((find(row.group), find(first.setdefault(key, row.group))))
+            leader[other] = first_item
     items: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for row in listed:
         items[find(row.group)].append(row)
@@ -178,7 +188,7 @@ def _hold_out(rows: Sequence[ImageRow], part: HoldOut, seed: int) -> tuple[list[
     its share, rounded, and never its last item. A defect class of two items or more gives at least one;
     where all defect classes have a single item, one of them is held out.
     """
-    items = _items(rows)
+    items = items_of_rows(rows)
     shows = {name: {row.defect_class for row in images if row.label} for name, images in items.items()}
     frequency = Counter(defect_class for classes in shows.values() for defect_class in classes)
     strata: defaultdict[str, list[str]] = defaultdict(list)

@@ -20,7 +20,7 @@ from assay.study.names import counted
 from assay.study.reach import least_dilation
 from trainables.catalogue import TRAINABLES
 from trainables.data.spec import Supervision, Tiles
-from trainables.data.splits import make_split
+from trainables.data.splits import items_of_rows, make_split
 from trainables.data.survey import Survey
 from trainables.errors import InputError
 from trainables.nn.settings import ROOT_VARIABLE
@@ -162,12 +162,12 @@ def _refuse_few_items(survey: Survey) -> None:
     """Refuse images that show fewer items than the split has parts: all images of an item lie in one part."""
     for what, label in (("normal", False), ("defective", True)):
         rows = [row for row in survey.manifest.rows if row.label is label]
-        items = min(len({row.group for row in rows}), len({row.image_hash for row in rows}))
+        items = len(items_of_rows(rows))
         if rows and items < _FEWEST_ITEMS:
             raise InputError(
                 f"a study needs {_FEWEST_ITEMS} {what} items or more, for training, validation and test; "
-                f"{counted(len(rows), f'{what} image')} show {items}: images of one part, or with the same "
-                "bytes, are one item. Add some."
+                f"{counted(len(rows), f'{what} image')} show {items}: images of one part, and copies of "
+                "an image, are one item. Add some."
             )
 
 

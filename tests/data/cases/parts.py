@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from tests.data.cases.case import Case
-from tests.data.made_images import dot, noise, write
+from tests.data.made_images import dot, make_folder, noise, write
 
 __all__ = ["CASES", "VIEWS", "make_parts"]
 
@@ -45,6 +48,22 @@ def _grouped_table(root: Path) -> None:
     for at, row in enumerate(rows):
         write(root / row.partition(",")[0], noise(at))
     (root / "parts.csv").write_text("\n".join(["image,label,group", *rows]))
+
+
+def _brighter_copy(root: Path) -> None:
+    make_folder(root)
+    copy = cv2.convertScaleAbs(noise(3), alpha=0.9, beta=20)
+    write(root / "good" / "again.png", np.ascontiguousarray(copy[:, ::-1]))
+
+
+def _turned_copy_in_training(root: Path) -> None:
+    for at, part in enumerate(("train", "test")):
+        make_folder(root / part)
+        for number in range(8):
+            write(root / part / "good" / f"g{number}.png", noise(2000 + 10 * at + number))
+        for number in range(6):
+            write(root / part / "defect" / f"d{number}.png", noise(3000 + 10 * at + number))
+    write(root / "train" / "good" / "again.png", np.rot90(noise(2010)))
 
 
 CASES = (
@@ -96,5 +115,22 @@ CASES = (
         {"reader": "table", "path": "parts.csv"},
         "warned",
         ("32 images of 8 items",),
+    ),
+    Case(
+        "a good image that is there twice, once brighter and mirrored",
+        _brighter_copy,
+        {"reader": "folder"},
+        "warned",
+        ("good/again and good/g3: 1 image is there more than once, in other bytes (good/again ~ good/g3)",),
+    ),
+    Case(
+        "a test image of which the training part has a turned copy",
+        _turned_copy_in_training,
+        {"reader": "folder", "splits": "published"},
+        "warned",
+        (
+            "in other bytes (test/good/g0 ~ train/good/again), in different parts (test, train)",
+            "`splits: deduplicated` leaves training copies of test images out.",
+        ),
     ),
 )
