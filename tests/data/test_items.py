@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.data.cases.parts import VIEWS, make_parts
-from tests.data.made_images import bare_manifest, make_folder, open_folder
+from tests.data.made_images import bare_manifest, make_folder, noise, open_folder, write
 from trainables.data import DataSpec, HoldOut, Supervision, make_split
 from trainables.data.items import item_of, items_of, propose_pattern
 from trainables.data.survey import survey_images
@@ -101,6 +101,61 @@ def test_init_proposes_a_pattern_where_nearly_every_part_has_the_same_views(
     images: list[str], pattern: str | None
 ) -> None:
     assert propose_pattern(images) == pattern
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "a_1_aug3", "a_1-aug-3", "a_1_augmented_0", "aug_3_a_1", "aug3_a_1", "a_1_copy", "a_1 - Copy",
+        "a_1 - Copy (2)",
+        "a_1_flip", "a_1_hflip", "a_1-vflip", "a_1_flip_lr", "a_1_flipped", "flipped_a_1", "a_1_rot90",
+        "a_1_rot_-90",
+        "a_1_rotated", "a_1_bright", "a_1_brightness_2", "a_1_noise", "a_1_blur",
+        "a_1_hflip_rot90", "A_1_ROT90",
+        "a_1 (1)",
+        "a_1(2)", "a_1_0_1234", "a_1_png.rf.0123456789abcdef", "a_1.rf.0f3a9c",
+    ],
+)  # fmt: skip
+def test_augmented_copies_are_known_by_their_names(copy: str) -> None:
+    name = "A_1" if copy.isupper() else "a_1"
+    images = [f"good/{name}.png", f"good/{copy}.jpg", "good/b_1.png", f"defect/{name}.png"]
+    first, second, *others = items_of("augmented", images)
+    assert first == second == f"good/{name}"
+    assert others == ["good/b_1", f"defect/{name}"]
+    assert propose_pattern(images) == "augmented"
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [f"part_{number}.png" for number in range(12)],
+        [f"part ({number}).png" for number in range(12)],
+        [f"lot_{lot}_{number:04}.png" for lot in range(3) for number in range(5)],
+        ["copy.png", "flip.png", "noise.png", "aug_3.png", "rot90.png"],
+        [
+            "scratch.png",
+            "scratched.png",
+            "scratch_2.png",
+            "bright.png",
+            "brightest.png",
+            "a_robot.png",
+            "b_robot.png",
+        ],
+        ["a_jpg.rf.0123456789.jpg", "b_jpg.rf.0123456789.jpg", "c_jpg.rf.0123456789.jpg"],
+        ["good/a_flip.png", "defect/a.png"],
+    ],
+)
+def test_numbered_images_and_single_copies_are_no_augmented_ones(images: list[str]) -> None:
+    assert len(set(items_of("augmented", images))) == len(images)
+    assert propose_pattern(images) is None
+
+
+def test_augmented_copies_of_an_image_are_one_item(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data")
+    for seed, name in enumerate(("g0_flip", "g0_aug2"), 500):
+        write(root / "good" / f"{name}.png", noise(seed))
+    survey = survey_images(root, tmp_path / "cache")
+    assert (survey.spec.item, survey.items) == ("augmented", "14 parts with 1 to 3 images each")
 
 
 def test_a_survey_says_how_many_images_the_parts_have_if_it_saw_parts(tmp_path: Path) -> None:

@@ -4,6 +4,11 @@ A name in braces stands for one sign or more, but no slash. ``{part}`` takes as 
 few. A pattern is compared with the file's name without its ending. With a slash it is compared with as many
 folders before it. What ``{part}`` matches is the item. Where it stands twice (``{part}/{part}_{view}``) both
 together are.
+
+``augmented`` stands for no pattern: the item is what is left of an image's name, in its folder, without what
+tools add to the names of copies that they make (``a_flip``, ``a_aug3``, ``a_jpg.rf.0f3a….jpg``). Of a number
+alone (``a (1)``, ``a_0_1234``) nobody knows whether it is a copy's: it is taken off where there is an image
+``a``.
 """
 
 from __future__ import annotations
@@ -16,8 +21,21 @@ from pathlib import PurePath, PurePosixPath
 
 from trainables.errors import InputError
 
-__all__ = ["check_pattern", "item_of", "items_of", "propose_pattern"]
+__all__ = ["AUGMENTED", "check_pattern", "item_of", "items_of", "propose_pattern"]
 
+AUGMENTED = "augmented"
+_CHANGES = (
+    r"aug(?:mented)?|copy|(?:[hv]|lr|ud|horizontal|vertical)?[_-]?flip(?:ped)?(?:[_-]?(?:h|v|lr|ud|x|y))?"
+    r"|mirror(?:ed)?|rot(?:ate|ated|ation)?|transposed?|bright(?:er|ness)?|darker|contrast|nois[ey]|gaussian|blur(?:red)?"
+)
+_COPY = re.compile(
+    rf"""(?P<end>.+?)(?:
+        (?:_(?:jpe?g|png|bmp|tiff?|webp))?\.rf\.[0-9a-z]{{6,}}      # Roboflow
+        |[ _.-]+(?:{_CHANGES})[ _-]?-?\d*(?:[ ]?\(\d+\))?)
+    |(?:{_CHANGES})[ _-]?\d*[ _-]+(?P<start>.+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NUMBERED = re.compile(r"(.+?)(?:[ ]?\(\d+\)|_\d+_\d{1,7})")  # of a system, of Keras
 _NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
 _SHOWN = 3
 _PROPOSED = ("{part}_{view}", "{part}-{view}", "{part}.{view}", "{part}/{view}")
@@ -33,6 +51,8 @@ def check_pattern(pattern: str) -> str:
         ValueError: If it is none: no ``{part}``, names without text between, or single braces.
     """
     fault = ""
+    if pattern == AUGMENTED:
+        return pattern
     if "{part}" not in pattern:
         fault = "has no {part}"
     elif re.search(r"\}\{", pattern):
@@ -43,7 +63,8 @@ def check_pattern(pattern: str) -> str:
         fault = "starts with a slash"
     if fault:
         raise ValueError(
-            f"a pattern of file names is like {{part}}_{{view}}, found {pattern!r}, which {fault}"
+            f"a pattern of file names is like {{part}}_{{view}}, found {pattern!r}, which {fault}. "
+            f"`{AUGMENTED}` is for names of augmented copies"
         )
     return pattern
 
@@ -60,6 +81,11 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def item_of(pattern: str, image: PurePath) -> str | None:
     """The item of an image file; None where its name is not of the pattern."""
+    if pattern == AUGMENTED:
+        name = image.stem
+        while match := _COPY.fullmatch(name):
+            name = match["end"] or match["start"]
+        return (image.parent / name).as_posix()
     depth = pattern.count("/") + 1
     match = _compiled(pattern).fullmatch("/".join(image.with_suffix("").parts[-depth:]))
     return None if match is None else "/".join(match.groups())
@@ -72,6 +98,10 @@ def items_of(pattern: str, images: Sequence[str]) -> list[str]:
         InputError: If the pattern matches none or only some of them.
     """
     items = [item_of(pattern, PurePosixPath(image)) for image in images]
+    if pattern == AUGMENTED:
+        names = {PurePosixPath(image).with_suffix("").as_posix() for image in images}
+        bases = {item: match[1] for item in items if item and (match := _NUMBERED.fullmatch(item))}
+        items = [base if item and (base := bases.get(item)) in names else item for item in items]
     others = [image for image, item in zip(images, items, strict=True) if item is None]
     if others:
         raise InputError(
@@ -83,9 +113,16 @@ def items_of(pattern: str, images: Sequence[str]) -> list[str]:
 
 
 def propose_pattern(images: Iterable[str]) -> str | None:
-    """The pattern that the names show: nearly every part has the same few views, and there are many parts."""
+    """The pattern that the names show; None where they show none.
+
+    Nearly every part has the same few views, and there are many parts. Or some images are called augmented
+    copies of others.
+    """
     paths = [PurePosixPath(image) for image in images]
-    return next((pattern for pattern in _PROPOSED if _shows(pattern, paths)), None)
+    pattern = next((pattern for pattern in _PROPOSED if _shows(pattern, paths)), None)
+    if pattern is None and len(set(items_of(AUGMENTED, [str(path) for path in paths]))) < len(paths):
+        return AUGMENTED
+    return pattern
 
 
 def _shows(pattern: str, paths: Sequence[PurePosixPath]) -> bool:

@@ -182,8 +182,9 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
     )
     item: Annotated[str, AfterValidator(check_pattern)] | None = Field(
         None,
-        description="Pattern of file names that says which part an image shows, such as `{part}_{view}`; "
-        "default: as the reader says, mostly every image by itself.",
+        description="Pattern of file names that says which part an image shows, such as `{part}_{view}`, or "
+        "`augmented` for copies by their names (`a_flip`, `a_aug3`); default: as the reader says, mostly "
+        "every image by itself.",
     )
     white: Literal["auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         "auto",
