@@ -227,7 +227,7 @@ def test_hours_are_those_of_the_last_trial_to_end(
         )
         for each, count in zip(seconds, missing, strict=True)
     )
-    assert Forecast(shapes=shapes, at_once=at_once).hours == pytest.approx(hours)
+    assert Forecast(shapes=shapes, at_once=at_once, content_hash="0").hours == pytest.approx(hours)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -242,11 +242,11 @@ def test_one_thread_is_timed_beside_where_a_trial_asks_for_more(tmp_path: Path, 
 
 def test_trials_of_one_thread_take_longer_and_run_more_at_a_time() -> None:
     shape = Shape(cells=("a",), trials=4, missing=4, seconds=3600, memory_mb=1, source="first steps", seen=1)
-    forecast = Forecast(shapes=(shape,), at_once=1, one_thread=1.5)
+    forecast = Forecast(shapes=(shape,), at_once=1, one_thread=1.5, content_hash="0")
     alone = forecast.with_one_thread(threads=2)
     assert alone is not None
     assert (forecast.hours, alone.hours, alone.places) == (4, 3, 2)
-    assert Forecast(shapes=(shape,), at_once=1).with_one_thread(threads=2) is None
+    assert Forecast(shapes=(shape,), at_once=1, content_hash="0").with_one_thread(threads=2) is None
 
 
 def test_every_stage_of_a_chain_is_timed(tmp_path: Path) -> None:

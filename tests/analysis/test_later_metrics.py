@@ -21,7 +21,7 @@ DEFECTS = (DefectResult(of="all", name="all", regions=8, detected=6, outlined=3,
 
 @pytest.fixture
 def records(store: Store) -> dict[str, Record]:
-    """Records of an earlier version: they know of no metric by choice."""
+    """Records of a study that asked for no metric by choice."""
     made = {}
     for number, record in enumerate(make_records(PLAN).values()):
         assert record.result is not None

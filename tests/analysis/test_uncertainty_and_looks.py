@@ -10,8 +10,6 @@ from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.storage import Record, Store
-from assay.storage.checksum import with_checksum
-from assay.storage.files import json_bytes
 from assay.storage.interim_looks import read_interim_looks, record_look
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
@@ -134,15 +132,6 @@ def test_each_number_of_seeds_is_a_look_once(store: Store) -> None:
     for plan in (PLAN, PLAN, more, PLAN):
         record_look(store, plan)
     assert read_interim_looks(store, "additions") == ((0, 1, 2), (0, 1, 2, 3, 4))
-
-
-def test_a_look_of_which_only_the_number_was_noted_is_not_noted_again(store: Store) -> None:
-    content = with_checksum(json_bytes({"seeds": [3]}))
-    store.write_bytes("studies/additions/looks.json", content)
-    record_look(store, PLAN)
-    assert store.read_bytes("studies/additions/looks.json") == content
-    record_look(store, make_plan(STUDY.replace("[0, 1, 2]", "[4, 0, 1, 2]")))
-    assert read_interim_looks(store, "additions") == (3, (4, 0, 1, 2))
 
 
 def test_a_study_of_one_cell_compares_nothing_and_is_not_looked_at(store: Store) -> None:

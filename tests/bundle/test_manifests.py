@@ -32,5 +32,5 @@ def test_masks_with_classes_that_are_not_asked_for_are_drawn_as_on_the_images(
 
     on_images = plan(study, open_manifest=opener)
     files = manifest_files(on_images, opener)
-    assert (b"shows_others" in next(iter(files.values()))) == (others == "ignore")
+    assert (b'"shows_others": []' in next(iter(files.values()))) == (others != "ignore")
     assert plan(study, open_manifest=manifest_opener(files)).trials == on_images.trials

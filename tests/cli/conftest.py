@@ -13,6 +13,8 @@ import typer.main
 
 from assay.cli import main
 from assay.storage import Environment, Record, Store
+from assay.storage.plans import write_plan
+from assay.storage.registration import register
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Assay, Output, finished
 
@@ -59,8 +61,8 @@ def plan() -> Plan:
 def store(tmp_path: Path, plan: Plan) -> Store:
     """A storage with a study of four trials: two finished, one failed, one not trained yet."""
     store = Store(tmp_path / "storage")
-    store.write_bytes("studies/small/study.yaml", STUDY.encode())
-    store.write_table("studies/small/plan.parquet", plan.to_table())
+    register(store, plan)
+    write_plan(store, plan)
     first, second, third, _ = plan.trials
     finished(first, store, image_ap=0.8)
     finished(second, store, image_ap=0.95)

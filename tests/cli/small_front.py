@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assay.storage import Result, Store
+from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points
 from assay.study import Plan
 from tests.cli.small_search import DRAWN, SEARCH, draw
@@ -43,6 +44,6 @@ def _score(store: Store, plan: Plan) -> None:
 
 def write_front(store: Store, plan: Plan) -> None:
     """The search, when it is over."""
-    store.write_table("studies/hunt/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     draw(store, plan, DRAWN, _score)
     _score(store, plan)  # now there are winners

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from assay.storage import Result, Store
+from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, Point, Trial
 from assay.study.points import make_point
@@ -38,7 +39,7 @@ DRAWN: Drawn = [
 
 def write_search(store: Store, plan: Plan) -> None:
     """The search, when it is over."""
-    store.write_table("studies/hunt/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     draw(store, plan, DRAWN)
     score_new(store, plan)  # now there are winners
 

@@ -82,7 +82,7 @@ def test_clean_says_that_orphans_are_not_looked_for_while_a_study_runs(assay: As
 
 def test_stages_of_no_study_go_only_when_asked(assay: Assay, tmp_path: Path) -> None:
     study = StagedStudy.of(tmp_path / "storage", tmp_path / "cache", seeds=(0,))
-    study.store.write_table("studies/staged/plan.parquet", study.plan.to_table())
+    write_plan(study.store, study.plan)
     study.train(study.plan.trials[:1])
     study.store.write_bytes(f"stages/{'e' * 16}/done.json", b"{}")
     assert "would free 0 B" in assay("clean", "--storage", study.storage).out

@@ -22,6 +22,7 @@ import typer
 from assay.cli.app import app
 from assay.planning import read_plan
 from assay.storage import Environment, Lease, Record, Store
+from assay.storage.plans import write_plan
 from assay.storage.registration import read_registration
 from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
@@ -237,7 +238,7 @@ def test_what_does_not_run_cannot_be_stopped(  # noqa: PLR0917 - three fixtures 
     store.begin_attempt(plan.trials[3].id, Environment(host="here"))
     study = plan.study.model_copy(update={"study": "another"})
     other = plan.model_copy(update={"study": study, "trials": plan.trials[:1]})
-    store.write_table("studies/another/plan.parquet", other.to_table())
+    write_plan(store, other)
     named = {"open": plan.trials[3].id, "done": plan.trials[0].id}.get(target, target)
     with Lease(store, running):
         answer = assay("stop", named, "--storage", store.uri)
@@ -389,7 +390,7 @@ def test_two_studies_are_put_side_by_side(assay: Assay, store: Store, plan: Plan
     longer = plan_study(
         parse_study(STUDY.replace("study: small", "study: longer"), "longer.yaml"), None, "cpu"
     )
-    store.write_table("studies/longer/plan.parquet", longer.to_table())
+    write_plan(store, longer)
     answer = assay("report", "small", "longer", "--storage", store.uri)
     assert "# small and longer" in answer.out
     assert "set alike" in answer.out  # the same settings: the same trials

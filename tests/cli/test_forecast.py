@@ -63,7 +63,7 @@ def test_one_thread_is_advised_where_it_ends_the_study_sooner(
     capsys: pytest.CaptureFixture[str], one_thread: float | None, said: bool
 ) -> None:
     shape = Shape(cells=("a",), trials=4, missing=4, seconds=60, memory_mb=1, source="first steps", seen=5)
-    show_forecast(Forecast(shapes=(shape,), at_once=1, one_thread=one_thread), threads=2)
+    show_forecast(Forecast(shapes=(shape,), at_once=1, one_thread=one_thread, content_hash="0"), threads=2)
     shown = " ".join(capsys.readouterr().out.split())
     advice = (
         "with resources: {cpus: 1} 2 min 48 s, 2 at a time: with one thread a trial takes 1.4 times as long"

@@ -306,7 +306,7 @@ def test_a_record_that_cannot_be_believed_is_named_in_words_and_in_json(
 def test_two_studies_side_by_side_are_an_answer(assay: Assay, store: Store) -> None:
     text = STUDY.replace("study: small", "study: longer")
     longer = plan_study(parse_study(text, "longer.yaml"), None, "cpu")
-    store.write_table("studies/longer/plan.parquet", longer.to_table())
+    write_plan(store, longer)
     content = json.loads(assay("report", "small", "longer", "--json", "--storage", store.uri).out)
     validator("report-pair").validate(content)
     assert (content["left"], content["right"], len(content["cells"])) == ("small", "longer", 2)

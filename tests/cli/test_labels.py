@@ -10,6 +10,7 @@ import pytest
 
 from assay.cli.app import app
 from assay.storage import Store
+from assay.storage.plans import write_plan
 from assay.study import plan_study, read_study
 from assay.study.shipped import shipped_studies
 from tests.analysis.label_studies import GRID, trained
@@ -26,8 +27,7 @@ def storage(tmp_path: Path) -> str:
     store = Store(tmp_path / "storage")
     for name, text in (("labels", GRID), ("costless", GRID.replace("labelling:", "#"))):
         plan, records = trained(text.replace("study: labels", f"study: {name}"), both, 0.003)
-        store.write_bytes(f"studies/{name}/study.yaml", text.encode())
-        store.write_table(f"studies/{name}/plan.parquet", plan.to_table())
+        write_plan(store, plan)
         for record in records.values():
             store.write_record(record)
     return store.uri
@@ -73,7 +73,7 @@ def test_what_cannot_be_asked_is_refused_in_plain_words(
 
 def test_a_report_with_costs_has_their_picture_beside_it(assay: Assay, storage: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    answer = assay("report", "labels", "--no-test-luck", "--storage", storage, "--output", page)
+    answer = assay("report", "labels", "--no-test-uncertainty", "--storage", storage, "--output", page)
     assert answer.code == 0, answer.err
     text = page.read_text(encoding="utf-8")
     assert "## What labels buy" in text

@@ -19,6 +19,7 @@ from assay.cli.live import LiveView, render
 from assay.cli.output import duration, size
 from assay.storage import Environment, Progress, Store
 from assay.storage.files import KEPT, AwayError
+from assay.storage.plans import write_plan
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score
 from assay.study import Plan, Trial
@@ -417,6 +418,6 @@ def test_a_study_without_a_question_is_named_alone(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")  # lines instead of a table
     bare = plan.model_copy(update={"study": plan.study.model_copy(update={"question": ""})})
-    store.write_table("studies/small/plan.parquet", bare.to_table())
+    write_plan(store, bare)
     first, *_, last = assay("status", *filter(None, [study]), "--storage", store.uri).out.splitlines()
     assert (first == "small") if study else last.endswith("planned")

@@ -9,6 +9,7 @@ import cv2
 import pytest
 
 from assay.storage import Record, Store
+from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
 from tests.analysis.made_lineage import keep_lineage
 from tests.cli.small_study import STUDY, Assay, finished
@@ -20,7 +21,7 @@ def test_a_report_of_masks_writes_its_curve_beside_the_page(assay: Assay, tmp_pa
     plan = plan_study(parse_study(text), None, "cpu")
     store = Store(tmp_path / "of_masks")
     store.write_bytes("studies/small/study.yaml", text.encode())
-    store.write_table("studies/small/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     for trial in plan.trials:
         finished(trial, store)
     page = tmp_path / "a page.md"

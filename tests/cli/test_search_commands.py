@@ -62,7 +62,7 @@ def test_a_search_that_drew_more_points_than_it_asks_for_by_now_says_so(
     planned = " ".join(assay("plan", search_file, "--storage", searched.uri).out.split())
     assert "5 points × 2 seeds (5 drawn, more than the 3 asked for: all count) + 2 best" in planned
     plan = plan_study(parse_study(fewer, "hunt.yaml"), None, "cpu")
-    searched.write_table("studies/hunt/plan.parquet", plan.to_table())
+    write_plan(searched, plan)
     page = assay("report", "hunt", "--storage", searched.uri).out
     assert "5 points drawn, more than the 3 asked for: all count; 5 finished. 14 trials" in page
 
@@ -86,7 +86,7 @@ def test_a_search_whose_method_is_not_installed_is_not_taken_for_an_untrained_on
     )
     plan = plan_study(parse_study(text, "hunt.yaml"), None, "cpu")
     (cell,), toy, store = plan.searched, find_trainable("toy"), Store(tmp_path / "storage")
-    store.write_table("studies/hunt/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     point = make_point(plan.study, toy, cell, "cpu", index=0, source="tpe", values={"config.x": 0.2})
     write_points(store, plan, [point])
     score_new(store, plan)
@@ -169,7 +169,7 @@ def test_the_study_of_a_point_says_which_point_it_is_and_whether_it_is_trained(
 def test_what_has_no_winner_is_refused(
     assay: Assay, searched: Store, plan: Plan, arguments: tuple[str, ...], expected: str
 ) -> None:
-    searched.write_table("studies/small/plan.parquet", plan.to_table())
+    write_plan(searched, plan)
     answer = assay("best", *arguments, "--storage", searched.uri)
     assert answer.code == 2
     assert expected in answer.err

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from assay.storage import Record, Store
+from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, finished
 
@@ -20,7 +21,7 @@ Open = Callable[..., AppTest]
 
 def put(store: Store, plan: Plan, records: Mapping[str, Record]) -> None:
     """A study beside the others."""
-    store.write_table(f"studies/{plan.study.study}/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     for record in records.values():
         store.write_record(record)
 
@@ -51,7 +52,7 @@ def plan() -> Plan:
 def store(tmp_path: Path, plan: Plan) -> Store:
     """A study of four trials: three finished, one not trained yet."""
     store = Store(tmp_path / "storage")
-    store.write_table("studies/small/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     for trial, image_ap in zip(plan.trials, (0.8, 0.95, 0.82), strict=False):
         finished(trial, store, image_ap=image_ap)
     return store

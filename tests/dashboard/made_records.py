@@ -25,6 +25,7 @@ from torch import Tensor
 from assay.analysis.reading import results_of_plan
 from assay.analysis.summary import write_summary
 from assay.storage import Environment, Record, Result, StageResult, Store, Thresholds
+from assay.storage.plans import write_plan
 from assay.storage.record import Status
 from assay.study import Plan, Trial, parse_study, plan_study
 from tests.analysis.made_studies import START, make_record
@@ -275,8 +276,7 @@ def _curve(trial: Trial) -> pa.Table:
 
 
 def _finish(store: Store, plan: Plan) -> None:
-    name = plan.study.study
-    store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     write_summary(results_of_plan(plan, store), store)
 
 

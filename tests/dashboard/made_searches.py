@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from assay.storage import Store
+from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, parse_study, plan_study
 from assay.study.points import make_point
@@ -58,7 +59,7 @@ def make_large_search(store: Store, name: str, points: int = 10_000) -> Plan:
         )
         for index in range(points)
     ]  # fmt: skip
-    store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     write_points(store, plan, drawn)
     grown = plan.with_points(drawn)
     for trial in grown.trials:
@@ -84,7 +85,7 @@ def make_started_search(store: Store, *, gain: float) -> Plan:
         )
         for index, (source, lr) in enumerate([("given", 0.1), ("random", 0.2), ("random", 0.3)])
     ]  # fmt: skip
-    store.write_table("studies/started/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     write_points(store, plan, drawn)
     while missing := [t for t in with_points(plan, store).trials if not store.records([t.id])]:
         for trial in missing:

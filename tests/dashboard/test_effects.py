@@ -16,6 +16,7 @@ from assay.report.build import compared_sections
 from assay.report.figures.effects_rows import MOST_ROWS, comparisons_plot
 from assay.report.page.html import html_section
 from assay.storage import Store
+from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.plots import curve_plot, difference_plot, interval_plot
 from tests.analysis.made_studies import make_plan, make_records
@@ -31,7 +32,7 @@ ROW = re.compile(r"(lr: l0 → l\d) within (w_pos=l\d) is ")  # of the words for
 def many(store: Store) -> Plan:
     """`large`: ten levels compared with the first in ten cells each, 90 comparisons."""
     plan = plan_study(parse_study(large_study_text(factors=2, seeds=1), "large.yaml"), None, "cpu")
-    store.write_table("studies/large/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     for trial in plan.trials:
         finished(trial, store)
     return plan

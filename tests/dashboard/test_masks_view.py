@@ -19,6 +19,7 @@ from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.mask_grid.payload import MOST_CELLS, PAGE_ROWS
 from assay.report.telling_cells import in_order, telling_cells
 from assay.storage import Record, Store
+from assay.storage.plans import write_plan
 from assay.study import Plan
 from assay_dashboard import study_view as reading
 from assay_dashboard.telling import telling_pair
@@ -154,7 +155,7 @@ def test_images_that_another_study_kept_of_the_same_trials_are_shown(tmp_path: P
     keep = kept.study.keep.model_copy(update={"probes": 0})
     study = kept.study.model_copy(update={"study": "none", "keep": keep})
     none = kept.model_copy(update={"study": study})
-    store.write_table("studies/none/plan.parquet", none.to_table())
+    write_plan(store, none)
     assert len(sent(open_page(store, "none"))["columns"]) == MOST_CELLS
 
 

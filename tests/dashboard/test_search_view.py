@@ -13,6 +13,7 @@ from assay.analysis.search_front import search_front
 from assay.analysis.statistics.wording import claimed_text
 from assay.analysis.summary import metric_summary
 from assay.storage import DamagedRecord, Record, Store
+from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
@@ -114,7 +115,7 @@ def test_brushes_of_the_url_filter_the_list_and_start_the_axes(show: Show) -> No
 @pytest.mark.usefixtures("hunt")
 def test_another_study_begins_without_the_brushes_of_the_one_before(show: Show, store: Store) -> None:
     second = plan_study(parse_study(SEARCH.replace("study: hunt", "study: again"), "again.yaml"), None, "cpu")
-    store.write_table("studies/again/plan.parquet", second.to_table())
+    write_plan(store, second)
     draw(store, second, DRAWN)
     app = show("search", study="hunt", brush="config.lr:0.5:1")
     app.session_state["study"] = "again"

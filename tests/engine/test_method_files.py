@@ -12,6 +12,7 @@ import pytest
 from assay.engine import EngineOptions, run_study
 from assay.storage import Record, Store
 from assay.storage.method_store import load_methods, read_method
+from assay.storage.plans import write_plan
 from assay.study import Plan
 from tests.engine.file_method import CODE, STUDY, plan_of, write
 from trainables.errors import InputError
@@ -35,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_sess
     plan = plan_of(study, cache_root)
     (folder / "blur.py").unlink()
     store.write_bytes("studies/own/study.yaml", STUDY.encode())
-    store.write_table("studies/own/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     outcome = run_study(plan, store, EngineOptions(data_root=None, cache=cache_root))
     assert outcome.finished == 1, outcome
     return plan, store

@@ -9,6 +9,7 @@ from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store
+from assay.storage.plans import write_plan
 from assay.study import parse_study, plan_study
 from trainables.data import Manifest, open_manifest
 from trainables.data.spec import DataSpec
@@ -85,7 +86,7 @@ def train(name: str, store: Store, cache: Path, data: str = _SYNTHETIC, root: Pa
     text = _STUDY.format(name=name, trainable=trainable, supervision=supervision, config=config, data=data)
     plan = plan_study(parse_study(text, f"{name}.yaml"), opener, "cpu")
     store.write_bytes(f"studies/{name}/study.yaml", text.encode())
-    store.write_table(f"studies/{name}/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     pack = Pack(
         id="0000",
         study=name,

@@ -56,7 +56,7 @@ def rows(shown: Section, *titles: str) -> list[tuple[str, ...]]:
     return [tuple(row[place] for place in places) for row in shown.table.rows]
 
 
-def test_records_of_earlier_versions_have_no_section() -> None:
+def test_records_without_known_masks_have_no_section() -> None:
     results = StudyResults(PLAN, make_records(PLAN))
     assert defect_section(results) is None
     assert not any("Defects" in part.title for part in study_page(results).sections)

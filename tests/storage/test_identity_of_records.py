@@ -33,12 +33,6 @@ def test_the_record_of_a_trial_is_sound_whatever_the_rule_of_its_threshold(
     assert not damages(make_record(trial_with(threshold, cache_root)), tmp_path)
 
 
-def test_a_record_of_before_has_the_rule_of_its_threshold_in_no_id(cache_root: Path, tmp_path: Path) -> None:
-    trial, before = trial_with("smoothed_f1", cache_root), trial_with("best_f1", cache_root).id
-    assert trial.id != before
-    assert not damages(make_record(trial.model_copy(update={"id": before})), tmp_path)
-
-
 def test_the_id_of_another_rule_is_not_that_of_a_record(cache_root: Path, tmp_path: Path) -> None:
     trial, other = trial_with("best_f1", cache_root), trial_with("smoothed_f1", cache_root)
     (text,) = damages(make_record(trial.model_copy(update={"id": other.id})), tmp_path)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Record, Store
-from assay.storage.checksum import without_checksum
 from assay.storage.integrity import check_storage, set_aside
 from assay.storage.lease import Lease
 from assay.storage.plans import stored_plan
@@ -28,7 +27,6 @@ from tests.storage.planted_damage import (
     deleted,
     emptied,
     flipped,
-    vouched_anew,
 )
 from tests.storage.whole_storage import UNTRAINED_SEED, make_storage, untrained
 from trainables.errors import InputError
@@ -189,22 +187,6 @@ def test_what_was_set_aside_is_made_again_with_the_same_results(root: Path, cach
         p.rpartition("/")[2]: d for p, d in before.files.items() if "curve" not in p
     }, "predictions and maps are the same bytes; a curve has times"
     assert check_storage(store).damages == []
-
-
-def test_records_without_a_checksum_are_counted_and_no_damage(assay: Assay, root: Path) -> None:
-    path = _place(root, f"{STAGED}/record.json")
-    path.write_bytes(without_checksum(path.read_bytes()).content)
-    output = assay("check", "--storage", root)
-    assert output.code == 0
-    assert "1 record is without a checksum" in output.out
-
-
-def test_a_record_of_a_later_version_is_named_and_stays(assay: Assay, root: Path) -> None:
-    vouched_anew("of_tomorrow", 1)(path := _place(root, f"{STAGED}/record.json"))
-    output = assay("check", "--repair", "--storage", root)
-    assert output.code == 1
-    assert "written by another version (of_tomorrow" in output.out
-    assert path.exists()
 
 
 @pytest.mark.parametrize(

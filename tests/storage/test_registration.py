@@ -167,12 +167,6 @@ def test_another_method_or_other_data_are_named_also_below_the_same_text_of_the_
     assert format_changes(entry.model_copy(update=before), entry.model_copy(update=after)) == text
 
 
-def test_an_entry_of_an_earlier_version_cannot_tell_which_key_changed() -> None:
-    before = question_of(PLAN).model_copy(update={"keys": {}})
-    after = question_of(make_plan(STUDY.replace("[fp, pixel_iou]", "[fp]")))
-    assert format_changes(before, after) == "other text in the study file"
-
-
 @pytest.mark.parametrize(("content", "what"), [(b"{}]", "cannot be read"), (b'{"entries":[{}]}', "cannot")])
 def test_a_registration_that_cannot_be_read_is_refused(store: Store, content: bytes, what: str) -> None:
     store.write_bytes("studies/additions/registered.json", content)
@@ -198,5 +192,5 @@ def test_a_search_registers_what_its_winner_may_be_compared_with(
 
 def test_the_comparisons_of_winners_change_no_question(store: Store) -> None:
     made = toy_plan(search_with(replicate={"best": 1, "seeds": [10, 11], "start": True}))
-    before = question_of(made).model_copy(update={"of_winners": ()})  # of an earlier version
+    before = question_of(made).model_copy(update={"of_winners": ()})
     assert before.question == question_of(made).question

@@ -105,7 +105,7 @@ def test_a_record_for_which_no_handle_is_left_is_not_damaged(store: Store) -> No
 
 
 def test_a_record_in_anothers_folder_is_a_problem(store: Store) -> None:
-    store.write_bytes(f"trials/{ID}/record.json", make_record("00000000000000bb").to_bytes())
+    store.write_bytes(f"trials/{ID}/record.json", make_record("00000000000000bb").file_bytes())
     assert "00000000000000bb" in store.records_of([ID])[1][0].text
 
 
@@ -375,13 +375,6 @@ def test_a_study_that_was_run_and_has_no_plan_does_not_count_as_planning_nothing
     store: Store, left: str
 ) -> None:
     store.write_bytes(f"studies/begun/{left}", b"{}")
-    with pytest.raises(InputError, match="nobody knows which trials study begun plans"):
-        stored_plans(store)
-
-
-def test_a_text_alone_counts_as_a_study_that_was_run_where_it_has_records(store: Store) -> None:
-    store.write_bytes("studies/begun/study.yaml", b"{}")
-    store.write_record(make_record(study="begun"))
     with pytest.raises(InputError, match="nobody knows which trials study begun plans"):
         stored_plans(store)
 

@@ -80,15 +80,6 @@ def test_a_description_that_somebody_rewrote_stays(uri: str, store: Store) -> No
     assert note_of(uri) == "rewritten"
 
 
-@pytest.mark.parametrize("tags", [{"assay.study": "additions"}, {}], ids=["tagged", "of assay 0.1"])
-def test_a_description_of_an_earlier_version_follows_the_table(
-    uri: str, store: Store, tags: dict[str, str]
-) -> None:
-    MlflowClient(uri).create_experiment("additions", tags={NOTE: "Which addition pays?\n\nold", **tags})
-    assert told(uri, store).notes == ()
-    assert "| supervision | stop |" in note_of(uri)
-
-
 def test_a_second_storage_with_a_study_of_the_name_is_told_of(uri: str, store: Store, tmp_path: Path) -> None:
     other = Store(tmp_path / "other")
     fill(other)

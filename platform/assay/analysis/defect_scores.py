@@ -55,7 +55,7 @@ class DefectSummary(NamedTuple):
 def defect_summaries(results: StudyResults) -> list[DefectSummary]:
     """All defects, each class, the mean over classes, and sizes; within each the cells in the plan's order.
 
-    Empty for records without known masks, and for those of earlier versions.
+    Empty for records without known masks.
     """
     of_cells: dict[str, list[Sequence[DefectResult]]] = {cell.name: [] for cell in results.reported.cells}
     for trial, _, result in results.trained:

@@ -33,7 +33,7 @@ def with_later_metrics(
     """``records`` by trial id, each with those of ``metrics`` that it says nothing of and yet can tell.
 
     Args:
-        records: Of any version.
+        records: Finished or not.
         metrics: That are asked for.
         read_part: Reads a file of a record; None: no predictions are read.
     """
@@ -58,18 +58,13 @@ def _completed(record: Record, metrics: Sequence[Metric], read_part: ReadPart | 
         return record
     defined = {name: value for name, value in values.items() if not isinstance(value, Undefined)}
     reasons = {name: value.reason for name, value in values.items() if isinstance(value, Undefined)}
-    update = {
-        "metrics": {**result.metrics, **defined},
-        "undefined": {**result.undefined, **reasons} if result.undefined is not None else None,
-    }
+    update = {"metrics": {**result.metrics, **defined}, "undefined": {**result.undefined, **reasons}}
     return record.model_copy(update={"result": result.model_copy(update=update)})
 
 
 def _is_unmeasured(result: Result, metric: Metric) -> bool:
-    """True where the record has neither a value nor a reason; the oldest have reasons in notes."""
-    if metric.name in result.metrics or metric.name in (result.undefined or ()):
-        return False
-    return result.undefined is not None or not any(metric.title in note for note in result.notes)
+    """True where the record has neither a value nor a reason."""
+    return metric.name not in result.metrics and metric.name not in result.undefined
 
 
 def image_scores_of(record: Record, read_part: ReadPart) -> ImageScores | None:

@@ -5,7 +5,7 @@
 
 A study corrects for its own comparisons. Who asks again in another study tries anew, and the best of all
 that was tried looks better than it is. The ledger reads what studies registered and their last summaries, a
-small file or two of each. Studies that began under an earlier version are not in it.
+small file or two of each.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ import pyarrow as pa
 from assay.analysis.computed import computed
 from assay.analysis.later_metrics import measured_records
 from assay.analysis.results import StudyResults
-from assay.storage.record import Record, Result
+from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Cell, Trial
 from assay.study.names import counted, from_to, of_planned
-from trainables.metrics import METRICS, Metric
+from trainables.metrics import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -379,14 +379,5 @@ def outcome(record: Record | None, metric: str, absent: str = _MISSING) -> float
         return record.status, record.reason
     value = record.result.metrics.get(metric)
     if value is None:
-        return "undefined", _why_undefined(record.result, metric)
+        return "undefined", record.result.undefined.get(metric, "not measured when it was trained")
     return float(value)
-
-
-def _why_undefined(result: Result, metric: str) -> str | None:
-    """The reason in words; None where an older record has none."""
-    if result.undefined is not None:
-        return result.undefined.get(metric, "not measured when it was trained")
-    # Records written before `undefined`: the reason stands in the note that has the metric's title.
-    title = METRICS[metric].title
-    return next((note for note in result.notes if title in note), None)

@@ -73,7 +73,7 @@ def read_manifest(content: bytes, path: str) -> Manifest:
     try:
         head = json.loads(content)
         rows = (dict(zip(head["columns"], row, strict=True)) for row in head["rows"])
-        with_others = frozenset(head.get("shows_others", ()))  # an earlier bundle drew masks among all
+        with_others = frozenset(head["shows_others"])
         published = head["published"]
         return Manifest(
             rows=tuple(
@@ -119,11 +119,10 @@ def _to_json(manifest: Manifest) -> bytes:
             "file": published.file,
         },
         "findings": [finding.model_dump(mode="json") for finding in manifest.findings],
+        "shows_others": [row.sample for row in manifest.rows if manifest.ignored and row.shows_others],
         "columns": COLUMNS,
         "rows": [],
     }
-    if manifest.ignored:
-        head["shows_others"] = [row.sample for row in manifest.rows if row.shows_others]
     rows = [json.dumps(values, ensure_ascii=False) for values in manifest.listed]
     return json_bytes(head).replace(b'"rows": []', b'"rows": [\n' + ",\n".join(rows).encode() + b"\n ]")
 

@@ -40,7 +40,6 @@ __all__ = ["Verification", "verify_bundle"]
 
 _MOST_ROWS = 20_000_000  # values of a table
 _MOST_BYTES = 1 << 30  # of a table, unpacked
-_ONCE_SUMS = frozenset({"mean_a", "mean_b"})  # of interactions; now they are empty
 _TOLERANCE = 1e-9  # of numbers that another version computed
 _NAMED = 5  # differences of one kind; more are counted
 # Errors of what reads JSON, YAML, Parquet and tables, where somebody wrote them otherwise than assay does.
@@ -144,14 +143,13 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
 # A bundle has neither the masks, in which `reach` is measured, nor files that no reader opens, of which
 # warnings tell. Trials are compared as the rows of their table, since each repeats its cell.
 _APART: Mapping[str, Any] = {"study": True, "trials": True, "reach": True, "warnings": True}
-# Another version may know further settings and facts of data, word footnotes otherwise, and estimate the
-# storage otherwise. Where what is trained would be another, the ids of trials and searches are others, too.
+# Another version may know further settings, word footnotes otherwise, and estimate the storage otherwise.
+# Where what is trained would be another, the ids of trials and searches are others, too.
 _NEWER: Mapping[str, Any] = {
     "gigabytes": True,
     "cells": {"__all__": {"config", "diff", "footnotes"}},
     "searched": {"__all__": {"cell": {"config", "diff", "footnotes"}}},
     "comparisons": {"__all__": {"paths", "values"}},
-    "manifests": {"__all__": {"tiles", "pixels"}},
 }
 
 
@@ -216,7 +214,7 @@ def _is_lacking(method: str) -> bool:
 def _check_registration(plan: Plan, store: BundledStore, result: Verification) -> None:
     entries = read_registration(store, plan.study.study)
     if not entries:
-        result.notes.append("no registration: the study began under a version that had none")
+        result.notes.append("no registration: the storage of the study had none")
         return
     registered, planned = entries[-1].question, question_of(plan).question
     names = [name for name in planned if registered[name] != planned[name]]
@@ -258,9 +256,7 @@ def _differing_numbers(written: bytes, made: bytes) -> list[str]:
         "from the records"
         for number, (before, after) in enumerate(zip(old, new, strict=True), start=1)
         for column in before
-        if column in after
-        and not (column in _ONCE_SUMS and after[column] == "")
-        and not _equal(before[column], after[column])
+        if column in after and not _equal(before[column], after[column])
     ]
     more = [f"{len(texts) - _NAMED} further numbers differ"] if len(texts) > _NAMED else []
     return texts[:_NAMED] + more

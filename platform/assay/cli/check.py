@@ -70,13 +70,6 @@ def _print(findings: Findings, out: Console) -> None:
     if findings.waiting:
         damages += f", and {len(findings.waiting)} set aside that nobody has made again yet"
     out.print(f"{looked} read: {damages}")
-    if findings.without_checksum:
-        verb = "is" if findings.without_checksum == 1 else "are"
-        without = f"{counted(findings.without_checksum, 'record')} {verb}"
-        out.print(
-            f"{without} without a checksum, as the first ones were: "
-            "an edit that keeps a score in its range is not noticed there"
-        )
     if findings.left_out:
         files = counted(findings.left_out, "file")
         out.print(

@@ -79,10 +79,6 @@ Medians = Annotated[
         help="Medians of the primary metric beside its means; always shown where a repeat never left chance.",
     ),
 ]
-# The name of that option in version 0.1.
-OldTestUncertainty = Annotated[
-    bool | None, typer.Option("--test-luck/--no-test-luck", hidden=True, show_default=False)
-]
 TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, or its unique start.")]
 Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end.")]
 
@@ -98,7 +94,6 @@ def report(
     interactive: Interactive = False,
     medians: Medians = False,
     test_uncertainty: TestUncertainty = True,
-    test_luck: OldTestUncertainty = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Print the answer of a study: the table of its cells, comparisons with verdicts, footnotes, trials.
@@ -137,7 +132,7 @@ def report(
             )
         give_files(form.pair_files(pair_studies(results, beside), name), output, as_json=as_json)
         return
-    if not (test_uncertainty if test_luck is None else test_luck):
+    if not test_uncertainty:
         results = results.without_predictions()
     if medians:
         results = results.with_medians()

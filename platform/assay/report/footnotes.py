@@ -85,7 +85,7 @@ def _decision_note(results: StudyResults) -> list[str]:
 
 
 def _registered_note(results: StudyResults) -> list[str]:
-    """Say since when the question stands, and each change of it; nothing of studies of earlier versions."""
+    """Say since when the question stands, and each change of it."""
     if not results.registered:
         return []
     first, *later = results.registered

@@ -8,7 +8,7 @@ An object that the program writes (a record, what a stage is made of, the looks 
 
 It is the sha256 of the same canonical JSON without that line, so that checking it costs one hash of the
 bytes that were read. A file that somebody laid out anew with the same content is as good. Lines of JSON end
-with a line that holds nothing else, and a table has it in its metadata. What earlier versions wrote has none.
+with a line that holds nothing else, and a table has it in its metadata. A file that has lost it is damaged.
 
 It finds what disks, copies and editors do. Who means to deceive can compute it anew.
 """
@@ -35,7 +35,7 @@ __all__ = [
     "without_last_line",
 ]
 
-Checksum = Literal["right", "wrong", "none"]
+Checksum = Literal["right", "wrong"]  # wrong: of other content, or it is gone
 
 _OPENING = b'{\n "checksum": "'
 _CLOSING = b'",'
@@ -61,7 +61,7 @@ def with_checksum(content: bytes) -> bytes:
 
 
 def without_checksum(data: bytes) -> Vouched:
-    """The content of a file that :func:`with_checksum` made, or of one that has none."""
+    """The content of a file that :func:`with_checksum` made."""
     if data.startswith(_OPENING):
         content = b"{" + data[_REST:]
         if _digest(content) == data[_BEGIN:_END]:
@@ -69,9 +69,9 @@ def without_checksum(data: bytes) -> Vouched:
     try:
         value: Any = json.loads(data)
     except (ValueError, RecursionError):  # no JSON, or nested so deep that nobody wrote it
-        return Vouched(data, "wrong" if data.startswith(_OPENING) else "none")
+        return Vouched(data, "wrong")
     if not isinstance(value, dict) or "checksum" not in value:
-        return Vouched(data, "none")
+        return Vouched(data, "wrong")
     digest = str(value.pop("checksum"))
     try:
         content = json_bytes(value)
@@ -89,7 +89,7 @@ def without_last_line(data: bytes) -> Vouched:
     """The lines before the checksum's, or all where there is none."""
     lines, mark, last = data.rpartition(_LINE)
     if not mark or (lines and not lines.endswith(b"\n")):
-        return Vouched(data, "none")
+        return Vouched(data, "wrong")
     return Vouched(lines, "right" if last == _digest(lines) + b'"}\n' else "wrong")
 
 
@@ -101,8 +101,8 @@ def table_with_checksum(table: pa.Table, columns: Sequence[str] | None = None) -
     return table.replace_schema_metadata({**metadata, _METADATA: _table_digest(vouched, names)})
 
 
-def table_checksum(table: pa.Table) -> Checksum:
-    """Tell whether a table is as :func:`table_with_checksum` made it."""
+def table_checksum(table: pa.Table) -> Checksum | Literal["none"]:
+    """Tell whether a table is as :func:`table_with_checksum` made it; summaries are written without one."""
     metadata = table.schema.metadata or {}
     if _METADATA not in metadata:
         return "none"

@@ -52,9 +52,7 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
         description="Seconds of a trial with one thread over those with the threads it asks for; null where "
         "it asks for one, or for a GPU.",
     )
-    content_hash: str | None = Field(
-        None, description="Of the study that it was made for; null in a file from before this was kept."
-    )
+    content_hash: str = Field(description="Of the study that it was made for.")
 
     @property
     def trial_hours(self) -> float:
@@ -116,12 +114,12 @@ def write_forecast(store: Store, study: str, forecast: Forecast) -> None:
 def read_forecast(store: Store, study: Study) -> Forecast | None:
     """The last forecast of a study.
 
-    None if none was made, another version of assay made it, or the study asked something else by then: with
-    other epochs its trials take another time.
+    None if none was made, it cannot be read, or the study asked something else by then: with other epochs
+    its trials take another time.
     """
     try:
         content = store.read_bytes(f"{store.study(study.study)}/forecast.json")
         forecast = Forecast.model_validate_json(content)
     except (FileNotFoundError, ValidationError):
         return None
-    return forecast if forecast.content_hash in (None, study.content_hash) else None
+    return forecast if forecast.content_hash == study.content_hash else None

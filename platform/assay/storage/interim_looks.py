@@ -4,7 +4,7 @@ Adding seeds until p is small finds something in 10 % of studies where nothing i
 at which `assay run` ended with all trials done is a look, and the looks at which the test could have spoken
 share one error: the first may spend all of it. Seeds that were declared at the start are one look, however
 often the run was interrupted. A look keeps the seeds that it saw, because the study's file may name those
-that come later in front of them. Version 0.1 noted their number alone.
+that come later in front of them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["added_seeds_warning", "read_interim_looks", "record_look", "replaced
 
 
 class _Looks(BaseModel, frozen=True, extra="forbid"):
-    seeds: tuple[int | tuple[int, ...], ...] = ()
+    seeds: tuple[tuple[int, ...], ...]
 
 
-def read_interim_looks(store: Store, study: str) -> tuple[int | tuple[int, ...], ...]:
-    """The seeds with which the study was analysed so far, look by look; of an old look their number.
+def read_interim_looks(store: Store, study: str) -> tuple[tuple[int, ...], ...]:
+    """The seeds with which the study was analysed so far, look by look.
 
     Raises:
         InputError: If the file cannot be read: without it p-values would look better than they are.
@@ -44,7 +44,7 @@ def record_look(store: Store, plan: Plan) -> None:
     reported = reported_plan(plan)
     seeds = tuple(dict.fromkeys(trial.seed for trial in reported.trials))
     known = read_interim_looks(store, plan.study.study)
-    noted = any(look == len(seeds) if isinstance(look, int) else {*look} == {*seeds} for look in known)
+    noted = any({*look} == {*seeds} for look in known)
     if len(reported.cells) > 1 and seeds and not noted:
         write_vouched(store, _path(store, plan.study.study), _Looks(seeds=(*known, seeds)))
 
@@ -53,7 +53,7 @@ def added_seeds_warning(store: Store, plan: Plan) -> str | None:
     """Warn before repeats train that were added after a look: it left little to show with them."""
     seeds = len({trial.seed for trial in reported_plan(plan).trials})
     looks = read_interim_looks(store, plan.study.study)
-    numbers = sorted({look if isinstance(look, int) else len(look) for look in looks})
+    numbers = sorted({len(look) for look in looks})
     spent = [number for number in numbers if FEWEST_SEEDS <= number < seeds]
     if not spent or plan.study.repeats.decide:
         return None

@@ -244,10 +244,7 @@ def _refuse_if_alive(store: Store, study: str, version: Version | None, say: Say
     note = read_note(version)
     if note is None:
         if version is not None:
-            say(
-                f"{lease_path(study)} in {store.uri} cannot be read (damaged, or of another version of "
-                "assay), and so is nobody's: it is written anew."
-            )
+            say(f"{lease_path(study)} in {store.uri} cannot be read, and so is nobody's: it is written anew.")
         return
     standing = note.standing(time.time())
     if standing == "ahead" and version is not None:

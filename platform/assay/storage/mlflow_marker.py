@@ -47,7 +47,7 @@ class Marker(BaseModel, extra="forbid"):
     records: dict[str, str] = Field(default_factory=dict, description="Trial → sha256 of its record.")
     runs: dict[str, str] = Field(default_factory=dict, description="Trial → id of its run, for links.")
     stale: set[str] = Field(default_factory=set, description="Cells whose means are yet to be told.")
-    view: str = Field(default="", description="Name of the table's view; empty before there was one.")
+    view: str = Field(default="", description="Name of the table's view.")
 
 
 def read_marker(store: Store, study: str, uri: str, experiment: str) -> Marker:
@@ -104,7 +104,7 @@ def _markers(store: Store, study: str) -> Iterator[Marker]:
 
 
 def _read(store: Store, path: str) -> Marker | None:
-    """A marker; None where there is none, or another version wrote it: it saves no questions then."""
+    """A marker; None where there is none, or it cannot be read: it saves no questions then."""
     try:
         return Marker.model_validate_json(store.read_bytes(path))
     except (FileNotFoundError, ValidationError):

@@ -72,15 +72,13 @@ def written_plan(store: Store, name: str) -> Plan:
         raise
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} in {store.uri} cannot be read: {error}. {_ANEW}") from None
-    if table_checksum(table) == "wrong":
+    if table_checksum(table) != "right":
         raise InputError(f"{path} in {store.uri} was changed since it was written. {_ANEW}")
     try:
         with collector_paused():
             plan = Plan.from_table(table)
     except (KeyError, ValueError):
-        raise InputError(
-            f"{path} in {store.uri} was written by another version of assay. `assay run` writes it anew."
-        ) from None
+        raise InputError(f"{path} in {store.uri} is no plan. {_ANEW}") from None
     if (planned := plan.study.study) != name:
         text = f"{path} in {store.uri} is the plan of study {planned}"
         if not store.exists(store.study(planned)):
@@ -114,10 +112,4 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
 
 def _began(store: Store, name: str) -> bool:
     """True of a study that was run, also where its plan is gone."""
-    files = store.list(store.study(name))
-    if not TRACES.isdisjoint(files):
-        return True
-    if "study.yaml" not in files:
-        return False
-    # A run that is killed before its first plan leaves the text, too; versions before 0.2 registered nothing.
-    return any(record.study == name for record in store.records_of(store.trials())[0].values())
+    return not TRACES.isdisjoint(store.list(store.study(name)))

@@ -149,27 +149,22 @@ class Result(BaseModel, frozen=True, extra="forbid"):
     """Findings of a trial: the same bytes however often it was interrupted."""
 
     metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent.")
-    undefined: dict[str, str] | None = Field(
-        default=None, description="Why a metric is absent; None: in notes (records before this field)."
-    )
+    undefined: dict[str, str] = Field(default_factory=dict, description="Why a metric is absent.")
     validation: dict[str, FiniteFloat] = Field(default_factory=dict)
     stages: tuple[StageResult, ...] = Field(default=(), description="Of a model that shows them, in order.")
     defects: tuple[DefectResult, ...] = Field(
-        default=(), description="By class and by size; empty in records before this field."
+        default=(), description="By class and by size; empty without known test masks."
     )
     thresholds: Thresholds | None = None
     notes: tuple[str, ...] = ()
     epochs: int
     weights_hash: str
-    n_train: int = Field(description="Images, as the four that follow; once tiles, where they are cut.")
+    n_train: int = Field(description="Images, as the four that follow.")
     n_positives: int
     n_masks: int
     n_validation: int
     n_test: int
-    white: FiniteFloat = Field(
-        default=255,
-        description="Pixel value that training read as white; also of records that do not say it.",
-    )
+    white: FiniteFloat = Field(default=255, description="Pixel value that training read as white.")
 
 
 class Record(BaseModel, frozen=True, extra="forbid"):
@@ -241,11 +236,8 @@ class DamagedRecord:
     trial: str
     path: str
     text: str
-    sound: bool = False  # its checksum is right: a later version wrote it, which can read it
 
     def __str__(self) -> str:
-        if self.sound:
-            return f"{self.path}: {self.text}. Update assay: the version that wrote it reads it."
         return (
             f"{self.path}: {self.text}. `assay check --repair` sets it aside, and `assay run` trains the "
             "trial anew."
@@ -261,9 +253,8 @@ def read_record(data: bytes, trial_id: str, path: str) -> Record | DamagedRecord
         path: Where that is, for messages.
 
     Returns:
-        A problem where it is cut short, of another shape or another trial, where its checksum is not that of
-        its content, or a score lies outside its metric's range. Records without a checksum, as earlier
-        versions wrote them, are held against the rest.
+        A problem where it is cut short, of another shape or another trial, where its checksum is gone or not
+        that of its content, or a score lies outside its metric's range.
     """
     content, checksum = without_checksum(data)
     try:
@@ -271,8 +262,6 @@ def read_record(data: bytes, trial_id: str, path: str) -> Record | DamagedRecord
     except ValidationError as error:
         first = error.errors()[0]
         what = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-        if checksum == "right":
-            return DamagedRecord(trial_id, path, f"written by another version ({what})", sound=True)
         return DamagedRecord(trial_id, path, f"not a record ({what})")
     if checksum == "wrong":
         return DamagedRecord(trial_id, path, "changed since it was written (its checksum is another)")
@@ -292,8 +281,8 @@ def differences(record: Record, trial: Trial) -> str | None:
     recorded = record.trial
     for name in ("seed", "fold", "manifest", "split", "trainable", "revision"):
         planned = getattr(trial, name)
-        if name in recorded and recorded[name] != planned:
-            return f"not the planned trial ({name} is {recorded[name]!r}, planned is {planned!r})"
+        if recorded.get(name) != planned:
+            return f"not the planned trial ({name} is {recorded.get(name)!r}, planned is {planned!r})"
     return None
 
 

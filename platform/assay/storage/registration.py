@@ -2,7 +2,7 @@
 
 `assay run` writes an entry before anything trains: primary metric, `resolve`, comparisons and looks, with the
 study's hash and the time. A later run of another question adds an entry and alters none, so a page can say
-what was changed, and when. Storages of earlier versions have none until the study is run again.
+what was changed, and when.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class Registered(BaseModel):
     points: int  # that a search may draw in all; 0: there is none
     data: tuple[str, ...]  # hashes of manifests
     methods: tuple[str, ...]
-    seeds: tuple[int, ...] = ()  # entries of earlier versions have none
+    seeds: tuple[int, ...]
     client: str = ""  # the agent that asked, by its own name; empty: a person
     settings: tuple[str, ...] = ()  # a hash of each cell's, where an agent asked
-    of_winners: tuple[str, ...] = ()  # comparisons that a search may make beside; earlier entries have none
-    keys: dict[str, str] = {}  # key of the file (`metrics.report`) → hash of its value; likewise
+    of_winners: tuple[str, ...]  # comparisons that a search may make beside
+    keys: dict[str, str]  # key of the file (`metrics.report`) → hash of its value
 
     @property
     def question(self) -> Mapping[str, Any]:
@@ -130,7 +130,7 @@ def _ended_before(store: Store, plan: Plan) -> int | None:
 
 
 def read_registration(store: Store, study: str) -> tuple[Registered, ...]:
-    """All entries of a study, the first one first; empty where it began under an earlier version.
+    """All entries of a study, the first one first; empty where it was not run, or the file was removed.
 
     Raises:
         InputError: If the file cannot be read.
@@ -169,7 +169,7 @@ def format_changes(before: Registered, after: Registered) -> str:
     others = list(_other_keys(before, after, compared=not (added or dropped)))
     if others:
         parts.append(f"other {summarise([f'`{key}`' for key in others], _KEYS)}")
-    if before.keys and before.keys.get("question") != after.keys.get("question"):
+    if before.keys.get("question") != after.keys.get("question"):
         parts.append("question reworded")
     if before.data != after.data and not any(key.startswith(("data.", "factors.")) for key in others):
         parts.append("other images, labels or masks")
@@ -200,7 +200,7 @@ def _other_keys(before: Registered, after: Registered, *, compared: bool) -> Ite
         said.add("trainable")
     if not compared:
         said.add("comparisons")
-    for key in dict.fromkeys([*before.keys, *after.keys]) if before.keys else ():
+    for key in dict.fromkeys([*before.keys, *after.keys]):
         if key not in said and before.keys.get(key) != after.keys.get(key):
             yield key
 

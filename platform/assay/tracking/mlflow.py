@@ -120,7 +120,7 @@ class MlflowMirror:
             marker = read_marker(self._store, study, self._uri, marker_of)
             if restored:  # and with it the runs that replaced records had left behind
                 marker = Marker(experiment=marker_of)
-            self._note_others(experiment, results)
+            self._note_others(experiment)
             self._tag(experiment, experiment_tags(study, self._store.uri) | view_tag(results.primary.name))
             marker.view = VIEW
             target = _Experiment(self._api, self._store, results, experiment.experiment_id, marker)
@@ -163,7 +163,7 @@ class MlflowMirror:
             api.restore_experiment(experiment.experiment_id)
         return experiment, restored
 
-    def _note_others(self, experiment: Experiment, results: StudyResults) -> None:
+    def _note_others(self, experiment: Experiment) -> None:
         """Say of an experiment that somebody else made, or that is told from another storage as well."""
         tags, named = experiment.tags, f"the experiment {experiment.name} in {self.uri}"
         storage = redact(self._store.uri)
@@ -173,17 +173,14 @@ class MlflowMirror:
                 f"{named} was told from {before} before: its tag assay.storage names {storage} now, and each "
                 "run the storage that it was told from"
             )
-        note = tags.get(_NOTE, "")
-        question = results.plan.study.question
-        if "assay.study" in tags or (question and note.startswith(question)):  # the latter by assay 0.1
+        if "assay.study" in tags:
             return
+        note = tags.get(_NOTE, "")
         if note or self._api.search_runs([experiment.experiment_id], max_results=1):
             self._notes.append(
                 f"{named} was there before, and assay has not made it: the study's runs lie beside what it "
                 "holds. To keep them apart, rename one of the two and run `assay mlflow --sync`"
             )
-        if note:
-            self._tag(experiment, {_OWN_NOTES: "none"})  # so the description stays
 
     def _tag(self, experiment: Experiment, tags: Mapping[str, str]) -> None:
         """Set the tags that the experiment has not."""
@@ -215,12 +212,8 @@ class _Experiment:
     ) -> None:
         self._api, self._store, self._results = api, store, results
         self._experiment, self._marker = experiment, marker
-        cells = results.plan.cells
         self._trials = {trial.id: trial for trial in results.plan.trials}
-        self._cells = {cell.name: cell for cell in cells}
-        names = {cell.key: cell.name for cell in cells}  # assay 0.1 named cells by their keys
-        marker.stale = {names.get(cell, cell) for cell in marker.stale}
-        self._names = names
+        self._cells = {cell.name: cell for cell in results.plan.cells}
         self._parents: dict[str, str] | None = None  # cell → run id; None: nobody has asked for one
 
     def add(self, save: Callable[[], None]) -> SyncReport:
@@ -316,15 +309,10 @@ class _Experiment:
         return self._parents[cell]
 
     def _known_parents(self) -> dict[str, str]:
-        """The runs of cells that are there, under the names of today."""
+        """The runs of cells that are there, by the cells' names."""
         parents: dict[str, str] = {}
         for run in self._runs("tags.`assay.kind` = 'cell'"):
-            before = run.data.tags["assay.cell"]
-            name = self._names.get(before, before)
-            if name != before:
-                self._api.set_tag(run.info.run_id, "assay.cell", name)
-                self._api.update_run(run.info.run_id, name=name)
-            parents.setdefault(name, run.info.run_id)
+            parents.setdefault(run.data.tags["assay.cell"], run.info.run_id)
         return parents
 
     def _new_parent(self, cell: str, started: int) -> str:
@@ -360,7 +348,7 @@ class _Experiment:
         """Write the experiment's description, unless somebody else has written it."""
         tags = self._api.get_experiment(self._experiment).tags
         there = _hash(tags.get(_NOTE, ""))
-        if _NOTE in tags and there not in tags.get(_OWN_NOTES, there).split():
+        if _NOTE in tags and there not in tags.get(_OWN_NOTES, "").split():
             return
         # Both, for the process may end in between.
         self._api.set_experiment_tag(self._experiment, _OWN_NOTES, f"{there} {_hash(note)}")

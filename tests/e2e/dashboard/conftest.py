@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from assay.storage import Store
+from assay.storage.plans import write_plan
 from assay.study import Trial
 from tests.e2e.small_study import SmallStudy
 from tests.engine.search_study import ToySearch
@@ -74,13 +75,13 @@ def results(small_study: SmallStudy, tmp_path_factory: pytest.TempPathFactory, c
     _plan(store, "labels", labels)
     labels.train(labels.plan.trials)
     search = ToySearch(storage, cache_root)
-    store.write_table("studies/toy_search/plan.parquet", search.plan.to_table())
+    write_plan(store, search.plan)
     search.run()
     return Results(store, small_study, search, growing, missing)
 
 
 def _plan(store: Store, name: str, study: StagedStudy) -> None:
-    store.write_table(f"studies/{name}/plan.parquet", study.plan.to_table())
+    write_plan(store, study.plan)
 
 
 @pytest.fixture(scope="session")

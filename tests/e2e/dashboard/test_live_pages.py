@@ -15,6 +15,7 @@ from assay.analysis.reading import results_of_plan
 from assay.report.formats import FORMATS
 from assay.storage import Environment, Progress, Store
 from assay.storage.lease import Lease
+from assay.storage.plans import write_plan
 from assay.storage.stop import stop_requested
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.points import MOST_DRAWN
@@ -55,7 +56,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 def put_small(store: Store) -> Plan:
     """Two cells: `balance` lacks its second trial, and is the better one until that comes."""
     plan = plan_study(parse_study(STUDY, "small.yaml"), None, "cpu")
-    store.write_table("studies/small/plan.parquet", plan.to_table())
+    write_plan(store, plan)
     for trial, image_ap in zip(plan.trials, (0.8, 0.95, 0.82), strict=False):
         finished(trial, store, image_ap=image_ap)
     return plan

@@ -12,6 +12,7 @@ from assay.analysis.reading import results_of_plan
 from assay.analysis.summary import metric_summary
 from assay.storage import Store
 from assay.storage.mlflow_marker import run_address, study_address
+from assay.storage.plans import write_plan
 from assay.tracking import MlflowMirror, SyncReport, default_uri
 from tests.e2e.dashboard.conftest import PATIENCE, new_page
 from tests.e2e.dashboard.serving import serve
@@ -39,7 +40,7 @@ class Pages(NamedTuple):
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     store = Store(tmp_path_factory.mktemp("mlflow") / "storage ?#%41")  # signs that mean something in URIs
     fill(store)
-    store.write_table(f"studies/{PLAN.study.study}/plan.parquet", PLAN.to_table())
+    write_plan(store, PLAN)
     uri = default_uri(store)
     assert uri is not None
     assert MlflowMirror(uri, store).sync(results_of_plan(PLAN, store)) == SyncReport(new=len(PLAN.trials))

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from assay.storage.checksum import without_checksum
 from assay.storage.files import LinkError
 from assay.storage.integrity.damage import GONE, LEAVES, NO_FILE, Damage
 from assay.storage.integrity.mirror import check_mirror
@@ -34,7 +33,6 @@ class Findings:
     waiting: list[Damage] = field(default_factory=list)  # were set aside, and are not made again yet
     studies: int = 0  # with a plan
     records: int = 0  # sound ones
-    without_checksum: int = 0  # of those: written by versions before 0.2
     stages: int = 0
     left_out: int = 0  # files that a bundle lacks by design
     running: tuple[str, ...] = ()  # studies that are being trained
@@ -75,7 +73,7 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
         damages = check_trial(store, trial_id, record, planned, witness=witness, running=bool(running))
         findings.damages += _unlinked(store, store.trial(trial_id), damages)
         if isinstance(record, Record) and trial_id in trials:
-            _count(store, record, findings)
+            findings.records += 1
             used.update(stage.key for stage in record.stages)
             methods.update(filter(is_file_method, [str(record.trial.get("trainable"))]))
     stages, made = set(filter(STAGE_KEY.fullmatch, _names(store, "stages"))), set(stage_keys(store))
@@ -125,9 +123,3 @@ def _unlinked(store: Store, path: str, damages: Iterable[Damage]) -> list[Damage
         place = os.path.relpath(error.filename, store.local_path)
         cost, again = "what needs the file ends at it", "its removal, then `assay check` looks on"
         return [Damage(place, NO_FILE, cost, again)]
-
-
-def _count(store: Store, record: Record, findings: Findings) -> None:
-    findings.records += 1
-    data = store.read_bytes(f"{store.trial(record.id)}/record.json")
-    findings.without_checksum += without_checksum(data).checksum == "none"

@@ -89,10 +89,7 @@ def check_trial(
     """
     folder = store.trial(trial_id)
     lost = planned.cost(trial_id)
-    if isinstance(record, DamagedRecord) and record.sound:
-        text, again = f"cannot be read here: {record.text}", "the version of assay that wrote it reads it"
-        yield Damage(record.path, text, lost, again, (), trial_id)
-    elif isinstance(record, DamagedRecord):
+    if isinstance(record, DamagedRecord):
         yield Damage(record.path, f"is damaged: {record.text}", lost, _ASIDE_FIRST, (folder,), trial_id)
     elif isinstance(record, Record):
         yield from _check_identity(record, planned, lost)
@@ -134,21 +131,18 @@ def _identity(record: Record) -> str | None:
     if manifest == UNKNOWN:
         return None
 
-    def hashed(settings: Mapping[str, object], rule: str = threshold) -> str:
+    def hashed(settings: Mapping[str, object]) -> str:
         cell = CellIdentity(
             trainable=name,
             revision=revision,
             config=settings,
             manifest=manifest,
             supervision=supervision,
-            threshold=rule,
+            threshold=threshold,
         )
         return cell.trial_id(**repeat)
 
-    def is_hash_of(settings: Mapping[str, object]) -> bool:
-        return record.id in (hashed(settings), hashed(settings, "best_f1"))  # once no rule was in an id
-
-    if is_hash_of(config):
+    if hashed(config) == record.id:
         return record.id
     if is_file_method(name) or name not in TRAINABLES or TRAINABLES[name].revision != revision:
         return None
@@ -156,9 +150,8 @@ def _identity(record: Record) -> str | None:
     try:
         identity = Config.model_validate(config).identity()  # the method may leave settings out
     except ValidationError:
-        return None  # settings of an earlier version
-    is_own = is_hash_of(identity) or is_hash_of(Config.without_later(config))
-    return record.id if is_own else hashed(identity)
+        return None  # the method's settings were changed, and its revision was not raised
+    return hashed(identity)
 
 
 def _check_files(store: Store, record: Record) -> Iterator[Damage]:
