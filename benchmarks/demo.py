@@ -20,6 +20,7 @@ from assay.demo import DEMO
 from assay.storage import Store
 from assay.storage.plans import stored_plan
 from assay.storage.retention import KeepRule, free, unkept_models
+from assay.storage.storage_format import FORMAT_FILE
 from benchmarks.shared import parser_of
 
 STUDY = "quickstart"
@@ -31,7 +32,8 @@ def pack(storage: Path, output: Path) -> None:
     """Write the study of ``storage`` as an archive, without models and without what runs leave."""
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
         copy = Path(folder)
-        for path in sorted(path for part in ("studies", "trials") for path in (storage / part).rglob("*")):
+        parts = (path for part in ("studies", "trials") for path in (storage / part).rglob("*"))
+        for path in (storage / FORMAT_FILE, *sorted(parts)):
             place = path.relative_to(storage)
             if path.is_file() and not any(part.startswith(_OF_RUNS) for part in place.parts):
                 (copy / place).parent.mkdir(parents=True, exist_ok=True)

@@ -137,7 +137,7 @@ class StudyView:
 @lru_cache(maxsize=4)
 def open_store(uri: str) -> Store:
     """The storage at ``uri``; one object for all sessions."""
-    return Store(uri)
+    return Store.open(uri)
 
 
 # Studies ----------------------------------------------------------------------------------------------

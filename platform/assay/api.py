@@ -104,7 +104,7 @@ def run(
             f"a search has a budget of its own, `search.points`, found hours={hours:g} for "
             f"{planned.study.study}. Leave `hours` out."
         )
-    store = Store(storage)
+    store = Store.open(storage)
     for warning in begin_study(store, planned, _warn, client)[1]:
         _warn(warning)
     from assay.engine import EngineOptions, run_study

@@ -37,7 +37,7 @@ class OpenedStorage:
         """Open a folder, or a URI that pyarrow knows."""
         from assay.storage import Store
 
-        return cls(Store(uri))
+        return cls(Store.open(uri))
 
     def studies(self) -> list[str]:
         """Names of the studies that were run into it.

@@ -35,6 +35,7 @@ KINDS = {
     "program": r"program\.json",
     "versions": r"requirements\.txt",
     "what stays out": r"left_out\.json",
+    "format": r"storage/storage\.json",
 }
 
 
@@ -54,6 +55,26 @@ def test_a_flipped_byte_is_named(assay: Assay, bundled: dict[str, bytes], tmp_pa
     output = assay("verify", packed(tmp_path, {**bundled, path: flipped(bundled[path])}))
     assert output.code == 1, output.err
     assert path in output.out
+
+
+@pytest.mark.parametrize(
+    ("stated", "found"), [(None, "found none stated in"), (b'{"format": 7}\n', "found format 7 stated in")]
+)
+def test_a_bundle_of_another_format_is_refused_in_a_sentence(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path, stated: bytes | None, found: str
+) -> None:
+    path = path_like(bundled, KINDS["format"])
+    if stated is None:
+        files = {name: content for name, content in bundled.items() if name != path}
+        crate = json.loads(files[METADATA])
+        crate["@graph"] = [entity for entity in crate["@graph"] if entity.get("name") != path]
+        files[METADATA] = json.dumps(crate, indent=1, ensure_ascii=False).encode()
+    else:
+        files = forged(bundled, path, lambda _: stated)
+    output = assay("verify", archive := packed(tmp_path, files))
+    assert output.code == 2, output.out
+    assert f"{found} {archive}. Use the version of assay that wrote it" in " ".join(output.err.split())
+    assert "Traceback" not in output.err
 
 
 def test_a_file_that_cannot_be_unpacked_is_named_once(

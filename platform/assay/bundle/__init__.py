@@ -9,7 +9,7 @@
     left_out.json              files of trials that are not here: photos, maps, models, with their sizes
     manifests/<hash>.json      data sets: names, labels, items and sha256 of images and masks; no image
     report/                    the report as HTML, Markdown and CSV, with pictures
-    storage/                   studies/ and trials/ as they lie in a storage
+    storage/                   storage.json, studies/ and trials/ as they lie in a storage
 
 The archive is made of a storage, and holds a small one: who verifies it reads that as any other. Files are
 stored as they are (zip without compression), sorted, under one fixed date. So equal studies give equal bytes,

@@ -21,6 +21,7 @@ from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.storage.plans import stored_plan
 from assay.storage.record import Record, read_record
+from assay.storage.storage_format import FORMAT_FILE
 from assay.storage.unpacked import OF_OTHERS
 from trainables.method_files import is_file_method
 
@@ -70,7 +71,7 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
         InputError: If the study was never started, or its plan cannot be read.
     """
     plan = stored_plan(store, name)
-    paths = [f"{store.study(name)}/{file}" for file in _OF_STUDY]
+    paths = [FORMAT_FILE, *(f"{store.study(name)}/{file}" for file in _OF_STUDY)]
     results = read_results(store, name)
     ledger = study_ledger(results)
     others = [page.study for page in ledger.pages] if ledger is not None else []

@@ -30,6 +30,7 @@ from assay.bundle.program import Program
 from assay.opened_storage import parameter_importance
 from assay.storage.plans import written_plan
 from assay.storage.registration import question_of, read_registration
+from assay.storage.storage_format import FORMAT, OtherFormatError, refuse_other_format
 from assay.storage.unpacked import LEFT_OUT
 from assay.study import Plan, plan_study, read_study
 from assay.study.methods import file_references
@@ -85,11 +86,23 @@ def verify_bundle(path: Path) -> Verification:
     with TemporaryDirectory(prefix="assay-verify-") as folder:
         try:
             _recompute(archive.files, Path(folder), result)
+        except OtherFormatError as error:
+            if not result.differences:
+                raise _refusal(error, path) from None
+            result.differences.append(str(_refusal(error, path)))
         except _UNREADABLE as error:
             text = str(error) if isinstance(error, InputError) else repr(error)
             result.differences.append(f"not all can be read, so no more was compared: {text}")
         result.differences = [text.replace(folder, STORAGE) for text in result.differences]
     return result
+
+
+def _refusal(error: OtherFormatError, path: Path) -> InputError:
+    found = "none" if error.stated is None else f"format {error.stated}"
+    return InputError(
+        f"this version of assay verifies bundles of storages of format {FORMAT}, found {found} stated in "
+        f"{path}. Use the version of assay that wrote it: its {PROGRAM} names that."
+    )
 
 
 def _against_crate(files: Mapping[str, bytes], unreadable: Collection[str]) -> Iterator[str]:
@@ -121,6 +134,7 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
         if name.endswith(".parquet"):
             _refuse_huge(name, content)
     store = BundledStore.write(folder, stored, _SIZES.validate_json(_read(files, LEFT_OUT)))
+    refuse_other_format(store)
     program = Program.read(_read(files, PROGRAM))
     names = store.studies()
     if len(names) != 1:

@@ -49,7 +49,7 @@ def bundle(
             f"a bundle is a zip archive, found --output {output}. Name a file that ends with .zip."
         )
     check_output(output)
-    store = Store(storage)
+    store = Store.open(storage)
     name = study_name(store, study)
     files = bundle_files(store, name, lambda spec: open_manifest(spec, data, cache))
     content = archive_bytes(files)

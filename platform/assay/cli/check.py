@@ -26,8 +26,19 @@ Repair = Annotated[
     typer.Option("--repair", help="Move what is damaged below `damaged/`, so that it is made again."),
 ]
 
+Upgrade = Annotated[
+    bool,
+    typer.Option("--upgrade", help="Take a storage of an earlier format to the one of this version."),
+]
 
-def check(study: StudyName = None, *, repair: Repair = False, storage: Storage = DEFAULT_STORAGE) -> None:
+
+def check(
+    study: StudyName = None,
+    *,
+    repair: Repair = False,
+    upgrade: Upgrade = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
     """Read all of a storage and name what is damaged, what it costs and what makes it again.
 
     Exit code 0: all is sound, or was set aside; 1: something is damaged; 2: bad input.
@@ -35,7 +46,12 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
     from assay.storage import Store
     from assay.storage.integrity import check_storage
 
-    store, out = Store(storage), console()
+    if upgrade:
+        if repair or study is not None:
+            raise typer.BadParameter("--upgrade is of the whole storage, and goes alone.")
+        _upgrade(storage)
+        return
+    store, out = Store.open(storage), console()
     name = None if study is None else study_name(store, study)
     findings = check_storage(store, name)
     known = findings.damages or findings.waiting
@@ -52,6 +68,15 @@ def check(study: StudyName = None, *, repair: Repair = False, storage: Storage =
         out.print(f"`{command}` sets aside what can be made again, and deletes nothing")
     if remaining:
         raise typer.Exit(1)
+
+
+def _upgrade(storage: str) -> None:
+    from assay.storage.files import Files
+    from assay.storage.storage_format import FORMAT, upgrade_storage
+
+    files = Files(storage)
+    upgrade_storage(files)
+    console().print(f"{files.uri} has format {FORMAT}, the current one")
 
 
 def _print(findings: Findings, out: Console) -> None:

@@ -37,7 +37,7 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
     from assay.storage.plans import stored_plans
     from assay.storage.retention import clean_plan, free
 
-    store, out = Store(storage), console()
+    store, out = Store.open(storage), console()
     running = running_studies(store)
     plans = stored_plans(store)
     needless = clean_plan(store, plans)

@@ -79,7 +79,7 @@ def dashboard(
     from assay.storage import Store
 
     require_place(host, port)
-    store = Store(storage)
+    store = Store.open(storage)
     store.require_root()
     script = _script()
     place = {"server.address": host, "server.port": str(port)}

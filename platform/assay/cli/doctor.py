@@ -183,7 +183,7 @@ def _storage(uri: str) -> Finding:
     from trainables.data.atomic import nearest
 
     try:
-        store = Store(uri)
+        store = Store.open(uri)
         if store.local_path is not None:
             place = _folder("storage", os.fspath(store.local_path))
             if place.ok:

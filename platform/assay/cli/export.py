@@ -51,7 +51,7 @@ def export(
     from assay.cli.live import LiveView
     from assay.storage import Store
 
-    store = Store(storage)
+    store = Store.open(storage)
     id_ = trial_id(store, trial, with_model=True)
     with LiveView(console(stderr=True)) as view:
         view.message(f"loading the model of trial {id_}")

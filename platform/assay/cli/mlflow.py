@@ -106,7 +106,7 @@ def mlflow(
     from assay.storage import Store
     from assay.tracking import default_uri
 
-    store = Store(storage)
+    store = Store.open(storage)
     uri = tracking_uri or default_uri(store)
     if uri is None:
         raise InputError(

@@ -102,7 +102,7 @@ def plan(
             f"--effect asks how many trainings a study with `repeats.decide` will take, found {effect:g} and "
             "a study without. All of its repeats train: leave --effect out."
         )
-    store = Store(storage)
+    store = Store.open(storage)
     if not no_data:
         planned = with_points(planned, store)
     records = {} if no_data else known_records(planned, store)

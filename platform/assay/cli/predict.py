@@ -180,7 +180,7 @@ def _loader(
         return partial(_load_exported, exported)
     from assay.storage import Store
 
-    store = Store(storage)
+    store = Store.open(storage)
     return partial(_load_trained, store, trial_id(store, trial or "", with_model=True))
 
 

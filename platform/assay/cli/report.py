@@ -192,7 +192,7 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     from assay.storage import DamagedRecord, Record, Store
     from assay.study.names import counted
 
-    store = Store(storage)
+    store = Store.open(storage)
     id_ = trial_id(store, trial)
     record = store.record(id_)
     attempts = [start.attempt for start in store.attempts(id_)]

@@ -114,7 +114,7 @@ def run(
         from assay.cli.webhook import Webhook
         from assay.storage import Store
 
-        webhook = Webhook(notify, store := Store(storage))
+        webhook = Webhook(notify, store := Store.open(storage))
         planned = read_plan(study, data=data, cache=cache, say=view.message)
         view.message("reading what the storage holds")
         known, warnings = begin_study(store, planned, out.print)

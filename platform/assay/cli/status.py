@@ -52,7 +52,7 @@ def status(
     """
     from assay.storage import Store
 
-    store, out = Store(storage), console()
+    store, out = Store.open(storage), console()
     if study is None and as_json:
         answers().give(status_of_all(store))
         return

@@ -38,7 +38,7 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = Fals
     from assay.storage import Store
     from assay.storage.stop import request_stop
 
-    store = Store(storage)
+    store = Store.open(storage)
     again = in_use("assay run STUDY", storage=storage)
     try:
         name = study_name(store, target)

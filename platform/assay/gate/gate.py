@@ -106,7 +106,7 @@ class Gate:
                 f"the study {study.study} cannot be trained with the code of {side.name} "
                 f"({side.commit[:8]}): {' '.join(said.split())[-_MESSAGE_CHARACTERS:]}"
             )
-        return read_results(Store(place), study.study)
+        return read_results(Store.open(place), study.study)
 
 
 def open_gate(file: Path, repository: Path, base: str, head: str, paths: Sequence[str]) -> Gate:

@@ -423,7 +423,7 @@ class Files:
             StorageError: If that cannot be done now.
         """
         name = f".probe-{secrets.token_hex(8)}"
-        self.write_bytes(name, bytes(_PROBE_BYTES))
+        Files.write_bytes(self, name, bytes(_PROBE_BYTES))  # no more: a look at a storage begins none
         self.delete_tree(name)
 
     def require_root(self) -> None:

@@ -2,6 +2,7 @@
 
 ::
 
+    storage.json       the format of all this (:mod:`assay.storage.storage_format`)
     studies/<study>/   study.yaml  plan.parquet  summary.parquet  lease.json  forecast.json
     trials/<id>/       record.json  progress.json  checkpoint…  attempts/<attempt>.json
                        <attempt>/{curve,predictions,regions,maps}.parquet  <attempt>/model/
@@ -27,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 import pyarrow as pa
@@ -39,6 +41,7 @@ from assay.storage.gc_paused import collector_paused
 from assay.storage.parquet import read_parquet
 from assay.storage.progress import Progress
 from assay.storage.record import DamagedRecord, Environment, Record, differences, read_record
+from assay.storage.storage_format import FORMAT_FILE, format_bytes, refuse_other_format
 from assay.study import Trial
 from trainables.errors import StorageError
 
@@ -84,6 +87,32 @@ class Store(Files):
     """The results below one root. See the module's text for the layout, :class:`Files` for bytes."""
 
     fence: Fence | None = None  # of a run: what it writes once its lease is over is refused
+    _states_format = False  # known after the first file that was written through this object
+
+    @classmethod
+    def open(cls, uri: str | Path) -> Self:
+        """The results at ``uri``, for a command: a storage of another format is refused, and nothing written.
+
+        Raises:
+            InputError: If it has another format.
+        """
+        store = cls(uri)
+        refuse_other_format(store)
+        return store
+
+    def write_bytes(self, path: str, data: bytes) -> str:
+        """Write a file as :meth:`Files.write_bytes` does; the first of a new storage states its format.
+
+        Two runs that begin a storage at the same time both state it, with the same bytes.
+
+        Raises:
+            InputError: If the storage has another format.
+        """
+        if not self._states_format:
+            if refuse_other_format(self) is None:
+                super().write_bytes(FORMAT_FILE, format_bytes())
+            self._states_format = True
+        return super().write_bytes(path, data)
 
     def fenced(self, note: FenceNote | None) -> Self:
         """The same results for a run that holds a lease; None: without one.

@@ -68,7 +68,7 @@ def mcp(
         ) from error
     terms = Terms(
         studies=studies.resolve(),
-        store=Store(storage),
+        store=Store.open(storage),
         budget_hours=budget_hours,
         data=data,
         cache=cache,
