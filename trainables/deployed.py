@@ -45,9 +45,11 @@ __all__ = [
     "default_device",
     "enlarge_mask",
     "load_deployed",
+    "read_card",
 ]
 
 CARD_FILE = "card.json"
+CARD_FORMAT = 1  # of an exported model: raised when its files say something else
 METHOD_FOLDER = "method"  # the code of a method that is a file, as the storage kept it
 _BATCH = 16  # images in one prediction of the MLflow model
 
@@ -61,9 +63,16 @@ class CardThresholds(BaseModel, frozen=True, extra="forbid"):
     pixel_source: str
 
 
+class _Stated(BaseModel, frozen=True):
+    """What a card of any format says."""
+
+    format: int | None = None
+
+
 class Card(BaseModel, frozen=True, extra="forbid"):
     """Facts that the use of a trained model needs: written beside its weights."""
 
+    format: int = Field(CARD_FORMAT, description="Of the exported model; another version may have another.")
     trial: str
     study: str
     cell: str
@@ -138,13 +147,31 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def read_card(text: str, place: Path) -> Card:
+    """The card of an exported model that lies at ``place``.
+
+    Raises:
+        InputError: If the model has another format.
+        ValidationError: If the text is no card.
+    """
+    stated = _Stated.model_validate_json(text).format
+    if stated != CARD_FORMAT:
+        raise InputError(
+            f"this version of assay reads exported models of format {CARD_FORMAT}, found "
+            f"{'none' if stated is None else f'format {stated}'} stated in {place}. Use the version of assay "
+            "that wrote it, or export the trial again."
+        )
+    return Card.model_validate_json(text)
+
+
 def load_deployed(folder: Path, device: torch.device | None = None) -> DeployedModel:
     """Read a model and its card; ``device`` None: the first GPU if there is one, else the CPU.
 
     Raises:
-        InputError: If the method that trained it is not installed, or its code is not the one that trained.
+        InputError: If the model has another format, the method that trained it is not installed, or its code
+            is not the one that trained.
     """
-    card = Card.model_validate_json((folder / CARD_FILE).read_text(encoding="utf-8"))
+    card = read_card((folder / CARD_FILE).read_text(encoding="utf-8"), folder)
     where = device or default_device()
     if is_file_method(card.trainable):
         (code,) = (folder / METHOD_FOLDER).iterdir()

@@ -101,15 +101,6 @@ def test_stages_are_part_of_what_is_identical(study: StagedStudy) -> None:
     )
 
 
-def test_a_record_that_was_written_before_there_were_stages_or_a_lineage_is_read(study: StagedStudy) -> None:
-    study.train(study.plan.trials[:1])
-    (record,) = study.records().values()
-    older = json.loads(record.to_bytes())
-    del older["result"]["stages"], older["stages"]
-    study.store.write_bytes(f"trials/{record.id}/record.json", json.dumps(older).encode())
-    assert study.records()[record.id].result.stages == study.records()[record.id].stages == ()
-
-
 def test_no_mask_of_a_training_image_is_opened_before_fit_has_returned(
     parts: StagedStudy, opened: list[str]
 ) -> None:

@@ -173,6 +173,18 @@ def test_onnx_carries_its_card(trained: Train, exported: Export) -> None:
     assert card.versions["torch"] == record.environment.versions["torch"]
 
 
+def of_format(number: int) -> Callable[[bytes], bytes]:
+    """The model file as if it had another format."""
+
+    def changed(data: bytes) -> bytes:
+        model = onnx.load_from_string(data)
+        (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
+        entry.value = json.dumps({**json.loads(entry.value), "format": number})
+        return model.SerializeToString()
+
+    return changed
+
+
 def without(key: str) -> Callable[[bytes], bytes]:
     """Damage to a model file: its card lacks ``key``, or is no JSON if that is empty."""
 
@@ -202,6 +214,16 @@ def test_a_damaged_onnx_file_is_refused(
     path = tmp_path / "model.onnx"
     path.write_bytes(damage((exported("toy", "onnx").folder / "model.onnx").read_bytes()))
     with pytest.raises(InputError, match=rf"{told}.*write it again with `assay export --to onnx`\.$"):
+        load_onnx(path)
+
+
+@pytest.mark.parametrize(("change", "found"), [(without("format"), "none"), (of_format(2), "format 2")])
+def test_a_model_of_another_format_is_refused(
+    exported: Export, tmp_path: Path, change: Callable[[bytes], bytes], found: str
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(change((exported("toy", "onnx").folder / "model.onnx").read_bytes()))
+    with pytest.raises(InputError, match=f"found {found} stated in .*Use the version of assay that wrote it"):
         load_onnx(path)
 
 

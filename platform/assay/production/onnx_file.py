@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from trainables.contract import Predictor
 from trainables.data.sources import resize_image
-from trainables.deployed import Card, Decision, DeployedModel
+from trainables.deployed import Card, Decision, DeployedModel, read_card
 from trainables.errors import InputError
 from trainables.slips import rule_of
 
@@ -138,7 +138,7 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
     """An exported file that was read; ``threads``: of one answer, 0 for all cores.
 
     Raises:
-        InputError: If there is no such file, it cannot be read, or it is none of assay's.
+        InputError: If there is no such file, it cannot be read, it is none of assay's or of another format.
     """
     import onnxruntime
 
@@ -159,7 +159,7 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
     if card is None:
         raise InputError(f"{path} carries no card of assay's. Write it with `assay export --to onnx`.")
     try:
-        return OnnxModel(session, Card.model_validate_json(card))
+        return OnnxModel(session, read_card(card, path))
     except ValidationError as error:
         slip = error.errors(include_url=False)[0]
         reason = ": ".join([*map(str, slip["loc"]), rule_of(slip)])

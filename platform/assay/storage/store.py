@@ -78,7 +78,7 @@ class AttemptStart(BaseModel, frozen=True, extra="forbid"):
     node: str
     host: str
     pid: int
-    workers: int = 0  # that trained; 0: not noted
+    workers: int = 0  # that trained; 0: of a note that was cut short
     lease: str = ""  # token of the run: clocks of two machines differ, so its start alone does not tell
     drained: bool = False  # its node was to be taken away: it does not count
 

@@ -28,7 +28,7 @@ ONE_SIDED = "one-sided spread: interval approximate (about 89 % measured)"
 # Ratios of two cells' sds, and of the largest distance from the median of d to the median one. Of normal
 # differences 10 % are noted at 3 to 6 repeats and 1 % at 20, with louder seeds in one cell 26 % and 80 %.
 _UNEQUAL_SDS, _OUTLYING, _OUTLYING_FROM = 2.0, 8.0, 6
-# So near to a bound a score is at it: means of folds, and scores of old records, are rounded.
+# So near to a bound a score is at it: means of folds are rounded.
 _AT_BOUND = 1e-12
 
 
