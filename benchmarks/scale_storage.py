@@ -80,6 +80,7 @@ class CountedStore(Store):
         return data
 
     def write_bytes(self, path: str, data: bytes) -> str:
+        self.state_format()
         self.count("PUT")
         self._objects.put(path, data)
         return hashlib.sha256(data).hexdigest()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.demo import unpack_demo
-from assay.storage import Store, storage_format
+from assay.storage import Lease, Store, storage_format
 from assay.storage.files import Files
 from assay.storage.plans import write_plan
 from assay.storage.storage_format import FORMAT, FORMAT_FILE, OtherFormatError, format_bytes
@@ -115,6 +115,18 @@ def test_every_command_refuses_another_format_in_a_sentence_and_writes_nothing( 
     assert f"{found} {root}. Use the version of assay that wrote it, or name a new storage" in told
     assert "Traceback" not in answer.err
     assert content_of(root) == before
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize("kind", ["folder", "object store"])
+def test_a_lease_in_a_new_storage_states_the_format_before_it_is_taken(
+    server: S3Server, tmp_path: Path, kind: str
+) -> None:
+    place = tmp_path / "storage" if kind == "folder" else server.uri("bucket/lease-first")
+    with Lease(Store(place), "additions"):
+        assert Store.open(place).read_bytes(FORMAT_FILE) == format_bytes()
+        write_plan(Store(place), PLAN)
+    assert Store.open(place).studies() == ["additions"]
 
 
 @pytest.mark.parametrize("other", OTHERS)

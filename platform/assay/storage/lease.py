@@ -161,6 +161,7 @@ class Lease:
             InputError: If another run of the study is alive.
         """
         path = lease_path(self._study)
+        self._store.state_format()  # before the lock beside the lease makes the study's folder
         self._swaps = self._store.swaps.proved()
         version = self._swaps.read(path)
         _refuse_if_alive(self._store, self._study, version, self._say)

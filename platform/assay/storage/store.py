@@ -100,18 +100,28 @@ class Store(Files):
         refuse_other_format(store)
         return store
 
-    def write_bytes(self, path: str, data: bytes) -> str:
-        """Write a file as :meth:`Files.write_bytes` does; the first of a new storage states its format.
+    def state_format(self) -> None:
+        """State the format of a storage that is new, before anything else is written into it.
 
-        Two runs that begin a storage at the same time both state it, with the same bytes.
+        Two runs that begin a storage at the same time both state it, with the same bytes. This object asks once.
 
         Raises:
             InputError: If the storage has another format.
         """
-        if not self._states_format:
-            if refuse_other_format(self) is None:
-                super().write_bytes(FORMAT_FILE, format_bytes())
-            self._states_format = True
+        if self._states_format:
+            return
+        stated = refuse_other_format(self)
+        self._states_format = True
+        if stated is None:
+            try:
+                self.write_bytes(FORMAT_FILE, format_bytes())
+            except BaseException:
+                self._states_format = False
+                raise
+
+    def write_bytes(self, path: str, data: bytes) -> str:
+        """Write a file as :meth:`Files.write_bytes` does; the first of a new storage states its format."""
+        self.state_format()
         return super().write_bytes(path, data)
 
     def fenced(self, note: FenceNote | None) -> Self:
