@@ -326,7 +326,11 @@ class Histories(RuleBasedStateMachine):
 
     def _belongs(self, path: str) -> bool:
         match path.split("/"):
-            case [".conditions"] | ["studies", _, "lease.json" | "search.jsonl" | "stop.json"]:
+            case [".conditions" | "storage.json"] | [
+                "studies",
+                _,
+                "lease.json" | "search.jsonl" | "stop.json",
+            ]:
                 return True
             case ["trials", trial, "record.json"] | ["trials", trial, "attempts", _]:
                 return trial in self.checks.expected

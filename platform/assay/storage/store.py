@@ -103,7 +103,7 @@ class Store(Files):
     def state_format(self) -> None:
         """State the format of a storage that is new, before anything else is written into it.
 
-        Two runs that begin a storage at the same time both state it, with the same bytes. This object asks once.
+        Two runs that begin a storage at the same time both state it, with the same bytes.
 
         Raises:
             InputError: If the storage has another format.
