@@ -294,6 +294,7 @@ class SimulatedStore(Store):
         return self.world.call(effect)
 
     def write_bytes(self, path: str, data: bytes) -> str:
+        self.state_format()
         late = Late(self.world.now + 20.0, path, data)
         self.world.call(lambda: self.world.put(path, data), again=late)
         return hashlib.sha256(data).hexdigest()
