@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.data.made_images import PER_SEED, dot, make_folder, open_folder, write
-from trainables.data import DataSpec, Supervision, make_split
+from trainables.data import Supervision, make_split
 from trainables.data.near_copies import details_of, near_copies
 
 Image = NDArray[np.uint8]
@@ -138,7 +138,7 @@ def test_near_copies_are_drawn_as_one_item(tmp_path: Path, seed: int) -> None:
 
 def test_deduplicated_takes_near_copies_of_test_images_out_of_training(tmp_path: Path) -> None:
     root = _folder(tmp_path / "data", parts=("test", "train"))
-    spec = DataSpec(reader="folder", splits="deduplicated", validation=None)
+    spec = PER_SEED.model_copy(update={"splits": "deduplicated", "validation": None})
     manifest = open_folder(root, tmp_path / "cache", splits="deduplicated")
     kept = make_split(manifest, spec, WEAK, 0, None)
     published = make_split(manifest, spec.model_copy(update={"splits": "published"}), WEAK, 0, None)

@@ -33,8 +33,8 @@ def with_copies(
     _, cluster = connected_components(edges, directed=False)
     _, first, size = np.unique(cluster, return_index=True, return_counts=True)
     return tuple(
-        row.model_copy(update={"copy_of": rows[first[at]].sample}) if size[at] > 1 else row
-        for row, at in zip(rows, cluster, strict=True)
+        row.model_copy(update={"copy_of": rows[int(first[at])].sample}) if size[at] > 1 else row
+        for row, at in zip(rows, cluster.tolist(), strict=True)
     )
 
 

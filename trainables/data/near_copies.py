@@ -81,10 +81,10 @@ def near_copies(details: Sequence[Floats | None], items: Sequence[str]) -> list[
         return []
     mean, own = common
     _, item = np.unique([items[place] for place in places], return_inverse=True)
-    upright = _unit((_vectors(spectra) - mean) @ own)
+    upright = _unit(np.asarray((_vectors(spectra) - mean) @ own, np.float32))
     pairs: set[tuple[int, int]] = set()
     for turned in _positions(spectra):
-        other = _unit((_vectors(turned) - mean) @ own)
+        other = _unit(np.asarray((_vectors(turned) - mean) @ own, np.float32))
         for first, second in _alike(upright, other, item):
             pairs.add((places[first], places[second]))
     return sorted(pairs)
