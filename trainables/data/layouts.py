@@ -154,8 +154,9 @@ def _folder_options(start: Path) -> tuple[dict[str, Any], bool] | None:
         found = find_pictures(start, FolderOptions.model_validate(options))
     images, masks_found = list(found.images), [mask.path for mask in found.masks]
     if not masks_found and not found.holds_masks:
-        kept, masks_found = split_beside([image.path for image in images])
-        images = [image for image in images if image.path in set(kept)]
+        _, masks_found = split_beside([image.path for image in images])
+        among = set(masks_found)
+        images = [image for image in images if image.path not in among]
         options |= {"masks": defect} if masks_found else {}
     if not found.has_good and not masks_found and not found.holds_masks:
         return None

@@ -163,13 +163,17 @@ class LookAlikes:
         masks: dict[str, tuple[_Kinship, str | None]] = {}
         drawings: dict[str, str] = {}
         for kin in kin_seen:
-            photo = _photo_of(kin, seen)
+            content = seen[kin.image].content
+            is_mask = (
+                _may_be_mask(content, kin)
+                and kin.group in shown
+                and 2 * alike[kin.group] >= self._in_group[kin.group]
+            )
+            photo = _photo_of(kin, seen) if is_mask or kin.says_drawing else None
             if kin.says_drawing:
                 drawings |= {kin.image: photo} if photo is not None else {}
             elif (
-                _may_be_mask(content := seen[kin.image].content, kin)
-                and kin.group in shown
-                and 2 * alike[kin.group] >= self._in_group[kin.group]
+                is_mask
                 and (photo is not None or (content == "mask" and _lies_in_masks(kin.image)))
                 and (kin.image not in masks or masks[kin.image][1] is None)
             ):

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -183,7 +184,12 @@ class Found:
             if not is_system_file(path.name)
         )
 
-    @property
+    @cached_property
+    def homes(self) -> frozenset[PurePosixPath]:
+        """Folders of masks that hold some."""
+        return frozenset(mask.home for mask in self.masks)
+
+    @cached_property
     def has_good(self) -> bool:
         """True where a folder of normal images is there."""
         return any(image.label == "good" for image in self.images)
@@ -212,14 +218,13 @@ def _find_pictures(root: Path, options: FolderOptions) -> Found:
     places = Places((), ())
     if root.is_dir():
         places = look_through(root, FolderNames(options.good, options.defect, masks_name))
-        # A folder of the very name goes before those of other usual names.
-        if masks_name is None and any(mask.home.name == options.masks for mask in places.of("mask")):
-            places = look_through(root, FolderNames(options.good, options.defect, options.masks))
     pictures = places.of("image")
     good_above = {picture.folders[: picture.labelled - 1] for picture in pictures if picture.label == "good"}
     if options.defect == "*":
         pictures = [as_class(picture, good_above) for picture in pictures]
     masks = [picture for picture in places.of("mask") if picture.path.suffix.lower() in MASK_SUFFIXES]
+    # Folders of the very name go before those of other usual names.
+    masks = [mask for mask in masks if mask.home.name == options.masks] or masks
     names = FolderNames(options.good, options.defect, masks_name)
     if masks and names.are_unlabelled and not any(picture.label or picture.folders for picture in pictures):
         # No folder says anything of images: whatever is no mask is one, and its mask says what it shows.
@@ -230,9 +235,9 @@ def _find_pictures(root: Path, options: FolderOptions) -> Found:
     if tops[0] == tops[1]:
         images = [image for image in images if image.labelled <= 1]
     if beside:
-        _, among = split_beside([image.path for image in images], options.naming)
-        masks = [image for image in images if image.path in set(among)]
-        images = [image for image in images if image.path not in set(among)]
+        among = set(split_beside([image.path for image in images], options.naming)[1])
+        masks = [image for image in images if image.path in among]
+        images = [image for image in images if image.path not in among]
     taken = {picture.path for picture in (*images, *masks)}
     return Found(
         root,
@@ -313,8 +318,7 @@ def _entry(
 def _expected_mask(image: Picture, found: Found, options: FolderOptions) -> PurePosixPath:
     """Where the mask of an image would lie: below the nearest folder of masks, as its image does."""
     base = image.home if found.beside else image.home.parent / options.masks
-    held = {mask.home for mask in found.masks}
-    folders = [folder for folder in found.mask_folders if folder in held] or list(found.mask_folders)
+    folders = [folder for folder in found.mask_folders if folder in found.homes] or list(found.mask_folders)
     fitting = [folder for folder in folders if image.path.is_relative_to(folder.parent)] or folders
     if fitting and not found.beside:
         base = max(fitting, key=lambda folder: len(folder.parts))

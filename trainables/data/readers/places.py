@@ -166,16 +166,17 @@ def look_through(root: Path, names: FolderNames) -> Places:
             if not is_system_file(path.name):
                 pictures.append(replace(above, path=above.path / path.name))
         inner = folders_in(folder)
+        alike = Counter(compared(path.name) for path in inner)
+        has_images = any(rest_of_images(path.name) == "" for path in inner)
         for path in inner:
             said = names.read(path.name)
             # Within good/ or defect/ a folder label/ holds masks beside images/, and else photos of labels.
-            has_images = any(rest_of_images(other.name) == "" for other in inner)
             if above.label and names.masks is None and _is_of_labels(path.name) and not has_images:
                 said = _Folder(rest=path.name)
             below = _entered(above, path.name, said)
             # Beside good/ a folder Good/ is another one: which of them is meant nobody knows.
-            alike = [other.name for other in inner if compared(other.name) == compared(path.name)]
-            if len(alike) > 1 and path.name not in (names.good, names.defect, names.masks or "masks"):
+            meant = (names.good, names.defect, names.masks or "masks")
+            if alike[compared(path.name)] > 1 and path.name not in meant:
                 below = replace(below, kind="stray")
             if below.kind == "mask" and above.kind != "mask":
                 mask_folders.append(below.path)
