@@ -165,6 +165,10 @@ def test_a_look_at_a_new_storage_writes_nothing(assay: Assay, tmp_path: Path, li
     assert root.exists() == there
 
 
+def test_a_place_where_no_storage_can_be_has_no_format(tmp_path: Path) -> None:
+    assert Store.open(tmp_path / ("x" * 300)).local_path is not None
+
+
 def test_the_trials_of_a_storage_without_studies_need_no_format(tmp_path: Path) -> None:
     (tmp_path / "trials" / TRIAL).mkdir(parents=True)
     assert Store.open(tmp_path).trials() == [TRIAL]

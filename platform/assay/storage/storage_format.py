@@ -11,6 +11,7 @@ raises :data:`FORMAT` and adds the step from the format before to :data:`UPGRADE
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,8 @@ def refuse_other_format(files: Files) -> int | None:
         OtherFormatError: If it has another format, or holds studies and states none.
         InputError: If the file that states it cannot be read.
     """
+    if files.local_path is not None and not os.path.isdir(files.local_path):
+        return None  # whoever needs it says that there is none, or that none can be made there
     stated = _stated_format(files)
     if stated is None and any(name.endswith("/") for name in files.list("studies")):
         stated = _stated_format(files)  # a run that began meanwhile has stated it before its first study
