@@ -81,7 +81,8 @@ WAYS = [Way(1, 1), Way(4, 4), Way(8, 8), Way(8, 1)]
 def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> None:
     """A study on a fresh storage, mirrored into MLflow."""
     from assay.cli.mirror import Mirror
-    from assay.engine import EngineOptions, run_study
+    from assay.engine import EngineOptions
+    from assay.running import train
     from assay.storage import Store
     from assay.study import parse_study, plan_study
     from trainables.data import open_manifest
@@ -92,8 +93,8 @@ def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> 
     store = Store(storage)
     mirror = Mirror(plan, store, None, lambda message: None)
     with mirror:
-        mirror.notify()
-        outcome = run_study(plan, store, EngineOptions(data_root=None, cache=cache))
+        options = EngineOptions(data_root=None, cache=cache)
+        outcome, _ = train(store, plan, options, begun=lambda *_: mirror.notify(), say=print)
     assert outcome.finished == way.trials, outcome
 
 

@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 from assay.analysis.reading import needed_plan, results_of_plan
 from assay.analysis.results import StudyResults
 from assay.cli.mirror import Mirror
-from assay.engine import EngineOptions, local, run_study
+from assay.engine import EngineOptions, hold_study, local, train_missing
 from assay.engine.options import End
 from assay.report.formats import FORMATS
 from assay.running import end_study
@@ -129,7 +129,9 @@ def _begin_and_end(plan: Plan, store: CountedStore, folder: Path, waited: Callab
         return End()
 
     with mock.patch.object(local, "train_locally", train):
-        run_study(plan, store, EngineOptions(data_root=None, cache=folder, local=True, processes=0))
+        options = EngineOptions(data_root=None, cache=folder, local=True, processes=0)
+        with hold_study(store, plan.study.study, options) as held:
+            train_missing(plan, held, options)
     results, seconds = timed(partial(end_study, store, plan))
     assert len(results.records) == len(plan.trials)
     return figures | {"end": dict(store.requests), "read": seconds.cpu}

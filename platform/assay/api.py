@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.opened_storage import OpenedStorage, OpenedStudy
 from assay.planning import read_plan
-from assay.running import begin_study, drop_models, end_study
+from assay.running import drop_models
+from assay.running import train as train_study
 from assay.study.from_objects import StudyLike
 from trainables.errors import InputError
 
@@ -105,9 +106,7 @@ def run(
             f"{planned.study.study}. Leave `hours` out."
         )
     store = Store.open(storage)
-    for warning in begin_study(store, planned, _warn, client)[1]:
-        _warn(warning)
-    from assay.engine import EngineOptions, run_study
+    from assay.engine import EngineOptions
 
     options = EngineOptions(
         data_root=root,
@@ -117,10 +116,15 @@ def run(
         on_message=say or _silent,
         local=local,
         processes=processes,
+        hours=hours,
         needed=needed_plan,
     )
-    outcome = run_study(planned if hours is None else _within(planned, hours), store, options)
-    results = end_study(store, planned)
+
+    def begun(_: Plan, warnings: Sequence[str]) -> None:
+        for warning in warnings:
+            _warn(warning, stacklevel=5)
+
+    outcome, results = train_study(store, planned, options, begun=begun, say=_warn, client=client)
     remaining = drop_models(store, results)
     if remaining is not None:
         _warn(f"models that `keep` leaves out stay for now: {remaining}")
@@ -195,15 +199,6 @@ def _refuse_options(local: bool, processes: int | None, cpus: int | None, hours:
         refuse(Source("assay.run"), check_model(Budget, {"hours": hours})[1])
 
 
-def _within(planned: Plan, hours: float) -> Plan:
-    """The plan under a budget of its run; what is stored keeps the study's own."""
-    from assay.study.schema import Budget
-
-    study = planned.study
-    least = min(hours, study.budget.hours) if study.budget else hours
-    return planned.model_copy(update={"study": study.model_copy(update={"budget": Budget(hours=least)})})
-
-
 def _folders(data: str | Path | None, cache: str | Path | None) -> tuple[Path | None, Path]:
     root = _path("data", data) or os.environ.get("ASSAY_DATA")
     kept = _path("cache", cache) or os.environ.get("ASSAY_CACHE") or _DEFAULT_CACHE
@@ -238,5 +233,5 @@ def _silent(text: str) -> None:
     """Say nothing."""
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=3)
+def _warn(text: str, stacklevel: int = 3) -> None:
+    warnings.warn(text, stacklevel=stacklevel)

@@ -1,46 +1,85 @@
-"""A study is trained, and what comes before and after: `assay run` and ``assay.run`` do the same."""
+"""A study is trained, and what comes before and after: `assay run`, ``assay.run`` and all that call it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
+    from assay.engine import EngineOptions, Outcome
     from assay.storage import Store
     from assay.study import Plan
 
-__all__ = ["begin_study", "drop_models", "end_study"]
+__all__ = ["Begun", "Trained", "begin_study", "drop_models", "end_study", "train"]
+
+# Told the plan, of a search with the points so far, and warnings for the user.
+Begun = Callable[["Plan", Sequence[str]], None]
 
 
-def begin_study(
-    store: Store, plan: Plan, say: Callable[[str], None], client: str = ""
-) -> tuple[Plan, list[str]]:
-    """Register the question, and write the study and its plan, unless another run is at them.
+class Trained(NamedTuple):
+    """What a run did, and the study as it left it."""
 
-    ``say`` gets a line where the run before this one has not given the study back. ``client`` is the agent
-    that asks; empty: a person.
+    outcome: Outcome
+    results: StudyResults
+
+
+def train(
+    store: Store,
+    plan: Plan,
+    options: EngineOptions,
+    *,
+    begun: Begun,
+    say: Callable[[str], None],
+    client: str = "",
+) -> Trained:
+    """Train what is missing of a study, from its registration to its summary.
+
+    The lease comes first: of two runs that begin at once one is refused before it has written anything, and
+    nobody else writes the study until its summary lies there.
+
+    Args:
+        store: Where the study lies.
+        plan: All trials of the study, or the cells in which a search draws them.
+        options: Of the engine.
+        begun: Is called once the study is registered, before anything trains.
+        say: Is called with what a user should know of an earlier holder of the study, or of the storage.
+        client: The agent that asks; empty: a person.
+
+    Raises:
+        InputError: If another run holds the study, a search was changed since, the cluster cannot hold a
+            single trial, or one of its nodes differs from this one.
+        StorageError: If the storage is full, read-only, away or gone; what is finished is kept.
+    """
+    from assay.engine import hold_study, train_missing
+
+    with hold_study(store, plan.study.study, options, say) as held:
+        known, warnings = begin_study(held.store, plan, client)
+        begun(known, warnings)
+        outcome = train_missing(plan, held, options)
+        return Trained(outcome, end_study(held.store, plan))
+
+
+def begin_study(store: Store, plan: Plan, client: str = "") -> tuple[Plan, list[str]]:
+    """Register the question of a study that this run holds, and write the study and its plan.
 
     Returns:
         The plan, of a search with the points so far, and warnings for the user.
 
     Raises:
-        InputError: If another run holds the study, or a search was changed since.
+        InputError: If a search was changed since: nothing is written then.
         StorageError: If the storage is full, read-only or away.
     """
     from assay.storage.interim_looks import added_seeds_warning, replaced_looks_warning
-    from assay.storage.lease import refuse_if_held
     from assay.storage.plans import write_plan
     from assay.storage.registration import register
     from assay.storage.search_points import with_points
     from assay.study.reach import reach_warnings
 
-    known = with_points(plan, store)  # a search that was changed is refused before anything is written
-    # The engine would refuse the second of two runs, but by then the other run's plan would be gone.
-    refuse_if_held(store, plan.study.study, say)
+    known = with_points(plan, store)
     added = added_seeds_warning(store, known)
     register(store, known, client)
     write_plan(store, plan)

@@ -79,7 +79,7 @@ class World:
     def run(self, text: str = STUDY, client: str = AGENT) -> None:
         """What `start` does with a study, but for the training."""
         plan = make_plan(text)
-        begin_study(self.store, plan, lambda text: None, client)
+        begin_study(self.store, plan, client)
         for trial in plan.trials:
             if self.store.record(trial.id) is None:
                 self.store.write_record(make_record(trial, scores))
@@ -295,7 +295,7 @@ def trained(world: World, seeds: list[int], **data: Any) -> tuple[str, str]:
     text = study_yaml({**TINY, "data": {**TINY["data"], **data}, "repeats": {"seeds": seeds}})
     (world.folder / "tiny.yaml").write_text(text)
     plan = world.tools._plan(world.tools._study("tiny.yaml"))
-    begin_study(world.store, plan, lambda text: None, AGENT)
+    begin_study(world.store, plan, AGENT)
     for trial in plan.trials:
         finished(trial, world.store, model=True)
     manifest = open_manifest(plan.trials[0].data, None, world.cache)

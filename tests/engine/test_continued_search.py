@@ -9,13 +9,14 @@ from assay.analysis.results import StudyResults
 from assay.cli.agents.terms import Terms
 from assay.cli.agents.tools import AgentTools
 from assay.cli.plan import answer_of_plan, known_records
-from assay.engine import EngineOptions, run_study
+from assay.engine import EngineOptions
 from assay.report.answers.results import report_answer
 from assay.running import begin_study
 from assay.storage.registration import read_registration
 from assay.storage.watch import Watch
 from assay.study import reported_plan
 from tests.engine.search_study import ToySearch
+from tests.engine.toy_study import run_missing
 
 
 def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, cache_root: Path) -> None:
@@ -25,10 +26,10 @@ def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, ca
     there: list[int] = []
     for points in (4, 6):
         search = ToySearch(tmp_path, cache_root, points=points, seeds=[0], replicate=again)
-        begin_study(search.store, search.plan, lambda text: None)
+        begin_study(search.store, search.plan)
         watch = Watch(search.store, search.plan)
         watch.look()
-        trained += run_study(search.plan, search.store, options).trained_now
+        trained += run_missing(search.plan, search.store, options).trained_now
         shown += len(watch.look().ended)
         there.append(len(search.store.trials()))
         assert (trained, shown) == (there[-1], there[-1])
@@ -41,7 +42,7 @@ def test_plan_status_report_and_agents_count_the_same(tmp_path: Path, cache_root
     storage, studies = tmp_path / "storage", tmp_path / "studies"
     ToySearch(storage, cache_root, points=4, seeds=[0], replicate=again).run_made()
     search = ToySearch(storage, cache_root, points=6, seeds=[0], replicate=again)
-    known, _ = begin_study(search.store, search.plan, lambda text: None)
+    known, _ = begin_study(search.store, search.plan)
     studies.mkdir()
     (studies / "search.yaml").write_text(search.text)
     tools = AgentTools(Terms(studies, search.store, 1.0, None, cache_root, local=True))

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from assay.engine import EngineOptions
 from assay.engine.local import local_slots
-from assay.running import begin_study
+from assay.running import train
 from assay.storage import Record
-from assay.storage.plans import write_plan, written_plan
-from assay.storage.registration import read_registration, register
+from assay.storage.plans import written_plan
+from assay.storage.registration import read_registration
 from assay.study import parse_study
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import TOY, ToyStudy
@@ -50,22 +51,25 @@ def test_a_study_that_was_begun_in_one_way_is_finished_in_another(toy: Toy, cach
     assert study.results() == before
 
 
-def test_the_plan_that_stays_is_that_of_the_run_that_trains(toy: Toy) -> None:
-    """Of two runs that begin at once, both write theirs, and one is refused."""
+def test_of_two_runs_at_once_the_one_that_is_refused_has_written_nothing(toy: Toy) -> None:
     study = toy(seeds=(0,))
     refused = ToyStudy.make(study.storage, study.cache, seeds=(0, 1)).plan
-    begin_study(study.store, study.plan, print, "an agent")
-    begin_study(study.store, refused, print)
+    options = EngineOptions(data_root=None, cache=study.cache, local=True, processes=0)
 
-    def write_late(message: str) -> None:
-        if "trials to train" in message:
-            register(study.store, refused)
-            write_plan(study.store, refused)
+    def begin_another(*_: object) -> None:
+        with pytest.raises(InputError, match="is run by one process at a time"):
+            train(study.store, refused, options, begun=never_begun, say=print)
 
-    study.run(local=True, processes=0, on_message=write_late)
-    assert written_plan(study.store, "toy").study == study.plan.study
-    last = read_registration(study.store, "toy")[-1]
-    assert (last.study, last.client) == (study.plan.study.content_hash, "an agent")
+    outcome, results = train(
+        study.store, study.plan, options, begun=begin_another, say=print, client="an agent"
+    )
+    assert (outcome.finished, results.plan) == (2, written_plan(study.store, "toy"))
+    (entry,) = read_registration(study.store, "toy")
+    assert (entry.study, entry.client) == (study.plan.study.content_hash, "an agent")
+
+
+def never_begun(*_: object) -> None:
+    raise AssertionError("a run that is refused begins nothing")
 
 
 def test_failed_trials_are_tried_again_only_when_asked(toy: Toy) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from assay.engine import EngineOptions, run_study
+from assay.engine import EngineOptions
 from assay.storage import Record, Store
 from assay.storage.method_store import load_methods, read_method
 from assay.storage.plans import write_plan
 from assay.study import Plan
 from tests.engine.file_method import CODE, STUDY, plan_of, write
+from tests.engine.toy_study import run_missing
 from trainables.errors import InputError
 
 Trained = tuple[Plan, Store]
@@ -37,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_sess
     (folder / "blur.py").unlink()
     store.write_bytes("studies/own/study.yaml", STUDY.encode())
     write_plan(store, plan)
-    outcome = run_study(plan, store, EngineOptions(data_root=None, cache=cache_root))
+    outcome = run_missing(plan, store, EngineOptions(data_root=None, cache=cache_root))
     assert outcome.finished == 1, outcome
     return plan, store
 
@@ -74,7 +75,7 @@ def test_after_an_edit_a_run_trains_anew_and_leaves_old_records_as_they_are(
     plan, store = trained
     before = store.read_bytes(f"trials/{plan.trials[0].id}/record.json")
     edited = plan_of(write(tmp_path, CODE.replace("Blur", "Softer")), cache_root)
-    outcome = run_study(edited, store, EngineOptions(data_root=None, cache=cache_root))
+    outcome = run_missing(edited, store, EngineOptions(data_root=None, cache=cache_root))
     assert (outcome.finished, outcome.trained_now) == (1, 1)
     assert store.read_bytes(f"trials/{plan.trials[0].id}/record.json") == before
     assert len(store.list("methods")) == 2

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.engine import EngineOptions, run_study
+from assay.engine import EngineOptions
 from tests.engine.search_study import ToySearch
+from tests.engine.toy_study import run_missing
 
 
 def test_a_search_killed_after_6_of_12_points_draws_the_points_of_an_undisturbed_one(
@@ -71,7 +72,7 @@ def test_points_that_fall_behind_are_pruned_after_a_repeat_and_give_their_cpus_b
         replicate="",
     )
     options = EngineOptions(data_root=None, cache=cache_root, local=local)
-    outcome = run_study(study.plan, study.store, options)
+    outcome = run_missing(study.plan, study.store, options)
     assert (outcome.missing, outcome.failed, outcome.interrupted) == (0, 0, False)
     assert outcome.pruned >= 2
     records = study.records()
@@ -98,7 +99,7 @@ def test_in_packs_of_one_a_pruner_counts_epochs(cache_root: Path, tmp_path: Path
         space="  config.x: {choice: [0.3, 0.32, 1.0]}",
         replicate="",
     )
-    outcome = run_study(study.plan, study.store, EngineOptions(data_root=None, cache=cache_root))
+    outcome = run_missing(study.plan, study.store, EngineOptions(data_root=None, cache=cache_root))
     assert outcome.missing == 0
     by_cell = {record.trial["cell"]: record for record in study.records().values()}
     assert by_cell["base #0"].status == "finished"

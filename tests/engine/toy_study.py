@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from assay.engine import EngineOptions, Outcome, run_study
+from assay.engine import EngineOptions, Outcome, hold_study, train_missing
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
 from tests.results import result_bytes
@@ -47,6 +47,12 @@ def _slow(beside: Path) -> Path:
     return beside.with_name(f"{beside.name}.slow")
 
 
+def run_missing(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
+    """Train what is missing of a plan, as a run does between its registration and its summary."""
+    with hold_study(store, plan.study.study, options) as held:
+        return train_missing(plan, held, options)
+
+
 class ToyStudy:
     """A toy study on a storage of its own: plan it, run it, look at its records."""
 
@@ -81,7 +87,7 @@ class ToyStudy:
 
     def run(self, **options: Any) -> Outcome:
         chosen = replace(EngineOptions(data_root=self.root, cache=self.cache), **options)
-        return run_study(self.plan, self.store, chosen)
+        return run_missing(self.plan, self.store, chosen)
 
     def records(self) -> dict[str, Any]:
         return self.store.records(trial.id for trial in self.plan.trials)

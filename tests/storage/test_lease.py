@@ -15,7 +15,7 @@ import pytest
 
 from assay.storage import Store
 from assay.storage import lease as lease_module
-from assay.storage.lease import Lease, LeaseNote, displace, holder, refuse_if_held
+from assay.storage.lease import Lease, LeaseNote, displace, holder
 from assay.storage.lease_note import process_start, this_machine
 from trainables.errors import InputError, StorageError
 
@@ -191,17 +191,6 @@ def test_a_holder_whose_clock_is_ahead_keeps_its_lease_while_it_gives_signs_of_l
     with pytest.raises(InputError, match="process 1 on elsewhere"), Lease(store, "s"):
         pass
     assert clock.slept < 10
-
-
-def test_a_lease_that_was_watched_early_is_not_watched_again(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leave(store, os.getpid(), age=-86_400)
-    clock = MadeClock(monkeypatch)
-    refuse_if_held(store, "s")
-    early = clock.slept
-    with Lease(store, "s"):
-        assert clock.slept == early >= 60
 
 
 def note_of(pid: int, **changes: object) -> LeaseNote:

@@ -74,20 +74,20 @@ def test_the_page_says_since_when_the_question_stands_and_when_it_was_changed(st
 
 
 def test_the_page_says_how_many_trials_had_ended_of_the_question_before(store: Store) -> None:
-    begin_study(store, PLAN, print)
+    begin_study(store, PLAN)
     for record in make_records(PLAN).values():
         store.write_record(record)
     changed = make_plan(STUDY.replace("config: {", "config: {lr: 0.3, "))
     assert not {trial.id for trial in changed.trials} & {trial.id for trial in PLAN.trials}
-    begin_study(store, changed, print)
+    begin_study(store, changed)
     notes = " ".join(footnotes(StudyResults(changed, {}, store=store)))
     assert "0 trials of the changed question and 12 of the one before had ended)." in notes
 
 
 def test_of_a_plan_that_cannot_be_read_nobody_says_how_many_trials_had_ended(store: Store) -> None:
-    begin_study(store, PLAN, print)
+    begin_study(store, PLAN)
     store.write_bytes("studies/additions/plan.parquet", b"no plan")
-    begin_study(store, make_plan(STUDY + "resolve: 0.01\n"), print)
+    begin_study(store, make_plan(STUDY + "resolve: 0.01\n"))
     assert [entry.ended_before for entry in read_registration(store, "additions")] == [None, None]
 
 
@@ -109,12 +109,12 @@ def repeats(text: str) -> Plan:
 def test_looks_that_replace_others_after_verdicts_are_warned_of_and_noted(
     store: Store, before: str, trained: int, after: str, replaced: str
 ) -> None:
-    begin_study(store, repeats(before), print)
+    begin_study(store, repeats(before))
     plan = repeats(after)
     records = {trial.id: make_record(trial) for trial in plan.trials if trial.seed < trained}
     for record in records.values():
         store.write_record(record)
-    _, warnings = begin_study(store, plan, print)
+    _, warnings = begin_study(store, plan)
     notes = footnotes(StudyResults(needed_plan(plan, records), records, store=store))
     told = f"replaces looks {replaced}, which may have shown something" in " ".join(warnings)
     noted = f"replace looks {replaced}, which may have shown something" in " ".join(notes)

@@ -23,7 +23,7 @@ from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, in_use
 from assay.cli.output import console, duration
 from assay.planning import read_plan
-from assay.running import begin_study, drop_models, end_study
+from assay.running import drop_models, train
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from assay.engine import Outcome
     from assay.report.answers.progress import Look
     from assay.storage import Store
+    from assay.study import Plan
 
 __all__ = ["CpusOption", "LocalOption", "ProcessesOption", "exit_code", "run"]
 
@@ -116,12 +117,8 @@ def run(
 
         webhook = Webhook(notify, store := Store.open(storage))
         planned = read_plan(study, data=data, cache=cache, say=view.message)
-        view.message("reading what the storage holds")
-        known, warnings = begin_study(store, planned, out.print)
-        for warning in warnings:
-            out.print(f"warning: {warning}")
         view.message("loading the engine")
-        from assay.engine import EngineOptions, run_study
+        from assay.engine import EngineOptions
         from assay.engine.ending import Ending
 
         options = EngineOptions(
@@ -136,16 +133,22 @@ def run(
             needed=needed_plan,
         )
         stack.enter_context(webhook)
-        listeners: list[Callable[[Look], None]] = [webhook.see] if notify else []
-        if as_json:
-            listeners.append(_event_lines(answers(), warnings))
-        with Mirror(planned, store, tracking_uri, view.message) as mirror:
-            view.follow(known, store, mirror.notify, *listeners)
-            outcome = run_study(planned, store, options)
+        mirror = Mirror(planned, store, tracking_uri, view.message)
+        with ExitStack() as while_it_runs:
+
+            def begun(known: Plan, warnings: Sequence[str]) -> None:
+                for warning in warnings:
+                    out.print(f"warning: {warning}")
+                listeners: list[Callable[[Look], None]] = [webhook.see] if notify else []
+                if as_json:
+                    listeners.append(_event_lines(answers(), warnings))
+                while_it_runs.enter_context(mirror)  # a run that is refused leaves nothing in MLflow
+                view.follow(known, store, mirror.notify, *listeners)
+
+            outcome, results = train(store, planned, options, begun=begun, say=out.print)
             if outcome.interrupted or outcome.lost:
                 mirror.interrupt()
                 webhook.interrupt()
-            results = end_study(store, planned)
             if not as_json:
                 _print_results(out, results)
             truth = format_truth(store, results.plan)

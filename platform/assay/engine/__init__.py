@@ -1,9 +1,10 @@
 """The engine: plans become records through Ray Tune and Ray Train. The only package that imports Ray.
 
-``run_study(plan, store, options)`` trains what is missing. See ``run_study.py`` for the path from there.
+``hold_study`` takes the lease of a study, and ``train_missing`` trains what is missing while it is held: see
+``run_study.py`` for the path from there. :func:`assay.running.train` is what a run does before and after.
 """
 
 from assay.engine.options import EngineOptions, Outcome
-from assay.engine.run_study import run_study
+from assay.engine.run_study import HeldStudy, hold_study, train_missing
 
-__all__ = ["EngineOptions", "Outcome", "run_study"]
+__all__ = ["EngineOptions", "HeldStudy", "Outcome", "hold_study", "train_missing"]

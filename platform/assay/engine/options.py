@@ -24,6 +24,7 @@ class EngineOptions:
     on_message: Callable[[str], None] = field(default=lambda message: None)
     ending: Ending | None = None  # of the program; None: one for the run alone
     local: bool = False  # without Ray, on this machine
+    hours: float | None = None  # that the run may take; the smaller of it and the study's own budget holds
     processes: int | None = None  # that train then at once; 0: this one alone; None: as many as cores allow
     needed: Callable[[Plan, Mapping[str, Record]], Plan] | None = None  # see `plan_by_now`
 

@@ -1,4 +1,4 @@
-"""``run_study``: what is missing from a plan is trained, on Ray (``on_ray.py``) or without (``local.py``).
+"""A study is held by one run, which trains what is missing, on Ray (``on_ray.py``) or without (``local.py``).
 
 Records are the only state. Each run looks what is missing and divides it into packs; nothing of an earlier
 run is restored. So running again is always right: after Ctrl-C, after any kill, after the study was extended.
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
+from typing import NamedTuple
 
 from assay.engine.ending import Ending
 from assay.engine.options import End, EngineOptions, Outcome
@@ -24,58 +25,83 @@ from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
 from assay.storage.own_records import own_records
-from assay.storage.registration import put_back
 from assay.storage.search_points import known_replicas, with_points
 from assay.storage.stop import clear_stop
 from assay.study import Plan, Trial
+from assay.study.schema import Budget
 
-__all__ = ["run_study"]
+__all__ = ["HeldStudy", "hold_study", "train_missing"]
 
 
-def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
+class HeldStudy(NamedTuple):
+    """A study that this run holds: no other one writes it meanwhile."""
+
+    store: Store  # patient with a storage that is away, and refused once another run has taken over
+    lease: Lease
+    ending: Ending
+
+
+@contextmanager
+def hold_study(
+    store: Store, study: str, options: EngineOptions, say: Callable[[str], None] | None = None
+) -> Generator[HeldStudy]:
+    """Hold a study for the length of a ``with`` block: first of all, before anything of it is written.
+
+    Args:
+        store: Where it lies.
+        study: Its name.
+        options: Whose ``ending`` ends the run on a signal; without one a run has its own.
+        say: Is called with what a user should know of an earlier holder or of the storage.
+
+    Raises:
+        InputError: If another run of the study is alive.
+        StorageError: If the storage is full, read-only or away.
+    """
+    store.swaps.proved()  # a storage that is away is refused at once; later it is waited for
+    store = store.patient(PATIENCE_SECONDS)
+    with (
+        _ending(options) as ending,
+        Lease(store, study, say=say or options.on_message) as lease,
+        ending.releasing(lease.__exit__),
+    ):
+        store = store.fenced(lease.fence)
+        clear_stop(store, "study", study)  # one that was meant for an earlier run
+        yield HeldStudy(store, lease, ending)
+
+
+def train_missing(plan: Plan, held: HeldStudy, options: EngineOptions) -> Outcome:
     """Train what is missing from ``plan``; returns when nothing remains, or on a signal.
 
     Args:
         plan: All trials of the study, or the cells in which a search draws them.
-        store: Where records lie. A second run of the same study is refused while one is at work.
+        held: The study.
         options: Data root, caches, and how to treat failed trials.
 
     Raises:
-        InputError: If the study is running already, the cluster cannot hold a single trial, or one of its
-            nodes differs from this one.
+        InputError: If the cluster cannot hold a single trial, or one of its nodes differs from this one.
         StorageError: If the storage is full, read-only or away; what is finished is kept.
     """
     start = time.monotonic()
-    store = store.patient(PATIENCE_SECONDS)
-    study = plan.study.study
-    with (
-        _ending(options) as ending,
-        Lease(store, study, say=options.on_message) as lease,
-        ending.releasing(lease.__exit__),
-    ):
-        store = store.fenced(lease.fence)
-        planned = plan
-        clear_stop(store, "study", study)
-        before: Mapping[str, Record] | None = None
-        try:
-            # `assay stop` is heard from the lease on: Ray may take minutes to start, and a search to plan.
-            with stop_on_request(store, study, lease):
-                put_back(store, planned)
-                keep_methods(store, plan.trainables)
-                plan = with_points(plan, store)
-                if options.retry_failed:
-                    _forget_failed(plan, store)
-                before = own_records(plan, store) | known_replicas(plan, store)
-                end = _train(plan, store, options, before, ending=ending)
-        except KeyboardInterrupt:
-            end = End(interrupted=True)
-        lease.refuse_if_lost()
-        plan = with_points(plan, store)
-        records = own_records(plan, store)
-        plan = options.plan_by_now(plan, records)
-        records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
-        ending.settle()
-        put_back(store, planned)  # a run that was refused may have written late
+    store, lease, ending = held
+    plan = _within_hours(plan, options.hours)
+    before: Mapping[str, Record] | None = None
+    try:
+        # `assay stop` is heard from here on: Ray may take minutes to start, and a search to plan.
+        with stop_on_request(store, plan.study.study, lease):
+            keep_methods(store, plan.trainables)
+            plan = with_points(plan, store)
+            if options.retry_failed:
+                _forget_failed(plan, store)
+            before = own_records(plan, store) | known_replicas(plan, store)
+            end = _train(plan, store, options, before, ending=ending)
+    except KeyboardInterrupt:
+        end = End(interrupted=True)
+    lease.refuse_if_lost()
+    plan = with_points(plan, store)
+    records = own_records(plan, store)
+    plan = options.plan_by_now(plan, records)
+    records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
+    ending.settle()
     count = [record.status for record in records.values()].count
     remaining = missing_trials(plan.trials, records)
     postponed = [trial for trial in remaining if trial.id in end.left_out]
@@ -94,6 +120,15 @@ def run_study(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
         lost=end.lost,
         problems=end.problems,
     )
+
+
+def _within_hours(plan: Plan, hours: float | None) -> Plan:
+    """The plan under the budget of its run; what is stored keeps the study's own."""
+    if hours is None:
+        return plan
+    study = plan.study
+    least = min(hours, study.budget.hours) if study.budget else hours
+    return plan.model_copy(update={"study": study.model_copy(update={"budget": Budget(hours=least)})})
 
 
 def _ending(options: EngineOptions) -> AbstractContextManager[Ending]:

@@ -142,7 +142,7 @@ class FolderSwaps(_FileSwaps):
     def unmoved(self, path: str) -> Generator[None]:
         target = self._files.local_file(path)
         assert target is not None, "of a local folder"
-        self._files.refuse_if_gone()
+        self._ask(self._files.make_root)
         with self._ask(lambda: _locked(target)):
             yield
 

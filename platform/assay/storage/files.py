@@ -305,6 +305,16 @@ class Files:
         if self._folder is not None:
             self._folder.refuse_if_gone()
 
+    def make_root(self) -> None:
+        """Make the folder of a local storage, unless there was one; no other store is asked.
+
+        Raises:
+            GoneError: If there was one, and it was moved, deleted or unmounted.
+            StorageError: If no folder can be made there.
+        """
+        if self._folder is not None:
+            self._folder.make()
+
     # Formats -----------------------------------------------------------------------------------------
 
     def write_json(self, path: str, value: JsonValue | Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ from assay.storage.local_root import GoneError
 from assay.storage.store import Store
 from trainables.errors import InputError, StorageError
 
-__all__ = ["Lease", "LeaseNote", "displace", "holder", "refuse_if_held", "running_studies"]
+__all__ = ["Lease", "LeaseNote", "displace", "holder", "running_studies"]
 
 BEAT_SECONDS = 10.0
 _LOOK_SECONDS = 2.0  # between two looks at a lease that is watched
@@ -61,24 +61,6 @@ def holder(store: Store, study: str) -> LeaseNote | None:
 def running_studies(store: Store) -> list[str]:
     """The names of the studies that somebody runs right now."""
     return [study for study in store.study_folders() if holder(store, study) is not None]
-
-
-def refuse_if_held(store: Store, study: str, say: Say = _quiet) -> None:
-    """Say early what entering a :class:`Lease` would say; one that is left behind is free afterwards.
-
-    Raises:
-        InputError: If a run of the study is alive.
-    """
-    swaps = store.swaps.proved()
-    if swaps.weakness:
-        say(f"warning: {swaps.weakness}.")
-    version = swaps.read(lease_path(study))
-    note = read_note(version)
-    ahead = note is not None and note.standing(time.time()) == "ahead"
-    _refuse_if_alive(store, study, version, say)
-    if ahead and note is not None:  # it was watched for a minute: once is enough
-        with suppress(ChangedError):
-            swaps.write(lease_path(study), _freed(version, note, time.time()), over=version)
 
 
 def displace(store: Store, study: str) -> LeaseNote:
@@ -163,6 +145,8 @@ class Lease:
         path = lease_path(self._study)
         self._store.state_format()  # before the lock beside the lease makes the study's folder
         self._swaps = self._store.swaps.proved()
+        if self._swaps.weakness:
+            self._say(f"warning: {self._swaps.weakness}.")
         version = self._swaps.read(path)
         _refuse_if_alive(self._store, self._study, version, self._say)
         now = time.time()

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from assay.storage.plans import stored_plan, write_plan
-from assay.storage.search_points import known_replicas, with_points
+from assay.storage.plans import stored_plan
+from assay.storage.search_points import known_replicas
 from assay.storage.store import Store
 from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan, Study
@@ -30,7 +30,6 @@ __all__ = [
     "Registered",
     "format_changes",
     "format_replaced_looks",
-    "put_back",
     "question_of",
     "read_registration",
     "register",
@@ -98,25 +97,6 @@ def register(store: Store, plan: Plan, client: str = "") -> None:
         facts["ended_before"] = _ended_before(store, plan)
     entry = entry.model_copy(update=facts)
     write_vouched(store, _path(store, name), _Entries(entries=(*entries, entry)))
-
-
-def put_back(store: Store, plan: Plan) -> None:
-    """Register and write a plan again where a run that was refused has put its own into its place.
-
-    Two runs that start at once both write theirs before one of them takes the lease. ``plan``: that of the
-    run which has it, of a search without points. Of whoever wrote none there is nothing to put back.
-    """
-    try:
-        text = store.read_bytes(f"{store.study(plan.study.study)}/study.yaml")
-    except FileNotFoundError:
-        return
-    if text != plan.study.source.text.encode():
-        grown = with_points(plan, store)
-        question = question_of(grown).question
-        entries = read_registration(store, plan.study.study)
-        clients = [entry.client for entry in entries if entry.question == question]
-        register(store, grown, clients[-1] if clients else "")
-        write_plan(store, plan)
 
 
 def _ended_before(store: Store, plan: Plan) -> int | None:
