@@ -19,7 +19,7 @@ from assay.storage.lease import holder
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from tests.mounting import in_own_mounts
 from tests.storage.conditional_server import Conditions, object_server
-from trainables.errors import InputError, StorageError
+from trainables.errors import StorageError
 
 S3 = "s3://bucket/results?endpoint_override=127.0.0.1:{port}&scheme=http"
 GCS = "gs://bucket/results?endpoint_override=127.0.0.1:{port}&scheme=http"
@@ -43,7 +43,7 @@ def swaps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Swaps]:
     kind = {"s3:": "s3", "gs:": "gcs", "abf": "abfs"}[request.param[:3]]
     with object_server() as server:
         client = object_client(kind, request.param.format(port=server.port), "bucket/results", None)
-        yield conditional.ObjectSwaps(client, lambda action: action(), pytest.fail)
+        yield conditional.ObjectSwaps(client, lambda action: action())
 
 
 def test_a_file_is_created_once(swaps: Swaps) -> None:
@@ -72,8 +72,8 @@ def test_what_a_write_returns_is_what_the_next_one_goes_over(swaps: Swaps) -> No
 
 
 def test_a_store_that_compares_is_proved(swaps: Swaps) -> None:
-    assert swaps.proved() is swaps
-    assert swaps.weakness == ""
+    swaps.prove()
+    assert swaps.create("studies/s/x", b"first")
 
 
 def test_of_many_writers_over_one_version_exactly_one_succeeds(swaps: Swaps) -> None:
@@ -105,21 +105,22 @@ def test_of_many_writers_over_one_version_exactly_one_succeeds(swaps: Swaps) -> 
         ("unknown", "does not know If-None-Match"),
     ],
 )
-def test_a_server_without_conditional_writes_is_recognised_and_named(
-    conditions: Conditions, named: str
-) -> None:
+def test_a_server_without_conditional_writes_is_refused_by_name(conditions: Conditions, named: str) -> None:
     with object_server(conditions) as server:
-        weaker = Store(S3.format(port=server.port)).swaps.proved()
-        assert named in weaker.weakness
-        assert "Start one run of a study at a time" in weaker.weakness
+        store = Store(S3.format(port=server.port))
+        with pytest.raises(StorageError, match=named), Lease(store, "s"):
+            pass
         assert set(server.objects) <= {"/bucket/results/.conditions"}
 
 
-def test_a_storage_without_conditional_writes_refuses_a_second_run_too() -> None:
+def test_a_storage_without_conditional_writes_is_read_and_holds_no_run() -> None:
     store = Store("mock:///bucket/results")
-    with Lease(store, "s"), pytest.raises(InputError, match="one process at a time"), Lease(store, "s"):
-        pass
     assert holder(store, "s") is None
+    with (
+        pytest.raises(StorageError, match="this one has none: mock offers none"),
+        Lease(store, "s"),
+    ):
+        pass
 
 
 def test_a_write_whose_answer_was_lost_counts_when_it_is_sent_again() -> None:
@@ -162,7 +163,7 @@ def test_keys_come_from_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert client.credential_provider()["access_key_id"] == key
 
 
-def test_keys_that_only_pyarrow_finds_are_named_and_the_storage_is_weaker(
+def test_keys_that_only_pyarrow_finds_are_named_and_hold_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config").write_text("[profile work]\nsso_session = us\n", encoding="utf-8")
@@ -172,7 +173,8 @@ def test_keys_that_only_pyarrow_finds_are_named_and_the_storage_is_weaker(
     monkeypatch.setenv("AWS_PROFILE", "work")
     with pytest.raises(KeysOutOfReachError, match="takes its keys from sso_session"):
         object_client("s3", S3.format(port=1), "bucket/results", "us-east-1")
-    assert "export-credentials" in Store(S3.format(port=1)).swaps.weakness
+    with pytest.raises(StorageError, match="export-credentials"):
+        Store(S3.format(port=1)).swaps.prove()
 
 
 HOLDS = """

@@ -191,10 +191,10 @@ def _storage(uri: str) -> Finding:
             return place
         store.study_folders()  # one request: of a silent store the several of a writing take a minute
         store.probe()
-        weakness = store.swaps.proved().weakness
+        store.swaps.prove()
     except (InputError, OSError) as error:
         return Finding(False, "storage", str(error))
-    return Finding(True, "storage", f"{store.uri} can be written" + (f", but {weakness}" if weakness else ""))
+    return Finding(True, "storage", f"{store.uri} can be written")
 
 
 def _folder(subject: str, path: str) -> Finding:

@@ -57,7 +57,7 @@ def hold_study(
         InputError: If another run of the study is alive.
         StorageError: If the storage is full, read-only or away.
     """
-    store.swaps.proved()  # a storage that is away is refused at once; later it is waited for
+    store.swaps.prove()  # a storage that is away is refused at once; later it is waited for
     store = store.patient(PATIENCE_SECONDS)
     with (
         _ending(options) as ending,

@@ -4,8 +4,8 @@
 >>> swaps.write("studies/s/lease.json", b"mine", over=current)  # ChangedError: somebody was faster
 
 A folder has a lock beside the file. S3, Google's and Azure's stores compare for us (``If-None-Match``,
-``If-Match``, generations): pyarrow has no such call, so these requests go through obstore. What has neither
-is written, waited for and read back, and says in :attr:`Swaps.weakness` what that costs.
+``If-Match``, generations): pyarrow has no such call, so these requests go through obstore. A storage that has
+neither can be read, and holds no lease: two runs could replace each other's results there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
 from trainables.data.atomic import NO_LOCKS
 from trainables.errors import StorageError
@@ -29,21 +29,16 @@ from trainables.errors import StorageError
 if TYPE_CHECKING:
     from obstore import UpdateVersion
 
-    from assay.storage.files import Files
-
 __all__ = [
     "ChangedError",
     "FolderSwaps",
     "ObjectSwaps",
-    "ReadBackSwaps",
+    "ReadOnlySwaps",
     "Swaps",
     "Version",
     "refuse_without_locks",
 ]
 
-SETTLE_SECONDS = (
-    1.0  # of a store without conditions: who looked before our note was there has written by then
-)
 LOCK_SECONDS = 30.0  # for which the lock of a folder is waited for: it is held for milliseconds
 _LOCK_PAUSE = 0.01
 
@@ -69,7 +64,6 @@ _NEVER_WRITTEN = Version(b"", {"e_tag": '"00000000000000000000000000000000"', "v
 class Swaps(ABC):
     """Conditional writes of small files below one root."""
 
-    weakness = ""  # why two may both succeed, and what then; empty: they cannot
     locks = False  # whether :meth:`unmoved` keeps others out
 
     @abstractmethod
@@ -96,15 +90,29 @@ class Swaps(ABC):
         """Block in which nobody else swaps the file, where the storage can promise that; else nothing."""
         return nullcontext()
 
-    def proved(self) -> Swaps:
-        """These, or weaker ones where a trial shows that the storage ignores conditions."""
-        return self
+    @abstractmethod
+    def prove(self) -> None:
+        """See that two writers of one version cannot both succeed.
+
+        Raises:
+            StorageError: If they can: the storage has no conditional writes, or ignores them.
+        """
+
+
+class SmallFiles(Protocol):
+    """Files that swaps read and write: those of a :class:`~assay.storage.files.Files`."""
+
+    def read_bytes(self, path: str) -> bytes: ...
+    def write_bytes(self, path: str, data: bytes) -> str: ...
+    def create_bytes(self, path: str, data: bytes) -> bool: ...
+    def local_file(self, path: str) -> Path | None: ...
+    def make_root(self) -> None: ...
 
 
 class _FileSwaps(Swaps):
-    """Swaps that compare by reading the file before they write it."""
+    """Swaps that read the file as any other."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: SmallFiles) -> None:
         self._files = files
 
     def read(self, path: str) -> Version | None:
@@ -123,9 +131,12 @@ class FolderSwaps(_FileSwaps):
 
     locks = True
 
-    def __init__(self, files: Files, ask: _Ask) -> None:
+    def __init__(self, files: SmallFiles, ask: _Ask) -> None:
         super().__init__(files)
         self._ask = ask
+
+    def prove(self) -> None:
+        """Nothing to see: a folder whose files cannot be locked says so at the first write."""
 
     def write(self, path: str, data: bytes, over: Version | None) -> Version:
         with self.unmoved(path):
@@ -206,12 +217,11 @@ class ObjectSwaps(Swaps):
     Args:
         client: The store's root, as obstore knows it.
         ask: Does a request, again while the store is away, and says in plain words what is wrong.
-        otherwise: For a store that turns out to ignore conditions.
     """
 
-    def __init__(self, client: Any, ask: _Ask, otherwise: Callable[[str], Swaps]) -> None:
-        self._client, self._ask, self._otherwise = client, ask, otherwise
-        self._proved: Swaps | None = None
+    def __init__(self, client: Any, ask: _Ask) -> None:
+        self._client, self._ask = client, ask
+        self._proved = False
 
     def read(self, path: str) -> Version | None:
         def get() -> Version | None:
@@ -245,12 +255,16 @@ class ObjectSwaps(Swaps):
 
         return self._ask(put)
 
-    def proved(self) -> Swaps:
-        """Once for this object: see that a second creation and a write over another version are refused."""
-        if self._proved is None:
-            problem = self._problem()
-            self._proved = self._otherwise(problem) if problem else self
-        return self._proved
+    def prove(self) -> None:
+        """Try once that a second creation and a write over another version are refused.
+
+        Raises:
+            StorageError: If they go through.
+        """
+        if not self._proved:
+            if problem := self._problem():
+                raise _no_conditions(problem)
+            self._proved = True
 
     def _problem(self) -> str:
         """Try this store's conditions on an object that stays; returns what is wrong, empty: nothing."""
@@ -275,34 +289,37 @@ class ObjectSwaps(Swaps):
         return True
 
 
-class ReadBackSwaps(_FileSwaps):
-    """Writes of a storage without conditions: read back after a moment, so that the last of several stays."""
+class ReadOnlySwaps(_FileSwaps):
+    """Of a storage without conditional writes: its files are read, and none is written under a condition.
 
-    def __init__(self, files: Files, why: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    Args:
+        files: Of the storage.
+        why: It has none, for the refusal.
+    """
+
+    def __init__(self, files: SmallFiles, why: str) -> None:
         super().__init__(files)
-        self._sleep = sleep
-        self.weakness = (
-            f"this storage has no conditional writes ({why}). Two runs of a study that start within a second "
-            "may both begin, and a late record of a run that was taken over may replace one. Start one run "
-            "of a study at a time"
-        )
+        self._why = why
+
+    def prove(self) -> None:
+        """Refuse the storage.
+
+        Raises:
+            StorageError: Always.
+        """
+        raise _no_conditions(self._why)
 
     def write(self, path: str, data: bytes, over: Version | None) -> Version:
-        if self.read(path) != (over and Version(over.data)):
-            raise ChangedError(path)
-        self._files.write_bytes(path, data)
-        self._sleep(SETTLE_SECONDS)
-        current = self.read(path)
-        if current != Version(data):
-            raise ChangedError(path)
-        return Version(data)
+        """Refuse to write; see :meth:`prove`."""
+        raise _no_conditions(self._why)
 
-    def create(self, path: str, data: bytes) -> bool:
-        """Look, then write: nobody waits a second for each record."""
-        if self.read(path) is not None:
-            return False
-        self._files.write_bytes(path, data)
-        return True
+
+def _no_conditions(why: str) -> StorageError:
+    return StorageError(
+        f"a study is run into a storage with conditional writes, so that two runs cannot replace each "
+        f"other's results, and this one has none: {why}. Name a folder, or a bucket of S3, Google or Azure, "
+        "with --storage."
+    )
 
 
 class _NotImplementedByStoreError(StorageError):

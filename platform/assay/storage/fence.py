@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from assay.storage.conditional import ChangedError, ReadBackSwaps, Swaps
+from assay.storage.conditional import ChangedError, Swaps
 from assay.storage.lease_note import LeaseNote, lease_path, read_note
 from trainables.errors import StorageError
 
@@ -37,7 +37,6 @@ class FenceNote(BaseModel, frozen=True, extra="forbid"):
     study: str
     token: str
     epoch: int
-    weakness: str = ""  # of conditional writes on this storage
 
     def refuse_if_over(self, note: LeaseNote | None) -> None:
         """Refuse to go on under a lease that is not in force.
@@ -67,7 +66,7 @@ class Fence:
     def __init__(self, files: Files, swaps: Swaps, note: FenceNote) -> None:
         self.note = note
         self._files = files
-        self._swaps = ReadBackSwaps(files, note.weakness) if note.weakness else swaps
+        self._swaps = swaps
         self._lease = lease_path(note.study)
 
     def check(self) -> None:
@@ -118,7 +117,7 @@ class Fence:
             DisplacedError: If the lease is not in force any more.
         """
         with self._swaps.unmoved(self._lease):
-            if self._swaps.weakness or self._swaps.locks:
+            if self._swaps.locks:
                 self.check()
                 self._files.write_bytes(path, data)
                 return

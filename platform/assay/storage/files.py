@@ -29,7 +29,7 @@ from pyarrow import fs
 from pydantic import JsonValue
 
 from assay.storage import local_disk, local_paths
-from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
+from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadOnlySwaps, Swaps
 from assay.storage.local_root import KEPT, LocalRoot, RefusedFileError, address, named_folder
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.parquet import read_parquet
@@ -286,15 +286,14 @@ class Files:
         """Writes of small files that happen only if nobody wrote them meanwhile."""
         if self.local_path is not None:
             return FolderSwaps(self, self._ask)
-        weaker = partial(ReadBackSwaps, self)
         kind = self._fs.type_name
         if kind not in _OBJECT_STORES:
-            return weaker(f"{kind} offers none")
+            return ReadOnlySwaps(self, f"{kind} offers none")
         try:
             client = object_client(kind, self.uri, self._root, getattr(self._fs, "region", None))
         except KeysOutOfReachError as error:
-            return weaker(str(error))
-        return ObjectSwaps(client, self._ask, weaker)
+            return ReadOnlySwaps(self, str(error))
+        return ObjectSwaps(client, self._ask)
 
     def refuse_if_gone(self) -> None:
         """See that a folder that was there still is; no other store is asked.

@@ -134,7 +134,7 @@ class Lease:
     def fence(self) -> FenceNote:
         """The lease as workers know it."""
         note = self._held()
-        return FenceNote(study=self._study, token=note.token, epoch=note.epoch, weakness=self._swaps.weakness)
+        return FenceNote(study=self._study, token=note.token, epoch=note.epoch)
 
     def take(self) -> None:
         """Take the lease, without a thread that renews it.
@@ -143,10 +143,8 @@ class Lease:
             InputError: If another run of the study is alive.
         """
         path = lease_path(self._study)
+        self._swaps.prove()
         self._store.state_format()  # before the lock beside the lease makes the study's folder
-        self._swaps = self._store.swaps.proved()
-        if self._swaps.weakness:
-            self._say(f"warning: {self._swaps.weakness}.")
         version = self._swaps.read(path)
         _refuse_if_alive(self._store, self._study, version, self._say)
         now = time.time()
