@@ -94,7 +94,7 @@ def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> 
     mirror = Mirror(plan, store, None, lambda message: None)
     with mirror:
         options = EngineOptions(data_root=None, cache=cache)
-        outcome, _ = train(store, plan, options, begun=lambda *_: mirror.notify(), say=print)
+        outcome, _ = train(store, plan, options, begun=lambda known, warnings: mirror.notify(), say=print)
     assert outcome.finished == way.trials, outcome
 
 

@@ -11,56 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
-
-from trainables.data.samples import TrainingData
-
-if TYPE_CHECKING:
-    from trainables.contract import Run
+from trainables.run import Stage, StageWork
 
 __all__ = ["Stage", "StageWork", "read_facts", "stage_keys", "write_facts"]
 
 _FACTS = "facts.json"
-_SettingsT = TypeVar("_SettingsT", bound=BaseModel)
-
-
-@dataclass(frozen=True, eq=False)
-class StageWork:
-    """Inputs of the making of a stage, and the folder of its files."""
-
-    config: Mapping[str, Any]  # the stage's own settings
-    inputs: Mapping[str, Path]  # folders of the stages in `after`, by name; read only
-    data: TrainingData
-    run: Run  # its random numbers and checkpoints are the stage's own
-    folder: Path  # empty; what rank 0 leaves here is kept (safetensors, JSON, Parquet, PNG: never a pickle)
-
-    def settings(self, Config: type[_SettingsT], **beside: Any) -> _SettingsT:
-        """The stage's own settings; all others have their defaults, whatever the trial's are.
-
-        Args:
-            Config: Of the method, or of what the stage makes.
-            beside: What is no setting of a stage, as the place of a weights file, whose sha256 is one.
-        """
-        return Config.model_validate({**self.config, **beside})
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of a method."""
-
-    name: str  # `classifier`; unique among the stages of a method
-    config: Mapping[str, Any]  # JSON values: all settings that its result depends on
-    make: Callable[[StageWork], None]  # every worker calls it
-    after: tuple[str, ...] = ()  # earlier stages whose files it reads
-    # Those of the predictor's stages that it decides, with steps before it: evaluated once for all trials.
-    shows: tuple[str, ...] = ()
-    # Name and revision of the method whose step it is, where others use it: in the key instead of theirs.
-    owner: Mapping[str, Any] = field(default_factory=dict)
 
 
 def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, str]:
