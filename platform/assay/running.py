@@ -58,8 +58,7 @@ def train(
 
     with hold_study(store, plan.study.study, options, say) as held:
         known, warnings = begin_study(held.store, plan, client)
-        begun(known, warnings)
-        outcome = train_missing(plan, held, options)
+        outcome = train_missing(plan, held, options, partial(begun, known, warnings))
         return Trained(outcome, end_study(held.store, plan))
 
 

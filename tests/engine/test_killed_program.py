@@ -117,7 +117,7 @@ def test_a_run_that_still_joins_a_cluster_is_stopped_in_order(
     study, start = program
     with socket.create_server(("127.0.0.1", 0)) as silent:
         process = start(ray_address=f"127.0.0.1:{silent.getsockname()[1]}")
-        wait_for(lambda: holder(study.store, "kills") is not None, process)
+        wait_for(lambda: study.store.exists("studies/kills/plan.parquet"), process)
         _stopped(process, study, way)
 
 

@@ -69,13 +69,16 @@ def hold_study(
         yield HeldStudy(store, lease, ending)
 
 
-def train_missing(plan: Plan, held: HeldStudy, options: EngineOptions) -> Outcome:
+def train_missing(
+    plan: Plan, held: HeldStudy, options: EngineOptions, begun: Callable[[], None] = lambda: None
+) -> Outcome:
     """Train what is missing from ``plan``; returns when nothing remains, or on a signal.
 
     Args:
         plan: All trials of the study, or the cells in which a search draws them.
         held: The study.
         options: Data root, caches, and how to treat failed trials.
+        begun: Is called before anything trains; an interrupt of it is one of the run.
 
     Raises:
         InputError: If the cluster cannot hold a single trial, or one of its nodes differs from this one.
@@ -88,6 +91,7 @@ def train_missing(plan: Plan, held: HeldStudy, options: EngineOptions) -> Outcom
     try:
         # `assay stop` is heard from here on: Ray may take minutes to start, and a search to plan.
         with stop_on_request(store, plan.study.study, lease):
+            begun()
             keep_methods(store, plan.trainables)
             plan = with_points(plan, store)
             if options.retry_failed:

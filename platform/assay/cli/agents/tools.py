@@ -90,8 +90,13 @@ class AgentTools:
                     "runs of agents. Only the person who starts the server raises --budget-hours."
                 )
             name = note_request(self._store, client, "start", study.study, seconds=seconds)
+            plan = f"{self._store.study(study.study)}/plan.parquet"
+            before = self._store.stamp(plan)
             run = self._run(study, client, name, seconds)
-            while holder(self._store, study.study) is None and run.poll() is None:
+            # The lease comes first; then the plan, which `status` reads.
+            while run.poll() is None and (
+                holder(self._store, study.study) is None or self._store.stamp(plan) == before
+            ):
                 time.sleep(_LOOK_SECONDS)
         error = agent_requests(self._store)[name].error
         if error:
