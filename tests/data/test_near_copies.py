@@ -1,8 +1,9 @@
-"""Copies that are not the same bytes: found, named, and never on both sides of a split."""
+"""Copies that are not the same bytes: found and named."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from tests.data.made_images import PER_SEED, dot, make_folder, open_folder, write
 from trainables.data import Supervision, make_split
 from trainables.data.near_copies import details_of, near_copies
+from trainables.data.splits import split_warnings
 
 Image = NDArray[np.uint8]
 WEAK = Supervision(kind="weak", masks=None)
@@ -128,12 +130,14 @@ def test_a_near_copy_is_a_finding_that_names_both(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_near_copies_are_drawn_as_one_item(tmp_path: Path, seed: int) -> None:
+def test_near_copies_move_no_split_and_stand_below_the_table(tmp_path: Path) -> None:
     manifest = open_folder(_folder(tmp_path / "data"), tmp_path / "cache")
-    split = make_split(manifest, PER_SEED, WEAK, seed, None)
-    copies = {"good/again", "good/g2"}
-    assert [copies <= set(part) for part in (split.train, split.validation, split.test)].count(True) == 1
+    unaware = replace(manifest, rows=tuple(row.model_copy(update={"copy_of": None}) for row in manifest.rows))
+    for seed in range(8):
+        splits = [make_split(each, PER_SEED, WEAK, seed, None) for each in (manifest, unaware)]
+        assert splits[0] == splits[1]
+    (note,) = split_warnings(manifest, PER_SEED)
+    assert "what shows one part is one item (`item:`, or column `group` of a table)" in note
 
 
 def test_deduplicated_takes_near_copies_of_test_images_out_of_training(tmp_path: Path) -> None:

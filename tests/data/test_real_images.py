@@ -122,12 +122,12 @@ def test_mtd_has_1344_images_of_243_tiles_392_defective(mtd: Manifest) -> None:
 
 
 def test_mtd_names_tiles_that_are_several_items(mtd: Manifest) -> None:
-    (finding,) = (finding for finding in mtd.findings if finding.kind == "duplicate")
+    (finding,) = (finding for finding in mtd.findings if finding.kind == "near_copy")
     assert {"MT_Crack/exp5_num_85642", "MT_Crack/exp5_num_86031"} <= set(finding.samples)
 
 
 def test_mtd_names_its_four_empty_masks(mtd: Manifest) -> None:
-    assert [finding.kind for finding in mtd.findings] == ["empty_mask", "stray_pixels", "duplicate"]
+    assert [finding.kind for finding in mtd.findings] == ["empty_mask", "stray_pixels", "near_copy"]
     assert {sample.removeprefix("MT_Uneven/") for sample in mtd.samples_with("empty_mask")} == {
         "exp3_num_45042",
         "exp4_num_124690",

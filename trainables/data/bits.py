@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from trainables.data.findings import Finding, summarise
 from trainables.data.formats import Trait
-from trainables.data.inspection import ImageRow
+from trainables.data.image_row import ImageRow
 from trainables.data.sources import FULL_WHITE
 
 __all__ = ["Pixels", "Settled", "settle_pixels"]

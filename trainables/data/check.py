@@ -15,7 +15,8 @@ from typing import Literal
 from trainables.data.bits import settle_pixels
 from trainables.data.duplicates import duplicate_advice, part_name
 from trainables.data.findings import counted
-from trainables.data.inspection import ImageRow, inspect
+from trainables.data.image_row import ImageRow
+from trainables.data.inspection import inspect
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import mask_table
 from trainables.data.readers import Expected
@@ -108,7 +109,9 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     by_sample = {row.sample: row for row in rows}
     divided = listing.is_split and spec.splits == "published"
     texts = [
-        duplicate_advice(finding, by_sample) if finding.kind == "duplicate" and divided else finding.text
+        duplicate_advice(finding, by_sample)
+        if finding.kind == "near_copy" or (finding.kind == "duplicate" and divided)
+        else finding.text
         for finding in (*inspection.findings, *settled.findings)
     ]
     by_split = _by_split(rows)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.bits import settle_pixels
-from trainables.data.inspection import ImageRow, inspect
+from trainables.data.image_row import ImageRow
+from trainables.data.inspection import inspect
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import MaskStatistics
 from trainables.data.readers.base import Listing

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from trainables.data.findings import Finding, summarise
+from trainables.data.findings import Finding, FindingKind, summarise
 from trainables.data.near_copies import near_copies
 
 if TYPE_CHECKING:
-    from trainables.data.inspection import ImageRow
+    from trainables.data.image_row import ImageRow
     from trainables.data.readers.base import Entry
 
 __all__ = ["duplicate_advice", "duplicate_findings", "part_name", "with_copies"]
@@ -81,7 +81,8 @@ def _finding(head: str, sets: Sequence[Sequence[ImageRow]], sign: str) -> Findin
             f"{head}{number} there more than once, in other bytes ({names}){across}: re-encoded, resized, "
             "brightened, flipped or turned copies, or further photos of one part."
         )
-    return Finding(kind="duplicate", text=text, samples=tuple(row.sample for row in flat))
+    kind: FindingKind = "duplicate" if sign == "=" else "near_copy"
+    return Finding(kind=kind, text=text, samples=tuple(row.sample for row in flat))
 
 
 def _equation(copies: Sequence[ImageRow], sign: str, shown: int = 8) -> str:
@@ -91,10 +92,19 @@ def _equation(copies: Sequence[ImageRow], sign: str, shown: int = 8) -> str:
 
 
 def duplicate_advice(finding: Finding, rows: Mapping[str, ImageRow]) -> str:
-    """The text of a finding; with the split that helps, where a test image has copies in training."""
+    """The text of a finding, with what helps: the split, where a test image has copies in training.
+
+    Parts that every seed draws anew keep images of the same bytes together. Whether others are copies is a
+    measurement, which draws no split: whoever looked at them says so.
+    """
     parts = {part_name(rows[sample]) for sample in finding.samples if sample in rows}
     if len(parts) > 1 and any(part.startswith("test") for part in parts):
         return f"{finding.text} `splits: deduplicated` leaves training copies of test images out."
+    if finding.kind == "near_copy" and parts == {""}:
+        return (
+            f"{finding.text} Look at them: what shows one part is one item (`item:`, or column `group` of a "
+            "table), else it may be trained on and tested."
+        )
     return finding.text
 
 

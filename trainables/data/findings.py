@@ -13,6 +13,7 @@ __all__ = ["Fault", "Finding", "FindingKind", "counted", "first_lines", "sum_up"
 
 FindingKind = Literal[
     "duplicate",
+    "near_copy",
     "missing_mask",
     "empty_mask",
     "covered_mask",

@@ -26,7 +26,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.duplicates import duplicate_findings, part_name, with_copies
 from trainables.data.findings import Fault, Finding, counted, sum_up, summarise
-from trainables.data.formats import BrokenImageError, Header, Trait, examine, orientation_of
+from trainables.data.formats import BrokenImageError, Header, examine, orientation_of
+from trainables.data.image_row import ImageRow
 from trainables.data.look_alikes import LookAlikes, Seen, content_of
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
 from trainables.data.masks import highest_index, holds_runs
@@ -43,34 +44,11 @@ from trainables.data.sources import (
 )
 from trainables.errors import InputError, StorageError
 
-__all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
+__all__ = ["Finding", "Inspection", "inspect"]
 
 _INSPECTION = 12  # raised when inspection finds something else in the same files
 _LARGE_PIXELS = 1 << 24  # of an image whose mask is measured alone: one of 64 million takes half a gigabyte
 _one_at_a_time = Lock()
-
-
-class ImageRow(BaseModel, frozen=True):
-    """One image of the manifest; paths are relative to its root, or for a mask to its mask root."""
-
-    model_config = ConfigDict(extra="forbid")
-    sample: str  # id
-    image: str
-    label: bool  # True: defective
-    mask: str | None  # of a defective image; None: unknown, or normal
-    defect_class: str | None  # None: normal
-    group: str  # physical item, never divided between parts
-    split: str | None  # "train", "validation" or "test", where the makers publish one split
-    fold: int | None  # fold in which the sample is test, where they publish folds
-    image_hash: str  # sha256 of the file
-    mask_hash: str | None
-    width: int  # pixels, as stored
-    height: int
-    samples: str = "uint8"  # type of the file's samples: uint8, uint16 or float
-    peak: float = 255  # greatest value of any channel
-    traits: tuple[Trait, ...] = ()
-    shows_others: bool = False  # its mask has pixels of classes that the study does not ask for
-    copy_of: str | None = None  # first id of images of several items that show the same, in other bytes
 
 
 class Inspection(BaseModel, frozen=True):

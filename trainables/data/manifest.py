@@ -19,7 +19,8 @@ from pathlib import Path
 from trainables.data.atomic import why_unread
 from trainables.data.bits import Pixels, settle_pixels
 from trainables.data.findings import Finding, first_lines
-from trainables.data.inspection import ImageRow, inspect
+from trainables.data.image_row import ImageRow
+from trainables.data.inspection import inspect
 from trainables.data.items import items_of
 from trainables.data.mask_statistics import MaskStatistics
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader

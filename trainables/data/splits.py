@@ -2,8 +2,8 @@
 
 A split depends on the data, the seed and the fold, never on the cell: supervision only takes masks away
 (or, for ``none``, the defective images of the training part). Parts are drawn by physical item; items
-that share an identical image, or a copy in other bytes, count as one. Draws place each item by the hash of
-its name: file order changes nothing.
+that share an identical image count as one. Draws place each item by the hash of its name: file order
+changes nothing.
 
 `positives: N` keeps the first N defective training images of one random order, and `mixed: M` the masks of
 the first M of the same order: both are nested, and masks belong to images that are kept.
@@ -20,7 +20,7 @@ from functools import cached_property
 
 from trainables.data.duplicates import duplicate_advice
 from trainables.data.findings import summarise
-from trainables.data.inspection import ImageRow
+from trainables.data.image_row import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.seeds import seed_for, shuffled
 from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision, Tiles
@@ -108,9 +108,9 @@ def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
     """Footnotes of a table of results on these data: the findings that its splits leave standing."""
     texts: list[str] = []
     for finding in manifest.findings:
-        if finding.kind != "duplicate":
+        if finding.kind not in ("duplicate", "near_copy"):
             texts.append(finding.text)
-        elif spec.splits == "published":
+        elif spec.splits == "published" or (finding.kind == "near_copy" and spec.splits == "per_seed"):
             texts.append(duplicate_advice(finding, manifest.by_sample))
     return tuple(texts)
 
@@ -161,7 +161,7 @@ def _copy_keys(row: ImageRow) -> list[str]:
 
 
 def items_of_rows(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
-    """Rows by item; items that share a copy of an image are joined under the first one's name."""
+    """Rows by item; items that share an identical image are joined under the first one's name."""
     leader: dict[str, str] = {}
 
     def find(group: str) -> str:
@@ -172,9 +172,8 @@ def items_of_rows(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
     first: dict[str, str] = {}
     listed = list(rows)
     for row in listed:
-        for key in _copy_keys(row):
-            first_item, other = sorted((find(row.group), find(first.setdefault(key, row.group))))
-            leader[other] = first_item
+        first_item, other = sorted((find(row.group), find(first.setdefault(row.image_hash, row.group))))
+        leader[other] = first_item
     items: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for row in listed:
         items[find(row.group)].append(row)

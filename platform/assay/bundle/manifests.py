@@ -17,7 +17,7 @@ from assay.study import Plan
 from assay.study.identity import canonical_json, short_hash
 from trainables.data.bits import Pixels
 from trainables.data.findings import Finding
-from trainables.data.inspection import ImageRow
+from trainables.data.image_row import ImageRow
 from trainables.data.manifest import COLUMNS, Manifest
 from trainables.data.readers.base import PublishedSets
 from trainables.data.spec import DataSpec

@@ -166,8 +166,8 @@ def _refuse_few_items(survey: Survey) -> None:
         if rows and items < _FEWEST_ITEMS:
             raise InputError(
                 f"a study needs {_FEWEST_ITEMS} {what} items or more, for training, validation and test; "
-                f"{counted(len(rows), f'{what} image')} show {items}: images of one part, and copies of "
-                "an image, are one item. Add some."
+                f"{counted(len(rows), f'{what} image')} show {items}: images of one part, and those with "
+                "the same bytes, are one item. Add some."
             )
 
 
