@@ -65,11 +65,13 @@ def format_bytes() -> bytes:
 
 
 def _stated_format(files: Files) -> int | None:
-    """The format that a storage states; None where it has no ``storage.json``.
+    """The format that a storage states; None where it has no ``storage.json``, or there is no storage.
 
     Raises:
         InputError: If the file cannot be read.
     """
+    if files.local_path is not None and not os.path.isdir(files.local_path):
+        return None  # also under a name that no disk takes: what reads or writes there says so
     try:
         return _Stated.model_validate_json(files.read_bytes(FORMAT_FILE)).format
     except FileNotFoundError:

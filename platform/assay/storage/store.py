@@ -124,6 +124,16 @@ class Store(Files):
         self.state_format()
         return super().write_bytes(path, data)
 
+    def create_bytes(self, path: str, data: bytes) -> bool:
+        """Create a file as :meth:`Files.create_bytes` does; the first of a new storage states its format."""
+        self.state_format()
+        return super().create_bytes(path, data)
+
+    def make_root(self) -> None:
+        """Make the folder as :meth:`Files.make_root` does, and state the format of a new storage."""
+        super().make_root()
+        self.state_format()
+
     def fenced(self, note: FenceNote | None) -> Self:
         """The same results for a run that holds a lease; None: without one.
 
