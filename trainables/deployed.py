@@ -72,7 +72,9 @@ class _Stated(BaseModel, frozen=True):
 class Card(BaseModel, frozen=True, extra="forbid"):
     """Facts that the use of a trained model needs: written beside its weights."""
 
-    format: int = Field(default=CARD_FORMAT, description="Of the exported model; another version may have another.")
+    format: int = Field(
+        default=CARD_FORMAT, description="Of the exported model; another version may have another."
+    )
     trial: str
     study: str
     cell: str
