@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.test_near_copies import COPIES
 from trainables.data import (
     DataSpec,
     Manifest,
@@ -20,7 +21,8 @@ from trainables.data import (
     open_manifest,
 )
 from trainables.data.manifest import list_images
-from trainables.data.sources import decode_mask
+from trainables.data.near_copies import details_of, near_copies
+from trainables.data.sources import decode_image, decode_mask, read_bytes
 from trainables.data.splits import split_warnings
 
 pytestmark = pytest.mark.real
@@ -169,3 +171,23 @@ def test_real_images_come_out_of_the_cache_at_network_size(ksdd: Manifest, cache
     images = open_images(some, (176, 64), 1, cache_root)
     assert images["kos21/Part6"].shape == (176, 64, 1)
     assert (images["kos01/Part0"] == images["kos26/Part0"]).all()
+
+
+@pytest.mark.parametrize(
+    "change", ["jpeg 50", "half the size", "brighter", "blurred", "mirrored", "turned by 90"]
+)
+@pytest.mark.parametrize("name", ["ksdd", "mtd"])
+def test_of_real_photos_no_more_than_one_copy_in_fifty_is_missed(
+    request: pytest.FixtureRequest, name: str, change: str
+) -> None:
+    manifest: Manifest = request.getfixturevalue(name)
+    # One photo of each item that no other item shares a tile with.
+    of_items = {row.group: row for row in manifest.rows if row.copy_of is None}
+    rows = list(of_items.values())[:50]
+    photos = [decode_image(read_bytes(manifest.root, row.image), 1, manifest.white)[..., 0] for row in rows]
+    copies = [np.ascontiguousarray(COPIES[change](photo)) for photo in photos]
+    details = [details_of(each) for each in (*photos, *copies)]
+    pairs = near_copies(details, [str(place) for place in range(len(details))])
+    copied = {(place, place + len(photos)) for place in range(len(photos))}
+    assert set(pairs) <= copied
+    assert len(pairs) >= 49

@@ -46,7 +46,7 @@ from trainables.errors import InputError, StorageError
 
 __all__ = ["Finding", "Inspection", "inspect"]
 
-_INSPECTION = 12  # raised when inspection finds something else in the same files
+_INSPECTION = 13  # raised when inspection finds something else in the same files
 _LARGE_PIXELS = 1 << 24  # of an image whose mask is measured alone: one of 64 million takes half a gigabyte
 _one_at_a_time = Lock()
 

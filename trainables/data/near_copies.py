@@ -9,9 +9,8 @@ Photos of one kind of part resemble each other without being copies. So first al
 is taken away: its mean, and as many principal components as it takes until the rest has so many independent
 directions that no two of the images would correlate by chance. Where that is never reached, nothing is said.
 
-On KolektorSDD, MTD and synthetic surfaces (17 ways to copy an image; docs/data.md has the figures) copies
-correlate by 0.96 or more after PNG, JPEG of quality 50, half the size, 25 grey levels more, gamma 0.8, flips,
-turns, noise of 5 grey levels and blur. Different surfaces of KolektorSDD and synthetic ones reach 0.51.
+On KolektorSDD, MTD and synthetic surfaces all copies are found that were saved as JPEG, resized, brightened,
+blurred, mirrored or turned (docs/data.md).
 
 Trade-off: of parts without a texture, all in one position, a JPEG copy may stay unseen, for little but the
 noise of the camera tells such photos apart. So may small crops and strong changes of light.
@@ -57,7 +56,8 @@ def details_of(pixels: NDArray[Any]) -> Floats | None:
     while min(image.shape) >= 2 * _SIDE:
         image = image if min(image.shape) >= 4 * _SIDE else image.astype(np.float32)
         height, width = image.shape[0] // 2, image.shape[1] // 2
-        image = cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+        # The whole image, also where a side is odd: without its last row a flipped image is another one.
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     reduced = cv2.resize(image.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     if pixels.dtype != np.uint8:
         reduced *= 255 / max(float(reduced.max()), 1e-12)
