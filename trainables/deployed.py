@@ -64,7 +64,7 @@ class CardThresholds(BaseModel, frozen=True, extra="forbid"):
 
 
 class _Stated(BaseModel, frozen=True):
-    """What a card of any format says."""
+    """The part of a card that every format has."""
 
     format: int | None = None
 

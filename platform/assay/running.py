@@ -21,7 +21,7 @@ Begun = Callable[["Plan", Sequence[str]], None]
 
 
 class Trained(NamedTuple):
-    """What a run did, and the study as it left it."""
+    """Outcome of a run, and the study as it left it."""
 
     outcome: Outcome
     results: StudyResults

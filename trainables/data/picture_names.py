@@ -47,7 +47,7 @@ def says_mask(name: str) -> bool:
 
 
 def rest_of_masks(name: str) -> str | None:
-    """What a name for masks says beside that, ``scratch`` of ``masks_scratch``; None of other names."""
+    """The rest of a name for masks, ``scratch`` of ``masks_scratch``; None of other names."""
     if not says_mask(name):
         return None
     words = (word for word in words_of(name) if not _MASK_WORD.fullmatch(word))
@@ -55,7 +55,7 @@ def rest_of_masks(name: str) -> str | None:
 
 
 def rest_of_images(name: str) -> str | None:
-    """What a name for images says beside that, ``train`` of ``train_images``; None of other names."""
+    """The rest of a name for images, ``train`` of ``train_images``; None of other names."""
     words = words_of(name)
     if not any(map(_IMAGE_WORD.fullmatch, words)):
         return None

@@ -81,7 +81,7 @@ def modules_of(predictor: object) -> list[nn.Module]:
 
 
 def _parts(thing: object) -> Iterator[Any]:
-    """What an object holds, as far as a network may be in it."""
+    """Parts of an object, as far as a network may be in it."""
     match thing:
         case Mapping():
             yield from thing.values()

@@ -835,7 +835,7 @@ def _values(
 
 
 def _statuses(source: Source, column: str | None) -> list[str]:
-    """How each run ended: finished, diverged, or the word of the file for a run that has no result.
+    """Ends of the runs: finished, diverged, or the word of the file for a run that has no result.
 
     Raises:
         InputError: If a status is not known.

@@ -290,7 +290,7 @@ class ObjectSwaps(Swaps):
 
 
 class ReadOnlySwaps(_FileSwaps):
-    """Of a storage without conditional writes: its files are read, and none is written under a condition.
+    """Reads files of a storage without conditional writes, and writes none under a condition.
 
     Args:
         files: Of the storage.

@@ -241,7 +241,7 @@ def _labels(result: _Result) -> list[str]:
 
 
 def _chosen_words(result: _Result) -> list[str]:
-    """What was chosen for a region: the last word of each way through a taxonomy."""
+    """Words that were chosen for a region: the last word of each way through a taxonomy."""
     named = (result.value.model_extra or {}).get(result.type)
     if result.type not in ("choices", "taxonomy") or not isinstance(named, list):
         return []

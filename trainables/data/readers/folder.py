@@ -316,7 +316,7 @@ def _entry(
 
 
 def _expected_mask(image: Picture, found: Found, options: FolderOptions) -> PurePosixPath:
-    """Where the mask of an image would lie: below the nearest folder of masks, as its image does."""
+    """Place where the mask of an image would lie: below the nearest folder of masks, as its image does."""
     base = image.home if found.beside else image.home.parent / options.masks
     folders = [folder for folder in found.mask_folders if folder in found.homes] or list(found.mask_folders)
     fitting = [folder for folder in folders if image.path.is_relative_to(folder.parent)] or folders

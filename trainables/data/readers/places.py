@@ -56,7 +56,7 @@ def part_of(folder: Path | PurePosixPath | str) -> str | None:
 
 
 class _Folder(NamedTuple):
-    """What the name of a folder says; ``rest`` is a batch or a class, "" where it says nothing more."""
+    """Meaning of a folder's name; ``rest`` is a batch or a class, "" where it says nothing more."""
 
     kind: Kind = "image"
     split: str | None = None
@@ -80,7 +80,7 @@ class FolderNames:
         return rest_of_images(self.defect) == ""
 
     def read(self, name: str) -> _Folder:
-        """What the name of a folder says."""
+        """Read the name of a folder."""
         if name not in self._read:
             self._read[name] = self._as_role(name) or self._as_masks(name) or self._as_images(name)
         return self._read[name]
