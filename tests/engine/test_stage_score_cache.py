@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from assay.storage import Record
+from assay.storage.checksum import table_with_checksum
 from assay.storage.retention import clean_plan
 from assay.study.stage_graph import stage_graph
 from tests.engine.staged_study import STAGED, StagedStudy
@@ -80,7 +81,8 @@ def test_a_trial_says_what_another_has_judged(study: StagedStudy) -> None:
     (cam,) = (one for one in facts["scores"] if one["stage"] == "cam")
     cam["metrics"]["pixel_ap"] = 0.125
     sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({b"assay": json.dumps(facts)}), sink)
+    changed = table.replace_schema_metadata({b"assay": json.dumps(facts)})
+    pq.write_table(table_with_checksum(changed), sink)
     study.store.write_bytes(path, sink.getvalue())
     study.train([second])
     assert cam_ap(study.records()[second.id]) == 0.125 != cam_ap(study.records()[first.id])
