@@ -42,7 +42,9 @@ def test_an_answer_to_another_table_is_called_a_misreading() -> None:
     assert "read, and not refused" in fault(read, "scores.csv", read.text.encode())[1]
 
 
-def test_the_runs_that_assay_mirrored_get_the_answers_of_the_study(tmp_path: Path) -> None:
+def test_the_runs_that_assay_mirrored_get_the_answers_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = STUDY.replace(", splits: per_seed", "").replace("seeds: [0, 1, 2]", "seeds: [0, 1, 2, 3, 4, 5]")
     plan, store = make_plan(text), Store(tmp_path / "storage")
     for minutes, trial in enumerate(plan.trials):
@@ -54,7 +56,7 @@ def test_the_runs_that_assay_mirrored_get_the_answers_of_the_study(tmp_path: Pat
     results = results_of_plan(plan, store)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     MlflowMirror(uri, store).sync(results)
-    mlflow.set_tracking_uri(uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     runs = mlflow.search_runs(experiment_names=[results.name])
     assert isinstance(runs, pd.DataFrame)
 

@@ -141,7 +141,9 @@ class Store(Files):
         """
         store = copy.copy(self)
         store.fence = Fence(self, self.swaps, note) if note is not None else None
-        store._states_format = self._states_format or note is not None  # whoever took the lease has seen to it
+        store._states_format = (
+            self._states_format or note is not None
+        )  # whoever took the lease has seen to it
         return store
 
     def write_fenced(self, path: str, data: bytes) -> None:
