@@ -181,7 +181,7 @@ def test_of_real_photos_no_more_than_one_copy_in_fifty_is_missed(
     request: pytest.FixtureRequest, name: str, change: str
 ) -> None:
     manifest: Manifest = request.getfixturevalue(name)
-    # One photo of each item that no other item shares a tile with.
+    # One photo of each item that no other item shows too.
     of_items = {row.group: row for row in manifest.rows if row.copy_of is None}
     rows = list(of_items.values())[:50]
     photos = [decode_image(read_bytes(manifest.root, row.image), 1, manifest.white)[..., 0] for row in rows]
@@ -190,4 +190,4 @@ def test_of_real_photos_no_more_than_one_copy_in_fifty_is_missed(
     pairs = near_copies(details, [str(place) for place in range(len(details))])
     copied = {(place, place + len(photos)) for place in range(len(photos))}
     assert set(pairs) <= copied
-    assert len(pairs) >= 49
+    assert len(pairs) >= len(copied) - 1
