@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import socketserver
 import subprocess
@@ -110,3 +111,33 @@ def test_a_head_that_goes_while_it_is_joined_is_not_waited_for(monkeypatch: pyte
         look()
     with pytest.raises(InputError, match="found one where none answers"):
         look()
+
+
+_SWALLOWS_CTRL_C = """
+import os, signal, sys, threading
+from assay.engine.cluster import cluster
+from assay.engine.ending import Ending
+signal.signal(signal.SIGINT, lambda number, frame: None)
+interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+try:
+    with Ending() as ending:
+        if sys.argv[1] == "import":
+            interrupt.start()
+        with cluster(1, ending, lambda text: sys.argv[1] == "join" and interrupt.start()):
+            pass
+except KeyboardInterrupt:
+    print("left", flush=True)
+os._exit(0)  # a thread may still wait in Ray's C++
+"""
+
+
+@pytest.mark.parametrize("moment", ["import", "join"])
+def test_joining_is_left_although_an_import_swallowed_the_interrupt(moment: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        output = subprocess.check_output(
+            [sys.executable, "-c", _SWALLOWS_CTRL_C, moment],
+            env={**os.environ, "RAY_ADDRESS": f"127.0.0.1:{silent.getsockname()[1]}"},
+            text=True,
+            timeout=_PATIENCE,
+        )
+    assert output.splitlines()[-1] == "left"

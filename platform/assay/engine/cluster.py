@@ -124,6 +124,9 @@ def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Gen
     os.environ.update(SETTINGS | {name: os.environ[name] for name in SETTINGS.keys() & os.environ.keys()})
     import ray
 
+    if ending.interrupted:  # an import can swallow the KeyboardInterrupt, in a callback of its own
+        raise KeyboardInterrupt
+
     # Tune takes 2 s to load, and Ray starts in processes of its own: side by side.
     threading.Thread(target=import_module, args=("ray.tune",), daemon=True).start()
 
@@ -132,7 +135,8 @@ def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Gen
         yield replace(_look(local=True), has_settings=known)
     elif address := os.environ.get("RAY_ADDRESS"):
         say("joining the Ray that RAY_ADDRESS names")
-        _connect(address)
+        with ending.work():
+            _connect(address)
         with _joined(), watching(ending):
             yield _look(local=False)
     else:
@@ -154,7 +158,8 @@ def _started(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Ge
     processes = LocalRay.start(cpus, say)
     with using_token(processes.token):
         try:
-            _join(processes)
+            with ending.work():
+                _join(processes)
             processes.on_loss = ending.lose
             if processes.lost:  # while this process joined it
                 ending.lose(processes.lost)
