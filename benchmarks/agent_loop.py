@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.analysis.agents import tries_of
-from assay.analysis.statistics.paired import exact_p
+from assay.statistics.paired import exact_p
 from assay.storage.registration import Registered
 
 AGENTS, TRIES, SD, GAIN = 1000, 37, 0.02, 0.03

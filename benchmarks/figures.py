@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.statistics.families import ComparisonResult
+from assay.statistics.families import ComparisonResult
 
 __all__ = [
     "DECIDED",

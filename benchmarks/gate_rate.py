@@ -1,7 +1,7 @@
 """Share of harmless changes that `assay gate` blocks, simulated.
 
 ``python -m benchmarks.gate_rate [--gates 1000]``. Both sides draw from one distribution, in worlds by shape,
-cells and looks. A gate is red where :func:`~assay.analysis.statistics.looks.decide` shows a difference
+cells and looks. A gate is red where :func:`~assay.statistics.looks.decide` shows a difference
 against the head.
 """
 
@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.statistics.looks import decide
+from assay.statistics.looks import decide
 from benchmarks.shared import parser_of
 
 __all__ = ["SHAPES", "blocked"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from assay.analysis.statistics.looks import decide
+from assay.statistics.looks import decide
 from benchmarks.figures import FALSE_POSITIVES, Figure, Simulation, percent, rng_of
 from benchmarks.simulated_families import FAMILY_WORLDS
 

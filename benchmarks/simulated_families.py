@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult, Rules, compare_families
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import ComparisonResult, Rules, compare_families
 from benchmarks.figures import DECIDED, FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
 from benchmarks.worlds import DEFECTS, NO_EFFECT, learner_scores, results_of_pairs, tidy_table
 

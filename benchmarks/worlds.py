@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult, Rules, compare_families
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import ComparisonResult, Rules, compare_families
 
 __all__ = [
     "DEFECTS",

@@ -15,10 +15,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.wording import p_text
 from assay.report.figures.drawing import COLOURS
 from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, support_text, verdict_words
+from assay.statistics.families import ComparisonResult
+from assay.statistics.wording import p_text
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import format_scalar
 from assay_dashboard.row_names import short_lines, wide_lines

@@ -14,16 +14,16 @@ from assay.analysis import score_file
 from assay.analysis.results import StudyResults
 from assay.analysis.score_columns import ColumnNames
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import Rules, compare
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import tidy
 from assay.report.formats import FORMATS
 from assay.report.score_page import score_page
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import Rules, compare
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, numbers_of
-from tests.analysis.statistics.tables import tidy_table
 from tests.report.goldens import GOLDENS
+from tests.statistics.tables import tidy_table
 from trainables.errors import InputError
 
 PRESCRIBED = STUDY.replace(", splits: per_seed", "")

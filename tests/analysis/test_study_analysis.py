@@ -8,12 +8,12 @@ from scipy import stats
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import Rules
 from assay.analysis.study_analysis import score_tables, study_analysis
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import Rules
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
-from tests.analysis.statistics.tables import tidy_table
+from tests.statistics.tables import tidy_table
 from trainables.errors import InputError
 from trainables.metrics import METRICS
 

@@ -10,8 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from assay.analysis.search_front import search_front
-from assay.analysis.statistics.wording import claimed_text
 from assay.analysis.summary import metric_summary
+from assay.statistics.wording import claimed_text
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points

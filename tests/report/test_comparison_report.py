@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.best_cells import Best
 from assay.analysis.study_analysis import study_analysis
 from assay.report.ablation_table import bold_notes
 from assay.report.build import study_page
 from assay.report.comparison_tables import comparison_sections
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Section, TextTable
+from assay.statistics.best_cells import Best
 from assay.storage import Record
 from assay.study import Plan, Trial
 from tests.analysis.made_studies import (

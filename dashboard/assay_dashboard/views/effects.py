@@ -10,8 +10,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.wording import sentence
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE, RESAMPLED_METRIC
 from assay.report.build import compared_sections
@@ -25,6 +23,8 @@ from assay.report.figures.effects_rows import (
     mark_texts,
 )
 from assay.report.page.html import escape
+from assay.statistics.families import ComparisonResult
+from assay.statistics.wording import sentence
 from assay_dashboard.layout import draw, head, missing_verdicts, plain, section, study_view, theme, to_cells
 from assay_dashboard.plots import difference_plot
 

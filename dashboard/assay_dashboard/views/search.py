@@ -10,10 +10,10 @@ import streamlit as st
 
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
-from assay.analysis.statistics.wording import sentence
 from assay.report.page.model import NOTHING
 from assay.report.parallel import Brushes, objective_name, points_payload
 from assay.report.search_tables import search_line
+from assay.statistics.wording import sentence
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import parallel

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assay.analysis.ledger import TriedCell, best_of, registered_studies
-from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.study_analysis import study_analysis
+from assay.statistics.families import ComparisonResult
 from assay.storage.registration import Registered
 from assay.storage.store import Store
 from assay.study.names import counted

@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 
 from assay.analysis.computed import computed
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.families import ComparisonResult, Verdict
-from assay.analysis.statistics.looks import (
+from assay.analysis.summary import metric_table
+from assay.statistics.families import ComparisonResult, Verdict
+from assay.statistics.looks import (
     PLANNED_LOOKS,
     PLANNED_LOOKS_AT_RANKS,
     Decision,
     LooksTaken,
     decide,
 )
-from assay.analysis.statistics.paired import rounded
-from assay.analysis.statistics.score_table import Scores, read_scores
-from assay.analysis.summary import metric_table
+from assay.statistics.paired import rounded
+from assay.statistics.score_table import Scores, read_scores
 from assay.study import Study, Trial
 from assay.study.identity import short_hash
 from assay.study.names import counted

@@ -1,6 +1,6 @@
 """Statistics of labels: steps along the front, masks that are enough, the labels to make next.
 
-Joins :mod:`assay.analysis.label_costs` with :mod:`assay.analysis.statistics`, which knows tables only.
+Joins :mod:`assay.analysis.label_costs` with :mod:`assay.statistics`, which knows tables only.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import pandas as pd
 from assay.analysis.computed import computed
 from assay.analysis.label_costs import LabelCell, LabelCosts, label_costs, label_factors
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.enough_masks import Enough, enough_masks
-from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
-from assay.analysis.statistics.score_table import Splits
-from assay.analysis.statistics.wording import most_text
 from assay.analysis.study_analysis import score_tables, study_analysis
 from assay.analysis.study_pair import listed
 from assay.analysis.summary import metric_table
+from assay.statistics.contrasts import comparison
+from assay.statistics.enough_masks import Enough, enough_masks
+from assay.statistics.families import ComparisonResult
+from assay.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
+from assay.statistics.score_table import Splits
+from assay.statistics.wording import most_text
 from assay.study import Study
 from trainables.errors import InputError
 from trainables.metrics import Metric

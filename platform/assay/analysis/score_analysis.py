@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from assay.analysis.computed import Computed
-from assay.analysis.statistics.best_cells import Best, best_cells
-from assay.analysis.statistics.contrasts import Contrast, interactions, main_effects
-from assay.analysis.statistics.families import ComparisonResult, Rules, compare
-from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
+from assay.statistics.best_cells import Best, best_cells
+from assay.statistics.contrasts import Contrast, interactions, main_effects
+from assay.statistics.families import ComparisonResult, Rules, compare
+from assay.statistics.mean_interval import MeanInterval, mean_intervals
 from trainables.metrics import Metric
 
 __all__ = ["ScoreAnalysis", "ScoreTables"]

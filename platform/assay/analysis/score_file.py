@@ -24,11 +24,11 @@ from assay.analysis.score_gaps import repeat_keys, with_all_metrics, with_missin
 from assay.analysis.score_layouts import ReadTable, tidy_scores
 from assay.analysis.score_names import better_by_name, known_metric
 from assay.analysis.score_text import read_text_columns
-from assay.analysis.statistics.contrasts import Contrast, comparison
-from assay.analysis.statistics.families import Rules
-from assay.analysis.statistics.paired import Test
-from assay.analysis.statistics.score_table import NO_FOLD, Splits
 from assay.analysis.summary import Repeat, RepeatSummary, lost_repeats
+from assay.statistics.contrasts import Contrast, comparison
+from assay.statistics.families import Rules
+from assay.statistics.paired import Test
+from assay.statistics.score_table import NO_FOLD, Splits
 from assay.study.cell_names import Levels, common_name
 from assay.study.design import pairs_of
 from trainables.data.findings import summarise

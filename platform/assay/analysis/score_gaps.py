@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from assay.analysis.statistics.score_table import NO_FOLD
+from assay.statistics.score_table import NO_FOLD
 
 __all__ = ["repeat_keys", "with_all_metrics", "with_missing"]
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.contrast_test import TOO_FEW
-from assay.analysis.statistics.mean_interval import mean_intervals
-from assay.analysis.statistics.paired import t_half_width
 from assay.analysis.summary import metric_summary, metric_table
+from assay.statistics.contrast_test import TOO_FEW
+from assay.statistics.mean_interval import mean_intervals
+from assay.statistics.paired import t_half_width
 from assay.storage.front import beats
 from assay.storage.search_points import EvaluatedPoint, best_points, objective_value
 from assay.study import Cell

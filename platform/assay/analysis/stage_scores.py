@@ -14,9 +14,9 @@ import pandas as pd
 
 from assay.analysis.computed import computed
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
-from assay.analysis.statistics.score_table import Splits
 from assay.analysis.summary import CellSummary, Repeat, metric_table
+from assay.statistics.mean_interval import MeanInterval, mean_intervals
+from assay.statistics.score_table import Splits
 from assay.study import Cell
 
 __all__ = ["SIZE_METRIC", "STAGE_METRICS", "StageSummary", "stage_intervals", "stage_summaries"]

@@ -9,11 +9,11 @@ from assay.analysis.computed import computed
 from assay.analysis.decisions import as_decided, interim, study_decisions
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
-from assay.analysis.statistics.contrast_test import TOO_FEW
-from assay.analysis.statistics.contrasts import Contrast, comparison
-from assay.analysis.statistics.families import ComparisonResult, Rules
 from assay.analysis.summary import metric_table
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC, item_intervals
+from assay.statistics.contrast_test import TOO_FEW
+from assay.statistics.contrasts import Contrast, comparison
+from assay.statistics.families import ComparisonResult, Rules
 from assay.study import ReportedPlan
 from assay.study.cell_names import common_name
 from trainables.metrics import Metric

@@ -15,11 +15,11 @@ import pandas as pd
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreTables
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult, Rules
-from assay.analysis.statistics.score_table import Splits
 from assay.analysis.study_analysis import until_planned
 from assay.analysis.summary import metric_table
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import ComparisonResult, Rules
+from assay.statistics.score_table import Splits
 from assay.study import Cell, ReportedPlan, Trial
 from assay.study.cell_names import cell_key
 from trainables.data.findings import summarise

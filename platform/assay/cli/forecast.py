@@ -173,10 +173,10 @@ def expected_of(
     decisions = decisions_so_far(planned, records)
     if effect is None and decisions is not None and decisions.over:
         return []  # nothing more trains
-    from assay.analysis.statistics.expected_trainings import (
+    from assay.report.answers.plans import ExpectedTrainings
+    from assay.statistics.expected_trainings import (
         expected_trainings,
     )  # loads pandas and scipy.stats
-    from assay.report.answers.plans import ExpectedTrainings
 
     sd, source = _spread(planned, records, store)
     places = {cell.name: index for index, cell in enumerate(planned.cells)}

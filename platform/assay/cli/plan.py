@@ -20,8 +20,8 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from assay.analysis.statistics.families import ComparisonResult
     from assay.report.answers.plans import PlanAnswer, SharedStage
+    from assay.statistics.families import ComparisonResult
     from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
@@ -258,8 +258,8 @@ def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str,
     if planned.study.resolve is None or not records or planned.study.search is not None:
         return {}
     from assay.analysis.results import StudyResults
-    from assay.analysis.statistics.wording import negligible_at_text
     from assay.analysis.study_analysis import so_far
+    from assay.statistics.wording import negligible_at_text
 
     comparisons = so_far(StudyResults(planned, records)).comparisons
     claim = comparisons[0].claim if comparisons else None

@@ -20,10 +20,10 @@ import numpy as np
 
 from assay.analysis.decisions import StudyDecisions, as_decided, take_looks
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.score_table import read_scores
-from assay.analysis.statistics.wording import sentence
 from assay.analysis.study_pair import match_cells, paired_scores
+from assay.statistics.families import ComparisonResult
+from assay.statistics.score_table import read_scores
+from assay.statistics.wording import sentence
 from assay.study import Study
 from assay.study.names import counted
 from trainables.errors import InputError

@@ -1,6 +1,6 @@
 """The answer of a study at one glance: what pays, costs, is too small to matter, can go, ties or is open.
 
-The sentences are those of :mod:`assay.analysis.statistics.wording`, about the results that the report lists
+The sentences are those of :mod:`assay.statistics.wording`, about the results that the report lists
 first: main effects where any has a value, else the comparisons, each by the narrowest of its claims. What is
 shown or negligible also says how it stands by the other claims, so that nobody takes one split for new data.
 """
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.families import ComparisonResult, first_claims
-from assay.analysis.statistics.score_table import CLAIMS, Claim
-from assay.analysis.statistics.wording import (
+from assay.analysis.study_analysis import study_analysis
+from assay.report.comparison_tables import alias_notes, disagreements, full_name
+from assay.statistics.families import ComparisonResult, first_claims
+from assay.statistics.score_table import CLAIMS, Claim
+from assay.statistics.wording import (
     claimed_text,
     exact_test_text,
     is_switch,
     negligible_text,
     settle_text,
 )
-from assay.analysis.study_analysis import study_analysis
-from assay.report.comparison_tables import alias_notes, disagreements, full_name
 from trainables.data.findings import summarise
 
 __all__ = ["Answer", "AnswerGroup", "study_answer"]

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from assay.analysis.later_metrics import measured_records
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.contrast_test import ONE_SIDED
-from assay.analysis.statistics.mean_interval import MeanInterval, method_texts
-from assay.analysis.statistics.wording import interval_text
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary, outcome
 from assay.report.ablation_table import level_columns, level_texts
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
+from assay.statistics.contrast_test import ONE_SIDED
+from assay.statistics.mean_interval import MeanInterval, method_texts
+from assay.statistics.wording import interval_text
 from assay.storage.record import Record
 from assay.study import Trial
 from assay.study.names import counted

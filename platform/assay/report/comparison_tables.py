@@ -13,11 +13,17 @@ from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis
-from assay.analysis.statistics.families import ComparisonResult, first_claims
-from assay.analysis.statistics.looks import PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS
-from assay.analysis.statistics.more_repeats import MOST_REPEATS
-from assay.analysis.statistics.score_table import CLAIMS, Claim
-from assay.analysis.statistics.wording import (
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.study_pair import StudyPair
+from assay.analysis.summary import CellSummary, metric_summary
+from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
+from assay.report.ablation_table import ITEM_INTERVAL, item_interval_text, metric_title
+from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
+from assay.statistics.families import ComparisonResult, first_claims
+from assay.statistics.looks import PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS
+from assay.statistics.more_repeats import MOST_REPEATS
+from assay.statistics.score_table import CLAIMS, Claim
+from assay.statistics.wording import (
     better_text,
     count_text,
     exact_test_text,
@@ -29,12 +35,6 @@ from assay.analysis.statistics.wording import (
     p_text,
     signed,
 )
-from assay.analysis.study_analysis import study_analysis
-from assay.analysis.study_pair import StudyPair
-from assay.analysis.summary import CellSummary, metric_summary
-from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
-from assay.report.ablation_table import ITEM_INTERVAL, item_interval_text, metric_title
-from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from assay.study.names import from_to
 from assay.study.orthogonal import read_aliases
 

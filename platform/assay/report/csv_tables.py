@@ -14,12 +14,12 @@ from assay.analysis.collapse import collapses
 from assay.analysis.defect_scores import defect_summaries
 from assay.analysis.results import StudyResults
 from assay.analysis.stage_scores import stage_intervals, stage_summaries
-from assay.analysis.statistics.families import ComparisonResult, results_table
-from assay.analysis.statistics.mean_interval import MeanInterval
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
 from assay.report.ablation_table import shows_medians
+from assay.statistics.families import ComparisonResult, results_table
+from assay.statistics.mean_interval import MeanInterval
 from assay.study import Cell, Study
 
 __all__ = [

@@ -18,10 +18,10 @@ from assay.analysis.ledger import study_ledger
 from assay.analysis.left_out import left_out
 from assay.analysis.part_rates import PART_RATES, part_rates
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.wording import number_text
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_summary, spread_note
 from assay.report.ablation_table import attainable_texts
+from assay.statistics.wording import number_text
 from assay.storage.record import Record
 from assay.storage.registration import format_changes, format_replaced_looks
 from assay.study import Comparison, Plan, ReportedPlan

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import FreshValue, FrontPoint, optimism, search_front
-from assay.analysis.statistics.wording import number_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
+from assay.statistics.wording import number_text
 from assay.study.search import COSTS, Objective
 from trainables.metrics import METRICS, PROXIES
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from assay.analysis.label_analysis import LabelAnalysis, NextLabels, label_analysis
 from assay.analysis.label_costs import LabelCell, LabelCosts
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.enough_masks import Enough
-from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.next_labels import EvenPrice, Gain
-from assay.analysis.statistics.wording import interval_text, number_text, signed
 from assay.report.comparison_tables import disagreements, verdict_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
+from assay.statistics.enough_masks import Enough
+from assay.statistics.families import ComparisonResult
+from assay.statistics.next_labels import EvenPrice, Gain
+from assay.statistics.wording import interval_text, number_text, signed
 from assay.study.names import of_planned
 
 __all__ = ["count_text", "label_sections", "next_section", "time_unit"]

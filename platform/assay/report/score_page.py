@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from assay.analysis.score_file import AnalysedScores
-from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import RepeatSummary
 from assay.report.ablation_table import bold_notes, mean_spread, metric_title
 from assay.report.comparison_tables import analysis_sections
 from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, numbered
+from assay.statistics.families import ComparisonResult
+from assay.statistics.wording import interval_text
 from assay.study.names import counted
 
 __all__ = ["score_comparisons", "score_page"]

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.analysis.statistics.wording import number_text
 from assay.cli.agents.terms import OutOfBoundsError, Terms
 from assay.cli.forecast import this_machine
 from assay.cli.plan import answer_of_plan, known_records
@@ -26,6 +25,7 @@ from assay.opened_storage import OpenedStorage
 from assay.planning import read_plan
 from assay.report.answers.agents import AgentReportAnswer, agent_report
 from assay.report.answers.results import PairAnswer, pair_answer
+from assay.statistics.wording import number_text
 from assay.storage.agent_requests import agent_requests, hours_spent, note_request
 from assay.storage.lease import holder
 from assay.storage.registration import read_registration

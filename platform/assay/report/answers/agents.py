@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, Field
 
 from assay.analysis.agents import tries_beside
-from assay.analysis.statistics.wording import number_text
 from assay.report.answers.base import Answer, Value, schema_name
 from assay.report.answers.progress import AgentsLine, RefusedRequest
 from assay.report.answers.results import ReportAnswer, comparison_rows, report_answer
+from assay.statistics.wording import number_text
 from assay.study.names import counted
 
 if TYPE_CHECKING:

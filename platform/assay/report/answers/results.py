@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.analysis.score_file import AnalysedScores
     from assay.analysis.search_front import FrontPoint
-    from assay.analysis.statistics.families import ComparisonResult
     from assay.analysis.study_pair import StudyPair
+    from assay.statistics.families import ComparisonResult
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search import Objective, Search
 
@@ -356,8 +356,8 @@ def objective_values(objectives: Sequence[Objective], point: EvaluatedPoint) -> 
 
 def comparison_rows(results: Sequence[ComparisonResult]) -> tuple[ComparisonRow, ...]:
     """A row for each result, with the sentence that the report has for it."""
-    from assay.analysis.statistics.families import results_table
-    from assay.analysis.statistics.wording import sentence
+    from assay.statistics.families import results_table
+    from assay.statistics.wording import sentence
 
     rows = results_table(results).to_dict("records")
     return tuple(

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from assay.analysis.statistics.families import ComparisonResult
 from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
 from assay.report.figures.effects_rows import (
     EffectsPlot,
@@ -21,6 +20,7 @@ from assay.report.figures.effects_rows import (
     verdict_words,
 )
 from assay.report.page.model import Picture, PictureForm
+from assay.statistics.families import ComparisonResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.score_table import CLAIMS
-from assay.analysis.statistics.wording import better_text, count_text
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import StudyPair
 from assay.report.comparison_tables import disagreements
+from assay.statistics.families import ComparisonResult
+from assay.statistics.score_table import CLAIMS
+from assay.statistics.wording import better_text, count_text
 from assay.study import Study
 from trainables.metrics import METRICS, Metric
 

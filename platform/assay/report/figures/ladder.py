@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from assay.analysis.label_costs import LabelCell, LabelCosts
-from assay.analysis.statistics.mean_interval import MeanInterval, method_texts
 from assay.report.figures.drawing import COLOURS, GREY, MARKERS, REPEAT, key
 from assay.report.figures.name_placement import Box, place_names, spread
+from assay.statistics.mean_interval import MeanInterval, method_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ from assay.report.formats import Files, ReportFormat, stem
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.analysis.score_file import AnalysedScores
-    from assay.analysis.statistics.families import ComparisonResult
     from assay.analysis.study_pair import StudyPair
+    from assay.statistics.families import ComparisonResult
 
 _SUFFIX = ".csv"
 
@@ -42,8 +42,8 @@ def _write_scores(scores: AnalysedScores, name: str) -> Files:
 
 
 def _comparisons_file(results: Sequence[ComparisonResult], name: str) -> Files:
-    from assay.analysis.statistics.families import results_table
     from assay.report.csv_tables import to_csv
+    from assay.statistics.families import results_table
 
     return {name: to_csv(results_table(results)).encode()}
 

@@ -35,8 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, special
 
-from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
-from assay.analysis.statistics.signs import SAME, studentised, vectors_over_looks
+from assay.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
+from assay.statistics.signs import SAME, studentised, vectors_over_looks
 
 __all__ = [
     "PLANNED_LOOKS",

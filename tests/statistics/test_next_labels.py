@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from assay.analysis.statistics.next_labels import (
+from assay.statistics.next_labels import (
     Kind,
     LabelAdvice,
     Labels,
@@ -18,7 +18,7 @@ from assay.analysis.statistics.next_labels import (
     most_hours,
 )
 from benchmarks.label_planner import Outcome, simulate
-from tests.analysis.statistics.tables import tidy_table
+from tests.statistics.tables import tidy_table
 
 SECONDS = Labels(1.0, 12.0)
 NOW = Labels(200, 45)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.analysis.statistics.best_cells import best_cells
-from assay.analysis.statistics.contrasts import comparison, interactions, main_effects
-from assay.analysis.statistics.families import Rules, compare
-from assay.analysis.statistics.wording import sentence
+from assay.statistics.best_cells import best_cells
+from assay.statistics.contrasts import comparison, interactions, main_effects
+from assay.statistics.families import Rules, compare
+from assay.statistics.wording import sentence
 from assay.study.designs.screen import two_level_array
-from tests.analysis.statistics.tables import tidy_table
+from tests.statistics.tables import tidy_table
 
 
 def factorial(effects: dict[str, float], n: int = 8, sizes: dict[str, int] | None = None) -> pd.DataFrame:

@@ -15,13 +15,13 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import compare
-from assay.analysis.statistics.item_bootstrap import ItemBootstrap
-from assay.analysis.statistics.more_repeats import more_repeats
-from assay.analysis.statistics.paired import exact_p, rounded
-from tests.analysis.statistics.tables import ask, from_differences, sign_flip_of_scipy, tidy_table
-from tests.analysis.statistics.test_item_bootstrap import predictions
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import compare
+from assay.statistics.item_bootstrap import ItemBootstrap
+from assay.statistics.more_repeats import more_repeats
+from assay.statistics.paired import exact_p, rounded
+from tests.statistics.tables import ask, from_differences, sign_flip_of_scipy, tidy_table
+from tests.statistics.test_item_bootstrap import predictions
 
 # scipy's permutation_test ----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from assay.analysis.statistics.paired import ALPHA, enough_repeats, t_half_width
+from assay.statistics.paired import ALPHA, enough_repeats, t_half_width
 
 __all__ = ["MOST_REPEATS", "More", "more_repeats", "negligible_alpha", "repeats_until_negligible"]
 

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from assay.analysis.statistics.paired import ALPHA
-from assay.analysis.statistics.wording import bound_text
+from assay.statistics.paired import ALPHA
+from assay.statistics.wording import bound_text
 from assay.study.names import counted
 
 __all__ = ["ItemBootstrap", "ItemInterval", "weighted_ap"]

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.analysis.statistics.looks import LooksTaken, decide, levels_over_looks
-from assay.analysis.statistics.paired import Test, exact_p
+from assay.statistics.looks import LooksTaken, decide, levels_over_looks
+from assay.statistics.paired import Test, exact_p
 
 LOOKS = (6, 8, 10, 13, 16, 20)
 

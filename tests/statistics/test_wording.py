@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from assay.analysis.statistics.wording import claimed_text, negligible_text
-from tests.analysis.statistics.tables import from_differences
+from assay.statistics.wording import claimed_text, negligible_text
+from tests.statistics.tables import from_differences
 
 QUIET = [0.00004, -0.00003, 0.00006, -0.00002, 0.00001, 0.00003]
 

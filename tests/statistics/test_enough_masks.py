@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from assay.analysis.statistics.enough_masks import Enough, enough_masks
+from assay.statistics.enough_masks import Enough, enough_masks
 from benchmarks.enough_masks import TRUTHS, simulate, true_masks
-from tests.analysis.statistics.tables import tidy_table
+from tests.statistics.tables import tidy_table
 
 MASKS = {"n0": 0.0, "n5": 5.0, "n15": 15.0, "all": 40.0}
 

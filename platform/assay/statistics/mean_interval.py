@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from assay.analysis.statistics.contrast_test import TOO_FEW, is_at_bound
-from assay.analysis.statistics.paired import has_no_spread, t_half_width
-from assay.analysis.statistics.score_table import Claim, Scores, Splits, claims_of, read_scores
-from assay.analysis.statistics.units import Units, units_of
+from assay.statistics.contrast_test import TOO_FEW, is_at_bound
+from assay.statistics.paired import has_no_spread, t_half_width
+from assay.statistics.score_table import Claim, Scores, Splits, claims_of, read_scores
+from assay.statistics.units import Units, units_of
 from assay.study.names import from_to
 from trainables.metrics import Metric
 
@@ -60,7 +60,7 @@ def mean_intervals(
     Cells that lost a repeat, or whose repeats show no spread, have none.
 
     Raises:
-        ValueError: If the table breaks its rules (see :mod:`assay.analysis.statistics.score_table`).
+        ValueError: If the table breaks its rules (see :mod:`assay.statistics.score_table`).
     """
     scores = read_scores(table, metric, splits=splits)
     intervals: dict[str, MeanInterval] = {}

@@ -1,7 +1,7 @@
 """Expected trainings of a study that decides, by drawing studies and taking their looks.
 
 :func:`expected_trainings` draws a normal score of each cell in each seed, adds the effect to every
-comparison, and lets :func:`~assay.analysis.statistics.looks.decide` settle what it can: the same steps that
+comparison, and lets :func:`~assay.statistics.looks.decide` settle what it can: the same steps that
 the study will take. Three hundred draws know the mean to about 2 % of the most trainings.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.analysis.statistics.looks import decide
+from assay.statistics.looks import decide
 
 __all__ = ["ExpectedTrainings", "expected_trainings"]
 

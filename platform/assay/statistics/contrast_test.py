@@ -1,6 +1,6 @@
 """One contrast under one claim, by itself: differences, spread, p-value, and what is odd about them.
 
-:func:`measure` is the step before a family corrects its p-values (:mod:`assay.analysis.statistics.families`).
+:func:`measure` is the step before a family corrects its p-values (:mod:`assay.statistics.families`).
 Where the data do not allow a number it stays None and a note says why. Equal differences get no t test, and
 diverged trials are tested both left out and at the metric's worst: both choices lose power rather than claim
 too much.
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from assay.analysis.statistics import paired
-from assay.analysis.statistics.contrasts import Contrast
-from assay.analysis.statistics.score_table import Claim, Scores
-from assay.analysis.statistics.units import Units, units_of
+from assay.statistics import paired
+from assay.statistics.contrasts import Contrast
+from assay.statistics.score_table import Claim, Scores
+from assay.statistics.units import Units, units_of
 from trainables.metrics import Metric
 
 __all__ = ["ONE_SIDED", "TOO_FEW", "Measured", "is_at_bound", "measure"]

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assay.analysis.statistics.contrast_test import TOO_FEW
-from assay.analysis.statistics.paired import has_no_spread, rounded, t_half_width
-from assay.analysis.statistics.score_table import Claim, Splits, claims_of, read_scores
-from assay.analysis.statistics.units import Units, units_of
+from assay.statistics.contrast_test import TOO_FEW
+from assay.statistics.paired import has_no_spread, rounded, t_half_width
+from assay.statistics.score_table import Claim, Splits, claims_of, read_scores
+from assay.statistics.units import Units, units_of
 from assay.study.names import counted
 
 __all__ = ["Enough", "enough_masks"]
@@ -50,7 +50,7 @@ def enough_masks(
     """Number of masks that is enough under each claim that the repeats allow, the narrower first.
 
     Args:
-        table: One row per trial and metric (see :mod:`assay.analysis.statistics.score_table`).
+        table: One row per trial and metric (see :mod:`assay.statistics.score_table`).
         masks: Cell → its number of masks, rising; the last cell has all.
         metric: A name of ``trainables.metrics.METRICS``.
         resolve: The loss that does not matter, above 0.

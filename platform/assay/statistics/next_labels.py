@@ -23,8 +23,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from assay.analysis.statistics.score_table import Scores, read_scores
-from assay.analysis.statistics.wording import apart, most_text
+from assay.statistics.score_table import Scores, read_scores
+from assay.statistics.wording import apart, most_text
 from assay.study.names import counted
 
 __all__ = ["EvenPrice", "Gain", "Kind", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
@@ -103,7 +103,7 @@ def advise_labels(
     """Advise whether further hours of labelling are better spent on image labels or on masks.
 
     Args:
-        table: One row per trial and metric (see :mod:`assay.analysis.statistics.score_table`).
+        table: One row per trial and metric (see :mod:`assay.statistics.score_table`).
         counts: Cell → labels that its training used; other cells of the table are left out.
         now: The labels there are.
         hours: Of labelling that are to be spent, above 0.

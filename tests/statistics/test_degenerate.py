@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult, compare, results_table
-from assay.analysis.statistics.wording import negligible_at_text, sentence
-from tests.analysis.statistics.tables import ask, from_differences, tidy_table
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import ComparisonResult, compare, results_table
+from assay.statistics.wording import negligible_at_text, sentence
+from tests.statistics.tables import ask, from_differences, tidy_table
 
 UP = [0.5, 0.52, 0.48, 0.51, 0.55, 0.47]
 

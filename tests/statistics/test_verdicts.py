@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.analysis.statistics.contrasts import Contrast, comparison
-from assay.analysis.statistics.families import Rules, compare
-from assay.analysis.statistics.more_repeats import More, more_repeats, repeats_until_negligible
-from assay.analysis.statistics.paired import rounded, signed_ranks
-from assay.analysis.statistics.signs import sign_vectors, stepdown_p
-from assay.analysis.statistics.wording import claimed_text, negligible_at_text, number_text, p_text, sentence
-from tests.analysis.statistics.tables import ask, from_differences, tidy_table
+from assay.statistics.contrasts import Contrast, comparison
+from assay.statistics.families import Rules, compare
+from assay.statistics.more_repeats import More, more_repeats, repeats_until_negligible
+from assay.statistics.paired import rounded, signed_ranks
+from assay.statistics.signs import sign_vectors, stepdown_p
+from assay.statistics.wording import claimed_text, negligible_at_text, number_text, p_text, sentence
+from tests.statistics.tables import ask, from_differences, tidy_table
 from trainables.metrics import ReportedMetric
 
 FIVE = [0.010, 0.018, 0.021, 0.024, 0.032]

@@ -1,6 +1,6 @@
 """Correction of the p-values of a family: max-T for exact tests, Holm for t tests, a t with shared spread.
 
-Exact p's are corrected by max-T over sign flips of whole repeats (:mod:`assay.analysis.statistics.signs`):
+Exact p's are corrected by max-T over sign flips of whole repeats (:mod:`assay.statistics.signs`):
 what comparisons share is not paid for twice, so a family of any size speaks from six repeats. Below,
 :func:`sure_by_t` may still suggest: from four comparisons on their spreads lean on each other.
 """
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.statistics.contrast_test import Measured
-from assay.analysis.statistics.looks import decide
-from assay.analysis.statistics.paired import ALPHA, Test, holm, signed_ranks, t_p
-from assay.analysis.statistics.signs import sign_vectors, stepdown_p
+from assay.statistics.contrast_test import Measured
+from assay.statistics.looks import decide
+from assay.statistics.paired import ALPHA, Test, holm, signed_ranks, t_p
+from assay.statistics.signs import sign_vectors, stepdown_p
 
 __all__ = ["SureByT", "adjusted_p", "sure_by_t"]
 
@@ -63,7 +63,7 @@ def _max_t(members: Sequence[Measured | None], test: Test, seed: int) -> NDArray
 def _p_over_looks(
     members: Sequence[Measured], test: Test, seed: int, earlier: Sequence[Collection[str]]
 ) -> list[float]:
-    """Each p at the look that showed the comparison, or else now (:mod:`assay.analysis.statistics.looks`)."""
+    """Each p at the look that showed the comparison, or else now (:mod:`assay.statistics.looks`)."""
     untold = [member.p is None or (member.units.diverged and not member.filled) for member in members]
     known = [None if lost else member for member, lost in zip(members, untold, strict=True)]
     filled = [None if member is None else member.filled or member for member in known]

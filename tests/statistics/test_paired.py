@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from assay.analysis.statistics.paired import (
+from assay.statistics.paired import (
     enough_repeats,
     exact_p,
     hedges_g,
@@ -19,7 +19,7 @@ from assay.analysis.statistics.paired import (
     t_half_width,
     t_p,
 )
-from tests.analysis.statistics.tables import sign_flip_of_scipy
+from tests.statistics.tables import sign_flip_of_scipy
 
 RNG = np.random.default_rng(7)
 STEPS = st.lists(st.integers(-20, 20), min_size=3, max_size=12).map(lambda k: np.array(k) / 17)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from assay.analysis.statistics.contrast_test import TOO_FEW
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import USUAL, Rules, compare
-from assay.analysis.statistics.score_table import NO_FOLD, Claim, claims_of, read_scores
+from assay.statistics.contrast_test import TOO_FEW
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import USUAL, Rules, compare
+from assay.statistics.score_table import NO_FOLD, Claim, claims_of, read_scores
 from trainables.metrics import Metric
 
 __all__ = ["Best", "best_cells"]

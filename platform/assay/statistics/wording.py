@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
-from assay.analysis.statistics.families import ComparisonResult
-from assay.analysis.statistics.looks import PLANNED_LOOKS
-from assay.analysis.statistics.more_repeats import MOST_REPEATS, More
-from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
+from assay.statistics.families import ComparisonResult
+from assay.statistics.looks import PLANNED_LOOKS
+from assay.statistics.more_repeats import MOST_REPEATS, More
+from assay.statistics.paired import ALPHA, enough_repeats, smallest_p
 from assay.study.names import counted, of_planned
 
 __all__ = [

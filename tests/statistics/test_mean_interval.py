@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
-from assay.analysis.statistics.score_table import Splits
-from tests.analysis.statistics.tables import tidy_table
+from assay.statistics.mean_interval import MeanInterval, mean_intervals
+from assay.statistics.score_table import Splits
+from tests.statistics.tables import tidy_table
 
 
 def table(values: list[list[float | None]], metric: str = "image_ap") -> pd.DataFrame:

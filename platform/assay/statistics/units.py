@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.statistics.score_table import Claim, Scores
+from assay.statistics.score_table import Claim, Scores
 
 __all__ = ["Units", "units_of"]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import ComparisonResult, Rules, compare
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import ComparisonResult, Rules, compare
 
 Value = float | str | None  # a score, or a status such as "diverged"
 

@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import Rules, compare
-from assay.analysis.statistics.more_repeats import more_repeats, repeats_until_negligible
-from assay.analysis.statistics.paired import enough_repeats, exact_p, rounded, signed_ranks
-from assay.analysis.statistics.signs import sign_vectors, stepdown_p
-from tests.analysis.statistics.tables import ask, tidy_table
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import Rules, compare
+from assay.statistics.more_repeats import more_repeats, repeats_until_negligible
+from assay.statistics.paired import enough_repeats, exact_p, rounded, signed_ranks
+from assay.statistics.signs import sign_vectors, stepdown_p
+from tests.statistics.tables import ask, tidy_table
 
 
 @pytest.mark.parametrize("m", [1, 4])

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from assay.analysis.statistics.contrasts import comparison
-from assay.analysis.statistics.families import Rules, compare
-from assay.analysis.statistics.paired import exact_p, rounded
-from tests.analysis.statistics.tables import tidy_table
+from assay.statistics.contrasts import comparison
+from assay.statistics.families import Rules, compare
+from assay.statistics.paired import exact_p, rounded
+from tests.statistics.tables import tidy_table
 
 ASK = [comparison("x: b → a", "b", "a")]
 OWN = Rules(splits="per_seed")

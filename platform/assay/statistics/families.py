@@ -16,16 +16,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from assay.analysis.statistics.contrast_test import TOO_FEW, Measured, measure
-from assay.analysis.statistics.contrasts import Contrast, each_once
-from assay.analysis.statistics.correction import SureByT, adjusted_p, sure_by_t
-from assay.analysis.statistics.more_repeats import (
+from assay.statistics.contrast_test import TOO_FEW, Measured, measure
+from assay.statistics.contrasts import Contrast, each_once
+from assay.statistics.correction import SureByT, adjusted_p, sure_by_t
+from assay.statistics.more_repeats import (
     More,
     more_repeats,
     negligible_alpha,
     repeats_until_negligible,
 )
-from assay.analysis.statistics.paired import (
+from assay.statistics.paired import (
     ALPHA,
     Test,
     enough_repeats,
@@ -34,8 +34,8 @@ from assay.analysis.statistics.paired import (
     smallest_p,
     t_half_width,
 )
-from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits, claims_of, read_scores
-from assay.analysis.statistics.units import Units
+from assay.statistics.score_table import CLAIMS, Claim, Scores, Splits, claims_of, read_scores
+from assay.statistics.units import Units
 from trainables.metrics import Metric
 
 __all__ = [
@@ -167,7 +167,7 @@ def compare(
     """All contrasts of one family, for each claim that the repeats allow; each claim is a family of its own.
 
     Args:
-        table: One row per trial and metric (see :mod:`assay.analysis.statistics.score_table`).
+        table: One row per trial and metric (see :mod:`assay.statistics.score_table`).
         contrasts: The family.
         metric: A name of ``trainables.metrics.METRICS``, or a metric that is not among them.
         rules: How they are tested.
