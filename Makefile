@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench bench-dashboard gpu-check calibrate docs example settings torture \
+.PHONY: help quickstart test check format bench bench-dashboard gpu-check calibrate docs example torture \
   lock licences audit next clean
 
 help:  ## list the targets
@@ -58,9 +58,6 @@ example: .venv/.installed  ## train studies/ksdd_additions.yaml (DATA=folder wit
 
 calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (fifteen minutes; ONLY="decisions families" for a part)
 	@$(BIN)/python -m benchmarks.calibrate $(if $(ONLY),--only $(ONLY))
-
-settings: .venv/.installed  ## write docs/settings.md anew: every setting of every method
-	@$(BIN)/assay settings --output docs/settings.md
 
 torture: .venv/.installed-dev  ## a hundred random kills of a fast study, 10,000 simulated histories, 500 races for a lease (hours)
 	@$(BIN)/python -m tests.e2e.torture

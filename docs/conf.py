@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = ROOT / "docs" / "settings.md"
 sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
 
 project = "assay"
@@ -71,7 +73,7 @@ def navigation(text: str) -> str:
 
 def _add_navigation(app: Sphinx, docname: str, content: list[str]) -> None:
     if docname == root_doc:
-        content[0] += "\n" + navigation(content[0])
+        content[0] += "\n" + navigation(f"{content[0]}\n## Reference\n\n- [Settings](settings.md)\n")
 
 
 def _leave_out_aliases(*arguments: object) -> None:
@@ -81,7 +83,21 @@ def _leave_out_aliases(*arguments: object) -> None:
         lines.clear()
 
 
+def _write_settings(app: Sphinx, config: Config) -> None:
+    """Write the page of all settings of all methods, which lies beside the others while the site is built."""
+    from assay.study.setting_table import settings_page
+    from trainables.catalogue import TRAINABLES
+
+    SETTINGS.write_text(settings_page(TRAINABLES.values()), encoding="utf-8")
+
+
+def _remove_settings(app: Sphinx, error: Exception | None) -> None:
+    SETTINGS.unlink()
+
+
 def setup(app: Sphinx) -> None:
-    """Hook the navigation into the reading of the index, and the filter into that of docstrings."""
+    """Hook in the page of settings, the navigation of the index, and the filter of docstrings."""
+    app.connect("config-inited", _write_settings)
+    app.connect("build-finished", _remove_settings)
     app.connect("source-read", _add_navigation)
     app.connect("autodoc-process-docstring", _leave_out_aliases)

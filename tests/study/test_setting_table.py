@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from assay.study import Study
@@ -15,19 +13,12 @@ from assay.study.setting_table import (
     presets_by_value,
     settings_of_block,
     settings_of_method,
-    settings_page,
     study_blocks,
 )
 from trainables.catalogue import TRAINABLES
-from trainables.data.readers import READERS
 
-ROOT = Path(__file__).parents[2]
 # Those of this package: the tests install plug-ins beside them.
 METHODS = {name: method for name, method in TRAINABLES.items() if TRAINABLES.plugin(name) is None}
-PLUG_INS = (
-    "design.extremes",
-    *(f"| Reader {name}" for name in READERS if READERS.plugin(name)),
-)  # of tests/plugin
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -110,10 +101,3 @@ def test_a_setting_is_read_per_preset() -> None:
 )
 def test_values_are_shown_as_a_study_writes_them(value: object, text: str) -> None:
     assert format_default(value) == text
-
-
-def test_the_page_of_settings_is_up_to_date() -> None:
-    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    made = settings_page(METHODS.values()).split("\n")
-    ours = [line for line in made if not any(part in line for part in PLUG_INS)]
-    assert page == "\n".join(ours), "run `make settings`"

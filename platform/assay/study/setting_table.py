@@ -46,7 +46,7 @@ _OPENING = """\
 
 This page lists everything that a study may set, with default, allowed values and meaning. `assay settings`
 shows the same in the terminal. `assay settings METHOD --preset PRESET` puts a preset beside the defaults, and
-`assay settings METHOD NAME` says all about one setting. `make settings` makes this page.
+`assay settings METHOD NAME` says all about one setting.
 
 Names are as in a study. `config.delta` is `config: {delta: 0.5}` in the base, in a level of a factor or in a
 row, and `config.delta` in the space of a search.
@@ -221,7 +221,7 @@ def _list_values(schema: _Schema, definitions: _Schema) -> str:
 
 
 def settings_page(methods: Iterable[AnyTrainable]) -> str:
-    """The page `docs/settings.md` (``assay settings --output``): these methods, and all blocks of a study."""
+    """The page of ``assay settings --output``: these methods, and all blocks of a study."""
     ordered = sorted(methods, key=lambda method: method.name)
     sections = (line for method in ordered for line in _method_section(method))
     return "\n".join([_OPENING, *sections, *_block_sections()])
