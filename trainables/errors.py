@@ -31,6 +31,14 @@ class StorageError(OSError):
     """
 
 
+class StorageFull(StorageError):  # noqa: N818 (named for what happened)
+    """No room is left there, for anybody or for this user."""
+
+
+class StorageAway(StorageError):  # noqa: N818
+    """It does not answer now, and may later."""
+
+
 class Diverged(ArithmeticError):  # noqa: N818 (a finding about settings, not a fault)
     """A training whose loss or weights are no longer finite: a result of its settings, not a fault."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.faults import RayLost
 from assay.opened_storage import OpenedStorage, OpenedStudy
 from assay.planning import read_plan
 from assay.running import drop_models
@@ -91,9 +92,8 @@ def run(
         InputError: If study, data or options break a rule, or another run holds the study.
         StorageError: If storage or cache are full, read-only or away.
         KeyboardInterrupt: On an interrupt, after what was finished is kept.
-        RuntimeError: If a part of Ray died under the study; what is finished is kept.
+        RayLost: If a part of Ray died under the study, a ``RuntimeError``; what is finished is kept.
     """
-    from assay import exit_codes
     from assay.analysis.reading import needed_plan
     from assay.storage import Store
 
@@ -133,7 +133,7 @@ def run(
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.lost is not None:
-        raise RuntimeError(exit_codes.lost_sentence(outcome.lost))
+        raise RayLost(outcome.lost)
     return OpenedStorage(store).study(results.name)
 
 

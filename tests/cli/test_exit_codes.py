@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from assay.cli.run import exit_code
 from assay.cli.streams import output_to
 from assay.engine import Outcome
+from assay.faults import Fault, exit_code_of
 from assay.storage import Store
+from tests.conftest import ROOT
 
 # A main thread that waits twice for one lock in C hears no signal.
 _HANGING = """
@@ -53,7 +54,14 @@ program.main()
 def test_exit_codes(counts: dict[str, Any], code: int) -> None:
     nothing = dict.fromkeys(("finished", "failed", "diverged", "pruned", "missing", "postponed"), 0)
     outcome = Outcome(**{**nothing, "interrupted": False, **counts}, trained_now=0, seconds=1.0)
-    assert exit_code(outcome) == code
+    assert exit_code_of(outcome.fault) == code
+
+
+def test_the_page_of_commands_lists_every_exit_code_with_its_meaning() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    faults = sorted(Fault.__subclasses__(), key=lambda fault: fault.exit_code)
+    rows = "".join(f"| {fault.exit_code} | {fault.meaning} |\n" for fault in faults)
+    assert f"| 0 | all is well, or the study's `budget` has ended |\n{rows}\n" in page
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from assay import exit_codes
+from assay.faults import Interrupted
 from assay.report.answers import answer_schema
 from tests.cli.small_study import Assay, Output
 from tests.waiting import wait_for
@@ -209,7 +209,7 @@ def test_an_interrupted_gate_leaves_neither_a_training_nor_a_worktree(
     ) as process:
         wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == exit_codes.INTERRUPTED
+        assert process.wait(30) == Interrupted.exit_code
     assert not Path("/proc", pid_file.read_text()).exists()
     assert _git(repository, "worktree", "list").count("\n") == 1
 

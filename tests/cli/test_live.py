@@ -18,14 +18,14 @@ from assay.cli.curves import Curves, sparks
 from assay.cli.live import LiveView, render
 from assay.cli.output import duration, size
 from assay.storage import Environment, Progress, Store
-from assay.storage.files import KEPT, AwayError
+from assay.storage.files import KEPT
 from assay.storage.plans import write_plan
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score
 from assay.study import Plan, Trial
 from tests.cli.small_study import Assay, finished, run_elsewhere
 from tests.waiting import wait_for
-from trainables.errors import StorageError
+from trainables.errors import StorageAway, StorageError
 
 
 def beat(store: Store, trial: str, age: float = 0.0) -> None:
@@ -200,7 +200,7 @@ def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
     def away_at_first(watch: Watch) -> Snapshot:
         looks.append(1)
         if 2 < len(looks) < 7:
-            raise AwayError(f"the storage s3://b does not answer (refused {len(looks)}). {KEPT}")
+            raise StorageAway(f"the storage s3://b does not answer (refused {len(looks)}). {KEPT}")
         return look(watch)
 
     monkeypatch.setattr(Watch, "look", away_at_first)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainables.errors import StorageError
+from trainables.errors import StorageError, StorageFull
 
 __all__ = [
     "AWAY",
+    "FULL",
     "NO_LOCKS",
     "exclusive",
     "made_once",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 _REFUSED = {errno.EACCES, errno.EPERM}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Of network mounts.
 AWAY = frozenset({errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EIO})
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})  # of a file system that has none
@@ -83,7 +85,8 @@ def _plain_refusal(folder: Path) -> Generator[None]:
         why = why_unusable(error, folder)
         if why is None or isinstance(error, StorageError):
             raise
-        raise StorageError(
+        kind = StorageFull if error.errno in FULL else StorageError
+        raise kind(
             f"the folder {folder} {why}. Make room or mend it, or name another folder (the cache: --cache), "
             "then run again: what is finished is kept."
         ) from error

@@ -7,8 +7,8 @@ is imported inside the commands, so that `assay --help` answers at once.
 
 import sys
 
-from assay import exit_codes
 from assay.cli import streams
+from assay.faults import Interrupted
 
 __all__ = ["main"]
 
@@ -21,5 +21,5 @@ def main() -> None:
 
         run_command()
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(exit_codes.INTERRUPTED)
+        sys.stderr.write(f"{Interrupted().line}\n")
+        sys.exit(Interrupted.exit_code)

@@ -1,8 +1,7 @@
 """The `assay` program: its commands, its exit codes and its ways with errors and signals.
 
-Exit codes: 0 all is well, 1 some trials failed, 2 bad input, or a file, storage or cluster that cannot be
-reached (a line on stderr, never a traceback), 3 a part of Ray died under a study, 130 interrupted. With
---json an error is a JSON object on standard output, too.
+Exit codes are those of ``faults.py``. An error is a line on stderr, never a traceback; with --json it is a
+JSON object on standard output, too.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 import typer
 from typer.core import TyperGroup
 
-from assay import __version__, exit_codes
+from assay import __version__
 from assay.cli import data, streams, studies
 from assay.cli.agents import mcp, skill
 from assay.cli.answers import FLAG, json_alone
@@ -48,7 +47,8 @@ from assay.cli.scores import scores
 from assay.cli.settings import settings
 from assay.cli.status import status
 from assay.cli.stop import stop
-from assay.cli.submit import LeftRunning, submit
+from assay.cli.submit import submit
+from assay.faults import Fault, Interrupted, exit_code_of
 from assay.removed import what_to_type_instead
 from trainables.errors import InputError
 
@@ -153,6 +153,8 @@ app.add_typer(data.group, name="data")
 
 _MESSAGE_CHARACTERS = 500
 _LAST_SECONDS = 8.0  # from a signal until a command that has not ended is ended
+# Codes after which nobody waits for threads: they may wait for what is gone.
+_AT_ONCE = {fault.exit_code for fault in Fault.__subclasses__() if fault.leaves_at_once}
 # Every wrong use of the command line: typer names one kind of it alone.
 _Misuse = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
@@ -206,31 +208,43 @@ def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoRet
     except InputError as error:  # which may repeat what was typed
         from assay.storage.redaction import redact
 
-        _end(redact(str(error)), answer_error)
+        _end(error, redact(str(error)), answer_error)
     except OSError as error:  # Ray's ConnectionError among them
-        _end(_in_a_line(error), answer_error)
+        _end(error, _in_a_line(error), answer_error)
+    except Fault as fault:
+        if fault.line:
+            typer.echo(fault.line, err=True)
+            answer_error(str(fault) or fault.line, fault.exit_code)
+        code = fault.exit_code
     except _Misuse as error:
         error.show()
         answer_error(error.format_message(), error.exit_code)
         sys.exit(error.exit_code)
-    except LeftRunning:
-        _leave(exit_codes.INTERRUPTED)
     except SystemExit as end:  # typer, too, ends in one, also after Ctrl-C
-        code = end.code
-    if code == exit_codes.INTERRUPTED:
-        typer.echo("interrupted", err=True)
-        answer_error("interrupted", exit_codes.INTERRUPTED)
-    if isinstance(code, int) and code in (exit_codes.INTERRUPTED, exit_codes.LOST):
+        code = _with_word(end.code, answer_error)
+    else:
+        code = _with_word(code, answer_error)
+    if isinstance(code, int) and code in _AT_ONCE:
         _leave(code)
     sys.exit(code if isinstance(code, int | str) else 0)
 
 
-def _end(text: str, answer_error: Callable[[str, int], None]) -> NoReturn:
+def _with_word(code: object, answer_error: Callable[[str, int], None]) -> object:
+    """``code`` of a command that typer ended, after the word that goes with an interrupt."""
+    if code == Interrupted.exit_code:
+        line = Interrupted().line
+        typer.echo(line, err=True)
+        answer_error(line, Interrupted.exit_code)
+    return code
+
+
+def _end(error: Exception, text: str, answer_error: Callable[[str, int], None]) -> NoReturn:
     from assay.report.page.inline import visible
 
     typer.echo(visible(f"error: {text}"), err=True)
-    answer_error(text, exit_codes.REFUSED)
-    sys.exit(exit_codes.REFUSED)
+    code = exit_code_of(error)
+    answer_error(text, code)
+    sys.exit(code)
 
 
 def _in_a_line(error: OSError) -> str:
@@ -289,7 +303,7 @@ def _end_after_signals() -> None:
                 pass
             time.sleep(_LAST_SECONDS)
             with suppress(OSError):
-                os.write(2, b"interrupted\n")
-            os._exit(exit_codes.INTERRUPTED)
+                os.write(2, f"{Interrupted().line}\n".encode())
+            os._exit(Interrupted.exit_code)
 
     threading.Thread(target=watch, name="assay-end", daemon=True).start()

@@ -22,10 +22,11 @@ from rich.text import Text
 
 from assay.cli.curves import Curve, Curves
 from assay.cli.output import duration
-from assay.storage.files import KEPT, PATIENCE_SECONDS, AwayError
+from assay.storage.files import KEPT, PATIENCE_SECONDS
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score
 from assay.study.repeats import repeat_name
+from trainables.errors import StorageAway
 
 if TYPE_CHECKING:
     from assay.analysis.decisions import StudyDecisions
@@ -177,7 +178,7 @@ class LiveView:
         except OSError as error:
             # The study itself decides whether a storage that is away is fatal; the display goes on.
             self._trouble = str(error)
-            if isinstance(error, AwayError):
+            if isinstance(error, StorageAway):
                 self._trouble = self._trouble.replace(KEPT, _ASKED_AGAIN)
         finally:
             self._looks_since = None

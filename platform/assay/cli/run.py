@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from assay import exit_codes
 from assay.cli.answers import FLAG, Answers, answers
 from assay.cli.best import way_on
 from assay.cli.forecast import format_truth
@@ -22,6 +21,7 @@ from assay.cli.mirror import Mirror
 from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, in_use
 from assay.cli.output import console, duration
+from assay.faults import exit_code_of
 from assay.planning import read_plan
 from assay.running import drop_models, train
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from assay.storage import Store
     from assay.study import Plan
 
-__all__ = ["CpusOption", "LocalOption", "ProcessesOption", "exit_code", "run"]
+__all__ = ["CpusOption", "LocalOption", "ProcessesOption", "run"]
 
 
 RetryOption = Annotated[
@@ -166,9 +166,7 @@ def _end(outcome: Outcome, remarks: Iterable[str], seconds: float) -> NoReturn:
     for remark in remarks:
         typer.echo(remark)
     console().print(f"{_counts(outcome)} in {duration(seconds)}")
-    if outcome.lost is not None and not outcome.interrupted:
-        typer.echo(f"error: {exit_codes.lost_sentence(outcome.lost)}", err=True)
-    raise typer.Exit(exit_code(outcome))
+    raise outcome.fault or typer.Exit
 
 
 def _event_lines(output: Answers, warnings: Sequence[str]) -> Callable[[Look], None]:
@@ -201,7 +199,7 @@ def _answer_ended(study: str, outcome: Outcome, mlflow_lacks: str | None) -> Non
     facts = asdict(outcome)
     answers().give_line(
         EndedEvent.model_validate(
-            {**facts, "study": study, "exit_code": exit_code(outcome), "mlflow_lacks": mlflow_lacks}
+            {**facts, "study": study, "exit_code": exit_code_of(outcome.fault), "mlflow_lacks": mlflow_lacks}
         )
     )
 
@@ -278,12 +276,3 @@ def _counts(outcome: Outcome) -> str:
     }
     counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "finished")
     return f"{counts}; {outcome.trained_now} trained now"
-
-
-def exit_code(outcome: Outcome) -> int:
-    """0: every trial has a result, 1: some failed or are missing, 3: Ray died, 130: interrupted."""
-    if outcome.interrupted:
-        return exit_codes.INTERRUPTED
-    if outcome.lost is not None:
-        return exit_codes.LOST
-    return 1 if outcome.failed or outcome.missing else 0

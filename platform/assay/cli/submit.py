@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay import exit_codes
 from assay.cli.files import check_output, replace_file
 from assay.cli.mlflow import Tracking
 from assay.cli.options import Data, StudyFile, as_path, in_use, not_empty
 from assay.cli.run import RetryOption
+from assay.faults import Interrupted
 from assay.planning import read_plan
 from trainables.errors import InputError
 
@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["LeftRunning", "submit"]
 
 
-class LeftRunning(SystemExit):
+class LeftRunning(Interrupted):
     """Ctrl-C ended the following of a job, which was said: the job itself was not interrupted."""
+
+    @property
+    def line(self) -> str:
+        return ""
 
 
 SharedStorage = Annotated[
@@ -215,7 +219,7 @@ def _accompany(job: Job | SlurmJob, name: str, storage: str, *, follow: bool) ->
     except KeyboardInterrupt:
         typer.echo("\nthe job runs on")
         _print_next_commands(job, name, storage)
-        raise LeftRunning(exit_codes.INTERRUPTED) from None
+        raise LeftRunning from None
     raise typer.Exit(code)
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Self
 
-from assay import exit_codes
+from assay.faults import Interrupted, RayLost
 
 __all__ = ["STOPS", "Ending"]
 
@@ -145,11 +145,7 @@ class Ending:
             thread.join(_RELEASE_SECONDS)
         if sys.stdout.isatty():
             os.write(1, b"\x1b[?25h\n")  # a display hides the cursor
-        text = (
-            "interrupted"
-            if self.interrupted
-            else f"error: {exit_codes.lost_sentence(self.lost or 'Ray ended')}"
-        )
+        fault = Interrupted() if self.interrupted else RayLost(self.lost or "Ray ended")
         with suppress(OSError):
-            os.write(2, f"{text}\n".encode())
-        os._exit(exit_codes.INTERRUPTED if self.interrupted else exit_codes.LOST)
+            os.write(2, f"{fault.line}\n".encode())
+        os._exit(fault.exit_code)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay import exit_codes
 from assay.engine.ray_connect import environment_with, last_line
 from assay.engine.ray_watch import knock
 from assay.engine.shipping import runtime_env, stage
+from assay.faults import Interrupted
 from assay.storage.redaction import is_ambiguous, redact
 from assay.study.methods import method_files
 from assay.study.schema import Study
@@ -82,7 +82,7 @@ class Job:
         if info.status == "SUCCEEDED":
             return 0
         if info.status == "STOPPED":
-            return exit_codes.INTERRUPTED
+            return Interrupted.exit_code
         code = info.driver_exit_code
         if code is None:
             raise InputError(f"the cluster could not start the job {self.id}: {redact(info.message or '')}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.engine.ending import Ending
+from assay.faults import Fault, Interrupted, RayLost, TrialsFailed
 from assay.storage import Record
 from assay.study import Plan
 
@@ -65,3 +66,12 @@ class Outcome:
     seconds: float
     lost: str | None = None  # the part of Ray that died, and the run with it
     problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why the study has not all of its results; None: it has, or its budget has ended."""
+        if self.interrupted:
+            return Interrupted()
+        if self.lost is not None:
+            return RayLost(self.lost)
+        return TrialsFailed() if self.failed or self.missing else None

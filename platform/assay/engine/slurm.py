@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay import exit_codes
+from assay.faults import Interrupted
 from trainables.errors import InputError
 
 __all__ = ["SlurmJob", "slurm_script", "submit_script"]
@@ -143,7 +143,7 @@ class SlurmJob:
                 say(f"job {self.id}: {state}\n")
                 shown = state
             if look.state not in _UNENDED:
-                return look.code if look.state in _BY_ITSELF else exit_codes.INTERRUPTED
+                return look.code if look.state in _BY_ITSELF else Interrupted.exit_code
             time.sleep(_POLL_SECONDS)
 
     @property

@@ -46,8 +46,8 @@ from assay.storage.method_store import load_methods
 from assay.storage.redaction import redact
 from assay.study import Trial
 from trainables.cuda import is_out_of_memory
-from trainables.data.atomic import why_unusable
-from trainables.errors import Diverged, InputError, StorageError, text_of
+from trainables.data.atomic import FULL, why_unusable
+from trainables.errors import Diverged, InputError, StorageError, StorageFull, text_of
 
 __all__ = ["train_packs", "train_trials", "trainer_of"]
 
@@ -353,9 +353,9 @@ def _short_of_gpu_memory(site: PackSite) -> str:
 def _refuse_full_scratch(error: OSError) -> None:
     """Storage and cache speak for themselves; what else a worker writes lies in the temporary folder."""
     folder = Path(tempfile.gettempdir())
-    why = why_unusable(error, folder)
-    if why is not None and why.startswith("is full"):
-        raise StorageError(
+    if error.errno in FULL:
+        why = why_unusable(error, folder)
+        raise StorageFull(
             f"the temporary folder {folder} of {socket.gethostname()} {why}. Free some space there (TMPDIR "
             "names another), then run again: what is finished is kept."
         ) from error

@@ -35,10 +35,10 @@ from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.parquet import read_parquet
 from assay.storage.patience import Patience, open_filesystem
 from assay.storage.redaction import holds_credentials, redact, redact_values
-from trainables.data.atomic import nearest, why_unusable
-from trainables.errors import InputError, StorageError
+from trainables.data.atomic import FULL, nearest, why_unusable
+from trainables.errors import InputError, StorageAway, StorageError, StorageFull
 
-__all__ = ["KEPT", "PATIENCE_SECONDS", "AwayError", "Files", "LinkError"]
+__all__ = ["KEPT", "PATIENCE_SECONDS", "Files", "LinkError"]
 
 PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
 
@@ -66,10 +66,6 @@ class LinkError(InputError):
     def __init__(self, path: str, storage: Path) -> None:
         super().__init__(f"{path!r} leaves the storage {storage} through a symbolic link. Remove the link.")
         self.path = path
-
-
-class AwayError(StorageError):
-    """A store that does not answer, and may do so later."""
 
 
 class Files:
@@ -145,7 +141,7 @@ class Files:
                 why = self._why(error)
                 if why is None:
                     raise
-                if not isinstance(why, AwayError) or self._patience.is_over(began):
+                if not isinstance(why, StorageAway) or self._patience.is_over(began):
                     raise why from error
             else:
                 self._patience.renew()
@@ -158,9 +154,12 @@ class Files:
             why = why_unusable(error, self.local_path)
             if why is None:
                 return None
-            room = "Free some space there (`assay clean` lists what no result needs)"
-            mend = room if why.startswith("is full") else "Mend that, or name another with --storage"
-            return StorageError(f"the storage {self.local_path} {why}. {mend}. {KEPT}")
+            if error.errno in FULL:
+                room = "Free some space there (`assay clean` lists what no result needs)"
+                return StorageFull(f"the storage {self.local_path} {why}. {room}. {KEPT}")
+            return StorageError(
+                f"the storage {self.local_path} {why}. Mend that, or name another with --storage. {KEPT}"
+            )
         text = redact(str(error))
         if "NO_SUCH_BUCKET" in text or _NO_REGION.search(text):
             return StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
@@ -170,7 +169,7 @@ class Files:
                 f"the storage {self.uri} refuses these credentials ({said}). Set AWS_ACCESS_KEY_ID and "
                 f"AWS_SECRET_ACCESS_KEY (or a profile) here and on every node of a cluster. {KEPT}"
             )
-        return AwayError(f"the storage {self.uri} does not answer ({said}). {KEPT}")
+        return StorageAway(f"the storage {self.uri} does not answer ({said}). {KEPT}")
 
     def _info(self, full: str) -> fs.FileInfo:
         def look() -> fs.FileInfo:
