@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from assay.storage import Environment, Record, Result, Store
-from assay.storage.lease_note import LeaseNote, lease_path
+from assay.storage.lease import LeaseNote, lease_path
 from assay.study import Trial
 
 __all__ = ["STUDY", "Assay", "Output", "finished", "run_elsewhere"]

@@ -68,7 +68,9 @@ def test_a_search_that_drew_more_points_than_it_asks_for_by_now_says_so(
 
 
 def test_status_counts_what_is_not_drawn_yet(assay: Assay, searched: Store, search_plan: Plan) -> None:
-    write_points(searched, search_plan, with_points(search_plan, searched).points[:3])
+    points = with_points(search_plan, searched).points
+    searched.delete_tree("studies/hunt/search.jsonl")
+    write_points(searched, search_plan, points[:3])
     answer = assay("status", "hunt", "--once", "--storage", searched.uri)
     assert "6/14 trials · 6 finished · 0 running · 8 planned" in answer.out
 

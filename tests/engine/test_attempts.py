@@ -35,7 +35,7 @@ def test_attempts_count_for_the_run_that_made_them(
     study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
     trial = study.plan.trials[0]
     with Lease(study.store, "toy") as held:
-        token = held.fence.token if lease == "this run's" else lease
+        token = held.token if lease == "this run's" else lease
         for number in range(MAX_ATTEMPTS):
             start = AttemptStart(
                 attempt=f"00{number}-aa",
@@ -47,8 +47,8 @@ def test_attempts_count_for_the_run_that_made_them(
             )
             path = f"trials/{trial.id}/attempts/{start.attempt}.json"
             study.store.write_json(path, start.model_dump(mode="json"))
-        pack = make_pack("toy", [trial], fence=held.fence, cache=str(cache_root))
-        store = study.store.fenced(held.fence)
+        pack = make_pack("toy", [trial], lease=held.token, cache=str(cache_root))
+        store = study.store.for_run(held.token)
         train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu"))
     assert study.records()[trial.id].status == status
 

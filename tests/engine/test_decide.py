@@ -49,7 +49,7 @@ def test_records_that_are_lost_between_looks_are_trained_again_and_nothing_else(
     study, _ = trained
     whole = study.results()
     for trial in (study.plan.trials[0], study.plan.trials[8]):
-        study.store.forget_record(trial.id)
+        study.store.forget_record(trial.id, "finished")
     outcome = study.run(local=True, processes=0, needed=needed_plan)
     assert outcome.trained_now == 2
     assert study.results() == whole

@@ -46,7 +46,7 @@ def test_a_study_that_was_begun_in_one_way_is_finished_in_another(toy: Toy, cach
     train_here(study.plan, study.store, cache_root)
     taken = study.plan.trials[0].id
     before = study.results()
-    study.store.forget_record(taken)
+    study.store.forget_record(taken, "finished")
     assert study.run(local=True, processes=1).trained_now == 1
     assert study.results() == before
 

@@ -20,8 +20,7 @@ from assay.engine.packs import MAX_ATTEMPTS
 from assay.storage import Record
 from assay.storage.checksum import without_last_line
 from assay.storage.conditional import Version
-from assay.storage.lease import displace, holder
-from assay.storage.lease_note import LeaseNote, read_note
+from assay.storage.lease import LeaseNote, displace, holder, read_note
 from assay.storage.record import read_record
 from assay.storage.retention import clean_plan, free
 from assay.storage.search_points import with_points
@@ -31,13 +30,12 @@ from tests.simulation.program import BUDGET_SECONDS, STUDIES, Run, planned, toy_
 from tests.simulation.world import Fate, Process, SimulatedStore, World, simulated
 from trainables.errors import InputError, StorageError
 
-__all__ = ["TOTALS", "Histories", "undisturbed"]
+__all__ = ["TOTALS", "Histories", "sleep_through", "undisturbed"]
 
 FATES: tuple[Fate, ...] = ("lost", "unanswered", "twice", "slow", "412", "killed before", "killed after")
 TOTALS: Counter[str] = Counter()  # over all histories of this process
 _MOST_RUNS = 25  # until a study has to be whole, once nothing disturbs it
 _MOST_STEPS = 40_000
-_MOST_SINCE_LOOK = 4  # calls between the look at the lease and a record: with those of a run's other thread
 _WHO = st.integers(0, 5)
 _ROUNDS = st.integers(0, 12)  # of all processes, before something happens
 _SECONDS = st.sampled_from([1.0, 9.0, 31.0, 61.0, 125.0])
@@ -53,6 +51,7 @@ class Checks:
         self.world = World(self.changed)
         self.clocks_wrong = False
         self.seen: Counter[str] = Counter()
+        self.leases = set[str]()  # tokens of those that are over
 
     def changed(self, call: str, path: str, before: bytes | None, after: bytes | None, who: Process) -> None:
         if path.endswith("/record.json"):
@@ -74,16 +73,12 @@ class Checks:
 
     def _record(self, path: str, before: bytes | None, after: bytes | None, who: Process) -> None:
         trial = path.split("/")[1]
-        note = _note(self.world.objects.get(f"studies/{self.name}/lease.json", (b"", 0))[0])
-        looked = _note(who.lease_read or b"")
         text = f"{who.what} {who.pid}"
-        unlooked = looked is None or not looked.held or who.since_lease > _MOST_SINCE_LOOK
-        self.require(not unlooked, f"{text} changed {path} without a look at its lease")
-        if looked is not None and (note is None or note.token != looked.token):
-            self.seen["records that slipped between two requests"] += 1
+        there = read_record(before, trial, path) if before is not None else None
+        result = isinstance(there, Record) and there.status == "finished"
+        self.require(not result, f"{text} {'removed' if after is None else 'replaced'} {path}, a result")
         if after is None:
             return
-        self.require(before is None, f"{text} replaced {path}")
         record = read_record(after, trial, path)
         self.require(isinstance(record, Record), f"{text} wrote a damaged {path}")
         if isinstance(record, Record) and not _given_up(record):
@@ -98,10 +93,10 @@ class Checks:
             return
         if old is None:
             return
-        self.require(new.epoch >= old.epoch, f"the number of the lease went from {old.epoch} to {new.epoch}")
         if new.token == old.token:
             return
-        self.require(new.epoch > old.epoch, f"lease {new.epoch} was given twice")
+        self.require(new.token not in self.leases, f"run {new.pid} has a lease back that another took over")
+        self.leases.add(old.token)
         self.seen["leases"] += 1
         if not old.held or not new.held or self.clocks_wrong:
             return
@@ -347,9 +342,7 @@ def undisturbed(name: str) -> dict[str, bytes]:
     """Trial → result of a run of the study that nothing disturbs; each stage is made once."""
     checks = Checks(planned(name).study.study, {})
     with simulated(checks.world), toy_training():
-        history = Histories.__new__(Histories)
-        history.plan, history.checks, history.world = planned(name), checks, checks.world
-        history.store, history.runs = SimulatedStore(checks.world), []
+        history = _history(name, checks)
         for _ in range(4):  # a budget may take several
             history.runs.append(Run(checks.world, checks.world.machines[0], history.plan))
             history._let_all_end()
@@ -358,3 +351,63 @@ def undisturbed(name: str) -> dict[str, bytes]:
         made = [path for path in checks.world.objects if path.endswith("/done.json")]
         assert checks.seen["stages made"] == len(made)
         return {trial: result_bytes(record) for trial, record in history._records().items()}
+
+
+def sleep_through(name: str, call: int, *, workers: bool, awake_after: int) -> bool:
+    """A run sleeps past its lease, with its workers, at a call, and wakes up beside another run.
+
+    Args:
+        name: Of the study.
+        call: Number of the call to the storage, from 1 on.
+        workers: Calls of its workers are counted, and not those of the run.
+        awake_after: Rounds of the other run, after which the sleepers go on.
+
+    Returns:
+        False where an undisturbed run makes fewer calls.
+
+    Raises:
+        AssertionError: If a rule is broken.
+    """
+    checks = Checks(planned(name).study.study, undisturbed(name))
+    with simulated(checks.world), toy_training():
+        history = _history(name, checks)
+        world = checks.world
+        sleeper = Run(world, world.machines[0], history.plan)
+        history.runs.append(sleeper)
+        calls = 0
+        while calls < call:
+            if not sleeper.process.alive:
+                return False
+            moved = False
+            for process in [process for process in world.processes if process.ready]:
+                before = world.calls
+                moved |= world.step(process)
+                if (process is not sleeper.process) == workers:
+                    calls += world.calls - before
+                if calls >= call:
+                    break
+            if not moved and (seconds := world.until_awake()) is not None:
+                world.pass_time(seconds)
+
+        for process in world.processes:
+            process.stopped = True
+        world.pass_time(125.0)
+        history.runs.append(Run(world, world.machines[1], history.plan))
+        for _ in range(awake_after):
+            if not history.runs[-1].process.alive:
+                break
+            history._round()
+        try:
+            history._end()
+        finally:
+            for process in world.processes:
+                world.kill(process)
+    return True
+
+
+def _history(name: str, checks: Checks) -> Histories:
+    """A history of the study in which nothing has happened yet."""
+    history = Histories.__new__(Histories)
+    history.plan, history.checks, history.world = planned(name), checks, checks.world
+    history.store, history.runs = SimulatedStore(checks.world), []
+    return history

@@ -101,7 +101,7 @@ class _Place:
     def look_after(self) -> None: ...
 
     def _train(self, pack: Any) -> None:
-        site = PackSite(pack, self._store.fenced(pack.fence), 0, 1, "node", 1, "cpu")
+        site = PackSite(pack, self._store.for_run(pack.lease), 0, 1, "node", 1, "cpu")
         try:
             train_trials(site)
         except BaseException as error:  # noqa: BLE001 - the driver raises it
@@ -147,8 +147,8 @@ def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Trai
         lease = Lease(run_store, plan.study.study)
         lease.take()
         options = EngineOptions(data_root=None, cache=Path(folder))
-        fenced = run_store.fenced(lease.fence)
-        work = RunPacks(plan, fenced, options, "run", in_flight=set(), slots=lambda: places)
+        store = run_store.for_run(lease.token)
+        work = RunPacks(plan, store, options, "run", in_flight=set(), slots=lambda: places)
         run_store.requests.clear()
         began = clock.now
         clock.start(lambda: train_all(work))

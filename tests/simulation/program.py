@@ -179,14 +179,14 @@ class Run:
         lease.take()
         world.thread(process, lambda: self._beat(lease))
         try:
-            fenced = cast(SimulatedStore, store.fenced(lease.fence))
-            clear_stop(fenced, "study", name)
-            plan = with_points(self.plan, fenced)
+            store = store.for_run(lease.token)
+            clear_stop(store, "study", name)
+            plan = with_points(self.plan, store)
             if self.retry_failed:
-                _forget_failed(plan, fenced)
-            missing = missing_trials(plan.trials, fenced.records(trial.id for trial in plan.trials))
-            _clear_stops(missing, fenced)
-            self._train(plan, fenced, missing, lease)
+                _forget_failed(plan, store)
+            missing = missing_trials(plan.trials, store.records(trial.id for trial in plan.trials))
+            _clear_stops(missing, store)
+            self._train(plan, store, missing, lease)
             lease.refuse_if_lost()
         finally:
             with suppress(OSError):
@@ -286,7 +286,7 @@ class Run:
         store = SimulatedStore(self.world)
         pack = Pack.read(store, config["pack"])
         node = process.machine.name
-        fenced = store.fenced(pack.fence)
-        train_trials(PackSite(pack, fenced, 0, 1, node, self.process.pid, "cpu"))
+        store = store.for_run(pack.lease)
+        train_trials(PackSite(pack, store, 0, 1, node, self.process.pid, "cpu"))
         store.write_bytes(pack.over, b"")
         process.what = "over"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from itertools import count, takewhile
 from typing import Any
 
 import pytest
 
-from assay.storage import Store
+from assay.storage import Record, Store
+from assay.storage.checksum import lines_with_checksum
 from assay.storage.conditional import ObjectSwaps, Version
-from assay.storage.fence import Fence
 from assay.storage.stop import StopKind
-from tests.simulation.histories import TOTALS, undisturbed
+from assay.study import Plan, Point
+from tests.simulation.histories import TOTALS, sleep_through, undisturbed
 from tests.simulation.program import STUDIES
 from tests.simulation.torture import draw
 
@@ -28,11 +31,35 @@ def test_whatever_happens_each_trial_ends_with_the_record_of_an_undisturbed_run(
     assert TOTALS["records"] > 300
 
 
+@pytest.mark.parametrize("awake_after", [40, 4000], ids=["beside another run", "after another run"])
+@pytest.mark.parametrize("workers", [False, True], ids=["run", "workers"])
+@pytest.mark.parametrize("name", STUDIES)
+def test_at_whatever_call_a_run_sleeps_past_its_lease_it_takes_nothing_from_another(
+    name: str, workers: bool, awake_after: int
+) -> None:
+    assert _sleep_at_calls(name, workers, awake_after, every=5) > 5
+
+
+def _sleep_at_calls(name: str, workers: bool, awake_after: int, every: int) -> int:
+    """Sleep at each ``every``-th call; returns how many histories that were."""
+    calls = takewhile(
+        lambda call: sleep_through(name, call, workers=workers, awake_after=awake_after), count(2, every)
+    )
+    return sum(1 for _ in calls)
+
+
 _swap = ObjectSwaps.write
 
 
-def _no_look(fence: Fence) -> None:
-    """Forget to look whether the lease is in force."""
+def _replace(store: Store, record: Record) -> None:
+    """Write a record over the one that is there."""
+    store.write_record(record)
+
+
+def _lose(store: Store, plan: Plan, points: Sequence[Point]) -> None:
+    """Write points over others."""
+    lines = "".join(f"{point.model_dump_json()}\n" for point in points).encode()
+    store.write_bytes(f"studies/{plan.study.study}/search.jsonl", lines_with_checksum(lines))
 
 
 def _swap_anyway(swaps: ObjectSwaps, path: str, data: bytes, over: Version | None) -> Version:
@@ -48,11 +75,11 @@ def _leave(store: Store, kind: StopKind, name: str) -> None:
 @pytest.mark.parametrize(
     ("place", "name", "fault", "named"),
     [
-        (Fence, "check", _no_look, "without a look at its lease"),
-        (ObjectSwaps, "write", _swap_anyway, "the number of the lease|was given twice|took the lease"),
+        (Store, "create_record", _replace, "replaced trials/.*, a result"),
+        (ObjectSwaps, "write", _swap_anyway, "took the lease|has a lease back"),
         ("assay.engine.run_study", "clear_stop", _leave, "is missing"),
     ],
-    ids=["no look at the lease", "no compare-and-swap", "old requests stay"],
+    ids=["records are replaced", "no compare-and-swap", "old requests stay"],
 )
 def test_a_planted_fault_is_found(
     place: Any, name: str, fault: Any, named: str, monkeypatch: pytest.MonkeyPatch
@@ -60,3 +87,9 @@ def test_a_planted_fault_is_found(
     monkeypatch.setattr(importlib.import_module(place) if isinstance(place, str) else place, name, fault)
     with pytest.raises((AssertionError, ExceptionGroup), match=named):
         draw(0, 300, shrink=False)
+
+
+def test_points_that_are_written_over_others_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.engine.search_packs.write_points", _lose)
+    with pytest.raises(AssertionError, match="lost points of studies/search"):
+        _sleep_at_calls("search", workers=False, awake_after=4000, every=1)

@@ -56,8 +56,6 @@ class Process:
     alive: bool = True
     stopped: bool = False  # SIGSTOP
     fate: Fate = "well"  # of its next call
-    lease_read: bytes | None = None  # as it last read a lease
-    since_lease: int = 0  # calls since then
     error: BaseException | None = None  # with which it ended
 
     @property
@@ -194,7 +192,6 @@ class World:
             return effect()
         self._yield(process)
         self.calls += 1
-        process.since_lease += 1
         fate, process.fate = process.fate, "well"
         self.now += CALL_SECONDS
         match fate:
@@ -253,12 +250,9 @@ class Client:
 
     def get(self, path: str) -> Any:
         def effect() -> Any:
-            process = self._world.current
             if path not in self._world.objects:
                 raise FileNotFoundError(path)
             data, version = self._world.objects[path]
-            if process is not None and path.endswith("lease.json"):
-                process.lease_read, process.since_lease = data, 0
             meta = {"e_tag": f'"{version}"', "version": None}
             return types.SimpleNamespace(bytes=lambda: data, meta=meta)
 
@@ -327,7 +321,7 @@ def simulated(world: World) -> Generator[None]:
     from assay_toy import training
 
     from assay.engine import journal, run_packs, trial, worker, worker_stages
-    from assay.storage import conditional, lease, lease_note, progress, stage_store, stop, store
+    from assay.storage import conditional, lease, progress, stage_store, stop, store
 
     time = types.SimpleNamespace(
         time=world.wall, monotonic=lambda: world.now, sleep=world.sleep, strftime=lambda *_: "then",
@@ -355,13 +349,12 @@ def simulated(world: World) -> Generator[None]:
 
     replaced: list[tuple[Any, str, Any]] = [
         *((module, "time", time) for module in (journal, trial, worker_stages, training)),
-        *((module, "time", time) for module in (progress, lease, lease_note, conditional)),
+        *((module, "time", time) for module in (progress, lease, conditional)),
         *((module, "datetime", Moment) for module in (store, worker, journal, stop, stage_store, run_packs)),
         *((module, "secrets", types.SimpleNamespace(token_hex=world.name, token_bytes=bytes))
           for module in (store, lease, stage_store, conditional)),
         (store, "ThreadPoolExecutor", lambda _: nullcontext(one_by_one)),
-        (lease, "this_machine", this_machine), (lease_note, "this_machine", this_machine),
-        (lease, "process_start", process_start), (lease_note, "process_start", process_start),
+        (lease, "this_machine", this_machine), (lease, "process_start", process_start),
         (lease, "os", types.SimpleNamespace(getpid=getpid)),
         (lease, "socket", types.SimpleNamespace(gethostname=this_machine)),
     ]  # fmt: skip

@@ -1,15 +1,13 @@
-"""Two starters race for the lease of a study, round after round, on a real S3 server; and a holder sleeps.
+"""Two starters race for the lease of a study, round after round, on a real S3 server.
 
-``python -m tests.storage.lease_race [--rounds 500] [--pause 65]`` prints how many rounds had one holder, two
-or none, and what became of the record that a holder wrote after it was stopped for ``--pause`` seconds and
-another run had taken its study. Exits with 1 unless each round had one holder and that record was refused.
+``python -m tests.storage.lease_race [--rounds 500]`` prints how many rounds had one holder, two or none.
+Exits with 1 unless each had one.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,16 +16,11 @@ from collections import Counter
 from pathlib import Path
 
 from assay.storage import Store
-from assay.storage.fence import DisplacedError
 from assay.storage.lease import Lease
-from tests.analysis.made_studies import make_plan, make_record
 from tests.s3_server import CREDENTIALS, S3Server
 from trainables.errors import InputError
 
-__all__ = ["Starter", "late_record", "race"]
-
-PLAN = make_plan()
-TRIAL = PLAN.trials[0]
+__all__ = ["Starter", "race"]
 
 
 class Starter:
@@ -74,26 +67,8 @@ def race(uri: str, rounds: int) -> Counter[int]:
     return holders
 
 
-def late_record(uri: str, pause: float) -> tuple[str, bool]:
-    """Stop a holder for ``pause`` seconds, take its study over, and let it write a record.
-
-    Returns:
-        What the holder said of its record, and whether the record is there.
-    """
-    with Starter(uri) as sleeper:
-        sleeper.say("take", "late")
-        assert sleeper.hears() == "holds"
-        os.kill(sleeper.pid, signal.SIGSTOP)
-        time.sleep(pause)
-        store = Store(uri)
-        with Lease(store, "late"):
-            os.kill(sleeper.pid, signal.SIGCONT)
-            sleeper.say("record")
-            return sleeper.hears(), store.record(TRIAL.id) is not None
-
-
 def _obey(uri: str) -> None:
-    """Take, record and give back as the lines of standard input say."""
+    """Take and give back as the lines of standard input say."""
     lease: Lease | None = None
     _answer("ready")
     for line in sys.stdin:
@@ -106,13 +81,6 @@ def _obey(uri: str) -> None:
                 except InputError:
                     lease = None
                     _answer("refused")
-            case ["record"]:
-                assert lease is not None
-                try:
-                    Store(uri).fenced(lease.fence).write_record(make_record(TRIAL))
-                    _answer("recorded")
-                except DisplacedError as error:
-                    _answer(str(error))
             case _:
                 if lease is not None:
                     lease.give_back()
@@ -130,7 +98,6 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=500)
-    parser.add_argument("--pause", type=float, default=65.0, help="seconds; a lease lasts 60")
     parser.add_argument("--obey", metavar="URI", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.obey:
@@ -142,12 +109,7 @@ def main() -> int:
         holders = race(server.uri("bucket/race"), arguments.rounds)
         shares = f"{holders[1]} with one holder, {holders[2]} with two, {holders[0]} with none"
         _answer(f"{arguments.rounds} rounds of two starters in {time.monotonic() - start:.0f} s: {shares}")
-        said, recorded = late_record(server.uri("bucket/late"), arguments.pause)
-        _answer(
-            f"record of a holder that slept {arguments.pause:.0f} s: {'there' if recorded else 'refused'}"
-        )
-        _answer(f"it said: {said}")
-    return 0 if holders[1] == arguments.rounds and not recorded else 1
+    return 0 if holders[1] == arguments.rounds else 1
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def test_keys_that_only_pyarrow_finds_are_named_and_hold_no_run(
 HOLDS = """
 import sys
 from assay.storage import Store
-with Store(sys.argv[1]).swaps.unmoved("studies/s/x"):
+with Store(sys.argv[1]).swaps.locked("studies/s/x"):
     print("held", flush=True)
     sys.stdin.read()
 """

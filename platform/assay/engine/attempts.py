@@ -42,15 +42,15 @@ def _is_over(trial: Trial, site: PackSite) -> bool:
     """True where nothing is left to do in this run; the record of another study's pruner goes."""
     record = site.store.record(trial.id)
     if isinstance(record, Record) and record.status == "pruned" and site.pack.resource == "none":
-        site.store.forget_record(trial.id)
+        site.store.forget_record(trial.id, "pruned")
         record = None
     return isinstance(record, Record) or stop_requested(site.store, "trial", trial.id)
 
 
 def _of_this_run(attempt: AttemptStart, pack: Pack) -> bool:
     """By the lease where the note has one: a clock that was set puts earlier runs after this one."""
-    if pack.fence is not None and attempt.lease:
-        return attempt.lease == pack.fence.token
+    if pack.lease and attempt.lease:
+        return attempt.lease == pack.lease
     return attempt.started >= pack.started
 
 

@@ -66,7 +66,7 @@ class OwnProcess:
             node = ray.get_runtime_context().get_node_id()
             site = PackSite(
                 pack,
-                self._store.fenced(pack.fence),
+                self._store.for_run(pack.lease),
                 rank=0,
                 world_size=1,
                 node=node,

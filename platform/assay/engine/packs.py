@@ -20,7 +20,6 @@ from pydantic import BaseModel
 
 from assay.engine.limits import Limits
 from assay.storage import Record, Store
-from assay.storage.fence import FenceNote
 from assay.storage.stage_store import made_stages
 from assay.study import Trial
 from assay.study.stage_graph import shared_first, stage_graph
@@ -83,7 +82,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     limits: Limits = Limits(None, None)  # of each training
     program: dict[str, str] = {}  # what each worker's must be (`versions.program`); empty: not compared
     trainables: tuple[str, ...] = ()  # all methods of the study, whose program it is
-    fence: FenceNote | None = None  # the lease under which its trials are recorded
+    lease: str = ""  # token of its run's lease, which attempts and requests to stop name
 
     @property
     def path(self) -> str:
@@ -100,7 +99,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
 
     def write(self, store: Store) -> None:
         """Write the pack where driver and workers read it: Tune itself only sees its id."""
-        store.write_fenced(self.path, self.model_dump_json().encode())
+        store.write_bytes(self.path, self.model_dump_json().encode())
 
     @staticmethod
     def read(store: Store, path: str) -> Pack:

@@ -177,7 +177,7 @@ def _record_pruned(store: Store, pack: Pack, result: dict[str, Any]) -> None:
     if "epochs" in result:
         spent = f"{result['epochs']} epochs"
     for trial in missing_trials(pack.trials, records):
-        store.write_record(
+        store.create_record(
             Record(
                 id=trial.id,
                 status="pruned",

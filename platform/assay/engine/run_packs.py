@@ -175,7 +175,7 @@ class RunPacks:
             limits=self._limits.of_pack(trial.id for trial in trials),
             program=self.program,
             trainables=self.plan.trainables,
-            fence=self.store.fence.note if self.store.fence is not None else None,
+            lease=self.store.lease,
         )
 
     def write_folder(self, content: Content) -> dict[str, Any]:

@@ -36,7 +36,7 @@ __all__ = ["HeldStudy", "hold_study", "train_missing"]
 class HeldStudy(NamedTuple):
     """A study that this run holds: no other one writes it meanwhile."""
 
-    store: Store  # patient with a storage that is away, and refused once another run has taken over
+    store: Store  # patient with a storage that is away
     lease: Lease
     ending: Ending
 
@@ -64,7 +64,7 @@ def hold_study(
         Lease(store, study, say=say or options.on_message) as lease,
         ending.releasing(lease.__exit__),
     ):
-        store = store.fenced(lease.fence)
+        store = store.for_run(lease.token)
         clear_stop(store, "study", study)  # one that was meant for an earlier run
         yield HeldStudy(store, lease, ending)
 
@@ -151,7 +151,7 @@ def _clear_stops(missing: Sequence[Trial], store: Store) -> None:
 def _forget_failed(plan: Plan, store: Store) -> None:
     for record in store.records(trial.id for trial in plan.trials).values():
         if record.status == "failed":
-            store.forget_record(record.id)
+            store.forget_record(record.id, "failed")
 
 
 def _train(

@@ -86,7 +86,7 @@ def train_packs(config: dict[str, Any]) -> None:
             pack = _open_pack(store, path)
             site = PackSite(
                 pack,
-                store.fenced(pack.fence),
+                store.for_run(pack.lease),
                 context.get_world_rank(),
                 context.get_world_size(),
                 nodes[context.get_world_rank()],

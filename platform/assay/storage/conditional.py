@@ -19,7 +19,7 @@ import textwrap
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
@@ -64,8 +64,6 @@ _NEVER_WRITTEN = Version(b"", {"e_tag": '"00000000000000000000000000000000"', "v
 class Swaps(ABC):
     """Conditional writes of small files below one root."""
 
-    locks = False  # whether :meth:`unmoved` keeps others out
-
     @abstractmethod
     def read(self, path: str) -> Version | None:
         """The file as it is now; None where there is none."""
@@ -85,10 +83,6 @@ class Swaps(ABC):
         except ChangedError:
             return False
         return True
-
-    def unmoved(self, path: str) -> AbstractContextManager[None]:
-        """Block in which nobody else swaps the file, where the storage can promise that; else nothing."""
-        return nullcontext()
 
     @abstractmethod
     def prove(self) -> None:
@@ -129,8 +123,6 @@ class FolderSwaps(_FileSwaps):
     ``ask`` is as for :class:`ObjectSwaps`.
     """
 
-    locks = True
-
     def __init__(self, files: SmallFiles, ask: _Ask) -> None:
         super().__init__(files)
         self._ask = ask
@@ -139,7 +131,7 @@ class FolderSwaps(_FileSwaps):
         """Nothing to see: a folder whose files cannot be locked says so at the first write."""
 
     def write(self, path: str, data: bytes, over: Version | None) -> Version:
-        with self.unmoved(path):
+        with self.locked(path):
             if self.read(path) != (over and Version(over.data)):
                 raise ChangedError(path)
             self._files.write_bytes(path, data)
@@ -150,7 +142,8 @@ class FolderSwaps(_FileSwaps):
         return self._files.create_bytes(path, data)
 
     @contextmanager
-    def unmoved(self, path: str) -> Generator[None]:
+    def locked(self, path: str) -> Generator[None]:
+        """Block in which nobody else swaps the file."""
         target = self._files.local_file(path)
         assert target is not None, "of a local folder"
         self._ask(self._files.make_root)

@@ -2,9 +2,11 @@
 
 The lease is ``studies/<study>/lease.json``. Its holder renews it every few seconds; whoever finds it left
 behind (its process gone on this machine, or no sign of life for 60 s) takes it over. Looking and taking are
-one step: the file is replaced only if it still is what was read (``conditional.py``). Each lease has a number
-that only grows. It stays in the file when the lease is given back, so that whatever an earlier holder writes
-late is known to be late, and refused (``fence.py``).
+one step: the file is replaced only if it still is what was read (``conditional.py``).
+
+A run that sleeps past its lease (a suspended laptop) ends when it next renews it. What it wrote until then
+harms nobody: its files have names of their own, the first result of a trial stays (``Store.create_record``),
+and points of a search are only added (``search_points.py``).
 
 No clock is trusted alone. A sign of life from the future, where a clock was set back or differs from ours,
 is watched for a minute of our own time: a lease that is not renewed meanwhile is free. A file that cannot be
@@ -21,35 +23,125 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError
 
 from assay.storage.conditional import ChangedError, Swaps, Version
-from assay.storage.fence import FenceNote
-from assay.storage.lease_note import (
-    STALE_SECONDS,
-    LeaseNote,
-    Standing,
-    lease_path,
-    next_epoch,
-    process_start,
-    read_note,
-    this_machine,
-)
 from assay.storage.local_root import GoneError
 from assay.storage.store import Store
 from trainables.errors import InputError, StorageError
 
-__all__ = ["Lease", "LeaseNote", "displace", "holder", "running_studies"]
+__all__ = [
+    "STALE_SECONDS",
+    "DisplacedError",
+    "Lease",
+    "LeaseNote",
+    "displace",
+    "holder",
+    "lease_path",
+    "process_start",
+    "read_note",
+    "running_studies",
+    "this_machine",
+]
 
+STALE_SECONDS = 60.0
 BEAT_SECONDS = 10.0
 _LOOK_SECONDS = 2.0  # between two looks at a lease that is watched
 _TRIES = 10  # of taking a lease away that is renewed meanwhile
 
 Say = Callable[[str], None]
+Standing = Literal["free", "held", "stale", "ahead"]  # ahead: its clock and ours differ by more than a minute
+
+_Time = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]  # Unix time until the year 5138
 
 
 def _quiet(text: str) -> None:
     pass
+
+
+class DisplacedError(StorageError):
+    """Another run has taken the study over, or the lease was taken away: this run is over."""
+
+
+class LeaseNote(BaseModel, frozen=True, extra="forbid"):
+    """Who runs a study, or ran it last: what a second run reads."""
+
+    token: str  # of one lease, so that one process cannot hold two
+    host: str
+    pid: int
+    started: _Time
+    beat: _Time  # the last sign of life
+    held: bool = True  # False: given back, or taken away
+    machine: str = ""  # boot and process namespace in which the pid means something; empty: not known
+    process: str = ""  # start of the process, in ticks of its machine: pids are used again
+
+    def standing(self, now: float) -> Standing:
+        """State of the lease at ``now`` (Unix time): ``held`` while its holder may be at work."""
+        if not self.held or self._is_over():
+            return "free"
+        age = now - self.beat
+        if age > STALE_SECONDS:
+            return "stale"
+        return "ahead" if age < -STALE_SECONDS else "held"
+
+    def _is_over(self) -> bool:
+        """True where this machine can tell that the holder's process has ended."""
+        if self.machine and this_machine():
+            return self.machine == this_machine() and process_start(self.pid) != self.process
+        return self.host == socket.gethostname() and not _process_exists(self.pid)
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
+        return f"process {self.pid} on {self.host}, which runs it since {since}"
+
+
+def lease_path(study: str) -> str:
+    """Path of a study's lease."""
+    return f"studies/{study}/lease.json"
+
+
+def read_note(version: Version | None) -> LeaseNote | None:
+    """The note in a lease file; None where there is none that can be read."""
+    if version is None:
+        return None
+    try:
+        return LeaseNote.model_validate_json(version.data)
+    except ValidationError:
+        return None
+
+
+@cache
+def this_machine() -> str:
+    """Boot and process namespace of this process; empty where the system does not tell (not Linux)."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> str:
+    """Start of a process in ticks since the machine's; empty where there is none, or it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def holder(store: Store, study: str) -> LeaseNote | None:
@@ -64,7 +156,7 @@ def running_studies(store: Store) -> list[str]:
 
 
 def displace(store: Store, study: str) -> LeaseNote:
-    """Take the lease away from whoever holds it; what that run writes from now on is refused.
+    """Take the lease away from whoever holds it; that run ends when it next renews it.
 
     Returns:
         The note of the holder that was displaced.
@@ -82,7 +174,9 @@ def displace(store: Store, study: str) -> LeaseNote:
                 f"only a study that runs can be stopped, and nobody runs {study} in {store.uri} now."
             )
         try:
-            swaps.write(lease_path(study), _freed(version, note, time.time()), over=version)
+            # A token of its own: the holder's next sign of life is refused.
+            freed = {"token": secrets.token_hex(8), "held": False, "beat": time.time()}
+            swaps.write(lease_path(study), _bytes(note.model_copy(update=freed)), over=version)
         except ChangedError:
             continue
         return note
@@ -96,8 +190,8 @@ class Lease:
     """The right to run a study, for the length of a ``with`` block.
 
     ``lease.lost`` is set when another run has taken over (after this process was asleep for a minute),
-    somebody took it away, or the storage is gone: its holder must stop then. :attr:`fence` is what its
-    workers carry.
+    somebody took it away, or the storage is gone: its holder must stop then. Workers carry its
+    :attr:`token`.
 
     Args:
         store: Where the study lies.
@@ -131,10 +225,9 @@ class Lease:
             self.give_back()
 
     @property
-    def fence(self) -> FenceNote:
-        """The lease as workers know it."""
-        note = self._held()
-        return FenceNote(study=self._study, token=note.token, epoch=note.epoch)
+    def token(self) -> str:
+        """Name of this lease, which no other has."""
+        return self._held().token
 
     def take(self) -> None:
         """Take the lease, without a thread that renews it.
@@ -154,7 +247,6 @@ class Lease:
             pid=os.getpid(),
             started=now,
             beat=now,
-            epoch=next_epoch(version, now),
             machine=this_machine(),
             process=process_start(os.getpid()),
         )
@@ -182,7 +274,7 @@ class Lease:
         return True
 
     def give_back(self) -> None:
-        """Say that the run is over; the number of the lease stays. Another's lease is left alone."""
+        """Say that the run is over. Another's lease is left alone."""
         if self.lost.is_set():
             return
         note = self._held().model_copy(update={"beat": time.time(), "held": False})
@@ -203,7 +295,21 @@ class Lease:
             DisplacedError: If another run has taken over, or the lease was taken away or is gone.
         """
         self._store.refuse_if_gone()
-        self.fence.refuse_if_over(read_note(self._swaps.read(lease_path(self._study))))
+        note = read_note(self._swaps.read(lease_path(self._study)))
+        if note is not None and note.held and note.token == self.token:
+            return
+        if note is None:
+            now = "its lease file is gone or cannot be read"
+        elif note.held:
+            now = str(note)
+        elif note.token == self.token:
+            now = "this run has given it back"
+        else:
+            now = "`assay stop --force` took it away"
+        raise DisplacedError(
+            f"study {self._study} is no longer this run's: {now}. What is finished is kept, and `assay run` "
+            "goes on from there once nobody runs it."
+        )
 
     def _renew(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
@@ -257,20 +363,6 @@ def _watched(store: Store, study: str, version: Version) -> Standing:
             later = read_note(current)
             return "held" if later is not None and later.held else "free"
     return "stale"
-
-
-def _freed(version: Version | None, note: LeaseNote, now: float) -> bytes:
-    """A note that says: nobody's, and later than ``note``."""
-    return _bytes(
-        note.model_copy(
-            update={
-                "token": secrets.token_hex(8),
-                "held": False,
-                "beat": now,
-                "epoch": next_epoch(version, now),
-            }
-        )
-    )
 
 
 def _bytes(note: LeaseNote) -> bytes:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from assay.storage.checksum import lines_with_checksum, without_last_line
+from assay.storage.conditional import ChangedError
 from assay.storage.front import front_of
 from assay.storage.record import Record
 from assay.storage.store import Store
@@ -22,7 +23,7 @@ from assay.study.identity import canonical_json
 from assay.study.points import budget, point_row
 from assay.study.search import Objective
 from trainables.catalogue import TRAINABLES
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 from trainables.method_files import is_file_method
 
 __all__ = [
@@ -83,9 +84,25 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
 
 
 def write_points(store: Store, plan: Plan, points: Sequence[Point]) -> None:
-    """Write all points, those of earlier batches first."""
-    lines = [point.model_dump_json() for point in points]
-    store.write_fenced(_path(plan), lines_with_checksum("\n".join([*lines, ""]).encode()))
+    """Write all points, those of earlier batches first: points are added, and none is lost.
+
+    Raises:
+        StorageError: If others are there by now, of a run that took the study over.
+    """
+    path = _path(plan)
+    lines = "".join(f"{point.model_dump_json()}\n" for point in points).encode()
+    there = store.swaps.read(path)
+    added = there is None or lines.startswith(without_last_line(there.data).content)
+    try:
+        if added:
+            store.swaps.write(path, lines_with_checksum(lines), over=there)
+    except ChangedError:
+        added = False
+    if not added:
+        raise StorageError(
+            f"a search is drawn by one run, and {path} in {store.uri} has points that this one did not draw: "
+            "another run took the study over. What is finished is kept: `assay run` goes on from there."
+        )
 
 
 def evaluate_points(

@@ -37,17 +37,17 @@ def request_stop(store: Store, kind: StopKind, name: str, lease: str = "") -> No
 def stop_requested(store: Store, kind: StopKind, name: str, lease: str = "") -> bool:
     """True once somebody asked. One request to the storage: cheap enough for each epoch, or each second.
 
-    ``lease``: token of the run that would stop; empty: that of the storage's fence, without one any.
+    ``lease``: token of the run that would stop; empty: that of the store, without one any.
     """
     meant = _requested_lease(store, kind, name)
-    token = lease or (store.fence.note.token if store.fence is not None else "")
+    token = lease or store.lease
     return meant is not None and (not token or meant in {"", token})
 
 
 def clear_stop(store: Store, kind: StopKind, name: str) -> None:
     """Forget a request to an earlier run, if there is one; one that names this run's lease stays."""
     lease = _requested_lease(store, kind, name)
-    if lease is None or (store.fence is not None and lease == store.fence.note.token):
+    if lease is None or (store.lease and lease == store.lease):
         return
     store.delete_tree(_path(store, kind, name))
 

@@ -35,7 +35,6 @@ import pyarrow as pa
 from pyarrow import fs
 from pydantic import BaseModel, ValidationError
 
-from assay.storage.fence import Fence, FenceNote
 from assay.storage.files import Files, LinkError
 from assay.storage.gc_paused import collector_paused
 from assay.storage.parquet import read_parquet
@@ -86,7 +85,7 @@ class AttemptStart(BaseModel, frozen=True, extra="forbid"):
 class Store(Files):
     """The results below one root. See the module's text for the layout, :class:`Files` for bytes."""
 
-    fence: Fence | None = None  # of a run: what it writes once its lease is over is refused
+    lease = ""  # token of the run that works through this object; empty: of none
     _states_format = False  # known after the first file that was written through this object
 
     @classmethod
@@ -134,28 +133,12 @@ class Store(Files):
         super().make_root()
         self.state_format()
 
-    def fenced(self, note: FenceNote | None) -> Self:
-        """The same results for a run that holds a lease; None: without one.
-
-        Records, attempts, packs and points are then written only while that lease is in force.
-        """
+    def for_run(self, lease: str) -> Self:
+        """The same results for a run: its attempts, and requests to stop it, name its ``lease`` (a token)."""
         store = copy.copy(self)
-        store.fence = Fence(self, self.swaps, note) if note is not None else None
-        store._states_format = (
-            self._states_format or note is not None
-        )  # whoever took the lease has seen to it
+        store.lease = lease
+        store._states_format = self._states_format or bool(lease)  # whoever took the lease has seen to it
         return store
-
-    def write_fenced(self, path: str, data: bytes) -> None:
-        """Write a file, of a run only while its lease is in force.
-
-        Raises:
-            DisplacedError: If it is not.
-        """
-        if self.fence is None:
-            self.write_bytes(path, data)
-        else:
-            self.fence.write(path, data)
 
     def each(self, ask: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
         """Answers of ``ask`` for each item, in order: of an object store many are asked for at a time."""
@@ -286,34 +269,30 @@ class Store(Files):
         return self.records_of(trial_ids)[0]
 
     def write_record(self, record: Record) -> None:
-        """Write ``record.json``: from now on the trial exists. Its files were written before.
+        """Write ``record.json``, over what is there: the trial exists. Its files were written before."""
+        self.write_bytes(f"{self.trial(record.id)}/record.json", record.file_bytes())
 
-        A run replaces no record that can be read, and writes none once its lease is over.
+    def create_record(self, record: Record) -> None:
+        """Write the record of a trial that has none; the first one stays.
 
-        Raises:
-            DisplacedError: If this is a run's store, and its lease is not in force any more.
+        Two runs that train a trial have the same result. But one that slept past its lease may take a trial
+        for failed that another run trains: a record without a result, or one that cannot be read, gives way.
         """
-        path, data = f"{self.trial(record.id)}/record.json", record.file_bytes()
-        if self.fence is None:
-            self.write_bytes(path, data)
-        else:
-            self.fence.write_first(path, data, stays=lambda: isinstance(self.record(record.id), Record))
+        if self.swaps.create(f"{self.trial(record.id)}/record.json", record.file_bytes()):
+            return
+        there = self.record(record.id)
+        if not isinstance(there, Record) or (there.status != "finished" and record.status == "finished"):
+            self.write_record(record)
 
-    def forget_record(self, trial_id: str) -> None:
-        """Remove a record, so that its trial is trained again.
-
-        Raises:
-            DisplacedError: If this is a run's store, and its lease is not in force any more.
-        """
-        path = f"{self.trial(trial_id)}/record.json"
-        if self.fence is None:
-            self.delete_tree(path)
-        else:
-            self.fence.delete(path)
+    def forget_record(self, trial_id: str, status: str) -> None:
+        """Remove a record that is still of this ``status``, so that its trial is trained again."""
+        record = self.record(trial_id)
+        if isinstance(record, Record) and record.status == status:
+            self.delete_tree(f"{self.trial(trial_id)}/record.json")
 
     def end_trial(self, record: Record) -> None:
-        """Write the record, and remove what only a trial that trains needs."""
-        self.write_record(record)
+        """Create the record, and remove what only a trial that trains needs."""
+        self.create_record(record)
         self.forget_training(record.id)
 
     def forget_training(self, trial_id: str) -> None:
@@ -379,8 +358,6 @@ class Store(Files):
 
     def begin_attempt(self, trial_id: str, environment: Environment) -> Attempt:
         """Note that an attempt starts, under a prefix that no other attempt has."""
-        if self.fence is not None:
-            self.fence.check()
         number = len(self._attempt_paths(trial_id)) + 1
         name = f"{number:03d}-{secrets.token_hex(4)}"
         start = AttemptStart(
@@ -390,7 +367,7 @@ class Store(Files):
             host=environment.host,
             pid=environment.pid,
             workers=environment.world_size,
-            lease=self.fence.note.token if self.fence is not None else "",
+            lease=self.lease,
         )
         folder = self.trial(trial_id)
         self.write_json(f"{folder}/attempts/{name}.json", start.model_dump(mode="json", exclude={"drained"}))
