@@ -17,10 +17,9 @@ from torch import Tensor
 
 from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun, Predictor, TrainableConfig, TrainingCutError
-from trainables.cuda import prepare_gpu, set_deterministic
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
-from trainables.memory import forget_peak_memory, peak_memory_mb
+from trainables.device import forget_peak_memory, peak_memory_mb, prepare_gpu, set_deterministic
 from trainables.stages import Stage
 
 __all__ = [

@@ -29,7 +29,7 @@ from benchmarks.networks import CPU, deployed_segdec, deployed_supervised
 from benchmarks.shared import interleaved, options, ratio_text, spread_text
 from trainables.data.tensors import images_to_tensor
 from trainables.deployed import DeployedModel
-from trainables.memory import keep_freed_memory
+from trainables.device import keep_freed_memory
 
 PIPELINES = {
     "table": frozenset[str](),

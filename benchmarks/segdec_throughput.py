@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from benchmarks.shared import options, ratio_text
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.memory import keep_freed_memory
+from trainables.device import keep_freed_memory
 from trainables.nn.layers.pooling import Halve
 from trainables.nn.layers.same_conv import SameConv
 from trainables.segdec import TRAINABLE, SegDecConfig

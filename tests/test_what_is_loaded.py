@@ -45,7 +45,7 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
     [
         (
             "assay, assay.opened_storage, assay.running, assay.storage.forecast, assay.engine.worker, "
-            "assay.engine.local, trainables.evaluate",
+            "assay.engine.local, trainables.evaluation.evaluate",
             (*TRAINING, *TABLES, *OTHERS),
         ),
         (
@@ -83,7 +83,8 @@ def test_a_run_whose_methods_train_in_processes_of_their_own_loads_no_torch_itse
 
 def test_an_evaluation_loads_no_scikit_learn_and_none_of_the_statistics() -> None:
     code = (
-        "import numpy as np, trainables.evaluate; from trainables.metrics import image_metrics\n"
+        "import numpy as np, trainables.evaluation.evaluate\n"
+        "from trainables.evaluation.metrics import image_metrics\n"
         "print(image_metrics(np.array([True, False]), np.array([0.9, 0.1]), 0.5)['image_ap'])"
     )
     assert not loaded(code, "sklearn", "scipy.stats", "pandas")

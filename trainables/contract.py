@@ -35,8 +35,7 @@ from pydantic import BaseModel, Field, field_validator
 from trainables.data.samples import TrainingData
 from trainables.data.seeds import seed_for
 from trainables.data.spec import DataSpec, Supervision
-from trainables.run import Checkpoint, LocalRun, Run, Stage, TrainingCutError, shard
-from trainables.run_rules import refuse_small_batch
+from trainables.run import Checkpoint, LocalRun, Run, Stage, TrainingCutError, refuse_small_batch, shard
 
 if TYPE_CHECKING:
     import torch
@@ -199,7 +198,7 @@ class ShowsStages(Protocol):
 
 @runtime_checkable
 class MeasuresErasure(Protocol):
-    """A predictor that can paint over what it shows and look again: PROXIES of ``trainables.metrics``."""
+    """A predictor that can paint over what it shows and look again, for the metrics in ``PROXIES``."""
 
     def erasure_drops(self, images: Tensor) -> Tensor:
         """Falls of p(defect) in each image when the defect that its heatmap shows is painted over.

@@ -30,10 +30,10 @@ from trainables.data.sources import resize_image
 from trainables.data.spec import Tiles
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
+from trainables.evaluation.model_scorer import ModelScorer
+from trainables.evaluation.scorer import ImageScorer, TiledScorer
 from trainables.method_files import MethodSource, is_file_method, load_source
-from trainables.model_scorer import ModelScorer
 from trainables.nn.evaluation_mode import set_evaluation_mode
-from trainables.scorer import ImageScorer, TiledScorer
 
 __all__ = [
     "CARD_FILE",

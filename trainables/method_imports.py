@@ -190,7 +190,7 @@ def _catches(expression: ast.expr | None) -> bool:
 
 
 def _named_modules(tree: ast.Module, own: str | None, *, needed: bool) -> Iterator[_Statement]:
-    """Modules of the own package that stand in a string, as in ``Later("my_method.fit:fit")``."""
+    """Modules of the own package that stand in a string, as in ``LazyFunction("my_method.fit:fit")``."""
     if own is None:
         return
     pattern = re.compile(rf"({re.escape(own)}(?:\.\w+)*):\w+")

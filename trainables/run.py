@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from trainables.data.samples import TrainingData
 from trainables.data.seeds import seed_for
-from trainables.run_rules import refuse_log
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +36,8 @@ __all__ = [
     "StageWork",
     "TrainingCutError",
     "read_checkpoint",
+    "refuse_log",
+    "refuse_small_batch",
     "shard",
     "write_checkpoint",
 ]
@@ -244,3 +246,42 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
     return Checkpoint(int(header["epoch"]), load_file(path), json.loads(header["meta"]))
+
+
+def refuse_log(epoch: int, metrics: Collection[str], last: float) -> None:
+    """Refuse what is no further row of a learning curve.
+
+    Numbers that start at 1 or leave epochs out are a curve as well.
+
+    Args:
+        epoch: That is logged.
+        metrics: Their names.
+        last: The epoch that was logged before, or whose state is kept already; −∞ for none.
+
+    Raises:
+        InputError: If the epoch does not come after ``last``, or a metric would take its place.
+    """
+    if epoch <= last:
+        raise InputError(
+            "run.log is told each epoch once, in order, and before run.checkpoint keeps the state after it, "
+            f"found epoch {epoch} where {last:.0f} was logged or kept. Mend the method's `fit`; in a "
+            "notebook, give each training a LocalRun of its own."
+        )
+    if "epoch" in metrics:
+        raise InputError(
+            "a metric of run.log has another name than the epoch's, found `epoch`. Rename it in the method's "
+            "`fit`."
+        )
+
+
+def refuse_small_batch(batch_size: int, world_size: int) -> None:
+    """Refuse a batch size with which some workers would never have an image.
+
+    Raises:
+        InputError: If the global batch is smaller than the number of workers.
+    """
+    if batch_size < world_size:
+        raise InputError(
+            f"a global batch has at least one image per worker: batch of {batch_size}, {world_size} workers. "
+            "Raise the batch size or lower resources.workers."
+        )

@@ -27,7 +27,7 @@ from assay.statistics.mean_interval import MeanInterval
 from assay.statistics.wording import interval_text
 from assay.study.repeats import repeat_name
 from assay_dashboard.study_view import StudyView
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = [
     "CellTable",

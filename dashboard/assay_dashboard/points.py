@@ -23,7 +23,7 @@ from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
 from assay.study.search import Objective
 from assay.study.space import format_scalar
-from trainables.metrics import METRICS, PROXIES
+from trainables.evaluation.metrics import METRICS, PROXIES
 
 __all__ = [
     "MOST_DRAWN",

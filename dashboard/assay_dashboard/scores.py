@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.metrics.images import counts_by_score, rates_by_score
+from trainables.evaluation.metrics.images import counts_by_score, rates_by_score
 
 __all__ = ["DecisionCurve", "confusion", "precision_recall", "roc"]
 

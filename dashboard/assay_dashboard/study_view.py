@@ -38,7 +38,7 @@ from assay.storage.search_points import best_points
 from assay.storage.stage_store import stage_curve
 from assay.storage.time_left import Left
 from trainables.errors import InputError
-from trainables.metrics import METRICS, PROXIES, Metric
+from trainables.evaluation.metrics import METRICS, PROXIES, Metric
 
 __all__ = [
     "BestCell",

@@ -22,7 +22,7 @@ from assay.storage.search_points import best_points
 from assay.study import Trial
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
-from trainables.heatmaps import THRESHOLD_LEVEL
+from trainables.evaluation.heatmaps import THRESHOLD_LEVEL
 
 __all__ = ["TellingPair", "counts_text", "pair_html", "telling_pair", "telling_trial"]
 

@@ -18,7 +18,7 @@ from assay.statistics.score_table import CLAIMS
 from assay.storage.search_points import best_points, objective_value
 from assay.study import Cell
 from assay.study.search import Objective
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 __all__ = ["against_start", "best_point_rows", "verdict_word"]
 

@@ -145,9 +145,10 @@ class OpenedStudy:
         return self._part(trial, "predictions").to_pandas()
 
     def maps(self, trial: str) -> pa.Table:
-        """The probe images of a trial with their heatmaps; ``trainables.heatmaps.read_probe`` reads a row.
+        """The probe images of a trial with their heatmaps.
 
-        Raises as :meth:`curve`; ``keep.probes`` of the study says how many are kept.
+        ``trainables.evaluation.heatmaps.read_probe`` reads a row. Raises as :meth:`curve`;
+        ``keep.probes`` of the study says how many are kept.
         """
         return self._part(trial, "maps")
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from assay.storage import Environment, Record, Store
 from assay.study import Trial
 from tests.analysis.made_studies import make_record
-from trainables.heatmaps import Probe, maps_table
-from trainables.stage_maps import StageMapScores
+from trainables.evaluation.heatmaps import Probe, maps_table
+from trainables.evaluation.stage_maps import StageMapScores
 
 __all__ = ["keep_lineage"]
 

@@ -15,7 +15,7 @@ from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
 from assay.storage import DamagedRecord, Environment, Record, Result, Store, Thresholds
 from assay.study import Plan, Trial, parse_study, plan_study
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -107,7 +107,7 @@ def make_records(plan: Plan) -> dict[str, Record]:
 
 def with_predictions(store: Store, record: Record, seed: int, shift: float = 1.5) -> Record:
     """The record, naming predictions of 20 items with two images each that are on the storage."""
-    from trainables.evaluate import PREDICTIONS_SCHEMA  # imports torch: only where it is asked for
+    from trainables.evaluation.evaluate import PREDICTIONS_SCHEMA  # imports torch: only where it is asked for
 
     rng = np.random.default_rng(seed)
     item = np.repeat(np.arange(20), 2)

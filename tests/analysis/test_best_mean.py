@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.summary import Lost, Repeat, RepeatSummary, best_mean
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 
 def summary_of(scores: list[float | str | None], metric: str) -> RepeatSummary:

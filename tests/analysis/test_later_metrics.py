@@ -13,7 +13,7 @@ from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.storage import DefectResult, Record, Store
 from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
-from trainables.metrics import METRICS, image_metrics
+from trainables.evaluation.metrics import METRICS, image_metrics
 
 PLAN = make_plan(STUDY.replace("report: [fp, pixel_iou]", "report: [escapes, defects_found, aupimo]"))
 DEFECTS = (DefectResult(of="all", name="all", regions=8, detected=6, outlined=3, largest=40),)

@@ -15,7 +15,7 @@ from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
 from tests.statistics.tables import tidy_table
 from trainables.errors import InputError
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 ON_ONE_SPLIT = STUDY.replace(", splits: per_seed", "").replace("[0, 1, 2]", str(list(range(9))))
 

@@ -15,7 +15,7 @@ from assay.opened_storage import OpenedStudy
 from assay.study import Plan
 from tests.api.tiny import TINY
 from trainables.data import make_split, open_manifest
-from trainables.heatmaps import read_probe
+from trainables.evaluation.heatmaps import read_probe
 
 SEARCH = {
     **{key: TINY[key] for key in TINY.keys() - {"factors", "design", "comparisons"}},

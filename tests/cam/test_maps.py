@@ -29,7 +29,7 @@ from trainables.data import (
     open_manifest,
 )
 from trainables.data.tensors import images_to_tensor
-from trainables.evaluate import evaluate
+from trainables.evaluation.evaluate import evaluate
 
 CPU = torch.device("cpu")
 WEAK = Supervision(kind="weak")

@@ -1,7 +1,7 @@
 """Storages with made-up results: real plans, records and files, of models that never were.
 
 A made model knows the truth and spoils it: the weaker it is, the more it blurs, misses and sees things. It is
-evaluated by ``trainables.evaluate`` like any other, so its metrics, counts and maps agree with each other.
+evaluated by ``trainables.evaluation.evaluate`` like any other, so its metrics, counts and maps agree.
 :func:`make_study` writes a study with surfaces that are good to look at, :func:`make_large_study` one of
 thousands of trials whose files are links to a few.
 """
@@ -32,8 +32,8 @@ from tests.analysis.made_studies import START, make_record
 from trainables.contract import Prediction, StageMaps, seed_for
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.synthesis import DEFECTS, Surface, add_defect, paint_surface
-from trainables.evaluate import Evaluation, evaluate
-from trainables.metrics import defect_regions
+from trainables.evaluation.evaluate import Evaluation, evaluate
+from trainables.evaluation.metrics import defect_regions
 
 __all__ = ["ADDITIONS", "Scene", "large_study_text", "make_large_study", "make_scene", "make_study"]
 

@@ -16,7 +16,7 @@ from benchmarks.dashboard import READERS, Site, Taken, large_study, most_memory,
 from benchmarks.dashboard_steps import Step
 from benchmarks.shared import Seconds
 from tests.dashboard.made_searches import make_large_search
-from trainables.heatmaps import DISPLAY_SIDE
+from trainables.evaluation.heatmaps import DISPLAY_SIDE
 
 STEP = Step("first page", 2.0, lambda page, url: 0.0)
 SITE = Site("assay", contextlib.nullcontext, (STEP,), 1.0)  # type: ignore[arg-type]

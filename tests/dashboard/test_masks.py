@@ -28,8 +28,8 @@ from assay.report.mask_grid.payload import (
     stage_columns,
 )
 from assay_dashboard import components
-from trainables.heatmaps import Probe, maps_table, read_probe
-from trainables.stage_maps import STAGE_MAPS_SCHEMA
+from trainables.evaluation.heatmaps import Probe, maps_table, read_probe
+from trainables.evaluation.stage_maps import STAGE_MAPS_SCHEMA
 
 GRID = Path(masks.__file__).parent
 SCRIPTS = sorted([*GRID.glob("*.js"), *Path(components.__file__).parent.glob("*.js")])

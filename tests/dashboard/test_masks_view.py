@@ -25,7 +25,7 @@ from assay_dashboard import study_view as reading
 from assay_dashboard.telling import telling_pair
 from tests.dashboard.conftest import texts_of
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 Open = Callable[..., AppTest]
 VIEWS = Path(assay_dashboard.__file__).parent / "views"

@@ -19,7 +19,7 @@ from assay_dashboard.study_view import view
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Show, put, texts_of
 from tests.dashboard.made_records import make_scene, make_study
-from trainables.evaluate import PREDICTIONS_SCHEMA
+from trainables.evaluation.evaluate import PREDICTIONS_SCHEMA
 
 IMAGES = {"crack": True, "dent": True, "clean": False}  # name → defective
 DECIDED = {

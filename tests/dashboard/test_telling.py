@@ -8,7 +8,7 @@ import pytest
 
 from assay_dashboard.telling import TellingPair, pair_html
 from tests.dashboard.test_masks import probe
-from trainables.heatmaps import Probe, maps_table
+from trainables.evaluation.heatmaps import Probe, maps_table
 
 DEFECTIVE, NORMAL = probe("a", "x"), probe("a", "")
 UNKNOWN = replace(DEFECTIVE, truth=None)

@@ -20,7 +20,7 @@ from tests.cli.small_front import FRONT, write_front
 from tests.cli.small_search import SEARCH, write_search
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Open, Show, put, texts_of
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 LINE_OF_LEVELS = """
 study: levels

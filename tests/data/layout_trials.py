@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.data.made_images import noise, write
+from trainables.data.inspect.survey import survey_images
 from trainables.data.seeds import shuffled
-from trainables.data.survey import survey_images
 from trainables.errors import InputError
 
 __all__ = ["Outcome", "Trial", "all_trials", "run_trial", "some_trials"]

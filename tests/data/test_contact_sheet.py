@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.data.made_images import PER_SEED, dot, make_folder, write
-from trainables.data.contact_sheet import write_contact_sheet
-from trainables.data.mask_statistics import measure_mask
+from trainables.data.inspect.contact_sheet import write_contact_sheet
+from trainables.data.inspect.mask_statistics import measure_mask
 from trainables.errors import InputError
 
 

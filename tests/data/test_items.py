@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from tests.data.cases.parts import VIEWS, make_parts
 from tests.data.made_images import bare_manifest, make_folder, noise, open_folder, write
 from trainables.data import DataSpec, HoldOut, Supervision, make_split
+from trainables.data.inspect.survey import survey_images
 from trainables.data.items import item_of, items_of, propose_pattern
-from trainables.data.survey import survey_images
-from trainables.metrics import Undefined, image_metrics
+from trainables.evaluation.metrics import Undefined, image_metrics
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tests.data.made_images import PER_SEED, dot, make_folder, noise, open_folder, write
 from trainables.data import DataSpec, Manifest, open_manifest
-from trainables.data.look_alikes import content_of
+from trainables.data.inspect.look_alikes import content_of
 from trainables.errors import InputError
 
 Pixels = Callable[[int], NDArray[Any]]  # of an image by its number

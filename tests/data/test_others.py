@@ -27,7 +27,7 @@ from trainables.data import (
 )
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.errors import InputError
-from trainables.evaluate import Evaluation, evaluate
+from trainables.evaluation.evaluate import Evaluation, evaluate
 
 FULL = Supervision(kind="full", masks=None)
 IMAGES = {f"{name}.png": noise(number, 12, 16)[..., None] for number, name in enumerate(MASKS)}

@@ -26,13 +26,13 @@ from trainables.data import (
     open_images,
     open_manifest,
 )
+from trainables.data.inspect.survey import survey_images
 from trainables.data.spec import Tiles
-from trainables.data.survey import survey_images
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
-from trainables.evaluate import evaluate
-from trainables.model_scorer import ModelScorer
-from trainables.scorer import TiledScorer
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.model_scorer import ModelScorer
+from trainables.evaluation.scorer import TiledScorer
 from trainables.supervised import TRAINABLE as SUPERVISED
 from trainables.supervised.network import SegmentingUNet, build
 from trainables.supervised.predictor import SupervisedPredictor
@@ -218,7 +218,7 @@ from trainables.contract import LocalRun
 from trainables.data import DataSpec, load_evaluation, load_training, make_split, open_images, open_manifest
 from trainables.data.spec import Tiles
 from trainables.deployed import Card, CardThresholds, DeployedModel
-from trainables.evaluate import evaluate
+from trainables.evaluation.evaluate import evaluate
 from trainables.supervised import TRAINABLE
 
 torch.set_num_threads(1)

@@ -39,9 +39,9 @@ def test_what_is_kept_from_training_is_out_of_its_reach(
 
 def test_what_is_patched_during_training_evaluates_nothing(odd: Odd) -> None:
     _, record = odd("""
-        import trainables.evaluate, trainables.metrics
-        trainables.evaluate.evaluate_scorer = None
-        trainables.evaluate.image_metrics = lambda *_: {"image_ap": 1.0}
+        import trainables.evaluation.evaluate, trainables.evaluation.metrics
+        trainables.evaluation.evaluate.evaluate_scorer = None
+        trainables.evaluation.evaluate.image_metrics = lambda *_: {"image_ap": 1.0}
     """)
     assert record.result is not None
     assert record.result.metrics["image_ap"] < 1

@@ -15,7 +15,7 @@ from tests.data.made_images import make_folder
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.results import result_bytes
 from trainables.data import make_split, open_manifest
-from trainables.stage_maps import STAGE_MAPS_SCHEMA
+from trainables.evaluation.stage_maps import STAGE_MAPS_SCHEMA
 
 _SYNTHETIC = STAGED[STAGED.index("data:") : STAGED.index("supervision:")]
 PARTS = STAGED.replace(_SYNTHETIC, "data: {{reader: folder, path: parts, splits: per_seed}}\n")

@@ -15,9 +15,9 @@ from trainables.contract import Prediction
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
-from trainables.evaluate import PREDICTIONS_SCHEMA, Evaluation, evaluate, image_scores
-from trainables.heatmaps import MAPS_SCHEMA
-from trainables.metrics import METRICS, best_f1_threshold
+from trainables.evaluation.evaluate import PREDICTIONS_SCHEMA, Evaluation, evaluate, image_scores
+from trainables.evaluation.heatmaps import MAPS_SCHEMA
+from trainables.evaluation.metrics import METRICS, best_f1_threshold
 
 TEST = make_set("test", 30, seed=1, masks=True)
 VALIDATION = make_set("val", 15, seed=2, masks=True)

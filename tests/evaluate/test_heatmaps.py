@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tests.evaluate.evaluate_scenes import make_set
 from trainables.data.samples import ImageSet
-from trainables.heatmaps import DISPLAY_SIDE, Probe, Scale, choose_probes, maps_table, read_probe
-from trainables.metrics import PixelScores
+from trainables.evaluation.heatmaps import DISPLAY_SIDE, Probe, Scale, choose_probes, maps_table, read_probe
+from trainables.evaluation.metrics import PixelScores
 
 TEST = make_set("test", 40, seed=3, masks=False)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainables.overlay import PREDICTION, contact_sheet, overlay
+from trainables.evaluation.overlay import PREDICTION, contact_sheet, overlay
 
 GREY = np.full((60, 80, 1), 100, dtype=np.uint8)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from trainables.data.samples import ImageSet
-from trainables.evaluate import measure_labels
-from trainables.pseudo_labels import OPEN, PseudoLabels
+from trainables.evaluation.evaluate import measure_labels
+from trainables.evaluation.pseudo_labels import OPEN, PseudoLabels
 
 IDS = ("a", "b", "normal")
 MASKS = {"a": np.array([[1, 1, 0, 0]], np.uint8), "b": np.array([[0, 0, 0, 1]], np.uint8)}

@@ -32,9 +32,9 @@ from trainables.data.samples import TrainingData
 from trainables.data.spec import Tiles
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
-from trainables.model_scorer import ModelScorer
+from trainables.evaluation.model_scorer import ModelScorer
+from trainables.evaluation.same_scores import pictures_to_compare, refuse_changing_scores
 from trainables.nn.training import validation_ap
-from trainables.same_scores import pictures_to_compare, refuse_changing_scores
 
 VALIDATION = make_set("val", 15, seed=2, masks=False)
 PICTURES = pictures_to_compare(VALIDATION)

@@ -15,9 +15,9 @@ from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
 from trainables.contract import Prediction, ShowsStages, StageMaps
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.errors import InputError
-from trainables.evaluate import Evaluation, evaluate
-from trainables.metrics import METRICS, CountMetric, CurveMetric, PixelScores
-from trainables.stage_maps import STAGE_MAPS_SCHEMA
+from trainables.evaluation.evaluate import Evaluation, evaluate
+from trainables.evaluation.metrics import METRICS, CountMetric, CurveMetric, PixelScores
+from trainables.evaluation.stage_maps import STAGE_MAPS_SCHEMA
 
 TEST = make_set("test", 30, seed=1, masks=True)
 FLOORS = ["random", "centre prior", "blur residual", "cam × blur residual"]
@@ -128,7 +128,7 @@ def test_seconds_are_those_of_a_prediction_without_its_stages(
     validation: ImageSet | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data = Stages(), EvaluationData(validation, TEST)
-    monkeypatch.setattr("trainables.model_scorer.time", model.clock)
+    monkeypatch.setattr("trainables.evaluation.model_scorer.time", model.clock)
     judged = evaluate(model, data, device=CPU, batch=10, probes=0, seed=0)
     assert judged.seconds_per_image == pytest.approx(1 / 10)
 

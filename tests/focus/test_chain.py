@@ -39,7 +39,8 @@ from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
-from trainables.evaluate import evaluate
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.pseudo_labels import PseudoLabels
 from trainables.focus import TRAINABLE
 from trainables.focus.stages import stages
 from trainables.nn.cam.activation import minmax
@@ -52,7 +53,6 @@ from trainables.nn.labels.segmentation import (
 )
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.unet import ImageHead
-from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE as REGIONCAM
 from trainables.stages import stage_keys
 

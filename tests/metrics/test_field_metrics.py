@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import precision_recall_curve
 
-from trainables.metrics import METRICS, DefectMetric, HeatmapMetric, PixelScores, Undefined
-from trainables.metrics.regions import DefectScore
+from trainables.evaluation.metrics import METRICS, DefectMetric, HeatmapMetric, PixelScores, Undefined
+from trainables.evaluation.metrics.regions import DefectScore
 
 Image = tuple[NDArray[np.float32], NDArray[np.bool_]]
 BLANK = np.zeros((200, 250), np.bool_)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from trainables.metrics import (
+from trainables.evaluation.metrics import (
     METRICS,
     ImageMetric,
     ImageScores,

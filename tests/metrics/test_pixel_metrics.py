@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from trainables.metrics import METRICS, CountMetric, HeatmapMetric, PixelScores, Undefined, truth_at
-from trainables.metrics.histogram import BinnedPixelScores, PixelHistogram, bin_scores
+from trainables.evaluation.metrics import (
+    METRICS,
+    CountMetric,
+    HeatmapMetric,
+    PixelScores,
+    Undefined,
+    truth_at,
+)
+from trainables.evaluation.metrics.histogram import BinnedPixelScores, PixelHistogram, bin_scores
 
 Image = tuple[NDArray[np.float32], NDArray[np.bool_]]
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from trainables.data.mask_statistics import defect_width, measure_mask
-from trainables.metrics import truth_at
-from trainables.metrics.regions import REGIONS_SCHEMA, defect_scores, regions_of
+from trainables.data.inspect.mask_statistics import defect_width, measure_mask
+from trainables.evaluation.metrics import truth_at
+from trainables.evaluation.metrics.regions import REGIONS_SCHEMA, defect_scores, regions_of
 
 SIZE = (16, 16)
 

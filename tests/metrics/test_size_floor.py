@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from trainables.data.samples import ImageSet
-from trainables.metrics import Undefined
-from trainables.size_floor import size_only_ap
+from trainables.evaluation.metrics import Undefined
+from trainables.evaluation.size_only import size_only_ap
 
 
 def photographs(seed: int, *, telling: bool) -> ImageSet:

@@ -10,9 +10,9 @@ from scipy.stats import norm
 
 from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
 from trainables.data.samples import EvaluationData
-from trainables.evaluate import evaluate
-from trainables.metrics import Undefined, best_f1_threshold
-from trainables.metrics.smoothed import smoothed_f1_threshold, threshold_range
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.metrics import Undefined, best_f1_threshold
+from trainables.evaluation.metrics.smoothed import smoothed_f1_threshold, threshold_range
 
 
 def draw(

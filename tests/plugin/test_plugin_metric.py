@@ -11,8 +11,8 @@ from assay.study import parse_study, plan_study
 from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
 from trainables.data import EvaluationData
 from trainables.errors import InputError
-from trainables.evaluate import evaluate
-from trainables.metrics import METRICS, HeatmapMetric, PixelScores
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.metrics import METRICS, HeatmapMetric, PixelScores
 
 STUDY = "study: s\ntrainable: toy\ndata: {reader: synthetic}\nmetrics: {primary: %s, report: [image_ap]}\n"
 

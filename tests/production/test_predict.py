@@ -32,11 +32,11 @@ from assay.storage import Store
 from assay.study import Trial
 from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction, Predictor
-from trainables.cuda import CUBLAS_WORKSPACE
 from trainables.data import open_manifest
 from trainables.data.sources import decode_image
+from trainables.device import CUBLAS_WORKSPACE
 from trainables.errors import InputError
-from trainables.overlay import PALETTE
+from trainables.evaluation.overlay import PALETTE
 
 Train = Callable[[str], Trained]
 

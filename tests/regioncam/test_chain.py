@@ -38,11 +38,11 @@ from trainables.cam import CamConfig
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData
 from trainables.errors import InputError
-from trainables.evaluate import evaluate
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.pseudo_labels import PseudoLabels
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.labels.pixels import PixelMaps
 from trainables.nn.labels.pseudo import pseudo_labels
-from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE
 from trainables.regioncam.fit import agreement, sharpened_labels
 from trainables.regioncam.stages import stages

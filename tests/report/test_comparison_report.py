@@ -23,7 +23,7 @@ from tests.analysis.made_studies import (
     markdown_of,
     moved,
 )
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 PLAN = make_plan()
 

@@ -14,7 +14,7 @@ from assay.study import Trial
 from tests.analysis.made_lineage import keep_lineage
 from tests.analysis.made_studies import make_plan, make_record
 from trainables.errors import InputError
-from trainables.heatmaps import Probe, maps_table
+from trainables.evaluation.heatmaps import Probe, maps_table
 
 PLAN = make_plan()
 FIRST, SECOND, *_ = PLAN.cells

@@ -15,7 +15,7 @@ from assay.report.mask_grid.payload import cell_column
 from assay.report.mask_grid.taught import Lesson, lesson_of, teaches
 from assay.storage import Record, Store
 from trainables.contract import TaughtMaps
-from trainables.heatmaps import read_probe
+from trainables.evaluation.heatmaps import read_probe
 
 DILATION, W_POS = 7, 10  # of the preset `dagm`; its exponent is 1
 SIZE = 128  # pixels of an image's sides

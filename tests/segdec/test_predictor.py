@@ -11,7 +11,7 @@ import torch
 
 from tests.predictors import assert_judged_one_by_one, assert_saved_says_the_same
 from tests.segdec.surfaces import tiny_config
-from trainables.metrics import best_f1_threshold
+from trainables.evaluation.metrics import best_f1_threshold
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context
 from trainables.segdec import TRAINABLE

@@ -17,7 +17,7 @@ from assay.statistics.paired import rounded, signed_ranks
 from assay.statistics.signs import sign_vectors, stepdown_p
 from assay.statistics.wording import claimed_text, negligible_at_text, number_text, p_text, sentence
 from tests.statistics.tables import ask, from_differences, tidy_table
-from trainables.metrics import ReportedMetric
+from trainables.evaluation.metrics import ReportedMetric
 
 FIVE = [0.010, 0.018, 0.021, 0.024, 0.032]
 MIXED = [0.01, 0.02, 0.03, -0.02, -0.012, 0.025, 0.03, 0.03, 0.02, 0.01]  # clear with the last repeats only

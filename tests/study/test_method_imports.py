@@ -158,5 +158,7 @@ def test_a_module_that_belongs_to_no_distribution_has_no_version(
 
 def test_a_plug_ins_files_are_followed_by_its_own_name_and_by_names_in_strings() -> None:
     packages = {each.package: each.place for each in imports_of_module("assay_toy.method")}
-    assert packages["torch"].startswith("assay_toy/training.py:")  # named by Later("assay_toy.training:fit")
+    assert packages["torch"].startswith(
+        "assay_toy/training.py:"
+    )  # named by LazyFunction("assay_toy.training:fit")
     assert "assay_toy" not in packages

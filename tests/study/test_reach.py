@@ -22,8 +22,8 @@ from trainables.catalogue import find_trainable
 from trainables.contract import Grid
 from trainables.data import Manifest, load_training, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec
+from trainables.evaluation.resolution import Reach, grid_cells, lines_between, measure_reach
 from trainables.nn.layers.pooling import enlarge_cells
-from trainables.reach import Reach, grid_cells, lines_between, measure_reach
 from trainables.segdec.mask_maps import dilate_and_resize
 from trainables.segdec.targets import downsize
 from trainables.supersimple.features import to_pixels

@@ -27,7 +27,7 @@ from trainables.data.samples import EvaluationData, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
-from trainables.evaluate import evaluate
+from trainables.evaluation.evaluate import evaluate
 from trainables.supersimple import TRAINABLE
 from trainables.supersimple.predictor import SuperSimplePredictor, load
 from trainables.supersimple.stages import stages

@@ -20,7 +20,7 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
-from trainables.evaluate import EvaluationData, evaluate
+from trainables.evaluation.evaluate import EvaluationData, evaluate
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.choices import ResNetShape
 from trainables.nn.labels.pixels import PixelMaps, mask_labels

@@ -36,7 +36,7 @@ from tests.ports import free_port
 from tests.tracking.postgres import has_postgres, postgres_database
 from tests.waiting import slowness, wait_for
 from trainables.errors import InputError
-from trainables.heatmaps import Probe, maps_table
+from trainables.evaluation.heatmaps import Probe, maps_table
 
 PLAN = make_plan(STUDY.replace("seeds: [0, 1, 2]", "seeds: [0, 1]"))
 

@@ -19,7 +19,7 @@ from tests.unsupervised.normal_images import CPU, MODELS, NONE, SIZE, fitted, ma
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData, ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
-from trainables.evaluate import evaluate
+from trainables.evaluation.evaluate import evaluate
 from trainables.unsupervised.predictor import UnsupervisedPredictor
 from trainables.unsupervised.students import School, Students
 

@@ -16,7 +16,7 @@ from tests.unsupervised.normal_images import CPU, MODELS, SIZE, fitted, made_dat
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData
 from trainables.errors import InputError
-from trainables.evaluate import evaluate
+from trainables.evaluation.evaluate import evaluate
 from trainables.stages import stage_keys
 from trainables.unsupervised import TRAINABLE, UnsupervisedConfig
 from trainables.unsupervised.predictor import UnsupervisedPredictor

@@ -16,7 +16,7 @@ from trainables.cam.config import CamConfig, ClassifierConfig, count_parameters
 from trainables.cam.presets import PRESETS, footnotes
 from trainables.cam.stages import REVISION, stages
 from trainables.contract import Trainable
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "CamConfig", "ClassifierConfig"]
 
@@ -30,8 +30,8 @@ TRAINABLE: Trainable[CamConfig] = Trainable(
     Config=CamConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),
-    fit=Later("trainables.cam.fit:fit"),
-    load=Later("trainables.cam.predictor:load"),
+    fit=LazyFunction("trainables.cam.fit:fit"),
+    load=LazyFunction("trainables.cam.predictor:load"),
     footnotes=footnotes,
     stages=stages,
     parameters=count_parameters,

@@ -26,7 +26,7 @@ from trainables.cam.network import Classifier
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import InputError
-from trainables.metrics import Undefined, image_ap
+from trainables.evaluation.metrics import Undefined, image_ap
 from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise

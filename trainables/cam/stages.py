@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainables.cam.config import CamConfig, ClassifierConfig, MapSettings, classifier_settings
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.stages import Stage
 
 __all__ = ["REVISION", "classifier_stage", "stages"]
@@ -19,7 +19,7 @@ REVISION = 1  # raised when results change
 
 def classifier_stage(config: ClassifierConfig) -> Stage:
     """A classifier to which nothing is attached: one step, whichever method reads maps off it."""
-    make = partial(Later("trainables.cam.fit:make_classifier"), weights_file=config.weights_file)
+    make = partial(LazyFunction("trainables.cam.fit:make_classifier"), weights_file=config.weights_file)
     owner = {"trainable": "cam", "revision": REVISION}
     return Stage("classifier", classifier_settings(config), make, owner=owner)
 
@@ -27,5 +27,5 @@ def classifier_stage(config: ClassifierConfig) -> Stage:
 def stages(config: CamConfig) -> Sequence[Stage]:
     """The classifier, then offsets and scales of its maps."""
     settings = MapSettings.of(config).model_dump(mode="json")
-    maps = Stage("maps", settings, Later("trainables.cam.fit:make_maps"), after=("classifier",))
+    maps = Stage("maps", settings, LazyFunction("trainables.cam.fit:make_maps"), after=("classifier",))
     return [classifier_stage(config), maps]

@@ -14,8 +14,8 @@ Nothing here imports torch (``tensors.py`` does): a plan is made without it.
 from __future__ import annotations
 
 from trainables.data.cache import ArrowImages, open_images
-from trainables.data.check import DataReport, check_data
-from trainables.data.findings import Finding
+from trainables.data.inspect.check import DataReport, check_data
+from trainables.data.inspect.findings import Finding
 from trainables.data.load import load_evaluation, load_training, load_truth
 from trainables.data.manifest import Manifest, open_manifest
 from trainables.data.readers import READERS, Reader

@@ -17,17 +17,17 @@ from functools import cached_property
 from pathlib import Path
 
 from trainables.data.atomic import why_unread
-from trainables.data.bits import Pixels, settle_pixels
-from trainables.data.findings import Finding, first_lines
 from trainables.data.image_row import ImageRow
-from trainables.data.inspection import inspect
+from trainables.data.inspect.bits import Pixels, settle_pixels
+from trainables.data.inspect.findings import Finding, first_lines
+from trainables.data.inspect.inspection import inspect
+from trainables.data.inspect.mask_statistics import MaskStatistics
+from trainables.data.inspect.unread import as_text
 from trainables.data.items import items_of
-from trainables.data.mask_statistics import MaskStatistics
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
 from trainables.data.readers.base import Entry
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
-from trainables.data.unread import as_text
 from trainables.errors import InputError, StorageError
 
 __all__ = ["COLUMNS", "Manifest", "list_images", "open_manifest"]

@@ -16,11 +16,11 @@ formulas, nets and settings of the modules are our reading, and their figures ar
 from __future__ import annotations
 
 from trainables.contract import Trainable
+from trainables.evaluation.metrics import PROXIES
 from trainables.focus.config import FocusConfig, count_parameters
 from trainables.focus.presets import PRESETS, footnotes
 from trainables.focus.stages import stages
-from trainables.later import Later
-from trainables.metrics import PROXIES
+from trainables.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "FocusConfig"]
 
@@ -33,8 +33,8 @@ TRAINABLE: Trainable[FocusConfig] = Trainable(
     Config=FocusConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),
-    fit=Later("trainables.focus.fit:fit"),
-    load=Later("trainables.focus.predictor:load"),
+    fit=LazyFunction("trainables.focus.fit:fit"),
+    load=LazyFunction("trainables.focus.predictor:load"),
     footnotes=footnotes,
     stages=stages,
     proxies=frozenset(PROXIES),

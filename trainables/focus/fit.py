@@ -26,6 +26,7 @@ from trainables.cam.maps import CamMaps, load_maps, measured_maps, save_maps
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
+from trainables.evaluation.pseudo_labels import PseudoLabels
 from trainables.focus.config import FocusConfig
 from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
@@ -49,7 +50,6 @@ from trainables.nn.labels.refine import guarded_refine, refine
 from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_into, load_model, save_model, with_layout
 from trainables.nn.passes import image_batches
-from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import StageWork, read_facts, write_facts
 
 __all__ = ["attachments_of", "fit"]

@@ -9,7 +9,7 @@ from typing import Any
 from trainables.cam.config import classifier_settings
 from trainables.cam.stages import classifier_stage
 from trainables.focus.config import FocusConfig
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.stages import Stage
 
 __all__ = ["stages"]
@@ -28,13 +28,13 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
     def add(
         name: str, read: dict[str, Any], after: tuple[str, ...] = (), shows: tuple[str, ...] = ()
     ) -> None:
-        chain.append(Stage(name, read, Later(f"trainables.focus.fit:make_{name}"), after, shows))
+        chain.append(Stage(name, read, LazyFunction(f"trainables.focus.fit:make_{name}"), after, shows))
 
     segmentation = settings("segment_", names=_SEGMENTATION)
     crf = config.part("crf") if config.crf else {}
     chain = [classifier_stage(config)]
     if config.clm or config.gcm:
-        make = partial(Later("trainables.focus.fit:make_classifier"), weights_file=config.weights_file)
+        make = partial(LazyFunction("trainables.focus.fit:make_classifier"), weights_file=config.weights_file)
         chain = [Stage("classifier", settings() | _classifier_settings(config), make)]
     if config.uses_inpainter:
         add("inpainter", settings("inpainter_"))
@@ -51,7 +51,7 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
         last = "s2"
     if config.distill:
         student = segmentation | config.without_later(config.part("student_")) | crf
-        make = partial(Later("trainables.focus.fit:make_student"), labels=labels, last=last)
+        make = partial(LazyFunction("trainables.focus.fit:make_student"), labels=labels, last=last)
         chain.append(Stage("student", student, make, after=(labels, last)))
     return chain
 

@@ -20,7 +20,7 @@ Sources: Roth et al. 2022, arXiv:2106.08265 (PatchCore); Damm et al. 2025, arXiv
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.memory_bank.config import MemoryBankConfig, count_parameters
 from trainables.memory_bank.presets import PRESETS, footnotes
 from trainables.memory_bank.stages import stages
@@ -42,8 +42,8 @@ TRAINABLE: Trainable[MemoryBankConfig] = Trainable(
     Config=MemoryBankConfig,
     presets=PRESETS,
     supervisions=frozenset({"none"}),
-    fit=Later("trainables.memory_bank.fit:fit"),
-    load=Later("trainables.memory_bank.predictor:load"),
+    fit=LazyFunction("trainables.memory_bank.fit:fit"),
+    load=LazyFunction("trainables.memory_bank.predictor:load"),
     footnotes=footnotes,
     objections=lambda config, supervision, data: config.trunk_objections,
     stages=stages,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.stages import Stage
 
@@ -17,6 +17,6 @@ _REMEMBERED = ("layers", "patch", "distance", "coreset", "most_cells", "projecti
 
 def stages(config: MemoryBankConfig) -> Sequence[Stage]:
     """The stages of ``config``, in the order in which they are made."""
-    make = partial(Later("trainables.memory_bank.fit:make_bank"), weights_file=config.weights_file)
+    make = partial(LazyFunction("trainables.memory_bank.fit:make_bank"), weights_file=config.weights_file)
     settings = config.without_later(config.part(names=(*_READ, *_REMEMBERED)))
     return [Stage("bank", settings, make)]

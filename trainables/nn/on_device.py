@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.contract import TrainableConfig
-from trainables.cuda import usable_share
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import bytes_to_images
+from trainables.device import usable_share
 
 __all__ = ["DeviceRows", "TrainingImages", "numbers", "sent"]
 

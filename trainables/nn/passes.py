@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from trainables.contract import Prediction, StageMaps
-from trainables.cuda import usable_share
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
+from trainables.device import usable_share
 
 __all__ = [
     "image_batches",

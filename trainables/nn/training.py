@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from trainables.contract import Predictor, Run, TrainableConfig, batch_norm_objection
 from trainables.data.samples import ImageSet
 from trainables.errors import Diverged, InputError
-from trainables.evaluate import image_scores
-from trainables.metrics import Undefined, image_ap
+from trainables.evaluation.evaluate import image_scores
+from trainables.evaluation.metrics import Undefined, image_ap
 from trainables.nn.choices import Norm
 from trainables.nn.sampling import Sampler
 

@@ -16,8 +16,8 @@ are our reading, and its figures are not reproduced here.
 from __future__ import annotations
 
 from trainables.contract import Trainable
-from trainables.later import Later
-from trainables.metrics import PROXIES
+from trainables.evaluation.metrics import PROXIES
+from trainables.lazy_import import LazyFunction
 from trainables.regioncam.config import RegionCamConfig, count_parameters
 from trainables.regioncam.presets import PRESETS, footnotes
 from trainables.regioncam.stages import stages
@@ -32,8 +32,8 @@ TRAINABLE: Trainable[RegionCamConfig] = Trainable(
     Config=RegionCamConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),
-    fit=Later("trainables.regioncam.fit:fit"),
-    load=Later("trainables.regioncam.predictor:load"),
+    fit=LazyFunction("trainables.regioncam.fit:fit"),
+    load=LazyFunction("trainables.regioncam.predictor:load"),
     footnotes=footnotes,
     stages=stages,
     proxies=frozenset(PROXIES),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainables.cam.stages import classifier_stage
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
 from trainables.stages import Stage
 
@@ -25,7 +25,9 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
     learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
     maps = RegionMapSettings.of(config)
     shown = (*maps.steps, "pseudo")
-    make_maps, make_pseudo = (Later(f"trainables.regioncam.fit:make_{name}") for name in ("maps", "pseudo"))
+    make_maps, make_pseudo = (
+        LazyFunction(f"trainables.regioncam.fit:make_{name}") for name in ("maps", "pseudo")
+    )
     chain = [
         classifier_stage(config),
         Stage("maps", maps.model_dump(mode="json"), make_maps, after=("classifier",)),
@@ -33,7 +35,7 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
     ]
     for number in range(1, config.rounds + 1):
         before = chain[-1].name
-        make = partial(Later("trainables.regioncam.fit:make_round"), before=before)
+        make = partial(LazyFunction("trainables.regioncam.fit:make_round"), before=before)
         chain.append(Stage(round_name(number), learning, make, after=(before,), shows=(f"round {number}",)))
     return chain
 

@@ -11,7 +11,7 @@ behaviour of the released code.
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.segdec.config import SegDecConfig, count_parameters
 from trainables.segdec.presets import PRESETS, footnotes, needs_normal, objections
 
@@ -28,12 +28,12 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     Config=SegDecConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak", "mixed", "full"}),
-    fit=Later("trainables.segdec.fit:fit"),
-    load=Later("trainables.segdec.predictor:load"),
+    fit=LazyFunction("trainables.segdec.fit:fit"),
+    load=LazyFunction("trainables.segdec.predictor:load"),
     footnotes=footnotes,
     objections=objections,
     needs_normal=needs_normal,
     parameters=count_parameters,
-    taught=Later("trainables.segdec.mask_maps:taught"),
+    taught=LazyFunction("trainables.segdec.mask_maps:taught"),
     grid=lambda config: Grid(stride=8, window=17, dilation=config.dilation),
 )

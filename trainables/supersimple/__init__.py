@@ -14,7 +14,7 @@ Written from the papers.
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.supersimple.config import SuperSimpleConfig, count_parameters
 from trainables.supersimple.presets import PRESETS, batch_norms, footnotes, objections
 from trainables.supersimple.stages import stages
@@ -30,8 +30,8 @@ TRAINABLE: Trainable[SuperSimpleConfig] = Trainable(
     Config=SuperSimpleConfig,
     presets=PRESETS,
     supervisions=frozenset({"none", "weak", "mixed", "full"}),
-    fit=Later("trainables.supersimple.fit:fit"),
-    load=Later("trainables.supersimple.predictor:load"),
+    fit=LazyFunction("trainables.supersimple.fit:fit"),
+    load=LazyFunction("trainables.supersimple.predictor:load"),
     footnotes=footnotes,
     objections=objections,
     stages=stages,

@@ -10,7 +10,7 @@ from functools import partial
 
 from trainables.cam.config import ClassifierConfig, classifier_settings
 from trainables.cam.stages import classifier_stage
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.stages import Stage
 from trainables.supersimple.config import SuperSimpleConfig
 
@@ -29,7 +29,9 @@ def trunk_stage(config: SuperSimpleConfig) -> Stage | None:
         config = config.model_copy(update={"trunk_lr_ratio": ratio})
     if config.own_task == "labels":
         return classifier_stage(config)
-    make = partial(Later("trainables.supersimple.rotations:make_rotations"), weights_file=config.weights_file)
+    make = partial(
+        LazyFunction("trainables.supersimple.rotations:make_rotations"), weights_file=config.weights_file
+    )
     return Stage("rotations", classifier_settings(config), make)
 
 
@@ -40,7 +42,7 @@ def stages(config: SuperSimpleConfig) -> Sequence[Stage]:
     if config.keep_maps:
         published = () if trunk is not None else ("weights_sha256",)
         file = None if trunk is not None else config.weights_file
-        make = partial(Later("trainables.supersimple.features:make_maps"), weights_file=file)
+        make = partial(LazyFunction("trainables.supersimple.features:make_maps"), weights_file=file)
         after = tuple(stage.name for stage in chain)
         settings = config.without_later(config.part(names=(*_READ, *published)))
         chain.append(Stage(MAPS, settings, make, after=after))

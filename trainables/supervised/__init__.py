@@ -10,7 +10,7 @@ any further idea (its heatmap is the class-activation map), the U-Net what all m
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.supervised.config import SupervisedConfig, count_parameters
 from trainables.supervised.presets import PRESETS, footnotes, needs_normal, objections
 
@@ -25,8 +25,8 @@ TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     Config=SupervisedConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak", "mixed", "full"}),
-    fit=Later("trainables.supervised.fit:fit"),
-    load=Later("trainables.supervised.predictor:load"),
+    fit=LazyFunction("trainables.supervised.fit:fit"),
+    load=LazyFunction("trainables.supervised.predictor:load"),
     footnotes=footnotes,
     objections=objections,
     needs_normal=needs_normal,

@@ -11,7 +11,7 @@ with two models, so that a study can compare them with each other.
 from __future__ import annotations
 
 from trainables.contract import Trainable
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.unsupervised.config import UnsupervisedConfig, count_parameters
 from trainables.unsupervised.presets import PRESETS, footnotes
 from trainables.unsupervised.stages import stages
@@ -28,8 +28,8 @@ TRAINABLE: Trainable[UnsupervisedConfig] = Trainable(
     Config=UnsupervisedConfig,
     presets=PRESETS,
     supervisions=frozenset({"none"}),
-    fit=Later("trainables.unsupervised.fit:fit"),
-    load=Later("trainables.unsupervised.predictor:load"),
+    fit=LazyFunction("trainables.unsupervised.fit:fit"),
+    load=LazyFunction("trainables.unsupervised.predictor:load"),
     footnotes=footnotes,
     stages=stages,
     parameters=count_parameters,

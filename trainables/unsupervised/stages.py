@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.stages import Stage
 from trainables.unsupervised.config import UnsupervisedConfig
 
@@ -26,8 +26,8 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
         gan = config.part("gan_", names=shape)
         encoder = config.part("encoder_", names=(*shape, "kappa"))
         return (
-            Stage("gan", gan, Later(f"{_CHAIN}:make_gan")),
-            Stage("encoder", encoder, Later(f"{_CHAIN}:make_encoder"), ("gan",), config.step_names),
+            Stage("gan", gan, LazyFunction(f"{_CHAIN}:make_gan")),
+            Stage("encoder", encoder, LazyFunction(f"{_CHAIN}:make_encoder"), ("gan",), config.step_names),
         )
     teachers: list[Stage] = []
     students: list[Stage] = []
@@ -36,10 +36,10 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
         alone = {"scales": [scale]}
         names = (*_COMMON, *_DESCRIPTORS)
         teacher = config.without_later(config.part("teacher_", names=(*names, *learned))) | alone
-        make = partial(Later(f"{_CHAIN}:make_teacher"), weights_file=config.weights_file)
+        make = partial(LazyFunction(f"{_CHAIN}:make_teacher"), weights_file=config.weights_file)
         teachers.append(Stage(f"teacher_{scale}", teacher, make))
         student = config.part("student", names=names) | alone
         shown = config.model_copy(update={"scales": (scale,)}).step_names
-        make, after = Later(f"{_CHAIN}:make_students"), (f"teacher_{scale}",)
+        make, after = LazyFunction(f"{_CHAIN}:make_students"), (f"teacher_{scale}",)
         students.append(Stage(f"students_{scale}", student, make, after, shown))
     return (*teachers, *students)

@@ -36,7 +36,7 @@ from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
 from assay_dashboard.layout import choose_cells, errors_shown, message, missing_probes, study_view
 from assay_dashboard.state import REPEAT, keep_in_url, times_restored
-from trainables.heatmaps import THRESHOLD_LEVEL
+from trainables.evaluation.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
 _THRESHOLD, _DIFFERENCE, _PICTURE, _SHOW = "threshold", "difference", "picture", "show"

@@ -30,7 +30,7 @@ from assay_dashboard.dots import MOST_CELLS, dot_plots
 from assay_dashboard.layout import draw, head, message, notes, plain, section, study_view, theme, to_trial
 from assay_dashboard.plots import interval_plot
 from assay_dashboard.state import CELLS, of_another_study, select_rows
-from trainables.metrics import METRICS, Metric
+from trainables.evaluation.metrics import METRICS, Metric
 
 _ROW = 35  # pixels
 _DRAWN = 60  # rows of the plot

@@ -25,7 +25,7 @@ from assay_dashboard.plots import curve_plot, line_plot, score_plot
 from assay_dashboard.scores import confusion, precision_recall, roc
 from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
 from assay_dashboard.telling import telling_trial
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 _LOG_LINES = 400
 

@@ -14,7 +14,7 @@ from assay.analysis.computed import computed
 from assay.analysis.results import StudyResults
 from assay.storage.record import DefectResult
 from assay.study import Cell
-from trainables.metrics.regions import SIZES
+from trainables.evaluation.metrics.regions import SIZES
 
 __all__ = ["DefectSummary", "Share", "defect_summaries"]
 

@@ -25,7 +25,7 @@ from assay.statistics.score_table import Splits
 from assay.statistics.wording import most_text
 from assay.study import Study
 from trainables.errors import InputError
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["LabelAnalysis", "NextLabels", "label_analysis", "next_labels"]
 

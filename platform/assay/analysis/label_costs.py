@@ -20,7 +20,7 @@ from assay.study import Cell, Study
 from assay.study.cell_names import line_name
 from assay.study.identity import canonical_json
 from assay.study.schema import Labelling, Level
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["LabelCell", "LabelCosts", "label_costs", "label_factors"]
 

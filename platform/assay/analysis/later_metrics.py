@@ -14,8 +14,8 @@ from assay.analysis.computed import computed
 from assay.analysis.results import ReadPart, StudyResults
 from assay.storage.record import Record, Result
 from assay.storage.store import DamagedFileError
-from trainables.metrics import DefectMetric, ImageMetric, ImageScores, Metric, Undefined
-from trainables.metrics.regions import DefectScore
+from trainables.evaluation.metrics import DefectMetric, ImageMetric, ImageScores, Metric, Undefined
+from trainables.evaluation.metrics.regions import DefectScore
 
 __all__ = ["image_scores_of", "measured_records", "with_later_metrics"]
 

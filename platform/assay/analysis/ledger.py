@@ -24,7 +24,7 @@ from assay.storage.store import Store
 from assay.study import Plan
 from assay.study.names import counted
 from trainables.errors import InputError
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 __all__ = [
     "Ledger",

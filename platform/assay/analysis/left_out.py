@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from assay.analysis.results import StudyResults
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.storage.record import DamagedRecord
-from trainables.data.findings import counted, summarise
+from trainables.data.inspect.findings import counted, summarise
 
 __all__ = ["left_out"]
 

@@ -15,7 +15,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.summary import CellSummary, metric_summary, repeats_text
 from assay.study import Cell, Study
 from assay.study.cell_names import line_name
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["MasksCurve", "MasksLine", "MasksPoint", "masks_curve"]
 

@@ -9,7 +9,7 @@ from scipy import special
 
 from assay.analysis.later_metrics import image_scores_of
 from assay.analysis.results import StudyResults
-from trainables.metrics import ImageScores
+from trainables.evaluation.metrics import ImageScores
 
 __all__ = ["PART_RATES", "PartRate", "exact_interval", "part_rates"]
 

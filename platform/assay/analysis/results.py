@@ -24,7 +24,7 @@ from assay.storage.registration import Registered, read_registration
 from assay.storage.search_points import EvaluatedPoint, evaluate_points
 from assay.storage.store import Store
 from assay.study import Plan, ReportedPlan, Trial, reported_plan
-from trainables.metrics import METRICS, Metric
+from trainables.evaluation.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     import pyarrow as pa

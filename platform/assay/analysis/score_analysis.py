@@ -16,7 +16,7 @@ from assay.statistics.best_cells import Best, best_cells
 from assay.statistics.contrasts import Contrast, interactions, main_effects
 from assay.statistics.families import ComparisonResult, Rules, compare
 from assay.statistics.mean_interval import MeanInterval, mean_intervals
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["ScoreAnalysis", "ScoreTables"]
 

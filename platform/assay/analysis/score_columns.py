@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from assay.analysis.score_names import is_step, plain
 from assay.analysis.score_text import TextColumns
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 
 __all__ = [

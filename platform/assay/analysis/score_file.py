@@ -31,9 +31,9 @@ from assay.statistics.paired import Test
 from assay.statistics.score_table import NO_FOLD, Splits
 from assay.study.cell_names import Levels, common_name
 from assay.study.design import pairs_of
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
-from trainables.metrics import Metric, ReportedMetric
+from trainables.evaluation.metrics import Metric, ReportedMetric
 
 __all__ = ["AnalysedScores", "ScoreQuestion", "analyse_score_file"]
 

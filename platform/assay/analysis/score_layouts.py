@@ -62,7 +62,7 @@ from assay.analysis.score_numbers import (
 from assay.analysis.score_text import TextColumns
 from assay.analysis.score_trackers import refuse_curves, tracker_source
 from assay.study.cell_names import cell_name
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 
 __all__ = ["ReadTable", "tidy_scores"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from trainables.metrics import METRICS, Metric
+from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = [
     "better_by_name",

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from assay.analysis.score_names import better_by_name, is_unbounded
 from trainables.errors import InputError
-from trainables.metrics import Metric
-from trainables.metrics.base import ROUNDING
+from trainables.evaluation.metrics import Metric
+from trainables.evaluation.metrics.base import ROUNDING
 
 __all__ = [
     "NO_VALUE",

@@ -20,7 +20,7 @@ from assay.storage.front import beats
 from assay.storage.search_points import EvaluatedPoint, best_points, objective_value
 from assay.study import Cell
 from assay.study.search import Objective
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 __all__ = ["FreshValue", "FrontPoint", "fresh_value", "optimism", "search_front"]
 

@@ -16,7 +16,7 @@ from assay.statistics.contrasts import Contrast, comparison
 from assay.statistics.families import ComparisonResult, Rules
 from assay.study import ReportedPlan
 from assay.study.cell_names import common_name
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["score_tables", "so_far", "study_analysis", "until_planned"]
 

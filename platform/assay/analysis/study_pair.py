@@ -22,9 +22,9 @@ from assay.statistics.families import ComparisonResult, Rules
 from assay.statistics.score_table import Splits
 from assay.study import Cell, ReportedPlan, Trial
 from assay.study.cell_names import cell_key
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
-from trainables.metrics import METRICS, Metric
+from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = ["CellPair", "StudyPair", "listed", "match_cells", "pair_studies", "paired_scores"]
 

@@ -23,7 +23,7 @@ from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Cell, Trial
 from assay.study.names import counted, from_to, of_planned
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 __all__ = ["CLOCKS", "curves_of"]
 

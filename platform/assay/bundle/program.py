@@ -11,8 +11,7 @@ from assay.bundle import PROGRAM
 from assay.engine.versions import source_version
 from assay.storage.files import json_bytes
 from assay.study import Plan
-from trainables.errors import InputError
-from trainables.slips import rule_of
+from trainables.errors import InputError, validation_message
 
 __all__ = ["Program", "installed_packages"]
 
@@ -53,7 +52,8 @@ class Program(BaseModel):
             slip = error.errors()[0]
             where = ".".join(map(str, slip["loc"])) or "the content"
             raise InputError(
-                f"{PROGRAM} describes no program ({where}: {rule_of(slip)}). Fetch the bundle again."
+                f"{PROGRAM} describes no program ({where}: {validation_message(slip)}). "
+                "Fetch the bundle again."
             ) from None
 
     @property

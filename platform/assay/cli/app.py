@@ -81,11 +81,11 @@ class _PlainWords(TyperGroup):
 
 
 def _plainly(slip: ErrorDetails) -> str:
-    from trainables.slips import rule_of
+    from trainables.errors import validation_message
 
     if slip["type"] == "value_error":  # of typer, which shows the value itself
-        return rule_of(slip)
-    return f"{rule_of(slip)}, found {slip['input']!r}."
+        return validation_message(slip)
+    return f"{validation_message(slip)}, found {slip['input']!r}."
 
 
 app = typer.Typer(

@@ -194,7 +194,7 @@ def _nothing_offered(results: StudyResults, cells: Iterable[str]) -> str:
     """Why no point can be offered: the search goes on, or all its points ended without a value."""
     from assay.storage.search_points import MEASURED_ANEW
     from assay.study.points import budget
-    from trainables.data.findings import summarise
+    from trainables.data.inspect.findings import summarise
 
     points = [results.evaluated_points[cell] for cell in cells]
     drawn = [point for of_cell in points for point in of_cell]

@@ -122,7 +122,7 @@ def check(
 
 def _way_here(fault: str, spec: DataSpec, data: Path | None, cache: Path) -> str:
     """Options of this command for the keys of a study file that a fault names; "" where it names none."""
-    from trainables.data.layouts import find_layout
+    from trainables.data.inspect.layouts import find_layout
 
     options = {"data.path": "--path PATH"} if spec.path is None else {}
     options |= {} if spec.options else {"data.options": "--option NAME=VALUE"}
@@ -142,7 +142,7 @@ def _way_here(fault: str, spec: DataSpec, data: Path | None, cache: Path) -> str
 def write_sheet(spec: DataSpec, data: Path | None, cache: Path, path: Path) -> str:
     """Write the contact sheet of masks, and say what it shows."""
     from assay.study.names import counted
-    from trainables.data.contact_sheet import write_contact_sheet
+    from trainables.data.inspect.contact_sheet import write_contact_sheet
 
     count = write_contact_sheet(spec, data, cache, path)
     return f"{path}: {counted(count, 'mask')}, the worst first" if count else f"{path}: no mask to draw"

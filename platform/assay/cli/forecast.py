@@ -115,7 +115,7 @@ def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
 
 
 def _table(forecast: Forecast) -> Table:
-    from trainables.data.findings import summarise
+    from trainables.data.inspect.findings import summarise
 
     rows = [
         (

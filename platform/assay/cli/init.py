@@ -104,8 +104,8 @@ def _write_study(
 ) -> None:
     from assay.cli.live import LiveView
     from assay.study.starter import starter_name, starter_study
-    from trainables.data.mask_statistics import mask_table
-    from trainables.data.survey import survey_images
+    from trainables.data.inspect.mask_statistics import mask_table
+    from trainables.data.inspect.survey import survey_images
 
     folder = images.resolve()
     path = output or Path(f"{starter_name(folder.name)}.yaml")

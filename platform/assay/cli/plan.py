@@ -138,7 +138,7 @@ def answer_of_plan(
     from assay.study.design import format_design
     from assay.study.reach import format_reach, reach_warnings
     from assay.study.stage_graph import stage_graph
-    from trainables.data.findings import summarise
+    from trainables.data.inspect.findings import summarise
 
     stages, several = stage_graph(planned.trials), len(planned.reach) > 1
     return plan_answer(
@@ -164,7 +164,7 @@ def _worthless_points(planned: Plan, records: Mapping[str, Record]) -> Iterator[
     from assay.analysis.results import StudyResults
     from assay.storage.search_points import MEASURED_ANEW
     from assay.study.names import counted
-    from trainables.data.findings import summarise
+    from trainables.data.inspect.findings import summarise
 
     results = StudyResults(planned, records)
     ids = {point.name: ids for searched in planned.searched for point, ids in planned.points_of(searched)}

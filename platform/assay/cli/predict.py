@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from assay.production.photos import Photo
     from assay.production.predict import PredictionProgress
     from assay.storage import Store
-    from trainables.data.unread import Unread
+    from trainables.data.inspect.unread import Unread
     from trainables.deployed import DeployedModel
 
 __all__ = ["predict"]
@@ -97,7 +97,7 @@ def predict(
     in a folder that cannot be listed). They are named, and the others are done.
     """
     from assay.cli.live import LiveView
-    from trainables.memory import keep_freed_memory
+    from trainables.device import keep_freed_memory
 
     keep_freed_memory()
     with LiveView(console(stderr=True)) as view:

@@ -151,7 +151,7 @@ def _found_method(name: str) -> AnyTrainable:
 
 
 def _show_all(out: Console, answer: SettingsAnswer) -> None:
-    from trainables.data.findings import summarise
+    from trainables.data.inspect.findings import summarise
 
     rows = [
         (m.method, m.title, ", ".join(m.supervision), summarise(m.presets, _PRESETS)) for m in answer.methods

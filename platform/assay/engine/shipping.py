@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from assay.engine.versions import COMMIT_VARIABLE, source_roots, source_version
-from trainables.memory import MMAP_THRESHOLD, TRIM_THRESHOLD
+from trainables.device import MMAP_THRESHOLD, TRIM_THRESHOLD
 from trainables.nn.settings import ROOT_VARIABLE as WEIGHTS_VARIABLE
 
 __all__ = ["SETTINGS", "runtime_env", "stage"]
@@ -40,7 +40,7 @@ SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints whatever the verbosity
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    # Workers keep freed memory for the next step (`trainables.memory`); in one arena, as those of threads
+    # Workers keep freed memory for the next step (`trainables.device`); in one arena, as those of threads
     # give whole heaps back; and what is mapped anew is faulted in by 2 MiB instead of 4 KiB.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(MMAP_THRESHOLD),

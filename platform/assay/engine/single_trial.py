@@ -45,7 +45,9 @@ class TrainedTrial:
     record: Record
     curve: pd.DataFrame | None = field(repr=False)  # a row per epoch
     predictions: pd.DataFrame | None = field(repr=False)  # a row per test image
-    maps: pa.Table | None = field(repr=False)  # of probe images, for `trainables.heatmaps.read_probe`
+    maps: pa.Table | None = field(
+        repr=False
+    )  # of probe images, for `trainables.evaluation.heatmaps.read_probe`
     model: Predictor | None = field(repr=False)  # None, too, where the method cannot load what it saved
 
 

@@ -25,8 +25,8 @@ from assay.storage.parquet import read_parquet
 from assay.storage.stage_store import stage_folder
 from assay.study.stage_graph import Need
 from trainables.data.samples import ImageSet
-from trainables.evaluate import Evaluation
-from trainables.stage_maps import CAM, STAGE_MAPS_SCHEMA, StageScores
+from trainables.evaluation.evaluate import Evaluation
+from trainables.evaluation.stage_maps import CAM, STAGE_MAPS_SCHEMA, StageScores
 
 __all__ = ["StageScoreCache"]
 

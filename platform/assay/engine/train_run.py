@@ -21,7 +21,7 @@ import numpy as np
 from assay.engine.ranks import collective
 from trainables.contract import Checkpoint, seed_for, shard
 from trainables.data.samples import TrainingData
-from trainables.run_rules import refuse_log
+from trainables.run import refuse_log
 from trainables.stages import Stage, StageWork
 
 if TYPE_CHECKING:

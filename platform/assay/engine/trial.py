@@ -29,14 +29,14 @@ from assay.study import Trial
 from trainables.data.samples import EvaluationData, TrainingData
 from trainables.data.tiles import image_of
 from trainables.errors import InputError
-from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
-from trainables.latency import measure_latency
-from trainables.metrics import Undefined
-from trainables.pseudo_labels import PseudoLabels
-from trainables.same_scores import pictures_to_compare, refuse_changing_scores
-from trainables.scorer import TiledScorer
-from trainables.size_floor import size_only_ap
-from trainables.stage_maps import StageScores
+from trainables.evaluation.evaluate import Evaluation, evaluate_scorer, measure_labels
+from trainables.evaluation.latency import measure_latency
+from trainables.evaluation.metrics import Undefined
+from trainables.evaluation.pseudo_labels import PseudoLabels
+from trainables.evaluation.same_scores import pictures_to_compare, refuse_changing_scores
+from trainables.evaluation.scorer import TiledScorer
+from trainables.evaluation.size_only import size_only_ap
+from trainables.evaluation.stage_maps import StageScores
 
 __all__ = ["Timer", "fit_and_evaluate", "make_stage", "trace_of"]
 

@@ -45,8 +45,8 @@ from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import load_methods
 from assay.storage.redaction import redact
 from assay.study import Trial
-from trainables.cuda import is_out_of_memory
 from trainables.data.atomic import FULL, why_unusable
+from trainables.device import is_out_of_memory
 from trainables.errors import Diverged, InputError, StorageError, StorageFull, text_of
 
 __all__ = ["train_packs", "train_trials", "trainer_of"]

@@ -17,9 +17,9 @@ from trainables.data.formats import BrokenImageError
 from trainables.data.sources import decode_image, read_bytes, resize_image
 from trainables.deployed import Decision, DeployedModel
 from trainables.errors import InputError
-from trainables.heatmaps import read_probe
-from trainables.model_scorer import ModelScorer
-from trainables.same_scores import refuse_changing_scores
+from trainables.evaluation.heatmaps import read_probe
+from trainables.evaluation.model_scorer import ModelScorer
+from trainables.evaluation.same_scores import refuse_changing_scores
 
 __all__ = [
     "TOLERANCE",

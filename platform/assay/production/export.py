@@ -14,7 +14,7 @@ from assay.production.model import write_model
 from assay.storage import Record, Store
 from trainables.deployed import Card, load_deployed
 from trainables.errors import InputError
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 __all__ = ["export_model"]
 

@@ -13,8 +13,7 @@ from assay.storage.method_store import read_method
 from assay.storage.store import DamagedFileError
 from assay.storage.unpacked import is_left_out, left_out
 from trainables.catalogue import find_trainable
-from trainables.cuda import set_exact
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 from trainables.deployed import (
     CARD_FILE,
     METHOD_FOLDER,
@@ -24,8 +23,9 @@ from trainables.deployed import (
     default_device,
     load_deployed,
 )
+from trainables.device import set_exact
 from trainables.errors import InputError
-from trainables.evaluate import FIXED_THRESHOLD
+from trainables.evaluation.evaluate import FIXED_THRESHOLD
 from trainables.method_files import is_file_method
 
 __all__ = [

@@ -30,8 +30,7 @@ from torch import Tensor, nn
 from trainables.contract import Predictor
 from trainables.data.sources import resize_image
 from trainables.deployed import Card, Decision, DeployedModel, read_card
-from trainables.errors import InputError
-from trainables.slips import rule_of
+from trainables.errors import InputError, validation_message
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -162,7 +161,7 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
         return OnnxModel(session, read_card(card, path))
     except ValidationError as error:
         slip = error.errors(include_url=False)[0]
-        reason = ": ".join([*map(str, slip["loc"]), rule_of(slip)])
+        reason = ": ".join([*map(str, slip["loc"]), validation_message(slip)])
         raise InputError(
             f"{path} carries a card that cannot be read: {reason}. Copy the file anew, or write it again "
             "with `assay export --to onnx`."

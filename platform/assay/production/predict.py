@@ -28,10 +28,10 @@ from assay.production.rows import PhotoRow, RowWriter
 from assay.production.side_by_side import PhotoModel, SideBySide
 from trainables.data.annotations import Polygon, outlines
 from trainables.data.formats import BrokenImageError, examine
+from trainables.data.inspect.unread import as_text
 from trainables.data.sources import decode_image
-from trainables.data.unread import as_text
 from trainables.deployed import Decision, enlarge_mask
-from trainables.overlay import PALETTE, overlay_indices
+from trainables.evaluation.overlay import PALETTE, overlay_indices
 
 __all__ = ["Pictures", "PredictionProgress", "predict"]
 

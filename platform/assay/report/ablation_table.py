@@ -23,7 +23,7 @@ from assay.study import Cell, Study
 from assay.study.names import counted
 from assay.study.nesting import NO_LEVEL
 from assay.study.reach import attainable_iou
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = [
     "ITEM_INTERVAL",

@@ -24,7 +24,7 @@ from assay.statistics.wording import (
     negligible_text,
     settle_text,
 )
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 
 __all__ = ["Answer", "AnswerGroup", "study_answer"]
 

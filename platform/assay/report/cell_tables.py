@@ -20,7 +20,7 @@ from assay.statistics.wording import interval_text
 from assay.storage.record import Record
 from assay.study import Trial
 from assay.study.names import counted
-from trainables.metrics import METRICS, Metric
+from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = ["interval_section", "listed_trials", "trial_rows", "trial_section"]
 

@@ -28,7 +28,7 @@ from assay.study import Comparison, Plan, ReportedPlan
 from assay.study.names import counted, from_to
 from assay.study.points import budget
 from assay.study.reach import format_reach, reach_warnings
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 
 __all__ = ["footnotes"]
 

@@ -9,7 +9,7 @@ from assay.analysis.search_front import FreshValue, FrontPoint, optimism, search
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.statistics.wording import number_text
 from assay.study.search import COSTS, Objective
-from trainables.metrics import METRICS, PROXIES
+from trainables.evaluation.metrics import METRICS, PROXIES
 
 __all__ = ["front_section", "objective_text"]
 

@@ -11,8 +11,8 @@ from assay.analysis.results import StudyResults
 from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary, stage_summaries
 from assay.report.ablation_table import mean_spread
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
-from trainables.data.findings import summarise
-from trainables.metrics import METRICS
+from trainables.data.inspect.findings import summarise
+from trainables.evaluation.metrics import METRICS
 
 __all__ = ["stage_section"]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import by_mean, metric_summary
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["base_and_best", "in_order", "telling_cells"]
 

@@ -20,7 +20,7 @@ from assay.study import Cell
 from assay.study.compare import format_value
 from assay.study.methods import is_own_setting
 from assay.study.names import counted
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["pair_page"]
 

@@ -12,7 +12,7 @@ from assay.statistics.contrast_test import TOO_FEW
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import USUAL, Rules, compare
 from assay.statistics.score_table import NO_FOLD, Claim, claims_of, read_scores
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["Best", "best_cells"]
 

@@ -19,7 +19,7 @@ from assay.statistics import paired
 from assay.statistics.contrasts import Contrast
 from assay.statistics.score_table import Claim, Scores
 from assay.statistics.units import Units, units_of
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["ONE_SIDED", "TOO_FEW", "Measured", "is_at_bound", "measure"]
 

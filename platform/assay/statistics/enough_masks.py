@@ -52,7 +52,7 @@ def enough_masks(
     Args:
         table: One row per trial and metric (see :mod:`assay.statistics.score_table`).
         masks: Cell → its number of masks, rising; the last cell has all.
-        metric: A name of ``trainables.metrics.METRICS``.
+        metric: A name of ``trainables.evaluation.metrics.METRICS``.
         resolve: The loss that does not matter, above 0.
         splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
 

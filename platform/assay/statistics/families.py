@@ -36,7 +36,7 @@ from assay.statistics.paired import (
 )
 from assay.statistics.score_table import CLAIMS, Claim, Scores, Splits, claims_of, read_scores
 from assay.statistics.units import Units
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = [
     "USUAL",
@@ -169,7 +169,7 @@ def compare(
     Args:
         table: One row per trial and metric (see :mod:`assay.statistics.score_table`).
         contrasts: The family.
-        metric: A name of ``trainables.metrics.METRICS``, or a metric that is not among them.
+        metric: A name of ``trainables.evaluation.metrics.METRICS``, or a metric that is not among them.
         rules: How they are tested.
         family: What the family is called.
 

@@ -18,7 +18,7 @@ from assay.statistics.paired import has_no_spread, t_half_width
 from assay.statistics.score_table import Claim, Scores, Splits, claims_of, read_scores
 from assay.statistics.units import Units, units_of
 from assay.study.names import from_to
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 __all__ = ["MeanInterval", "mean_intervals", "method_texts"]
 

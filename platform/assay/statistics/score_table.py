@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.metrics import METRICS, Metric
+from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = ["CLAIMS", "NO_FOLD", "Claim", "Scores", "Splits", "claims_of", "read_scores"]
 

@@ -26,8 +26,8 @@ from assay.storage.checksum import with_checksum, without_checksum
 from assay.storage.files import json_bytes
 from assay.study import Trial
 from trainables.errors import InputError
-from trainables.metrics import METRICS, PROXIES
-from trainables.metrics.base import ROUNDING
+from trainables.evaluation.metrics import METRICS, PROXIES
+from trainables.evaluation.metrics.base import ROUNDING
 
 __all__ = [
     "DamagedRecord",

@@ -22,7 +22,7 @@ from assay.study import Plan, Study
 from assay.study.identity import canonical_json, short_hash
 from assay.study.names import counted
 from assay.study.points import budget
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 
 __all__ = [

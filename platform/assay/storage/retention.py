@@ -17,7 +17,7 @@ from assay.storage.record import Record
 from assay.storage.stage_store import read_stage, stage_folder, stage_keys
 from assay.storage.store import ATTEMPT, Store
 from assay.study import Plan
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 __all__ = ["KeepRule", "Leftover", "clean_plan", "free", "unkept_models"]
 

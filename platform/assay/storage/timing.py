@@ -24,11 +24,10 @@ from assay.study.identity import canonical_json
 from assay.study.points import trials_of
 from assay.study.stage_graph import stage_graph
 from trainables.catalogue import find_trainable
-from trainables.cuda import prepare_gpu
 from trainables.data import Manifest, Split, load_training, make_split, open_images, open_manifest
 from trainables.data.tiles import TileShape
+from trainables.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu
 from trainables.forecast import measure
-from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
 
 __all__ = ["Machine", "evaluated_inputs", "forecast_study"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
-from trainables.data.findings import counted
+from trainables.data.inspect.findings import counted
 
 __all__ = ["NAME_PATTERN", "Name", "counted", "from_to", "of_planned"]
 

@@ -44,7 +44,7 @@ from trainables.catalogue import find_trainable
 from trainables.contract import batch_norm_objection
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError, nearest
-from trainables.reach import Reach
+from trainables.evaluation.resolution import Reach
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
@@ -234,7 +234,7 @@ def plan_study(
 
 
 def _metric_problems(study: Study) -> Iterator[StudyProblem]:
-    from trainables.metrics import METRICS
+    from trainables.evaluation.metrics import METRICS
 
     names: dict[KeyPath, str] = {("metrics", "primary"): study.metrics.primary}
     names |= {("metrics", "report", i): name for i, name in enumerate(study.metrics.report)}

@@ -36,7 +36,7 @@ def published_problems(study: Study, cells: Sequence[Levels]) -> Iterator[StudyP
 
 
 def _value_problems(study: Study, row: PublishedRow, at: KeyPath) -> Iterator[StudyProblem]:
-    from trainables.metrics import METRICS
+    from trainables.evaluation.metrics import METRICS
 
     shown = (study.metrics.primary, *study.metrics.report)
     for name, value in row.values.items():

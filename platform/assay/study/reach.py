@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from assay.study.identity import canonical_json
 from assay.study.plan import CellReach, Plan
 from trainables.catalogue import find_trainable
-from trainables.data.findings import summarise
-from trainables.reach import Reach, is_taught, measure_reach
+from trainables.data.inspect.findings import summarise
+from trainables.evaluation.resolution import Reach, is_taught, measure_reach
 
 if TYPE_CHECKING:
     import numpy as np

@@ -29,8 +29,7 @@ from assay.removed import what_to_write_instead
 from assay.study.design_rules import reference_problems
 from assay.study.schema import Study
 from assay.study.source import KeyPath, Source, StudyProblem, refuse
-from trainables.errors import InputError, nearest
-from trainables.slips import rule_of
+from trainables.errors import InputError, nearest, validation_message
 
 __all__ = ["check_model", "parse_study", "read_study"]
 
@@ -167,11 +166,11 @@ def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPa
         case "missing":
             message = f"the key `{detail['loc'][-1]}` is missing"
         case "value_error":
-            message = _with_value(rule_of(detail), detail["input"])
+            message = _with_value(validation_message(detail), detail["input"])
         case "string_pattern_mismatch" if "[a-z0-9_-]" in str(detail.get("ctx", {}).get("pattern")):
             message = f"a name has 1..64 of the signs a-z 0-9 _ -{value_found}"
         case _:
-            message = rule_of(detail) + ("" if isinstance(detail["input"], dict) else value_found)
+            message = validation_message(detail) + ("" if isinstance(detail["input"], dict) else value_found)
     return StudyProblem(at + path, message)
 
 

@@ -168,7 +168,7 @@ class _DataPlanner:
 
     def _refuse_rankings(self, images: int) -> None:
         """Refuse to answer a question, or to search, by what data without normal images do not define."""
-        from trainables.metrics import METRICS, ImageMetric
+        from trainables.evaluation.metrics import METRICS, ImageMetric
 
         rankings = [(("metrics", "primary"), self.study.metrics.primary)]
         if self.study.search is not None:

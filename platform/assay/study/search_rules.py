@@ -112,7 +112,7 @@ def _objective_problems(study: Study, search: Search, cells: Sequence[PlannedCel
 def _metric_problems(
     objective: Objective, at: KeyPath, cells: Sequence[PlannedCell]
 ) -> Iterator[StudyProblem]:
-    from trainables.metrics import METRICS, PROXIES, DefectMetric
+    from trainables.evaluation.metrics import METRICS, PROXIES, DefectMetric
 
     name = objective.metric
     for trainable in _methods(cells):

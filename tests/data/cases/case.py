@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from assay.study.starter import starter_study
 from trainables.data import DataSpec, check_data
-from trainables.data.survey import survey_images
+from trainables.data.inspect.survey import survey_images
 from trainables.errors import InputError
 
 __all__ = ["Case", "Outcome", "Result", "run_case"]

@@ -18,7 +18,7 @@ import assay
 from assay.report.mask_grid.payload import peaks_in
 from assay.storage import Store
 from tests.dashboard.made_records import make_scene, make_study
-from trainables.heatmaps import Probe, maps_table, read_probe
+from trainables.evaluation.heatmaps import Probe, maps_table, read_probe
 
 GRID = Path(__file__).parents[3] / "platform" / "assay" / "report" / "mask_grid"
 

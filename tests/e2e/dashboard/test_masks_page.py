@@ -20,7 +20,7 @@ from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.conftest import Results
 from tests.e2e.dashboard.masks_page import MasksPage
 from tests.e2e.dashboard.serving import Served, serve
-from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
+from trainables.evaluation.heatmaps import THRESHOLD_LEVEL, read_probe
 
 STYLE = Path(__file__).parents[3] / "dashboard" / "assay_dashboard" / "style.css"
 WEAK, STRONG = "all off", "balance + stop + distance"

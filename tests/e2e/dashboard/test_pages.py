@@ -18,7 +18,7 @@ from assay.report.csv_tables import cell_table, to_csv
 from assay.statistics.wording import sentence
 from assay.storage.search_points import best_points
 from tests.e2e.dashboard.conftest import HOSTILE, MAIN, Reader, Results
-from trainables.metrics import METRICS
+from trainables.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

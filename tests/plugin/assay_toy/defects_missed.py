@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from trainables.metrics import HeatmapMetric, MapAndTruth, defect_regions
+from trainables.evaluation.metrics import HeatmapMetric, MapAndTruth, defect_regions
 
 
 def defects_missed(images: Iterable[MapAndTruth], threshold: float) -> float:

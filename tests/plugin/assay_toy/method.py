@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from trainables.contract import Trainable, TrainableConfig
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "ToyConfig"]
 
@@ -45,6 +45,6 @@ TRAINABLE = Trainable(
     Config=ToyConfig,
     presets={},
     supervisions=frozenset({"none", "weak", "mixed", "full"}),
-    fit=Later("assay_toy.training:fit"),
-    load=Later("assay_toy.training:load"),
+    fit=LazyFunction("assay_toy.training:fit"),
+    load=LazyFunction("assay_toy.training:load"),
 )

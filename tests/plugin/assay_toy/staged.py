@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from trainables.contract import Trainable, TrainableConfig
-from trainables.later import Later
+from trainables.lazy_import import LazyFunction
 from trainables.stages import Stage
 
 __all__ = ["SHOWN", "TRAINABLE", "StagedConfig", "stages"]
@@ -38,11 +38,11 @@ def stages(config: StagedConfig) -> Sequence[Stage]:
     """Base, then maps."""
     base = config.model_dump(mode="json", include={"epochs", "seconds", "slow", "base", "fault"})
     return [
-        Stage("base", base, Later("assay_toy.staged_training:make_base")),
+        Stage("base", base, LazyFunction("assay_toy.staged_training:make_base")),
         Stage(
             "maps",
             {"sharpen": config.sharpen},
-            Later("assay_toy.staged_training:make_maps"),
+            LazyFunction("assay_toy.staged_training:make_maps"),
             after=("base",),
             shows=SHOWN,
         ),
@@ -56,7 +56,7 @@ TRAINABLE = Trainable(
     Config=StagedConfig,
     presets={},
     supervisions=frozenset({"weak"}),
-    fit=Later("assay_toy.staged_training:fit"),
-    load=Later("assay_toy.staged_training:load"),
+    fit=LazyFunction("assay_toy.staged_training:fit"),
+    load=LazyFunction("assay_toy.staged_training:load"),
     stages=stages,
 )

@@ -18,7 +18,7 @@ from assay_toy.training import ToyPredictor, pass_time
 from trainables.contract import Run, StageMaps
 from trainables.data.samples import TrainingData
 from trainables.errors import Diverged
-from trainables.pseudo_labels import PseudoLabels
+from trainables.evaluation.pseudo_labels import PseudoLabels
 from trainables.stages import StageWork
 
 __all__ = ["StagedPredictor", "fit", "load", "make_base", "make_maps"]

@@ -33,7 +33,7 @@ from trainables.data.annotations.shapes import (
     rectangle,
     uploaded_names,
 )
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 
 __all__ = ["TITLE", "annotation_of", "holds", "parse"]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from trainables.slips import rule_of
+from trainables.errors import validation_message
 
 __all__ = [
     "AnnotationError",
@@ -327,4 +327,4 @@ def first_fault(error: ValidationError) -> str:
     """The place where a file of annotations is not as expected, and what stands there."""
     fault = error.errors()[0]
     place = ".".join(map(str, fault["loc"])) or "the file"
-    return f"{place}: {rule_of(fault)}, found {str(fault['input'])[:60]!r}"
+    return f"{place}: {validation_message(fault)}, found {str(fault['input'])[:60]!r}"

@@ -49,8 +49,9 @@ from trainables.data.annotations import (
     unread_format,
 )
 from trainables.data.atomic import made_once
-from trainables.data.findings import counted, first_lines, summarise
 from trainables.data.formats import BrokenImageError
+from trainables.data.inspect.findings import counted, first_lines, summarise
+from trainables.data.inspect.unread import DEFECT_FOLDERS, GOOD_FOLDERS, Unread, is_system_file, unread_files
 from trainables.data.masks import RUNS_SUFFIX, encode_runs, runs_in
 from trainables.data.readers.base import ClassIndices, Entry, Listing, Reader, options_of
 from trainables.data.readers.folder import part_of
@@ -58,7 +59,6 @@ from trainables.data.readers.image_names import ImageNames
 from trainables.data.readers.mask_names import compared, images_below
 from trainables.data.sources import DataFolders, read_bytes
 from trainables.data.spec import DataSpec, Others
-from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, Unread, is_system_file, unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER", "annotation_files", "foreign_files"]

@@ -13,11 +13,10 @@ from pydantic_core import ErrorDetails
 
 from trainables.data.annotations.shapes import meaning_of
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
+from trainables.data.inspect.unread import Unread, leads_back
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
-from trainables.data.unread import Unread, leads_back
-from trainables.errors import InputError, nearest
-from trainables.slips import rule_of
+from trainables.errors import InputError, nearest, validation_message
 
 __all__ = [
     "ClassIndices",
@@ -197,7 +196,7 @@ def read_published(
     except ValidationError as error:
         fault = error.errors()[0]
         raise InputError(
-            f"{path}: {'.'.join(map(str, fault['loc']))}: {rule_of(fault)}. Expected {shape}; "
+            f"{path}: {'.'.join(map(str, fault['loc']))}: {validation_message(fault)}. Expected {shape}; "
             "fetch the file again."
         ) from error
 
@@ -241,7 +240,7 @@ def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:
 def _rule(model: type[BaseModel], fault: ErrorDetails) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown setting ({nearest(str(fault['loc'][-1]), model.model_fields)})"
-    return rule_of(fault)
+    return validation_message(fault)
 
 
 def images_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:

@@ -32,10 +32,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trainables.data.findings import counted
 from trainables.data.formats import MASK_SUFFIXES
+from trainables.data.inspect.findings import counted
+from trainables.data.inspect.picture_names import words_of
+from trainables.data.inspect.unread import (
+    DEFECT_FOLDERS,
+    GOOD_FOLDERS,
+    is_picture,
+    is_system_file,
+    unread_files,
+)
 from trainables.data.masks import RUNS_SUFFIX
-from trainables.data.picture_names import words_of
 from trainables.data.readers.base import (
     Entry,
     Listing,
@@ -60,7 +67,6 @@ from trainables.data.readers.places import (
 from trainables.data.readers.united import united_masks
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
-from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, is_picture, is_system_file, unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER", "FolderOptions", "Found", "find_pictures", "part_of"]

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, Field
 
 from trainables.data.formats import MASK_SUFFIXES
+from trainables.data.inspect.unread import unread_files
 from trainables.data.masks import RUNS_SUFFIX
 from trainables.data.readers.base import (
     Entry,
@@ -38,7 +39,6 @@ from trainables.data.readers.base import (
 from trainables.data.readers.united import united_masks
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
-from trainables.data.unread import unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER"]

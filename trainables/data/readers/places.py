@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from trainables.data.formats import MASK_SUFFIXES
-from trainables.data.picture_names import rest_of_images, rest_of_masks, says_drawing, words_of
+from trainables.data.inspect.picture_names import rest_of_images, rest_of_masks, says_drawing, words_of
+from trainables.data.inspect.unread import is_system_file
 from trainables.data.readers.base import folders_in, images_in
 from trainables.data.readers.mask_names import Naming, compared
-from trainables.data.unread import is_system_file
 
 __all__ = [
     "FolderNames",

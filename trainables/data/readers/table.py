@@ -32,13 +32,12 @@ import pyarrow.csv
 import pyarrow.parquet
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from trainables.data.findings import counted, first_lines
+from trainables.data.inspect.findings import counted, first_lines
+from trainables.data.inspect.unread import unread_files
 from trainables.data.readers.base import Entry, Listing, MaskOptions, MaskSettings, Reader, options_of
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
-from trainables.data.unread import unread_files
-from trainables.errors import InputError
-from trainables.slips import rule_of
+from trainables.errors import InputError, validation_message
 
 __all__ = ["READER", "is_table", "names_images_of"]
 
@@ -217,7 +216,7 @@ def _check_rows(path: Path, root: Path, table: pa.Table) -> tuple[_Row, ...]:
             row = _Row.model_validate(values)
         except ValidationError as error:
             faults += [
-                f"row {number}, {fault['loc'][0]}: {rule_of(fault)}, found {fault['input']!r}"
+                f"row {number}, {fault['loc'][0]}: {validation_message(fault)}, found {fault['input']!r}"
                 for fault in error.errors()
             ]
             continue

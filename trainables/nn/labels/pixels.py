@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.data.samples import ImageSet
-from trainables.metrics import truth_at
+from trainables.evaluation.metrics import truth_at
+from trainables.evaluation.pseudo_labels import OPEN
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.on_device import DeviceRows
-from trainables.pseudo_labels import OPEN
 
 __all__ = ["Labels", "PixelMaps", "defect_share", "label_loss", "mask_labels", "soft_loss"]
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.evaluation.pseudo_labels import OPEN, PseudoLabels
 from trainables.nn.choices import Cutoffs
-from trainables.pseudo_labels import OPEN, PseudoLabels
 
 __all__ = ["Refinement", "area_threshold", "otsu_threshold", "pseudo_labels", "refined_labels"]
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
+from trainables.evaluation.pseudo_labels import OPEN
 from trainables.nn.augmentation import drawn_views
 from trainables.nn.choices import ImageTask
 from trainables.nn.labels.pixels import Labels, PixelMaps, defect_share, label_loss, soft_loss
@@ -34,7 +35,6 @@ from trainables.nn.models import forward_context, with_layout
 from trainables.nn.on_device import TrainingImages
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.settings import PseudoLabelConfig
-from trainables.pseudo_labels import OPEN
 
 __all__ = ["SegmentationNet", "SegmentationOutput", "Targets", "match_area", "train_segmentation"]
 

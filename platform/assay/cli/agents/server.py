@@ -26,8 +26,7 @@ from assay.storage.agent_requests import note_request
 from assay.storage.redaction import redact, redact_values
 from assay.study.source import dotted
 from assay.version import VERSION
-from trainables.errors import InputError, nearest
-from trainables.slips import rule_of
+from trainables.errors import InputError, nearest, validation_message
 
 __all__ = ["make_server"]
 
@@ -79,7 +78,7 @@ class _Server(MCPServer[Any]):
             slips = "; ".join(
                 f"found no `{dotted(slip['loc'])}`"
                 if slip["type"] == "missing"
-                else f"`{dotted(slip['loc'])}` {rule_of(slip)}, found {_short(slip['input'])}"
+                else f"`{dotted(slip['loc'])}` {validation_message(slip)}, found {_short(slip['input'])}"
                 for slip in error.__cause__.errors()
             )
             raise ToolError(f"{_takes(name, tools[name])}: {slips}.") from error.__cause__

@@ -18,7 +18,7 @@ from assay.study import Plan, Trial
 from trainables.data import load_evaluation, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError
-from trainables.overlay import Picture, contact_sheet, overlay
+from trainables.evaluation.overlay import Picture, contact_sheet, overlay
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults

@@ -27,12 +27,11 @@ from assay.engine.fitting.job import ChildJob, FitJob, Peers, fit
 from assay.engine.fitting.wire import send
 from assay.engine.train_run import StageSpace, Stopped
 from trainables.contract import Checkpoint
-from trainables.cuda import prepare_gpu
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import TrainingData
-from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
+from trainables.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu
+from trainables.evaluation.model_scorer import ModelScorer
 from trainables.method_files import load_source
-from trainables.model_scorer import ModelScorer
 from trainables.stages import Stage
 
 __all__ = ["run_child"]

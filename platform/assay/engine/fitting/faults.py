@@ -13,8 +13,8 @@ import traceback
 from assay.engine.ranks import PeerLostError
 from assay.engine.train_run import Stopped
 from assay.storage.redaction import redact
-from trainables.cuda import is_out_of_memory
 from trainables.data.atomic import AWAY
+from trainables.device import is_out_of_memory
 from trainables.errors import Diverged, InputError, text_of
 from trainables.method_files import told
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from assay.engine.fitting.died import DiedError
 from assay.storage.redaction import holds_credentials
-from trainables.cuda import CUBLAS_WORKSPACE
+from trainables.device import CUBLAS_WORKSPACE
 
 if TYPE_CHECKING:
     from assay.engine.fitting.process import TrainingProcess

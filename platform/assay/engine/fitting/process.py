@@ -24,8 +24,8 @@ from assay.engine.journal import StorageJournal
 from assay.engine.limits import Limits
 from assay.engine.ranks import PeerLostError
 from assay.engine.train_run import Stopped
-from trainables.memory import kills_for_memory
-from trainables.scorer import Scores
+from trainables.device import kills_for_memory
+from trainables.evaluation.scorer import Scores
 from trainables.stages import Stage
 
 __all__ = ["OverdueError", "TrainingProcess"]
@@ -180,7 +180,7 @@ class TrainingProcess:
 
 
 class ProcessScorer:
-    """A model of a training process, as a :class:`trainables.scorer.ImageScorer`."""
+    """A model of a training process, as a :class:`trainables.evaluation.scorer.ImageScorer`."""
 
     def __init__(self, process: TrainingProcess, abilities: Mapping[str, Any]) -> None:
         self._process = process

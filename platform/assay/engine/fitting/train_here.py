@@ -15,12 +15,11 @@ from assay.engine.fitting.job import FitJob, fit
 from assay.engine.fitting.trainer import Trained, weights_of
 from assay.engine.journal import StorageJournal
 from trainables.contract import Predictor
-from trainables.cuda import prepare_gpu
 from trainables.data.cache import ArrowImages
+from trainables.device import forget_peak_memory, peak_memory_mb, prepare_gpu
 from trainables.errors import StorageError
-from trainables.memory import forget_peak_memory, peak_memory_mb
-from trainables.model_scorer import ModelScorer
-from trainables.scorer import Scores
+from trainables.evaluation.model_scorer import ModelScorer
+from trainables.evaluation.scorer import Scores
 
 __all__ = ["TrainHere"]
 

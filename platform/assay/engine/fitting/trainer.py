@@ -23,8 +23,8 @@ from assay.engine.limits import Limits
 from assay.engine.ranks import from_rank_0
 from assay.engine.train_run import Stopped
 from trainables.data.cache import ArrowImages
+from trainables.evaluation.scorer import ImageScorer
 from trainables.method_files import is_file_method, loaded_source
-from trainables.scorer import ImageScorer
 
 __all__ = ["TrainApart", "Trained", "Trainer", "weights_of"]
 

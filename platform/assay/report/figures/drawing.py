@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from assay.report.page.model import PictureForm
-from trainables.metrics import Metric
+from trainables.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

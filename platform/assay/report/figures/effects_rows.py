@@ -17,7 +17,7 @@ from assay.statistics.families import ComparisonResult
 from assay.statistics.score_table import CLAIMS
 from assay.statistics.wording import better_text, count_text
 from assay.study import Study
-from trainables.metrics import METRICS, Metric
+from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = [
     "MOST_ROWS",

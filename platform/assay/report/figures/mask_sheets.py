@@ -21,8 +21,8 @@ from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Trial
 from trainables.errors import InputError
-from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
-from trainables.overlay import contact_sheet, heat_overlay, overlay
+from trainables.evaluation.heatmaps import THRESHOLD_LEVEL, read_probe
+from trainables.evaluation.overlay import contact_sheet, heat_overlay, overlay
 
 __all__ = ["decision_picture", "lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_maps"]
 

@@ -26,7 +26,7 @@ from assay.report.telling_cells import in_order, telling_cells
 from assay.storage import Record, Store
 from assay.storage.stage_store import stage_curve
 from assay.study.repeats import repeat_name
-from trainables.data.findings import summarise
+from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 
 __all__ = ["interactive_page"]

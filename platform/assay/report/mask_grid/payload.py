@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from assay.report.mask_grid.taught import PICTURES, Lesson, packed_lesson
 from assay.storage import Result
 from trainables.contract import TaughtMaps
-from trainables.heatmaps import THRESHOLD_LEVEL, Scale, defect_numbers
+from trainables.evaluation.heatmaps import THRESHOLD_LEVEL, Scale, defect_numbers
 
 __all__ = [
     "FALSE_ALARMS",

@@ -21,7 +21,7 @@ from assay.storage import Record
 from trainables.catalogue import find_trainable
 from trainables.contract import TaughtMaps, Trainable
 from trainables.errors import InputError
-from trainables.heatmaps import defect_numbers
+from trainables.evaluation.heatmaps import defect_numbers
 
 __all__ = ["PICTURES", "Lesson", "lesson_of", "packed_lesson", "teaches"]
 

@@ -1,0 +1,474 @@
+"""The one evaluation loop: validation chooses the thresholds, test reports.
+
+The evaluation treats every method in the same way. It reads validation first and fixes both thresholds before
+the first test image is looked at:
+
+* image threshold: best F1 of image scores on validation labels, or of two distributions that smooth them
+  (`data.threshold: smoothed_f1`, :mod:`trainables.evaluation.metrics.smoothed`);
+* pixel threshold: best micro IoU where validation has masks (full supervision). Elsewhere labels only: best
+  F1 of "the image is defective when the maximum of its heatmap reaches the threshold";
+* without validation, or with one class only in it: 0.5, and a note says so.
+
+A model of several stages is asked for all of them on test images (``stage_maps``), and pseudo labels of
+training images can be compared with masks when training is over (:func:`measure_labels`). Both choose
+nothing.
+
+Trade-off: heatmaps are evaluated at the network's input resolution, to which masks are brought by area, not
+at the original size: two cells of one study are compared at what the network can resolve, and nothing in the
+number is interpolation. Heatmaps of images in tiles (``data.tiles``) are as large as the images are at that
+scale: their scores are binned, so that memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trainables.data.inspect.findings import counted
+from trainables.data.samples import EvaluationData, ImageSet
+from trainables.data.spec import ThresholdRule
+from trainables.evaluation.heatmaps import Probe, choose_probes, maps_table, shrunken
+from trainables.evaluation.metrics import (
+    METRICS,
+    PROXIES,
+    DefectMetric,
+    Erasure,
+    PixelCounts,
+    PixelScores,
+    Undefined,
+    best_f1_threshold,
+    count_metrics,
+    image_metrics,
+)
+from trainables.evaluation.metrics.histogram import BinnedPixelScores, bin_scores
+from trainables.evaluation.metrics.images import choose_image_threshold
+from trainables.evaluation.metrics.inputs import SINGLE_VIEWS
+from trainables.evaluation.metrics.pixels import ignored_of, truth_of
+from trainables.evaluation.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
+from trainables.evaluation.pseudo_labels import PseudoLabels
+from trainables.evaluation.scorer import ImageScorer, Scores, TiledScorer, refuse_outside
+from trainables.evaluation.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.contract import Predictor
+
+__all__ = [
+    "FIXED_THRESHOLD",
+    "PREDICTIONS_SCHEMA",
+    "ChosenThresholds",
+    "Evaluation",
+    "evaluate",
+    "evaluate_scorer",
+    "image_scores",
+    "measure_labels",
+]
+
+_T = TypeVar("_T")
+
+FIXED_THRESHOLD = 0.5  # where validation cannot choose
+_TIMED = 3  # batches, of which the first does not count
+
+PREDICTIONS_SCHEMA = pa.schema(
+    [
+        pa.field("sample", pa.string(), nullable=False),
+        pa.field("item", pa.string()),
+        pa.field("defect_class", pa.string()),
+        pa.field("label", pa.bool_(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("decision", pa.bool_(), nullable=False),
+        # Pixels that count, at the pixel threshold and the network's input size; null without a known mask.
+        pa.field("tp", pa.int64()),
+        pa.field("fp", pa.int64()),
+        pa.field("fn", pa.int64()),
+        pa.field("tn", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ChosenThresholds:
+    """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
+
+    image: float
+    image_source: str
+    pixel: float  # representable as float32, the type of heatmaps
+    pixel_source: str
+    image_range: tuple[float, float] | None = None  # of bootstrap draws, 5 % to 95 %; None: not asked for
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Worth of a trained model on one split."""
+
+    metrics: dict[str, float]  # on test, by the names of METRICS; an undefined one is absent
+    undefined: dict[str, str]  # why, by the names of METRICS
+    validation: dict[str, float]  # the same on validation, at the thresholds chosen on it, and PROXIES
+    thresholds: ChosenThresholds
+    predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
+    regions: (
+        pa.Table
+    )  # trainables.evaluation.metrics.regions.REGIONS_SCHEMA, one row per defect in a known test mask
+    defects: tuple[DefectScore, ...]  # of all regions, by class and by size
+    maps: pa.Table  # trainables.evaluation.heatmaps.MAPS_SCHEMA, the probe images
+    notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
+    seconds_per_image: float  # prediction alone, without stages and metrics
+    stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
+    stage_maps: pa.Table | None = (
+        None  # STAGE_MAPS_SCHEMA of trainables.evaluation.stage_maps, of the probe images
+    )
+    shown: tuple[str, ...] = ()  # names of the stages in ``stage_maps``, in the order of the chain
+
+
+@dataclass
+class _Pass:
+    """Scores and pixel counts of one pass over a set of images."""
+
+    images: ImageSet
+    scores: NDArray[np.float64]
+    maxima: NDArray[np.float64]  # of each heatmap
+    with_truth: list[int] = field(default_factory=list)  # indices of the images in ``pixels``, in its order
+    pixels: PixelScores = field(default_factory=PixelScores)
+    kept: dict[int, Probe] = field(default_factory=dict)
+    regions: list[dict[str, Any]] = field(default_factory=list)  # rows of REGIONS_SCHEMA, where asked for
+    seconds_per_image: float = 0.0
+
+    @property
+    def left_out(self) -> int:
+        """Number of defective images whose mask is unknown."""
+        return len(self.images) - len(self.with_truth)
+
+    def add_regions(self, index: int, heatmap: NDArray[np.float32], threshold: float) -> None:
+        """Look for each defect of an image with a known mask."""
+        images = self.images
+        sample, defect_class = images.ids[index], images.classes[index] if images.classes else None
+        if images.labels[index]:
+            names = images.mask_classes or (defect_class,)
+            self.regions += regions_of(sample, heatmap, images.masks[sample], names, threshold)
+
+    def metrics(self, thresholds: ChosenThresholds) -> dict[str, float | Undefined]:
+        images = self.images
+        of_images = image_metrics(images.labels, self.scores, thresholds.image, images.items)
+        return of_images | self.pixels.metrics(thresholds.pixel)
+
+
+class _Batch(NamedTuple):
+    start: int
+    images: Sequence[NDArray[np.uint8]]
+    answer: Scores
+
+
+def evaluate(
+    predictor: Predictor,
+    data: EvaluationData,
+    *,
+    device: torch.device,
+    batch: int,
+    probes: int,
+    seed: int,
+    known: Collection[str] = (),
+    threshold: ThresholdRule = "best_f1",
+) -> Evaluation:
+    """Evaluate a model of this process, which lies on ``device``: see :func:`evaluate_scorer`."""
+    from trainables.evaluation.model_scorer import ModelScorer  # loads torch
+
+    model = ModelScorer(predictor, device)
+    return evaluate_scorer(
+        model, data, batch=batch, probes=probes, seed=seed, known=known, threshold=threshold
+    )
+
+
+def evaluate_scorer(
+    model: ImageScorer,
+    data: EvaluationData,
+    *,
+    batch: int,
+    probes: int,
+    seed: int,
+    known: Collection[str] = (),
+    threshold: ThresholdRule = "best_f1",
+) -> Evaluation:
+    """Evaluate a model: thresholds from ``data.validation``, everything else from ``data.test``.
+
+    Args:
+        model: The trained model, in this process (a ``ModelScorer``) or another.
+        data: Validation (or None) and test images.
+        batch: Images per prediction.
+        probes: Number of test images whose heatmap is kept.
+        seed: Seed of the repeat: it alone decides which test images are probes.
+        known: Stages of the model that need not be shown.
+        threshold: How validation chooses the image threshold.
+
+    Raises:
+        FloatingPointError: If a score or heatmap is no finite number: the model has diverged.
+        InputError: If one is not within [0, 1].
+    """
+    if data.test.tiles is not None:
+        model, batch = TiledScorer(model, data.test.tiles, batch), 1
+    validation = None
+    if data.validation is not None and len(data.validation):
+        validation = _evaluate_images(model, data.validation, batch)
+    thresholds, notes = _choose_thresholds(validation, threshold)
+
+    stage_maps = StageMapScores(seed, known) if model.shows_stages else None
+    keep = choose_probes(data.test, probes, seed)
+    test = _evaluate_images(
+        model, data.test, batch, keep=keep, stage_maps=stage_maps, threshold=thresholds.pixel
+    )
+    timed = test
+    if stage_maps is not None:  # asked for as well: test images do not tell what a prediction takes
+        first = range(min(len(data.test), _TIMED * batch))
+        timed = validation or _evaluate_images(model, data.test.without_masks(first), batch)
+    regions = pa.Table.from_pylist(test.regions, schema=REGIONS_SCHEMA)
+    defects = defect_scores(regions, _decisions(test, thresholds.image))
+    of_defects = {m.name: m.value(defects) for m in METRICS.values() if isinstance(m, DefectMetric)}
+    metrics = test.metrics(thresholds) | of_defects
+    return Evaluation(
+        metrics=_defined(metrics),
+        undefined={name: value.reason for name, value in metrics.items() if isinstance(value, Undefined)},
+        validation=_chosen_by(model, validation, thresholds, batch) if validation else {},
+        thresholds=thresholds,
+        predictions=_predictions(test, thresholds),
+        regions=regions,
+        defects=defects,
+        maps=maps_table(list(test.kept.values()), thresholds.pixel),
+        notes=(*notes, *_omissions(test, metrics)),
+        seconds_per_image=timed.seconds_per_image,
+        stages=stage_maps.scores() if stage_maps is not None else (),
+        stage_maps=stage_maps.table() if stage_maps is not None else None,
+        shown=stage_maps.names if stage_maps is not None else (),
+    )
+
+
+def image_scores(
+    predictor: Predictor, images: ImageSet, device: torch.device, batch: int
+) -> NDArray[np.float64]:
+    """Score of every image in ``images``, in its order, in [0, 1].
+
+    The predictor's networks are in evaluation mode while they are asked, also in the middle of a training.
+
+    Raises:
+        FloatingPointError: If a score or heatmap is no finite number: the model has diverged.
+        InputError: If one is not within [0, 1].
+    """
+    from trainables.evaluation.model_scorer import ModelScorer
+    from trainables.nn.evaluation_mode import evaluation_mode
+
+    with evaluation_mode(predictor):
+        scores = [part.answer.scores for part in _predict(ModelScorer(predictor, device), images, batch)]
+    return np.concatenate(scores) if scores else np.empty(0)
+
+
+def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None:
+    """Compare pseudo labels of training images with masks that training did not see.
+
+    A pixel that a label leaves open counts as background: leaving a defect open finds none of it.
+
+    Args:
+        labels: Of some of ``images``.
+        images: The training images with every mask there is.
+
+    Returns:
+        IoU of all pixels, and its mean over defective images; None where no mask of a defect is known.
+
+    Raises:
+        KeyError: If a label is about an image that is not in ``images``.
+    """
+    positions = {sample: index for index, sample in enumerate(images.ids)}
+    counts: list[list[int]] = []
+    for sample, label in zip(labels.ids, labels.labels, strict=True):
+        truth = truth_of(images, positions[sample], (label.shape[0], label.shape[1]))
+        if truth is not None:
+            claim = label == 1
+            pairs = ((claim, truth), (claim, ~truth), (~claim, truth), (~claim, ~truth))
+            counts.append([int(np.sum(ours & theirs)) for ours, theirs in pairs])
+    of_images = PixelCounts(*np.array(counts, dtype=np.int64).reshape(-1, 4).T)
+    if not (of_images.tp + of_images.fn).any():
+        return None
+    return StageScores(labels.name, "train", _defined(count_metrics(of_images)))
+
+
+def _predict(
+    model: ImageScorer, images: ImageSet, batch: int, known: Collection[str] | None = None
+) -> Iterator[_Batch]:
+    hook = "predict" if known is None else "predict_stages"
+    for start in range(0, len(images), batch):
+        ids = images.ids[start : start + batch]
+        arrays = [images.images[i] for i in ids]
+        answer = model.score(arrays, known)
+        for sample, score, heatmap in zip(ids, answer.scores, answer.heatmaps, strict=True):
+            refuse_outside("score", sample, score, hook)
+            refuse_outside("heatmap", sample, heatmap, hook)
+        yield _Batch(start, arrays, answer)
+
+
+def _evaluate_images(
+    model: ImageScorer,
+    images: ImageSet,
+    batch: int,
+    *,
+    keep: tuple[int, ...] = (),
+    stage_maps: StageMapScores | None = None,
+    threshold: float | None = None,
+) -> _Pass:
+    """Predict some images and count; with a pixel ``threshold`` also look for each defect."""
+    images_pass = _Pass(images, np.empty(len(images)), np.empty(len(images)))
+    in_tiles = images.tiles is not None
+    if in_tiles:
+        images_pass.pixels = BinnedPixelScores()
+    if stage_maps is not None and len(images):
+        height, width = images.images[images.ids[0]].shape[:2]
+        batch = min(batch, max(1, PIXELS_AT_ONCE // (height * width)))
+
+    def count(part: _Batch) -> None:
+        scores, heatmaps = part.answer.scores, part.answer.heatmaps
+        indices = range(part.start, part.start + len(scores))
+        truths = [truth_of(images, i, (heatmaps.shape[1], heatmaps.shape[2])) for i in indices]
+        ignored = [ignored_of(images, i, truth) for i, truth in zip(indices, truths, strict=True)]
+        for i, score, heatmap, truth, other in zip(indices, scores, heatmaps, truths, ignored, strict=True):
+            if in_tiles:
+                bin_scores(heatmap)
+            images_pass.scores[i], images_pass.maxima[i] = score, heatmap.max()
+            if truth is not None:
+                images_pass.with_truth.append(i)
+                if other is not None:
+                    heatmap[other] = 0  # no piece that is found reaches over it
+                images_pass.pixels.add(heatmap, truth, other)
+                if threshold is not None:
+                    images_pass.add_regions(i, heatmap, threshold)
+            if i in keep:
+                defect_class = images.classes[i] if images.classes else None
+                probe = Probe(
+                    images.ids[i],
+                    bool(images.labels[i]),
+                    defect_class,
+                    float(score),
+                    part.images[i - part.start],
+                    heatmap if in_tiles else heatmap.copy(),  # a view would keep the whole batch alive
+                    truth,
+                )
+                images_pass.kept[i] = shrunken(probe) if in_tiles else probe
+        if stage_maps is not None:
+            samples = [images.ids[i] for i in indices]
+            kept = [i in keep for i in indices]
+            stage_maps.add(part.images, part.answer.stages, samples, truths, kept, ignored=ignored)
+
+    parts = _predict(model, images, batch, None if stage_maps is None else stage_maps.known)
+    timed: list[Scores] = []
+    # Nothing runs beside predictions that are timed, nor are two images held that may be large.
+    for part in parts if in_tiles else islice(parts, _TIMED):
+        count(part)
+        timed.append(part.answer)
+    consume_in_thread(count, parts)
+    warm = timed[1:] or timed  # the first batch pays for allocation and kernel selection
+    images_pass.seconds_per_image = sum(a.seconds for a in warm) / max(1, sum(len(a.scores) for a in warm))
+    return images_pass
+
+
+def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[ChosenThresholds, list[str]]:
+    """Both thresholds and the footnotes on where they come from."""
+    if validation is None:
+        note = f"thresholds: no validation images, both fixed at {FIXED_THRESHOLD}"
+        return ChosenThresholds(FIXED_THRESHOLD, "fixed 0.5", FIXED_THRESHOLD, "fixed 0.5"), [note]
+    labels = validation.images.labels
+    notes: list[str] = []
+    image, image_source, image_range = choose_image_threshold(
+        labels, validation.scores, smoothed=rule == "smoothed_f1"
+    )
+    if isinstance(image, Undefined):
+        notes.append(f"image threshold: {image.reason} in validation, fixed at {FIXED_THRESHOLD}")
+        image, image_source = FIXED_THRESHOLD, "fixed 0.5"
+    pixel, pixel_source = validation.pixels.best_iou_threshold(), "validation IoU"
+    if validation.left_out and not isinstance(pixel, Undefined):
+        images = counted(validation.left_out, "defective validation image")
+        notes.append(f"pixel threshold: {images} {'has' if validation.left_out == 1 else 'have'} no mask")
+    if isinstance(pixel, Undefined):
+        pixel = best_f1_threshold(labels, validation.maxima, np.float32)
+        pixel_source = "validation F1 of heatmap maxima"
+        notes.append("pixel threshold: best F1 of heatmap maxima on validation labels, no mask read")
+    if isinstance(pixel, Undefined):
+        notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
+        pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
+    return ChosenThresholds(image, image_source, pixel, pixel_source, image_range), notes
+
+
+def _chosen_by(
+    model: ImageScorer, validation: _Pass, thresholds: ChosenThresholds, batch: int
+) -> dict[str, float]:
+    """Metrics on validation, with the proxies that a model offers: what a search may choose by."""
+    metrics = _defined(validation.metrics(thresholds))
+    images = validation.images
+    positives = np.flatnonzero(images.labels).tolist()
+    if not model.measures_erasure or not positives or "image_ap" not in metrics:
+        return metrics
+    drops: list[float] = []
+    for start in range(0, len(positives), batch):
+        arrays = [images.images[images.ids[i]] for i in positives[start : start + batch]]
+        drops += model.erasure_drops(arrays)
+    erasure = Erasure(np.array(drops), metrics["image_ap"])
+    return metrics | {name: proxy.compute(erasure) for name, proxy in PROXIES.items()}
+
+
+def _defined(metrics: dict[str, float | Undefined]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not isinstance(value, Undefined)}
+
+
+def _omissions(test: _Pass, metrics: dict[str, float | Undefined]) -> list[str]:
+    """One footnote per reason why something is missing on test."""
+    missing: dict[str, list[str]] = {}
+    for name, value in metrics.items():
+        # Single views are those of most data.
+        if isinstance(value, Undefined) and value is not SINGLE_VIEWS and METRICS[name].noted:
+            missing.setdefault(value.reason, []).append(METRICS[name].title)
+    notes = [f"{', '.join(titles)} undefined on test: {reason}" for reason, titles in missing.items()]
+    if test.left_out and test.pixels.has_defects:
+        notes.append(f"pixel metrics leave out {counted(test.left_out, 'defective test image')} without mask")
+    return notes
+
+
+def _decisions(test: _Pass, threshold: float) -> Iterator[tuple[str | None, bool]]:
+    """Class and decision of each defective image."""
+    for index in np.flatnonzero(test.images.labels).tolist():
+        defect_class = test.images.classes[index] if test.images.classes else None
+        yield defect_class, bool(test.scores[index] >= threshold)
+
+
+def _predictions(test: _Pass, thresholds: ChosenThresholds) -> pa.Table:
+    images, count = test.images, len(test.images)
+    columns = {
+        "sample": list(images.ids),
+        "item": list(images.items) or [None] * count,
+        "defect_class": list(images.classes) or [None] * count,
+        "label": images.labels.tolist(),
+        "score": test.scores.tolist(),
+        "decision": (test.scores >= thresholds.image).tolist(),
+    }
+    counts = test.pixels.counts(thresholds.pixel)._asdict()
+    for name, values in counts.items():
+        of_image = dict(zip(test.with_truth, values.tolist(), strict=True))
+        columns[name] = [of_image.get(i) for i in range(count)]
+    return pa.table(columns, schema=PREDICTIONS_SCHEMA)
+
+
+def consume_in_thread(work: Callable[[_T], None], items: Iterable[_T]) -> None:
+    """Do ``work`` on each item in its order, in one thread, while the caller's thread makes the next item.
+
+    One item waits at most, and one is worked on. An error of ``items`` or of ``work``, or Ctrl-C, ends both:
+    the item that is worked on is finished first.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="consume") as thread:
+        before: Future[None] | None = None
+        for item in items:
+            if before is not None:
+                before.result()
+            before = thread.submit(work, item)
+        if before is not None:
+            before.result()
