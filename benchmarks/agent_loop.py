@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.agents import tries_of
+from assay.analysis.ledger import tries_of
 from assay.statistics.paired import exact_p
 from assay.storage.registration import Registered
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from assay.statistics.enough_masks import Enough, enough_masks
+from assay.statistics.labels import Enough, enough_masks
 from benchmarks.shared import parser_of
 from benchmarks.worlds import tidy_table
 

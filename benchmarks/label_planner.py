@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from assay.statistics.next_labels import EvenPrice, Gain, Labels, advise_labels, most_hours
+from assay.statistics.labels import EvenPrice, Gain, Labels, advise_labels, most_hours
 from benchmarks.shared import parser_of
 from benchmarks.worlds import tidy_table
 

@@ -13,7 +13,8 @@ from trainables.cam.config import CamConfig, MapSettings
 from trainables.cam.maps import CamMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Predictor
-from trainables.deployed import Card, CardThresholds, DeployedModel
+from trainables.deployed import Card, DeployedModel
+from trainables.evaluation.scorer import Thresholds
 from trainables.focus import TRAINABLE as FOCUS
 from trainables.focus import FocusConfig
 from trainables.focus.predictor import Chain, FocusPredictor, Nets
@@ -158,7 +159,7 @@ def deployed_supervised(model: str) -> DeployedModel:
 
 
 def _deployed(predictor: Predictor, config: SegDecConfig | SupervisedConfig) -> DeployedModel:
-    thresholds = CardThresholds(image=0.5, image_source="fixed", pixel=0.5, pixel_source="fixed")
+    thresholds = Thresholds(image=0.5, image_source="fixed", pixel=0.5, pixel_source="fixed")
     settings: dict[str, Any] = {"trial": "0" * 16, "study": "benchmark", "cell": "base", "trainable": "any"}
     card = Card(
         **settings, revision=1, image_size=config.image_size, channels=config.channels, precision="float32",

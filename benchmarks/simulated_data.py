@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.statistics.item_bootstrap import ItemBootstrap, ItemInterval
-from assay.statistics.score_table import Claim
+from assay.statistics.intervals import ItemBootstrap, ItemInterval
+from assay.statistics.scores import Claim
 from benchmarks.figures import FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
 from benchmarks.worlds import average_precision, item_predictions, learner_scores, results_of_pairs
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from assay.statistics.best_cells import best_cells
 from assay.statistics.contrasts import Contrast, interactions, main_effects
-from assay.statistics.families import ComparisonResult, compare_families
+from assay.statistics.families import ComparisonResult, best_cells, compare_families
 from benchmarks.figures import (
     DECIDED,
     FALSE_POSITIVES,

@@ -31,7 +31,7 @@ from trainables.data.spec import Tiles
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.evaluation.model_scorer import ModelScorer
-from trainables.evaluation.scorer import ImageScorer, TiledScorer
+from trainables.evaluation.scorer import ImageScorer, Thresholds, TiledScorer
 from trainables.method_files import MethodSource, is_file_method, load_source
 from trainables.nn.evaluation_mode import set_evaluation_mode
 
@@ -39,7 +39,6 @@ __all__ = [
     "CARD_FILE",
     "METHOD_FOLDER",
     "Card",
-    "CardThresholds",
     "Decision",
     "DeployedModel",
     "default_device",
@@ -52,15 +51,6 @@ CARD_FILE = "card.json"
 CARD_FORMAT = 1  # of an exported model: raised when its files say something else
 METHOD_FOLDER = "method"  # the code of a method that is a file, as the storage kept it
 _BATCH = 16  # images in one prediction of the MLflow model
-
-
-class CardThresholds(BaseModel, frozen=True, extra="forbid"):
-    """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
-
-    image: float
-    image_source: str
-    pixel: float = Field(description="Representable as float32, the type of heatmaps.")
-    pixel_source: str
 
 
 class _Stated(BaseModel, frozen=True):
@@ -83,7 +73,7 @@ class Card(BaseModel, frozen=True, extra="forbid"):
     image_size: tuple[int, int] = Field(description="The network's input height and width, pixels.")
     channels: Literal[1, 3] = Field(description="1: grey, 3: colour (BGR, as OpenCV reads it).")
     precision: Literal["float32", "bfloat16"] = Field(description="Arithmetic in which it was trained.")
-    thresholds: CardThresholds
+    thresholds: Thresholds
     metrics: dict[str, float] = Field(description="On the study's test images.")
     versions: dict[str, str] = Field(description="Packages that it was trained with.")
     imports: dict[str, str] = Field(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from assay.analysis.later_metrics import measured_records
+from assay.analysis.predictions import measured_records
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
@@ -23,7 +23,7 @@ from assay.report.ablation_table import (
     metric_title,
 )
 from assay.report.page.model import NOTHING, TextTable
-from assay.statistics.mean_interval import MeanInterval
+from assay.statistics.intervals import MeanInterval
 from assay.statistics.wording import interval_text
 from assay.study.repeats import repeat_name
 from assay_dashboard.study_view import StudyView

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from assay.analysis.later_metrics import measured_records
+from assay.analysis.predictions import measured_records
 from assay.analysis.summary import Repeat
 from assay.report.figures.mask_sheets import decision_picture
 from assay.report.mask_grid.payload import Pair, arrange, cell_column

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from assay.analysis.later_metrics import measured_records
+from assay.analysis.predictions import measured_records
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import fresh_value
 from assay.analysis.study_analysis import study_analysis
 from assay.statistics.contrast_test import TOO_FEW
 from assay.statistics.families import ComparisonResult
 from assay.statistics.paired import t_half_width
-from assay.statistics.score_table import CLAIMS
+from assay.statistics.scores import CLAIMS
 from assay.storage.search_points import best_points, objective_value
 from assay.study import Cell
 from assay.study.search import Objective

@@ -96,13 +96,13 @@ class OpenedStudy:
 
     def cells(self) -> pd.DataFrame:
         """One row per cell and metric with mean, sd, n, 95 % interval and claim: the report's CSV."""
-        from assay.report.csv_tables import cell_table
+        from assay.report.rows import cell_table
 
         return cell_table(self.results)
 
     def trials(self) -> pd.DataFrame:
-        """One row per trial, finished or not: :func:`~assay.analysis.trial_table.trial_table`."""
-        from assay.analysis.trial_table import trial_table
+        """One row per trial, finished or not: :func:`~assay.analysis.trials.trial_table`."""
+        from assay.analysis.trials import trial_table
 
         look = self._look()
         return trial_table(look.results, look.snapshot.running)
@@ -112,24 +112,25 @@ class OpenedStudy:
 
         A notebook shows the plot of the comparisons above it.
         """
-        from assay.report.csv_tables import comparison_table
         from assay.report.figures.effects_rows import comparisons_plot
         from assay.report.notebook import plotted
+        from assay.report.rows import comparison_table, report_comparisons
 
         results = self.results
-        return plotted(comparison_table(results), comparisons_plot(results))
+        return plotted(comparison_table(report_comparisons(results)), comparisons_plot(results))
 
     def effects(self) -> pd.DataFrame:
         """The main effects and interactions among :meth:`comparisons`, with their plot in a notebook."""
         from assay.analysis.study_analysis import study_analysis
-        from assay.report.csv_tables import comparison_table
         from assay.report.figures.effects_rows import effects_plot
         from assay.report.notebook import plotted
+        from assay.report.rows import comparison_table, report_comparisons
 
         results = self.results
         analysis = study_analysis(results)
         effects = len(analysis.main_effects) + len(analysis.interactions)  # come first
-        return plotted(comparison_table(results).head(effects), effects_plot(results))
+        table = comparison_table(report_comparisons(results))
+        return plotted(table.head(effects), effects_plot(results))
 
     def curve(self, trial: str) -> pd.DataFrame:
         """One row per epoch of a trial that has ended, with what its method logged.

@@ -13,8 +13,9 @@ from assay.analysis.score_analysis import ScoreAnalysis
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
-from assay.storage import DamagedRecord, Environment, Record, Result, Store, Thresholds
+from assay.storage import DamagedRecord, Environment, Record, Result, Store
 from assay.study import Plan, Trial, parse_study, plan_study
+from trainables.evaluation.evaluate import ChosenThresholds
 from trainables.evaluation.metrics import Metric
 
 START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -71,7 +72,7 @@ def make_record(
     result = Result(
         metrics=metrics,
         validation={name: value + 0.001 for name, value in metrics.items()},
-        thresholds=Thresholds(
+        thresholds=ChosenThresholds(
             image=0.4, image_source="validation F1", pixel=0.5, pixel_source="validation IoU"
         ),
         epochs=3,

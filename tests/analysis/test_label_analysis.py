@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from assay.analysis.label_analysis import LabelAnalysis, NextLabels, label_analysis, next_labels
+from assay.analysis.labels import LabelAnalysis, NextLabels, label_analysis, next_labels
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.label_tables import label_sections, next_section

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from assay.analysis.label_costs import LabelCosts, label_costs
+from assay.analysis.labels import LabelCosts, label_costs
 from assay.analysis.results import StudyResults
 from assay.storage import Record
 from assay.study import Plan

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from assay.analysis.later_metrics import image_scores_of, measured_records, with_later_metrics
-from assay.analysis.part_rates import exact_interval
+from assay.analysis.predictions import exact_interval, image_scores_of, measured_records, with_later_metrics
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import metric_summary, outcome
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
-from assay.storage import DefectResult, Record, Store
+from assay.storage import Record, Store
 from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
 from trainables.evaluation.metrics import METRICS, image_metrics
+from trainables.evaluation.metrics.regions import DefectScore
 
 PLAN = make_plan(STUDY.replace("report: [fp, pixel_iou]", "report: [escapes, defects_found, aupimo]"))
-DEFECTS = (DefectResult(of="all", name="all", regions=8, detected=6, outlined=3, largest=40),)
+DEFECTS = (DefectScore(of="all", name="all", regions=8, detected=6, outlined=3, largest=40),)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from assay.analysis.masks_curve import MasksCurve, masks_curve
+from assay.analysis.labels import MasksCurve, masks_curve
 from assay.analysis.results import StudyResults
 from assay.report.figures.masks_curve_figure import draw_masks_curve
 from assay.storage import Record

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from assay.analysis.trial_curves import curves_of
+from assay.analysis.trials import curves_of
 
 
 def test_what_is_no_finite_number_is_not_drawn() -> None:

@@ -14,7 +14,7 @@ from mcp import Client
 from mcp.types import Implementation, TextContent
 
 import assay
-from assay.analysis.agents import agent_tries
+from assay.analysis.ledger import agent_tries
 from assay.cli.agents import validation_picture
 from assay.cli.agents.server import make_server
 from assay.cli.agents.terms import Terms

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from assay.analysis.reading import results_of_plan
 from assay.analysis.summary import write_summary
-from assay.storage import Environment, Record, Result, StageResult, Store, Thresholds
+from assay.storage import Environment, Record, Result, Store
 from assay.storage.plans import write_plan
 from assay.storage.record import Status
 from assay.study import Plan, Trial, parse_study, plan_study
@@ -246,17 +246,11 @@ def _record(trial: Trial, study: str, **changes: Any) -> Record:
 
 
 def _result(trial: Trial, report: Evaluation) -> Result:
-    chosen = report.thresholds
     return Result(
         metrics=report.metrics,
         validation=report.validation,
-        stages=tuple(StageResult(stage=one.stage, of=one.of, metrics=one.metrics) for one in report.stages),
-        thresholds=Thresholds(
-            image=chosen.image,
-            image_source=chosen.image_source,
-            pixel=chosen.pixel,
-            pixel_source=chosen.pixel_source,
-        ),
+        stages=report.stages,
+        thresholds=report.thresholds,
         notes=report.notes,
         epochs=10,
         weights_hash=trial.id,

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from assay.analysis.label_costs import label_costs
+from assay.analysis.labels import label_costs
 from assay.analysis.results import StudyResults
 from assay.report.figures.drawing import COLOURS
 from assay.storage import Record, Store

@@ -217,7 +217,8 @@ from tests.data.test_tiles import CPU, FULL
 from trainables.contract import LocalRun
 from trainables.data import DataSpec, load_evaluation, load_training, make_split, open_images, open_manifest
 from trainables.data.spec import Tiles
-from trainables.deployed import Card, CardThresholds, DeployedModel
+from trainables.deployed import Card, DeployedModel
+from trainables.evaluation.scorer import Thresholds
 from trainables.evaluation.evaluate import evaluate
 from trainables.supervised import TRAINABLE
 
@@ -232,7 +233,7 @@ config = TRAINABLE.Config.model_validate(settings).resolved("cpu")
 card = Card(
     trial="t", study="s", cell="c", trainable="supervised", revision=1, image_size=config.image_size,
     channels=1, precision="float32", metrics={}, versions={}, tiles=tiles,
-    thresholds=CardThresholds(image=0.5, image_source="", pixel=0.5, pixel_source=""),
+    thresholds=Thresholds(image=0.5, image_source="", pixel=0.5, pixel_source=""),
 )
 peaks = []
 for root in map(Path, sys.argv[1:]):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.label_costs import label_costs
+from assay.analysis.labels import label_costs
 from assay.analysis.results import StudyResults
 from assay.storage import Record
 from assay.storage.stage_store import made_stages

@@ -108,8 +108,8 @@ def test_what_predict_answers_is_not_moved_by_its_stages() -> None:
 @pytest.mark.parametrize("batch", [1, 16, 64])
 def test_stages_and_floors_do_not_depend_on_the_batch(batch: int) -> None:
     one, other = judge(Stages()), judge(Stages(), batch=batch)
-    for (stage, of, found), (_, _, expected) in zip(other.stages, one.stages, strict=True):
-        assert found == pytest.approx(expected, abs=1e-6), (of, stage)
+    for found, expected in zip(other.stages, one.stages, strict=True):
+        assert found.metrics == pytest.approx(expected.metrics, abs=1e-6), (found.of, found.stage)
     assert one.stage_maps is not None
     assert one.stage_maps.equals(other.stage_maps)
 

@@ -117,5 +117,7 @@ def test_defects_by_hand(
 ) -> None:
     metric = METRICS[name]
     assert isinstance(metric, DefectMetric)
-    everything = DefectScore("all", "all", regions, detected, outlined, largest=9)
-    assert metric.value([everything, everything._replace(of="size", regions=1)]) == value
+    everything = DefectScore(
+        of="all", name="all", regions=regions, detected=detected, outlined=outlined, largest=9
+    )
+    assert metric.value([everything, everything.model_copy(update={"of": "size", "regions": 1})]) == value

@@ -114,7 +114,7 @@ def regions(*rows: tuple[str, int, bool]) -> pa.Table:
 def test_classes_count_their_regions_and_the_images_that_show_them() -> None:
     seen = regions(("hole", 4, True), ("hole", 5, False), ("scratch", 90, True))
     scores = {
-        score.name: score[2:4] + score[-2:]
+        score.name: (score.regions, score.detected, score.images, score.flagged)
         for score in defect_scores(seen, [("hole+scratch", True), ("hole", False), ("stain", True)])
         if score.of != "size"
     }

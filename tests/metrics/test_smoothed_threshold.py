@@ -1,7 +1,5 @@
 """The smoothed threshold: best for two normal distributions, and better where few images choose."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -94,4 +92,4 @@ def test_an_evaluation_says_which_rule_chose_and_how_far_it_is_open() -> None:
     low, high = smooth.thresholds.image_range
     assert 0 < low <= smooth.thresholds.image <= high < 1
     chosen = {"image": smooth.thresholds.image, "image_source": "smoothed validation F1"}
-    assert smooth.thresholds == replace(plain.thresholds, **chosen, image_range=(low, high))
+    assert smooth.thresholds == plain.thresholds.model_copy(update={**chosen, "image_range": (low, high)})

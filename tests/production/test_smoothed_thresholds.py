@@ -1,8 +1,9 @@
-"""Thresholds that were smoothed: what reports and model cards say of them."""
+"""ChosenThresholds that were smoothed: what reports and model cards say of them."""
 
 from assay.production.model import card_of
-from assay.storage import Record, Thresholds
+from assay.storage import Record
 from tests.analysis.made_studies import make_plan, make_record, markdown_of
+from trainables.evaluation.evaluate import ChosenThresholds
 
 PLAN = make_plan()
 
@@ -10,7 +11,7 @@ PLAN = make_plan()
 def smoothed(low: float, high: float, number: int = 0) -> Record:
     record = make_record(PLAN.trials[number])
     assert record.result is not None
-    thresholds = Thresholds(
+    thresholds = ChosenThresholds(
         image=0.4,
         image_source="smoothed validation F1",
         pixel=0.5,

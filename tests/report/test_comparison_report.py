@@ -11,7 +11,7 @@ from assay.report.build import study_page
 from assay.report.comparison_tables import comparison_sections
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Section, TextTable
-from assay.statistics.best_cells import Best
+from assay.statistics.families import Best
 from assay.storage import Record
 from assay.study import Plan, Trial
 from tests.analysis.made_studies import (

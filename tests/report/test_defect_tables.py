@@ -14,9 +14,10 @@ from assay.report.build import study_page
 from assay.report.defect_tables import class_mean_section, defect_section
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
-from assay.storage import DefectResult, Record
+from assay.storage import Record
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
+from trainables.evaluation.metrics.regions import DefectScore
 
 PLAN = make_plan(STUDY.partition("factors:")[0] + "repeats: {seeds: [0, 1]}\n")
 
@@ -36,7 +37,7 @@ def with_defects(plan: Plan) -> dict[str, Record]:
             ("size", "large", 5, seen - 2, 3, 90),
         ]
         names = ("of", "name", "regions", "detected", "outlined", "largest", "images", "flagged")
-        defects = tuple(DefectResult(**dict(zip(names, row, strict=False))) for row in rows)
+        defects = tuple(DefectScore(**dict(zip(names, row, strict=False))) for row in rows)
         record = make_record(trial)
         assert record.result is not None
         result = record.result.model_copy(update={"defects": defects})

@@ -18,7 +18,6 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from assay.analysis.results import StudyResults
-from assay.report.csv_tables import cell_table, comparison_table, to_csv
 from assay.report.formats import FORMATS
 from assay.report.page.html import html_page
 from assay.report.page.inline import linked
@@ -26,6 +25,7 @@ from assay.report.page.latex import escape, latex_page
 from assay.report.page.markdown import escape as escape_markdown
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Column, Page, Section, TextTable
+from assay.report.rows import cell_table, comparison_table, report_comparisons, to_csv
 from assay.report.terminal import terminal_page
 from tests.analysis.made_studies import STUDY, make_plan, make_records, page_of
 from tests.report.goldens import FOLDER, FORMS, GOLDENS, golden_files, golden_results
@@ -312,7 +312,8 @@ def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
 
 
 def test_the_csv_of_comparisons_has_the_columns_of_their_results() -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(comparison_table(StudyResults(PLAN, make_records(PLAN)))))))
+    results = report_comparisons(StudyResults(PLAN, make_records(PLAN)))
+    rows = list(csv.DictReader(io.StringIO(to_csv(comparison_table(results)))))
     families = {"comparisons": 4, "main effects": 2, "interactions": 1, "further metrics": 8}
     claims = ("this data", "new data")
     assert Counter((row["family"], row["claim"]) for row in rows) == {

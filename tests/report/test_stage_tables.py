@@ -11,21 +11,22 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.report.build import study_page
-from assay.report.csv_tables import cell_table, stage_table, to_csv
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
+from assay.report.rows import cell_table, stage_table, to_csv
 from assay.report.stage_tables import stage_section
-from assay.storage import Record, StageResult
+from assay.storage import Record
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, make_records
+from trainables.evaluation.stage_maps import StageScores
 
 PLAN = make_plan()
 Stage = tuple[Literal["test", "train", "floor"], str, float]
 
 
-def stage_result(of: Literal["test", "train", "floor"], stage: str, value: float) -> StageResult:
+def stage_result(of: Literal["test", "train", "floor"], stage: str, value: float) -> StageScores:
     names = ["pixel_iou", "pixel_iou_positive", *(["pixel_ap"] if of != "train" else [])]
-    return StageResult(stage=stage, of=of, metrics=dict.fromkeys(names, value))
+    return StageScores(stage=stage, of=of, metrics=dict.fromkeys(names, value))
 
 
 def with_stages(plan: Plan, chain: dict[str, list[Stage]]) -> dict[str, Record]:
@@ -149,7 +150,7 @@ def test_a_study_of_one_cell_names_none() -> None:
 
 
 def test_what_photographs_sizes_tell_is_a_floor_with_a_column_of_its_own() -> None:
-    floor = StageResult(stage="size only", of="floor", metrics={"image_ap": 0.33})
+    floor = StageScores(stage="size only", of="floor", metrics={"image_ap": 0.33})
     records = {
         id_: record.model_copy(
             update={"result": record.result.model_copy(update={"stages": (*record.result.stages, floor)})}
@@ -193,7 +194,7 @@ def test_a_stage_with_a_cells_values_has_the_cells_interval_in_csv(folds: bool) 
     for trial in plan.trials:
         record = make_record(trial)
         assert record.result is not None
-        same = StageResult(stage="s1", of="test", metrics={"pixel_iou": record.result.metrics["pixel_iou"]})
+        same = StageScores(stage="s1", of="test", metrics={"pixel_iou": record.result.metrics["pixel_iou"]})
         result = record.result.model_copy(update={"stages": (same,)})
         records[trial.id] = record.model_copy(update={"result": result})
     cells = read_csv(to_csv(cell_table(StudyResults(plan, records))))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.statistics.item_bootstrap import weighted_ap
+from assay.statistics.intervals import weighted_ap
 from benchmarks.calibrate import BEGIN, PAGE, broken_text, section, tables_of
 from benchmarks.figures import Figure
 from benchmarks.shared import END, write_block

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.statistics.best_cells import best_cells
 from assay.statistics.contrasts import comparison, interactions, main_effects
-from assay.statistics.families import Rules, compare
+from assay.statistics.families import Rules, best_cells, compare
 from assay.statistics.wording import sentence
 from assay.study.designs.screen import two_level_array
 from tests.statistics.tables import tidy_table

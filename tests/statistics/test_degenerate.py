@@ -11,18 +11,11 @@ import pandas as pd
 import pytest
 
 from assay.statistics.contrasts import comparison
-from assay.statistics.families import ComparisonResult, compare, results_table
+from assay.statistics.families import ComparisonResult, compare
 from assay.statistics.wording import negligible_at_text, sentence
 from tests.statistics.tables import ask, from_differences, tidy_table
 
 UP = [0.5, 0.52, 0.48, 0.51, 0.55, 0.47]
-
-
-COLUMNS = """
-study metric family m comparison within cell_a cell_b claim n_planned n n_nonzero mean_a mean_b difference
-low high interval test p p_min p_adjusted looks g better tied verdict more more_low more_high more_negligible
-note
-"""
 
 
 def has_nan(answer: ComparisonResult) -> bool:
@@ -153,12 +146,6 @@ def test_what_could_not_be_computed_counts_in_the_family_and_costs_the_others_no
     assert shown.p_adjusted == shown.p
     assert [answer.verdict for answer in lost] == ["too few", "too few"]
     assert [answer.m for answer in (shown, *lost)] == [3, 3, 3]
-
-
-def test_the_result_table_has_the_columns_of_an_answer_and_no_nan_in_words() -> None:
-    frame = results_table([from_differences([0.01, 0.02, 0.03, 0.05, 0.04]), from_differences([0.01])])
-    assert list(frame.columns) == COLUMNS.split()
-    assert frame["verdict"].tolist() == ["suggested", "too few"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from assay.statistics.enough_masks import Enough, enough_masks
+from assay.statistics.labels import Enough, enough_masks
 from benchmarks.enough_masks import TRUTHS, simulate, true_masks
 from tests.statistics.tables import tidy_table
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from assay.statistics.item_bootstrap import ItemBootstrap, weighted_ap
+from assay.statistics.intervals import ItemBootstrap, weighted_ap
 
 
 def predictions(

@@ -17,7 +17,7 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import compare
-from assay.statistics.item_bootstrap import ItemBootstrap
+from assay.statistics.intervals import ItemBootstrap
 from assay.statistics.more_repeats import more_repeats
 from assay.statistics.paired import exact_p, rounded
 from tests.statistics.tables import ask, from_differences, sign_flip_of_scipy, tidy_table

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from assay.statistics.mean_interval import MeanInterval, mean_intervals
-from assay.statistics.score_table import Splits
+from assay.statistics.intervals import MeanInterval, mean_intervals
+from assay.statistics.scores import Splits
 from tests.statistics.tables import tidy_table
 
 

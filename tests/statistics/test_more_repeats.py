@@ -10,8 +10,7 @@ from statsmodels.stats.power import TTestPower
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import Rules, compare
 from assay.statistics.more_repeats import more_repeats, repeats_until_negligible
-from assay.statistics.paired import enough_repeats, exact_p, rounded, signed_ranks
-from assay.statistics.signs import sign_vectors, stepdown_p
+from assay.statistics.paired import enough_repeats, exact_p, rounded, sign_vectors, signed_ranks, stepdown_p
 from tests.statistics.tables import ask, tidy_table
 
 

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from assay.statistics.next_labels import (
+from assay.statistics.labels import (
     Kind,
     LabelAdvice,
     Labels,

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from assay.statistics.paired import exact_p, rounded
-from assay.statistics.signs import sign_vectors, stepdown_p, studentised, vectors_over_looks
+from assay.statistics.paired import (
+    exact_p,
+    rounded,
+    sign_vectors,
+    stepdown_p,
+    studentised,
+    vectors_over_looks,
+)
 
 FAMILIES = st.integers(2, 6).flatmap(
     lambda n: st.lists(

@@ -13,8 +13,7 @@ from scipy import stats
 from assay.statistics.contrasts import Contrast, comparison
 from assay.statistics.families import Rules, compare
 from assay.statistics.more_repeats import More, more_repeats, repeats_until_negligible
-from assay.statistics.paired import rounded, signed_ranks
-from assay.statistics.signs import sign_vectors, stepdown_p
+from assay.statistics.paired import rounded, sign_vectors, signed_ranks, stepdown_p
 from assay.statistics.wording import claimed_text, negligible_at_text, number_text, p_text, sentence
 from tests.statistics.tables import ask, from_differences, tidy_table
 from trainables.evaluation.metrics import ReportedMetric

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from assay.storage import DefectResult, StageResult
 from assay.tracking.content import experiment_note, final_points
 from tests.analysis.made_studies import make_plan, make_record
+from trainables.evaluation.metrics.regions import DefectScore
+from trainables.evaluation.stage_maps import StageScores
 
 
 def test_stages_are_metrics_under_what_they_were_measured_on() -> None:
     record = make_record(make_plan().trials[0])
     assert record.result is not None
     stages = (
-        StageResult(stage="cam", of="test", metrics={"pixel_ap": 0.5}),
-        StageResult(stage="pseudo", of="train", metrics={"pixel_iou": 0.4}),
-        StageResult(stage="cam × blur residual", of="floor", metrics={"pixel_ap": 0.3}),
+        StageScores(stage="cam", of="test", metrics={"pixel_ap": 0.5}),
+        StageScores(stage="pseudo", of="train", metrics={"pixel_iou": 0.4}),
+        StageScores(stage="cam × blur residual", of="floor", metrics={"pixel_ap": 0.3}),
     )
     result = record.result.model_copy(update={"stages": stages})
     points = final_points(record.model_copy(update={"result": result}))
@@ -28,11 +29,11 @@ def test_defects_are_shares_under_their_class_or_size_where_there_are_any() -> N
     assert record.result is not None
     counts = {"regions": 4, "detected": 3, "outlined": 1, "largest": 90}
     defects = (
-        DefectResult(of="all", name="all", **counts, images=2, flagged=1),
-        DefectResult(
+        DefectScore(of="all", name="all", **counts, images=2, flagged=1),
+        DefectScore(
             of="class", name="a b", regions=0, detected=0, outlined=0, largest=0, images=5, flagged=5
         ),
-        DefectResult(of="size", name="small", **counts),
+        DefectScore(of="size", name="small", **counts),
     )
     result = record.result.model_copy(update={"defects": defects})
     points = final_points(record.model_copy(update={"result": result}))

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat
 
 from trainables.data.inspect.findings import counted
 from trainables.data.samples import EvaluationData, ImageSet
@@ -53,7 +54,7 @@ from trainables.evaluation.metrics.inputs import SINGLE_VIEWS
 from trainables.evaluation.metrics.pixels import ignored_of, truth_of
 from trainables.evaluation.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.evaluation.pseudo_labels import PseudoLabels
-from trainables.evaluation.scorer import ImageScorer, Scores, TiledScorer, refuse_outside
+from trainables.evaluation.scorer import ImageScorer, Scores, Thresholds, TiledScorer, refuse_outside
 from trainables.evaluation.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 
 if TYPE_CHECKING:
@@ -94,15 +95,17 @@ PREDICTIONS_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class ChosenThresholds:
-    """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
+class ChosenThresholds(Thresholds, frozen=True, extra="forbid"):
+    """Thresholds as validation chose them."""
 
-    image: float
-    image_source: str
-    pixel: float  # representable as float32, the type of heatmaps
-    pixel_source: str
-    image_range: tuple[float, float] | None = None  # of bootstrap draws, 5 % to 95 %; None: not asked for
+    image_range: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        default=None, description="5 % and 95 % quantiles over bootstrap draws; null: not asked for."
+    )
+
+
+_FIXED = ChosenThresholds(
+    image=FIXED_THRESHOLD, image_source="fixed 0.5", pixel=FIXED_THRESHOLD, pixel_source="fixed 0.5"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +296,7 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
     of_images = PixelCounts(*np.array(counts, dtype=np.int64).reshape(-1, 4).T)
     if not (of_images.tp + of_images.fn).any():
         return None
-    return StageScores(labels.name, "train", _defined(count_metrics(of_images)))
+    return StageScores(stage=labels.name, of="train", metrics=_defined(count_metrics(of_images)))
 
 
 def _predict(
@@ -377,7 +380,7 @@ def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[C
     """Both thresholds and the footnotes on where they come from."""
     if validation is None:
         note = f"thresholds: no validation images, both fixed at {FIXED_THRESHOLD}"
-        return ChosenThresholds(FIXED_THRESHOLD, "fixed 0.5", FIXED_THRESHOLD, "fixed 0.5"), [note]
+        return _FIXED, [note]
     labels = validation.images.labels
     notes: list[str] = []
     image, image_source, image_range = choose_image_threshold(
@@ -397,7 +400,14 @@ def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[C
     if isinstance(pixel, Undefined):
         notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
         pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
-    return ChosenThresholds(image, image_source, pixel, pixel_source, image_range), notes
+    chosen = ChosenThresholds(
+        image=image,
+        image_source=image_source,
+        pixel=pixel,
+        pixel_source=pixel_source,
+        image_range=image_range,
+    )
+    return chosen, notes
 
 
 def _chosen_by(

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, FiniteFloat
 
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 
-__all__ = ["ImageScorer", "Scores", "TiledScorer", "refuse_outside"]
+__all__ = ["ImageScorer", "Scores", "Thresholds", "TiledScorer", "refuse_outside"]
 
 
 class Scores(NamedTuple):
@@ -27,6 +28,15 @@ class Scores(NamedTuple):
     heatmaps: NDArray[np.float32]  # B × H × W
     stages: Mapping[str, NDArray[np.float32]]  # of a model that shows them, where they were asked for
     seconds: float  # that the answer took, from bytes on the host to numbers on the host
+
+
+class Thresholds(BaseModel, frozen=True, extra="forbid"):
+    """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
+
+    image: FiniteFloat
+    image_source: str
+    pixel: FiniteFloat = Field(description="Representable as float32, the type of heatmaps.")
+    pixel_source: str
 
 
 def refuse_outside(what: str, sample: str, values: NDArray[np.floating[Any]], hook: str) -> None:

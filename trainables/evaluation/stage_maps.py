@@ -12,12 +12,13 @@ need no more memory than a dozen maps of one batch.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, FiniteFloat
 
 from trainables.contract import seed_for
 from trainables.evaluation.heatmaps import display_size
@@ -40,12 +41,14 @@ STAGE_MAPS_SCHEMA = pa.schema(
 )
 
 
-class StageScores(NamedTuple):
-    """Worth of one stage of a model, or of a floor."""
+class StageScores(BaseModel, frozen=True, extra="forbid"):
+    """Scores of one stage of a model, or of a floor that it must rise above."""
 
-    stage: str  # `cam`, `pseudo`; of a floor `random`
-    of: Literal["test", "train", "floor"]  # maps of test images, labels of training images, a floor on test
-    metrics: dict[str, float]  # by the names of METRICS that read masks, decided at 0.5
+    stage: str = Field(description="`cam`, `pseudo`; of a floor `random`.")
+    of: Literal["test", "train", "floor"] = Field(
+        description="Maps of test images, pseudo labels of training images, or a floor on test images."
+    )
+    metrics: dict[str, FiniteFloat] = Field(description="Those that read masks, decided at 0.5.")
 
 
 class StageMapScores:
@@ -112,7 +115,10 @@ class StageMapScores:
 
     def scores(self) -> tuple[StageScores, ...]:
         """The stages in the order of the chain, then the floors; nothing where no mask is known."""
-        scores = [StageScores(name, of, pixels.metrics()) for (of, name), pixels in self._pixels.items()]
+        scores = [
+            StageScores(stage=name, of=of, metrics=pixels.metrics())
+            for (of, name), pixels in self._pixels.items()
+        ]
         measured = [score for score in scores if score.metrics]
         return tuple(sorted(measured, key=lambda score: score.of == "floor"))
 

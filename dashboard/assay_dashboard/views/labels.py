@@ -7,8 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from assay.analysis.label_analysis import LabelAnalysis, label_analysis
-from assay.analysis.label_costs import LabelCell, LabelCosts, label_factors
+from assay.analysis.labels import LabelAnalysis, LabelCell, LabelCosts, label_analysis, label_factors
 from assay.analysis.results import StudyResults
 from assay.report.figures.name_placement import spread
 from assay.report.label_tables import label_sections, next_section, time_unit

@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
-from assay.analysis.later_metrics import measured_records
-from assay.analysis.trial_curves import CLOCKS, curves_of
+from assay.analysis.predictions import measured_records
+from assay.analysis.trials import CLOCKS, curves_of
 from assay.statistics.wording import number_text
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import run_address

@@ -31,7 +31,7 @@ from assay.statistics.looks import (
     decide,
 )
 from assay.statistics.paired import rounded
-from assay.statistics.score_table import Scores, read_scores
+from assay.statistics.scores import Scores, read_scores
 from assay.study import Study, Trial
 from assay.study.identity import short_hash
 from assay.study.names import counted

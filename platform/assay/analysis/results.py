@@ -29,7 +29,7 @@ from trainables.evaluation.metrics import METRICS, Metric
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from assay.statistics.score_table import Splits
+    from assay.statistics.scores import Splits
     from assay.study.schema import Labelling
 
 __all__ = ["ImportanceOf", "ReadPart", "StudyResults"]

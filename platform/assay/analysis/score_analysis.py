@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from assay.analysis.computed import Computed
-from assay.statistics.best_cells import Best, best_cells
 from assay.statistics.contrasts import Contrast, interactions, main_effects
-from assay.statistics.families import ComparisonResult, Rules, compare
-from assay.statistics.mean_interval import MeanInterval, mean_intervals
+from assay.statistics.families import Best, ComparisonResult, Rules, best_cells, compare
+from assay.statistics.intervals import MeanInterval, mean_intervals
 from trainables.evaluation.metrics import Metric
 
 __all__ = ["ScoreAnalysis", "ScoreTables"]

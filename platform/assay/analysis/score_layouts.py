@@ -2,7 +2,7 @@
 
 The layout is recognised by the columns; the first that fits is taken:
 
-* exports of trackers, which :mod:`assay.analysis.score_trackers` knows: a row per run;
+* exports of trackers, which :mod:`assay.analysis.score_columns` knows: a row per run;
 * a row per repeat and metric: columns ``metric`` and ``value``, as assay itself writes them;
 * a row per repeat: a column that names the cell, a column for each score;
 * a column per cell and a row per repeat, numbers only but for the repeats' names: what autorank takes.
@@ -31,7 +31,9 @@ from assay.analysis.score_columns import (
     Source,
     listed,
     plain_title,
+    refuse_curves,
     short_title,
+    tracker_source,
 )
 from assay.analysis.score_names import (
     better_by_name,
@@ -53,14 +55,13 @@ from assay.analysis.score_names import (
 from assay.analysis.score_numbers import (
     NO_VALUE,
     Entry,
+    TextColumns,
     has_comma_decimals,
     is_number,
     plain_number,
     read_numbers,
     rough_number,
 )
-from assay.analysis.score_text import TextColumns
-from assay.analysis.score_trackers import refuse_curves, tracker_source
 from assay.study.cell_names import cell_name
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import metric_summary, metric_table
 from assay.statistics.contrast_test import TOO_FEW
-from assay.statistics.mean_interval import mean_intervals
+from assay.statistics.intervals import mean_intervals
 from assay.statistics.paired import t_half_width
 from assay.storage.front import beats
 from assay.storage.search_points import EvaluatedPoint, best_points, objective_value

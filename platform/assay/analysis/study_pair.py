@@ -19,7 +19,7 @@ from assay.analysis.study_analysis import until_planned
 from assay.analysis.summary import metric_table
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import ComparisonResult, Rules
-from assay.statistics.score_table import Splits
+from assay.statistics.scores import Splits
 from assay.study import Cell, ReportedPlan, Trial
 from assay.study.cell_names import cell_key
 from trainables.data.inspect.findings import summarise

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 import pyarrow as pa
 
 from assay.analysis.computed import computed
-from assay.analysis.later_metrics import measured_records
+from assay.analysis.predictions import measured_records
 from assay.analysis.results import StudyResults
 from assay.storage.record import Record
 from assay.storage.store import Store
@@ -222,7 +222,7 @@ def best_mean(summaries: Iterable[_Summary], metric: Metric) -> _Summary | None:
 def by_mean(summaries: Iterable[_Summary], metric: Metric) -> list[_Summary]:
     """Cells, the best mean first, equal ones in their order and those without a value last.
 
-    It is a choice, no claim that one is better: see :mod:`assay.statistics.best_cells`.
+    It is a choice, no claim that one is better: see :mod:`assay.statistics.families`.
 
     A training that diverged counts as the metric's worst value, as in the comparisons: the mean of the others
     would prefer a method that fails wherever it is hard. Counts have no worst value, and among them a cell

@@ -14,7 +14,7 @@ import pandas as pd
 from assay.analysis.computed import computed
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import Repeat
-from assay.statistics.item_bootstrap import ItemBootstrap, ItemInterval
+from assay.statistics.intervals import ItemBootstrap, ItemInterval
 from assay.storage.store import DamagedFileError
 
 __all__ = ["MOST_TRIALS_AT_ONCE", "RESAMPLED_METRIC", "ItemIntervals", "item_intervals"]

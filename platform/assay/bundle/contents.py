@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
-from assay.analysis.agents import tries_beside
-from assay.analysis.ledger import study_ledger
+from assay.analysis.ledger import study_ledger, tries_beside
 from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
 from assay.bundle import REPORT

@@ -174,7 +174,7 @@ def expected_of(
     if effect is None and decisions is not None and decisions.over:
         return []  # nothing more trains
     from assay.report.answers.plans import ExpectedTrainings
-    from assay.statistics.expected_trainings import (
+    from assay.statistics.looks import (
         expected_trainings,
     )  # loads pandas and scipy.stats
 

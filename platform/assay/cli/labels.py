@@ -39,7 +39,7 @@ def labels(
     The study varies both kinds of label (three numbers of each or more), has three repeats, and says in its
     file what a label takes (`labelling`).
     """
-    from assay.analysis.label_analysis import next_labels
+    from assay.analysis.labels import next_labels
 
     results = study_results(storage, study)
     further = next_labels(results, hours=hours, start=start)

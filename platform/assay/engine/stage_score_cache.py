@@ -97,7 +97,7 @@ class StageScoreCache:
 
 
 def _to_table(shown: _Shown) -> pa.Table:
-    facts = {"names": shown.names, "scores": [scores._asdict() for scores in shown.scores]}
+    facts = {"names": shown.names, "scores": [scores.model_dump() for scores in shown.scores]}
     table = pa.Table.from_pylist(shown.rows, schema=STAGE_MAPS_SCHEMA)
     return table_with_checksum(table.replace_schema_metadata({_FACTS: json.dumps(facts)}))
 

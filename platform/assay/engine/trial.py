@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from assay.engine.stage_score_cache import StageScoreCache
 from assay.engine.train_run import DrainedError, Stopped
 from assay.engine.trial_data import TrialData
 from assay.engine.worker_stages import TrialStages
-from assay.storage import Attempt, DefectResult, Result, StageResult
-from assay.storage.record import Thresholds
+from assay.storage import Attempt, Result
 from assay.study import Trial
 from trainables.data.samples import EvaluationData, TrainingData
 from trainables.data.tiles import image_of
@@ -206,7 +205,7 @@ def _with_size_floor(
     size_ap = size_only_ap(training.train, evaluation.test, seed)
     if isinstance(size_ap, Undefined):
         return report
-    floor = StageScores("size only", "floor", {"image_ap": size_ap})
+    floor = StageScores(stage="size only", of="floor", metrics={"image_ap": size_ap})
     return replace(report, stages=(*report.stages, floor))
 
 
@@ -237,9 +236,9 @@ def _result(data: TrialData, training: TrainingData, report: Evaluation, weights
         metrics=dict(report.metrics),
         undefined=dict(report.undefined),
         validation=dict(report.validation),
-        stages=tuple(StageResult(**scores._asdict()) for scores in report.stages),
-        defects=tuple(DefectResult(**score._asdict()) for score in report.defects),
-        thresholds=Thresholds.model_validate(asdict(report.thresholds)),
+        stages=report.stages,
+        defects=report.defects,
+        thresholds=report.thresholds,
         notes=report.notes,
         epochs=epochs,
         weights_hash=weights,

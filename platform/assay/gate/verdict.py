@@ -22,7 +22,7 @@ from assay.analysis.decisions import StudyDecisions, as_decided, take_looks
 from assay.analysis.results import StudyResults
 from assay.analysis.study_pair import match_cells, paired_scores
 from assay.statistics.families import ComparisonResult
-from assay.statistics.score_table import read_scores
+from assay.statistics.scores import read_scores
 from assay.statistics.wording import sentence
 from assay.study import Study
 from assay.study.names import counted

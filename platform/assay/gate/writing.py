@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 
 from assay.gate.revisions import Revision
 from assay.gate.verdict import GateVerdict
-from assay.report.answers.results import GateAnswer, GateRow, comparison_rows
+from assay.report.answers.results import GateAnswer, GateRow
 from assay.report.page.inline import visible
 from assay.report.page.markdown import escape
+from assay.report.rows import comparison_rows
 from assay.study.names import counted
 
 __all__ = ["gate_answer", "gate_junit", "gate_markdown"]

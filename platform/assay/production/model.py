@@ -18,7 +18,6 @@ from trainables.deployed import (
     CARD_FILE,
     METHOD_FOLDER,
     Card,
-    CardThresholds,
     DeployedModel,
     default_device,
     load_deployed,
@@ -26,6 +25,7 @@ from trainables.deployed import (
 from trainables.device import set_exact
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import FIXED_THRESHOLD
+from trainables.evaluation.scorer import Thresholds
 from trainables.method_files import is_file_method
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _LISTED = 5  # trials named in a message
-_UNDECIDED = CardThresholds(
+_UNDECIDED = Thresholds(
     image=FIXED_THRESHOLD,
     image_source=f"fixed {FIXED_THRESHOLD}",
     pixel=FIXED_THRESHOLD,
@@ -85,9 +85,7 @@ def card_of(record: Record) -> Card:
         image_size=trial["config"]["image_size"],
         channels=trial["config"]["channels"],
         precision=trial["config"]["precision"],
-        thresholds=_UNDECIDED
-        if thresholds is None
-        else CardThresholds(**thresholds.model_dump(exclude={"image_range"})),
+        thresholds=thresholds or _UNDECIDED,  # as a card has them, without the range of the draws
         metrics=result.metrics,
         versions=record.environment.versions | record.environment.imports,
         imports=record.environment.imports,

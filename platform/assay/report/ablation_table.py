@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from assay.analysis.collapse import Collapses, collapses
+from assay.analysis.predictions import Collapses, collapses
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, RepeatSummary, metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
 from assay.report.page.model import NOTHING, Column, TextTable, numbered
-from assay.statistics.best_cells import Best
-from assay.statistics.item_bootstrap import ItemInterval
+from assay.statistics.families import Best
+from assay.statistics.intervals import ItemInterval
 from assay.statistics.wording import decimal_text, interval_text
 from assay.study import Cell, Study
 from assay.study.names import counted

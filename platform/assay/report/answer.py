@@ -16,7 +16,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.comparison_tables import alias_notes, disagreements, full_name
 from assay.statistics.families import ComparisonResult, first_claims
-from assay.statistics.score_table import CLAIMS, Claim
+from assay.statistics.scores import CLAIMS, Claim
 from assay.statistics.wording import (
     claimed_text,
     exact_test_text,

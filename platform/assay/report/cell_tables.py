@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from assay.analysis.later_metrics import measured_records
+from assay.analysis.predictions import measured_records
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary, outcome
 from assay.report.ablation_table import level_columns, level_texts
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.statistics.contrast_test import ONE_SIDED
-from assay.statistics.mean_interval import MeanInterval, method_texts
+from assay.statistics.intervals import MeanInterval, method_texts
 from assay.statistics.wording import interval_text
 from assay.storage.record import Record
 from assay.study import Trial

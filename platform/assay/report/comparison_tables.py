@@ -22,7 +22,7 @@ from assay.report.page.model import NOTHING, Column, Section, TextTable, numbere
 from assay.statistics.families import ComparisonResult, first_claims
 from assay.statistics.looks import PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS
 from assay.statistics.more_repeats import MOST_REPEATS
-from assay.statistics.score_table import CLAIMS, Claim
+from assay.statistics.scores import CLAIMS, Claim
 from assay.statistics.wording import (
     better_text,
     count_text,

@@ -8,8 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from assay.analysis.class_means import class_factor, class_means
-from assay.analysis.defect_scores import DefectSummary, Share, defect_summaries
+from assay.analysis.breakdowns import DefectSummary, Share, class_factor, class_means, defect_summaries
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import level_columns, level_texts, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable

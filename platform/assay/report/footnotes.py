@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
-from assay.analysis.agents import best_tried, better_cell, kept_changes, tries_beside
-from assay.analysis.collapse import CHANCE_NOTE, collapses
 from assay.analysis.decisions import study_decisions
-from assay.analysis.ledger import study_ledger
+from assay.analysis.ledger import best_tried, better_cell, kept_changes, study_ledger, tries_beside
 from assay.analysis.left_out import left_out
-from assay.analysis.part_rates import PART_RATES, part_rates
+from assay.analysis.predictions import CHANCE_NOTE, PART_RATES, collapses, part_rates
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_summary, spread_note

@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from assay.analysis.label_analysis import LabelAnalysis, NextLabels, label_analysis
-from assay.analysis.label_costs import LabelCell, LabelCosts
+from assay.analysis.labels import LabelAnalysis, LabelCell, LabelCosts, NextLabels, label_analysis
 from assay.analysis.results import StudyResults
 from assay.report.comparison_tables import disagreements, verdict_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
-from assay.statistics.enough_masks import Enough
 from assay.statistics.families import ComparisonResult
-from assay.statistics.next_labels import EvenPrice, Gain
+from assay.statistics.labels import Enough, EvenPrice, Gain
 from assay.statistics.wording import interval_text, number_text, signed
 from assay.study.names import of_planned
 

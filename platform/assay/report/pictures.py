@@ -7,8 +7,7 @@ from functools import partial
 
 import pandas as pd
 
-from assay.analysis.label_costs import LabelCosts, label_costs
-from assay.analysis.masks_curve import masks_curve
+from assay.analysis.labels import LabelCosts, label_costs, masks_curve
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_table
@@ -18,7 +17,7 @@ from assay.report.figures.front_figure import draw_front, front_plots
 from assay.report.figures.label_costs_figure import draw_label_costs
 from assay.report.figures.masks_curve_figure import draw_masks_curve
 from assay.report.page.model import Picture
-from assay.statistics.mean_interval import MeanInterval, mean_intervals
+from assay.statistics.intervals import MeanInterval, mean_intervals
 
 __all__ = ["study_pictures"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from assay.analysis.breakdowns import SIZE_METRIC, STAGE_METRICS, StageSummary, stage_summaries
 from assay.analysis.results import StudyResults
-from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary, stage_summaries
 from assay.report.ablation_table import mean_spread
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from trainables.data.inspect.findings import summarise

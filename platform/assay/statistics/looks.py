@@ -33,18 +33,28 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, special
+from scipy import special
 
-from assay.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
-from assay.statistics.signs import SAME, studentised, vectors_over_looks
+from assay.statistics.paired import (
+    ALPHA,
+    SAME,
+    Test,
+    has_no_spread,
+    signed_ranks,
+    studentised,
+    t_half_width,
+    vectors_over_looks,
+)
 
 __all__ = [
     "PLANNED_LOOKS",
     "PLANNED_LOOKS_AT_RANKS",
     "Decision",
+    "ExpectedTrainings",
     "Look",
     "LooksTaken",
     "decide",
+    "expected_trainings",
     "levels_over_looks",
 ]
 
@@ -276,6 +286,8 @@ def levels_over_looks(looks: tuple[int, ...], error: float) -> tuple[float, ...]
 
     Source: Armitage, McPherson and Rowe 1969, Repeated significance tests, J. R. Stat. Soc. A.
     """
+    from scipy.signal import fftconvolve  # half a second to load, for the studies that decide
+
     last = looks[-1]
     sums = np.linspace(-8 * math.sqrt(last), 8 * math.sqrt(last), 4001)
     step = float(sums[1] - sums[0])
@@ -284,7 +296,7 @@ def levels_over_looks(looks: tuple[int, ...], error: float) -> tuple[float, ...]
     for n in looks:
         reach = step * np.arange(-2000, 2001)
         moves = np.exp(-(reach**2) / (2 * (n - before))) / math.sqrt(2 * math.pi * (n - before))
-        density = step * (_convolved(density, moves) if before else density * moves)
+        density = step * (fftconvolve(density, moves, mode="same") if before else density * moves)
         tail = np.cumsum(density[::-1])[::-1] * step
         boundary = int(np.searchsorted(-tail, spent - error * (n / last) ** 1.5))
         spent += float(tail[boundary])
@@ -294,9 +306,55 @@ def levels_over_looks(looks: tuple[int, ...], error: float) -> tuple[float, ...]
     return tuple(levels)
 
 
-def _convolved(density: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The middle of the convolution: scipy.signal's ``fftconvolve``, bit for bit, without its half second."""
-    full = len(density) + len(moves) - 1
-    size, start = fft.next_fast_len(full, real=True), (len(moves) - 1) // 2
-    spectra = [np.asarray(fft.rfftn(each, [size])) for each in (density, moves)]
-    return np.asarray(fft.irfftn(spectra[0] * spectra[1], [size]))[start : start + len(density)]
+# Trainings to expect -------------------------------------------------------------------------------------
+
+
+_DRAWS = 300
+
+
+@dataclass(frozen=True)
+class ExpectedTrainings:
+    """Trainings over the draws."""
+
+    mean: float
+    low: int  # nine of ten draws take at least so many
+    high: int  # nine of ten draws take at most so many
+    settled: float  # share of the comparisons, 0..1
+
+
+def expected_trainings(
+    pairs: Sequence[tuple[int, int]],
+    per_seed: Sequence[int],
+    looks: Sequence[int],
+    *,
+    effect: float,
+    sd: float,
+    resolve: float,
+    draws: int = _DRAWS,
+) -> ExpectedTrainings:
+    """Trainings until all is settled, or the last look was taken.
+
+    Args:
+        pairs: The cells of each comparison, by index.
+        per_seed: Trainings of each cell for one seed: its folds.
+        looks: Numbers of seeds.
+        effect: True difference of every comparison, in units of the metric.
+        sd: Standard deviation of a comparison's differences over seeds, above 0.
+        resolve: Difference worth knowing, above 0.
+        draws: Studies that are drawn.
+    """
+    rng = np.random.default_rng(0)
+    first, second = np.array(pairs).T
+    trainings, settled = np.zeros(draws, np.int64), 0
+    for draw in range(draws):
+        scores = rng.normal(0.0, sd / np.sqrt(2), (looks[-1], len(per_seed)))
+        differences = scores[:, second] - scores[:, first] + effect
+        decisions = decide(differences, looks, seed=0, resolve=resolve).decisions
+        seeds = np.full(len(per_seed), looks[0])
+        for pair, decision in zip(pairs, decisions, strict=True):
+            settled += decision.verdict in ("shown", "negligible")
+            for cell in pair:
+                seeds[cell] = max(seeds[cell], decision.repeats)
+        trainings[draw] = int(seeds @ np.array(per_seed))
+    low, high = np.quantile(trainings, [0.1, 0.9], method="nearest")
+    return ExpectedTrainings(float(trainings.mean()), int(low), int(high), settled / (draws * len(pairs)))

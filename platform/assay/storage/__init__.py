@@ -4,12 +4,9 @@ from assay.storage.lease import Lease
 from assay.storage.progress import Progress
 from assay.storage.record import (
     DamagedRecord,
-    DefectResult,
     Environment,
     Record,
     Result,
-    StageResult,
-    Thresholds,
     Worker,
 )
 from assay.storage.store import Attempt, AttemptStart, DamagedFileError, Store
@@ -19,14 +16,11 @@ __all__ = [
     "AttemptStart",
     "DamagedFileError",
     "DamagedRecord",
-    "DefectResult",
     "Environment",
     "Lease",
     "Progress",
     "Record",
     "Result",
-    "StageResult",
     "Store",
-    "Thresholds",
     "Worker",
 ]

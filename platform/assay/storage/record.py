@@ -26,19 +26,19 @@ from assay.storage.checksum import with_checksum, without_checksum
 from assay.storage.files import json_bytes
 from assay.study import Trial
 from trainables.errors import InputError
+from trainables.evaluation.evaluate import ChosenThresholds
 from trainables.evaluation.metrics import METRICS, PROXIES
 from trainables.evaluation.metrics.base import ROUNDING
+from trainables.evaluation.metrics.regions import DefectScore
+from trainables.evaluation.stage_maps import StageScores
 
 __all__ = [
     "DamagedRecord",
-    "DefectResult",
     "Environment",
     "Record",
     "Result",
-    "StageResult",
     "StageUse",
     "Status",
-    "Thresholds",
     "Worker",
     "differences",
     "read_record",
@@ -101,18 +101,6 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class Thresholds(BaseModel, frozen=True, extra="forbid"):
-    """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
-
-    image: FiniteFloat
-    image_source: str
-    pixel: FiniteFloat
-    pixel_source: str
-    image_range: tuple[FiniteFloat, FiniteFloat] | None = Field(
-        default=None, description="5 % and 95 % quantiles over bootstrap draws; None: not asked for."
-    )
-
-
 class StageUse(BaseModel, frozen=True, extra="forbid"):
     """A stage that a trial used. Its price counts for each trial that did."""
 
@@ -122,40 +110,17 @@ class StageUse(BaseModel, frozen=True, extra="forbid"):
     reused: bool = Field(description="Whether it was there when the trial asked for it.")
 
 
-class StageResult(BaseModel, frozen=True, extra="forbid"):
-    """Scores of one stage of a model, or of a floor that it must rise above."""
-
-    stage: str = Field(description="`cam`, `pseudo`; of a floor `random`.")
-    of: Literal["test", "train", "floor"] = Field(
-        description="Maps of test images, pseudo labels of training images, or a floor on test images."
-    )
-    metrics: dict[str, FiniteFloat] = Field(description="Those that read masks, decided at 0.5.")
-
-
-class DefectResult(BaseModel, frozen=True, extra="forbid"):
-    """Defects of one class or size in known test masks, and how many were found and outlined."""
-
-    of: Literal["all", "class", "size"]
-    name: str = Field(description="`scratch`, `small`; of all `all`.")
-    regions: int = Field(ge=0, description="Connected regions of one class.")
-    detected: int = Field(ge=0, description="Some pixel reaches the pixel threshold.")
-    outlined: int = Field(ge=0, description="IoU at least 0.5.")
-    largest: int = Field(ge=0, description="Area of the largest region, pixels as stored.")
-    images: int | None = Field(default=None, description="Defective images that show the class.")
-    flagged: int | None = Field(default=None, description="Those among them decided defective.")
-
-
 class Result(BaseModel, frozen=True, extra="forbid"):
     """Findings of a trial: the same bytes however often it was interrupted."""
 
     metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent.")
     undefined: dict[str, str] = Field(default_factory=dict, description="Why a metric is absent.")
     validation: dict[str, FiniteFloat] = Field(default_factory=dict)
-    stages: tuple[StageResult, ...] = Field(default=(), description="Of a model that shows them, in order.")
-    defects: tuple[DefectResult, ...] = Field(
+    stages: tuple[StageScores, ...] = Field(default=(), description="Of a model that shows them, in order.")
+    defects: tuple[DefectScore, ...] = Field(
         default=(), description="By class and by size; empty without known test masks."
     )
-    thresholds: Thresholds | None = None
+    thresholds: ChosenThresholds | None = None
     notes: tuple[str, ...] = ()
     epochs: int
     weights_hash: str

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_summary
-from assay.report.csv_tables import cell_table, to_csv
+from assay.report.rows import cell_table, to_csv
 from assay.statistics.wording import sentence
 from assay.storage.search_points import best_points
 from tests.e2e.dashboard.conftest import HOSTILE, MAIN, Reader, Results

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
 from trainables.data.inspect.mask_statistics import defect_width
 from trainables.evaluation.metrics.areas import HALF, cover_of
@@ -49,17 +50,19 @@ REGIONS_SCHEMA = pa.schema(
 )
 
 
-class DefectScore(NamedTuple):
-    """Defects of one class or size on test images, and how many of them were seen."""
+class DefectScore(BaseModel, frozen=True, extra="forbid"):
+    """Defects of one class or size in known test masks, and how many were found and outlined."""
 
     of: Literal["all", "class", "size"]
-    name: str  # `scratch`, `small`; of all `all`
-    regions: int  # in known masks
-    detected: int
-    outlined: int
-    largest: int  # area of the largest region, pixels as stored; 0 without regions
-    images: int | None = None  # defective ones that show the class; None: of a size
-    flagged: int | None = None  # those among them that are decided defective
+    name: str = Field(description="`scratch`, `small`; of all `all`.")
+    regions: int = Field(ge=0, description="Connected regions of one class.")
+    detected: int = Field(ge=0, description="Some pixel reaches the pixel threshold.")
+    outlined: int = Field(ge=0, description="IoU at least 0.5.")
+    largest: int = Field(ge=0, description="Area of the largest region, pixels as stored; 0 without one.")
+    images: int | None = Field(
+        default=None, description="Defective images that show the class; null: of a size."
+    )
+    flagged: int | None = Field(default=None, description="Those among them decided defective.")
 
 
 class _Place(NamedTuple):
@@ -174,8 +177,8 @@ def _score(
     decisions: Sequence[bool] | None,
 ) -> DefectScore:
     return DefectScore(
-        of,
-        name,
+        of=of,
+        name=name,
         regions=len(regions),
         detected=sum(row["found"] for row in regions),
         outlined=sum(row["outlined"] for row in regions),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
-from assay.analysis.agents import tries_beside
+from assay.analysis.ledger import tries_beside
 from assay.report.answers.base import Answer, Value, schema_name
 from assay.report.answers.progress import AgentsLine, RefusedRequest
-from assay.report.answers.results import ReportAnswer, comparison_rows, report_answer
+from assay.report.answers.results import ReportAnswer, report_answer
+from assay.report.rows import comparison_rows
 from assay.statistics.wording import number_text
 from assay.study.names import counted
 
@@ -49,7 +50,7 @@ class AgentReportAnswer(Answer):
 
 def agent_report(results: StudyResults) -> AgentReportAnswer:
     """The report of a study for an agent."""
-    from assay.analysis.agents import better_cell, kept_changes
+    from assay.analysis.ledger import better_cell, kept_changes
 
     kept, agents = kept_changes(results), tries_beside(results)
     rows = zip(kept, comparison_rows(kept), strict=True)
@@ -76,7 +77,7 @@ def agents_line(store: Store) -> AgentsLine | None:
     Raises:
         InputError: If a note of a request was changed by hand.
     """
-    from assay.analysis.agents import agent_tries
+    from assay.analysis.ledger import agent_tries
     from assay.storage.agent_requests import agent_requests, hours_spent
 
     requests, tries = agent_requests(store).values(), agent_tries(store)
@@ -105,7 +106,7 @@ def agents_line(store: Store) -> AgentsLine | None:
 
 def agent_lines(store: Store) -> Iterator[str]:
     """Lines of `assay status` on agents; none where they asked for nothing."""
-    from assay.analysis.agents import agent_tries
+    from assay.analysis.ledger import agent_tries
 
     line, tries = agents_line(store), agent_tries(store)
     if line is None:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from assay.report.answers.base import Answer, Count, Flag, Name, Value, schema_name
+from assay.report.answers.base import Answer, Flag, Value, schema_name
+from assay.report.rows import (
+    CellRow,
+    ComparisonRow,
+    DefectRow,
+    MeanRow,
+    StageRow,
+    cell_rows,
+    comparison_rows,
+    defect_rows,
+    report_comparisons,
+    stage_rows,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from assay.analysis.label_analysis import NextLabels
+    from assay.analysis.labels import NextLabels
     from assay.analysis.results import StudyResults
     from assay.analysis.score_file import AnalysedScores
     from assay.analysis.search_front import FrontPoint
     from assay.analysis.study_pair import StudyPair
-    from assay.statistics.families import ComparisonResult
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search import Objective, Search
 
@@ -32,7 +41,6 @@ __all__ = [
     "PairAnswer",
     "ReportAnswer",
     "best_points_answer",
-    "comparison_rows",
     "judge_answer",
     "label_advice",
     "objective_values",
@@ -41,102 +49,6 @@ __all__ = [
 ]
 
 Better = Literal["higher", "lower"]
-
-
-class ComparisonRow(BaseModel):
-    """A comparison, main effect or interaction under one claim: a row of the comparisons' CSV."""
-
-    study: str
-    metric: str
-    family: str
-    m: int = Field(description="Comparisons in the family.")
-    comparison: str
-    within: str
-    cell_a: Name = Field(description="The difference is a − b; null: a contrast of more than two cells.")
-    cell_b: Name
-    claim: str
-    n_planned: int
-    n: int = Field(description="Units with all values: seeds, folds or repeats, as the claim has it.")
-    n_nonzero: int
-    mean_a: Value = Field(description="Of its side: a cell, or all cells of a level; null: an interaction.")
-    mean_b: Value
-    difference: Value
-    low: Value = Field(description="Of the 95 % interval.")
-    high: Value
-    interval: str = Field(description="How it was made; empty: there is none.")
-    test: str
-    p: Value
-    p_min: Value = Field(description="The smallest that the exact test can reach.")
-    p_adjusted: Value = Field(description="Corrected for the family, and for earlier looks.")
-    looks: int
-    g: Value
-    better: int
-    tied: int
-    verdict: str
-    more: Count = Field(description="Further repeats that would settle it.")
-    more_low: Count
-    more_high: Count
-    more_negligible: Count = Field(description="Further repeats until `negligible`, if nothing differs.")
-    note: str
-    sentence: str
-
-
-class MeanRow(BaseModel):
-    """Mean of a metric over the repeats of a cell."""
-
-    cell: str
-    metric: str
-    mean: Value
-    sd: Value
-    n: int
-    n_planned: int
-
-
-class StudyMeanRow(MeanRow):
-    """The same with its interval."""
-
-    levels: dict[str, str]
-    sd_over: str = Field(description="Repeats that the spread is over; empty: there is none.")
-    low: Value = Field(description="Of the 95 % interval.")
-    high: Value
-    interval: Name = Field(description="How it was made.")
-    claim: Name
-
-
-class CellRow(StudyMeanRow):
-    """A metric of a cell on test images: a row of the report's CSV."""
-
-    item_low: Value = Field(description="Of the interval over test items.")
-    item_high: Value
-    bold: Flag = Field(description="Among the best; null: no cell is bold in this metric.")
-    published: Value
-    median: Value = Field(default=None, description="With --medians, or where a repeat never left chance.")
-    at_chance: Count = Field(default=None, description="Repeats that never left it.")
-
-
-class StageRow(StudyMeanRow):
-    """A metric of a stage of a cell's method."""
-
-    of: str
-    stage: str
-
-
-class DefectRow(BaseModel):
-    """Defects of one class or size in a cell."""
-
-    cell: str
-    levels: dict[str, str]
-    of: str
-    defects: str
-    n: int
-    regions: Value
-    area_to: int
-    found_mean: Value = Field(alias="found")
-    found_sd: Value
-    outlined: Value
-    outlined_sd: Value
-    images: Value
-    images_sd: Value
 
 
 class PointRow(BaseModel):
@@ -288,7 +200,6 @@ class LabelsAnswer(Answer):
 def report_answer(results: StudyResults) -> ReportAnswer:
     """The numbers of a study's report, equal to those of its CSV."""
     from assay.report.build import table_notes
-    from assay.report.csv_tables import cell_table, defect_table, report_comparisons, stage_table
 
     study, records = results.plan.study, results.records
     return ReportAnswer(
@@ -301,10 +212,10 @@ def report_answer(results: StudyResults) -> ReportAnswer:
         trials=results.plan.size,
         counts=dict(Counter(record.status for record in records.values())),
         over=results.all_ended,
-        cells=tuple(map(CellRow.model_validate, _rows(cell_table(results)))),
+        cells=cell_rows(results),
         comparisons=comparison_rows(report_comparisons(results)),
-        stages=tuple(map(StageRow.model_validate, _rows(stage_table(results)))),
-        defects=tuple(map(DefectRow.model_validate, _rows(defect_table(results)))),
+        stages=stage_rows(results),
+        defects=defect_rows(results),
         points=_points(results),
         notes=table_notes(results),
     )
@@ -352,27 +263,6 @@ def objective_values(objectives: Sequence[Objective], point: EvaluatedPoint) -> 
     """Objective → value of a finished point; empty for others."""
     names = [str(goal.max or goal.min) for goal in objectives]
     return dict(zip(names, point.values, strict=False))
-
-
-def comparison_rows(results: Sequence[ComparisonResult]) -> tuple[ComparisonRow, ...]:
-    """A row for each result, with the sentence that the report has for it."""
-    from assay.statistics.families import results_table
-    from assay.statistics.wording import sentence
-
-    rows = results_table(results).to_dict("records")
-    return tuple(
-        ComparisonRow.model_validate({**row, "sentence": sentence(result)})
-        for row, result in zip(rows, results, strict=True)
-    )
-
-
-def _rows(table: pd.DataFrame) -> Iterable[dict[str, Any]]:
-    """Rows by column; the columns of factors become ``levels``."""
-    for row in table.to_dict("records"):
-        levels = {
-            name.removeprefix("factor:"): value for name, value in row.items() if name.startswith("factor:")
-        }
-        yield {**row, "levels": levels}
 
 
 def _points(results: StudyResults) -> tuple[PointRow, ...]:

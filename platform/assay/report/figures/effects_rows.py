@@ -14,7 +14,7 @@ from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import StudyPair
 from assay.report.comparison_tables import disagreements
 from assay.statistics.families import ComparisonResult
-from assay.statistics.score_table import CLAIMS
+from assay.statistics.scores import CLAIMS
 from assay.statistics.wording import better_text, count_text
 from assay.study import Study
 from trainables.evaluation.metrics import METRICS, Metric

@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from assay.analysis.label_costs import LabelCell, LabelCosts
+from assay.analysis.labels import LabelCell, LabelCosts
 from assay.report.figures.drawing import COLOURS, GREY, MARKERS, PALE, REPEAT, key, render, score_axis
 from assay.report.figures.ladder import draw_front, draw_ladder, front_key, ladder_keys, score_range
 from assay.report.label_tables import time_unit
 from assay.report.page.model import PictureForm
-from assay.statistics.mean_interval import MeanInterval
+from assay.statistics.intervals import MeanInterval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

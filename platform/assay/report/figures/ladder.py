@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from assay.analysis.label_costs import LabelCell, LabelCosts
+from assay.analysis.labels import LabelCell, LabelCosts
 from assay.report.figures.drawing import COLOURS, GREY, MARKERS, REPEAT, key
 from assay.report.figures.name_placement import Box, place_names, spread
-from assay.statistics.mean_interval import MeanInterval, method_texts
+from assay.statistics.intervals import MeanInterval, method_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ import statistics
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from assay.analysis.masks_curve import MasksCurve, MasksLine, MasksPoint
+from assay.analysis.labels import MasksCurve, MasksLine, MasksPoint
 from assay.report.figures.drawing import COLOURS, GREY, MARKERS, PALE, REPEAT, key, render, score_axis
 from assay.report.page.model import PictureForm
 

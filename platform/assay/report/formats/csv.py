@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from assay.analysis.defect_scores import defect_summaries
-from assay.analysis.stage_scores import stage_summaries
+from assay.analysis.breakdowns import defect_summaries, stage_summaries
 from assay.report.formats import Files, ReportFormat, stem
 
 if TYPE_CHECKING:
@@ -19,11 +18,18 @@ _SUFFIX = ".csv"
 
 
 def _write_study(results: StudyResults, name: str) -> Files:
-    from assay.report.csv_tables import cell_table, comparison_table, defect_table, stage_table, to_csv
+    from assay.report.rows import (
+        cell_table,
+        comparison_table,
+        defect_table,
+        report_comparisons,
+        stage_table,
+        to_csv,
+    )
 
     tables = {name: cell_table(results)}
     if name:
-        tables[f"{stem(name)}_comparisons{_SUFFIX}"] = comparison_table(results)
+        tables[f"{stem(name)}_comparisons{_SUFFIX}"] = comparison_table(report_comparisons(results))
     if name and stage_summaries(results):
         tables[f"{stem(name)}_stages{_SUFFIX}"] = stage_table(results)
     if name and defect_summaries(results):
@@ -42,10 +48,9 @@ def _write_scores(scores: AnalysedScores, name: str) -> Files:
 
 
 def _comparisons_file(results: Sequence[ComparisonResult], name: str) -> Files:
-    from assay.report.csv_tables import to_csv
-    from assay.statistics.families import results_table
+    from assay.report.rows import comparison_table, to_csv
 
-    return {name: to_csv(results_table(results)).encode()}
+    return {name: to_csv(comparison_table(results)).encode()}
 
 
 FORMAT = ReportFormat("csv", _SUFFIX, "CSV", "text/csv", _write_study, _write_pair, _write_scores)

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from assay.analysis.results import StudyResults
-from assay.analysis.trial_curves import curves_of
+from assay.analysis.trials import curves_of
 from assay.report.build import study_page
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.mask_grid import study_grid

@@ -1,13 +1,19 @@
-"""Test-set uncertainty: how much a score would move with another test part of the same size.
+"""Intervals of means that test nothing: over the repeats of a cell, and over the items of a test set.
 
-Physical items are resampled with all their images (two photographs of one item are not two findings), with
-the same weights for every trial. It says nothing of training: the interval has a column of its own, and no
-p-value or verdict comes from it.
+The interval over repeats is what a paper prints beside a score. It is the t interval of differences, of a
+cell's own scores: over seeds for ``this split`` and ``these folds``, Nadeau and Bengio's for ``new data``.
+Never a bootstrap over repeats. Given only where every planned repeat has a value: a mean without the runs
+that diverged is not the mean of the method.
+
+The interval over items says how much a score would move with another test part of the same size. Physical
+items are resampled with all their images (two photographs of one item are not two findings), with the same
+weights for every trial. It says nothing of training: it has a column of its own, and no p-value or verdict
+comes from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,11 +22,100 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from assay.statistics.paired import ALPHA
+from assay.statistics.contrast_test import TOO_FEW, is_at_bound
+from assay.statistics.paired import ALPHA, has_no_spread, t_half_width
+from assay.statistics.scores import Claim, Scores, Splits, Units, claims_of, read_scores, units_of
 from assay.statistics.wording import bound_text
-from assay.study.names import counted
+from assay.study.names import counted, from_to
+from trainables.evaluation.metrics import Metric
 
-__all__ = ["ItemBootstrap", "ItemInterval", "weighted_ap"]
+__all__ = [
+    "ItemBootstrap",
+    "ItemInterval",
+    "MeanInterval",
+    "mean_intervals",
+    "method_texts",
+    "weighted_ap",
+]
+
+# Over repeats --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """95 % interval of a cell's mean, cut at the metric's bounds."""
+
+    low: float
+    high: float
+    statistic: str  # `t`
+    n: int  # of its units
+    units: str  # `seeds`
+    claim: Claim
+    approximate: bool  # half of the repeats or more lie at the metric's bound
+
+    @property
+    def method(self) -> str:
+        """``t over 6 seeds``."""
+        return f"{self.statistic} over {self.n} {self.units}"
+
+
+def method_texts(intervals: Iterable[MeanInterval]) -> list[tuple[str, Claim]]:
+    """The ways in which intervals were made, each once with its claim: ``t over 6 to 12 seeds``."""
+    ways: dict[tuple[str, str, Claim], list[int]] = {}
+    for interval in intervals:
+        ways.setdefault((interval.statistic, interval.units, interval.claim), []).append(interval.n)
+    return [
+        (f"{statistic} over {from_to(numbers)} {units}", claim)
+        for (statistic, units, claim), numbers in ways.items()
+    ]
+
+
+def mean_intervals(
+    table: pd.DataFrame, *, metric: str | Metric, splits: Splits | Mapping[str, Splits] = "prescribed"
+) -> dict[str, MeanInterval]:
+    """Cell → interval of its mean on test data, for the narrowest claim of which it has three units or more.
+
+    Cells that lost a repeat, or whose repeats show no spread, have none.
+
+    Raises:
+        ValueError: If the table breaks its rules (see :mod:`assay.statistics.scores`).
+    """
+    scores = read_scores(table, metric, splits=splits)
+    intervals: dict[str, MeanInterval] = {}
+    for cell, column in scores.cells.items():
+        if np.isnan(scores.values[scores.planned[:, column], column]).any():
+            continue
+        for claim in claims_of(scores, [cell]):
+            units = units_of(scores, {cell: 1.0}, claim)
+            if units.n > TOO_FEW:
+                if not has_no_spread(units.first):
+                    folds = len(np.unique(scores.folds[scores.planned[:, column]])) > 1
+                    intervals[cell] = _interval(units, scores, folds=folds)
+                break
+    return intervals
+
+
+def _interval(units: Units, scores: Scores, *, folds: bool) -> MeanInterval:
+    mean, sd = float(np.mean(units.first)), float(np.std(units.first, ddof=1))
+    half = t_half_width(sd, units.variance, units.df)
+    low, high = scores.metric.lowest, scores.metric.highest
+    if units.exact:
+        statistic, counted = "t", "seeds (means over folds)" if folds else "seeds"
+    else:
+        statistic, counted = "Nadeau–Bengio's t", "repeats" if units.grows else "folds"
+    return MeanInterval(
+        low=max(low, mean - half),
+        high=min(high, mean + half),
+        statistic=statistic,
+        n=units.n,
+        units=counted,
+        claim=units.claim,
+        approximate=is_at_bound(units.first, scores.metric),
+    )
+
+
+# Over test items -----------------------------------------------------------------------------------------
+
 
 _RESAMPLES = 999
 

@@ -1,19 +1,25 @@
-"""All trials of a study as one table for programs: what each is, how it ended, its scores and its costs."""
+"""Trials of a study for programs and charts: a table of all of them, and the curves of one."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from assay.analysis.later_metrics import measured_records
+from assay.analysis.predictions import measured_records
 from assay.analysis.results import StudyResults
 from assay.storage.progress import Running
 from assay.storage.record import Record
 from assay.study import Trial
+from trainables.evaluation.metrics import METRICS
 
-__all__ = ["trial_table"]
+__all__ = [
+    "CLOCKS",
+    "curves_of",
+    "trial_table",
+]
 
 _OF_RECORD: dict[str, Callable[[Record], Any]] = {  # in the order of the columns
     "reason": lambda record: record.reason,
@@ -93,3 +99,48 @@ def _scores(prefix: str, of_trials: list[Mapping[str, float] | None]) -> dict[st
         f"{prefix}{name}": [None if scores is None else scores.get(name) for scores in of_trials]
         for name in names
     }
+
+
+# Curves of one trial -------------------------------------------------------------------------------------
+
+
+CLOCKS = ("epoch", "seconds", "time")
+_VALIDATION = "validation."
+_SCORES = "Validation scores"
+_NAMES = {"lambda": "λ, weight of the segmentation loss", "lr": "Learning rate"}
+
+
+def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Title → unit and long table (``epoch`` from 1, ``what``, ``value``), for what shares an axis."""
+    curve = curve.replace([math.inf, -math.inf], math.nan)  # of a loss on its way to diverge
+    groups: dict[str, list[str]] = {}
+    for name in curve.columns:
+        if name not in CLOCKS:
+            groups.setdefault(_group(name)[0], []).append(name)
+    tables: dict[str, tuple[str, pd.DataFrame]] = {}
+    for title, names in groups.items():
+        parts = [
+            pd.DataFrame({"epoch": curve["epoch"] + 1, "what": _title(name), "value": curve[name]}).dropna(
+                subset=["value"]
+            )
+            for name in names
+        ]
+        table = pd.concat(parts)
+        if len(table):
+            only = f"Validation {_title(names[0])}" if title == _SCORES and len(names) == 1 else title
+            tables[only] = _group(names[0])[1], table
+    return tables
+
+
+def _group(name: str) -> tuple[str, str]:
+    """Title and unit of the axis of a column."""
+    if name.startswith(_VALIDATION):
+        metric = METRICS.get(name.removeprefix(_VALIDATION))
+        unit = "0–1" if metric is None else metric.scale
+        return (_SCORES if unit == "0–1" else f"Validation in {unit}"), unit
+    return ("Loss" if "loss" in name else _NAMES.get(name, name)), ""
+
+
+def _title(name: str) -> str:
+    metric = METRICS.get(name.removeprefix(_VALIDATION))
+    return name if metric is None else metric.title
