@@ -22,7 +22,7 @@ from benchmarks.simulated_families import FAMILY_WORLDS
 from benchmarks.simulated_repeats import failures, family_of_four, looking_again, one_comparison, power
 from benchmarks.worlds import NO_EFFECT, WORLDS, average_precision
 
-DRAWS = 800
+DRAWS = 400
 
 
 def unbroken(figures: list[Figure]) -> bool:
@@ -45,16 +45,16 @@ def test_power_is_what_the_tables_of_the_method_say(n: int, expected: float) -> 
 
 @pytest.mark.parametrize("n", [5, 8])
 def test_of_four_cells_against_one_base_false_verdicts_are_rare(n: int) -> None:
-    assert unbroken(list(family_of_four(("normal", n), 300)))
+    assert unbroken(list(family_of_four(("normal", n), 150)))
 
 
 @pytest.mark.parametrize("way", ["at random", "low scores, both cells"])
 def test_failures_do_not_raise_false_positives(way: str) -> None:
-    assert unbroken(list(failures(way, 300)))
+    assert unbroken(list(failures(way, 150)))
 
 
 def test_looking_again_is_paid_for() -> None:
-    figures = list(looking_again(NO_EFFECT[0], 200))
+    figures = list(looking_again(NO_EFFECT[0], 100))
     assert unbroken(figures)
     as_it_is, times = (one.value for one in figures if one.column == "5, 6, … 10")
     assert as_it_is > 1.2 * times
@@ -62,7 +62,7 @@ def test_looking_again_is_paid_for() -> None:
 
 @pytest.mark.parametrize("true", [0, 2])
 def test_a_study_that_decides_rarely_shows_what_is_not_there(true: int) -> None:
-    assert unbroken(list(errors(("normal", true), 200)))
+    assert unbroken(list(errors(("normal", true), 100)))
 
 
 def test_where_differences_are_clear_or_none_deciding_takes_six_tenths_of_the_trainings() -> None:

@@ -64,9 +64,7 @@ def test_a_folder_is_not_made_again_in_the_letters_of_its_uri(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [folder]
 
 
-@pytest.mark.parametrize(
-    "name", ["a?b", "a?mode=ro", "a%41b", "a%2Fb", "a%", "a#b c", "Prüfung 1 %C3%BC", "%3F?#&=@:+"]
-)
+@pytest.mark.parametrize("name", ["a?mode=ro", "a%2Fb%", "Prüfung 1 %C3%BC", "%3F?#&=@:+ %41"])
 def test_the_file_of_a_storage_lies_in_its_folder_whatever_signs_the_name_has(
     tmp_path: Path, name: str
 ) -> None:
