@@ -5,13 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from assay.storage import Store
 from tests.e2e.toy_program import ToyProgram
 from tests.mounting import in_own_mounts
-
-pytestmark = pytest.mark.ray
 
 # Fills the storage when the first trial has ended, runs to the end, makes room, runs again, copies it out.
 SCRIPT = """
@@ -37,7 +33,7 @@ def test_a_full_storage_ends_the_run_with_a_sentence_and_room_lets_it_finish(
     storage.mkdir()
     program = ToyProgram(tmp_path, cache_root, str(storage), {})
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    run = program.command("run", str(program.file), "--tracking-uri", uri)
+    run = program.command("run", str(program.file), "--local", "--tracking-uri", uri)
     subprocess.run(
         in_own_mounts(["bash", "-c", SCRIPT, "bash", *run]),
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Two methods in one study, through real Ray: from normal images alone to all masks, in one table."""
+"""Two methods in one study, from normal images alone to all masks, in one table."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from assay.storage.stage_store import made_stages
 from assay.study.stage_graph import stage_graph
 from tests.analysis.made_studies import markdown_of
 from tests.engine.toy_study import ToyStudy
-
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
 
 LADDER = """
 study: ladder
@@ -48,9 +46,9 @@ repeats: {seeds: [0]}
 
 
 @pytest.fixture(scope="module")
-def ladder(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None) -> ToyStudy:
+def ladder(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToyStudy:
     study = ToyStudy(tmp_path_factory.mktemp("ladder"), cache_root, LADDER)
-    assert study.run().finished == 6
+    assert study.run(local=True).finished == 6
     return study
 
 
