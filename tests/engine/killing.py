@@ -39,10 +39,11 @@ def without_ids(study: ToyStudy) -> dict[str, object]:
     return {trial.cell: records[trial.id].result for trial in study.plan.trials}
 
 
-def kill_first(mark: str, study: ToyStudy, when: Callable[[], bool]) -> list[int]:
+def kill_first(mark: str, study: ToyStudy, when: Callable[[], bool], *, release: bool = True) -> list[int]:
     """kill -9 the first process below this one whose title has ``mark``, once ``when`` holds.
 
-    The study is ``held``, so that a busy machine does not miss the moment; after it, epochs take no time.
+    The study is ``held``, so that a busy machine does not miss the moment; with ``release`` epochs take no
+    time afterwards.
 
     Returns:
         A list that will hold its pid.
@@ -56,7 +57,8 @@ def kill_first(mark: str, study: ToyStudy, when: Callable[[], bool]) -> list[int
             if process is not None:
                 process.kill()
                 killed.append(process.pid)
-        study.release()
+        if release:
+            study.release()
 
     threading.Thread(target=watch, daemon=True).start()
     return killed

@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from assay.engine.driver import PackDriver
+from assay.study import Trial
 from tests.engine.killing import EPOCHS, KILLS, in_the_middle, kill_first, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
 
 Toy = Callable[..., ToyStudy]
 
-SECOND_HELD = "pace: {quick: {config: {seconds: 0.0}}, held: {config: {seconds: 0.8}}}"
+# The second trial ends by itself after its kill; the third is held until its own.
+LATER_HELD = (
+    "pace: {quick: {config: {seconds: 0.0}}, short: {config: {seconds: 0.3}}, held: {config: {seconds: 0.8}}}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,55 +48,52 @@ def _goes_on_from_its_checkpoint(study: ToyStudy, trial: str) -> None:
     assert next(line for line in resumed if line.startswith("epoch")) == f"epoch {epoch + 1}/{EPOCHS}"
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
-@pytest.mark.parametrize("title", ["ray::RayTrainWorker", "ray::ResourceTrainable"])
-def test_a_process_that_is_killed_in_its_second_pack_gives_back_its_cores_and_its_trial_goes_on(
-    toy: Toy, title: str
+def test_processes_that_are_killed_in_later_packs_give_back_their_cores_and_their_trials_go_on(
+    toy: Toy,
 ) -> None:
-    study = toy(**{**KILLS, "pack": "1", "workers": 2, "factor": SECOND_HELD})
-    first, second = study.plan.trials
+    study = toy(**{**KILLS, "pack": "1", "workers": 2, "factor": LATER_HELD})
+    first, second, third = study.plan.trials
 
-    def in_the_second() -> bool:
-        beat = study.store.progress(second.id)
-        return beat is not None and 2 <= beat.epoch < EPOCHS - 1
+    def in_the_midst_of(trial: Trial) -> Callable[[], bool]:
+        def look() -> bool:
+            beat = study.store.progress(trial.id)
+            return beat is not None and 2 <= beat.epoch < EPOCHS - 1
 
-    killed = kill_first(title, study, in_the_second)
-    assert study.run().finished == 2
-    assert len(killed) == 1, f"no process {title} was there to kill"
+        return look
+
+    worker = kill_first("ray::RayTrainWorker", study, in_the_midst_of(second), release=False)
+    driver = kill_first("ray::ResourceTrainable", study, in_the_midst_of(third))
+    assert study.run().finished == 3
+    assert (len(worker), len(driver)) == (1, 1), "a process was not there to kill"
     records = study.records()
-    assert [records[trial.id].attempts for trial in (first, second)] == [1, 2]
-    _goes_on_from_its_checkpoint(study, second.id)
+    assert [records[trial.id].attempts for trial in (first, second, third)] == [1, 2, 2]
+    for trial in (second, third):
+        _goes_on_from_its_checkpoint(study, trial.id)
 
 
-class _EndsOnce(PackDriver):
-    """Ends, or raises, the first time that it takes on a second pack."""
+class _EndsAndRaises(PackDriver):
+    """Is killed the first time that it takes on a second pack, and raises the next time."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        note = Path(self._store.local_path or "") / "ended"
-        if note.exists():
-            return super().reset_config(new_config)
-        note.touch()
-        self.end()
-        return True
-
-    def end(self) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class _RaisesOnce(_EndsOnce):
-    def end(self) -> None:
-        raise FileNotFoundError("the folder of the node went away")
+        folder = Path(self._store.local_path or "")
+        if not (folder / "ended").exists():
+            (folder / "ended").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if not (folder / "raised").exists():
+            (folder / "raised").touch()
+            raise FileNotFoundError("the folder of the node went away")
+        return super().reset_config(new_config)
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
-@pytest.mark.parametrize("other", [_EndsOnce, _RaisesOnce])
-def test_a_driver_that_ends_between_two_packs_loses_none(
-    toy: Toy, monkeypatch: pytest.MonkeyPatch, other: type[PackDriver]
-) -> None:
-    monkeypatch.setattr("assay.engine.driver.PackDriver", other)
-    study = toy(name="kills", seeds=(0, 1, 2), pack="1")
+def test_drivers_that_end_between_two_packs_lose_none(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.engine.driver.PackDriver", _EndsAndRaises)
+    study = toy(name="kills", seeds=(0, 1, 2, 3), pack="1")
     outcome = study.run()
     assert (study.storage / "ended").exists()
-    assert (outcome.finished, outcome.missing, outcome.problems) == (6, 0, ())
+    assert (study.storage / "raised").exists()
+    assert (outcome.finished, outcome.missing, outcome.problems) == (8, 0, ())

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 import pytest
 import ray
 
 from assay.engine.driver import COMPLETE, PackDriver
 from assay.engine.packs import Pack
 from assay.study import Trial
+from tests.engine.killing import find_process
 from tests.engine.made_packs import make_pack
+from tests.engine.on_cluster import training
 from tests.engine.toy_study import ToyStudy
 from tests.waiting import wait_for
 
@@ -26,11 +30,20 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
 Toy = Callable[..., ToyStudy]
 
 
+class Together(NamedTuple):
+    """A study of two workers, and the addresses on which each process below this one listened meanwhile."""
+
+    study: ToyStudy
+    listening: list[set[str]]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None) -> ToyStudy:
     """Two cells × one seed, trained once; tests look at its records."""
     study = ToyStudy.make(tmp_path_factory.mktemp("finished"), cache_root, seeds=(0,), pack="2")
+    before = signal.getsignal(signal.SIGINT)
     assert study.run().trained_now == 2
+    assert signal.getsignal(signal.SIGINT) is before, "a study leaves Ctrl-C as it found it"
     return study
 
 
@@ -47,37 +60,49 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_sessi
     return study
 
 
-def test_running_again_trains_nothing_and_a_new_seed_trains_only_itself(
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None) -> Together:
+    """The cells of ``finished`` with two workers each; where all processes listened while a trial trained."""
+    storage = tmp_path_factory.mktemp("together") / "storage"
+    study = ToyStudy.make(storage, cache_root, seeds=(0,), workers=2, pack="2", seconds=1.0, held=True)
+    listening: list[set[str]] = []
+
+    def look() -> None:
+        while not training(study, 1):
+            time.sleep(0.05)
+        for process in psutil.Process(os.getpid()).children(recursive=True):
+            connections = process.net_connections("tcp")
+            listening.append({c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN})
+        study.release()
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    assert study.run().finished == 2
+    watcher.join()
+    return Together(study, listening)
+
+
+def test_a_new_seed_trains_only_itself_and_packs_of_a_slot_are_trained_by_one_process(
     finished: ToyStudy, cache_root: Path
 ) -> None:
     before = finished.results()
     assert finished.run().trained_now == 0
-    extended = ToyStudy.make(finished.storage, cache_root, seeds=(0, 1), pack="2")
-    assert extended.run().trained_now == 2
+    extended = ToyStudy.make(finished.storage, cache_root, seeds=(0, 1, 2), pack="1")
+    assert extended.run().trained_now == 4
     assert extended.results().items() >= before.items()
-
-
-def test_a_study_leaves_ctrl_c_as_it_found_it(tmp_path: Path, cache_root: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    assert ToyStudy.make(tmp_path, cache_root, seeds=(0,), pack="2").run().trained_now == 2
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_packs_of_a_slot_are_trained_by_one_process(toy: Toy) -> None:
-    study = toy(seeds=(0, 1, 2), pack="1")
-    assert study.run().trained_now == 6
-    workers = Counter(record.environment.pid for record in study.records().values())
+    new = [record for trial, record in extended.records().items() if trial not in before]
+    workers = Counter(record.environment.pid for record in new)
     assert len(workers) <= ray.cluster_resources()["CPU"]
 
 
 def test_workers_that_waited_too_long_for_a_pack_are_started_again(toy: Toy, tmp_path: Path) -> None:
-    study = toy(seeds=(0,), workers=2)
+    study = toy(seeds=(0,))
     packs = [_pack(study, f"{index:04d}", [trial]) for index, trial in enumerate(study.plan.trials)]
     times = {"idle_seconds": 0.0, "watched": False, "heartbeat_seconds": 2.0}
     config = {"storage": study.store.uri, "scratch": str(tmp_path / "scratch"), **times}
     driver = ray.remote(num_cpus=0)(PackDriver).remote({**config, "pack": packs[0].path})
     _step_to_the_end(driver)
-    time.sleep(5)  # the Train run ends
+    wait_for(lambda: find_process(os.getpid(), "ray::RayTrainWorker") is None)  # the Train run has ended
     assert ray.get(driver.reset_config.remote({**config, "pack": packs[1].path}))
     _step_to_the_end(driver)
     ray.get(driver.cleanup.remote())
@@ -113,17 +138,24 @@ def test_cells_differ_in_their_weights(finished: ToyStudy) -> None:
 
 
 def test_two_workers_see_different_shards_and_end_with_the_weights_of_one(
-    finished: ToyStudy, toy: Toy
+    finished: ToyStudy, together: Together
 ) -> None:
-    together = toy(seeds=(0,), workers=2)
-    together.run()
-    for trial, record in together.records().items():
+    alone = {trial.cell: finished.weights(trial.id) for trial in finished.plan.trials}
+    records = together.study.records()
+    for trial in together.study.plan.trials:
+        record = records[trial.id]
         a, b = record.environment.workers
         assert (a.rank, b.rank) == (0, 1)
         assert a.pid != b.pid
         assert a.shard_hash != b.shard_hash
         assert a.weights_hash == b.weights_hash
-        assert together.weights(trial) == pytest.approx(finished.weights(trial), abs=1e-5)
+        assert together.study.weights(trial.id) == pytest.approx(alone[trial.cell], abs=1e-5)
+
+
+def test_two_workers_and_their_training_processes_meet_on_the_loopback(together: Together) -> None:
+    assert len(together.listening) > 5
+    addresses = {address.removeprefix("::ffff:") for each in together.listening for address in each}
+    assert addresses == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two workers of a SegDecNet trial end where one worker ends, and see different images; also through Ray."""
+"""Two workers of a SegDecNet trial end where one worker ends, and see different images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load, load_file
+from safetensors.numpy import load_file
 
 from tests.engine.toy_study import ToyStudy
 from tests.engine.two_workers import POSITIVES, begin, fail_twice, train, wait_long
@@ -98,37 +98,3 @@ def test_workers_wait_for_the_first_longer_than_they_waited_to_meet(tmp_path: Pa
     """It may evaluate for hours meanwhile."""
     with two_ranks(wait_long, tmp_path):
         pass
-
-
-SEGDEC = """
-study: two
-question: Do two workers end where one does?
-trainable: segdec
-data: {{reader: synthetic, options: {{images: 24, positives: 10, items: 24, size: [128, 64]}}}}
-supervision: full
-config: {{image_size: [128, 64], channel_scale: 0.0625, epochs: 1, batch_size: 2, lr: 0.01, balance: none}}
-factors: {{dilation: {{none: {{config: {{dilation: 1}}}}, some: {{config: {{dilation: 5}}}}}}}}
-design: {{full: all}}
-repeats: {{seeds: [0]}}
-metrics: {{primary: image_ap}}
-resources: {{workers: {workers}, cpus: 1, pack: 2}}
-keep: {{models: all, probes: 0}}
-"""
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("free_cluster")
-def test_through_ray_the_weights_of_two_workers_are_those_of_one(tmp_path: Path, cache_root: Path) -> None:
-    weights: dict[int, dict[str, dict[str, np.ndarray]]] = {}
-    for workers in (1, 2):
-        study = ToyStudy(tmp_path / str(workers), cache_root, SEGDEC.format(workers=workers))
-        assert study.run().finished == 2
-        records = study.records()
-        assert {record.environment.world_size for record in records.values()} == {workers}
-        models = {
-            name: study.store.read_file(record, "model/model.safetensors") for name, record in records.items()
-        }
-        weights[workers] = {name: load(model) for name, model in models.items() if model is not None}
-    for trial, alone in weights[1].items():
-        for name, values in alone.items():
-            np.testing.assert_allclose(weights[2][trial][name], values, atol=1e-5, err_msg=f"{trial} {name}")
