@@ -18,7 +18,7 @@ from trainables.errors import InputError, nearest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from assay.report.answers.checks import SettingRow, SettingsAnswer
+    from assay.report.answers.checks import SettingsAnswer
     from assay.study.setting_table import Setting
     from assay.study.settings import AnyTrainable
 
@@ -91,7 +91,7 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
     Raises:
         InputError: If there is no such method, setting or preset, with the nearest one.
     """
-    from assay.report.answers.checks import SettingsAnswer, method_row, setting_rows
+    from assay.report.answers.checks import SettingsAnswer, method_row
     from assay.study.setting_table import (
         preset_values,
         presets_by_value,
@@ -118,18 +118,19 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         rows = settings_of_block(method)
         chosen = rows if name is None else _named(rows, name, f"block {method}")
         about = {method: study_blocks()[method]}
-        return SettingsAnswer(of=method, blocks=about, settings=setting_rows(chosen))
+        return SettingsAnswer(of=method, blocks=about, settings=tuple(chosen))
     trainable = _found_method(method)
     if preset is not None and preset not in trainable.presets:
         raise InputError(f"{trainable.name} has no preset {preset}; {nearest(preset, trainable.presets)}")
-    values = None if preset is None else preset_values(trainable, preset)
     chosen = list(settings_of_method(trainable).values())
-    by_value = None
     if name is not None:
         chosen = _named(chosen, name, f"method {trainable.name}")
-        by_value = presets_by_value(trainable, chosen[0].path)
-    rows = setting_rows(chosen, values, by_value)
-    return SettingsAnswer(of=trainable.name, methods=(method_row(trainable),), settings=rows)
+        by_value = presets_by_value(trainable, chosen[0].setting)
+        chosen = [row.model_copy(update={"presets": by_value}) for row in chosen]
+    if preset is not None:
+        values = preset_values(trainable, preset)
+        chosen = [row.model_copy(update={"preset": values.get(row.setting)}) for row in chosen]
+    return SettingsAnswer(of=trainable.name, methods=(method_row(trainable),), settings=tuple(chosen))
 
 
 def _found_method(name: str) -> AnyTrainable:
@@ -174,7 +175,7 @@ def _show_one(out: Console, answer: SettingsAnswer, preset: str | None) -> None:
         _print_fact(out, "supervision", ", ".join(method.supervision))
         _print_fact(out, "presets", ", ".join(method.presets) or "none")
     if preset is None:
-        table = [(row.setting, row.default, row.may_be, row.meaning) for row in answer.settings]
+        table = [row.cells for row in answer.settings]
         _print_table(out, ("setting", "default", "may be", "meaning"), table)
         return
     beside = [
@@ -183,7 +184,7 @@ def _show_one(out: Console, answer: SettingsAnswer, preset: str | None) -> None:
     _print_table(out, ("setting", "default", f"preset {preset}", "may be", "meaning"), beside)
 
 
-def _show_setting(out: Console, row: SettingRow, answer: SettingsAnswer) -> None:
+def _show_setting(out: Console, row: Setting, answer: SettingsAnswer) -> None:
     """Everything that is known of one setting."""
     out.print(row.setting + "".join(f" of {method.method} ({method.title})" for method in answer.methods))
     _print_fact(out, "meaning", row.meaning or "none written")
@@ -203,8 +204,8 @@ def _named(rows: Iterable[Setting], name: str, owner: str) -> list[Setting]:
     """
     by_name: dict[str, list[Setting]] = {}
     for row in rows:
-        short = row.path.partition(".")[2] or row.path
-        for key in {row.path, short, short.rpartition(".")[2]}:
+        short = row.setting.partition(".")[2] or row.setting
+        for key in {row.setting, short, short.rpartition(".")[2]}:
             by_name.setdefault(key, []).append(row)
     if name not in by_name:
         raise InputError(f"{owner} has no setting {name}; {nearest(name, by_name)}")

@@ -3,17 +3,19 @@
 It is read off the typed fields that check a study, so it cannot differ from what is allowed. Settings are
 named as a study writes them: ``config.delta`` of a method, ``data.validation.share`` of a block.
 
->>> settings_of_method(find_trainable("segdec"))["config.delta"].values
+>>> settings_of_method(find_trainable("segdec"))["config.delta"].may_be
 '0 to 100'
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic_core import to_jsonable_python
 
 from assay.study.identity import flatten
 from assay.study.names import NAME_PATTERN
@@ -53,20 +55,29 @@ row, and `config.delta` in the space of a search.
 """
 
 
-class Setting(NamedTuple):
-    """One setting of a method or of a block of the study file."""
+class Setting(BaseModel, frozen=True):
+    """A setting of a method or of a block of the study file."""
 
-    path: str  # as a study writes it
+    setting: str = Field(description="As a study writes it.")
     default: str
-    values: str  # what it may be: bounds, or the words that are allowed
-    meaning: str  # with unit, and place in the paper
+    may_be: str
+    meaning: str
+    preset: str | None = Field(description="Its value in the preset that was named.")
+    presets: dict[str, tuple[str, ...]] = Field(
+        description="Value → presets that set it; of one setting alone."
+    )
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """A row of a table of settings."""
+        return self.setting, self.default, self.may_be, self.meaning
 
 
 def settings_of_method(method: AnyTrainable) -> dict[str, Setting]:
     """Path → setting of a method's `config`; the first are those that every method has."""
     schema = method.Config.model_json_schema()
     settings = _settings_below("config", schema, schema.get("$defs", {}))
-    return {setting.path: setting for setting in settings}
+    return {setting.setting: setting for setting in settings}
 
 
 def settings_of_block(block: str) -> list[Setting]:
@@ -96,17 +107,17 @@ def study_blocks() -> Mapping[str, str]:
 
 def preset_values(method: AnyTrainable, preset: str) -> dict[str, str]:
     """Path → value of what a preset sets."""
-    values = flatten({"config": json.loads(json.dumps(method.presets[preset]))})
+    values = flatten({"config": to_jsonable_python(method.presets[preset])})
     return {path: format_default(value) for path, value in values.items()}
 
 
-def presets_by_value(method: AnyTrainable, path: str) -> dict[str, list[str]]:
+def presets_by_value(method: AnyTrainable, path: str) -> dict[str, tuple[str, ...]]:
     """Value → presets that set ``path`` to it."""
-    presets: dict[str, list[str]] = {}
+    presets: dict[str, tuple[str, ...]] = {}
     for preset in method.presets:
         value = preset_values(method, preset).get(path)
         if value is not None:
-            presets.setdefault(value, []).append(preset)
+            presets[value] = (*presets.get(value, ()), preset)
     return presets
 
 
@@ -140,7 +151,14 @@ def _settings_of(
     default = defaults.get(name, schema.get("default"))
     if "description" in schema or "properties" not in target:
         shown = REQUIRED if name in owner.get("required", ()) else format_default(default)
-        yield Setting(path, shown, _values(schema, definitions), schema.get("description", ""))
+        yield Setting(
+            setting=path,
+            default=shown,
+            may_be=_values(schema, definitions),
+            meaning=schema.get("description", ""),
+            preset=None,
+            presets={},
+        )
     if "properties" in target:
         yield from _settings_below(path, target, definitions, default or {})
 
@@ -151,7 +169,8 @@ def _reader_options() -> Iterator[Setting]:
     for reader in READERS.values():
         schema = reader.Options.model_json_schema()
         for setting in _settings_below("data.options", {"properties": {}, **schema}, schema.get("$defs", {})):
-            yield setting._replace(meaning=f"Reader {reader.name}: {setting.meaning}".rstrip(": "))
+            meaning = f"Reader {reader.name}: {setting.meaning}".rstrip(": ")
+            yield setting.model_copy(update={"meaning": meaning})
 
 
 def _target(schema: _Schema, definitions: _Schema) -> _Schema:
@@ -237,7 +256,7 @@ def _method_section(method: AnyTrainable) -> Iterator[str]:
         yield ""
         yield from (f"- {source}" for source in method.source.split("; "))
         yield ""
-    yield from _table(_TITLES, list(settings_of_method(method).values()))
+    yield from _table(_TITLES, [setting.cells for setting in settings_of_method(method).values()])
     if not method.presets:
         return
     yield "Presets replace defaults:"
@@ -256,10 +275,10 @@ def _block_sections() -> Iterator[str]:
         yield ""
         yield text
         yield ""
-        yield from _table(_TITLES, settings_of_block(block))
+        yield from _table(_TITLES, [setting.cells for setting in settings_of_block(block)])
 
 
-def _table(titles: Sequence[str], rows: Sequence[Setting] | Sequence[tuple[str, str]]) -> Iterator[str]:
+def _table(titles: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(titles)} |"
     yield f"|{'---|' * len(titles)}"
     for row in rows:

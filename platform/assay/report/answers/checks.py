@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
 from assay.report.answers.base import Answer, schema_name
+from assay.study.setting_table import Setting
 
 if TYPE_CHECKING:
-    from assay.study.setting_table import Setting
     from assay.study.settings import AnyTrainable
     from trainables.data import DataReport
 
@@ -21,11 +20,9 @@ __all__ = [
     "FindingRow",
     "MethodRow",
     "PortRow",
-    "SettingRow",
     "SettingsAnswer",
     "data_answer",
     "method_row",
-    "setting_rows",
 ]
 
 
@@ -68,19 +65,6 @@ class MethodRow(BaseModel):
     source: str
 
 
-class SettingRow(BaseModel):
-    """A setting of a method or of a block of the study file."""
-
-    setting: str = Field(description="As a study writes it.")
-    default: str
-    may_be: str
-    meaning: str
-    preset: str | None = Field(description="Its value in the preset that was named.")
-    presets: dict[str, tuple[str, ...]] = Field(
-        description="Value → presets that set it; of one setting alone."
-    )
-
-
 class SettingsAnswer(Answer):
     """Methods and blocks of the study file, or the settings of one of them."""
 
@@ -88,7 +72,7 @@ class SettingsAnswer(Answer):
     of: str | None = Field(description="Method or block; null: all are listed.")
     methods: tuple[MethodRow, ...] = ()
     blocks: dict[str, str] = Field(default={}, description="Block of the study file → what it is about.")
-    settings: tuple[SettingRow, ...] = ()
+    settings: tuple[Setting, ...] = ()
 
 
 class FindingRow(BaseModel):
@@ -132,24 +116,4 @@ def method_row(method: AnyTrainable) -> MethodRow:
         supervision=tuple(sorted(method.supervisions)),
         presets=tuple(method.presets),
         source=method.source,
-    )
-
-
-def setting_rows(
-    settings: Iterable[Setting],
-    preset: Mapping[str, str] | None = None,
-    presets: Mapping[str, Iterable[str]] | None = None,
-) -> tuple[SettingRow, ...]:
-    """A row for each; ``preset``: path → value there, ``presets``: value → presets, of a single setting."""
-    by_value = {value: tuple(names) for value, names in (presets or {}).items()}
-    return tuple(
-        SettingRow(
-            setting=setting.path,
-            default=setting.default,
-            may_be=setting.values,
-            meaning=setting.meaning,
-            preset=None if preset is None else preset.get(setting.path),
-            presets=by_value,
-        )
-        for setting in settings
     )

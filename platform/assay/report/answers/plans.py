@@ -213,10 +213,7 @@ def plan_answer(
         min_workers=need.min_workers or need.workers,
         cpus=need.cpus,
         gpus=need.gpus,
-        data=tuple(
-            PlannedData.model_validate(m.model_dump(include=set(PlannedData.model_fields)))
-            for m in planned.manifests.values()
-        ),
+        data=tuple(PlannedData.model_validate(m, from_attributes=True) for m in planned.manifests.values()),
         cells=tuple(
             PlannedCell(
                 cell=cell.name,
