@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from assay.analysis.left_out import left_out
-from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import Lost, metric_summary, spread_note, tidy, write_summary
 from assay.storage import DamagedRecord, Store
-from assay.storage.integrity.damage import aside_folder
-from assay.storage.plans import write_plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, make_records, score
 
 PLAN = make_plan()
@@ -134,32 +128,6 @@ def test_a_lost_repeat_is_a_row_without_a_value_for_each_reported_metric() -> No
     assert all(row["value"] is None for row in rows)
     assert {(r["status"], r["reason"]) for r in rows if r["trial"] == diverged.id} == {("diverged", "NaN")}
     assert {r["reason"] for r in rows if r["trial"] == unreadable.id} == {"its record is damaged"}
-
-
-@pytest.mark.parametrize("aside", [False, True], ids=["deleted", "set aside"])
-def test_a_record_that_the_last_summary_knows_of_is_gone_unless_it_was_set_aside(
-    tmp_path: Path, aside: bool
-) -> None:
-    store, trial = Store(tmp_path), PLAN.trials[0]
-    write_plan(store, PLAN)
-    for record in make_records(PLAN).values():
-        store.write_record(record)
-    write_summary(read_results(store, "additions"), store)
-    folder = tmp_path / store.trial(trial.id)
-    if aside:
-        shutil.copytree(folder, tmp_path / aside_folder(datetime.now(UTC)) / store.trial(trial.id))
-    shutil.rmtree(folder)
-    results = read_results(store, "additions")
-    why = "not trained yet" if aside else "its record is gone"
-    assert metric_summary(results, "image_ap")[0].count_text() == f"2 of 3: 1 missing ({why})"
-    told = f"1 of 3 repeats of `{trial.cell}`. Gone: the record of 1 trial ({trial.id})"
-    assert any(told in text for text in left_out(results)) is not aside
-
-
-def test_what_is_gone_is_looked_for_once() -> None:
-    """The look goes through all trials: one for each of them would be quadratic."""
-    results = StudyResults(PLAN, make_records(PLAN))
-    assert results.gone is results.gone
 
 
 def test_the_summary_is_written_beside_the_plan(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Environment, Lease, Store
-from assay.storage.integrity import check_storage, set_aside
+from assay.storage.check import check_storage, set_aside
 from assay.storage.plans import write_plan
 from assay.storage.registration import register
 from assay.storage.retention import clean_plan

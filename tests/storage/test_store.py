@@ -18,8 +18,8 @@ import pyarrow as pa
 import pytest
 
 from assay.storage import DamagedFileError, Environment, Progress, Record, Result, Store
+from assay.storage.check import check_storage
 from assay.storage.checksum import without_checksum
-from assay.storage.integrity import check_storage
 from assay.storage.plans import stored_plans
 from tests import house
 from tests.mounting import in_own_mounts

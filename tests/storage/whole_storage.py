@@ -1,9 +1,7 @@
-"""A storage with one of everything: trained stages, models and the code of a method, a search, a mirror."""
+"""A storage with one of everything: trained stages, models and the code of a method, a search."""
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import safetensors.torch
@@ -15,7 +13,6 @@ from assay.storage import Environment, Progress, Store
 from assay.storage.interim_looks import record_look
 from assay.storage.lease import Lease
 from assay.storage.method_store import keep_methods
-from assay.storage.mlflow_marker import Marker, write_marker
 from assay.storage.plans import stored_plan, write_plan
 from assay.storage.registration import register
 from assay.study import Trial, parse_study, plan_study
@@ -30,7 +27,7 @@ UNTRAINED_SEED = 1
 
 
 def make_storage(root: Path, cache: Path, sources: Path) -> Store:
-    """Three studies: `staged` with a trial that is under way, `own`, `hunt`; and MLflow's database."""
+    """Three studies: `staged` with a trial that is under way, `own`, `hunt`."""
     store = Store(root)
     staged = StagedStudy.of(root, cache, seeds=(0, UNTRAINED_SEED))
     write_plan(store, staged.plan)
@@ -49,7 +46,6 @@ def make_storage(root: Path, cache: Path, sources: Path) -> Store:
         write_summary(results, store)
         with Lease(store, name):
             pass  # leaves a note
-    _mirror(store, "own", root / "mlflow.db")
     return store
 
 
@@ -64,16 +60,3 @@ def _begin(store: Store, trial: Trial) -> None:
     header = {"epoch": "1", "meta": "{}", "history": "[]"}
     state = safetensors.torch.save({"weight": torch.zeros(400)}, metadata=header)
     store.write_bytes(f"{store.trial(trial.id)}/checkpoint.safetensors", state)
-
-
-def _mirror(store: Store, study: str, path: Path) -> None:
-    """MLflow's table of runs, as far as the check reads it: `tests/e2e` has a real one."""
-    runs = {trial.id: f"run-{trial.id}" for trial in stored_plan(store, study).trials}
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE runs (run_uuid TEXT PRIMARY KEY, name TEXT)")
-        filler = [(f"other-{number:05d}", "x" * 100) for number in range(500)]
-        database.executemany(
-            "INSERT INTO runs VALUES (?, ?)", [*((run, "") for run in runs.values()), *filler]
-        )
-        database.commit()
-    write_marker(store, study, f"sqlite:///{path}", Marker(experiment="1 1", runs=runs))

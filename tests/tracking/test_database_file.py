@@ -20,7 +20,6 @@ import sqlalchemy
 from mlflow.tracking import MlflowClient
 
 from assay.storage import Store
-from assay.storage.integrity.mirror import check_mirror
 from assay.tracking import default_uri
 from assay.tracking.database_file import complete_file
 from assay.tracking.mlflow import MlflowMirror, SyncReport
@@ -80,7 +79,6 @@ def test_the_file_of_a_storage_lies_in_its_folder_whatever_signs_the_name_has(
     assert experiments(folder / "mlflow.db") == 2
     assert any((folder / "mlflow-artifacts").rglob("*.png"))
     assert list(tmp_path.iterdir()) == [folder]
-    assert list(check_mirror(store)) == []
 
 
 @pytest.mark.parametrize("spelled", ["my%20runs", "my runs"])

@@ -38,22 +38,13 @@ def _lost_records(results: StudyResults) -> Iterator[str]:
     cells = {trial.id: trial.cell for trial in results.plan.trials}
     planned = Counter(trial.cell for trial in results.plan.trials)
     damaged: dict[str, list[DamagedRecord]] = {}
-    gone: dict[str, list[str]] = {}
     for problem in results.problems:
         damaged.setdefault(cells[problem.trial], []).append(problem)
-    for id_, cell in cells.items():
-        if id_ in results.gone:
-            gone.setdefault(cell, []).append(id_)
     for cell, problems in damaged.items():
         yield (
             f"Left out: {len(problems)} of {planned[cell]} repeats of `{cell}`. "
             + " ".join(f"{problem.path}: {problem.text}." for problem in problems)
             + " `assay check --repair` sets damaged records aside, and `assay run` trains their trials anew."
-        )
-    for cell, ids in gone.items():
-        yield (
-            f"Left out: {len(ids)} of {planned[cell]} repeats of `{cell}`. Gone: the record of "
-            f"{_trials(ids)}, of which the last summary has a score. `assay run` trains what is gone anew."
         )
 
 

@@ -112,27 +112,6 @@ class StudyResults:
         return {problem.trial for problem in self.problems}
 
     @property
-    def gone(self) -> set[str]:
-        """Ids of trials that have a score in the last summary, and a record no more; none was set aside."""
-
-        def find() -> set[str]:
-            store = self.store
-            missing = {trial.id for trial in self.plan.trials} - self.records.keys() - self.damaged
-            if store is None or not missing:
-                return set()
-            from assay.storage.integrity.damage import set_aside_since
-            from assay.storage.integrity.studies import finished_trials
-
-            scored = finished_trials(store, self.name)
-            return {
-                trial
-                for trial in missing & scored.keys()
-                if not set_aside_since(store, store.trial(trial), scored[trial])
-            }
-
-        return self.once("gone", find)
-
-    @property
     def all_ended(self) -> bool:
         """True where each trial has a record, whatever it says; one that is damaged was there."""
         ended = self.records.keys() | self.damaged

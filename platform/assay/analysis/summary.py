@@ -367,8 +367,7 @@ def _test_row(record: Record | None, metric: str, absent: str) -> _Row:
 
 def _absent(results: StudyResults) -> dict[str, str]:
     """Trial → what became of its record, where it had one."""
-    damaged = dict.fromkeys(results.damaged, "its record is damaged")
-    return damaged | dict.fromkeys(results.gone, "its record is gone")
+    return dict.fromkeys(results.damaged, "its record is damaged")
 
 
 def outcome(record: Record | None, metric: str, absent: str = _MISSING) -> float | tuple[str, str | None]:

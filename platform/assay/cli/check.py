@@ -1,4 +1,4 @@
-"""`assay check`: every byte of a storage against what vouches for it, and a way out of damage."""
+"""`assay check`: every file of a storage that something vouches for, and a way out of damage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from assay.storage import Store
-    from assay.storage.integrity import Findings
+    from assay.storage.check import Findings
 
 __all__ = ["check"]
 
@@ -39,12 +39,12 @@ def check(
     upgrade: Upgrade = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Read all of a storage and name what is damaged, what it costs and what makes it again.
+    """Read what checksums vouch for, and name what is damaged and what that costs.
 
     Exit code 0: all is sound, or was set aside; 1: something is damaged; 2: bad input.
     """
     from assay.storage import Store
-    from assay.storage.integrity import check_storage
+    from assay.storage.check import check_storage
 
     if upgrade:
         if repair or study is not None:
@@ -54,8 +54,7 @@ def check(
     store, out = Store.open(storage), console()
     name = None if study is None else study_name(store, study)
     findings = check_storage(store, name)
-    known = findings.damages or findings.waiting
-    if not (findings.studies or findings.records or findings.stages or known):
+    if not (findings.studies or findings.records or findings.stages or findings.damages):
         what = "no study was" if name is None else f"study {name} was not"
         out.print(f"{what} run into {store.uri} yet: name another storage with --storage")
         return
@@ -65,7 +64,7 @@ def check(
         remaining = _repair(store, findings, storage, out)
     elif any(damage.aside for damage in findings.damages):
         command = in_use(f"assay check{'' if name is None else f' {name}'} --repair", storage=storage)
-        out.print(f"`{command}` sets aside what can be made again, and deletes nothing")
+        out.print(f"`{command}` sets aside what `assay run` can make again, and deletes nothing")
     if remaining:
         raise typer.Exit(1)
 
@@ -82,31 +81,26 @@ def _upgrade(storage: str) -> None:
 def _print(findings: Findings, out: Console) -> None:
     from assay.study.names import counted
 
-    for damage in (*findings.waiting, *findings.damages):
-        out.print(str(damage), style="yellow" if damage.waits else "red")
+    for damage in findings.damages:
+        out.print(str(damage), style="red")
         out.print(f"  costs: {damage.cost}")
-        out.print(f"  mends: {damage.again}")
     trials = {damage.trial for damage in findings.damages if damage.trial is not None}
     if trials:
         out.print(f"damaged trials: {', '.join(sorted(trials))}")
     studies = f"{findings.studies} {'study' if findings.studies == 1 else 'studies'}"
     looked = f"{counted(findings.records, 'record')}, {counted(findings.stages, 'stage')}, {studies}"
     damages = counted(len(findings.damages), "damage") if findings.damages else "all sound"
-    if findings.waiting:
-        damages += f", and {len(findings.waiting)} set aside that nobody has made again yet"
     out.print(f"{looked} read: {damages}")
     if findings.left_out:
         files = counted(findings.left_out, "file")
         out.print(
             f"{files} more stayed out of the bundle that this storage comes from: models, pictures, plans"
         )
-    if findings.running:
-        out.print(f"{', '.join(findings.running)} is running: what trains was not looked at")
 
 
 def _repair(store: Store, findings: Findings, storage: str, out: Console) -> int:
     """Set aside what can be made again; returns how many damages stay."""
-    from assay.storage.integrity import set_aside
+    from assay.storage.check import set_aside
 
     moved = set_aside(store, findings.damages)
     for path, target in moved.items():

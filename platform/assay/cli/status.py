@@ -232,7 +232,6 @@ class _Page:
             Text(visible(": ".join(filter(None, (study.study, study.question)))), style="bold"),
             render(snapshot, self.curves, str(decisions or "")),
             *_first(damaged, "whose record is damaged"),
-            *([] if snapshot.held else self._gone()),  # a run writes its summary at its end
             *_first([_without_result(record) for record in lost], "without a result"),
         ]
         failed = next((record.id for record in lost if record.status == "failed"), None)
@@ -254,18 +253,6 @@ class _Page:
         study = self.watch.plan.study.study
         note = holder(self.store, study)
         return note is not None and stop_requested(self.store, "study", study, note.token)
-
-    def _gone(self) -> list[Text]:
-        """Lines on trials that had a score, and have no record any more."""
-        from rich.text import Text
-
-        from assay.analysis.results import StudyResults
-
-        watch = self.watch
-        gone = sorted(StudyResults(watch.plan, watch.records, watch.problems, self.store).gone)
-        rule = "its record is gone, and the last summary has its score. `assay run` trains the trial anew."
-        lines = [Text(f"{self.store.trial(trial)}: {rule}", style="red") for trial in gone]
-        return _first(lines, "whose record is gone")
 
 
 def _without_result(record: Record) -> Text:

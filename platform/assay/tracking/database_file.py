@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.storage import local_disk
-from assay.storage.integrity.mirror import BESIDE, half_built
 from assay.tracking.addresses import as_opened, in_short
 from trainables.data.atomic import exclusive, why_unusable
 from trainables.errors import StorageError
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["complete_file", "quiet_mlflow"]
 
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite writes beside a database
 _QUIET_SECONDS = 5.0  # a file that nobody wrote for so long is not being built
 
 
@@ -68,6 +68,20 @@ def complete_file(uri: str) -> str | None:
     )
 
 
+def _half_built(database: sqlite3.Connection) -> bool:
+    """True where the making of MLflow's tables has begun and has not ended.
+
+    Its last step makes the first experiment, so without one there are no runs either. A table that begins
+    with ``_alembic_tmp_`` is there while another is changed, also in a database that had been complete.
+    """
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if any(name.startswith("_alembic_tmp_") for name in tables):
+        return True
+    if "experiments" in tables:
+        return database.execute("SELECT 1 FROM experiments LIMIT 1").fetchone() is None
+    return not tables
+
+
 def quiet_mlflow() -> None:
     """Keep MLflow's log from the terminal: its news are none of the user's, and its errors are raised, too.
 
@@ -81,7 +95,7 @@ def _cut_short(path: Path) -> bool:
     """True where the building of tables has begun and nobody goes on with it."""
     try:
         with closing(sqlite3.connect(path, timeout=30)) as database:
-            while half_built(database):
+            while _half_built(database):
                 pause = _QUIET_SECONDS - (time.time() - path.stat().st_mtime)
                 if pause <= 0:
                     return True
@@ -95,7 +109,7 @@ def _set_aside(path: Path) -> Path | None:
     """Give the file, with what SQLite wrote beside it, a name that says what it is; None: there is none."""
     there = path.exists()
     aside = path.with_name(f"{path.name}.half-built-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}")
-    for end in (*BESIDE, ""):  # a journal of the old file would be played back into the new one
+    for end in (*_BESIDE, ""):  # a journal of the old file would be played back into the new one
         if (old := path.with_name(path.name + end)).exists():
             local_disk.move(old, aside.with_name(aside.name + end))
     return aside if there else None

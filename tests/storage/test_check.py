@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Record, Store
-from assay.storage.integrity import check_storage, set_aside
+from assay.storage.check import Damage, check_storage, set_aside
 from assay.storage.lease import Lease
 from assay.storage.plans import stored_plan
 from tests.cli.conftest import assay
@@ -28,7 +28,7 @@ from tests.storage.planted_damage import (
     emptied,
     flipped,
 )
-from tests.storage.whole_storage import UNTRAINED_SEED, make_storage, untrained
+from tests.storage.whole_storage import UNTRAINED_SEED, make_storage
 from trainables.errors import InputError
 
 __all__ = ["assay"]
@@ -45,23 +45,15 @@ def sound(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Path:
 @pytest.fixture
 def root(sound: Path, tmp_path: Path) -> Path:
     shutil.copytree(sound, tmp_path / "storage")
-    # A marker's name is a hash of the database's address.
-    old, new = (Store(path) for path in (sound, tmp_path / "storage"))
-    from assay.storage.mlflow_marker import marker_path, read_marker, write_marker
-
-    marker = read_marker(old, "own", f"sqlite:///{sound / 'mlflow.db'}", "1 1")
-    new.delete_tree(marker_path("own", f"sqlite:///{sound / 'mlflow.db'}"))
-    write_marker(new, "own", f"sqlite:///{tmp_path / 'storage' / 'mlflow.db'}", marker)
     return tmp_path / "storage"
 
 
 def _place(root: Path, pattern: str) -> Path:
-    """The file of a pattern; `[own]` is the first trial of that study, `[begun]` the one under way."""
+    """The file of a pattern; `[own]` is the first trial of that study."""
     store = Store(root)
     names = {
         "[staged]": stored_plan(store, "staged").trials[0].id,
         "[own]": stored_plan(store, "own").trials[0].id,
-        "[begun]": untrained(store).id,
     }
     for name, trial in names.items():
         pattern = pattern.replace(name, trial)
@@ -88,7 +80,7 @@ def test_a_planted_damage_is_found_named_and_set_aside(assay: Assay, root: Path,
     repaired = assay("check", "--repair", "--storage", root)
     assert repaired.code == int(planted.stays)
     assert {file.read_bytes() for file in root.rglob("*") if file.is_file()} == before, "nothing is deleted"
-    assert assay("check", "--storage", root).code == int(planted.stays)
+    assert assay("check", "--storage", root).code == int(planted.stays or planted.missed)
 
 
 def test_damaged_trials_are_named_by_their_ids_with_their_cells(assay: Assay, root: Path) -> None:
@@ -99,29 +91,6 @@ def test_damaged_trials_are_named_by_their_ids_with_their_cells(assay: Assay, ro
     assert f"damaged trials: {trial.id}" in output.out
     assert f"1 of 2 repeats of `{trial.cell}` in staged is left out" in output.out
     assert assay("check", "own", "--storage", root).code == 0, "another study is another study"
-
-
-@pytest.mark.parametrize(
-    ("file", "waits"),
-    [
-        (f"{STAGED}/record.json", True),
-        ("studies/staged/plan.parquet", True),
-        ("studies/staged/study.yaml", True),
-        ("studies/hunt/search.jsonl", True),
-        ("methods/*/blur.py", True),
-        ("studies/own/lease.json", False),  # the next run writes its own
-    ],
-)
-def test_what_was_set_aside_and_is_not_made_again_is_named(
-    assay: Assay, root: Path, file: str, waits: bool
-) -> None:
-    emptied(path := _place(root, file))
-    assay("check", "--repair", "--storage", root)
-    output = assay("check", "--storage", root)
-    assert output.code == 0
-    assert ("all sound, and 1 set aside that nobody has made again yet" in output.out) is waits
-    assert ("was set aside" in output.out) is waits
-    assert (f"{path.parents[0].relative_to(root)}" in output.out) is waits
 
 
 def test_a_repair_says_how_it_is_made_again(assay: Assay, root: Path) -> None:
@@ -140,29 +109,6 @@ def test_one_trial_at_two_damages_goes_aside_once(root: Path) -> None:
     moved = set_aside(store, damages)
     assert list(moved) == [f"trials/{trial}"]
     assert store.exists(f"{moved[f'trials/{trial}']}/record.json")
-
-
-@pytest.mark.parametrize(
-    ("name", "mends"),
-    [
-        ("*/maps.parquet", "`assay check --repair` sets it aside, then `assay run` trains it again"),
-        ("record.json", "`assay run` trains it again"),
-    ],
-)
-def test_a_trial_that_counts_as_done_goes_aside_before_it_is_trained_again(
-    root: Path, name: str, mends: str
-) -> None:
-    deleted(_place(root, f"{STAGED}/{name}"))
-    (damage,) = check_storage(Store(root)).damages
-    assert damage.again == mends
-
-
-def test_a_trial_whose_folder_is_gone_is_not_offered_to_be_set_aside(assay: Assay, root: Path) -> None:
-    shutil.rmtree(_place(root, f"{STAGED}/record.json").parent)
-    output = assay("check", "--storage", root)
-    assert output.code == 1
-    assert "`assay run` trains it again" in output.out
-    assert "--repair" not in output.out
 
 
 def test_what_was_set_aside_is_made_again_with_the_same_results(root: Path, cache_root: Path) -> None:
@@ -204,10 +150,10 @@ def test_what_leads_out_of_the_storage_is_named_and_all_else_is_read(
     assay: Assay, root: Path, pattern: str
 ) -> None:
     path = _place(root, pattern)
-    begun = _place(root, "trials/[begun]/checkpoint.safetensors")
+    other = _place(root, f"{OWN}/*/curve.parquet")
     path.rename(root.parent / "elsewhere")
     path.symlink_to(root.parent / "elsewhere")
-    cut(begun)
+    cut(other)
     output = assay("check", "--repair", "--storage", root)
     assert output.code == 1
     assert path.relative_to(root).as_posix() in output.out
@@ -217,15 +163,12 @@ def test_what_leads_out_of_the_storage_is_named_and_all_else_is_read(
 
 
 def test_what_lies_behind_a_link_is_not_set_aside(root: Path) -> None:
-    store = Store(root)
-    attempts = _place(root, "trials/[begun]/attempts")
-    attempts.rename(root / "mine")
-    cut(note := next((root / "mine").iterdir()))
-    attempts.symlink_to("../../mine")
-    damages = check_storage(store).damages
-    assert damages
-    assert not set_aside(store, damages)
-    assert note.exists()
+    store, study = Store(root), root / "studies" / "staged"
+    study.rename(root / "mine")
+    study.symlink_to("../mine")
+    damage = Damage("studies/staged/plan.parquet", "is empty", "", ("studies/staged/plan.parquet",))
+    assert not set_aside(store, [damage])
+    assert (root / "mine" / "plan.parquet").exists()
 
 
 @pytest.mark.parametrize("command", [("check", "--repair"), ("status", "staged", "--once")])
@@ -291,14 +234,6 @@ def test_bad_input_ends_with_2(assay: Assay, root: Path, arguments: tuple[str, .
     assert text in output.err
 
 
-def test_status_names_a_trial_whose_record_is_gone(assay: Assay, root: Path) -> None:
-    folder = _place(root, STAGED)
-    assert "is gone" not in assay("status", "staged", "--once", "--storage", root).out
-    shutil.rmtree(folder)
-    output = assay("status", "staged", "--once", "--storage", root).out
-    assert f"trials/{folder.name}: its record is gone, and the last summary has its score" in output
-
-
 @pytest.mark.parametrize(
     "pattern", ["studies/own/summary.parquet", "studies/own/registered.json", "stages/*/done.json"]
 )
@@ -308,11 +243,3 @@ def test_a_folder_in_the_place_of_a_file_is_named(root: Path, pattern: str) -> N
     place.mkdir()
     damages = [str(damage) for damage in check_storage(Store(root)).damages]
     assert f"{place.relative_to(root)} is a folder, and a file belongs there" in damages
-
-
-def test_a_study_file_that_is_a_link_to_nowhere_is_named(root: Path) -> None:
-    place = root / "studies" / "own" / "study.yaml"
-    place.unlink()
-    place.symlink_to("nowhere")
-    damages = [str(damage) for damage in check_storage(Store(root)).damages]
-    assert damages == ["studies/own/study.yaml is no study that can be read"]
