@@ -226,7 +226,7 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
 
 
 def _beside_results(storage: str) -> Finding:
-    from assay.storage.local_root import named_folder
+    from assay.storage.local_disk import named_folder
     from assay.storage.redaction import redact
 
     shown = redact(storage)

@@ -120,7 +120,7 @@ def _study_lines(store: Store) -> Iterator[StudyLine]:
     """The state of each study, or why it cannot be read."""
     from assay.analysis.reading import needed_plan
     from assay.report.answers.progress import StudyLine
-    from assay.storage.local_root import RefusedFileError
+    from assay.storage.local_disk import RefusedFileError
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
 

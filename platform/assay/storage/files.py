@@ -28,9 +28,9 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import JsonValue
 
-from assay.storage import local_disk, local_paths
+from assay.storage import local_disk
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadOnlySwaps, Swaps
-from assay.storage.local_root import KEPT, LocalRoot, RefusedFileError, address, named_folder
+from assay.storage.local_disk import KEPT, LocalRoot, RefusedFileError, address, named_folder
 from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.parquet import read_parquet
 from assay.storage.patience import Patience, open_filesystem
@@ -192,7 +192,7 @@ class Files:
             raise InputError(f"a path of the storage is relative and stays below its root, found {path!r}.")
         full = "/".join([self._root, *parts])
         followed = parts[:-1] if itself else parts
-        if self.local_path is not None and not local_paths.stays_below(self._root, followed):
+        if self.local_path is not None and not local_disk.stays_below(self._root, followed):
             raise LinkError(path, self.local_path)
         return full
 
@@ -202,7 +202,7 @@ class Files:
 
     def linked(self, path: str) -> bool:
         """True where ``path``, or a folder above it, is a symbolic link."""
-        return self.local_path is not None and local_paths.linked(self._root, PurePosixPath(path).parts)
+        return self.local_path is not None and local_disk.linked(self._root, PurePosixPath(path).parts)
 
     # Bytes -------------------------------------------------------------------------------------------
 
@@ -340,7 +340,7 @@ class Files:
         """Names in a folder, sorted; folders end with ``/``. Empty when there is no such folder."""
         full = self._full(path)
         if self.local_path is not None:  # thousands of trials: an object for each takes five times as long
-            return self._ask(lambda: local_paths.names(full))
+            return self._ask(lambda: local_disk.names(full))
         infos = self._below(fs.FileSelector(full, allow_not_found=True))
         return sorted(i.base_name + ("/" if i.type == fs.FileType.Directory else "") for i in infos)
 
@@ -349,7 +349,7 @@ class Files:
         if self.local_path is None:
             return [name.removesuffix("/") for name in self.list(path) if name.endswith("/")]
         full = self._full(path)
-        return self._ask(lambda: local_paths.folders(full))
+        return self._ask(lambda: local_disk.folders(full))
 
     def stamp(self, path: str) -> tuple[int, int] | None:
         """Time (ns) and bytes of a file: others after each writing. None: there is no such file."""
@@ -360,7 +360,7 @@ class Files:
         """Bytes of a file, or of all files below a folder; 0 when there is none."""
         full = self._full(path)
         if self.local_path is not None:
-            return self._ask(lambda: local_paths.size_below(full))
+            return self._ask(lambda: local_disk.size_below(full))
         info = self._info(full)
         if info.type == fs.FileType.NotFound:
             return 0
@@ -373,7 +373,7 @@ class Files:
         """Bytes of some files below a folder; 0 for one that is gone. One request, whatever their number."""
         full = self._full(folder)
         if self.local_path is not None:
-            return {name: local_paths.size(f"{full}/{name}") for name in names}
+            return {name: local_disk.size(f"{full}/{name}") for name in names}
         below = self._below(fs.FileSelector(full, recursive=True, allow_not_found=True))
         sizes = {info.path.removeprefix(f"{full}/"): info.size or 0 for info in below}
         return {name: sizes.get(name, 0) for name in names}
