@@ -25,7 +25,7 @@ from assay.engine.options import End
 from assay.report.formats import FORMATS
 from assay.running import end_study
 from assay.storage import Lease, Progress, Store
-from assay.storage.stop import stop_requested
+from assay.storage.lease import stop_requested
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from assay.study.stage_graph import stages_of

@@ -12,7 +12,7 @@ import threading
 import uvicorn
 from streamlit.web.cli import main
 
-from assay.storage.gc_paused import collector_paused
+from assay.storage.store import collector_paused
 from assay_dashboard import cells, plots, scores, study_view
 from assay_dashboard.state import storage_uri
 from trainables.errors import InputError

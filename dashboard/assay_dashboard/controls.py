@@ -7,8 +7,7 @@ from functools import partial
 import streamlit as st
 
 from assay.storage import Store
-from assay.storage.lease import holder
-from assay.storage.stop import StopKind, clear_stop, request_stop, stop_requested
+from assay.storage.lease import StopKind, clear_stop, holder, request_stop, stop_requested
 from assay_dashboard.layout import plain
 from assay_dashboard.state import read_only
 

@@ -32,11 +32,11 @@ from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.page.model import Page
 from assay.report.two_studies import pair_page
 from assay.storage import Record, Store
+from assay.storage.forecast import Left
 from assay.storage.local_disk import RefusedFileError
 from assay.storage.progress import Running
 from assay.storage.search_points import best_points
 from assay.storage.stage_store import stage_curve
-from assay.storage.time_left import Left
 from trainables.errors import InputError
 from trainables.evaluation.metrics import METRICS, PROXIES, Metric
 

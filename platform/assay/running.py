@@ -72,9 +72,8 @@ def begin_study(store: Store, plan: Plan, client: str = "") -> tuple[Plan, list[
         InputError: If a search was changed since: nothing is written then.
         StorageError: If the storage is full, read-only or away.
     """
-    from assay.storage.interim_looks import added_seeds_warning, replaced_looks_warning
     from assay.storage.plans import write_plan
-    from assay.storage.registration import register
+    from assay.storage.registration import added_seeds_warning, register, replaced_looks_warning
     from assay.storage.search_points import with_points
     from assay.study.reach import reach_warnings
 
@@ -94,7 +93,7 @@ def end_study(store: Store, plan: Plan) -> StudyResults:
     """
     from assay.analysis.reading import results_of_plan
     from assay.analysis.summary import write_summary
-    from assay.storage.interim_looks import record_look
+    from assay.storage.registration import record_look
 
     results = results_of_plan(plan, store)
     if len(results.records) == len(results.plan.trials):

@@ -10,7 +10,7 @@ from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.storage import Record, Store
-from assay.storage.interim_looks import read_interim_looks, record_look
+from assay.storage.registration import read_interim_looks, record_look
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
 from trainables.errors import InputError

@@ -9,9 +9,8 @@ import pytest
 from assay.analysis.reading import read_results
 from assay.analysis.summary import write_summary
 from assay.storage import Record, Store
-from assay.storage.interim_looks import record_look
 from assay.storage.plans import write_plan
-from assay.storage.registration import register
+from assay.storage.registration import record_look, register
 from assay.study import Plan, Trial, parse_study, plan_study
 from tests.analysis.made_studies import make_record, with_predictions
 from tests.bundle.forging import PHOTO

@@ -22,9 +22,9 @@ import typer
 from assay.cli.app import app
 from assay.planning import read_plan
 from assay.storage import Environment, Lease, Record, Store
+from assay.storage.lease import stop_requested
 from assay.storage.plans import write_plan
 from assay.storage.registration import read_registration
-from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Assay, Output, finished
 

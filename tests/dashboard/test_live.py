@@ -9,8 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from assay.storage import Environment, Progress, Store
-from assay.storage.lease import Lease
-from assay.storage.stop import StopKind, request_stop, stop_requested
+from assay.storage.lease import Lease, StopKind, request_stop, stop_requested
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard import study_view
 from assay_dashboard.study_view import StudyView, studies

@@ -14,7 +14,7 @@ from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.worker import train_trials
 from assay.report.footnotes import footnotes
 from assay.storage import AttemptStart, Environment, Lease
-from assay.storage.stop import request_stop
+from assay.storage.lease import request_stop
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 

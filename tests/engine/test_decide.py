@@ -10,7 +10,7 @@ import pytest
 from assay.analysis.reading import needed_plan
 from assay.engine import Outcome
 from assay.engine.packs import Content, packs_of_rounds
-from assay.storage.stop import request_stop
+from assay.storage.lease import request_stop
 from assay.study import Trial
 from tests.analysis.made_studies import make_plan
 from tests.engine.staged_study import STAGED, StagedStudy

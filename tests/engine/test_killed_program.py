@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 from assay.storage import Store
-from assay.storage.lease import holder
-from assay.storage.stop import request_stop
+from assay.storage.lease import holder, request_stop
 from tests.engine.killing import KILLS, find_process, in_the_middle, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
 from tests.waiting import slowness, wait_for

@@ -15,10 +15,9 @@ from assay.engine.fitting.died import DiedError
 from assay.engine.pack_site import PackSite
 from assay.engine.packs import MAX_ATTEMPTS, StageTask
 from assay.engine.worker import train_trials
-from assay.storage.lease import Lease
+from assay.storage.lease import Lease, request_stop
 from assay.storage.retention import clean_plan, free
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
-from assay.storage.stop import request_stop
 from assay.storage.store import DamagedFileError
 from assay.storage.watch import Watch
 from assay.study.stage_graph import stage_graph

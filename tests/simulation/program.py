@@ -33,8 +33,8 @@ from assay.engine.search_packs import search_packs
 from assay.engine.searcher import STORAGE, PackSearcher
 from assay.engine.worker import train_trials
 from assay.storage import Lease, Result
+from assay.storage.lease import clear_stop, stop_requested
 from assay.storage.search_points import with_points
-from assay.storage.stop import clear_stop, stop_requested
 from assay.study import Plan, parse_study, plan_study
 from tests.simulation.world import Machine, Process, SimulatedStore, World
 from trainables.data import open_manifest

@@ -12,7 +12,7 @@ import pytest
 from assay.storage import Record, Store
 from assay.storage.checksum import lines_with_checksum
 from assay.storage.conditional import ObjectSwaps, Version
-from assay.storage.stop import StopKind
+from assay.storage.lease import StopKind
 from assay.study import Plan, Point
 from tests.simulation.histories import TOTALS, sleep_through, undisturbed
 from tests.simulation.program import STUDIES

@@ -321,7 +321,7 @@ def simulated(world: World) -> Generator[None]:
     from assay_toy import training
 
     from assay.engine import journal, run_packs, trial, worker, worker_stages
-    from assay.storage import conditional, lease, progress, stage_store, stop, store
+    from assay.storage import conditional, lease, progress, stage_store, store
 
     time = types.SimpleNamespace(
         time=world.wall, monotonic=lambda: world.now, sleep=world.sleep, strftime=lambda *_: "then",
@@ -350,7 +350,7 @@ def simulated(world: World) -> Generator[None]:
     replaced: list[tuple[Any, str, Any]] = [
         *((module, "time", time) for module in (journal, trial, worker_stages, training)),
         *((module, "time", time) for module in (progress, lease, conditional)),
-        *((module, "datetime", Moment) for module in (store, worker, journal, stop, stage_store, run_packs)),
+        *((module, "datetime", Moment) for module in (store, worker, journal, lease, stage_store, run_packs)),
         *((module, "secrets", types.SimpleNamespace(token_hex=world.name, token_bytes=bytes))
           for module in (store, lease, stage_store, conditional)),
         (store, "ThreadPoolExecutor", lambda _: nullcontext(one_by_one)),

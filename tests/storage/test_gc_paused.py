@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from assay.storage.gc_paused import collector_paused
+from assay.storage.store import collector_paused
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Environment, Store
-from assay.storage.lease import Lease, holder
+from assay.storage.lease import Lease, clear_stop, holder, request_stop, stop_requested
 from assay.storage.retention import clean_plan, free
-from assay.storage.stop import clear_stop, request_stop, stop_requested
 from tests.analysis.made_studies import make_plan, make_record
 from tests.ports import free_port
 from tests.s3_server import CREDENTIALS, S3Server, relay

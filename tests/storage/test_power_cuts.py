@@ -12,9 +12,9 @@ import pytest
 
 from assay.storage import Environment, Record, Store
 from assay.storage.check import Damage, check_storage, set_aside
-from assay.storage.interim_looks import record_look
 from assay.storage.method_store import keep_methods
 from assay.storage.plans import write_plan
+from assay.storage.registration import record_look
 from assay.storage.retention import KeepRule, free, unkept_models
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw

@@ -226,7 +226,7 @@ def test_no_table_in_memory_is_left_to_arrows_threads() -> None:
 _READ = """
 import os, sys
 from pathlib import Path
-from assay.storage.parquet import read_parquet
+from assay.storage.files import read_parquet
 
 threads = len(os.listdir("/proc/self/task"))
 read_parquet(Path(sys.argv[1]).read_bytes())

@@ -12,11 +12,10 @@ from rich.console import Console
 from assay.cli.live import LiveView
 from assay.cli.status import status_now
 from assay.storage import Environment, Progress, Store
-from assay.storage.forecast import Forecast, Shape, StageCost, write_forecast
+from assay.storage.forecast import Forecast, Left, Shape, StageCost, write_forecast
 from assay.storage.plans import write_plan
 from assay.storage.record import StageUse
 from assay.storage.stage_store import begin_stage, end_stage
-from assay.storage.time_left import Left
 from assay.storage.watch import Watch
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.stage_graph import stages_of

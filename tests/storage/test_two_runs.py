@@ -10,9 +10,8 @@ import pytest
 
 from assay.engine.packs import Pack
 from assay.storage import Environment, Lease, Record, Store
-from assay.storage.lease import DisplacedError, displace
+from assay.storage.lease import DisplacedError, clear_stop, displace, request_stop, stop_requested
 from assay.storage.search_points import read_points, write_points
-from assay.storage.stop import clear_stop, request_stop, stop_requested
 from assay.study import parse_study, plan_study
 from tests.analysis.made_studies import lose, make_plan, make_record
 from tests.cli.small_search import DRAWN, SEARCH, draw

@@ -10,11 +10,10 @@ import torch
 from assay.analysis.reading import read_results
 from assay.analysis.summary import write_summary
 from assay.storage import Environment, Progress, Store
-from assay.storage.interim_looks import record_look
 from assay.storage.lease import Lease
 from assay.storage.method_store import keep_methods
 from assay.storage.plans import stored_plan, write_plan
-from assay.storage.registration import register
+from assay.storage.registration import record_look, register
 from assay.study import Trial, parse_study, plan_study
 from tests.cli.small_search import SEARCH, write_search
 from tests.engine.file_method import plan_of, write

@@ -27,7 +27,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.summary import metric_summary
 from assay.storage import Environment, Record, Store
 from assay.storage.mlflow_marker import run_address
-from assay.storage.unpacked import LEFT_OUT
+from assay.storage.plans import LEFT_OUT
 from assay.study import Plan
 from assay.tracking import MlflowMirror, SyncReport, default_uri, ui_command, ui_environment
 from assay.tracking.content import curve_points

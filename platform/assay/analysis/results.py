@@ -18,9 +18,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from assay.analysis.computed import Computed
-from assay.storage.interim_looks import read_interim_looks
 from assay.storage.record import DamagedRecord, Record, Result
-from assay.storage.registration import Registered, read_registration
+from assay.storage.registration import Registered, read_interim_looks, read_registration
 from assay.storage.search_points import EvaluatedPoint, evaluate_points
 from assay.storage.store import Store
 from assay.study import Plan, ReportedPlan, Trial, reported_plan

@@ -426,7 +426,7 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
 def _read_parquet(content: bytes, name: str) -> TextColumns:
     import pyarrow as pa
 
-    from assay.storage.parquet import read_parquet
+    from assay.storage.files import read_parquet
 
     try:
         table = read_parquet(content)

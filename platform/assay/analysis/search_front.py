@@ -16,8 +16,7 @@ from assay.analysis.summary import metric_summary, metric_table
 from assay.statistics.contrast_test import TOO_FEW
 from assay.statistics.intervals import mean_intervals
 from assay.statistics.paired import t_half_width
-from assay.storage.front import beats
-from assay.storage.search_points import EvaluatedPoint, best_points, objective_value
+from assay.storage.search_points import EvaluatedPoint, beats, best_points, objective_value
 from assay.study import Cell
 from assay.study.search import Objective
 from trainables.evaluation.metrics import METRICS

@@ -18,10 +18,9 @@ from assay.analysis.results import StudyResults
 from assay.bundle import REPORT
 from assay.report.formats import FORMATS
 from assay.storage import Store
-from assay.storage.plans import stored_plan
+from assay.storage.plans import OF_OTHERS, stored_plan
 from assay.storage.record import Record, read_record
 from assay.storage.storage_format import FORMAT_FILE
-from assay.storage.unpacked import OF_OTHERS
 from trainables.method_files import is_file_method
 
 __all__ = ["BundledStore", "damaged_files", "report_files", "study_files"]

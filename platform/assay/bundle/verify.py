@@ -28,10 +28,9 @@ from assay.bundle.crate import crate_bytes, crate_facts, facts_of
 from assay.bundle.manifests import manifest_opener, read_manifest
 from assay.bundle.program import Program
 from assay.opened_storage import parameter_importance
-from assay.storage.plans import written_plan
+from assay.storage.plans import LEFT_OUT, written_plan
 from assay.storage.registration import question_of, read_registration
 from assay.storage.storage_format import FORMAT, OtherFormatError, refuse_other_format
-from assay.storage.unpacked import LEFT_OUT
 from assay.study import Plan, plan_study, read_study
 from assay.study.methods import file_references
 from trainables.catalogue import find_trainable

@@ -16,7 +16,7 @@ from assay.bundle.manifests import manifest_files
 from assay.bundle.program import Program, installed_packages
 from assay.opened_storage import parameter_importance
 from assay.storage import Store
-from assay.storage.unpacked import LEFT_OUT
+from assay.storage.plans import LEFT_OUT
 from assay.study import Plan
 from trainables.data import Manifest
 from trainables.data.readers import READERS

@@ -247,8 +247,7 @@ class _Page:
         return Group(*parts)
 
     def _asked_to_stop(self) -> bool:
-        from assay.storage.lease import holder
-        from assay.storage.stop import stop_requested
+        from assay.storage.lease import holder, stop_requested
 
         study = self.watch.plan.study.study
         note = holder(self.store, study)

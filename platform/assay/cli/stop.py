@@ -36,7 +36,7 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = Fals
     A study ends within seconds, a trial after the epoch it is in. Exit code 2: nobody runs it.
     """
     from assay.storage import Store
-    from assay.storage.stop import request_stop
+    from assay.storage.lease import request_stop
 
     store = Store.open(storage)
     again = in_use("assay run STUDY", storage=storage)

@@ -11,7 +11,7 @@ from assay.engine.packs import MAX_ATTEMPTS, Pack
 from assay.engine.ranks import from_rank_0
 from assay.engine.room import MoreRoomError
 from assay.storage import Attempt, AttemptStart, Record
-from assay.storage.stop import stop_requested
+from assay.storage.lease import stop_requested
 from assay.study import Trial
 
 __all__ = ["begin_attempt", "other_world_sizes"]

@@ -19,9 +19,9 @@ from assay.engine.fitting.wire import packed
 from assay.engine.ranks import from_rank_0, wait_for_all
 from assay.engine.train_run import DrainedError, StageSpace, Stopped
 from assay.storage import Attempt, Progress, Store
+from assay.storage.lease import stop_requested
 from assay.storage.redaction import redact
 from assay.storage.stage_store import stage_folder
-from assay.storage.stop import stop_requested
 from assay.study import Trial
 from assay.study.stage_graph import Need
 from trainables.contract import Checkpoint

@@ -23,7 +23,7 @@ from assay.engine.packs import (
     stage_packs,
 )
 from assay.storage import Record, Store
-from assay.storage.own_records import own_records
+from assay.storage.plans import own_records
 from assay.study import Plan, Trial
 from assay.study.names import counted
 from assay.study.search_rules import pruned_by

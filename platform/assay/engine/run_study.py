@@ -23,10 +23,10 @@ from assay.engine.run_packs import RunPacks
 from assay.engine.stopping import stop_on_request
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
+from assay.storage.lease import clear_stop
 from assay.storage.method_store import keep_methods
-from assay.storage.own_records import own_records
+from assay.storage.plans import own_records
 from assay.storage.search_points import known_replicas, with_points
-from assay.storage.stop import clear_stop
 from assay.study import Plan, Trial
 from assay.study.schema import Budget
 

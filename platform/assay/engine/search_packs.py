@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from assay.engine.packs import Content, StageTask, missing_trials, stage_packs
 from assay.engine.proposals import Observation, Values, propose
 from assay.storage import Record, Store
-from assay.storage.own_records import is_foreign
+from assay.storage.plans import is_foreign
 from assay.storage.search_points import (
     EvaluatedPoint,
     evaluate_points,

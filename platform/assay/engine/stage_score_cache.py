@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from assay.storage import Store
 from assay.storage.checksum import table_checksum, table_with_checksum
-from assay.storage.parquet import read_parquet
+from assay.storage.files import read_parquet
 from assay.storage.stage_store import stage_folder
 from assay.study.stage_graph import Need
 from trainables.data.samples import ImageSet

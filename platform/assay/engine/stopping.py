@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from assay.storage import Lease, Store
-from assay.storage.stop import stop_requested
+from assay.storage.lease import stop_requested
 
 __all__ = ["stop_on_request"]
 

@@ -10,8 +10,8 @@ import torch
 
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.method_store import read_method
+from assay.storage.plans import is_left_out, left_out
 from assay.storage.store import DamagedFileError
-from assay.storage.unpacked import is_left_out, left_out
 from trainables.catalogue import find_trainable
 from trainables.data.inspect.findings import summarise
 from trainables.deployed import (

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from assay.storage.checksum import read_checksummed, write_checksummed
 from assay.storage.store import Store
-from assay.storage.vouched import read_vouched, write_vouched
 
 __all__ = ["AgentRequest", "agent_requests", "end_request", "hours_spent", "note_request"]
 
@@ -43,7 +43,7 @@ def note_request(
         at=at, client=client, tool=tool, study=study, refused=refused, seconds=seconds, ended=bool(refused)
     )
     name = f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.json"
-    write_vouched(store, f"{_FOLDER}/{name}", request)
+    write_checksummed(store, f"{_FOLDER}/{name}", request)
     return name
 
 
@@ -54,7 +54,7 @@ def end_request(store: Store, name: str, seconds: float, error: str = "") -> Non
         InputError: If the note was changed by hand.
     """
     update = {"seconds": seconds, "ended": True, "error": error}
-    write_vouched(store, f"{_FOLDER}/{name}", _read(store, name).model_copy(update=update))
+    write_checksummed(store, f"{_FOLDER}/{name}", _read(store, name).model_copy(update=update))
 
 
 def agent_requests(store: Store) -> dict[str, AgentRequest]:
@@ -73,7 +73,7 @@ def hours_spent(store: Store) -> float:
 
 
 def _read(store: Store, name: str) -> AgentRequest:
-    request = read_vouched(
+    request = read_checksummed(
         store,
         f"{_FOLDER}/{name}",
         AgentRequest,

@@ -18,16 +18,14 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 
 from assay.storage.files import LinkError
-from assay.storage.interim_looks import read_interim_looks
 from assay.storage.lease import holder
 from assay.storage.method_store import read_method
-from assay.storage.plans import TRACES, RenamedFolderError, written_plan
+from assay.storage.plans import TRACES, RenamedFolderError, is_left_out, left_out, written_plan
 from assay.storage.record import DamagedRecord, Record, differences
-from assay.storage.registration import read_registration
+from assay.storage.registration import read_interim_looks, read_registration
 from assay.storage.search_points import read_points, with_points
 from assay.storage.stage_store import STAGE_KEY, StageRecord, examine_stage, stage_folder
 from assay.storage.store import TRIAL_ID, Store
-from assay.storage.unpacked import is_left_out, left_out
 from assay.study import Plan, Trial
 from trainables.errors import InputError, StorageError
 from trainables.method_files import is_file_method

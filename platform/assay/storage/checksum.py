@@ -18,23 +18,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
+from pydantic import BaseModel, ValidationError
 
-from assay.storage.files import json_bytes
+from assay.storage.files import Files, json_bytes
+from trainables.errors import InputError
 
 __all__ = [
     "Checksum",
-    "Vouched",
+    "Checksummed",
     "lines_with_checksum",
+    "read_checksummed",
     "table_checksum",
     "table_with_checksum",
     "with_checksum",
     "without_checksum",
     "without_last_line",
+    "write_checksummed",
 ]
 
+Model = TypeVar("Model", bound=BaseModel)
 Checksum = Literal["right", "wrong"]  # wrong: of other content, or it is gone
 
 _OPENING = b'{\n "checksum": "'
@@ -47,7 +52,7 @@ _METADATA = b"assay.checksum"
 _COLUMNS = b"assay.checksum.columns"
 
 
-class Vouched(NamedTuple):
+class Checksummed(NamedTuple):
     """Content of a file, and what its checksum says of it."""
 
     content: bytes  # without the checksum
@@ -60,24 +65,24 @@ def with_checksum(content: bytes) -> bytes:
     return _OPENING + _digest(content) + _CLOSING + content[1:]
 
 
-def without_checksum(data: bytes) -> Vouched:
+def without_checksum(data: bytes) -> Checksummed:
     """The content of a file that :func:`with_checksum` made."""
     if data.startswith(_OPENING):
         content = b"{" + data[_REST:]
         if _digest(content) == data[_BEGIN:_END]:
-            return Vouched(content, "right")
+            return Checksummed(content, "right")
     try:
         value: Any = json.loads(data)
     except (ValueError, RecursionError):  # no JSON, or nested so deep that nobody wrote it
-        return Vouched(data, "wrong")
+        return Checksummed(data, "wrong")
     if not isinstance(value, dict) or "checksum" not in value:
-        return Vouched(data, "wrong")
+        return Checksummed(data, "wrong")
     digest = str(value.pop("checksum"))
     try:
         content = json_bytes(value)
     except (ValueError, RecursionError):  # NaN, Infinity or such depth, which nobody wrote
-        return Vouched(data, "wrong")
-    return Vouched(content, "right" if _digest(content).decode() == digest else "wrong")
+        return Checksummed(data, "wrong")
+    return Checksummed(content, "right" if _digest(content).decode() == digest else "wrong")
 
 
 def lines_with_checksum(lines: bytes) -> bytes:
@@ -85,20 +90,20 @@ def lines_with_checksum(lines: bytes) -> bytes:
     return lines + _LINE + _digest(lines) + b'"}\n'
 
 
-def without_last_line(data: bytes) -> Vouched:
+def without_last_line(data: bytes) -> Checksummed:
     """The lines before the checksum's, or all where there is none."""
     lines, mark, last = data.rpartition(_LINE)
     if not mark or (lines and not lines.endswith(b"\n")):
-        return Vouched(data, "wrong")
-    return Vouched(lines, "right" if last == _digest(lines) + b'"}\n' else "wrong")
+        return Checksummed(data, "wrong")
+    return Checksummed(lines, "right" if last == _digest(lines) + b'"}\n' else "wrong")
 
 
 def table_with_checksum(table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
     """``table`` with the checksum of its metadata and of some columns (default: of all)."""
     names = table.column_names if columns is None else columns
     metadata = {**(table.schema.metadata or {}), _COLUMNS: json.dumps(names).encode()}
-    vouched = table.replace_schema_metadata(metadata)
-    return table.replace_schema_metadata({**metadata, _METADATA: _table_digest(vouched, names)})
+    described = table.replace_schema_metadata(metadata)
+    return table.replace_schema_metadata({**metadata, _METADATA: _table_digest(described, names)})
 
 
 def table_checksum(table: pa.Table) -> Checksum | Literal["none"]:
@@ -125,3 +130,35 @@ def _table_digest(table: pa.Table, columns: Sequence[str]) -> bytes:
 
 def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).hexdigest().encode()
+
+
+def read_checksummed(store: Files, path: str, model: type[Model], *, says: str, way_out: str) -> Model | None:
+    """Read what :func:`write_checksummed` wrote; None where there is no such file.
+
+    Args:
+        store: Where the file lies.
+        path: The file, relative to the store.
+        model: What it holds.
+        says: What the file is there for, as in "counts how often the study was analysed".
+        way_out: What to do where it is damaged, as a sentence.
+
+    Raises:
+        InputError: If the file cannot be read, or was changed by hand.
+    """
+    damage = "was changed since it was written"
+    try:
+        content, checksum = without_checksum(store.read_bytes(path))
+        value = model.model_validate_json(content)
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        checksum, damage = "wrong", f"cannot be read ({error.errors()[0]['msg']})"
+        value = None
+    if checksum == "wrong":
+        raise InputError(f"{path} in {store.uri} {says} and {damage}. {way_out}")
+    return value
+
+
+def write_checksummed(store: Files, path: str, value: BaseModel) -> None:
+    """Write a model as canonical JSON with its checksum."""
+    store.write_bytes(path, with_checksum(json_bytes(value.model_dump(mode="json"))))

@@ -31,14 +31,12 @@ from pydantic import JsonValue
 from assay.storage import local_disk
 from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadOnlySwaps, Swaps
 from assay.storage.local_disk import KEPT, LocalRoot, RefusedFileError, address, named_folder
-from assay.storage.object_client import KeysOutOfReachError, object_client
-from assay.storage.parquet import read_parquet
-from assay.storage.patience import Patience, open_filesystem
+from assay.storage.object_client import KeysOutOfReachError, Patience, object_client, open_filesystem
 from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import FULL, nearest, why_unusable
 from trainables.errors import InputError, StorageAway, StorageError, StorageFull
 
-__all__ = ["KEPT", "PATIENCE_SECONDS", "Files", "LinkError"]
+__all__ = ["KEPT", "PATIENCE_SECONDS", "Files", "LinkError", "read_parquet"]
 
 PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
 
@@ -453,3 +451,13 @@ def json_bytes(value: Any) -> bytes:
 
     plain = redact_values(value)
     return json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def read_parquet(data: bytes) -> pa.Table:
+    """The table of a Parquet file.
+
+    Raises:
+        OSError: If it cannot be read as such.
+        pa.ArrowException: The same, by what Arrow finds.
+    """
+    return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
 
 from assay.storage.checksum import table_checksum, table_with_checksum
-from assay.storage.gc_paused import collector_paused
+from assay.storage.record import Record
 from assay.storage.search_points import with_points
-from assay.storage.store import Store
-from assay.storage.unpacked import is_left_out, left_out
-from assay.study import Plan
+from assay.storage.store import Store, collector_paused
+from assay.study import Plan, Study
+from assay.study.search_rules import pruned_by
 from trainables.errors import InputError, StorageError
 
-__all__ = ["TRACES", "RenamedFolderError", "stored_plan", "stored_plans", "write_plan", "written_plan"]
+__all__ = [
+    "LEFT_OUT",
+    "OF_OTHERS",
+    "TRACES",
+    "RenamedFolderError",
+    "is_foreign",
+    "is_left_out",
+    "left_out",
+    "own_records",
+    "stored_plan",
+    "stored_plans",
+    "write_plan",
+    "written_plan",
+]
 
 # What a run leaves in the folder of its study once the plan lies there.
 TRACES = frozenset({"registered.json", "summary.parquet", "search.jsonl", "looks.json"})
@@ -113,3 +130,47 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
 def _began(store: Store, name: str) -> bool:
     """True of a study that was run, also where its plan is gone."""
     return not TRACES.isdisjoint(store.list(store.study(name)))
+
+
+# The storage of an unpacked bundle ----------------------------------------------------------------
+#
+# The storage inside an unpacked bundle: what is not in it, by design (`assay/bundle/`).
+
+
+LEFT_OUT = "left_out.json"  # beside the storage: path below it → bytes, of files of trials that are not there
+OF_OTHERS = ("registered.json", "summary.parquet")  # what is there of other studies in the ledger
+
+
+def left_out(store: Store) -> Mapping[str, Any] | None:
+    """Files of trials that the bundle lacks, by path; None for a storage that comes from no bundle."""
+    if store.local_path is None:
+        return None
+    try:
+        files = json.loads((store.local_path.parent / LEFT_OUT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return files if isinstance(files, dict) else None  # pyright: ignore[reportUnknownVariableType]
+
+
+def is_left_out(store: Store, path: str, files: Mapping[str, Any] | None) -> bool:
+    """Tell a file that the bundle lacks by design from one that is gone; ``files``: of :func:`left_out`."""
+    if files is None:
+        return False
+    folder, _, name = path.rpartition("/")
+    return path in files or (name == "plan.parquet" and {*OF_OTHERS}.issuperset(store.list(folder)))
+
+
+# Records that are results of a study --------------------------------------------------------------
+#
+# They are some of those of its trials: searches prune trials that other studies share.
+
+
+def is_foreign(record: Record, study: Study) -> bool:
+    """True of a trial that a pruner stopped, for a study that has none: it has no result of it yet."""
+    return record.status == "pruned" and pruned_by(study) is None
+
+
+def own_records(plan: Plan, store: Store) -> dict[str, Record]:
+    """Records of a plan's trials that are results of its study, by id."""
+    records = store.records(trial.id for trial in plan.trials)
+    return {id_: record for id_, record in records.items() if not is_foreign(record, plan.study)}

@@ -11,11 +11,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 
 from assay.storage.checksum import lines_with_checksum, without_last_line
 from assay.storage.conditional import ChangedError
-from assay.storage.front import front_of
 from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Plan, Point, Study
@@ -29,8 +29,10 @@ from trainables.method_files import is_file_method
 __all__ = [
     "MEASURED_ANEW",
     "EvaluatedPoint",
+    "beats",
     "best_points",
     "evaluate_points",
+    "front_of",
     "known_replicas",
     "objective_value",
     "read_points",
@@ -277,3 +279,46 @@ def _why_lacking(objective: Objective, record: Record) -> str:
     if objective.is_cost:
         return f"{objective.metric} was not measured when {record.study} trained it"
     return f"{objective.metric} is not defined on its validation images"
+
+
+# The front of several objectives ------------------------------------------------------------------
+#
+# The front of points with several objectives: those that no other point beats in all of them.
+
+
+Values = Sequence[float]  # one of each objective, in their order
+
+
+def beats(values: Values, others: Values, signs: Sequence[int]) -> bool:
+    """True where ``values`` are nowhere worse than ``others`` and somewhere better.
+
+    Args:
+        values: Of one point.
+        others: Of another.
+        signs: 1 where higher is better, −1 where lower is.
+    """
+    better = [sign * (a - b) for a, b, sign in zip(values, others, signs, strict=True)]
+    return min(better) >= 0 and max(better) > 0
+
+
+def front_of(points: Sequence[Values], signs: Sequence[int]) -> list[int]:
+    """The indices of the points that none beats; its ends first, then where it is emptiest.
+
+    The order is that of Deb's crowding distance (2002, NSGA-II): the first few of a long front lie far apart.
+    """
+    if not points:
+        return []
+    costs = -np.asarray(points, np.float64) * np.asarray(signs)
+    front: list[int] = []
+    for index in np.lexsort(costs.T[::-1]):  # whoever beats a point comes before it
+        known = costs[front]
+        worse = (known <= costs[index]).all(axis=1) & (known < costs[index]).any(axis=1)
+        if not worse.any():
+            front.append(int(index))
+    room = np.zeros(len(front))
+    for column in costs[front].T:
+        order = np.argsort(column, kind="stable")
+        width = (column[order[-1]] - column[order[0]]) or 1.0
+        room[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / width
+        room[order[[0, -1]]] = np.inf
+    return [index for _, index in sorted(zip(-room, front, strict=True))]

@@ -22,11 +22,10 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError
 
-from assay.storage.checksum import without_checksum
-from assay.storage.parquet import read_parquet
+from assay.storage.checksum import without_checksum, write_checksummed
+from assay.storage.files import read_parquet
 from assay.storage.record import Environment
 from assay.storage.store import Attempt, DamagedFileError, Store
-from assay.storage.vouched import write_vouched
 from trainables.data.atomic import exclusive, new_folder
 
 __all__ = [
@@ -124,7 +123,7 @@ def end_stage(
         environment=environment,
         ended=datetime.now(UTC),
     )
-    write_vouched(store, f"{stage_folder(key)}/done.json", record)
+    write_checksummed(store, f"{stage_folder(key)}/done.json", record)
     store.delete_tree(f"{stage_folder(key)}/checkpoint.safetensors")
     return record
 

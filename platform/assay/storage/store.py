@@ -20,12 +20,13 @@ and decides on retries (3×).
 from __future__ import annotations
 
 import copy
+import gc
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -35,16 +36,23 @@ import pyarrow as pa
 from pyarrow import fs
 from pydantic import BaseModel, ValidationError
 
-from assay.storage.files import Files, LinkError
-from assay.storage.gc_paused import collector_paused
-from assay.storage.parquet import read_parquet
+from assay.storage.files import Files, LinkError, read_parquet
 from assay.storage.progress import Progress
 from assay.storage.record import DamagedRecord, Environment, Record, differences, read_record
 from assay.storage.storage_format import FORMAT_FILE, format_bytes, refuse_other_format
 from assay.study import Trial
 from trainables.errors import StorageError
 
-__all__ = ["ATTEMPT", "READERS", "TRIAL_ID", "Attempt", "AttemptStart", "DamagedFileError", "Store"]
+__all__ = [
+    "ATTEMPT",
+    "READERS",
+    "TRIAL_ID",
+    "Attempt",
+    "AttemptStart",
+    "DamagedFileError",
+    "Store",
+    "collector_paused",
+]
 
 TRIAL_ID = re.compile(r"[0-9a-f]{16}")
 ATTEMPT = re.compile(r"[0-9]{3,}-[0-9a-f]{8}/")  # its folder, as `Files.list` names it
@@ -394,3 +402,19 @@ class Store(Files):
         except ValidationError:
             name = path.rpartition("/")[2].removesuffix(".json")
             return AttemptStart(attempt=name, started=datetime.fromtimestamp(0, UTC), node="", host="", pid=0)
+
+
+@contextmanager
+def collector_paused() -> Generator[None]:
+    """Python's cyclic collector rests meanwhile; what is made here has no cycles.
+
+    It would walk all objects again and again while more of them are made: reading 10,000 records takes
+    0.6 s without it and 1.4 s with it. Of several threads inside, the first that is done wakes it.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

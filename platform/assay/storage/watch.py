@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from assay.storage.forecast import Forecast, read_forecast
-from assay.storage.gc_paused import collector_paused
+from assay.storage.forecast import Forecast, Left, NeededStages, read_forecast, time_left
 from assay.storage.lease import holder
 from assay.storage.progress import Running
 from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import with_points
 from assay.storage.stage_store import StageRecord, made_stages, stage_keys
-from assay.storage.store import READERS, Store
-from assay.storage.time_left import Left, NeededStages, time_left
+from assay.storage.store import READERS, Store, collector_paused
 from assay.study import Plan, Trial
 
 if TYPE_CHECKING:

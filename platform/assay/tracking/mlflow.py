@@ -26,8 +26,8 @@ from assay.report.ablation_table import ablation_table
 from assay.report.page.markdown import markdown_table
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
+from assay.storage.plans import is_left_out, left_out
 from assay.storage.redaction import redact
-from assay.storage.unpacked import is_left_out, left_out
 from assay.tracking.addresses import as_opened, in_short
 from assay.tracking.content import (
     Point,

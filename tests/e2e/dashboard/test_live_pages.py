@@ -14,9 +14,8 @@ from playwright.sync_api import expect
 from assay.analysis.reading import results_of_plan
 from assay.report.formats import FORMATS
 from assay.storage import Environment, Progress, Store
-from assay.storage.lease import Lease
+from assay.storage.lease import Lease, stop_requested
 from assay.storage.plans import write_plan
-from assay.storage.stop import stop_requested
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.points import MOST_DRAWN
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search

@@ -243,7 +243,7 @@ def _to_train(planned: Plan, records: Mapping[str, Record]) -> int:
         first = {*study.repeats.seeds[: study.repeats.decide[0]]}
         return sum(trial.seed in first for trial in planned.trials)
     from assay.analysis.reading import needed_plan
-    from assay.storage.own_records import is_foreign
+    from assay.storage.plans import is_foreign
 
     records = {id_: record for id_, record in records.items() if not is_foreign(record, study)}
     needed = needed_plan(planned, records)
