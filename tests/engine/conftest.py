@@ -58,7 +58,7 @@ def free_cluster(ray_session: None) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[RayNodes]:
-    """A head with one core and a dashboard."""
+    """A head with one core."""
     cluster = RayNodes(cpus=1)
     yield cluster
     cluster.close()

@@ -106,15 +106,15 @@ class RayNode:
 
 
 class RayNodes:
-    """A cluster that nodes join and leave. Its head has the dashboard and ``cpus`` cores."""
+    """A cluster that nodes join and leave. Its head has ``cpus`` cores; jobs need its dashboard."""
 
-    def __init__(self, cpus: int = 1) -> None:
+    def __init__(self, cpus: int = 1, dashboard: bool = False) -> None:
         self.token = secrets.token_hex(16)
         for turn in range(1, _TRIES + 1):
             # Sockets lie below it, and their paths have about 100 characters: not in pytest's folders.
             self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
             self.nodes: list[RayNode] = []
-            self.head = self._start_head(cpus)
+            self.head = self._start_head(cpus, dashboard)
             try:
                 self.head.wait()
                 return
@@ -123,17 +123,17 @@ class RayNodes:
                 if turn == _TRIES:
                     raise
 
-    def _start_head(self, cpus: int) -> RayNode:
-        gcs, client, dashboard = free_port(), free_port(), free_port()
-        self.address, self.dashboard = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}"
+    def _start_head(self, cpus: int, dashboard: bool) -> RayNode:
+        gcs, client, page = free_port(), free_port(), free_port()
+        self.address, self.dashboard = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{page}"
         return self._start(
             cpus,
             "--head",
             f"--port={gcs}",
             f"--ray-client-server-port={client}",
-            "--include-dashboard=true",
+            f"--include-dashboard={str(dashboard).lower()}",
             "--dashboard-host=127.0.0.1",
-            f"--dashboard-port={dashboard}",
+            f"--dashboard-port={page}",
             "--dashboard-agent-listen-port=0",
             f"--system-config={json.dumps(_FAST_HEALTH_CHECK)}",
         )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,15 @@ from tests.engine.toy_study import ToyStudy
 from tests.waiting import wait_for
 
 _PLUGIN = ROOT / "tests" / "plugin"
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayNodes]:
+    """A head with one core and the dashboard that takes jobs."""
+    cluster = RayNodes(cpus=1, dashboard=True)
+    yield cluster
+    cluster.close()
+
 
 # Ports -----------------------------------------------------------------------------------------------
 
@@ -68,7 +78,7 @@ def _as_on_the_page(address: str) -> str:
 def test_a_head_or_a_raylet_that_dies_ends_the_run_with_its_name_and_a_code_of_its_own(
     dies: str, named: str, tmp_path: Path, cache_root: Path
 ) -> None:
-    cluster = RayNodes(cpus=1)
+    cluster = RayNodes(cpus=1, dashboard=True)
     study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), seconds=1.0, epochs=60)
     known = {**cluster.environment, "RAY_ADDRESS": cluster.address, "ASSAY_CACHE": str(cache_root)}
     process = subprocess.Popen(
