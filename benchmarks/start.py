@@ -29,10 +29,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "import of the engine": ("-c", "import assay.engine"),
     "import of a driver": ("-c", "import assay.engine.driver"),
     "import of a Train controller": ("-c", "import assay.engine.train"),
-    "import of what trains": (
-        "-c",
-        "import ray\ntry: import assay.engine.own_process\nexcept ImportError: import assay.engine.worker",
-    ),  # its name has changed
+    "import of what trains": ("-c", "import ray, assay.engine.own_process"),
     "import of `--local`": ("-c", "import assay.engine.local"),
 }
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay.engine.journal import StorageJournal
-from assay.engine.train_run import TrainRun
+from assay.engine.fit import TrainRun
+from assay.engine.trial_log import StoredLog
 from assay.storage import Environment, Store
 from tests.engine.two_workers import trial_of
 from trainables.contract import LocalRun, Run
@@ -22,8 +22,8 @@ def run_of(where: str, folder: Path) -> Run:
     if where == "notebook":
         return LocalRun(folder=folder)
     trial, store = trial_of("segdec", SegDecConfig(image_size=(128, 64))), Store(folder)
-    journal = StorageJournal(trial, store, store.begin_attempt(trial.id, Environment()))
-    return TrainRun(journal, seed=0, fold=None, device=torch.device("cpu"))
+    trial_log = StoredLog(trial, store, store.begin_attempt(trial.id, Environment()))
+    return TrainRun(trial_log, seed=0, fold=None, device=torch.device("cpu"))
 
 
 @pytest.fixture(params=["notebook", "study"])
@@ -32,7 +32,7 @@ def where(request: pytest.FixtureRequest) -> str:
 
 
 def epochs_of(run: Run) -> list[float]:
-    history = run.history if isinstance(run, LocalRun) else run.journal.history
+    history = run.history if isinstance(run, LocalRun) else run.trial_log.history
     return [row["epoch"] for row in history]
 
 

@@ -94,7 +94,6 @@ def run(
         KeyboardInterrupt: On an interrupt, after what was finished is kept.
         RayLost: If a part of Ray died under the study, a ``RuntimeError``; what is finished is kept.
     """
-    from assay.analysis.reading import needed_plan
     from assay.storage import Store
 
     _refuse_options(local, processes, cpus, hours)
@@ -117,7 +116,6 @@ def run(
         local=local,
         processes=processes,
         hours=hours,
-        needed=needed_plan,
     )
 
     def begun(_: Plan, warnings: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,8 +55,11 @@ def train(
             single trial, or one of its nodes differs from this one.
         StorageError: If the storage is full, read-only, away or gone; what is finished is kept.
     """
+    from assay.analysis.reading import needed_plan
     from assay.engine import hold_study, train_missing
 
+    # The engine draws no conclusions: which trials a study with `repeats.decide` needs by now, it asks.
+    options = replace(options, needed=needed_plan)
     with hold_study(store, plan.study.study, options, say) as held:
         known, warnings = begin_study(held.store, plan, client)
         outcome = train_missing(plan, held, options, partial(begun, known, warnings))

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from assay.engine.journal import StorageJournal
-from assay.engine.train_run import TrainRun
+from assay.engine.fit import TrainRun
+from assay.engine.trial_log import StoredLog
 from assay.storage import Environment, Store
 from tests.cam.surfaces import tiny_config, tiny_data
 from tests.cam.test_classifier import Pull
@@ -26,8 +26,8 @@ def train(rank: int, world_size: int, folder: Path) -> None:
     store = Store(folder)
     attempt = store.begin_attempt("0" * 16, Environment())
     device = torch.device("cpu")
-    journal = StorageJournal(trial_of("cam", config), store, attempt, rank=rank, world_size=world_size)
-    run = TrainRun(journal, seed=0, fold=None, device=device, rank=rank, world_size=world_size)
+    trial_log = StoredLog(trial_of("cam", config), store, attempt, rank=rank, world_size=world_size)
+    run = TrainRun(trial_log, seed=0, fold=None, device=device, rank=rank, world_size=world_size)
     pull = Pull(0.5)
     net = train_classifier(config, tiny_data(count=5), run, [pull])  # the last batch: two and two
     out = folder / f"rank{rank}"
@@ -35,4 +35,4 @@ def train(rank: int, world_size: int, folder: Path) -> None:
     tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     tensors |= {f"pull.{name}": tensor for name, tensor in pull.state_dict().items()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "weights.safetensors")
-    (out / "seen.json").write_text(json.dumps({"history": journal.history, "samples": run.samples}))
+    (out / "seen.json").write_text(json.dumps({"history": trial_log.history, "samples": run.samples}))

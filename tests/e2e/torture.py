@@ -36,7 +36,7 @@ _VICTIMS = {
     "RuntimeEnvAgent": "ray::RuntimeEnvAgent",
     "the process that keeps the others": "ray_head.py",
     "a driver": "ray::ResourceTrainable",
-    "a training process": "assay.engine.fitting.server",
+    "a training process": "assay.engine.fork_server",
 }
 _ENDS_RAY = ("gcs_server", "raylet", "RuntimeEnvAgent", "the process that keeps the others")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from assay.engine.fitting.fit_server import FitServer
-from assay.engine.limits import Limits
-from assay.engine.pack_site import PackSite
-from assay.engine.worker import train_trials, trainer_of
+from assay.engine.durations import Limits
+from assay.engine.fork_server import ForkServer
+from assay.engine.train_pack import train_trials, trainer_of
+from assay.engine.worker import PackWorker
 from assay.storage import Record, Store
 from assay.study import parse_study, plan_study
 from tests.engine.made_packs import make_pack
@@ -64,7 +64,7 @@ _NONE = Limits(None, None)
 
 
 def train_odd(
-    folder: Path, cache: Path, server: FitServer, body: str, limits: Limits = _NONE
+    folder: Path, cache: Path, server: ForkServer, body: str, limits: Limits = _NONE
 ) -> tuple[Store, Record]:
     """Train a method whose ``fit`` is the given lines; returns storage and record."""
     store = Store(folder / "storage")
@@ -76,7 +76,7 @@ def train_odd(
     study.write_text(STUDY)
     plan = plan_study(parse_study(STUDY, str(study)), lambda spec: open_manifest(spec, None, cache), "cpu")
     pack = make_pack("odd", plan.trials, cache=str(cache), limits=limits, primary="image_ap")
-    train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu", trainer_of(pack, store, server, Event())))
+    train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu", trainer_of(pack, store, server, Event())))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)
     return store, record

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assay.engine.pack_site import PackSite
 from assay.engine.search_packs import search_packs
-from assay.engine.worker import train_trials
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from assay.storage import Record, Result, Store
 from assay.storage.search_points import read_points, with_points
 from assay.study import Plan, Point, Trial, parse_study, plan_study
@@ -123,7 +123,7 @@ class ToySearch:
         search = self.plan.study.search
         times = search is not None and search.times_models
         pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), times_models=times)
-        train_trials(PackSite(pack, self.store, 0, 1, "here", 0, "cpu"))
+        train_trials(PackWorker(pack, self.store, 0, 1, "here", 0, "cpu"))
 
 
 def made_record(trial: Trial, **changes: Any) -> Record:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay.engine.pack_site import PackSite
-from assay.engine.packs import StageTask, stage_packs
-from assay.engine.worker import train_trials
+from assay.engine.order import stage_packs
+from assay.engine.packs import StageTask
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy, hold
@@ -64,4 +65,4 @@ class StagedStudy(ToyStudy):
             data_root=str(self.root) if self.root is not None else None,
             cache=str(self.cache),
         )
-        train_trials(PackSite(pack, self.store, 0, 1, "here", 0, "cpu"))
+        train_trials(PackWorker(pack, self.store, 0, 1, "here", 0, "cpu"))

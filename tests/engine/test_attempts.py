@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from assay.analysis.reading import results_of_plan
-from assay.engine.pack_site import PackSite
-from assay.engine.packs import MAX_ATTEMPTS
-from assay.engine.worker import train_trials
+from assay.engine.retries import MAX_ATTEMPTS
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from assay.report.footnotes import footnotes
 from assay.storage import AttemptStart, Environment, Lease
 from assay.storage.lease import request_stop
@@ -49,7 +49,7 @@ def test_attempts_count_for_the_run_that_made_them(
             study.store.write_json(path, start.model_dump(mode="json"))
         pack = make_pack("toy", [trial], lease=held.token, cache=str(cache_root))
         store = study.store.for_run(held.token)
-        train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu"))
+        train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu"))
     assert study.records()[trial.id].status == status
 
 
@@ -61,7 +61,7 @@ def test_a_trial_that_was_asked_to_stop_is_not_begun_again_in_the_same_run(
     request_stop(study.store, "trial", stopped.id)
     pack = make_pack("toy", study.plan.trials, cache=str(cache_root))
     for _ in range(MAX_ATTEMPTS + 1):  # as workers do that are started again
-        train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu"))
+        train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
     assert study.records().keys() == {other.id}
     assert study.store.attempts(stopped.id) == []
     assert study.run(local=True, processes=0).finished == 2, "the next run goes on with it"
@@ -75,7 +75,7 @@ def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(
     for trial, workers in ((first, 2), (second, 1)):
         study.store.begin_attempt(trial.id, Environment(world_size=workers))
     pack = make_pack("toy", study.plan.trials, cache=str(cache_root))
-    train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu"))
+    train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
     sizes = {id_: record.environment.earlier_world_sizes for id_, record in study.records().items()}
     assert sizes == {first.id: (2,), second.id: ()}
     notes = footnotes(results_of_plan(study.plan, study.store))
@@ -93,7 +93,7 @@ def test_a_footnote_says_once_which_trials_were_computed_with_other_threads_or_i
     try:
         for trials, cpus in ((rest, 1), ([last], 2 if mixed == "threads" else 1)):
             pack = make_pack("toy", trials, cache=str(cache_root), cpus=cpus)
-            train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu"))
+            train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
     finally:
         torch.set_num_threads(before)
     here = torch.backends.cpu.get_cpu_capability()

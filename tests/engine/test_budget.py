@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
+from assay.engine.durations import cell_seconds
+from assay.engine.order import TimeBudget, budget_packs
 from assay.study import parse_study, plan_study
 from tests.analysis.made_studies import START, make_plan, make_record
 from trainables.errors import InputError

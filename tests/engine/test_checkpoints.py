@@ -9,17 +9,17 @@ import safetensors
 import torch
 from torch import Tensor
 
-from assay.engine.journal import StorageJournal
+from assay.engine.trial_log import StoredLog
 from assay.storage import Environment
 from tests.engine.toy_study import ToyStudy
 
 ROWS = torch.arange(12, dtype=torch.float32).reshape(3, 4)
 
 
-def journal_of(study: ToyStudy) -> StorageJournal:
+def journal_of(study: ToyStudy) -> StoredLog:
     """Of a new attempt at the study's first trial."""
     trial = study.plan.trials[0]
-    return StorageJournal(trial, study.store, study.store.begin_attempt(trial.id, Environment()))
+    return StoredLog(trial, study.store, study.store.begin_attempt(trial.id, Environment()))
 
 
 @pytest.fixture

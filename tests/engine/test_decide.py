@@ -9,7 +9,8 @@ import pytest
 
 from assay.analysis.reading import needed_plan
 from assay.engine import Outcome
-from assay.engine.packs import Content, packs_of_rounds
+from assay.engine.order import packs_of_rounds
+from assay.engine.packs import Content
 from assay.storage.lease import request_stop
 from assay.study import Trial
 from tests.analysis.made_studies import make_plan

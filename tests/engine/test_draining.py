@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from assay.engine.pack_site import PackSite
-from assay.engine.packs import MAX_ATTEMPTS, Pack
-from assay.engine.train_run import DrainedError
-from assay.engine.worker import train_trials
+from assay.engine.errors import DrainedError
+from assay.engine.packs import Pack
+from assay.engine.retries import MAX_ATTEMPTS
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from tests.engine.made_packs import make_pack
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import ToyStudy
@@ -24,7 +25,7 @@ def test_a_drained_node_keeps_the_state_of_its_trial_and_uses_up_no_attempt(
         study = ToyStudy.make(tmp_path / str(drains), cache_root, seeds=(0,), epochs=MAX_ATTEMPTS + 2)
         trial = study.plan.trials[0]
         pack = make_pack("toy", [trial], cache=str(cache_root))
-        site = PackSite(pack, study.store, 0, 1, "node", 0, "cpu")
+        site = PackWorker(pack, study.store, 0, 1, "node", 0, "cpu")
         for epoch in range(1, drains + 1):
             with pytest.raises(DrainedError, match=f"goes on elsewhere after epoch {epoch}"):
                 train_trials(replace(site, draining=lambda: True))
@@ -54,7 +55,7 @@ def test_the_log_of_a_stage_that_goes_on_elsewhere_says_so_without_a_traceback(
 
 def _train_on_a_drained_node(study: ToyStudy, pack: Pack) -> None:
     with pytest.raises(DrainedError):
-        train_trials(PackSite(pack, study.store, 0, 1, "node", 0, "cpu", draining=lambda: True))
+        train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu", draining=lambda: True))
 
 
 def _says_so_in_a_line(folder: Path) -> None:

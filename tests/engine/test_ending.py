@@ -12,18 +12,18 @@ from types import FrameType
 
 import pytest
 
-from assay.engine.ending import Ending
+from assay.engine.interrupts import Ending
 
 # A thread that waits twice for one lock in C hears no signal.
 _HANGING = """
 import ctypes, os, signal, sys, threading
-from assay.engine import ending
-ending._ORDERLY_SECONDS, ending._LAST_SECONDS = 0.5, 1.5
-for number in ending.STOPS:
+from assay.engine import interrupts
+interrupts._ORDERLY_SECONDS, interrupts._LAST_SECONDS = 0.5, 1.5
+for number in interrupts.STOPS:
     signal.signal(number, lambda *_: None)
 lock = ctypes.create_string_buffer(64)
 wait = ctypes.CDLL(None).pthread_mutex_lock
-with ending.Ending(ends_process=True) as watch, watch.releasing(lambda: print("released", flush=True)):
+with interrupts.Ending(ends_process=True) as watch, watch.releasing(lambda: print("released", flush=True)):
     {lose}
     with watch.work():
         print("hangs", flush=True)
@@ -92,7 +92,7 @@ def test_the_handler_that_another_had_for_its_signal_is_back_afterwards() -> Non
 
 def test_a_handler_that_python_did_not_set_is_not_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers: list[int] = []
-    monkeypatch.setattr("assay.engine.ending.signal.signal", lambda number, _: numbers.append(number))
+    monkeypatch.setattr("assay.engine.interrupts.signal.signal", lambda number, _: numbers.append(number))
     with Ending():
         pass
     assert numbers == [signal.SIGUSR2]
@@ -101,10 +101,10 @@ def test_a_handler_that_python_did_not_set_is_not_set_again(monkeypatch: pytest.
 def test_a_process_that_is_not_the_runs_own_is_not_ended() -> None:
     script = """
 import os, signal, time
-from assay.engine import ending
-ending._ORDERLY_SECONDS, ending._LAST_SECONDS = 0.1, 0.3
+from assay.engine import interrupts
+interrupts._ORDERLY_SECONDS, interrupts._LAST_SECONDS = 0.1, 0.3
 signal.signal(signal.SIGINT, lambda *_: None)
-with ending.Ending() as watch:
+with interrupts.Ending() as watch:
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(1.5)
 print("goes on", watch.interrupted)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch.distributed as dist
 
-from assay.engine.fitting.faults import fault_of, said
-from assay.engine.ranks import PeerLostError, collective
+from assay.engine.errors import PeerLostError, fault_of, said
+from assay.engine.ranks import collective
 
 
 @pytest.mark.parametrize(

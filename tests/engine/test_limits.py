@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.engine.limits import LimitsByNow
+from assay.engine.durations import LimitsByNow
 from assay.storage import Store
 from assay.storage.record import StageUse
 from assay.study.schema import Resources

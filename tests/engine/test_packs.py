@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
 from assay.engine.options import EngineOptions
-from assay.engine.packs import packs_as_asked, packs_beside_stages, stage_packs
+from assay.engine.order import RunPacks, packs_as_asked, packs_beside_stages, stage_packs
 from assay.engine.room import workers_on
-from assay.engine.run_packs import RunPacks
 from assay.storage import Store
 from assay.study import plan_study, read_study
 from assay.study.schema import Resources

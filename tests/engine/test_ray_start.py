@@ -142,7 +142,7 @@ def test_a_gcs_server_that_dies_before_it_is_ready_is_named_at_once() -> None:
 _JOINS = """
 import ray
 from assay.engine.cluster import cluster
-from assay.engine.ending import Ending
+from assay.engine.interrupts import Ending
 with cluster(1, Ending(), lambda text: None):
     print(ray.get(ray.put("joined")))
 """

@@ -8,9 +8,8 @@ from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, Wor
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
-from assay.engine.packs import MAX_ATTEMPTS, NotBegunError
-from assay.engine.ranks import PeerLostError
-from assay.engine.room import MoreRoomError
+from assay.engine.errors import MoreRoomError, NotBegunError, PeerLostError
+from assay.engine.retries import MAX_ATTEMPTS
 from assay.engine.train import _FailurePolicy
 from trainables.errors import StorageError
 

@@ -10,7 +10,7 @@ import pytest
 
 from assay.analysis.reading import results_of_plan
 from assay.engine.options import EngineOptions
-from assay.engine.run_packs import RunPacks
+from assay.engine.order import RunPacks
 from assay.storage import Store
 from assay.study import Plan
 from benchmarks.scale_parts import study_part
@@ -70,5 +70,5 @@ def test_limits_follow_the_trainings_that_packs_have_recorded(
     for hours, trial in enumerate(trials[:3], start=1):
         train = {"train": timedelta(hours=hours).total_seconds()}
         store.write_record(make_record(trial, timings=train, started=START))
-    monkeypatch.setattr("assay.engine.limits._LOOK_SECONDS", 0.0)  # a minute later
+    monkeypatch.setattr("assay.engine.durations._LOOK_SECONDS", 0.0)  # a minute later
     assert packs.pack_of(trials[3:]).limits.hours == 30

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.engine.pack_site import PackSite
 from assay.engine.packs import StageTask
 from assay.engine.search_packs import search_packs
-from assay.engine.worker import train_trials
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
 from tests.engine.search_study import ToySearch
@@ -44,7 +44,7 @@ def test_a_stage_that_the_searches_of_two_cells_share_is_handed_out_to_one_and_t
     for tasks in at_once:
         stages = tuple(task for task in tasks if isinstance(task, StageTask))
         made = make_pack("stages", stages=stages, cache=str(cache_root))
-        train_trials(PackSite(made, search.store, 0, 1, "here", 0, "cpu"))
+        train_trials(PackWorker(made, search.store, 0, 1, "here", 0, "cpu"))
         in_flight -= {task.id for task in tasks}
     following: list[Trial | StageTask] = []
     while (pack := next(packs)) is not None:

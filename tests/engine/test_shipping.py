@@ -13,11 +13,12 @@ import pytest
 import ray
 
 from assay.engine.driver import OtherProgramError, PackDriver
-from assay.engine.pack_site import PackSite
-from assay.engine.packs import NotBegunError, Pack
+from assay.engine.errors import NotBegunError
+from assay.engine.packs import Pack
 from assay.engine.shipping import SETTINGS, SHIPPED, runtime_env, stage
+from assay.engine.train_pack import _open_pack, train_trials
 from assay.engine.versions import differences, program, source_roots, source_version
-from assay.engine.worker import _open_pack, train_trials
+from assay.engine.worker import PackWorker
 from assay.storage import Store
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
@@ -105,7 +106,7 @@ def _pack_for_another_program(study: ToyStudy) -> Pack:
 def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(toy: Toy) -> None:
     study = toy()
     pack = _pack_for_another_program(study)
-    train_trials(PackSite(pack, study.store, 0, 1, "d6fd8a35", 0, "cpu"))
+    train_trials(PackWorker(pack, study.store, 0, 1, "d6fd8a35", 0, "cpu"))
     assert study.store.trials() == []
     said = study.store.read_bytes(pack.refusal).decode()
     assert said.startswith("node d6fd8a35 on ")

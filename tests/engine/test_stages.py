@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.engine.fitting.died import DiedError
-from assay.engine.pack_site import PackSite
-from assay.engine.packs import MAX_ATTEMPTS, StageTask
-from assay.engine.worker import train_trials
+from assay.engine.errors import DiedError
+from assay.engine.packs import StageTask
+from assay.engine.retries import MAX_ATTEMPTS
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from assay.storage.lease import Lease, request_stop
 from assay.storage.retention import clean_plan, free
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
@@ -163,7 +164,7 @@ def test_a_stage_whose_training_dies_is_tried_as_often_as_a_trial_and_then_left(
             yield
 
     pack = make_pack("staged", stages=tuple(all_stages(study)[:1]), cache=str(study.cache))
-    site = PackSite(pack, study.store, 0, 1, "here", 0, "cpu", trainer=Dies())
+    site = PackWorker(pack, study.store, 0, 1, "here", 0, "cpu", trainer=Dies())
     for _ in range(MAX_ATTEMPTS - 1):
         with pytest.raises(DiedError):
             train_trials(site)

@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.engine.fitting.died import DiedError
-from assay.engine.fitting.fit_server import FitServer, _environment
-from assay.engine.limits import Limits
+from assay.engine.durations import Limits
+from assay.engine.errors import DiedError
+from assay.engine.fork_server import ForkServer, _environment
+from assay.engine.process import TrainingProcess
 from tests.engine.odd_method import Odd, log_of
 from tests.waiting import wait_for
 
@@ -42,8 +43,8 @@ def little_memory() -> Iterator[Path]:
     pytest.skip("no control group can be made here")
 
 
-def test_what_starts_trainings_is_started_again_after_its_death(odd: Odd, server: FitServer) -> None:
-    with server.start().ending() as process:
+def test_what_starts_trainings_is_started_again_after_its_death(odd: Odd, server: ForkServer) -> None:
+    with TrainingProcess(server.start()).ending() as process:
         os.kill(psutil.Process(process.pid).ppid(), signal.SIGKILL)
     _, record = odd("pass")
     assert record.status == "finished", record.reason
@@ -232,16 +233,16 @@ def test_a_training_that_takes_too_long_is_ended_though_it_says_how_far_it_is(od
 def test_a_training_that_closes_its_connection_and_goes_on_is_ended(
     odd: Odd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.engine.fitting.process._END_SECONDS", 0.2)
+    monkeypatch.setattr("assay.engine.process._END_SECONDS", 0.2)
     _, record = odd("os.closerange(3, 4096)\ntime.sleep(600)")
     assert "its training process closed the connection to its worker and went on" in (record.reason or "")
 
 
 def test_a_training_that_dies_is_missed_though_what_it_started_holds_its_connection(
-    odd: Odd, server: FitServer
+    odd: Odd, server: ForkServer
 ) -> None:
     body = "if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\nos.kill(os.getpid(), signal.SIGKILL)"
-    with server.start().ending():  # beside another training what is left behind stays
+    with TrainingProcess(server.start()).ending():  # beside another training what is left behind stays
         _, record = odd(body, Limits(None, 0.1))
     assert "training process was killed (signal 9)" in (record.reason or "")
 
@@ -284,8 +285,8 @@ def test_nothing_that_a_method_started_outlives_its_training(odd: Odd) -> None:
 
 def test_a_killed_worker_takes_its_training_with_it(tmp_path: Path) -> None:
     code = (
-        "import time\nfrom assay.engine.fitting.fit_server import FitServer\n"
-        "server = FitServer()\nprocess = server.start()\n"
+        "import time\nfrom assay.engine.fork_server import ForkServer\n"
+        "server = ForkServer()\nprocess = server.start()\n"
         "print(process.pid, flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
@@ -299,7 +300,7 @@ def test_a_killed_worker_takes_its_training_with_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ready", [False, True], ids=["while it loads", "before it is asked"])
 def test_what_starts_trainings_ends_without_a_word_when_its_worker_stops(ready: bool) -> None:
     ours, theirs = socket.socketpair()
-    words = [sys.executable, "-m", "assay.engine.fitting.server", str(theirs.fileno())]
+    words = [sys.executable, "-m", "assay.engine.fork_server", str(theirs.fileno())]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, pass_fds=[theirs.fileno()]) as server:
         theirs.close()
         if ready:
@@ -311,7 +312,7 @@ def test_what_starts_trainings_ends_without_a_word_when_its_worker_stops(ready: 
 
 
 def test_who_waits_for_a_training_process_is_told_when_all_are_stopped() -> None:
-    with FitServer() as server, ThreadPoolExecutor() as threads:
+    with ForkServer() as server, ThreadPoolExecutor() as threads:
         os.kill(server._server.pid, signal.SIGSTOP)
         waiting = threads.submit(server.start)
         with pytest.raises(TimeoutError):

@@ -19,12 +19,12 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from assay.engine.fitting.process import OverdueError
-from assay.engine.journal import StorageJournal
-from assay.engine.pack_site import PackSite
+from assay.engine.errors import OverdueError
+from assay.engine.fit import TrainRun
 from assay.engine.ranks import wait_for_all
-from assay.engine.train_run import TrainRun
-from assay.engine.worker import train_trials
+from assay.engine.train_pack import train_trials
+from assay.engine.trial_log import StoredLog
+from assay.engine.worker import PackWorker
 from assay.storage import Environment, Store
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
@@ -69,14 +69,14 @@ def train(rank: int, world_size: int, folder: Path, *, epochs: int = 1, ends_in:
     ).resolved("cpu")
     store = Store(folder)
     attempt = store.begin_attempt("0" * 16, Environment())
-    journal = StorageJournal(trial_of("segdec", config), store, attempt, rank=rank, world_size=world_size)
-    run = _Noted(journal, seed=0, fold=None, device=torch.device("cpu"), rank=rank, world_size=world_size)
+    trial_log = StoredLog(trial_of("segdec", config), store, attempt, rank=rank, world_size=world_size)
+    run = _Noted(trial_log, seed=0, fold=None, device=torch.device("cpu"), rank=rank, world_size=world_size)
     run.parts, run.ends_in = [], ends_in
     predictor = TRAINABLE.fit(config, _data(), run)
     out = folder / f"rank{rank}of{world_size}"
     out.mkdir()
     predictor.save(out)
-    (out / "parts.json").write_text(json.dumps({"parts": run.parts, "history": journal.history}))
+    (out / "parts.json").write_text(json.dumps({"parts": run.parts, "history": trial_log.history}))
 
 
 def fail_in_a_stage(rank: int, world_size: int, folder: Path, cache: str) -> None:
@@ -84,7 +84,7 @@ def fail_in_a_stage(rank: int, world_size: int, folder: Path, cache: str) -> Non
     text = STAGED.replace("seconds: {seconds}", "seconds: {seconds}, fault: diverge")
     study = StagedStudy.of(folder / "storage", Path(cache), seeds=(0,), text=text)
     pack = make_pack("staged", stages=tuple(study.stages()[0][:1]), cache=cache, workers=world_size)
-    site = PackSite(pack, study.store, rank, world_size, "here", 0, "cpu")
+    site = PackWorker(pack, study.store, rank, world_size, "here", 0, "cpu")
     with pytest.raises(Diverged):
         train_trials(site)
     wait_for_all(world_size)
@@ -113,7 +113,7 @@ def fail_twice(rank: int, world_size: int, folder: Path, cache: str, fault: str)
     """Hand a rank a pack until it goes on behind the trial that fails, as Train starts all workers anew."""
     study = ToyStudy.make(folder / "storage", Path(cache), seeds=(0,))
     pack = make_pack("toy", study.plan.trials[:1], cache=cache, workers=world_size)
-    site = PackSite(pack, study.store, rank, world_size, "here", 0, "cpu", trainer=_Fails(FAULTS[fault]))
+    site = PackWorker(pack, study.store, rank, world_size, "here", 0, "cpu", trainer=_Fails(FAULTS[fault]))
     for _ in range(2):
         with pytest.raises((OverdueError, MemoryError, torch.OutOfMemoryError)):
             train_trials(site)

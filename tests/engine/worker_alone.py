@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.engine.pack_site import PackSite
-from assay.engine.worker import train_trials
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from assay.storage import Store
 from assay.study import Plan
 from tests.engine.made_packs import make_pack
@@ -26,4 +26,4 @@ def train_here(plan: Plan, store: Store, cache: Path) -> None:
         objective=primary,
         cache=str(cache),
     )
-    train_trials(PackSite(pack, store, 0, 1, "node", 0, "cpu"))
+    train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from assay.engine.pack_site import PackSite
 from assay.engine.packs import Pack
-from assay.engine.worker import train_trials
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.study import parse_study, plan_study
@@ -104,7 +104,7 @@ def train(name: str, store: Store, cache: Path, data: str = _SYNTHETIC, root: Pa
         data_root=None if root is None else str(root),
         cache=str(cache),
     )
-    train_trials(PackSite(pack, store, 0, 1, "here", 0, "cpu"))
+    train_trials(PackWorker(pack, store, 0, 1, "here", 0, "cpu"))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)
     assert record.status == "finished", record.reason

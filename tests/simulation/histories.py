@@ -16,7 +16,7 @@ from functools import cache
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from assay.engine.packs import MAX_ATTEMPTS
+from assay.engine.retries import MAX_ATTEMPTS
 from assay.storage import Record
 from assay.storage.checksum import without_last_line
 from assay.storage.conditional import Version

@@ -20,12 +20,12 @@ import pyarrow as pa
 import torch
 from greenlet import getcurrent, greenlet
 
-from assay.engine import driver, journal, trial, worker
-from assay.engine.fitting.wire import packed
+from assay.engine import checkpoints, driver, train_pack, trial, trial_log
 from assay.engine.options import EngineOptions
-from assay.engine.pack_site import PackSite
-from assay.engine.run_packs import RunPacks
-from assay.engine.worker import train_trials
+from assay.engine.order import RunPacks
+from assay.engine.train_pack import train_trials
+from assay.engine.trial_log import packed
+from assay.engine.worker import PackWorker
 from assay.storage import Lease, Result, progress
 from assay.study import Plan
 from benchmarks.scale_storage import CountedStore
@@ -101,7 +101,7 @@ class _Place:
     def look_after(self) -> None: ...
 
     def _train(self, pack: Any) -> None:
-        site = PackSite(pack, self._store.for_run(pack.lease), 0, 1, "node", 1, "cpu")
+        site = PackWorker(pack, self._store.for_run(pack.lease), 0, 1, "node", 1, "cpu")
         try:
             train_trials(site)
         except BaseException as error:  # noqa: BLE001 - the driver raises it
@@ -138,8 +138,8 @@ def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Trai
     replaced: list[tuple[Any, str, Any]] = [
         (driver, "Store", lambda *_: driver_store),
         (driver, "_training", lambda *_: _Place(clock, worker_store)),
-        (worker, "fit_and_evaluate", partial(_fit, training, clock)),
-        *((module, "time", time) for module in (driver, journal, trial, progress)),
+        (train_pack, "fit_and_evaluate", partial(_fit, training, clock)),
+        *((module, "time", time) for module in (driver, trial_log, checkpoints, trial, progress)),
     ]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as patches:
         for module, name, new in replaced:
@@ -164,17 +164,17 @@ def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Trai
 
 def _fit(training: Training, clock: _Clock, planned: Any, site: Any, attempt: Any, **given: Any) -> Any:
     """Epochs that take their time; the attempt's files are those of the program, with empty tables."""
-    journal, timer, scratch = given["journal"], given["timer"], given["scratch"]
-    journal.note(f"trial {planned.id}")
+    trial_log, timer, scratch = given["trial_log"], given["timer"], given["scratch"]
+    trial_log.note(f"trial {planned.id}")
     steps, seconds = training.epochs * _STEPS, training.seconds / training.epochs / _STEPS
     with timer.part("train"):
         for epoch in range(training.epochs):
             for step in range(_STEPS):
                 clock.sleep(seconds)
-                journal.step(epoch * _STEPS + step + 1, steps, training.epochs)
-            journal.log(epoch, _METRICS, training.epochs)
-            if journal.wants_checkpoint:
-                journal.keep_checkpoint(epoch + 1, _CHECKPOINT, {})
+                trial_log.step(epoch * _STEPS + step + 1, steps, training.epochs)
+            trial_log.log(epoch, _METRICS, training.epochs)
+            if trial_log.wants_checkpoint:
+                trial_log.keep_checkpoint(epoch + 1, _CHECKPOINT, {})
     model = scratch / "model"
     model.mkdir()
     for name in ("model.safetensors", "config.json"):
@@ -192,5 +192,5 @@ def _fit(training: Training, clock: _Clock, planned: Any, site: Any, attempt: An
         "status": "finished",
         "result": result,
         "environment": site.environment(),
-        "files": trial._write_files(site, attempt, journal, report, model),
+        "files": trial._write_files(site, attempt, trial_log, report, model),
     }

@@ -21,17 +21,17 @@ from unittest import mock
 
 import numpy as np
 
+from assay.engine import train_pack
 from assay.engine import trial as trial_module
-from assay.engine import worker as worker_module
-from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
+from assay.engine.durations import cell_seconds
 from assay.engine.options import EngineOptions
-from assay.engine.pack_site import PackSite
-from assay.engine.packs import Pack, missing_trials, packs_as_asked
-from assay.engine.run_packs import RunPacks
-from assay.engine.run_study import _clear_stops, _forget_failed
+from assay.engine.order import RunPacks, TimeBudget, budget_packs, packs_as_asked
+from assay.engine.packs import Pack, missing_trials
+from assay.engine.run import _clear_stops, _forget_failed
 from assay.engine.search_packs import search_packs
 from assay.engine.searcher import STORAGE, PackSearcher
-from assay.engine.worker import train_trials
+from assay.engine.train_pack import train_trials
+from assay.engine.worker import PackWorker
 from assay.storage import Lease, Result
 from assay.storage.lease import clear_stop, stop_requested
 from assay.storage.search_points import with_points
@@ -101,22 +101,22 @@ _cache = tempfile.TemporaryDirectory(prefix="assay-simulation-")
 
 
 def _fit_and_score(
-    trial: Any, site: PackSite, attempt: Any, *, journal: Any, stages: Any, timer: Any, scratch: Path
+    trial: Any, site: PackWorker, attempt: Any, *, trial_log: Any, stages: Any, timer: Any, scratch: Path
 ) -> dict[str, Any]:
     """Train as the engine does; the objective is a function of the weights instead of images."""
-    journal.note(f"trial {trial.id}")
+    trial_log.note(f"trial {trial.id}")
     job = trial_module._job(trial, TRAINING, site, scratch)
-    with timer.part("train"), site.trainer.train(job, cast(Any, None), journal) as trained:
+    with timer.part("train"), site.trainer.train(job, cast(Any, None), trial_log) as trained:
         weights = trained.weights
     score = (int(weights[:2], 16) + 1) / 257
-    curve = repr([(row["epoch"], sorted(row)) for row in journal.history]).encode()
+    curve = repr([(row["epoch"], sorted(row)) for row in trial_log.history]).encode()
     digest = site.store.write_bytes(f"{attempt.prefix}/curve.parquet", curve)
     return {
         "status": "finished",
         "result": Result(
             metrics={"image_ap": score},
             validation={"image_ap": score},
-            epochs=len(journal.history),
+            epochs=len(trial_log.history),
             weights_hash=weights,
             n_train=4, n_positives=2, n_masks=0, n_validation=4, n_test=4,
         ),
@@ -140,7 +140,7 @@ class _Data:
 def toy_training() -> Generator[None]:
     """Within the block workers train on four grey images."""
     with (
-        mock.patch.object(worker_module, "fit_and_evaluate", _fit_and_score),
+        mock.patch.object(train_pack, "fit_and_evaluate", _fit_and_score),
         mock.patch.object(trial_module, "TrialData", _Data),
     ):
         yield
@@ -287,6 +287,6 @@ class Run:
         pack = Pack.read(store, config["pack"])
         node = process.machine.name
         store = store.for_run(pack.lease)
-        train_trials(PackSite(pack, store, 0, 1, node, self.process.pid, "cpu"))
+        train_trials(PackWorker(pack, store, 0, 1, node, self.process.pid, "cpu"))
         store.write_bytes(pack.over, b"")
         process.what = "over"

@@ -77,7 +77,7 @@ def _leave(store: Store, kind: StopKind, name: str) -> None:
     [
         (Store, "create_record", _replace, "replaced trials/.*, a result"),
         (ObjectSwaps, "write", _swap_anyway, "took the lease|has a lease back"),
-        ("assay.engine.run_study", "clear_stop", _leave, "is missing"),
+        ("assay.engine.run", "clear_stop", _leave, "is missing"),
     ],
     ids=["records are replaced", "no compare-and-swap", "old requests stay"],
 )

@@ -320,7 +320,7 @@ def simulated(world: World) -> Generator[None]:
     """Within the block the program's time, names, processes and threads are the world's."""
     from assay_toy import training
 
-    from assay.engine import journal, run_packs, trial, worker, worker_stages
+    from assay.engine import checkpoints, order, stages, train_pack, trial, trial_log
     from assay.storage import conditional, lease, progress, stage_store, store
 
     time = types.SimpleNamespace(
@@ -348,9 +348,10 @@ def simulated(world: World) -> Generator[None]:
         return process.pid if process is not None else 1
 
     replaced: list[tuple[Any, str, Any]] = [
-        *((module, "time", time) for module in (journal, trial, worker_stages, training)),
+        *((module, "time", time) for module in (trial_log, checkpoints, trial, stages, training)),
         *((module, "time", time) for module in (progress, lease, conditional)),
-        *((module, "datetime", Moment) for module in (store, worker, journal, lease, stage_store, run_packs)),
+        *((module, "datetime", Moment)
+          for module in (store, train_pack, trial_log, lease, stage_store, order)),
         *((module, "secrets", types.SimpleNamespace(token_hex=world.name, token_bytes=bytes))
           for module in (store, lease, stage_store, conditional)),
         (store, "ThreadPoolExecutor", lambda _: nullcontext(one_by_one)),

@@ -290,7 +290,7 @@ def _end_after_signals() -> None:
     """End the process some seconds after a signal, should it wait in C++, where no handler of Python's runs.
 
     The kernel's handler writes to the wakeup descriptor even then. A run that trains watches it itself
-    (``engine/ending.py``) and gives it back.
+    (``engine/interrupts.py``) and gives it back.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)

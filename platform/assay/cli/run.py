@@ -111,7 +111,6 @@ def run(
         raise typer.BadParameter(f"--processes goes with --local, found --processes {processes} alone.")
     with ExitStack() as stack, LiveView(out := console(), messages_alone=as_json) as view:
         view.message(f"reading {study}")
-        from assay.analysis.reading import needed_plan
         from assay.cli.webhook import Webhook
         from assay.storage import Store
 
@@ -119,7 +118,7 @@ def run(
         planned = read_plan(study, data=data, cache=cache, say=view.message)
         view.message("loading the engine")
         from assay.engine import EngineOptions
-        from assay.engine.ending import Ending
+        from assay.engine.interrupts import Ending
 
         options = EngineOptions(
             data_root=data,
@@ -130,7 +129,6 @@ def run(
             processes=processes,
             on_message=view.message,
             ending=stack.enter_context(Ending(ends_process=True)),
-            needed=needed_plan,
         )
         stack.enter_context(webhook)
         mirror = Mirror(planned, store, tracking_uri, view.message)

@@ -20,15 +20,9 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from assay.engine.ending import Ending
+from assay.engine.interrupts import Ending
 from assay.engine.local_ray import LocalRay, patience
-from assay.engine.ray_connect import (
-    ConnectTimeoutError,
-    connect,
-    disconnect,
-    stuck,
-    using_token,
-)
+from assay.engine.ray_connect import ConnectTimeoutError, connect, disconnect, stuck, using_token
 from assay.engine.ray_watch import greet, knock, watching
 from assay.engine.room import staying_nodes, workers_on
 from assay.engine.shipping import SETTINGS, runtime_env, stage

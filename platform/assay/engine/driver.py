@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ray import tune
 
-from assay.engine.fitting.fit_server import FitServer
+from assay.engine.fork_server import ForkServer
 from assay.engine.packs import Pack
 from assay.engine.searcher import STORAGE
 from assay.storage import Record, Store
@@ -186,7 +186,7 @@ class PackDriver(tune.Trainable):
 def _training(pack: Pack, store: Store, config: dict[str, Any]) -> PackTraining:
     """Make what trains packs of these resources; Train loads where it is needed."""
     if pack.workers == 1:
-        server = FitServer()  # loads torch while this process loads the rest
+        server = ForkServer()  # loads torch while this process loads the rest
         from assay.engine.own_process import OwnProcess
 
         return OwnProcess(store, server)

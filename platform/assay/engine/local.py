@@ -14,13 +14,13 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from assay.engine.ending import Ending
-from assay.engine.fitting.fit_server import FitServer
+from assay.engine.fork_server import ForkServer
+from assay.engine.interrupts import Ending
 from assay.engine.options import End
-from assay.engine.pack_site import PackSite, trainer_here
+from assay.engine.order import RunPacks
 from assay.engine.packs import Pack
-from assay.engine.run_packs import RunPacks
-from assay.engine.worker import train_trials, trainer_of
+from assay.engine.train_pack import train_trials, trainer_of
+from assay.engine.worker import PackWorker, trainer_here
 from assay.storage import Store
 from assay.study.schema import Study
 from assay.study.search_rules import pruned_by
@@ -94,7 +94,7 @@ def train_locally(packs: RunPacks, ending: Ending) -> End:
     stop = threading.Event()
     with (
         ending.work(),
-        FitServer() if places else nullcontext() as server,
+        ForkServer() if places else nullcontext() as server,
         ThreadPoolExecutor(max(1, places), thread_name_prefix="assay-local") as threads,
     ):
         slots = _Slots(store, server, stop, _pruner(packs))
@@ -155,7 +155,7 @@ class _Slots:
     """Trains packs, each in the calling thread."""
 
     def __init__(
-        self, store: Store, server: FitServer | None, stop: threading.Event, pruner: LocalPruner | None
+        self, store: Store, server: ForkServer | None, stop: threading.Event, pruner: LocalPruner | None
     ) -> None:
         """``server``: of training processes; None: methods train in this one."""
         self._store, self._server, self._stop, self._pruner = store, server, stop, pruner
@@ -164,7 +164,7 @@ class _Slots:
         """Train what has no record of ``pack``; ``place`` says on which GPU, if any."""
         server = self._server
         trainer = trainer_here() if server is None else trainer_of(pack, self._store, server, self._stop)
-        site = PackSite(
+        worker = PackWorker(
             pack,
             self._store,
             rank=0,
@@ -176,4 +176,4 @@ class _Slots:
             stop=self._stop,
             falls_behind=bool if self._pruner is None else partial(self._pruner.stops, pack),
         )
-        train_trials(site)
+        train_trials(worker)

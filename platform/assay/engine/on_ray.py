@@ -7,12 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from assay.engine.cluster import Cluster, cluster, driver_resources
-from assay.engine.ending import Ending
+from assay.engine.interrupts import Ending
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.options import End
-from assay.engine.packs import MAX_ATTEMPTS
+from assay.engine.order import RunPacks
 from assay.engine.ray_connect import briefly, last_line
-from assay.engine.run_packs import RunPacks
+from assay.engine.retries import DRIVER_RETRIES
 from assay.engine.tune_manners import manners
 from assay.storage import Store
 from trainables.errors import StorageError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["train_on_ray"]
 
-# A killed driver is started again this often for a pack. A trial has MAX_ATTEMPTS of its own.
-_DRIVER_RETRIES = 4 * MAX_ATTEMPTS
 _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
 _PROBLEM_CHARACTERS = 300
 _NEWS_SECONDS = 3.0  # that the news of a dead Ray may come later than what Ray says of it
@@ -88,7 +86,7 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
             # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
             # when the storage is full.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=_DRIVER_RETRIES),
+            failure_config=tune.FailureConfig(max_failures=DRIVER_RETRIES),
         ),
     )
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.engine.ending import Ending
+from assay.engine.interrupts import Ending
 from assay.faults import Fault, Interrupted, RayLost, TrialsFailed
 from assay.storage import Record
 from assay.study import Plan
@@ -33,7 +33,7 @@ class EngineOptions:
         """The plan with the trials that are needed going by what is ``trained`` so far.
 
         All of it, but for a study with ``repeats.decide``: its next seeds depend on what the records say, and
-        the engine draws no conclusions. So whoever runs one passes ``needed``.
+        the engine draws no conclusions. ``assay.running`` says who does.
         """
         if not plan.study.repeats.decide:
             return plan

@@ -12,11 +12,11 @@ from functools import partial
 
 import ray
 
-from assay.engine.fitting.fit_server import FitServer
-from assay.engine.pack_site import PackSite
+from assay.engine.fork_server import ForkServer
 from assay.engine.packs import Pack
 from assay.engine.ray_watch import any_drained
-from assay.engine.worker import train_trials, trainer_of
+from assay.engine.train_pack import train_trials, trainer_of
+from assay.engine.worker import PackWorker
 from assay.storage import Store
 from assay.storage.method_store import load_methods
 
@@ -28,7 +28,7 @@ _ABORT_SECONDS = 20.0
 class OwnProcess:
     """Trains packs in a thread of this process, so that a pruner and Ctrl-C are heard meanwhile."""
 
-    def __init__(self, store: Store, server: FitServer) -> None:
+    def __init__(self, store: Store, server: ForkServer) -> None:
         """``server``: starts the training processes."""
         self.error: BaseException | None = None
         self._store, self._server = store, server
@@ -64,7 +64,7 @@ class OwnProcess:
         try:
             load_methods(self._store, pack.trainables)
             node = ray.get_runtime_context().get_node_id()
-            site = PackSite(
+            worker = PackWorker(
                 pack,
                 self._store.for_run(pack.lease),
                 rank=0,
@@ -77,6 +77,6 @@ class OwnProcess:
                 stop=self._stop,
                 draining=partial(any_drained, [node]),
             )
-            train_trials(site)
+            train_trials(worker)
         except BaseException as error:  # noqa: BLE001 - carried to Tune by the driver, in its own thread
             self.error = error

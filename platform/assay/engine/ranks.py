@@ -10,18 +10,16 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from assay.engine.errors import PeerLostError
+
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-__all__ = ["PeerLostError", "collective", "from_rank_0", "of_all_ranks", "wait_for_all"]
+__all__ = ["collective", "from_rank_0", "of_all_ranks", "wait_for_all"]
 
 _T = TypeVar("_T")
 _WAIT = timedelta(days=7)  # gloo's milliseconds end at 24 days
 _PATIENT: dict[str, Any] = {}  # the group in which the workers met, and the one made of it
-
-
-class PeerLostError(ConnectionError):
-    """Another worker of this trial is gone: killed, out of memory, or on a lost node."""
 
 
 @contextmanager

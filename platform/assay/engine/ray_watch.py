@@ -13,7 +13,7 @@ from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from assay.engine.ending import Ending
+from assay.engine.interrupts import Ending
 from assay.engine.ray_connect import raylet_socket
 from assay.engine.ray_head import is_alive
 

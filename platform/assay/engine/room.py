@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from math import floor
 from typing import Any
 
-__all__ = ["MoreRoomError", "free_workers", "staying_nodes", "workers_on"]
+__all__ = ["free_workers", "staying_nodes", "workers_on"]
 
 _ROUNDING = 1e-9  # of fractions of a GPU
-
-
-class MoreRoomError(ConnectionError):
-    """More workers have room than train this pack; no trial is under way, and all are started anew."""
 
 
 def workers_on(node: Mapping[str, float], cpus: float, gpus: float) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 
-from assay.engine.packs import Content, StageTask, missing_trials, stage_packs
+from assay.engine.order import stage_packs
+from assay.engine.packs import Content, StageTask, missing_trials
 from assay.engine.proposals import Observation, Values, propose
 from assay.storage import Record, Store
 from assay.storage.plans import is_foreign

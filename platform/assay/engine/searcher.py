@@ -12,7 +12,7 @@ from assay.engine.tune_manners import Unkept
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:  # drivers name what is here, and need none of it
-    from assay.engine.run_packs import RunPacks
+    from assay.engine.order import RunPacks
 
 __all__ = ["STORAGE", "PackSearcher", "StorageStopper"]
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from assay.engine.fitting.faults import said
-from assay.engine.pack_site import PackSite
+from assay.engine.errors import said
 from assay.engine.packs import Pack
-from assay.engine.trial_data import TrialData
-from assay.engine.worker import train_trials
+from assay.engine.train_pack import train_trials
+from assay.engine.trial import TrialData
+from assay.engine.worker import PackWorker
 from assay.storage import Record, Store
 from assay.study import Trial
 from assay.study.repeats import UNKNOWN
@@ -57,8 +57,8 @@ def training_data(trial: Trial, data_root: Path | None, cache: Path) -> Training
     Raises:
         InputError: If they are not those of the plan.
     """
-    with _site(trial, data_root, cache, probes=0) as site:
-        return TrialData.open(trial, site).training()
+    with _lone_worker(trial, data_root, cache, probes=0) as worker:
+        return TrialData.open(trial, worker).training()
 
 
 def train_here(trial: Trial, data_root: Path | None, cache: Path, *, probes: int) -> TrainedTrial:
@@ -67,30 +67,30 @@ def train_here(trial: Trial, data_root: Path | None, cache: Path, *, probes: int
     Raises:
         InputError: If the data are not those of the plan.
     """
-    with _site(trial, data_root, cache, probes) as site:
-        TrialData.open(trial, site)  # refuses other data than the plan's
+    with _lone_worker(trial, data_root, cache, probes) as worker:
+        TrialData.open(trial, worker)  # refuses other data than the plan's
         threads = torch.get_num_threads()
-        torch.set_num_threads(site.pack.cpus)
+        torch.set_num_threads(worker.pack.cpus)
         try:
-            train_trials(site)
+            train_trials(worker)
         finally:
             torch.set_num_threads(threads)
-        record = site.store.record(trial.id)
+        record = worker.store.record(trial.id)
         assert isinstance(record, Record), "a trial ends with a record"
         curve, predictions, maps = (
-            site.store.read_part(record, f"{part}.parquet") for part in ("curve", "predictions", "maps")
+            worker.store.read_part(record, f"{part}.parquet") for part in ("curve", "predictions", "maps")
         )
         return TrainedTrial(
             record=record,
             curve=None if curve is None else curve.to_pandas(),
             predictions=None if predictions is None else predictions.to_pandas(),
             maps=maps,
-            model=_model(record, site.store),
+            model=_model(record, worker.store),
         )
 
 
 @contextmanager
-def _site(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Generator[PackSite]:
+def _lone_worker(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Generator[PackWorker]:
     """This process as the worker of a pack of one trial, whose storage is gone afterwards.
 
     Raises:
@@ -119,7 +119,7 @@ def _site(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Gen
             data_root=None if data_root is None else str(data_root),
             cache=str(cache),
         )
-        yield PackSite(pack, Store(folder), 0, 1, socket.gethostname(), os.getpid(), "cpu")
+        yield PackWorker(pack, Store(folder), 0, 1, socket.gethostname(), os.getpid(), "cpu")
 
 
 def _model(record: Record, store: Store) -> Predictor | None:

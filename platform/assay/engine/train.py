@@ -42,8 +42,10 @@ from ray.tune.experiment import Trial
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as _remove
 
-from assay.engine.packs import MAX_ATTEMPTS, NotBegunError, Pack
-from assay.engine.room import MoreRoomError, free_workers
+from assay.engine.errors import MoreRoomError, NotBegunError
+from assay.engine.packs import Pack
+from assay.engine.retries import MAX_ATTEMPTS
+from assay.engine.room import free_workers
 from assay.storage import Store
 from trainables.errors import StorageError
 
@@ -184,9 +186,9 @@ class _PackTrainer(DataParallelTrainer):
 
 def _train_packs(config: dict[str, Any]) -> None:
     """Call the worker's ``train_packs``: named here for controllers, which load nothing of it."""
-    from assay.engine import worker
+    from assay.engine.train_pack import train_packs
 
-    worker.train_packs(config)
+    train_packs(config)
 
 
 class TrainWorkers:

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 import time
-import traceback
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from assay.engine.fitting.faults import MethodError
-from assay.engine.fitting.job import MODEL_FOLDER, FitJob
-from assay.engine.fitting.trainer import Trained
-from assay.engine.journal import StagesJournal, StorageJournal
-from assay.engine.pack_site import PackSite
+from assay.engine.errors import Stopped, trace_of
+from assay.engine.fit import MODEL_FOLDER, FitJob
 from assay.engine.packs import StageTask
+from assay.engine.process import Trained
 from assay.engine.ranks import of_all_ranks
-from assay.engine.stage_score_cache import StageScoreCache
-from assay.engine.train_run import DrainedError, Stopped
-from assay.engine.trial_data import TrialData
-from assay.engine.worker_stages import TrialStages
+from assay.engine.stages import StageScoreCache, TrialStages
+from assay.engine.trial_log import StageLog, StoredLog
+from assay.engine.worker import PackWorker
 from assay.storage import Attempt, Result
 from assay.study import Trial
-from trainables.data.samples import EvaluationData, TrainingData
+from trainables.data import (
+    Manifest,
+    Split,
+    Supervision,
+    load_evaluation,
+    load_training,
+    load_truth,
+    make_split,
+    open_images,
+    open_manifest,
+)
+from trainables.data.cache import ArrowImages
+from trainables.data.samples import EvaluationData, ImageSet, TrainingData
 from trainables.data.tiles import image_of
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import Evaluation, evaluate_scorer, measure_labels
@@ -37,9 +46,49 @@ from trainables.evaluation.scorer import TiledScorer
 from trainables.evaluation.size_only import size_only_ap
 from trainables.evaluation.stage_maps import StageScores
 
-__all__ = ["Timer", "fit_and_evaluate", "make_stage", "trace_of"]
+__all__ = ["Timer", "TrialData", "fit_and_evaluate", "make_stage"]
 
 _PREDICTION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """Images and labels of one trial on this node: each part is read when it is asked for.
+
+    Only masks that training may read are opened for it.
+    """
+
+    manifest: Manifest
+    split: Split
+    supervision: Supervision
+    images: ArrowImages
+
+    @classmethod
+    def open(cls, trial: Trial, worker: PackWorker) -> TrialData:
+        """Find them; they must be what the plan was made from."""
+        root = Path(worker.pack.data_root) if worker.pack.data_root else None
+        cache = Path(worker.pack.cache)
+        manifest = open_manifest(trial.data, root, cache)
+        if manifest.hash != trial.manifest:
+            raise InputError(
+                f"the data under {root} on {socket.gethostname()} are not those of the plan: manifest "
+                f"{manifest.hash[:12]}, planned {trial.manifest[:12]}. Put the same files "
+                "on every node, or plan anew."
+            )
+        split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
+        height, width = trial.config["image_size"]
+        images = open_images(manifest, (height, width), trial.config["channels"], cache, tiles=split.tiles)
+        return cls(manifest, split, trial.supervision, images)
+
+    def training(self) -> TrainingData:
+        return load_training(self.manifest, self.split, self.supervision, self.images)
+
+    def evaluation(self) -> EvaluationData:
+        return load_evaluation(self.manifest, self.split, self.supervision, self.images)
+
+    def truth(self) -> ImageSet:
+        """Training images with all masks: asked for when training is over, and never by what trains."""
+        return load_truth(self.manifest, self.split, self.images)
 
 
 @dataclass
@@ -57,20 +106,20 @@ class Timer:
             self.seconds[name] = round(time.monotonic() - start, 4)
 
 
-def make_stage(task: StageTask, site: PackSite) -> None:
+def make_stage(task: StageTask, worker: PackWorker) -> None:
     """Make one stage, and before it those that it reads where nobody has made them."""
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
         scratch = Path(folder)
-        stages = TrialStages(task.trial, site, scratch)
+        stages = TrialStages(task.trial, worker, scratch)
         wanted = {task.name}
         for need in reversed(stages.needs.values()):  # each comes after those that it reads
             if need.stage.name in wanted:
                 wanted |= set(need.stage.after)
-        data = TrialData.open(task.trial, site)
-        journal = StagesJournal(task.trial, site.store, Attempt(1, "", ""), stages=stages)
+        data = TrialData.open(task.trial, worker)
+        trial_log = StageLog(task.trial, worker.store, Attempt(1, "", ""), stages=stages)
         try:
-            job = _job(task.trial, data.training(), site, scratch, stages=frozenset(wanted))
-            with site.trainer.train(job, data.images, journal):
+            job = _job(task.trial, data.training(), worker, scratch, stages=frozenset(wanted))
+            with worker.trainer.train(job, data.images, trial_log):
                 pass
         except Stopped:
             raise  # its log says so
@@ -81,10 +130,10 @@ def make_stage(task: StageTask, site: PackSite) -> None:
 
 def fit_and_evaluate(
     trial: Trial,
-    site: PackSite,
+    worker: PackWorker,
     attempt: Attempt,
     *,
-    journal: StorageJournal,
+    trial_log: StoredLog,
     stages: TrialStages,
     timer: Timer,
     scratch: Path,
@@ -93,56 +142,49 @@ def fit_and_evaluate(
 
     Args:
         trial: Not recorded yet.
-        site: This worker.
+        worker: This worker.
         attempt: Under which files are written.
-        journal: The attempt's.
+        trial_log: The attempt's.
         stages: Of this trial.
         timer: Takes the seconds of each part.
         scratch: Empty folder, gone afterwards.
     """
-    journal.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
+    trial_log.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):
-        data = TrialData.open(trial, site)
+        data = TrialData.open(trial, worker)
         training, evaluation = data.training(), data.evaluation()
-    job = _job(trial, training, site, scratch)
+    job = _job(trial, training, worker, scratch)
     with ExitStack() as stack:
         with timer.part("train"):
-            trained = stack.enter_context(site.trainer.train(job, data.images, journal))
+            trained = stack.enter_context(worker.trainer.train(job, data.images, trial_log))
         with timer.part("finish"):
-            workers = tuple(of_all_ranks(site.worker(trained), site.world_size))
-            if site.rank:
+            workers = tuple(of_all_ranks(worker.described(trained), worker.world_size))
+            if worker.rank:
                 return {}
             with timer.part("evaluate"):
-                report = _evaluate(trained, evaluation, site, stages, trial)
+                report = _evaluate(trained, evaluation, worker, stages, trial)
                 report = _with_size_floor(report, training, evaluation, trial.seed)
                 report = _with_labels(report, stages.folders.values(), data)
-            if site.pack.times_models:
+            if worker.pack.times_models:
                 _time(trained, evaluation, timer)
-            primary = site.pack.primary
-            journal.note(f"{primary} {report.metrics.get(primary, float('nan')):.4f}")
+            primary = worker.pack.primary
+            trial_log.note(f"{primary} {report.metrics.get(primary, float('nan')):.4f}")
             size = sum(path.stat().st_size for path in (scratch / MODEL_FOLDER).iterdir())
-            files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER)
+            files = _write_files(worker, attempt, trial_log, report, scratch / MODEL_FOLDER)
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
-    result = _result(data, training, report, trained.weights, len(journal.history))
+    result = _result(data, training, report, trained.weights, len(trial_log.history))
     return {
         "status": "finished",
         "result": result.model_copy(update={"white": data.manifest.white}),
         "model_mb": size / 1e6,
-        "environment": site.environment(workers, trained, trial.trainable),
+        "environment": worker.environment(workers, trained, trial.trainable),
         "files": files,
     }
 
 
-def trace_of(error: BaseException) -> str:
-    """The traceback of ``error``, of a method's process the one there; of a drained node one sentence."""
-    if isinstance(error, DrainedError):
-        return str(error)
-    return error.trace if isinstance(error, MethodError) else "".join(traceback.format_exception(error))
-
-
 def _job(
-    trial: Trial, data: TrainingData, site: PackSite, scratch: Path, stages: frozenset[str] | None = None
+    trial: Trial, data: TrainingData, worker: PackWorker, scratch: Path, stages: frozenset[str] | None = None
 ) -> FitJob:
     return FitJob(
         trainable=trial.trainable,
@@ -150,26 +192,26 @@ def _job(
         data=data,
         seed=trial.seed,
         fold=trial.fold,
-        device=site.device,
-        gpu_share=site.gpu_share,
-        threads=site.pack.cpus,
-        rank=site.rank,
-        world_size=site.world_size,
+        device=worker.device,
+        gpu_share=worker.gpu_share,
+        threads=worker.pack.cpus,
+        rank=worker.rank,
+        world_size=worker.world_size,
         scratch=scratch,
         stages=stages,
     )
 
 
 def _evaluate(
-    trained: Trained, evaluation: EvaluationData, site: PackSite, stages: TrialStages, trial: Trial
+    trained: Trained, evaluation: EvaluationData, worker: PackWorker, stages: TrialStages, trial: Trial
 ) -> Evaluation:
     assert trained.model is not None, "a trial trains a model"
     if trained.model.shows_stages:
         import torch  # the floors beside stages are convolutions
 
-        torch.set_num_threads(site.pack.cpus)
-    probes = site.pack.probes
-    stage_scores = StageScoreCache(site.store, stages.needs.values(), evaluation.test, probes)
+        torch.set_num_threads(worker.pack.cpus)
+    probes = worker.pack.probes
+    stage_scores = StageScoreCache(worker.store, stages.needs.values(), evaluation.test, probes)
     # A model whose scores change with the batch would be compared by wrong numbers: it is refused first.
     images = evaluation.validation if evaluation.validation else evaluation.test
     refuse_changing_scores(
@@ -251,27 +293,27 @@ def _result(data: TrialData, training: TrainingData, report: Evaluation, weights
 
 
 def _write_files(
-    site: PackSite,
+    worker: PackWorker,
     attempt: Attempt,
-    journal: StorageJournal,
+    trial_log: StoredLog,
     report: Evaluation,
     model: Path,
 ) -> dict[str, str]:
     """Write the attempt's files; returns their sha256 by path below the trial's folder."""
     tables = {
-        "curve": journal.curve(),
+        "curve": trial_log.curve(),
         "predictions": report.predictions,
         "regions": report.regions,
         "maps": report.maps,
     }
     if report.stage_maps is not None:
         tables["lineage"] = report.stage_maps
-    store, folder = site.store, attempt.prefix
+    store, folder = worker.store, attempt.prefix
     written = {
         f"{name}.parquet": store.write_table(f"{folder}/{name}.parquet", table)
         for name, table in tables.items()
     }
-    if site.pack.keep_models:
+    if worker.pack.keep_models:
         written |= {
             f"model/{path.name}": store.write_bytes(f"{folder}/model/{path.name}", path.read_bytes())
             for path in sorted(model.iterdir())

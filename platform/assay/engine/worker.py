@@ -1,381 +1,142 @@
-"""Trains the trials of one pack after the other, and records each.
-
-Every rank runs :func:`train_trials`. A trial with a record is skipped; one with a checkpoint goes on from it.
-Rank 0 evaluates and writes the record, last of all. What goes wrong in one trial is that trial's record
-(diverged, failed), and the pack goes on; what goes wrong with the machine (memory, a killed process) is an
-attempt without a record, and is tried again: alone on its GPU, where the memory of a share was too small. A
-storage that is full or away ends the study.
-"""
+"""A worker: who it is, where its pack's things lie, and its turn on a GPU that trials share."""
 
 from __future__ import annotations
 
-import logging
+import fcntl
 import os
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
-from itertools import count
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from assay.engine.attempts import begin_attempt, other_world_sizes
-from assay.engine.fitting.died import DiedError
-from assay.engine.fitting.faults import MethodError, said
-from assay.engine.fitting.fit_server import FitServer
-from assay.engine.fitting.process import OverdueError
-from assay.engine.fitting.trainer import TrainApart
-from assay.engine.gpu_turns import gpu_turn
-from assay.engine.journal import StorageJournal
-from assay.engine.pack_site import PackSite
-from assay.engine.packs import MAX_ATTEMPTS, NotBegunError, Pack, StageTask
-from assay.engine.ranks import from_rank_0, of_all_ranks, wait_for_all
-from assay.engine.room import free_workers
-from assay.engine.train_run import DrainedError, Stopped
-from assay.engine.trial import Timer, fit_and_evaluate, make_stage, trace_of
-from assay.engine.versions import differences
-from assay.engine.worker_stages import TrialStages, add_tries, count_tries
-from assay.storage import Attempt, Record, Store
-from assay.storage.files import PATIENCE_SECONDS
-from assay.storage.method_store import load_methods
-from assay.storage.redaction import redact
-from assay.study import Trial
-from trainables.data.atomic import FULL, why_unusable
-from trainables.device import is_out_of_memory
-from trainables.errors import Diverged, InputError, StorageError, StorageFull, text_of
+from assay.engine.packs import Pack
+from assay.engine.process import Trained, Trainer
+from assay.engine.versions import imported_versions, source_version
+from assay.storage import Environment, Store, Worker
 
-__all__ = ["train_packs", "train_trials", "trainer_of"]
+__all__ = ["PackWorker", "gpu_turn", "never", "trainer_here"]
 
-_AFTER_DEATH_SECONDS = 1.0  # Ray ends a worker's children first: then there is no other attempt to begin
-_ERROR_CHARACTERS = 4000
-_REASON_CHARACTERS = 1000
-_LOOK_SECONDS = 0.1  # between two looks for the next pack; an object store is asked less often
-_STORE_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.2  # between two looks whether it is this process's turn
+_SIGN_SECONDS = 10.0
 
 
-def train_packs(config: dict[str, Any]) -> None:
-    """Train loop of one Ray Train worker.
-
-    ``config``: storage, path of the first pack, the driver's pid, and ``idle_seconds``: how long to wait for
-    the next one.
-    Workers that were started again after a crash find the packs before the current one over, and follow the
-    driver's notes to it.
-    """
-    import ray
-    import ray.train
-    import ray.train.torch
-
-    from assay.engine.ray_watch import any_drained
-
-    store = Store(config["storage"], PATIENCE_SECONDS)
-    context, path = ray.train.get_context(), config["pack"]
-    nodes = of_all_ranks(ray.get_runtime_context().get_node_id(), context.get_world_size())
-    trials = count()  # that this group of workers began: for the first it was just counted who has room
-
-    def more_room() -> bool:
-        fewer = context.get_world_size() < pack.workers
-        return next(trials) > 0 and fewer and free_workers(pack.cpus, pack.gpus) > 0
-
-    with FitServer() as server:
-        while path is not None:
-            pack = _open_pack(store, path)
-            site = PackSite(
-                pack,
-                store.for_run(pack.lease),
-                context.get_world_rank(),
-                context.get_world_size(),
-                nodes[context.get_world_rank()],
-                config["driver_pid"],
-                str(ray.train.torch.get_device()),
-                trainer_of(pack, store, server, threading.Event()),  # Train ends its workers whole
-                draining=partial(any_drained, nodes),
-                more_room=more_room,
-            )
-            willing = train_trials(site)
-            path = _next_pack(site, config["idle_seconds"] if willing else 0)
+def never() -> bool:
+    """False: what is asked does not happen here."""
+    return False
 
 
-def _open_pack(store: Store, path: str) -> Pack:
-    """The pack at ``path``, with its methods loaded.
+def trainer_here() -> Trainer:
+    """The trainer in this process, for debuggers and notebooks."""
+    from assay.engine.train_here import TrainHere  # loads torch
 
-    Raises:
-        NotBegunError: If this worker cannot do that: another start of the workers would not help.
-    """
-    try:
-        pack = Pack.read(store, path)
-        load_methods(store, pack.trainables)
-    except StorageError:
-        raise
-    except Exception as error:
-        raise NotBegunError(said(error)) from error
-    return pack
+    return TrainHere()
 
 
-def trainer_of(pack: Pack, store: Store, server: FitServer, stop: threading.Event) -> TrainApart:
-    """The trainer of a pack's methods: in processes that open neither storage, data nor cache.
+@dataclass(frozen=True)
+class PackWorker:
+    """This worker: who it is, and where its pack's things lie."""
 
-    ``stop`` is set when ``server`` is stopped.
-    """
-    folders = [store.local_path, Path(pack.cache), Path(pack.data_root) if pack.data_root else None]
-    backend = "nccl" if pack.gpus >= 1 or (pack.gpus and pack.workers == 1) else "gloo"
-    return TrainApart(server, pack.limits, tuple(f for f in folders if f is not None), backend, stop)
+    pack: Pack
+    store: Store
+    rank: int
+    world_size: int
+    node: str
+    driver_pid: int
+    device: str  # `cpu`, `cuda:0`
+    trainer: Trainer = field(default_factory=trainer_here)
+    stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
+    draining: Callable[[], bool] = never  # whether a node of this pack's workers is to be taken away
+    falls_behind: Callable[[], bool] = never  # whether a pruner stops what is left of the pack
+    more_room: Callable[[], bool] = never  # whether more of this pack's workers have room than it has
+    alone: bool = False  # on a GPU that it shares otherwise
 
+    @property
+    def gpu_share(self) -> float:
+        """Share of its GPU that a training may fill, in (0, 1]; 1 on a CPU."""
+        return 1.0 if self.alone or not self.pack.gpus else min(1.0, self.pack.gpus)
 
-def _next_pack(site: PackSite, seconds: float) -> str | None:
-    """Say that the pack is over, and wait for the next one; None if none comes. All ranks agree."""
-    following: str | None = None
-    if site.rank == 0:
-        site.store.write_bytes(site.pack.over, b"")
-        pause = _LOOK_SECONDS if site.store.local_path is not None else _STORE_LOOK_SECONDS
-        until = time.monotonic() + seconds
-        while following is None and time.monotonic() < until:
-            try:
-                following = site.store.read_bytes(site.pack.next).decode()
-            except FileNotFoundError:
-                time.sleep(pause)
-    return from_rank_0(following, site.world_size)
+    @property
+    def host(self) -> str:
+        return socket.gethostname()
 
+    def environment(
+        self, workers: tuple[Worker, ...] = (), trained: Trained | None = None, trainable: str = ""
+    ) -> Environment:
+        """Describe where this trial runs and with what; ``trainable``: its method, once it has trained."""
+        version = source_version()
+        return Environment(
+            node=self.node,
+            host=self.host,
+            pid=os.getpid(),
+            driver_pid=self.driver_pid,
+            world_size=self.world_size,
+            workers=workers,
+            threads=self.pack.cpus if trained is None else trained.threads,
+            instructions="" if trained is None else trained.instructions,
+            device=self.device,
+            gpu_share=self.gpu_share if self.pack.gpus else None,
+            versions=dict(version.packages),
+            imports=imported_versions(trainable) if trainable else {},
+            source_hash=version.source,
+            commit=version.commit,
+            peak_memory_mb=None if trained is None else round(trained.peak_memory_mb, 1),
+            confined_by="" if trained is None else trained.confined_by,
+        )
 
-def train_trials(site: PackSite) -> bool:
-    """Train what has no record of the place's pack, one trial after the other; every rank calls it.
-
-    Returns:
-        False where a worker is another program than the study's (``Pack.program``): nothing was trained.
-    """
-    if _refuses(site):
-        return False
-    for task in site.pack.stages:
-        if not site.stop.is_set():
-            _make_stage(task, site)
-    for trial in site.pack.trials:
-        if site.stop.is_set() or site.falls_behind():
-            break
-        _train_trial(trial, site)
-        wait_for_all(site.world_size)  # nobody begins the next trial before this one's record is there
-    return True
-
-
-def _make_stage(task: StageTask, site: PackSite) -> None:
-    """Make a stage, and what it reads, if nobody has; afterwards its trial waits again.
-
-    What goes wrong with the method stands in the attempt's log and is left to the trials that need the stage:
-    they make it again, fail in the same way, and their records say so. So is a stage whose training died or
-    lacked memory as often as a trial's may.
-    """
-    try:
-        with _gpu(site, task.trial) as its_turn:
-            if its_turn and count_tries(task, site) < MAX_ATTEMPTS:
-                make_stage(task, site)
-    except Stopped:
-        pass  # asked of the trial that the task names: others that share the stage make it themselves
-    except OSError:
-        raise
-    except Exception as error:
-        again = isinstance(error, MemoryError | DiedError) or is_out_of_memory(error)
-        tries = add_tries(task, site, 1 if again else MAX_ATTEMPTS)
-        if site.world_size > 1 or tries < MAX_ATTEMPTS:
-            raise  # the other ranks wait in a collective, or the machine may be at fault
-        logging.getLogger(__name__).warning("stage %s was not made", task.name, exc_info=True)
-    if site.rank == 0:  # a heartbeat that stays would count as a trial that is being trained
-        site.store.end_progress(task.trial.id)
+    def described(self, trained: Trained) -> Worker:
+        return Worker(
+            rank=self.rank,
+            pid=os.getpid(),
+            node=self.node,
+            shard_hash=trained.shard_hash,
+            samples=trained.samples,
+            weights_hash=trained.weights,
+        )
 
 
-def _refuses(site: PackSite) -> bool:
-    """Tell a worker with another program than the study's, as on a node that joined later; all ranks agree.
+@contextmanager
+def gpu_turn(alone: bool, stop: threading.Event, waits: Callable[[], None]) -> Generator[bool]:
+    """Within this block this process's GPU is its own (``alone``), or shared with others but nobody alone.
 
-    They leave a note instead of an attempt or an error: Train would start them on the same node again.
-    """
-    if not site.pack.program:
-        return False
-    unlike = differences(site.pack.program, *site.pack.trainables)
-    refusal = f"node {site.node} on {site.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
-    reasons = [text for text in dict.fromkeys(of_all_ranks(refusal, site.world_size)) if text]
-    if reasons and site.rank == 0:
-        site.store.write_bytes(site.pack.refusal, "; ".join(reasons).encode())
-    return bool(reasons)
-
-
-class GpuMemoryError(MemoryError):
-    """The memory of the GPU, or of the trial's share of it, was too small."""
-
-
-def _train_trial(trial: Trial, site: PackSite) -> None:
-    """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
-    note = f"{site.pack.path}.{trial.id}.{{}}".format  # for the workers that Train starts anew
-    noted = (OverdueError, GpuMemoryError, MemoryError) if site.world_size > 1 else ()
-    # What happened in attempts before, is tried again, and recorded the next time.
-    seen: set[type[Exception]] = {kind for kind in noted if site.store.exists(note(kind.__name__))}
-    died: DiedError | None = None  # in the attempt before
-    while True:
-        with _gpu(site, trial) as its_turn:
-            if not its_turn or (attempt := begin_attempt(trial, site, died)) is None:
-                return
-            try:
-                _attempt(trial, site, attempt, seen)
-            except (OverdueError, DiedError, MemoryError) as error:
-                if site.world_size > 1:
-                    site.store.write_bytes(note(type(error).__name__), b"")
-                    raise  # the other workers wait in a collective: Train starts all of them anew
-                seen.add(type(error))
-                died = error if isinstance(error, DiedError) else None
-                if isinstance(error, GpuMemoryError):
-                    site = replace(site, alone=True)
-            else:
-                return
-        time.sleep(_AFTER_DEATH_SECONDS)
-
-
-def _gpu(site: PackSite, trial: Trial) -> AbstractContextManager[bool]:
-    """This worker's turn on a GPU that trials share; several workers of a trial do not take turns."""
-    if site.world_size > 1 or not 0 < site.pack.gpus < 1:
-        return nullcontext(True)
-    return gpu_turn(site.alone, site.stop, partial(_renew_heartbeat, trial, site))
-
-
-def _renew_heartbeat(trial: Trial, site: PackSite) -> None:
-    """Say that a trial which this process has begun still lives; one that it has not begun stays silent."""
-    beat = site.store.progress(trial.id)
-    if beat is not None and (beat.host, beat.pid) == (site.host, os.getpid()):
-        site.store.write_progress(beat.model_copy(update={"time": time.time()}))
-
-
-def _attempt(trial: Trial, site: PackSite, attempt: Attempt, seen: AbstractSet[type[Exception]]) -> None:
-    """Train and record a trial.
+    A GPU has two files on its machine, which processes lock. The kernel frees the locks of a process that
+    dies, so nothing is left to tidy up. Who wants to be alone keeps the queue while it waits: nobody
+    overtakes it.
 
     Args:
-        trial: Not recorded yet.
-        site: This worker.
-        attempt: Noted already.
-        seen: What went wrong in attempts before: of these an error is recorded instead of raised.
+        alone: Whether nobody else may use it meanwhile.
+        stop: Ends the wait when it is set.
+        waits: Called every ten seconds while others have their turn.
 
-    Raises:
-        OverdueError: If it took too long, and may be tried again.
-        GpuMemoryError: If the memory of the GPU was too small, and it may be tried again.
-        DiedError: If its process was killed.
-        MemoryError: If the memory was too small, and it may be tried again.
-        DrainedError: If a node is to be taken away; the attempt does not count.
+    Yields:
+        False if ``stop`` was set before its turn came.
     """
-    started = datetime.now(UTC)
-    timer = Timer()
-    with tempfile.TemporaryDirectory(prefix="assay-") as folder:
-        stages = TrialStages(trial, site, Path(folder))
-        journal = StorageJournal(
-            trial,
-            site.store,
-            attempt,
-            rank=site.rank,
-            world_size=site.world_size,
-            stages=stages,
-            draining=site.draining,
+    name = os.environ.get("CUDA_VISIBLE_DEVICES", "0").replace("/", "_")
+    path = Path(tempfile.gettempdir()) / f"assay-gpu-{os.getuid()}-{name}"
+    with ExitStack() as held, ExitStack() as queue:
+        mine = _lock(Path(f"{path}.queue"), fcntl.LOCK_EX, stop, waits, queue) and _lock(
+            Path(f"{path}.gpu"), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, stop, waits, held
         )
-        ending: dict[str, Any]
-        failure: BaseException | None = None
+        queue.close()
+        yield mine
+
+
+def _lock(path: Path, kind: int, stop: threading.Event, waits: Callable[[], None], held: ExitStack) -> bool:
+    """Lock a file until ``held`` closes; False if ``stop`` was set first."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    held.callback(os.close, file)  # which frees the lock
+    due = 0.0
+    while True:
         try:
-            ending = fit_and_evaluate(
-                trial, site, attempt, journal=journal, stages=stages, timer=timer, scratch=Path(folder)
-            )
-        except Stopped:
-            return
-        except StorageError:
-            raise  # there may be no place for a note either; the study ends with this sentence
-        except OSError as error:
-            if isinstance(error, DrainedError):
-                site.store.excuse_attempt(trial.id, attempt)
-            _refuse_full_scratch(error)
-            journal.note(trace_of(error).rstrip())
-            raise
-        except Exception as error:  # noqa: BLE001 - recorded with its traceback, never swallowed
-            stages.fail(trace_of(error))
-            ending, failure = _failing(error, journal, site, seen), error
-            journal.note(f"{ending['status']}: {ending['reason']}\n{trace_of(error)}".rstrip())
-    recorded = failure is not None and isinstance(site.store.record(trial.id), Record)
-    if not recorded and (site.rank == 0 or failure is not None):  # the first rank to fail tells the reason
-        times = {"started": started, "timings": timer.seconds, "stages": tuple(stages.uses)}
-        _record(trial, site, attempt, {**ending, **times})
-    if failure is not None and site.world_size > 1:
-        raise failure  # the other ranks wait in a collective: Train starts all anew, and skips this trial
-
-
-def _failing(
-    error: Exception, journal: StorageJournal, site: PackSite, seen: AbstractSet[type[Exception]]
-) -> dict[str, Any]:
-    """The end of a trial whose method is at fault.
-
-    Raises:
-        Exception: ``error`` itself, noted, where the machine is at fault or it is tried again.
-    """
-    reason = text_of(error) if isinstance(error, (InputError, MethodError)) else said(error)
-    kind = error.kind if isinstance(error, MethodError) else "failed"
-    match error:
-        case Diverged() | FloatingPointError():
-            return {"status": "diverged", "reason": text_of(error)}
-        case OverdueError() if OverdueError in seen:
-            reason = f"timed out twice: {error}"
-        case OverdueError() | DiedError():
-            journal.note(str(error))
-            raise error
-        case _ if kind == "gpu memory" or is_out_of_memory(error):
-            reason = f"{_short_of_gpu_memory(site)} ({reason})"
-            if GpuMemoryError not in seen:
-                journal.note(f"{trace_of(error)}\n{reason}")
-                raise GpuMemoryError(reason) from error
-        case _ if kind == "memory" or isinstance(error, MemoryError):
-            reason = f"out of memory, {reason}"
-            if MemoryError not in seen:
-                journal.note(f"{trace_of(error)}\n{reason}")
-                raise MemoryError(reason) from error
-        case _:
-            pass
-    trace = redact(trace_of(error))[-_ERROR_CHARACTERS:]  # before it is cut: half a URI hides its password
-    reason = redact(reason)
-    shown = reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]} …"
-    if kind == "diverged":
-        return {"status": "diverged", "reason": shown}
-    return {"status": "failed", "reason": shown, "error": trace}
-
-
-def _short_of_gpu_memory(site: PackSite) -> str:
-    share = site.pack.gpus
-    if not 0 < share < 1:
-        return "out of memory on the GPU; lower the batch or image size"
-    if site.alone:
-        return (
-            f"out of memory alone on the GPU, not only on a share of {share:g}; lower the batch or image size"
-        )
-    return f"out of memory on a share of {share:g} of the GPU; raise resources.gpus"
-
-
-def _refuse_full_scratch(error: OSError) -> None:
-    """Storage and cache speak for themselves; what else a worker writes lies in the temporary folder."""
-    folder = Path(tempfile.gettempdir())
-    if error.errno in FULL:
-        why = why_unusable(error, folder)
-        raise StorageFull(
-            f"the temporary folder {folder} of {socket.gethostname()} {why}. Free some space there (TMPDIR "
-            "names another), then run again: what is finished is kept."
-        ) from error
-
-
-def _record(trial: Trial, site: PackSite, attempt: Attempt, ending: dict[str, Any]) -> None:
-    """Write the record: from here on the trial exists, and its checkpoint is not needed any more."""
-    environment = ending.pop("environment", None) or site.environment()
-    record = Record.model_validate(
-        {
-            "id": trial.id,
-            "trial": trial.model_dump(mode="json"),
-            "study": site.pack.study,
-            "environment": environment.model_copy(
-                update={"earlier_world_sizes": other_world_sizes(trial, site, attempt)}
-            ),
-            "attempt": attempt.name,
-            "attempts": attempt.number,
-            "ended": datetime.now(UTC),
-            **ending,
-        }
-    )
-    site.store.end_trial(record)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= due:
+                waits()
+                due = time.monotonic() + _SIGN_SECONDS
+            if stop.wait(_LOOK_SECONDS):
+                return False
+        else:
+            return True

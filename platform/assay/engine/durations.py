@@ -1,16 +1,24 @@
-"""Limits on the time of a training: as the study says, or going by those that have ended."""
+"""How long trials take, going by those that have ended, and how long one may take.
+
+Seconds of a cell's trials are what a time budget reckons with (``order.py``). Limits are what ends a training
+that hangs: as the study says, or so many times the longest so far. What displays show of the time that is
+left is reckoned in ``storage/time_left.py``.
+"""
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
 from assay.storage import Record, Store
+from assay.study import Trial
 from assay.study.schema import Resources
 
-__all__ = ["Limits", "LimitsByNow"]
+__all__ = ["Limits", "LimitsByNow", "cell_seconds"]
 
 _TIMES_THE_LONGEST = 10  # a training that takes longer than this many of the longest so far hangs
 _LEAST_HOURS = 1.0
@@ -73,3 +81,21 @@ def _seconds(record: Record) -> float:
         return 0.0
     itself = sum(record.timings.get(part, 0.0) for part in ("train", "finish"))
     return max([itself, *(stage.seconds for stage in record.stages)])
+
+
+def cell_seconds(trials: Iterable[Trial], records: Mapping[str, Record]) -> dict[str, float]:
+    """Mean seconds of each cell's trials that have ended by themselves (diverged ones, too, cost time)."""
+    spans: dict[str, list[float]] = {}
+    for trial in trials:
+        record = records.get(trial.id)
+        if record is not None and record.started and record.ended and record.status != "pruned":
+            spans.setdefault(trial.cell, []).append(_span(record))
+    return {cell: statistics.fmean(values) for cell, values in spans.items()}
+
+
+def _span(record: Record) -> float:
+    """Seconds that a trial took by its own stopwatch: a clock may have been set between start and end."""
+    watched = math.fsum(record.timings.get(part, 0.0) for part in ("data", "train", "finish"))
+    if watched or record.started is None or record.ended is None:
+        return watched
+    return max(0.0, (record.ended - record.started).total_seconds())

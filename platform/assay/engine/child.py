@@ -7,36 +7,27 @@ to either: the worker at the other end keeps its log and checkpoints, and holds 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 import torch.distributed as dist
-from torch import Tensor
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.distributed_c10d import PrefixStore
 
-from assay.engine.fitting.confinement import confine, name_attempts
-from assay.engine.fitting.faults import MethodError, fault_of
-from assay.engine.fitting.job import ChildJob, FitJob, Peers, fit
-from assay.engine.fitting.wire import send
-from assay.engine.train_run import StageSpace, Stopped
-from trainables.contract import Checkpoint
+from assay.engine.confinement import confine, name_attempts
+from assay.engine.errors import MethodError, fault_of
+from assay.engine.fit import ChildJob, FitJob, Peers, fit
+from assay.engine.trial_log import SentLog, send
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import TrainingData
 from trainables.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu
 from trainables.evaluation.model_scorer import ModelScorer
 from trainables.method_files import load_source
-from trainables.stages import Stage
 
 __all__ = ["run_child"]
-
-_STEP_SECONDS = 1.0  # between two signs of life within an epoch
 
 
 def run_child(connection: Connection, trained: Callable[[], None]) -> None:
@@ -48,7 +39,7 @@ def run_child(connection: Connection, trained: Callable[[], None]) -> None:
         prepared = True
         if order.source is not None:
             load_source(job.trainable, order.source)
-        fitted = fit(job, _WireJournal(connection, job.scratch))
+        fitted = fit(job, SentLog(connection, job.scratch))
         trained()
         device = torch.device(job.device)
         peak = peak_memory_mb(device)
@@ -125,62 +116,6 @@ def _score(connection: Connection, model: ModelScorer) -> None:
                 send(connection, "timed", seconds=model.reference_seconds())
             case _:
                 raise AssertionError(f"a worker asks for scores, drops or times, found {request[0]}")
-
-
-class _WireJournal:
-    """A :class:`~assay.engine.train_run.Journal` at the other end of the connection."""
-
-    def __init__(self, connection: Connection, scratch: Path) -> None:
-        self._connection, self._scratch = connection, scratch
-        self._space: StageSpace | None = None
-        self._stepped = 0.0
-
-    def note(self, line: str) -> None:
-        send(self._connection, "note", line=line)
-
-    def step(self, done: int, total: int, epochs: int) -> None:
-        now = time.monotonic()
-        if now - self._stepped >= _STEP_SECONDS:
-            self._stepped = now
-            send(self._connection, "step", done=done, total=total, epochs=epochs)
-
-    def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
-        numbers = {name: float(value) for name, value in metrics.items()}
-        if self._ask("log", epoch=epoch, metrics=numbers, epochs=epochs):
-            raise Stopped
-
-    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        if not self._ask("wants_checkpoint"):
-            return
-        send(self._connection, "checkpoint", tensors, epoch=epoch, meta=dict(meta))
-        self._connection.recv()
-
-    def resume(self) -> Checkpoint | None:
-        state = self._ask("resume")
-        if state is None:
-            return None
-        epoch, tensors, meta = state
-        return Checkpoint(epoch, safetensors.torch.load(tensors), meta)
-
-    def find_stage(self, stage: Stage) -> Path | None:
-        return self._ask("find_stage", name=stage.name)
-
-    def begin_stage(self, stage: Stage) -> StageSpace:
-        folder, inputs = self._ask("begin_stage", name=stage.name)
-        self._space = StageSpace(folder, inputs, _WireJournal(self._connection, self._scratch))
-        return self._space
-
-    def end_stage(self, stage: Stage) -> Path:
-        assert self._space is not None, "a stage is begun before it is ended"
-        self._ask("end_stage", name=stage.name)
-        return self._space.folder
-
-    def _ask(self, kind: str, **values: Any) -> Any:
-        send(self._connection, kind, **values)
-        answer = self._connection.recv()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
 
 def _tell(connection: Connection, error: BaseException, fault: MethodError) -> None:

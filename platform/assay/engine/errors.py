@@ -1,8 +1,8 @@
-"""The errors of a training, told apart: the fault of its method, or of the machine that it runs on.
+"""What goes wrong in a training, told apart: the fault of its method, of the machine, or of nobody.
 
 Trade-off: a method may open files and networks of its own, and an ``OSError`` does not say whose they were.
 What a sound method meets on a machine in trouble (a full disk, no more handles) is the machine's; all else is
-a failure of the method, so that a trial ends with a record.
+a failure of the method, so that a trial ends with a record. What is tried again says ``retries.py``.
 """
 
 from __future__ import annotations
@@ -10,15 +10,26 @@ from __future__ import annotations
 import errno
 import traceback
 
-from assay.engine.ranks import PeerLostError
-from assay.engine.train_run import Stopped
 from assay.storage.redaction import redact
 from trainables.data.atomic import AWAY
 from trainables.device import is_out_of_memory
 from trainables.errors import Diverged, InputError, text_of
 from trainables.method_files import told
 
-__all__ = ["MethodError", "fault_of", "said"]
+__all__ = [
+    "DiedError",
+    "DrainedError",
+    "GpuMemoryError",
+    "MethodError",
+    "MoreRoomError",
+    "NotBegunError",
+    "OverdueError",
+    "PeerLostError",
+    "Stopped",
+    "fault_of",
+    "said",
+    "trace_of",
+]
 
 _MACHINES = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, *AWAY),  # disks
@@ -26,6 +37,10 @@ _MACHINES = {
 }
 _CHARACTERS = 4000
 _LOOKED_AT = 250 * _CHARACTERS  # to blot out secrets takes long in a text of megabytes
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
+    """The user asked this trial to stop; it leaves no record and goes on from its checkpoint next time."""
 
 
 class MethodError(Exception):
@@ -41,6 +56,42 @@ class MethodError(Exception):
     def __init__(self, kind: str, reason: str, trace: str) -> None:
         super().__init__(reason)
         self.kind, self.reason, self.trace = kind, reason, trace
+
+
+class DiedError(Exception):
+    """The training process ended without a word: killed, out of memory, or by a fault of a library.
+
+    Attributes:
+        way_out: What to do about it, in a sentence.
+    """
+
+    def __init__(self, how: str, way_out: str = "Mend the cause (more memory, a smaller batch)") -> None:
+        super().__init__(how)
+        self.way_out = way_out
+
+
+class OverdueError(Exception):
+    """The training took longer than it may, or was silent for longer; it was ended."""
+
+
+class GpuMemoryError(MemoryError):
+    """The memory of the GPU, or of the trial's share of it, was too small."""
+
+
+class DrainedError(ConnectionError):
+    """The node is to be taken away, and the trial's state is kept: it goes on elsewhere."""
+
+
+class PeerLostError(ConnectionError):
+    """Another worker of this trial is gone: killed, out of memory, or on a lost node."""
+
+
+class MoreRoomError(ConnectionError):
+    """More workers have room than train this pack; no trial is under way, and all are started anew."""
+
+
+class NotBegunError(RuntimeError):
+    """A worker cannot begin a pack: its file, or the code of a method, is not there or cannot be read."""
 
 
 def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> MethodError:
@@ -88,3 +139,10 @@ def _shortened(text: str) -> str:
     if len(text) <= _LOOKED_AT and len(shown) <= _CHARACTERS:
         return shown
     return f"{shown[:_CHARACTERS]} … ({len(text):,} characters)"
+
+
+def trace_of(error: BaseException) -> str:
+    """The traceback of ``error``, of a method's process the one there; of a drained node one sentence."""
+    if isinstance(error, DrainedError):
+        return str(error)
+    return error.trace if isinstance(error, MethodError) else "".join(traceback.format_exception(error))

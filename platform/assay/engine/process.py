@@ -1,54 +1,164 @@
-"""The worker's end of a training in a process of its own: serves it, watches it, ends it."""
+"""A training in a process of its own, from the worker's end: it is started, served, watched and ended.
+
+The process holds no test image, can be ended, and takes nothing with it. What is common to it and to a
+training in the worker's process (``train_here.py``) is a :class:`Trainer`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
+import secrets
 import signal
+import sys
+import threading
 import time
-from collections.abc import Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, wait
+from collections import deque
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.engine.fitting.died import DiedError
-from assay.engine.fitting.faults import MethodError
-from assay.engine.fitting.job import ChildJob
-from assay.engine.fitting.output import Output
-from assay.engine.fitting.wire import Message, receive
-from assay.engine.journal import StorageJournal
-from assay.engine.limits import Limits
-from assay.engine.ranks import PeerLostError
-from assay.engine.train_run import Stopped
+from assay.engine.durations import Limits
+from assay.engine.errors import DiedError, MethodError, OverdueError, PeerLostError, Stopped
+from assay.engine.fit import MODEL_FOLDER, ChildJob, FitJob, Peers
+from assay.engine.fork_server import Forked, ForkServer
+from assay.engine.ranks import from_rank_0
+from assay.engine.trial_log import LogAnswers, Message, StoredLog, receive
+from trainables.data.cache import ArrowImages
 from trainables.device import kills_for_memory
-from trainables.evaluation.scorer import Scores
-from trainables.stages import Stage
+from trainables.evaluation.scorer import ImageScorer, Scores
+from trainables.method_files import is_file_method, loaded_source
 
-__all__ = ["OverdueError", "TrainingProcess"]
+__all__ = ["TrainApart", "Trained", "Trainer", "weights_of"]
 
 _LOOK_SECONDS = 5.0  # between two looks at the clock while nothing is heard
 _END_SECONDS = 60.0  # until it is known how a process ended that cannot be heard any more
 _CHUNK = 2**16
 _HOUR, _MINUTE = 3600.0, 60.0
+_KEPT = 32 * 2**10  # bytes from the start of what a process prints, and as many from the end
 
 
-class OverdueError(Exception):
-    """The training took longer than it may, or was silent for longer; it was ended."""
+class Trained(NamedTuple):
+    """A model that was trained, while it can be asked."""
+
+    model: ImageScorer | None  # None: stages were made
+    weights: str  # sha256 of its weights, hex; empty without a model
+    samples: int  # images that this worker was given, over all epochs
+    shard_hash: str  # of their positions, batch by batch
+    peak_memory_mb: float
+    confined_by: str  # what kept test images from it
+    threads: int  # of torch within one operation, where the model trained
+    instructions: str  # instruction set of the CPU that torch used there: `AVX512`
+    notes: tuple[str, ...] = ()  # for the record
+
+
+class Trainer(Protocol):
+    """A way to train."""
+
+    def train(
+        self, job: FitJob, images: ArrowImages, trial_log: StoredLog
+    ) -> AbstractContextManager[Trained]:
+        """Train; the model can be asked within the block. What the method raises comes through."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainApart:
+    """Trains in a process of its own, which opens neither storage nor data, and ends it when overdue."""
+
+    server: ForkServer  # starts them
+    limits: Limits
+    barred: tuple[Path, ...]  # folders that training may not open
+    backend: str  # of the exchange between workers
+    stop: threading.Event  # set when the run ends its processes: that is no death of theirs
+
+    @contextmanager
+    def train(self, job: FitJob, images: ArrowImages, trial_log: StoredLog) -> Generator[Trained]:
+        try:
+            with self._trained(job, images, trial_log) as trained:
+                yield trained
+        except DiedError:
+            if self.stop.is_set():
+                raise Stopped from None
+            raise
+
+    @contextmanager
+    def _trained(self, job: FitJob, images: ArrowImages, trial_log: StoredLog) -> Generator[Trained]:
+        order = ChildJob(
+            replace(job, data=job.data.with_images({})),
+            images.path,
+            images.shape,
+            loaded_source(job.trainable) if is_file_method(job.trainable) else None,
+            self.barred,
+            _kept(self.barred),
+            self._peers(job),
+        )
+        process = TrainingProcess(self.server.start())
+        with process.ending():
+            try:
+                last = process.fit(order, trial_log, self.limits).values
+                model = None if job.stages is not None else process.model()
+                notes = tuple(f"the method tried to open {path}" for path in process.attempts)
+                yield Trained(
+                    model,
+                    weights_of(job),
+                    int(last["samples"]),
+                    str(last["shard_hash"]),
+                    float(last["peak_memory_mb"]),
+                    process.confined_by,
+                    int(last["threads"]),
+                    str(last["instructions"]),
+                    notes,
+                )
+            except (MethodError, DiedError, OverdueError):
+                _note_output(process.output.text(), process.output.size, trial_log)
+                raise
+            _note_output(process.output.text(), process.output.size, trial_log)
+
+    def _peers(self, job: FitJob) -> Peers | None:
+        """Meeting place of the training processes of all workers: the store of the workers' own group."""
+        if job.world_size == 1:
+            return None
+        name = from_rank_0(secrets.token_hex(8), job.world_size)
+        return Peers(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), name, self.backend)
+
+
+def _kept(barred: Iterable[Path]) -> tuple[Path, ...]:
+    """Paths that training may open wherever they lie: weights that a study names by their hash, and code."""
+    weights = os.environ.get("ASSAY_WEIGHTS")
+    code = [Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path) if entry]
+    roots = [path.resolve() for path in barred]
+    inside = [path for path in code if any(path.resolve().is_relative_to(root) for root in roots)]
+    return (*inside, *([Path(weights)] if weights else []))
+
+
+def weights_of(job: FitJob) -> str:
+    """The sha256 of the weights that a training has left, hex; empty where it made stages."""
+    if job.stages is not None:
+        return ""
+    return hashlib.sha256((job.scratch / MODEL_FOLDER / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _note_output(text: str, size: int, trial_log: StoredLog) -> None:
+    if text:
+        trial_log.note(f"the method printed {size:,} bytes:\n{text}")
 
 
 class TrainingProcess:
     """A training process that was started. It is told its job once."""
 
-    def __init__(self, connection: Connection, pid: int, output: int, status: int) -> None:
-        self.pid = pid
+    def __init__(self, forked: Forked) -> None:
+        self.pid = forked.pid
         self.confined_by = ""
         self.attempts: list[str] = []  # paths that it tried to open and may not
         self.output = Output()
-        self._connection, self._output, self._status = connection, output, status
+        self._connection, self._output, self._status = forked.connection, forked.output, forked.status
         self._prints = True  # until its output is closed
         self._limits = Limits(None, None)
         self._started = self._heard = time.monotonic()
@@ -67,7 +177,7 @@ class TrainingProcess:
             os.close(self._output)
             os.close(self._status)
 
-    def fit(self, child_job: ChildJob, journal: StorageJournal, limits: Limits) -> Message:
+    def fit(self, child_job: ChildJob, trial_log: StoredLog, limits: Limits) -> Message:
         """Let it train, and keep what it says; returns its last words, ``fitted``.
 
         Raises:
@@ -82,7 +192,7 @@ class TrainingProcess:
         self._started = self._heard = time.monotonic()
         with suppress(BrokenPipeError, ConnectionResetError):  # the first reading says how it ended
             self._connection.send(child_job)
-        served = _Served(journal, child_job.job.scratch, self._connection)
+        served = LogAnswers(trial_log, child_job.job.scratch, self._connection)
         while True:
             message = self._receive()
             match message.kind:
@@ -93,7 +203,7 @@ class TrainingProcess:
                 case "attempt":
                     path = message.values["path"]
                     self.attempts.append(path)
-                    journal.note(f"the method tried to open {path}, which is kept from training")
+                    trial_log.note(f"the method tried to open {path}, which is kept from training")
                 case _:
                     self._refuse_overdue()  # it may talk all the time
                     served.answer(message)
@@ -202,73 +312,35 @@ class ProcessScorer:
         return float(self._process.ask(("reference",), "timed").values["seconds"])
 
 
-class _Served:
-    """Answers to what a training asks of its journal: the trial's, or the one of a stage that it makes."""
+class Output:
+    """First and last bytes of what a process prints."""
 
-    def __init__(self, journal: StorageJournal, scratch: Path, connection: Connection) -> None:
-        self._trial = self._current = journal
-        self._scratch, self._connection = scratch, connection
+    def __init__(self) -> None:
+        self.size = 0  # bytes in all
+        self._first = bytearray()
+        self._last: deque[bytes] = deque()
+        self._held = 0
 
-    def answer(self, message: Message) -> None:
-        values = message.values
-        match message.kind:
-            case "note":
-                self._current.note(values["line"])
-            case "step":
-                self._current.step(**values)
-            case "log":
-                self._log(values)
-            case "wants_checkpoint":
-                self._reply(self._current.wants_checkpoint)
-            case "checkpoint":
-                self._current.keep_checkpoint(values["epoch"], message.data, values["meta"])
-                self._reply(None)
-            case "resume":
-                state = self._current.resume_packed()
-                self._reply(None if state is None else tuple(state))
-            case "find_stage" | "begin_stage" | "end_stage":
-                self._stage(message.kind, values["name"])
-            case _:
-                raise MethodError("failed", f"the method's process sent an unknown {message.kind}", "")
+    def add(self, data: bytes) -> None:
+        """Take in what was printed next."""
+        self.size += len(data)
+        room = _KEPT - len(self._first)
+        self._first += data[:room]
+        if rest := data[room:] if room > 0 else data:
+            self._last.append(rest[-_KEPT:])
+            self._held += len(self._last[-1])
+            while self._held - len(self._last[0]) >= _KEPT:
+                self._held -= len(self._last.popleft())
 
-    def _reply(self, answer: object) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # the next reading says how it ended
-            self._connection.send(answer)
-
-    def _log(self, values: dict[str, Any]) -> None:
-        try:
-            self._current.log(**values)
-        except Stopped:
-            self._reply(True)
-            raise
-        self._reply(False)
-
-    def _stage(self, kind: str, name: str) -> None:
-        """Only the name is the method's: all else about a stage is what was planned."""
-        stage = Stage(name, {}, lambda work: None)
-        if kind == "find_stage":
-            try:
-                folder = self._trial.find_stage(stage)
-            except ValueError as error:
-                self._reply(ValueError(str(error)))
-                return
-            self._reply(None if folder is None else self._lend(name, folder))
-        elif kind == "begin_stage":
-            space = self._trial.begin_stage(stage)
-            assert isinstance(space.journal, StorageJournal), "a worker's stages are kept on the storage"
-            self._current = space.journal
-            self._reply((space.folder, {n: self._lend(n, made) for n, made in space.inputs.items()}))
-        else:
-            self._trial.end_stage(stage)
-            self._current = self._trial
-            self._reply(None)
-
-    def _lend(self, name: str, folder: Path) -> Path:
-        """A copy of a stage's files where the training may read them."""
-        copy = self._scratch / "stages" / name
-        if not copy.exists():
-            shutil.copytree(folder, copy)
-        return copy
+    def text(self) -> str:
+        """The bytes that were kept, as text, with a line on how many were left out."""
+        last = b"".join(self._last)[-_KEPT:]
+        parts = [bytes(self._first)]
+        if last:
+            left_out = self.size - len(self._first) - len(last)
+            parts += [f"\n[{left_out:,} bytes left out]\n".encode()] if left_out else []
+            parts.append(last)
+        return b"".join(parts).decode(errors="replace").strip("\n")
 
 
 def _error(values: Mapping[str, Any]) -> Exception:

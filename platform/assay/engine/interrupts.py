@@ -1,4 +1,4 @@
-"""The end of a run that cannot end by itself: a signal while Ray waits in C++, or a Ray whose processes died.
+"""What ends a run from outside: a signal, also while Ray waits in C++, a Ray that died, a request to stop.
 
 Signals are noted by Python's wakeup descriptor, which the kernel's handler writes even while the main thread
 waits where no Python runs. A thread reads it. It gives the run some seconds to end in order, then raises
@@ -21,14 +21,17 @@ from types import FrameType
 from typing import Self
 
 from assay.faults import Interrupted, RayLost
+from assay.storage import Lease, Store
+from assay.storage.lease import stop_requested
 
-__all__ = ["STOPS", "Ending"]
+__all__ = ["STOPS", "Ending", "stop_on_request"]
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ORDERLY_SECONDS = 4.0  # that a stop may take until the work is left in the midst
 _LAST_SECONDS = 8.0  # that all may take until the process is ended
 _RELEASE_SECONDS = 1.0
 _POLL_SECONDS = 0.2
+_REQUEST_SECONDS = 1.0  # between two looks for a request
 _LOSS = 0  # no signal has this number
 
 
@@ -149,3 +152,27 @@ class Ending:
         with suppress(OSError):
             os.write(2, f"{fault.line}\n".encode())
         os._exit(fault.exit_code)
+
+
+@contextmanager
+def stop_on_request(store: Store, study: str, lease: Lease) -> Generator[None]:
+    """Turn a stop request on the storage, or a lease that another run took over, into what Ctrl-C does."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_REQUEST_SECONDS):
+            try:
+                stopping = stop_requested(store, "study", study)
+            except OSError:
+                stopping = False  # the storage is away for a moment: the next look will tell
+            if stopping or lease.lost.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -16,11 +16,10 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import NamedTuple
 
-from assay.engine.ending import Ending
+from assay.engine.interrupts import Ending, stop_on_request
 from assay.engine.options import End, EngineOptions, Outcome
+from assay.engine.order import RunPacks
 from assay.engine.packs import Content, missing_trials
-from assay.engine.run_packs import RunPacks
-from assay.engine.stopping import stop_on_request
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.lease import clear_stop

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assay.engine.fitting.faults import fault_of
-from assay.engine.fitting.job import FitJob, fit
-from assay.engine.fitting.trainer import Trained, weights_of
-from assay.engine.journal import StorageJournal
+from assay.engine.errors import fault_of
+from assay.engine.fit import FitJob, fit
+from assay.engine.process import Trained, weights_of
+from assay.engine.trial_log import StoredLog
 from trainables.contract import Predictor
 from trainables.data.cache import ArrowImages
 from trainables.device import forget_peak_memory, peak_memory_mb, prepare_gpu
@@ -28,13 +28,13 @@ class TrainHere:
     """Trains in this process: a breakpoint in a method is reached, and an end of the process is its end."""
 
     @contextmanager
-    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
+    def train(self, job: FitJob, images: ArrowImages, trial_log: StoredLog) -> Generator[Trained]:
         device = torch.device(job.device)
         torch.set_num_threads(job.threads)
         prepare_gpu(device, job.gpu_share)
         forget_peak_memory(device)
         with _methods_errors(job.trainable):
-            fitted = fit(job, journal)
+            fitted = fit(job, trial_log)
         predictor = fitted.predictor
         model = None if predictor is None else _ScorerHere(predictor, job)
         peak = peak_memory_mb(device)
@@ -73,12 +73,12 @@ def _methods_errors(trainable: str) -> Generator[None]:
         yield
     except (SystemExit, MemoryError, OSError) as error:
         fault = fault_of(error, trainable)
-        if fault.kind == "system" or isinstance(error, StorageError) or _is_journals(error):
+        if fault.kind == "system" or isinstance(error, StorageError) or _is_of_the_log(error):
             raise
         raise fault from error
 
 
-def _is_journals(error: BaseException) -> bool:
-    """Tell an error of what keeps a training from one of the training, which calls it."""
+def _is_of_the_log(error: BaseException) -> bool:
+    """Tell an error of the trial log from one of the training, which calls it."""
     frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_globals.get("__name__") == StorageJournal.__module__ for frame, _ in frames)
+    return any(frame.f_globals.get("__name__") == StoredLog.__module__ for frame, _ in frames)
