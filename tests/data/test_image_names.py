@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from trainables.data.readers.image_names import ImageNames
+from trainables.data.annotations.image_names import ImageNames
 from trainables.errors import InputError
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.data.made_images import dot, make_folder, noise, open_folder, write
 from trainables.data import READERS, DataSpec, open_manifest
 from trainables.data.inspect.layouts import find_layout
-from trainables.data.readers.mask_names import images_below
+from trainables.data.readers.base import images_below
 from trainables.errors import InputError
 
 

@@ -22,8 +22,8 @@ from trainables.data.inspect.bits import Pixels, settle_pixels
 from trainables.data.inspect.findings import Finding, first_lines
 from trainables.data.inspect.inspection import inspect
 from trainables.data.inspect.mask_statistics import MaskStatistics
-from trainables.data.inspect.unread import as_text
 from trainables.data.items import items_of
+from trainables.data.names import as_text
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
 from trainables.data.readers.base import Entry
 from trainables.data.sources import DataFolders

@@ -36,6 +36,7 @@ __all__ = [
     "read_bytes",
     "read_samples",
     "resize_image",
+    "size_and_time",
     "strongest_channel",
 ]
 
@@ -252,6 +253,15 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     height, width = size
     resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized.reshape(height, width, image.shape[2]), np.uint8)
+
+
+def size_and_time(path: Path) -> tuple[int, int] | None:
+    """Bytes and time of change of a file, which tell that it changed; None of a link that leads nowhere."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def decode_mask(data: bytes, above: int, indices: Sequence[int] | None = None) -> NDArray[np.uint8]:

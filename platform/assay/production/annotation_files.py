@@ -24,7 +24,7 @@ from trainables.data.annotations import ImageAnnotation, Polygon, Shape, as_show
 from trainables.data.annotations.coco import annotation_of
 from trainables.data.annotations.labelme import file_of
 from trainables.data.formats import orientation_of
-from trainables.data.inspect.unread import as_text
+from trainables.data.names import as_text
 from trainables.errors import InputError
 
 __all__ = ["AddOutlines", "AnnotationFormat", "annotation_writer", "refuse_names"]

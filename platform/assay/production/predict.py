@@ -28,7 +28,7 @@ from assay.production.rows import PhotoRow, RowWriter
 from assay.production.side_by_side import PhotoModel, SideBySide
 from trainables.data.annotations import Polygon, outlines
 from trainables.data.formats import BrokenImageError, examine
-from trainables.data.inspect.unread import as_text
+from trainables.data.names import as_text
 from trainables.data.sources import decode_image
 from trainables.deployed import Decision, enlarge_mask
 from trainables.evaluation.overlay import PALETTE, overlay_indices

@@ -37,10 +37,10 @@ from trainables.data.annotations import (
     size_as_drawn,
     unread_format,
 )
+from trainables.data.annotations.image_names import ImageNames
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
 from trainables.data.inspect.findings import counted, first_lines
-from trainables.data.inspect.unread import DEFECT_FOLDERS, MASK_FOLDERS, is_system_file
-from trainables.data.readers.image_names import ImageNames
+from trainables.data.names import DEFECT_FOLDERS, MASK_FOLDERS, is_system_file
 from trainables.errors import InputError
 
 __all__ = ["MASKS", "TABLE", "Imported", "import_annotations"]

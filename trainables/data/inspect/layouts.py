@@ -15,14 +15,25 @@ from trainables.data.formats import BrokenImageError
 from trainables.data.inspect.findings import counted
 from trainables.data.inspect.look_alikes import content_of
 from trainables.data.inspect.mask_statistics import FEW_VALUES, are_indices, middle_of_edges, stored_values
-from trainables.data.inspect.picture_names import is_of_masks, rest_of_images, words_of
-from trainables.data.inspect.unread import DEFECT_FOLDERS, GOOD_FOLDERS, IMAGE_FOLDERS, MASK_FOLDERS
 from trainables.data.manifest import list_images
+from trainables.data.names import (
+    DEFECT_FOLDERS,
+    GOOD_FOLDERS,
+    IMAGE_FOLDERS,
+    MASK_FOLDERS,
+    Naming,
+    compared,
+    in_words,
+    is_of_masks,
+    naming_of,
+    part_of,
+    rest_of_images,
+    split_beside,
+)
 from trainables.data.readers import READERS
 from trainables.data.readers.annotated import annotation_files, foreign_files
-from trainables.data.readers.base import folders_in
-from trainables.data.readers.folder import FolderOptions, Found, find_pictures, part_of
-from trainables.data.readers.mask_names import Naming, compared, images_below, naming_of, split_beside
+from trainables.data.readers.base import folders_in, images_below
+from trainables.data.readers.folder import FolderOptions, Found, find_pictures
 from trainables.data.readers.table import is_table, names_images_of
 from trainables.data.sources import decode_stored, strongest_channel
 from trainables.data.spec import DataSpec
@@ -221,7 +232,7 @@ def _named(names: Iterable[str], usual: Sequence[str]) -> str | None:
     Of ``good_images`` it is ``good``.
     """
     names = sorted(names)  # small letters come last
-    present = {"_".join(words_of(name)): name for name in names}
+    present = {in_words(name): name for name in names}
     rests = {rest: rest for name in names if (rest := rest_of_images(name))}
     return next((found[name] for found in (present, rests) for name in usual if name in found), None)
 

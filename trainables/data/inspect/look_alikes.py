@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 
 from trainables.data.formats import MASK_SUFFIXES
 from trainables.data.inspect.findings import Fault
-from trainables.data.inspect.picture_names import bases_of, is_of_masks, says_drawing, says_mask, words_of
-from trainables.data.readers.mask_names import Naming, compared
+from trainables.data.names import Naming, bases_of, compared, is_of_masks, says_drawing, says_mask, words_of
 
 __all__ = ["Content", "LookAlikes", "Seen", "content_of"]
 

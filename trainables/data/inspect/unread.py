@@ -7,58 +7,22 @@ sees: what lies beside the images is told, unless it is a document or belongs to
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from trainables.data.annotations import FOREIGN_SUFFIXES, read_looked_at, unread_format
 from trainables.data.formats import IMAGE_SUFFIXES
+from trainables.data.names import MASK_FOLDERS, as_text, is_picture, is_system_file, no_format
 
-__all__ = [
-    "DEFECT_FOLDERS",
-    "GOOD_FOLDERS",
-    "IMAGE_FOLDERS",
-    "MASK_FOLDERS",
-    "Unread",
-    "as_text",
-    "is_picture",
-    "is_system_file",
-    "leads_back",
-    "no_format",
-    "unread_files",
-]
+__all__ = ["Unread", "unread_files"]
 
-GOOD_FOLDERS = (
-    "good",
-    "ok",
-    "normal",
-    "pass",
-    "free",
-    "defect_free",
-    "passed",
-    "no_defect",
-    "non_defective",
-    "io",
-)
-DEFECT_FOLDERS = (
-    *("defect", "defects", "defective", "ng", "nok", "bad", "anomaly", "anomalies", "fail", "ko", "nio"),
-    *("not_ok", "not_good", "no_good", "anomalous", "abnormal"),
-)
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "jpeg_images")  # good and defective ones alike
-MASK_FOLDERS = (
-    *("masks", "mask", "ground_truth", "groundtruth", "gt", "labels", "label", "annotations", "annotation"),
-    *("segmentations", "segmentation", "segs", "seg", "imported_masks"),
-)
-# Formats of pictures beside those that are read.
-_OTHER_PICTURES = re.compile(
-    r"\.(webp|gif|hei[cf]|avif|jp2|j2k|jxl|jfif|jpe|p[gpn]m|exr|tga|svg|psd|dcm|dng|raw|cr2|nef|arw)"
-)
+
 _ANNOTATIONS = frozenset((".json", ".geojson", ".xml", ".txt", ".npy", ".npz", ".mat", ".pkl"))
 _ARCHIVES = frozenset((".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz"))
-_SYSTEM = frozenset(("thumbs.db", "desktop.ini", "__macosx", "contact_sheet.png"))
+
 _DOCUMENTS = ("readme", "license", "licence", "copying", "changelog", "requirements")
 _GROUPS = 10  # more are joined by their upper folder
 
@@ -142,14 +106,6 @@ def _passed_over(
                 yield path, reason
 
 
-def leads_back(path: Path) -> bool:
-    """True for a link to a folder above: followed, it would show the same images again and again."""
-    if not path.is_symlink():
-        return False
-    target = path.resolve()
-    return any(parent.resolve().is_relative_to(target) for parent in path.absolute().parents)
-
-
 def _reason(path: PurePosixPath, why: Callable[[PurePosixPath], str], *, annotated: bool) -> str:
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
@@ -161,25 +117,3 @@ def _reason(path: PurePosixPath, why: Callable[[PurePosixPath], str], *, annotat
     if suffix in _ANNOTATIONS and annotated:
         return "no image or mask. Reader annotated reads files of LabelMe, COCO, Label Studio and CVAT"
     return "an archive within a data set is not unpacked. Unpack it" if suffix in _ARCHIVES else ""
-
-
-def is_picture(path: PurePath) -> bool:
-    """True where a file's name is that of a picture, of a format that is read or of another."""
-    suffix = path.suffix.lower()
-    return suffix in IMAGE_SUFFIXES or bool(_OTHER_PICTURES.fullmatch(suffix))
-
-
-def no_format(suffix: str) -> str:
-    """Reason why a picture with this suffix is not read."""
-    known = ", ".join(known.removeprefix(".") for known in IMAGE_SUFFIXES)
-    return f"{suffix.removeprefix('.')} is no format that is read ({known}). Save as PNG or TIFF"
-
-
-def as_text(path: str | PurePath) -> str:
-    """A path with bytes that are no UTF-8 escaped: ``g\\xff.png``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def is_system_file(name: str) -> bool:
-    """True for hidden files and those that systems, or ``assay init``, leave in folders."""
-    return name.startswith(".") or name.lower() in _SYSTEM or name.endswith(".contact_sheet.png")

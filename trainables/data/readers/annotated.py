@@ -48,16 +48,15 @@ from trainables.data.annotations import (
     size_as_drawn,
     unread_format,
 )
+from trainables.data.annotations.image_names import ImageNames
 from trainables.data.atomic import made_once
 from trainables.data.formats import BrokenImageError
 from trainables.data.inspect.findings import counted, first_lines, summarise
-from trainables.data.inspect.unread import DEFECT_FOLDERS, GOOD_FOLDERS, Unread, is_system_file, unread_files
+from trainables.data.inspect.unread import Unread, unread_files
 from trainables.data.masks import RUNS_SUFFIX, encode_runs, runs_in
-from trainables.data.readers.base import ClassIndices, Entry, Listing, Reader, options_of
-from trainables.data.readers.folder import part_of
-from trainables.data.readers.image_names import ImageNames
-from trainables.data.readers.mask_names import compared, images_below
-from trainables.data.sources import DataFolders, read_bytes
+from trainables.data.names import DEFECT_FOLDERS, GOOD_FOLDERS, compared, in_words, is_system_file, part_of
+from trainables.data.readers.base import ClassIndices, Entry, Listing, Reader, images_below, options_of
+from trainables.data.sources import DataFolders, read_bytes, size_and_time
 from trainables.data.spec import DataSpec, Others
 from trainables.errors import InputError
 
@@ -92,15 +91,16 @@ def annotation_files(root: Path) -> list[str]:
     """
     files: list[str] = []
     faults: list[str] = []
-    for path in sorted(root.rglob("*")):
-        suffix, place = path.suffix.lower(), path.relative_to(root)
-        if suffix not in (".json", ".xml") or any(map(is_system_file, place.parts)) or not path.is_file():
-            continue
+    for place, path in _files_below(root, (".json", ".xml")):
         data = path.read_bytes()
         if detect_format(data) is not None:
-            files.append(place.as_posix())
-        elif suffix == ".json" and (fault := json_fault(data)) and not unread_format(path.name, data):
-            faults.append(f"{place.as_posix()}: {fault}")
+            files.append(place)
+        elif (
+            path.suffix.lower() == ".json"
+            and (fault := json_fault(data))
+            and not unread_format(path.name, data)
+        ):
+            faults.append(f"{place}: {fault}")
     if faults:
         raise InputError(
             f"{root}: {counted(len(faults), 'damaged JSON file')}, and if one is an annotation, its defects "
@@ -112,18 +112,19 @@ def annotation_files(root: Path) -> list[str]:
 
 def foreign_files(root: Path) -> dict[str, str]:
     """Files below ``root`` of labelling tools that are not read, with what they are and the way out."""
-    files: dict[str, str] = {}
+    forms = {
+        place: unread_format(path.name, read_looked_at(path))
+        for place, path in _files_below(root, FOREIGN_SUFFIXES)
+    }
+    return {place: form for place, form in forms.items() if form is not None}
+
+
+def _files_below(root: Path, suffixes: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """Files with one of these suffixes and their path from ``root``, sorted, but for those of systems."""
     for path in sorted(root.rglob("*")):
         place = path.relative_to(root)
-        if (
-            path.suffix.lower() in FOREIGN_SUFFIXES
-            and path.is_file()
-            and not any(map(is_system_file, place.parts))
-        ):
-            form = unread_format(path.name, read_looked_at(path))
-            if form is not None:
-                files[place.as_posix()] = form
-    return files
+        if path.suffix.lower() in suffixes and path.is_file() and not any(map(is_system_file, place.parts)):
+            yield place.as_posix(), path
 
 
 def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
@@ -319,7 +320,7 @@ def _entries(
 
 def _role(path: PurePosixPath) -> Literal["normal", "defective"] | None:
     """The label that the folders of an image give it."""
-    names = {name.lower() for name in path.parts[:-1]}
+    names = {spelt for name in path.parts[:-1] for spelt in (name.lower(), in_words(name))}
     if names & set(GOOD_FOLDERS):
         return "normal"
     return "defective" if names & set(DEFECT_FOLDERS) else None
@@ -428,7 +429,7 @@ def _write_masks(
             each.image,
             each.annotation.size,
             # The photo says how it is to be turned, and its size where the annotation states none.
-            _stamp(root / each.image),
+            size_and_time(root / each.image),
             [
                 shape
                 for shape in each.annotation.shapes
@@ -451,15 +452,6 @@ def _write_masks(
             raise InputError(first_lines(faults))
 
     return made_once(cache / "annotated" / key, fill)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Length and time of change of a file, which a listing learns without reading it; None of a dead link."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _write_mask(

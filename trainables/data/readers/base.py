@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Self, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from trainables.data.annotations.shapes import meaning_of
-from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
-from trainables.data.inspect.unread import Unread, leads_back
-from trainables.data.sources import DataFolders
+from trainables.data.atomic import made_once
+from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES, BrokenImageError
+from trainables.data.inspect.unread import Unread
+from trainables.data.masks import RUNS_SUFFIX, encode_runs, runs_in
+from trainables.data.sources import DataFolders, decode_mask, read_bytes, size_and_time
 from trainables.data.spec import DataSpec, Others
 from trainables.errors import InputError, nearest, validation_message
 
@@ -29,10 +33,12 @@ __all__ = [
     "PublishedSets",
     "Reader",
     "folders_in",
+    "images_below",
     "images_in",
     "mask_beside",
     "options_of",
     "read_published",
+    "united_masks",
 ]
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
@@ -255,8 +261,26 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and not leads_back(path)
+        if path.is_dir() and not path.name.startswith(".") and not _leads_back(path)
     )
+
+
+def images_below(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[PurePosixPath]:
+    """Image files in ``folder`` and its sub-folders, relative to it, sorted; hidden ones are left out."""
+    if not folder.is_dir():
+        return []
+    paths = [PurePosixPath(path.name) for path in images_in(folder, suffixes)]
+    for inner in folders_in(folder):
+        paths += [PurePosixPath(inner.name) / path for path in images_below(inner, suffixes)]
+    return paths
+
+
+def _leads_back(path: Path) -> bool:
+    """True for a link to a folder above: followed, it would show the same images again and again."""
+    if not path.is_symlink():
+        return False
+    target = path.resolve()
+    return any(parent.resolve().is_relative_to(target) for parent in path.absolute().parents)
 
 
 def mask_beside(stem: Path, root: Path) -> str:
@@ -266,3 +290,52 @@ def mask_beside(stem: Path, root: Path) -> str:
         if os.path.lexists(path):  # a link that leads nowhere is told, and is not no mask
             return path.relative_to(root).as_posix()
     return stem.with_name(stem.name + ".png").relative_to(root).as_posix()
+
+
+# Masks of several files --------------------------------------------------------------------------
+
+
+def united_masks(
+    root: Path, masks: Mapping[str, Sequence[PurePosixPath]], mask_above: int, cache: Path
+) -> Path:
+    """A folder with one mask for each image, called like it but for its ending; made once.
+
+    Args:
+        root: Folder that all paths start at.
+        masks: Files of masks by image.
+        mask_above: A pixel of one of them shows a defect when its value is greater.
+        cache: Folder on this machine.
+
+    Raises:
+        InputError: If a file cannot be read, or masks of one image differ in size.
+    """
+    state = [
+        (image, [(str(file), size_and_time(root / file)) for file in files])
+        for image, files in sorted(masks.items())
+    ]
+    key = hashlib.sha256(repr((str(root), mask_above, state)).encode()).hexdigest()[:16]
+
+    def fill(folder: Path) -> None:
+        for image, files in masks.items():
+            united = _decoded(root, files[0], mask_above)
+            for file in files[1:]:
+                mask = _decoded(root, file, mask_above)
+                if mask.shape != united.shape:
+                    raise InputError(
+                        f"{root}: masks of one image have one size, found {file} with "
+                        f"{mask.shape[1]} × {mask.shape[0]} pixels and {files[0]} with "
+                        f"{united.shape[1]} × {united.shape[0]}. Correct one."
+                    )
+                united |= mask
+            target = folder / PurePosixPath(image).with_suffix(RUNS_SUFFIX)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(encode_runs(*united.shape, runs_in(united > 0)))
+
+    return made_once(cache / "united" / key, fill)
+
+
+def _decoded(root: Path, file: PurePosixPath, mask_above: int) -> np.ndarray:
+    try:
+        return decode_mask(read_bytes(root, str(file)), mask_above)
+    except BrokenImageError as error:
+        raise InputError(f"{file}: {error.advice}.") from error

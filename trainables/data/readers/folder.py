@@ -34,15 +34,19 @@ from pydantic import Field
 
 from trainables.data.formats import MASK_SUFFIXES
 from trainables.data.inspect.findings import counted
-from trainables.data.inspect.picture_names import words_of
-from trainables.data.inspect.unread import (
+from trainables.data.inspect.unread import unread_files
+from trainables.data.masks import RUNS_SUFFIX
+from trainables.data.names import (
     DEFECT_FOLDERS,
     GOOD_FOLDERS,
+    Naming,
+    compared,
+    in_words,
     is_picture,
     is_system_file,
-    unread_files,
+    naming_of,
+    split_beside,
 )
-from trainables.data.masks import RUNS_SUFFIX
 from trainables.data.readers.base import (
     Entry,
     Listing,
@@ -51,8 +55,8 @@ from trainables.data.readers.base import (
     Reader,
     folders_in,
     options_of,
+    united_masks,
 )
-from trainables.data.readers.mask_names import Naming, compared, naming_of, split_beside
 from trainables.data.readers.places import (
     FolderNames,
     Pairing,
@@ -62,14 +66,12 @@ from trainables.data.readers.places import (
     by_home,
     look_through,
     pair,
-    part_of,
 )
-from trainables.data.readers.united import united_masks
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
-__all__ = ["READER", "FolderOptions", "Found", "find_pictures", "part_of"]
+__all__ = ["READER", "FolderOptions", "Found", "find_pictures"]
 
 _FolderName = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
 _Affix = Annotated[str, Field(pattern=r"^[^/\\]*$")]
@@ -251,7 +253,7 @@ def _find_pictures(root: Path, options: FolderOptions) -> Found:
         tuple(masks),
         places.mask_folders,
         frozenset(picture.path for picture in places.of("drawing")),
-        frozenset("_".join(words_of(name)) for image in places.pictures for name in image.path.parts[:-1]),
+        frozenset(in_words(name) for image in places.pictures for name in image.path.parts[:-1]),
         beside,
         bool({"masks", "mask_suffix", "mask_prefix"} & given),
         tuple(picture.path for picture in pictures if picture.path not in taken),
@@ -268,7 +270,7 @@ def _refuse_unfit(found: Found, options: FolderOptions) -> None:
                 "Move it into one of the two."
             )
     if options.defect == "*":
-        names = {"_".join(words_of(image.home.name)) for image in found.defective}
+        names = {in_words(image.home.name) for image in found.defective}
         for name in sorted(names & set(GOOD_FOLDERS)):
             raise InputError(
                 f'{found.root}: with defect: "*" every folder beside {options.good} is a class of defects, '
@@ -309,7 +311,7 @@ def _entry(
     at = image.labelled - 1 if options.defect == "*" else image.labelled
     shown = "defect" if len(image.folders) <= at else image.folders[at]
     # Of images/ nobody says that all are defective: their masks do.
-    is_named = found.has_good or "_".join(words_of(options.defect)) in DEFECT_FOLDERS
+    is_named = found.has_good or in_words(options.defect) in DEFECT_FOLDERS
     return Entry(
         sample,
         image.path.as_posix(),

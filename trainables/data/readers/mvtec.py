@@ -35,8 +35,8 @@ from trainables.data.readers.base import (
     images_in,
     mask_beside,
     options_of,
+    united_masks,
 )
-from trainables.data.readers.united import united_masks
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError

@@ -17,10 +17,18 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from trainables.data.formats import MASK_SUFFIXES
-from trainables.data.inspect.picture_names import rest_of_images, rest_of_masks, says_drawing, words_of
-from trainables.data.inspect.unread import is_system_file
+from trainables.data.names import (
+    Naming,
+    compared,
+    in_words,
+    is_system_file,
+    part_of,
+    rest_of_images,
+    rest_of_masks,
+    says_drawing,
+    words_of,
+)
 from trainables.data.readers.base import folders_in, images_in
-from trainables.data.readers.mask_names import Naming, compared
 
 __all__ = [
     "FolderNames",
@@ -31,28 +39,12 @@ __all__ = [
     "by_home",
     "look_through",
     "pair",
-    "part_of",
 ]
 
 Kind = Literal["image", "mask", "drawing", "stray"]
 Label = Literal["good", "defect"]
 
 _TOP = PurePosixPath()
-_PARTS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-}
-
-
-def part_of(folder: Path | PurePosixPath | str) -> str | None:
-    """The published part that a folder's name stands for."""
-    words = [word for word in words_of(PurePosixPath(folder).name) if word not in ("set", "data", "dataset")]
-    return _PARTS.get(words[0]) if len(words) == 1 else None
 
 
 class _Folder(NamedTuple):
@@ -139,7 +131,7 @@ class Picture:
     @cached_property
     def compared_folders(self) -> tuple[str, ...]:
         """``folders`` as they are compared with others."""
-        return tuple("_".join(words_of(name)) or compared(name) for name in self.folders)
+        return tuple(in_words(name) or compared(name) for name in self.folders)
 
 
 @dataclass(frozen=True)
@@ -156,7 +148,7 @@ class Places:
 
 def look_through(root: Path, names: FolderNames) -> Places:
     """Read all folders below ``root``."""
-    known = frozenset("_".join(words_of(path.name)) for path in _all_folders(root))
+    known = frozenset(in_words(path.name) for path in _all_folders(root))
     names = replace(names, known=known)
     pictures: list[Picture] = []
     mask_folders: list[PurePosixPath] = []

@@ -7,14 +7,14 @@ from unittest.mock import patch
 
 import pytest
 
-from trainables.data.readers import mask_names
-from trainables.data.readers.mask_names import Naming, composed, split_beside
+from trainables.data import names
+from trainables.data.names import Naming, composed, split_beside
 
 
 @pytest.mark.parametrize("naming", [None, Naming(suffix="_mask")])
 def test_many_images_in_one_folder_are_looked_at_once_each(naming: Naming | None) -> None:
     paths = [PurePosixPath(f"i{number}{end}.png") for number in range(300) for end in ("", "_mask")]
-    with patch.object(mask_names, "composed", wraps=composed) as looked_at:
+    with patch.object(names, "composed", wraps=composed) as looked_at:
         images, masks = split_beside(paths, naming)
     assert (len(images), len(masks)) == (300, 300)
     assert looked_at.call_count <= 4 * len(paths)
