@@ -27,12 +27,6 @@ def slurm() -> Iterator[Slurm]:
 
 
 @pytest.fixture
-def study(tmp_path: Path, cache_root: Path) -> ToyStudy:
-    """Trials of two workers, which one node has no cores for."""
-    return ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), workers=2)
-
-
-@pytest.fixture
 def here(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slurm:
     """The Slurm that commands of this process ask."""
     monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
@@ -43,42 +37,21 @@ def here(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slurm
 
 
 @pytest.mark.timeout(900)
-def test_a_job_trains_on_all_its_nodes_and_leaves_no_process(
-    slurm: Slurm, study: ToyStudy, tmp_path: Path, cache_root: Path
-) -> None:
-    file = tmp_path / "toy.yaml"
-    file.write_text(study.text)
-    options = ("--storage", study.storage, "--cache", cache_root, "--slurm", "--sbatch", "--nodes=2")
-    answer = subprocess.run(
-        [sys.executable, "-m", "assay", "submit", str(file), *map(str, options)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=slurm.environment,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "2 finished; 2 trained now" in answer.stdout
-    for record in study.records().values():
-        assert len({worker.node for worker in record.environment.workers}) == 2
-    wait_for(lambda: slurm.ask("sinfo", "--noheader", "-o", "%D %t") == "2 idle")
-    assert not _of_jobs(slurm)
-
-
-@pytest.mark.timeout(600)
-def test_a_study_that_is_told_to_end_before_its_time_limit_goes_on_when_it_is_submitted_again(
+def test_a_study_that_is_told_to_end_goes_on_when_it_is_submitted_again_on_all_nodes_and_leaves_no_process(
     here: Slurm, tmp_path: Path, cache_root: Path
 ) -> None:
     """The signal is the one of ``--signal``; Slurm itself looks every 30 s which limits are near."""
+    # Trials of two workers, which one node has no cores for.
     level = "length: {long: {config: {lr: 0.05}}}"
-    study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), epochs=2, seconds=5, factor=level)
+    settings = {"seeds": (0,), "workers": 2, "epochs": 4, "seconds": 2.5, "factor": level}
+    study = ToyStudy.make(tmp_path / "storage", cache_root, held=True, **settings)
+    [trial] = study.plan.trials
     file = tmp_path / "toy.yaml"
     file.write_text(study.text)
     places = ["--storage", str(study.storage), "--cache", str(cache_root)]
-    script = slurm_script("toy", file, places, python=sys.executable, options="")
-    [trial] = study.plan.trials
     said: list[str] = []
 
+    script = slurm_script("toy", file, places, python=sys.executable, options="--nodes=2")
     first = submit_script(script, print)
     with ThreadPoolExecutor() as threads:
         ended = threads.submit(first.follow, said.append)
@@ -87,11 +60,24 @@ def test_a_study_that_is_told_to_end_before_its_time_limit_goes_on_when_it_is_su
         assert ended.result(120) == 130, "".join(said)
     assert not study.records()
 
-    assert submit_script(script, print).follow(said.append) == 0, "".join(said)
+    study.release()
+    again = subprocess.run(
+        [sys.executable, "-m", "assay", "submit", str(file), *places, "--slurm", "--sbatch", "--nodes=2"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=here.environment,
+        check=False,
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "1 finished; 1 trained now" in again.stdout
     record = study.records()[trial.id]
     assert (record.status, record.attempts) == ("finished", 2)
+    assert len({worker.node for worker in record.environment.workers}) == 2
     log = study.store.read_bytes(f"trials/{trial.id}/{record.attempt}/log.txt").decode()
     assert "resumed after epoch" in log
+    wait_for(lambda: here.ask("sinfo", "--noheader", "-o", "%D %t") == "2 idle")
+    assert not _of_jobs(here)
 
 
 @pytest.mark.timeout(300)
