@@ -19,7 +19,7 @@ import pytest
 
 from assay.demo import unpack_demo
 from assay.report.answers import ANSWERS, answer_schema
-from assay.report.answers.base import Answer, Count, Value
+from assay.report.answers.base import Answer, Value
 from assay.report.answers.plans import plan_answer
 from assay.storage import Progress, Store
 from assay.storage.plans import write_plan
@@ -245,7 +245,6 @@ def test_a_schema_that_is_not_there_is_refused(assay: Assay, name: str, words: s
 
 class _Numbers(Answer):
     value: Value
-    count: Count = None
 
 
 @pytest.mark.parametrize(
@@ -261,7 +260,7 @@ class _Numbers(Answer):
     ids=str,
 )
 def test_a_number_has_all_its_digits_and_what_is_none_is_null(value: Any, text: str) -> None:
-    assert _Numbers(value=value).text(None) == f'{{"value": {text}, "count": null}}'
+    assert _Numbers(value=value).text(None) == f'{{"value": {text}}}'
 
 
 def test_an_answer_holds_no_secret(assay: Assay, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
 from assay.report.ablation_table import shows_medians
-from assay.report.answers.base import Count, Flag, Name, Value
+from assay.report.answers.base import Value
 from assay.statistics.families import ComparisonResult
 from assay.statistics.intervals import MeanInterval
 from assay.statistics.wording import sentence
@@ -54,8 +54,10 @@ class ComparisonRow(BaseModel):
     m: int = Field(description="Comparisons in the family.")
     comparison: str
     within: str
-    cell_a: Name = Field(description="The difference is a − b; null: a contrast of more than two cells.")
-    cell_b: Name
+    cell_a: str | None = Field(
+        description="The difference is a − b; null: a contrast of more than two cells."
+    )
+    cell_b: str | None
     claim: str
     n_planned: int
     n: int = Field(description="Units with all values: seeds, folds or repeats, as the claim has it.")
@@ -75,10 +77,10 @@ class ComparisonRow(BaseModel):
     better: int
     tied: int
     verdict: str
-    more: Count = Field(description="Further repeats that would settle it.")
-    more_low: Count
-    more_high: Count
-    more_negligible: Count = Field(description="Further repeats until `negligible`, if nothing differs.")
+    more: int | None = Field(description="Further repeats that would settle it.")
+    more_low: int | None
+    more_high: int | None
+    more_negligible: int | None = Field(description="Further repeats until `negligible`, if nothing differs.")
     note: str
     sentence: str
 
@@ -101,8 +103,8 @@ class StudyMeanRow(MeanRow):
     sd_over: str = Field(description="Repeats that the spread is over; empty: there is none.")
     low: Value = Field(description="Of the 95 % interval.")
     high: Value
-    interval: Name = Field(description="How it was made.")
-    claim: Name
+    interval: str | None = Field(description="How it was made.")
+    claim: str | None
 
 
 class CellRow(StudyMeanRow):
@@ -110,10 +112,10 @@ class CellRow(StudyMeanRow):
 
     item_low: Value = Field(description="Of the interval over test items.")
     item_high: Value
-    bold: Flag = Field(description="Among the best; null: no cell is bold in this metric.")
+    bold: bool | None = Field(description="Among the best; null: no cell is bold in this metric.")
     published: Value
     median: Value = Field(default=None, description="With --medians, or where a repeat never left chance.")
-    at_chance: Count = Field(default=None, description="Repeats that never left it.")
+    at_chance: int | None = Field(default=None, description="Repeats that never left it.")
 
 
 class StageRow(StudyMeanRow):

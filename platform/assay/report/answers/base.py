@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from assay.storage.redaction import redact_values
 
-__all__ = ["Answer", "Change", "Count", "ErrorAnswer", "Flag", "Name", "Value", "schema_name"]
+__all__ = ["Answer", "Change", "ErrorAnswer", "Value", "schema_name"]
 
 
 def _number(value: Any) -> Any:
@@ -21,9 +21,6 @@ def _number(value: Any) -> Any:
 
 
 Value = Annotated[float | None, BeforeValidator(_number)]
-Count = Annotated[int | None, BeforeValidator(_number)]
-Flag = Annotated[bool | None, BeforeValidator(_number)]
-Name = Annotated[str | None, BeforeValidator(_number)]  # NaN where a table of texts has a gap
 Change = tuple[Any, Any]  # (value in the base, value here)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from assay.report.answers.base import Answer, Flag, Value, schema_name
+from assay.report.answers.base import Answer, Value, schema_name
 from assay.report.rows import (
     CellRow,
     ComparisonRow,
@@ -148,7 +148,7 @@ class BestAnswer(Answer):
 class BestPointRow(PointRow):
     """The best point of a cell, or one of its front."""
 
-    unbeaten: Flag = Field(
+    unbeaten: bool | None = Field(
         description="No point of the front has better means on fresh seeds; null: not known, or no front."
     )
     beaten_by: str | None = Field(description="The point that has them: `base #3`.")
