@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from assay.storage import Store
-from assay.storage.lease import holder, request_stop
+from assay.storage.lease import holder
 from tests.engine.killing import KILLS, find_process, in_the_middle, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
 from tests.waiting import slowness, wait_for
@@ -74,18 +74,14 @@ def test_after_kill_9_of_the_whole_program_running_again_gives_the_same_results(
     assert without_ids(study) == undisturbed
 
 
-@pytest.mark.parametrize("way", ["ctrl-c", "assay stop"])
-def test_a_stopped_program_ends_with_130_and_leaves_no_process(
-    program: tuple[ToyStudy, Callable[..., subprocess.Popen[str]]], way: str
+def test_after_ctrl_c_a_program_ends_with_130_and_leaves_no_process(
+    program: tuple[ToyStudy, Callable[..., subprocess.Popen[str]]],
 ) -> None:
     study, start = program
     process = start("--cpus", "1")
     wait_for(in_the_middle(study), process)
     family = psutil.Process(process.pid).children(recursive=True)
-    if way == "ctrl-c":  # the terminal sends it to the whole group
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        request_stop(study.store, "study", "kills")
+    os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to the whole group
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "Traceback" not in output
@@ -93,9 +89,8 @@ def test_a_stopped_program_ends_with_130_and_leaves_no_process(
     assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
 
 
-@pytest.mark.parametrize("way", ["ctrl-c", "assay stop"])
 def test_a_run_that_still_starts_ray_is_stopped_in_order(
-    program: tuple[ToyStudy, Callable[..., subprocess.Popen[str]]], way: str
+    program: tuple[ToyStudy, Callable[..., subprocess.Popen[str]]],
 ) -> None:
     study, start = program
     process = start()
@@ -104,7 +99,7 @@ def test_a_run_that_still_starts_ray_is_stopped_in_order(
     gcs_server = find_process(process.pid, "gcs_server")
     assert gcs_server is not None
     gcs_server.suspend()  # Ray will never be there
-    _stopped(process, study, way)
+    _stopped(process, study, "ctrl-c")
     psutil.wait_procs(family, timeout=10)
     assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
 
