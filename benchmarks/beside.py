@@ -24,7 +24,7 @@ from benchmarks import naive_ways, networks
 from benchmarks.shared import interleaved, options, ratio_text
 from trainables.nn.cam.guided import filtered_gradients
 from trainables.nn.choices import Crf, GradientFilter
-from trainables.nn.labels.crf import mean_field
+from trainables.nn.labels.refine import mean_field
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.matrices import products

@@ -35,7 +35,7 @@ from trainables.focus.cropping import GuidedCropping
 from trainables.focus.inpainting import train_inpainter
 from trainables.nn import passes
 from trainables.nn.choices import Crf
-from trainables.nn.labels.crf import mean_field
+from trainables.nn.labels.refine import mean_field
 from trainables.nn.labels.segmentation import Targets, train_segmentation
 from trainables.segdec import TRAINABLE as SEGDEC
 from trainables.stages import Stage

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data import DataSpec, Manifest, open_manifest
-from trainables.data.image_row import ImageRow
+from trainables.data.inspect.findings import ImageRow
 from trainables.data.readers.base import PublishedSets
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests.data.made_images import PER_SEED, dot, make_folder, open_folder, write
 from trainables.data import Supervision, make_split
-from trainables.data.inspect.near_copies import details_of, near_copies
+from trainables.data.inspect.duplicates import details_of, near_copies
 from trainables.data.splits import split_warnings
 
 Image = NDArray[np.uint8]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.nn.blurred_square import iou, square
 from trainables.nn.choices import Crf
-from trainables.nn.labels.crf import label_probability, mean_field
+from trainables.nn.labels.refine import label_probability, mean_field
 
 CRF = Crf(s_rgb=20, radius=3, steps=5)
 

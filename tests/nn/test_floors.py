@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score
 
-from trainables.nn.cam.floors import (
+from trainables.nn.cam.activation import (
     blur_residual,
     centre_prior,
     map_times_residual,

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.nn.cam.activation import minmax
-from trainables.nn.cam.recentre import best_offset, offset_scores, recentre
+from trainables.nn.cam.activation import best_offset, minmax, offset_scores, recentre
 from trainables.nn.layers.blur import gaussian_blur
 
 SIZE = (64, 80)

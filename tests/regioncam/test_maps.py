@@ -17,7 +17,7 @@ from trainables.cam.config import MapSettings
 from trainables.cam.maps import measured_maps
 from trainables.cam.network import Classifier
 from trainables.contract import LocalRun
-from trainables.nn.cam.recentre import Offset
+from trainables.nn.cam.activation import Offset
 from trainables.nn.layers.initialisation import initialise
 from trainables.regioncam.config import RegionMapSettings
 from trainables.regioncam.maps import RegionMaps, measured_region_maps

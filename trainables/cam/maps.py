@@ -26,13 +26,17 @@ from trainables.data.samples import ImageSet
 from trainables.errors import InputError
 from trainables.nn.cam.activation import (
     GRADIENT_MAPS,
+    REACH,
+    Offset,
+    best_offset,
+    blur_residual,
     dataset_scale,
     fuse_layers,
     minmax,
+    offset_scores,
+    recentre,
     score_gradients,
 )
-from trainables.nn.cam.floors import blur_residual
-from trainables.nn.cam.recentre import REACH, Offset, best_offset, offset_scores, recentre
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.passes import image_passes
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.formats import BrokenImageError
-from trainables.data.image_row import ImageRow
+from trainables.data.inspect.findings import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.sources import decode_image, read_bytes, resize_image
 from trainables.data.spec import Tiles

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.formats import BrokenImageError
-from trainables.data.image_row import ImageRow
+from trainables.data.inspect.findings import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.masks import coarsen
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData

@@ -17,9 +17,8 @@ from functools import cached_property
 from pathlib import Path
 
 from trainables.data.atomic import why_unread
-from trainables.data.image_row import ImageRow
 from trainables.data.inspect.bits import Pixels, settle_pixels
-from trainables.data.inspect.findings import Finding, first_lines
+from trainables.data.inspect.findings import Finding, ImageRow, first_lines
 from trainables.data.inspect.inspection import inspect
 from trainables.data.inspect.mask_statistics import MaskStatistics
 from trainables.data.items import items_of

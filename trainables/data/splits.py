@@ -18,9 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from trainables.data.image_row import ImageRow
 from trainables.data.inspect.duplicates import duplicate_advice
-from trainables.data.inspect.findings import summarise
+from trainables.data.inspect.findings import ImageRow, summarise
 from trainables.data.manifest import Manifest
 from trainables.data.seeds import seed_for, shuffled
 from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision, Tiles

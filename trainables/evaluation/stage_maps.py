@@ -2,7 +2,7 @@
 
 A predictor of several stages shows them (:class:`~trainables.contract.ShowsStages`). The evaluation hands
 those of each batch of test images to a :class:`StageMapScores`. Stages are decided at 0.5: thresholds are
-chosen for a model's last map only. In the same pass the floors of :mod:`trainables.nn.cam.floors` are
+chosen for a model's last map only. In the same pass the floors of :mod:`trainables.nn.cam.activation` are
 measured on the same images, since a stage that does not rise above them has not learned where defects are.
 
 Trade-off: scores are binned (``metrics.histogram``), so that a dozen maps of every test image
@@ -152,7 +152,7 @@ def _floors(
     import torch
 
     from trainables.data.tensors import images_to_tensor
-    from trainables.nn.cam.floors import blur_residual, centre_prior, map_times_residual, random_maps
+    from trainables.nn.cam.activation import blur_residual, centre_prior, map_times_residual, random_maps
 
     count, size = len(images), images[0].shape[:2]
     residual = blur_residual(images_to_tensor(images, torch.device("cpu")))

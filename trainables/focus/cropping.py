@@ -29,10 +29,8 @@ from torch import Tensor
 from trainables.cam.classifier import Attachment, ClassifierStep
 from trainables.cam.network import Classifier
 from trainables.focus.config import FocusConfig
-from trainables.nn.cam.activation import minmax
+from trainables.nn.cam.activation import REACH, best_offset, blur_residual, minmax, offset_scores, recentre
 from trainables.nn.cam.crops import box_areas, crop, guided_boxes, placed_boxes, remember_sizes
-from trainables.nn.cam.floors import blur_residual
-from trainables.nn.cam.recentre import REACH, best_offset, offset_scores, recentre
 from trainables.nn.layers.pooling import enlarge_cells
 
 __all__ = ["Crops", "GuidedCropping"]

@@ -30,9 +30,8 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.evaluation.pseudo_labels import PseudoLabels
 from trainables.nn.cam.activation import minmax
 from trainables.nn.choices import flip_views
-from trainables.nn.labels.crf import label_probability
 from trainables.nn.labels.pseudo import pseudo_labels, refined_labels
-from trainables.nn.labels.refine import Guarded, guarded_refine
+from trainables.nn.labels.refine import Guarded, guarded_refine, label_probability
 from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_into, save_model
 from trainables.nn.passes import image_passes

@@ -15,9 +15,8 @@ from assay.bundle import MANIFESTS
 from assay.storage.files import json_bytes
 from assay.study import Plan
 from assay.study.identity import canonical_json, short_hash
-from trainables.data.image_row import ImageRow
 from trainables.data.inspect.bits import Pixels
-from trainables.data.inspect.findings import Finding
+from trainables.data.inspect.findings import Finding, ImageRow
 from trainables.data.manifest import COLUMNS, Manifest
 from trainables.data.readers.base import PublishedSets
 from trainables.data.spec import DataSpec

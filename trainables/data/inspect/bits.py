@@ -12,8 +12,7 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from trainables.data.formats import Trait
-from trainables.data.image_row import ImageRow
-from trainables.data.inspect.findings import Finding, summarise
+from trainables.data.inspect.findings import Finding, ImageRow, summarise
 from trainables.data.sources import FULL_WHITE
 
 __all__ = ["Pixels", "Settled", "settle_pixels"]

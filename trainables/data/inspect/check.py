@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trainables.data.image_row import ImageRow
 from trainables.data.inspect.bits import settle_pixels
 from trainables.data.inspect.duplicates import duplicate_advice, part_name
-from trainables.data.inspect.findings import counted
+from trainables.data.inspect.findings import ImageRow, counted
 from trainables.data.inspect.inspection import inspect
 from trainables.data.inspect.mask_statistics import mask_table
 from trainables.data.manifest import list_images

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.image_row import ImageRow
 from trainables.data.inspect.bits import settle_pixels
+from trainables.data.inspect.findings import ImageRow
 from trainables.data.inspect.inspection import inspect
 from trainables.data.inspect.mask_statistics import MaskStatistics
 from trainables.data.manifest import list_images

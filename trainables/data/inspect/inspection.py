@@ -25,12 +25,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.formats import BrokenImageError, Header, examine, orientation_of
-from trainables.data.image_row import ImageRow
-from trainables.data.inspect.duplicates import duplicate_findings, part_name, with_copies
-from trainables.data.inspect.findings import Fault, Finding, counted, sum_up, summarise
+from trainables.data.inspect.duplicates import details_of, duplicate_findings, part_name, with_copies
+from trainables.data.inspect.findings import Fault, Finding, ImageRow, counted, sum_up, summarise
 from trainables.data.inspect.look_alikes import LookAlikes, Seen, content_of
 from trainables.data.inspect.mask_statistics import MaskStatistics, examine_masks, measure_mask
-from trainables.data.inspect.near_copies import details_of
 from trainables.data.masks import highest_index, holds_runs
 from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import (

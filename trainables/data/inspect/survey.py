@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.formats import BrokenImageError
-from trainables.data.image_row import ImageRow
+from trainables.data.inspect.findings import ImageRow
 from trainables.data.inspect.layouts import find_layout
 from trainables.data.items import propose_pattern
 from trainables.data.manifest import Manifest, list_images, open_manifest

@@ -18,25 +18,35 @@ The gradient maps agree with those of the package grad-cam 1.5.7 (MIT) to 1e-5: 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainables.nn.choices import Fusion, Pool
+from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.pooling import pool_map
 
 __all__ = [
     "GRADIENT_MAPS",
+    "REACH",
     "CamHead",
     "GradientMap",
+    "Offset",
+    "best_offset",
+    "blur_residual",
+    "centre_prior",
     "dataset_scale",
     "fuse_layers",
     "grad_cam",
     "grad_cam_plus_plus",
     "layer_cam",
+    "map_times_residual",
     "minmax",
+    "offset_scores",
+    "random_maps",
+    "recentre",
     "score_gradients",
 ]
 
@@ -159,3 +169,116 @@ def dataset_scale(maxima: Sequence[float]) -> float:
 
 def _weighted(weights: Tensor, activations_BKhw: Tensor) -> Tensor:
     return (weights * activations_BKhw).sum(dim=1, keepdim=True).relu()
+
+
+# Recentring ---------------------------------------------------------------------------------------
+# The constant shift of a classifier's maps, found without any label of position, and its removal.
+#
+# Every pooling is blind to a shift of the map, so image labels do not pin down where the evidence lies:
+# trained nets were found to put it up to 12 pixels beside the defect, each net by an offset of its own, the
+# same in all images. Where a defect is, the image also differs from its surroundings. So the offset is the
+# one at which the maps of the training positives agree best with that difference:
+#
+#     argmax over (dy, dx) of Σ_images Σ_p  minmax(map)[p − (dy, dx)] · residual[p]²,
+#     residual = |x − blur(x)|
+#
+# On 11 nets trained on magnetic tiles it agreed with the offset estimated from masks within 2 pixels (once
+# 3). On blowholes one such move raised pixel AP from 0.002 to 0.33. It is no better than the net: with a
+# weak one on cracks (image AP 0.75) it was 7 pixels off, and pixel AP rose from 0.009 to 0.053 only.
+#
+# Source: ours.
+
+
+REACH = 12  # pixels: the largest offset that was seen, at 224 × 224
+_TIE = 1e-9  # relative: sums closer than this are equal but for rounding
+
+
+class Offset(NamedTuple):
+    """A move of all maps, and how well they agreed before."""
+
+    dy: int  # pixels, downwards
+    dx: int  # pixels, to the right
+    unmoved: float  # agreement with the residual at (0, 0) as a share of that after the move: 1 gains nothing
+
+
+def offset_scores(map_BHW: Tensor, residual_BHW: Tensor, reach: int = REACH) -> Tensor:
+    """Agreement of each map with its residual at every offset; the scores of images add up.
+
+    Args:
+        map_BHW: Maps of defective images at pixels, each scaled to [0, 1] (``cam.minmax``).
+        residual_BHW: ``|x − blur(x)|`` of the same images (``floors.blur_residual``).
+        reach: Largest offset in each direction, pixels.
+
+    Returns:
+        B × (2 · reach + 1)² sums in float64; the entry [:, reach + dy, reach + dx] is that of (dy, dx). What
+        a move leaves without a map counts as 0.
+    """
+    size = [side + 2 * reach for side in map_BHW.shape[1:]]  # room for every offset: none wraps around
+    map_f = torch.fft.rfft2(map_BHW.double(), s=size)
+    residual_f = torch.fft.rfft2(residual_BHW.double().square(), s=size)
+    scores_BHW = torch.fft.irfft2(residual_f * map_f.conj(), s=size)
+    places = torch.arange(-reach, reach + 1, device=scores_BHW.device)
+    return scores_BHW[:, places][:, :, places]  # offsets below 0 lie at the end
+
+
+def best_offset(scores: Tensor) -> Offset:
+    """The offset with the largest score; of equal ones the shortest, so flat maps stay where they are."""
+    reach = scores.shape[0] // 2
+    places = torch.arange(-reach, reach + 1, device=scores.device)
+    length = places[:, None].square() + places.square()
+    top = scores.max()
+    near = torch.where(scores >= top - _TIE * top.abs(), length, length.max() + 1)
+    row, column = divmod(int(near.argmin()), 2 * reach + 1)
+    unmoved = float(scores[reach, reach] / top) if top > 0 else 1.0
+    return Offset(row - reach, column - reach, unmoved)
+
+
+def recentre(map_BHW: Tensor, dy: int | Tensor, dx: int | Tensor) -> Tensor:
+    """Maps moved down by ``dy`` and right by ``dx`` pixels; what comes in from outside is the border's value.
+
+    Repeating the border keeps a defect at the edge whose evidence lay beyond it; zeros would lose it for
+    certain.
+    """
+    height, width = map_BHW.shape[1:]
+    rows = (torch.arange(height, device=map_BHW.device) - dy).clamp(0, height - 1)
+    columns = (torch.arange(width, device=map_BHW.device) - dx).clamp(0, width - 1)
+    return map_BHW[:, rows][:, :, columns]
+
+
+# Floors -------------------------------------------------------------------------------------------
+# Floors: maps that any weakly supervised method must beat to have learned something.
+#
+# Each floor is a plain function: three maps that no training makes, and a trained map times a residual that
+# needs none (the fair opponent of everything that sharpens a map).
+#
+# On blowholes in magnetic tiles, stretched to 224 × 224, the maps reach a pixel AP of 0.001 (random), 0.005
+# (centre prior) and 0.01 to 0.02 (blur residual).
+
+
+_SIGMA = 15.0  # pixels: 5 would find thin defects better, 15 finds compact ones
+_CENTRE_WIDTH = 0.25  # standard deviation, as a share of the side
+
+
+def random_maps(count: int, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+    """Every pixel by chance, ``count`` × H × W in [0, 1): its pixel AP is the share of defect pixels."""
+    return torch.from_numpy(rng.random((count, *size), dtype=np.float32))
+
+
+def centre_prior(count: int, size: tuple[int, int]) -> Tensor:
+    """One Gaussian in the middle, as photographs centre what they show: ``count`` × H × W, in (0, 1]."""
+    rows, columns = (torch.linspace(-0.5, 0.5, side) / _CENTRE_WIDTH for side in size)
+    prior_HW = torch.exp(-(rows[:, None].square() + columns.square()) / 2)
+    return prior_HW.expand(count, *size)
+
+
+def blur_residual(images_BCHW: Tensor) -> Tensor:
+    """``|x − G_σ ∗ x|``, averaged over channels: B × H × W, in [0, 1] for images in [0, 1]."""
+    return (images_BCHW - gaussian_blur(images_BCHW, _SIGMA)).abs().mean(dim=1)
+
+
+def map_times_residual(map_BHW: Tensor, residual_BHW: Tensor) -> Tensor:
+    """``√(map · residual)``: where a map points and the image differs from its surroundings, B × H × W.
+
+    It needs no inpainting. Pixel AP of blowholes rose from 0.28 (CAM) to 0.42, of cracks from 0.16 to 0.24.
+    """
+    return (map_BHW * residual_BHW).sqrt()

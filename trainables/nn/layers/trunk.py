@@ -23,8 +23,7 @@ from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape, TransformerName, Tr
 from trainables.nn.layers.dinov2 import DinoV2
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.lite import Lite0
-from trainables.nn.layers.resnet import ResNet18s
-from trainables.nn.layers.wide_resnet import WideResNet50
+from trainables.nn.layers.resnet import ResNet18s, WideResNet50
 from trainables.nn.settings import PublishedWeightsConfig
 from trainables.nn.weights import load_weights
 
