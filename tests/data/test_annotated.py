@@ -42,6 +42,30 @@ def test_an_image_that_the_chosen_classes_leave_normal_is_not_told_as_defective(
     assert remark.startswith("1 image in folders of normal images defective, by what is drawn: good/b.png.")
 
 
+@pytest.mark.parametrize(
+    ("folder", "label"),
+    [
+        ("good", False),
+        ("nOK", True),
+        ("NIO", True),
+        ("No-Defect", False),
+        ("noDefect", False),
+        ("DEFECT_FREE", False),
+        ("not ok", True),
+        ("NotGood", True),
+    ],
+)
+def test_a_folder_says_what_its_unannotated_images_are_however_it_is_spelt(
+    folder: str, label: bool, tmp_path: Path
+) -> None:
+    root = tmp_path / "parts"
+    annotate(write(root / "others" / "a.png", noise(0)))
+    write(root / folder / "b.png", noise(1))
+    spec = DataSpec(reader="annotated", splits="per_seed", options={"unannotated": "left_out"})
+    listing = READER.read(spec, DataFolders(root, tmp_path / "cache"))
+    assert {entry.image: entry.label for entry in listing.entries}[f"{folder}/b.png"] is label
+
+
 def test_a_listing_reads_no_image_again(tmp_path: Path) -> None:
     root, folders = tmp_path / "parts", DataFolders(tmp_path / "parts", tmp_path / "cache")
     spec = DataSpec(reader="annotated", splits="per_seed")
