@@ -210,12 +210,12 @@ def _unread(root: Path, read: Collection[str], foreign: Mapping[str, str]) -> tu
     forms: dict[str, list[str]] = {}
     for place, form in foreign.items():
         forms.setdefault(form, []).append(place)
-    told = [
+    named = [
         Unread(f"*{PurePosixPath(places[0]).suffix}", len(places), places[0], form)
         for form, places in forms.items()
     ]
     others = unread_files(root, {*read, *foreign}, lambda _: "it is no image of this data set")
-    return (*told, *others)
+    return (*named, *others)
 
 
 def _match(

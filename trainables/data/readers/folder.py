@@ -223,9 +223,8 @@ def _find_pictures(root: Path, options: FolderOptions) -> Found:
     given = options.model_fields_set
     beside = compared(options.masks) == compared(options.defect)
     masks_name = None if "masks" not in given else "" if beside else options.masks
-    places = Places((), ())
-    if root.is_dir():
-        places = look_through(root, FolderNames(options.good, options.defect, masks_name))
+    names = FolderNames(options.good, options.defect, masks_name)
+    places = look_through(root, names) if root.is_dir() else Places((), ())
     pictures = places.of("image")
     good_above = {picture.folders[: picture.labelled - 1] for picture in pictures if picture.label == "good"}
     if options.defect == "*":
@@ -233,7 +232,6 @@ def _find_pictures(root: Path, options: FolderOptions) -> Found:
     masks = [picture for picture in places.of("mask") if picture.path.suffix.lower() in MASK_SUFFIXES]
     # Folders of the very name go before those of other usual names.
     masks = [mask for mask in masks if mask.home.name == options.masks] or masks
-    names = FolderNames(options.good, options.defect, masks_name)
     if masks and names.are_unlabelled and not any(picture.label or picture.folders for picture in pictures):
         # No folder says anything of images: whatever is no mask is one, and its mask says what it shows.
         pictures = [replace(picture, label="defect", home=picture.path.parent) for picture in pictures]

@@ -161,11 +161,12 @@ def look_through(root: Path, names: FolderNames) -> Places:
         alike = Counter(compared(path.name) for path in inner)
         has_images = any(rest_of_images(path.name) == "" for path in inner)
         for path in inner:
-            said = names.read(path.name)
+            meaning = names.read(path.name)
             # Within good/ or defect/ a folder label/ holds masks beside images/, and else photos of labels.
-            if above.label and names.masks is None and _is_of_labels(path.name) and not has_images:
-                said = _Folder(rest=path.name)
-            below = _entered(above, path.name, said)
+            is_of_labels = set(words_of(path.name)) <= {"label", "labels"}
+            if above.label and names.masks is None and is_of_labels and not has_images:
+                meaning = _Folder(rest=path.name)
+            below = _entered(above, path.name, meaning)
             # Beside good/ a folder Good/ is another one: which of them is meant nobody knows.
             meant = (names.good, names.defect, names.masks or "masks")
             if alike[compared(path.name)] > 1 and path.name not in meant:
@@ -178,30 +179,28 @@ def look_through(root: Path, names: FolderNames) -> Places:
     return Places(tuple(pictures), tuple(mask_folders))
 
 
-def _is_of_labels(name: str) -> bool:
-    return set(words_of(name)) <= {"label", "labels"}
-
-
 def _all_folders(root: Path) -> Iterator[Path]:
     for path in folders_in(root):
         yield path
         yield from _all_folders(path)
 
 
-def _entered(above: Picture, name: str, said: _Folder) -> Picture:
+def _entered(above: Picture, name: str, meaning: _Folder) -> Picture:
     """A folder below another, with what its own name says."""
     path = above.path / name
-    folders = (*above.folders, said.rest) if said.rest else above.folders
+    folders = (*above.folders, meaning.rest) if meaning.rest else above.folders
     kind, shared, home = above.kind, above.shared, above.home
-    if said.kind != "image" and above.kind == "image":
-        kind, shared, home = said.kind, len(above.folders), path
+    if meaning.kind != "image" and above.kind == "image":
+        kind, shared, home = meaning.kind, len(above.folders), path
     label, labelled, contradicts = above.label, above.labelled, above.contradicts
-    if said.label is not None and label is None:
-        label, labelled = said.label, len(folders)
+    if meaning.label is not None and label is None:
+        label, labelled = meaning.label, len(folders)
         home = path if kind == "image" else home
-    elif said.label is not None:
-        contradicts = contradicts or said.label != label
-    return Picture(path, kind, above.split or said.split, label, folders, labelled, shared, home, contradicts)
+    elif meaning.label is not None:
+        contradicts = contradicts or meaning.label != label
+    return Picture(
+        path, kind, above.split or meaning.split, label, folders, labelled, shared, home, contradicts
+    )
 
 
 def as_class(picture: Picture, good_above: Collection[tuple[str, ...]]) -> Picture:
