@@ -39,6 +39,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from assay.storage import Store
 from assay.study import Plan
+from assay.study.plan_table import plan_of_table
 from benchmarks.dashboard_steps import (
     MLFLOW,
     OPTUNA,
@@ -122,7 +123,7 @@ def large_study(store: Store, *, small: bool) -> Plan:
     """The study in its storage; written where it is not there yet."""
     path = f"{store.study(STUDY)}/plan.parquet"
     if store.exists(path):
-        return Plan.from_table(store.read_table(path))
+        return plan_of_table(store.read_table(path))
     text = large_study_text(STUDY, factors=2, seeds=2) if small else large_study_text(STUDY)
     return make_large_study(store, text, scene=make_scene(16, _PICTURES))
 

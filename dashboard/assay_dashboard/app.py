@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from assay.storage import Store
+from assay.study import SearchPlan
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import escaped
 from assay_dashboard.layout import begin, errors_shown, follow
@@ -81,7 +82,7 @@ def _study_at_hand(store: Store) -> tuple[str, list[str]]:
     plan, study = view.results.plan, view.results.plan.study
     filled = {
         "Effects": len(view.results.reported.cells) > 1,
-        "Search": study.search is not None,
+        "Search": isinstance(plan, SearchPlan),
         "Masks": bool(view.kept_maps),
         "Misses": bool(has_predictions(view)),
         "Labels": study.labelling is not None or len({str(cell.supervision) for cell in plan.cells}) > 1,

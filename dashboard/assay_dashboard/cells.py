@@ -74,7 +74,7 @@ def _cell_table(results: StudyResults) -> CellTable:
     table = ablation(results)
     primary, *others = results.metrics
     texts = {column.title: [row[place] for row in table.rows] for place, column in enumerate(table.columns)}
-    levels = len(level_columns(results.plan.study))
+    levels = len(level_columns(results.plan))
     columns = {
         f"level {place}": _Shown(column.title, [row[place] for row in table.rows])
         for place, column in enumerate(table.columns[:levels])

@@ -17,6 +17,7 @@ from assay.report.page.inline import inline
 from assay.report.page.model import Section, TextTable
 from assay.report.telling_cells import telling_cells
 from assay.storage import Store
+from assay.study import SearchPlan
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import escaped
 from assay_dashboard.plots import Chart, Theme
@@ -133,7 +134,7 @@ def missing_probes(text: str, results: StudyResults) -> None:
 def missing_verdicts(results: StudyResults) -> None:
     """The reason why no comparison has a verdict, and what would bring one."""
     study = results.plan.study
-    if study.search is not None and study.search.has_front:
+    if isinstance(results.plan, SearchPlan) and results.plan.search.has_front:
         missing(
             "With several objectives no point is best, and none is compared. The front is on the page Search."
         )
@@ -147,7 +148,7 @@ def missing_verdicts(results: StudyResults) -> None:
         missing(f"No verdict yet: it needs a value of {title} from the same repeat in both cells.")
     elif study.factors:
         missing("The study has no comparisons.", f"comparisons: [{{factor: {next(iter(study.factors))}}}]")
-    elif study.search is not None:
+    elif isinstance(results.plan, SearchPlan):
         missing("The winner is compared with nothing. The page Search says why.")
     else:
         missing("The study has no factors, so there is nothing to compare.")

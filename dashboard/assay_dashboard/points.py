@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from assay.report.front_tables import objective_text
 from assay.report.parallel import Axis, Brushes, best_first, objective_name, point_axes
 from assay.storage.search_points import EvaluatedPoint
-from assay.study import Plan
+from assay.study import SearchPlan
 from assay.study.search import Objective
 from assay.study.space import format_scalar
 from trainables.evaluation.metrics import METRICS, PROXIES
@@ -47,7 +47,7 @@ _POSITIONS = re.compile(r"([01](?:\.\d{1,4})?):([01](?:\.\d{1,4})?)", re.ASCII) 
 class SearchPoints:
     """The points of one searched cell. Tables are made when asked for: the axes do not wait for them."""
 
-    plan: Plan
+    plan: SearchPlan
     points: Sequence[EvaluatedPoint]  # in the order in which they were drawn
     ranked: Sequence[EvaluatedPoint]  # best first
     axes: tuple[Axis, ...]  # of the ranked points
@@ -69,8 +69,7 @@ class SearchPoints:
         Numbers stay numbers, so that a column sorts, with the digits of the report; what was not drawn is
         empty.
         """
-        assert self.plan.study.search is not None
-        goals = enumerate(self.plan.study.search.objectives)
+        goals = enumerate(self.plan.search.objectives)
         points = [row.point for row in self.ranked]
         drawn = [
             {path: format_scalar(v) if isinstance(v, bool) else v for path, v in values.items()}
@@ -99,8 +98,7 @@ class SearchPoints:
 
         Of the points that are drawn, and of all that were the best so far, so that their line is exact.
         """
-        assert self.plan.study.search is not None
-        sign = self.plan.study.search.objective.sign
+        sign = self.plan.search.objective.sign
         wanted = {row.point.name for row in self.drawn}
         valued = [row for row in self.points if row.value is not None]
         rows: list[tuple[str, int, float, float, str]] = []
@@ -114,10 +112,9 @@ class SearchPoints:
         return pd.DataFrame(rows, columns=["point", "index", "value", "best", "from"])
 
 
-def objective_title(plan: Plan) -> str:
+def objective_title(plan: SearchPlan) -> str:
     """``AP``, of a cost its name."""
-    assert plan.study.search is not None
-    objective = plan.study.search.objective
+    objective = plan.search.objective
     return objective_name(plan) if objective.is_cost else {**METRICS, **PROXIES}[objective.metric].title
 
 
@@ -126,7 +123,7 @@ def objective_format(objective: Objective) -> str:
     return "%g" if objective.is_cost else "%.4f"
 
 
-def search_points(plan: Plan, points: Sequence[EvaluatedPoint]) -> SearchPoints:
+def search_points(plan: SearchPlan, points: Sequence[EvaluatedPoint]) -> SearchPoints:
     """The points of one cell for the page. They come in the order in which they were drawn."""
     ranked = best_first(plan, points)
     return SearchPoints(plan, points, ranked, point_axes(plan, ranked))

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from assay.analysis.predictions import measured_records
+from assay.analysis.search_results import SearchResults
 from assay.analysis.summary import Repeat
 from assay.report.figures.mask_sheets import decision_picture
 from assay.report.mask_grid.payload import Pair, arrange, cell_column
@@ -95,9 +96,10 @@ def telling_trial(view: reading.StudyView) -> Trial | None:
         return max(running, key=lambda trial: began[trial.id])
     trials, records = view.results.trials, measured_records(view.results)
     finished = [trial for trial in trials if trial.id in records and records[trial.id].status == "finished"]
-    plan, drawn = view.results.plan, view.results.evaluated_points
-    best = best_points(plan, (each for of_cell in drawn.values() for each in of_cell), 1) if drawn else []
-    ranked = [*in_order(view.results, view.results.primary), *(each.point.name for each in best)]
+    results, ranked = view.results, in_order(view.results, view.results.primary)
+    if isinstance(results, SearchResults):
+        drawn = (each for of_cell in results.evaluated_points.values() for each in of_cell)
+        ranked = [*ranked, *(each.point.name for each in best_points(results.plan, drawn, 1))]
     of_best = (trial for cell in ranked for trial in finished if trial.cell == cell)
     return next(of_best, next(iter((*finished, *trials)), None))
 

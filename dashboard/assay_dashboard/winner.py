@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import pandas as pd
 
 from assay.analysis.predictions import measured_records
-from assay.analysis.results import StudyResults
 from assay.analysis.search_front import fresh_value
+from assay.analysis.search_results import SearchResults
 from assay.analysis.study_analysis import study_analysis
 from assay.statistics.contrast_test import TOO_FEW
 from assay.statistics.families import ComparisonResult
 from assay.statistics.paired import t_half_width
 from assay.statistics.scores import CLAIMS
 from assay.storage.search_points import best_points, objective_value
-from assay.study import Cell
+from assay.study import PointCell
 from assay.study.search import Objective
 from trainables.evaluation.metrics import METRICS
 
@@ -26,7 +26,7 @@ _BEST = 5  # points of a search that are drawn with their repeats
 _SEARCHED, _FRESH = "in the search", "on fresh seeds"
 
 
-def against_start(results: StudyResults, cell: str) -> list[ComparisonResult]:
+def against_start(results: SearchResults, cell: str) -> list[ComparisonResult]:
     """The best point of a searched cell against each start that was trained again, by the narrowest claim."""
     rows = {row.name for row in _retrained(results, cell)}
     names = {c.name for c in results.reported.comparisons if c.factor == "search" and c.pairs[0][1] in rows}
@@ -44,14 +44,13 @@ def verdict_word(result: ComparisonResult) -> str:
     return "Every repeat ties." if result.verdict == "identical" else "Not shown."
 
 
-def best_point_rows(results: StudyResults, cell: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def best_point_rows(results: SearchResults, cell: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Means and repeats of the best points of a searched cell, and of what was trained on fresh seeds.
 
     They are rows of a plot. Intervals of 95 % are by Student's t from three repeats on. The values of the
     search chose its points, and flatter them. Those on fresh seeds did not.
     """
-    search = results.plan.study.search
-    assert search is not None
+    objective = results.plan.search.objective
     means: list[tuple[object, ...]] = []
     repeats: list[tuple[object, ...]] = []
     for point in best_points(results.plan, results.evaluated_points[cell], _BEST)[:_BEST]:
@@ -61,8 +60,8 @@ def best_point_rows(results: StudyResults, cell: str) -> tuple[pd.DataFrame, pd.
         )
         means.append((point.point.name, _SEARCHED, point.value, *ends, len(point.repeats)))
         repeats += [(point.point.name, _SEARCHED, f"repeat {i}", v) for i, v in enumerate(point.repeats, 1)]
-    for row in _retrained(results, cell) if _is_measured(search.objective) else ():
-        fresh = fresh_value(results, row, search.objective) if row.role == "replicate" else None
+    for row in _retrained(results, cell) if _is_measured(objective) else ():
+        fresh = fresh_value(results, row, objective)
         if fresh is None:
             continue
         values = _fresh_repeats(results, row)
@@ -74,11 +73,9 @@ def best_point_rows(results: StudyResults, cell: str) -> tuple[pd.DataFrame, pd.
     )
 
 
-def _fresh_repeats(results: StudyResults, row: Cell) -> dict[str, float]:
+def _fresh_repeats(results: SearchResults, row: PointCell) -> dict[str, float]:
     """Seed → the objective on test images, or the cost, of a row that was trained again."""
-    search = results.plan.study.search
-    assert search is not None
-    goal, values = search.objective, dict[str, float]()
+    goal, values = results.plan.search.objective, dict[str, float]()
     for trial in results.reported.trials:
         record = measured_records(results).get(trial.id)
         if trial.cell != row.name or record is None or record.result is None:
@@ -89,10 +86,11 @@ def _fresh_repeats(results: StudyResults, row: Cell) -> dict[str, float]:
     return values
 
 
-def _retrained(results: StudyResults, cell: str) -> list[Cell]:
+def _retrained(results: SearchResults, cell: str) -> list[PointCell]:
     """The reported rows of a searched cell; of several searches of a cell, those that they share."""
-    design = {searched.cell.name: searched.design_cell for searched in results.plan.searched}
-    return [row for row in results.reported.cells if row.searched in (cell, design.get(cell))]
+    names = (cell, results.plan.by_name[cell].design_cell)
+    rows = (row for row in results.reported.cells if isinstance(row, PointCell))
+    return [row for row in rows if row.searched in names]
 
 
 def _is_measured(objective: Objective) -> bool:

@@ -95,11 +95,12 @@ def run(
         RayLost: If a part of Ray died under the study, a ``RuntimeError``; what is finished is kept.
     """
     from assay.storage import Store
+    from assay.study import SearchPlan
 
     _refuse_options(local, processes, cpus, hours)
     root, kept = _folders(data, cache)
     planned = read_plan(study, data=root, cache=kept, say=say or _silent)
-    if hours is not None and planned.study.search is not None:
+    if hours is not None and isinstance(planned, SearchPlan):
         raise InputError(
             f"a search has a budget of its own, `search.points`, found hours={hours:g} for "
             f"{planned.study.study}. Leave `hours` out."

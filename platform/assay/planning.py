@@ -64,8 +64,7 @@ def _without_credentials(plan: Plan) -> Plan:
     def redacted(cell: Cell) -> Cell:
         return cell.model_copy(update={"footnotes": tuple(map(redact, cell.footnotes))})
 
-    searched = tuple(each.model_copy(update={"cell": redacted(each.cell)}) for each in plan.searched)
-    return plan.model_copy(update={"cells": tuple(map(redacted, plan.cells)), "searched": searched})
+    return plan.with_cells(redacted)
 
 
 def _refuse_secrets(study: Study) -> None:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis
+from assay.analysis.search_results import results_of_records
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
@@ -38,7 +38,7 @@ metrics: {primary: image_ap, report: [fp, pixel_iou]}
 
 def page_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[DamagedRecord] = ()) -> Page:
     """The report of a study."""
-    return study_page(StudyResults(plan, records, tuple(problems)))
+    return study_page(results_of_records(plan, records, tuple(problems)))
 
 
 def markdown_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[DamagedRecord] = ()) -> str:

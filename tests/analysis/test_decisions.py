@@ -12,6 +12,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.storage import Record
 from assay.study import Plan, Trial
+from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, markdown_of
 from trainables.errors import InputError
 
@@ -98,7 +99,7 @@ def test_records_of_other_studies_beyond_what_is_needed_change_nothing() -> None
 def test_a_study_that_decides_has_the_trials_of_one_with_as_many_seeds() -> None:
     listed = STUDY.replace("[0, 1, 2]", str(list(range(13))))
     assert [trial.id for trial in PLAN.trials] == [trial.id for trial in make_plan(listed).trials]
-    assert Plan.from_table(PLAN.to_table()) == PLAN
+    assert plan_of_table(table_of_plan(PLAN)) == PLAN
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from assay.bundle import METADATA
 from assay.bundle.archive import archive_bytes, read_archive
 from assay.storage.checksum import table_with_checksum
 from assay.study import Plan
+from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.bundle.forging import flipped, forged, packed, path_like, vouched
 from tests.cli.small_study import Assay
 from trainables.errors import InputError
@@ -202,9 +203,9 @@ def test_what_cannot_be_read_is_a_difference(
 
 def replanned(table: bytes, change: Callable[[Plan], Mapping[str, object]]) -> bytes:
     """The table of a plan in which something else stands."""
-    plan = Plan.from_table(pq.read_table(io.BytesIO(table)))
+    plan = plan_of_table(pq.read_table(io.BytesIO(table)))
     sink = io.BytesIO()
-    pq.write_table(table_with_checksum(plan.model_copy(update=change(plan)).to_table()), sink)
+    pq.write_table(table_with_checksum(table_of_plan(plan.model_copy(update=change(plan)))), sink)
     return sink.getvalue()
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from assay.analysis.reading import results_of_plan
-from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
+from assay.analysis.search_results import SearchResults
 from assay.cli.best import way_on
 from assay.cli.options import DEFAULT_STORAGE
 from assay.cli.plan import answer_of_plan, known_records
@@ -63,7 +63,7 @@ def test_a_reference_network_that_took_more_than_a_second_is_told_in_whole_milli
         id_: record.model_copy(update={"timings": {"reference_one": 1.2345}})
         for id_, record in results.records.items()
     }
-    notes = front_section(StudyResults(results.plan, slow)).notes
+    notes = front_section(SearchResults(results.plan, slow)).notes
     assert any("took 1234 ms (1234 to 1234) beside the models" in note for note in notes)
 
 
@@ -114,7 +114,7 @@ def test_best_without_a_name_lists_the_front_with_its_fresh_seeds_and_writes_not
 def test_mlflow_gets_every_objective(searched: Store, plan: Plan) -> None:
     grown = with_points(plan, searched)
     records = [searched.record(trial.id) for trial in grown.trials if trial.cell == "base #0"]
-    assert objective_mean(plan.study, [r for r in records if isinstance(r, Record)]) == {
+    assert objective_mean(plan.search.objectives, [r for r in records if isinstance(r, Record)]) == {
         "validation/image_ap": 0.9,
         "cost/latency_ms": 20.0,
     }
@@ -194,6 +194,6 @@ def test_cells_with_a_front_each_are_not_said_to_be_compared(assay: Assay, tmp_p
     assert "compares nothing: of several objectives no point is best" in said
     assert "stop: off → on" not in said
     assert json.loads(assay("plan", file, "--no-data", "--json").out)["comparisons"] == []
-    notes = footnotes(StudyResults(plan_study(parse_study(text, "hunt.yaml"), None, "cpu"), {}))
+    notes = footnotes(SearchResults(plan_study(parse_study(text, "hunt.yaml"), None, "cpu"), {}))
     assert any("Each cell was searched with the same budget" in note for note in notes)
     assert not any("Compared are" in note for note in notes)

@@ -23,7 +23,7 @@ SHELL = blocks("sh", "bash", "console")
 @pytest.mark.parametrize("block", STUDIES, ids=str)
 def test_a_study_in_the_documents_can_be_planned(block: Block) -> None:
     plan = plan_study(parse_study(block.text, str(block)), None, "cpu")
-    assert plan.trials or plan.study.search is not None
+    assert plan.size
 
 
 @pytest.mark.parametrize("block", FRAGMENTS, ids=str)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from assay.storage import Record, Store
 from assay.study import Plan
+from assay.study.plan_table import plan_of_table
 from tests.in_process import assay_here
 
 __all__ = ["Program", "SmallStudy", "small_text"]
@@ -82,7 +83,7 @@ class SmallStudy(Program):
 
     @property
     def plan(self) -> Plan:
-        return Plan.from_table(self.store.read_table("studies/small/plan.parquet"))
+        return plan_of_table(self.store.read_table("studies/small/plan.parquet"))
 
     def records(self) -> dict[str, Record]:
         return self.store.records(trial.id for trial in self.plan.trials)

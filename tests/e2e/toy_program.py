@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assay.storage import Record, Store
 from assay.study import Plan
+from assay.study.plan_table import plan_of_table
 from tests.e2e.small_study import Program
 from tests.engine.toy_study import PACE, TOY, hold, release
 
@@ -46,7 +47,7 @@ class ToyProgram(Program):
         )
 
     def plan(self, store: Store) -> Plan:
-        return Plan.from_table(store.read_table("studies/toy/plan.parquet"))
+        return plan_of_table(store.read_table("studies/toy/plan.parquet"))
 
     def records(self, store: Store) -> dict[str, Record]:
         return store.records(trial.id for trial in self.plan(store).trials)

@@ -12,7 +12,7 @@ from assay.engine.train_pack import train_trials
 from assay.engine.worker import PackWorker
 from assay.storage import Record, Result, Store
 from assay.storage.search_points import read_points, with_points
-from assay.study import Plan, Point, Trial, parse_study, plan_study
+from assay.study import Point, SearchPlan, Trial, parse_study, plan_study
 from tests.engine.made_packs import make_pack
 from tests.results import result_bytes
 from trainables.data import open_manifest
@@ -66,7 +66,7 @@ class ToySearch:
         self.store, self.cache = Store(storage), cache
         self.plan = self.planned()
 
-    def planned(self) -> Plan:
+    def planned(self) -> SearchPlan:
         return plan_study(
             parse_study(self.text, "search"), lambda spec: open_manifest(spec, None, self.cache), "cpu"
         )
@@ -76,7 +76,7 @@ class ToySearch:
         return read_points(self.store, self.plan)
 
     @property
-    def grown(self) -> Plan:
+    def grown(self) -> SearchPlan:
         return with_points(self.plan, self.store)
 
     def records(self) -> dict[str, Record]:
@@ -120,8 +120,7 @@ class ToySearch:
         return self.run(packs, train)
 
     def _train(self, trials: Sequence[Trial]) -> None:
-        search = self.plan.study.search
-        times = search is not None and search.times_models
+        times = self.plan.search.times_models
         pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), times_models=times)
         train_trials(PackWorker(pack, self.store, 0, 1, "here", 0, "cpu"))
 

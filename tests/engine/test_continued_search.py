@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay.analysis.reading import read_results
-from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.cli.agents.terms import Terms
 from assay.cli.agents.tools import AgentTools
 from assay.cli.plan import answer_of_plan, known_records
@@ -69,11 +69,11 @@ def test_a_search_that_gets_fewer_points_than_are_drawn_trains_those_and_its_win
     ToySearch(tmp_path, cache_root).run_made(packs=7)  # of the third batch one of three points
     fewer = ToySearch(tmp_path, cache_root, points=4)
     assert (len(fewer.grown.trials), fewer.grown.pending_points) == (9 * 2, 2 * 2)
-    assert not StudyResults(fewer.grown, fewer.records()).all_ended
+    assert not SearchResults(fewer.grown, fewer.records()).all_ended
     assert fewer.run_made() == 2 + 2
     assert len(fewer.points) == 9
     assert (fewer.grown.pending_points, len(reported_plan(fewer.grown).cells)) == (0, 2)
-    assert StudyResults(fewer.grown, fewer.records()).all_ended
+    assert SearchResults(fewer.grown, fewer.records()).all_ended
 
 
 def test_a_search_that_trains_nothing_again_is_not_over_while_a_point_is_open(
@@ -82,4 +82,4 @@ def test_a_search_that_trains_nothing_again_is_not_over_while_a_point_is_open(
     study = ToySearch(tmp_path, cache_root, points=3, replicate="")
     for packs, over in ((2, False), (3, True)):
         study.run_made(packs=packs)
-        assert StudyResults(study.grown, study.records()).all_ended == over
+        assert SearchResults(study.grown, study.records()).all_ended == over

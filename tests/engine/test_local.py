@@ -19,7 +19,7 @@ from assay.running import train
 from assay.storage import Record
 from assay.storage.plans import written_plan
 from assay.storage.registration import read_registration
-from assay.study import parse_study
+from assay.study import parse_study, plan_study
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import TOY, ToyStudy
 from tests.engine.worker_alone import train_here
@@ -114,7 +114,7 @@ def test_what_only_ray_can_do_is_refused_by_name(change: dict[str, float], words
     study = parse_study(text, "toy")
     study = study.model_copy(update={"resources": study.resources.model_copy(update=change)})
     with pytest.raises(InputError, match=words.replace("(", r"\(").replace(")", r"\)")):
-        local_slots(study, 2, None)
+        local_slots(plan_study(study, None, "cpu"), 2, None)
 
 
 @pytest.mark.parametrize("way", ["ctrl-c", "assay stop, started by a script with &"])

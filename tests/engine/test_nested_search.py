@@ -13,11 +13,12 @@ import pytest
 
 from assay.analysis.computed import Computed
 from assay.analysis.left_out import left_out
-from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.analysis.summary import metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
 from assay.cli.best import command_for
 from assay.study import Plan, Trial, parse_study, plan_study, reported_plan
+from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.analysis.made_studies import markdown_of, with_predictions
 from tests.cli.small_study import finished
 from tests.engine.search_study import SEARCH, ToySearch
@@ -92,15 +93,15 @@ def test_no_winner_of_a_nested_search_is_tested_on_an_image_that_its_search_saw(
     study = Hunt(tmp_path, cache_root, more=", nested: true", **settings)
     study.run()
     assert len(study.plan.searched) == 3
-    searches = {cell.name: (cell.searched, cell.role) for cell in study.grown.cells}
+    rows = {cell.name: cell for cell in study.grown.cells}
     for searched in study.plan.searched:
         seen: set[str] = set()
         tested: set[str] = set()
         for trial in study.grown.trials:
-            split, (name, role) = study.split(trial), searches[trial.cell]
-            if name == searched.cell.name and role == "point":
+            split, row = study.split(trial), rows[trial.cell]
+            if row.searched == searched.cell.name and not row.replicated:
                 seen.update(split.train, split.validation)
-            elif name == searched.cell.name:
+            elif row.searched == searched.cell.name:
                 tested.update(split.test)
         assert tested
         assert not seen & tested
@@ -131,7 +132,7 @@ def test_a_row_has_the_winner_of_each_search_on_its_own_repeats(
 def test_a_nested_table_has_all_repeats_and_says_what_it_stands_for(tmp_path: Path, cache_root: Path) -> None:
     study = Hunt(tmp_path, cache_root, more=", nested: true", **FOLDS)
     study.run()
-    results = StudyResults(study.grown, study.records())
+    results = SearchResults(study.grown, study.records())
     assert [summary.n for summary in metric_summary(results, "image_ap")] == [2 * 3, 2 * 3]
     page = markdown_of(study.grown, study.records())
     assert "each fold has a search of its own, whose winner is tested on that fold" in page
@@ -140,16 +141,16 @@ def test_a_nested_table_has_all_repeats_and_says_what_it_stands_for(tmp_path: Pa
 
 
 @pytest.fixture
-def half_won(tmp_path: Path, cache_root: Path) -> StudyResults:
+def half_won(tmp_path: Path, cache_root: Path) -> SearchResults:
     """A nested search: the start point is the winner of some folds, and there stands in both rows."""
     study = Hunt(tmp_path, cache_root, more=", nested: true", points=2, **FOLDS)
     study.run()
     records = enumerate(study.records().values())
     told = {record.id: with_predictions(study.store, record, number) for number, record in records}
-    return StudyResults(study.grown, told, store=study.store, read_part=study.store.read_part)
+    return SearchResults(study.grown, told, store=study.store, read_part=study.store.read_part)
 
 
-def test_a_trial_of_two_rows_is_resampled_once(half_won: StudyResults) -> None:
+def test_a_trial_of_two_rows_is_resampled_once(half_won: SearchResults) -> None:
     rows = [trial.id for trial in half_won.reported.trials]
     assert len({*rows}) < len(rows)
     intervals = item_intervals(half_won)
@@ -157,7 +158,7 @@ def test_a_trial_of_two_rows_is_resampled_once(half_won: StudyResults) -> None:
     assert [len(trials) for trials in intervals.trials.values()] == [2 * 3, 2 * 3]
 
 
-def test_a_trial_of_two_rows_whose_files_are_gone_is_named_once(half_won: StudyResults) -> None:
+def test_a_trial_of_two_rows_whose_files_are_gone_is_named_once(half_won: SearchResults) -> None:
     ids, store = {trial.id for trial in half_won.reported.trials}, half_won.store
     assert store is not None
     for id_ in ids:
@@ -174,7 +175,7 @@ def test_a_trial_of_two_rows_whose_files_are_gone_is_named_once(half_won: StudyR
     assert len(intervals.problems) == len(ids)
 
 
-def test_a_run_ends_with_a_command_that_takes_the_winner_of_one_search(half_won: StudyResults) -> None:
+def test_a_run_ends_with_a_command_that_takes_the_winner_of_one_search(half_won: SearchResults) -> None:
     command = command_for(half_won)
     assert command == "assay best toy_search --as toy_search_best --cell 'base, fold 0'"
 
@@ -182,12 +183,10 @@ def test_a_run_ends_with_a_command_that_takes_the_winner_of_one_search(half_won:
 def test_there_is_no_row_before_all_searches_of_a_cell_are_over(tmp_path: Path, cache_root: Path) -> None:
     study = Hunt(tmp_path, cache_root, more=", nested: true", **FOLDS)
     while not reported_plan(study.grown).cells:
-        ready = {cell.searched for cell in study.grown.cells if cell.role == "replicate"}
+        ready = {cell.searched for cell in study.grown.replicates}
         assert len(ready) < 3
         assert study.run(packs=1)
-    assert {cell.searched for cell in study.grown.cells if cell.role == "replicate"} == {
-        f"base, fold {fold}" for fold in range(3)
-    }
+    assert {cell.searched for cell in study.grown.replicates} == {f"base, fold {fold}" for fold in range(3)}
 
 
 def test_nested_searches_that_are_interrupted_draw_the_same_points(tmp_path: Path, cache_root: Path) -> None:
@@ -229,4 +228,4 @@ def test_a_plain_search_counts_the_test_images_that_it_saw(
 
 def test_the_plan_of_nested_searches_comes_back_from_its_table(tmp_path: Path, cache_root: Path) -> None:
     study = Hunt(tmp_path, cache_root, more=", nested: true", **FOLDS)
-    assert Plan.from_table(study.plan.to_table()).searched == study.plan.searched
+    assert plan_of_table(table_of_plan(study.plan)).searched == study.plan.searched

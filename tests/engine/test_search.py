@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.engine.proposals import Observation, importance, propose
 from assay.storage.search_points import evaluate_points, winners
 from assay.study import Trial, reported_plan
@@ -189,8 +189,7 @@ def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
 
     study.run(train=train)
     (searched,) = study.plan.searched
-    assert study.plan.study.search is not None
-    points = evaluate_points(study.plan.study, study.grown.points_of(searched), study.records())
+    points = evaluate_points(study.plan.search.objectives, study.grown.points_of(searched), study.records())
     assert [point.status for point in points] == ["finished", status, "finished"]
     assert [point.index for point in winners(study.plan, points) or []] == [0, 2]
 
@@ -251,7 +250,7 @@ def test_cells_that_drew_more_points_than_are_asked_for_by_now_are_told_apart(
 
 
 def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> None:
-    points = StudyResults(undisturbed.grown, undisturbed.records()).evaluated_points["base"]
+    points = SearchResults(undisturbed.grown, undisturbed.records()).evaluated_points["base"]
     shares = importance(undisturbed.plan, points)
     assert set(shares) == {"config.x", "config.shape"}
     assert sum(shares.values()) == pytest.approx(1)

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from matplotlib.figure import Figure
 
 from assay.analysis.results import StudyResults
+from assay.analysis.search_results import results_of_records
 from assay.report.formats import FORMATS
 from assay.storage import DamagedRecord, Environment, Record
 from assay.study import ManifestSummary, Plan, Trial
@@ -88,7 +89,7 @@ GOLDENS = {"seeds": _of_seeds, "folds": _of_folds, "one_cell": _of_one_cell}
 @cache
 def golden_results(name: str) -> StudyResults:
     """The study of a golden report, analysed once for all its forms."""
-    return StudyResults(*GOLDENS[name]())
+    return results_of_records(*GOLDENS[name]())
 
 
 def golden_files(name: str, form: str) -> Mapping[str, str]:

@@ -27,6 +27,7 @@ from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Column, Page, Section, TextTable
 from assay.report.rows import cell_table, comparison_table, report_comparisons, to_csv
 from assay.report.terminal import terminal_page
+from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records, page_of
 from tests.report.goldens import FOLDER, FORMS, GOLDENS, golden_files, golden_results
 from tests.report.latex_check import latex_problems
@@ -335,7 +336,7 @@ def test_the_content_hash_is_of_what_is_asked() -> None:
         "# a comment\n" + STUDY.replace("trainable: segdec\n", "") + "trainable: segdec\nkeep: {probes: 3}\n"
     )
     assert make_plan(same).study.content_hash == PLAN.study.content_hash
-    stored = type(PLAN).from_table(PLAN.to_table())
+    stored = plan_of_table(table_of_plan(PLAN))
     assert stored.study.content_hash == PLAN.study.content_hash
     other = make_plan(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
     assert other.study.content_hash != PLAN.study.content_hash

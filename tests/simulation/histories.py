@@ -287,7 +287,7 @@ class Histories(RuleBasedStateMachine):
         plan = with_points(self.plan, self.store)
         records = self._records()
         missing = [t.id for t in plan.trials if t.id not in records or _given_up(records[t.id])]
-        return missing + ["points"] * plan.pending_points
+        return missing + ["points"] * (plan.size - len(plan.trials))
 
     def _broken(self) -> list[str]:
         if not hasattr(self, "checks"):

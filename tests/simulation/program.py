@@ -35,7 +35,7 @@ from assay.engine.worker import PackWorker
 from assay.storage import Lease, Result
 from assay.storage.lease import clear_stop, stop_requested
 from assay.storage.search_points import with_points
-from assay.study import Plan, parse_study, plan_study
+from assay.study import Plan, SearchPlan, parse_study, plan_study
 from tests.simulation.world import Machine, Process, SimulatedStore, World
 from trainables.data import open_manifest
 from trainables.errors import StorageError
@@ -206,7 +206,7 @@ class Run:
         options = EngineOptions(data_root=None, cache=Path(_cache.name))
         run = f"run-{self.process.pid}"
         work = RunPacks(plan, store, options, run, in_flight=in_flight, slots=lambda: SLOTS)
-        if plan.study.search is not None:
+        if isinstance(plan, SearchPlan):
             packs = search_packs(plan, store, in_flight)
         elif plan.study.budget is not None:
             budget = TimeBudget(self.budget, work.slots, plan.study.resources.pack, lambda: self.world.now)
@@ -215,7 +215,7 @@ class Run:
             packs = budget_packs(missing, budget, known, in_flight, lambda text: None)
         else:
             packs = packs_as_asked(missing, plan.study.resources.pack, work.slots)
-        if plan.study.search is None:
+        if not isinstance(plan, SearchPlan):
             packs = chain(work.stages_first(missing), packs)
         work.contents = packs
         searcher = PackSearcher(work)

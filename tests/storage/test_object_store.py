@@ -13,6 +13,7 @@ import pytest
 from assay.storage import Environment, Store
 from assay.storage.lease import Lease, clear_stop, holder, request_stop, stop_requested
 from assay.storage.retention import clean_plan, free
+from assay.study.plan_table import table_of_plan
 from tests.analysis.made_studies import make_plan, make_record
 from tests.ports import free_port
 from tests.s3_server import CREDENTIALS, S3Server, relay
@@ -35,8 +36,8 @@ def test_records_tables_and_attempts_come_back(store: Store) -> None:
         store.write_record(record)
     assert store.records([*records, "00000000000000ff"]) == records
     assert store.trials() == sorted(records)
-    store.write_table("studies/additions/plan.parquet", PLAN.to_table())
-    assert store.read_table("studies/additions/plan.parquet").equals(PLAN.to_table())
+    store.write_table("studies/additions/plan.parquet", table_of_plan(PLAN))
+    assert store.read_table("studies/additions/plan.parquet").equals(table_of_plan(PLAN))
     for number in (1, 2):
         assert store.begin_attempt(TRIAL, Environment(pid=number)).number == number
     assert [start.pid for start in store.attempts(TRIAL)] == [1, 2]

@@ -12,6 +12,7 @@ import pytest
 
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.identity import CellIdentity, canonical_json
+from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.data.made_images import bare_manifest
 from tests.study.toy import BASIC, TOY, plan, plan_on_images, study_with
 from trainables.data import DataSpec, Manifest
@@ -136,13 +137,13 @@ def test_with_data_a_trial_carries_the_hashes_of_manifest_and_split(tmp_path: Pa
 
 def test_a_plan_survives_being_written_to_a_table() -> None:
     result = plan(study_with(comparisons=[{"factor": "a"}], repeats={"seeds": [0], "folds": [2]}))
-    table = result.to_table()
-    assert Plan.from_table(table) == result
+    table = table_of_plan(result)
+    assert plan_of_table(table) == result
 
 
 def test_a_row_of_the_table_is_a_whole_trial() -> None:
     result = plan(study_with())
-    texts = result.to_table()["trial"].to_pylist()
+    texts = table_of_plan(result)["trial"].to_pylist()
     assert tuple(Trial.model_validate_json(text) for text in texts) == result.trials
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from assay.study import Plan
+from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.study.toy import plan, study_with
 from trainables.errors import InputError
 
@@ -40,7 +41,7 @@ def test_published_figures_leave_the_ids_as_they_are() -> None:
 
 def test_a_stored_plan_keeps_them() -> None:
     found = planned(ROW)
-    assert type(found).from_table(found.to_table()).study.published == found.study.published
+    assert plan_of_table(table_of_plan(found)).study.published == found.study.published
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
 from assay.report.footnotes import footnotes
 from assay.study import Plan, parse_study, plan_study
+from assay.study.plan_table import plan_of_table, table_of_plan
 from assay.study.reach import format_reach, plan_reach, reach_warnings
 from trainables.catalogue import find_trainable
 from trainables.contract import Grid
@@ -191,7 +192,7 @@ def test_where_images_are_cut_the_masks_of_tiles_are_measured(tmp_path: Path) ->
 
 
 def test_the_reach_is_kept_with_the_plan_and_stands_below_the_table(plan: Plan, tmp_path: Path) -> None:
-    kept = Plan.from_table(plan.to_table())
+    kept = plan_of_table(table_of_plan(plan))
     assert kept.reach == plan.reach
     assert format_reach(plan.reach[0].reach) in footnotes(StudyResults(kept, {}))
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from assay.study import Plan, parse_study, plan_study, reported_plan
-from assay.study.points import budget
+from assay.study import parse_study, plan_study, reported_plan
+from assay.study.plan_table import plan_of_table, table_of_plan
 from assay.study.writing import study_of_point
 from tests.study.searches import SEARCH, points_of, search_with
 from tests.study.toy import TOY, ToyConfig, plan, plan_on_images
@@ -58,7 +58,7 @@ def test_models_of_start_points_that_are_replicated_are_counted_among_what_is_ke
 def test_a_grid_is_as_large_as_its_space() -> None:
     grid = {"sampler": "grid", "points": 50}
     space = {path: one for path, one in SEARCH["space"].items() if path != "config.lr"}
-    assert budget(search_with(search=grid, space=space, start=None)) == 2 + 3
+    assert plan(search_with(search=grid, space=space, start=None)).budget == 2 + 3
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_only_replicated_points_are_reported() -> None:
 
 def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
     made = plan(search_with(**CELLS))
-    back = Plan.from_table(made.to_table())
+    back = plan_of_table(table_of_plan(made))
     assert (back.searched, back.size, back.trials) == (made.searched, made.size, ())
     points = points_of(made, {"config.lr": 0.5, "config.a": 0})
     assert back.with_points(points).trials == made.with_points(points).trials

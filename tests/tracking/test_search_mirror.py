@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.storage import Store
 from assay.study.points import make_point
 from assay.tracking import MlflowMirror
@@ -39,7 +39,7 @@ def test_points_are_parent_runs_with_their_drawn_values(tmp_path: Path) -> None:
         grown = plan.with_points(drawn).with_winners(replicated, complete=bool(replicated))
         for trial in grown.trials:
             store.write_record(make_record(trial, lambda trial: {"image_ap": trial.config["lr"]}))
-        assert mirror.sync(StudyResults(grown, store.records(t.id for t in grown.trials))).complete
+        assert mirror.sync(SearchResults(grown, store.records(t.id for t in grown.trials))).complete
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("additions")
     assert experiment is not None

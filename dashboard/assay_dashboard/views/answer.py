@@ -127,7 +127,7 @@ def _table(results: StudyResults) -> None:
     """The report's rows with the primary metric and n; of many cells the best."""
     table, names = ablation(results), [cell.name for cell in results.reported.cells]
     order = names if len(names) <= _CELLS else in_order(results, results.primary)[:_CELLS]
-    levels = len(level_columns(results.plan.study))
+    levels = len(level_columns(results.plan))
     primary = next(
         i for i, column in enumerate(table.columns) if column.title == metric_title(results.primary)
     )

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
+from assay.analysis.search_results import SearchResults
 from assay.report.page.model import NOTHING
 from assay.report.parallel import Brushes, objective_name, points_payload
 from assay.report.search_tables import search_line
@@ -40,7 +40,7 @@ _BRUSH = "brush"  # in the URL, once for each axis that has one
 _REST = "_rest of the search"  # in the session: the page shows what comes below the axes of a large search
 
 
-def _winner(results: StudyResults, cell: str) -> None:
+def _winner(results: SearchResults, cell: str) -> None:
     """The best point against the start, in words and numbers: the question of every search."""
     plain("Is the winner better than the start?", "heading")
     answers = against_start(results, cell)
@@ -54,7 +54,7 @@ def _winner(results: StudyResults, cell: str) -> None:
         _why_no_winner(results)
 
 
-def _why_no_winner(results: StudyResults) -> None:
+def _why_no_winner(results: SearchResults) -> None:
     replicate = results.plan.study.replicate
     if replicate is None or not replicate.start:
         missing("Nobody knows: the values of the search chose the winner, and flatter it.", _START)
@@ -64,7 +64,7 @@ def _why_no_winner(results: StudyResults) -> None:
         message("The best point is the start itself: nothing that was drawn is better.")
 
 
-def _best(results: StudyResults, cell: str) -> None:
+def _best(results: SearchResults, cell: str) -> None:
     """The best points with their intervals, beside what was trained again."""
     plain("The best points, with 95 % intervals", "heading")
     means, repeats = results.once(f"best of {cell}", lambda: best_point_rows(results, cell))
@@ -84,27 +84,26 @@ def _best(results: StudyResults, cell: str) -> None:
     )
 
 
-def _history(view: reading.StudyView, points: SearchPoints) -> None:
+def _history(points: SearchPoints) -> None:
     plain("History: points on validation images, and the best so far", "heading")
     if points.history.empty:
         message("No point has been evaluated yet.")
         return
-    chart = history_plot(points.history, axis=objective_name(view.results.plan), theme=theme())
+    chart = history_plot(points.history, axis=objective_name(points.plan), theme=theme())
     draw(chart, "The objective of each point, and the best so far")
     if left_out := thinning(points.valued):
         plain(left_out, "quiet")
 
 
-def _front(view: reading.StudyView, cell: str, points: SearchPoints) -> None:
+def _front(results: SearchResults, cell: str, points: SearchPoints) -> None:
     """The front of several objectives, and what its points are worth on fresh seeds."""
-    search = view.results.plan.study.search
-    assert search is not None
-    front = view.results.once(f"front of {cell}", lambda: search_front(view.results, cell))
+    front = results.once(f"front of {cell}", lambda: search_front(results, cell))
     if not front:
         message("No point has been evaluated yet.")
         return
     plain("Front: the points that no other beats in all objectives", "heading")
-    titles, goals = (search.objectives[0].title, search.objectives[1].title), len(search.objectives)
+    objectives = results.plan.search.objectives
+    titles, goals = (objectives[0].title, objectives[1].title), len(objectives)
     rows = front_rows(points.drawn, front)
     draw(front_plot(rows, axes=titles, theme=theme()), "The front of the search")
     plain(
@@ -150,16 +149,15 @@ def _points(view: reading.StudyView, cell: str, key: str, points: SearchPoints, 
     if not st.session_state[_REST]:
         st.session_state[_REST] = True
         st.rerun()
-    _list(view, cell, kept)
+    _list(view, cell, points, kept)
 
 
-def _list(view: reading.StudyView, cell: str, kept: pd.DataFrame) -> None:
+def _list(view: reading.StudyView, cell: str, points: SearchPoints, kept: pd.DataFrame) -> None:
     """The points in a table; the one that was clicked stays chosen by its name, wherever it moves."""
     config: dict[str, Any] = {
         path: st.column_config.Column(path.removeprefix("config.")) for path in view.results.plan.study.space
     }
-    search = view.results.plan.study.search
-    for number, goal in enumerate(search.objectives if search is not None else (), 1):
+    for number, goal in enumerate(points.plan.search.objectives, 1):
         column = "objective" if number == 1 else f"objective {number}"
         config[column] = st.column_config.NumberColumn(goal.max or goal.min, format=objective_format(goal))
     key, names = f"points of {view.name} {cell}", list(kept["point"])
@@ -184,30 +182,30 @@ def _choose(key: str, names: list[str]) -> None:
     st.session_state[f"_{key}"] = names[rows[0]] if rows and rows[0] < len(names) else None
 
 
-def _slices(view: reading.StudyView, points: SearchPoints) -> None:
+def _slices(points: SearchPoints) -> None:
     """A chart for each parameter. Those of a large search take longer than its page, and wait for a click."""
     title = "Each parameter against the objective"
     if points.valued > MOST_DRAWN and not st.toggle(title, key="parameters", bind="query-params"):
         return
     plain(title, "heading")
-    space = dict(list(view.results.plan.study.space.items())[:_SLICES])
+    space = points.plan.study.space
     columns = st.columns(3, gap="medium")
-    for number, (path, rule) in enumerate(space.items()):
+    for number, (path, rule) in enumerate(list(space.items())[:_SLICES]):
         rows = [
             {"point": row.point.name, "x": row.point.values[path], "value": row.value}
             for row in points.drawn
             if path in row.point.values
         ]
         if rows:
-            title, axis = path.removeprefix("config."), objective_name(view.results.plan)
+            title, axis = path.removeprefix("config."), objective_name(points.plan)
             chart = slice_plot(rows, title=title, rule=rule, axis=axis, theme=theme())
             with columns[number % 3]:
                 draw(chart, f"{path} against the objective")
-    if len(view.results.plan.study.space) > _SLICES:
-        st.caption(f"The first {_SLICES} of {len(view.results.plan.study.space)} parameters.")
+    if len(space) > _SLICES:
+        st.caption(f"The first {_SLICES} of {len(space)} parameters.")
 
 
-def _importance(view: reading.StudyView, cell: str) -> None:
+def _importance(results: SearchResults, cell: str) -> None:
     wanted = st.toggle(
         "Importance of parameters",
         key="importance",
@@ -217,7 +215,7 @@ def _importance(view: reading.StudyView, cell: str) -> None:
     if not wanted:
         return
     with st.spinner("Computing importance …"):
-        shares = view.results.importance.get(cell, {})
+        shares = results.importance.get(cell, {})
     if not shares:
         plain(
             "Importance cannot be computed yet: too few points are finished, or all have the same value.",
@@ -240,24 +238,24 @@ def _choose_cell(cells: list[str]) -> str:
 
 def _page() -> None:
     view = study_view()
-    if view.results.plan.study.search is None:
+    results = view.results
+    if not isinstance(results, SearchResults):
         message(f"{view.name} is not a search. Its cells are on the page Table.")
         return
-    plan = view.results.plan
+    plan = results.plan
     with st.spinner("Evaluating points …"):
-        evaluated = view.results.evaluated_points
+        evaluated = results.evaluated_points
     line = search_line(plan, evaluated)
-    st.html(paragraph(view.results.plan.study.question, "question") + paragraph(line, "quiet"))
+    st.html(paragraph(plan.study.question, "question") + paragraph(line, "quiet"))
     cell = _choose_cell(list(evaluated))
     if not evaluated[cell]:
         message(f"No point has been drawn in {cell} yet.")
         return
-    points = view.results.once(f"points of {cell}", lambda: search_points(plan, evaluated[cell]))
-    results = view.results.without_predictions()
-    if plan.study.search is not None and plan.study.search.has_front:
-        _front(view, cell, points)
+    points = results.once(f"points of {cell}", lambda: search_points(plan, evaluated[cell]))
+    if plan.search.has_front:
+        _front(results, cell, points)
     else:
-        _winner(results, cell)
+        _winner(results.without_predictions(), cell)
     if of_another_study("brushes", f"{view.name} {cell}"):
         keep_in_url(_BRUSH, [])
     key = f"parallel of {view.name} {cell}"
@@ -268,14 +266,14 @@ def _page() -> None:
         return
     left, right = st.columns(2, gap="large")
     with left:
-        _best(results, cell)
+        _best(results.without_predictions(), cell)
     with right:
-        _history(view, points)
+        _history(points)
     left, right = st.columns([3, 1], gap="large")
     with left:
-        _slices(view, points)
+        _slices(points)
     with right:
-        _importance(view, cell)
+        _importance(results, cell)
 
 
 _page()

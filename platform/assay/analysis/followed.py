@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 
 from assay.analysis.computed import Computed
 from assay.analysis.reading import needed_plan
-from assay.analysis.results import ImportanceOf, ReadPart, StudyResults
+from assay.analysis.results import ReadPart, StudyResults
+from assay.analysis.search_results import ImportanceOf, results_of_records
 from assay.storage.plans import written_plan
 from assay.storage.store import Store
 from assay.storage.watch import Snapshot, Watch
@@ -41,7 +42,7 @@ class FollowedStudy:
         store: Where it lies.
         name: Of the study.
         read_part: Reads a file of a record; None: ``store`` does.
-        importance_of: As :class:`~assay.analysis.results.StudyResults` has it.
+        importance_of: As :class:`~assay.analysis.search_results.SearchResults` has it.
     """
 
     def __init__(
@@ -79,15 +80,15 @@ class FollowedStudy:
             or known.records != watch.records
             or known.problems != watch.problems
         ):
-            known = self._results = StudyResults(
-                plan=watch.plan,
-                records=dict(watch.records),
-                problems=watch.problems,
-                store=self._store,
-                read_part=self._read_part,
+            known = results_of_records(
+                watch.plan,
+                dict(watch.records),
+                watch.problems,
+                self._store,
+                self._read_part,
                 importance_of=self._importance_of,
-                of_storage=_OfStorage(self._store),
             )
+            known = self._results = replace(known, of_storage=_OfStorage(self._store))
         elif isinstance(known.of_storage, _OfStorage) and known.of_storage.is_stale():
             known = self._results = replace(known, of_storage=_OfStorage(self._store))
         return known

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from assay.analysis.results import ImportanceOf, StudyResults
+from assay.analysis.results import StudyResults
+from assay.analysis.search_results import ImportanceOf, results_of_records
 from assay.storage.plans import written_plan
 from assay.storage.record import Record
 from assay.storage.search_points import with_points
@@ -47,7 +48,7 @@ def results_of_plan(
     # Of a study that decides, records beyond what is needed by now do not count.
     plan = needed_plan(plan, records)
     records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
-    return StudyResults(plan, records, problems, store, store.read_part, importance_of)
+    return results_of_records(plan, records, problems, store, store.read_part, importance_of=importance_of)
 
 
 def needed_plan(plan: Plan, trained: Mapping[str, Record]) -> Plan:

@@ -13,14 +13,13 @@ them asks :meth:`StudyResults.without_predictions`, which shares everything else
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from assay.analysis.computed import Computed
 from assay.storage.record import DamagedRecord, Record, Result
 from assay.storage.registration import Registered, read_interim_looks, read_registration
-from assay.storage.search_points import EvaluatedPoint, evaluate_points
 from assay.storage.store import Store
 from assay.study import Plan, ReportedPlan, Trial, reported_plan
 from trainables.evaluation.metrics import METRICS, Metric
@@ -31,11 +30,9 @@ if TYPE_CHECKING:
     from assay.statistics.scores import Splits
     from assay.study.schema import Labelling
 
-__all__ = ["ImportanceOf", "ReadPart", "StudyResults"]
+__all__ = ["ReadPart", "StudyResults"]
 
 ReadPart = Callable[[Record, str], "pa.Table | None"]  # `Store.read_part`
-# Share of the objective's variance by parameter, from the points of one searched cell.
-ImportanceOf = Callable[[Plan, Sequence[EvaluatedPoint]], Mapping[str, float]]
 _T = TypeVar("_T")
 
 
@@ -43,12 +40,11 @@ _T = TypeVar("_T")
 class StudyResults:
     """One state of a study. Another state is another object."""
 
-    plan: Plan  # all that was to be trained; of a search, with the points drawn so far
+    plan: Plan  # all that was to be trained
     records: Mapping[str, Record]  # by trial id
     problems: tuple[DamagedRecord, ...] = ()
     store: Store | None = None  # None: made from a plan and its records
     read_part: ReadPart | None = None  # reads a file of a record; None: no predictions are read
-    importance_of: ImportanceOf | None = None  # None: nothing is said of a search's parameters
     looks: tuple[int | tuple[int, ...], ...] | None = None  # as `compare` takes them; None: as noted
     medians: bool = False  # beside means also where every repeat left chance
     computed: Computed = field(default_factory=Computed, repr=False)
@@ -114,7 +110,7 @@ class StudyResults:
     def all_ended(self) -> bool:
         """True where each trial has a record, whatever it says; one that is damaged was there."""
         ended = self.records.keys() | self.damaged
-        return not self.plan.pending_points and all(trial.id in ended for trial in self.plan.trials)
+        return sum(trial.id in ended for trial in self.plan.trials) == self.plan.size
 
     @property
     def interim_looks(self) -> tuple[int | tuple[int, ...], ...]:
@@ -161,29 +157,3 @@ class StudyResults:
     def once(self, name: Hashable, make: Callable[[], _T]) -> _T:
         """The value that ``make`` returned when ``name`` was first asked for; pages keep theirs here too."""
         return self.computed.once(name, make)
-
-    @property
-    def evaluated_points(self) -> Mapping[str, list[EvaluatedPoint]]:
-        """Map each searched cell to its points and their values, in the order in which they were drawn."""
-        if self.plan.study.search is None:
-            return {}
-        return self.once(
-            "points",
-            lambda: {
-                searched.cell.name: evaluate_points(
-                    self.plan.study, self.plan.points_of(searched), self.records
-                )
-                for searched in self.plan.searched
-            },
-        )
-
-    @property
-    def importance(self) -> Mapping[str, Mapping[str, float]]:
-        """Map each searched cell and parameter to its share of the objective's variance."""
-        share = self.importance_of
-        if share is None:
-            return {}
-        return self.once(
-            "importance",
-            lambda: {cell: share(self.plan, points) for cell, points in self.evaluated_points.items()},
-        )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.analysis.summary import metric_summary, metric_table
 from assay.statistics.contrast_test import TOO_FEW
 from assay.statistics.intervals import mean_intervals
@@ -54,18 +55,17 @@ class FrontPoint:
         return self.beaten_by is None
 
 
-def search_front(results: StudyResults, cell: str) -> list[FrontPoint]:
+def search_front(results: SearchResults, cell: str) -> list[FrontPoint]:
     """The front of one searched cell, by the first objective, best first."""
-    search = results.plan.study.search
-    assert search is not None
-    signs = [objective.sign for objective in search.objectives]
+    goals = results.plan.search.objectives
+    signs = [goal.sign for goal in goals]
     ranked = best_points(results.plan, results.evaluated_points[cell])
     ranked.sort(key=lambda each: (-signs[0] * each.values[0], each.point.index))
-    retrained = {row.name: row for row in results.plan.cells if row.role == "replicate"}
+    retrained = {row.name: row for row in results.plan.replicates}
     front: list[FrontPoint] = []
     for each in ranked:
         row = retrained.get(f"{each.point.name} replicated")
-        fresh = None if row is None else tuple(fresh_value(results, row, goal) for goal in search.objectives)
+        fresh = None if row is None else tuple(fresh_value(results, row, goal) for goal in goals)
         front.append(FrontPoint(each, fresh))
     return [FrontPoint(each.evaluated, each.fresh, _beaten_by(each, front, signs)) for each in front]
 

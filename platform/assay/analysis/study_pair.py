@@ -20,8 +20,7 @@ from assay.analysis.summary import metric_table
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import ComparisonResult, Rules
 from assay.statistics.scores import Splits
-from assay.study import Cell, ReportedPlan, Trial
-from assay.study.cell_names import cell_key
+from assay.study import Cell, PointCell, ReportedPlan, Trial
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 from trainables.evaluation.metrics import METRICS, Metric
@@ -112,11 +111,11 @@ def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
     if len(left.cells) == len(right.cells) == 1:
         first, second = left.cells[0], right.cells[0]
         return [CellPair(_common_name(first, second), first, second)]
-    theirs = {_settings_key(cell): cell for cell in right.cells}
+    theirs = {cell.match: cell for cell in right.cells}
     matches = [
-        CellPair(_common_name(cell, other) if cell.drawn else cell.name, cell, other)
+        CellPair(_common_name(cell, other) if isinstance(cell, PointCell) else cell.name, cell, other)
         for cell in left.cells
-        if (other := theirs.get(_settings_key(cell))) is not None
+        if (other := theirs.get(cell.match)) is not None
     ]
     if not matches:
         raise InputError(
@@ -126,13 +125,6 @@ def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
             "becomes a study by `assay best`, and two such studies match."
         )
     return matches
-
-
-def _settings_key(cell: Cell) -> tuple[object, ...]:
-    """Levels and drawn values: the same ones make a match."""
-    if not cell.drawn:  # also a row of several searches' winners, which stands for the searches
-        return (cell.key,)
-    return cell_key(cell.levels), *sorted(cell.drawn.items())
 
 
 def _common_name(first: Cell, second: Cell) -> str:

@@ -33,8 +33,7 @@ def manifest_files(plan: Plan, open_manifest: OpenManifest) -> dict[str, bytes]:
     Raises:
         InputError: If the data are not at hand, or are others than those of the plan.
     """
-    cells = (*plan.cells, *(searched.cell for searched in plan.searched))
-    specs = {_path(cell.data): cell.data for cell in cells}
+    specs = {_path(cell.data): cell.data for cell in plan.designed}
     files: dict[str, bytes] = {}
     for path, spec in specs.items():
         manifest = open_manifest(spec)

@@ -31,12 +31,11 @@ class Program(BaseModel):
     def here(cls, plan: Plan) -> Self:
         """The program that is running, for the methods of a plan."""
         source = source_version()
-        cells = (*plan.cells, *(searched.cell for searched in plan.searched))
         return cls(
             source_hash=source.source,
             commit=source.commit,
             packages=dict(source.packages) | {name: version(name) for name in _OF_REPORTS},
-            methods={cell.trainable: cell.revision for cell in cells},
+            methods={cell.trainable: cell.revision for cell in plan.designed},
         )
 
     @classmethod

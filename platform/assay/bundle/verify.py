@@ -31,7 +31,7 @@ from assay.opened_storage import parameter_importance
 from assay.storage.plans import LEFT_OUT, written_plan
 from assay.storage.registration import question_of, read_registration
 from assay.storage.storage_format import FORMAT, OtherFormatError, refuse_other_format
-from assay.study import Plan, plan_study, read_study
+from assay.study import Plan, SearchPlan, plan_study, read_study
 from assay.study.methods import file_references
 from trainables.catalogue import find_trainable
 from trainables.errors import InputError
@@ -206,14 +206,15 @@ def _check_plan(
 
 
 def _differing(stored: Mapping[str, object], again: Mapping[str, object]) -> list[str]:
-    return [name for name in stored if stored[name] != again[name]]
+    return [name for name in stored if stored[name] != again.get(name)]
 
 
 def _facts(plan: Plan, versions: Collection[str]) -> dict[str, object]:
     """All of a plan that follows from its study and data sets, where ``versions`` are others here."""
     facts = plan.model_dump(mode="json", exclude={**_APART, **(_NEWER if versions else {})})
     trials = [(t.id, t.cell, t.seed, t.fold, t.manifest, t.split) for t in plan.trials]
-    return {"trials": trials, "searches": facts.pop("searched"), **facts}
+    searches = {"searches": facts.pop("searched")} if isinstance(plan, SearchPlan) else {}
+    return {"trials": trials, **searches, **facts}
 
 
 def _is_lacking(method: str) -> bool:

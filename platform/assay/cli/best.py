@@ -15,8 +15,8 @@ from assay.cli.options import DEFAULT_STORAGE, NewFile, Storage, in_use
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
     from assay.analysis.search_front import FrontPoint
+    from assay.analysis.search_results import SearchResults
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search import Search
 
@@ -62,6 +62,7 @@ def best(
     """
     import re
 
+    from assay.analysis.search_results import SearchResults
     from assay.report.search_tables import search_line
     from assay.storage.method_store import load_methods
     from assay.study.names import NAME_PATTERN, counted
@@ -76,11 +77,11 @@ def best(
         raise InputError(f"{option} makes a study, which has a name, found none. Add --as NAME.")
     check_output(output, study)
     results = study_results(storage, study)
-    plan = results.plan
     if name == results.name:
         raise InputError(f"a study of its own has a name of its own, found --as {name}: that of the search.")
-    if plan.study.search is None:
-        raise InputError(f"{plan.study.study} is no search: its study file says all that it trains.")
+    if not isinstance(results, SearchResults):
+        raise InputError(f"{results.name} is no search: its study file says all that it trains.")
+    plan = results.plan
     offered = _offered(results, cell)
     if name is None:
         _show(results, offered, storage, as_json=as_json)
@@ -91,11 +92,11 @@ def best(
     ((cell, best_ones),) = offered.items()
     searched = next(each for each in plan.searched if each.cell.name == cell)
     points = results.evaluated_points[cell]
-    winner = _chosen(plan.study.search, best_ones, points, point)
-    is_best = winner is best_ones[0].evaluated and not plan.study.search.has_front
+    winner = _chosen(plan.search, best_ones, points, point)
+    is_best = winner is best_ones[0].evaluated and not plan.search.has_front
     why = (
         f"{'The best point' if is_best else 'A point'} of {plan.study.study}: "
-        f"{_valued(plan.study.search, winner)} "
+        f"{_valued(plan.search, winner)} "
         f"(mean over {counted(len(winner.repeats), 'repeat')}). "
         f"{search_line(plan, {searched.cell.name: points})}"
     )
@@ -119,7 +120,7 @@ def best(
                 cell=searched.cell.name,
                 point=winner.point.index,
                 best=is_best,
-                values=objective_values(plan.study.search.objectives, winner),
+                values=objective_values(plan.search.objectives, winner),
                 repeats=len(winner.repeats),
                 drawn=dict(winner.point.values),
                 name=name,
@@ -130,43 +131,42 @@ def best(
         typer.echo(text, nl=False)
 
 
-def offered_points(results: StudyResults, cell: str) -> list[FrontPoint]:
+def offered_points(results: SearchResults, cell: str) -> list[FrontPoint]:
     """The best point of a searched cell, or its front; empty while no point is finished."""
     from assay.analysis.search_front import FrontPoint, search_front
     from assay.storage.search_points import best_points
 
-    search = results.plan.study.search
-    if search is not None and search.has_front:
+    if results.plan.search.has_front:
         return search_front(results, cell)
     return [FrontPoint(each) for each in best_points(results.plan, results.evaluated_points[cell], 1)]
 
 
-def command_for(results: StudyResults, cell: str | None = None) -> str | None:
+def command_for(results: SearchResults, cell: str | None = None) -> str | None:
     """The command that takes a winner, of a front a point that is still to be chosen.
 
     Args:
-        results: Of a study.
+        results: Of a search.
         cell: The searched one; None: the first that has a point which is finished.
 
     Returns:
         None where no point is finished.
     """
-    search, name = results.plan.study.search, results.name
+    search, name = results.plan.search, results.name
     searched = list(results.evaluated_points)
     first = next((each for each in searched if cell in (None, each) and offered_points(results, each)), None)
-    if search is None or first is None:
+    if first is None:
         return None
     new, point = ("NAME", " --point N") if search.has_front else (f"{name[:59]}_best", "")
     several = f" --cell {shlex.quote(first)}" if len(searched) > 1 else ""
     return f"assay best {name} --as {new}{several}{point}"
 
 
-def way_on(results: StudyResults, storage: str) -> str | None:
+def way_on(results: SearchResults, storage: str) -> str | None:
     """The line with which a search ends: how its winner, or a point of its front, becomes a study."""
-    command, search = command_for(results), results.plan.study.search
-    if command is None or search is None:
+    command = command_for(results)
+    if command is None:
         return None
-    if not search.has_front:
+    if not results.plan.search.has_front:
         return f"the winner as a study:    {in_use(command, storage=storage)}"
     fronts = (offered_points(results, cell) for cell in results.evaluated_points)
     unbeaten = [point.name for point in next(filter(None, fronts)) if point.unbeaten]
@@ -175,7 +175,7 @@ def way_on(results: StudyResults, storage: str) -> str | None:
     return f"a point as a study:       {in_use(command, storage=storage)} ({known if unbeaten else listed})"
 
 
-def _offered(results: StudyResults, cell: str | None) -> dict[str, list[FrontPoint]]:
+def _offered(results: SearchResults, cell: str | None) -> dict[str, list[FrontPoint]]:
     """The points that are offered in each searched cell, or in the one that is named.
 
     Raises:
@@ -190,15 +190,14 @@ def _offered(results: StudyResults, cell: str | None) -> dict[str, list[FrontPoi
     return offered
 
 
-def _nothing_offered(results: StudyResults, cells: Iterable[str]) -> str:
+def _nothing_offered(results: SearchResults, cells: Iterable[str]) -> str:
     """Why no point can be offered: the search goes on, or all its points ended without a value."""
     from assay.storage.search_points import MEASURED_ANEW
-    from assay.study.points import budget
     from trainables.data.inspect.findings import summarise
 
     points = [results.evaluated_points[cell] for cell in cells]
     drawn = [point for of_cell in points for point in of_cell]
-    to_draw = budget(results.plan.study) * len(points) - len(drawn)
+    to_draw = results.plan.budget * len(points) - len(drawn)
     if to_draw > 0 or any(point.status == "open" for point in drawn):
         return f"no point of {results.name} is finished yet. `assay status` shows how far it is."
     reasons = summarise([f"{point.point.name}: {point.reason}" for point in drawn], separator="; ")
@@ -209,13 +208,12 @@ def _nothing_offered(results: StudyResults, cells: Iterable[str]) -> str:
 
 
 def _show(
-    results: StudyResults, offered: Mapping[str, Sequence[FrontPoint]], storage: str, *, as_json: bool
+    results: SearchResults, offered: Mapping[str, Sequence[FrontPoint]], storage: str, *, as_json: bool
 ) -> None:
     """Print the best point of each cell, or its front, and how one becomes a study."""
     from assay.study.compare import format_value
 
-    search = results.plan.study.search
-    assert search is not None
+    search = results.plan.search
     if as_json:
         from assay.report.answers.results import best_points_answer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from assay.statistics.families import ComparisonResult
     from assay.storage import Store
     from assay.storage.record import Record
-    from assay.study import Plan
+    from assay.study import Plan, SearchPlan
     from assay.study.repeats import Repeat
 
 __all__ = ["answer_of_plan", "format_diff", "known_records", "plan"]
@@ -159,14 +158,16 @@ def answer_of_plan(
 
 def _worthless_points(planned: Plan, records: Mapping[str, Record]) -> Iterator[str]:
     """Warn of points that ended well and have no value: another study trained them and measured no cost."""
-    if not planned.points:
+    from assay.study import SearchPlan
+
+    if not isinstance(planned, SearchPlan) or not planned.points:
         return
-    from assay.analysis.results import StudyResults
+    from assay.analysis.search_results import SearchResults
     from assay.storage.search_points import MEASURED_ANEW
     from assay.study.names import counted
     from trainables.data.inspect.findings import summarise
 
-    results = StudyResults(planned, records)
+    results = SearchResults(planned, records)
     ids = {point.name: ids for searched in planned.searched for point, ids in planned.points_of(searched)}
     reasons = [
         f"{each.point.name}: {each.reason}"
@@ -203,9 +204,12 @@ def _parts(
     planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str
 ) -> Iterator[Table | str]:
     """The space of a search, what is trained, and what is compared."""
-    if planned.study.search is not None:
+    from assay.study import SearchPlan
+
+    is_search = isinstance(planned, SearchPlan)
+    if is_search:
         yield _space_table(planned)
-    if planned.pending_points and not planned.trials:
+    if planned.size and not planned.trials:
         yield "no point is drawn yet"
     elif answer.trials:
         yield _trial_table(answer)
@@ -225,7 +229,7 @@ def _parts(
         yield "compares nothing: of several objectives no point is best"
     effects = list(_main_effects(planned))
     yield from effects
-    if not planned.comparisons and not effects and len(planned.cells) > 1 and planned.study.search is None:
+    if not planned.comparisons and not effects and len(planned.cells) > 1 and not is_search:
         yield "compares nothing: a study says what in `comparisons`"
 
 
@@ -255,7 +259,9 @@ def _cell_table(answer: PlanAnswer) -> Table:
 
 def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str, str]:
     """Name of a comparison → ``8``, ``6–9`` or ``> 50`` repeats; empty without records or ``resolve``."""
-    if planned.study.resolve is None or not records or planned.study.search is not None:
+    from assay.study import SearchPlan
+
+    if planned.study.resolve is None or not records or isinstance(planned, SearchPlan):
         return {}
     from assay.analysis.results import StudyResults
     from assay.analysis.study_analysis import so_far
@@ -284,11 +290,12 @@ def _comparison_table(answer: PlanAnswer, until: Mapping[str, str]) -> Table:
 
 def _main_effects(planned: Plan) -> Iterator[Table | str]:
     """Main effects of an orthogonal design, what is mixed up with what, and the design to go on with."""
+    from assay.study import SearchPlan
     from assay.study.orthogonal import orthogonal_levels, read_aliases
 
     cells, design = [cell.levels for cell in planned.cells], planned.study.design
     factors = orthogonal_levels(cells)
-    if not factors or design is None or planned.study.search is not None:
+    if not factors or design is None or isinstance(planned, SearchPlan):
         return
     yield f"main effects: {', '.join(factors)}; each from all {len(cells)} cells"
     aliases = read_aliases(cells)
@@ -329,6 +336,7 @@ def format_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
+    from assay.study import SearchPlan
     from assay.study.names import counted
 
     study = planned.study
@@ -337,10 +345,11 @@ def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
     each = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
     times = "×" if total == len(planned.cells) * each else "× up to"  # a data set may have no folds
     trials = f"{counted(len(planned.cells), 'cell')} {times} {repeats}"
-    if study.search is not None:
+    if isinstance(planned, SearchPlan):
         trials = _format_budget(planned)
-    at_most = "at most " if planned.pending_points or study.repeats.decide else ""
-    most = "at most " if planned.pending_points else ""  # a winner may be trained already
+    pending = total > len(planned.trials)
+    at_most = "at most " if pending or study.repeats.decide else ""
+    most = "at most " if pending else ""  # a winner may be trained already
     state = f"{answer.done} done, {most}{answer.to_train} to train"
     if answer.done is None:
         state = "how many are done is unknown without data"
@@ -380,17 +389,16 @@ def _format_repeats(seeds: int, folds: int) -> str:
     return counted(seeds, "seed") + (f" × {counted(folds, 'fold')}" if folds else "")
 
 
-def _format_budget(planned: Plan) -> str:
+def _format_budget(planned: SearchPlan) -> str:
     """`60 points × 2 seeds (12 of 60 drawn) + 3 best × 5 seeds`, of several cells with `in 2 cells each`."""
     from assay.study.names import counted
-    from assay.study.points import budget, drawn_text
+    from assay.study.points import drawn_text
 
     study = planned.study
     cells, first = len(planned.searched), planned.searched[0]
-    drawn = f" ({drawn_text(len(planned.points), budget(study) * cells)})"
-    points = max(budget(study), *Counter(point.cell for point in planned.points).values(), 0)
-    nested = study.search is not None and study.search.nested
-    where = f" in {cells} {'searches' if nested else 'cells'} each" if cells > 1 else ""
+    drawn = f" ({drawn_text(len(planned.points), planned.budget * cells)})"
+    points = max(planned.budget, *planned.drawn.values())
+    where = f" in {cells} {'searches' if planned.search.nested else 'cells'} each" if cells > 1 else ""
     text = f"{counted(points, 'point')} × {_distinct(first.repeats)}{where}{drawn}"
     if study.replicate is not None:
         best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"
@@ -404,7 +412,7 @@ def _distinct(repeats: Sequence[Repeat]) -> str:
     return _format_repeats(len({repeat.seed for repeat in repeats}), len(folds) if len(folds) > 1 else 0)
 
 
-def _space_table(planned: Plan) -> Table:
+def _space_table(planned: SearchPlan) -> Table:
     from assay.study.compare import format_value
     from assay.study.space import format_parameter
 

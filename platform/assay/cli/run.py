@@ -229,6 +229,8 @@ def _pages(store: Store, storage: str, tracking_uri: str | None, study: str) -> 
 
 
 def _print_ways_on(results: StudyResults, outcome: Outcome, storage: str, pages: str | None) -> None:
+    from assay.analysis.search_results import SearchResults
+
     name = results.name
     typer.echo()
     if pages is not None:
@@ -241,7 +243,7 @@ def _print_ways_on(results: StudyResults, outcome: Outcome, storage: str, pages:
     report = in_use(f"assay report {name} --output {name}.md", storage=storage)
     typer.echo(f"write the whole report:   {report}")
     typer.echo(f"look at masks and more:   {in_use('assay dashboard', storage=storage)}")
-    if line := way_on(results, storage):
+    if isinstance(results, SearchResults) and (line := way_on(results, storage)):
         typer.echo(line)
     if outcome.failed:
         typer.echo(f"see what failed:          {in_use(f'assay status {name} --once', storage=storage)}")

@@ -108,4 +108,4 @@ def _trials(study: Study) -> str:
         plan = plan_study(study, None, "cuda" if study.resources.gpus else "cpu")
     except InputError:
         return "refused"
-    return f"{'≤ ' if plan.pending_points else ''}{plan.size} trials"
+    return f"{'≤ ' if plan.size > len(plan.trials) else ''}{plan.size} trials"

@@ -22,8 +22,7 @@ from assay.engine.packs import Pack
 from assay.engine.train_pack import train_trials, trainer_of
 from assay.engine.worker import PackWorker, trainer_here
 from assay.storage import Store
-from assay.study.schema import Study
-from assay.study.search_rules import pruned_by
+from assay.study import Plan, SearchPlan
 from trainables.errors import InputError, StorageError
 
 if TYPE_CHECKING:  # it imports Ray, which takes seconds
@@ -34,18 +33,18 @@ __all__ = ["local_slots", "train_locally"]
 _LOOK_SECONDS = 0.2
 
 
-def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
+def local_slots(plan: Plan, cpus: int | None, processes: int | None) -> int:
     """Number of training processes at once; 0: trials train in this process, one after the other.
 
     Args:
-        study: Its resources say what a trial needs.
+        plan: Whose study says what a trial needs.
         cpus: Cores that may be used; None: all.
         processes: As the user wishes; None: as many as cores and GPUs allow.
 
     Raises:
         InputError: If the study asks for what only Ray can do, or for more than this machine has.
     """
-    resources = study.resources
+    resources = plan.study.resources
     if resources.workers > 1:
         raise InputError(
             "`--local` trains each trial with one worker: several exchange gradients through Ray, found "
@@ -56,7 +55,7 @@ def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
             f"`--local` gives a trial whole GPUs: Ray divides them, found resources.gpus {resources.gpus:g}. "
             "Leave out --local, or set it to 0 or 1."
         )
-    if pruned_by(study) == "epochs":
+    if isinstance(plan, SearchPlan) and plan.pruned_by == "epochs":
         raise InputError(
             "`--local` trains every trial to its end: pruning by epochs is Ray's, found a search.pruner and "
             "one repeat in a pack. Leave out --local or the pruner, or add seeds: then repeats are pruned."
@@ -87,8 +86,8 @@ def train_locally(packs: RunPacks, ending: Ending) -> End:
         InputError: As :func:`local_slots`.
         StorageError: If the storage is full, read-only or away.
     """
-    study, store = packs.plan.study, packs.store
-    places = local_slots(study, packs.options.cpus, packs.options.processes)
+    store = packs.store
+    places = local_slots(packs.plan, packs.options.cpus, packs.options.processes)
     packs.slots = lambda: max(1, places)
     packs.fill()
     stop = threading.Event()
@@ -113,13 +112,12 @@ def train_locally(packs: RunPacks, ending: Ending) -> End:
 
 
 def _pruner(packs: RunPacks) -> LocalPruner | None:
-    if pruned_by(packs.plan.study) is None:
+    if not isinstance(packs.plan, SearchPlan) or packs.plan.search.pruner is None:
         return None
     from assay.engine.pruning import LocalPruner, pruner
 
     rules = pruner(packs.plan)
-    assert rules is not None, "the study has a pruner"
-    return LocalPruner(rules, packs.mode, packs.store)
+    return None if rules is None else LocalPruner(rules, packs.mode, packs.store)
 
 
 def _hand_out(packs: RunPacks, slots: _Slots, threads: ThreadPoolExecutor, places: int) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 from assay.engine.durations import LimitsByNow, cell_seconds
 from assay.engine.options import EngineOptions
@@ -26,9 +26,8 @@ from assay.engine.packs import Content, Pack, StageTask, missing_trials
 from assay.storage import Record, Store
 from assay.storage.plans import own_records
 from assay.storage.stage_store import made_stages
-from assay.study import Plan, Trial
+from assay.study import Plan, SearchPlan, Trial
 from assay.study.names import counted
-from assay.study.search_rules import pruned_by
 from assay.study.stage_graph import shared_first, stage_graph
 
 __all__ = [
@@ -99,23 +98,20 @@ class RunPacks:
     @property
     def mode(self) -> str:
         """``max`` or ``min``: which values are better, for a pruner."""
-        search = self.plan.study.search
-        return "max" if search is None or search.objective.sign == 1 else "min"
+        return "min" if isinstance(self.plan, SearchPlan) and self.plan.search.objective.sign < 0 else "max"
 
     def fill(self) -> None:
         """Say what is trained, in which order, once ``slots`` are known: what is missing, or a search."""
         if self.search is not None:
             self.contents = self.search
-            self._tell_of_search()
+            self._tell_of_search(cast(SearchPlan, self.plan))
         elif self.plan.study.repeats.decide:
             self.contents = packs_of_rounds(self._missing_now, self._round, self.in_flight)
         else:
             self.contents = self._round(self.missing)
 
-    def _tell_of_search(self) -> None:
-        plan, search = self.plan, self.plan.study.search
-        assert search is not None, "there is a search"
-        at_once = min(self.slots(), search.batch * len(plan.searched))
+    def _tell_of_search(self, plan: SearchPlan) -> None:
+        at_once = min(self.slots(), plan.search.batch * len(plan.searched))
         done = len(plan.trials) - len(self.missing)
         places = f"up to {counted(at_once, 'pack')} at a time"
         self.options.on_message(f"{done} of {plan.size} trials of the search are trained, {places}")
@@ -165,7 +161,9 @@ class RunPacks:
 
     def pack_of(self, content: Content) -> Pack:
         """The next pack, of trials or of stages."""
-        study = self.plan.study
+        study, plan = self.plan.study, self.plan
+        search = plan.search if isinstance(plan, SearchPlan) else None
+        counts = plan.pruned_by if isinstance(plan, SearchPlan) else None
         trials = [trial for trial in content if isinstance(trial, Trial)]
         stages = [task for task in content if isinstance(task, StageTask)]
         fresh = bool(trials and study.replicate is not None and trials[0].seed in study.replicate.seeds)
@@ -181,10 +179,10 @@ class RunPacks:
             keep_models=study.keep.models != "none",
             probes=study.keep.probes,
             primary=study.metrics.primary,
-            objective=study.metrics.primary if study.search is None else study.search.objective.metric,
-            times_models=study.search is not None and study.search.times_models,
+            objective=study.metrics.primary if search is None else search.objective.metric,
+            times_models=search is not None and search.times_models,
             # A winner on fresh seeds is trained to its end, whatever the seeds before it were worth.
-            resource="none" if fresh else pruned_by(study) or "none",
+            resource="none" if fresh else counts or "none",
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
             limits=self._limits.of_pack(trial.id for trial in trials),

@@ -25,7 +25,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from assay.storage.search_points import EvaluatedPoint
-from assay.study import Plan
+from assay.study import SearchPlan
 from assay.study.search import Choice, FloatRange, Parameter, Scalar, Search
 from assay.study.space import draw, grid
 
@@ -132,14 +132,13 @@ def _quiet() -> Generator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def importance(plan: Plan, points: Sequence[EvaluatedPoint]) -> dict[str, float]:
+def importance(plan: SearchPlan, points: Sequence[EvaluatedPoint]) -> dict[str, float]:
     """The share of each parameter in the (first) objective's variance (fANOVA), largest first; together 1.
 
     Only parameters that every point has are weighed against each other; a conditional one is absent. Empty
     where too few points, or all with one value, say nothing.
     """
-    search, space = plan.study.search, plan.study.space
-    assert search is not None
+    search, space = plan.search, plan.study.space
     observations = [
         Observation(point.point.values, point.status, point.value)
         for point in points

@@ -26,8 +26,8 @@ from assay.engine.driver import COMPLETE
 from assay.engine.packs import Pack, missing_trials
 from assay.engine.tune_manners import Unkept
 from assay.storage import Record, Store
-from assay.study import Plan
-from assay.study.search_rules import pruned_by
+from assay.study import Plan, SearchPlan
+from assay.study.search import Pruner
 from trainables.errors import StorageError
 
 __all__ = ["Contests", "LocalPruner", "RecordingScheduler", "pruner"]
@@ -59,15 +59,13 @@ class Contests:
 
 
 def pruner(plan: Plan) -> Contests | None:
-    """The Tune schedulers of a study's pruner, or None."""
-    resource = pruned_by(plan.study)
-    return None if resource is None else Contests(partial(_rule, plan, resource))
+    """The Tune schedulers of a search's pruner; None where nothing is pruned."""
+    if not isinstance(plan, SearchPlan) or plan.search.pruner is None or plan.pruned_by is None:
+        return None
+    return Contests(partial(_rule, plan, plan.search.pruner, plan.pruned_by))
 
 
-def _rule(plan: Plan, resource: str) -> TrialScheduler:
-    assert plan.study.search is not None
-    assert plan.study.search.pruner is not None
-    rule = plan.study.search.pruner
+def _rule(plan: SearchPlan, rule: Pruner, resource: str) -> TrialScheduler:
     if rule.kind == "median":
         return MedianStoppingRule(
             time_attr=resource, grace_period=rule.min, min_samples_required=_RIVALS, hard_stop=True

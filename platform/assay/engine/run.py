@@ -26,7 +26,7 @@ from assay.storage.lease import clear_stop
 from assay.storage.method_store import keep_methods
 from assay.storage.plans import own_records
 from assay.storage.search_points import known_replicas, with_points
-from assay.study import Plan, Trial
+from assay.study import Plan, SearchPlan, Trial
 from assay.study.schema import Budget
 
 __all__ = ["HeldStudy", "hold_study", "train_missing"]
@@ -115,7 +115,7 @@ def train_missing(
         failed=count("failed"),
         diverged=count("diverged"),
         pruned=count("pruned"),
-        missing=plan.pending_points + len(remaining) - len(postponed),
+        missing=plan.size - len(plan.trials) + len(remaining) - len(postponed),
         postponed=len(postponed),
         trained_now=0 if before is None else len(records.keys() - before.keys()),
         interrupted=end.interrupted,
@@ -166,7 +166,7 @@ def _train(
     _clear_stops(missing, store)
     in_flight: set[str] = set()
     search: Iterator[Content | None] | None = None
-    if plan.study.search is not None:
+    if isinstance(plan, SearchPlan):
         from assay.engine.search_packs import search_packs
 
         options.on_message("looking at the points so far")

@@ -22,21 +22,21 @@ from assay.storage.search_points import (
     winners,
     write_points,
 )
-from assay.study import Plan, Point, SearchedCell, Trial
-from assay.study.points import budget, make_point, point_row
+from assay.study import Point, SearchedCell, SearchPlan, Trial
+from assay.study.points import make_point, point_row
 from assay.study.search_rules import start_values
 from trainables.catalogue import find_trainable
 
 __all__ = ["search_packs"]
 
 
-def search_packs(plan: Plan, store: Store, in_flight: set[str]) -> Iterator[Content | None]:
+def search_packs(plan: SearchPlan, store: Store, in_flight: set[str]) -> Iterator[Content | None]:
     """The trials of a search, pack by pack; None where the next ones wait for what is training.
 
     Ends when all is trained, or when nothing more can come in this run (a pack ended without records).
 
     Args:
-        plan: Of a study with a search.
+        plan: Of the search.
         store: Where points are written, and records are found.
         in_flight: Ids of the trials that are handed out and not over; kept by the caller.
 
@@ -62,7 +62,7 @@ def search_packs(plan: Plan, store: Store, in_flight: set[str]) -> Iterator[Cont
 class _Log:
     """The points on storage and the records that were seen, shared by the searches of all cells."""
 
-    def __init__(self, store: Store, plan: Plan) -> None:
+    def __init__(self, store: Store, plan: SearchPlan) -> None:
         self.store, self.plan = store, plan
         self.records: dict[str, Record] = {}
         self._points = read_points(store, plan)
@@ -77,19 +77,17 @@ class _Log:
     def look(self, ids: Sequence[str]) -> None:
         """Read records that are not known yet."""
         read = self.store.records(id_ for id_ in ids if id_ not in self.records)
-        study = self.plan.study
-        self.records |= {id_: record for id_, record in read.items() if not is_foreign(record, study)}
+        self.records |= {id_: record for id_, record in read.items() if not is_foreign(record, self.plan)}
 
 
 class _CellSearch:
     """The search in one cell: batch after batch, then the winners on fresh seeds."""
 
-    def __init__(self, plan: Plan, searched: SearchedCell, log: _Log, in_flight: set[str]) -> None:
+    def __init__(self, plan: SearchPlan, searched: SearchedCell, log: _Log, in_flight: set[str]) -> None:
         self.plan, self.searched, self.log, self.in_flight = plan, searched, log, in_flight
-        assert plan.study.search is not None
-        self.search = plan.study.search
+        self.search = plan.search
         # More may be drawn than the study asks for by now: all count, so all train.
-        self.size = max(budget(plan.study), len(self._asked()))
+        self.size = max(plan.budget, len(self._asked()))
         self.starts = list(_starts(plan, searched))
 
     def packs(self) -> Iterator[Content | None]:
@@ -104,7 +102,7 @@ class _CellSearch:
 
     def _evaluated(self, points: Sequence[Point]) -> list[EvaluatedPoint]:
         drawn = self.plan.with_points(points).points_of(self.searched)
-        return evaluate_points(self.plan.study, drawn, self.log.records)
+        return evaluate_points(self.search.objectives, drawn, self.log.records)
 
     def _asked(self) -> list[Point]:
         return self.log.points(self.searched.cell.name)
@@ -184,7 +182,7 @@ class _CellSearch:
         return packs
 
 
-def _starts(plan: Plan, searched: SearchedCell) -> Iterator[tuple[str, Values]]:
+def _starts(plan: SearchPlan, searched: SearchedCell) -> Iterator[tuple[str, Values]]:
     """The start points of a cell: where each comes from, and its values."""
     for start in plan.study.start:
         if start == "preset":

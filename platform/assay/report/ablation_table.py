@@ -19,7 +19,7 @@ from assay.report.page.model import NOTHING, Column, TextTable, numbered
 from assay.statistics.families import Best
 from assay.statistics.intervals import ItemInterval
 from assay.statistics.wording import decimal_text, interval_text
-from assay.study import Cell, Study
+from assay.study import Cell, Plan, SearchPlan, Study
 from assay.study.names import counted
 from assay.study.nesting import NO_LEVEL
 from assay.study.reach import attainable_iou
@@ -53,7 +53,7 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
     interval over test items stands beside the primary metric, repeats that never left chance are counted, and
     if there are any, medians stand beside means. A table that is not ``analysed`` has none of these.
     """
-    study, cells, metrics = results.plan.study, results.reported.cells, results.metrics
+    cells, metrics = results.reported.cells, results.metrics
     summaries = [metric_summary(results, metric.name) for metric in metrics]
     at_chance = collapses(results) if analysed else {}
     notes: list[str] = []
@@ -69,10 +69,10 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
             count = f"{of_cell[0].count} {numbered(_to_come(summaries[0]), notes)}"
         else:
             count = _count_cell(of_cell, metrics, at_chance.get(cell.name), notes)
-        rows.append((*level_texts(study, cell), *values, count))
+        rows.append((*level_texts(results.plan, cell), *values, count))
     best = study_analysis(results).best if analysed else None
     bold = best.cells if best is not None else frozenset[str]()
-    levels = level_columns(study)
+    levels = level_columns(results.plan)
     columns = [*levels, *_metric_columns(metrics, beside), Column("n", "right")]
     return TextTable(
         columns=tuple(columns),
@@ -184,18 +184,19 @@ def metric_title(metric: Metric) -> str:
     return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
 
 
-def level_columns(study: Study) -> list[Column]:
+def level_columns(plan: Plan) -> list[Column]:
     """The columns that tell cells apart: the factors; of a search and without factors also the name."""
-    factors = study.factors
+    study, factors = plan.study, plan.study.factors
     columns = [Column(factor, "center" if _is_switch(study, factor) else "left") for factor in factors]
-    return [*columns, Column("cell", "left")] if _is_named(study) else columns
+    return [*columns, Column("cell", "left")] if _is_named(plan) else columns
 
 
-def level_texts(study: Study, cell: Cell) -> list[str]:
+def level_texts(plan: Plan, cell: Cell) -> list[str]:
     """The texts in :func:`level_columns` for a cell: ✓ and – for factors that are `on` and `off`."""
+    study = plan.study
     levels = {factor: cell.levels[factor] for factor in study.factors}
     texts = [_MARKS[level] if _is_switch(study, factor) else level for factor, level in levels.items()]
-    return [*texts, cell.name] if _is_named(study) else texts
+    return [*texts, cell.name] if _is_named(plan) else texts
 
 
 def item_interval_text(interval: ItemInterval, decimals: int, name: str, notes: list[str]) -> str:
@@ -275,8 +276,8 @@ def _median(summary: RepeatSummary, metric: Metric) -> str:
     return f"{summary.median:.{metric.decimals}f}"
 
 
-def _is_named(study: Study) -> bool:
-    return not study.factors or study.search is not None
+def _is_named(plan: Plan) -> bool:
+    return not plan.study.factors or isinstance(plan, SearchPlan)
 
 
 def _is_switch(study: Study, factor: str) -> bool:

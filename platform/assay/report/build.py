@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.report.ablation_table import ablation_table, best_notes
 from assay.report.answer import study_answer
 from assay.report.cell_tables import interval_section, trial_section
@@ -34,7 +35,6 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
             metrics, classes, what labels buy and what mattered in a search.
     """
     study = results.plan.study
-    importance = {} if brief else results.importance
     return Page(
         title=results.name,
         question=study.question.strip(),
@@ -46,7 +46,7 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         if brief
         else (*compared_sections(results), *class_sections(results), *label_sections(results)),
         pictures=tuple(study_pictures(results)),
-        search=search_sections(results, importance) if study.search is not None else (),
+        search=search_sections(results, brief=brief) if isinstance(results, SearchResults) else (),
         trials=trial_section(results),
         all_trials=f"`assay report {results.name} --format html` lists them all, and "
         f"`studies/{results.name}/summary.parquet` below the storage has a row for each trial and metric.",
@@ -91,7 +91,7 @@ def count_line(results: StudyResults) -> str:
         f"{m.reader}, {m.images} images, {m.defective} defective" for m in plan.manifests.values()
     )
     text = f"{counted(len(plan.trials), 'trial')} of {counted(len(plan.cells), 'cell')}: {states}."
-    if plan.study.search is not None:
-        searched = search_line(plan, results.evaluated_points)
+    if isinstance(results, SearchResults):
+        searched = search_line(results.plan, results.evaluated_points)
         text = f"{searched} {counted(len(plan.trials), 'trial')}: {states or 'none'}."
     return f"{text} Data: {data}." if data else text

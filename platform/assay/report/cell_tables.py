@@ -29,7 +29,7 @@ _NO_INTERVAL = "No interval: fewer than three repeats, a repeat without a value,
 
 def interval_section(results: StudyResults) -> Section | None:
     """Mean and 95 % interval of each reported metric, a row for each cell; None if there is no interval."""
-    study, metrics = results.plan.study, results.metrics
+    metrics = results.metrics
     of_metrics = {metric.name: study_analysis(results).intervals(metric.name) for metric in metrics}
     intervals = [interval for of_metric in of_metrics.values() for interval in of_metric.values()]
     if not intervals:
@@ -38,12 +38,12 @@ def interval_section(results: StudyResults) -> Section | None:
     cells = results.reported.cells
     rows = [
         (
-            *level_texts(study, cell),
+            *level_texts(results.plan, cell),
             *(_mean_interval(summary[row], of_metrics[summary[row].metric]) for summary in summaries),
         )
         for row, cell in enumerate(cells)
     ]
-    columns = [*level_columns(study), *(Column(metric.title, "right") for metric in metrics)]
+    columns = [*level_columns(results.plan), *(Column(metric.title, "right") for metric in metrics)]
     kinds = [f"{method}, claim: {claim}" for method, claim in method_texts(intervals)]
     approximate = any(interval.approximate for interval in intervals)
     return Section(

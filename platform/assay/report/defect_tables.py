@@ -42,10 +42,9 @@ def defect_section(results: StudyResults) -> Section | None:
     summaries = defect_summaries(results)
     if not summaries:
         return None
-    study = results.plan.study
     columns = (
         Column("defects", "left"),
-        *level_columns(study),
+        *level_columns(results.plan),
         *(
             Column(title, "right")
             for title in ("regions", "area to", "found", "outlined", "missed", "images")
@@ -54,7 +53,7 @@ def defect_section(results: StudyResults) -> Section | None:
     rows = tuple(
         (
             _title(summary),
-            *level_texts(study, summary.cell),
+            *level_texts(results.plan, summary.cell),
             _range(summary.regions),
             NOTHING if not max(summary.largest, default=0) else f"{_range(summary.largest)} px",
             _share(summary.detected),

@@ -22,9 +22,8 @@ from assay.report.ablation_table import attainable_texts
 from assay.statistics.wording import number_text
 from assay.storage.record import Record
 from assay.storage.registration import format_changes, format_replaced_looks
-from assay.study import Comparison, Plan, ReportedPlan
+from assay.study import Comparison, Plan, PointCell, ReportedPlan, SearchPlan
 from assay.study.names import counted, from_to
-from assay.study.points import budget
 from assay.study.reach import format_reach, reach_warnings
 from trainables.data.inspect.findings import summarise
 
@@ -143,34 +142,32 @@ def _agent_note(results: StudyResults) -> list[str]:
 
 
 def _search_notes(plan: Plan) -> list[str]:
-    if plan.study.search is None:
+    if not isinstance(plan, SearchPlan):
         return []
     if plan.study.replicate is None:
         return ["The table is empty: a search's own scores chose its points. Add `replicate` to the study."]
     notes = ["Winners of the search, trained again on seeds that chose nothing.", *_draw_notes(plan)]
     if len({searched.design_cell for searched in plan.searched}) > 1:
         notes.append(_budget_note(plan))
-        if plan.comparisons and not plan.study.search.has_front:
+        if plan.comparisons and not plan.search.has_front:
             notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
     if plan.pending_points:
         notes.append("The search is not over: winners are trained again when all points are evaluated.")
     return notes
 
 
-def _budget_note(plan: Plan) -> str:
-    drawn = Counter(point.cell for point in plan.points)
-    points = [max(budget(plan.study), drawn[searched.cell.name]) for searched in plan.searched]
+def _budget_note(plan: SearchPlan) -> str:
+    points = [max(plan.budget, drawn) for drawn in plan.drawn.values()]
     if len(set(points)) == 1:
         return f"Each cell was searched with the same budget: {points[0]} points."
     return f"Cells were searched with {from_to(points)} points: `points` is below what some had drawn before."
 
 
-def _draw_notes(plan: Plan) -> list[str]:
+def _draw_notes(plan: SearchPlan) -> list[str]:
     """Notes on what a search stands for: the points that it drew, or all that it might have drawn."""
-    search, first = plan.study.search, plan.searched[0]
-    assert search is not None
+    search = plan.search
     notes: list[str] = []
-    own_splits = search.nested and first.cell.data.splits == "per_seed"
+    own_splits = search.nested and plan.searched[0].cell.data.splits == "per_seed"
     if search.nested:
         where = "split" if own_splits else "fold"
         notes.append(
@@ -349,11 +346,11 @@ def _bundles(reported: ReportedPlan) -> list[str]:
 
     Several cells that were searched have comparisons of one name, each with what its own winner changes.
     """
-    searched = {cell.name: cell.searched for cell in reported.cells}
+    searched = {cell.name: cell.searched for cell in reported.cells if isinstance(cell, PointCell)}
     count = Counter(comparison.name for comparison in reported.comparisons)
     notes: list[str] = []
     for comparison in reported.comparisons:
-        cell = searched[comparison.pairs[0][1]] if count[comparison.name] > 1 else None
+        cell = searched.get(comparison.pairs[0][1]) if count[comparison.name] > 1 else None
         if len(comparison.paths) > 1:
             paths = ", ".join(f"`{path}`" for path in comparison.paths)
             within = f" within {cell}" if cell is not None else ""

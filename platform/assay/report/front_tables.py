@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from assay.analysis.results import StudyResults
 from assay.analysis.search_front import FreshValue, FrontPoint, optimism, search_front
+from assay.analysis.search_results import SearchResults
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.statistics.wording import number_text
 from assay.study.search import COSTS, Objective
@@ -14,11 +14,9 @@ from trainables.evaluation.metrics import METRICS, PROXIES
 __all__ = ["front_section", "objective_text"]
 
 
-def front_section(results: StudyResults) -> Section:
+def front_section(results: SearchResults) -> Section:
     """The front of each searched cell: values that chose its points, and those of fresh seeds beside them."""
-    search = results.plan.study.search
-    assert search is not None
-    goals = search.objectives
+    goals = results.plan.search.objectives
     fronts = {cell: search_front(results, cell) for cell in results.evaluated_points}
     columns = [
         Column("point", "left"),
@@ -91,13 +89,11 @@ def _notes(goals: Sequence[Objective], points: Sequence[FrontPoint]) -> Iterator
             yield f"`{goal.metric}` has no value on test images: on fresh seeds it is that of validation."
 
 
-def _reference_note(results: StudyResults) -> Iterator[str]:
+def _reference_note(results: SearchResults) -> Iterator[str]:
     """Tell the range of the reference network's times: the steadiness of the machines."""
-    search = results.plan.study.search
-    assert search is not None
     times = (record.timings.get("reference_one") for record in results.records.values())
     known = sorted(1000 * time for time in times if time)
-    if search.times_models and known:
+    if results.plan.search.times_models and known:
         middle, low, high = map(number_text, (known[len(known) // 2], known[0], known[-1]))
         yield (
             f"The reference network took {middle} ms ({low} to {high}) beside the models: "

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.report.front_tables import front_section, objective_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.storage.search_points import EvaluatedPoint, best_points
-from assay.study import Plan
+from assay.study import SearchPlan
 from assay.study.names import counted
-from assay.study.points import budget, drawn_text
+from assay.study.points import drawn_text
 from assay.study.search import Objective, Scalar
 from assay.study.space import format_parameter, format_scalar
 
@@ -23,33 +23,30 @@ __all__ = ["search_line", "search_sections"]
 _BEST = 5  # points shown of each cell
 
 
-def search_line(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> str:
+def search_line(plan: SearchPlan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> str:
     """``Search with tpe: 12 of 60 points drawn in each of 2 cells; 20 finished, 3 pruned, 1 failed.``"""
-    assert plan.study.search is not None
     drawn = [point for of_cell in points.values() for point in of_cell]
     counts = [
         f"{sum(point.status == status for point in drawn)} {status}"
         for status in ("finished", "pruned", "failed", "open")
         if any(point.status == status for point in drawn)
     ]
-    unit = "searches" if plan.study.search.nested else "cells"
+    unit = "searches" if plan.search.nested else "cells"
     where = "" if len(points) == 1 else f" in {len(points)} {unit}"
-    count = f"{drawn_text(len(drawn), budget(plan.study) * len(points), 'points ')}{where}"
-    return f"Search with {plan.study.search.sampler}: {'; '.join([count, ', '.join(counts)]).rstrip('; ')}."
+    count = f"{drawn_text(len(drawn), plan.budget * len(points), 'points ')}{where}"
+    return f"Search with {plan.search.sampler}: {'; '.join([count, ', '.join(counts)]).rstrip('; ')}."
 
 
-def search_sections(
-    results: StudyResults, importance: Mapping[str, Mapping[str, float]]
-) -> tuple[Section, ...]:
+def search_sections(results: SearchResults, *, brief: bool = False) -> tuple[Section, ...]:
     """Sections that a search adds to a report: best points, importance of parameters, history, space.
 
     Args:
-        results: The study.
-        importance: Cell → parameter → share of the objective's variance.
+        results: The search.
+        brief: Leave out what mattered, which takes seconds.
     """
     plan, points = results.plan, results.evaluated_points
-    assert plan.study.search is not None
-    front = (front_section(results),) if plan.study.search.has_front else ()
+    importance = {} if brief else results.importance
+    front = (front_section(results),) if plan.search.has_front else ()
     first = f"the first objective, {_objectives(plan)[0].title}," if front else "the objective"
     importance_table = _importance_table(plan, importance)
     titles = ", ".join(objective.title for objective in _objectives(plan))
@@ -75,7 +72,7 @@ def search_sections(
     )
 
 
-def _best_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
+def _best_table(plan: SearchPlan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
     """The best points of each cell, with all drawn values."""
     columns = [Column("point", "left"), *_value_columns(plan), Column("from", "left")]
     few = None if len(_objectives(plan)) > 1 else _BEST
@@ -87,7 +84,7 @@ def _best_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> T
     return TextTable((*columns, *_parameters(plan)), tuple(rows), links=_links(best))
 
 
-def _history_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
+def _history_table(plan: SearchPlan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
     """Every point in the order in which it was drawn, what became of it, and the best value until then.
 
     Of several objectives there is no best value.
@@ -123,7 +120,7 @@ def _reasons(points: Mapping[str, Sequence[EvaluatedPoint]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reasons))
 
 
-def _importance_table(plan: Plan, shares: Mapping[str, Mapping[str, float]]) -> TextTable | None:
+def _importance_table(plan: SearchPlan, shares: Mapping[str, Mapping[str, float]]) -> TextTable | None:
     """Share of the objective's variance by parameter, a column per cell; None when nothing is known."""
     known = {cell: of_cell for cell, of_cell in shares.items() if of_cell}
     if not known:
@@ -137,7 +134,7 @@ def _importance_table(plan: Plan, shares: Mapping[str, Mapping[str, float]]) -> 
     return TextTable(tuple(columns), tuple(rows))
 
 
-def _space(plan: Plan) -> Iterator[str]:
+def _space(plan: SearchPlan) -> Iterator[str]:
     for path, parameter in plan.study.space.items():
         where = (f", where `{other}` is {format_scalar(value)}" for other, value in parameter.when.items())
         yield f"`{path}`: {format_parameter(parameter)}{''.join(where)}"
@@ -148,29 +145,28 @@ def _links(points: Sequence[EvaluatedPoint]) -> dict[tuple[int, int], tuple[str,
     return {(row, 0): (point.point.name,) for row, point in enumerate(points)}
 
 
-def _objectives(plan: Plan) -> tuple[Objective, ...]:
-    assert plan.study.search is not None
-    return plan.study.search.objectives
+def _objectives(plan: SearchPlan) -> tuple[Objective, ...]:
+    return plan.search.objectives
 
 
-def _value_columns(plan: Plan) -> list[Column]:
+def _value_columns(plan: SearchPlan) -> list[Column]:
     return [Column(objective.title, "right") for objective in _objectives(plan)]
 
 
-def _value_texts(plan: Plan, row: EvaluatedPoint) -> list[str]:
+def _value_texts(plan: SearchPlan, row: EvaluatedPoint) -> list[str]:
     goals = _objectives(plan)
     values = row.values or (None,) * len(goals)
     return [objective_text(goal, value) for goal, value in zip(goals, values, strict=True)]
 
 
-def _repeats(plan: Plan) -> str:
+def _repeats(plan: SearchPlan) -> str:
     most = max((len(searched.repeats) for searched in plan.searched), default=0)
     return counted(most, "repeat")
 
 
-def _parameters(plan: Plan) -> list[Column]:
+def _parameters(plan: SearchPlan) -> list[Column]:
     return [Column(path.removeprefix("config."), "right") for path in plan.study.space]
 
 
-def _values(plan: Plan, drawn: Mapping[str, Scalar]) -> list[str]:
+def _values(plan: SearchPlan, drawn: Mapping[str, Scalar]) -> list[str]:
     return [format_scalar(drawn[path]) if path in drawn else NOTHING for path in plan.study.space]

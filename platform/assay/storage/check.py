@@ -26,7 +26,7 @@ from assay.storage.registration import read_interim_looks, read_registration
 from assay.storage.search_points import read_points, with_points
 from assay.storage.stage_store import STAGE_KEY, StageRecord, examine_stage, stage_folder
 from assay.storage.store import TRIAL_ID, Store
-from assay.study import Plan, Trial
+from assay.study import Plan, SearchPlan, Trial
 from trainables.errors import InputError, StorageError
 from trainables.method_files import is_file_method
 
@@ -185,7 +185,7 @@ def _check_study(store: Store, name: str, plan: Plan | None) -> Iterator[Damage]
     # A study that was refused or killed before its first plan has its text at most.
     if "plan.parquet" in names or not TRACES.isdisjoint(names):
         files.append(("plan.parquet", lambda: written_plan(store, name), _NO_PLAN))
-    if plan is not None and plan.study.search is not None:
+    if isinstance(plan, SearchPlan):
         files.append(("search.jsonl", lambda: read_points(store, plan), _NO_POINTS))
 
     for file, read, cost in files:

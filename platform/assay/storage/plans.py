@@ -12,8 +12,8 @@ from assay.storage.checksum import table_checksum, table_with_checksum
 from assay.storage.record import Record
 from assay.storage.search_points import with_points
 from assay.storage.store import Store, collector_paused
-from assay.study import Plan, Study
-from assay.study.search_rules import pruned_by
+from assay.study import Plan, SearchPlan
+from assay.study.plan_table import plan_of_table, table_of_plan
 from trainables.errors import InputError, StorageError
 
 __all__ = [
@@ -42,7 +42,7 @@ def write_plan(store: Store, plan: Plan) -> None:
     """Write the study and its plan where `status`, `report` and the dashboard look for them."""
     folder = store.study(plan.study.study)
     store.write_bytes(f"{folder}/study.yaml", plan.study.source.text.encode())
-    store.write_table(f"{folder}/plan.parquet", table_with_checksum(plan.to_table(), _READ_COLUMNS))
+    store.write_table(f"{folder}/plan.parquet", table_with_checksum(table_of_plan(plan), _READ_COLUMNS))
 
 
 class RenamedFolderError(InputError):
@@ -93,7 +93,7 @@ def written_plan(store: Store, name: str) -> Plan:
         raise InputError(f"{path} in {store.uri} was changed since it was written. {_ANEW}")
     try:
         with collector_paused():
-            plan = Plan.from_table(table)
+            plan = plan_of_table(table)
     except (KeyError, ValueError):
         raise InputError(f"{path} in {store.uri} is no plan. {_ANEW}") from None
     if (planned := plan.study.study) != name:
@@ -165,12 +165,13 @@ def is_left_out(store: Store, path: str, files: Mapping[str, Any] | None) -> boo
 # They are some of those of its trials: searches prune trials that other studies share.
 
 
-def is_foreign(record: Record, study: Study) -> bool:
+def is_foreign(record: Record, plan: Plan) -> bool:
     """True of a trial that a pruner stopped, for a study that has none: it has no result of it yet."""
-    return record.status == "pruned" and pruned_by(study) is None
+    prunes = isinstance(plan, SearchPlan) and plan.search.pruner is not None
+    return record.status == "pruned" and not prunes
 
 
 def own_records(plan: Plan, store: Store) -> dict[str, Record]:
     """Records of a plan's trials that are results of its study, by id."""
     records = store.records(trial.id for trial in plan.trials)
-    return {id_: record for id_, record in records.items() if not is_foreign(record, plan.study)}
+    return {id_: record for id_, record in records.items() if not is_foreign(record, plan)}

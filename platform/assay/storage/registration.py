@@ -18,10 +18,9 @@ from assay.storage.checksum import read_checksummed, write_checksummed
 from assay.storage.plans import stored_plan
 from assay.storage.search_points import known_replicas
 from assay.storage.store import Store
-from assay.study import Plan, Study, reported_plan
+from assay.study import Plan, SearchPlan, Study, reported_plan
 from assay.study.identity import canonical_json, short_hash
 from assay.study.names import counted
-from assay.study.points import budget
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 
@@ -204,8 +203,8 @@ def question_of(plan: Plan) -> Registered:
         comparisons=tuple(
             sorted({f"{a} → {b}" for comparison in plan.comparisons for a, b in comparison.pairs})
         ),
-        cells=len(plan.searched or plan.cells),  # those that a search drew so far change nothing
-        points=budget(study) * len(plan.searched) if study.search is not None else 0,
+        cells=len(plan.designed),
+        points=plan.budget * len(plan.searched) if isinstance(plan, SearchPlan) else 0,
         data=tuple(sorted(plan.manifests)),
         methods=tuple(sorted(plan.trainables)),
         seeds=tuple(sorted({*study.repeats.seeds, *(study.replicate.seeds if study.replicate else ())})),
@@ -226,8 +225,8 @@ def _values(study: Study) -> Iterator[tuple[str, object]]:
 
 def _of_winners(plan: Plan) -> Iterator[str]:
     """Comparisons of each winner with its start points, at most so many: a winner may be one of them."""
-    search, replicate = plan.study.search, plan.study.replicate
-    if search is None or replicate is None or search.has_front:
+    replicate = plan.study.replicate
+    if not isinstance(plan, SearchPlan) or replicate is None or plan.search.has_front:
         return
     for cell in dict.fromkeys(searched.design_cell for searched in plan.searched):
         if replicate.start:

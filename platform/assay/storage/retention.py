@@ -16,7 +16,7 @@ from assay.storage.local_disk import UNFINISHED
 from assay.storage.record import Record
 from assay.storage.stage_store import read_stage, stage_folder, stage_keys
 from assay.storage.store import ATTEMPT, Store
-from assay.study import Plan
+from assay.study import Plan, PointCell
 from trainables.evaluation.metrics import METRICS
 
 __all__ = ["KeepRule", "Leftover", "clean_plan", "free", "unkept_models"]
@@ -64,6 +64,7 @@ class KeepRule:
     def of(cls, plan: Plan) -> Self:
         """Read the rule of a plan; of a search, with the points drawn so far."""
         again = plan.study.replicate is not None
+        points = (cell for cell in plan.cells if isinstance(cell, PointCell))
         trials: dict[str, list[str]] = {cell.name: [] for cell in plan.cells}
         for trial in plan.trials:
             trials[trial.cell].append(trial.id)
@@ -71,7 +72,7 @@ class KeepRule:
             models=plan.study.keep.models,
             metric=plan.study.metrics.primary,
             trials=trials,
-            tried={cell.name for cell in plan.cells if again and cell.role == "point"},
+            tried={cell.name for cell in points if again and not cell.replicated},
         )
 
     def dropped(self, records: Mapping[str, Record]) -> list[str]:

@@ -18,9 +18,9 @@ from assay.storage.checksum import lines_with_checksum, without_last_line
 from assay.storage.conditional import ChangedError
 from assay.storage.record import Record
 from assay.storage.store import Store
-from assay.study import Plan, Point, Study
+from assay.study import Plan, Point, SearchPlan
 from assay.study.identity import canonical_json
-from assay.study.points import budget, point_row
+from assay.study.points import point_row
 from assay.study.search import Objective
 from trainables.catalogue import TRAINABLES
 from trainables.errors import InputError, StorageError
@@ -56,7 +56,7 @@ class EvaluatedPoint(NamedTuple):
     values: tuple[float, ...] = ()  # finished: every objective, mean over repeats
 
 
-def read_points(store: Store, plan: Plan) -> list[Point]:
+def read_points(store: Store, plan: SearchPlan) -> list[Point]:
     """The points asked for so far in the plan's cells, in the order in which they were asked for.
 
     Raises:
@@ -74,9 +74,9 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
         raise _damaged(store, path, f"cannot be read: {error.errors()[0]['msg']}") from None
     if checksum == "wrong" or not data:
         raise _damaged(store, path, "was changed since it was written" if data else "is empty")
-    rules = {searched.cell.name: searched.search for searched in plan.searched}
     for point in points:
-        if rules.get(point.cell, point.search) != point.search:
+        searched = plan.by_name.get(point.cell)
+        if searched is not None and searched.search != point.search:
             raise InputError(
                 f"the search in cell {point.cell} of {plan.study.study} began with other rules: its space, "
                 "sampler, seed, batch, objective, start points or base settings were changed since. Undo the "
@@ -85,7 +85,7 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
     return points
 
 
-def write_points(store: Store, plan: Plan, points: Sequence[Point]) -> None:
+def write_points(store: Store, plan: SearchPlan, points: Sequence[Point]) -> None:
     """Write all points, those of earlier batches first: points are added, and none is lost.
 
     Raises:
@@ -108,16 +108,18 @@ def write_points(store: Store, plan: Plan, points: Sequence[Point]) -> None:
 
 
 def evaluate_points(
-    study: Study, points: Iterable[tuple[Point, Sequence[str]]], records: Mapping[str, Record]
+    goals: Sequence[Objective],
+    points: Iterable[tuple[Point, Sequence[str]]],
+    records: Mapping[str, Record],
 ) -> list[EvaluatedPoint]:
     """Evaluate points of one cell by validation images; test scores are not looked at.
 
     Args:
-        study: The question.
-        points: Each with the ids of its trials (:meth:`Plan.points_of`).
+        goals: Objectives of the search.
+        points: Each with the ids of its trials (:meth:`SearchPlan.points_of`).
         records: By trial id.
     """
-    return [_evaluated(study, point, ids, records) for point, ids in points]
+    return [_evaluated(goals, point, ids, records) for point, ids in points]
 
 
 def objective_value(objective: Objective, record: Record) -> float | None:
@@ -128,15 +130,14 @@ def objective_value(objective: Objective, record: Record) -> float | None:
 
 
 def best_points(
-    plan: Plan, evaluated: Iterable[EvaluatedPoint], most: int | None = None
+    plan: SearchPlan, evaluated: Iterable[EvaluatedPoint], most: int | None = None
 ) -> list[EvaluatedPoint]:
     """Finished points, best first; of equal values the earlier, of equal settings one.
 
     With several objectives: those on the front alone, the ends of it first. Otherwise at most ``most``: the
     settings of the others are not compared.
     """
-    search = plan.study.search
-    assert search is not None
+    search = plan.search
     sign = search.objective.sign
     finished = [each for each in evaluated if each.value is not None]
     finished.sort(key=lambda each: (-sign * (each.value or 0.0), each.point.index))
@@ -152,17 +153,17 @@ def best_points(
     return [ranked[index] for index in front_of([each.values for each in ranked], signs)]
 
 
-def winners(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> list[Point] | None:
+def winners(plan: SearchPlan, evaluated: Sequence[EvaluatedPoint]) -> list[Point] | None:
     """The points of one cell that are trained again on fresh seeds; None while the cell's search goes on."""
-    if len(evaluated) < budget(plan.study) or any(each.status == "open" for each in evaluated):
+    if len(evaluated) < plan.budget or any(each.status == "open" for each in evaluated):
         return None
     replicate = plan.study.replicate
     if replicate is None:
         return []
     chosen = [best.point for best in best_points(plan, evaluated, replicate.best)[: replicate.best]]
     if replicate.start:
-        drawn_by = plan.study.search.sampler if plan.study.search else ""
-        chosen += [each.point for each in evaluated if each.point.source != drawn_by and each.point.config]
+        sampler = plan.search.sampler
+        chosen += [each.point for each in evaluated if each.point.source != sampler and each.point.config]
     return list({point.index: point for point in chosen}.values())
 
 
@@ -178,8 +179,7 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
         InputError: If points were drawn, and none of a method that is not installed has a trial. Only its
             Config knows which settings ids leave out: with other ids they seem never to have been trained.
     """
-    search = plan.study.search
-    if search is None:
+    if not isinstance(plan, SearchPlan):
         return plan
     known = {} if known is None else known
     drawn = read_points(store, plan)
@@ -189,18 +189,17 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
     replicated: list[Point] = []
     complete = True
     for searched in plan.searched:
-        points = grown.points_of(searched)
         chosen = None
-        if len(points) >= budget(plan.study):  # else the search goes on, whatever the records say
+        if grown.drawn[searched.cell.name] >= plan.budget:  # else it goes on, whatever the records say
+            points = grown.points_of(searched)
             known |= store.records(id_ for _, ids in points for id_ in ids if id_ not in known)
-            evaluated = evaluate_points(plan.study, points, known)
-            chosen = winners(plan, evaluated)
+            chosen = winners(plan, evaluate_points(plan.search.objectives, points, known))
         complete &= chosen is not None
         replicated += chosen or ()
     return grown.with_winners(replicated, complete=complete)
 
 
-def _refuse_unknown_methods(plan: Plan, store: Store) -> None:
+def _refuse_unknown_methods(plan: SearchPlan, store: Store) -> None:
     for searched in plan.searched:
         method = searched.cell.trainable
         if is_file_method(method) or method in TRAINABLES:
@@ -219,19 +218,18 @@ def known_replicas(plan: Plan, store: Store) -> dict[str, Record]:
     at its end.
 
     Args:
-        plan: With its points.
+        plan: Of a search, with its points; of any other study there are none.
         store: Where the records lie.
     """
-    study = plan.study
-    if study.search is None or study.replicate is None or not plan.pending_points:
+    if not isinstance(plan, SearchPlan) or plan.study.replicate is None or not plan.pending_points:
         return {}
-    by_name = {searched.cell.name: searched for searched in plan.searched}
+    by_name = plan.by_name
     rows = [point_row(by_name[each.cell], each, fresh=True) for each in plan.points if each.cell in by_name]
     ids = {trial.id for row in rows if row is not None for trial in row.trials}
     return store.records((ids & set(store.trials())).difference(trial.id for trial in plan.trials))
 
 
-def _path(plan: Plan) -> str:
+def _path(plan: SearchPlan) -> str:
     return f"{Store.study(plan.study.study)}/search.jsonl"
 
 
@@ -243,9 +241,8 @@ def _damaged(store: Store, path: str, what: str) -> InputError:
 
 
 def _evaluated(
-    study: Study, point: Point, ids: Iterable[str], records: Mapping[str, Record]
+    goals: Sequence[Objective], point: Point, ids: Iterable[str], records: Mapping[str, Record]
 ) -> EvaluatedPoint:
-    assert study.search is not None
     if point.config is None:
         return EvaluatedPoint(point, "failed", None, (), point.reason)
     repeats: list[list[float]] = []  # of each repeat the objectives
@@ -256,7 +253,7 @@ def _evaluated(
         if record is None:
             missing = True
         elif record.result is not None and record.status == "finished":
-            values = {goal: objective_value(goal, record) for goal in study.search.objectives}
+            values = {goal: objective_value(goal, record) for goal in goals}
             lacking = next((objective for objective, value in values.items() if value is None), None)
             if lacking is not None:
                 trouble.append(("failed", _why_lacking(lacking, record)))

@@ -19,7 +19,7 @@ from assay.storage.forecast import Forecast, Shape, StageCost
 from assay.storage.record import Record
 from assay.storage.stage_store import made_stages
 from assay.storage.store import Store
-from assay.study import Plan, Trial
+from assay.study import Plan, SearchPlan, Trial
 from assay.study.identity import canonical_json
 from assay.study.points import trials_of
 from assay.study.stage_graph import stage_graph
@@ -165,7 +165,9 @@ def _groups(plan: Plan) -> list[_Group]:
 
     for trial in plan.trials:
         group(trial, trial.cell).ids.append(trial.id)
-    if plan.pending_points:  # a point costs what its cell costs, as long as nothing is known of it
+    if (
+        isinstance(plan, SearchPlan) and plan.pending_points
+    ):  # a point costs what its cell costs, as long as nothing is known of it
         left, cells = plan.pending_points, len(plan.searched)
         for index, searched in enumerate(plan.searched):
             trials = trials_of(searched, searched.cell, searched.repeats)

@@ -22,7 +22,7 @@ from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import with_points
 from assay.storage.stage_store import StageRecord, made_stages, stage_keys
 from assay.storage.store import READERS, Store, collector_paused
-from assay.study import Plan, Trial
+from assay.study import Plan, SearchPlan, Trial
 
 if TYPE_CHECKING:
     from assay.study.stage_graph import Need
@@ -130,7 +130,7 @@ class Watch:
         # Asked before the records are read: of a run that ends in between, all records are then seen.
         run = holder(self._store, self._whole.study.study)
         with collector_paused():
-            known = self._grow() if self._plan.study.search is not None else {}
+            known = self._grow() if isinstance(self._plan, SearchPlan) else {}
             if begun is None:
                 begun = set(self._store.trials())
             first, ended = self._first, self._new_records(begun, known)
@@ -146,9 +146,9 @@ class Watch:
         stages = self._look_for_stages()
         self._store.refuse_if_gone()  # it would look like one without results
         self._cost = time.monotonic() - start
-        undrawn = self._plan.pending_points
-        total = len(self._trials) + undrawn
+        total = self._plan.size
         left = self._left(running)
+        undrawn = total - len(self._trials)
         return Snapshot(total, counts, running, ended, left, stages, undrawn, run is not None)
 
     def _narrow(self, needed_of: Callable[[Plan, Mapping[str, Record]], Plan]) -> None:
@@ -237,7 +237,7 @@ class Watch:
             self._trials.values(),
             self._records,
             alive,
-            pending_points=self._plan.pending_points,
+            pending_points=self._plan.size - len(self._trials),
             needed=self._needed,
             made=self._stages,
             forecast=self._forecast,

@@ -7,12 +7,14 @@
 from assay.study.cells import Cell, Trial
 from assay.study.compare import Comparison
 from assay.study.editors import study_schema
-from assay.study.plan import Plan, plan_study
-from assay.study.points import Point, SearchedCell
+from assay.study.plan import Plan
+from assay.study.planner import plan_study
+from assay.study.points import Point, PointCell, SearchedCell
 from assay.study.reading import parse_study, read_study
 from assay.study.repeats import ManifestSummary
 from assay.study.reported import ReportedPlan, reported_plan
 from assay.study.schema import Study
+from assay.study.search_plan import SearchPlan
 
 __all__ = [
     "Cell",
@@ -20,7 +22,9 @@ __all__ = [
     "ManifestSummary",
     "Plan",
     "Point",
+    "PointCell",
     "ReportedPlan",
+    "SearchPlan",
     "SearchedCell",
     "Study",
     "Trial",

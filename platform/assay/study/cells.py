@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from assay.study.cell_names import cell_key
 from assay.study.identity import flatten
-from assay.study.search import Scalar
 from trainables.data.spec import DataSpec, Supervision
 
-__all__ = ["Cell", "Diff", "Role", "Trial", "make_trial"]
+__all__ = ["Cell", "Diff", "Trial", "make_trial"]
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid")
-Role = Literal["design", "point", "replicate"]
 Diff = dict[str, tuple[Any, Any]]  # path → (value in the base, value here)
 
 
-class Trial(BaseModel):
+class Trial(BaseModel, frozen=True, extra="forbid"):
     """One cell at one repeat: what is trained once."""
 
-    model_config = _FROZEN
     id: str
     cell: str
     levels: dict[str, str]
@@ -37,10 +33,9 @@ class Trial(BaseModel):
     diff: Diff
 
 
-class Cell(BaseModel):
-    """One combination of levels, or one point that a search drew in it: a row of a table."""
+class Cell(BaseModel, frozen=True, extra="forbid"):
+    """One combination of levels: a row of a table."""
 
-    model_config = _FROZEN
     name: str
     levels: dict[str, str]
     trainable: str  # its name in the catalogue; of a file, name and hash: blur@3f9c1d2e4a5b6c7d
@@ -50,15 +45,22 @@ class Cell(BaseModel):
     data: DataSpec
     diff: Diff
     footnotes: tuple[str, ...] = ()
-    role: Role = "design"
-    searched: str | None = None  # of a point: the cell it was drawn in
-    drawn: dict[str, Scalar] = {}  # of a point: its values
 
     @property
     def key(self) -> str:
-        """Key by which a search draws, and cells of two studies are matched: ``on·off #3 replicated``."""
-        key = cell_key(self.levels)
-        return key if self.searched is None else key + self.name.removeprefix(self.searched)
+        """Key of the levels, ``on·off``: by it a search draws."""
+        return cell_key(self.levels)
+
+    @property
+    def match(self) -> tuple[object, ...]:
+        """Cells of two studies that are equal in this are compared with each other."""
+        return (self.key,)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What sets the cell apart, for a table outside: ``trainable``, ``level.stop``."""
+        levels = {f"level.{factor}": level for factor, level in self.levels.items()}
+        return {"trainable": self.trainable, **levels}
 
     def settings(self) -> dict[str, Any]:
         """All settings as JSON values, flat: ``trainable``, ``config.lr``, ``supervision`` …"""

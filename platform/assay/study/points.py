@@ -1,9 +1,6 @@
-"""Points of a search, and the plan that grows with them.
+"""The cells in which a search draws, the points that it draws there, and the rows that these become.
 
-The plan of a search holds the cells that are searched, with their repeats (:class:`SearchedCell`). What is
-trained in them is not known before: each :class:`Point` that is asked for becomes a cell of its own in the
-plan (:meth:`Plan.with_points`), with one trial per repeat, and each winner another one on fresh seeds
-(:meth:`Plan.with_winners`).
+A :class:`Point` is what is drawn and written down, a :class:`PointCell` its row in the plan, with trials.
 """
 
 from __future__ import annotations
@@ -14,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from assay.study.cells import Cell, Role, Trial
+from assay.study.cell_names import cell_key
+from assay.study.cells import Cell, Trial
 from assay.study.identity import canonical_json, differences, flatten, short_hash
-from assay.study.repeats import Repeat, SearchPart, trials_on
+from assay.study.repeats import Repeat, trials_on
 from assay.study.schema import Study
-from assay.study.search import Scalar
+from assay.study.search import Parameter, Scalar, Search
 from assay.study.settings import AnyTrainable, Device, resolve_settings
 from assay.study.space import grid_size, set_back
 from trainables.catalogue import TRAINABLES
@@ -29,6 +27,7 @@ from trainables.method_files import is_file_method
 
 __all__ = [
     "Point",
+    "PointCell",
     "PointRow",
     "SearchedCell",
     "budget",
@@ -38,16 +37,14 @@ __all__ = [
     "make_point",
     "planned_trials",
     "point_row",
+    "search_hash",
     "trials_of",
 ]
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid")
 
-
-class Point(BaseModel):
+class Point(BaseModel, frozen=True, extra="forbid"):
     """One proposal of a search: a line of ``search.jsonl``, written before it is trained."""
 
-    model_config = _FROZEN
     cell: str  # that is searched
     index: int  # 0, 1, … in its cell
     source: str  # sampler, `preset` or `given`
@@ -63,17 +60,39 @@ class Point(BaseModel):
         return f"{self.cell} #{self.index}"
 
 
+class PointCell(Cell, frozen=True, extra="forbid"):
+    """A point of a search as a row: the cell in which it was drawn, with its values."""
+
+    searched: str  # name of that cell
+    drawn: dict[str, Scalar]  # empty in the row that stands for the winners of several searches
+    replicated: bool  # trained again, on fresh seeds
+
+    @property
+    def key(self) -> str:
+        """Key of the levels and the number of the point: ``on·off #3 replicated``."""
+        return super().key + self.name.removeprefix(self.searched)
+
+    @property
+    def match(self) -> tuple[object, ...]:
+        """Levels and drawn values; of several searches' winners the key."""
+        return (cell_key(self.levels), *sorted(self.drawn.items())) if self.drawn else super().match
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What sets the point apart, ``drawn.config.lr`` among it."""
+        return super().labels | {f"drawn.{path}": str(value) for path, value in self.drawn.items()}
+
+
 class PointRow(NamedTuple):
     """A point in a plan: its cell and its trials."""
 
-    cell: Cell
+    cell: PointCell
     trials: tuple[Trial, ...]  # in the order of the repeats
 
 
-class SearchedCell(BaseModel):
+class SearchedCell(BaseModel, frozen=True, extra="forbid"):
     """A cell of the design in which points are drawn, or one of its searches where it has several."""
 
-    model_config = _FROZEN
     cell: Cell = Field(description="Of one of several searches it is called `base, fold 0`.")
     manifest: str
     repeats: tuple[Repeat, ...] = Field(description="Seeds × folds on which a point is evaluated.")
@@ -92,12 +111,18 @@ class SearchedCell(BaseModel):
         return f"{self.cell.key}, {self.part}" if self.part else self.cell.key
 
 
-def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
-    """Changes when other points would be drawn. More ``points`` are the same search, continued."""
-    assert study.search is not None
-    rules = study.search.model_dump(mode="json", include={"sampler", "seed", "batch", "goals"})
-    if part.name:
-        rules |= {"part": part.name}
+def search_hash(study: Study, search: Search, cell: Cell, part: str) -> str:
+    """Changes when other points would be drawn. More ``points`` are the same search, continued.
+
+    Args:
+        study: The question.
+        search: Its rules.
+        cell: That is searched.
+        part: Which of several searches of the cell; empty: there is one.
+    """
+    rules = search.model_dump(mode="json", include={"sampler", "seed", "batch", "goals"})
+    if part:
+        rules |= {"part": part}
     parts = {
         **rules,
         "space": {path: parameter.model_dump(mode="json") for path, parameter in study.space.items()},
@@ -112,12 +137,9 @@ def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
     return short_hash(canonical_json(parts))
 
 
-def budget(study: Study) -> int:
+def budget(search: Search, space: Mapping[str, Parameter]) -> int:
     """Points in each searched cell: as many as asked, or all of the grid."""
-    assert study.search is not None
-    if study.search.sampler == "grid":
-        return grid_size(study.space, study.search.points)
-    return study.search.points
+    return grid_size(space, search.points) if search.sampler == "grid" else search.points
 
 
 def drawn_text(drawn: int, asked: int, points: str = "") -> str:
@@ -127,18 +149,20 @@ def drawn_text(drawn: int, asked: int, points: str = "") -> str:
     return f"{drawn} {points}drawn, more than the {asked} asked for: all count"
 
 
-def planned_trials(study: Study, searched: Sequence[SearchedCell], drawn: Sequence[Point] = ()) -> int:
+def planned_trials(
+    study: Study, search: Search, cells: Sequence[SearchedCell], drawn: Sequence[Point] = ()
+) -> int:
     """Trials of the whole search, if no two points are alike; what is drawn beyond the budget counts."""
-    of_cells = Counter(point.cell for point in drawn)
-    return sum(_cell_trials(study, cell, of_cells[cell.cell.name]) for cell in searched)
-
-
-def _cell_trials(study: Study, searched: SearchedCell, drawn: int) -> int:
-    points, replicate = max(budget(study), drawn), study.replicate
-    best = 0 if replicate is None else min(replicate.best, points)
-    if replicate is not None and replicate.start:
-        best = min(points, best + len(study.start))
-    return points * len(searched.repeats) + best * len(searched.fresh)
+    asked, of_cells = budget(search, study.space), Counter(point.cell for point in drawn)
+    trials = 0
+    for searched in cells:
+        points, best = max(asked, of_cells[searched.cell.name]), 0
+        if study.replicate is not None:
+            best = min(points, study.replicate.best)
+            if study.replicate.start:
+                best = min(points, best + len(study.start))
+        trials += points * len(searched.repeats) + best * len(searched.fresh)
+    return trials
 
 
 def make_point(
@@ -195,13 +219,12 @@ def point_row(searched: SearchedCell, point: Point, *, fresh: bool = False) -> P
     """The row of a point, ``fresh``: on the repeats of ``replicate``; None where its method refused it."""
     if point.config is None:
         return None
-    role: Role = "replicate" if fresh else "point"
-    cell = _point_cell(searched.cell, point, role)
+    cell = _point_cell(searched.cell, point, fresh=fresh)
     repeats = searched.fresh if fresh else searched.repeats
     return PointRow(cell, tuple(trials_of(searched, cell, repeats)))
 
 
-def _point_cell(cell: Cell, point: Point, role: Role) -> Cell:
+def _point_cell(cell: Cell, point: Point, *, fresh: bool) -> PointCell:
     """The cell in which a point was drawn, with its values."""
     base, config = cell.config, point.config or {}
     other = [name for name in {**base, **config} if base.get(name) != config.get(name)]  # of forty a few
@@ -210,17 +233,17 @@ def _point_cell(cell: Cell, point: Point, role: Role) -> Cell:
     changed = {
         path: (cell.diff.get(path, pair)[0], pair[1]) for path, pair in differences(before, after).items()
     }
-    return cell.model_copy(
-        update={
-            "name": f"{point.name} replicated" if role == "replicate" else point.name,
-            "config": point.config,
-            "diff": {**cell.diff, **changed},
-            "footnotes": point.footnotes,
-            "role": role,
-            "searched": cell.name,
-            "drawn": point.values,
-        }
-    )
+    values: dict[str, Any] = {
+        **dict(cell),
+        "name": f"{point.name} replicated" if fresh else point.name,
+        "config": point.config,
+        "diff": {**cell.diff, **changed},
+        "footnotes": point.footnotes,
+        "searched": cell.name,
+        "drawn": point.values,
+        "replicated": fresh,
+    }
+    return PointCell.model_construct(**values)  # every part was checked with the cell and the point
 
 
 def _hashed_config(method: str, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from assay.study.identity import canonical_json
 from assay.study.plan import CellReach, Plan
+from assay.study.points import PointCell
 from trainables.catalogue import find_trainable
 from trainables.data.inspect.findings import summarise
 from trainables.evaluation.resolution import Reach, is_taught, measure_reach
@@ -40,7 +41,7 @@ _MOST = 200  # masks that are looked at, of each kind
 def plan_reach(plan: Plan, open_manifest: Callable[[DataSpec], Manifest]) -> tuple[CellReach, ...]:
     """Measure each size and grid of a plan; where cells cut images into tiles, on the masks of tiles."""
     groups: dict[str, list[tuple[Cell, int, int | None]]] = {}
-    for cell, seed, fold in _first_repeats(plan):
+    for cell, seed, fold in plan.first_repeats():
         # Equal where masks look alike to the method and to the evaluation.
         size, grid = _size_and_grid(cell)
         key = canonical_json([cell.data.identity, size, repr(grid)])
@@ -51,16 +52,6 @@ def plan_reach(plan: Plan, open_manifest: Callable[[DataSpec], Manifest]) -> tup
         for group, reach in measured
         if reach is not None
     )
-
-
-def _first_repeats(plan: Plan) -> Iterator[tuple[Cell, int, int | None]]:
-    for searched in plan.searched:
-        first = searched.repeats[0]
-        yield searched.cell, first.seed, first.fold
-    cells = {cell.name: cell for cell in plan.cells} if not plan.searched else {}
-    for trial in plan.trials:
-        if cell := cells.pop(trial.cell, None):
-            yield cell, trial.seed, trial.fold
 
 
 def _size_and_grid(cell: Cell) -> tuple[tuple[int, int], Grid | None]:
@@ -167,7 +158,7 @@ def format_reach(reach: Reach) -> str:
 
 def attainable_iou(plan: Plan, cell: Cell) -> float | None:
     """An IoU that a map of a method's cells reaches; None where it has no cells, or nobody measured it."""
-    name = cell.searched or cell.name
+    name = cell.searched if isinstance(cell, PointCell) else cell.name
     reaches = (each.reach for each in plan.reach if name in each.cells)
     return next((reach.grid_iou for reach in reaches if reach.stride > 1), None)
 

@@ -20,6 +20,7 @@ from assay.study.cells import Cell, Trial, make_trial
 from assay.study.identity import CellIdentity, canonical_json
 from assay.study.names import from_to
 from assay.study.schema import Study
+from assay.study.search import Search
 from assay.study.settings import Settings
 from assay.study.source import StudyProblem, refuse
 from trainables.data.spec import DataSpec
@@ -34,11 +35,9 @@ __all__ = [
     "DataPlan",
     "ManifestSummary",
     "Repeat",
-    "SearchPart",
     "plan_data",
     "repeat_name",
     "repeats_per_point",
-    "search_parts",
     "trials_on",
 ]
 
@@ -284,32 +283,9 @@ def trials_on(
         yield make_trial(cell, id=id_, seed=seed, fold=fold, manifest=manifest, split=shown)
 
 
-class SearchPart(NamedTuple):
-    """One search of a cell."""
-
-    name: str  # `fold 0`, `split 3`; "": the only one
-    repeats: tuple[Repeat, ...]  # on which a point is evaluated
-    fresh: tuple[Repeat, ...]  # of its winner
-
-
-def search_parts(study: Study, data: DataSpec, repeats: Sequence[Repeat]) -> Iterator[SearchPart]:
-    """The searches of a cell, each with its share of the repeats: for points, and fresh ones for winners."""
-    assert study.search is not None
-    evaluated = [repeat for repeat in repeats if repeat.seed in study.repeats.seeds]
-    fresh = [repeat for repeat in repeats if repeat.seed not in study.repeats.seeds]
-    own_splits = data.splits == "per_seed"
-    places = dict.fromkeys(repeat.seed if own_splits else repeat.fold for repeat in evaluated)
-    for place in places if study.search.nested else [None]:
-        yield SearchPart(
-            name="" if place is None else f"{'split' if own_splits else 'fold'} {place}",
-            repeats=tuple(r for r in evaluated if place in (None, r.seed if own_splits else r.fold)),
-            fresh=tuple(repeat for repeat in fresh if place in (None, repeat.fold)),
-        )
-
-
-def repeats_per_point(study: Study) -> int:
+def repeats_per_point(study: Study, search: Search) -> int:
     """Count the trainings of a point, from the study alone: a data set may have no folds."""
     seeds, folds = len(study.repeats.seeds), max(1, len(study.repeats.folds))
-    if study.search is None or not study.search.nested:
+    if not search.nested:
         return seeds * folds
     return 1 if study.data.splits == "per_seed" else seeds

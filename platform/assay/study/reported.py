@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from assay.study.cells import Cell, Trial
 from assay.study.compare import Comparison, improvement
 from assay.study.plan import Plan
+from assay.study.points import PointCell
 from assay.study.schema import Study
-from assay.study.search import Search
+from assay.study.search_plan import SearchPlan
 
 __all__ = ["ReportedPlan", "reported_plan"]
 
@@ -37,30 +39,25 @@ def reported_plan(plan: Plan) -> ReportedPlan:
     several objectives no point is best, and none is compared. Where a cell has several searches, their best
     points are one row.
     """
-    if plan.study.search is None:
+    if not isinstance(plan, SearchPlan):
         return ReportedPlan(plan.study, plan.cells, plan.trials, plan.comparisons)
-    if plan.study.search.nested:
-        return _pooled_plan(plan, plan.study.search)
-    cells = tuple(cell for cell in plan.cells if cell.role == "replicate")
-    names = {cell.name for cell in cells}
+    if plan.search.nested:
+        return _pooled_plan(plan)
+    names = {cell.name for cell in plan.replicates}
     trials = tuple(trial for trial in plan.trials if trial.cell in names)
-    if plan.study.search.has_front:
-        return ReportedPlan(plan.study, cells, trials, ())
-    return ReportedPlan(
-        plan.study, cells, trials, tuple(_comparisons(plan, cells, plan.study.search.sampler))
-    )
+    comparisons = () if plan.search.has_front else tuple(_comparisons(plan))
+    return ReportedPlan(plan.study, plan.replicates, trials, comparisons)
 
 
-def _pooled_plan(plan: Plan, search: Search) -> ReportedPlan:
+def _pooled_plan(plan: SearchPlan) -> ReportedPlan:
     """One row for the winners of all searches of a cell, and one for each point that they started from.
 
     A row has the repeats of all searches, each trained with what its own search found. A cell whose searches
     are not all over, or one of which found nothing, has no rows.
     """
-    retrained: dict[str, list[Cell]] = {}  # by the cell that was searched
-    for cell in plan.cells:
-        if cell.role == "replicate":
-            retrained.setdefault(cell.searched or "", []).append(cell)
+    retrained: dict[str, list[PointCell]] = {}  # by the cell that was searched
+    for cell in plan.replicates:
+        retrained.setdefault(cell.searched, []).append(cell)
     best: dict[str, Cell] = {}  # by the cell of the design
     cells: list[Cell] = []
     trials: list[Trial] = []
@@ -72,7 +69,7 @@ def _pooled_plan(plan: Plan, search: Search) -> ReportedPlan:
         winners = [retrained[part.name][0] for part in parts]
         best[name] = _pooled(parts[0], winners, name, "winners replicated")
         rows = [(best[name], winners)]
-        for index, source in _starts(plan, parts[0], search.sampler).items():
+        for index, source in _starts(plan, parts[0]).items():
             of_parts = [_retrained_start(plan, part, index, retrained[part.name]) for part in parts]
             started = [cell for cell in of_parts if cell is not None]
             if len(started) == len(parts) and started not in [members for _, members in rows]:
@@ -87,11 +84,12 @@ def _pooled_plan(plan: Plan, search: Search) -> ReportedPlan:
     return ReportedPlan(plan.study, tuple(cells), tuple(trials), tuple(between))
 
 
-def _pooled(like: Cell, members: Sequence[Cell], name: str, row: str) -> Cell:
+def _pooled(like: Cell, members: Sequence[Cell], name: str, row: str) -> PointCell:
     """The row of several searches' points; ``like`` has the settings that it shows."""
     notes = dict.fromkeys(note for member in members for note in member.footnotes)
-    update = {"name": f"{name} {row}", "role": "replicate", "searched": name, "footnotes": tuple(notes)}
-    return like.model_copy(update=update)
+    values: dict[str, Any] = {"drawn": {}, **dict(like), "name": f"{name} {row}", "searched": name}
+    values |= {"replicated": True, "footnotes": tuple(notes)}
+    return PointCell.model_construct(**values)
 
 
 def _pooled_trials(plan: Plan, row: Cell, members: Sequence[Cell]) -> Iterator[Trial]:
@@ -101,12 +99,14 @@ def _pooled_trials(plan: Plan, row: Cell, members: Sequence[Cell]) -> Iterator[T
     yield from (trial.model_copy(update=update) for trial in plan.trials if trial.cell in names)
 
 
-def _starts(plan: Plan, part: Cell, sampler: str) -> dict[int, str]:
+def _starts(plan: SearchPlan, part: Cell) -> dict[int, str]:
     """Index of each start point of a search → where it comes from."""
-    return {p.index: p.source for p in plan.points if p.cell == part.name and p.source != sampler}
+    return {p.index: p.source for p in plan.points if p.cell == part.name and p.source != plan.search.sampler}
 
 
-def _retrained_start(plan: Plan, part: Cell, index: int, retrained: Sequence[Cell]) -> Cell | None:
+def _retrained_start(
+    plan: SearchPlan, part: Cell, index: int, retrained: Sequence[PointCell]
+) -> PointCell | None:
     """The start point of a search among its points that were trained again; None where it is not."""
     configs = [p.config for p in plan.points if (p.cell, p.index) == (part.name, index)]
     return next((cell for cell in retrained if cell.config in configs), None)
@@ -120,13 +120,14 @@ def _between_cells(plan: Plan, best: Mapping[str, Cell]) -> Iterator[Comparison]
             yield comparison.model_copy(update={"pairs": pairs})
 
 
-def _comparisons(plan: Plan, cells: tuple[Cell, ...], sampler: str) -> Iterator[Comparison]:
+def _comparisons(plan: SearchPlan) -> Iterator[Comparison]:
     """Those between cells of a search, then with its start points."""
     best: dict[str, Cell] = {}
-    for cell in cells:
-        best.setdefault(cell.searched or "", cell)
+    for cell in plan.replicates:
+        best.setdefault(cell.searched, cell)
     yield from _between_cells(plan, best)
+    sampler = plan.search.sampler
     started = {f"{point.name} replicated": point.source for point in plan.points if point.source != sampler}
-    for cell in cells:
-        if cell.name in started and cell is not best[cell.searched or ""]:
-            yield improvement(cell, started[cell.name], best[cell.searched or ""])
+    for cell in plan.replicates:
+        if cell.name in started and cell is not best[cell.searched]:
+            yield improvement(cell, started[cell.name], best[cell.searched])

@@ -60,7 +60,7 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     yield from _front_problems(search)
     yield from _sampler_problems(search)
     yield from _pruner_problems(study, search)
-    yield from _replicate_problems(study)
+    yield from _replicate_problems(study, search)
     yield from _several_problems(study, search, cells)
     of_space = list(space_problems(study.space))
     yield from of_space
@@ -70,11 +70,11 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
         yield from of_values or _start_problems(study, search, [planned.cell for planned in cells])
 
 
-def pruned_by(study: Study) -> Literal["repeats", "epochs"] | None:
+def pruned_by(study: Study, search: Search) -> Literal["repeats", "epochs"] | None:
     """Unit that a pruner counts: ``repeats``, or ``epochs`` where a pack is one trial; None: no pruner."""
-    if study.search is None or study.search.pruner is None:
+    if search.pruner is None:
         return None
-    return "epochs" if repeats_per_point(study) == 1 or study.resources.pack == 1 else "repeats"
+    return "epochs" if repeats_per_point(study, search) == 1 or study.resources.pack == 1 else "repeats"
 
 
 def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -185,8 +185,8 @@ def _grid_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
 
 
 def _pruner_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
-    repeats, pruner = repeats_per_point(study), search.pruner
-    if pruner is not None and pruned_by(study) == "repeats" and pruner.min >= repeats:
+    repeats, pruner = repeats_per_point(study, search), search.pruner
+    if pruner is not None and pruned_by(study, search) == "repeats" and pruner.min >= repeats:
         message = (
             f"a point that may be pruned has repeats left: {pruner.min} of {repeats} before the first look"
         )
@@ -195,7 +195,7 @@ def _pruner_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
         message = f"`factor` belongs to asha, found it with {pruner.kind}: leave it out"
         yield StudyProblem(("search", "pruner", "factor"), message)
     size = study.resources.pack
-    if pruned_by(study) == "repeats" and isinstance(size, int) and size < repeats:
+    if pruned_by(study, search) == "repeats" and isinstance(size, int) and size < repeats:
         message = (
             f"a pruner compares points repeat by repeat, in packs of all {repeats}; found packs of {size}. "
             "Write `pack: auto`, or `pack: 1` to prune epoch by epoch"
@@ -203,7 +203,7 @@ def _pruner_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
         yield StudyProblem(("resources", "pack"), message)
 
 
-def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
+def _replicate_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
     if study.replicate is None:
         return
     used = sorted(set(study.replicate.seeds) & set(study.repeats.seeds))
@@ -211,8 +211,7 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
         seeds = ", ".join(map(str, used))
         message = f"fresh seeds are none that the search used, found {seeds}, which chose the points"
         yield StudyProblem(("replicate", "seeds"), message)
-    assert study.search is not None
-    best, points = study.replicate.best, study.search.points
+    best, points = study.replicate.best, search.points
     if best > points:
         message = f"the best points are some of those that are tried, found {best} of {points} points"
         yield StudyProblem(("replicate", "best"), message)

@@ -12,10 +12,10 @@ from assay.study.cells import Cell
 from assay.study.identity import flatten
 from assay.study.methods import layers_of, named_methods
 from assay.study.nesting import below
-from assay.study.plan import Plan
 from assay.study.points import Point, SearchedCell, changed_parameters, left_out, trials_of
 from assay.study.schema import Study
 from assay.study.search import Parameter
+from assay.study.search_plan import SearchPlan
 from assay.study.settings import AnyTrainable, named_config
 from assay.study.space import format_parameter
 from trainables.errors import InputError
@@ -29,7 +29,7 @@ _WIDTH = 102  # of a line of comment
 
 
 def study_of_point(
-    plan: Plan,
+    plan: SearchPlan,
     searched: SearchedCell,
     point: Point,
     name: str,
@@ -63,7 +63,7 @@ def study_of_point(
 
 
 def study_that_leaves_one_out(
-    plan: Plan,
+    plan: SearchPlan,
     searched: SearchedCell,
     point: Point,
     name: str,
@@ -165,17 +165,16 @@ def study_that_leaves_one_out(
     return "\n".join([*lines, ""])
 
 
-def _has_own_split(plan: Plan, searched: SearchedCell) -> bool:
+def _has_own_split(plan: SearchPlan, searched: SearchedCell) -> bool:
     """True where a fresh seed would draw a split whose test images a nested search may have seen."""
-    search = plan.study.search
-    return search is not None and search.nested and searched.cell.data.splits == "per_seed"
+    return plan.search.nested and searched.cell.data.splits == "per_seed"
 
 
-def _has_fresh_seeds(plan: Plan, searched: SearchedCell) -> bool:
+def _has_fresh_seeds(plan: SearchPlan, searched: SearchedCell) -> bool:
     return plan.study.replicate is not None and not _has_own_split(plan, searched)
 
 
-def _head(plan: Plan, searched: SearchedCell, name: str, why: str, question: str) -> list[str]:
+def _head(plan: SearchPlan, searched: SearchedCell, name: str, why: str, question: str) -> list[str]:
     """Why there is the study, its question, and what is trained on what."""
     cell = searched.cell
     return [
@@ -192,7 +191,7 @@ def _head(plan: Plan, searched: SearchedCell, name: str, why: str, question: str
     ]
 
 
-def _tail(plan: Plan, searched: SearchedCell, point: Point, trained: Container[str]) -> list[str]:
+def _tail(plan: SearchPlan, searched: SearchedCell, point: Point, trained: Container[str]) -> list[str]:
     """Repeats, with a remark on what is trained already, and what is measured and kept."""
     study, cell = plan.study, searched.cell
     fresh = _has_fresh_seeds(plan, searched)
@@ -248,11 +247,10 @@ def _method(study: Study, cell: Cell) -> str:
     return f"{flow_yaml(named)}{note}"
 
 
-def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split_config(plan: SearchPlan, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split what the study and its levels set from what was drawn; the preset has the rest."""
     assert point.config is not None
-    searched = next(searched for searched in plan.searched if searched.cell.name == point.cell)
-    named = named_config(plan.study, searched.cell.levels)
+    named = named_config(plan.study, plan.by_name[point.cell].cell.levels)
     top = {path.split(".")[1] for path in point.values}
     preset = {"preset": named.pop("preset")} if "preset" in named else {}
     kept = {key: point.config[key] for key in named if key not in top}
@@ -261,7 +259,7 @@ def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, A
 
 
 def _config_lines(
-    plan: Plan, named: Mapping[str, Any], drawn: Mapping[str, Any], point: Point
+    plan: SearchPlan, named: Mapping[str, Any], drawn: Mapping[str, Any], point: Point
 ) -> Iterator[str]:
     for key, value in named.items():
         yield f"{key}: {flow_yaml(value)}"

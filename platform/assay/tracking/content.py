@@ -21,7 +21,7 @@ from assay.storage import Record
 from assay.storage.mlflow_marker import VIEW
 from assay.storage.redaction import redact
 from assay.storage.search_points import objective_value
-from assay.study import Study
+from assay.study.search import Objective
 
 __all__ = [
     "Point",
@@ -178,12 +178,10 @@ def experiment_note(question: str, table: str) -> str:
     return note[: _TAG_CHARACTERS - len(_CUT)].rpartition("\n")[0] + _CUT
 
 
-def objective_mean(study: Study, records: Sequence[Record]) -> dict[str, float]:
+def objective_mean(goals: Sequence[Objective], records: Sequence[Record]) -> dict[str, float]:
     """Mean of each objective over the records of a point, ``validation/image_ap``, ``cost/latency_ms``."""
-    if study.search is None:
-        return {}
     means: dict[str, float] = {}
-    for objective in study.search.objectives:
+    for objective in goals:
         known = [objective_value(objective, record) for record in records]
         values = [value for value in known if value is not None]
         if values:

@@ -28,6 +28,7 @@ from assay.storage import Record, Store
 from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
 from assay.storage.plans import is_left_out, left_out
 from assay.storage.redaction import redact
+from assay.study import SearchPlan
 from assay.tracking.addresses import as_opened, in_short
 from assay.tracking.content import (
     Point,
@@ -323,10 +324,7 @@ class _Experiment:
         run = self._api.create_run(self._experiment, start_time=started, tags=labels, run_name=cell)
         trial = next(trial for trial in self._trials.values() if trial.cell == cell)
         self._api.log_inputs(run.info.run_id, dataset_inputs(self._results.plan, trial))
-        row = self._cells[cell]
-        given = [Param("trainable", row.trainable)]
-        given += [Param(f"level.{factor}", level) for factor, level in row.levels.items()]
-        given += [Param(f"drawn.{path}", str(value)) for path, value in row.drawn.items()]
+        given = [Param(name, value) for name, value in self._cells[cell].labels.items()]
         self._api.log_batch(run.info.run_id, params=given)
         return run.info.run_id
 
@@ -361,7 +359,8 @@ class _Experiment:
         mine = [records[t.id] for t in plan.trials if t.cell == cell and t.id in records]
         run_id = self._parent(cell, min((milliseconds(record.started) for record in mine), default=0))
         now = round(time.time() * 1000)
-        values = {"n": float(summaries[0].n), **objective_mean(plan.study, mine)}
+        goals = plan.search.objectives if isinstance(plan, SearchPlan) else ()
+        values = {"n": float(summaries[0].n), **objective_mean(goals, mine)}
         for summary in summaries:
             if summary.mean is not None:
                 values[f"test/{summary.metric}"] = summary.mean

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_summary
 from assay.report.rows import cell_table, to_csv
@@ -107,7 +108,7 @@ def test_a_brush_on_a_parameter_filters_the_points(reader: Reader, results: Resu
     axis.focus()
     page.keyboard.press("Enter")  # the upper half: x ≥ 0.5
     plan = results.search.grown
-    points = StudyResults(plan, results.search.records()).evaluated_points[plan.searched[0].cell.name]
+    points = SearchResults(plan, results.search.records()).evaluated_points[plan.searched[0].cell.name]
     wanted = [one for one in points if float(one.point.values["config.x"]) >= 0.5]
     assert 0 < len(wanted) < len(points)
     counted = page.get_by_text(f"{len(wanted)} of {len(points)} points, inside the brushes")

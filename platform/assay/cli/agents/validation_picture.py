@@ -14,7 +14,7 @@ from assay.production.model import load_model, model_files
 from assay.storage import Record, Store
 from assay.storage.plans import written_plan
 from assay.storage.registration import read_registration
-from assay.study import Plan, Trial
+from assay.study import Plan, SearchPlan, Trial
 from trainables.data import load_evaluation, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError
@@ -102,7 +102,7 @@ def _splits(plan: Plan) -> list[tuple[DataSpec, Supervision, int, int | None]]:
     drawn = ((trial.data, trial.supervision, trial.seed, trial.fold) for trial in plan.trials)
     to_come = (
         (searched.cell.data, searched.cell.supervision, repeat.seed, repeat.fold)
-        for searched in plan.searched
+        for searched in (plan.searched if isinstance(plan, SearchPlan) else ())
         for repeat in (*searched.repeats, *searched.fresh)
     )
     parts = {  # a published test part knows no seed, and no test part the labels

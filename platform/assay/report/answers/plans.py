@@ -207,7 +207,7 @@ def plan_answer(
         size=planned.size,
         done=len(records) if known else None,
         to_train=_to_train(planned, records) if known else None,
-        pending_points=planned.pending_points,
+        pending_points=planned.size - len(planned.trials),
         gigabytes=planned.gigabytes,
         workers=need.workers,
         min_workers=need.min_workers or need.workers,
@@ -245,9 +245,9 @@ def _to_train(planned: Plan, records: Mapping[str, Record]) -> int:
     from assay.analysis.reading import needed_plan
     from assay.storage.plans import is_foreign
 
-    records = {id_: record for id_, record in records.items() if not is_foreign(record, study)}
+    records = {id_: record for id_, record in records.items() if not is_foreign(record, planned)}
     needed = needed_plan(planned, records)
-    return needed.pending_points + sum(trial.id not in records for trial in needed.trials)
+    return needed.size - len(needed.trials) + sum(trial.id not in records for trial in needed.trials)
 
 
 def _trials(planned: Plan, records: Mapping[str, Record], *, known: bool) -> tuple[PlannedTrial, ...]:
@@ -268,7 +268,9 @@ def _state(record: Record | None) -> _State:
 
 
 def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
-    if plan.study.search is not None and plan.study.search.has_front:
+    from assay.study import SearchPlan
+
+    if isinstance(plan, SearchPlan) and plan.search.has_front:
         return ()  # no point is best
     repeats = _repeats_of_cells(plan)
     rows: list[PlannedComparison] = []
@@ -283,10 +285,12 @@ def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
 
 def _repeats_of_cells(plan: Plan) -> dict[str, set[tuple[int, int | None]]]:
     """Cell → (seed, fold); of a search, those of the winners that are compared."""
+    from assay.study import SearchPlan
+
     repeats: dict[str, set[tuple[int, int | None]]] = {}
     for trial in plan.trials:
         repeats.setdefault(trial.cell, set()).add((trial.seed, trial.fold))
-    for searched in plan.searched:
+    for searched in plan.searched if isinstance(plan, SearchPlan) else ():
         fresh = repeats.setdefault(searched.design_cell, set())
         fresh.update((repeat.seed, repeat.fold) for repeat in searched.fresh)
     return repeats

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.analysis.score_file import AnalysedScores
     from assay.analysis.search_front import FrontPoint
+    from assay.analysis.search_results import SearchResults
     from assay.analysis.study_pair import StudyPair
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search import Objective, Search
@@ -266,11 +267,12 @@ def objective_values(objectives: Sequence[Objective], point: EvaluatedPoint) -> 
 
 
 def _points(results: StudyResults) -> tuple[PointRow, ...]:
-    search = results.plan.study.search
-    if search is None:
+    from assay.analysis.search_results import SearchResults
+
+    if not isinstance(results, SearchResults):
         return ()
     return tuple(
-        _point(search, cell, evaluated)
+        _point(results.plan.search, cell, evaluated)
         for cell, points in results.evaluated_points.items()
         for evaluated in points
     )
@@ -289,11 +291,10 @@ def _point(search: Search, cell: str, evaluated: EvaluatedPoint) -> PointRow:
 
 
 def best_points_answer(
-    results: StudyResults, offered: Mapping[str, Sequence[FrontPoint]]
+    results: SearchResults, offered: Mapping[str, Sequence[FrontPoint]]
 ) -> BestPointsAnswer:
     """The best point of each searched cell, or its front."""
-    search = results.plan.study.search
-    assert search is not None
+    search = results.plan.search
     rows = [
         BestPointRow(
             **dict(_point(search, cell, each.evaluated)), unbeaten=each.unbeaten, beaten_by=each.beaten_by

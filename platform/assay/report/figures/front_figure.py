@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import FreshValue, FrontPoint, search_front
+from assay.analysis.search_results import SearchResults
 from assay.report.figures.drawing import COLOURS, GREY, PALE, key, render
 from assay.report.page.model import PictureForm
 from assay.study.search import Objective
@@ -35,10 +36,9 @@ class FrontPlot:
 
 def front_plots(results: StudyResults) -> list[FrontPlot]:
     """One for each searched cell that has finished points; none of a search with one objective."""
-    search = results.plan.study.search
-    if search is None or not search.has_front:
+    if not isinstance(results, SearchResults) or not results.plan.search.has_front:
         return []
-    first, second, *others = search.objectives
+    first, second, *others = results.plan.search.objectives
     further = f" The search had {others[0].title} as a third objective." if others else ""
     plots: list[FrontPlot] = []
     for cell, points in results.evaluated_points.items():

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from assay.analysis.results import StudyResults
+from assay.analysis.search_results import SearchResults
 from assay.analysis.trials import curves_of
 from assay.report.build import study_page
 from assay.report.figures.mask_sheets import records_with_maps
@@ -59,14 +60,14 @@ def interactive_page(results: StudyResults) -> str:
     )
     head = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>\n{css}</style>'
     parts = {
-        **({"Points": _points(results)} if results.plan.study.search is not None else {}),
+        **({"Points": _points(results)} if isinstance(results, SearchResults) else {}),
         "Probe images": _probe_images(results, store),
         "Training curves": _curves(results, store, curves),
     }
     return html_page(study_page(results), Additions(head, parts, f"<script>\n{tables}{columns}</script>"))
 
 
-def _points(results: StudyResults) -> str:
+def _points(results: SearchResults) -> str:
     """Parallel coordinates of each searched cell."""
     plan, component = results.plan, parallel_component()
     drawn = [

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from assay.report.page.component import Component
 from assay.storage.search_points import EvaluatedPoint
-from assay.study import Plan
+from assay.study import SearchPlan
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import format_scalar
 
@@ -49,29 +49,26 @@ def parallel_component() -> Component:
     )
 
 
-def objective_name(plan: Plan) -> str:
+def objective_name(plan: SearchPlan) -> str:
     """``validation.image_ap``, of several objectives the first."""
-    assert plan.study.search is not None
-    objective = plan.study.search.objective
+    objective = plan.search.objective
     return objective.max or objective.min or ""
 
 
-def best_first(plan: Plan, points: Sequence[EvaluatedPoint]) -> list[EvaluatedPoint]:
+def best_first(plan: SearchPlan, points: Sequence[EvaluatedPoint]) -> list[EvaluatedPoint]:
     """Points by the (first) objective, those without a value last."""
-    assert plan.study.search is not None
-    sign = plan.study.search.objective.sign
+    sign = plan.search.objective.sign
     return sorted(points, key=lambda row: (row.value is None, -sign * (row.value or 0.0), row.point.index))
 
 
-def point_axes(plan: Plan, ranked: Sequence[EvaluatedPoint]) -> tuple[Axis, ...]:
+def point_axes(plan: SearchPlan, ranked: Sequence[EvaluatedPoint]) -> tuple[Axis, ...]:
     """The axes of points, in the points' order."""
-    assert plan.study.search is not None
     drawn = [row.point.values for row in ranked]  # reached once: the way there takes most of the time
     parameters = (
         parameter_axis(path, rule, [values.get(path) for values in drawn])
         for path, rule in plan.study.space.items()
     )
-    sign = plan.study.search.objective.sign
+    sign = plan.search.objective.sign
     return (*parameters, objective_axis(objective_name(plan), [row.value for row in ranked], sign))
 
 
