@@ -153,7 +153,9 @@ def comparison_rows(results: Sequence[ComparisonResult]) -> tuple[ComparisonRow,
         more = result.more
         settled = (None, None, None) if more is None else (more.estimate, more.low, more.high)
         in_columns = dict(zip(("more", "more_low", "more_high"), settled, strict=True))
-        rows.append(ComparisonRow(**{**vars(result), **in_columns, "sentence": sentence(result)}))
+        rows.append(
+            ComparisonRow.model_validate({**vars(result), **in_columns, "sentence": sentence(result)})
+        )
     return tuple(rows)
 
 
