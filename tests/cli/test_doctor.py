@@ -97,22 +97,34 @@ def test_doctor_names_a_cluster_or_tracking_address_that_cannot_work(
     ],
 )
 def test_mlflow_opens_no_pages_on_an_address_that_it_would_refuse(
-    assay: Assay, tmp_path: Path, uri: str
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
-    answer = assay("mlflow", "--storage", tmp_path, "--tracking-uri", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    answer = assay("mlflow", "--storage", tmp_path)
     assert answer.code == 2
     assert answer.err.startswith("error: MLflow")
     assert "hunter2" not in answer.err
 
 
 def test_a_study_is_not_trained_towards_an_address_that_mlflow_does_not_know(
-    assay: Assay, tmp_path: Path
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = tmp_path / "storage"
-    answer = assay("run", "quickstart", "--storage", storage, "--tracking-uri", "nonsense://me:hunter2@h")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://me:hunter2@h")
+    answer = assay("run", "quickstart", "--storage", storage)
     assert answer.code == 2
-    assert answer.err.startswith("error: MLflow cannot open nonsense://***@h: MLflow keeps runs on a server")
+    assert "error: MLflow cannot open nonsense://***@h: MLflow keeps runs on a server" in answer.err
     assert not storage.exists()
+
+
+@pytest.mark.parametrize("command", [("run", "quickstart"), ("mlflow", "--sync"), ("doctor", "--quick")])
+def test_a_tracking_uri_that_is_typed_holds_no_credentials(
+    assay: Assay, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    answer = assay(*command, "--storage", tmp_path / "new", "--tracking-uri", "http://me:hunter2@h")
+    assert answer.code == 2
+    assert "--tracking-uri holds no credentials, found http://***@h" in answer.err
+    assert "MLFLOW_TRACKING_PASSWORD" in answer.err
 
 
 def test_mlflow_has_its_tables_before_its_pages_open(assay: Assay, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ("--storage", "/shared", "--tracking-uri", "http://me:hunter2@mlflow"),
-            "MLFLOW_TRACKING_URI on the",
+            "--tracking-uri holds no credentials",
         ),
         (("--storage", "/shared"), "none is named"),
         (("--storage", "/shared", "--address", "http://127.0.0.1:1"), "does not answer"),

@@ -165,8 +165,18 @@ def test_nobody_waits_for_a_server_that_never_answers(hook: Hook, store: Store, 
     hook.answers.set()
 
 
-def test_user_and_password_go_into_the_header(hook: Hook, store: Store, plan: Plan) -> None:
-    with Webhook(hook.url.replace("//", "//me:hunter%322@"), store) as webhook:
+def test_user_and_password_that_are_typed_are_refused(hook: Hook, store: Store) -> None:
+    with pytest.raises(InputError, match="--notify holds no user and password") as refusal:
+        Webhook(hook.url.replace("//", "//me:hunter22@"), store)
+    assert "hunter22" not in str(refusal.value)
+
+
+def test_user_and_password_go_into_the_header(
+    hook: Hook, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = hook.url.replace("//", "//me:hunter%322@")
+    monkeypatch.setenv("ASSAY_WEBHOOK", url)
+    with Webhook(url, store) as webhook:
         webhook.see(look(Watch(store, plan)))
     scheme, _, login = hook.headers[0]["Authorization"].partition(" ")
     assert (scheme, b64decode(login)) == ("Basic", b"me:hunter22")

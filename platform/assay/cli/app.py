@@ -205,10 +205,8 @@ def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoRet
     code: object = 0
     try:
         code = app(prog_name="assay", standalone_mode=standalone)
-    except InputError as error:  # which may repeat what was typed
-        from assay.storage.redaction import redact
-
-        _end(error, redact(str(error)), answer_error)
+    except InputError as error:
+        _end(error, str(error), answer_error)
     except OSError as error:  # Ray's ConnectionError among them
         _end(error, _in_a_line(error), answer_error)
     except Fault as fault:
@@ -239,8 +237,11 @@ def _with_word(code: object, answer_error: Callable[[str, int], None]) -> object
 
 
 def _end(error: Exception, text: str, answer_error: Callable[[str, int], None]) -> NoReturn:
+    """Print and answer why the command failed, which may repeat what was typed, and exit with its code."""
     from assay.report.page.inline import visible
+    from assay.storage.redaction import redact
 
+    text = redact(text)[:_MESSAGE_CHARACTERS] if isinstance(error, OSError) else redact(text)
     typer.echo(visible(f"error: {text}"), err=True)
     code = exit_code_of(error)
     answer_error(text, code)
@@ -248,15 +249,13 @@ def _end(error: Exception, text: str, answer_error: Callable[[str, int], None]) 
 
 
 def _in_a_line(error: OSError) -> str:
-    """The refusal of the system with its file, without the passwords of any URI in it."""
-    from assay.storage.redaction import redact
-
+    """The refusal of the system with its file."""
     text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     if not error.filename and error.strerror and _came_of_printing(error):
         text = (
             f"the output cannot be written: {error.strerror}. Make room, or send what is printed elsewhere."
         )
-    return redact(" ".join(text.split()))[:_MESSAGE_CHARACTERS] or type(error).__name__
+    return " ".join(text.split()) or type(error).__name__
 
 
 def _came_of_printing(error: OSError) -> bool:

@@ -138,12 +138,11 @@ def _risk(host: str, port: int, only_read: bool) -> str:
 
 
 def _checked(url: str) -> str:
-    from assay.storage.redaction import holds_credentials, redact
+    from assay.storage.redaction import holds_credentials
 
     if holds_credentials(url):  # its links stand in every page
         raise InputError(
-            f"--mlflow is shown to all who see the pages, and {redact(url)} holds credentials. Leave "
-            "them out."
+            f"--mlflow is shown to all who see the pages, and {url} holds credentials. Leave them out."
         )
     if urlsplit(url).scheme not in {"http", "https"}:
         raise InputError(f"--mlflow is the address of a web page, http:// or https://, found {url!r}.")

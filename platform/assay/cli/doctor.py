@@ -156,7 +156,6 @@ def _gpus() -> Finding:
 
 def _ray() -> Finding:
     from assay.engine.ray_watch import knock
-    from assay.storage.redaction import redact
 
     address = os.environ.get("RAY_ADDRESS")
     if not address:
@@ -165,9 +164,9 @@ def _ray() -> Finding:
         if address != "auto":
             knock(address)
     except OSError as error:
-        text = f"nobody answers at RAY_ADDRESS={redact(address)} ({error}): start it, or unset RAY_ADDRESS"
+        text = f"nobody answers at RAY_ADDRESS={address} ({error}): start it, or unset RAY_ADDRESS"
         return Finding(False, "cluster", text)
-    return Finding(True, "cluster", f"`assay run` connects to RAY_ADDRESS={redact(address)}")
+    return Finding(True, "cluster", f"`assay run` connects to RAY_ADDRESS={address}")
 
 
 def _ray_internals() -> Iterator[Finding]:
@@ -210,13 +209,11 @@ def _folder(subject: str, path: str) -> Finding:
 
 
 def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
-    from assay.storage.redaction import redact
-
     if tracking_uri is None:
         return _beside_results(storage)
     from assay.tracking import why_away, why_refused
 
-    shown = redact(tracking_uri)
+    shown = tracking_uri
     if why := why_refused(tracking_uri):
         return Finding(False, "tracking", f"{shown}: {why}")
     if why := why_away(tracking_uri):
@@ -227,9 +224,8 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
 
 def _beside_results(storage: str) -> Finding:
     from assay.storage.local_disk import named_folder
-    from assay.storage.redaction import redact
 
-    shown = redact(storage)
+    shown = storage
     if "://" in storage and not storage.startswith("file:"):
         text = f"{shown} has no place for MLflow's database: name one with --tracking-uri to see runs"
         return Finding(True, "tracking", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,17 +43,17 @@ _ANOTHER = "Name another with --tracking-uri, or leave it out for SQLite beside 
 
 
 def _readable(uri: str | None) -> str | None:
-    """A tracking URI of which all programs read the same host.
+    """A tracking URI that holds no credentials where it was typed: those of the environment are hidden.
 
     Raises:
-        InputError: If its credentials hold signs that end them for some.
+        InputError: If it does.
     """
-    from assay.storage.redaction import is_ambiguous, redact
+    from assay.storage.redaction import holds_credentials, redact
 
-    if uri is not None and is_ambiguous(uri):
+    if uri is not None and uri != os.environ.get("MLFLOW_TRACKING_URI") and holds_credentials(uri):
         raise InputError(
-            "in the credentials of a tracking URI the signs / ? # @ are written as %2F %3F %23 %40, found "
-            f"one as it is in {redact(uri)}. Write it so."
+            f"--tracking-uri holds no credentials, found {redact(uri)}. Give them in "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole URI in MLFLOW_TRACKING_URI."
         )
     return uri
 
@@ -65,11 +66,10 @@ def _known(uri: str | None) -> str | None:
     """
     _readable(uri)
     if uri is not None:
-        from assay.storage.redaction import redact
         from assay.tracking import why_unknown
 
         if why := why_unknown(uri):
-            raise InputError(f"MLflow cannot open {redact(uri)}: {why}. {_ANOTHER}")
+            raise InputError(f"MLflow cannot open {uri}: {why}. {_ANOTHER}")
     return uri
 
 
@@ -184,11 +184,10 @@ def _refuse_running(store: Store, names: list[str]) -> None:
 def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.cli.serving import address_of, require_place, serve
     from assay.storage.mlflow_marker import study_address
-    from assay.storage.redaction import redact
     from assay.tracking import complete_file, ui_command, ui_environment, why_refused
 
     if why := why_refused(uri):
-        raise InputError(f"MLflow cannot open {redact(uri)}: {why}. {_ANOTHER}")
+        raise InputError(f"MLflow cannot open {uri}: {why}. {_ANOTHER}")
     addresses = {name: study_address(store, name) for name in store.studies()}
     if aside := complete_file(uri):  # the server would build it in its place, and an end leave half of it
         typer.echo(f"{aside} `assay mlflow --sync` does so.", err=True)

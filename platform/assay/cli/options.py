@@ -67,7 +67,7 @@ def as_path(text: str) -> Path:
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(text), re.IGNORECASE):
         from assay.storage.redaction import redact
 
-        raise InputError(
+        raise InputError(  # which typer prints
             f"it is a path on this machine, found the URI {redact(str(text))}. Mount what it names, or copy "
             "from there or to there."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,14 +16,36 @@ __all__ = ["WIDTH_OF_FILES", "console", "duration", "size", "text_table"]
 WIDTH_OF_FILES = 140  # columns of a table that goes to a file or a pipe
 
 
+class _Redacted:
+    """A stream to which nothing secret is written; in all else the stream itself."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        from assay.storage.redaction import redact
+
+        return self._stream.write(redact(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def console(*, stderr: bool = False) -> Console:
-    """A console for one command; names from files are printed as they are, never read as markup."""
+    """A console for one command; names from files are printed as they are, never read as markup.
+
+    What is a credential is blotted out of all that it prints.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
     piped = not stream.isatty() and "COLUMNS" not in os.environ
     return Console(
-        stderr=stderr, markup=False, highlight=False, emoji=False, width=WIDTH_OF_FILES if piped else None
+        file=cast(TextIO, _Redacted(stream)),
+        markup=False,
+        highlight=False,
+        emoji=False,
+        width=WIDTH_OF_FILES if piped else None,
     )
 
 

@@ -102,14 +102,13 @@ def status_of_all(store: Store) -> StatusOfAllAnswer:
     from assay.analysis.ledger import ledgers
     from assay.report.answers.agents import agents_line
     from assay.report.answers.progress import StatusOfAllAnswer, StudyLedger
-    from assay.storage.redaction import redact
 
     shared = [
         StudyLedger(studies=tuple(page.study for page in ledger.pages), comparisons=ledger.comparisons)
         for ledger in ledgers(store)
     ]
     return StatusOfAllAnswer(
-        storage=redact(store.uri),
+        storage=store.uri,
         studies=tuple(_study_lines(store)),
         ledgers=tuple(shared),
         agents=agents_line(store),

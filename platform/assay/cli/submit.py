@@ -249,11 +249,11 @@ def _absolute(option: str, path: str) -> str:
 
 
 def _without_password(uri: str) -> str:
-    from assay.storage.redaction import holds_credentials, redact
+    from assay.storage.redaction import holds_credentials
 
     if holds_credentials(uri):
         raise InputError(
-            f"a job's command can be read by all who see the cluster, and {redact(uri)} holds a password. "
+            f"a job's command can be read by all who see the cluster, and {uri} holds a password. "
             "Set MLFLOW_TRACKING_URI on the nodes instead, and leave --tracking-uri out."
         )
     return uri

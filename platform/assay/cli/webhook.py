@@ -69,8 +69,8 @@ class Webhook:
         self._patience = _PATIENCE
         self.host = ""
         if url:
-            os.environ[VARIABLE] = url  # so that redaction knows it, however it was given
             self._request, self.host = _request(url)
+            os.environ[VARIABLE] = url  # whose value is blotted out of what is printed, however it was given
             self._thread = threading.Thread(target=self._deliver, name="assay-webhook", daemon=True)
 
     def __enter__(self) -> Self:
@@ -178,13 +178,18 @@ def _request(url: str) -> tuple[Request, str]:
     request.add_header("Content-Type", "application/json")
     request.add_header("User-Agent", "assay")
     if parts.username is not None:
+        if url != os.environ.get(VARIABLE):
+            raise InputError(
+                f"--notify holds no user and password, found those of a webhook at {parts.hostname}. Set "
+                f"{VARIABLE} to the URL instead."
+            )
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
     return request, place
 
 
 def _in_short(error: Exception) -> str:
-    from assay.storage.redaction import redact
+    from assay.storage.redaction import redact  # before it is cut: half a URI hides its password
 
     reason = getattr(error, "reason", None) or error
     return redact(" ".join(str(reason).split()) or type(error).__name__)[:_REASON_CHARACTERS]

@@ -26,7 +26,6 @@ from assay.engine.ray_connect import ConnectTimeoutError, connect, disconnect, s
 from assay.engine.ray_watch import greet, knock, watching
 from assay.engine.room import staying_nodes, workers_on
 from assay.engine.shipping import SETTINGS, runtime_env, stage
-from assay.storage.redaction import redact
 from assay.study.schema import Resources
 from trainables.errors import InputError
 
@@ -171,7 +170,7 @@ def _join(processes: LocalRay) -> None:
         connect(processes.address, patience(), loopback=True)
     except (ConnectTimeoutError, ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"Ray was started on this machine and cannot be joined ({redact(str(error))}). Run again when "
+            f"Ray was started on this machine and cannot be joined ({error!s}). Run again when "
             "less is running, or train without Ray: `assay run STUDY --local`."
         ) from None
 
@@ -200,12 +199,12 @@ def _connect(address: str) -> None:
         raise
     except AuthenticationError:
         raise InputError(
-            f"the Ray cluster at RAY_ADDRESS={redact(address)} asks for a token, and refuses this one or "
+            f"the Ray cluster at RAY_ADDRESS={address} asks for a token, and refuses this one or "
             "found none. Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's "
             "token; on its head `ray get-auth-token` prints it."
         ) from None
     except (ConnectTimeoutError, ConnectionError, ValueError, RuntimeError, RayError) as error:
-        words = " ".join(redact(str(error)).split()).rstrip(" .")
+        words = " ".join(str(error).split()).rstrip(" .")
         raise InputError(
             f"the Ray cluster that RAY_ADDRESS names refuses: {words}. Check its version "
             "(`assay doctor` shows ours) and its token, or unset RAY_ADDRESS for a local Ray."

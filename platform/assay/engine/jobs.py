@@ -22,7 +22,7 @@ from assay.engine.ray_connect import environment_with, last_line
 from assay.engine.ray_watch import knock
 from assay.engine.shipping import runtime_env, stage
 from assay.faults import Interrupted
-from assay.storage.redaction import is_ambiguous, redact
+from assay.storage.redaction import holds_credentials, redact
 from assay.study.methods import method_files
 from assay.study.schema import Study
 from trainables.errors import InputError
@@ -85,7 +85,7 @@ class Job:
             return Interrupted.exit_code
         code = info.driver_exit_code
         if code is None:
-            raise InputError(f"the cluster could not start the job {self.id}: {redact(info.message or '')}")
+            raise InputError(f"the cluster could not start the job {self.id}: {info.message or ''}")
         if code in _NO_PROGRAM:
             raise InputError(
                 f"the job starts with the Python of the cluster's nodes, found none at {self.python} there. "
@@ -138,7 +138,7 @@ def submit(
         try:
             client.submit_job(entrypoint=command, submission_id=job.id, runtime_env=runtime_env(Path(staged)))
         except RuntimeError as error:
-            raise InputError(f"the cluster refuses the job: {redact(last_line(error))}.") from None
+            raise InputError(f"the cluster refuses the job: {last_line(error)}.") from None
         except KeyboardInterrupt:
             _withdraw(job, say)
             raise
@@ -172,10 +172,10 @@ def _client(address: str | None) -> JobSubmissionClient:
             "a study is submitted to a Ray cluster, and none is named. Give the address of its dashboard "
             "(--address http://head:8265, or RAY_API_SERVER_ADDRESS)."
         )
-    if is_ambiguous(named):  # whoever takes a part of a password for the host repeats it
+    if address and holds_credentials(address):  # it could be read on the command line
         raise InputError(
-            "in the credentials of an address the signs / ? # @ are written as %2F %3F %23 %40, found one "
-            f"as it is in {redact(named)}. Write it so."
+            f"the address of a cluster holds no credentials, found {address}. Give them in "
+            "RAY_API_SERVER_ADDRESS, or a token in RAY_AUTH_TOKEN."
         )
     variables = {_ADDRESS_VARIABLES[0]: named}  # Ray prefers its variables to what it is given
     if _has_token():  # a cluster without tokens ignores it
@@ -201,14 +201,14 @@ def _connect(named: str) -> JobSubmissionClient:
         return JobSubmissionClient()
     except AuthenticationError as error:
         raise InputError(
-            f"the cluster at {redact(named)} asks for a token, and refuses this one or found none "
+            f"the cluster at {named} asks for a token, and refuses this one or found none "
             f"({_first_line(error)}). Set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token; on "
             "its head `ray get-auth-token` prints it."
         ) from None
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"a study is submitted to the dashboard of a Ray cluster, and {redact(named)} does not answer "
-            f"like one ({redact(last_line(error))}). Check the address (--address http://head:8265)."
+            f"a study is submitted to the dashboard of a Ray cluster, and {named} does not answer "
+            f"like one ({last_line(error)}). Check the address (--address http://head:8265)."
         ) from None
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from assay.storage.redaction import redact
 from trainables.data.atomic import AWAY
 from trainables.errors import InputError, StorageError
 
@@ -281,13 +280,13 @@ def named_folder(text: str) -> Path:
         parts = urlsplit(text)
         if parts.netloc not in {"", "localhost"} or not text.startswith("file://") or not parts.path:
             raise InputError(
-                f"the URI of a folder has three slashes, as in file:///data/assay, found {redact(text)}. "
+                f"the URI of a folder has three slashes, as in file:///data/assay, found {text}. "
                 "Write them, or the path alone."
             )
         if "?" in text or "#" in text:
             raise InputError(
                 "the URI of a folder has neither query nor fragment: ? is written %3F there, and # is %23, "
-                f"found {redact(text)}. Write them so, or the path alone."
+                f"found {text}. Write them so, or the path alone."
             )
         path = unquote(parts.path)
     try:

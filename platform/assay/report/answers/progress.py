@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pydantic import BaseModel, Field, RootModel
 
 from assay.report.answers.base import Answer, Value, schema_name
-from assay.storage.redaction import redact
 
 if TYPE_CHECKING:
     from assay.analysis.decisions import StudyDecisions
@@ -168,7 +167,7 @@ def status_answer(store: Store, look: Look, *, held: bool, event: Notice | None 
         event=event,
         study=study.study,
         question=study.question.strip(),
-        storage=redact(store.uri),
+        storage=store.uri,
         primary=study.metrics.primary,
         trials=snapshot.total,
         done=snapshot.done,
