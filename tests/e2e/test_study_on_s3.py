@@ -47,7 +47,7 @@ def _in_the_middle(program: ToyProgram, store: Store, attempt: int) -> bool:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Iterator[OnS3]:
-    """Killed with -9 in the middle, run again and stopped, run again to its end."""
+    """Killed with -9 in the middle without Ray, run again and stopped, run again to its end, with it."""
     folder = tmp_path_factory.mktemp("s3")
     with pytest.MonkeyPatch.context() as patch, S3Server(folder) as server:
         for name, value in CREDENTIALS.items():
@@ -55,7 +55,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Iterato
         store = Store(server.uri())
         program = ToyProgram(folder, cache_root, server.uri(), CREDENTIALS, EPOCHS)
 
-        first = program.start("run", str(program.file))
+        first = program.start("run", str(program.file), "--local")
         wait_for(lambda: _in_the_middle(program, store, 1))
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
