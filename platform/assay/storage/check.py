@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -101,8 +102,8 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
 
     # Records, and the files that they name.
     planned: dict[str, list[tuple[Plan, Trial]]] = {}
-    for plan in plans.values():
-        for trial in plan.trials if plan is not None else ():
+    for plan in filter(None, plans.values()):
+        for trial in plan.trials:
             planned.setdefault(trial.id, []).append((plan, trial))
     trials = set(filter(TRIAL_ID.fullmatch, _names(store, "trials")))
     if study is not None:
@@ -179,14 +180,14 @@ def _check_study(store: Store, name: str, plan: Plan | None) -> Iterator[Damage]
     names = store.list(folder)
     files: list[tuple[str, Callable[[], object], str]] = [
         ("looks.json", lambda: read_interim_looks(store, name), f"{_UNREPORTED}: p-values would look better"),
-        ("summary.parquet", lambda: store.read_table(f"{folder}/summary.parquet"), "its numbers are lost"),
+        ("summary.parquet", partial(store.read_table, f"{folder}/summary.parquet"), "its numbers are lost"),
         ("registered.json", lambda: read_registration(store, name), f"{_UNREPORTED}: it may ask anew by now"),
     ]
     # A study that was refused or killed before its first plan has its text at most.
     if "plan.parquet" in names or not TRACES.isdisjoint(names):
         files.append(("plan.parquet", lambda: written_plan(store, name), _NO_PLAN))
     if isinstance(plan, SearchPlan):
-        files.append(("search.jsonl", lambda: read_points(store, plan), _NO_POINTS))
+        files.append(("search.jsonl", partial(read_points, store, plan), _NO_POINTS))
 
     for file, read, cost in files:
         path = f"{folder}/{file}"
