@@ -374,11 +374,22 @@ def test_another_repeat_shows_other_maps(masks: MasksPage, storage: Store) -> No
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"threshold": "1e999", "page": "99999999999999999999"},
-        {"threshold": "-3", "page": "../../etc/passwd", "stages": "../../../etc/passwd", "difference": "<b>"},
-        {"threshold": "９９", "cells": ["<script>alert(1)</script>", "../../etc/passwd", "y" * 10_000]},
-        {"threshold": "0", "repeat": "seed 0/../../..", "a": "\0", "b": "%00%ff", "sort": "__class__"},
-        {"show": "{{7*7}}", "threshold": "\0", "page": "0"},
+        {
+            "threshold": "1e999",
+            "page": "99999999999999999999",
+            "cells": ["<script>alert(1)</script>", "../../etc/passwd", "y" * 10_000],
+            "stages": "../../../etc/passwd",
+            "difference": "<b>",
+        },
+        {
+            "threshold": "\0",
+            "page": "../../etc/passwd",
+            "repeat": "seed 0/../../..",
+            "a": "\0",
+            "b": "%00%ff",
+            "sort": "__class__",
+            "show": "{{7*7}}",
+        },
     ],
 )
 def test_values_of_the_url_that_are_no_choice_are_ignored(
@@ -400,9 +411,8 @@ def test_hostile_names_are_shown_as_text(masks: MasksPage) -> None:
     assert width <= masks.page.viewport_size["width"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("study", ["../../etc", "<script>", "z" * 10_000, "additions/../chain"])
-def test_a_study_that_is_not_of_the_storage_opens_nothing(page: Page, server: Served, study: str) -> None:
-    page.goto(f"{server.url}/masks?{urlencode({'study': study})}")
+def test_a_study_that_is_not_of_the_storage_opens_nothing(page: Page, server: Served) -> None:
+    page.goto(f"{server.url}/masks?{urlencode({'study': 'additions/../chain'})}")
     expect(page.get_by_text("Choose a study above.")).to_be_visible()
     assert page.locator(".grid").count() == 0
 
