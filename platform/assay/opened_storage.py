@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assay.report.mask_grid import MaskGrid
     from assay.storage import Record, Store
     from assay.storage.search_points import EvaluatedPoint
-    from assay.study import Plan
+    from assay.study import SearchPlan
 
 __all__ = ["OpenedStorage", "OpenedStudy", "parameter_importance"]
 
@@ -234,7 +234,7 @@ def _names(cells: object) -> list[str]:
     raise InputError(f"`cells` are a list of names, found {cells!r}. `cells()` has them.")
 
 
-def parameter_importance(plan: Plan, points: Sequence[EvaluatedPoint]) -> Mapping[str, float]:
+def parameter_importance(plan: SearchPlan, points: Sequence[EvaluatedPoint]) -> Mapping[str, float]:
     """Share of the objective's variance by parameter, from the points of one searched cell."""
     from assay.engine.proposals import importance  # Optuna: seconds, for those who ask
 
