@@ -18,7 +18,7 @@ from assay.storage.lease import Lease, stop_requested
 from assay.storage.plans import write_plan
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.points import MOST_DRAWN
-from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
+from tests.cli.small_search import DRAWN, SEARCH, draw
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.made_searches import make_large_search
 from tests.e2e.dashboard.conftest import Reader
@@ -31,7 +31,7 @@ TITLE, ROW = 17, 35  # of a table's canvas: the middle of its titles, the height
 
 
 class Shared(NamedTuple):
-    """A storage with `small` and `hunt`, a search that is over, and the address of its server."""
+    """A storage with `small` and `hunt`, a search that lacks a point, and the address of its server."""
 
     storage: Path
     store: Store
@@ -45,7 +45,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     storage = tmp_path_factory.mktemp("live") / "storage"
     store = Store(storage)
     hunt = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
-    write_search(store, hunt)
+    write_plan(store, hunt)
     draw(store, hunt, DRAWN[:4])
     small = put_small(store)
     with serve(str(storage)) as served:
