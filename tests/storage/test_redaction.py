@@ -158,6 +158,7 @@ def test_a_json_value_stays_one(value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
+        ("DB_PWD", CANARY, f"({CANARY})"),
         ("AWS_SECRET_ACCESS_KEY", f"{CANARY}/x", f"the key {CANARY}/x is refused"),
         ("MLFLOW_TRACKING_PASSWORD", CANARY, f"({CANARY})"),
         ("RAY_AUTH_TOKEN", f"a+{CANARY}", f"token a%2B{CANARY}"),
@@ -170,6 +171,12 @@ def test_secrets_of_the_environment_are_blotted_out_wherever_they_stand(
     assert redact(text) == text
     monkeypatch.setenv(name, value)
     assert CANARY not in redact(text)
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD"])
+def test_the_folder_that_a_shell_names_is_no_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "/home/me/surfaces")
+    assert redact("reading /home/me/surfaces/a.yaml") == "reading /home/me/surfaces/a.yaml"
 
 
 def test_a_short_value_of_a_secret_variable_is_a_word_like_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,8 @@ _NAME = (
     r"|(?:access|api|account|private|secret)[-_]?key(?:[-_]?id)?)"
 )
 _SECRET_NAME = re.compile(rf"{_NAME}$|^x-(?:amz|goog)", re.IGNORECASE)
-_SECRET_VARIABLE = re.compile(rf"(?:webhook|{_NAME})$", re.IGNORECASE)
+# A shell's PWD and OLDPWD are folders.
+_SECRET_VARIABLE = re.compile(rf"^(?!(?:old)?pwd$).*(?:webhook|{_NAME})$", re.IGNORECASE)
 
 # A password may hold any sign: it ends at the last @ before a space or a quotation mark.
 _USER_INFO = re.compile(
