@@ -45,7 +45,7 @@ _QUOTED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BARE = re.compile(
-    rf"""({_NAME}(?:={{1,2}} | :[ ] (?=[^\s"'=]{{0,256}}\d)(?=[^\s"'=]{{0,256}}[a-z])))
+    rf"""({_NAME}(?:={{1,2}}+ | :[ ] (?=[^\s"'=]{{0,256}}\d)(?=[^\s"'=]{{0,256}}[a-z])))
     (?!\*\*\*)[^\s"'&;,<>\\)\]}}]{{1,4096}}""",
     re.IGNORECASE | re.VERBOSE,
 )
