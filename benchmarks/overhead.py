@@ -80,7 +80,7 @@ WAYS = [Way(1, 1), Way(4, 4), Way(8, 8), Way(8, 1)]
 
 def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> None:
     """A study on a fresh storage, mirrored into MLflow."""
-    from assay.cli.mirror import Mirror
+    from assay.cli.listeners import Mirror
     from assay.engine import EngineOptions
     from assay.running import train
     from assay.storage import Store
@@ -94,7 +94,7 @@ def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> 
     mirror = Mirror(plan, store, None, lambda message: None)
     with mirror:
         options = EngineOptions(data_root=None, cache=cache)
-        outcome, _ = train(store, plan, options, begun=lambda known, warnings: mirror.notify(), say=print)
+        outcome, _ = train(store, plan, options, begun=lambda known, warnings: None, say=print)
     assert outcome.finished == way.trials, outcome
 
 

@@ -13,11 +13,11 @@ import uvicorn
 from streamlit.web.cli import main
 
 from assay.storage.store import collector_paused
-from assay_dashboard import cells, plots, scores, study_view
+from assay_dashboard import cells, plots, predictions, study_view
 from assay_dashboard.state import storage_uri
 from trainables.errors import InputError
 
-__all__ = ["cells", "plots", "read_ahead", "scores", "study_view"]
+__all__ = ["cells", "plots", "predictions", "read_ahead", "study_view"]
 
 
 def read_ahead() -> None:

@@ -15,9 +15,8 @@ import streamlit as st
 from assay.storage import Store
 from assay.study import SearchPlan
 from assay_dashboard import study_view as reading
-from assay_dashboard.formatting import escaped
-from assay_dashboard.layout import begin, errors_shown, follow
-from assay_dashboard.misses import has_predictions
+from assay_dashboard.layout import begin, errors_shown, escaped, follow
+from assay_dashboard.predictions import has_predictions
 from assay_dashboard.state import choose_study, chosen_study, settle_study, storage_uri
 from trainables.errors import InputError
 

@@ -16,13 +16,13 @@ from assay.analysis.predictions import measured_records
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
-from assay.report.ablation_table import (
+from assay.report.page.model import NOTHING, TextTable
+from assay.report.tables.cells import (
     ITEM_INTERVAL,
     ablation_table,
     level_columns,
     metric_title,
 )
-from assay.report.page.model import NOTHING, TextTable
 from assay.statistics.intervals import MeanInterval
 from assay.statistics.wording import interval_text
 from assay.study.repeats import repeat_name

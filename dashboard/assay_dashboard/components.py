@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from streamlit.components import v2
 
-from assay.report.mask_grid import grid_component
-from assay.report.parallel import parallel_component
+from assay.report.interactive.parallel import parallel_component
+from assay.report.masks.grid import grid_component
 
 __all__ = ["mask_grid", "parallel"]
 

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 
 import altair as alt
 import streamlit as st
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
-from assay.report.build import count_line
-from assay.report.mask_grid.payload import MOST_CELLS
+from assay.report.masks.payload import MOST_CELLS
 from assay.report.page.html import escape, html_notes, html_section
 from assay.report.page.inline import inline
 from assay.report.page.model import Section, TextTable
-from assay.report.telling_cells import telling_cells
+from assay.report.pages import count_line
+from assay.report.tables.cells import telling_cells
 from assay.storage import Store
+from assay.storage.lease import StopKind, clear_stop, holder, request_stop, stop_requested
 from assay.study import SearchPlan
 from assay_dashboard import study_view as reading
-from assay_dashboard.formatting import escaped
 from assay_dashboard.plots import Chart, Theme
-from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
+from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, read_only, storage_uri
+from assay_dashboard.study_view import StudyEntry
 from trainables.errors import InputError
 
 __all__ = [
     "EVERY",
     "INK",
+    "ago",
     "begin",
     "choose_cells",
+    "counted",
     "draw",
+    "duration",
     "errors_shown",
+    "escaped",
     "follow",
     "head",
     "message",
@@ -41,13 +49,16 @@ __all__ = [
     "nothing_yet",
     "paragraph",
     "plain",
+    "progress_bar",
     "section",
+    "stop_button",
     "study_view",
     "theme",
     "to_cells",
     "to_trial",
     "watched",
 ]
+
 
 EVERY = 2.0  # seconds between two reads of the storage
 INK: dict[Theme, str] = {"light": "#30363d", "dark": "#E8E8E8"}  # of texts in charts
@@ -249,3 +260,94 @@ def _state(store: Store, name: str | None) -> object:
         return store.studies() if name is None else reading.view(store, name).version
     except (InputError, OSError) as error:
         return str(error)
+
+
+# Numbers, times and names as the pages write them ------------------------------------------------------
+
+
+_MARK_UP = re.compile(r"([\\`*_{}\[\]()#+.!|~$:<>&-])")
+# Of addresses Markdown makes links, whatever is escaped: a word joiner, which nobody sees, parts them.
+_ADDRESS = re.compile(r"https?:(?=//)|www(?=\.)|@", re.IGNORECASE)
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def escaped(text: str) -> str:
+    """Escape ``text`` for a place that reads Markdown, which then shows it as it is."""
+    return _MARK_UP.sub(r"\\\1", _ADDRESS.sub("\\g<0>\u2060", text))
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``5 min``, ``2 h 10 min``, ``3 d 4 h``."""
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def ago(then: datetime) -> str:
+    """``5 min ago``."""
+    return f"{duration(max(0.0, (datetime.now(UTC) - then).total_seconds()))} ago"
+
+
+def counted(entry: StudyEntry) -> str:
+    """``17 of 24 finished · 2 running · 1 failed · 4 planned``."""
+    parts = [f"{entry.counts.get('finished', 0)} of {entry.total} finished"]
+    others = {name: entry.counts.get(name, 0) for name in ("failed", "diverged", "pruned")}
+    others = {"running": entry.running, **others, "planned": entry.planned}
+    parts += [f"{number} {name}" for name, number in others.items() if number]
+    if entry.planned and not entry.held:
+        parts.append("nobody runs it")
+    return " · ".join(parts)
+
+
+def progress_bar(entry: StudyEntry) -> str:
+    """Shares of what is finished, pruned, lost and running, as HTML made of numbers only."""
+    numbers = {name: entry.counts.get(name, 0) for name in ("finished", "pruned")}
+    numbers |= {"lost": entry.done - sum(numbers.values()), "running": entry.running}
+    total = max(1, entry.total)
+    pieces = "".join(
+        f'<i class="{name}" style="width:{100 * number / total:.3f}%"></i>'
+        for name, number in numbers.items()
+    )
+    label = f"{numbers['finished']} of {entry.total} finished"
+    return f'<div class="bar" role="img" aria-label="{label}">{pieces}</div>'
+
+
+# Buttons that ask a run to stop, as `assay stop` does --------------------------------------------------
+
+
+_WHEN: dict[StopKind, str] = {"study": "within seconds", "trial": "after its epoch"}
+
+
+def stop_button(store: Store, study: str, kind: StopKind, name: str) -> None:
+    """A button that stops a study that runs, or one of its trials; then one that lets it go on.
+
+    Nothing where nobody runs the study. Without a button where the pages are read-only.
+
+    Args:
+        store: Where the study runs.
+        study: Its name.
+        kind: Of what is stopped.
+        name: Of the study, or the trial's id.
+    """
+    note = holder(store, study)
+    if note is None:
+        return
+    pending = stop_requested(store, kind, name, note.token)
+    if pending:
+        plain(f"Asked to stop: the {kind} ends {_WHEN[kind]}. `assay run` goes on with it.", "quiet")
+    if read_only():
+        return
+    label, icon = (
+        ("Go on", ":material/play_circle:") if pending else (f"Stop {kind}", ":material/stop_circle:")
+    )
+    act = (
+        partial(clear_stop, store, kind, name)
+        if pending
+        else partial(request_stop, store, kind, name, note.token)
+    )
+    st.button(label, icon=icon, key=f"stop-{kind}", on_click=act, type="tertiary")

@@ -7,6 +7,7 @@ on its axes, and shape or words say what colour says.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
@@ -16,13 +17,12 @@ import numpy as np
 import pandas as pd
 
 from assay.report.figures.drawing import COLOURS
-from assay.report.figures.effects_rows import EffectsPlot, Mark, mark_of, support_text, verdict_words
+from assay.report.figures.effects import EffectsPlot, Mark, mark_of, support_text, verdict_words
 from assay.statistics.families import ComparisonResult
 from assay.statistics.wording import p_text
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import format_scalar
-from assay_dashboard.row_names import short_lines, wide_lines
-from assay_dashboard.scores import DecisionCurve
+from assay_dashboard.predictions import DecisionCurve
 
 __all__ = [
     "NARROW",
@@ -37,8 +37,11 @@ __all__ = [
     "interval_plot",
     "line_plot",
     "score_plot",
+    "short_lines",
     "slice_plot",
+    "wide_lines",
 ]
+
 
 Theme = Literal["light", "dark"]
 Chart = alt.LayerChart | alt.FacetChart  # what `alt.layer` says that it returns
@@ -447,3 +450,27 @@ def bar_plot(shares: pd.DataFrame, *, theme: Theme) -> alt.Chart | alt.FacetChar
         )
         .properties(height=alt.Step(_ROW))
     )
+
+
+# Names beside the rows of a picture, in as many lines as a row has room for ----------------------------
+
+
+# A name stands in several lines: cut off, names that differ at their end are the same.
+_LINE, _MOST_LINES = 27, 5  # in a window as narrow as that of a telephone: letters of a line, and lines
+_WIDE_LINE, _MOST_WIDE_LINES = 48, 4  # elsewhere; they take no more room than the short ones
+
+
+def short_lines(*texts: str) -> list[str]:
+    """A row's name for a narrow window."""
+    return _lines(texts, _LINE, _MOST_LINES)
+
+
+def wide_lines(*texts: str) -> str:
+    """A row's name for any other window, as one text."""
+    return "\n".join(_lines(texts, _WIDE_LINE, _MOST_WIDE_LINES))
+
+
+def _lines(texts: Sequence[str], letters: int, most: int) -> list[str]:
+    """Texts in lines, each beginning one; of very long ones the beginning and the end."""
+    lines = [line for text in texts for line in textwrap.wrap(text, letters, break_on_hyphens=False)]
+    return lines if len(lines) <= most else [*lines[:2], "…", *lines[3 - most :]]

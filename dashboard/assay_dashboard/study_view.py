@@ -29,9 +29,9 @@ from assay.analysis.study_pair import StudyPair, pair_studies
 from assay.analysis.summary import Repeat, best_mean, metric_summary
 from assay.opened_storage import parameter_importance
 from assay.report.answer import Answer, study_answer
-from assay.report.figures.mask_sheets import records_with_maps
+from assay.report.masks.sheets import records_with_maps
 from assay.report.page.model import Page
-from assay.report.two_studies import pair_page
+from assay.report.pages import pair_page
 from assay.storage import Record, Store
 from assay.storage.forecast import Left
 from assay.storage.local_disk import RefusedFileError

@@ -14,10 +14,10 @@ import numpy as np
 from assay.analysis.predictions import measured_records
 from assay.analysis.search_results import SearchResults
 from assay.analysis.summary import Repeat
-from assay.report.figures.mask_sheets import decision_picture
-from assay.report.mask_grid.payload import Pair, arrange, cell_column
+from assay.report.masks.payload import Pair, arrange, cell_column
+from assay.report.masks.sheets import decision_picture
 from assay.report.page.html import escape
-from assay.report.telling_cells import base_and_best, in_order
+from assay.report.tables.cells import base_and_best, in_order
 from assay.storage import Record
 from assay.storage.search_points import best_points
 from assay.study import Trial

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from assay.analysis.followed import Look
+    from assay.analysis.followed import StudyState
     from assay.analysis.results import StudyResults
-    from assay.report.mask_grid import MaskGrid
+    from assay.report.masks.grid import MaskGrid
     from assay.storage import Record, Store
     from assay.storage.search_points import EvaluatedPoint
     from assay.study import SearchPlan
@@ -82,7 +82,7 @@ class OpenedStudy:
         self.name = name
         self._store = store
         self._followed = FollowedStudy(store, name, importance_of=parameter_importance)
-        self._last: Look | None = None
+        self._last: StudyState | None = None
 
     @property
     def results(self) -> StudyResults:
@@ -112,8 +112,8 @@ class OpenedStudy:
 
         A notebook shows the plot of the comparisons above it.
         """
-        from assay.report.figures.effects_rows import comparisons_plot
-        from assay.report.notebook import plotted
+        from assay.report.figures.effects import comparisons_plot
+        from assay.report.pages import plotted
         from assay.report.rows import comparison_table, report_comparisons
 
         results = self.results
@@ -122,8 +122,8 @@ class OpenedStudy:
     def effects(self) -> pd.DataFrame:
         """The main effects and interactions among :meth:`comparisons`, with their plot in a notebook."""
         from assay.analysis.study_analysis import study_analysis
-        from assay.report.figures.effects_rows import effects_plot
-        from assay.report.notebook import plotted
+        from assay.report.figures.effects import effects_plot
+        from assay.report.pages import plotted
         from assay.report.rows import comparison_table, report_comparisons
 
         results = self.results
@@ -169,11 +169,11 @@ class OpenedStudy:
             cells = _names(cells)
         if not _is_a(images, int) or images < 1:
             raise InputError(f"`images` is a number of rows, 1 or more, found {images!r}. Name another.")
-        from assay.report.mask_grid import study_grid
+        from assay.report.masks.grid import study_grid
 
         return study_grid(self.results, self._store, cells, seed, images)
 
-    def _look(self) -> Look:
+    def _look(self) -> StudyState:
         self._last = self._followed.look()
         return self._last
 
@@ -211,12 +211,12 @@ class OpenedStudy:
         return records[chosen[0]]
 
     def __repr__(self) -> str:
-        from assay.report.build import count_line
+        from assay.report.pages import count_line
 
         return f"<study {self.name}: {count_line(self.results)}>"
 
     def _repr_html_(self) -> str:
-        from assay.report.notebook import study_html
+        from assay.report.pages import study_html
 
         return study_html(self.results)
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from assay.analysis.score_analysis import ScoreAnalysis
 from assay.analysis.search_results import results_of_records
-from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
+from assay.report.pages import study_page
 from assay.storage import DamagedRecord, Environment, Record, Result, Store
 from assay.study import Plan, Trial, parse_study, plan_study
 from trainables.evaluation.evaluate import ChosenThresholds

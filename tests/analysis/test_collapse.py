@@ -13,8 +13,8 @@ import pytest
 from assay.analysis.predictions import CHANCE_NOTE, Collapses, collapses, is_at_chance
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import metric_summary
-from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
+from assay.report.pages import study_page
 from assay.report.rows import cell_table, to_csv
 from assay.storage import Store
 from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions

@@ -11,7 +11,7 @@ import pytest
 from assay.analysis.labels import LabelAnalysis, NextLabels, label_analysis, next_labels
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
-from assay.report.label_tables import label_sections, next_section
+from assay.report.tables.labels import label_sections, next_section
 from tests.analysis.label_studies import GRID, LINE, ladder, trained
 from tests.analysis.made_studies import markdown_of, moved
 from trainables.errors import InputError

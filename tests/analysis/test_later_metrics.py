@@ -8,8 +8,8 @@ from scipy.stats import binomtest
 from assay.analysis.predictions import exact_interval, image_scores_of, measured_records, with_later_metrics
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import metric_summary, outcome
-from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
+from assay.report.pages import study_page
 from assay.storage import Record, Store
 from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
 from trainables.evaluation.metrics import METRICS, image_metrics

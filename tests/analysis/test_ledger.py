@@ -8,7 +8,7 @@ from assay.analysis.followed import FollowedStudy
 from assay.analysis.ledger import ledgers, spread_seen, study_ledger
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import write_summary
-from assay.report.footnotes import footnotes
+from assay.report.tables.footnotes import footnotes
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.storage.registration import register

@@ -10,7 +10,7 @@ import pytest
 
 from assay.analysis.labels import MasksCurve, masks_curve
 from assay.analysis.results import StudyResults
-from assay.report.figures.masks_curve_figure import draw_masks_curve
+from assay.report.figures.masks_curve import draw_masks_curve
 from assay.storage import Record
 from assay.study import Plan, Trial
 from tests.analysis.made_studies import make_plan, make_record

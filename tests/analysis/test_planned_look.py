@@ -7,8 +7,8 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import so_far, study_analysis
-from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
+from assay.report.pages import study_page
 from assay.statistics.looks import decide, expected_trainings
 from assay.storage import DamagedRecord, Record
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records, markdown_of

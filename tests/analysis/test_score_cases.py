@@ -107,7 +107,7 @@ def test_an_unknown_status_is_named_with_those_that_are_known() -> None:
 
 
 def test_the_page_shows_repeats_by_their_names_in_the_file() -> None:
-    from assay.report.score_page import score_page
+    from assay.report.pages import score_page
 
     text = tidy("method,seed,AP").replace(",0,", ",first,")
     page = score_page(analyse_score_file("scores.csv", text.encode(), ScoreQuestion()))

@@ -8,7 +8,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.score_columns import ColumnNames
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from assay.analysis.summary import tidy
-from assay.report.score_page import score_page
+from assay.report.pages import score_page
 from assay.statistics.scores import Splits
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
 from trainables.errors import InputError

@@ -17,7 +17,7 @@ from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_sco
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import tidy
 from assay.report.formats import FORMATS
-from assay.report.score_page import score_page
+from assay.report.pages import score_page
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import Rules, compare
 from assay.study import Trial

@@ -7,8 +7,8 @@ import pytest
 from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
 from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
-from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
+from assay.report.pages import study_page
 from assay.storage import Record, Store
 from assay.storage.registration import read_interim_looks, record_look
 from assay.study import Plan

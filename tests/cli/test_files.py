@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.cli.files import create_file, replace_file
+from assay.cli.output import create_file, replace_file
 from assay.storage import Store
 from tests.cli.small_study import Assay
 from tests.mounting import in_own_mounts

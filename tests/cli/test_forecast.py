@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.cli.forecast import format_truth, show_forecast
+from assay.cli.plan import format_truth, show_forecast
 from assay.planning import read_plan
 from assay.storage import Store
 from assay.storage.forecast import Forecast, Shape

@@ -325,7 +325,7 @@ def test_what_a_library_or_a_child_prints_goes_to_standard_error(tmp_path: Path)
     code = (
         "import os, subprocess, sys, typer\nfrom assay.cli import app as program\n"
         "sys.argv = ['assay', 'settings', '--json']\n"
-        "import assay.cli.settings as settings\nreal = settings.answer_of_settings\n"
+        "import assay.cli.studies as settings\nreal = settings.answer_of_settings\n"
         "def noisy(*arguments):\n"
         "    print('python'); os.write(1, b'descriptor\\n'); subprocess.run(['echo', 'child'])\n"
         "    return real(*arguments)\n"

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from assay.cli.curves import Curves, sparks
-from assay.cli.live import LiveView, render
+from assay.cli.live import Curves, LiveView, render, sparks
 from assay.cli.output import duration, size
 from assay.storage import Environment, Progress, Store
 from assay.storage.files import KEPT
@@ -172,13 +171,13 @@ def test_off_a_terminal_there_is_a_line_for_each_message_and_trial(empty: Store,
     out, told = io.StringIO(), []
     with LiveView(Console(file=out, width=200)) as view:
         view.message("opening the data")
-        view.follow(plan, empty, lambda: told.append(1), lambda look: None)
+        view.follow(plan, empty, lambda state: told.extend(state.snapshot.ended))
         finished(plan.trials[0], empty, image_ap=0.8125)
         wait_for(lambda: "image_ap 0.812" in out.getvalue(), said=out.getvalue)
     lines = out.getvalue().splitlines()
     assert "opening the data" in lines[0]
     assert any(f"1/4 {plan.trials[0].id[:8]}" in line and "image_ap 0.812" in line for line in lines)
-    assert told == [1]
+    assert [record.id for record in told] == [plan.trials[0].id]
 
 
 def test_off_a_terminal_a_line_comes_although_nothing_happens(empty: Store, plan: Plan) -> None:
@@ -187,7 +186,7 @@ def test_off_a_terminal_a_line_comes_although_nothing_happens(empty: Store, plan
         view.message("starting Ray")
         wait_for(lambda: out.getvalue().count("starting Ray") >= 3, said=out.getvalue)
         beat(empty, plan.trials[0].id)
-        view.follow(plan, empty, lambda: None)
+        view.follow(plan, empty)
         wait_for(lambda: "epoch 3/10 validation image_ap 0.750" in out.getvalue(), said=out.getvalue)
 
 
@@ -197,7 +196,7 @@ def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
     looks, out = [], io.StringIO()
     look = Watch.look
 
-    def away_at_first(watch: Watch) -> Snapshot:
+    def away_at_first(watch: Watch, begun: None = None) -> Snapshot:
         looks.append(1)
         if 2 < len(looks) < 7:
             raise StorageAway(f"the storage s3://b does not answer (refused {len(looks)}). {KEPT}")
@@ -205,7 +204,7 @@ def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
 
     monkeypatch.setattr(Watch, "look", away_at_first)
     with LiveView(Console(file=out, width=200), line_every=0.1) as view:
-        view.follow(plan, empty, lambda: None, lambda look: None)
+        view.follow(plan, empty)
         wait_for(lambda: len(looks) > 8, said=out.getvalue)
     text = out.getvalue()
     assert text.count("does not answer (refused") == 1
@@ -218,43 +217,45 @@ def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
 def test_lines_go_on_while_a_look_waits_for_a_silent_storage(
     empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, answers = io.StringIO(), threading.Event()
+    out, answers, looks = io.StringIO(), threading.Event(), []
     look = Watch.look
 
-    def late(watch: Watch) -> Snapshot:
-        answers.wait()
+    def late(watch: Watch, begun: None = None) -> Snapshot:
+        looks.append(1)
+        if len(looks) > 1:  # the first comes before anything trains
+            answers.wait()
         return look(watch)
 
     monkeypatch.setattr(Watch, "look", late)
     with LiveView(Console(file=out, width=200), line_every=0.2) as view:
-        view.follow(plan, empty, lambda: None)
+        view.follow(plan, empty)
         try:
             wait_for(lambda: out.getvalue().count("waiting for the storage for") > 1, said=out.getvalue)
         finally:
             answers.set()
-        wait_for(lambda: "0/4 done" in out.getvalue(), said=out.getvalue)
+        wait_for(lambda: "0/4 done" in out.getvalue().rpartition("waiting")[2], said=out.getvalue)
 
 
 def test_who_listens_is_told_although_the_log_has_no_room(empty: Store, plan: Plan) -> None:
-    looks, told = [], []
+    states = []
     with (
         suppress(OSError),  # closing it says so once more
         open("/dev/full", "w") as full,
         LiveView(Console(file=full, width=200), line_every=0.1) as view,
     ):
         view.message("opening the data")
-        view.follow(plan, empty, lambda: told.append(1), looks.append)
+        view.follow(plan, empty, states.append)
         time.sleep(0.5)  # lines that nothing caused
         finished(plan.trials[0], empty)
-        wait_for(lambda: told, said=lambda: "nothing of the record")
-    assert [record.id for look in looks for record in look.snapshot.ended] == [plan.trials[0].id]
+        wait_for(lambda: any(state.snapshot.ended for state in states), said=lambda: "nothing of the record")
+    assert [record.id for state in states for record in state.snapshot.ended] == [plan.trials[0].id]
 
 
 def test_when_all_trials_have_ended_none_are_said_to_be_left(empty: Store, plan: Plan) -> None:
     out = io.StringIO()
     with LiveView(Console(file=out, width=200), line_every=0.1) as view:
         view.message("4 of 4 trials to train")
-        view.follow(plan, empty, lambda: None)
+        view.follow(plan, empty)
         wait_for(lambda: "0/4 done · 4 of 4 trials to train" in out.getvalue(), said=out.getvalue)
         for trial in plan.trials:
             finished(trial, empty)
@@ -270,7 +271,7 @@ def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) 
     out = io.StringIO()
     with LiveView(Console(file=out, width=120, force_terminal=True)) as view:
         beat(empty, plan.trials[0].id)
-        view.follow(plan, empty, lambda: None)
+        view.follow(plan, empty)
         wait_for(lambda: plan.trials[0].id[:8] in out.getvalue(), said=out.getvalue)
     assert "0/4 trials" in out.getvalue()
 

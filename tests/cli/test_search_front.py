@@ -12,12 +12,12 @@ import pytest
 from assay.analysis.reading import results_of_plan
 from assay.analysis.search_front import search_front
 from assay.analysis.search_results import SearchResults
-from assay.cli.best import way_on
 from assay.cli.options import DEFAULT_STORAGE
 from assay.cli.plan import answer_of_plan, known_records
-from assay.report.figures.front_figure import draw_front, front_plots
-from assay.report.footnotes import footnotes
-from assay.report.front_tables import front_section
+from assay.cli.results import way_on
+from assay.report.figures.front import draw_front, front_plots
+from assay.report.tables.footnotes import footnotes
+from assay.report.tables.search import front_section
 from assay.storage import Record, Store
 from assay.storage.search_points import with_points
 from assay.study import Plan, parse_study, plan_study

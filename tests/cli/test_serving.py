@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.cli.serving import address_of, only_here
+from assay.cli.pages import address_of, only_here
 from assay.storage import Store
 from tests.cli.small_study import Assay
 from tests.ports import free_port

@@ -13,13 +13,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from assay.analysis.decisions import study_decisions
-from assay.analysis.results import StudyResults
-from assay.cli.webhook import VARIABLE, Webhook
+from assay.analysis.followed import FollowedStudy
+from assay.cli.listeners import VARIABLE, Webhook
 from assay.report.answers import answer_schema
-from assay.report.answers.progress import Look
 from assay.storage import Environment, Store
-from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, finished, run_elsewhere
 from trainables.errors import InputError
@@ -75,14 +72,9 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
         thread.join()
 
 
-def look(watch: Watch) -> Look:
-    snapshot = watch.look()
-    return Look(watch, snapshot, study_decisions(StudyResults(watch.plan, watch.records)))
-
-
 def test_the_end_of_a_study_is_told_with_its_status(hook: Hook, store: Store, plan: Plan) -> None:
     with Webhook(f"{hook.url}/services/T00", store) as webhook:
-        webhook.see(look(Watch(store, plan)))
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     assert webhook.trouble is None
     (call,) = hook.calls
     jsonschema.Draft202012Validator(answer_schema("status")).validate(call)
@@ -95,13 +87,13 @@ def test_a_study_that_stands_still_is_told_of_once_until_it_moves(
 ) -> None:
     now = [0.0]
     run_elsewhere(store)
-    watch = Watch(store, plan)
+    followed = FollowedStudy(store, plan.study.study, plan=plan)
     with Webhook(hook.url, store, stalled_after=60, clock=lambda: now[0]) as webhook:
         for now[0] in (0, 59, 60, 200):
-            webhook.see(look(watch))
+            webhook.see(followed.look())
         store.begin_attempt(plan.trials[3].id, Environment(host="here"))  # a sign of life
         for now[0] in (201, 230):
-            webhook.see(look(watch))
+            webhook.see(followed.look())
     assert hook.events == ["stalled", "ended"]
 
 
@@ -110,15 +102,15 @@ def test_a_study_that_decides_tells_when_nothing_is_undecided(
     hook: Hook, store: Store, seeds: int, told: list[str]
 ) -> None:
     plan = plan_study(parse_study(DECIDING, "deciding.yaml"), None, "cpu")
-    watch = Watch(store, plan)
+    followed = FollowedStudy(store, plan.study.study, plan=plan)
     with Webhook(hook.url, store) as webhook:
-        webhook.see(look(watch))
+        webhook.see(followed.look())
         for trial in plan.trials:
             if trial.seed < seeds:
                 gain = (0.2 + 0.001 * trial.seed) * (trial.levels["balance"] == "on")
                 finished(trial, store, image_ap=0.7 + gain)
-        webhook.see(look(watch))
-        webhook.see(look(watch))
+        webhook.see(followed.look())
+        webhook.see(followed.look())
     assert hook.events == told
 
 
@@ -137,7 +129,7 @@ def test_a_call_is_tried_three_times_and_what_failed_is_said(  # noqa: PLR0917 -
 ) -> None:
     hook.codes = codes
     with Webhook(hook.url, store, pause=0.01) as webhook:
-        webhook.see(look(Watch(store, plan)))
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     assert len(hook.calls) == calls
     assert webhook.trouble == trouble
 
@@ -148,7 +140,7 @@ def test_a_server_that_is_away_is_said_and_the_secret_is_not(
 ) -> None:
     monkeypatch.setenv(VARIABLE, "")
     with Webhook(f"{place}/services/hunter2", store, pause=0.01) as webhook:
-        webhook.see(look(Watch(store, plan)))
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     assert webhook.trouble
     assert "hunter2" not in webhook.trouble + webhook.host
     assert webhook.host == place.partition("//")[2]
@@ -157,7 +149,7 @@ def test_a_server_that_is_away_is_said_and_the_secret_is_not(
 def test_nobody_waits_for_a_server_that_never_answers(hook: Hook, store: Store, plan: Plan) -> None:
     hook.answers.clear()
     with Webhook(hook.url, store, stalled_after=0) as webhook:
-        seen = look(Watch(store, plan))
+        seen = FollowedStudy(store, plan.study.study, plan=plan).look()
         webhook.see(seen)
         webhook.see(seen)
         webhook.interrupt()
@@ -177,7 +169,7 @@ def test_user_and_password_go_into_the_header(
     url = hook.url.replace("//", "//me:hunter%322@")
     monkeypatch.setenv("ASSAY_WEBHOOK", url)
     with Webhook(url, store) as webhook:
-        webhook.see(look(Watch(store, plan)))
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     scheme, _, login = hook.headers[0]["Authorization"].partition(" ")
     assert (scheme, b64decode(login)) == ("Basic", b"me:hunter22")
     assert "hunter" not in webhook.host
@@ -207,5 +199,5 @@ def test_what_is_no_url_of_http_is_refused_unseen(
 
 def test_without_a_url_nobody_is_called_and_nothing_is_kept(store: Store, plan: Plan) -> None:
     with Webhook(None, store) as webhook:
-        webhook.see(look(Watch(store, plan)))
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     assert (webhook.trouble, webhook.host) == (None, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.cli.dashboard import _FLAGS
+from assay.cli.pages import _FLAGS
 from assay_dashboard.layout import INK
 from assay_dashboard.plots import Theme
 

@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
-from assay.report.build import compared_sections
-from assay.report.figures.effects_rows import MOST_ROWS, comparisons_plot
+from assay.report.figures.effects import MOST_ROWS, comparisons_plot
 from assay.report.page.html import html_section
+from assay.report.pages import compared_sections
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study

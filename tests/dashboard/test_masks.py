@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from assay.report.mask_grid import payload as masks
-from assay.report.mask_grid.payload import (
+from assay.report.masks import payload as masks
+from assay.report.masks.payload import (
     Display,
     MaskColumn,
     Pair,

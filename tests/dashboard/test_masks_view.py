@@ -15,9 +15,9 @@ from streamlit.testing.v1 import AppTest
 import assay_dashboard
 from assay.analysis.reading import read_results, results_of_plan
 from assay.analysis.summary import Repeat
-from assay.report.figures.mask_sheets import records_with_maps
-from assay.report.mask_grid.payload import MOST_CELLS, PAGE_ROWS
-from assay.report.telling_cells import in_order, telling_cells
+from assay.report.masks.payload import MOST_CELLS, PAGE_ROWS
+from assay.report.masks.sheets import records_with_maps
+from assay.report.tables.cells import in_order, telling_cells
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.study import Plan

@@ -14,7 +14,7 @@ import pytest
 from assay.analysis.computed import Computed
 from assay.storage import Store
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay_dashboard.misses import Kind, has_predictions, of_kind, wrong_shares
+from assay_dashboard.predictions import Kind, has_predictions, of_kind, wrong_shares
 from assay_dashboard.study_view import view
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Show, put, texts_of

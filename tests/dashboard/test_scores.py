@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from assay_dashboard.plots import score_plot
-from assay_dashboard.scores import precision_recall, roc
+from assay_dashboard.predictions import precision_recall, roc
 
 
 @pytest.fixture(params=["ties", "no ties"])

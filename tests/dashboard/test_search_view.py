@@ -18,10 +18,9 @@ from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from assay.study.identity import CellIdentity
-from assay_dashboard.front_chart import front_rows
-from assay_dashboard.points import search_points
+from assay_dashboard.charts import front_rows
+from assay_dashboard.search import against_start, best_point_rows, search_points
 from assay_dashboard.study_view import view
-from assay_dashboard.winner import against_start, best_point_rows
 from tests.cli.small_front import FRONT, write_front
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.dashboard.conftest import Open, Show, texts_of

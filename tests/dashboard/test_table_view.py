@@ -18,7 +18,7 @@ from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
 from assay.study.plan import CellReach
 from assay_dashboard.cells import ablation, cell_table
-from assay_dashboard.dots import dot_plots
+from assay_dashboard.charts import dot_plots
 from assay_dashboard.study_view import view
 from tests.analysis.made_studies import STUDY as MADE
 from tests.analysis.made_studies import make_plan, make_record, make_records

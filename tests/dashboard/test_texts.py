@@ -9,8 +9,7 @@ import pytest
 
 from assay.study import Plan
 from assay.study.repeats import repeat_name
-from assay_dashboard.formatting import ago, duration, escaped
-from assay_dashboard.layout import paragraph
+from assay_dashboard.layout import ago, duration, escaped, paragraph
 from assay_dashboard.state import storage_uri, trial_of
 
 

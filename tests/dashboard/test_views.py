@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from assay.report.formats import FORMATS
-from assay.report.telling_cells import in_order
+from assay.report.tables.cells import in_order
 from assay.storage import Store
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.cells import cell_table, trial_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.study_analysis import study_analysis
-from assay_dashboard.winner import verdict_word
+from assay_dashboard.search import verdict_word
 from tests.report.test_answer import SWITCH, results_of
 
 

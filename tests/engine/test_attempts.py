@@ -12,7 +12,7 @@ from assay.analysis.reading import results_of_plan
 from assay.engine.retries import MAX_ATTEMPTS
 from assay.engine.train_pack import train_trials
 from assay.engine.worker import PackWorker
-from assay.report.footnotes import footnotes
+from assay.report.tables.footnotes import footnotes
 from assay.storage import AttemptStart, Environment, Lease
 from assay.storage.lease import request_stop
 from tests.engine.made_packs import make_pack

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.report.figures.mask_sheets import overlay_sheet
+from assay.report.masks.sheets import overlay_sheet
 from assay.storage import Environment, Store
 from assay.storage.retention import KeepRule, clean_plan, free, unkept_models
 from assay.study import Trial

@@ -16,7 +16,7 @@ from assay.analysis.left_out import left_out
 from assay.analysis.search_results import SearchResults
 from assay.analysis.summary import metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
-from assay.cli.best import command_for
+from assay.cli.results import command_for
 from assay.study import Plan, Trial, parse_study, plan_study, reported_plan
 from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.analysis.made_studies import markdown_of, with_predictions

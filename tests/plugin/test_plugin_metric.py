@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.report.ablation_table import metric_title
+from assay.report.tables.cells import metric_title
 from assay.study import parse_study, plan_study
 from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
 from trainables.data import EvaluationData

@@ -10,7 +10,7 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.answer import Answer, AnswerGroup, study_answer
-from assay.report.comparison_tables import comparison_sections
+from assay.report.tables.comparisons import comparison_sections
 from assay.statistics.wording import claimed_text, negligible_text, settle_text
 from assay.study import Trial
 from tests.analysis.made_studies import lose, make_plan, make_record

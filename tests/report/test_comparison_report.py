@@ -6,11 +6,11 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
-from assay.report.ablation_table import bold_notes
-from assay.report.build import study_page
-from assay.report.comparison_tables import comparison_sections
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Section, TextTable
+from assay.report.pages import study_page
+from assay.report.tables.cells import bold_notes
+from assay.report.tables.comparisons import comparison_sections
 from assay.statistics.families import Best
 from assay.storage import Record
 from assay.study import Plan, Trial

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.report.build import study_page
-from assay.report.defect_tables import class_mean_section, defect_section
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
+from assay.report.pages import study_page
+from assay.report.tables.parts import class_mean_section, defect_section
 from assay.storage import Record
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.report.figures.effects import draw_effects
-from assay.report.figures.effects_rows import (
+from assay.report.figures.effects import (
     EffectsPlot,
     comparisons_plot,
+    draw_effects,
     effects_plot,
     mark_of,
     verdict_words,

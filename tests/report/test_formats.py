@@ -25,8 +25,8 @@ from assay.report.page.latex import escape, latex_page
 from assay.report.page.markdown import escape as escape_markdown
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Column, Page, Section, TextTable
+from assay.report.page.terminal import terminal_page
 from assay.report.rows import cell_table, comparison_table, report_comparisons, to_csv
-from assay.report.terminal import terminal_page
 from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records, page_of
 from tests.report.goldens import FOLDER, FORMS, GOLDENS, golden_files, golden_results

@@ -9,9 +9,9 @@ import pytest
 
 from assay.analysis.reading import read_results, results_of_plan
 from assay.analysis.results import StudyResults
-from assay.report.interactive import interactive_page
-from assay.report.mask_grid.payload import MOST_CELLS
-from assay.report.telling_cells import base_and_best, telling_cells
+from assay.report.interactive.page import interactive_page
+from assay.report.masks.payload import MOST_CELLS
+from assay.report.tables.cells import base_and_best, telling_cells
 from assay.storage import Store
 from assay.study import Plan
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study

@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from assay.analysis.labels import LabelCosts, label_costs
 from assay.analysis.results import StudyResults
 from assay.report.figures.drawing import MARKERS
-from assay.report.figures.label_costs_figure import draw_label_costs
-from assay.report.figures.ladder import draw_ladder, score_range
+from assay.report.figures.label_costs import draw_label_costs, draw_ladder, score_range
 from assay.report.figures.name_placement import Box, place_names
 from assay.statistics.intervals import MeanInterval
 from tests.analysis.label_studies import GRID, LINE, RUNGS, ladder, trained

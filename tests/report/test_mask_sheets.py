@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.report.figures.mask_sheets import lineage_sheets, overlay_sheet
+from assay.report.masks.sheets import lineage_sheets, overlay_sheet
 from assay.storage import Environment, Record, Store
 from assay.study import Trial
 from tests.analysis.made_lineage import keep_lineage

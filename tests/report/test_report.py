@@ -11,13 +11,12 @@ import pytest
 from rich.console import Console
 
 from assay.analysis.results import StudyResults
-from assay.report.ablation_table import ablation_table
-from assay.report.build import study_page
-from assay.report.cell_tables import listed_trials
-from assay.report.footnotes import _counted, footnotes
 from assay.report.page.markdown import markdown_page, markdown_table
 from assay.report.page.model import Column, Section, TextTable
-from assay.report.terminal import terminal_page
+from assay.report.page.terminal import terminal_page
+from assay.report.pages import study_page
+from assay.report.tables.cells import ablation_table, listed_trials
+from assay.report.tables.footnotes import _counted, footnotes
 from assay.storage import DamagedRecord
 from assay.study import ManifestSummary, Plan
 from tests.analysis.made_studies import (

@@ -10,11 +10,11 @@ from typing import Literal
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.report.build import study_page
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
+from assay.report.pages import study_page
 from assay.report.rows import cell_table, stage_table, to_csv
-from assay.report.stage_tables import stage_section
+from assay.report.tables.parts import stage_section
 from assay.storage import Record
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, make_records

@@ -11,8 +11,8 @@ import pytest
 
 from assay.analysis.reading import read_results
 from assay.demo import unpack_demo
-from assay.report.mask_grid.payload import cell_column
-from assay.report.mask_grid.taught import Lesson, lesson_of, teaches
+from assay.report.masks.payload import cell_column
+from assay.report.masks.taught import Lesson, lesson_of, teaches
 from assay.storage import Record, Store
 from trainables.contract import TaughtMaps
 from trainables.evaluation.heatmaps import read_probe

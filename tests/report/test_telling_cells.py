@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.report.telling_cells import base_and_best, in_order, telling_cells
+from assay.report.tables.cells import base_and_best, in_order, telling_cells
 from tests.analysis.made_studies import lose, make_plan, make_record
 
 NAMES = [f"d{number}" for number in range(8)]

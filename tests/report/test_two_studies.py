@@ -8,7 +8,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.study_pair import pair_studies
 from assay.report.formats import FORMATS
 from assay.report.page.model import Page, Section
-from assay.report.two_studies import pair_page
+from assay.report.pages import pair_page
 from assay.study import Plan, Trial
 from assay.study.points import make_point
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records

@@ -6,7 +6,7 @@ import pytest
 
 from assay.analysis.reading import needed_plan
 from assay.analysis.results import StudyResults
-from assay.report.footnotes import footnotes
+from assay.report.tables.footnotes import footnotes
 from assay.running import begin_study
 from assay.storage import Store
 from assay.storage.registration import (

@@ -221,7 +221,7 @@ def test_the_display_says_how_many_stages_are_made(store: Store, plan: Plan, tmp
     make(store, plan.trials[0], "base", BASE, tmp_path / "none")
     out = io.StringIO()
     with LiveView(Console(file=out, width=200), line_every=0.3) as view:
-        view.follow(plan, store, lambda: None)
+        view.follow(plan, store)
         beat(store, plan.trials[0], "maps", MAPS)
         wait_for(lambda: "0/4 done · 1/3 stages made · at least " in out.getvalue(), said=out.getvalue)
 

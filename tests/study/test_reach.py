@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.analysis.results import StudyResults
-from assay.report.ablation_table import ablation_table
-from assay.report.footnotes import footnotes
+from assay.report.tables.cells import ablation_table
+from assay.report.tables.footnotes import footnotes
 from assay.study import Plan, parse_study, plan_study
 from assay.study.plan_table import plan_of_table, table_of_plan
 from assay.study.reach import format_reach, plan_reach, reach_warnings

@@ -10,29 +10,31 @@ from dataclasses import replace
 import streamlit as st
 
 from assay.analysis.results import StudyResults
-from assay.report.ablation_table import level_columns, metric_title, study_bold_notes
 from assay.report.answer import Answer, AnswerGroup
-from assay.report.comparison_tables import claim_question
-from assay.report.figures.effects_rows import comparisons_plot, effects_plot
+from assay.report.figures.effects import comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable, numbered, superscript
-from assay.report.telling_cells import in_order
+from assay.report.tables.cells import in_order, level_columns, metric_title, study_bold_notes
+from assay.report.tables.comparisons import claim_question
 from assay.storage.progress import Running
 from assay.storage.watch import score
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import ablation
-from assay_dashboard.controls import stop_button
-from assay_dashboard.formatting import ago, counted, duration, progress_bar
 from assay_dashboard.layout import (
     EVERY,
+    ago,
+    counted,
     draw,
+    duration,
     errors_shown,
     missing,
     missing_probes,
     missing_verdicts,
     paragraph,
     plain,
+    progress_bar,
     section,
+    stop_button,
     study_view,
     theme,
 )

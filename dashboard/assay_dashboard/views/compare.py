@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from assay.analysis.study_pair import StudyPair
-from assay.report.figures.effects_rows import studies_plot
+from assay.report.figures.effects import studies_plot
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
 from assay_dashboard.layout import draw, message, paragraph, plain, section, study_view, theme, watched

@@ -12,9 +12,7 @@ from streamlit.delta_generator import DeltaGenerator as Container
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE, RESAMPLED_METRIC
-from assay.report.build import compared_sections
-from assay.report.comparison_tables import full_name
-from assay.report.figures.effects_rows import (
+from assay.report.figures.effects import (
     MOST_ROWS,
     EffectsPlot,
     Mark,
@@ -23,6 +21,8 @@ from assay.report.figures.effects_rows import (
     mark_texts,
 )
 from assay.report.page.html import escape
+from assay.report.pages import compared_sections
+from assay.report.tables.comparisons import full_name
 from assay.statistics.families import ComparisonResult
 from assay.statistics.wording import sentence
 from assay_dashboard.layout import draw, head, missing_verdicts, plain, section, study_view, theme, to_cells

@@ -10,11 +10,11 @@ import streamlit as st
 from assay.analysis.labels import LabelAnalysis, LabelCell, LabelCosts, label_analysis, label_factors
 from assay.analysis.results import StudyResults
 from assay.report.figures.name_placement import spread
-from assay.report.label_tables import label_sections, next_section, time_unit
+from assay.report.tables.labels import label_sections, next_section, time_unit
 from assay.study import Study
 from assay.study.cell_names import Factors, cell_name
 from assay.study.schema import Labelling
-from assay_dashboard.cost_chart import cost_plot
+from assay_dashboard.charts import cost_plot
 from assay_dashboard.layout import draw, missing, plain, section, study_view, theme
 from assay_dashboard.state import of_another_study
 

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.summary import Repeat
-from assay.report.mask_grid.payload import (
+from assay.report.masks.payload import (
     FALSE_ALARMS,
     FOUND_BY_ONE,
     LOWEST_LEVEL,
@@ -28,8 +28,8 @@ from assay.report.mask_grid.payload import (
     page_payload,
     stage_columns,
 )
-from assay.report.mask_grid.taught import PICTURES, lesson_of, teaches
-from assay.report.telling_cells import base_and_best
+from assay.report.masks.taught import PICTURES, lesson_of, teaches
+from assay.report.tables.cells import base_and_best
 from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from assay.report.telling_cells import base_and_best
+from assay.report.tables.cells import base_and_best
 from assay.study.names import counted
 from assay_dashboard.layout import choose_cells, message, missing, plain, study_view
-from assay_dashboard.misses import KINDS, has_predictions, of_kind, wrong_shares
+from assay_dashboard.predictions import KINDS, has_predictions, of_kind, wrong_shares
 
 _ROW = 34  # pixels
 

@@ -10,19 +10,21 @@ import streamlit as st
 
 from assay.analysis.search_front import search_front
 from assay.analysis.search_results import SearchResults
+from assay.report.interactive.parallel import Brushes, objective_name, points_payload
 from assay.report.page.model import NOTHING
-from assay.report.parallel import Brushes, objective_name, points_payload
-from assay.report.search_tables import search_line
+from assay.report.tables.search import search_line
 from assay.statistics.wording import sentence
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
+from assay_dashboard.charts import front_plot, front_rows
 from assay_dashboard.components import parallel
-from assay_dashboard.front_chart import front_plot, front_rows
 from assay_dashboard.layout import draw, message, missing, paragraph, plain, study_view, theme, to_trial
 from assay_dashboard.plots import bar_plot, history_plot, interval_plot, slice_plot
-from assay_dashboard.points import (
+from assay_dashboard.search import (
     MOST_DRAWN,
     SearchPoints,
+    against_start,
+    best_point_rows,
     brush_texts,
     brushes_of,
     inside,
@@ -30,9 +32,9 @@ from assay_dashboard.points import (
     objective_title,
     search_points,
     thinning,
+    verdict_word,
 )
 from assay_dashboard.state import keep_in_url, of_another_study, select_rows, times_restored
-from assay_dashboard.winner import against_start, best_point_rows, verdict_word
 
 _SLICES = 12  # parameters that are drawn one by one
 _START = "start: [preset]\nreplicate: {best: 1, start: true, seeds: [100, 101, 102, 103, 104, 105]}"

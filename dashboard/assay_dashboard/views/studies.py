@@ -6,8 +6,19 @@ import streamlit as st
 
 from assay.study.names import of_planned
 from assay_dashboard import study_view as reading
-from assay_dashboard.formatting import ago, counted, duration, escaped, progress_bar
-from assay_dashboard.layout import EVERY, errors_shown, message, nothing_yet, paragraph, plain
+from assay_dashboard.layout import (
+    EVERY,
+    ago,
+    counted,
+    duration,
+    errors_shown,
+    escaped,
+    message,
+    nothing_yet,
+    paragraph,
+    plain,
+    progress_bar,
+)
 from assay_dashboard.state import STUDY, storage_uri
 
 _MANY = 8  # studies from which on they can be searched

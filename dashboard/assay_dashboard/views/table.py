@@ -11,11 +11,11 @@ from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
-from assay.report.build import table_notes
-from assay.report.defect_tables import class_sections
 from assay.report.formats import FORMATS, ReportFormat
 from assay.report.page.model import NOTHING
-from assay.report.telling_cells import in_order
+from assay.report.pages import table_notes
+from assay.report.tables.cells import in_order
+from assay.report.tables.parts import class_sections
 from assay.study import Study
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import (
@@ -26,7 +26,7 @@ from assay_dashboard.cells import (
     number_format,
     trial_table,
 )
-from assay_dashboard.dots import MOST_CELLS, dot_plots
+from assay_dashboard.charts import MOST_CELLS, dot_plots
 from assay_dashboard.layout import draw, head, message, notes, plain, section, study_view, theme, to_trial
 from assay_dashboard.plots import interval_plot
 from assay_dashboard.state import CELLS, of_another_study, select_rows

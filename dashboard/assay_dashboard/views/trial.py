@@ -18,11 +18,19 @@ from assay.study.compare import format_value
 from assay.study.identity import flatten
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
-from assay_dashboard.controls import stop_button
-from assay_dashboard.formatting import duration
-from assay_dashboard.layout import EVERY, draw, errors_shown, message, plain, study_view, theme
+from assay_dashboard.layout import (
+    EVERY,
+    draw,
+    duration,
+    errors_shown,
+    message,
+    plain,
+    stop_button,
+    study_view,
+    theme,
+)
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
-from assay_dashboard.scores import confusion, precision_recall, roc
+from assay_dashboard.predictions import confusion, precision_recall, roc
 from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
 from assay_dashboard.telling import telling_trial
 from trainables.evaluation.metrics import METRICS

@@ -1,4 +1,5 @@
-"""A study that is read again and again while it runs: the dashboard's pages and Python's ``assay.open`` do.
+"""A study that is read again and again while it runs: by the display of a run and all who listen to it, by
+`assay status`, by the dashboard's pages and by Python's ``assay.open``.
 
 Each look reads the records that are new and no others, and what was computed from a state of the study stays
 while plan and records do. What is said of all studies of the storage is worked out again when one of them
@@ -8,31 +9,46 @@ registers a question or writes its summary.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from assay.analysis.computed import Computed
-from assay.analysis.reading import needed_plan
+from assay.analysis.computed import Computed, computed
+from assay.analysis.reading import decisions_so_far, needed_plan
 from assay.analysis.results import ReadPart, StudyResults
 from assay.analysis.search_results import ImportanceOf, results_of_records
 from assay.storage.plans import written_plan
 from assay.storage.store import Store
 from assay.storage.watch import Snapshot, Watch
+from assay.study import Plan, Trial
 
-__all__ = ["FollowedStudy", "Look"]
+if TYPE_CHECKING:
+    from assay.analysis.decisions import StudyDecisions
+    from assay.study.stage_graph import Need
+
+__all__ = ["FollowedStudy", "StudyState"]
 
 _FRESH = 10.0  # seconds for which the other studies of the storage are not looked at again
 _T = TypeVar("_T")
 
 
-class Look(NamedTuple):
-    """A study at one moment."""
+class StudyState(NamedTuple):
+    """A study at one moment, for all who tell of it."""
 
     snapshot: Snapshot
     results: StudyResults  # the same object while plan and records stay, and what other studies left
-    planned_at: float  # Unix time at which the plan was written
+    planned_at: float = 0.0  # Unix time at which the plan was written; 0: it was given
+
+    @property
+    def decisions(self) -> StudyDecisions | None:
+        """Decisions of a study with ``repeats.decide``; the same object while its records stay."""
+        return _decisions(self.results)
+
+
+@computed
+def _decisions(results: StudyResults) -> StudyDecisions | None:
+    return decisions_so_far(results.plan, results.records)
 
 
 class FollowedStudy:
@@ -43,6 +59,9 @@ class FollowedStudy:
         name: Of the study.
         read_part: Reads a file of a record; None: ``store`` does.
         importance_of: As :class:`~assay.analysis.search_results.SearchResults` has it.
+        plan: Of a run that has just made it; None: as it was written, and read again when it is written anew.
+        since: As :class:`~assay.storage.watch.Watch` has it.
+        stages_of: As :class:`~assay.storage.watch.Watch` has it.
     """
 
     def __init__(
@@ -51,26 +70,40 @@ class FollowedStudy:
         name: str,
         read_part: ReadPart | None = None,
         importance_of: ImportanceOf | None = None,
+        *,
+        plan: Plan | None = None,
+        since: float = 0.0,
+        stages_of: Callable[[Trial], Sequence[Need]] | None = None,
     ) -> None:
         self._store, self._name = store, name
         self._read_part, self._importance_of = read_part or store.read_part, importance_of
-        self._stamp: tuple[int, int] | None = None
-        self._watch: Watch | None = None
+        self._since, self._stages_of = since, stages_of
+        self._given, self._stamp = plan is not None, (0, 0)
+        self._watch = None if plan is None else self._watched(plan)
         self._results: StudyResults | None = None
 
-    def look(self, begun: AbstractSet[str] | None = None) -> Look:
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look is worth its price."""
+        return 0.0 if self._watch is None else self._watch.pause
+
+    def look(self, begun: AbstractSet[str] | None = None) -> StudyState:
         """The state now; ``begun``: the trials that left anything, where the caller has listed them.
 
         Raises:
             InputError: If the study was never started, or its plan cannot be read.
             StorageError: If the storage is away.
         """
-        stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet")
+        stamp = self._stamp
+        if not self._given:
+            stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet") or (0, 0)
         if self._watch is None or stamp != self._stamp:
-            plan = written_plan(self._store, self._name)
-            self._watch, self._stamp = Watch(self._store, plan, needed=needed_plan), stamp
+            self._watch, self._stamp = self._watched(written_plan(self._store, self._name)), stamp
         snapshot = self._watch.look(begun)
-        return Look(snapshot, self._results_of(self._watch), stamp[0] / 1e9 if stamp is not None else 0.0)
+        return StudyState(snapshot, self._results_of(self._watch), stamp[0] / 1e9)
+
+    def _watched(self, plan: Plan) -> Watch:
+        return Watch(self._store, plan, self._since, self._stages_of, needed_plan)
 
     def _results_of(self, watch: Watch) -> StudyResults:
         known = self._results

@@ -3,7 +3,7 @@
 Cells are matched by their levels, points of searches also by the values that were drawn for them, never by
 their numbers. A study of one cell is matched with another of one cell whatever its name. Two trials are
 compared where the test images are the same: same data, same partition, same seed, same split or fold.
-:mod:`assay.report.two_studies` makes a page of it.
+:mod:`assay.report.pages` makes a page of it.
 """
 
 from __future__ import annotations

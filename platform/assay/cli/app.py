@@ -26,28 +26,17 @@ from typer.core import TyperGroup
 from assay import __version__
 from assay.cli import data, streams, studies
 from assay.cli.agents import mcp, skill
-from assay.cli.answers import FLAG, json_alone
-from assay.cli.best import best
-from assay.cli.bundle import bundle, verify
-from assay.cli.check import check
-from assay.cli.clean import clean
-from assay.cli.dashboard import dashboard, demo
-from assay.cli.doctor import doctor
-from assay.cli.export import export
-from assay.cli.gate import gate
-from assay.cli.init import init
-from assay.cli.labels import labels
-from assay.cli.mlflow import mlflow
+from assay.cli.data import init
+from assay.cli.judge import gate, scores
+from assay.cli.models import export, predict
+from assay.cli.output import FLAG, json_alone
+from assay.cli.pages import dashboard, demo, mlflow
 from assay.cli.plan import plan
-from assay.cli.predict import predict
-from assay.cli.report import logs, report
-from assay.cli.run import run
-from assay.cli.schema import schema
-from assay.cli.scores import scores
-from assay.cli.settings import settings
-from assay.cli.status import status
-from assay.cli.stop import stop
-from assay.cli.submit import submit
+from assay.cli.results import best, labels, logs, report
+from assay.cli.run import run, submit
+from assay.cli.status import status, stop
+from assay.cli.storage import bundle, check, clean, doctor, verify
+from assay.cli.studies import schema, settings
 from assay.faults import Fault, Interrupted, exit_code_of
 from assay.removed import what_to_type_instead
 from trainables.errors import InputError
@@ -169,7 +158,10 @@ _QUIET = {
 
 def main() -> None:
     """Run the command that was typed, and exit with its code."""
-    _replace_unknown_signs()
+    # What the output's encoding has no sign for is printed as `?`: an error would end the command.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(errors="replace")
     os.environ.update(_QUIET)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its news of tables made are none of the user's
     signal.signal(signal.SIGTERM, _as_interrupt)
@@ -191,13 +183,6 @@ def main() -> None:
                 answers.give_line(ErrorAnswer(error=text, exit_code=code))
 
         _run(answer_error, standalone=False)
-
-
-def _replace_unknown_signs() -> None:
-    """Print ``?`` for what the output's encoding has no sign for: an error would end the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
-            stream.reconfigure(errors="replace")
 
 
 def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoReturn:
@@ -251,17 +236,13 @@ def _end(error: Exception, text: str, answer_error: Callable[[str, int], None]) 
 def _in_a_line(error: OSError) -> str:
     """The refusal of the system with its file."""
     text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-    if not error.filename and error.strerror and _came_of_printing(error):
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    printing = frame.f_globals["__name__"] == streams.__name__  # the system names no file then
+    if not error.filename and error.strerror and printing:
         text = (
             f"the output cannot be written: {error.strerror}. Make room, or send what is printed elsewhere."
         )
     return " ".join(text.split()) or type(error).__name__
-
-
-def _came_of_printing(error: OSError) -> bool:
-    """True where what prints raised it: the system names no file then."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_globals["__name__"] == streams.__name__
 
 
 def _leave(code: int) -> NoReturn:

@@ -7,12 +7,15 @@ line for each trial that ends, and one at least every eight seconds.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,22 +23,22 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from assay.cli.curves import Curve, Curves
 from assay.cli.output import duration
 from assay.storage.files import KEPT, PATIENCE_SECONDS
-from assay.storage.progress import Running
-from assay.storage.watch import Snapshot, Watch, score
+from assay.storage.progress import Progress, Running
+from assay.storage.watch import Snapshot, score, score_names
 from assay.study.repeats import repeat_name
 from trainables.errors import StorageAway
 
 if TYPE_CHECKING:
     from assay.analysis.decisions import StudyDecisions
-    from assay.report.answers.progress import Look
+    from assay.analysis.followed import FollowedStudy, StudyState
     from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
 
-__all__ = ["LiveView", "render"]
+__all__ = ["Curve", "Curves", "LiveView", "render", "sparks"]
+
 
 _LINE_EVERY = 8.0  # seconds between plain lines when nothing happens
 _ASKED_AGAIN = f"It is asked again. A run ends when that lasts {PATIENCE_SECONDS:.0f} s."
@@ -69,18 +72,17 @@ class LiveView:
         self._message_before = ""  # at the last look
         self._trouble = ""  # the storage's error at the last look
         self._trouble_told = False
-        self._looks_since: float | None = None  # while it looks
+        self._waits_since: float | None = None  # for an answer of the storage
         self._last_line = self._start  # when the last plain line was printed
-        self._watch: Watch | None = None
+        self._followed: FollowedStudy | None = None
         self._primary = ""
         self._curves = Curves("")  # of the study that is followed
-        self._on_records: Callable[[], None] | None = None
-        self._listeners: tuple[Callable[[Look], None], ...] = ()
+        self._listeners: tuple[Callable[[StudyState], None], ...] = (self._show,)
         self._snapshot: Snapshot | None = None
         self._decisions: StudyDecisions | None = None  # of a study that decides
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._poll, name="assay-progress", daemon=True)
+        self._follower = threading.Thread(target=self._follow, name="assay-progress", daemon=True)
         self._teller = threading.Thread(target=self._tell, name="assay-lines", daemon=True)
         self._live = (
             Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
@@ -93,18 +95,17 @@ class LiveView:
             self._live.start()
         elif not self._messages_alone:
             self._teller.start()
-        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join(timeout=5)
-        if self._teller.is_alive():
-            self._teller.join(timeout=5)
-        if self._listeners and self._watch is not None and kind is None and not self._thread.is_alive():
-            self._look(self._watch)  # at what ended since the last look
+        for thread in (self._follower, self._teller):
+            if thread.is_alive():
+                thread.join(timeout=5)
+        if self._followed is not None and kind is None and not self._follower.is_alive():
+            self._listen()  # to what ended since the last look
         if self._live is not None:
             self._live.stop()
 
@@ -118,40 +119,51 @@ class LiveView:
             self._line(text)
         self._message = text
 
-    def follow(
-        self, plan: Plan, store: Store, on_records: Callable[[], None], *listeners: Callable[[Look], None]
-    ) -> None:
+    def follow(self, plan: Plan, store: Store, *listeners: Callable[[StudyState], None]) -> None:
         """Show the trials of ``plan`` from now on.
 
         Args:
             plan: Of the study.
             store: Where it lies.
-            on_records: Called when some trials have ended.
-            listeners: Called with every look: the first before this returns, the last when the block ends.
+            listeners: Called with every state that is shown: the first before this returns, the last when the
+                block ends.
         """
-        from assay.analysis.reading import needed_plan
+        from assay.analysis.followed import FollowedStudy
         from assay.study.stage_graph import stages_of
 
-        self._on_records = on_records
-        self._primary = plan.study.metrics.primary
+        name, self._primary = plan.study.study, plan.study.metrics.primary
         self._curves = Curves(self._primary)
-        self._listeners = listeners
-        watch = Watch(store, plan, self._since, stages_of, needed_plan)
-        if listeners:
-            self._look(watch)
-        self._watch = watch
+        self._listeners = (self._show, *listeners)
+        self._followed = FollowedStudy(store, name, plan=plan, since=self._since, stages_of=stages_of)
+        self._listen()
+        self._follower.start()
 
     @property
     def seconds(self) -> float:
         """Since the view was made."""
         return time.monotonic() - self._start
 
-    def _poll(self) -> None:
-        pause = 0.2
-        while not self._over.wait(pause):
-            if self._watch is not None:
-                self._look(self._watch)
-                pause = min(self._watch.pause, self._line_every)
+    def _follow(self) -> None:
+        assert self._followed is not None, "it was asked to follow"
+        while not self._over.wait(min(self._followed.pause, self._line_every)):
+            self._listen()
+
+    def _listen(self) -> None:
+        """Look at the study once, and tell all listeners."""
+        assert self._followed is not None, "it was asked to follow"
+        self._waits_since = time.monotonic()
+        try:
+            state = self._followed.look()
+            for listener in self._listeners:
+                listener(state)
+            self._trouble, self._trouble_told = "", False
+        except OSError as error:
+            # The study itself decides whether a storage that is away is fatal; the display goes on.
+            self._trouble = str(error)
+            if isinstance(error, StorageAway):
+                self._trouble = self._trouble.replace(KEPT, _ASKED_AGAIN)
+        finally:
+            self._waits_since = None
 
     def _tell(self) -> None:
         """Print a line where none came for a while; a look may wait long for a storage that is silent."""
@@ -162,32 +174,10 @@ class LiveView:
                 self._line(self._summary())
                 pause = self._line_every
 
-    def _look(self, watch: Watch) -> None:
-        from assay.analysis.reading import decisions_so_far
-        from assay.report.answers.progress import Look
-
-        self._looks_since = time.monotonic()
-        try:
-            snapshot = watch.look()
-            if snapshot.ended or self._snapshot is None:
-                self._decisions = decisions_so_far(watch.plan, watch.records)
-            self._show(snapshot)
-            for listener in self._listeners:
-                listener(Look(watch, snapshot, self._decisions))
-            self._trouble, self._trouble_told = "", False
-        except OSError as error:
-            # The study itself decides whether a storage that is away is fatal; the display goes on.
-            self._trouble = str(error)
-            if isinstance(error, StorageAway):
-                self._trouble = self._trouble.replace(KEPT, _ASKED_AGAIN)
-        finally:
-            self._looks_since = None
-
-    def _show(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def _show(self, state: StudyState) -> None:
+        snapshot = self._snapshot = state.snapshot
+        self._decisions = state.decisions
         self._curves.see(snapshot.running)
-        if snapshot.ended and self._on_records is not None:
-            self._on_records()
         if snapshot.ended and snapshot.done == snapshot.total and self._message == self._message_before:
             self._message = "all trials have ended"  # what was said before tells of trials to train
         self._message_before = self._message
@@ -215,9 +205,9 @@ class LiveView:
             text = "the storage cannot be read yet" if self._trouble_told else self._trouble
             self._trouble_told = True
             return text
-        looks_since = self._looks_since
-        if looks_since is not None and time.monotonic() - looks_since >= self._line_every:
-            return f"waiting for the storage for {duration(time.monotonic() - looks_since)}"
+        waits_since = self._waits_since
+        if waits_since is not None and time.monotonic() - waits_since >= self._line_every:
+            return f"waiting for the storage for {duration(time.monotonic() - waits_since)}"
         if snapshot is None:
             return self._message or "starting"
         done = " · ".join(
@@ -352,3 +342,102 @@ def _ended(record: Record, primary: str) -> str:
         return visible(f"{where} {record.status}: {record.reason or 'no reason noted'}")
     value = record.result.metrics.get(primary)
     return f"{where} finished" + ("" if value is None else f": {primary} {value:.3f}")
+
+
+# Curves ------------------------------------------------------------------------------------------------
+
+
+_BARS = "▁▂▃▄▅▆▇█"
+_POINTS = 10  # of a curve: those that were seen last
+_SLOWER = 2.0  # times a trial's fastest epochs; below that the pace varies by itself
+_CROWDED = 1.5  # processes that want a core; of a study alone there are few more than one
+
+
+class Curve(NamedTuple):
+    """The score of a trial, as far as it was seen."""
+
+    name: str  # primary metric, `validation.` and it, or loss
+    values: tuple[float, ...]  # at least one, the newest last
+
+    def __str__(self) -> str:
+        return f"{self.values[-1]:.3f} {sparks(self.values)}".rstrip()
+
+
+@dataclass
+class _Seen:
+    """Heartbeats of one attempt at a trial, or at a stage of it, as far as they were seen."""
+
+    epoch: int = -1
+    values: dict[str, deque[float]] = field(default_factory=dict)
+    pace: float = 0.0  # seconds per epoch, the newest; 0: not known
+    fastest: float = 0.0
+
+
+class Curves:
+    """Collects heartbeats of the trials that run.
+
+    Args:
+        primary: The metric whose validations are wanted; the loss stands in where none was seen.
+    """
+
+    def __init__(self, primary: str) -> None:
+        self._names = score_names(primary)
+        self._seen: dict[tuple[str, str, str], _Seen] = {}
+
+    def see(self, running: Iterable[Running]) -> None:
+        """Add the newest heartbeats, and forget the trials that run no more."""
+        beats = [trial.progress for trial in running if trial.progress is not None]
+        self._seen = {_attempt(beat): self._seen.get(_attempt(beat), _Seen()) for beat in beats}
+        for beat in beats:
+            seen = self._seen[_attempt(beat)]
+            if beat.epoch > seen.epoch:
+                self._add(seen, beat)
+
+    def _add(self, seen: _Seen, beat: Progress) -> None:
+        seen.epoch = beat.epoch
+        for name in self._names:
+            value = beat.metrics.get(name)
+            if value is not None:
+                seen.values.setdefault(name, deque(maxlen=_POINTS)).append(value)
+        if beat.seconds_per_epoch and beat.host == socket.gethostname():
+            seen.pace = beat.seconds_per_epoch
+            seen.fastest = min(seen.fastest or seen.pace, seen.pace)
+
+    def of(self, progress: Progress) -> Curve | None:
+        """The curve of a trial by its heartbeat; None before it has a score."""
+        seen = self._seen.get(_attempt(progress), _Seen())
+        for name in self._names:
+            if name in seen.values:
+                return Curve(name, tuple(seen.values[name]))
+        return None
+
+    def slow(self, load: float, cores: int) -> str:
+        """Name the load where it is the cause of slow trials, else "".
+
+        It is where half as much again wants to run as there are ``cores`` (a study alone wants them all), and
+        a trial of this machine takes twice as long for an epoch as it took at its fastest.
+
+        Args:
+            load: Processes that run or want to, a mean over the last minute.
+            cores: Of this machine.
+        """
+        slower = max((seen.pace / seen.fastest for seen in self._seen.values() if seen.fastest), default=1.0)
+        if load < _CROWDED * cores or slower < _SLOWER:
+            return ""
+        noun = "core" if cores == 1 else "cores"
+        return f"slow: load {load:.0f} on {cores} {noun}, epochs take {slower:.1f} times their fastest"
+
+
+def sparks(values: Iterable[float]) -> str:
+    """A bar for each value, between their least and their largest; "" for fewer than two."""
+    heights = tuple(values)
+    if len(heights) < 2:
+        return ""
+    least, spread = min(heights), max(heights) - min(heights)
+    if spread == 0:
+        return _BARS[len(_BARS) // 2] * len(heights)
+    return "".join(_BARS[round((value - least) / spread * (len(_BARS) - 1))] for value in heights)
+
+
+def _attempt(progress: Progress) -> tuple[str, str, str]:
+    return progress.trial, progress.attempt, progress.stage

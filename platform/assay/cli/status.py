@@ -1,34 +1,35 @@
-"""`assay status`: how far the studies of a storage are.
+"""`assay status` and `assay stop`: how far the studies of a storage are, and the end of one.
 
-It reads the storage and nothing else, so it works from any machine that reaches the storage, while the study
-runs elsewhere. What trains is as recent as its last sign of life in the storage.
+Both use the storage and nothing else, so they work from any machine that reaches it, while the study runs
+elsewhere. What trains is as recent as its last sign of life in the storage.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.answers import AsJson, answers
-from assay.cli.lookup import study_name
-from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
-from assay.cli.output import console, text_table
+from assay.cli.options import DEFAULT_STORAGE, Storage, in_use, study_name, trial_id
+from assay.cli.output import AsJson, answers, console, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from assay.cli.curves import Curves
+    from assay.analysis.followed import FollowedStudy
+    from assay.cli.live import Curves
     from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer, StudyLine
     from assay.storage import Record, Store
-    from assay.storage.watch import Snapshot, Watch
+    from assay.storage.lease import LeaseNote
 
-__all__ = ["status", "status_now", "status_of_all"]
+__all__ = ["status", "status_now", "status_of_all", "stop"]
+
 
 _FAILURES = 20  # listed one by one
 _UNBOUNDED = 10_000  # columns
@@ -57,44 +58,55 @@ def status(
         answers().give(status_of_all(store))
         return
     if study is None:
-        _list(store, out)
-        return
-    from assay.cli.curves import Curves
+        from assay.analysis.ledger import ledgers
+        from assay.report.answers.agents import agent_lines
+        from assay.report.page.inline import visible
 
+        lines = list(_study_lines(store))
+        if not lines:
+            out.print(f"no study was run into {store.uri} yet")
+            return
+        out.print(_overview(lines, out))
+        for ledger in ledgers(store):
+            names = ", ".join(page.study for page in ledger.pages)
+            out.print(f"{ledger}: {names}")
+        for line in agent_lines(store):
+            out.print(visible(line))
+        return
     name = study_name(store, study)
     if as_json:
         answers().give(status_now(store, name))
         return
-    watch = _watch(store, name)
-    page = _Page(store, storage, watch, Curves(watch.plan.study.metrics.primary))
+    followed = _followed(store, name)
+    page = _Page(store, storage, followed)
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
-    else:
-        _follow(page, shown, out)
+        return
+    from rich.live import Live
+
+    with suppress(KeyboardInterrupt), Live(shown, console=out, refresh_per_second=4) as live:
+        while page.moving:
+            time.sleep(followed.pause)
+            live.update(page.look())
 
 
 def status_now(store: Store, name: str) -> StatusAnswer:
     """The state of a study of the storage."""
-    from assay.analysis.reading import decisions_so_far
-    from assay.report.answers.progress import Look, status_answer
+    from assay.report.answers.progress import status_answer
 
-    watch = _watch(store, name)
-    snapshot = watch.look()
-    decisions = decisions_so_far(watch.plan, watch.records)
-    return status_answer(store, Look(watch, snapshot, decisions), held=snapshot.held)
+    state = _followed(store, name).look()
+    return status_answer(store, state, held=state.snapshot.held)
 
 
-def _watch(store: Store, name: str) -> Watch:
+def _followed(store: Store, name: str) -> FollowedStudy:
     """A study to look at; stages, whose names methods know, only while somebody runs it: that loads them."""
-    from assay.analysis.reading import needed_plan
+    from assay.analysis.followed import FollowedStudy
     from assay.storage.lease import holder
-    from assay.storage.plans import written_plan
-    from assay.storage.watch import Watch
     from assay.study.stage_graph import stages_of
 
     held = holder(store, name) is not None
-    return Watch(store, written_plan(store, name), stages_of=stages_of if held else None, needed=needed_plan)
+    return FollowedStudy(store, name, stages_of=stages_of if held else None)
 
 
 def status_of_all(store: Store) -> StatusOfAllAnswer:
@@ -117,45 +129,26 @@ def status_of_all(store: Store) -> StatusOfAllAnswer:
 
 def _study_lines(store: Store) -> Iterator[StudyLine]:
     """The state of each study, or why it cannot be read."""
-    from assay.analysis.reading import needed_plan
+    from assay.analysis.followed import FollowedStudy
     from assay.report.answers.progress import StudyLine
     from assay.storage.local_disk import RefusedFileError
-    from assay.storage.plans import written_plan
-    from assay.storage.watch import Watch
 
     for name in store.studies():
         try:
-            plan = written_plan(store, name)
-            now = Watch(store, plan, needed=needed_plan).look()
+            state = FollowedStudy(store, name).look()
         except (InputError, RefusedFileError) as error:
             yield StudyLine(study=name, error=str(error))
             continue
+        now = state.snapshot
         yield StudyLine(
             study=name,
-            question=plan.study.question.strip(),
+            question=state.results.plan.study.question.strip(),
             trials=now.total,
             done=now.done,
             counts=dict(now.counts),
             running=len(now.running),
             planned=now.planned,
         )
-
-
-def _list(store: Store, out: Console) -> None:
-    from assay.analysis.ledger import ledgers
-    from assay.report.answers.agents import agent_lines
-    from assay.report.page.inline import visible
-
-    lines = list(_study_lines(store))
-    if not lines:
-        out.print(f"no study was run into {store.uri} yet")
-        return
-    out.print(_overview(lines, out))
-    for ledger in ledgers(store):
-        names = ", ".join(page.study for page in ledger.pages)
-        out.print(f"{ledger}: {names}")
-    for line in agent_lines(store):
-        out.print(visible(line))
 
 
 def _overview(lines: Sequence[StudyLine], out: Console) -> RenderableType:
@@ -185,72 +178,53 @@ def _overview(lines: Sequence[StudyLine], out: Console) -> RenderableType:
     return table if needed <= out.width else Group(*texts)
 
 
-def _follow(page: _Page, shown: RenderableType, out: Console) -> None:
-    from rich.live import Live
-
-    try:
-        with Live(shown, console=out, refresh_per_second=4) as live:
-            while page.moving:
-                time.sleep(page.watch.pause)
-                live.update(page.look())
-    except KeyboardInterrupt:
-        return
-
-
-@dataclass
 class _Page:
-    """The state of one study, looked at again and again."""
+    """The state of one study, looked at again and again; ``storage``: as it was typed."""
 
-    store: Store
-    storage: str  # as it was typed
-    watch: Watch
-    curves: Curves
-    moving: bool = False  # at the last look: somebody runs the study, and there is something left
+    def __init__(self, store: Store, storage: str, followed: FollowedStudy) -> None:
+        self._store, self._storage, self._followed = store, storage, followed
+        self._curves: Curves | None = None
+        self.moving = False  # at the last look: somebody runs the study, and there is something left
 
     def look(self) -> RenderableType:
         """The state now, as a page."""
-        snapshot = self.watch.look()
-        self.curves.see(snapshot.running)
-        left = snapshot.total - snapshot.done
-        self.moving = snapshot.held and left > 0
-        return self._page(snapshot, nobody=not snapshot.held and left > 0)
-
-    def _page(self, snapshot: Snapshot, nobody: bool) -> RenderableType:
         from rich.console import Group
         from rich.text import Text
 
-        from assay.analysis.reading import decisions_so_far
-        from assay.cli.live import render
+        from assay.cli.live import Curves, render
         from assay.report.page.inline import visible
+        from assay.storage.lease import holder, stop_requested
 
-        study = self.watch.plan.study
-        decisions = decisions_so_far(self.watch.plan, self.watch.records)
-        damaged = [Text(visible(str(problem)), style="red") for problem in self.watch.problems]
-        lost = [record for record in self.watch.records.values() if record.status != "finished"]
+        state = self._followed.look()
+        snapshot, results, store = state.snapshot, state.results, self._store
+        study = results.plan.study
+        self._curves = self._curves or Curves(study.metrics.primary)
+        self._curves.see(snapshot.running)
+        left = snapshot.total - snapshot.done
+        self.moving = snapshot.held and left > 0
+
+        damaged = [Text(visible(str(problem)), style="red") for problem in results.problems]
+        lost = [record for record in results.records.values() if record.status != "finished"]
         parts: list[RenderableType] = [
             Text(visible(": ".join(filter(None, (study.study, study.question)))), style="bold"),
-            render(snapshot, self.curves, str(decisions or "")),
+            render(snapshot, self._curves, str(state.decisions or "")),
             *_first(damaged, "whose record is damaged"),
             *_first([_without_result(record) for record in lost], "without a result"),
         ]
+
+        # What can be done about it.
         failed = next((record.id for record in lost if record.status == "failed"), None)
         if failed is not None:
-            logs = in_use(f"assay logs {failed}", storage=self.storage)
-            retry = in_use("assay run STUDY --retry failed", storage=self.storage)
+            logs = in_use(f"assay logs {failed}", storage=self._storage)
+            retry = in_use("assay run STUDY --retry failed", storage=self._storage)
             parts.append(Text(f"`{logs}` shows why one failed; `{retry}` tries again."))
-        if snapshot.held and self._asked_to_stop():
+        note = holder(store, study.study) if snapshot.held else None
+        if note is not None and stop_requested(store, "study", study.study, note.token):
             parts.append(Text("it was asked to stop, and ends within seconds"))
-        if nobody:
-            run = in_use("assay run STUDY", storage=self.storage)
+        if not snapshot.held and left > 0:
+            run = in_use("assay run STUDY", storage=self._storage)
             parts.append(Text(f"nobody runs this study now; `{run}` goes on from what is done."))
         return Group(*parts)
-
-    def _asked_to_stop(self) -> bool:
-        from assay.storage.lease import holder, stop_requested
-
-        study = self.watch.plan.study.study
-        note = holder(self.store, study)
-        return note is not None and stop_requested(self.store, "study", study, note.token)
 
 
 def _without_result(record: Record) -> Text:
@@ -269,3 +243,88 @@ def _first(lines: list[Text], rest: str) -> list[Text]:
 
     more = len(lines) - _FAILURES
     return [*lines[:_FAILURES], *([Text(f"and {more} more {rest}")] if more > 0 else [])]
+
+
+# Stop --------------------------------------------------------------------------------------------------
+
+
+Target = Annotated[
+    str, typer.Argument(metavar="STUDY|TRIAL", help="A study's name or file, or the start of a trial's id.")
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Take the study away from a run that no longer answers: what it still writes is refused.",
+    ),
+]
+
+
+def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = False) -> None:
+    """Ask a running study, or one of its trials, to end. `assay run` goes on from there.
+
+    A study ends within seconds, a trial after the epoch it is in. Exit code 2: nobody runs it.
+    """
+    from assay.storage import Store
+    from assay.storage.lease import displace, holder, request_stop
+
+    store = Store.open(storage)
+    again = in_use("assay run STUDY", storage=storage)
+    try:
+        name = study_name(store, target)
+    except InputError:
+        if not re.fullmatch("[0-9a-f]+", target):  # no start of an id
+            raise
+        trial = trial_id(store, target)
+        if force:
+            raise InputError(
+                f"--force takes a study away from its run, found trial {trial}. Name its study."
+            ) from None
+        note = _run_of(store, trial)
+        request_stop(store, "trial", trial, note.token)
+        typer.echo(f"asked trial {trial} to stop after its epoch; the next `{again}` goes on with it")
+        return
+    if force:
+        note = displace(store, name)
+        silent = max(0.0, time.time() - note.beat)  # clocks may differ
+        typer.echo(
+            f"took study {name} away from {note} (last sign of life {silent:.0f} s ago). What it "
+            f"still writes is refused, and it stops when it looks. `{again}` goes on from what is finished"
+        )
+        return
+    note = holder(store, name)
+    if note is None:
+        raise InputError(
+            f"only a study that runs can be stopped, and nobody runs {name} in {store.uri} now. A run that "
+            "still opens its data has not begun: Ctrl-C ends it where it was started."
+        )
+    request_stop(store, "study", name, note.token)
+    who = f"process {note.pid} on {note.host}"
+    typer.echo(f"asked study {name} ({who}) to stop; `{again}` goes on from what is finished")
+
+
+def _run_of(store: Store, trial: str) -> LeaseNote:
+    """Who runs a study with the trial; an error when nobody does, or the trial has ended."""
+    from assay.storage import Record
+    from assay.storage.lease import holder
+
+    record = store.record(trial)
+    if isinstance(record, Record):
+        raise InputError(f"only a trial that trains can be stopped, and {trial} has ended: {record.status}.")
+    for name in store.study_folders():
+        note = holder(store, name)
+        if note is not None and _plans(store, name, trial):
+            return note
+    raise InputError(
+        f"only a trial that trains can be stopped, and no study that runs in {store.uri} has {trial}."
+    )
+
+
+def _plans(store: Store, study: str, trial: str) -> bool:
+    """True if the study has the trial; one whose plan cannot be read may have it."""
+    from assay.storage.plans import stored_plan
+
+    try:
+        return any(planned.id == trial for planned in stored_plan(store, study).trials)
+    except InputError:
+        return True

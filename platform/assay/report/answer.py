@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
-from assay.report.comparison_tables import alias_notes, disagreements, full_name
+from assay.report.tables.comparisons import alias_notes, disagreements, full_name
 from assay.statistics.families import ComparisonResult, first_claims
 from assay.statistics.scores import CLAIMS, Claim
 from assay.statistics.wording import (

@@ -20,8 +20,8 @@ from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
-from assay.report.ablation_table import shows_medians
 from assay.report.answers.base import Value
+from assay.report.tables.cells import shows_medians
 from assay.statistics.families import ComparisonResult
 from assay.statistics.intervals import MeanInterval
 from assay.statistics.wording import sentence

@@ -77,14 +77,7 @@ def study_that_leaves_one_out(
     A parameter that the search changed is a factor: ``drawn``, or ``base``, where the setting is as in the
     cell that was searched. What was drawn only because of another one is its sub-factor, and is gone with it.
 
-    Args:
-        plan: Of the search.
-        searched: The cell in which the point was drawn.
-        point: The point.
-        name: Of the new study.
-        why: A sentence on how the point was chosen.
-        trainable: Method of the cell.
-        trained: Ids of trials that have a record.
+    Arguments are those of :func:`study_of_point`; ``trainable``: method of the cell.
 
     Raises:
         InputError: If the point has the settings of its cell, so that there is nothing to leave out.

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import CellSummary, cell_summaries
-from assay.report.ablation_table import ablation_table
 from assay.report.page.markdown import markdown_table
+from assay.report.tables.cells import ablation_table
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
 from assay.storage.plans import is_left_out, left_out

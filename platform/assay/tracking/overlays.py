@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.report.figures.mask_sheets import decision_picture, lineage_sheet
+from assay.report.masks.sheets import decision_picture, lineage_sheet
 from assay.storage import Record, Store
 
 __all__ = ["write_overlays"]

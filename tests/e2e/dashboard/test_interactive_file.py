@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 
 import assay
 from assay.analysis.reading import read_results
-from assay.report.interactive import interactive_page
-from assay.report.parallel import Axis, best_first, parallel_component, points_payload
+from assay.report.interactive.page import interactive_page
+from assay.report.interactive.parallel import Axis, best_first, parallel_component, points_payload
 from assay.storage import Store
 from tests.dashboard.made_records import make_scene, make_study
 from tests.dashboard.made_searches import make_large_search

@@ -17,7 +17,7 @@ from assay.storage import Environment, Progress, Store
 from assay.storage.lease import Lease, stop_requested
 from assay.storage.plans import write_plan
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay_dashboard.points import MOST_DRAWN
+from assay_dashboard.search import MOST_DRAWN
 from tests.cli.small_search import DRAWN, SEARCH, draw
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.made_searches import make_large_search

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
 import assay
-from assay.report.mask_grid.payload import peaks_in
+from assay.report.masks.payload import peaks_in
 from assay.storage import Store
 from tests.dashboard.made_records import make_scene, make_study
 from trainables.evaluation.heatmaps import Probe, maps_table, read_probe
 
-GRID = Path(__file__).parents[3] / "platform" / "assay" / "report" / "mask_grid"
+GRID = Path(__file__).parents[3] / "platform" / "assay" / "report" / "masks"
 
 
 def test_the_browser_matches_defects_of_two_sizes_as_the_server_does(page: Page) -> None:

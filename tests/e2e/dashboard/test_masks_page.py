@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from assay.analysis.reading import read_results
 from assay.analysis.summary import Repeat
-from assay.report.figures.mask_sheets import records_with_maps
+from assay.report.masks.sheets import records_with_maps
 from assay.storage import Record, Store
 from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.conftest import Results

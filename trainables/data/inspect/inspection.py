@@ -239,9 +239,7 @@ def _shows_others_alone(indices: ClassIndices, defect_class: str | None) -> bool
     return shown.isdisjoint(kept) and shown <= set(indices.names.values())
 
 
-def _inspect_mask(  # noqa: PLR0912 - a mask has many ways to be at fault
-    listing: Listing, entry: Entry, image: Header | None, orientation: int
-) -> _MaskSeen:
+def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientation: int) -> _MaskSeen:
     if entry.mask is None:
         if entry.label is None:
             raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")

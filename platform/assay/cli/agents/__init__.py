@@ -8,8 +8,18 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, as_path
-from assay.cli.run import CpusOption, LocalOption, ProcessesOption
+from assay.cli.options import (
+    DEFAULT_CACHE,
+    DEFAULT_STORAGE,
+    Cache,
+    CpusOption,
+    Data,
+    LocalOption,
+    ProcessesOption,
+    Storage,
+    as_path,
+    refuse_processes_alone,
+)
 from trainables.errors import InputError
 
 __all__ = ["mcp", "skill"]
@@ -58,8 +68,7 @@ def mcp(
 
     if not studies.is_dir():
         raise InputError(f"--studies is a folder that exists, found no {studies}. Make it first.")
-    if processes is not None and not local:
-        raise typer.BadParameter(f"--processes goes with --local, found --processes {processes} alone.")
+    refuse_processes_alone(processes, local=local)
     try:
         from assay.cli.agents.server import make_server
     except ModuleNotFoundError as error:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.cli.agents.terms import OutOfBoundsError, Terms
-from assay.cli.forecast import this_machine
-from assay.cli.plan import answer_of_plan, known_records
-from assay.cli.settings import answer_of_settings
+from assay.cli.plan import answer_of_plan, known_records, this_machine
 from assay.cli.status import status_now, status_of_all
+from assay.cli.studies import answer_of_settings
 from assay.opened_storage import OpenedStorage
 from assay.planning import read_plan
 from assay.report.answers.agents import AgentReportAnswer, agent_report

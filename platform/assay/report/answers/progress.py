@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, RootModel
 
@@ -12,16 +12,15 @@ from assay.report.answers.base import Answer, Value, schema_name
 
 if TYPE_CHECKING:
     from assay.analysis.decisions import StudyDecisions
+    from assay.analysis.followed import StudyState
     from assay.storage import Store
     from assay.storage.progress import Running
     from assay.storage.record import Record
-    from assay.storage.watch import Snapshot, Watch
 
 __all__ = [
     "AgentsLine",
     "EndedEvent",
     "EventAnswer",
-    "Look",
     "Notice",
     "RefusedRequest",
     "SettledEvent",
@@ -151,18 +150,12 @@ class StatusOfAllAnswer(Answer):
     agents: AgentsLine | None = Field(default=None, description="null: no agent asked for anything.")
 
 
-class Look(NamedTuple):
-    """A study at one moment, for all who tell of it."""
-
-    watch: Watch
-    snapshot: Snapshot
-    decisions: StudyDecisions | None
-
-
-def status_answer(store: Store, look: Look, *, held: bool, event: Notice | None = None) -> StatusAnswer:
-    """State of a study at a look; ``held``: somebody runs it."""
-    watch, snapshot = look.watch, look.snapshot
-    study, left = watch.plan.study, snapshot.left
+def status_answer(
+    store: Store, state: StudyState, *, held: bool, event: Notice | None = None
+) -> StatusAnswer:
+    """State of a study at one moment; ``held``: somebody runs it."""
+    results, snapshot, decisions = state.results, state.snapshot, state.decisions
+    study, left = results.plan.study, snapshot.left
     return StatusAnswer(
         event=event,
         study=study.study,
@@ -178,9 +171,9 @@ def status_answer(store: Store, look: Look, *, held: bool, event: Notice | None 
         over=snapshot.done >= snapshot.total,
         seconds_left=None if left is None else left.seconds,
         seconds_left_at_least=left is not None and left.least,
-        settling=None if look.decisions is None else _settling(look.decisions),
-        unfinished=tuple(_unfinished(r) for r in watch.records.values() if r.status != "finished"),
-        damaged=tuple(problem.trial for problem in watch.problems),
+        settling=None if decisions is None else _settling(decisions),
+        unfinished=tuple(_unfinished(r) for r in results.records.values() if r.status != "finished"),
+        damaged=tuple(problem.trial for problem in results.problems),
     )
 
 
@@ -291,9 +284,9 @@ class EventAnswer(
     """A line of `assay run --json`."""
 
 
-def trial_event(record: Record, look: Look) -> TrialEvent:
+def trial_event(record: Record, state: StudyState) -> TrialEvent:
     """The line for a trial that ended."""
-    study, trial = look.watch.plan.study, record.trial
+    study, trial = state.results.plan.study, record.trial
     metrics: Mapping[str, float] = {} if record.result is None else record.result.metrics
     return TrialEvent.model_validate(
         {
@@ -304,8 +297,8 @@ def trial_event(record: Record, look: Look) -> TrialEvent:
             "reason": record.reason,
             "metric": study.metrics.primary,
             "value": metrics.get(study.metrics.primary) if record.status == "finished" else None,
-            "done": look.snapshot.done,
-            "trials": look.snapshot.total,
+            "done": state.snapshot.done,
+            "trials": state.snapshot.total,
         }
     )
 

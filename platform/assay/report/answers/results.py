@@ -200,7 +200,7 @@ class LabelsAnswer(Answer):
 
 def report_answer(results: StudyResults) -> ReportAnswer:
     """The numbers of a study's report, equal to those of its CSV."""
-    from assay.report.build import table_notes
+    from assay.report.pages import table_notes
 
     study, records = results.plan.study, results.records
     return ReportAnswer(
@@ -236,7 +236,7 @@ def pair_answer(pair: StudyPair) -> PairAnswer:
 
 def judge_answer(scores: AnalysedScores) -> JudgeAnswer:
     """The numbers of a table of scores, with what was read and asked."""
-    from assay.report.score_page import score_comparisons
+    from assay.report.pages import score_comparisons
 
     return JudgeAnswer(
         file=scores.name,

@@ -54,17 +54,17 @@ class ReportFormat:
         """A format that writes all pages alike: of a study, of two side by side, of a table of scores."""
 
         def study_files(results: StudyResults, name: str) -> Files:
-            from assay.report.build import study_page
+            from assay.report.pages import study_page
 
             return write(study_page(results), name)
 
         def pair_files(pair: StudyPair, name: str) -> Files:
-            from assay.report.two_studies import pair_page
+            from assay.report.pages import pair_page
 
             return write(pair_page(pair), name)
 
         def score_files(scores: AnalysedScores, name: str) -> Files:
-            from assay.report.score_page import score_page
+            from assay.report.pages import score_page
 
             return write(score_page(scores), name)
 

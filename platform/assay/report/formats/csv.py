@@ -42,7 +42,7 @@ def _write_pair(pair: StudyPair, name: str) -> Files:
 
 
 def _write_scores(scores: AnalysedScores, name: str) -> Files:
-    from assay.report.score_page import score_comparisons
+    from assay.report.pages import score_comparisons
 
     return _comparisons_file(score_comparisons(scores), name)
 

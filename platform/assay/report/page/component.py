@@ -31,11 +31,11 @@ class Component(NamedTuple):
     show: str  # the function of ``js`` that takes ``{data, parentElement, setStateValue}``
 
     @classmethod
-    def of(cls, package: str, *, html: str, css: str, js: tuple[str, ...], show: str) -> Self:
-        """A component from the files of its package; ``html`` is markup and no file."""
+    def of(cls, package: str, name: str, *, html: str, css: str, js: tuple[str, ...], show: str) -> Self:
+        """A component from the files of a package; ``html`` is markup and no file."""
         folder = files(package)
-        style, *scripts = (folder.joinpath(name).read_text(encoding="utf-8") for name in (css, *js))
-        return cls(package.rpartition(".")[2].replace("_", "-"), html, style, "".join(scripts), show)
+        style, *scripts = (folder.joinpath(file).read_text(encoding="utf-8") for file in (css, *js))
+        return cls(name, html, style, "".join(scripts), show)
 
     @property
     def module(self) -> str:

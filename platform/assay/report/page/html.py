@@ -144,15 +144,12 @@ class _Writer:
             marked = f"<strong>{marked}</strong>"
         classes = column.align
         if column.title == "verdict":
-            classes += f" verdict {_verdict(text)}"
+            # The class gives the colour; beside it stands the word.
+            verdict = next((verdict for verdict in _VERDICTS if text.startswith(verdict)), "")
+            classes += f" verdict {verdict.replace(' ', '-')}"
         elif column.title == "trial":
             marked = f"<code>{marked}</code>"
         return f'<td class="{classes}">{marked}</td>'
-
-
-def _verdict(text: str) -> str:
-    """The class of a verdict's colour; beside it stands the word."""
-    return next((verdict for verdict in _VERDICTS if text.startswith(verdict)), "").replace(" ", "-")
 
 
 def html_picture(picture: Picture) -> str:

@@ -64,7 +64,7 @@ def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})
 def markdown_table(table: TextTable) -> str:
     """A Markdown table."""
     rows = [
-        [_marked(table, _cell(text), (i, j)) for j, text in enumerate(row)]
+        [f"**{_cell(text)}**" if (i, j) in table.bold else _cell(text) for j, text in enumerate(row)]
         for i, row in enumerate(table.rows)
     ]
     titles = [_cell(column.title) for column in table.columns]
@@ -94,10 +94,6 @@ def _notes(table: TextTable | None, notes: Sequence[str]) -> str:
 
 def _cell(text: str) -> str:
     return _line_of(text).replace("|", "\\|")
-
-
-def _marked(table: TextTable, text: str, place: tuple[int, int]) -> str:
-    return f"**{text}**" if place in table.bold else text
 
 
 def _line(table: TextTable, texts: Sequence[str], widths: Sequence[int]) -> str:

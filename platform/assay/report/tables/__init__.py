@@ -1,0 +1,1 @@
+"""The tables of a report, as sections of a page and as numbers."""
