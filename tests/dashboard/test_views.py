@@ -12,7 +12,7 @@ import yaml
 from assay.report.formats import FORMATS
 from assay.report.tables.cells import in_order
 from assay.storage import Store
-from assay.study import Plan, Trial, parse_study, plan_study
+from assay.study import Plan, SearchPlan, Trial, parse_study, plan_study
 from assay_dashboard.cells import cell_table, trial_table
 from assay_dashboard.study_view import view
 from tests.analysis.made_studies import lose, make_plan, make_record, make_records
@@ -104,7 +104,7 @@ def test_where_no_verdict_can_be_the_page_advises_what_the_study_may_have(
     show: Show, store: Store, *, study: str, over: bool, text: str, advises: bool, page: str
 ) -> None:
     plan = plan_study(parse_study(study, "study.yaml"), None, "cpu")
-    write = write_front if study == FRONT else write_search if over and plan.searched else None
+    write = write_front if study == FRONT else write_search if over and isinstance(plan, SearchPlan) else None
     (write or partial(put, records={}))(store, plan)
     shown = texts_of(show(page, study=plan.study.study))
     assert text in shown
