@@ -66,6 +66,12 @@ def test_a_sound_storage_is_sound(assay: Assay, root: Path) -> None:
     assert "3 studies read: all sound" in output.out
 
 
+def test_a_loose_file_among_the_studies_is_none(assay: Assay, root: Path) -> None:
+    (root / "studies" / ".DS_Store").touch()
+    output = assay("check", "--storage", root)
+    assert output.code == 0, output.out
+
+
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda p: f"{Path(p.file).name} {p.text}")
 def test_a_planted_damage_is_found_named_and_set_aside(assay: Assay, root: Path, planted: Planted) -> None:
     path = _place(root, planted.file)

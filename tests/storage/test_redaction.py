@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -67,6 +68,9 @@ def test_json_in_json_stays_json(password: str, depth: int) -> None:
         "plain 3 @ 4, a://b",
         "s3://bucket/run@3/x?endpoint_override=127.0.0.1:9000&scheme=http",
         "sqlite:////home/me@work/mlflow.db",
+        "sqlite:///runs@2/mlflow.db",
+        "mounted from nas:/export@daily/photos, and d:/me@work",
+        "abfss://container@account.dfs.core.windows.net/assay",
         "see http://127.0.0.1:8265, or write to me@host",
         "http://[::1]:8080/x?y=1#top",
         "blur@3f9c1d2e: 12:30 at https://host/a",
@@ -171,6 +175,35 @@ def test_secrets_of_the_environment_are_blotted_out_wherever_they_stand(
     assert redact(text) == text
     monkeypatch.setenv(name, value)
     assert CANARY not in redact(text)
+
+
+def test_a_user_without_a_password_is_no_credential_but_a_token_of_a_web_server_is() -> None:
+    assert not holds_credentials("postgresql://mlflow@db/mlflow")
+    assert holds_credentials("https://ghp_16C7e42F292c6912@host/lab/surfaces")
+
+
+def test_a_secret_that_is_part_of_a_longer_word_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")
+    assert not holds_credentials("postgresql://db/mlflow")
+    assert holds_credentials("mlflow --password postgres")
+
+
+def test_the_path_of_a_file_of_credentials_is_no_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = tmp_path / "account.json"
+    key.touch()
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    assert redact(f"cannot read {key}") == f"cannot read {key}"
+
+
+def test_the_line_end_of_a_secret_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", f"{CANARY}\n")
+    assert CANARY not in redact(f"({CANARY})")
+
+
+def test_a_line_of_a_profile_is_blotted_out() -> None:
+    assert redact("aws_secret_access_key = wJalrXUtnFEMI7") == "aws_secret_access_key = ***"
 
 
 @pytest.mark.parametrize("name", ["PWD", "OLDPWD"])

@@ -24,6 +24,8 @@ PLAN = make_plan()
 TRIAL = PLAN.trials[0]
 FIRST, SECOND = make_record(TRIAL, attempt="001-aa"), make_record(TRIAL, attempt="002-bb")
 FAILED = lose(TRIAL, "failed", "its worker died in 4 attempts")
+PRUNED = lose(TRIAL, "pruned", "median of others")
+DIVERGED = lose(TRIAL, "diverged", "loss is nan")
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -38,10 +40,19 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(
     ("first", "second", "stays"),
-    [(FIRST, SECOND, FIRST), (FIRST, FAILED, FIRST), (FAILED, SECOND, SECOND), (FAILED, FAILED, FAILED)],
-    ids=["two results", "a failure after a result", "a result after a failure", "two failures"],
+    [
+        pytest.param(FIRST, SECOND, FIRST, id="two results"),
+        pytest.param(FIRST, FAILED, FIRST, id="a failure after a result"),
+        pytest.param(FAILED, SECOND, SECOND, id="a result after a failure"),
+        pytest.param(FAILED, FAILED, FAILED, id="two failures"),
+        pytest.param(PRUNED, DIVERGED, DIVERGED, id="trained to its end after it was pruned"),
+        pytest.param(FAILED, DIVERGED, DIVERGED, id="diverged after a failure"),
+        pytest.param(DIVERGED, PRUNED, DIVERGED, id="pruned after it was trained to its end"),
+    ],
 )
-def test_the_first_result_of_a_trial_stays(uri: str, first: Record, second: Record, stays: Record) -> None:
+def test_of_two_endings_of_a_trial_the_first_stays_unless_the_second_says_more(
+    uri: str, first: Record, second: Record, stays: Record
+) -> None:
     store = Store(uri)
     store.create_record(first)
     store.create_record(second)

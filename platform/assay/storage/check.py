@@ -193,7 +193,7 @@ def _check_study(store: Store, name: str, plan: Plan | None) -> Iterator[Damage]
         path = f"{folder}/{file}"
         try:
             read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # a loose file among the studies is none
             continue
         except (LinkError, StorageError, IsADirectoryError):
             raise

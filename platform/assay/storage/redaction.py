@@ -33,9 +33,10 @@ _SECRET_NAME = re.compile(rf"{_NAME}$|^x-(?:amz|goog)", re.IGNORECASE)
 # A shell's PWD and OLDPWD are folders.
 _SECRET_VARIABLE = re.compile(rf"^(?!(?:old)?pwd$).*(?:webhook|{_NAME})$", re.IGNORECASE)
 
-# A password may hold any sign: it ends at the last @ before a space or a quotation mark.
+# A password may hold any sign: it ends at the last @ before a space or a quotation mark. A path that was made
+# of a URI has one slash.
 _USER_INFO = re.compile(
-    r"""((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,40}:/{1,3})
+    r"""((?<![a-z0-9+.-])(?:[a-z][a-z0-9+.-]{0,40}:// | (?:s3|gs|gcs|abfss?|https?|postgresql|mysql|ray):/))
     (?: [^\s/?\#:@"'`<>]{0,256} : [^\s"`<>]{0,256} @          # user:password@
       | [^\s/?\#:@"'`<>]{0,256} @ (?:[^\s"`<>]{0,256} @)?)    # user@""",
     re.IGNORECASE | re.VERBOSE,
@@ -45,7 +46,7 @@ _QUOTED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BARE = re.compile(
-    rf"""({_NAME}(?:={{1,2}}+ | :[ ] (?=[^\s"'=]{{0,256}}\d)(?=[^\s"'=]{{0,256}}[a-z])))
+    rf"""({_NAME}(?:={{1,2}}+ | (?: :[ ] | [ ]=[ ]) (?=[^\s"'=]{{0,256}}\d)(?=[^\s"'=]{{0,256}}[a-z])))
     (?!\*\*\*)[^\s"'&;,<>\\)\]}}]{{1,4096}}""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -57,9 +58,13 @@ _BEARER = re.compile(r"(\b(?:bearer|basic|digest)[ ]+)(?=[\w.~+/-]{0,256}\d)[\w.
 
 def redact(text: str) -> str:
     """``text`` without credentials, as a file can store it; such text comes back as it is."""
-    for secret in _secrets_here():
+    return _redact(text, _secrets_here())
+
+
+def _redact(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
         text = text.replace(secret, _BLOT)
-    text = _USER_INFO.sub(rf"\1{_BLOT}@", text)
+    text = _USER_INFO.sub(lambda match: match[0] if _is_container(match) else f"{match[1]}{_BLOT}@", text)
     for pattern in (_QUOTED, _BARE, _PARAMETER, _BEARER):
         text = pattern.sub(rf"\1{_BLOT}", text)
     # A method may raise any text, and one that could be neither logged nor recorded would lose its trial.
@@ -68,25 +73,42 @@ def redact(text: str) -> str:
 
 def redact_values(value: Any) -> Any:
     """A JSON value with each of its texts redacted; keys stay."""
-    match value:
-        case str():
-            return redact(value)
-        case Mapping():
-            items = cast(Mapping[Any, Any], value).items()
-            return {key: redact_values(inner) for key, inner in items}
-        case list() | tuple():
-            return [redact_values(inner) for inner in cast(Sequence[Any], value)]
-        case _:
-            return value
+    secrets = _secrets_here()  # once: an answer has thousands of texts
+
+    def redacted(value: Any) -> Any:
+        match value:
+            case str():
+                return _redact(value, secrets)
+            case Mapping():
+                items = cast(Mapping[Any, Any], value).items()
+                return {key: redacted(inner) for key, inner in items}
+            case list() | tuple():
+                return [redacted(inner) for inner in cast(Sequence[Any], value)]
+            case _:
+                return value
+
+    return redacted(value)
 
 
 def holds_credentials(text: str) -> bool:
-    """True where a URI in ``text`` carries credentials, or a secret of the environment stands in it."""
+    """True where a URI in ``text`` carries credentials, or a secret of the environment stands in it.
+
+    A user's name alone is none, but for web servers, where it may be a token.
+    """
     return (
-        _USER_INFO.search(text) is not None
-        or any(secret in text for secret in _secrets_here())
+        any(
+            ":" in match[0][len(match[1]) :] or match[1].startswith("http")
+            for match in _USER_INFO.finditer(text)
+        )
+        # As a word of its own: a password may be a word of others, as `postgres`.
+        or any(re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text) for secret in _secrets_here())
         or any(_BARE.search(part) or _PARAMETER.search(part) for part in re.findall(r"://\S+", text))
     )
+
+
+def _is_container(match: re.Match[str]) -> bool:
+    """True for the user info of Azure's ``abfss://container@account…``, which is no secret."""
+    return match[1].startswith("abfs") and ":" not in match[0][len(match[1]) :]
 
 
 def is_secret_name(name: str) -> bool:
@@ -99,7 +121,8 @@ def _secrets_here() -> list[str]:
     secrets: set[str] = set()
     for name, value in os.environ.items():
         if _SECRET_VARIABLE.search(name):
-            secrets.add(value)
+            if not (value.startswith("/") and os.path.exists(value)):  # the path of a file of credentials
+                secrets.add(value.strip())
         elif (match := _USER_INFO.match(value)) is not None:
             secrets.add(match.group().partition("://")[2].removesuffix("@").partition(":")[2])
     spellings = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""))}

@@ -24,7 +24,7 @@ import gc
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ from pydantic import BaseModel, ValidationError
 
 from assay.storage.files import Files, LinkError, read_parquet
 from assay.storage.progress import Progress
-from assay.storage.record import DamagedRecord, Environment, Record, differences, read_record
+from assay.storage.record import DamagedRecord, Environment, Record, Status, differences, read_record
 from assay.storage.storage_format import FORMAT_FILE, format_bytes, refuse_other_format
 from assay.study import Trial
 from trainables.errors import StorageError
@@ -57,6 +57,8 @@ __all__ = [
 TRIAL_ID = re.compile(r"[0-9a-f]{16}")
 ATTEMPT = re.compile(r"[0-9]{3,}-[0-9a-f]{8}/")  # its folder, as `Files.list` names it
 
+# Of two endings of one trial the one that says more stays.
+_SAYS: Mapping[Status, int] = {"failed": 0, "pruned": 1, "diverged": 2, "finished": 2}
 _PAGE = 1000  # names that an object store lists in one request
 READERS = 32  # requests in flight to an object store; a local disk is read by one thread (see records_of)
 
@@ -284,12 +286,13 @@ class Store(Files):
         """Write the record of a trial that has none; the first one stays.
 
         Two runs that train a trial have the same result. But one that slept past its lease may take a trial
-        for failed that another run trains: a record without a result, or one that cannot be read, gives way.
+        for failed that another run trains, and one study may prune what another trains to its end: an ending
+        that says less, or a record that cannot be read, gives way.
         """
         if self.swaps.create(f"{self.trial(record.id)}/record.json", record.file_bytes()):
             return
         there = self.record(record.id)
-        if not isinstance(there, Record) or (there.status != "finished" and record.status == "finished"):
+        if not isinstance(there, Record) or _SAYS[there.status] < _SAYS[record.status]:
             self.write_record(record)
 
     def forget_record(self, trial_id: str, status: str) -> None:
