@@ -18,3 +18,17 @@ def test_many_images_in_one_folder_are_looked_at_once_each(naming: Naming | None
         images, masks = split_beside(paths, naming)
     assert (len(images), len(masks)) == (300, 300)
     assert looked_at.call_count <= 4 * len(paths)
+
+
+@pytest.mark.parametrize(
+    ("naming", "usual"),
+    [
+        (Naming(suffix="_ann"), True),
+        (Naming(prefix="ann_"), True),
+        (Naming(suffix="mask"), True),
+        (Naming(suffix="ann"), False),  # `Hofm` and `Hofmann`
+        (Naming(prefix="anno"), False),
+    ],
+)
+def test_a_short_word_for_masks_stands_apart_in_a_name(naming: Naming, usual: bool) -> None:
+    assert naming.is_usual is usual

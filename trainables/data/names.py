@@ -79,7 +79,11 @@ _FILLING = re.compile(
 _IMAGE_WORD = re.compile(r"images?|imgs?|photos?|pictures?|pics?|rgb|inputs?")
 _IMAGE_FILLING = re.compile(r"dir|jpe?g|png|data|all|files|raw|original")
 _DRAWING_WORD = re.compile(r"visuali[sz]ations?|overlays?|viz")
-_MASK_ENDING = re.compile(rf"[-_. ]?(?:{_MASK})", re.IGNORECASE)
+# Short words stand apart: `Hofmann` is no mask of `Hofm`.
+_MASK_ENDING = re.compile(
+    rf"[-_. ]?(?:masks?|gts?|ground_?truth|labels?|seg|annotations?|segmentations?)|[-_. ](?:{_MASK})",
+    re.IGNORECASE,
+)
 # Formats of pictures beside those that are read.
 _OTHER_PICTURES = re.compile(
     r"\.(webp|gif|hei[cf]|avif|jp2|j2k|jxl|jfif|jpe|p[gpn]m|exr|tga|svg|psd|dcm|dng|raw|cr2|nef|arw)"
@@ -194,7 +198,8 @@ class Naming:
     @property
     def is_usual(self) -> bool:
         """True for endings such as ``_mask``, which no photo has."""
-        return bool(_MASK_ENDING.fullmatch(self.suffix or self.prefix.rstrip("_- .")))
+        word = self.prefix.rstrip("_- .")
+        return bool(_MASK_ENDING.fullmatch(self.suffix or self.prefix.removeprefix(word) + word))
 
 
 def naming_of(images: Iterable[str], masks: Iterable[str]) -> Naming | None:

@@ -14,7 +14,6 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -28,9 +27,6 @@ from assay.study import Plan
 from assay.study.names import counted
 from trainables.errors import InputError
 from trainables.evaluation.metrics import METRICS
-
-if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
 
 __all__ = [
     "AgentTries",

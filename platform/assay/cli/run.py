@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.listeners import Mirror
 from assay.cli.options import (
     DEFAULT_CACHE,
     DEFAULT_STORAGE,
@@ -100,7 +99,7 @@ def run(
     refuse_processes_alone(processes, local=local)
     with ExitStack() as stack, LiveView(out := console(), messages_alone=as_json) as view:
         view.message(f"reading {study}")
-        from assay.cli.listeners import Webhook
+        from assay.cli.listeners import Mirror, Webhook
         from assay.storage import Store
 
         webhook = Webhook(notify, store := Store.open(storage))

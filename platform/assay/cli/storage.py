@@ -31,7 +31,7 @@ from assay.version import VERSION
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from rich.console import Console
 

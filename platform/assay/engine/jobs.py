@@ -206,9 +206,10 @@ def _connect(named: str) -> JobSubmissionClient:
             "its head `ray get-auth-token` prints it."
         ) from None
     except (OSError, RuntimeError, ValueError) as error:
+        why = "" if holds_credentials(named) else f" ({last_line(error)})"  # which may quote half a password
         raise InputError(
             f"a study is submitted to the dashboard of a Ray cluster, and {named} does not answer "
-            f"like one ({last_line(error)}). Check the address (--address http://head:8265)."
+            f"like one{why}. Check the address (--address http://head:8265)."
         ) from None
 
 
