@@ -11,6 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+# Tiny images: more threads only wait for each other, here and in the programs that tests start. Libraries
+# read it when they are loaded: before NumPy and torch are.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 
@@ -54,9 +58,7 @@ _FIRST = (
     "tests/cli/test_gate.py",
 )
 
-# Tiny images: more threads only wait for each other, here and in the programs that tests start.
 torch.set_num_threads(1)
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,6 +8,7 @@ refusal names is tried, and has to read the layout.
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import sys
@@ -23,7 +24,6 @@ from numpy.typing import NDArray
 
 from tests.data.made_images import noise, write
 from trainables.data.inspect.survey import survey_images
-from trainables.data.seeds import shuffled
 from trainables.errors import InputError
 
 __all__ = ["Outcome", "Trial", "all_trials", "run_trial", "some_trials"]
@@ -72,6 +72,16 @@ _PLACES = (
 _NAMINGS = ("{}", "{}_mask", "gt_{}", "{}_label", "{}-GroundTruth", "{}_zz")
 _FORMATS = (".png", ".bmp", ".jpg")
 _COUNTS = (5, 4)  # normal and defective images
+# In the order of a trial's fields.
+_AXES: tuple[tuple[Any, ...], ...] = (
+    _PLACES,
+    tuple(product(_GOOD, _BAD, _IMAGES, _MASKS)),
+    _NAMINGS,
+    _FORMATS,
+    (1, 255),
+    (False, True),
+    (False, True),
+)
 
 
 class Trial(NamedTuple):
@@ -95,21 +105,26 @@ class Outcome(NamedTuple):
 
 def all_trials() -> Iterator[Trial]:
     """Every layout of which the images can be told from each other."""
-    names = product(_GOOD, _BAD, _IMAGES, _MASKS)
-    for crossed in product(_PLACES, names, _NAMINGS, _FORMATS, (1, 255), (False, True), (False, True)):
-        trial = Trial(*crossed)
-        good, bad, masks = (_place(trial, at) for at in range(3))
-        if good == bad and (trial.alike or not trial.empty):
-            continue  # one folder holds no name twice, and every image in it needs a mask
-        if bad == masks and trial.naming == "{}":
-            continue
-        yield trial
+    trials = (Trial(*crossed) for crossed in product(*_AXES))
+    return (trial for trial in trials if _can_be_told_apart(trial))
 
 
 def some_trials(count: int) -> list[Trial]:
-    """So many layouts, the same each time."""
-    trials = {str(trial): trial for trial in all_trials()}
-    return [trials[name] for name in shuffled(trials, 0)[:count]]
+    """So many layouts, the same each time: drawn one by one, since there are a million of them."""
+    rng = random.Random(0)
+    drawn: dict[Trial, None] = {}
+    while len(drawn) < count:
+        trial = Trial(*map(rng.choice, _AXES))
+        if _can_be_told_apart(trial):
+            drawn[trial] = None
+    return list(drawn)
+
+
+def _can_be_told_apart(trial: Trial) -> bool:
+    good, bad, masks = (_place(trial, at) for at in range(3))
+    if good == bad and (trial.alike or not trial.empty):
+        return False  # one folder holds no name twice, and every image in it needs a mask
+    return bad != masks or trial.naming != "{}"
 
 
 def _place(trial: Trial, at: int) -> str:
