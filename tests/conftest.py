@@ -45,15 +45,23 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests that share a Ray, or a study and a server of pages, stay together. These groups and the files that
-# start programs or nodes with a Ray of their own take longest: they come first.
-_PAGES = ("tests/e2e/dashboard/", "tests/e2e/test_quickstart.py")
+# Tests that share what is dear to make stay together: a Ray, a study and servers of pages, trained models.
+# These groups and the files that start programs or nodes with a Ray of their own take longest:
+# they come first.
+_TOGETHER = {
+    "tests/e2e/dashboard/": "pages",
+    "tests/e2e/test_quickstart.py": "pages",
+    "tests/production/": "exports",
+    "tests/regioncam/": "regioncam",
+}
+_RAY = ("ray_session", "free_cluster")  # fixtures
 _FIRST = (
     "ray",
     "pages",
     "tests/engine/test_cluster.py",
     "tests/e2e/",
     "tests/engine/",
+    "exports",
     "tests/test_gpu_check.py",  # few tests of many seconds, which came last, one core idle
     "tests/cli/test_gate.py",
 )
@@ -91,15 +99,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _group(nodeid: str) -> str:
     """What one process of a run tests from its first test to its last."""
     file = nodeid.partition("::")[0]
-    if file.startswith(_PAGES):
-        return "pages"
-    return "ray" if _uses_session_ray(file) else file
+    return _group_of_file(file)
 
 
 @cache
-def _uses_session_ray(file: str) -> bool:
+def _group_of_file(file: str) -> str:
+    together = (group for place, group in _TOGETHER.items() if file.startswith(place))
     text = (ROOT / file).read_text(encoding="utf-8")
-    return "ray_session" in text or "free_cluster" in text
+    return next(together, "ray" if any(fixture in text for fixture in _RAY) else file)
 
 
 @pytest.fixture(autouse=True)

@@ -29,14 +29,14 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture
 def tiles(data_root: Path, tmp_path: Path) -> Path:
-    """A copy of MTD's blowholes and of 120 normal tiles, whose masks may be deleted."""
+    """A copy of 60 of MTD's blowholes and of 60 normal tiles, whose masks may be deleted."""
     source = data_root / "MTD"
     root = tmp_path / "root" / "MTD"
-    shutil.copytree(source / "MT_Blowhole", root / "MT_Blowhole")
-    (root / "MT_Free" / "Imgs").mkdir(parents=True)
-    for image in sorted((source / "MT_Free" / "Imgs").glob("*.jpg"))[:120]:
-        shutil.copy(image, root / "MT_Free" / "Imgs")
-        shutil.copy(image.with_suffix(".png"), root / "MT_Free" / "Imgs")
+    for kind in ("MT_Blowhole", "MT_Free"):
+        (root / kind / "Imgs").mkdir(parents=True)
+        for image in sorted((source / kind / "Imgs").glob("*.jpg"))[:60]:
+            shutil.copy(image, root / kind / "Imgs")
+            shutil.copy(image.with_suffix(".png"), root / kind / "Imgs")
     return root.parent
 
 

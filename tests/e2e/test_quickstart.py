@@ -64,7 +64,7 @@ def test_the_cells_of_a_seed_and_its_masks_share_a_split_and_the_seeds_of_a_cell
 
 def test_running_again_trains_nothing_and_starts_no_ray(small_study: SmallStudy) -> None:
     before = _record_times(small_study)
-    again = small_study.assay("run", str(small_study.file))
+    again = small_study.ask("run", str(small_study.file))
     assert again.returncode == 0
     assert "0 trained now" in again.stdout
     assert "starting Ray" not in again.stdout

@@ -114,7 +114,7 @@ def test_the_requests_of_a_trial_stay_few(study: OnS3) -> None:
 
 
 def test_running_again_trains_nothing(study: OnS3) -> None:
-    again = study.program.assay("run", str(study.program.file))
+    again = study.program.ask("run", str(study.program.file))
     assert again.returncode == 0, again.stderr
     assert "0 trained now" in again.stdout
     assert "starting Ray" not in again.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +20,27 @@ from trainables.errors import InputError
 Trained = tuple[Plan, Store]
 
 
-def assay(folder: Path, *arguments: object) -> str:
-    """Run the program in a process of its own, in a folder without the method's file."""
-    command = [sys.executable, "-m", "assay", *map(str, arguments)]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=os.environ)
+# In a process that has not seen the method: each command stands on a line of the input.
+_COMMANDS = """
+import os, shlex, sys
+from tests.in_process import assay_here
+for line in sys.stdin:
+    done = assay_here(*shlex.split(line), environment=os.environ)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+"""
+
+
+def assay_lines(folder: Path, *lines: str) -> str:
+    """Call the program's commands in a process of their own, in a folder without the method's file."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _COMMANDS],
+        input="\n".join(lines),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
@@ -58,15 +74,17 @@ def test_a_stored_model_finds_its_code_in_a_folder_without_the_file(
 ) -> None:
     plan, store = trained
     trial = plan.trials[0].id
-    place = ("--storage", store.uri)
-    out = assay(
-        tmp_path, "export", "--trial", trial, "--to", "mlflow", "--output", tmp_path / "mlflow", *place
+    photo = next(cache_root.rglob("*.png"))
+    out = assay_lines(
+        tmp_path,
+        f"export --trial {trial} --to mlflow --output mlflow --storage {store.uri}",
+        f"predict --trial {trial} {photo} --storage {store.uri}",
+        f"report own --storage {store.uri}",
     )
     assert "checked on" in out
     assert (tmp_path / "mlflow" / "data" / "model" / "method" / "blur.py").read_text() == CODE
-    photo = next(cache_root.rglob("*.png"))
-    assert "1 image predicted" in assay(tmp_path, "predict", "--trial", trial, photo, *place)
-    assert "1 finished" in assay(tmp_path, "report", "own", *place)
+    assert "1 image predicted" in out
+    assert "1 finished" in out
 
 
 @pytest.mark.ray

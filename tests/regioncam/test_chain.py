@@ -90,7 +90,7 @@ def test_with_all_off_it_is_the_plain_class_activation_map(shared: Path) -> None
 # What a kill leaves, what trials share ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", ["classifier", "round1", "round2"])
+@pytest.mark.parametrize("stage", ["classifier", "round2"])
 def test_a_chain_that_was_killed_goes_on_to_the_same_bits(stage: str, shared: Path, tmp_path: Path) -> None:
     config = tiny(**WHOLE)
     whole = digest(shared_fit(config, shared), tmp_path / "model")
