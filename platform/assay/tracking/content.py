@@ -120,12 +120,8 @@ def source_tags(study: str, storage: str, commit: str | None = None) -> dict[str
 
 
 def experiment_tags(study: str, storage: str) -> dict[str, str]:
-    """Tags that lead from an experiment to its study, and have MLflow's pages show runs and not prompts."""
-    return {
-        "assay.study": study,
-        "assay.storage": redact(storage),
-        "mlflow.experimentKind": "custom_model_development",
-    }
+    """Tags that lead from an experiment to its study."""
+    return {"assay.study": study, "assay.storage": redact(storage)}
 
 
 def final_points(record: Record) -> list[Point]:

@@ -173,6 +173,7 @@ class MlflowMirror:
         """End the runs of trials that were cut short: nothing trains them any more."""
         try:
             for run in self._growing.values():
+                self._api.set_tag(run.id, "assay.status", "interrupted")
                 self._api.set_terminated(run.id, "KILLED")
         except _trouble() as error:
             _raise_interrupt(error)
