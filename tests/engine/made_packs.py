@@ -1,22 +1,47 @@
-"""Packs as tests lay them down, without a run that plans them."""
+"""Packs as tests lay them down, without a run that hands them out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from assay.engine.packs import Pack
-from assay.study import Trial
+from assay.engine.durations import Limits
+from assay.engine.packs import Pack, PackRun, StageTask
+from assay.storage import Store
+from assay.storage.plans import write_plan
+from assay.study import Plan, Trial
 
-__all__ = ["make_pack"]
+__all__ = ["lay_down", "make_pack"]
+
+_NONE = Limits(None, None)
 
 
-def make_pack(study: str, trials: Sequence[Trial] = (), **changes: Any) -> Pack:
-    """A pack of one worker with one core that keeps nothing; ``changes``: its other fields."""
-    usual: dict[str, Any] = {
-        "id": "0000", "run": "here", "started": datetime.now(UTC), "workers": 1, "cpus": 1, "gpus": 0,
-        "keep_models": False, "probes": 0, "primary": "image_ap", "objective": "image_ap", "resource": "none",
-        "data_root": None, "cache": "",
-    }  # fmt: skip
-    return Pack(study=study, trials=tuple(trials), **(usual | changes))
+def make_pack(
+    plan: Plan,
+    trials: Sequence[Trial] = (),
+    stages: Sequence[StageTask] = (),
+    *,
+    id: str = "0000",
+    cache: Path | str = "",
+    limits: Limits = _NONE,
+    resources: Mapping[str, Any] | None = None,
+    **run: Any,
+) -> Pack:
+    """A pack of a plan; ``resources``: other ones than its study's; ``run``: further fields of its run."""
+    if resources is not None:
+        study = plan.study
+        changed = study.resources.model_copy(update=dict(resources))
+        plan = plan.model_copy(update={"study": study.model_copy(update={"resources": changed})})
+    usual: dict[str, Any] = {"id": "here", "started": datetime.now(UTC), "data_root": None}
+    of_run = PackRun(study=plan.study.study, cache=str(cache), **(usual | run))
+    return Pack(id, of_run, plan, tuple(trials), tuple(stages), limits)
+
+
+def lay_down(pack: Pack, store: Store) -> Pack:
+    """Write a pack, and what it is read with: the plan of its study, and its run."""
+    write_plan(store, pack.plan)
+    pack.run.write(store)
+    pack.write(store)
+    return pack

@@ -75,7 +75,7 @@ def train_odd(
     study = folder / "odd.yaml"
     study.write_text(STUDY)
     plan = plan_study(parse_study(STUDY, str(study)), lambda spec: open_manifest(spec, None, cache), "cpu")
-    pack = make_pack("odd", plan.trials, cache=str(cache), limits=limits, primary="image_ap")
+    pack = make_pack(plan, plan.trials, cache=cache, limits=limits)
     train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu", trainer_of(pack, store, server, Event())))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)

@@ -120,8 +120,7 @@ class ToySearch:
         return self.run(packs, train)
 
     def _train(self, trials: Sequence[Trial]) -> None:
-        times = self.plan.search.times_models
-        pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), times_models=times)
+        pack = make_pack(self.plan, trials, cache=self.cache)
         train_trials(PackWorker(pack, self.store, 0, 1, "here", 0, "cpu"))
 
 

@@ -57,12 +57,6 @@ class StagedStudy(ToyStudy):
 
     def train(self, trials: Sequence[Trial] = (), stages: Sequence[StageTask] = ()) -> None:
         """Train here, in this process."""
-        pack = make_pack(
-            self.plan.study.study,
-            trials,
-            stages=tuple(stages),
-            probes=self.plan.study.keep.probes,
-            data_root=str(self.root) if self.root is not None else None,
-            cache=str(self.cache),
-        )
+        root = str(self.root) if self.root is not None else None
+        pack = make_pack(self.plan, trials, stages, data_root=root, cache=self.cache)
         train_trials(PackWorker(pack, self.store, 0, 1, "here", 0, "cpu"))

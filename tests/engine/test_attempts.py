@@ -47,7 +47,7 @@ def test_attempts_count_for_the_run_that_made_them(
             )
             path = f"trials/{trial.id}/attempts/{start.attempt}.json"
             study.store.write_json(path, start.model_dump(mode="json"))
-        pack = make_pack("toy", [trial], lease=held.token, cache=str(cache_root))
+        pack = make_pack(study.plan, [trial], lease=held.token, cache=cache_root)
         store = study.store.for_run(held.token)
         train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu"))
     assert study.records()[trial.id].status == status
@@ -59,7 +59,7 @@ def test_a_trial_that_was_asked_to_stop_is_not_begun_again_in_the_same_run(
     study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
     stopped, other = study.plan.trials
     request_stop(study.store, "trial", stopped.id)
-    pack = make_pack("toy", study.plan.trials, cache=str(cache_root))
+    pack = make_pack(study.plan, study.plan.trials, cache=cache_root)
     for _ in range(MAX_ATTEMPTS + 1):  # as workers do that are started again
         train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
     assert study.records().keys() == {other.id}
@@ -74,7 +74,7 @@ def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(
     first, second = study.plan.trials
     for trial, workers in ((first, 2), (second, 1)):
         study.store.begin_attempt(trial.id, Environment(world_size=workers))
-    pack = make_pack("toy", study.plan.trials, cache=str(cache_root))
+    pack = make_pack(study.plan, study.plan.trials, cache=cache_root)
     train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
     sizes = {id_: record.environment.earlier_world_sizes for id_, record in study.records().items()}
     assert sizes == {first.id: (2,), second.id: ()}
@@ -92,7 +92,7 @@ def test_a_footnote_says_once_which_trials_were_computed_with_other_threads_or_i
     before = torch.get_num_threads()
     try:
         for trials, cpus in ((rest, 1), ([last], 2 if mixed == "threads" else 1)):
-            pack = make_pack("toy", trials, cache=str(cache_root), cpus=cpus)
+            pack = make_pack(study.plan, trials, cache=cache_root, resources={"cpus": cpus})
             train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
     finally:
         torch.set_num_threads(before)

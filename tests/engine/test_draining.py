@@ -24,7 +24,7 @@ def test_a_drained_node_keeps_the_state_of_its_trial_and_uses_up_no_attempt(
     for drains in (MAX_ATTEMPTS, 0):
         study = ToyStudy.make(tmp_path / str(drains), cache_root, seeds=(0,), epochs=MAX_ATTEMPTS + 2)
         trial = study.plan.trials[0]
-        pack = make_pack("toy", [trial], cache=str(cache_root))
+        pack = make_pack(study.plan, [trial], cache=cache_root)
         site = PackWorker(pack, study.store, 0, 1, "node", 0, "cpu")
         for epoch in range(1, drains + 1):
             with pytest.raises(DrainedError, match=f"goes on elsewhere after epoch {epoch}"):
@@ -40,7 +40,7 @@ def test_the_log_of_a_trial_that_goes_on_elsewhere_says_so_without_a_traceback(
 ) -> None:
     study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
     trial = study.plan.trials[0]
-    _train_on_a_drained_node(study, make_pack("toy", [trial], cache=str(cache_root)))
+    _train_on_a_drained_node(study, make_pack(study.plan, [trial], cache=cache_root))
     _says_so_in_a_line(tmp_path / "trials" / trial.id)
 
 
@@ -48,8 +48,7 @@ def test_the_log_of_a_stage_that_goes_on_elsewhere_says_so_without_a_traceback(
     tmp_path: Path, cache_root: Path
 ) -> None:
     study = StagedStudy.of(tmp_path, cache_root, seeds=(0,))
-    stages = tuple(study.stages()[0])
-    _train_on_a_drained_node(study, make_pack("staged", [], stages=stages, cache=str(cache_root)))
+    _train_on_a_drained_node(study, make_pack(study.plan, stages=study.stages()[0], cache=cache_root))
     _says_so_in_a_line(tmp_path / "stages")
 
 

@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from assay.engine.driver import PackDriver
-from assay.engine.packs import Pack
+from assay.engine.packs import Pack, PackReader
 from assay.engine.pruning import Contests, RecordingScheduler
 from assay.engine.searcher import STORAGE
 from assay.storage import Store
@@ -26,10 +26,10 @@ AWAY = "the storage is away"
 
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(store: Store, path: str) -> Pack:
+    def read(packs: PackReader, path: str) -> Pack:
         raise StorageError(AWAY)
 
-    monkeypatch.setattr(Pack, "read", read)
+    monkeypatch.setattr(PackReader, "read", read)
 
 
 @pytest.mark.usefixtures("away")
@@ -43,14 +43,15 @@ def test_a_storage_that_is_away_when_a_pack_is_taken_on_is_a_result(tmp_path: Pa
 
 
 def test_an_object_store_is_asked_every_two_seconds_whether_a_pack_is_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[None] = []
     training = SimpleNamespace(
         running=True, error=None, is_over=lambda: looks.append(None), train=print, look_after=print
     )
     monkeypatch.setattr("assay.engine.driver._training", lambda *_: training)
-    monkeypatch.setattr(Pack, "read", lambda *_: make_pack("toy", []))
+    pack = make_pack(ToyStudy.make(tmp_path, cache_root).plan)
+    monkeypatch.setattr(PackReader, "read", lambda *_: pack)
     monkeypatch.setattr("assay.engine.driver.Store", lambda *_: SimpleNamespace(local_path=None))
     driver = PackDriver.__new__(PackDriver)
     driver.setup({"storage": str(tmp_path), "pack": "0", "watched": False, "heartbeat_seconds": 1.0})

@@ -34,7 +34,7 @@ def toy(tmp_path: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> To
         config = ", ".join(f"{key}: {value}" for key, value in settings.items())
         level = f"level: {{one: {{config: {{{config}}}}}}}"
         study = ToyStudy.make(tmp_path / name, cache_root, factor=level, seeds=(0,))
-        pack = make_pack("toy", study.plan.trials, cache=str(cache_root), gpus=gpus)
+        pack = make_pack(study.plan, study.plan.trials, cache=cache_root, resources={"gpus": gpus})
         train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
         return study, list(study.records().values())
 

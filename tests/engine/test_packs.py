@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,14 +14,19 @@ from hypothesis import strategies as st
 from assay.engine.cluster import Cluster, _connect
 from assay.engine.options import EngineOptions
 from assay.engine.order import RunPacks, packs_as_asked, packs_beside_stages, stage_packs
+from assay.engine.packs import PackReader
 from assay.engine.room import workers_on
 from assay.storage import Store
-from assay.study import plan_study, read_study
+from assay.storage.plans import write_plan
+from assay.study import Trial, plan_study, read_study
 from assay.study.schema import Resources
 from assay.study.stage_graph import stage_graph
 from tests.conftest import ROOT
+from tests.engine.made_packs import lay_down, make_pack
+from tests.engine.search_study import ToySearch, made_record, made_result
 from tests.engine.staged_study import StagedStudy
-from trainables.errors import InputError
+from tests.engine.toy_study import ToyStudy
+from trainables.errors import InputError, StorageError
 
 
 def _trials(count: int) -> list[SimpleNamespace]:
@@ -131,6 +138,53 @@ def test_one_pack_and_one_stage_are_told_of_in_the_singular(tmp_path: Path, cach
     packs.fill()
     next(packs.contents)
     assert told == ["2 of 4 trials to train, up to 1 pack at a time", "1 stage that trials share comes first"]
+
+
+def test_a_pack_names_its_trials_and_is_read_with_the_plan_beside_it(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    study = StagedStudy.of(tmp_path, cache_root)
+    write_plan(study.store, study.plan)
+    packs = RunPacks(study.plan, study.store, EngineOptions(None, cache_root), "run", in_flight=set())
+    contents = [*study.stages(), study.plan.trials[5:2:-1]]
+    paths = [packs.write_folder(content)["pack"] for content in contents]
+    names = [trial.id for trial in study.plan.trials[5:2:-1]]
+    assert json.loads(study.store.read_bytes(paths[-1]))["trials"] == names
+    reader = PackReader(study.store)
+    read = [reader.read(path) for path in paths]
+    assert [[*pack.stages, *pack.trials] for pack in read] == [[*content] for content in contents]
+    assert all(pack.study == study.plan.study and pack.run == packs.pack_of([]).run for pack in read)
+
+
+def test_points_that_a_search_draws_after_a_pack_was_read_are_found_for_the_next(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    search = ToySearch(tmp_path, cache_root, points=4, batch=2)
+    write_plan(search.store, search.plan)
+    packs = RunPacks(search.plan, search.store, EngineOptions(None, cache_root), "run", in_flight=set())
+    reader = PackReader(search.store)
+    read: list[Trial] = []
+
+    def train(trials: Sequence[Trial]) -> None:
+        pack = reader.read(packs.write_folder(trials)["pack"])
+        assert pack.trials == tuple(trials)
+        read.extend(pack.trials)
+        for trial in trials:
+            search.store.write_record(made_record(trial, result=made_result(0.5, 1 - trial.config["x"])))
+
+    search.run(train=train)
+    assert {trial.id for trial in read} == {trial.id for trial in search.grown.trials}
+    assert any(trial.cell.endswith(" replicated") for trial in read)
+
+
+def test_a_pack_of_trials_that_another_run_has_planned_away_is_trouble_with_the_storage(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    study, smaller = (ToyStudy.make(tmp_path, cache_root, seeds=seeds) for seeds in ((0, 1), (0,)))
+    pack = lay_down(make_pack(study.plan, study.plan.trials), study.store)
+    write_plan(study.store, smaller.plan)
+    with pytest.raises(StorageError, match=f"is not in the plan of study toy in {tmp_path}: another run"):
+        PackReader(study.store).read(pack.path)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 40])

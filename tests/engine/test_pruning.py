@@ -13,14 +13,14 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from assay.engine.driver import PackDriver
 from assay.engine.pruning import Contests, RecordingScheduler
 from assay.storage import Progress, Record, Store
-from tests.engine.made_packs import make_pack
+from tests.analysis.made_studies import make_plan
+from tests.engine.made_packs import lay_down, make_pack
 from tests.engine.search_study import ToySearch
 from tests.engine.toy_study import ToyStudy
 
 
 def test_points_of_one_search_are_not_measured_by_those_of_another(tmp_path: Path) -> None:
-    pack = make_pack("toy")
-    pack.write(Store(tmp_path))
+    pack = lay_down(make_pack(make_plan()), Store(tmp_path))
     contests = Contests(lambda: AsyncHyperBandScheduler(time_attr="repeats", max_t=9, reduction_factor=2))
     scheduler = RecordingScheduler(contests, Store(tmp_path), pytest.fail)
     scheduler.set_search_properties("value", "max")
@@ -36,20 +36,24 @@ def test_points_of_one_search_are_not_measured_by_those_of_another(tmp_path: Pat
     assert decide(20, "weak", 0.1) == TrialScheduler.STOP
 
 
+PRUNED = ", pruner: {kind: median, min: 1}"
+
+
 @pytest.mark.parametrize(
-    ("resource", "contests"),
+    ("pack", "contests"),
     [
-        ("repeats", {"base", "other, fold 0"}),
-        ("epochs", {"base, seed 0, fold None", "base, seed 1, fold None"}),
+        ("auto", {"base", "other, fold 0"}),  # repeats are counted
+        ("1", {"base, seed 0, fold None", "base, seed 1, fold None"}),  # epochs are
     ],
 )
 def test_packs_compete_within_their_search_and_by_epochs_within_a_repeat(
-    tmp_path: Path, cache_root: Path, resource: str, contests: set[str]
+    tmp_path: Path, cache_root: Path, pack: str, contests: set[str]
 ) -> None:
+    plan = ToySearch(tmp_path, cache_root, pack=pack, more=PRUNED).plan
     of_seed = {trial.seed: trial for trial in ToyStudy.make(tmp_path, cache_root, seeds=(0, 1)).plan.trials}
-    cells = ("base #3", "base #12", "other, fold 0 #3") if resource == "repeats" else ("base #0", "base #12")
+    cells = ("base #3", "base #12", "other, fold 0 #3") if pack == "auto" else ("base #0", "base #12")
     packs = [
-        make_pack("toy", [trial.model_copy(update={"cell": cell})], resource=resource)
+        make_pack(plan, [trial.model_copy(update={"cell": cell})])
         for trial in of_seed.values()
         for cell in cells
     ]
@@ -62,7 +66,7 @@ def test_a_trial_that_has_come_to_its_last_epoch_is_not_stopped_any_more(
 ) -> None:
     trial = ToyStudy.make(tmp_path, cache_root, seeds=(0,)).plan.trials[0]
     store = Store(tmp_path)
-    pack = make_pack("toy", [trial], resource="epochs")
+    pack = make_pack(ToySearch(tmp_path, cache_root, pack=1, more=PRUNED).plan, [trial])
     metrics = {"validation.image_ap": 0.5}
     store.write_progress(Progress.now(trial.id, epoch, 9, metrics))
     driver: Any = PackDriver.__new__(PackDriver)

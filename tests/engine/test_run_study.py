@@ -20,7 +20,7 @@ from assay.engine.driver import COMPLETE, PackDriver
 from assay.engine.packs import Pack
 from assay.study import Trial
 from tests.engine.killing import find_process
-from tests.engine.made_packs import make_pack
+from tests.engine.made_packs import lay_down, make_pack
 from tests.engine.on_cluster import training
 from tests.engine.toy_study import ToyStudy
 from tests.waiting import wait_for
@@ -111,11 +111,7 @@ def test_workers_that_waited_too_long_for_a_pack_are_started_again(toy: Toy, tmp
 
 def _pack(study: ToyStudy, name: str, trials: Sequence[Trial]) -> Pack:
     """A pack of some of the study's trials, laid down for a driver."""
-    pack = make_pack(
-        "toy", trials, id=name, cache=str(study.cache), workers=study.plan.study.resources.workers
-    )
-    pack.write(study.store)
-    return pack
+    return lay_down(make_pack(study.plan, trials, id=name, cache=study.cache), study.store)
 
 
 def _step_to_the_end(driver: Any) -> None:

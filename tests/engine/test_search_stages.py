@@ -42,8 +42,8 @@ def test_a_stage_that_the_searches_of_two_cells_share_is_handed_out_to_one_and_t
     assert [task.name for pack in at_once for task in pack if isinstance(task, StageTask)] == ["base", "maps"]
     assert not any(isinstance(task, Trial) for pack in at_once for task in pack)
     for tasks in at_once:
-        stages = tuple(task for task in tasks if isinstance(task, StageTask))
-        made = make_pack("stages", stages=stages, cache=str(cache_root))
+        stages = [task for task in tasks if isinstance(task, StageTask)]
+        made = make_pack(search.plan, stages=stages, cache=cache_root)
         train_trials(PackWorker(made, search.store, 0, 1, "here", 0, "cpu"))
         in_flight -= {task.id for task in tasks}
     following: list[Trial | StageTask] = []

@@ -14,13 +14,14 @@ import ray
 
 from assay.engine.driver import OtherProgramError, PackDriver
 from assay.engine.errors import NotBegunError
-from assay.engine.packs import Pack
+from assay.engine.packs import Pack, PackReader
 from assay.engine.shipping import SETTINGS, SHIPPED, runtime_env, stage
 from assay.engine.train_pack import _open_pack, train_trials
 from assay.engine.versions import differences, program, source_roots, source_version
 from assay.engine.worker import PackWorker
 from assay.storage import Store
-from tests.engine.made_packs import make_pack
+from tests.analysis.made_studies import make_plan
+from tests.engine.made_packs import lay_down, make_pack
 from tests.engine.toy_study import ToyStudy
 
 _PATIENCE = 150.0  # seconds, on a busy machine
@@ -98,9 +99,7 @@ def test_a_difference_names_what_was_found_and_what_is_wanted(name: str, wanted:
 
 def _pack_for_another_program(study: ToyStudy) -> Pack:
     other = {**program("toy"), "torch": "1.0"}
-    pack = make_pack("toy", study.plan.trials, program=other, trainables=("toy",))
-    pack.write(study.store)
-    return pack
+    return lay_down(make_pack(study.plan, study.plan.trials, program=other), study.store)
 
 
 def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(toy: Toy) -> None:
@@ -139,11 +138,13 @@ def _step(driver: Any) -> None:
 
 def test_a_pack_that_a_worker_does_not_see_is_not_begun_and_names_node_and_storage(tmp_path: Path) -> None:
     with pytest.raises(NotBegunError, match=f"{socket.gethostname()} does not see the storage {tmp_path}"):
-        _open_pack(Store(tmp_path), "studies/toy/packs/here/0000.json")
+        _open_pack(Store(tmp_path), PackReader(Store(tmp_path)), "studies/toy/packs/here/0000.json")
 
 
 def test_a_pack_whose_method_is_lost_is_not_begun(tmp_path: Path) -> None:
-    pack = make_pack("toy", trainables=("blur@0123456789abcdef",))
-    pack.write(Store(tmp_path))
+    lost = {"trainable": "blur@0123456789abcdef"}
+    plan = make_plan().with_cells(lambda cell: cell.model_copy(update=lost))
+    store = Store(tmp_path)
+    pack = lay_down(make_pack(plan), store)
     with pytest.raises(NotBegunError, match="blur@0123456789abcdef lies in methods"):
-        _open_pack(Store(tmp_path), pack.path)
+        _open_pack(store, PackReader(store), pack.path)

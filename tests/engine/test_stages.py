@@ -163,7 +163,7 @@ def test_a_stage_whose_training_dies_is_tried_as_often_as_a_trial_and_then_left(
             raise DiedError("killed")
             yield
 
-    pack = make_pack("staged", stages=tuple(all_stages(study)[:1]), cache=str(study.cache))
+    pack = make_pack(study.plan, stages=all_stages(study)[:1], cache=study.cache)
     site = PackWorker(pack, study.store, 0, 1, "here", 0, "cpu", trainer=Dies())
     for _ in range(MAX_ATTEMPTS - 1):
         with pytest.raises(DiedError):

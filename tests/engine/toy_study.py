@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from assay.engine import EngineOptions, Outcome, hold_study, train_missing
 from assay.storage import Store
+from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
 from tests.results import result_bytes
 from trainables.data import open_manifest
@@ -50,6 +51,7 @@ def _slow(beside: Path) -> Path:
 def run_missing(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
     """Train what is missing of a plan, as a run does between its registration and its summary."""
     with hold_study(store, plan.study.study, options) as held:
+        write_plan(held.store, plan)
         return train_missing(plan, held, options)
 
 

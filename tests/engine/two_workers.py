@@ -83,7 +83,7 @@ def fail_in_a_stage(rank: int, world_size: int, folder: Path, cache: str) -> Non
     """Hand a rank twice a pack of a stage whose method diverges: as when Train starts all workers anew."""
     text = STAGED.replace("seconds: {seconds}", "seconds: {seconds}, fault: diverge")
     study = StagedStudy.of(folder / "storage", Path(cache), seeds=(0,), text=text)
-    pack = make_pack("staged", stages=tuple(study.stages()[0][:1]), cache=cache, workers=world_size)
+    pack = make_pack(study.plan, stages=study.stages()[0][:1], cache=cache, resources={"workers": world_size})
     site = PackWorker(pack, study.store, rank, world_size, "here", 0, "cpu")
     with pytest.raises(Diverged):
         train_trials(site)
@@ -112,7 +112,7 @@ class _Fails(NamedTuple):
 def fail_twice(rank: int, world_size: int, folder: Path, cache: str, fault: str) -> None:
     """Hand a rank a pack until it goes on behind the trial that fails, as Train starts all workers anew."""
     study = ToyStudy.make(folder / "storage", Path(cache), seeds=(0,))
-    pack = make_pack("toy", study.plan.trials[:1], cache=cache, workers=world_size)
+    pack = make_pack(study.plan, study.plan.trials[:1], cache=cache, resources={"workers": world_size})
     site = PackWorker(pack, study.store, rank, world_size, "here", 0, "cpu", trainer=_Fails(FAULTS[fault]))
     for _ in range(2):
         with pytest.raises((OverdueError, MemoryError, torch.OutOfMemoryError)):

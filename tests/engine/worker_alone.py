@@ -15,15 +15,5 @@ __all__ = ["train_here"]
 
 def train_here(plan: Plan, store: Store, cache: Path) -> None:
     """Train what has no record of ``plan``, as one pack on one worker."""
-    keep = plan.study.keep
-    primary = plan.study.metrics.primary
-    pack = make_pack(
-        plan.study.study,
-        plan.trials,
-        keep_models=keep.models != "none",
-        probes=keep.probes,
-        primary=primary,
-        objective=primary,
-        cache=str(cache),
-    )
+    pack = make_pack(plan, plan.trials, cache=cache)
     train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu"))

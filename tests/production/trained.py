@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
-from assay.engine.packs import Pack
 from assay.engine.train_pack import train_trials
 from assay.engine.worker import PackWorker
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.study import parse_study, plan_study
+from tests.engine.made_packs import make_pack
 from trainables.data import Manifest, open_manifest
 from trainables.data.spec import DataSpec
 
@@ -87,23 +86,7 @@ def train(name: str, store: Store, cache: Path, data: str = _SYNTHETIC, root: Pa
     plan = plan_study(parse_study(text, f"{name}.yaml"), opener, "cpu")
     store.write_bytes(f"studies/{name}/study.yaml", text.encode())
     write_plan(store, plan)
-    pack = Pack(
-        id="0000",
-        study=name,
-        run="here",
-        started=datetime.now(UTC),
-        trials=plan.trials,
-        workers=1,
-        cpus=1,
-        gpus=0,
-        keep_models=True,
-        probes=4,
-        primary="image_ap",
-        objective="image_ap",
-        resource="none",
-        data_root=None if root is None else str(root),
-        cache=str(cache),
-    )
+    pack = make_pack(plan, plan.trials, data_root=None if root is None else str(root), cache=cache)
     train_trials(PackWorker(pack, store, 0, 1, "here", 0, "cpu"))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)

@@ -323,7 +323,7 @@ class Histories(RuleBasedStateMachine):
             case [".conditions" | "storage.json"] | [
                 "studies",
                 _,
-                "lease.json" | "search.jsonl" | "stop.json",
+                "study.yaml" | "plan.parquet" | "lease.json" | "search.jsonl" | "stop.json",
             ]:
                 return True
             case ["trials", trial, "record.json"] | ["trials", trial, "attempts", _]:

@@ -27,6 +27,7 @@ from assay.engine.train_pack import train_trials
 from assay.engine.trial_log import packed
 from assay.engine.worker import PackWorker
 from assay.storage import Lease, Result, progress
+from assay.storage.plans import write_plan
 from assay.study import Plan
 from benchmarks.scale_storage import CountedStore
 
@@ -101,7 +102,7 @@ class _Place:
     def look_after(self) -> None: ...
 
     def _train(self, pack: Any) -> None:
-        site = PackWorker(pack, self._store.for_run(pack.lease), 0, 1, "node", 1, "cpu")
+        site = PackWorker(pack, self._store.for_run(pack.run.lease), 0, 1, "node", 1, "cpu")
         try:
             train_trials(site)
         except BaseException as error:  # noqa: BLE001 - the driver raises it
@@ -146,6 +147,7 @@ def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Trai
             patches.enter_context(mock.patch.object(module, name, new))
         lease = Lease(run_store, plan.study.study)
         lease.take()
+        write_plan(run_store, plan)
         options = EngineOptions(data_root=None, cache=Path(folder))
         store = run_store.for_run(lease.token)
         work = RunPacks(plan, store, options, "run", in_flight=set(), slots=lambda: places)
@@ -182,8 +184,8 @@ def _fit(training: Training, clock: _Clock, planned: Any, site: Any, attempt: An
     empty = pa.table({})
     report: Any = types.SimpleNamespace(predictions=empty, regions=empty, maps=empty, stage_maps=None)
     result = Result(
-        metrics={site.pack.primary: 0.9},
-        validation={site.pack.primary: 0.9},
+        metrics={site.pack.study.metrics.primary: 0.9},
+        validation={site.pack.study.metrics.primary: 0.9},
         epochs=training.epochs,
         weights_hash="0",
         n_train=1, n_positives=1, n_masks=1, n_validation=1, n_test=1,

@@ -26,7 +26,7 @@ from assay.engine import trial as trial_module
 from assay.engine.durations import cell_seconds
 from assay.engine.options import EngineOptions
 from assay.engine.order import RunPacks, TimeBudget, budget_packs, packs_as_asked
-from assay.engine.packs import Pack, missing_trials
+from assay.engine.packs import PackReader, missing_trials
 from assay.engine.run import _clear_stops, _forget_failed
 from assay.engine.search_packs import search_packs
 from assay.engine.searcher import STORAGE, PackSearcher
@@ -34,6 +34,7 @@ from assay.engine.train_pack import train_trials
 from assay.engine.worker import PackWorker
 from assay.storage import Lease, Result
 from assay.storage.lease import clear_stop, stop_requested
+from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points
 from assay.study import Plan, SearchPlan, parse_study, plan_study
 from tests.simulation.world import Machine, Process, SimulatedStore, World
@@ -181,6 +182,7 @@ class Run:
         try:
             store = store.for_run(lease.token)
             clear_stop(store, "study", name)
+            write_plan(store, self.plan)
             plan = with_points(self.plan, store)
             if self.retry_failed:
                 _forget_failed(plan, store)
@@ -228,6 +230,7 @@ class Run:
     def _tune(self, searcher: PackSearcher, store: SimulatedStore, lease: Lease) -> None:
         """Hand packs to workers, start those again that died, end with the first trouble of the storage."""
         busy: dict[str, _Busy] = {}
+        packs = PackReader(store)
         number, begun = 0, 0.0
         try:
             while not (lease.lost.is_set() or self._asked_to_stop(store)):
@@ -244,7 +247,7 @@ class Run:
                     begun = begun or self.world.now  # a budget counts from the first pack on
                     if not isinstance(config, dict) or "pack" not in config:
                         break
-                    pack = Pack.read(store, config["pack"])
+                    pack = packs.read(config["pack"])
                     self.handed_out.append((asked - begun, pack))
                     busy[name] = _Busy(config, self._worker(config))
                 if not busy and (searcher.over or searcher.storage_trouble is not None):
@@ -284,9 +287,9 @@ class Run:
 
     def _work(self, process: Process, config: dict[str, Any]) -> None:
         store = SimulatedStore(self.world)
-        pack = Pack.read(store, config["pack"])
+        pack = PackReader(store).read(config["pack"])
         node = process.machine.name
-        store = store.for_run(pack.lease)
+        store = store.for_run(pack.run.lease)
         train_trials(PackWorker(pack, store, 0, 1, node, self.process.pid, "cpu"))
         store.write_bytes(pack.over, b"")
         process.what = "over"

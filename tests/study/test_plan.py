@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from assay.study import Plan, Trial, parse_study, plan_study
+from assay.study import Plan, parse_study, plan_study
 from assay.study.identity import CellIdentity, canonical_json
 from assay.study.plan_table import plan_of_table, table_of_plan
 from tests.data.made_images import bare_manifest
@@ -139,12 +139,6 @@ def test_a_plan_survives_being_written_to_a_table() -> None:
     result = plan(study_with(comparisons=[{"factor": "a"}], repeats={"seeds": [0], "folds": [2]}))
     table = table_of_plan(result)
     assert plan_of_table(table) == result
-
-
-def test_a_row_of_the_table_is_a_whole_trial() -> None:
-    result = plan(study_with())
-    texts = table_of_plan(result)["trial"].to_pylist()
-    assert tuple(Trial.model_validate_json(text) for text in texts) == result.trials
 
 
 # Refusals

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from ray import tune
 
 from assay.engine.fork_server import ForkServer
-from assay.engine.packs import Pack
+from assay.engine.packs import Pack, PackReader
 from assay.engine.searcher import STORAGE
 from assay.storage import Record, Store
 from assay.storage.files import PATIENCE_SECONDS
@@ -61,6 +61,7 @@ class PackDriver(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self._training: PackTraining | None = None
+        self._packs: PackReader | None = None
         self._take_on(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -88,8 +89,10 @@ class PackDriver(tune.Trainable):
 
         In a step: `setup` gives Tune no result, and it would try again where the storage is in the way.
         """
-        self._store = Store(self._config["storage"], PATIENCE_SECONDS)
-        self._pack = Pack.read(self._store, self._config["pack"])
+        if self._packs is None:
+            self._store = Store(self._config["storage"], PATIENCE_SECONDS)
+            self._packs = PackReader(self._store)
+        self._pack = self._packs.read(self._config["pack"])
         if self._training is None:
             self._training = _training(self._pack, self._store, self._config)
         self._training.train(self._pack)
@@ -157,17 +160,17 @@ class PackDriver(tune.Trainable):
     def _report(self) -> dict[str, Any]:
         """Mean of the objective on validation over the repeats so far: a pruner may act on it."""
         mean = self._pack.objective_mean(self._records.values())
-        shown = self._pack.resource == "repeats" and mean is not None
+        shown = self._pack.pruned_by == "repeats" and mean is not None
         return {"repeats": len(self._records), **({"value": mean} if shown else {})}
 
     def _epoch_report(self) -> dict[str, Any] | None:
         """The objective after an epoch, from the heartbeat of the pack's one trial; None without news."""
-        if self._pack.resource != "epochs" or not self._pack.trials:
+        if self._pack.pruned_by != "epochs" or not self._pack.trials:
             return None
         beat = self._store.progress(self._pack.trials[0].id)
         if beat is None or beat.stage or not self._epoch < beat.epoch < beat.epochs:
             return None  # after the last one there is nothing left to spare
-        value = beat.metrics.get(f"validation.{self._pack.objective}")
+        value = beat.metrics.get(f"validation.{self._pack.plan.objective_metric}")
         if value is None:
             return None
         self._epoch = beat.epoch
@@ -185,7 +188,7 @@ class PackDriver(tune.Trainable):
 
 def _training(pack: Pack, store: Store, config: dict[str, Any]) -> PackTraining:
     """Make what trains packs of these resources; Train loads where it is needed."""
-    if pack.workers == 1:
+    if pack.study.resources.workers == 1:
         server = ForkServer()  # loads torch while this process loads the rest
         from assay.engine.own_process import OwnProcess
 

@@ -117,7 +117,7 @@ def _pruner(packs: RunPacks) -> LocalPruner | None:
     from assay.engine.pruning import LocalPruner, pruner
 
     rules = pruner(packs.plan)
-    return None if rules is None else LocalPruner(rules, packs.mode, packs.store)
+    return None if rules is None else LocalPruner(rules, packs.plan.mode, packs.store)
 
 
 def _hand_out(packs: RunPacks, slots: _Slots, threads: ThreadPoolExecutor, places: int) -> tuple[str, ...]:
@@ -160,7 +160,7 @@ class _Slots:
 
     def train(self, pack: Pack, place: int) -> None:
         """Train what has no record of ``pack``; ``place`` says on which GPU, if any."""
-        server = self._server
+        server, gpus = self._server, pack.study.resources.gpus
         trainer = trainer_here() if server is None else trainer_of(pack, self._store, server, self._stop)
         worker = PackWorker(
             pack,
@@ -169,7 +169,7 @@ class _Slots:
             world_size=1,
             node=socket.gethostname(),
             driver_pid=os.getpid(),
-            device=f"cuda:{place * int(pack.gpus)}" if pack.gpus else "cpu",
+            device=f"cuda:{place * int(gpus)}" if gpus else "cpu",
             trainer=trainer,
             stop=self._stop,
             falls_behind=bool if self._pruner is None else partial(self._pruner.stops, pack),

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from assay.engine.durations import LimitsByNow, cell_seconds
 from assay.engine.options import EngineOptions
-from assay.engine.packs import Content, Pack, StageTask, missing_trials
+from assay.engine.packs import Content, Pack, PackRun, StageTask, missing_trials
 from assay.storage import Record, Store
 from assay.storage.plans import own_records
 from assay.storage.stage_store import made_stages
@@ -85,20 +85,27 @@ class RunPacks:
         return frozenset(self._time_budget.left_out) if self.plan.study.budget is not None else frozenset()
 
     @property
+    def _pack_run(self) -> PackRun:
+        return PackRun(
+            id=self.run,
+            study=self.plan.study.study,
+            started=self.started,
+            data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
+            cache=str(self.options.cache.resolve()),
+            program=self.program,
+            lease=self.store.lease,
+        )
+
+    @property
     def folder(self) -> str:
         """Folder of what this run writes for drivers and workers; deleted at the end."""
-        return f"{self.store.study(self.plan.study.study)}/packs/{self.run}"
+        return self._pack_run.folder
 
     @property
     def scratch(self) -> str:
         """Tune's own folder: deleted at the end, a new one for each run, on storage that all nodes see."""
         path, mark, query = self.store.uri.partition("?")  # an object store's options follow its path
         return f"{path.rstrip('/')}/.tune/{self.run}{mark}{query}"
-
-    @property
-    def mode(self) -> str:
-        """``max`` or ``min``: which values are better, for a pruner."""
-        return "min" if isinstance(self.plan, SearchPlan) and self.plan.search.objective.sign < 0 else "max"
 
     def fill(self) -> None:
         """Say what is trained, in which order, once ``slots`` are known: what is missing, or a search."""
@@ -161,39 +168,17 @@ class RunPacks:
 
     def pack_of(self, content: Content) -> Pack:
         """The next pack, of trials or of stages."""
-        study, plan = self.plan.study, self.plan
-        search = plan.search if isinstance(plan, SearchPlan) else None
-        counts = plan.pruned_by if isinstance(plan, SearchPlan) else None
-        trials = [trial for trial in content if isinstance(trial, Trial)]
-        stages = [task for task in content if isinstance(task, StageTask)]
-        fresh = bool(trials and study.replicate is not None and trials[0].seed in study.replicate.seeds)
+        trials = tuple(trial for trial in content if isinstance(trial, Trial))
+        stages = tuple(task for task in content if isinstance(task, StageTask))
+        limits = self._limits.of_pack(trial.id for trial in trials)
         self.written += 1
-        return Pack(
-            id=f"{self.written - 1:04d}",
-            study=study.study,
-            run=self.run,
-            started=self.started,
-            trials=tuple(trials),
-            stages=tuple(stages),
-            **study.resources.model_dump(include={"workers", "min_workers", "cpus", "gpus"}),
-            keep_models=study.keep.models != "none",
-            probes=study.keep.probes,
-            primary=study.metrics.primary,
-            objective=study.metrics.primary if search is None else search.objective.metric,
-            times_models=search is not None and search.times_models,
-            # A winner on fresh seeds is trained to its end, whatever the seeds before it were worth.
-            resource="none" if fresh else counts or "none",
-            data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
-            cache=str(self.options.cache.resolve()),
-            limits=self._limits.of_pack(trial.id for trial in trials),
-            program=self.program,
-            trainables=self.plan.trainables,
-            lease=self.store.lease,
-        )
+        return Pack(f"{self.written - 1:04d}", self._pack_run, self.plan, trials, stages, limits)
 
     def write_folder(self, content: Content) -> dict[str, Any]:
         """Write a pack of trials or of stages; returns the config of its driver."""
         pack = self.pack_of(content)
+        if self.written == 1:
+            pack.run.write(self.store)
         pack.write(self.store)
         return {
             "storage": self.store.uri,

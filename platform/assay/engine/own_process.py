@@ -62,17 +62,17 @@ class OwnProcess:
 
     def _train(self, pack: Pack) -> None:
         try:
-            load_methods(self._store, pack.trainables)
+            load_methods(self._store, pack.plan.trainables)
             node = ray.get_runtime_context().get_node_id()
             worker = PackWorker(
                 pack,
-                self._store.for_run(pack.lease),
+                self._store.for_run(pack.run.lease),
                 rank=0,
                 world_size=1,
                 node=node,
                 driver_pid=os.getpid(),
                 # Ray shows a process its own GPUs only.
-                device="cuda:0" if pack.gpus else "cpu",
+                device="cuda:0" if pack.study.resources.gpus else "cpu",
                 trainer=trainer_of(pack, self._store, self._server, self._stop),
                 stop=self._stop,
                 draining=partial(any_drained, [node]),

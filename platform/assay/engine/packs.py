@@ -3,13 +3,16 @@
 A pack is any list of trials with equal resources that run one after the other in the same place. A place
 costs seconds to start, whatever it then trains: it trains one pack after the other (``driver.py``), except
 where packs may be stopped on the way.
+
+On the storage a pack names its trials by id. What they are, and what the study wants of them, stands in the
+plan that lies there too; what an `assay run` adds to it, in one file beside its packs (:class:`PackRun`).
 """
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -17,12 +20,14 @@ from pydantic import BaseModel
 
 from assay.engine.durations import Limits
 from assay.storage import Record, Store
-from assay.study import Trial
+from assay.storage.plans import PlannedTrials
+from assay.study import Plan, Study, Trial
 
-__all__ = ["Content", "Pack", "StageTask", "missing_trials"]
+__all__ = ["Content", "Pack", "PackReader", "PackRun", "StageTask", "missing_trials"]
 
 
-class StageTask(BaseModel, frozen=True, extra="forbid"):
+@dataclass(frozen=True)
+class StageTask:
     """A stage to make before the trials that share it."""
 
     id: str  # its key
@@ -33,35 +38,62 @@ class StageTask(BaseModel, frozen=True, extra="forbid"):
 Content = Sequence[Trial] | Sequence[StageTask]  # of one pack
 
 
-class Pack(BaseModel, frozen=True, extra="forbid"):
-    """Trials, or stages that trials share, that run one after the other on the same workers."""
+class PackRun(BaseModel, frozen=True, extra="forbid"):
+    """An `assay run` as its packs know it: all that they share and the study's plan does not say."""
 
     id: str
     study: str
-    run: str  # the `assay run` this pack belongs to
-    started: datetime  # of that run: attempts are counted from here on
-    trials: tuple[Trial, ...] = ()
-    stages: tuple[StageTask, ...] = ()
-    workers: int
-    min_workers: int | None = None  # it starts with, where all have no room; None: all
-    cpus: int
-    gpus: float
-    keep_models: bool
-    probes: int
-    primary: str  # the study's primary metric
-    objective: str  # the metric on validation that a pruner compares
-    times_models: bool = False  # latency is an objective: each model is timed
-    resource: Literal["repeats", "epochs", "none"]  # what a pruner counts; none: it does not see this pack
+    started: datetime  # attempts are counted from here on
     data_root: str | None
     cache: str
-    limits: Limits = Limits(None, None)  # of each training
     program: dict[str, str] = {}  # what each worker's must be (`versions.program`); empty: not compared
-    trainables: tuple[str, ...] = ()  # all methods of the study, whose program it is
-    lease: str = ""  # token of its run's lease, which attempts and requests to stop name
+    lease: str = ""  # its token, which attempts and requests to stop name
+
+    @property
+    def folder(self) -> str:
+        """Folder of what this run writes for drivers and workers; deleted at its end."""
+        return f"{Store.study(self.study)}/packs/{self.id}"
+
+    def write(self, store: Store) -> None:
+        """Write it where its packs will lie."""
+        store.write_bytes(f"{self.folder}/run.json", self.model_dump_json().encode())
+
+
+class _PackFile(BaseModel, frozen=True, extra="forbid"):
+    """A pack on the storage."""
+
+    trials: tuple[str, ...]  # ids
+    stages: tuple[tuple[str, str, str], ...]  # of each its key, its name and the id of a trial that needs it
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Trials, or stages that trials share, that run one after the other on the same workers."""
+
+    id: str
+    run: PackRun
+    plan: Plan = field(repr=False)  # of the study; of a search without the points
+    trials: tuple[Trial, ...]
+    stages: tuple[StageTask, ...]
+    limits: Limits  # of each training, going by what is known as it is handed out
+
+    @property
+    def study(self) -> Study:
+        """The study, whose resources, metrics and kept files are those of each trial."""
+        return self.plan.study
 
     @property
     def path(self) -> str:
-        return f"studies/{self.study}/packs/{self.run}/{self.id}.json"
+        return f"{self.run.folder}/{self.id}.json"
+
+    @property
+    def pruned_by(self) -> Literal["repeats", "epochs"] | None:
+        """What a pruner counts; None: it does not see this pack."""
+        # A winner on fresh seeds is trained to its end, whatever the seeds before it were worth.
+        replicate = self.study.replicate
+        fresh = bool(self.trials and replicate is not None and self.trials[0].seed in replicate.seeds)
+        return None if fresh else self.plan.pruned_by
 
     @property
     def contest(self) -> str:
@@ -70,34 +102,24 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
             return ""
         first = self.trials[0]
         search = first.cell.rpartition(" #")[0]  # points are called `base #3`
-        return f"{search}, seed {first.seed}, fold {first.fold}" if self.resource == "epochs" else search
+        return f"{search}, seed {first.seed}, fold {first.fold}" if self.pruned_by == "epochs" else search
 
     def write(self, store: Store) -> None:
-        """Write the pack where driver and workers read it: Tune itself only sees its id."""
-        store.write_bytes(self.path, self.model_dump_json().encode())
-
-    @staticmethod
-    def read(store: Store, path: str) -> Pack:
-        """The pack at ``path``.
-
-        Raises:
-            FileNotFoundError: If this node does not see the storage that the pack was written to.
-        """
-        try:
-            data = store.read_bytes(path)
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"{socket.gethostname()} does not see the storage {store.uri}: nothing lies at {path}. A "
-                "storage is a URI, or a folder that all nodes share."
-            ) from None
-        return Pack.model_validate(json.loads(data))
+        """Write the pack where driver and workers read it: Tune itself only sees its path."""
+        file = _PackFile(
+            trials=tuple(trial.id for trial in self.trials),
+            stages=tuple((task.id, task.name, task.trial.id) for task in self.stages),
+            limits=self.limits,
+        )
+        store.write_bytes(self.path, file.model_dump_json().encode())
 
     def objective_mean(self, records: Iterable[Record]) -> float | None:
         """Mean of the objective on validation over ``records`` that have it; None if none has."""
+        metric = self.plan.objective_metric
         values = [
-            record.result.validation[self.objective]
+            record.result.validation[metric]
             for record in records
-            if record.result is not None and self.objective in record.result.validation
+            if record.result is not None and metric in record.result.validation
         ]
         return sum(values) / len(values) if values else None
 
@@ -115,6 +137,46 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     def next(self) -> str:
         """Path of the note in which the driver names the pack that the same workers train next."""
         return f"{self.path}.next"
+
+
+class PackReader:
+    """Reads the packs of one run, for its drivers and workers. Run and plan are read with the first one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._run: PackRun | None = None
+
+    def read(self, path: str) -> Pack:
+        """The pack at ``path``.
+
+        Raises:
+            FileNotFoundError: If this node does not see the storage that the pack was written to.
+            InputError: If the study's plan there is gone or damaged.
+            StorageError: If the plan has not its trials: another run has written it anew.
+        """
+        folder, _, name = path.rpartition("/")
+        file = _PackFile.model_validate_json(self._read(path))
+        if self._run is None:
+            self._run = PackRun.model_validate_json(self._read(f"{folder}/run.json"))
+            self._planned = PlannedTrials(self._store, self._run.study)
+        trials = self._planned.by_id({*file.trials, *(trial for _, _, trial in file.stages)})
+        return Pack(
+            id=name.removesuffix(".json"),
+            run=self._run,
+            plan=self._planned.plan,
+            trials=tuple(trials[id_] for id_ in file.trials),
+            stages=tuple(StageTask(key, stage, trials[id_]) for key, stage, id_ in file.stages),
+            limits=file.limits,
+        )
+
+    def _read(self, path: str) -> bytes:
+        try:
+            return self._store.read_bytes(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{socket.gethostname()} does not see the storage {self._store.uri}: nothing lies at {path}. "
+                "A storage is a URI, or a folder that all nodes share."
+            ) from None
 
 
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:

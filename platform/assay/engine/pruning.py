@@ -23,7 +23,7 @@ from ray.tune.schedulers import (
 )
 
 from assay.engine.driver import COMPLETE
-from assay.engine.packs import Pack, missing_trials
+from assay.engine.packs import Pack, PackReader, missing_trials
 from assay.engine.tune_manners import Unkept
 from assay.storage import Record, Store
 from assay.study import Plan, SearchPlan
@@ -101,6 +101,7 @@ class RecordingScheduler(Unkept, FIFOScheduler):
         super().__init__()
         self.stopped = 0  # packs
         self._rules, self._store, self._give_up = rules, store, give_up
+        self._packs = PackReader(store)
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         assert metric is not None
@@ -122,7 +123,7 @@ class RecordingScheduler(Unkept, FIFOScheduler):
         if decision == TrialScheduler.STOP:
             self.stopped += 1
             try:
-                _record_pruned(self._store, Pack.read(self._store, trial.config["pack"]), result)
+                _record_pruned(self._store, self._packs.read(trial.config["pack"]), result)
             except StorageError as error:
                 self._give_up(str(error))
         return decision
@@ -154,7 +155,7 @@ class LocalPruner:
         """Stop what is left of ``pack`` if its repeats so far fell behind: recorded as pruned, and True."""
         records = self._store.records(trial.id for trial in pack.trials)
         value = pack.objective_mean(records.values())
-        if pack.resource != "repeats" or value is None or len(records) == len(pack.trials):
+        if pack.pruned_by != "repeats" or value is None or len(records) == len(pack.trials):
             return False
         result = {"repeats": len(records), "value": value}
         with self._lock:
@@ -181,7 +182,7 @@ def _record_pruned(store: Store, pack: Pack, result: dict[str, Any]) -> None:
                 status="pruned",
                 reason=f"stopped by the pruner after {spent}, at {result['value']:.4g}",
                 trial=trial.model_dump(mode="json"),
-                study=pack.study,
+                study=pack.run.study,
                 started=now,
                 ended=now,
             )

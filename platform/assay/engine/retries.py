@@ -72,7 +72,7 @@ def begin_attempt(trial: Trial, worker: PackWorker, died: DiedError | None) -> A
 def _is_over(trial: Trial, worker: PackWorker) -> bool:
     """True where nothing is left to do in this run; the record of another study's pruner goes."""
     record = worker.store.record(trial.id)
-    if isinstance(record, Record) and record.status == "pruned" and worker.pack.resource == "none":
+    if isinstance(record, Record) and record.status == "pruned" and worker.pack.pruned_by is None:
         worker.store.forget_record(trial.id, "pruned")
         record = None
     return isinstance(record, Record) or stop_requested(worker.store, "trial", trial.id)
@@ -80,9 +80,9 @@ def _is_over(trial: Trial, worker: PackWorker) -> bool:
 
 def _of_this_run(attempt: AttemptStart, pack: Pack) -> bool:
     """By the lease where the note has one: a clock that was set puts earlier runs after this one."""
-    if pack.lease and attempt.lease:
-        return attempt.lease == pack.lease
-    return attempt.started >= pack.started
+    if pack.run.lease and attempt.lease:
+        return attempt.lease == pack.run.lease
+    return attempt.started >= pack.run.started
 
 
 def _give_up(
@@ -102,7 +102,7 @@ def _give_up(
             status="failed",
             reason=reason,
             trial=trial.model_dump(mode="json"),
-            study=worker.pack.study,
+            study=worker.pack.run.study,
             environment=worker.environment(),
             attempts=len(attempts),
             started=now,
@@ -167,7 +167,7 @@ def record_or_raise(
 
 
 def _short_of_gpu_memory(worker: PackWorker) -> str:
-    share = worker.pack.gpus
+    share = worker.gpus
     if not 0 < share < 1:
         return "out of memory on the GPU; lower the batch or image size"
     if worker.alone:

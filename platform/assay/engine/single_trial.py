@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from assay.engine.durations import Limits
 from assay.engine.errors import said
-from assay.engine.packs import Pack
+from assay.engine.packs import Pack, PackRun
 from assay.engine.train_pack import train_trials
 from assay.engine.trial import TrialData
 from assay.engine.worker import PackWorker
 from assay.storage import Record, Store
-from assay.study import Trial
+from assay.study import Plan, Study, Trial
 from assay.study.repeats import UNKNOWN
+from assay.study.schema import Keep
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
 from trainables.data.samples import TrainingData
@@ -70,7 +72,7 @@ def train_here(trial: Trial, data_root: Path | None, cache: Path, *, probes: int
     with _lone_worker(trial, data_root, cache, probes) as worker:
         TrialData.open(trial, worker)  # refuses other data than the plan's
         threads = torch.get_num_threads()
-        torch.set_num_threads(worker.pack.cpus)
+        torch.set_num_threads(worker.pack.study.resources.cpus)
         try:
             train_trials(worker)
         finally:
@@ -102,23 +104,16 @@ def _lone_worker(trial: Trial, data_root: Path | None, cache: Path, probes: int)
             "(with_data=False). Plan with data, whose ids are those of a run."
         )
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
-        pack = Pack(
-            id="0000",
-            study="notebook",
-            run="here",
-            started=datetime.now(UTC),
-            trials=(trial,),
-            workers=1,
-            cpus=1,
-            gpus=0,
-            keep_models=True,
-            probes=probes,
-            primary="image_ap",
-            objective="image_ap",
-            resource="none",
-            data_root=None if data_root is None else str(data_root),
-            cache=str(cache),
+        # A study of this one trial, whatever its own one asks of the machine.
+        study = Study(study="notebook", question="", data=trial.data, keep=Keep(models="all", probes=probes))
+        plan = Plan(
+            study=study, cells=(), trials=(trial,), comparisons=(), manifests={}, warnings=(), gigabytes=None
         )
+        root = None if data_root is None else str(data_root)
+        run = PackRun(
+            id="here", study=study.study, started=datetime.now(UTC), data_root=root, cache=str(cache)
+        )
+        pack = Pack("0000", run, plan, plan.trials, stages=(), limits=Limits(None, None))
         yield PackWorker(pack, Store(folder), 0, 1, socket.gethostname(), os.getpid(), "cpu")
 
 

@@ -148,7 +148,7 @@ class TrialStages:
             self._making.trial_log.note(f"not made:\n{text}".rstrip())
 
     def _use(self, record: StageRecord, trial_log: StoredLog, *, reused: bool) -> Path:
-        folder = fetch_stage(self._worker.store, record, Path(self._worker.pack.cache))
+        folder = fetch_stage(self._worker.store, record, Path(self._worker.pack.run.cache))
         self.folders[record.name] = folder
         self.uses.append(StageUse(name=record.name, key=record.key, seconds=record.seconds, reused=reused))
         state = "found" if reused else "made"

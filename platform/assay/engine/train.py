@@ -217,7 +217,7 @@ class TrainWorkers:
         if self.running and before is not None:
             self._store.write_bytes(before.next, pack.path.encode())
             return
-        _remove_orphans(pack.run)
+        _remove_orphans(pack.run.id)
         self._start(pack)
 
     def is_over(self) -> bool:
@@ -228,7 +228,7 @@ class TrainWorkers:
     def look_after(self) -> None:
         """Remove what others left: groups of a driver that was killed at its start appear after its death."""
         if self._pack is not None:
-            _remove_orphans(self._pack.run)
+            _remove_orphans(self._pack.run.id)
 
     def abort(self) -> None:
         """End the workers, and give their CPUs back."""
@@ -242,19 +242,20 @@ class TrainWorkers:
     def _start(self, pack: Pack) -> None:
         from assay.engine.meeting import Meeting  # loads torch
 
-        per_worker: dict[str, float] = {"CPU": pack.cpus}
-        if pack.gpus:
-            per_worker["GPU"] = pack.gpus
+        need = pack.study.resources
+        per_worker: dict[str, float] = {"CPU": need.cpus}
+        if need.gpus:
+            per_worker["GPU"] = need.gpus
         attempts = MAX_ATTEMPTS * (len(pack.trials) + len(pack.stages))
         # The name of an old Train run would resume its state; this one says whose the placement groups are.
-        self._name = f"{run_prefix(pack.run)}{ray.get_runtime_context().get_actor_id()}-{time.time_ns()}"
+        self._name = f"{run_prefix(pack.run.id)}{ray.get_runtime_context().get_actor_id()}-{time.time_ns()}"
         self._trainer = _PackTrainer(
             _train_packs,
             train_loop_config={**self._config, "pack": pack.path, "driver_pid": os.getpid()},
             backend_config=Meeting(),
             scaling_config=train.ScalingConfig(
-                num_workers=(pack.min_workers, pack.workers) if pack.min_workers else pack.workers,
-                use_gpu=pack.gpus > 0,
+                num_workers=(need.min_workers, need.workers) if need.min_workers else need.workers,
+                use_gpu=need.gpus > 0,
                 resources_per_worker=per_worker,
             ),
             run_config=train.RunConfig(

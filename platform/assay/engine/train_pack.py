@@ -35,7 +35,7 @@ from assay.engine.errors import (
     trace_of,
 )
 from assay.engine.fork_server import ForkServer
-from assay.engine.packs import Pack, StageTask
+from assay.engine.packs import Pack, PackReader, StageTask
 from assay.engine.process import TrainApart
 from assay.engine.ranks import from_rank_0, of_all_ranks, wait_for_all
 from assay.engine.retries import (
@@ -87,15 +87,17 @@ def train_packs(config: dict[str, Any]) -> None:
     trials = count()  # that this group of workers began: for the first it was just counted who has room
 
     def more_room() -> bool:
-        fewer = context.get_world_size() < pack.workers
-        return next(trials) > 0 and fewer and free_workers(pack.cpus, pack.gpus) > 0
+        need = pack.study.resources
+        fewer = context.get_world_size() < need.workers
+        return next(trials) > 0 and fewer and free_workers(need.cpus, need.gpus) > 0
 
+    packs = PackReader(store)
     with ForkServer() as server:
         while path is not None:
-            pack = _open_pack(store, path)
+            pack = _open_pack(store, packs, path)
             worker = PackWorker(
                 pack,
-                store.for_run(pack.lease),
+                store.for_run(pack.run.lease),
                 context.get_world_rank(),
                 context.get_world_size(),
                 nodes[context.get_world_rank()],
@@ -109,15 +111,15 @@ def train_packs(config: dict[str, Any]) -> None:
             path = _next_pack(worker, config["idle_seconds"] if willing else 0)
 
 
-def _open_pack(store: Store, path: str) -> Pack:
+def _open_pack(store: Store, packs: PackReader, path: str) -> Pack:
     """The pack at ``path``, with its methods loaded.
 
     Raises:
         NotBegunError: If this worker cannot do that: another start of the workers would not help.
     """
     try:
-        pack = Pack.read(store, path)
-        load_methods(store, pack.trainables)
+        pack = packs.read(path)
+        load_methods(store, pack.plan.trainables)
     except StorageError:
         raise
     except Exception as error:
@@ -130,8 +132,9 @@ def trainer_of(pack: Pack, store: Store, server: ForkServer, stop: threading.Eve
 
     ``stop`` is set when ``server`` is stopped.
     """
-    folders = [store.local_path, Path(pack.cache), Path(pack.data_root) if pack.data_root else None]
-    backend = "nccl" if pack.gpus >= 1 or (pack.gpus and pack.workers == 1) else "gloo"
+    run, need = pack.run, pack.study.resources
+    folders = [store.local_path, Path(run.cache), Path(run.data_root) if run.data_root else None]
+    backend = "nccl" if need.gpus >= 1 or (need.gpus and need.workers == 1) else "gloo"
     return TrainApart(server, pack.limits, tuple(f for f in folders if f is not None), backend, stop)
 
 
@@ -154,7 +157,7 @@ def train_trials(worker: PackWorker) -> bool:
     """Train what has no record of the place's pack, one trial after the other; every rank calls it.
 
     Returns:
-        False where a worker is another program than the study's (``Pack.program``): nothing was trained.
+        False where a worker is another program than the study's (``PackRun.program``): nothing was trained.
     """
     if _refuses(worker):
         return False
@@ -199,9 +202,9 @@ def _refuses(worker: PackWorker) -> bool:
 
     They leave a note instead of an attempt or an error: Train would start them on the same node again.
     """
-    if not worker.pack.program:
+    if not worker.pack.run.program:
         return False
-    unlike = differences(worker.pack.program, *worker.pack.trainables)
+    unlike = differences(worker.pack.run.program, *worker.pack.plan.trainables)
     refusal = (
         f"node {worker.node} on {worker.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
     )
@@ -239,7 +242,7 @@ def _train_trial(trial: Trial, worker: PackWorker) -> None:
 
 def _gpu(worker: PackWorker, trial: Trial) -> AbstractContextManager[bool]:
     """This worker's turn on a GPU that trials share; several workers of a trial do not take turns."""
-    if worker.world_size > 1 or not 0 < worker.pack.gpus < 1:
+    if worker.world_size > 1 or not 0 < worker.gpus < 1:
         return nullcontext(True)
     return gpu_turn(worker.alone, worker.stop, partial(_renew_heartbeat, trial, worker))
 
@@ -326,7 +329,7 @@ def _record(trial: Trial, worker: PackWorker, attempt: Attempt, ending: dict[str
         {
             "id": trial.id,
             "trial": trial.model_dump(mode="json"),
-            "study": worker.pack.study,
+            "study": worker.pack.run.study,
             "environment": environment.model_copy(
                 update={"earlier_world_sizes": other_world_sizes(trial, worker, attempt)}
             ),

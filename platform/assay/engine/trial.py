@@ -66,8 +66,8 @@ class TrialData:
     @classmethod
     def open(cls, trial: Trial, worker: PackWorker) -> TrialData:
         """Find them; they must be what the plan was made from."""
-        root = Path(worker.pack.data_root) if worker.pack.data_root else None
-        cache = Path(worker.pack.cache)
+        root = Path(worker.pack.run.data_root) if worker.pack.run.data_root else None
+        cache = Path(worker.pack.run.cache)
         manifest = open_manifest(trial.data, root, cache)
         if manifest.hash != trial.manifest:
             raise InputError(
@@ -165,9 +165,9 @@ def fit_and_evaluate(
                 report = _evaluate(trained, evaluation, worker, stages, trial)
                 report = _with_size_floor(report, training, evaluation, trial.seed)
                 report = _with_labels(report, stages.folders.values(), data)
-            if worker.pack.times_models:
+            if worker.pack.plan.times_models:
                 _time(trained, evaluation, timer)
-            primary = worker.pack.primary
+            primary = worker.pack.study.metrics.primary
             trial_log.note(f"{primary} {report.metrics.get(primary, float('nan')):.4f}")
             size = sum(path.stat().st_size for path in (scratch / MODEL_FOLDER).iterdir())
             files = _write_files(worker, attempt, trial_log, report, scratch / MODEL_FOLDER)
@@ -194,7 +194,7 @@ def _job(
         fold=trial.fold,
         device=worker.device,
         gpu_share=worker.gpu_share,
-        threads=worker.pack.cpus,
+        threads=worker.pack.study.resources.cpus,
         rank=worker.rank,
         world_size=worker.world_size,
         scratch=scratch,
@@ -209,8 +209,8 @@ def _evaluate(
     if trained.model.shows_stages:
         import torch  # the floors beside stages are convolutions
 
-        torch.set_num_threads(worker.pack.cpus)
-    probes = worker.pack.probes
+        torch.set_num_threads(worker.pack.study.resources.cpus)
+    probes = worker.pack.study.keep.probes
     stage_scores = StageScoreCache(worker.store, stages.needs.values(), evaluation.test, probes)
     # A model whose scores change with the batch would be compared by wrong numbers: it is refused first.
     images = evaluation.validation if evaluation.validation else evaluation.test
@@ -313,7 +313,7 @@ def _write_files(
         f"{name}.parquet": store.write_table(f"{folder}/{name}.parquet", table)
         for name, table in tables.items()
     }
-    if worker.pack.keep_models:
+    if worker.pack.study.keep.models != "none":
         written |= {
             f"model/{path.name}": store.write_bytes(f"{folder}/model/{path.name}", path.read_bytes())
             for path in sorted(model.iterdir())

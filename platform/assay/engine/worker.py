@@ -55,9 +55,14 @@ class PackWorker:
     alone: bool = False  # on a GPU that it shares otherwise
 
     @property
+    def gpus(self) -> float:
+        """GPUs that it has; a fraction is a share of one."""
+        return self.pack.study.resources.gpus
+
+    @property
     def gpu_share(self) -> float:
         """Share of its GPU that a training may fill, in (0, 1]; 1 on a CPU."""
-        return 1.0 if self.alone or not self.pack.gpus else min(1.0, self.pack.gpus)
+        return 1.0 if self.alone or not self.gpus else min(1.0, self.gpus)
 
     @property
     def host(self) -> str:
@@ -75,10 +80,10 @@ class PackWorker:
             driver_pid=self.driver_pid,
             world_size=self.world_size,
             workers=workers,
-            threads=self.pack.cpus if trained is None else trained.threads,
+            threads=self.pack.study.resources.cpus if trained is None else trained.threads,
             instructions="" if trained is None else trained.instructions,
             device=self.device,
-            gpu_share=self.gpu_share if self.pack.gpus else None,
+            gpu_share=self.gpu_share if self.gpus else None,
             versions=dict(version.packages),
             imports=imported_versions(trainable) if trainable else {},
             source_hash=version.source,

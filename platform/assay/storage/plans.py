@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assay.storage.checksum import table_checksum, table_with_checksum
 from assay.storage.record import Record
-from assay.storage.search_points import with_points
+from assay.storage.search_points import read_points, trials_of_points, with_points
 from assay.storage.store import Store, collector_paused
-from assay.study import Plan, SearchPlan
-from assay.study.plan_table import plan_of_table, table_of_plan
+from assay.study import Plan, SearchPlan, Trial
+from assay.study.plan_table import plan_of_table, table_of_plan, trials_of_table
 from trainables.errors import InputError, StorageError
 
 __all__ = [
     "LEFT_OUT",
     "OF_OTHERS",
     "TRACES",
+    "PlannedTrials",
     "RenamedFolderError",
     "is_foreign",
     "is_left_out",
@@ -34,15 +37,12 @@ __all__ = [
 # What a run leaves in the folder of its study once the plan lies there.
 TRACES = frozenset({"registered.json", "summary.parquet", "search.jsonl", "looks.json"})
 
-# Those from which a plan is read; all else of a trial is in the metadata, with its cell.
-_READ_COLUMNS = ("id", "cell", "seed", "fold", "manifest", "split")
-
 
 def write_plan(store: Store, plan: Plan) -> None:
     """Write the study and its plan where `status`, `report` and the dashboard look for them."""
     folder = store.study(plan.study.study)
     store.write_bytes(f"{folder}/study.yaml", plan.study.source.text.encode())
-    store.write_table(f"{folder}/plan.parquet", table_with_checksum(table_of_plan(plan), _READ_COLUMNS))
+    store.write_table(f"{folder}/plan.parquet", table_with_checksum(table_of_plan(plan)))
 
 
 class RenamedFolderError(InputError):
@@ -67,7 +67,27 @@ def written_plan(store: Store, name: str) -> Plan:
     Raises:
         InputError: If it was never started, or what is there cannot be read.
     """
-    path = f"{store.study(name)}/plan.parquet"
+    table, path = _plan_table(store, name), _plan_path(name)
+    try:
+        with collector_paused():
+            plan = plan_of_table(table)
+    except (KeyError, ValueError):
+        raise InputError(f"{path} in {store.uri} is no plan. {_ANEW}") from None
+    if (planned := plan.study.study) != name:
+        text = f"{path} in {store.uri} is the plan of study {planned}"
+        if not store.exists(store.study(planned)):
+            raise RenamedFolderError(f"{text}. Give the folder its name again: {store.study(planned)}.")
+        raise InputError(f"{text}. If {store.study(name)} is a copy, remove it; else {_ANEW}")
+    return plan
+
+
+def _plan_path(name: str) -> str:
+    return f"{Store.study(name)}/plan.parquet"
+
+
+def _plan_table(store: Store, name: str) -> pa.Table:
+    """The table of a study's plan, as it was written."""
+    path = _plan_path(name)
     try:
         table = store.read_table(path)
     except FileNotFoundError:
@@ -91,17 +111,49 @@ def written_plan(store: Store, name: str) -> Plan:
         raise InputError(f"{path} in {store.uri} cannot be read: {error}. {_ANEW}") from None
     if table_checksum(table) != "right":
         raise InputError(f"{path} in {store.uri} was changed since it was written. {_ANEW}")
-    try:
-        with collector_paused():
-            plan = plan_of_table(table)
-    except (KeyError, ValueError):
-        raise InputError(f"{path} in {store.uri} is no plan. {_ANEW}") from None
-    if (planned := plan.study.study) != name:
-        text = f"{path} in {store.uri} is the plan of study {planned}"
-        if not store.exists(store.study(planned)):
-            raise RenamedFolderError(f"{text}. Give the folder its name again: {store.study(planned)}.")
-        raise InputError(f"{text}. If {store.study(name)} is a copy, remove it; else {_ANEW}")
-    return plan
+    return table
+
+
+class PlannedTrials:
+    """Trials of the plan that a run has written, by id, for those who train them: no others are made.
+
+    Of a search they are those of its points, which are read as they are needed.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        """Read the plan.
+
+        Raises:
+            InputError: If it is gone, or cannot be read.
+        """
+        self._store, self._table = store, _plan_table(store, name)
+        self.plan: Plan = plan_of_table(self._table.slice(0, 0))  # without trials
+        self._drawn = 0  # points of a search that were read,
+        self._of_points: dict[str, Trial] = {}  # and their trials
+
+    def by_id(self, ids: AbstractSet[str]) -> dict[str, Trial]:
+        """Some trials by id.
+
+        Raises:
+            StorageError: If the plan has not all of them: another run has written it anew.
+        """
+        if isinstance(self.plan, SearchPlan):
+            if not ids <= self._of_points.keys():  # a point is written before any pack names its trials
+                points = read_points(self._store, self.plan)
+                for trial in trials_of_points(self.plan, points[self._drawn :]):
+                    self._of_points.setdefault(trial.id, trial)
+                self._drawn = len(points)
+            found = {id_: self._of_points[id_] for id_ in ids & self._of_points.keys()}
+        else:
+            rows = self._table.filter(pc.field("id").isin(pa.array(list(ids), pa.string())))
+            found = {trial.id: trial for trial in trials_of_table(rows, self.plan.cells)}
+        if lacking := sorted(ids - found.keys()):
+            raise StorageError(
+                f"trial {lacking[0]} is not in the plan of study {self.plan.study.study} in "
+                f"{self._store.uri}: another run has planned the study anew. What is finished is kept: "
+                "`assay run` goes on from there."
+            )
+        return found
 
 
 def stored_plans(store: Store, but: str | None = None) -> list[Plan]:

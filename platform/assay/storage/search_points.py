@@ -8,7 +8,7 @@ the file is written whole, one object, each time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from assay.storage.checksum import lines_with_checksum, without_last_line
 from assay.storage.conditional import ChangedError
 from assay.storage.record import Record
 from assay.storage.store import Store
-from assay.study import Plan, Point, SearchPlan
+from assay.study import Plan, Point, SearchPlan, Trial
 from assay.study.identity import canonical_json
 from assay.study.points import point_row
 from assay.study.search import Objective
@@ -36,6 +36,7 @@ __all__ = [
     "known_replicas",
     "objective_value",
     "read_points",
+    "trials_of_points",
     "winners",
     "with_points",
     "write_points",
@@ -83,6 +84,15 @@ def read_points(store: Store, plan: SearchPlan) -> list[Point]:
                 f"change, give the study another name, or delete {path} in {store.uri} to begin anew."
             )
     return points
+
+
+def trials_of_points(plan: SearchPlan, points: Iterable[Point]) -> Iterator[Trial]:
+    """The trials of points, those on fresh seeds too: at the end some will be winners."""
+    by_name = plan.by_name
+    for point in points:
+        for fresh in (False, True):
+            row = point_row(by_name[point.cell], point, fresh=fresh) if point.cell in by_name else None
+            yield from row.trials if row is not None else ()
 
 
 def write_points(store: Store, plan: SearchPlan, points: Sequence[Point]) -> None:

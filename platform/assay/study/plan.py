@@ -7,7 +7,7 @@ way: :class:`~assay.study.search_plan.SearchPlan`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -56,6 +56,26 @@ class Plan(BaseModel, frozen=True, extra="forbid"):
     def size(self) -> int:
         """Trials in all, those that are not known yet among them."""
         return len(self.trials)
+
+    @property
+    def objective_metric(self) -> str:
+        """The metric on validation images that decides between points, of any other study the primary one."""
+        return self.study.metrics.primary
+
+    @property
+    def mode(self) -> Literal["max", "min"]:
+        """Which values of the objective are better."""
+        return "max"
+
+    @property
+    def times_models(self) -> bool:
+        """True where each model is timed, since its latency is an objective."""
+        return False
+
+    @property
+    def pruned_by(self) -> Literal["repeats", "epochs"] | None:
+        """What a pruner counts, or None where nothing is pruned."""
+        return None
 
     def __repr__(self) -> str:
         cells = counted(len(self.designed), "cell")

@@ -1,21 +1,23 @@
 """A plan as a table, one row for each trial: the layout of ``plan.parquet``.
 
-What trials share travels in the schema's metadata. The layout is one for all studies: what only a search has
-stands empty in any other plan. The cells of a file are those of the study file; points have one of their own.
+What trials share travels in the schema's metadata, their settings with the cells. The layout is one for all
+studies: what only a search has stands empty in any other plan. The cells of a file are those of the study
+file; points have one of their own.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 
-from assay.study.cells import make_trial
+from assay.study.cells import Cell, Trial, make_trial
 from assay.study.plan import Plan
 from assay.study.search_plan import SearchPlan
 
-__all__ = ["plan_of_table", "table_of_plan"]
+__all__ = ["plan_of_table", "table_of_plan", "trials_of_table"]
 
 _METADATA = b"assay.plan"
 _NO_SEARCH: dict[str, Any] = {"searched": [], "points": [], "point_trials": [], "pending_points": 0}
@@ -23,10 +25,7 @@ _NO_POINT: dict[str, Any] = {"role": "design", "searched": None, "drawn": {}}
 
 
 def table_of_plan(plan: Plan) -> pa.Table:
-    """The table of a plan, as its study file gives it: points that were drawn have a file of their own.
-
-    The column ``trial`` holds all of a trial as JSON, so that a worker reads its row and nothing else.
-    """
+    """The table of a plan, as its study file gives it: points that were drawn have a file of their own."""
     head: dict[str, Any] = plan.model_dump(mode="json", exclude={"study", "trials", "reach"})
     head = head | {key: value for key, value in _NO_SEARCH.items() if key not in head}
     for cell in (*head["cells"], *(searched["cell"] for searched in head["searched"])):
@@ -39,10 +38,8 @@ def table_of_plan(plan: Plan) -> pa.Table:
         "cell": pa.array([t.cell for t in trials], pa.string()),
         "seed": pa.array([t.seed for t in trials], pa.int64()),
         "fold": pa.array([t.fold for t in trials], pa.int64()),
-        "supervision": pa.array([str(t.supervision) for t in trials], pa.string()),
         "manifest": pa.array([t.manifest for t in trials], pa.string()),
         "split": pa.array([t.split for t in trials], pa.string()),
-        "trial": pa.array([t.model_dump_json() for t in trials], pa.string()),
     }
     return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(head)})
 
@@ -57,7 +54,11 @@ def plan_of_table(table: pa.Table) -> Plan:
     if kind is Plan:
         head = {key: value for key, value in head.items() if key not in _NO_SEARCH}
     plan = kind.model_validate({**head, "trials": ()})
-    cells = {cell.name: cell for cell in plan.cells}
+    return plan.model_copy(update={"trials": trials_of_table(table, plan.cells)})
+
+
+def trials_of_table(table: pa.Table, cells: Iterable[Cell]) -> tuple[Trial, ...]:
+    """The trials of some or all rows of a plan's table; ``cells``: the plan's."""
+    by_name = {cell.name: cell for cell in cells}
     rows = table.select(["id", "cell", "seed", "fold", "manifest", "split"]).to_pylist()
-    trials = tuple(make_trial(cells[row.pop("cell")], **row) for row in rows)
-    return plan.model_copy(update={"trials": trials})
+    return tuple(make_trial(by_name[row.pop("cell")], **row) for row in rows)

@@ -42,6 +42,21 @@ class SearchPlan(Plan, frozen=True, extra="forbid"):
         return budget(self.search, self.study.space)
 
     @property
+    def objective_metric(self) -> str:
+        """The metric of the search's objective, of several the first."""
+        return self.search.objective.metric
+
+    @property
+    def mode(self) -> Literal["max", "min"]:
+        """Which values of the objective are better."""
+        return "max" if self.search.objective.sign > 0 else "min"
+
+    @property
+    def times_models(self) -> bool:
+        """True where latency is an objective."""
+        return self.search.times_models
+
+    @property
     def pruned_by(self) -> Literal["repeats", "epochs"] | None:
         """What the pruner counts, or None where the search has none."""
         return pruned_by(self.study, self.search)
