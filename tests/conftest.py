@@ -52,7 +52,9 @@ _TOGETHER = {
     "tests/e2e/dashboard/": "pages",
     "tests/e2e/test_quickstart.py": "pages",
     "tests/production/": "exports",
-    "tests/regioncam/": "regioncam",
+    "tests/focus/": "chains",
+    "tests/regioncam/": "chains",
+    "tests/cam/": "chains",
 }
 _RAY = ("ray_session", "free_cluster")  # fixtures
 _FIRST = (
@@ -62,6 +64,7 @@ _FIRST = (
     "tests/e2e/",
     "tests/engine/",
     "exports",
+    "chains",
     "tests/test_gpu_check.py",  # few tests of many seconds, which came last, one core idle
     "tests/cli/test_gate.py",
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -386,35 +388,47 @@ def test_a_plugins_test_passes_and_its_study_is_planned_from_the_folder(assay: A
 
 LEFT_OUT = "if not images.labels[i] or name in images.masks"
 WITHOUT_MODE = {"self.network.eval()": "pass", "network.eval()": "pass"}
-MISTAKES = {  # what is changed in which file, and the test of the plug-in that tells
-    "masks of zeros": ("fit.py", {LEFT_OUT: ""}, "a_mask_that_is_withheld_is_no_mask_of_zeros"),
-    "no evaluation mode": ("predictor.py", WITHOUT_MODE, "an_answer_does_not_depend_on_the_images_beside_it"),
+MISTAKES = {  # of a plug-in: what is changed in which file, and the test of the plug-in that tells
+    "sound": ("fit.py", {}, ""),
+    "zeros": ("fit.py", {LEFT_OUT: ""}, "test_a_mask_that_is_withheld_is_no_mask_of_zeros"),
+    "modeless": ("predictor.py", WITHOUT_MODE, "test_an_answer_does_not_depend_on_the_images_beside_it"),
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_plugins_own_tests_tell_what_would_give_wrong_answers(
-    mistake: str, assay: Assay, tmp_path: Path
-) -> None:
-    file, changes, test = MISTAKES[mistake]
-    folder = tmp_path / "plugin"
-    assert assay("init", "--method", "blur_net", "--output", folder).code == 0
-    network = folder / "blur_net" / "network.py"
-    with_norm = network.read_text().replace("nn.ReLU(),", "nn.BatchNorm2d(width), nn.ReLU(),", 1)
-    network.write_text(with_norm)  # without one there is nothing that a mode changes
-    command = ("pytest", "-q", "-p", "no:cacheprovider", "-k", test)
-    if mistake == "no evaluation mode":
-        run_in(folder, *command)
-    code = folder / "blur_net" / file
-    text = code.read_text()
-    for before, after in changes.items():
-        assert before in text
-        text = text.replace(before, after)
-    code.write_text(text)
-    failed = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+def test_a_plugins_own_tests_tell_what_would_give_wrong_answers(assay: Assay, tmp_path: Path) -> None:
+    for name, (file, changes, _) in MISTAKES.items():
+        assert assay("init", "--method", name, "--output", tmp_path / name).code == 0
+        network, code = (tmp_path / name / name / place for place in ("network.py", file))
+        with_norm = network.read_text().replace("nn.ReLU(),", "nn.BatchNorm2d(width), nn.ReLU(),", 1)
+        network.write_text(with_norm)  # without one there is nothing that a mode changes
+        text = code.read_text()
+        for before, after in changes.items():
+            assert before in text
+            text = text.replace(before, after)
+        code.write_text(text)
+    told = {name: test for name, (_, _, test) in MISTAKES.items() if test}
+    places = [str(tmp_path / name) for name in MISTAKES]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            " or ".join(told.values()),
+            *MISTAKES,
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*places, os.environ["PYTHONPATH"]])},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert f"FAILED tests/test_blur_net.py::test_{test}" in failed.stdout, failed.stdout
+    failed = set(re.findall(r"^FAILED \S+/(\S+)", done.stdout, re.MULTILINE))
+    assert failed == {f"test_{name}.py::{test}" for name, test in told.items()}, done.stdout
+    assert "2 failed, 4 passed" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["segdec", "toy"])
