@@ -28,12 +28,12 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 def train():
-    for step in range(8):
-        if step == 3:
+    for step in range(5):
+        if step == 2:
             before = faults()
         net(images).map_BOHW.square().sum().backward()
         net.zero_grad()
-    print((faults() - before) // 5)
+    print((faults() - before) // 3)
 
 if {thread}:  # as a worker does
     training = threading.Thread(target=train)

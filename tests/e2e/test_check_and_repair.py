@@ -1,4 +1,4 @@
-"""From damage to the same records: `assay check --repair`, then `assay run`, by the program itself."""
+"""From damage to the same records: `assay check --repair`, then `assay run`, by its own commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToyProgra
     folder = tmp_path_factory.mktemp("repaired")
     toy = ToyProgram(folder, cache_root, str(folder / "storage"), {}, epochs=2)
     toy.release()
-    answer = toy.assay("run", str(toy.file), "--local")
+    answer = toy.ask("run", str(toy.file), "--local", "--processes", "0")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return toy
 
@@ -46,7 +46,7 @@ def test_damaged_trials_are_set_aside_and_trained_again_with_the_same_results(to
     assert repaired.returncode == 0, repaired.stdout
     assert f"damaged trials: {', '.join(sorted([edited.id, lost.id]))}" in repaired.stdout
     assert not toy.records(store)
-    answer = toy.assay("run", str(toy.file), "--local")
+    answer = toy.ask("run", str(toy.file), "--local", "--processes", "0")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "2 trained now" in answer.stdout
     assert _results(toy.records(store)) == _results(before)

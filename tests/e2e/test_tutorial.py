@@ -42,16 +42,16 @@ class Reader:
         }
 
     def call(self, line: str) -> str:
-        """What a command prints, once it has ended well; Python and trainings have processes of their own.
+        """What a command prints, once it has ended well.
 
-        Trainings take this machine's processes without Ray: the same bytes in less time.
+        Trainings take this process and not Ray's: the same bytes in less time.
         """
         program, *words = shlex.split(line)
-        if program == "assay" and words[0] != "run":
-            answer = assay_here(*words, environment=self.environment, folder=self.folder)
+        if program == "assay":
+            here = ["--local", "--processes", "0"] if words[0] == "run" else []
+            answer = assay_here(*words, *here, environment=self.environment, folder=self.folder)
         else:
-            start = ["-m", "assay", *words, "--local"] if program == "assay" else words
-            command = [sys.executable, *start]
+            command = [sys.executable, *words]
             answer = subprocess.run(
                 command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
             )
