@@ -110,9 +110,11 @@ def test_a_run_that_still_joins_a_cluster_is_stopped_in_order(
 ) -> None:
     study, start = program
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(120)
         process = start(ray_address=f"127.0.0.1:{silent.getsockname()[1]}")
-        wait_for(lambda: study.store.exists("studies/kills/plan.parquet"), process)
-        _stopped(process, study, way)
+        asked, _ = silent.accept()  # it sees whether a head listens
+        with asked:
+            _stopped(process, study, way)
 
 
 def _stopped(process: subprocess.Popen[str], study: ToyStudy, way: str) -> None:

@@ -28,6 +28,7 @@ from assay.analysis.summary import metric_summary
 from assay.storage import Environment, Record, Store
 from assay.storage.mlflow_marker import run_address
 from assay.storage.plans import LEFT_OUT
+from assay.storage.progress import Progress
 from assay.study import Plan
 from assay.tracking import MlflowMirror, SyncReport, default_uri, ui_command, ui_environment
 from assay.tracking.content import curve_points
@@ -335,6 +336,85 @@ def test_a_run_that_was_cut_short_is_written_anew(changing: Changing) -> None:
     changing.forget_marker()
     assert changing.sync() == SyncReport(new=1, already=3)
     assert changing.run(changing.plan.trials[0].id).info.run_id != cut.info.run_id
+
+
+@dataclass
+class Training(Changing):
+    """A study of which one trial trains, with heartbeats as its curve has them."""
+
+    def beat(self, epoch: int, loss: float | None = None, stage: str = "") -> Progress:
+        """The heartbeat of the last trial after ``epoch`` of three epochs."""
+        loss = 1 / epoch if loss is None and epoch else loss
+        return Progress(
+            trial=self.plan.trials[-1].id,
+            epoch=epoch,
+            epochs=3,
+            metrics={} if loss is None else {"loss": loss},
+            time=START.timestamp() + 5 * (epoch - 1),
+            pid=7,
+            host="h",
+            stage=stage,
+        )
+
+    def run_now(self) -> Any:
+        return self.run(self.plan.trials[-1].id)
+
+
+@pytest.fixture
+def training(changing: Changing) -> Training:
+    study = Training(**vars(changing))
+    record = study.store.records([study.plan.trials[-1].id])[study.plan.trials[-1].id]
+    study.client.delete_run(study.run_now().info.run_id)
+    study.store.forget_record(record.id, record.status)
+    study.forget_marker()
+    study.sync()
+    return study
+
+
+def epochs_of(study: Training) -> dict[int, float]:
+    history = study.client.get_metric_history(study.run_now().info.run_id, "epoch/loss")
+    return {point.step: point.value for point in history}
+
+
+def test_a_run_grows_while_its_trial_trains_and_the_record_completes_it(training: Training) -> None:
+    assert training.mirror.follow([training.beat(0), training.beat(2, 0.5, stage="cam"), training.beat(1)])
+    growing = training.run_now()
+    assert (growing.info.status, epochs_of(training)) == ("RUNNING", {0: 1.0})
+    assert growing.data.params["seed"] == "0"
+    training.mirror.follow([training.beat(2)])
+    assert epochs_of(training) == {0: 1.0, 1: 0.5}
+
+    trial = training.plan.trials[-1]
+    attempt = training.store.begin_attempt(trial.id, Environment())
+    written = training.store.write_table(f"{attempt.prefix}/curve.parquet", curve())
+    files = {f"{attempt.name}/curve.parquet": written}
+    training.store.write_record(make_record(trial, files=files, attempt=attempt.name))
+    assert training.sync().new == 1
+    assert training.run_now().info.run_id == growing.info.run_id
+    assert training.run_now().info.status == "FINISHED"
+    assert epochs_of(training) == {0: 1.0, 1: 0.5, 2: 1 / 3}
+
+
+def test_a_run_that_contradicts_its_record_is_written_anew(training: Training) -> None:
+    training.mirror.follow([training.beat(1, 0.7)])
+    training.store.write_record(make_record(training.plan.trials[-1]))
+    training.sync()
+    assert "epoch/loss" not in training.run_now().data.metrics
+    assert training.run_now().info.status == "FINISHED"
+
+
+def test_a_trial_that_is_cut_short_is_a_killed_run_until_it_has_a_record(training: Training) -> None:
+    training.mirror.follow([training.beat(1)])
+    training.mirror.leave()
+    cut = training.run_now()
+    assert (cut.info.status, cut.data.tags["assay.status"]) == ("KILLED", "interrupted")
+    training.store.write_record(make_record(training.plan.trials[-1]))
+    assert training.sync().new == 1
+    assert training.run_now().info.status == "FINISHED"
+
+
+def test_a_trial_that_the_last_sync_did_not_know_asks_for_another(training: Training) -> None:
+    assert not training.mirror.follow([training.beat(1).model_copy(update={"trial": "of-a-new-point"})])
 
 
 def test_a_damaged_file_is_the_trouble_of_its_trial_only(changing: Changing) -> None:

@@ -19,7 +19,7 @@ from assay.storage.mlflow_marker import runs_of, study_address
 from assay.study import Trial
 from assay.study.repeats import ManifestSummary
 from assay.tracking import MlflowMirror, SyncReport
-from assay.tracking.models import log_models, register_winner
+from assay.tracking.models import log_model, log_models, register_winner
 from tests.analysis.made_studies import STUDY, make_plan, make_record
 from tests.tracking.test_mlflow_mirror import PLAN, Mirrored, fill, results_of
 from trainables.errors import InputError
@@ -92,8 +92,8 @@ def test_the_winner_on_validation_is_registered_once(sqlite: Mirrored, tmp_path:
     with pytest.raises(InputError, match="has none in MLflow"):
         register_winner(sqlite.store, results, sqlite.uri)
     (tmp_path / "MLmodel").write_text("flavors: {}\n")
-    for run in runs_of(sqlite.store, sqlite.study, sqlite.uri).values():
-        sqlite.client.log_artifacts(run, str(tmp_path), "model")
+    for trial, run in runs_of(sqlite.store, sqlite.study, sqlite.uri).items():
+        log_model(sqlite.client, run, results.records[trial], tmp_path)
     assert register_winner(sqlite.store, results, sqlite.uri) == "models:/additions/1"
     assert register_winner(sqlite.store, results, sqlite.uri) == "models:/additions/1"
     version = sqlite.client.get_model_version("additions", "1")
@@ -106,7 +106,14 @@ def test_the_winner_on_validation_is_registered_once(sqlite: Mirrored, tmp_path:
     cells = {trial.cell: trial.levels for trial in PLAN.trials}
     assert cells[version.tags["assay.cell"]] == {"supervision": "full", "stop": "on"}
     assert version.run_id is not None
-    assert sqlite.client.get_run(version.run_id).data.tags["assay.trial"] == version.tags["assay.trial"]
+    run = sqlite.client.get_run(version.run_id)
+    assert run.data.tags["assay.trial"] == version.tags["assay.trial"]
+    assert run.outputs is not None
+    (model,) = (sqlite.client.get_logged_model(output.model_id) for output in run.outputs.model_outputs)
+    assert model.artifact_location == version.source
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [
+        {"name": "additions", "version": version.version}
+    ]
 
 
 def test_a_server_that_refuses_models_is_said_in_one_sentence_each(
@@ -115,7 +122,7 @@ def test_a_server_that_refuses_models_is_said_in_one_sentence_each(
     def refuse(*_: object) -> None:
         raise MlflowException("Permission denied", PERMISSION_DENIED)
 
-    monkeypatch.setattr(MlflowClient, "list_artifacts", refuse)
+    monkeypatch.setattr(MlflowClient, "get_run", refuse)
     monkeypatch.setattr("assay.tracking.models.model_files", lambda _: ["model.safetensors"])
     logged = list(log_models(sqlite.store, WITH_DATA, sqlite.uri, Path("cache")))
     assert len(logged) == len(PLAN.trials)
@@ -140,9 +147,11 @@ def test_a_model_without_any_error_is_the_winner(sqlite: Mirrored, tmp_path: Pat
         store.write_record(without_errors(trial))
     results = results_of(store, plan)
     assert MlflowMirror(sqlite.uri, store).sync(results).complete
-    (tmp_path / "MLmodel").write_text("flavors: {}\n")
-    for run in runs_of(store, "errors", sqlite.uri).values():
-        sqlite.client.log_artifact(run, str(tmp_path / "MLmodel"), "model")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "MLmodel").write_text("flavors: {}\n")
+    for trial, run in runs_of(store, "errors", sqlite.uri).items():
+        log_model(sqlite.client, run, results.records[trial], model)
     assert register_winner(store, results, sqlite.uri) == "models:/errors/1"
     winner = sqlite.client.get_model_version("errors", "1").tags["assay.trial"]
     assert {trial.seed for trial in plan.trials if trial.id == winner} == {1}

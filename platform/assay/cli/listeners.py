@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from assay.analysis.followed import StudyState
     from assay.report.answers.progress import Notice
     from assay.storage import Record, Store
+    from assay.storage.progress import Progress
     from assay.study import Plan
     from assay.tracking import MlflowMirror
 
@@ -42,7 +43,7 @@ _MLFLOW_PAUSE = 3.0  # seconds between two deliveries; longer when one takes lon
 
 
 class Mirror:
-    """Delivers records to MLflow from entering to leaving a ``with`` block.
+    """Delivers records and the epochs of what trains to MLflow from entering to leaving a ``with`` block.
 
     Args:
         plan: Whose records.
@@ -65,6 +66,8 @@ class Mirror:
         self._news = threading.Event()
         self._news.set()  # records of earlier runs that MLflow has not seen
         self._over = threading.Event()
+        self._beats: queue.SimpleQueue[Progress] = queue.SimpleQueue()  # of epochs that were not told
+        self._epochs: dict[str, tuple[str, int]] = {}  # attempt and epoch of each trial's last heartbeat
         self._thread = threading.Thread(target=self._deliver, name="assay-mlflow", daemon=True)
         self._interrupted = False
         self._settled: dict[str, Record] = {}  # those that no run replaces: read once
@@ -94,9 +97,14 @@ class Mirror:
         self._interrupted = True
 
     def see(self, state: StudyState) -> None:
-        """Take note of a state of the study, of its new records; returns at once."""
+        """Take note of a state of the study, of its new records and epochs; returns at once."""
         if state.snapshot.ended:
             self._news.set()
+        for running in state.snapshot.running:
+            beat = running.progress
+            if beat is not None and self._epochs.get(beat.trial) != (beat.attempt, beat.epoch):
+                self._epochs[beat.trial] = beat.attempt, beat.epoch
+                self._beats.put(beat)
 
     def _deliver(self) -> None:
         try:
@@ -111,14 +119,16 @@ class Mirror:
             return
         pause = 0.0
         while not self._over.wait(pause):
+            start = time.monotonic()
             if self._news.is_set():
                 self._news.clear()
-                start = time.monotonic()
                 self._tell(mirror)
-                pause = max(_MLFLOW_PAUSE, 5 * (time.monotonic() - start))
-            else:
-                pause = _MLFLOW_PAUSE
+            if not mirror.follow([self._beats.get() for _ in range(self._beats.qsize())]):
+                self._news.set()
+            # A fifth of a core at most, whatever the server takes for it.
+            pause = max(_MLFLOW_PAUSE, 5 * (time.monotonic() - start))
         self._tell(mirror)
+        mirror.leave()
 
     def _tell(self, mirror: MlflowMirror) -> None:
         from assay.analysis.reading import results_of_plan

@@ -26,6 +26,7 @@ from assay.study.search import Objective
 __all__ = [
     "Point",
     "curve_points",
+    "epoch_points",
     "experiment_note",
     "experiment_tags",
     "final_points",
@@ -63,9 +64,8 @@ def record_hash(record: Record) -> str:
     return hashlib.sha256(mirrored.encode()).hexdigest()
 
 
-def parameters(record: Record, levels: Mapping[str, str]) -> dict[str, str]:
-    """The resolved config, flattened, with levels, repeat, supervision and data."""
-    trial = record.trial
+def parameters(trial: Mapping[str, Any], levels: Mapping[str, str]) -> dict[str, str]:
+    """The resolved config of a trial as a record holds it, flattened, with levels, repeat and data."""
     values = {f"level.{factor}": level for factor, level in levels.items()}
     for part in ("config", "data"):
         values |= dict(_flat(part, trial.get(part) or {}))
@@ -158,13 +158,18 @@ def curve_points(curve: pa.Table, fallback_time: int) -> list[Point]:
         moment, epoch = _number(row.get("time")), _number(row.get("epoch"))
         time = fallback_time if moment is None else round(moment * 1000)
         step = number if epoch is None else round(epoch)
-        values = {name: _number(value) for name, value in row.items() if name not in _OF_THE_CURVE}
-        points.extend(
-            Point(_name(f"epoch/{name}"), value, time, step)
-            for name, value in values.items()
-            if value is not None
-        )
+        points += epoch_points(row, step, time)
     return points
+
+
+def epoch_points(row: Mapping[str, Any], step: int, time: int) -> list[Point]:
+    """The metrics of one epoch; what is no finite number is left out."""
+    values = {name: _number(value) for name, value in row.items() if name not in _OF_THE_CURVE}
+    return [
+        Point(_name(f"epoch/{name}"), value, time, step)
+        for name, value in values.items()
+        if value is not None
+    ]
 
 
 def experiment_note(question: str, table: str) -> str:

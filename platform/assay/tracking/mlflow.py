@@ -4,6 +4,9 @@ Records are the truth, MLflow is a mirror of them, written from the head only. R
 ``assay.trial``, so a replay makes no second run, and a replaced record replaces its run. When the server is
 away nothing is lost and nobody waits: :meth:`MlflowMirror.sync` says so and a later call catches up.
 
+While a trial trains, its run grows with its heartbeats (:meth:`MlflowMirror.follow`), and the record
+completes it. A run that says anything else than the record is written anew.
+
 mlflow is imported when it is used, and not before (1.6 s). Its telemetry is off.
 """
 
@@ -13,8 +16,8 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -27,12 +30,14 @@ from assay.report.tables.cells import ablation_table
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
 from assay.storage.plans import is_left_out, left_out
+from assay.storage.progress import Progress
 from assay.storage.redaction import redact
-from assay.study import SearchPlan
+from assay.study import SearchPlan, Trial
 from assay.tracking.addresses import as_opened, in_short
 from assay.tracking.content import (
     Point,
     curve_points,
+    epoch_points,
     experiment_note,
     experiment_tags,
     final_points,
@@ -60,6 +65,7 @@ _CLIENT_ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; a study does not wait two minutes for its mirror
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run of a server
 }
 _NOTE = "mlflow.note.content"
 _OWN_NOTES = "assay.descriptions"  # hashes of the descriptions that assay wrote last
@@ -101,6 +107,8 @@ class MlflowMirror:
     def __init__(self, uri: str, store: Store) -> None:
         self._uri, self._store = uri, store
         self._notes: list[str] = []  # yet to be said
+        self._growing: dict[str, _GrowingRun] = {}  # of trials that train, by their ids
+        self._experiment_now: _Experiment | None = None  # as the last sync left it
 
     @property
     def uri(self) -> str:
@@ -124,7 +132,10 @@ class MlflowMirror:
             self._note_others(experiment)
             self._tag(experiment, experiment_tags(study, self._store.uri) | view_tag(results.primary.name))
             marker.view = VIEW
-            target = _Experiment(self._api, self._store, results, experiment.experiment_id, marker)
+            target = _Experiment(
+                self._api, self._store, results, experiment.experiment_id, marker, growing=self._growing
+            )
+            self._experiment_now = target
 
             def save() -> None:
                 write_marker(self._store, study, self._uri, marker)
@@ -139,6 +150,34 @@ class MlflowMirror:
         report = replace(report, notes=tuple(self._notes))
         self._notes.clear()
         return report
+
+    def follow(self, beats: Iterable[Progress]) -> bool:
+        """Log the epochs of trials that are training, after a :meth:`sync` of their study.
+
+        What MLflow does not take is not said: it comes with the trial's record. The last epoch comes with it
+        too. For the thread that calls :meth:`sync`.
+
+        Returns:
+            False if there was a trial that the last sync did not know, as of a point that was drawn since.
+        """
+        if self._experiment_now is None:
+            return True
+        try:
+            unknown = [beat for beat in beats if not self._experiment_now.grow(beat)]
+        except _trouble() as error:
+            _raise_interrupt(error)
+            return True
+        return not unknown
+
+    def leave(self) -> None:
+        """End the runs of trials that were cut short: nothing trains them any more."""
+        try:
+            for run in self._growing.values():
+                self._api.set_tag(run.id, "assay.status", "interrupted")
+                self._api.set_terminated(run.id, "KILLED")
+        except _trouble() as error:
+            _raise_interrupt(error)
+        self._growing.clear()
 
     @cached_property
     def _api(self) -> MlflowClient:
@@ -205,14 +244,43 @@ class MlflowMirror:
         return (root / "mlflow-artifacts" / study).as_uri()
 
 
+@dataclass
+class _GrowingRun:
+    """The run of a trial that trains, and what it was given: (metric, epoch) → value."""
+
+    id: str
+    values: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
+    contradicts: bool = False  # an epoch was trained twice, with another value
+
+    def add(self, points: Sequence[Point]) -> list[Point]:
+        """Take note of points; returns those that the run has not."""
+        new = [point for point in points if (point.name, point.step) not in self.values]
+        known = {(point.name, point.step): point.value for point in points}
+        self.contradicts |= any(self.values.get(key, value) != value for key, value in known.items())
+        self.values |= known
+        return new
+
+    def is_part_of(self, points: Sequence[Point]) -> bool:
+        """Tell whether the run says nothing that ``points`` do not say."""
+        truth = {(point.name, point.step): point.value for point in points}
+        return not self.contradicts and self.values.items() <= truth.items()
+
+
 class _Experiment:
     """One study in MLflow, while it is brought up to date."""
 
     def __init__(
-        self, api: MlflowClient, store: Store, results: StudyResults, experiment: str, marker: Marker
+        self,
+        api: MlflowClient,
+        store: Store,
+        results: StudyResults,
+        experiment: str,
+        marker: Marker,
+        *,
+        growing: dict[str, _GrowingRun],
     ) -> None:
         self._api, self._store, self._results = api, store, results
-        self._experiment, self._marker = experiment, marker
+        self._experiment, self._marker, self._growing = experiment, marker, growing
         self._trials = {trial.id: trial for trial in results.plan.trials}
         self._cells = {cell.name: cell for cell in results.plan.cells}
         self._parents: dict[str, str] | None = None  # cell → run id; None: nobody has asked for one
@@ -244,58 +312,107 @@ class _Experiment:
                 saved = time.monotonic()
         return SyncReport(new, already, tuple(failed))
 
+    def grow(self, beat: Progress) -> bool:
+        """Log the epoch of a heartbeat into the run of its trial, which is made for the first one.
+
+        Returns:
+            False if the trial is not known.
+        """
+        trial = self._trials.get(beat.trial)
+        if trial is None or beat.trial in self._results.records:
+            return trial is not None
+        run = self._growing.get(beat.trial)
+        if run is None:
+            for other in self._runs(f"tags.`assay.trial` = '{beat.trial}'"):  # of a process that was killed
+                self._api.delete_run(other.info.run_id)
+            labels = {"assay.kind": "trial", "assay.study": self._results.name, "assay.cell": trial.cell}
+            labels |= {"assay.trial": trial.id, "assay.status": "running"}
+            settings = parameters(trial.model_dump(mode="json"), trial.levels)
+            run = _GrowingRun(self._new_run(trial, round(beat.time * 1000), labels, settings))
+            self._growing[beat.trial] = run
+        # The epochs of a stage are its own; the last epoch comes with the record, a moment later.
+        if not beat.stage and 0 < beat.epoch < beat.epochs:
+            values = {name: value for name, value in beat.metrics.items() if value is not None}
+            self._log(run.id, run.add(epoch_points(values, beat.epoch - 1, round(beat.time * 1000))))
+        return True
+
     def _mirror(self, record: Record, digest: str) -> bool:
         """Write the run of one record; False if it is there, whole and of this record."""
+        # Files are read first: a damaged one leaves no half a run.
+        points = [*self._curve(record, milliseconds(record.ended)), *final_points(record)]
+        growing = self._growing.pop(record.id, None)
+        if growing is not None and not growing.is_part_of(points):
+            growing = None
         whole = False
         for run in self._runs(f"tags.`assay.trial` = '{record.id}'"):
             complete = run.data.tags.get("assay.record") == digest and run.info.status in _STATUS.values()
             if complete and not whole:
                 whole = True
                 self._marker.runs[record.id] = run.info.run_id
-            else:  # of a record that was replaced, or cut short
-                self._api.delete_run(run.info.run_id)
+            elif growing is None or growing.id != run.info.run_id:
+                self._api.delete_run(run.info.run_id)  # of a record that was replaced, or cut short
         if not whole:
-            self._write(record)
+            with tempfile.TemporaryDirectory(prefix="assay-") as name:
+                folder = Path(name)
+                (folder / "record.json").write_bytes(
+                    self._store.read_bytes(f"{self._store.trial(record.id)}/record.json")
+                )
+                maps = f"{self._store.trial(record.id)}/{record.attempt}/maps.parquet"
+                if not is_left_out(self._store, maps, left_out(self._store)):
+                    write_overlays(self._store, record, folder / "overlays")
+                self._send(record, points, folder, growing)
         return not whole
 
-    def _write(self, record: Record) -> None:
-        """Write one run, of files that are read first: a damaged one leaves no half a run."""
-        with tempfile.TemporaryDirectory(prefix="assay-") as name:
-            folder = Path(name)
-            points = [*self._curve(record, milliseconds(record.ended)), *final_points(record)]
-            (folder / "record.json").write_bytes(
-                self._store.read_bytes(f"{self._store.trial(record.id)}/record.json")
-            )
-            maps = f"{self._store.trial(record.id)}/{record.attempt}/maps.parquet"
-            if not is_left_out(self._store, maps, left_out(self._store)):
-                write_overlays(self._store, record, folder / "overlays")
-            self._send(record, points, folder)
-
-    def _send(self, record: Record, points: Sequence[Point], artifacts: Path) -> None:
-        from mlflow.entities import Metric, Param
+    def _send(
+        self, record: Record, points: Sequence[Point], artifacts: Path, growing: _GrowingRun | None
+    ) -> None:
+        """Write the run of a record, or complete the one that grew with the training."""
+        from mlflow.entities import RunTag
 
         trial = self._trials[record.id]
         labels = tags(record, self._results.name, trial.cell)
         labels |= source_tags(self._results.name, self._store.uri, record.environment.commit)
-        labels["mlflow.parentRunId"] = self._parent(trial.cell, milliseconds(record.started))
-        repeat = f"seed {trial.seed}" + ("" if trial.fold is None else f", fold {trial.fold}")
-        run = self._api.create_run(
-            self._experiment,
-            start_time=milliseconds(record.started),
-            tags=labels,
-            run_name=f"{trial.cell} · {repeat}",
-        )
-        run_id = run.info.run_id
-        self._api.log_inputs(run_id, dataset_inputs(self._results.plan, trial))
-        given = [Param(name, value) for name, value in parameters(record, trial.levels).items()]
-        for part in range(0, len(given), _PARAMETERS):
-            self._api.log_batch(run_id, params=given[part : part + _PARAMETERS])
-        for part in range(0, len(points), _BATCH):
-            self._api.log_batch(run_id, metrics=[Metric(*_fields(p)) for p in points[part : part + _BATCH]])
+        if growing is None:
+            settings = parameters(record.trial, trial.levels)
+            run_id = self._new_run(trial, milliseconds(record.started), labels, settings)
+        else:
+            run_id, points = growing.id, growing.add(points)
+            self._api.log_batch(run_id, tags=[RunTag(name, value) for name, value in labels.items()])
+        self._log(run_id, points)
         self._api.log_artifacts(run_id, str(artifacts))
         # Last of all: a run that is still RUNNING was cut short, and is written anew.
         self._api.set_terminated(run_id, _STATUS[record.status], milliseconds(record.ended) or None)
         self._marker.runs[record.id] = run_id
+
+    def _new_run(
+        self, trial: Trial, started: int, labels: Mapping[str, str], settings: Mapping[str, str]
+    ) -> str:
+        """Make the run of a trial below that of its cell; returns its id."""
+        from mlflow.entities import Param
+
+        repeat = f"seed {trial.seed}" + ("" if trial.fold is None else f", fold {trial.fold}")
+        run = self._api.create_run(
+            self._experiment,
+            start_time=started,
+            tags={
+                **source_tags(self._results.name, self._store.uri),
+                **labels,
+                "mlflow.parentRunId": self._parent(trial.cell, started),
+            },
+            run_name=f"{trial.cell} · {repeat}",
+        )
+        run_id = run.info.run_id
+        self._api.log_inputs(run_id, dataset_inputs(self._results.plan, trial))
+        given = [Param(name, value) for name, value in settings.items()]
+        for part in range(0, len(given), _PARAMETERS):
+            self._api.log_batch(run_id, params=given[part : part + _PARAMETERS])
+        return run_id
+
+    def _log(self, run_id: str, points: Sequence[Point]) -> None:
+        from mlflow.entities import Metric
+
+        for part in range(0, len(points), _BATCH):
+            self._api.log_batch(run_id, metrics=[Metric(*_fields(p)) for p in points[part : part + _BATCH]])
 
     def _curve(self, record: Record, ended: int) -> list[Point]:
         curve = self._store.read_part(record, "curve.parquet")

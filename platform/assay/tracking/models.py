@@ -1,13 +1,15 @@
-"""Kept models in MLflow: each beside its run, as ``mlflow.pyfunc`` loads it, and the winner registered."""
+"""Kept models in MLflow: outputs of their runs, as ``mlflow.pyfunc`` loads them; the winner registered."""
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from assay.analysis.results import StudyResults
 from assay.production.check import check_photos
@@ -20,9 +22,12 @@ from assay.tracking.addresses import as_opened, in_short
 from assay.tracking.pyfunc import PYFUNC
 from trainables.errors import InputError
 
-__all__ = ["LoggedModel", "log_models", "register_winner"]
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
-_ARTIFACT = "model"
+__all__ = ["LoggedModel", "log_model", "log_models", "register_winner"]
+
+_NOT_IN_A_NAME = re.compile(r"[/:.%\"']")  # of a logged model, MLflow's rule
 
 
 class LoggedModel(NamedTuple):
@@ -53,20 +58,53 @@ def log_models(store: Store, plan: Plan, uri: str, cache: Path) -> Iterator[Logg
     for record in store.records(runs).values():
         if not model_files(record):
             continue
-        run = runs[record.id]
-        new, trouble = False, ""
+        model, new, trouble = None, False, ""
         try:
-            if not client.list_artifacts(run, _ARTIFACT):
+            model = _logged(client, runs[record.id])
+            if model is None:
                 with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
-                    folder = Path(scratch) / _ARTIFACT
+                    folder = Path(scratch) / "model"
                     export_model(store, record, PYFUNC, folder, check_photos(store, record, None, cache))
-                    client.log_artifacts(run, str(folder), _ARTIFACT)
-                new = True
+                    model, new = log_model(client, runs[record.id], record, folder), True
         except InputError as error:
             trouble = str(error)
         except MlflowException as error:
             trouble = f"MLflow refuses it: {in_short(error)}"
-        yield LoggedModel(record, f"runs:/{run}/{_ARTIFACT}", new, trouble)
+        yield LoggedModel(record, "" if model is None else f"models:/{model}", new, trouble)
+
+
+def _logged(client: MlflowClient, run: str) -> str | None:
+    """Id of the model that was logged in a run; None where there is none that is whole."""
+    outputs = client.get_run(run).outputs
+    for output in outputs.model_outputs if outputs else ():
+        if client.get_logged_model(output.model_id).status == "READY":
+            return output.model_id
+    return None
+
+
+def log_model(client: MlflowClient, run: str, record: Record, folder: Path) -> str:
+    """Log the model in ``folder`` as an output of its run, which shows it.
+
+    Returns:
+        Its id: ``models:/ID`` is its address.
+
+    Raises:
+        MlflowException: If MLflow refuses it.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    cell, seed = record.trial["cell"], record.trial["seed"]
+    model = client.create_logged_model(
+        client.get_run(run).info.experiment_id,
+        _NOT_IN_A_NAME.sub("_", f"{cell} seed {seed}"),
+        source_run_id=run,
+        tags={"assay.study": record.study, "assay.cell": cell, "assay.trial": record.id},
+        model_type=record.trial["trainable"],
+    )
+    client.log_model_artifacts(model.model_id, str(folder))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])  # last: a run names whole models alone
+    return model.model_id
 
 
 def register_winner(store: Store, results: StudyResults, uri: str) -> str:
@@ -99,34 +137,39 @@ def _registered(store: Store, results: StudyResults, uri: str) -> str:
     client, name = MlflowClient(as_opened(uri)), results.name
     runs, cell, value = runs_of(store, name, uri), *_best_cell(results)
     trials = [trial.id for trial in results.reported.trials if trial.cell == cell]
-    kept = [
-        results.records[trial]
+    models = {
+        trial: model
         for trial in trials
-        if trial in runs and trial in results.records and client.list_artifacts(runs[trial], _ARTIFACT)
-    ]
-    if not kept:
+        if trial in runs and trial in results.records and (model := _logged(client, runs[trial]))
+    }
+    if not models:
         raise InputError(
             f"the winner is registered with a model that was kept, and {cell}, the best of {name} on "
             "validation images, has none in MLflow. `keep: {models: best_per_cell}` keeps them."
         )
-    winner = max(kept, key=partial(_worth, results))
-    run = client.get_run(runs[winner.id])
+    winner = max((results.records[trial] for trial in models), key=partial(_worth, results))
+    run, model = runs[winner.id], models[winner.id]
     try:
         client.create_registered_model(name, {"assay.study": name}, results.plan.study.question)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    for version in client.search_model_versions(f"name = '{name}' and run_id = '{run.info.run_id}'"):
+    for version in client.search_model_versions(f"name = '{name}' and run_id = '{run}'"):
         return f"models:/{name}/{version.version}"
+    # Not `models:/ID`: MLflow would look for that where its own variable says, and not at ``uri``.
+    source = client.get_logged_model(model).artifact_location
     made = client.create_model_version(
         name,
-        f"{run.info.artifact_uri}/{_ARTIFACT}",
-        run.info.run_id,
+        source,
+        run,
         {"assay.study": name, "assay.cell": cell, "assay.trial": winner.id},
         description=f"{cell}: the best of {len(results.reported.cells)} cells by the mean of "
         f"{results.primary.name} on validation images, {value:.4g}. `assay report {name}` says whether the "
         "difference is shown.",
     )
+    # By this tag MLflow's pages of run and model lead to the version.
+    versions = json.dumps([{"name": name, "version": made.version}])
+    client.set_logged_model_tags(model, {"mlflow.modelVersions": versions})
     return f"models:/{name}/{made.version}"
 
 
