@@ -145,7 +145,7 @@ def missing_probes(text: str, results: StudyResults) -> None:
 def missing_verdicts(results: StudyResults) -> None:
     """The reason why no comparison has a verdict, and what would bring one."""
     study = results.plan.study
-    if isinstance(results.plan, SearchPlan) and results.plan.search.has_front:
+    if results.plan.has_front:
         missing(
             "With several objectives no point is best, and none is compared. The front is on the page Search."
         )

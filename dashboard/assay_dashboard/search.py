@@ -29,7 +29,7 @@ from assay.statistics.families import ComparisonResult
 from assay.statistics.paired import t_half_width
 from assay.statistics.scores import CLAIMS
 from assay.storage.search_points import EvaluatedPoint, best_points, objective_value
-from assay.study import PointCell, SearchPlan
+from assay.study import Cell, SearchPlan
 from assay.study.search import Objective
 from assay.study.space import format_scalar
 from trainables.evaluation.metrics import METRICS, PROXIES
@@ -246,7 +246,7 @@ def best_point_rows(results: SearchResults, cell: str) -> tuple[pd.DataFrame, pd
     )
 
 
-def _fresh_repeats(results: SearchResults, row: PointCell) -> dict[str, float]:
+def _fresh_repeats(results: SearchResults, row: Cell) -> dict[str, float]:
     """Seed → the objective on test images, or the cost, of a row that was trained again."""
     goal, values = results.plan.search.objective, dict[str, float]()
     for trial in results.reported.trials:
@@ -259,11 +259,10 @@ def _fresh_repeats(results: SearchResults, row: PointCell) -> dict[str, float]:
     return values
 
 
-def _retrained(results: SearchResults, cell: str) -> list[PointCell]:
+def _retrained(results: SearchResults, cell: str) -> list[Cell]:
     """The reported rows of a searched cell; of several searches of a cell, those that they share."""
     names = (cell, results.plan.by_name[cell].design_cell)
-    rows = (row for row in results.reported.cells if isinstance(row, PointCell))
-    return [row for row in rows if row.searched in names]
+    return [row for row in results.reported.cells if row.planned_as in names]
 
 
 def _is_measured(objective: Objective) -> bool:

@@ -24,7 +24,6 @@ import streamlit as st
 
 from assay.analysis.followed import FollowedStudy
 from assay.analysis.results import StudyResults
-from assay.analysis.search_results import SearchResults
 from assay.analysis.study_pair import StudyPair, pair_studies
 from assay.analysis.summary import Repeat, best_mean, metric_summary
 from assay.opened_storage import parameter_importance
@@ -201,13 +200,13 @@ def _best(results: StudyResults) -> BestCell | None:
 
 
 def _best_point(results: StudyResults) -> BestCell | None:
-    if not isinstance(results, SearchResults) or results.plan.search.has_front:  # no point is best
+    if results.plan.has_front:  # no point is best
         return None
     points = [point for of_cell in results.evaluated_points.values() for point in of_cell]
     best = best_points(results.plan, points, 1)
     if not best or best[0].value is None:
         return None
-    metric = {**METRICS, **PROXIES}[results.plan.search.objective.metric]
+    metric = {**METRICS, **PROXIES}[results.plan.objectives[0].metric]
     n = len(best[0].repeats)
     return BestCell(metric, best[0].point.name, best[0].value, n, n, "validation")
 

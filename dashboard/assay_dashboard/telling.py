@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from assay.analysis.predictions import measured_records
-from assay.analysis.search_results import SearchResults
 from assay.analysis.summary import Repeat
 from assay.report.masks.payload import Pair, arrange, cell_column
 from assay.report.masks.sheets import decision_picture
@@ -97,9 +96,8 @@ def telling_trial(view: reading.StudyView) -> Trial | None:
     trials, records = view.results.trials, measured_records(view.results)
     finished = [trial for trial in trials if trial.id in records and records[trial.id].status == "finished"]
     results, ranked = view.results, in_order(view.results, view.results.primary)
-    if isinstance(results, SearchResults):
-        drawn = (each for of_cell in results.evaluated_points.values() for each in of_cell)
-        ranked = [*ranked, *(each.point.name for each in best_points(results.plan, drawn, 1))]
+    drawn = (each for of_cell in results.evaluated_points.values() for each in of_cell)
+    ranked = [*ranked, *(each.point.name for each in best_points(results.plan, drawn, 1))]
     of_best = (trial for cell in ranked for trial in finished if trial.cell == cell)
     return next(of_best, next(iter((*finished, *trials)), None))
 

@@ -134,7 +134,7 @@ def test_one_pack_and_one_stage_are_told_of_in_the_singular(tmp_path: Path, cach
     missing = [trial for trial in study.plan.trials if trial.config["last"] == 0]  # they share the base alone
     told: list[str] = []
     options = EngineOptions(None, cache_root, on_message=told.append)
-    packs = RunPacks(study.plan, study.store, options, "run", in_flight=set(), missing=missing)
+    packs = RunPacks(study.plan, study.store, options, "run", missing=missing)
     packs.fill()
     next(packs.contents)
     assert told == ["2 of 4 trials to train, up to 1 pack at a time", "1 stage that trials share comes first"]
@@ -145,7 +145,7 @@ def test_a_pack_names_its_trials_and_is_read_with_the_plan_beside_it(
 ) -> None:
     study = StagedStudy.of(tmp_path, cache_root)
     write_plan(study.store, study.plan)
-    packs = RunPacks(study.plan, study.store, EngineOptions(None, cache_root), "run", in_flight=set())
+    packs = RunPacks(study.plan, study.store, EngineOptions(None, cache_root), "run")
     contents = [*study.stages(), study.plan.trials[5:2:-1]]
     paths = [packs.write_folder(content)["pack"] for content in contents]
     names = [trial.id for trial in study.plan.trials[5:2:-1]]
@@ -161,7 +161,7 @@ def test_points_that_a_search_draws_after_a_pack_was_read_are_found_for_the_next
 ) -> None:
     search = ToySearch(tmp_path, cache_root, points=4, batch=2)
     write_plan(search.store, search.plan)
-    packs = RunPacks(search.plan, search.store, EngineOptions(None, cache_root), "run", in_flight=set())
+    packs = RunPacks(search.plan, search.store, EngineOptions(None, cache_root), "run")
     reader = PackReader(search.store)
     read: list[Trial] = []
 

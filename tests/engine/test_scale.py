@@ -65,7 +65,7 @@ def test_limits_follow_the_trainings_that_packs_have_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, trials = Store(tmp_path), PLAN.trials[:4]
-    packs = RunPacks(PLAN, store, EngineOptions(None, tmp_path), "run", in_flight=set(), slots=lambda: 1)
+    packs = RunPacks(PLAN, store, EngineOptions(None, tmp_path), "run", slots=lambda: 1)
     assert packs.pack_of(trials).limits.hours is None
     for hours, trial in enumerate(trials[:3], start=1):
         train = {"train": timedelta(hours=hours).total_seconds()}

@@ -150,7 +150,7 @@ def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Trai
         write_plan(run_store, plan)
         options = EngineOptions(data_root=None, cache=Path(folder))
         store = run_store.for_run(lease.token)
-        work = RunPacks(plan, store, options, "run", in_flight=set(), slots=lambda: places)
+        work = RunPacks(plan, store, options, "run", slots=lambda: places)
         run_store.requests.clear()
         began = clock.now
         clock.start(lambda: train_all(work))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from assay.analysis.computed import Computed
 from assay.storage.record import DamagedRecord, Record, Result
 from assay.storage.registration import Registered, read_interim_looks, read_registration
+from assay.storage.search_points import EvaluatedPoint
 from assay.storage.store import Store
 from assay.study import Plan, ReportedPlan, Trial, reported_plan
 from trainables.evaluation.metrics import METRICS, Metric
@@ -70,6 +71,11 @@ class StudyResults:
         """The primary metric and the further ones, each once."""
         names = dict.fromkeys([self.plan.study.metrics.primary, *self.plan.study.metrics.report])
         return [METRICS[name] for name in names]
+
+    @property
+    def evaluated_points(self) -> Mapping[str, list[EvaluatedPoint]]:
+        """Map each searched cell of a search to its points and their values; empty for any other study."""
+        return {}
 
     @property
     def reported(self) -> ReportedPlan:

@@ -207,11 +207,9 @@ def _refuse_lost_points(store: Store, plans: Iterable[Plan]) -> None:
     Raises:
         InputError: Naming the file.
     """
-    from assay.study import SearchPlan
-
     for plan in plans:
         study = plan.study
-        if not isinstance(plan, SearchPlan) or not plan.pending_points:
+        if plan.size == len(plan.trials):
             continue
         if not store.exists(path := f"{store.study(study.study)}/search.jsonl"):
             raise InputError(

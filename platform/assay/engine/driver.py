@@ -170,7 +170,7 @@ class PackDriver(tune.Trainable):
         beat = self._store.progress(self._pack.trials[0].id)
         if beat is None or beat.stage or not self._epoch < beat.epoch < beat.epochs:
             return None  # after the last one there is nothing left to spare
-        value = beat.metrics.get(f"validation.{self._pack.plan.objective_metric}")
+        value = beat.metrics.get(f"validation.{self._pack.objective}")
         if value is None:
             return None
         self._epoch = beat.epoch

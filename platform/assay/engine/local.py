@@ -22,7 +22,7 @@ from assay.engine.packs import Pack
 from assay.engine.train_pack import train_trials, trainer_of
 from assay.engine.worker import PackWorker, trainer_here
 from assay.storage import Store
-from assay.study import Plan, SearchPlan
+from assay.study import Plan
 from trainables.errors import InputError, StorageError
 
 if TYPE_CHECKING:  # it imports Ray, which takes seconds
@@ -55,7 +55,7 @@ def local_slots(plan: Plan, cpus: int | None, processes: int | None) -> int:
             f"`--local` gives a trial whole GPUs: Ray divides them, found resources.gpus {resources.gpus:g}. "
             "Leave out --local, or set it to 0 or 1."
         )
-    if isinstance(plan, SearchPlan) and plan.pruned_by == "epochs":
+    if plan.pruned_by == "epochs":
         raise InputError(
             "`--local` trains every trial to its end: pruning by epochs is Ray's, found a search.pruner and "
             "one repeat in a pack. Leave out --local or the pruner, or add seeds: then repeats are pruned."
@@ -112,12 +112,12 @@ def train_locally(packs: RunPacks, ending: Ending) -> End:
 
 
 def _pruner(packs: RunPacks) -> LocalPruner | None:
-    if not isinstance(packs.plan, SearchPlan) or packs.plan.search.pruner is None:
+    if packs.plan.pruned_by is None:
         return None
     from assay.engine.pruning import LocalPruner, pruner
 
     rules = pruner(packs.plan)
-    return None if rules is None else LocalPruner(rules, packs.plan.mode, packs.store)
+    return None if rules is None else LocalPruner(rules, packs.mode, packs.store)
 
 
 def _hand_out(packs: RunPacks, slots: _Slots, threads: ThreadPoolExecutor, places: int) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
         tune.with_resources(PackDriver, driver_resources(packs.plan.study.resources)),
         tune_config=tune.TuneConfig(
             metric="value",
-            mode=packs.plan.mode,
+            mode=packs.mode,
             num_samples=-1,
             search_alg=searcher,
             scheduler=recorder,

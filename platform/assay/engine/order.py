@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
 from math import ceil
-from typing import Any, cast
+from typing import Any
 
 from assay.engine.durations import LimitsByNow, cell_seconds
 from assay.engine.options import EngineOptions
@@ -26,7 +26,7 @@ from assay.engine.packs import Content, Pack, PackRun, StageTask, missing_trials
 from assay.storage import Record, Store
 from assay.storage.plans import own_records
 from assay.storage.stage_store import made_stages
-from assay.study import Plan, SearchPlan, Trial
+from assay.study import Plan, Trial
 from assay.study.names import counted
 from assay.study.stage_graph import shared_first, stage_graph
 
@@ -57,9 +57,8 @@ class RunPacks:
     store: Store
     options: EngineOptions
     run: str
-    in_flight: set[str]  # ids of what was handed out and is not over
+    in_flight: set[str] = field(default_factory=set[str])  # ids of what was handed out and is not over
     missing: list[Trial] = field(default_factory=list[Trial])
-    search: Iterator[Content | None] | None = None  # its packs, where the study is one
     before: Mapping[str, Record] = field(default_factory=dict[str, Record])  # that this run began with
     slots: Callable[[], int] = lambda: 1  # packs that can train at once, as of now
     contents: Iterator[Content | None] = field(default_factory=lambda: iter(()))  # None: it waits for others
@@ -107,21 +106,22 @@ class RunPacks:
         path, mark, query = self.store.uri.partition("?")  # an object store's options follow its path
         return f"{path.rstrip('/')}/.tune/{self.run}{mark}{query}"
 
+    @property
+    def mode(self) -> str:
+        """``max`` or ``min``: which values of the objective are better, for a pruner."""
+        objectives = self.plan.objectives
+        return "min" if objectives and objectives[0].sign < 0 else "max"
+
+    def begin(self) -> bool:
+        """Tell whether there is anything to train."""
+        return bool(self.missing)
+
     def fill(self) -> None:
-        """Say what is trained, in which order, once ``slots`` are known: what is missing, or a search."""
-        if self.search is not None:
-            self.contents = self.search
-            self._tell_of_search(cast(SearchPlan, self.plan))
-        elif self.plan.study.repeats.decide:
+        """Say what is trained, in which order, once ``slots`` are known."""
+        if self.plan.study.repeats.decide:
             self.contents = packs_of_rounds(self._missing_now, self._round, self.in_flight)
         else:
             self.contents = self._round(self.missing)
-
-    def _tell_of_search(self, plan: SearchPlan) -> None:
-        at_once = min(self.slots(), plan.search.batch * len(plan.searched))
-        done = len(plan.trials) - len(self.missing)
-        places = f"up to {counted(at_once, 'pack')} at a time"
-        self.options.on_message(f"{done} of {plan.size} trials of the search are trained, {places}")
 
     def _missing_now(self) -> list[Trial]:
         records = own_records(self.plan, self.store)

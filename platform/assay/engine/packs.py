@@ -113,13 +113,18 @@ class Pack:
         )
         store.write_bytes(self.path, file.model_dump_json().encode())
 
+    @property
+    def objective(self) -> str:
+        """The metric on validation that a pruner compares, where one sees this pack."""
+        objectives = self.plan.objectives
+        return objectives[0].metric if objectives else self.study.metrics.primary
+
     def objective_mean(self, records: Iterable[Record]) -> float | None:
         """Mean of the objective on validation over ``records`` that have it; None if none has."""
-        metric = self.plan.objective_metric
         values = [
-            record.result.validation[metric]
+            record.result.validation[self.objective]
             for record in records
-            if record.result is not None and metric in record.result.validation
+            if record.result is not None and self.objective in record.result.validation
         ]
         return sum(values) / len(values) if values else None
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import chain
 from typing import NamedTuple
 
 from assay.engine.interrupts import Ending, stop_on_request
 from assay.engine.options import End, EngineOptions, Outcome
 from assay.engine.order import RunPacks
-from assay.engine.packs import Content, missing_trials
+from assay.engine.packs import missing_trials
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.lease import clear_stop
@@ -164,21 +163,15 @@ def _train(
     """Train what is not among the records of ``before``."""
     missing = missing_trials(options.plan_by_now(plan, before).trials, before)
     _clear_stops(missing, store)
-    in_flight: set[str] = set()
-    search: Iterator[Content | None] | None = None
-    if isinstance(plan, SearchPlan):
-        from assay.engine.search_packs import search_packs
-
-        options.on_message("looking at the points so far")
-        search = search_packs(plan, store, in_flight)
-        first = next(search, None)
-        if first is None:
-            return End()
-        search = chain([first], search)
-    elif not missing:
-        return End()
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
-    packs = RunPacks(plan, store, options, run, in_flight, missing, search, before)
+    if isinstance(plan, SearchPlan):
+        from assay.engine.search_packs import SearchPacks  # loads Optuna
+
+        packs = SearchPacks(plan, store, options, run, missing=missing, before=before)
+    else:
+        packs = RunPacks(plan, store, options, run, missing=missing, before=before)
+    if not packs.begin():
+        return End()
     if options.local:
         from assay.engine.local import train_locally
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
-from assay.engine.order import stage_packs
+from assay.engine.order import RunPacks, stage_packs
 from assay.engine.packs import Content, StageTask, missing_trials
 from assay.engine.proposals import Observation, Values, propose
 from assay.storage import Record, Store
@@ -23,11 +25,12 @@ from assay.storage.search_points import (
     write_points,
 )
 from assay.study import Point, SearchedCell, SearchPlan, Trial
+from assay.study.names import counted
 from assay.study.points import make_point, point_row
 from assay.study.search_rules import start_values
 from trainables.catalogue import find_trainable
 
-__all__ = ["search_packs"]
+__all__ = ["SearchPacks", "search_packs"]
 
 
 def search_packs(plan: SearchPlan, store: Store, in_flight: set[str]) -> Iterator[Content | None]:
@@ -57,6 +60,29 @@ def search_packs(plan: SearchPlan, store: Store, in_flight: set[str]) -> Iterato
         if given is not None or waiting >= len(turns):
             waiting = 0
             yield given
+
+
+@dataclass
+class SearchPacks(RunPacks):
+    """The packs of one run of a search."""
+
+    plan: SearchPlan  # pyright: ignore[reportIncompatibleVariableOverride] - no run is given another one
+
+    def begin(self) -> bool:
+        """Draw the first points, before Ray is started for them; False if there is nothing to train."""
+        self.options.on_message("looking at the points so far")
+        packs = search_packs(self.plan, self.store, self.in_flight)
+        first = next(packs, None)
+        self.contents = chain([first], packs)
+        return first is not None
+
+    def fill(self) -> None:
+        """Say how much is trained, and how much trains at once."""
+        plan = self.plan
+        at_once = min(self.slots(), plan.search.batch * len(plan.searched))
+        done = len(plan.trials) - len(self.missing)
+        places = f"up to {counted(at_once, 'pack')} at a time"
+        self.options.on_message(f"{done} of {plan.size} trials of the search are trained, {places}")
 
 
 class _Log:

@@ -27,7 +27,7 @@ class PackSearcher(Unkept, Searcher):
     """
 
     def __init__(self, packs: RunPacks) -> None:
-        super().__init__(metric="value", mode=packs.plan.mode)
+        super().__init__(metric="value", mode=packs.mode)
         self._packs = packs
         self.over = False  # whether all packs were handed out
         self.storage_trouble: str | None = None  # nothing is handed out any more

@@ -219,8 +219,7 @@ def is_left_out(store: Store, path: str, files: Mapping[str, Any] | None) -> boo
 
 def is_foreign(record: Record, plan: Plan) -> bool:
     """True of a trial that a pruner stopped, for a study that has none: it has no result of it yet."""
-    prunes = isinstance(plan, SearchPlan) and plan.search.pruner is not None
-    return record.status == "pruned" and not prunes
+    return record.status == "pruned" and plan.pruned_by is None
 
 
 def own_records(plan: Plan, store: Store) -> dict[str, Record]:

@@ -140,26 +140,24 @@ def objective_value(objective: Objective, record: Record) -> float | None:
 
 
 def best_points(
-    plan: SearchPlan, evaluated: Iterable[EvaluatedPoint], most: int | None = None
+    plan: Plan, evaluated: Iterable[EvaluatedPoint], most: int | None = None
 ) -> list[EvaluatedPoint]:
     """Finished points, best first; of equal values the earlier, of equal settings one.
 
     With several objectives: those on the front alone, the ends of it first. Otherwise at most ``most``: the
     settings of the others are not compared.
     """
-    search = plan.search
-    sign = search.objective.sign
+    signs = [objective.sign for objective in plan.objectives]
     finished = [each for each in evaluated if each.value is not None]
-    finished.sort(key=lambda each: (-sign * (each.value or 0.0), each.point.index))
+    finished.sort(key=lambda each: (-signs[0] * (each.value or 0.0), each.point.index))
     unique: dict[str, EvaluatedPoint] = {}
     for each in finished:
-        if len(unique) == most and not search.has_front:
+        if len(unique) == most and not plan.has_front:
             break
         unique.setdefault(canonical_json(each.point.config), each)
     ranked = list(unique.values())
-    if not search.has_front:
+    if not plan.has_front:
         return ranked
-    signs = [objective.sign for objective in search.objectives]
     return [ranked[index] for index in front_of([each.values for each in ranked], signs)]
 
 

@@ -19,9 +19,8 @@ from assay.storage.forecast import Forecast, Shape, StageCost
 from assay.storage.record import Record
 from assay.storage.stage_store import made_stages
 from assay.storage.store import Store
-from assay.study import Plan, SearchPlan, Trial
+from assay.study import Plan, Trial
 from assay.study.identity import canonical_json
-from assay.study.points import trials_of
 from assay.study.stage_graph import stage_graph
 from trainables.catalogue import find_trainable
 from trainables.data import Manifest, Split, load_training, make_split, open_images, open_manifest
@@ -165,14 +164,8 @@ def _groups(plan: Plan) -> list[_Group]:
 
     for trial in plan.trials:
         group(trial, trial.cell).ids.append(trial.id)
-    if (
-        isinstance(plan, SearchPlan) and plan.pending_points
-    ):  # a point costs what its cell costs, as long as nothing is known of it
-        left, cells = plan.pending_points, len(plan.searched)
-        for index, searched in enumerate(plan.searched):
-            trials = trials_of(searched, searched.cell, searched.repeats)
-            of_shape = group(next(iter(trials)), searched.cell.name)
-            of_shape.pending += left // cells + (index < left % cells)
+    for trial, number in plan.pending():
+        group(trial, trial.cell).pending += number
     return list(groups.values())
 
 

@@ -52,6 +52,11 @@ class Cell(BaseModel, frozen=True, extra="forbid"):
         return cell_key(self.levels)
 
     @property
+    def planned_as(self) -> str:
+        """Name of the cell as the plan has it before anything is drawn."""
+        return self.name
+
+    @property
     def match(self) -> tuple[object, ...]:
         """Cells of two studies that are equal in this are compared with each other."""
         return (self.key,)

@@ -16,6 +16,7 @@ from assay.study.compare import Comparison
 from assay.study.names import counted
 from assay.study.repeats import ManifestSummary
 from assay.study.schema import Study
+from assay.study.search import LATENCIES, Objective
 from assay.study.settings import Device
 from trainables.evaluation.resolution import Reach
 
@@ -58,24 +59,28 @@ class Plan(BaseModel, frozen=True, extra="forbid"):
         return len(self.trials)
 
     @property
-    def objective_metric(self) -> str:
-        """The metric on validation images that decides between points, of any other study the primary one."""
-        return self.study.metrics.primary
+    def objectives(self) -> tuple[Objective, ...]:
+        """The values by which a search chooses between points; none of any other study."""
+        return ()
 
     @property
-    def mode(self) -> Literal["max", "min"]:
-        """Which values of the objective are better."""
-        return "max"
+    def has_front(self) -> bool:
+        """True where several objectives are traded: no point is best then, and none is compared."""
+        return len(self.objectives) > 1
 
     @property
     def times_models(self) -> bool:
-        """True where each model is timed, since its latency is an objective."""
-        return False
+        """True where each model is timed: latency is measured only where it is an objective."""
+        return any(objective.metric in LATENCIES for objective in self.objectives)
 
     @property
     def pruned_by(self) -> Literal["repeats", "epochs"] | None:
         """What a pruner counts, or None where nothing is pruned."""
         return None
+
+    def pending(self) -> Iterator[tuple[Trial, int]]:
+        """Trials that stand for those that are not known yet, each with the number of these."""
+        return iter(())
 
     def __repr__(self) -> str:
         cells = counted(len(self.designed), "cell")

@@ -73,6 +73,11 @@ class PointCell(Cell, frozen=True, extra="forbid"):
         return super().key + self.name.removeprefix(self.searched)
 
     @property
+    def planned_as(self) -> str:
+        """Name of the cell in which the point was drawn."""
+        return self.searched
+
+    @property
     def match(self) -> tuple[object, ...]:
         """Levels and drawn values; of several searches' winners the key."""
         return (cell_key(self.levels), *sorted(self.drawn.items())) if self.drawn else super().match

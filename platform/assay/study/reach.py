@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from assay.study.identity import canonical_json
 from assay.study.plan import CellReach, Plan
-from assay.study.points import PointCell
 from trainables.catalogue import find_trainable
 from trainables.data.inspect.findings import summarise
 from trainables.evaluation.resolution import Reach, is_taught, measure_reach
@@ -158,8 +157,7 @@ def format_reach(reach: Reach) -> str:
 
 def attainable_iou(plan: Plan, cell: Cell) -> float | None:
     """An IoU that a map of a method's cells reaches; None where it has no cells, or nobody measured it."""
-    name = cell.searched if isinstance(cell, PointCell) else cell.name
-    reaches = (each.reach for each in plan.reach if name in each.cells)
+    reaches = (each.reach for each in plan.reach if cell.planned_as in each.cells)
     return next((reach.grid_iou for reach in reaches if reach.stride > 1), None)
 
 

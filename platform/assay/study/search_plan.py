@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, Self
 
-from assay.study.cells import Cell
+from assay.study.cells import Cell, Trial
 from assay.study.plan import Plan
-from assay.study.points import Point, PointCell, SearchedCell, budget, planned_trials, point_row
-from assay.study.search import Search
+from assay.study.points import Point, PointCell, SearchedCell, budget, planned_trials, point_row, trials_of
+from assay.study.search import Objective, Search
 from assay.study.search_rules import pruned_by
 
 __all__ = ["SearchPlan"]
@@ -42,19 +42,9 @@ class SearchPlan(Plan, frozen=True, extra="forbid"):
         return budget(self.search, self.study.space)
 
     @property
-    def objective_metric(self) -> str:
-        """The metric of the search's objective, of several the first."""
-        return self.search.objective.metric
-
-    @property
-    def mode(self) -> Literal["max", "min"]:
-        """Which values of the objective are better."""
-        return "max" if self.search.objective.sign > 0 else "min"
-
-    @property
-    def times_models(self) -> bool:
-        """True where latency is an objective."""
-        return self.search.times_models
+    def objectives(self) -> tuple[Objective, ...]:
+        """The values by which it chooses between points, the first one first."""
+        return self.search.objectives
 
     @property
     def pruned_by(self) -> Literal["repeats", "epochs"] | None:
@@ -90,6 +80,12 @@ class SearchPlan(Plan, frozen=True, extra="forbid"):
     def first_repeats(self) -> Iterator[tuple[Cell, int, int | None]]:
         """Each searched cell with seed and fold of its first repeat."""
         return ((each.cell, each.repeats[0].seed, each.repeats[0].fold) for each in self.searched)
+
+    def pending(self) -> Iterator[tuple[Trial, int]]:
+        """The first trial of each searched cell: a point costs what its cell costs, before it is drawn."""
+        for index, searched in enumerate(self.searched if self.pending_points else ()):
+            share, rest = divmod(self.pending_points, len(self.searched))
+            yield next(trials_of(searched, searched.cell, searched.repeats)), share + (index < rest)
 
     def with_cells(self, change: Callable[[Cell], Cell]) -> Self:
         """The plan with every cell as ``change`` returns it."""

@@ -32,7 +32,7 @@ from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
 from assay.storage.plans import is_left_out, left_out
 from assay.storage.progress import Progress
 from assay.storage.redaction import redact
-from assay.study import SearchPlan, Trial
+from assay.study import Trial
 from assay.tracking.addresses import as_opened, in_short
 from assay.tracking.content import (
     Point,
@@ -476,8 +476,7 @@ class _Experiment:
         mine = [records[t.id] for t in plan.trials if t.cell == cell and t.id in records]
         run_id = self._parent(cell, min((milliseconds(record.started) for record in mine), default=0))
         now = round(time.time() * 1000)
-        goals = plan.search.objectives if isinstance(plan, SearchPlan) else ()
-        values = {"n": float(summaries[0].n), **objective_mean(goals, mine)}
+        values = {"n": float(summaries[0].n), **objective_mean(plan.objectives, mine)}
         for summary in summaries:
             if summary.mean is not None:
                 values[f"test/{summary.metric}"] = summary.mean

@@ -268,9 +268,7 @@ def _state(record: Record | None) -> _State:
 
 
 def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
-    from assay.study import SearchPlan
-
-    if isinstance(plan, SearchPlan) and plan.search.has_front:
+    if plan.has_front:
         return ()  # no point is best
     repeats = _repeats_of_cells(plan)
     rows: list[PlannedComparison] = []

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from assay.analysis.search_results import SearchResults
     from assay.analysis.study_pair import StudyPair
     from assay.storage.search_points import EvaluatedPoint
-    from assay.study.search import Objective, Search
+    from assay.study import Plan
+    from assay.study.search import Objective
 
 __all__ = [
     "BestAnswer",
@@ -267,23 +268,19 @@ def objective_values(objectives: Sequence[Objective], point: EvaluatedPoint) -> 
 
 
 def _points(results: StudyResults) -> tuple[PointRow, ...]:
-    from assay.analysis.search_results import SearchResults
-
-    if not isinstance(results, SearchResults):
-        return ()
     return tuple(
-        _point(results.plan.search, cell, evaluated)
+        _point(results.plan, cell, evaluated)
         for cell, points in results.evaluated_points.items()
         for evaluated in points
     )
 
 
-def _point(search: Search, cell: str, evaluated: EvaluatedPoint) -> PointRow:
+def _point(plan: Plan, cell: str, evaluated: EvaluatedPoint) -> PointRow:
     return PointRow(
         cell=cell,
         point=evaluated.point.index,
         status=evaluated.status,
-        values=objective_values(search.objectives, evaluated),
+        values=objective_values(plan.objectives, evaluated),
         repeats=len(evaluated.repeats),
         drawn=dict(evaluated.point.values),
         reason=evaluated.reason,
@@ -294,15 +291,15 @@ def best_points_answer(
     results: SearchResults, offered: Mapping[str, Sequence[FrontPoint]]
 ) -> BestPointsAnswer:
     """The best point of each searched cell, or its front."""
-    search = results.plan.search
+    plan = results.plan
     rows = [
         BestPointRow(
-            **dict(_point(search, cell, each.evaluated)), unbeaten=each.unbeaten, beaten_by=each.beaten_by
+            **dict(_point(plan, cell, each.evaluated)), unbeaten=each.unbeaten, beaten_by=each.beaten_by
         )
         for cell, points in offered.items()
         for each in points
     ]
-    return BestPointsAnswer(study=results.name, front=search.has_front, points=tuple(rows))
+    return BestPointsAnswer(study=results.name, front=plan.has_front, points=tuple(rows))
 
 
 def label_advice(labels: NextLabels) -> Advice:
