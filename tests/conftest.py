@@ -56,7 +56,7 @@ _TOGETHER = {
     "tests/regioncam/": "chains",
     "tests/cam/": "chains",
 }
-_RAY = ("ray_session", "free_cluster")  # fixtures
+_SHARED = {"ray_session": "ray", "free_cluster": "ray", "odd: Odd": "odd"}  # by their fixtures
 _FIRST = (
     "ray",
     "pages",
@@ -65,6 +65,7 @@ _FIRST = (
     "tests/engine/",
     "exports",
     "chains",
+    "odd",
     "tests/test_gpu_check.py",  # few tests of many seconds, which came last, one core idle
     "tests/cli/test_gate.py",
 )
@@ -107,9 +108,10 @@ def _group(nodeid: str) -> str:
 
 @cache
 def _group_of_file(file: str) -> str:
-    together = (group for place, group in _TOGETHER.items() if file.startswith(place))
     text = (ROOT / file).read_text(encoding="utf-8")
-    return next(together, "ray" if any(fixture in text for fixture in _RAY) else file)
+    groups = [group for place, group in _TOGETHER.items() if file.startswith(place)]
+    groups += [group for fixture, group in _SHARED.items() if fixture in text]
+    return groups[0] if groups else file
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ def toy(tmp_path: Path, cache_root: Path) -> Callable[..., ToyStudy]:
     return partial(ToyStudy.make, tmp_path / "storage", cache_root)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[ForkServer]:
     """What starts training processes."""
     with ForkServer() as started:

@@ -128,7 +128,7 @@ def test_a_stop_ends_it_at_once(tmp_path: Path, cache_root: Path, way: str) -> N
     assay, storage = [sys.executable, "-m", "assay"], tmp_path / "storage"
     by_script = way != "ctrl-c"
     command = [
-        *assay, "run", str(tmp_path / "toy.yaml"), "--local", "--storage", str(storage),
+        *assay, "run", str(tmp_path / "toy.yaml"), "--local", "--processes", "1", "--storage", str(storage),
         "--cache", str(cache_root),
     ]  # fmt: skip
     with subprocess.Popen(
