@@ -64,45 +64,6 @@ def _as_on_the_page(address: str) -> str:
     return {"*": "all interfaces", "127.0.0.1": "127.0.0.1"}.get(address, "the node's address")
 
 
-# Deaths of what the program itself hangs on ----------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("dies", "named"),
-    [
-        # `ray start --block` ends the node of a head whose gcs_server died: whichever is seen first is named.
-        ("gcs_server", r"(the cluster's head at \S+ does|the raylet of this process's node ended)"),
-        ("raylet", "the raylet of this process's node ended"),
-    ],
-)
-def test_a_head_or_a_raylet_that_dies_ends_the_run_with_its_name_and_a_code_of_its_own(
-    dies: str, named: str, tmp_path: Path, cache_root: Path
-) -> None:
-    cluster = RayNodes(cpus=1, dashboard=True)
-    study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), seconds=1.0, epochs=60)
-    known = {**cluster.environment, "RAY_ADDRESS": cluster.address, "ASSAY_CACHE": str(cache_root)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "assay", "run", str(write(study)), "--storage", str(study.storage)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=cluster.folder,
-        env=known,
-    )
-    try:
-        wait_for(lambda: training(study, 1), process)
-        family = psutil.Process(cluster.head.start.pid).children()
-        next(child for child in family if child.name() == dies).kill()
-        code, output = end(process)
-        assert code == 3, output
-        assert re.search(f"^error: {named}.*, and with it the run", output, re.MULTILINE), output
-        assert holder(study.store, study.plan.study.study) is None
-    finally:
-        process.kill()
-        process.communicate()
-        cluster.close()
-
-
 # Jobs ------------------------------------------------------------------------------------------------
 
 
@@ -177,3 +138,23 @@ def test_a_job_that_cannot_be_is_refused_in_a_sentence(  # noqa: PLR0917 - four 
     code, output = end(process)
     assert code == 2
     assert said in output
+
+
+# Death of what the program itself hangs on -----------------------------------------------------------
+
+
+def test_a_head_that_dies_ends_the_run_with_its_name_and_a_code_of_its_own(
+    assay: Start, nodes: RayNodes, tmp_path: Path, cache_root: Path
+) -> None:
+    """The last test of this cluster, which ends with its head."""
+    study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), seconds=1.0, epochs=60)
+    process = assay("run", write(study), "--storage", study.storage)
+    wait_for(lambda: training(study, 1), process)
+    family = psutil.Process(nodes.head.start.pid).children()
+    next(child for child in family if child.name() == "gcs_server").kill()
+    code, output = end(process)
+    assert code == 3, output
+    # `ray start --block` ends the node of a head whose gcs_server died: whichever is seen first is named.
+    named = r"(the cluster's head at \S+ does|the raylet of this process's node ended)"
+    assert re.search(f"^error: {named}.*, and with it the run", output, re.MULTILINE), output
+    assert holder(study.store, study.plan.study.study) is None
