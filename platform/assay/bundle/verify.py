@@ -17,7 +17,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter
 
 from assay.analysis.reading import read_results
 from assay.analysis.results import StudyResults
@@ -28,7 +27,7 @@ from assay.bundle.crate import crate_bytes, crate_facts, facts_of
 from assay.bundle.manifests import manifest_opener, read_manifest
 from assay.bundle.program import Program
 from assay.opened_storage import parameter_importance
-from assay.storage.plans import LEFT_OUT, written_plan
+from assay.storage.plans import LEFT_OUT, SIZES, written_plan
 from assay.storage.registration import question_of, read_registration
 from assay.storage.storage_format import FORMAT, OtherFormatError, refuse_other_format
 from assay.study import Plan, SearchPlan, plan_study, read_study
@@ -54,7 +53,6 @@ _UNREADABLE = (
     pa.ArrowException,
     csv.Error,
 )
-_SIZES = TypeAdapter(dict[str, int])
 
 
 @dataclass
@@ -132,7 +130,7 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
     for name, content in stored.items():
         if name.endswith(".parquet"):
             _refuse_huge(name, content)
-    store = BundledStore.write(folder, stored, _SIZES.validate_json(_read(files, LEFT_OUT)))
+    store = BundledStore.write(folder, stored, SIZES.validate_json(_read(files, LEFT_OUT)))
     refuse_other_format(store)
     program = Program.read(_read(files, PROGRAM))
     names = store.studies()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
 from assay.storage.checksum import table_checksum, table_with_checksum
 from assay.storage.record import Record
@@ -21,6 +20,7 @@ from trainables.errors import InputError, StorageError
 __all__ = [
     "LEFT_OUT",
     "OF_OTHERS",
+    "SIZES",
     "TRACES",
     "PlannedTrials",
     "RenamedFolderError",
@@ -190,21 +190,21 @@ def _began(store: Store, name: str) -> bool:
 
 
 LEFT_OUT = "left_out.json"  # beside the storage: path below it → bytes, of files of trials that are not there
+SIZES = TypeAdapter(dict[str, int])  # of that file
 OF_OTHERS = ("registered.json", "summary.parquet")  # what is there of other studies in the ledger
 
 
-def left_out(store: Store) -> Mapping[str, Any] | None:
+def left_out(store: Store) -> Mapping[str, int] | None:
     """Files of trials that the bundle lacks, by path; None for a storage that comes from no bundle."""
     if store.local_path is None:
         return None
     try:
-        files = json.loads((store.local_path.parent / LEFT_OUT).read_bytes())
+        return SIZES.validate_json((store.local_path.parent / LEFT_OUT).read_bytes())
     except (OSError, ValueError):
         return None
-    return files if isinstance(files, dict) else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def is_left_out(store: Store, path: str, files: Mapping[str, Any] | None) -> bool:
+def is_left_out(store: Store, path: str, files: Mapping[str, int] | None) -> bool:
     """Tell a file that the bundle lacks by design from one that is gone; ``files``: of :func:`left_out`."""
     if files is None:
         return False

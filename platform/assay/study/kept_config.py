@@ -43,16 +43,21 @@ def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
     for name in excluded:
         rule = "a worker reads each setting from the plan, and `exclude` keeps it out"
         yield _problem((name,), rule)
-    not_json = list(_not_json(config))
-    yield from not_json
-    if excluded or not_json:
+    try:
+        kept = config.model_dump(warnings=False, mode="json")
+        canonical_json(kept).encode()
+    except Exception:
+        not_json = list(_not_json(config))
+        if not (not_json or excluded):
+            raise  # what the config computes beside its settings fails
+        yield from not_json
+        return
+    if excluded:
         return
     for name, value in config.model_dump(warnings=False).items():
         if _has_set(value):
             rule = "a set has another order in each process, and its trials other ids"
             yield _problem((name,), f"{rule}: found {value!r}. Make it a tuple")
-    kept = config.model_dump(warnings=False, mode="json")
-    canonical_json(kept).encode()
     try:
         read = type(config).model_validate(kept)
     except ValidationError as error:
@@ -72,6 +77,7 @@ def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
 
 
 def _not_json(config: TrainableConfig) -> Iterator[StudyProblem]:
+    """The settings that cannot be kept as JSON, each told by itself."""
     for name in type(config).model_fields:
         try:
             canonical_json(config.model_dump(warnings=False, mode="json", include={name})).encode()
