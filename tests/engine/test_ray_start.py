@@ -9,7 +9,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -38,15 +39,50 @@ def short_tmpdir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.rmdir()  # it is empty
 
 
-@pytest.mark.usefixtures("short_tmpdir")
-def test_a_start_that_fails_is_tried_three_times_and_ends_in_one_sentence_with_the_load_and_the_way_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def _small_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_ray, "_OBJECT_STORE_BYTES", 1)  # Ray refuses so small a store
+
+
+def _broken_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_gcs_storage", "nowhere")
+
+
+def _no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_ray, "patience", lambda load, cores: 0.0)
+
+
+@pytest.mark.usefixtures("short_tmpdir")
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (_small_store, r"\(the start ended: ValueError: .*bytes.*\)\. Train without Ray: .* --local"),
+        (_broken_server, r"\(gcs_server ended: killed by SIGABRT: .*nowhere.*\)\. Train without Ray: .* --local"),
+        (_no_time, r"not ready after 0 s\)\. The load is \d+ on \d+ core.*, or train without Ray: .* --local"),
+    ],
+    ids=["a store too small", "a gcs_server that gives up", "no time"],
+)
+def test_a_start_that_fails_is_tried_three_times_and_ends_in_one_sentence_with_the_cause_and_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, harm: Callable[[pytest.MonkeyPatch], None], sentence: str
+) -> None:
+    harm(monkeypatch)
     tries: list[str] = []
-    with pytest.raises(InputError, match=r"not in 3 tries .*The load is \d+ on \d+ core.*--local"):
+    with pytest.raises(InputError, match=f"not in 3 tries .*{sentence}"):
         LocalRay.start(1, tries.append)
     assert len(tries) == 3
+
+
+@pytest.mark.usefixtures("short_tmpdir")
+def test_a_start_without_a_free_port_says_so() -> None:
+    with ExitStack() as taken:
+        for port in ray_head._FREE_PORTS:
+            probe = taken.enter_context(socket.socket())
+            with suppress(OSError):  # another's
+                probe.bind(("127.0.0.1", port))
+        ray = LocalRay._begin(1)
+        reason, slow = ray._wait(60)
+        ray.end()
+    assert reason.startswith("the start ended: RuntimeError: Ray needs 1 free ports of 32000 to 32767")
+    assert not slow
 
 
 def test_the_folder_is_closed_to_other_users_and_short_enough_for_a_socket_whatever_tmpdir_says(
@@ -134,7 +170,7 @@ def test_a_gcs_server_that_dies_before_it_is_ready_is_named_at_once() -> None:
             children = psutil.Process(ray.child.pid).children()
             servers = [child for child in children if child.name() == "gcs_server"]
         servers[0].kill()
-        assert ray._wait(30) == "gcs_server ended: killed by SIGKILL"
+        assert ray._wait(30) == ("gcs_server ended: killed by SIGKILL", False)
     finally:
         ray.end()
 

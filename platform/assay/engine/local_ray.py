@@ -35,6 +35,7 @@ _END_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 _OBJECT_STORE_BYTES = 200 * 2**20  # images are memory-mapped files: Ray's own store carries almost nothing
 _PREFIX = "assay-ray-"
+_LOG = "head.log"  # what the child and Ray write to stderr while they start
 _ALIVE = "alive"  # a file that the child keeps locked: a folder without is left behind
 _ABANDONED_SECONDS = 60.0  # a folder of this age that has no such file
 _SOCKET_BYTES = 107  # of a socket's path, by the kernel
@@ -91,28 +92,29 @@ class LocalRay:
         """
         cores = len(os.sched_getaffinity(0))
         why = ""
+        slow = False
         for turn in range(1, _TRIES + 1):
             load = os.getloadavg()[0]
             say(_starting(turn, load, cores))
             ray = cls._begin(cpus or cores)
             try:
-                why = ray._wait(patience(load, cores))
+                why, slow = ray._wait(patience(load, cores))
             finally:
                 if not ray.address:
                     ray.end()
             if ray.address:
                 return ray
+        load = f"The load is {os.getloadavg()[0]:.0f} on {cores} core(s): run again when less is running, or train"
         raise InputError(
-            f"Ray starts on this machine before a study trains, and did not in {_TRIES} tries ({why}). The "
-            f"load is {os.getloadavg()[0]:.0f} on {cores} core(s): run again when less is running, or train "
-            "without Ray: `assay run STUDY --local`."
+            f"Ray starts on this machine before a study trains, and did not in {_TRIES} tries ({why}). "
+            f"{load if slow else 'Train'} without Ray: `assay run STUDY --local`."
         )
 
     @classmethod
     def _begin(cls, cpus: int) -> Self:
         folder = _new_folder()
         token = secrets.token_hex(16)
-        with (folder / _ALIVE).open("w") as alive, (folder / "head.log").open("wb") as log:
+        with (folder / _ALIVE).open("w") as alive, (folder / _LOG).open("wb") as log:
             fcntl.flock(alive, fcntl.LOCK_EX)
             child = subprocess.Popen(
                 # -P: the modules beside the program are not to be found by their bare names.
@@ -133,8 +135,8 @@ class LocalRay:
         ray._listener.start()
         return ray
 
-    def _wait(self, seconds: float) -> str:
-        """Wait for the address; returns what stood in the way."""
+    def _wait(self, seconds: float) -> tuple[str, bool]:
+        """Wait for the address; returns what stood in the way, and if it was the time."""
         until, begun = time.monotonic() + seconds, "its program"
         while time.monotonic() < until:
             try:
@@ -143,28 +145,36 @@ class LocalRay:
                 continue
             if event["event"] == "ready":
                 self.address = event["address"]
-                return ""
+                return "", False
             if event["event"] == "ended":
-                return f"{event['what']} ended: {event['why']}"
+                return f"{event['what']} ended: {event['why']}", False
             begun = event["what"]
-        return f"{begun} was not ready after {seconds:.0f} s"
+        return f"{begun} was not ready after {seconds:.0f} s", True
 
     def _listen(self) -> None:
         """Take what the child says; whatever ends while it should not is a loss."""
         assert self.child.stdout is not None
-        ended = {"event": "ended", "what": "the process that keeps the others", "why": "killed or failed"}
+        ended: dict[str, str] | None = None
         with self.child.stdout:
             for line in self.child.stdout:
                 event: dict[str, str] = json.loads(line)
                 if event["event"] == "ended":
-                    ended = event
+                    ended = ended or event  # the first is the cause, and what follows its consequence
                 else:
                     self._events.put(event)
+        ended = ended or {"event": "ended", "what": "the process that keeps the others", "why": self._error()}
         self._sweep()
         self._events.put(ended)
         if self.address and not self._ending:
             self.lost = f"{ended['what']} of Ray ended ({ended['why']})"
             self.on_loss(self.lost)
+
+    def _error(self) -> str:
+        """The last line of the child's errors."""
+        with suppress(OSError):
+            lines = (self.folder / _LOG).read_text(encoding="utf-8", errors="replace").split("\n")
+            return next((line.strip() for line in reversed(lines) if line.strip()), "killed or failed")
+        return "killed or failed"
 
     def end(self) -> None:
         """End all of Ray's processes and remove their folder; harmless when they ended already."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from traceback import format_exception_only
 from typing import Any
 
 __all__ = ["free_ports", "is_alive", "kill_session"]
@@ -35,6 +37,7 @@ LOOPBACK = "127.0.0.1"  # with this address Ray's processes listen nowhere else
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 0.5
 _TURN_MILLISECONDS = 20
+_REASON_CHARACTERS = 300
 _KILL_SECONDS = 10.0  # a process that waits for a disk in the kernel dies when the disk answers
 # Ports of the agent that is left out. They must be given and differ; nobody listens on them.
 _NO_AGENT: dict[str, Any] = {
@@ -73,8 +76,8 @@ def main() -> None:
     try:
         head.say(event="ready", address=head.start(settings["cpus"], settings["memory"]))
     except Exception as error:  # noqa: BLE001 - said to the run, which decides
-        head.say(event="ended", what="the start", why=" ".join(str(error).split())[-300:])
-        head.end()
+        reason = " ".join("".join(format_exception_only(error)).split())[:_REASON_CHARACTERS]
+        head.fail("the start", reason)
     while True:  # not a thread of its own: the kernel ends Ray's processes with the thread that started them
         signal.pause()
 
@@ -87,6 +90,7 @@ class _Head:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._agents: dict[int, str] = {}  # of the raylet: it ends when one of them does
         self._lock = threading.Lock()
+        self._failing = threading.Lock()  # taken once, by the first thing that goes wrong
 
     def start(self, cpus: int, memory: int) -> str:
         """Start gcs_server and raylet; returns the address when the node is registered and can be used."""
@@ -152,11 +156,20 @@ class _Head:
         while True:
             time.sleep(_POLL_SECONDS)
             if (ended := self._ended()) is not None:
-                self.say(event="ended", what=ended[0], why=ended[1])
-                self.end()
+                self.fail(*ended)
             raylet = self._processes.get("raylet")
             if raylet is not None and len(self._agents) < 2:
                 self._agents |= _agents_of(raylet.pid)
+
+    def fail(self, what: str, why: str) -> None:
+        """Say what went wrong first, and end: all that ends from here on is ended by this process.
+
+        A start breaks when one of Ray's processes does, so a process that has ended is the cause.
+        """
+        with self._failing:
+            what, why = self._ended() or (what, why)
+            self.say(event="ended", what=what, why=why)
+            self.end()
 
     def _ended(self) -> tuple[str, str] | None:
         """A process that ended, and how. The raylet ends with its agents, and they with the raylet."""
@@ -164,7 +177,11 @@ class _Head:
         gone = [name for pid, name in self._agents.items() if not is_alive(pid)]
         if gone and not codes["raylet"]:  # still running, or it ended in order, as it does after an agent
             return f"RuntimeEnvAgent{'' if codes['raylet'] is None else ' or raylet'}", "killed or failed"
-        return next(((kind, _ending(code)) for kind, code in codes.items() if code is not None), None)
+        logs = self._folder / "ray" / "session" / "logs"
+        return next(
+            ((kind, _ending(code) + _last_error(logs, kind)) for kind, code in codes.items() if code is not None),
+            None,
+        )
 
     def end_with(self, lifeline: int, run: int) -> None:
         """End when the run closes its end, or is gone while a process of its own still holds that end."""
@@ -231,6 +248,21 @@ def _answers(port: int) -> bool:
 
 def _ending(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _last_error(logs: Path, kind: str) -> str:
+    """The error that a process of Ray's gave up with, after a colon; empty if it wrote none."""
+    lines: list[str] = []
+    for name in (f"{kind}.err", f"{kind}.out"):
+        with suppress(OSError):
+            lines += (logs / name).read_text(encoding="utf-8", errors="replace").splitlines()
+    # Ray marks each line with its severity: C is what a process ends with, E an error before it.
+    for severity in ("C", "E"):
+        errors = [line for line in lines if re.match(rf"\[[^]]* {severity} [^]]*\]", line)]
+        if errors:
+            return f": {errors[-1].partition('] ')[2].strip()[:_REASON_CHARACTERS]}"
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f": {last[:_REASON_CHARACTERS]}" if last else ""
 
 
 def is_alive(pid: int) -> bool:
