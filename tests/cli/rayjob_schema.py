@@ -48,6 +48,7 @@ _POD = _object(
                 ("name", "image"),
                 name=_NAME,
                 image=_TEXT,
+                env=_list(_object(("name",), name=_TEXT, value=_TEXT)),
                 resources=_object(requests=_QUANTITIES, limits=_QUANTITIES),
                 volumeMounts=_list(_object(("name", "mountPath"), name=_NAME, mountPath=_TEXT)),
             )
@@ -58,6 +59,7 @@ _POD = _object(
 _CLUSTER = _object(
     ("headGroupSpec",),
     rayVersion=_TEXT,
+    authOptions=_object(mode={"enum": ["disabled", "token"]}),
     headGroupSpec=_object(("template", "rayStartParams"), template=_POD, rayStartParams=_TEXTS),
     workerGroupSpecs=_list(
         _object(

@@ -83,7 +83,8 @@ def _cluster(study: Study, files: str, image: str) -> dict[str, Any]:
     head["spec"]["containers"][0]["volumeMounts"] = [{"name": "study", "mountPath": _FOLDER}]
     head["spec"]["volumes"] = [{"name": "study", "configMap": {"name": files}}]
     return {
-        "rayVersion": version("ray"),
+        "rayVersion": version("ray"),  # of the image, too
+        "authOptions": {"mode": "token"},  # KubeRay makes the token, and gives it to all pods
         "headGroupSpec": {"rayStartParams": {"num-cpus": "0", "num-gpus": "0"}, "template": head},
         "workerGroupSpecs": [
             {
@@ -102,6 +103,7 @@ def _pod(role: str, image: str, takes: dict[str, Any]) -> dict[str, Any]:
     container = {
         "name": f"ray-{role}",
         "image": image,
+        "env": [{"name": "RAY_USAGE_STATS_ENABLED", "value": "0"}],
         "resources": {"requests": takes, "limits": dict(takes)},
     }
     return {"spec": {"containers": [container]}}

@@ -2,7 +2,7 @@
 # `symmetric-run` is not used: it ends with `ray stop`, which ends each Ray of the node, also another job's.
 set -u
 unset RAY_ADDRESS
-export RAY_AUTH_MODE=token AUTOSCALER_METRIC_PORT=-1 DASHBOARD_METRIC_PORT=-1
+export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 AUTOSCALER_METRIC_PORT=-1 DASHBOARD_METRIC_PORT=-1
 RAY_AUTH_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN python
 
