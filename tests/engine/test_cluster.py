@@ -6,6 +6,7 @@ One cluster for all tests, with one core on each node and nothing on it that is 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -196,6 +197,28 @@ work = Work.remote()
 print(ray.get(work.name.remote()), flush=True)
 sys.stdin.read()
 """
+
+
+def test_a_node_that_gives_no_work_is_not_compared_where_ray_does_not_say_that_it_leaves(
+    nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ray.autoscaler.v2.sdk'] = None\n")
+    study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), pack="2")
+    works = nodes.add().wait()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {**nodes.environment, "RAY_ADDRESS": nodes.address}
+    with subprocess.Popen([sys.executable, "-c", _HOLD, works.id], **pipes, env=environment) as work:
+        assert work.stdout is not None
+        assert work.stdout.readline() == "held\n"
+        nodes.drain(works)
+        path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+        process = assay("run", write(study), "--storage", study.storage, PYTHONPATH=path)
+        code, output = end(process)
+        work.kill()
+    works.end()
+    assert code == 0, output
+    name = works.id[:8]
+    assert re.search(rf"not compared, because other nodes answer .*: node {name} on ", output)
 
 
 @pytest.mark.timeout(600)

@@ -6,9 +6,11 @@ are there. A node that joins later is not asked: its workers compare themselves 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from assay.engine.local_ray import patience
 from assay.engine.ray_connect import last_line
@@ -20,6 +22,7 @@ from trainables.errors import InputError
 __all__ = ["same_on_all_nodes"]
 
 _ANSWER_SECONDS = 120.0  # a node unpacks the shipped code first; where this one is busy it may take longer
+_LATE = 0.25  # of that time: later than all others
 _ID_CHARACTERS = 8
 _LINE_CHARACTERS = 200
 _TOKEN = b"every node reads this"
@@ -38,7 +41,11 @@ class _Question:
 
 
 def same_on_all_nodes(
-    trainables: Sequence[str], store: Store, folder: str, data_root: Path | None
+    trainables: Sequence[str],
+    store: Store,
+    folder: str,
+    data_root: Path | None,
+    say: Callable[[str], None],
 ) -> dict[str, str]:
     """Compare all nodes that stay with this process.
 
@@ -47,6 +54,8 @@ def same_on_all_nodes(
         store: Must be seen by all nodes.
         folder: On the storage, for what the question needs; deleted by the caller.
         data_root: Must be there on all nodes that have CPUs.
+        say: Hears of nodes that do not answer while others do: they hang, or are about to be taken away.
+            Should one of them get work, its workers compare themselves.
 
     Returns:
         The program that all nodes have, as :func:`assay.engine.versions.program` names it.
@@ -69,13 +78,15 @@ def same_on_all_nodes(
         for node_id, node in nodes.items()
     ]
     answers = _ask(questions)
-    here = staying_nodes()  # a node that went while it was asked trains nothing
-    rows = [
-        f"  node {node_id[:_ID_CHARACTERS]} on {nodes[node_id]['NodeManagerHostname']} "
-        f"({nodes[node_id]['NodeManagerAddress']}): {'; '.join(lines)}"
-        for node_id, lines in answers.items()
-        if lines and node_id in here
-    ]
+
+    # A node that went while it was asked trains nothing.
+    here = [node for node_id, node in staying_nodes().items() if node_id in nodes]
+    silent = [node for node in here if node["NodeID"] not in answers]
+    rows = [f"  {_name(node)}: {'; '.join(lines)}" for node in here if (lines := answers.get(node["NodeID"]))]
+    if silent and len(silent) == len(here):
+        rows = [f"  {_name(node)}: gives no answer" for node in silent]
+    elif silent:
+        say(f"not compared, because other nodes answer and they do not: {', '.join(map(_name, silent))}")
     if rows:
         raise InputError(
             "all nodes of a cluster have the program, storage and data of the process that runs the study, "
@@ -87,33 +98,43 @@ def same_on_all_nodes(
     return wanted
 
 
+def _name(node: Mapping[str, Any]) -> str:
+    where = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+    return f"node {node['NodeID'][:_ID_CHARACTERS]} on {where}"
+
+
 def _ask(questions: list[_Question]) -> dict[str, list[str]]:
-    """Collect what differs on each node, from all at the same time."""
+    """Collect what differs on each node, from all at the same time; without those that do not answer."""
     import ray
-    from ray.exceptions import GetTimeoutError, RayError
+    from ray.exceptions import RayError, TaskUnschedulableError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    answers_to_come = {
-        question.node: ray.remote(_answer)
+    nodes = {
+        ray.remote(_answer)
         .options(
             num_cpus=0,
             max_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(question.node, soft=False),
         )
-        .remote(question)
+        .remote(question): question.node
         for question in questions
     }
     seconds = max(_ANSWER_SECONDS, patience())
-    ray.wait(list(answers_to_come.values()), num_returns=len(answers_to_come), timeout=seconds)
-    answers: dict[str, list[str]] = {}
-    for node, answer in answers_to_come.items():
-        try:
-            answers[node] = ray.get(answer, timeout=0)
-        except GetTimeoutError:
-            ray.cancel(answer, force=True)
-            answers[node] = [f"did not answer within {seconds:.0f} s"]
-        except RayError as error:
-            answers[node] = [f"cannot run the program: {last_line(error)[:_LINE_CHARACTERS]}"]
+    until = last = time.monotonic() + seconds
+    waiting, answers = list(nodes), dict[str, list[str]]()
+    while waiting and (left := until - time.monotonic()) > 0:
+        answered, waiting = ray.wait(waiting, timeout=left)
+        for answer in answered:
+            try:
+                answers[nodes[answer]] = ray.get(answer)
+            except TaskUnschedulableError:  # it is about to be taken away
+                continue
+            except RayError as error:
+                answers[nodes[answer]] = [f"cannot run the program: {last_line(error)[:_LINE_CHARACTERS]}"]
+        if answers:
+            until = min(last, time.monotonic() + _LATE * seconds)
+    for answer in waiting:
+        ray.cancel(answer, force=True)
     return answers
 
 

@@ -41,7 +41,9 @@ def train_on_ray(packs: RunPacks, ending: Ending) -> End:
         try:
             if not ray_cluster.local:
                 options.on_message("comparing the nodes")
-                packs.program = same_on_all_nodes(plan.trainables, store, packs.folder, options.data_root)
+                packs.program = same_on_all_nodes(
+                    plan.trainables, store, packs.folder, options.data_root, options.on_message
+                )
             packs.fill()
             return _tune(packs, ending, ray_cluster)
         finally:

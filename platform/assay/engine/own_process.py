@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import partial
 
 import ray
 
 from assay.engine.fork_server import ForkServer
 from assay.engine.packs import Pack
-from assay.engine.ray_watch import any_drained
+from assay.engine.room import DrainNotice
 from assay.engine.train_pack import train_trials, trainer_of
 from assay.engine.worker import PackWorker
 from assay.storage import Store
@@ -75,7 +74,7 @@ class OwnProcess:
                 device="cuda:0" if pack.study.resources.gpus else "cpu",
                 trainer=trainer_of(pack, self._store, self._server, self._stop),
                 stop=self._stop,
-                draining=partial(any_drained, [node]),
+                draining=DrainNotice([node]),
             )
             train_trials(worker)
         except BaseException as error:  # noqa: BLE001 - carried to Tune by the driver, in its own thread

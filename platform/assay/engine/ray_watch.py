@@ -9,15 +9,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Collection, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from assay.engine.interrupts import Ending
-from assay.engine.ray_connect import raylet_socket
 from assay.engine.ray_head import is_alive
 
-__all__ = ["any_drained", "greet", "knock", "watching"]
+__all__ = ["any_raylet", "greet", "knock", "watching"]
 
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 1.0
@@ -57,13 +56,6 @@ def greet(address: str) -> None:
         raise OSError("a web server does, as the dashboard's; the head's port is 6379 if none was chosen")
 
 
-def any_drained(nodes: Collection[str]) -> bool:
-    """Tell whether one of these nodes is to be taken away: a spot machine, or one that nobody needs."""
-    from ray._private import state
-
-    return not state.state.get_draining_nodes().keys().isdisjoint(nodes)
-
-
 @contextmanager
 def watching(ending: Ending) -> Generator[None]:
     """Tell ``ending`` when the head or this node's raylet is gone, for the length of a ``with`` block."""
@@ -95,12 +87,25 @@ def watching(ending: Ending) -> Generator[None]:
         over.set()
 
 
+def any_raylet() -> bool:
+    """Tell whether a node of any cluster runs on this machine, and in this container."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "comm").read_text() == "raylet\n" and is_alive(int(entry.name)):
+                return True
+    return False
+
+
 def _raylet() -> int | None:
     """Process id of the raylet that this process talks to; None where it runs in another container."""
-    mark = f"--raylet_socket_name={raylet_socket()}".encode()
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    sockets = [node["RayletSocketName"] for node in ray.nodes() if node["NodeID"] == here]
+    marks = {f"--raylet_socket_name={socket}".encode() for socket in sockets}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in (entry / "cmdline").read_bytes().split(b"\0"):
+            if not marks.isdisjoint((entry / "cmdline").read_bytes().split(b"\0")):
                 return int(entry.name)
         except OSError:
             continue

@@ -46,7 +46,7 @@ from assay.engine.retries import (
     other_world_sizes,
     record_or_raise,
 )
-from assay.engine.room import free_workers
+from assay.engine.room import DrainNotice, free_workers
 from assay.engine.stages import TrialStages
 from assay.engine.trial import Timer, fit_and_evaluate, make_stage
 from assay.engine.trial_log import StoredLog
@@ -79,8 +79,6 @@ def train_packs(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
-    from assay.engine.ray_watch import any_drained
-
     store = Store(config["storage"], PATIENCE_SECONDS)
     context, path = ray.train.get_context(), config["pack"]
     nodes = of_all_ranks(ray.get_runtime_context().get_node_id(), context.get_world_size())
@@ -104,7 +102,7 @@ def train_packs(config: dict[str, Any]) -> None:
                 config["driver_pid"],
                 str(ray.train.torch.get_device()),
                 trainer_of(pack, store, server, threading.Event()),  # Train ends its workers whole
-                draining=partial(any_drained, nodes),
+                draining=DrainNotice(nodes),
                 more_room=more_room,
             )
             willing = train_trials(worker)
