@@ -28,8 +28,12 @@ PARTS = {
 }
 
 
+@pytest.mark.parametrize("start", ["lean", "public"])
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_of_ray_that_dies_is_named_and_leaves_no_process(part: str) -> None:
+def test_a_part_of_ray_that_dies_is_named_and_leaves_no_process(
+    part: str, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_RAY_START", start)
     ray = LocalRay.start(1)
     losses: list[str] = []
     ray.on_loss = losses.append

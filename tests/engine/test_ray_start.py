@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -56,8 +58,14 @@ def _no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ("harm", "sentence"),
     [
         (_small_store, r"\(the start ended: ValueError: .*bytes.*\)\. Train without Ray: .* --local"),
-        (_broken_server, r"\(gcs_server ended: killed by SIGABRT: .*nowhere.*\)\. Train without Ray: .* --local"),
-        (_no_time, r"not ready after 0 s\)\. The load is \d+ on \d+ core.*, or train without Ray: .* --local"),
+        (
+            _broken_server,
+            r"\(gcs_server ended: exit code 1: .*storage type: nowhere\)\. Train without Ray: .* --local",
+        ),
+        (
+            _no_time,
+            r"not ready after 0 s\)\. The load is \d+ on \d+ core.*, or train without Ray: .* --local",
+        ),
     ],
     ids=["a store too small", "a gcs_server that gives up", "no time"],
 )
@@ -97,9 +105,11 @@ def test_the_folder_is_closed_to_other_users_and_short_enough_for_a_socket_whate
         folder.rmdir()
 
 
-@pytest.fixture(scope="module")
-def living() -> Iterator[LocalRay]:
-    ray = LocalRay.start(1)
+@pytest.fixture(scope="module", params=["lean", "public"])
+def living(request: pytest.FixtureRequest) -> Iterator[LocalRay]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_RAY_START", request.param)
+        ray = LocalRay.start(1)
     yield ray
     ray.end()
     assert not ray.folder.exists()
@@ -144,10 +154,15 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.parametrize("start", ["lean", "public"])
 @pytest.mark.parametrize("both", [False, True], ids=["the run", "the run and what keeps the others"])
-def test_nothing_of_ray_outlives_a_run_that_is_killed(both: bool) -> None:
+def test_nothing_of_ray_outlives_a_run_that_is_killed(both: bool, start: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", _STARTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _STARTS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ASSAY_RAY_START": start},
     )
     assert process.stdout is not None
     leader, folder = process.stdout.readline().split()
@@ -208,6 +223,54 @@ def test_ray_starts_in_odd_surroundings(environment: dict[str, str | None], pref
         check=False,
     )
     assert joined.stdout == "joined\n", joined.stderr
+
+
+_JOINS_WITHOUT = """
+import sys
+from assay.engine import cluster, ray_head
+from assay.engine.interrupts import Ending
+ray_head.read_environment = lambda: False
+if sys.argv[1] == "before":
+    import ray
+for _ in range(2):
+    with cluster.cluster(1, Ending(), lambda text: None):
+        import ray
+        print(ray.get(ray.put("joined")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("loaded", "output", "refusal"),
+    [
+        ("by the run", "joined\njoined\n", ""),
+        ("before", "", "Ray reads its token when it is loaded, found it loaded by this process before"),
+    ],
+)
+def test_a_ray_that_the_run_loads_is_joined_by_public_names_alone(
+    loaded: str, output: str, refusal: str
+) -> None:
+    joined = subprocess.run(
+        [sys.executable, "-c", _JOINS_WITHOUT, loaded], capture_output=True, text=True, check=False
+    )
+    assert joined.stdout == output, joined.stderr
+    assert refusal in joined.stderr
+
+
+def test_a_start_the_public_way_says_so_and_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_RAY_START", "public")
+    lines: list[str] = []
+    LocalRay.start(1, lines.append).end()
+    assert len(lines) == 2
+    assert re.match(r"starting Ray\b", lines[0])
+    assert re.match(r"Ray \d\S+ is started the public way \(ASSAY_RAY_START=public\): it takes ", lines[1])
+
+
+@pytest.mark.parametrize(("tested", "last"), [(True, ""), (False, "its quick start failed")])
+def test_the_last_try_of_a_release_that_was_not_tested_is_a_public_start(
+    monkeypatch: pytest.MonkeyPatch, tested: bool, last: str
+) -> None:
+    monkeypatch.setattr(ray_head, "TESTED", (version("ray"),) if tested else ())
+    assert [local_ray._public_reason(turn) for turn in (1, 2, 3)] == ["", "", last]
 
 
 def test_a_child_of_the_raylet_that_is_not_yet_its_own_program_is_no_agent(tmp_path: Path) -> None:

@@ -367,11 +367,8 @@ def _examine(quick: bool, storage: str, cache: Cache, tracking_uri: str | None) 
     yield Finding(True, "machine", text)
     if not quick:
         yield _gpus()
+    yield from _ray_release()
     yield _ray()
-    from assay.engine.ray_internals import moved
-
-    for problem in moved():
-        yield Finding(False, "ray", f"another release than assay was tested with: {problem}")
     yield _storage(storage)
     yield _folder("cache", os.fspath(cache))
     yield _mlflow(tracking_uri, storage)
@@ -404,6 +401,21 @@ def _gpus() -> Finding:
         return Finding(True, "gpu", "none that torch can use; studies with `gpus: 0` run on the cores")
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return Finding(True, "gpu", ", ".join(names))
+
+
+def _ray_release() -> Iterator[Finding]:
+    """What is to know of this release of Ray: none of it keeps a study from being run."""
+    from assay.engine.ray_head import TESTED, moved
+
+    try:
+        release = metadata.version("ray")
+    except metadata.PackageNotFoundError:
+        return  # said among the packages
+    if release not in TESTED:
+        text = f"{release} was not tested with assay, and may work; {', '.join(TESTED)} were"
+        yield Finding(True, "ray", text)
+    for problem in moved():
+        yield Finding(True, "ray", f"{release} is started on this machine the public, slower way: {problem}")
 
 
 def _ray() -> Finding:

@@ -11,6 +11,8 @@ started.
 from __future__ import annotations
 
 import os
+import socket
+import sys
 import tempfile
 import threading
 import time
@@ -21,9 +23,17 @@ from importlib import import_module
 from pathlib import Path
 
 from assay.engine.interrupts import Ending
-from assay.engine.local_ray import LocalRay, patience
-from assay.engine.ray_connect import ConnectTimeoutError, connect, disconnect, stuck, using_token
-from assay.engine.ray_watch import greet, knock, watching
+from assay.engine.local_ray import DRIVER_SETTINGS, LocalRay, patience
+from assay.engine.ray_connect import (
+    ConnectTimeoutError,
+    TokenRefusedError,
+    connect,
+    disconnect,
+    environment_with,
+    stuck,
+    using,
+)
+from assay.engine.ray_watch import any_raylet, greet, knock, watching
 from assay.engine.room import staying_nodes, workers_on
 from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.study.schema import Resources
@@ -32,6 +42,9 @@ from trainables.errors import InputError
 __all__ = ["Cluster", "cluster", "driver_resources"]
 
 _GONE_SECONDS = 5.0  # that a head is away while it is joined
+_NODE_SECONDS = 10.0  # for the raylet of a node that has just been started
+# One try: Ray asks twenty times with a token that was refused, and says so when it gives up.
+_CLUSTER_SETTINGS = {"RAY_NUM_REDIS_GET_RETRIES": "1"}
 _LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
 _started_here: set[str] = set()  # addresses of Rays that this process started, with our settings
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray Jobs started this process
@@ -115,19 +128,15 @@ def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Gen
         InputError: If there is no such cluster, or Ray cannot be started.
     """
     os.environ.update(SETTINGS | {name: os.environ[name] for name in SETTINGS.keys() & os.environ.keys()})
-    import ray
+    if _is_initialized():
+        import ray
 
-    if ending.interrupted:  # an import can swallow the KeyboardInterrupt, in a callback of its own
-        raise KeyboardInterrupt
-
-    # Tune takes 2 s to load, and Ray starts in processes of its own: side by side.
-    threading.Thread(target=import_module, args=("ray.tune",), daemon=True).start()
-
-    if ray.is_initialized():
         known = ray.get_runtime_context().gcs_address in _started_here
         yield replace(_look(local=True), has_settings=known)
     elif address := os.environ.get("RAY_ADDRESS"):
         say("joining the Ray that RAY_ADDRESS names")
+        with environment_with(_CLUSTER_SETTINGS):
+            _load_ray(ending)
         with ending.work():
             _connect(address)
         with _joined(), watching(ending):
@@ -135,6 +144,24 @@ def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Gen
     else:
         with _started(cpus, ending, say):
             yield replace(_look(local=True), ends_with_us=True, has_settings=True)
+
+
+def _is_initialized() -> bool:
+    """Ray is not loaded to be asked: it reads its settings when it is."""
+    if "ray" not in sys.modules:
+        return False
+    import ray
+
+    return ray.is_initialized()
+
+
+def _load_ray(ending: Ending) -> None:
+    import ray  # noqa: F401
+
+    if ending.interrupted:  # an import can swallow the KeyboardInterrupt, in a callback of its own
+        raise KeyboardInterrupt
+    # Tune takes 2 s to load, and Ray starts in processes of its own, or is joined: side by side.
+    threading.Thread(target=import_module, args=("ray.tune",), daemon=True).start()
 
 
 @contextmanager
@@ -148,8 +175,9 @@ def _joined() -> Generator[None]:
 @contextmanager
 def _started(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Generator[None]:
     """Ray on this machine; what was begun in it is gone with it."""
-    processes = LocalRay.start(cpus, say)
-    with using_token(processes.token):
+    with using(DRIVER_SETTINGS):
+        _load_ray(ending)
+        processes = LocalRay.start(cpus, say)
         try:
             with ending.work():
                 _join(processes)
@@ -167,8 +195,8 @@ def _started(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Ge
 def _join(processes: LocalRay) -> None:
     _started_here.add(processes.address)
     try:
-        connect(processes.address, patience(), loopback=True)
-    except (ConnectTimeoutError, ConnectionError, RuntimeError, ValueError) as error:
+        connect(processes.address, patience())
+    except (ConnectTimeoutError, TokenRefusedError, ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(
             f"Ray was started on this machine and cannot be joined ({error!s}). Run again when "
             "less is running, or train without Ray: `assay run STUDY --local`."
@@ -197,7 +225,7 @@ def _connect(address: str) -> None:
             connect(address, patience(), runtime_env=environment, look=_look_for_head(address))
     except InputError:
         raise
-    except AuthenticationError:
+    except (AuthenticationError, TokenRefusedError):
         raise InputError(
             f"the Ray cluster at RAY_ADDRESS={address} asks for a token, and refuses this one or "
             "found none. Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's "
@@ -212,8 +240,8 @@ def _connect(address: str) -> None:
 
 
 def _look_for_head(address: str) -> Callable[[], None]:
-    """Make a look whether a head still listens: Ray goes on waiting for one that ended meanwhile."""
-    seen = time.monotonic()
+    """Make a look at what Ray goes on waiting for: a head that ended meanwhile, a node on this machine."""
+    begun = seen = time.monotonic()
 
     def look() -> None:
         nonlocal seen
@@ -224,6 +252,12 @@ def _look_for_head(address: str) -> Callable[[], None]:
         except OSError as error:
             if time.monotonic() - seen > _GONE_SECONDS:
                 raise _no_head(error) from None
+        if time.monotonic() - begun > _NODE_SECONDS and not any_raylet():
+            raise InputError(
+                "RAY_ADDRESS names a cluster that this machine is part of, and no node of it runs on this "
+                f"machine ({socket.gethostname()}). Start one here (`ray start --address`), or hand the "
+                "study over with `assay submit`."
+            )
 
     return look
 

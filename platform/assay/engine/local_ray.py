@@ -21,14 +21,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
 from assay.engine import ray_head
 from trainables.errors import InputError
 
-__all__ = ["LocalRay", "patience"]
+__all__ = ["DRIVER_SETTINGS", "LocalRay", "patience"]
 
+# Of the process that joins a Ray that it started, and of that Ray's processes.
+DRIVER_SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    # One token for all Rays of this process, because it reads it when it loads Ray.
+    "RAY_AUTH_TOKEN": secrets.token_hex(16),
+    # Longer than the end of a run whose gcs_server died: Ray would end the process without a word.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+    ray_head.ONE_MACHINE: "0",
+}
 _TRIES = 3
 _PATIENCE_SECONDS = (60.0, 600.0)  # of one try: on an idle machine, and at most
 _END_SECONDS = 10.0
@@ -39,14 +49,16 @@ _LOG = "head.log"  # what the child and Ray write to stderr while they start
 _ALIVE = "alive"  # a file that the child keeps locked: a folder without is left behind
 _ABANDONED_SECONDS = 60.0  # a folder of this age that has no such file
 _SOCKET_BYTES = 107  # of a socket's path, by the kernel
-_SOCKET = f"/{_PREFIX}xxxxxxxx/ray/session/sockets/plasma_store"
+_SOCKET = f"/{_PREFIX}xxxxxxxx/ray/session_2026-11-29_12-00-00_000000_0000000/sockets/plasma_store"
+_START_VARIABLE = (
+    "ASSAY_RAY_START"  # "public": of the tests, which start Ray as on a release that moved names
+)
 # Ray's own patience with its processes, beyond ours: the child watches them.
 _SETTINGS = {
     "RAY_raylet_start_wait_time_s": "5",
     "RAY_agent_register_timeout_ms": "600000",
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_health_check_failure_threshold": "100",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
     # The raylet answers the run at once and not when the first workers are there: should it die before it
     # answered, Ray's C++ would end the run without a word.
     "RAY_prestart_worker_first_driver": "0",
@@ -72,7 +84,6 @@ class LocalRay:
     """Ray's processes on this machine, for as long as this process wants them."""
 
     folder: Path
-    token: str
     child: subprocess.Popen[bytes]
     address: str = ""
     lost: str | None = None  # which process ended, and how; set once all have been ended
@@ -96,24 +107,27 @@ class LocalRay:
         for turn in range(1, _TRIES + 1):
             load = os.getloadavg()[0]
             say(_starting(turn, load, cores))
-            ray = cls._begin(cpus or cores)
+            ray = cls._begin(cpus or cores, _public_reason(turn))
             try:
-                why, slow = ray._wait(patience(load, cores))
+                why, slow = ray._wait(patience(load, cores), say)
             finally:
                 if not ray.address:
                     ray.end()
             if ray.address:
                 return ray
-        load = f"The load is {os.getloadavg()[0]:.0f} on {cores} core(s): run again when less is running, or train"
-        raise InputError(
-            f"Ray starts on this machine before a study trains, and did not in {_TRIES} tries ({why}). "
-            f"{load if slow else 'Train'} without Ray: `assay run STUDY --local`."
-        )
+        advice = "Train without Ray: `assay run STUDY --local`."
+        if slow:
+            load = f"The load is {os.getloadavg()[0]:.0f} on {cores} core(s)"
+            advice = (
+                f"{load}: run again when less is running, or train without Ray: `assay run STUDY --local`."
+            )
+        reason = f"did not in {_TRIES} tries ({why})"
+        raise InputError(f"Ray starts on this machine before a study trains, and {reason}. {advice}")
 
     @classmethod
-    def _begin(cls, cpus: int) -> Self:
+    def _begin(cls, cpus: int, public: str = "") -> Self:
+        """Start the child, ``public``: why it shall start Ray the public way; empty: only if it must."""
         folder = _new_folder()
-        token = secrets.token_hex(16)
         with (folder / _ALIVE).open("w") as alive, (folder / _LOG).open("wb") as log:
             fcntl.flock(alive, fcntl.LOCK_EX)
             child = subprocess.Popen(
@@ -124,10 +138,10 @@ class LocalRay:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=[alive.fileno()],
-                env={**os.environ, **_SETTINGS, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token},
+                env={**os.environ, **_SETTINGS, **DRIVER_SETTINGS},
             )
-        ray = cls(folder, token, child)
-        settings = {"cpus": cpus, "memory": _OBJECT_STORE_BYTES, "folder": str(folder)}
+        ray = cls(folder, child)
+        settings = {"cpus": cpus, "memory": _OBJECT_STORE_BYTES, "folder": str(folder), "public": public}
         assert child.stdin is not None
         with suppress(BrokenPipeError):  # it ended already: its output says so
             child.stdin.write(json.dumps(settings).encode() + b"\n")
@@ -135,7 +149,7 @@ class LocalRay:
         ray._listener.start()
         return ray
 
-    def _wait(self, seconds: float) -> tuple[str, bool]:
+    def _wait(self, seconds: float, say: Callable[[str], None] = lambda text: None) -> tuple[str, bool]:
         """Wait for the address; returns what stood in the way, and if it was the time."""
         until, begun = time.monotonic() + seconds, "its program"
         while time.monotonic() < until:
@@ -148,7 +162,10 @@ class LocalRay:
                 return "", False
             if event["event"] == "ended":
                 return f"{event['what']} ended: {event['why']}", False
-            begun = event["what"]
+            if event["event"] == "public":
+                say(_slower(event["what"]))
+            else:
+                begun = event["what"]
         return f"{begun} was not ready after {seconds:.0f} s", True
 
     def _listen(self) -> None:
@@ -198,6 +215,21 @@ class LocalRay:
 def _starting(turn: int, load: float, cores: int) -> str:
     text = "starting Ray" if turn == 1 else f"starting Ray, try {turn} of {_TRIES}"
     return text if load <= 2 * cores else f"{text} (a load of {load:.0f} on {cores} core(s) makes it slow)"
+
+
+def _public_reason(turn: int) -> str:
+    """Say why a try shall start Ray the public way; empty: only if it must.
+
+    A release that nobody tested may have all names that the lean start uses, and use them otherwise.
+    """
+    if os.environ.get(_START_VARIABLE) == "public":
+        return f"{_START_VARIABLE}=public"
+    untested = version("ray") not in ray_head.TESTED
+    return "its quick start failed" if untested and turn == _TRIES else ""
+
+
+def _slower(reason: str) -> str:
+    return f"Ray {version('ray')} is started the public way ({reason}): it takes some 4 s and 0.2 GB more"
 
 
 def _new_folder() -> Path:

@@ -7,39 +7,48 @@ happen in a thread of their own here. If this process wants to end while that th
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
-import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, nullcontext
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+from assay.engine import ray_head
+from trainables.errors import InputError
 
 __all__ = [
     "ConnectTimeoutError",
+    "TokenRefusedError",
     "briefly",
     "connect",
     "disconnect",
     "environment_with",
     "last_line",
-    "raylet_socket",
     "stuck",
-    "using_token",
+    "using",
 ]
 
 _NAMESPACE = "assay"
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0
-_NODE_SECONDS = 10.0  # for the raylet of a node that has just been started
 _LEAVE_SECONDS = 8.0
-_TALKERS = ("ray._private.worker", "ray._private.authentication.authentication_token_setup")
+_REFUSALS = ("AuthenticationError", "InvalidAuthToken", "Unauthenticated")  # in what Ray raises
 _threads: list[threading.Thread] = []
+_loaded_with: dict[str, str] = {}  # variables that this process's Ray was loaded with
 
 
 class ConnectTimeoutError(Exception):
     """Nobody answered in time."""
+
+
+class TokenRefusedError(Exception):
+    """The cluster asks for a token, and this process has another one or none."""
 
 
 def connect(
@@ -47,7 +56,6 @@ def connect(
     seconds: float,
     *,
     runtime_env: Mapping[str, Any] | None = None,
-    loopback: bool = False,
     look: Callable[[], object] = bool,
 ) -> None:
     """Join the cluster at ``address`` as a driver.
@@ -56,25 +64,33 @@ def connect(
         address: ``host:port``, or ``auto``.
         seconds: Patience.
         runtime_env: Ray's runtime environment of the workers; None: that of their nodes.
-        loopback: The cluster listens on 127.0.0.1 alone.
         look: Called once a second until it is joined; what it raises ends the waiting.
 
     Raises:
         ConnectTimeoutError: If that takes longer.
+        TokenRefusedError: If the cluster refuses this process's token.
         Exception: Whatever Ray raises.
     """
     given_up = threading.Event()
+    begun = looked = time.monotonic()
 
     def join() -> None:
-        if not loopback and address != "auto":
-            _ask_head(address)
-        with _quietly(), _as_named() if loopback else nullcontext():
-            _init(address, runtime_env)
+        # Ray gives up on a head that is busy before we do.
+        while True:
+            try:
+                with _quietly():
+                    _init(address, runtime_env)
+                break
+            except Exception as error:
+                if any(mark in text for text in _chain(error) for mark in _REFUSALS):
+                    raise TokenRefusedError("it refuses the token") from error
+                over = given_up.is_set() or time.monotonic() - begun > seconds
+                if over or not isinstance(error, ConnectionError):
+                    raise
         if given_up.is_set():
             _leave()
 
     thread, errors = _begin(join, "assay-connect")
-    begun = looked = time.monotonic()
     try:
         while thread.is_alive():
             thread.join(_POLL_SECONDS)
@@ -99,29 +115,6 @@ def _keep_sigterm() -> None:
         signal.signal(signal.SIGTERM, handler)
 
 
-def _ask_head(address: str) -> None:
-    """Ask a head at ``host:port`` as Ray does, which would ask for 20 s and then not say what was refused.
-
-    Raises:
-        RayError: If it is no head, or refuses this process's token.
-        ConnectionError: If no node of a cluster runs on this machine.
-    """
-    from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
-    from ray._private.services import find_node_ids
-    from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
-
-    ensure_token_if_auth_enabled(None, create_token_if_missing=False)
-    head = GcsClient(address=address)
-    until = time.monotonic() + _NODE_SECONDS
-    while find_node_ids().isdisjoint(node.hex() for node in head.get_all_node_info(timeout=_NODE_SECONDS)):
-        if time.monotonic() > until:
-            raise ConnectionError(
-                f"no node of it runs on this machine ({socket.gethostname()}), so start one here "
-                "(`ray start --address`), or hand the study over with `assay submit`"
-            )
-        time.sleep(_LOOK_SECONDS)
-
-
 def _init(address: str, runtime_env: Mapping[str, Any] | None) -> None:
     import ray
 
@@ -135,33 +128,37 @@ def _init(address: str, runtime_env: Mapping[str, Any] | None) -> None:
     )
 
 
-def _leave() -> None:
-    import ray
-    from ray._private import worker
-
-    state = vars(worker.global_worker)
-    if "core_worker" in state:
-        state["core_worker"] = _Leaving(state["core_worker"])
-    ray.shutdown()  # which waits where the head is gone
-
-
-class _Leaving:
-    """Ray's core worker while it is shut down.
-
-    What dies meanwhile (an ObjectRef, a placement group) would ask it to remove something, and Ray would end
-    the process without a word. The cluster removes by itself what a driver that left had.
-    """
-
-    def __init__(self, core_worker: Any) -> None:
-        self._core_worker = core_worker
-
-    def __getattr__(self, name: str) -> Any:
-        return _silence if name.startswith("remove_") else getattr(self._core_worker, name)
+def _chain(error: BaseException | None) -> Iterator[str]:
+    """Type and text of an error, and of those that led to it."""
+    while error is not None:
+        yield f"{type(error).__name__}: {error}"
+        error = error.__cause__ or error.__context__
 
 
 def disconnect() -> None:
-    """Leave the cluster, without waiting long for its answer."""
+    """Leave the cluster, without waiting long for its answer.
+
+    What refers to Ray's objects is dropped first: one that died while Ray leaves would ask it to remove
+    something, and Ray would end the process without a word.
+    """
+    error = sys.exception()
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
     briefly(_leave, _LEAVE_SECONDS)
+
+
+def _leave() -> None:
+    import ray
+
+    gc.collect()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        ray.shutdown()  # which waits where the head is gone
+    finally:
+        if collects:
+            gc.enable()
 
 
 def briefly(what: Callable[[], object], seconds: float) -> None:
@@ -200,29 +197,29 @@ def last_line(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def raylet_socket() -> str | None:
-    """Path of the socket of the raylet that this process talks to."""
-    from ray._private import worker
-
-    node = worker._global_node  # pyright: ignore[reportPrivateUsage]
-    return None if node is None else node.raylet_socket_name
-
-
 @contextmanager
-def using_token(token: str) -> Generator[None]:
-    """Use ``token`` for the length of a ``with`` block, and then what the environment said before."""
-    variables = {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": token,
-        # Longer than the end of a run whose gcs_server died: Ray would end the process without a word.
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
-    }
+def using(variables: Mapping[str, str]) -> Generator[None]:
+    """Have Ray use ``variables`` in a ``with`` block, and then what the environment said before.
+
+    Ray reads them when it is loaded, so the block comes before its first import. In a process that has loaded
+    it before, as a notebook may, it has to be asked to read them again.
+
+    Raises:
+        InputError: If Ray was loaded with others, and this release cannot be asked.
+    """
     try:
         with environment_with(variables):
-            _read_environment()
+            if "ray" not in sys.modules:
+                _loaded_with.update(variables)
+            elif not ray_head.read_environment() and _loaded_with != variables:
+                raise InputError(
+                    "Ray reads its token when it is loaded, found it loaded by this process before the study "
+                    "runs. Run the study in a new process, or set RAY_ADDRESS to a Ray that is there."
+                )
             yield
     finally:
-        _read_environment()
+        if "ray" in sys.modules:
+            ray_head.read_environment()
 
 
 @contextmanager
@@ -240,43 +237,13 @@ def environment_with(variables: Mapping[str, str]) -> Generator[None]:
                 os.environ[name] = value
 
 
-def _read_environment() -> None:
-    """Ray's C++ keeps what it has read of the environment."""
-    from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
-
-
 @contextmanager
 def _quietly() -> Generator[None]:
-    """Keep Ray from printing into the display: what matters of its processes comes with results."""
-    from ray._private import worker
-
-    for name in _TALKERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    listen, worker.listen_error_messages = worker.listen_error_messages, _silence
+    """Keep what Ray says of joining out of the display; what it raises says what matters."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        worker.listen_error_messages = listen
-
-
-@contextmanager
-def _as_named() -> Generator[None]:
-    """Ray would look for 127.0.0.1 at the machine's other address."""
-    from ray._private import services
-
-    resolve, services.resolve_ip_for_localhost = services.resolve_ip_for_localhost, _unchanged
-    try:
-        yield
-    finally:
-        services.resolve_ip_for_localhost = resolve
-
-
-def _silence(*_: object, **__: object) -> None:
-    """Stand for what shall not happen: Ray's printing of messages, the requests of what dies late."""
-
-
-def _unchanged(host: str) -> str:
-    return host
+        logger.setLevel(before)

@@ -8,9 +8,9 @@ for it, it kills all processes of its session and removes the folder.
 
 Ray starts four helpers in Python that a run on one machine does not need (dashboard, its agent, log monitor,
 autoscaler). A busy machine imports them for minutes, while the raylet gives its agent 15 s and then aborts,
-and three of them open ports to everybody. Here they are left out. The one helper that is needed (runtime
-environments) is given its port, so that the raylet does not wait for it. Uses of Ray's internals (2.60) are
-in this file, in ``ray_connect.py`` and in ``train.py``. This one imports nothing of assay, to start quickly.
+and three of them open ports to everybody. In the lean start they are left out, by names of Ray that are not
+its public interface; no other file of assay uses such names. Where a release of Ray has moved one of them,
+Ray is started as its users do, with ``ray start``. This file imports nothing of assay, to start quickly.
 """
 
 from __future__ import annotations
@@ -26,18 +26,37 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from traceback import format_exception_only
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["free_ports", "is_alive", "kill_session"]
+__all__ = [
+    "ONE_MACHINE",
+    "TESTED",
+    "free_ports",
+    "is_alive",
+    "kill_session",
+    "moved",
+    "read_environment",
+]
 
+TESTED = ("2.55.1", "2.57.0", "2.60.0")  # releases of Ray that the tests ran on
+
+# Ray's variable: with 0 it stays on this machine, and takes 127.0.0.1 as it is. Otherwise it would look for
+# what listens there at the machine's other address.
+ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 LOOPBACK = "127.0.0.1"  # with this address Ray's processes listen nowhere else
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 0.5
 _TURN_MILLISECONDS = 20
 _REASON_CHARACTERS = 300
+_IN_ORDER = "exit code 0"
+_UNKNOWN = "killed or failed"
 _KILL_SECONDS = 10.0  # a process that waits for a disk in the kernel dies when the disk answers
 # Ports of the agent that is left out. They must be given and differ; nobody listens on them.
 _NO_AGENT: dict[str, Any] = {
@@ -53,9 +72,9 @@ _AGENTS = ("RuntimeEnvAgent", "runtime_env", "DashboardAgent")
 
 
 def stand_in(folder: Path) -> None:
-    """Wait for the raylet's end; if the process that keeps the others was killed too, end them."""
-    raylet = os.getppid()
-    while os.getppid() == raylet:
+    """Wait for the end of what started this; if the process that keeps the others was killed, end them."""
+    parent = os.getppid()
+    while os.getppid() == parent:
         time.sleep(_RETRY_SECONDS)
     leader = os.getsid(0)
     if not is_alive(leader):
@@ -74,7 +93,11 @@ def main() -> None:
     threading.Thread(target=head.end_with, args=(lifeline, os.getppid()), daemon=True).start()
     threading.Thread(target=head.watch, daemon=True).start()
     try:
-        head.say(event="ready", address=head.start(settings["cpus"], settings["memory"]))
+        problem = settings["public"] or next(iter(moved()), "")
+        if problem:
+            head.say(event="public", what=problem)
+        start = head.start_public if problem else head.start_lean
+        head.say(event="ready", address=start(settings["cpus"], settings["memory"]))
     except Exception as error:  # noqa: BLE001 - said to the run, which decides
         reason = " ".join("".join(format_exception_only(error)).split())[:_REASON_CHARACTERS]
         head.fail("the start", reason)
@@ -87,12 +110,54 @@ class _Head:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs = folder / "ray" / "session" / "logs"
+        self._endings: dict[str, Callable[[], str | None]] = {}  # how each process ended; None: it runs
+        self._raylet: int | None = None
         self._agents: dict[int, str] = {}  # of the raylet: it ends when one of them does
         self._lock = threading.Lock()
         self._failing = threading.Lock()  # taken once, by the first thing that goes wrong
 
-    def start(self, cpus: int, memory: int) -> str:
+    def start_public(self, cpus: int, memory: int) -> str:
+        """Start Ray with ``ray start``; returns the address when the node is registered and can be used."""
+        # The guard ends all, should this process be killed; the lean start has a stand-in below the raylet.
+        subprocess.Popen(_stand_in_command(self._folder))
+        port, client = free_ports(2)
+        self.say(event="starts", what="`ray start`")
+        started = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ray")),
+                "start",
+                "--head",
+                f"--node-ip-address={LOOPBACK}",
+                f"--port={port}",
+                f"--ray-client-server-port={client}",
+                "--dashboard-agent-listen-port=0",
+                "--min-worker-port=0",
+                "--max-worker-port=0",
+                "--include-dashboard=false",
+                "--include-log-monitor=false",
+                "--disable-usage-stats",
+                f"--num-cpus={cpus}",
+                f"--object-store-memory={memory}",
+                f"--temp-dir={self._folder / 'ray'}",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if started.returncode:
+            raise RuntimeError(started.stdout.strip()[-_REASON_CHARACTERS:])
+        self._logs = self._folder / "ray" / "session_latest" / "logs"
+        for pid in _session(os.getpid()):
+            kind = Path(f"/proc/{pid}/comm").read_text().strip()
+            if kind in ("gcs_server", "raylet"):
+                self._endings[kind] = partial(_ending_of_other, pid)
+                self._raylet = pid if kind == "raylet" else self._raylet
+        return f"{LOOPBACK}:{port}"
+
+    def start_lean(self, cpus: int, memory: int) -> str:
         """Start gcs_server and raylet; returns the address when the node is registered and can be used."""
         from ray._private import node, services
         from ray._private.parameter import RayParams
@@ -130,7 +195,9 @@ class _Head:
             if kind == "raylet":
                 command = _without_agent(command, self._folder)
             info = start_process(command, kind, **options)
-            self._processes[kind] = info.process
+            self._endings[kind] = partial(_ending_of_child, info.process)
+            if kind == "raylet":
+                self._raylet = info.process.pid
             return info
 
         # `watch` ends this process when one of Ray's does, and the run when it has no patience.
@@ -141,7 +208,7 @@ class _Head:
                 except RuntimeError:
                     time.sleep(_RETRY_SECONDS)
 
-        def wait_in_turns(*arguments: Any, timeout_ms: int) -> Any:
+        def wait_in_turns(*arguments: Any, timeout_ms: int = 0) -> Any:
             while True:  # in Ray's C++ no thread of this process runs
                 try:
                     return wait_for_port(*arguments, timeout_ms=_TURN_MILLISECONDS)
@@ -157,9 +224,8 @@ class _Head:
             time.sleep(_POLL_SECONDS)
             if (ended := self._ended()) is not None:
                 self.fail(*ended)
-            raylet = self._processes.get("raylet")
-            if raylet is not None and len(self._agents) < 2:
-                self._agents |= _agents_of(raylet.pid)
+            if self._raylet is not None and len(self._agents) < 2:
+                self._agents |= _agents_of(self._raylet)
 
     def fail(self, what: str, why: str) -> None:
         """Say what went wrong first, and end: all that ends from here on is ended by this process.
@@ -173,15 +239,16 @@ class _Head:
 
     def _ended(self) -> tuple[str, str] | None:
         """A process that ended, and how. The raylet ends with its agents, and they with the raylet."""
-        codes = {kind: process.poll() for kind, process in list(self._processes.items())}
+        endings = {kind: ending() for kind, ending in list(self._endings.items())}
         gone = [name for pid, name in self._agents.items() if not is_alive(pid)]
-        if gone and not codes["raylet"]:  # still running, or it ended in order, as it does after an agent
-            return f"RuntimeEnvAgent{'' if codes['raylet'] is None else ' or raylet'}", "killed or failed"
-        logs = self._folder / "ray" / "session" / "logs"
-        return next(
-            ((kind, _ending(code) + _last_error(logs, kind)) for kind, code in codes.items() if code is not None),
-            None,
-        )
+        # The raylet still runs, or it ended in order, as it does after an agent.
+        if gone and endings["raylet"] in (None, _IN_ORDER):
+            return f"RuntimeEnvAgent{'' if endings['raylet'] is None else ' or raylet'}", _UNKNOWN
+        for kind, ending in endings.items():
+            if ending is not None:
+                killed = ending in ("killed by SIGKILL", "killed by SIGTERM")
+                return kind, ending + ("" if killed else _last_error(self._logs, kind))
+        return None
 
     def end_with(self, lifeline: int, run: int) -> None:
         """End when the run closes its end, or is gone while a process of its own still holds that end."""
@@ -216,9 +283,74 @@ def _without_agent(command: list[str], folder: Path) -> list[str]:
     options = dict(part.split("=", 1) for part in command if "=" in part)
     name = "dashboard_agent_listen_port"
     persist_port(options["--session_dir"], options["--node_id"], name, _NO_AGENT[name])
-    program = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), _STAND_IN, str(folder)]
+    program = subprocess.list2cmdline(_stand_in_command(folder))
     agent = "--dashboard_agent_command="
-    return [agent + subprocess.list2cmdline(program) if part.startswith(agent) else part for part in command]
+    return [agent + program if part.startswith(agent) else part for part in command]
+
+
+def _stand_in_command(folder: Path) -> list[str]:
+    return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), _STAND_IN, str(folder)]
+
+
+class _Name(NamedTuple):
+    """A name of Ray's that is not public, and the parameters with which it is called or replaced."""
+
+    module: str
+    name: str  # with a dot: an attribute of a class
+    parameters: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str | None:
+        """The fault of the installed Ray; None: it has this as it was."""
+        path = f"{self.module}.{self.name}"
+        try:
+            part: Any = import_module(self.module)
+        except ImportError as error:
+            return f"{path}: no module {self.module} ({error})"
+        for name in self.name.split("."):
+            if not hasattr(part, name):
+                return f"{path} is gone"
+            part = getattr(part, name)
+        lacking = [name for name in self.parameters if name not in signature(part).parameters]
+        return f"{path} takes no {', '.join(lacking)} any more" if lacking else None
+
+
+_LEAN = (  # what the lean start uses
+    _Name("ray._private.node", "Node", ("ray_params", "head", "shutdown_at_exit", "spawn_reaper")),
+    _Name("ray._private.node", "Node.address"),
+    _Name("ray._private.node", "Node.start_api_server", ("include_dashboard", "raise_on_failure")),
+    _Name("ray._private.node", "wait_for_persisted_port", ("timeout_ms",)),
+    _Name(
+        "ray._private.parameter",
+        "RayParams",
+        (
+            "node_ip_address",
+            "num_cpus",
+            "object_store_memory",
+            "include_dashboard",
+            "include_log_monitor",
+            "no_monitor",
+            "temp_dir",
+            "session_name",
+            "runtime_env_agent_port",
+            *_NO_AGENT,
+        ),
+    ),
+    _Name("ray._private.services", "get_node", ("gcs_address", "node_id")),
+    _Name("ray._private.services", "start_ray_process", ("command", "process_type")),
+    _Name("ray._raylet", "persist_port", ("dir", "node_id", "port_name", "port")),
+)
+_REREAD = (  # what `read_environment` uses
+    _Name("ray._private.ray_constants", "ENABLE_RAY_CLUSTER"),
+    _Name("ray._raylet", "AuthenticationTokenLoader.instance"),
+    _Name("ray._raylet", "AuthenticationTokenLoader.reset_cache"),
+    _Name("ray._raylet", "Config.initialize", ("config_list",)),
+)
+
+
+def moved() -> list[str]:
+    """What the lean start uses and the installed Ray no longer has, each with what is wrong."""
+    return [problem for name in _LEAN if (problem := name.problem) is not None]
 
 
 def free_ports(count: int, host: str = LOOPBACK) -> list[int]:
@@ -246,23 +378,31 @@ def _answers(port: int) -> bool:
         return knock.connect_ex((LOOPBACK, port)) == 0
 
 
-def _ending(code: int) -> str:
+def _ending_of_child(process: subprocess.Popen[bytes]) -> str | None:
+    """Say how a process ended; None: it runs."""
+    code = process.poll()
+    if code is None:
+        return None
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _ending_of_other(pid: int) -> str | None:
+    return None if is_alive(pid) else _UNKNOWN
 
 
 def _last_error(logs: Path, kind: str) -> str:
     """The error that a process of Ray's gave up with, after a colon; empty if it wrote none."""
     lines: list[str] = []
-    for name in (f"{kind}.err", f"{kind}.out"):
+    for name in (f"{kind}.out", f"{kind}.err"):
         with suppress(OSError):
             lines += (logs / name).read_text(encoding="utf-8", errors="replace").splitlines()
-    # Ray marks each line with its severity: C is what a process ends with, E an error before it.
-    for severity in ("C", "E"):
-        errors = [line for line in lines if re.match(rf"\[[^]]* {severity} [^]]*\]", line)]
+    # Ray marks each line with its severity: C is what a process ends with, E an error before it. What has no
+    # mark is of the system, as of a library that cannot be loaded.
+    for mark in (r"\[[^]]* C [^]]*\]", r"\[[^]]* E [^]]*\]", r"[^\[\s]"):
+        errors = [re.sub(r"^\[[^]]*\]( \([^)]*\))?", "", line) for line in lines if re.match(mark, line)]
         if errors:
-            return f": {errors[-1].partition('] ')[2].strip()[:_REASON_CHARACTERS]}"
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f": {last[:_REASON_CHARACTERS]}" if last else ""
+            return f": {errors[-1].strip()[:_REASON_CHARACTERS]}"
+    return ""
 
 
 def is_alive(pid: int) -> bool:
@@ -323,6 +463,26 @@ def _session(leader: int) -> list[int]:
         except ProcessLookupError:
             continue
     return members
+
+
+def read_environment() -> bool:
+    """Have the Ray that this process has loaded read the environment again, which it does only once.
+
+    Returns:
+        False where this release of Ray cannot be asked.
+    """
+    if any(name.problem for name in _REREAD):
+        return False
+    from ray._private import ray_constants
+    from ray._raylet import (  # pyright: ignore[reportAttributeAccessIssue]
+        AuthenticationTokenLoader,
+        Config,
+    )
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+    ray_constants.ENABLE_RAY_CLUSTER = os.environ.get(ONE_MACHINE) != "0"
+    return True
 
 
 if __name__ == "__main__":
