@@ -151,10 +151,11 @@ class _Head:
             raise RuntimeError(started.stdout.strip()[-_REASON_CHARACTERS:])
         self._logs = self._folder / "ray" / "session_latest" / "logs"
         for pid in _session(os.getpid()):
-            kind = Path(f"/proc/{pid}/comm").read_text().strip()
-            if kind in ("gcs_server", "raylet"):
-                self._endings[kind] = partial(_ending_of_other, pid)
-                self._raylet = pid if kind == "raylet" else self._raylet
+            with suppress(OSError):  # one that has just ended
+                kind = Path(f"/proc/{pid}/comm").read_text().strip()
+                if kind in ("gcs_server", "raylet"):
+                    self._endings[kind] = partial(_ending_of_other, pid)
+                    self._raylet = pid if kind == "raylet" else self._raylet
         return f"{LOOPBACK}:{port}"
 
     def start_lean(self, cpus: int, memory: int) -> str:
@@ -246,7 +247,7 @@ class _Head:
             return f"RuntimeEnvAgent{'' if endings['raylet'] is None else ' or raylet'}", _UNKNOWN
         for kind, ending in endings.items():
             if ending is not None:
-                killed = ending in ("killed by SIGKILL", "killed by SIGTERM")
+                killed = ending in ("killed by SIGKILL", "killed by SIGTERM", _UNKNOWN)
                 return kind, ending + ("" if killed else _last_error(self._logs, kind))
         return None
 
