@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from assay.engine import room
 from assay.engine.errors import DrainedError
 from assay.engine.packs import Pack
 from assay.engine.retries import MAX_ATTEMPTS
+from assay.engine.room import DrainNotice
 from assay.engine.train_pack import train_trials
 from assay.engine.worker import PackWorker
 from tests.engine.made_packs import make_pack
@@ -61,3 +64,31 @@ def _says_so_in_a_line(folder: Path) -> None:
     (log,) = folder.rglob("log.txt")
     assert "a node of the trial is drained: it goes on elsewhere after epoch 1\n" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+def test_a_trial_hears_that_its_node_is_drained_and_asks_the_head_of_many_nodes_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states, asked, now = dict.fromkeys(map(str, range(100)), "IDLE"), [0], [0.0]
+
+    def look() -> dict[str, str]:
+        asked[0] += 1
+        return states
+
+    monkeypatch.setattr(room, "_states", look)
+    monkeypatch.setattr("assay.engine.room.time.monotonic", lambda: now[0])
+    notice = DrainNotice(["7"])
+    answers: set[bool] = set()
+    for second in range(30):
+        now[0] = float(second)
+        answers.add(notice())
+    assert (answers, asked[0]) == ({False}, 3)
+    states["7"], now[0] = "DRAINING", 30.0
+    assert notice()
+
+
+def test_a_ray_without_the_sdk_of_the_autoscaler_names_no_node_that_is_drained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray.autoscaler.v2.sdk", None)
+    assert room._states() == {}
