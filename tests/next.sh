@@ -18,7 +18,7 @@ while IFS='=' read -r name _ pinned; do
     "${name%%[*}")
   [[ ${installed%%+*} == "$pinned" ]] || echo "  $name $pinned → $installed"
 done < <(sed -E '/^(#|-r)/d; s/ *#.*//' requirements.txt requirements-dev.txt)
-echo "Ray's internals that moved:"
-moved=$($venv/bin/python -m assay.engine.ray_internals) && echo "  none" || sed 's/^/  /' <<<"$moved"
+echo "what the doctor says of its Ray:"
+{ $venv/bin/python -m assay doctor --quick || true; } | sed -nE 's/^[^ ]+ +(ray )/  \1/p'
 # shellcheck disable=SC2086
 exec $venv/bin/python -m pytest -n 3 ${TESTS:-tests}
