@@ -65,14 +65,14 @@ def _uses_private(path: Path) -> bool:
     ("tested", "moved", "findings"),
     [
         (True, [], []),
-        (False, [], ["was not tested with assay, and may work; 1.0 were"]),
+        (False, [], ["was not tried with assay, and may work; 1.0 were"]),
         (True, ["x is gone"], ["is started on this machine the public, slower way: x is gone"]),
     ],
 )
 def test_doctor_warns_of_a_release_that_was_not_tested_or_moved_names(
     monkeypatch: pytest.MonkeyPatch, tested: bool, moved: list[str], findings: list[str]
 ) -> None:
-    monkeypatch.setattr(ray_head, "TESTED", (version("ray"),) if tested else ("1.0",))
+    monkeypatch.setattr(ray_head, "TRIED", (version("ray"),) if tested else ("1.0",))
     monkeypatch.setattr(ray_head, "moved", lambda: moved)
     assert [(finding.ok, finding.text) for finding in _ray_release()] == [
         (True, f"{version('ray')} {text}") for text in findings

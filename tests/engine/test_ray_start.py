@@ -269,7 +269,7 @@ def test_a_start_the_public_way_says_so_and_what_it_costs(monkeypatch: pytest.Mo
 def test_the_last_try_of_a_release_that_was_not_tested_is_a_public_start(
     monkeypatch: pytest.MonkeyPatch, tested: bool, last: str
 ) -> None:
-    monkeypatch.setattr(ray_head, "TESTED", (version("ray"),) if tested else ())
+    monkeypatch.setattr(ray_head, "TRIED", (version("ray"),) if tested else ())
     assert [local_ray._public_reason(turn) for turn in (1, 2, 3)] == ["", "", last]
 
 

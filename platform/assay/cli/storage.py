@@ -405,14 +405,14 @@ def _gpus() -> Finding:
 
 def _ray_release() -> Iterator[Finding]:
     """What is to know of this release of Ray: none of it keeps a study from being run."""
-    from assay.engine.ray_head import TESTED, moved
+    from assay.engine.ray_head import TRIED, moved
 
     try:
         release = metadata.version("ray")
     except metadata.PackageNotFoundError:
         return  # said among the packages
-    if release not in TESTED:
-        text = f"{release} was not tested with assay, and may work; {', '.join(TESTED)} were"
+    if release not in TRIED:
+        text = f"{release} was not tried with assay, and may work; {', '.join(TRIED)} were"
         yield Finding(True, "ray", text)
     for problem in moved():
         yield Finding(True, "ray", f"{release} is started on this machine the public, slower way: {problem}")

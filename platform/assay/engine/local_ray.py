@@ -220,12 +220,12 @@ def _starting(turn: int, load: float, cores: int) -> str:
 def _public_reason(turn: int) -> str:
     """Say why a try shall start Ray the public way; empty: only if it must.
 
-    A release that nobody tested may have all names that the lean start uses, and use them otherwise.
+    A release that nobody tried may have all names that the lean start uses, and use them otherwise.
     """
     if os.environ.get(_START_VARIABLE) == "public":
         return f"{_START_VARIABLE}=public"
-    untested = version("ray") not in ray_head.TESTED
-    return "its quick start failed" if untested and turn == _TRIES else ""
+    untried = version("ray") not in ray_head.TRIED
+    return "its quick start failed" if untried and turn == _TRIES else ""
 
 
 def _slower(reason: str) -> str:

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "ONE_MACHINE",
-    "TESTED",
+    "TRIED",
     "free_ports",
     "is_alive",
     "kill_session",
@@ -45,7 +45,7 @@ __all__ = [
     "read_environment",
 ]
 
-TESTED = ("2.55.1", "2.57.0", "2.60.0")  # releases of Ray that the tests ran on
+TRIED = ("2.55.1", "2.57.0", "2.60.0")  # releases of Ray; all tests ran on the last
 
 # Ray's variable: with 0 it stays on this machine, and takes 127.0.0.1 as it is. Otherwise it would look for
 # what listens there at the machine's other address.
