@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench bench-dashboard gpu-check calibrate docs example torture \
+.PHONY: help quickstart test check format bench bench-dashboard gpu-check calibrate docs dist example torture \
   lock licences audit next clean
 
 help:  ## list the targets
@@ -51,6 +51,9 @@ gpu-check: .venv/.installed  ## measure a GPU: training, launches, repeatability
 docs: .venv/.installed-dev  ## the documentation as a site in build/docs (open index.html); a broken link fails
 	@$(BIN)/python -m sphinx -c docs --fail-on-warning --keep-going --quiet --builder html . build/docs
 	@echo "build/docs/index.html"
+
+dist: .venv/.installed-dev  ## wheel and source archive, in dist/
+	@$(BIN)/python -m hatchling build --directory dist
 
 example: .venv/.installed  ## train studies/ksdd_additions.yaml (DATA=folder with KolektorSDD), write its report into docs/example
 	@$(BIN)/assay run studies/ksdd_additions.yaml --data $(DATA)
