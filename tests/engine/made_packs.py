@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def make_pack(
         study = plan.study
         changed = study.resources.model_copy(update=dict(resources))
         plan = plan.model_copy(update={"study": study.model_copy(update={"resources": changed})})
-    usual: dict[str, Any] = {"id": "here", "started": datetime.now(UTC), "data_root": None}
+    usual: dict[str, Any] = {"id": "here", "data_root": None}
     of_run = PackRun(study=plan.study.study, cache=str(cache), **(usual | run))
     return Pack(id, of_run, plan, tuple(trials), tuple(stages), limits)
 

@@ -25,8 +25,6 @@ from tests.engine.toy_study import ToyStudy
         ("an earlier run's", timedelta(days=1), "finished"),  # the clock was set back since
         ("an earlier run's", timedelta(days=-1), "finished"),
         ("this run's", timedelta(days=-1), "failed"),  # the worker's clock is behind
-        ("", timedelta(days=1), "failed"),  # noted by a version that knew no leases
-        ("", timedelta(days=-1), "finished"),
     ],
 )
 def test_attempts_count_for_the_run_that_made_them(

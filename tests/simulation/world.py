@@ -320,7 +320,7 @@ def simulated(world: World) -> Generator[None]:
     """Within the block the program's time, names, processes and threads are the world's."""
     from assay_toy import training
 
-    from assay.engine import checkpoints, order, stages, train_pack, trial, trial_log
+    from assay.engine import checkpoints, stages, train_pack, trial, trial_log
     from assay.storage import conditional, lease, progress, stage_store, store
 
     time = types.SimpleNamespace(
@@ -351,7 +351,7 @@ def simulated(world: World) -> Generator[None]:
         *((module, "time", time) for module in (trial_log, checkpoints, trial, stages, training)),
         *((module, "time", time) for module in (progress, lease, conditional)),
         *((module, "datetime", Moment)
-          for module in (store, train_pack, trial_log, lease, stage_store, order)),
+          for module in (store, train_pack, trial_log, lease, stage_store)),
         *((module, "secrets", types.SimpleNamespace(token_hex=world.name, token_bytes=bytes))
           for module in (store, lease, stage_store, conditional)),
         (store, "ThreadPoolExecutor", lambda _: nullcontext(one_by_one)),

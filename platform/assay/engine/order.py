@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
 from math import ceil
@@ -63,7 +62,6 @@ class RunPacks:
     slots: Callable[[], int] = lambda: 1  # packs that can train at once, as of now
     contents: Iterator[Content | None] = field(default_factory=lambda: iter(()))  # None: it waits for others
     program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
     written: int = 0
     keeps_drivers: bool = True  # for the next pack, and their workers with them
 
@@ -88,7 +86,6 @@ class RunPacks:
         return PackRun(
             id=self.run,
             study=self.plan.study.study,
-            started=self.started,
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
             program=self.program,

@@ -13,7 +13,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel
@@ -43,11 +42,10 @@ class PackRun(BaseModel, frozen=True, extra="forbid"):
 
     id: str
     study: str
-    started: datetime  # attempts are counted from here on
     data_root: str | None
     cache: str
     program: dict[str, str] = {}  # what each worker's must be (`versions.program`); empty: not compared
-    lease: str = ""  # its token, which attempts and requests to stop name
+    lease: str = ""  # its token, which its attempts and requests to stop name
 
     @property
     def folder(self) -> str:

@@ -21,7 +21,7 @@ from assay.engine.errors import (
     said,
     trace_of,
 )
-from assay.engine.packs import Pack, StageTask
+from assay.engine.packs import StageTask
 from assay.engine.ranks import from_rank_0
 from assay.engine.trial_log import StoredLog
 from assay.engine.worker import PackWorker
@@ -59,7 +59,7 @@ def begin_attempt(trial: Trial, worker: PackWorker, died: DiedError | None) -> A
     begun: Attempt | None = None
     if worker.rank == 0 and not _is_over(trial, worker):
         attempts = (attempt for attempt in worker.store.attempts(trial.id) if not attempt.drained)
-        before = [attempt for attempt in attempts if _of_this_run(attempt, worker.pack)]
+        before = [attempt for attempt in attempts if attempt.lease == worker.pack.run.lease]
         if len(before) < MAX_ATTEMPTS:
             if worker.more_room():
                 raise MoreRoomError(f"more than {worker.world_size} workers have room now")
@@ -76,13 +76,6 @@ def _is_over(trial: Trial, worker: PackWorker) -> bool:
         worker.store.forget_record(trial.id, "pruned")
         record = None
     return isinstance(record, Record) or stop_requested(worker.store, "trial", trial.id)
-
-
-def _of_this_run(attempt: AttemptStart, pack: Pack) -> bool:
-    """By the lease where the note has one: a clock that was set puts earlier runs after this one."""
-    if pack.run.lease and attempt.lease:
-        return attempt.lease == pack.run.lease
-    return attempt.started >= pack.run.started
 
 
 def _give_up(

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,9 +109,7 @@ def _lone_worker(trial: Trial, data_root: Path | None, cache: Path, probes: int)
             study=study, cells=(), trials=(trial,), comparisons=(), manifests={}, warnings=(), gigabytes=None
         )
         root = None if data_root is None else str(data_root)
-        run = PackRun(
-            id="here", study=study.study, started=datetime.now(UTC), data_root=root, cache=str(cache)
-        )
+        run = PackRun(id="here", study=study.study, data_root=root, cache=str(cache))
         pack = Pack("0000", run, plan, plan.trials, stages=(), limits=Limits(None, None))
         yield PackWorker(pack, Store(folder), 0, 1, socket.gethostname(), os.getpid(), "cpu")
 

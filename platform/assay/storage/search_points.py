@@ -231,9 +231,7 @@ def known_replicas(plan: Plan, store: Store) -> dict[str, Record]:
     """
     if not isinstance(plan, SearchPlan) or plan.study.replicate is None or not plan.pending_points:
         return {}
-    by_name = plan.by_name
-    rows = [point_row(by_name[each.cell], each, fresh=True) for each in plan.points if each.cell in by_name]
-    ids = {trial.id for row in rows if row is not None for trial in row.trials}
+    ids = {trial.id for trial in trials_of_points(plan, plan.points)}
     return store.records((ids & set(store.trials())).difference(trial.id for trial in plan.trials))
 
 
