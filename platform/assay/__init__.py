@@ -1,9 +1,11 @@
 """assay: ablation and hyperparameter studies of surface-defect segmentation on a Ray cluster.
 
 >>> import assay
->>> study = assay.run("quickstart", local=True)
->>> study.comparisons()
+>>> study = assay.run("tiny.yaml", local=True)
+>>> sorted(study.comparisons()["metric"])
+['fn', 'fp', 'image_ap']
 
+The name of a study that comes with assay, such as ``"quickstart"``, may stand in the file's place.
 docs/python.md shows what there is. Everything is loaded when it is first used.
 """
 
@@ -40,6 +42,10 @@ def open(storage: str | Path = "./assay-storage") -> OpenedStorage:
 
     Raises:
         InputError: If there can be no storage.
+
+    Example:
+        >>> assay.open("assay-storage").study("tiny")
+        <study tiny: 4 trials of 2 cells: 4 finished. Data: synthetic, 40 images, 16 defective.>
     """
     from assay.opened_storage import OpenedStorage
 

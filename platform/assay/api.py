@@ -50,6 +50,11 @@ def plan(
 
     Raises:
         InputError: If the study or the data break a rule.
+
+    Example:
+        >>> plan = assay.plan("tiny.yaml")  # two cells, two seeds
+        >>> sorted((trial.seed, trial.cell) for trial in plan.trials)
+        [(0, 'all off'), (0, 'stop'), (1, 'all off'), (1, 'stop')]
     """
     root, kept = _folders(data, cache)
     return read_plan(study, data=root, cache=kept, with_data=with_data, say=say or _silent)
@@ -93,6 +98,11 @@ def run(
         StorageError: If storage or cache are full, read-only or away.
         KeyboardInterrupt: On an interrupt, after what was finished is kept.
         RayLost: If a part of Ray died under the study, a ``RuntimeError``; what is finished is kept.
+
+    Example:
+        >>> study = assay.run("tiny.yaml", local=True, processes=0)
+        >>> set(study.trials()["status"])
+        {'finished'}
     """
     from assay.storage import Store
     from assay.study import SearchPlan
@@ -141,6 +151,11 @@ def data(trial: Trial, *, data: str | Path | None = None, cache: str | Path | No
 
     No test image is among them, nor any mask outside the supervision.
 
+    Example:
+        >>> images = assay.data(assay.plan("tiny.yaml").trials[0]).train
+        >>> images.images[images.ids[0]].shape  # height, width, channels
+        (64, 128, 1)
+
     Args:
         trial: One of ``assay.plan(…).trials``; says which data, supervision, split, seed and size.
         data: Folder below which the data sets lie; not needed for the synthetic reader.
@@ -162,6 +177,11 @@ def train(
     """Train and evaluate one trial in this process, on the CPU, as `assay run` would; no storage is touched.
 
     A debugger reaches the method. Nothing keeps test images out of its reach here, as `assay run` does.
+
+    Example:
+        >>> trained = assay.train(assay.plan("tiny.yaml").trials[0])
+        >>> 0 <= trained.record.result.metrics["image_ap"] <= 1
+        True
 
     Args:
         trial: One of ``assay.plan(…).trials``.

@@ -44,6 +44,10 @@ class OpenedStorage:
 
         Raises:
             InputError: If its folder is not there.
+
+        Example:
+            >>> assay.open("assay-storage").studies()
+            ['tiny']
         """
         folder = self.store.local_path
         if folder is not None and not os.path.isdir(folder):
@@ -55,6 +59,11 @@ class OpenedStorage:
 
         Raises:
             InputError: If it has no name of a study, was never started, or its plan cannot be read.
+
+        Example:
+            >>> study = assay.open("assay-storage").study("tiny")
+            >>> study.name
+            'tiny'
         """
         from assay.study.names import NAME_PATTERN
 
@@ -74,6 +83,7 @@ class OpenedStudy:
 
     Tables are pandas frames. What is computed (verdicts, intervals) is computed when it is first asked for,
     and again only when there are new records. Of a trial any start of its id will do that no other shares.
+    In the examples ``study`` is ``assay.open("assay-storage").study("tiny")``.
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -91,17 +101,31 @@ class OpenedStudy:
         Raises:
             InputError: If the study was never started, or its plan cannot be read.
             StorageError: If the storage is away.
+
+        Example:
+            >>> len(study.results.records)
+            4
         """
         return self._look().results
 
     def cells(self) -> pd.DataFrame:
-        """One row per cell and metric with mean, sd, n, 95 % interval and claim: the report's CSV."""
+        """One row per cell and metric with mean, sd, n, 95 % interval and claim: the report's CSV.
+
+        Example:
+            >>> sorted(study.cells()["metric"].unique())
+            ['fn', 'fp', 'image_ap']
+        """
         from assay.report.rows import cell_table
 
         return cell_table(self.results)
 
     def trials(self) -> pd.DataFrame:
-        """One row per trial, finished or not: :func:`~assay.analysis.trials.trial_table`."""
+        """One row per trial, finished or not: :func:`~assay.analysis.trials.trial_table`.
+
+        Example:
+            >>> study.trials().groupby("cell")["image_ap"].size().to_dict()
+            {'all off': 2, 'stop': 2}
+        """
         from assay.analysis.trials import trial_table
 
         look = self._look()
@@ -111,6 +135,10 @@ class OpenedStudy:
         """One row per claim and effect, interaction and comparison, as in the report's `_comparisons.csv`.
 
         A notebook shows the plot of the comparisons above it.
+
+        Example:
+            >>> study.comparisons().loc[0, ["comparison", "metric", "verdict"]].to_list()
+            ['stop: off → on', 'image_ap', 'too few']
         """
         from assay.report.figures.effects import comparisons_plot
         from assay.report.pages import plotted
@@ -120,7 +148,12 @@ class OpenedStudy:
         return plotted(comparison_table(report_comparisons(results)), comparisons_plot(results))
 
     def effects(self) -> pd.DataFrame:
-        """The main effects and interactions among :meth:`comparisons`, with their plot in a notebook."""
+        """The main effects and interactions among :meth:`comparisons`, with their plot in a notebook.
+
+        Example:
+            >>> len(study.effects())  # a single factor has its comparison alone
+            0
+        """
         from assay.analysis.study_analysis import study_analysis
         from assay.report.figures.effects import effects_plot
         from assay.report.pages import plotted
@@ -138,11 +171,21 @@ class OpenedStudy:
         Raises:
             InputError: If there is no such trial, or it has no such file: not ended, failed, not kept.
             DamagedFileError: If the file is not the one that the trial wrote.
+
+        Example:
+            >>> len(study.curve(study.trials().index[0]))
+            1
         """
         return self._part(trial, "curve").to_pandas()
 
     def predictions(self, trial: str) -> pd.DataFrame:
-        """One row per test image of a trial: label, score, decision, item; raises as :meth:`curve`."""
+        """One row per test image of a trial: label, score, decision, item; raises as :meth:`curve`.
+
+        Example:
+            >>> images = study.predictions(study.trials().index[0])
+            >>> bool(images["score"].between(0, 1).all())
+            True
+        """
         return self._part(trial, "predictions").to_pandas()
 
     def maps(self, trial: str) -> pa.Table:
@@ -150,6 +193,10 @@ class OpenedStudy:
 
         ``trainables.evaluation.heatmaps.read_probe`` reads a row. Raises as :meth:`curve`;
         ``keep.probes`` of the study says how many are kept.
+
+        Example:
+            >>> study.maps(study.trials().index[0]).num_rows
+            3
         """
         return self._part(trial, "maps")
 
@@ -164,6 +211,10 @@ class OpenedStudy:
 
         Raises:
             InputError: If no such trial has kept probe images, or cells and images are no names and rows.
+
+        Example:
+            >>> study.masks(["stop", "all off"], seed=0, images=2).page()[:15]
+            '<!doctype html>'
         """
         if cells is not None:
             cells = _names(cells)

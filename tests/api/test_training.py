@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import inspect
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 import assay
-from assay.opened_storage import OpenedStudy
+from assay.opened_storage import OpenedStorage, OpenedStudy
 from assay.study import Plan
 from tests.api.tiny import TINY
 from trainables.data import make_split, open_manifest
@@ -31,7 +34,7 @@ def plan(cache_root: Path) -> Plan:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> OpenedStudy:
-    storage = tmp_path_factory.mktemp("storage")
+    storage = tmp_path_factory.mktemp("study") / "assay-storage"
     return assay.run(TINY, storage=storage, cache=cache_root, local=True, processes=0)
 
 
@@ -39,6 +42,34 @@ def test_a_run_trains_the_trials_of_the_plan(study: OpenedStudy, plan: Plan) -> 
     trials = study.trials()
     assert list(trials.index) == [trial.id for trial in plan.trials]
     assert set(trials["status"]) == {"finished"}
+
+
+EXAMPLES = {
+    "assay": assay,
+    **{f"assay.{name}": getattr(assay, name) for name in ("open", "plan", "run", "data", "train")},
+    **{
+        f"{kind.__name__}.{name}": member
+        for kind in (OpenedStorage, OpenedStudy)
+        for name, member in vars(kind).items()
+        if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
+    },
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_a_public_function_runs(
+    name: str, study: OpenedStudy, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Path(study.results.store.uri)
+    monkeypatch.chdir(storage.parent)
+    monkeypatch.setenv("ASSAY_CACHE", str(cache_root))
+    Path("tiny.yaml").write_text(json.dumps(TINY), encoding="utf-8")  # JSON is YAML
+    text = inspect.getdoc(EXAMPLES[name]) or ""
+    example = doctest.DocTestParser().get_doctest(text, {"assay": assay, "study": study}, name, None, None)
+    assert example.examples
+    shown: list[str] = []
+    doctest.DocTestRunner().run(example, out=shown.append)
+    assert not shown, "".join(shown)
 
 
 def test_a_second_run_trains_nothing(study: OpenedStudy, cache_root: Path) -> None:
