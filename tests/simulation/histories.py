@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from contextlib import ExitStack
 from functools import cache
+from itertools import count, takewhile
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -29,7 +30,7 @@ from tests.simulation.program import BUDGET_SECONDS, STUDIES, Run, planned, toy_
 from tests.simulation.world import Fate, Process, SimulatedStore, World, simulated
 from trainables.errors import InputError, StorageError
 
-__all__ = ["TOTALS", "Histories", "sleep_through", "undisturbed"]
+__all__ = ["TOTALS", "Histories", "sleep_at_calls", "undisturbed"]
 
 FATES: tuple[Fate, ...] = ("lost", "unanswered", "twice", "slow", "412", "killed before", "killed after")
 TOTALS: Counter[str] = Counter()  # over all histories of this process
@@ -352,7 +353,15 @@ def undisturbed(name: str) -> dict[str, bytes]:
         return {trial: result_bytes(record) for trial, record in history._records().items()}
 
 
-def sleep_through(name: str, call: int, *, workers: bool, awake_after: int) -> bool:
+def sleep_at_calls(name: str, *, workers: bool, awake_after: int, every: int) -> int:
+    """Sleep at each ``every``-th call, as in :func:`_sleep_through`; returns how many histories that were."""
+    calls = takewhile(
+        lambda call: _sleep_through(name, call, workers=workers, awake_after=awake_after), count(2, every)
+    )
+    return sum(1 for _ in calls)
+
+
+def _sleep_through(name: str, call: int, *, workers: bool, awake_after: int) -> bool:
     """A run sleeps past its lease, with its workers, at a call, and wakes up beside another run.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from itertools import count, takewhile
 from typing import Any
 
 import pytest
@@ -14,9 +13,9 @@ from assay.storage.checksum import lines_with_checksum
 from assay.storage.conditional import ObjectSwaps, Version
 from assay.storage.lease import StopKind
 from assay.study import Plan, Point
-from tests.simulation.histories import TOTALS, sleep_through, undisturbed
+from tests.simulation.histories import TOTALS, sleep_at_calls, undisturbed
 from tests.simulation.program import STUDIES
-from tests.simulation.torture import draw
+from tests.simulation.torture import AWAKE_AFTER, draw
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -31,21 +30,13 @@ def test_whatever_happens_each_trial_ends_with_the_record_of_an_undisturbed_run(
     assert TOTALS["records"] > 120
 
 
-@pytest.mark.parametrize("awake_after", [40, 4000], ids=["beside another run", "after another run"])
+@pytest.mark.parametrize("awake_after", AWAKE_AFTER, ids=["beside another run", "after another run"])
 @pytest.mark.parametrize("workers", [False, True], ids=["run", "workers"])
 @pytest.mark.parametrize("name", STUDIES)
 def test_at_whatever_call_a_run_sleeps_past_its_lease_it_takes_nothing_from_another(
     name: str, workers: bool, awake_after: int
 ) -> None:
-    assert _sleep_at_calls(name, workers, awake_after, every=17) > 2
-
-
-def _sleep_at_calls(name: str, workers: bool, awake_after: int, every: int) -> int:
-    """Sleep at each ``every``-th call; returns how many histories that were."""
-    calls = takewhile(
-        lambda call: sleep_through(name, call, workers=workers, awake_after=awake_after), count(2, every)
-    )
-    return sum(1 for _ in calls)
+    assert sleep_at_calls(name, workers=workers, awake_after=awake_after, every=17) > 2
 
 
 _swap = ObjectSwaps.write
@@ -75,13 +66,12 @@ def _leave(store: Store, kind: StopKind, name: str) -> None:
 @pytest.mark.parametrize(
     ("place", "name", "fault", "named"),
     [
-        (Store, "create_record", _replace, "replaced trials/.*, a result"),
         (ObjectSwaps, "write", _swap_anyway, "took the lease|has a lease back"),
         ("assay.engine.run", "clear_stop", _leave, "is missing"),
     ],
-    ids=["records are replaced", "no compare-and-swap", "old requests stay"],
+    ids=["no compare-and-swap", "old requests stay"],
 )
-def test_a_planted_fault_is_found(
+def test_a_planted_fault_is_found_in_histories(
     place: Any, name: str, fault: Any, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.import_module(place) if isinstance(place, str) else place, name, fault)
@@ -89,7 +79,17 @@ def test_a_planted_fault_is_found(
         draw(3, 300, shrink=False)
 
 
-def test_points_that_are_written_over_others_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.engine.search_packs.write_points", _lose)
-    with pytest.raises(AssertionError, match="lost points of studies/search"):
-        _sleep_at_calls("search", workers=False, awake_after=4000, every=1)
+@pytest.mark.parametrize(
+    ("place", "fault", "named"),
+    [
+        ("assay.storage.Store.create_record", _replace, "replaced trials/.*, a result"),
+        ("assay.engine.search_packs.write_points", _lose, "lost points of studies/search"),
+    ],
+    ids=["records are replaced", "points are replaced"],
+)
+def test_a_planted_fault_is_found_by_a_run_that_sleeps(
+    place: str, fault: Any, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, fault)
+    with pytest.raises(AssertionError, match=named):
+        sleep_at_calls("search", workers=False, awake_after=4000, every=1)

@@ -2,7 +2,7 @@
 
 ``python -m tests.simulation.torture [--histories 10000] [--seed 0]`` draws them in batches of 100, one seed
 each. A history that breaks a rule is shrunk to the few steps that break it, and printed with the command that
-repeats it. Exits with 1 then.
+repeats it. Exits with 1 then. At last a run, and its workers, sleep past the lease at each of their calls.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import argparse
 import sys
 import time
 import traceback
+from itertools import product
 
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.simulation.histories import TOTALS, Histories
+from tests.simulation.histories import TOTALS, Histories, sleep_at_calls
+from tests.simulation.program import STUDIES
 
-__all__ = ["BATCH", "draw"]
+__all__ = ["AWAKE_AFTER", "BATCH", "draw"]
 
+AWAKE_AFTER = (40, 4000)  # rounds: in the midst of another run, and after it
 BATCH = 100  # histories of one seed
 _STEPS = 25
 
@@ -60,6 +63,10 @@ def main() -> int:
             _say(f"again: python -m tests.simulation.torture --histories {BATCH} --seed {number}")
             return 1
         _say(f"seed {number}: {_totals()}; {time.monotonic() - start:.0f} s")
+    for name, workers, awake_after in product(STUDIES, (False, True), AWAKE_AFTER):
+        sleeps = sleep_at_calls(name, workers=workers, awake_after=awake_after, every=1)
+        who = "workers sleep" if workers else "a run sleeps"
+        _say(f"{name}: {who} at {sleeps} calls, awake after {awake_after} rounds of another run")
     return 0
 
 
