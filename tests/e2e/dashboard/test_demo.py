@@ -77,7 +77,7 @@ def test_the_names_of_all_chosen_cells_are_seen_whole(reader: Reader, path: str)
             expect(chip).to_be_in_viewport(ratio=0.99)
 
 
-@pytest.mark.parametrize("path", ["/table", "/masks", "/trial"])
+@pytest.mark.parametrize("path", ["/masks", "/trial"])
 def test_paper_has_no_control_of_any_page(reader: Reader, path: str) -> None:
     page = reader.open(path)
     controls = page.get_by_test_id("stMain").locator(":is(button:not(.frame), input, select, a):visible")
