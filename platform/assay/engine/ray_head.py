@@ -475,10 +475,7 @@ def read_environment() -> bool:
     if any(name.problem for name in _REREAD):
         return False
     from ray._private import ray_constants
-    from ray._raylet import (  # pyright: ignore[reportAttributeAccessIssue]
-        AuthenticationTokenLoader,
-        Config,
-    )
+    from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
