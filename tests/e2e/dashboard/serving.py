@@ -41,7 +41,7 @@ def serve(storage: str | None, command: str = "dashboard", *options: str) -> Gen
         yield Served(url, psutil.Process(started.pid).children()[0])
     finally:
         for child in psutil.Process(started.pid).children():
-            child.terminate()
+            child.kill()  # asked to end, it would wait for what browsers hold open
         started.wait(240)  # a machine that trains meanwhile is slow
 
 

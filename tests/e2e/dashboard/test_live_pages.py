@@ -67,16 +67,10 @@ def reader(page: Page, shared: Shared) -> Reader:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Empty."""
+def first_reader(page: Page, tmp_path: Path) -> Iterator[Reader]:
+    """Of an empty storage."""
     (tmp_path / "storage").mkdir()
-    return Store(tmp_path / "storage")
-
-
-@pytest.fixture
-def first_reader(page: Page, store: Store) -> Iterator[Reader]:
-    """Of the empty storage."""
-    with serve(store.uri.removeprefix("file://")) as served:
+    with serve(str(tmp_path / "storage")) as served:
         yield Reader(page, served.url)
         page.goto("about:blank")  # a page without its server complains
 
@@ -88,16 +82,6 @@ def test_a_download_is_the_report(reader: Reader, shared: Shared, title: str, fo
         page.get_by_role("button", name=title, exact=True).click()
     results = results_of_plan(shared.small, shared.store).without_predictions()
     assert download.value.path().read_bytes() == FORMATS[form].study_files(results, "")[""]
-
-
-def test_a_trial_that_ends_shows_its_record_by_itself(first_reader: Reader, store: Store) -> None:
-    trial = put_small(store).trials[3]
-    store.begin_attempt(trial.id, Environment())
-    page = first_reader.open("/trial?study=small&cell=balance&repeat=seed+1")
-    expect(page.get_by_text("This trial has no record yet")).to_be_visible()
-    finished(trial, store, image_ap=0.9123)
-    expect(page.get_by_text("0.9123").first).to_be_visible()
-    expect(page.get_by_text("This trial has no record yet")).to_have_count(0)
 
 
 @pytest.fixture
@@ -170,11 +154,21 @@ def test_a_storage_that_goes_away_is_named_on_the_open_page_which_comes_back_wit
     page.get_by_text(shown).first.wait_for()
 
 
-def test_a_page_that_waits_for_the_first_study_notices_it(first_reader: Reader, store: Store) -> None:
+def test_pages_notice_the_first_study_and_the_record_of_a_trial_by_themselves(
+    first_reader: Reader, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "storage")
     page = first_reader.open("/table")
     expect(page.get_by_text("No study has been run into")).to_be_visible()
-    put_small(store)
+    trial = put_small(store).trials[3]
     expect(page.get_by_text("Does the balance pay?")).to_be_visible()
+
+    store.begin_attempt(trial.id, Environment())
+    page = first_reader.open("/trial?study=small&cell=balance&repeat=seed+1")
+    expect(page.get_by_text("This trial has no record yet")).to_be_visible()
+    finished(trial, store, image_ap=0.9123)
+    expect(page.get_by_text("0.9123").first).to_be_visible()
+    expect(page.get_by_text("This trial has no record yet")).to_have_count(0)
 
 
 def test_a_click_on_a_title_sorts_the_table_and_the_marked_cell_keeps_its_mark(reader: Reader) -> None:
@@ -291,16 +285,15 @@ def test_brushes_stay_when_points_come_and_when_the_page_is_loaded_again(
     expect(page.locator(".parallel[data-ready]")).to_have_attribute("data-chosen", "3")
 
 
-def test_list_and_charts_of_a_large_search_come_once_its_axes_are_drawn(page: Page, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    make_large_search(store, "wide", MOST_DRAWN + 1)
-    with serve(store.uri) as served:
-        page.goto(f"{served.url}/search?study=wide")
-        for _ in range(2):  # also when the reader comes back to it
-            page.locator(".parallel[data-ready]").wait_for()
-            expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible()
-            expect(page.get_by_text(f"Charts hold the best {MOST_DRAWN // 2} of")).to_be_visible()
-            page.get_by_test_id("stTopNav").get_by_role("link", name="Table").click()
-            page.wait_for_url("**/table?**")
-            page.get_by_test_id("stTopNav").get_by_role("link", name="Search").click()
-        page.goto("about:blank")
+def test_list_and_charts_of_a_large_search_come_once_its_axes_are_drawn(
+    reader: Reader, shared: Shared
+) -> None:
+    make_large_search(shared.store, "wide", MOST_DRAWN + 1)
+    page = reader.open("/search?study=wide")
+    for _ in range(2):  # also when the reader comes back to it
+        page.locator(".parallel[data-ready]").wait_for()
+        expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible()
+        expect(page.get_by_text(f"Charts hold the best {MOST_DRAWN // 2} of")).to_be_visible()
+        page.get_by_test_id("stTopNav").get_by_role("link", name="Table").click()
+        page.wait_for_url("**/table?**")
+        page.get_by_test_id("stTopNav").get_by_role("link", name="Search").click()

@@ -37,13 +37,19 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """`additions`, six cells of two seeds; `chain`, staged; `hostile`, with names that want to be markup."""
+    """`additions`, six cells of two seeds; `chain`, staged; `hostile`, with names that want to be markup.
+
+    In `damaged` the maps of the first cell are no table.
+    """
     store = Store(tmp_path_factory.mktemp("masks"))
     scene = make_scene(9, (96, 144))
     make_study(store, scene, seeds=2, probes=8)
     make_study(store, scene, name="chain", seeds=1, probes=2, staged=True, epochs=11)
     named = make_scene(6, (48, 64), name=HOSTILE.__getitem__)
     make_study(store, named, name="hostile", seeds=1, probes=6, epochs=12)
+    make_study(store, make_scene(4, (48, 64)), name="damaged", seeds=1, probes=2, epochs=13)
+    record = next(iter(cells_of(store, "damaged").values()))
+    store.write_bytes(f"{store.trial(record.id)}/{record.attempt}/maps.parquet", b"not a table")
     return store
 
 
@@ -417,16 +423,8 @@ def test_a_study_that_is_not_of_the_storage_opens_nothing(page: Page, server: Se
     assert page.locator(".grid").count() == 0
 
 
-def test_damaged_maps_are_named_and_the_other_cells_shown(tmp_path: Path, page: Page) -> None:
-    store = Store(tmp_path)
-    make_study(store, make_scene(4, (48, 64)), seeds=1, probes=2)
-    cells = cells_of(store, "additions")
-    name, record = next(iter(cells.items()))
-    store.write_bytes(f"{store.trial(record.id)}/{record.attempt}/maps.parquet", b"not a table")
-    with serve(store.uri) as served:
-        masks = MasksPage(
-            page, served.url
-        ).open()  # a deep link is the first thing that this server is asked for
-        assert masks.page.locator(".column .name").all_text_contents() == list(cells)[1:]
-        expect(page.get_by_text(f"{name} is left out")).to_be_visible()
-        page.goto("about:blank")  # before its server goes
+def test_damaged_maps_are_named_and_the_other_cells_shown(masks: MasksPage, cells: dict[str, Record]) -> None:
+    masks.open(study="damaged")
+    damaged, *others = cells  # as in `additions`
+    assert masks.page.locator(".column .name").all_text_contents() == others
+    expect(masks.page.get_by_text(f"{damaged} is left out")).to_be_visible()

@@ -17,16 +17,6 @@ from tests.e2e.dashboard.serving import serve
 from tests.ports import free_port
 
 
-def test_a_server_ends_with_the_command_that_started_it(tmp_path: Path) -> None:
-    Store(tmp_path).write_bytes("studies/.keep", b"")
-    with serve(str(tmp_path)) as served:
-        command = served.process.parent()
-        assert command is not None
-        command.terminate()
-        served.process.wait(60)
-    assert not served.process.is_running()
-
-
 def _alone() -> list[str]:
     """What gives a command a network of its own, where nobody reaches it; empty where none may be made."""
     network = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
@@ -70,7 +60,9 @@ def test_who_lets_others_read_the_pages_is_told_their_address_and_the_risk(
     assert buttons in risk
 
 
-def test_each_file_of_the_pages_comes_at_once_over_a_kept_connection(tmp_path: Path) -> None:
+def test_each_file_comes_at_once_over_a_kept_connection_and_the_server_ends_with_its_command(
+    tmp_path: Path,
+) -> None:
     """Where small writes are joined, the second half of each answer waits 40 ms for the browser's word."""
     Store(tmp_path).write_bytes("studies/.keep", b"")
     seconds: list[float] = []
@@ -84,4 +76,9 @@ def test_each_file_of_the_pages_comes_at_once_over_a_kept_connection(tmp_path: P
             assert answer.read()
             seconds.append(time.perf_counter() - start)
         connection.close()
+        command = served.process.parent()
+        assert command is not None
+        command.terminate()
+        served.process.wait(60)
+    assert not served.process.is_running()
     assert statistics.median(seconds) < 0.03
