@@ -165,7 +165,14 @@ def _cpu() -> torch.device:
 
 @dataclass
 class LocalRun:
-    """A run without a cluster: one process, optionally with a folder for checkpoints."""
+    """A run without a cluster: one process, optionally with a folder for checkpoints.
+
+    Example:
+        >>> run = LocalRun(seed=1)
+        >>> run.log(0, {"loss": 0.5}, epochs=1)
+        >>> run.history
+        [{'epoch': 0.0, 'loss': 0.5}]
+    """
 
     device: torch.device = field(default_factory=_cpu)
     seed: int = 0

@@ -46,7 +46,9 @@ def test_a_run_trains_the_trials_of_the_plan(study: OpenedStudy, plan: Plan) -> 
 
 EXAMPLES = {
     "assay": assay,
-    **{f"assay.{name}": getattr(assay, name) for name in ("open", "plan", "run", "data", "train")},
+    **{
+        f"assay.{name}": getattr(assay, name) for name in ("open", "plan", "run", "data", "train", "LocalRun")
+    },
     **{
         f"{kind.__name__}.{name}": member
         for kind in (OpenedStorage, OpenedStudy)
@@ -65,7 +67,8 @@ def test_the_example_of_a_public_function_runs(
     monkeypatch.setenv("ASSAY_CACHE", str(cache_root))
     Path("tiny.yaml").write_text(json.dumps(TINY), encoding="utf-8")  # JSON is YAML
     text = inspect.getdoc(EXAMPLES[name]) or ""
-    example = doctest.DocTestParser().get_doctest(text, {"assay": assay, "study": study}, name, None, None)
+    names = {"assay": assay, "study": study, "LocalRun": assay.LocalRun}
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, None)
     assert example.examples
     shown: list[str] = []
     doctest.DocTestRunner().run(example, out=shown.append)
