@@ -26,7 +26,7 @@ _PATIENCE = 60.0  # seconds, on a busy machine: Ray alone waits for longer where
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[RayNodes]:
-    known = RayNodes(cpus=1, dashboard=True)
+    known = RayNodes(cpus=1)
     yield known
     known.close()
 
