@@ -48,15 +48,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_ses
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None) -> ToyStudy:
-    """One pack in which each cell goes wrong in its own way, and the last one goes well."""
+def faulty(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToyStudy:
+    """One pack in which each cell goes wrong in its own way, and the last one goes well; without Ray."""
     cells = ", ".join(
         f"{fault}: {{config: {{fault: {fault}}}}}" for fault in ("diverge", "raise", "die", "none")
     )
     study = ToyStudy.make(
         tmp_path_factory.mktemp("faulty"), cache_root, seeds=(0,), pack="4", factor=f"fault: {{{cells}}}"
     )
-    study.run()
+    study.run(local=True, processes=1)
     return study
 
 
