@@ -19,7 +19,7 @@ from benchmarks.shared import ROOT, environment_of
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the trials, at which a row is taken
 _LOOK_SECONDS = 0.5
 _NAMES = {
-    "ResourceTrainable": "driver",
+    "PackDriver": "driver",
     "engine.fork_server": "training",
     "raylet": "Ray",
     "gcs": "Ray",

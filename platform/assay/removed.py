@@ -35,6 +35,10 @@ _STATELESS = (
     "a point is drawn from points and records alone, and CMA-ES learns from a state beside them. Write "
     "`sampler: tpe` or `sampler: gp`"
 )
+_ALL_WORKERS = (
+    "a trial trains with all its workers, and waits until they have room. Write `workers` alone, as many as "
+    "the nodes hold at once"
+)
 _NO_LIST = "no rule picked better images than chance. Draw masks of any defective training images without one"
 
 _KEYS: Mapping[str, str] = {  # or `key: value`, where other values of the key are read
@@ -45,6 +49,7 @@ _KEYS: Mapping[str, str] = {  # or `key: value`, where other values of the key a
     "start.study": _AS_POINT,
     "start.best": _AS_POINT,
     "search.seeds": _ONE_DRAW,
+    "resources.min_workers": _ALL_WORKERS,
     "search.sampler: cmaes": _STATELESS,
     "replicate.ablate_winner": _AS_DESIGN,
     "search.objective.min: label_hours": _AS_FACTOR,

@@ -35,7 +35,7 @@ _VICTIMS = {
     "raylet": "/raylet/raylet",
     "RuntimeEnvAgent": "ray::RuntimeEnvAgent",
     "the process that keeps the others": "ray_head.py",
-    "a driver": "ray::ResourceTrainable",
+    "a driver": "ray::PackDriver",
     "a training process": "assay.engine.fork_server",
 }
 _ENDS_RAY = ("gcs_server", "raylet", "RuntimeEnvAgent", "the process that keeps the others")

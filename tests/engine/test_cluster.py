@@ -119,7 +119,7 @@ def test_as_many_packs_as_slots_train_at_once_without_resources_of_ours(
 
 
 @pytest.mark.timeout(600)
-def test_a_trial_of_two_workers_survives_nodes_that_are_drained_or_die_with_fewer_workers_if_it_must(
+def test_a_trial_of_two_workers_survives_nodes_that_are_drained_or_die_and_waits_for_one_if_it_must(
     nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path
 ) -> None:
     for node in nodes.nodes[1:]:
@@ -127,8 +127,7 @@ def test_a_trial_of_two_workers_survives_nodes_that_are_drained_or_die_with_fewe
     # A driver holds a little memory, and is placed where there is most of it: on the head, which stays.
     others = [node.wait() for node in (nodes.add(memory=2**21), nodes.add(memory=2**21))]
     made = partial(ToyStudy.make, cache=cache_root, seeds=(0,), epochs=60)
-    workers = "2, min_workers: 1"
-    study = made(tmp_path / "storage", workers=workers, pack="2", seconds=1.0, held=True)
+    study = made(tmp_path / "storage", workers=2, pack="2", seconds=1.0, held=True)
     first, second = (trial.id for trial in study.plan.trials)
     process = assay("run", write(study), "--storage", study.storage)
 
@@ -144,20 +143,20 @@ def test_a_trial_of_two_workers_survives_nodes_that_are_drained_or_die_with_fewe
     wait_for(lambda: in_the_middle(2), process)
     drained.end()  # it might stay for a while, and gets no work
 
-    # The other dies, and there is none to take its place until the trial has gone on with one worker.
+    # The other dies, and there is none to take its place until one joins.
     dies = next(node for node in others if node is not drained)
     assert _runs(dies, "RayTrainWorker")
-    assert not _runs(dies, "ResourceTrainable")
+    assert not _runs(dies, "PackDriver")
     names.append(dies.id)
     dies.kill_raylet()
-    wait_for(lambda: _workers(study, first) == [2, 2, 1], process)
     nodes.add().wait()
+    wait_for(lambda: in_the_middle(3), process)
     study.release()
     code, output = end(process)
 
     assert code == 0, output
     assert all(f"node {name[:8]} on " in output for name in names), "the run says who left"
-    assert (_workers(study, first), _workers(study, second)) == ([2, 2, 1], [2])
+    assert (_workers(study, first), _workers(study, second)) == ([2, 2, 2], [2])
     assert [attempt.drained for attempt in study.store.attempts(first)] == [True, False, False]
     record = study.records()[first]
     log = (study.storage / "trials" / first / record.attempt / "log.txt").read_text()

@@ -34,11 +34,9 @@ def away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("away")
 def test_a_storage_that_is_away_when_a_pack_is_taken_on_is_a_result(tmp_path: Path) -> None:
-    config = {"storage": str(tmp_path), "pack": "0", "watched": False, "heartbeat_seconds": 1.0}
     driver = PackDriver.__new__(PackDriver)  # Tune's own constructor asks Ray
-    driver.setup(config)
-    assert driver.step() == {"repeats": 0, "done": True, STORAGE: AWAY}
-    assert driver.reset_config(config)
+    driver.config = {"storage": str(tmp_path), "pack": "0", "watched": False, "heartbeat_seconds": 1.0}
+    driver.setup(driver.config)
     assert driver.step() == {"repeats": 0, "done": True, STORAGE: AWAY}
 
 
@@ -46,15 +44,14 @@ def test_an_object_store_is_asked_every_two_seconds_whether_a_pack_is_over(
     tmp_path: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[None] = []
-    training = SimpleNamespace(
-        running=True, error=None, is_over=lambda: looks.append(None), train=print, look_after=print
-    )
+    training = SimpleNamespace(running=True, error=None, is_over=lambda: looks.append(None), train=print)
     monkeypatch.setattr("assay.engine.driver._training", lambda *_: training)
     pack = make_pack(ToyStudy.make(tmp_path, cache_root).plan)
     monkeypatch.setattr(PackReader, "read", lambda *_: pack)
     monkeypatch.setattr("assay.engine.driver.Store", lambda *_: SimpleNamespace(local_path=None))
     driver = PackDriver.__new__(PackDriver)
-    driver.setup({"storage": str(tmp_path), "pack": "0", "watched": False, "heartbeat_seconds": 1.0})
+    driver.config = {"storage": str(tmp_path), "pack": "0", "watched": False, "heartbeat_seconds": 1.0}
+    driver.setup(driver.config)
     driver.step()
     assert len(looks) == 1
 
@@ -85,7 +82,7 @@ class _InTheWayOfTheFirst(PackDriver):
     """Its first pack has trouble with the folder of a node."""
 
     def step(self) -> dict[str, Any]:
-        if self._config["pack"].endswith("/0000.json"):
+        if self.config["pack"].endswith("/0000.json"):
             return {"repeats": 0, "done": True, STORAGE: AWAY}
         return super().step()
 

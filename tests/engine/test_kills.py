@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from assay.engine.driver import PackDriver
 from assay.study import Trial
 from tests.engine.killing import EPOCHS, KILLS, in_the_middle, kill_first, undisturbed_results, without_ids
 from tests.engine.toy_study import ToyStudy
 
 Toy = Callable[..., ToyStudy]
 
-# The second trial ends by itself after its kill; the third is held until its own.
-LATER_HELD = (
-    "pace: {quick: {config: {seconds: 0.0}}, short: {config: {seconds: 0.3}}, held: {config: {seconds: 0.8}}}"
+# What a trial of two workers runs in. One trial loses each, and one loses nothing.
+OF_TWO_WORKERS = ("ray::RayTrainWorker", "assay.engine.train_run", "ray::PackDriver")
+PACES = "calm: {config: {seconds: 0.0}}, " + ", ".join(
+    f"p{number}: {{config: {{seconds: 0.1{number}}}}}" for number in range(len(OF_TWO_WORKERS))
 )
 
 
@@ -32,7 +29,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> d
 @pytest.mark.usefixtures("free_cluster")
 def test_a_killed_driver_changes_no_result(toy: Toy, undisturbed: dict[str, object]) -> None:
     study = toy(**KILLS)
-    killed = kill_first("ray::ResourceTrainable", study, in_the_middle(study))
+    killed = kill_first("ray::PackDriver", study, in_the_middle(study))
     outcome = study.run()
     assert len(killed) == 1, "no driver was there to kill"
     assert (outcome.finished, outcome.missing) == (2, 0), outcome
@@ -51,11 +48,11 @@ def _goes_on_from_its_checkpoint(study: ToyStudy, trial: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
-def test_processes_that_are_killed_in_later_packs_give_back_their_cores_and_their_trials_go_on(
+def test_each_process_of_two_workers_that_is_killed_gives_back_its_cores_and_its_trial_goes_on(
     toy: Toy,
 ) -> None:
-    study = toy(**{**KILLS, "pack": "1", "workers": 2, "factor": LATER_HELD})
-    first, second, third = study.plan.trials
+    study = toy(**{**KILLS, "pack": "1", "workers": 2, "factor": f"pace: {{{PACES}}}"})
+    calm, *disturbed = study.plan.trials
 
     def in_the_midst_of(trial: Trial) -> Callable[[], bool]:
         def look() -> bool:
@@ -64,36 +61,15 @@ def test_processes_that_are_killed_in_later_packs_give_back_their_cores_and_thei
 
         return look
 
-    worker = kill_first("ray::RayTrainWorker", study, in_the_midst_of(second), release=False)
-    driver = kill_first("ray::ResourceTrainable", study, in_the_midst_of(third))
-    assert study.run().finished == 3
-    assert (len(worker), len(driver)) == (1, 1), "a process was not there to kill"
+    killed = [
+        kill_first(mark, study, in_the_midst_of(trial), release=trial is disturbed[-1])
+        for mark, trial in zip(OF_TWO_WORKERS, disturbed, strict=True)
+    ]
+    assert study.run().finished == 1 + len(disturbed)
+    assert [len(one) for one in killed] == [1] * len(killed), "a process was not there to kill"
     records = study.records()
-    assert [records[trial.id].attempts for trial in (first, second, third)] == [1, 2, 2]
-    for trial in (second, third):
+    assert [records[trial.id].attempts for trial in study.plan.trials] == [1, 2, 2, 2]
+    assert len({str(result) for result in without_ids(study).values()}) == 1
+    assert records[calm.id].result is not None
+    for trial in disturbed:
         _goes_on_from_its_checkpoint(study, trial.id)
-
-
-class _EndsAndRaises(PackDriver):
-    """Is killed the first time that it takes on a second pack, and raises the next time."""
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        folder = Path(self._store.local_path or "")
-        if not (folder / "ended").exists():
-            (folder / "ended").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if not (folder / "raised").exists():
-            (folder / "raised").touch()
-            raise FileNotFoundError("the folder of the node went away")
-        return super().reset_config(new_config)
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("free_cluster")
-def test_drivers_that_end_between_two_packs_lose_none(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.engine.driver.PackDriver", _EndsAndRaises)
-    study = toy(name="kills", seeds=(0, 1, 2, 3), pack="1")
-    outcome = study.run()
-    assert (study.storage / "ended").exists()
-    assert (study.storage / "raised").exists()
-    assert (outcome.finished, outcome.missing, outcome.problems) == (8, 0, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ray.tune.experiment import Trial
 
+from assay.engine.driver import AT_WORK
 from assay.engine.room_watch import NodeWatch, RoomWatch
 
 
@@ -40,14 +41,14 @@ def test_workers_without_room_are_missed_though_their_driver_is_at_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words: list[str] = []
-    placed, now = [False], [0.0]
-    watch = RoomWatch(words.append, lambda: placed[0])
+    watch, now, driver = RoomWatch(words.append), [0.0], _in_state(Trial.RUNNING)
     monkeypatch.setattr("assay.engine.room_watch.time.monotonic", lambda: now[0])
     for seconds, room, told in ((1, False, 0), (20, False, 0), (40, False, 1), (50, True, 2), (60, True, 2)):
-        now[0], placed[0] = float(seconds), room
-        watch.on_step_end(1, [_in_state(Trial.RUNNING)])
+        now[0] = float(seconds)
+        driver.update_last_result({AT_WORK: room, "training_iteration": 1})
+        watch.on_step_end(1, [driver])
         assert len(words) == told, seconds
-    now[0], placed[0] = 200.0, False
+    now[0] = 200.0
     watch.on_step_end(1, [_in_state(Trial.TERMINATED)])
     assert len(words) == 2, "nothing is left to train"
 

@@ -6,24 +6,17 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import pytest
 import ray
 
-from assay.engine.driver import COMPLETE, PackDriver
-from assay.engine.packs import Pack
-from assay.study import Trial
-from tests.engine.killing import find_process
-from tests.engine.made_packs import lay_down, make_pack
 from tests.engine.on_cluster import training
 from tests.engine.toy_study import ToyStudy
-from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
 
@@ -82,40 +75,12 @@ def together(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_ses
     return Together(study, listening)
 
 
-def test_a_new_seed_trains_only_itself_and_packs_of_a_slot_are_trained_by_one_process(
-    finished: ToyStudy, cache_root: Path
-) -> None:
+def test_a_new_seed_trains_only_itself(finished: ToyStudy, cache_root: Path) -> None:
     before = finished.results()
     assert finished.run().trained_now == 0
     extended = ToyStudy.make(finished.storage, cache_root, seeds=(0, 1, 2), pack="1")
     assert extended.run().trained_now == 4
     assert extended.results().items() >= before.items()
-    new = [record for trial, record in extended.records().items() if trial not in before]
-    workers = Counter(record.environment.pid for record in new)
-    assert len(workers) <= ray.cluster_resources()["CPU"]
-
-
-def test_workers_that_waited_too_long_for_a_pack_are_started_again(toy: Toy, tmp_path: Path) -> None:
-    study = toy(seeds=(0,))
-    packs = [_pack(study, f"{index:04d}", [trial]) for index, trial in enumerate(study.plan.trials)]
-    times = {"idle_seconds": 0.0, "watched": False, "heartbeat_seconds": 2.0}
-    config = {"storage": study.store.uri, "scratch": str(tmp_path / "scratch"), **times}
-    driver = ray.remote(num_cpus=0)(PackDriver).remote({**config, "pack": packs[0].path})
-    _step_to_the_end(driver)
-    wait_for(lambda: find_process(os.getpid(), "ray::RayTrainWorker") is None)  # the Train run has ended
-    assert ray.get(driver.reset_config.remote({**config, "pack": packs[1].path}))
-    _step_to_the_end(driver)
-    ray.get(driver.cleanup.remote())
-    assert [record.status for record in study.records().values()] == ["finished", "finished"]
-
-
-def _pack(study: ToyStudy, name: str, trials: Sequence[Trial]) -> Pack:
-    """A pack of some of the study's trials, laid down for a driver."""
-    return lay_down(make_pack(study.plan, trials, id=name, cache=study.cache), study.store)
-
-
-def _step_to_the_end(driver: Any) -> None:
-    wait_for(lambda: bool(ray.get(driver.step.remote()).get(COMPLETE)))
 
 
 def test_a_record_names_its_node_its_worker_and_the_world(finished: ToyStudy) -> None:

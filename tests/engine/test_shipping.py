@@ -13,8 +13,8 @@ import pytest
 import ray
 
 from assay.engine.driver import OtherProgramError, PackDriver
-from assay.engine.errors import NotBegunError
-from assay.engine.packs import Pack, PackReader
+from assay.engine.errors import NoOtherStartError
+from assay.engine.packs import Pack
 from assay.engine.shipping import SETTINGS, SHIPPED, runtime_env, stage
 from assay.engine.train_pack import _open_pack, train_trials
 from assay.engine.versions import differences, program, source_roots, source_version
@@ -118,16 +118,15 @@ def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(
 def test_the_pack_of_such_a_worker_breaks_with_the_name_of_the_node(toy: Toy, tmp_path: Path) -> None:
     study = toy()
     pack = _pack_for_another_program(study)
-    config = {"storage": study.store.uri, "pack": pack.path, "scratch": str(tmp_path / "scratch")}
-    times = {"idle_seconds": 60.0, "watched": False, "heartbeat_seconds": 2.0}
-    driver = ray.remote(num_cpus=0)(PackDriver).remote({**config, **times})
+    places = {"storage": study.store.uri, "pack": pack.path, "scratch": str(tmp_path / "scratch")}
+    config = {**places, "name": pack.name, "watched": False, "heartbeat_seconds": 2.0}
+    driver = ray.remote(num_cpus=0)(PackDriver).remote(config)
     node = ray.nodes()[0]["NodeID"]
     with pytest.raises(OtherProgramError, match=rf"node {node}.*torch 2.*\(wanted 1.0\)"):
         _step(driver)
     ray.get(driver.cleanup.remote())
     assert study.store.trials() == []
     assert not study.store.exists(pack.refusal), "the next try begins without it"
-    assert not study.store.exists(pack.over)
 
 
 def _step(driver: Any) -> None:
@@ -137,8 +136,9 @@ def _step(driver: Any) -> None:
 
 
 def test_a_pack_that_a_worker_does_not_see_is_not_begun_and_names_node_and_storage(tmp_path: Path) -> None:
-    with pytest.raises(NotBegunError, match=f"{socket.gethostname()} does not see the storage {tmp_path}"):
-        _open_pack(Store(tmp_path), PackReader(Store(tmp_path)), "studies/toy/packs/here/0000.json")
+    words = f"{socket.gethostname()} does not see the storage {tmp_path}"
+    with pytest.raises(NoOtherStartError, match=words):
+        _open_pack(Store(tmp_path), "studies/toy/packs/here/0000.json")
 
 
 def test_a_pack_whose_method_is_lost_is_not_begun(tmp_path: Path) -> None:
@@ -146,5 +146,5 @@ def test_a_pack_whose_method_is_lost_is_not_begun(tmp_path: Path) -> None:
     plan = make_plan().with_cells(lambda cell: cell.model_copy(update=lost))
     store = Store(tmp_path)
     pack = lay_down(make_pack(plan), store)
-    with pytest.raises(NotBegunError, match="blur@0123456789abcdef lies in methods"):
-        _open_pack(store, PackReader(store), pack.path)
+    with pytest.raises(NoOtherStartError, match="blur@0123456789abcdef lies in methods"):
+        _open_pack(store, pack.path)

@@ -88,7 +88,7 @@ def fail_in_a_stage(rank: int, world_size: int, folder: Path, cache: str) -> Non
     with pytest.raises(Diverged):
         train_trials(site)
     wait_for_all(world_size)
-    assert train_trials(site)
+    train_trials(site)
 
 
 FAULTS = {
@@ -118,7 +118,7 @@ def fail_twice(rank: int, world_size: int, folder: Path, cache: str, fault: str)
         with pytest.raises((OverdueError, MemoryError, torch.OutOfMemoryError)):
             train_trials(site)
         wait_for_all(world_size)
-    assert train_trials(site)
+    train_trials(site)
 
 
 def _data() -> TrainingData:

@@ -99,8 +99,6 @@ class _Place:
     def is_over(self) -> bool:
         return not self.running
 
-    def look_after(self) -> None: ...
-
     def _train(self, pack: Any) -> None:
         site = PackWorker(pack, self._store.for_run(pack.run.lease), 0, 1, "node", 1, "cpu")
         try:
@@ -127,11 +125,11 @@ def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Trai
 
     def train_all(work: RunPacks) -> None:
         nonlocal results
-        tune_trial: Any = driver.PackDriver.__new__(driver.PackDriver)
         trials = iter(plan.trials)
         for size in packs:
-            config = work.write_folder([next(trials) for _ in range(size)])
-            tune_trial.reset_config(config) if hasattr(tune_trial, "_training") else tune_trial.setup(config)
+            tune_trial: Any = driver.PackDriver.__new__(driver.PackDriver)
+            tune_trial.config = work.write_folder([next(trials) for _ in range(size)])
+            tune_trial.setup(tune_trial.config)
             while not tune_trial.step().get("done"):
                 results += 1
             results += 1

@@ -31,6 +31,7 @@ from assay.engine.run import _clear_stops, _forget_failed
 from assay.engine.search_packs import search_packs
 from assay.engine.searcher import STORAGE, PackSearcher
 from assay.engine.train_pack import train_trials
+from assay.engine.tune_manners import HiddenCredentials
 from assay.engine.worker import PackWorker
 from assay.storage import Lease, Result
 from assay.storage.lease import clear_stop, stop_requested
@@ -220,7 +221,7 @@ class Run:
         if not isinstance(plan, SearchPlan):
             packs = chain(work.stages_first(missing), packs)
         work.contents = packs
-        searcher = PackSearcher(work)
+        searcher = PackSearcher(work, HiddenCredentials())
         try:
             self._tune(searcher, store, lease)
         finally:
@@ -291,5 +292,4 @@ class Run:
         node = process.machine.name
         store = store.for_run(pack.run.lease)
         train_trials(PackWorker(pack, store, 0, 1, node, self.process.pid, "cpu"))
-        store.write_bytes(pack.over, b"")
         process.what = "over"

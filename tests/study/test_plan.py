@@ -157,10 +157,6 @@ def test_a_plan_survives_being_written_to_a_table() -> None:
             {"resources": {"workers": 5}},
             "resources.workers: a batch has an image for every worker: batch_size 4",
         ),
-        (
-            {"resources": {"workers": 2, "min_workers": 3}},
-            "resources.min_workers: at most `workers`, 2, found 3",
-        ),
         ({"config": {}}, "config.image_size: the key `image_size` is missing"),
         ({"supervision": "none"}, "supervision: toy trains with supervision full, mixed, weak; found none"),
         (
@@ -232,7 +228,7 @@ def test_batch_normalisation_is_refused_with_several_workers(
                 config=settings,
                 supervision=supervision,
                 factors=levels,
-                resources={"workers": workers, "min_workers": 1},
+                resources={"workers": workers},
             ),
             None,
             "cpu",

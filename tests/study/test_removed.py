@@ -33,6 +33,10 @@ HEAD = "study: s\ntrainable: toy\ndata: {reader: synthetic}\n"
             "s.yaml:4:60: search.seeds: `seeds` was removed: a study has one search of a cell.",
         ),
         (
+            "resources: {workers: 2, min_workers: 1}",
+            "s.yaml:4:25: resources.min_workers: `min_workers` was removed: a trial trains with all its",
+        ),
+        (
             f"{SEARCH}, sampler: cmaes}}",
             "s.yaml:4:60: search.sampler: `sampler: cmaes` was removed: a point is drawn",
         ),

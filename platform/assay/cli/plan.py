@@ -383,7 +383,6 @@ def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
         kept = f"keeps about {gigabytes:.{'0f' if gigabytes >= 10 else '2g'}} GB"
     need = study.resources
     gpus = f" and {need.gpus:g} GPU" if need.gpus else ""
-    least = f"{need.min_workers} to " if (need.min_workers or need.workers) < need.workers else ""
     return [
         *(
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
@@ -393,7 +392,7 @@ def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
         ),
         f"{trials} = {at_most}{counted(total, 'trial')}; {state}",
         *looks,
-        f"a trial takes {least}{counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} "
+        f"a trial takes {counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} "
         f"each; packs: {need.pack}",
         f"{kept} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]

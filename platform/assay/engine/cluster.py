@@ -1,11 +1,6 @@
 """The Ray cluster a study runs on: started on this machine, or one that is there already.
 
 ``with cluster(...) as c:`` connects and says how many packs can train at once (``c.slots(resources)``).
-
-A Tune driver holds what a trial needs, which it trains itself, unless several workers train it: a driver that
-holds a CPU while its Train worker waits for one deadlocks without a word, and Tune refuses drivers that hold
-nothing. Such drivers hold a little memory, which Ray counts on every node, also of a cluster that others
-started.
 """
 
 from __future__ import annotations
@@ -18,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -39,14 +34,13 @@ from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.study.schema import Resources
 from trainables.errors import InputError
 
-__all__ = ["Cluster", "cluster", "driver_resources"]
+__all__ = ["Cluster", "cluster"]
 
 _GONE_SECONDS = 5.0  # that a head is away while it is joined
 _NODE_SECONDS = 10.0  # for the raylet of a node that has just been started
 # One try: Ray asks twenty times with a token that was refused, and says so when it gives up.
 _CLUSTER_SETTINGS = {"RAY_NUM_REDIS_GET_RETRIES": "1"}
 _LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
-_started_here: set[str] = set()  # addresses of Rays that this process started, with our settings
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray Jobs started this process
 
 
@@ -56,14 +50,11 @@ class Cluster:
 
     nodes: tuple[dict[str, float], ...]
     local: bool
-    ends_with_us: bool = False  # its processes were started for this run alone
-    has_settings: bool = False  # this process started it: ours are in the environment of all its processes
 
     def slots(self, resources: Resources) -> int:
-        """Count the packs of these resources that can train at the same time; the last with fewer workers."""
+        """Count the packs of these resources that can train at the same time."""
         workers = sum(workers_on(node, resources.cpus, resources.gpus) for node in self.nodes)
-        packs, rest = divmod(workers, resources.workers)
-        return packs + (rest >= (resources.min_workers or resources.workers))
+        return workers // resources.workers
 
     def refuse_if_too_small(self, resources: Resources) -> None:
         """Say early that a pack would wait for ever.
@@ -80,12 +71,11 @@ class Cluster:
             )
         cpus = ", ".join(f"{node.get('CPU', 0):g}" for node in self.nodes)
         gpus = sum(node.get("GPU", 0) for node in self.nodes)
-        setting = "workers" if resources.min_workers is None else "min_workers"
         raise InputError(
-            f"a trial needs {getattr(resources, setting)} worker(s) with {resources.cpus} CPU(s) and "
+            f"a trial needs {resources.workers} worker(s) with {resources.cpus} CPU(s) and "
             f"{resources.gpus:g} GPU(s) each, but the cluster's nodes have {cpus} CPU(s) "
-            f"and {gpus:g} GPU(s) in all. Lower resources.{setting}, cpus or gpus in the study, "
-            f"or add nodes."
+            f"and {gpus:g} GPU(s) in all. Lower resources.workers, cpus or gpus in the study, "
+            "or add nodes."
         )
 
     def follow(self, resources: Resources, say: Callable[[str], None]) -> Callable[[], int]:
@@ -105,13 +95,6 @@ class Cluster:
         return now
 
 
-def driver_resources(resources: Resources) -> dict[str, float]:
-    """Name what the Tune driver of a pack holds: cores and GPU share of a trial that it trains itself."""
-    if resources.workers > 1:
-        return {"CPU": 0, "memory": 2**20}  # bytes, few enough to bound nothing
-    return {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
-
-
 @contextmanager
 def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Generator[Cluster]:
     """Connect to ``RAY_ADDRESS``, or start Ray on this machine (``cpus``: default all its cores).
@@ -129,10 +112,7 @@ def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Gen
     """
     os.environ.update(SETTINGS | {name: os.environ[name] for name in SETTINGS.keys() & os.environ.keys()})
     if _is_initialized():
-        import ray
-
-        known = ray.get_runtime_context().gcs_address in _started_here
-        yield replace(_look(local=True), has_settings=known)
+        yield _look(local=True)
     elif address := os.environ.get("RAY_ADDRESS"):
         say("joining the Ray that RAY_ADDRESS names")
         with environment_with(_CLUSTER_SETTINGS):
@@ -143,7 +123,7 @@ def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Gen
             yield _look(local=False)
     else:
         with _started(cpus, ending, say):
-            yield replace(_look(local=True), ends_with_us=True, has_settings=True)
+            yield _look(local=True)
 
 
 def _is_initialized() -> bool:
@@ -193,7 +173,6 @@ def _started(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Ge
 
 
 def _join(processes: LocalRay) -> None:
-    _started_here.add(processes.address)
     try:
         connect(processes.address, patience())
     except (ConnectTimeoutError, TokenRefusedError, ConnectionError, RuntimeError, ValueError) as error:

@@ -1,11 +1,16 @@
 """The Tune trial of a pack: trains it, or has it trained, and reads the records to see how it goes.
 
 Trials with one worker are trained in the driver's own process (``own_process.py``), those with several by a
-Train run (``train.py``). Either is kept for the next pack, where Tune keeps the driver for it.
+Train run (``train.py``).
 
-A class, not a function: Tune stops a function driver without a chance to end what it started. A Train run's
-placement group would then keep its CPUs for ever. Here ``cleanup`` ends it, and ``step`` comes back every two
-seconds, so that Ctrl-C and a pruner are heard in the middle of a repeat.
+A driver holds what a trial needs, which it trains itself, unless several workers train it: a driver that
+holds a CPU while its Train worker waits for one deadlocks without a word, and Tune refuses drivers that hold
+nothing. Such drivers hold a little memory, which Ray counts on every node, also of a cluster that others
+started.
+
+A class, not a function: Tune stops a function driver without a chance to end what it started. Here
+``cleanup`` ends it, and ``step`` comes back every two seconds, so that Ctrl-C and a pruner are heard in the
+middle of a repeat.
 """
 
 from __future__ import annotations
@@ -23,9 +28,11 @@ from assay.storage import Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
 
-__all__ = ["COMPLETE", "OtherProgramError", "PackDriver"]
+__all__ = ["AT_WORK", "COMPLETE", "OtherProgramError", "PackDriver"]
 
+AT_WORK = "at_work"  # in a result: the pack's workers have room
 COMPLETE = "pack_complete"  # in a result: the pack ended by itself, no pruner stopped it
+_DRIVER_MEMORY = 2**20  # bytes, few enough to bound nothing
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 2.0  # between two looks at an object store; a local one is looked at always
 
@@ -35,7 +42,7 @@ class OtherProgramError(RuntimeError):
 
 
 class PackTraining(Protocol):
-    """Trains packs, one after the other, beside the thread that asks."""
+    """Trains a pack beside the thread that asks."""
 
     error: BaseException | None  # why the pack ended, where it was not trained
 
@@ -46,32 +53,30 @@ class PackTraining(Protocol):
 
     def is_over(self) -> bool: ...
 
-    def look_after(self) -> None: ...
-
     def abort(self) -> None: ...
 
 
 class PackDriver(tune.Trainable):
-    """Trains one pack after the other.
+    """Trains one pack.
 
-    ``config``: storage (URI), pack (path of its file), scratch (Tune's folder), ``idle_seconds`` (how long
-    workers wait for the next pack; 0: not at all), ``watched`` (a pruner hears of each record and epoch) and
-    ``heartbeat_seconds`` (after which ``step`` comes back without news).
+    ``config``: storage (URI), pack (path of its file), name (of the pack's first trial), scratch (Tune's
+    folder), ``workers``, ``cpus`` and ``gpus`` of a trial, ``watched`` (a pruner hears of each record and
+    epoch) and ``heartbeat_seconds`` (after which ``step`` comes back without news).
     """
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        if config["workers"] > 1:
+            return tune.PlacementGroupFactory([{"memory": _DRIVER_MEMORY}])
+        gpus = {"GPU": config["gpus"]} if config["gpus"] else {}
+        return tune.PlacementGroupFactory([{"CPU": config["cpus"], **gpus}])
+
+    def __repr__(self) -> str:
+        """Name the pack's first trial: Ray shows it of the actor, and before each line that it prints."""
+        return f"{type(self).__name__}({self.config['name']})"
 
     def setup(self, config: dict[str, Any]) -> None:
         self._training: PackTraining | None = None
-        self._packs: PackReader | None = None
-        self._take_on(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take on the next pack in the same process (``reuse_actors``)."""
-        self._take_on(new_config)
-        return True
-
-    def _take_on(self, config: dict[str, Any]) -> None:
-        self._config = config
-        self._begun = False
         self._records: dict[str, Record] = {}
         self._looked = 0.0
         self._epoch = 0  # the last one whose validation was reported
@@ -84,39 +89,34 @@ class PackDriver(tune.Trainable):
             self.cleanup()
             return {"repeats": len(self._records), "done": True, STORAGE: str(error)}
 
-    def _begin(self) -> None:
+    def _begin(self) -> PackTraining:
         """Read the pack, and have it trained.
 
         In a step: `setup` gives Tune no result, and it would try again where the storage is in the way.
         """
-        if self._packs is None:
-            self._store = Store(self._config["storage"], PATIENCE_SECONDS)
-            self._packs = PackReader(self._store)
-        self._pack = self._packs.read(self._config["pack"])
-        if self._training is None:
-            self._training = _training(self._pack, self._store, self._config)
+        self._store = Store(self.config["storage"], PATIENCE_SECONDS)
+        self._pack = PackReader(self._store).read(self.config["pack"])
+        self._training = _training(self._pack, self._store, self.config)
         self._training.train(self._pack)
-        self._begun = True
+        return self._training
 
     def _step(self) -> dict[str, Any]:
-        if not self._begun:
-            self._begin()
-        training = self._training
-        assert training is not None, "a pack was begun"
-        until = time.monotonic() + self._config["heartbeat_seconds"]
+        training = self._training or self._begin()
+        until = time.monotonic() + self.config["heartbeat_seconds"]
         while time.monotonic() < until:
             running = training.running  # asked before the records: none can come after it is dead
             if not running or self._due():
                 self._looked = time.monotonic()
                 if training.is_over():
                     return self._end(training.error)
-                if not running:  # it had waited too long for this pack
-                    training.train(self._pack)
-                if self._config["watched"] and (news := self._news()) is not None:
+                if self.config["watched"] and (news := self._news()) is not None:
                     return news
             time.sleep(_POLL_SECONDS)
-        training.look_after()
-        return {"repeats": len(self._records)}
+        return {"repeats": len(self._records), AT_WORK: self._at_work()}
+
+    def _at_work(self) -> bool:
+        """Tell whether the pack has room: several workers say so, one has it with its driver."""
+        return self._pack.study.resources.workers == 1 or self._store.exists(self._pack.begun)
 
     def cleanup(self) -> None:
         if self._training is None:
@@ -149,8 +149,7 @@ class PackDriver(tune.Trainable):
             text = self._store.read_bytes(self._pack.refusal).decode()
         except FileNotFoundError:
             return
-        for path in (self._pack.refusal, self._pack.over):  # Tune tries again, perhaps on other nodes
-            self._store.delete_tree(path)
+        self._store.delete_tree(self._pack.refusal)  # Tune tries again, perhaps on other nodes
         raise OtherProgramError(text)
 
     def _look(self) -> None:
@@ -187,12 +186,12 @@ class PackDriver(tune.Trainable):
 
 
 def _training(pack: Pack, store: Store, config: dict[str, Any]) -> PackTraining:
-    """Make what trains packs of these resources; Train loads where it is needed."""
+    """Make what trains packs of these resources."""
     if pack.study.resources.workers == 1:
         server = ForkServer()  # loads torch while this process loads the rest
         from assay.engine.own_process import OwnProcess
 
         return OwnProcess(store, server)
-    from assay.engine.train import TrainWorkers
+    from assay.engine.train import TrainRun
 
-    return TrainWorkers(store, config)
+    return TrainRun(config)

@@ -8,7 +8,9 @@ a failure of the method, so that a trial ends with a record. What is tried again
 from __future__ import annotations
 
 import errno
+import json
 import traceback
+from typing import Self
 
 from assay.storage.redaction import redact
 from trainables.data.atomic import AWAY
@@ -21,8 +23,7 @@ __all__ = [
     "DrainedError",
     "GpuMemoryError",
     "MethodError",
-    "MoreRoomError",
-    "NotBegunError",
+    "NoOtherStartError",
     "OverdueError",
     "PeerLostError",
     "Stopped",
@@ -86,12 +87,16 @@ class PeerLostError(ConnectionError):
     """Another worker of this trial is gone: killed, out of memory, or on a lost node."""
 
 
-class MoreRoomError(ConnectionError):
-    """More workers have room than train this pack; no trial is under way, and all are started anew."""
+class NoOtherStartError(RuntimeError):
+    """Another start of a trial's workers would not help: the storage is away, or a pack cannot be read.
 
+    Its text is JSON, which is found again in what Ray says of a worker's error.
+    """
 
-class NotBegunError(RuntimeError):
-    """A worker cannot begin a pack: its file, or the code of a method, is not there or cannot be read."""
+    @classmethod
+    def saying(cls, text: str, *, storage: bool) -> Self:
+        """``storage``: whether the storage is at fault, and the study ends."""
+        return cls(json.dumps({"storage": storage, "text": text}))
 
 
 def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> MethodError:

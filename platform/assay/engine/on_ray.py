@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
-from assay.engine.cluster import Cluster, cluster, driver_resources
+from assay.engine.cluster import Cluster, cluster
 from assay.engine.interrupts import Ending
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.options import End
 from assay.engine.order import RunPacks
-from assay.engine.ray_connect import briefly, last_line
+from assay.engine.ray_connect import last_line
 from assay.engine.retries import DRIVER_RETRIES
-from assay.engine.tune_manners import manners
 from assay.storage import Store
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:
-    from ray import tune
+    from ray.tune.experiment import Trial
 
 __all__ = ["train_on_ray"]
 
-_RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
 _PROBLEM_CHARACTERS = 300
 _NEWS_SECONDS = 3.0  # that the news of a dead Ray may come later than what Ray says of it
 
@@ -47,10 +44,6 @@ def train_on_ray(packs: RunPacks, ending: Ending) -> End:
             packs.fill()
             return _tune(packs, ending, ray_cluster)
         finally:
-            if not (ray_cluster.ends_with_us or ending.lost) and plan.study.resources.workers > 1:
-                from assay.engine.train import remove_placement_groups, run_prefix
-
-                briefly(lambda: remove_placement_groups(run_prefix(packs.run)), _RELEASE_SECONDS)
             with suppress(StorageError):  # `assay clean` lists what stays
                 store.delete_tree(packs.folder)
 
@@ -61,28 +54,31 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
 
     from assay.engine.driver import COMPLETE, PackDriver
     from assay.engine.pruning import RecordingScheduler, pruner
+    from assay.engine.room_watch import NodeWatch, RoomWatch
     from assay.engine.searcher import PackSearcher, StorageStopper
+    from assay.engine.tune_manners import HiddenCredentials, manners
 
+    say = packs.options.on_message
     stops = pruner(packs.plan)
-    searcher = PackSearcher(packs)
+    credentials = HiddenCredentials()
+    searcher = PackSearcher(packs, credentials)
     recorder = None if stops is None else RecordingScheduler(stops, packs.store, searcher.give_up)
-    # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
-    packs.keeps_drivers = stops is None
+    packs.watched = stops is not None
     tuner = tune.Tuner(
-        tune.with_resources(PackDriver, driver_resources(packs.plan.study.resources)),
+        PackDriver,
         tune_config=tune.TuneConfig(
             metric="value",
             mode=packs.mode,
             num_samples=-1,
             search_alg=searcher,
             scheduler=recorder,
-            reuse_actors=packs.keeps_drivers,
-            trial_dirname_creator=lambda trial: trial.trial_id,
+            trial_name_creator=_name_of,
+            trial_dirname_creator=_name_of,
         ),
         run_config=tune.RunConfig(
             name=packs.run,
             storage_path=packs.scratch,
-            callbacks=_callbacks(packs, ray_cluster),
+            callbacks=[credentials, *([] if ray_cluster.local else [RoomWatch(say), NodeWatch(say)])],
             stop=StorageStopper(searcher),
             verbose=0,
             # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
@@ -92,7 +88,7 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
         ),
     )
     try:
-        with manners(ray_cluster.has_settings), ending.work():
+        with manners(), ending.work():
             grid = tuner.fit()
     except KeyboardInterrupt:
         return End(interrupted=ending.lost is None or ending.interrupted, lost=ending.lost)
@@ -120,18 +116,9 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
     )
 
 
-def _callbacks(packs: RunPacks, ray_cluster: Cluster) -> list[tune.Callback]:
-    """Looks at drivers and workers that wait for room, and at nodes."""
-    from assay.engine.room_watch import NodeWatch, RoomWatch
-
-    say = packs.options.on_message
-    if packs.plan.study.resources.workers == 1:
-        return [] if ray_cluster.local else [RoomWatch(say), NodeWatch(say)]
-    from assay.engine.train import Orphans, any_placed, run_prefix
-
-    placed = partial(any_placed, run_prefix(packs.run))
-    watches = [] if ray_cluster.local else [RoomWatch(say, placed), NodeWatch(say)]
-    return [*watches, Orphans(packs.run)]
+def _name_of(trial: Trial) -> str:
+    """Name a Tune trial, and its folder, after the first trial of its pack."""
+    return f"{trial.config['name']}-{trial.trial_id}"
 
 
 def _refuse_unusable(store: Store, trouble: str | None) -> None:

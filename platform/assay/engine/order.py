@@ -39,11 +39,10 @@ __all__ = [
     "stage_packs",
 ]
 
-# A pack of ten spreads the start over ten trials; larger ones gain little and leave slots idle at the end.
-_LARGEST_AUTO_PACK = 10
+# A pack of fifty spreads its start, some seconds, over fifty trials, also quick ones.
+_LARGEST_AUTO_PACK = 50
 _SHARES = 2  # of what is left, per slot: nobody knows what a trial takes, and the last packs are small then
 _STAGE_PACKS = 4  # per slot, for the same reason
-_IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
 _HEARTBEAT_SECONDS = 2.0  # within which a driver answers Tune, and so hears Ctrl-C,
 _HEARTBEATS = 100  # of all drivers in a second, at most: Tune takes in a few hundred
 
@@ -63,7 +62,7 @@ class RunPacks:
     contents: Iterator[Content | None] = field(default_factory=lambda: iter(()))  # None: it waits for others
     program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
     written: int = 0
-    keeps_drivers: bool = True  # for the next pack, and their workers with them
+    watched: bool = False  # a pruner hears of each record and epoch
 
     @cached_property
     def _limits(self) -> LimitsByNow:
@@ -181,9 +180,10 @@ class RunPacks:
             "storage": self.store.uri,
             "pack": pack.path,
             "contest": pack.contest,
+            "name": pack.name,
             "scratch": self.scratch,
-            "idle_seconds": _IDLE_SECONDS if self.keeps_drivers else 0.0,
-            "watched": not self.keeps_drivers,
+            **pack.study.resources.model_dump(include={"workers", "cpus", "gpus"}),
+            "watched": self.watched,
             "heartbeat_seconds": max(_HEARTBEAT_SECONDS, self.slots() / _HEARTBEATS),
         }
 
@@ -193,7 +193,7 @@ def packs_as_asked(
 ) -> Iterator[list[Trial]]:
     """Divide ``trials`` while they are trained.
 
-    Each pack of ``auto`` is half of a slot's share of what is left (at most ten trials): trials take
+    Each pack of ``auto`` is half of a slot's share of what is left (at most fifty trials): trials take
     different times, nodes come and go, and the last packs are small. (What was dealt beforehand left the last
     pack of a study of fifteen minutes training for three beside an idle core.)
 

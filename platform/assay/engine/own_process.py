@@ -1,4 +1,4 @@
-"""Packs that are trained in the process of their Tune trial: all whose trials have one worker.
+"""Packs that are trained in the process of their Tune trial: those whose trials have one worker.
 
 The process holds the cores and the GPU share of a trial. It hands trials to training processes of its own, as
 ``assay run --local`` does, and evaluates them.
@@ -48,9 +48,6 @@ class OwnProcess:
     def is_over(self) -> bool:
         """Tell whether the pack is trained, or went wrong."""
         return not self.running
-
-    def look_after(self) -> None:
-        """Nothing is left behind: what this process starts ends with it."""
 
     def abort(self) -> None:
         """End the training; its trial goes on from its checkpoint next time."""

@@ -1,8 +1,7 @@
 """Packs: what is handed out at once. Pure Python, no Ray.
 
-A pack is any list of trials with equal resources that run one after the other in the same place. A place
-costs seconds to start, whatever it then trains: it trains one pack after the other (``driver.py``), except
-where packs may be stopped on the way.
+A pack is any list of trials with equal resources that run one after the other in the same place, which costs
+seconds to start, whatever it then trains (``driver.py``).
 
 On the storage a pack names its trials by id. What they are, and what the study wants of them, stands in the
 plan that lies there too; what an `assay run` adds to it, in one file beside its packs (:class:`PackRun`).
@@ -10,6 +9,7 @@ plan that lies there too; what an `assay run` adds to it, in one file beside its
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +23,9 @@ from assay.storage.plans import PlannedTrials
 from assay.study import Plan, Study, Trial
 
 __all__ = ["Content", "Pack", "PackReader", "PackRun", "StageTask", "missing_trials"]
+
+_ODD = re.compile(r"[^A-Za-z0-9.+_-]+")
+_NAME_CHARACTERS = 120
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,15 @@ class Pack:
         search = first.cell.rpartition(" #")[0]  # points are called `base #3`
         return f"{search}, seed {first.seed}, fold {first.fold}" if self.pruned_by == "epochs" else search
 
+    @property
+    def name(self) -> str:
+        """Study, cell and seed of the first trial, and how many follow: for names in Ray and Tune."""
+        first = self.trials[0] if self.trials else self.stages[0].trial
+        fold = "" if first.fold is None else f".fold{first.fold}"
+        more = len(self.trials) + len(self.stages) - 1
+        text = f"{self.run.study}.{first.cell}.seed{first.seed}{fold}{f'+{more}' if more else ''}"
+        return _ODD.sub("_", text)[:_NAME_CHARACTERS]
+
     def write(self, store: Store) -> None:
         """Write the pack where driver and workers read it: Tune itself only sees its path."""
         file = _PackFile(
@@ -132,14 +144,9 @@ class Pack:
         return f"{self.path}.refusal"
 
     @property
-    def over(self) -> str:
-        """Path of the note by which workers say that they have done what they can of this pack."""
-        return f"{self.path}.over"
-
-    @property
-    def next(self) -> str:
-        """Path of the note in which the driver names the pack that the same workers train next."""
-        return f"{self.path}.next"
+    def begun(self) -> str:
+        """Path of the note by which several workers say that they have room, and met."""
+        return f"{self.path}.begun"
 
 
 class PackReader:

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from assay.engine import ray_head
@@ -57,6 +58,7 @@ def connect(
     *,
     runtime_env: Mapping[str, Any] | None = None,
     look: Callable[[], object] = bool,
+    metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Join the cluster at ``address`` as a driver.
 
@@ -65,6 +67,7 @@ def connect(
         seconds: Patience.
         runtime_env: Ray's runtime environment of the workers; None: that of their nodes.
         look: Called once a second until it is joined; what it raises ends the waiting.
+        metadata: Of the job, which Ray shows.
 
     Raises:
         ConnectTimeoutError: If that takes longer.
@@ -79,7 +82,7 @@ def connect(
         while True:
             try:
                 with _quietly():
-                    _init(address, runtime_env)
+                    _init(address, runtime_env, metadata)
                 break
             except Exception as error:
                 if any(mark in text for text in _chain(error) for mark in _REFUSALS):
@@ -115,12 +118,14 @@ def _keep_sigterm() -> None:
         signal.signal(signal.SIGTERM, handler)
 
 
-def _init(address: str, runtime_env: Mapping[str, Any] | None) -> None:
+def _init(address: str, runtime_env: Mapping[str, Any] | None, metadata: Mapping[str, str]) -> None:
     import ray
+    from ray.job_config import JobConfig
 
     ray.init(
         address=address,
         namespace=_NAMESPACE,
+        job_config=JobConfig(metadata=dict(metadata)),
         runtime_env=dict(runtime_env) if runtime_env is not None else None,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -16,7 +16,6 @@ from assay.engine.errors import (
     DiedError,
     GpuMemoryError,
     MethodError,
-    MoreRoomError,
     OverdueError,
     said,
     trace_of,
@@ -52,17 +51,12 @@ def begin_attempt(trial: Trial, worker: PackWorker, died: DiedError | None) -> A
     """Note the attempt; None when the trial has a record, was asked to stop, or has had all its attempts.
 
     ``died``: in the attempt before. Rank 0 looks and tells the others: two looks at a storage may differ.
-
-    Raises:
-        MoreRoomError: Before the attempt, if it can be made by more workers; Train starts them.
     """
     begun: Attempt | None = None
     if worker.rank == 0 and not _is_over(trial, worker):
         attempts = (attempt for attempt in worker.store.attempts(trial.id) if not attempt.drained)
         before = [attempt for attempt in attempts if attempt.lease == worker.pack.run.lease]
         if len(before) < MAX_ATTEMPTS:
-            if worker.more_room():
-                raise MoreRoomError(f"more than {worker.world_size} workers have room now")
             begun = worker.store.begin_attempt(trial.id, worker.environment())
         else:
             _give_up(trial, worker, before, died)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from math import floor
 from typing import Any
 
-__all__ = ["DrainNotice", "free_workers", "staying_nodes", "workers_on"]
+__all__ = ["DrainNotice", "staying_nodes", "workers_on"]
 
 _ROUNDING = 1e-9  # of fractions of a GPU
 _DRAINING = "DRAINING"
@@ -80,14 +80,3 @@ def _states() -> dict[str, str]:
     except (ImportError, AttributeError, TypeError, RuntimeError, RayError) as error:
         logging.getLogger(__name__).info("which nodes are to be taken away is not known: %s", error)
         return {}
-
-
-def free_workers(cpus: float, gpus: float) -> int:
-    """Count the workers that have room beside all that is at work now, on nodes that stay.
-
-    What ended in the last second may still count as being at work.
-    """
-    from ray._private import state
-
-    free = state.state.available_resources_per_node()
-    return sum(workers_on(free[name], cpus, gpus) for name in staying_nodes().keys() & free.keys())

@@ -9,36 +9,31 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from assay.engine.driver import AT_WORK
 from assay.engine.room import staying_nodes
 from assay.engine.tune_manners import Unkept
 
 __all__ = ["NodeWatch", "RoomWatch"]
 
 _SILENT_SECONDS = 30.0  # a driver takes a few to start
-_LOOK_SECONDS = 2.0  # between two looks at workers, or at nodes
+_LOOK_SECONDS = 2.0  # between two looks at nodes
 _ID_CHARACTERS = 8
 
 
 class RoomWatch(Unkept, Callback):
     """Looks at Tune's drivers after each of its steps, on a cluster that others may use, too."""
 
-    def __init__(self, say: Callable[[str], None], placed: Callable[[], bool] | None = None) -> None:
-        """``placed``: whether any trial's workers have room, where those have it, and not the drivers."""
-        self._say, self._placed = say, placed
-        self._looked = -_LOOK_SECONDS
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._since: float | None = None  # time from which on trials wait and none is at work
         self._announced = False
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        states, now = {trial.status for trial in trials}, time.monotonic()
-        if self._placed is None:
-            waits = Trial.PENDING in states and Trial.RUNNING not in states
-        elif now - self._looked < _LOOK_SECONDS:
-            return
-        else:
-            self._looked = now
-            waits = not states.isdisjoint({Trial.PENDING, Trial.RUNNING}) and not self._placed()
-        if not waits:
+        now = time.monotonic()
+        live = [trial for trial in trials if trial.status in (Trial.PENDING, Trial.RUNNING)]
+        # Where several workers have the room, and not their driver, the driver says whether they have it.
+        at_work = [trial.status == Trial.RUNNING and trial.last_result.get(AT_WORK, True) for trial in live]
+        if not live or any(at_work):
             if self._announced:
                 self._say("the cluster has room again")
             self._since, self._announced = None, False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune import Stopper
 from ray.tune.search import Searcher
 
-from assay.engine.tune_manners import Unkept
+from assay.engine.tune_manners import HiddenCredentials, Unkept
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:  # drivers name what is here, and need none of it
@@ -26,9 +26,9 @@ class PackSearcher(Unkept, Searcher):
     trains at once is fixed at the start, and a cluster may grow.
     """
 
-    def __init__(self, packs: RunPacks) -> None:
+    def __init__(self, packs: RunPacks, credentials: HiddenCredentials) -> None:
         super().__init__(metric="value", mode=packs.mode)
-        self._packs = packs
+        self._packs, self._credentials = packs, credentials
         self.over = False  # whether all packs were handed out
         self.storage_trouble: str | None = None  # nothing is handed out any more
         self._trials_of: dict[str, set[str]] = {}  # Tune's trial → ids of ours
@@ -37,7 +37,8 @@ class PackSearcher(Unkept, Searcher):
         if len(self._trials_of) >= self._packs.slots():
             return None
         try:
-            return self._next_pack(trial_id)
+            with self._credentials.shown():  # a search may ask a server that wants them
+                return self._next_pack(trial_id)
         except StorageError as error:
             self.storage_trouble = str(error)
         except StopIteration:

@@ -26,9 +26,7 @@ __all__ = ["SETTINGS", "runtime_env", "stage"]
 SETTINGS = {
     # A report, and the end of a run, waits for the next poll: 2 s by default.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
     "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where data roots and storage are relative to
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -20,7 +20,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from assay.engine.errors import (
     DiedError,
     DrainedError,
     GpuMemoryError,
-    NotBegunError,
+    NoOtherStartError,
     OverdueError,
     Stopped,
     said,
@@ -37,7 +36,7 @@ from assay.engine.errors import (
 from assay.engine.fork_server import ForkServer
 from assay.engine.packs import Pack, PackReader, StageTask
 from assay.engine.process import TrainApart
-from assay.engine.ranks import from_rank_0, of_all_ranks, wait_for_all
+from assay.engine.ranks import of_all_ranks, wait_for_all
 from assay.engine.retries import (
     MAX_ATTEMPTS,
     add_tries,
@@ -46,7 +45,7 @@ from assay.engine.retries import (
     other_world_sizes,
     record_or_raise,
 )
-from assay.engine.room import DrainNotice, free_workers
+from assay.engine.room import DrainNotice
 from assay.engine.stages import TrialStages
 from assay.engine.trial import Timer, fit_and_evaluate, make_stage
 from assay.engine.trial_log import StoredLog
@@ -60,68 +59,64 @@ from trainables.data.atomic import FULL, why_unusable
 from trainables.device import is_out_of_memory
 from trainables.errors import StorageError, StorageFull
 
-__all__ = ["train_packs", "train_trials", "trainer_of"]
+__all__ = ["train_pack", "train_trials", "trainer_of"]
 
 _AFTER_DEATH_SECONDS = 1.0  # Ray ends a worker's children first: then there is no other attempt to begin
-_LOOK_SECONDS = 0.1  # between two looks for the next pack; an object store is asked less often
-_STORE_LOOK_SECONDS = 1.0
 
 
-def train_packs(config: dict[str, Any]) -> None:
+def train_pack(config: dict[str, Any]) -> None:
     """Train loop of one Ray Train worker.
 
-    ``config``: storage, path of the first pack, the driver's pid, and ``idle_seconds``: how long to wait for
-    the next one.
-    Workers that were started again after a crash find the packs before the current one over, and follow the
-    driver's notes to it.
+    ``config``: storage, path of the pack, and the driver's pid.
+
+    Raises:
+        NoOtherStartError: If the storage is in the way, or this worker cannot begin the pack.
     """
     import ray
     import ray.train
     import ray.train.torch
 
-    store = Store(config["storage"], PATIENCE_SECONDS)
-    context, path = ray.train.get_context(), config["pack"]
-    nodes = of_all_ranks(ray.get_runtime_context().get_node_id(), context.get_world_size())
-    trials = count()  # that this group of workers began: for the first it was just counted who has room
+    from assay.engine.meeting import meet
 
-    def more_room() -> bool:
-        need = pack.study.resources
-        fewer = context.get_world_size() < need.workers
-        return next(trials) > 0 and fewer and free_workers(need.cpus, need.gpus) > 0
-
-    packs = PackReader(store)
-    with ForkServer() as server:
-        while path is not None:
-            pack = _open_pack(store, packs, path)
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    try:
+        with ForkServer() as server:  # loads torch while workers meet
+            meet(rank, world_size)
+            nodes = of_all_ranks(ray.get_runtime_context().get_node_id(), world_size)
+            store = Store(config["storage"], PATIENCE_SECONDS)
+            pack = _open_pack(store, config["pack"])
+            if rank == 0:
+                store.write_bytes(pack.begun, b"")
             worker = PackWorker(
                 pack,
                 store.for_run(pack.run.lease),
-                context.get_world_rank(),
-                context.get_world_size(),
-                nodes[context.get_world_rank()],
+                rank,
+                world_size,
+                nodes[rank],
                 config["driver_pid"],
                 str(ray.train.torch.get_device()),
                 trainer_of(pack, store, server, threading.Event()),  # Train ends its workers whole
                 draining=DrainNotice(nodes),
-                more_room=more_room,
             )
-            willing = train_trials(worker)
-            path = _next_pack(worker, config["idle_seconds"] if willing else 0)
+            train_trials(worker)
+    except StorageError as error:
+        raise NoOtherStartError.saying(str(error), storage=True) from error
 
 
-def _open_pack(store: Store, packs: PackReader, path: str) -> Pack:
+def _open_pack(store: Store, path: str) -> Pack:
     """The pack at ``path``, with its methods loaded.
 
     Raises:
-        NotBegunError: If this worker cannot do that: another start of the workers would not help.
+        NoOtherStartError: If this worker cannot do that.
     """
     try:
-        pack = packs.read(path)
+        pack = PackReader(store).read(path)
         load_methods(store, pack.plan.trainables)
     except StorageError:
         raise
     except Exception as error:
-        raise NotBegunError(said(error)) from error
+        raise NoOtherStartError.saying(said(error), storage=False) from error
     return pack
 
 
@@ -136,29 +131,13 @@ def trainer_of(pack: Pack, store: Store, server: ForkServer, stop: threading.Eve
     return TrainApart(server, pack.limits, tuple(f for f in folders if f is not None), backend, stop)
 
 
-def _next_pack(worker: PackWorker, seconds: float) -> str | None:
-    """Say that the pack is over, and wait for the next one; None if none comes. All ranks agree."""
-    following: str | None = None
-    if worker.rank == 0:
-        worker.store.write_bytes(worker.pack.over, b"")
-        pause = _LOOK_SECONDS if worker.store.local_path is not None else _STORE_LOOK_SECONDS
-        until = time.monotonic() + seconds
-        while following is None and time.monotonic() < until:
-            try:
-                following = worker.store.read_bytes(worker.pack.next).decode()
-            except FileNotFoundError:
-                time.sleep(pause)
-    return from_rank_0(following, worker.world_size)
-
-
-def train_trials(worker: PackWorker) -> bool:
+def train_trials(worker: PackWorker) -> None:
     """Train what has no record of the place's pack, one trial after the other; every rank calls it.
 
-    Returns:
-        False where a worker is another program than the study's (``PackRun.program``): nothing was trained.
+    A worker that is another program than the study's (``PackRun.program``) trains nothing.
     """
     if _refuses(worker):
-        return False
+        return
     for task in worker.pack.stages:
         if not worker.stop.is_set():
             _make_stage(task, worker)
@@ -167,7 +146,6 @@ def train_trials(worker: PackWorker) -> bool:
             break
         _train_trial(trial, worker)
         wait_for_all(worker.world_size)  # nobody begins the next trial before this one's record is there
-    return True
 
 
 def _make_stage(task: StageTask, worker: PackWorker) -> None:

@@ -1,16 +1,22 @@
-"""Tune's manners: what it prints and sends along, the handlers that it leaves, and which of its drivers'
-deaths it takes for the end of a pack."""
+"""Tune's manners: what it prints and sends along, and the handlers that it leaves."""
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Unkept", "manners", "no_variables_sent"]
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+__all__ = ["HiddenCredentials", "Unkept", "manners"]
+
+_SECRET = re.compile(r"AWS_.*(KEY|TOKEN)")
 
 
 class Unkept:
@@ -20,35 +26,47 @@ class Unkept:
         return {}
 
 
-@contextmanager
-def manners(has_settings: bool) -> Generator[None]:
-    """All that Tune is told for the length of a run; ``has_settings`` as of :func:`no_variables_sent`."""
-    with _quiet_tune(), _signals_of_tune(), _resets_tried_again(), no_variables_sent(has_settings):
-        yield
+class HiddenCredentials(Unkept, Callback):
+    """Keeps the AWS keys of this process out of what Tune sends along with each driver.
 
-
-@contextmanager
-def no_variables_sent(has_settings: bool) -> Generator[None]:
-    """Send no variable of this process along with each driver.
-
-    AWS keys would be among them, and Ray logs what is sent in the clear. A Ray that is started here inherits
-    them; nodes of another cluster need credentials of their own. For an actor with variables Ray also starts
-    two programs, one after the other, each of which imports Ray (half a second of CPU); an actor without
-    takes one of the processes that wait for work.
-
-    Args:
-        has_settings: Ray's processes have the ``SETTINGS`` of ``shipping.py`` in their environment; if not, a
-            driver is sent those of Ray Train.
+    Ray logs what is sent in the clear. A Ray that is started here inherits the keys; nodes of another cluster
+    need credentials of their own. Tune (2.60) reads them once, in the step in which its first driver is made.
+    Until a driver runs it therefore sees a copy of the environment without them, and what is asked for the
+    next pack meanwhile sees all (:meth:`shown`). The process's own variables, which Arrow reads, stay as they
+    are: other threads go on using the storage.
     """
-    from ray.tune.execution import class_cache
 
-    names, defaults = class_cache.ENV_VARS_TO_PROPAGATE, class_cache.DEFAULT_ENV_VARS
-    sent = set[str]() if has_settings else {name for name in names if not name.startswith("AWS_")}
-    class_cache.ENV_VARS_TO_PROPAGATE, class_cache.DEFAULT_ENV_VARS = sent, {}  # the defaults: of Lightning
+    def __init__(self) -> None:
+        self._all, self._any_started = os.environ, False
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if not self._any_started:
+            kept: Any = {name: value for name, value in self._all.items() if not _SECRET.match(name)}
+            os.environ = kept  # noqa: B003 - a name of Python's, not the variables of the process
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        os.environ = self._all  # noqa: B003
+        self._any_started = self._any_started or any(trial.status != Trial.PENDING for trial in trials)
+
+    @contextmanager
+    def shown(self) -> Generator[None]:
+        """Show the whole environment within this block."""
+        seen, os.environ = os.environ, self._all
+        try:
+            yield
+        finally:
+            os.environ = seen  # noqa: B003
+
+
+@contextmanager
+def manners() -> Generator[None]:
+    """All that Tune is told for the length of a run."""
+    environment = os.environ
     try:
-        yield
+        with _quiet_tune(), _signals_of_tune():
+            yield
     finally:
-        class_cache.ENV_VARS_TO_PROPAGATE, class_cache.DEFAULT_ENV_VARS = names, defaults
+        os.environ = environment  # noqa: B003 - a step that was left in the midst has not put it back
 
 
 @contextmanager
@@ -76,33 +94,3 @@ def _signals_of_tune() -> Generator[None]:
             for number, handler in kept.items():
                 if handler is not None:  # one that Python did not set it cannot set again
                     signal.signal(number, handler)
-
-
-@contextmanager
-def _resets_tried_again() -> Generator[None]:
-    """Let Tune try a pack again whose driver dies, or raises, while it takes the pack on after another.
-
-    Tune (2.60) requeues a driver that dies then, hears of the same death once more as the end of the reset,
-    takes a trial that waits for one that cannot be tried again, and never forgets that it is being reset.
-    """
-    from ray.exceptions import RayActorError
-    from ray.tune.execution import tune_controller
-    from ray.tune.experiment import Trial
-
-    tune: Any = tune_controller.TuneController
-    fail = tune._trial_task_failure
-
-    def fail_or_requeue(controller: Any, trial: Trial, exception: Exception) -> None:
-        if trial in controller._resetting_trials and trial.status == Trial.PENDING:
-            controller._resetting_trials.remove(trial)
-            if isinstance(exception, RayActorError):
-                return  # it is requeued already
-            controller._set_trial_status(trial, Trial.RUNNING)  # as for one that fails while it is made
-            controller._unstage_trial_with_resources(trial)
-        fail(controller, trial, exception)
-
-    tune._trial_task_failure = fail_or_requeue
-    try:
-        yield
-    finally:
-        tune._trial_task_failure = fail

@@ -51,7 +51,6 @@ class PackWorker:
     stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
     draining: Callable[[], bool] = never  # whether a node of this pack's workers is to be taken away
     falls_behind: Callable[[], bool] = never  # whether a pruner stops what is left of the pack
-    more_room: Callable[[], bool] = never  # whether more of this pack's workers have room than it has
     alone: bool = False  # on a GPU that it shares otherwise
 
     @property

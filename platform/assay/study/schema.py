@@ -15,7 +15,6 @@ from pydantic import (
     BaseModel,
     Field,
     PrivateAttr,
-    ValidationInfo,
     create_model,
     field_validator,
     model_validator,
@@ -152,10 +151,6 @@ class Resources(BaseModel):
 
     model_config = STRICT
     workers: int = Field(default=1, ge=1, le=4096, description="Training processes of one trial.")
-    min_workers: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        default=None,
-        description="A trial starts or goes on with so many where all have no room; none: it waits for all.",
-    )
     cpus: int = Field(default=1, ge=1, le=4096, description="CPU cores of each worker.")
     gpus: float = Field(default=0.0, ge=0, le=1024, description="GPUs of each worker; a fraction shares one.")
     pack: Literal["auto"] | Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -169,14 +164,6 @@ class Resources(BaseModel):
     silent_minutes: Annotated[float, Field(gt=0, le=100_000)] = Field(
         default=30.0, description="So is one without a sign of life (a step, an epoch, a stage) for so long."
     )
-
-    @field_validator("min_workers")
-    @classmethod
-    def _no_more_than_workers(cls, value: int | None, info: ValidationInfo) -> int | None:
-        workers = info.data.get("workers")
-        if value is not None and workers is not None and value > workers:
-            raise ValueError(f"at most `workers`, {workers}, found {value}")
-        return value
 
     @field_validator("gpus")
     @classmethod

@@ -148,7 +148,6 @@ class PlanAnswer(Answer):
     pending_points: int = Field(description="Of a search: trials of points that are not drawn yet.")
     gigabytes: Value = Field(description="Estimate of what is kept; null: unknown.")
     workers: int = Field(description="Of a trial.")
-    min_workers: int = Field(description="With which it starts where all have no room.")
     cpus: int = Field(description="Cores of a worker.")
     gpus: float = Field(description="Of a worker.")
     data: tuple[PlannedData, ...] = Field(description="Empty: the data were not opened.")
@@ -210,7 +209,6 @@ def plan_answer(
         pending_points=planned.size - len(planned.trials),
         gigabytes=planned.gigabytes,
         workers=need.workers,
-        min_workers=need.min_workers or need.workers,
         cpus=need.cpus,
         gpus=need.gpus,
         data=tuple(PlannedData.model_validate(m, from_attributes=True) for m in planned.manifests.values()),
