@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 from datetime import timedelta
+from typing import Any
 
 import ray
 import torch.distributed as dist
@@ -28,7 +29,8 @@ def meet(rank: int, world_size: int) -> None:
 
     ``MASTER_ADDR`` and ``MASTER_PORT`` say afterwards where the store is.
     """
-    host, port = broadcast_from_rank_zero(_open_store() if rank == 0 else None)
+    address: Any = broadcast_from_rank_zero(_open_store() if rank == 0 else None)
+    host, port = address
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = host, str(port)
     if ipaddress.ip_address(host).is_loopback:
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # gloo takes the address of the machine's name otherwise

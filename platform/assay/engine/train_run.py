@@ -47,7 +47,7 @@ class _AllGpus(Backend):
 
 class _Workers(TorchConfig):
     @property
-    def backend_cls(self) -> type[Backend]:
+    def backend_cls(self) -> type[Backend]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return _AllGpus
 
 
@@ -61,7 +61,7 @@ def _train_pack(config: dict[str, Any]) -> None:
 def _fit(order: dict[str, Any]) -> dict[str, Any]:
     """Have the pack trained, by other workers if some died; returns what went wrong at last."""
     per_worker = {"CPU": order["cpus"], **({"GPU": order["gpus"]} if order["gpus"] else {})}
-    failures = {"max_failures": 0, "controller_failure_limit": 0}
+    failures: dict[str, Any] = {"max_failures": 0, "controller_failure_limit": 0}
     if hasattr(train, "get_preemption_info"):  # Ray 2.59 and later
         failures["max_preemption_failures"] = 0
     store = Store(order["storage"], PATIENCE_SECONDS)
