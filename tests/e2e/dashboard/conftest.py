@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -135,6 +135,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
 @contextmanager
 def new_page(browser: BrowserContext) -> Generator[Page]:
     """A window that finds and leaves nothing of another's: neither what a page noted nor a lost network."""
+    others = set(browser.pages)  # an empty one is among them: with the last the browser ends
     page = browser.new_page()
     try:
         yield page
@@ -143,8 +144,42 @@ def new_page(browser: BrowserContext) -> Generator[Page]:
     finally:
         browser.clear_cookies()
         browser.set_offline(False)
-        for window in browser.pages[1:]:  # an empty one stays: with the last the browser ends
+        for window in set(browser.pages) - others:
             window.close()
+
+
+@dataclass
+class Window:
+    """A window that notes errors of the console, exceptions and requests to elsewhere."""
+
+    page: Page
+    trouble: list[str] = field(default_factory=list[str])
+    shown: str = ""  # the address that was opened last
+
+    def watch(self) -> None:
+        """Begin to listen."""
+
+        def heard(message: ConsoleMessage) -> None:
+            if message.type == "error" and not message.location.get("url", "").endswith(_EXPECTED):
+                self.trouble.append(f"{message.text} {message.location}")
+
+        def asked(sent: Request) -> None:
+            if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:", "file:")):
+                self.trouble.append(f"asked {sent.url}")
+
+        self.page.on("console", heard)
+        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        self.page.on("request", asked)
+
+    def finish(self, request: pytest.FixtureRequest, folder: Path, failed: int) -> None:
+        """Note what Streamlit shows of exceptions, and keep a picture where something went wrong."""
+        self.trouble += self.page.locator("[data-testid=stException]").all_inner_texts()
+        chosen = os.environ.get("ASSAY_SCREENSHOTS")
+        if chosen or self.trouble or request.session.testsfailed > failed:
+            folder = Path(chosen or folder / "screenshots")
+            folder.mkdir(parents=True, exist_ok=True)
+            name = re.sub("[^a-z0-9_]+", "-", request.node.name)[:100]
+            self.page.screenshot(path=folder / f"{name}.png")
 
 
 @pytest.fixture
@@ -153,27 +188,37 @@ def page(
 ) -> Iterator[Page]:
     """A window in which an error of the console, an exception or a request to elsewhere fails the test."""
     failed = request.session.testsfailed
-    trouble: list[str] = []
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.location.get("url", "").endswith(_EXPECTED):
-            trouble.append(f"{message.text} {message.location}")
-
-    def asked(sent: Request) -> None:
-        if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:", "file:")):
-            trouble.append(f"asked {sent.url}")
-
     with new_page(browser) as page:
-        page.on("console", heard)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", asked)
+        window = Window(page)
+        window.watch()
         yield page
-        trouble += page.locator("[data-testid=stException]").all_inner_texts()
-        chosen = os.environ.get("ASSAY_SCREENSHOTS")
-        if chosen or trouble or request.session.testsfailed > failed:
-            folder = Path(chosen or tmp_path_factory.getbasetemp() / "screenshots")
-            folder.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=folder / f"{re.sub('[^a-z0-9_]+', '-', request.node.name)[:100]}.png")
+        window.finish(request, tmp_path_factory.getbasetemp(), failed)
+    assert not window.trouble
+
+
+@pytest.fixture(scope="module")
+def module_window(browser: BrowserContext) -> Iterator[Window]:
+    with new_page(browser) as page:
+        window = Window(page)
+        window.watch()
+        yield window
+
+
+@pytest.fixture
+def kept_window(
+    module_window: Window, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Window]:
+    """One window for all tests of a file that only look: the next finds the page as it was opened."""
+    failed = request.session.testsfailed
+    window, page = module_window, module_window.page
+    yield window
+    window.finish(request, tmp_path_factory.getbasetemp(), failed)
+    trouble, window.trouble = window.trouble, []
+    page.context.set_offline(False)
+    page.emulate_media(media="null", color_scheme="light")
+    page.set_viewport_size(VIEWPORT)
+    if trouble or request.session.testsfailed > failed:
+        window.shown = ""  # the next test opens its page anew
     assert not trouble
 
 
@@ -201,6 +246,21 @@ class Reader:
         while not holds():
             assert time.monotonic() < until, self.page.locator("[data-testid=stMain]").inner_text()
             self.page.wait_for_timeout(100)
+
+
+class Viewer(Reader):
+    """A reader who only looks: a page that is open already is not loaded again."""
+
+    def __init__(self, window: Window, address: str) -> None:
+        super().__init__(window.page, address)
+        self.window = window
+
+    def open(self, path: str) -> Page:
+        address = f"{self.address}{path}"
+        if self.window.shown != address:
+            super().open(path)
+            self.window.shown = address
+        return self.page
 
 
 @pytest.fixture

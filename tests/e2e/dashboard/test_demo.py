@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from assay_dashboard.layout import INK
-from tests.e2e.dashboard.conftest import MAIN, Reader
+from tests.e2e.dashboard.conftest import MAIN, Reader, Viewer, Window
 from tests.e2e.dashboard.serving import serve
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ _WHOLE = "text => text.scrollWidth <= text.clientWidth"  # nothing of it is cut 
 def address() -> Iterator[str]:
     with serve(None, "demo") as served:
         yield served.url
+
+
+@pytest.fixture
+def viewer(kept_window: Window, address: str) -> Viewer:
+    return Viewer(kept_window, address)
 
 
 @pytest.fixture
@@ -64,57 +69,85 @@ def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(r
         reader.sees(lambda chosen=chosen: chosen.evaluate(_WHOLE))
 
 
-@pytest.mark.parametrize("path", ["/masks", "/misses"])
-def test_the_names_of_all_chosen_cells_are_seen_whole(reader: Reader, path: str) -> None:
-    page = reader.open(path)
-    for width in (1280, 400):
-        page.set_viewport_size({"width": width, "height": 900})
-        chips = page.locator(".st-key-cells [data-tag]")
-        expect(chips).to_have_count(5)
-        names = page.locator(".st-key-cells [data-tag] > span")
-        reader.sees(lambda names=names: names.evaluate_all(f"all => all.every({_WHOLE})"))
-        for chip in chips.all():
-            expect(chip).to_be_in_viewport(ratio=0.99)
-
-
-@pytest.mark.parametrize("path", ["/masks", "/trial"])
-def test_paper_has_no_control_of_any_page(reader: Reader, path: str) -> None:
-    page = reader.open(path)
+@pytest.mark.parametrize("path", ["/trial", "/masks"])
+def test_paper_has_no_control_of_any_page(viewer: Viewer, path: str) -> None:
+    page = viewer.open(path)
     controls = page.get_by_test_id("stMain").locator(":is(button:not(.frame), input, select, a):visible")
     expect(controls.nth(20)).to_be_attached()
     page.emulate_media(media="print")
     expect(controls).to_have_count(0)
 
 
-def test_the_table_of_means_is_seen_whole_on_the_first_page(reader: Reader) -> None:
+def test_heads_of_masks_say_which_cells_they_are(viewer: Viewer) -> None:
+    page = viewer.open("/masks")
+    page.locator(".grid[data-ready]").wait_for()
+    names = page.locator(".column .name")
+    for width in (1100, 400):
+        page.set_viewport_size({"width": width, "height": 800})
+        expect(names).to_have_count(5)
+        viewer.sees(lambda: names.evaluate_all(f"names => names.every({_WHOLE})"))
+
+
+@pytest.mark.parametrize("path", ["masks", "studies", "table", "labels", "trial", ""])
+def test_no_page_hangs_over_its_window(viewer: Viewer, path: str) -> None:
+    page = viewer.open(f"/{path}")
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 800})
+        viewer.sees(lambda width=width: page.evaluate(f"{MAIN}.scrollWidth") <= width)
+
+
+def test_the_table_of_means_is_seen_whole_on_the_first_page(viewer: Viewer) -> None:
     """Beside the verdicts where it fits there, else below them."""
-    table = reader.open("/").locator(".st-key-answer-table .report")
+    table = viewer.open("/").locator(".st-key-answer-table .report")
     for width in (1280, 1000, 720):
-        reader.page.set_viewport_size({"width": width, "height": 900})
-        reader.sees(lambda: table.evaluate(_WHOLE))
+        viewer.page.set_viewport_size({"width": width, "height": 900})
+        viewer.sees(lambda: table.evaluate(_WHOLE))
 
 
-def test_a_verdict_on_long_levels_stays_in_a_telephones_window(reader: Reader) -> None:
-    reader.page.set_viewport_size({"width": 390, "height": 844})
-    page = reader.open("/")
+def test_a_verdict_on_long_levels_stays_in_a_telephones_window(viewer: Viewer) -> None:
+    viewer.page.set_viewport_size({"width": 390, "height": 844})
+    page = viewer.open("/")
     page.locator(".verdicts > :nth-child(2)").evaluate("text => { text.textContent = 'm'.repeat(60) }")
     assert page.evaluate(f"{MAIN}.scrollWidth") <= 390
 
 
-def test_charts_are_drawn_anew_when_the_system_turns_dark(reader: Reader) -> None:
-    page = reader.open("/effects")
+def test_the_names_of_all_chosen_cells_are_seen_whole_and_nothing_hangs_over(viewer: Viewer) -> None:
+    page = viewer.open("/misses")
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        chips = page.locator(".st-key-cells [data-tag]")
+        expect(chips).to_have_count(5)
+        names = page.locator(".st-key-cells [data-tag] > span")
+        viewer.sees(lambda names=names: names.evaluate_all(f"all => all.every({_WHOLE})"))
+        for chip in chips.all():
+            expect(chip).to_be_in_viewport(ratio=0.99)
+        viewer.sees(lambda width=width: page.evaluate(f"{MAIN}.scrollWidth") <= width)
+
+
+def test_shares_of_wrong_repeats_are_whole_percent(viewer: Viewer) -> None:
+    page = viewer.open("/misses")
+    cells = page.locator("[data-testid=stDataFrame] [role=gridcell]")
+    viewer.sees(lambda: {"67", "100"} <= set(cells.all_text_contents()))
+
+
+def test_the_effects_page_says_in_words_what_its_marks_say_and_nothing_hangs_over(viewer: Viewer) -> None:
+    """The gain by `stop` is shown, and what `distance` does is open."""
+    page = viewer.open("/effects")
+    marks = page.locator(".marks > span")
+    expect(marks).to_have_text([re.compile("shown: there is a difference"), re.compile("open: not known")])
+    colour = "mark => getComputedStyle(mark.querySelector('i')).color"
+    assert len({mark.evaluate(colour) for mark in marks.all()}) == 2
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 800})
+        viewer.sees(lambda width=width: page.evaluate(f"{MAIN}.scrollWidth") <= width)
+
+
+def test_charts_are_drawn_anew_when_the_system_turns_dark(viewer: Viewer) -> None:
+    page = viewer.open("/effects")
     text = page.locator("[data-testid=stVegaLiteChart] svg text").first
     expect(text).to_have_attribute("fill", INK["light"])
     page.emulate_media(color_scheme="dark")
     expect(text).to_have_attribute("fill", INK["dark"])
-
-
-def test_the_effects_page_says_in_words_what_its_marks_say(reader: Reader) -> None:
-    """The gain by `stop` is shown, and what `distance` does is open."""
-    marks = reader.open("/effects").locator(".marks > span")
-    expect(marks).to_have_text([re.compile("shown: there is a difference"), re.compile("open: not known")])
-    colour = "mark => getComputedStyle(mark.querySelector('i')).color"
-    assert len({mark.evaluate(colour) for mark in marks.all()}) == 2
 
 
 def test_the_trial_page_opens_on_the_best_cell_and_a_link_on_the_chosen_trial(reader: Reader) -> None:
@@ -130,21 +163,13 @@ def test_the_trial_page_opens_on_the_best_cell_and_a_link_on_the_chosen_trial(re
     expect(page.get_by_label("Cell")).to_have_value(chosen)
 
 
-def test_no_chart_of_scores_cuts_a_label(reader: Reader) -> None:
-    reader.page.set_viewport_size({"width": 1400, "height": 900})
-    charts = reader.open("/trial?part=Scores").get_by_test_id("stVegaLiteChart")
+def test_no_chart_of_scores_cuts_a_label(viewer: Viewer) -> None:
+    viewer.page.set_viewport_size({"width": 1400, "height": 900})
+    charts = viewer.open("/trial?part=Scores").get_by_test_id("stVegaLiteChart")
     expect(charts.locator("svg")).to_have_count(3)
     beyond = """chart => Math.max(...[...chart.querySelectorAll('svg text')].map(
         text => text.getBoundingClientRect().right)) - chart.getBoundingClientRect().right"""
     assert max(chart.evaluate(beyond) for chart in charts.all()) <= 0
-
-
-@pytest.mark.parametrize("path", ["", "studies", "table", "effects", "masks", "misses", "labels", "trial"])
-def test_no_page_hangs_over_its_window(reader: Reader, path: str) -> None:
-    page = reader.open(f"/{path}")
-    for width in (1280, 400):
-        page.set_viewport_size({"width": width, "height": 800})
-        reader.sees(lambda width=width: page.evaluate(f"{MAIN}.scrollWidth") <= width)
 
 
 def test_picked_columns_are_in_the_url_and_a_link_shows_them(reader: Reader) -> None:
@@ -190,22 +215,6 @@ def test_nothing_fades_while_the_server_works(reader: Reader) -> None:
     page.wait_for_function("window.seen.stale > 0")
     page.wait_for_timeout(2500)
     assert page.evaluate("window.seen.least") == 1
-
-
-def test_heads_of_masks_say_which_cells_they_are(reader: Reader) -> None:
-    page = reader.open("/masks")
-    page.locator(".grid[data-ready]").wait_for()
-    names = page.locator(".column .name")
-    for width in (1100, 400):
-        page.set_viewport_size({"width": width, "height": 800})
-        expect(names).to_have_count(5)
-        reader.sees(lambda: names.evaluate_all(f"names => names.every({_WHOLE})"))
-
-
-def test_shares_of_wrong_repeats_are_whole_percent(reader: Reader) -> None:
-    page = reader.open("/misses")
-    cells = page.locator("[data-testid=stDataFrame] [role=gridcell]")
-    reader.sees(lambda: {"67", "100"} <= set(cells.all_text_contents()))
 
 
 def test_what_the_net_was_taught_is_a_choice_away_and_nothing_is_shown_without_a_mask(reader: Reader) -> None:
