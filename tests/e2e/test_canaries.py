@@ -121,7 +121,7 @@ def left(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Iterator
             note(words, assay_here(*asked, environment=environment, folder=folder))
 
         watch.start()
-        run = ("run", "leaky.yaml")
+        run = ("run", "leaky.yaml", "--cpus", "1")
         command = [sys.executable, "-m", "assay", *run, "--storage", server.uri()]
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, cwd=folder, timeout=280, check=False

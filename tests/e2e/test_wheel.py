@@ -109,7 +109,7 @@ def test_an_empty_folder_is_enough_to_train_report_and_look_at_a_study(installed
     assert copied.stdout.startswith("wrote quickstart.yaml\n"), copied.stderr
     smaller = small_text(seeds="0", epochs=1).replace("study: small", "study: quickstart")
     (installed.folder / "quickstart.yaml").write_text(smaller)
-    trained = installed.run("assay", "run", "quickstart", "--cpus", "2")
+    trained = installed.run("assay", "run", "quickstart", "--cpus", "1")
     assert trained.returncode == 0, trained.stdout + trained.stderr
     assert "5 finished; 5 trained now" in trained.stdout
     reported = installed.run("assay", "report", "quickstart", "--output", "report.html")
