@@ -13,8 +13,9 @@ from tests.engine.toy_study import ToyStudy
 
 Toy = Callable[..., ToyStudy]
 
-# What a trial of two workers runs in. One trial loses each, and one loses nothing.
-OF_TWO_WORKERS = ("ray::RayTrainWorker", "assay.engine.train_run", "ray::PackDriver")
+# What a trial of two workers runs in, but for its Train run (`test_train_run.py`). One trial loses each, and
+# one loses nothing.
+OF_TWO_WORKERS = ("ray::RayTrainWorker", "ray::PackDriver")
 PACES = "calm: {config: {seconds: 0.0}}, " + ", ".join(
     f"p{number}: {{config: {{seconds: 0.1{number}}}}}" for number in range(len(OF_TWO_WORKERS))
 )
@@ -68,7 +69,7 @@ def test_each_process_of_two_workers_that_is_killed_gives_back_its_cores_and_its
     assert study.run().finished == 1 + len(disturbed)
     assert [len(one) for one in killed] == [1] * len(killed), "a process was not there to kill"
     records = study.records()
-    assert [records[trial.id].attempts for trial in study.plan.trials] == [1, 2, 2, 2]
+    assert [records[trial.id].attempts for trial in study.plan.trials] == [1, 2, 2]
     assert len({str(result) for result in without_ids(study).values()}) == 1
     assert records[calm.id].result is not None
     for trial in disturbed:

@@ -136,8 +136,7 @@ def _is_initialized() -> bool:
 
 
 def _load_ray(ending: Ending) -> None:
-    import ray  # noqa: F401
-
+    import_module("ray")
     if ending.interrupted:  # an import can swallow the KeyboardInterrupt, in a callback of its own
         raise KeyboardInterrupt
     # Tune takes 2 s to load, and Ray starts in processes of its own, or is joined: side by side.
