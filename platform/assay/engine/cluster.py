@@ -230,7 +230,7 @@ def _look_for_head(address: str) -> Callable[[], None]:
         except OSError as error:
             if time.monotonic() - seen > _GONE_SECONDS:
                 raise _no_head(error) from None
-        if time.monotonic() - begun > _NODE_SECONDS and not any_raylet():
+        if time.monotonic() - begun > _NODE_SECONDS and not any_raylet(address):
             raise InputError(
                 "RAY_ADDRESS names a cluster that this machine is part of, and no node of it runs on this "
                 f"machine ({socket.gethostname()}). Start one here (`ray start --address`), or hand the "

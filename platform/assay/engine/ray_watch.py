@@ -87,11 +87,19 @@ def watching(ending: Ending) -> Generator[None]:
         over.set()
 
 
-def any_raylet() -> bool:
-    """Tell whether a node of any cluster runs on this machine, and in this container."""
+def any_raylet(address: str) -> bool:
+    """Tell whether a node of the cluster at ``address`` runs on this machine, and in this container.
+
+    A head has several names, but one port. ``auto`` stands for any cluster.
+    """
+    port = address.rpartition(":")[2].encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (entry / "comm").read_text() == "raylet\n" and is_alive(int(entry.name)):
+            if (entry / "comm").read_text() != "raylet\n" or not is_alive(int(entry.name)):
+                continue
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            heads = {part.rpartition(b":")[2] for part in arguments if part.startswith(b"--gcs-address=")}
+            if address == "auto" or port in heads:
                 return True
     return False
 
