@@ -156,6 +156,8 @@ class _Head:
                 if kind in ("gcs_server", "raylet"):
                     self._endings[kind] = partial(_ending_of_other, pid)
                     self._raylet = pid if kind == "raylet" else self._raylet
+        if self._raylet is not None:
+            self._agents |= _agents_of(self._raylet)
         return f"{LOOPBACK}:{port}"
 
     def start_lean(self, cpus: int, memory: int) -> str:
@@ -242,8 +244,9 @@ class _Head:
         """A process that ended, and how. The raylet ends with its agents, and they with the raylet."""
         endings = {kind: ending() for kind, ending in list(self._endings.items())}
         gone = [name for pid, name in self._agents.items() if not is_alive(pid)]
-        # The raylet still runs, or it ended in order, as it does after an agent.
-        if gone and endings["raylet"] in (None, _IN_ORDER):
+        # The raylet still runs, or it ended in order, as it does after an agent. How one ended that is no
+        # child of this process is not known.
+        if gone and endings["raylet"] in (None, _IN_ORDER, _UNKNOWN):
             return f"RuntimeEnvAgent{'' if endings['raylet'] is None else ' or raylet'}", _UNKNOWN
         for kind, ending in endings.items():
             if ending is not None:
