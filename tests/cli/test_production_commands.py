@@ -259,7 +259,7 @@ def test_sync_with_models_makes_each_kept_model_loadable_once(
     command = ("mlflow", "--sync", "--models", "--storage", storage, "--cache", cache_root)
     answer = assay(*command)
     assert answer.code == 0, answer.err
-    (uri,) = re.findall(r'mlflow\.pyfunc\.load_model\("(runs:/\w+/model)"\)', answer.out)
+    (uri,) = re.findall(r'mlflow\.pyfunc\.load_model\("(models:/m-\w+)"\)', answer.out)
     assert uri in assay(*command).out
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{storage}/mlflow.db")
     found = mlflow.pyfunc.load_model(uri).predict(np.zeros((2, 40, 50), np.uint8))
