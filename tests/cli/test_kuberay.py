@@ -84,3 +84,11 @@ def test_a_storage_that_the_pods_alone_reach_is_not_asked(
     options = ("--storage", storage, "--image", "registry/assay:1", "--kuberay", tmp_path / "job.yaml")
     answer = assay("submit", study_file, *options)
     assert (answer.code, storage in (tmp_path / "job.yaml").read_text()) == (0, True), answer.err
+
+
+def test_all_pods_ask_for_a_token_and_report_nothing(manifest: dict[str, Any]) -> None:
+    cluster = manifest["RayJob"]["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for container in (container for group in groups for container in group["template"]["spec"]["containers"]):
+        assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
