@@ -204,9 +204,10 @@ def test_a_node_that_gives_no_work_is_not_compared_where_ray_does_not_say_that_i
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ray.autoscaler.v2.sdk'] = None\n")
     study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), pack="2")
     works = nodes.add().wait()
+    node = works.id  # of a process: it is gone with the node
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     environment = {**nodes.environment, "RAY_ADDRESS": nodes.address}
-    with subprocess.Popen([sys.executable, "-c", _HOLD, works.id], **pipes, env=environment) as work:
+    with subprocess.Popen([sys.executable, "-c", _HOLD, node], **pipes, env=environment) as work:
         assert work.stdout is not None
         assert work.stdout.readline() == "held\n"
         nodes.drain(works)
@@ -216,8 +217,7 @@ def test_a_node_that_gives_no_work_is_not_compared_where_ray_does_not_say_that_i
         work.kill()
     works.end()
     assert code == 0, output
-    name = works.id[:8]
-    assert re.search(rf"not compared, because other nodes answer .*: node {name} on ", output)
+    assert re.search(rf"not compared, because other nodes answer .*: node {node[:8]} on ", output)
 
 
 @pytest.mark.timeout(600)

@@ -37,7 +37,7 @@ __all__ = ["VARIABLE", "Mirror", "Webhook"]
 # MLflow ------------------------------------------------------------------------------------------------
 
 
-_MLFLOW_PATIENCE = 5.0
+_MLFLOW_PATIENCE = 2.0  # with the four seconds of an orderly stop before the process is ended
 _MESSAGE_CHARACTERS = 300
 _MLFLOW_PAUSE = 3.0  # seconds between two deliveries; longer when one takes long
 

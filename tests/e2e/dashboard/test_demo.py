@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from assay_dashboard.layout import INK
 from tests.e2e.dashboard.conftest import MAIN, Reader, Viewer, Window
@@ -189,13 +190,16 @@ def test_nothing_fades_while_the_server_works(reader: Reader) -> None:
     """Of all frames from a choice to its result, none shows a part of the page half transparent.
 
     Streamlit marks what a run has not drawn anew yet, and fades it after half a second: the server's answers
-    are held back for longer than that.
+    are held back for longer than that. The page does not look for news meanwhile, which would be runs too.
     """
     passing, held = None, []
 
     def between(browser: WebSocketRoute) -> None:
         def on_message(message: str | bytes) -> None:
             nonlocal passing
+            assert isinstance(message, bytes)
+            if ForwardMsg.FromString(message).HasField("auto_rerun"):
+                return
             if passing == 0:
                 held.append(message)
                 return
