@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import torch
 
-from assay.engine.shipping import SETTINGS
+from assay.engine.cluster.shipping import SETTINGS
 from benchmarks.networks import Training, classifier, segdec, segmenter
 from benchmarks.shared import ROOT, spread_text
 from trainables.device import peak_memory_mb

@@ -117,7 +117,7 @@ def main() -> int:
 
 def _measure(rounds: int, config: dict[str, float], scratch: Path, measured: dict[str, list[float]]) -> None:
     os.environ |= environment_of(ROOT, "tests/plugin")
-    from assay.engine.cluster import cluster
+    from assay.engine.cluster.cluster import cluster
     from assay.engine.interrupts import Ending
 
     with cluster(1, Ending(), lambda text: None):

@@ -27,9 +27,9 @@ PARTS: dict[str, tuple[str, ...]] = {
     "assay plan quickstart --no-data": ("-m", "assay", "plan", "quickstart", "--no-data"),
     "assay plan quickstart": ("-m", "assay", "plan", "quickstart"),
     "import of the engine": ("-c", "import assay.engine"),
-    "import of a driver": ("-c", "import assay.engine.driver"),
-    "import of a Train controller": ("-c", "import assay.engine.train"),
-    "import of what trains": ("-c", "import ray, assay.engine.own_process"),
+    "import of a driver": ("-c", "import assay.engine.on_ray.driver"),
+    "import of a Train controller": ("-c", "import assay.engine.on_ray.train"),
+    "import of what trains": ("-c", "import ray, assay.engine.on_ray.own_process"),
     "import of `--local`": ("-c", "import assay.engine.local"),
 }
 

@@ -150,7 +150,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One Ray for all tests of a session, with two CPUs whatever the machine has."""
-    from assay.engine.cluster import cluster
+    from assay.engine.cluster.cluster import cluster
     from assay.engine.interrupts import Ending
 
     with cluster(2, Ending(), lambda text: None):

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from assay.engine.shipping import SETTINGS
+from assay.engine.cluster.shipping import SETTINGS
 
 _STEPS = """
 import resource, threading

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay.engine.fit import TrainRun
-from assay.engine.trial_log import StoredLog
+from assay.engine.process.fit import TrainRun
+from assay.engine.worker.trial_log import StoredLog
 from assay.storage import Environment, Store
 from tests.engine.two_workers import trial_of
 from trainables.contract import LocalRun, Run

@@ -44,7 +44,7 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
     ("modules", "absent"),
     [
         (
-            "assay, assay.opened_storage, assay.running, assay.storage.forecast, assay.engine.worker, "
+            "assay, assay.opened_storage, assay.running, assay.storage.forecast, assay.engine.worker.worker, "
             "assay.engine.local, trainables.evaluation.evaluate",
             (*TRAINING, *TABLES, *OTHERS),
         ),
@@ -55,11 +55,11 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
         ),
         ("assay.api, assay.engine", (*TRAINING, *STATISTICS, *OTHERS)),
         (
-            "assay.engine.train, assay.engine.driver",
+            "assay.engine.on_ray.train, assay.engine.on_ray.driver",
             (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna"),
         ),
         (
-            "assay.engine.own_process",
+            "assay.engine.on_ray.own_process",
             (*TRAINING, "ray.tune", "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna"),
         ),
         ("assay.tracking", (*TRAINING, *OTHERS)),

@@ -21,7 +21,7 @@ from assay.study.from_objects import StudyLike
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from assay.engine.single_trial import TrainedTrial
+    from assay.engine.worker.single_trial import TrainedTrial
     from assay.study import Plan, Trial
     from trainables.data.samples import TrainingData
 
@@ -166,7 +166,7 @@ def data(trial: Trial, *, data: str | Path | None = None, cache: str | Path | No
             without data.
     """
     _refuse_other(trial)
-    from assay.engine.single_trial import training_data
+    from assay.engine.worker.single_trial import training_data
 
     return training_data(trial, *_folders(data, cache))
 
@@ -198,7 +198,7 @@ def train(
             without data.
     """
     _refuse_other(trial, probes)
-    from assay.engine.single_trial import train_here
+    from assay.engine.worker.single_trial import train_here
 
     return train_here(trial, *_folders(data, cache), probes=probes)
 

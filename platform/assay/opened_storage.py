@@ -287,6 +287,6 @@ def _names(cells: object) -> list[str]:
 
 def parameter_importance(plan: SearchPlan, points: Sequence[EvaluatedPoint]) -> Mapping[str, float]:
     """Share of the objective's variance by parameter, from the points of one searched cell."""
-    from assay.engine.proposals import importance  # Optuna: seconds, for those who ask
+    from assay.engine.search.proposals import importance  # Optuna: seconds, for those who ask
 
     return importance(plan, points)

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from assay.engine.fit import TrainRun
-from assay.engine.trial_log import StoredLog
+from assay.engine.process.fit import TrainRun
+from assay.engine.worker.trial_log import StoredLog
 from assay.storage import Environment, Store
 from tests.cam.surfaces import tiny_config, tiny_data
 from tests.cam.test_classifier import Pull

@@ -36,7 +36,7 @@ _VICTIMS = {
     "RuntimeEnvAgent": "ray::RuntimeEnvAgent",
     "the process that keeps the others": "ray_head.py",
     "a driver": "ray::PackDriver",
-    "a training process": "assay.engine.fork_server",
+    "a training process": "assay.engine.process.fork_server",
 }
 _ENDS_RAY = ("gcs_server", "raylet", "RuntimeEnvAgent", "the process that keeps the others")
 

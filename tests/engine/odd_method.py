@@ -8,9 +8,9 @@ from pathlib import Path
 from threading import Event
 
 from assay.engine.durations import Limits
-from assay.engine.fork_server import ForkServer
-from assay.engine.train_pack import train_trials, trainer_of
-from assay.engine.worker import PackWorker
+from assay.engine.process.fork_server import ForkServer
+from assay.engine.worker.train_pack import train_trials, trainer_of
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Record, Store
 from assay.study import parse_study, plan_study
 from tests.engine.made_packs import make_pack

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assay.engine.search_packs import search_packs
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker
+from assay.engine.search.search_packs import search_packs
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Record, Result, Store
 from assay.storage.search_points import read_points, with_points
 from assay.study import Point, SearchPlan, Trial, parse_study, plan_study

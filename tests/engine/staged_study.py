@@ -7,8 +7,8 @@ from pathlib import Path
 
 from assay.engine.order import stage_packs
 from assay.engine.packs import StageTask
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy, hold

@@ -10,8 +10,8 @@ import torch
 
 from assay.analysis.reading import results_of_plan
 from assay.engine.retries import MAX_ATTEMPTS
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.report.tables.footnotes import footnotes
 from assay.storage import AttemptStart, Environment, Lease
 from assay.storage.lease import request_stop

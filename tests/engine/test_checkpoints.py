@@ -9,7 +9,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from assay.engine.trial_log import StoredLog
+from assay.engine.worker.trial_log import StoredLog
 from assay.storage import Environment
 from tests.engine.toy_study import ToyStudy
 

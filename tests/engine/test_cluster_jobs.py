@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.engine.ports import ray_ports
+from assay.engine.cluster.ports import ray_ports
 from assay.engine.versions import source_version
 from assay.storage.lease import holder
 from tests.conftest import ROOT
@@ -73,7 +73,7 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> str:
     copy = tmp_path_factory.mktemp("edited")
     for package in (ROOT / "platform" / "assay", ROOT / "trainables"):
         shutil.copytree(package, copy / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-    with (copy / "assay" / "engine" / "worker.py").open("a") as file:
+    with (copy / "assay" / "engine" / "worker" / "worker.py").open("a") as file:
         file.write("# edited\n")
     return os.pathsep.join(map(str, [copy, _PLUGIN]))
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from assay.engine import room
+from assay.engine.cluster import capacity as room
+from assay.engine.cluster.capacity import DrainNotice
 from assay.engine.errors import DrainedError
 from assay.engine.packs import Pack
 from assay.engine.retries import MAX_ATTEMPTS
-from assay.engine.room import DrainNotice
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from tests.engine.made_packs import make_pack
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import ToyStudy
@@ -76,7 +76,7 @@ def test_a_trial_hears_that_its_node_is_drained_and_asks_the_head_of_many_nodes_
         return states
 
     monkeypatch.setattr(room, "_states", look)
-    monkeypatch.setattr("assay.engine.room.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("assay.engine.cluster.capacity.time.monotonic", lambda: now[0])
     notice = DrainNotice(["7"])
     answers: set[bool] = set()
     for second in range(30):

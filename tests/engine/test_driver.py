@@ -12,10 +12,10 @@ import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from assay.engine.driver import PackDriver
+from assay.engine.on_ray.driver import PackDriver
+from assay.engine.on_ray.pruning import Contests, RecordingScheduler
+from assay.engine.on_ray.searcher import STORAGE
 from assay.engine.packs import Pack, PackReader
-from assay.engine.pruning import Contests, RecordingScheduler
-from assay.engine.searcher import STORAGE
 from assay.storage import Store
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
@@ -45,10 +45,10 @@ def test_an_object_store_is_asked_every_two_seconds_whether_a_pack_is_over(
 ) -> None:
     looks: list[None] = []
     training = SimpleNamespace(running=True, error=None, is_over=lambda: looks.append(None), train=print)
-    monkeypatch.setattr("assay.engine.driver._training", lambda *_: training)
+    monkeypatch.setattr("assay.engine.on_ray.driver._training", lambda *_: training)
     pack = make_pack(ToyStudy.make(tmp_path, cache_root).plan)
     monkeypatch.setattr(PackReader, "read", lambda *_: pack)
-    monkeypatch.setattr("assay.engine.driver.Store", lambda *_: SimpleNamespace(local_path=None))
+    monkeypatch.setattr("assay.engine.on_ray.driver.Store", lambda *_: SimpleNamespace(local_path=None))
     driver = PackDriver.__new__(PackDriver)
     driver.config = {"storage": str(tmp_path), "pack": "0", "watched": False, "heartbeat_seconds": 1.0}
     driver.setup(driver.config)
@@ -92,7 +92,7 @@ class _InTheWayOfTheFirst(PackDriver):
 def test_a_study_ends_with_the_first_pack_that_has_trouble_with_the_storage(
     toy: Callable[..., ToyStudy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.engine.driver.PackDriver", _InTheWayOfTheFirst)
+    monkeypatch.setattr("assay.engine.on_ray.driver.PackDriver", _InTheWayOfTheFirst)
     study = toy(seeds=(0,), pack="1", epochs=1000, seconds=1.0)
     began = time.monotonic()
     with pytest.raises(StorageError, match=AWAY):

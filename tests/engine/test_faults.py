@@ -6,7 +6,7 @@ import pytest
 import torch.distributed as dist
 
 from assay.engine.errors import PeerLostError, fault_of, said
-from assay.engine.ranks import collective
+from assay.engine.worker.ranks import collective
 
 
 @pytest.mark.parametrize(

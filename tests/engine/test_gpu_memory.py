@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker, gpu_turn
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker, gpu_turn
 from assay.storage import Record, Store
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
@@ -61,7 +61,7 @@ def test_a_trial_that_is_short_of_its_share_goes_on_alone_and_ends_the_same(toy:
 def test_a_trial_that_waits_to_be_alone_gives_signs_of_life(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.engine.worker._SIGN_SECONDS", 0.5)
+    monkeypatch.setattr("assay.engine.worker.worker._SIGN_SECONDS", 0.5)
     store, beats = Store(tmp_path / "short"), list[float]()
 
     def beats_while_neighbour_trains() -> None:
@@ -188,7 +188,7 @@ def test_a_run_that_stops_waits_for_no_turn() -> None:
 @pytest.mark.usefixtures("turns")
 def test_a_turn_ends_with_its_process(tmp_path: Path) -> None:
     code = (
-        "import tempfile, threading, time\nfrom assay.engine.worker import gpu_turn\n"
+        "import tempfile, threading, time\nfrom assay.engine.worker.worker import gpu_turn\n"
         f"tempfile.tempdir = {str(tmp_path)!r}\n"
         "with gpu_turn(True, threading.Event(), bool):\n    print('mine', flush=True)\n    time.sleep(60)\n"
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.engine import ray_head
-from assay.engine.local_ray import LocalRay
+from assay.engine.cluster import ray_head
+from assay.engine.cluster.local_ray import LocalRay
 from tests.engine.killing import find_process
 from tests.engine.toy_study import ToyStudy
 from tests.waiting import wait_for

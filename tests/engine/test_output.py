@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from assay.engine.process import Output
+from assay.engine.process.process import Output
 
 
 @pytest.mark.parametrize("size", [0, 10, 40_000, 70_000, 1_000_000])

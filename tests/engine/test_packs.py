@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine.cluster import Cluster, _connect
+from assay.engine.cluster.capacity import workers_on
+from assay.engine.cluster.cluster import Cluster, _connect
 from assay.engine.options import EngineOptions
 from assay.engine.order import RunPacks, packs_as_asked, packs_beside_stages, stage_packs
 from assay.engine.packs import PackReader
-from assay.engine.room import workers_on
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Trial, plan_study, read_study
@@ -119,8 +119,8 @@ def test_a_cluster_whose_nodes_are_all_drained_is_refused_with_that() -> None:
 
 def test_a_study_that_waits_for_nodes_says_so_and_when_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [Cluster(nodes, local=False) for nodes in ((), (), ({"CPU": 1.0},), ())]
-    monkeypatch.setattr("assay.engine.cluster._LOOK_SECONDS", -1.0)
-    monkeypatch.setattr("assay.engine.cluster._look", lambda local: looks.pop(0))
+    monkeypatch.setattr("assay.engine.cluster.cluster._LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("assay.engine.cluster.cluster._look", lambda local: looks.pop(0))
     words: list[str] = []
     slots = Cluster(({"CPU": 2.0},), local=False).follow(Resources(), words.append)
     assert [slots() for _ in range(4)] == [0, 0, 1, 0]

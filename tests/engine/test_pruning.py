@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from assay.engine.driver import PackDriver
-from assay.engine.pruning import Contests, RecordingScheduler
+from assay.engine.on_ray.driver import PackDriver
+from assay.engine.on_ray.pruning import Contests, RecordingScheduler
 from assay.storage import Progress, Record, Store
 from tests.analysis.made_studies import make_plan
 from tests.engine.made_packs import lay_down, make_pack

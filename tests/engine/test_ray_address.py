@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.engine import cluster
+from assay.engine.cluster import cluster
 from assay.engine.interrupts import Ending
 from tests.engine.ray_nodes import RayNodes
 from tests.engine.toy_study import ToyStudy
@@ -115,7 +115,7 @@ def test_a_head_that_goes_while_it_is_joined_is_not_waited_for(monkeypatch: pyte
 
 _SWALLOWS_CTRL_C = """
 import os, signal, sys, threading
-from assay.engine.cluster import cluster
+from assay.engine.cluster.cluster import cluster
 from assay.engine.interrupts import Ending
 signal.signal(signal.SIGINT, lambda number, frame: None)
 interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))

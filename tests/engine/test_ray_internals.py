@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from assay.cli.storage import _ray_release
-from assay.engine import ray_head
-from assay.engine.ray_head import _LEAN, _REREAD, _Name
+from assay.engine.cluster import ray_head
+from assay.engine.cluster.ray_head import _LEAN, _REREAD, _Name
 from tests.conftest import ROOT
 
 _PRIVATE = r"ray\.(_private|_raylet|(\w+\.)+_\w|train\.v2|tune\.execution)"
-_HEAD = ROOT / "platform" / "assay" / "engine" / "ray_head.py"
+_HEAD = ROOT / "platform" / "assay" / "engine" / "cluster" / "ray_head.py"
 
 
 @pytest.mark.parametrize("name", [*_LEAN, *_REREAD], ids=lambda name: ".".join(name[:2]))

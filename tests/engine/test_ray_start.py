@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.engine import local_ray, ray_head
-from assay.engine.local_ray import LocalRay, patience
+from assay.engine.cluster import local_ray, ray_head
+from assay.engine.cluster.local_ray import LocalRay, patience
 from trainables.errors import InputError
 
 
@@ -147,7 +147,7 @@ def _session(pid: int) -> int:
 
 _STARTS = """
 import sys
-from assay.engine.local_ray import LocalRay
+from assay.engine.cluster.local_ray import LocalRay
 ray = LocalRay.start(1)
 print(ray.child.pid, ray.folder, flush=True)
 sys.stdin.read()
@@ -192,7 +192,7 @@ def test_a_gcs_server_that_dies_before_it_is_ready_is_named_at_once() -> None:
 
 _JOINS = """
 import ray
-from assay.engine.cluster import cluster
+from assay.engine.cluster.cluster import cluster
 from assay.engine.interrupts import Ending
 with cluster(1, Ending(), lambda text: None):
     print(ray.get(ray.put("joined")))
@@ -227,7 +227,8 @@ def test_ray_starts_in_odd_surroundings(environment: dict[str, str | None], pref
 
 _JOINS_WITHOUT = """
 import sys
-from assay.engine import cluster, ray_head
+from assay.engine.cluster import cluster
+from assay.engine.cluster import ray_head
 from assay.engine.interrupts import Ending
 ray_head.read_environment = lambda: False
 if sys.argv[1] == "before":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from ray.tune.experiment import Trial
 
-from assay.engine.driver import AT_WORK
-from assay.engine.room_watch import NodeWatch, RoomWatch
+from assay.engine.cluster.capacity_watch import NodeWatch, RoomWatch
+from assay.engine.on_ray.driver import AT_WORK
 
 
 def _in_state(status: str) -> Trial:
@@ -18,7 +18,7 @@ def _in_state(status: str) -> Trial:
 def test_a_run_without_room_says_so_once_and_when_it_has_some(monkeypatch: pytest.MonkeyPatch) -> None:
     words: list[str] = []
     watch, now = RoomWatch(words.append), [0.0]
-    monkeypatch.setattr("assay.engine.room_watch.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("assay.engine.cluster.capacity_watch.time.monotonic", lambda: now[0])
     waits, works, ended = (_in_state(state) for state in (Trial.PENDING, Trial.RUNNING, Trial.TERMINATED))
     for seconds, trials, told in (
         (1, [waits], 0),
@@ -42,7 +42,7 @@ def test_workers_without_room_are_missed_though_their_driver_is_at_work(
 ) -> None:
     words: list[str] = []
     watch, now, driver = RoomWatch(words.append), [0.0], _in_state(Trial.RUNNING)
-    monkeypatch.setattr("assay.engine.room_watch.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("assay.engine.cluster.capacity_watch.time.monotonic", lambda: now[0])
     for seconds, room, told in ((1, False, 0), (20, False, 0), (40, False, 1), (50, True, 2), (60, True, 2)):
         now[0] = float(seconds)
         driver.update_last_result({AT_WORK: room, "training_iteration": 1})
@@ -57,8 +57,8 @@ def test_a_node_that_leaves_is_named_once(monkeypatch: pytest.MonkeyPatch) -> No
     words: list[str] = []
     names = [["a" * 56, "b" * 56], ["a" * 56], ["a" * 56, "c" * 56]]
     looks = [{name: {"NodeManagerHostname": "here"} for name in look} for look in names]
-    monkeypatch.setattr("assay.engine.room_watch._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("assay.engine.room_watch.staying_nodes", lambda: looks.pop(0))
+    monkeypatch.setattr("assay.engine.cluster.capacity_watch._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("assay.engine.cluster.capacity_watch.staying_nodes", lambda: looks.pop(0))
     watch = NodeWatch(words.append)
     for _ in names:
         watch.on_step_end(1, [])

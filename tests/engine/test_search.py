@@ -13,7 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from assay.analysis.search_results import SearchResults
-from assay.engine.proposals import Observation, importance, propose
+from assay.engine.search.proposals import Observation, importance, propose
 from assay.storage.search_points import evaluate_points, winners
 from assay.study import Trial, reported_plan
 from assay.study.search import Parameter, Search

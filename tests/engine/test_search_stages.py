@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay.engine.packs import StageTask
-from assay.engine.search_packs import search_packs
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker
+from assay.engine.search.search_packs import search_packs
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
 from tests.engine.search_study import ToySearch

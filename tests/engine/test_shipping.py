@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import ray
 
-from assay.engine.driver import OtherProgramError, PackDriver
+from assay.engine.cluster.shipping import SETTINGS, SHIPPED, runtime_env, stage
 from assay.engine.errors import NoOtherStartError
+from assay.engine.on_ray.driver import OtherProgramError, PackDriver
 from assay.engine.packs import Pack
-from assay.engine.shipping import SETTINGS, SHIPPED, runtime_env, stage
-from assay.engine.train_pack import _open_pack, train_trials
 from assay.engine.versions import differences, program, source_roots, source_version
-from assay.engine.worker import PackWorker
+from assay.engine.worker.train_pack import _open_pack, train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Store
 from tests.analysis.made_studies import make_plan
 from tests.engine.made_packs import lay_down, make_pack

@@ -14,8 +14,8 @@ import pytest
 from assay.engine.errors import DiedError
 from assay.engine.packs import StageTask
 from assay.engine.retries import MAX_ATTEMPTS
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.storage.lease import Lease, request_stop
 from assay.storage.retention import clean_plan, free
 from assay.storage.stage_store import StageRecord, made_stages, read_stage

@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
+from assay.engine.on_ray.train import TrainRun, TrainRunError
 from assay.engine.packs import Pack
-from assay.engine.train import TrainRun, TrainRunError
 from tests.engine.killing import find_process
 from tests.engine.made_packs import lay_down, make_pack
 from tests.engine.toy_study import ToyStudy
@@ -78,7 +78,7 @@ def test_a_run_that_is_ended_gives_back_its_cores_at_once(
     assert ray.available_resources().get("CPU", 0) == 0
     began = time.monotonic()
     if kills:
-        process: Any = find_process(psutil.Process().pid, "assay.engine.train_run")
+        process: Any = find_process(psutil.Process().pid, "assay.engine.on_ray.train_run")
         process.kill()
     else:
         run.abort()

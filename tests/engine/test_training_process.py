@@ -19,8 +19,8 @@ import pytest
 
 from assay.engine.durations import Limits
 from assay.engine.errors import DiedError
-from assay.engine.fork_server import ForkServer, _environment
-from assay.engine.process import TrainingProcess
+from assay.engine.process.fork_server import ForkServer, _environment
+from assay.engine.process.process import TrainingProcess
 from tests.engine.odd_method import Odd, log_of
 from tests.waiting import wait_for
 
@@ -233,7 +233,7 @@ def test_a_training_that_takes_too_long_is_ended_though_it_says_how_far_it_is(od
 def test_a_training_that_closes_its_connection_and_goes_on_is_ended(
     odd: Odd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.engine.process._END_SECONDS", 0.2)
+    monkeypatch.setattr("assay.engine.process.process._END_SECONDS", 0.2)
     _, record = odd("os.closerange(3, 4096)\ntime.sleep(600)")
     assert "its training process closed the connection to its worker and went on" in (record.reason or "")
 
@@ -285,7 +285,7 @@ def test_nothing_that_a_method_started_outlives_its_training(odd: Odd) -> None:
 
 def test_a_killed_worker_takes_its_training_with_it(tmp_path: Path) -> None:
     code = (
-        "import time\nfrom assay.engine.fork_server import ForkServer\n"
+        "import time\nfrom assay.engine.process.fork_server import ForkServer\n"
         "server = ForkServer()\nprocess = server.start()\n"
         "print(process.pid, flush=True)\ntime.sleep(60)\n"
     )
@@ -300,7 +300,7 @@ def test_a_killed_worker_takes_its_training_with_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ready", [False, True], ids=["while it loads", "before it is asked"])
 def test_what_starts_trainings_ends_without_a_word_when_its_worker_stops(ready: bool) -> None:
     ours, theirs = socket.socketpair()
-    words = [sys.executable, "-m", "assay.engine.fork_server", str(theirs.fileno())]
+    words = [sys.executable, "-m", "assay.engine.process.fork_server", str(theirs.fileno())]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, pass_fds=[theirs.fileno()]) as server:
         theirs.close()
         if ready:

@@ -9,7 +9,7 @@ import pytest
 import ray
 from ray import tune
 
-from assay.engine.tune_manners import HiddenCredentials, manners
+from assay.engine.on_ray.tune_settings import HiddenCredentials, manners
 
 KEY = "AWS_SECRET_ACCESS_KEY"
 

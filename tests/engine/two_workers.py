@@ -20,11 +20,11 @@ import torch
 import torch.distributed as dist
 
 from assay.engine.errors import OverdueError
-from assay.engine.fit import TrainRun
-from assay.engine.ranks import wait_for_all
-from assay.engine.train_pack import train_trials
-from assay.engine.trial_log import StoredLog
-from assay.engine.worker import PackWorker
+from assay.engine.process.fit import TrainRun
+from assay.engine.worker.ranks import wait_for_all
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.trial_log import StoredLog
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Environment, Store
 from assay.study import Trial
 from tests.engine.made_packs import make_pack

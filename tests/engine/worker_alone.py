@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Store
 from assay.study import Plan
 from tests.engine.made_packs import make_pack

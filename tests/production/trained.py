@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.engine.train_pack import train_trials
-from assay.engine.worker import PackWorker
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.study import parse_study, plan_study

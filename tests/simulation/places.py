@@ -20,12 +20,13 @@ import pyarrow as pa
 import torch
 from greenlet import getcurrent, greenlet
 
-from assay.engine import checkpoints, driver, train_pack, trial, trial_log
+from assay.engine.on_ray import driver
 from assay.engine.options import EngineOptions
 from assay.engine.order import RunPacks
-from assay.engine.train_pack import train_trials
-from assay.engine.trial_log import packed
-from assay.engine.worker import PackWorker
+from assay.engine.worker import checkpoints, train_pack, trial, trial_log
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.trial_log import packed
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Lease, Result, progress
 from assay.storage.plans import write_plan
 from assay.study import Plan

@@ -21,18 +21,18 @@ from unittest import mock
 
 import numpy as np
 
-from assay.engine import train_pack
-from assay.engine import trial as trial_module
 from assay.engine.durations import cell_seconds
+from assay.engine.on_ray.searcher import STORAGE, PackSearcher
+from assay.engine.on_ray.tune_settings import HiddenCredentials
 from assay.engine.options import EngineOptions
 from assay.engine.order import RunPacks, TimeBudget, budget_packs, packs_as_asked
 from assay.engine.packs import PackReader, missing_trials
 from assay.engine.run import _clear_stops, _forget_failed
-from assay.engine.search_packs import search_packs
-from assay.engine.searcher import STORAGE, PackSearcher
-from assay.engine.train_pack import train_trials
-from assay.engine.tune_manners import HiddenCredentials
-from assay.engine.worker import PackWorker
+from assay.engine.search.search_packs import search_packs
+from assay.engine.worker import train_pack
+from assay.engine.worker import trial as trial_module
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Lease, Result
 from assay.storage.lease import clear_stop, stop_requested
 from assay.storage.plans import write_plan

@@ -320,7 +320,7 @@ def simulated(world: World) -> Generator[None]:
     """Within the block the program's time, names, processes and threads are the world's."""
     from assay_toy import training
 
-    from assay.engine import checkpoints, stages, train_pack, trial, trial_log
+    from assay.engine.worker import checkpoints, stages, train_pack, trial, trial_log
     from assay.storage import conditional, lease, progress, stage_store, store
 
     time = types.SimpleNamespace(

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from assay.analysis.followed import StudyState
     from assay.analysis.results import StudyResults
     from assay.engine import Outcome
-    from assay.engine.jobs import Job
+    from assay.engine.cluster.jobs import Job
     from assay.engine.slurm import SlurmJob
     from assay.storage import Store
     from assay.study import Plan
@@ -417,7 +417,7 @@ def submit(
             return
         job = submit_script(text, _on_stderr)
     else:
-        from assay.engine.jobs import submit as submit_job
+        from assay.engine.cluster.jobs import submit as submit_job
 
         job = submit_job(study, plan.study, arguments, address=address, python=python, say=_on_stderr)
     try:

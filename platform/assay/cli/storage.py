@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from assay.engine.ports import Port
+    from assay.engine.cluster.ports import Port
     from assay.storage import Store
     from assay.storage.check import Findings
     from assay.study import Plan
@@ -325,7 +325,7 @@ def doctor(
     """
     out = console()
     if ports:
-        from assay.engine.ports import ray_ports
+        from assay.engine.cluster.ports import ray_ports
 
         listening = ray_ports()
         for port in listening:
@@ -405,7 +405,7 @@ def _gpus() -> Finding:
 
 def _ray_release() -> Iterator[Finding]:
     """What is to know of this release of Ray: none of it keeps a study from being run."""
-    from assay.engine.ray_head import TRIED, moved
+    from assay.engine.cluster.ray_head import TRIED, moved
 
     try:
         release = metadata.version("ray")
@@ -419,7 +419,7 @@ def _ray_release() -> Iterator[Finding]:
 
 
 def _ray() -> Finding:
-    from assay.engine.ray_watch import knock
+    from assay.engine.cluster.ray_watch import knock
 
     address = os.environ.get("RAY_ADDRESS")
     if not address:

@@ -14,19 +14,19 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from assay.engine.fork_server import ForkServer
 from assay.engine.interrupts import Ending
 from assay.engine.options import End
 from assay.engine.order import RunPacks
 from assay.engine.packs import Pack
-from assay.engine.train_pack import train_trials, trainer_of
-from assay.engine.worker import PackWorker, trainer_here
+from assay.engine.process.fork_server import ForkServer
+from assay.engine.worker.train_pack import train_trials, trainer_of
+from assay.engine.worker.worker import PackWorker, trainer_here
 from assay.storage import Store
 from assay.study import Plan
 from trainables.errors import InputError, StorageError
 
 if TYPE_CHECKING:  # it imports Ray, which takes seconds
-    from assay.engine.pruning import LocalPruner
+    from assay.engine.on_ray.pruning import LocalPruner
 
 __all__ = ["local_slots", "train_locally"]
 
@@ -114,7 +114,7 @@ def train_locally(packs: RunPacks, ending: Ending) -> End:
 def _pruner(packs: RunPacks) -> LocalPruner | None:
     if packs.plan.pruned_by is None:
         return None
-    from assay.engine.pruning import LocalPruner, pruner
+    from assay.engine.on_ray.pruning import LocalPruner, pruner
 
     rules = pruner(packs.plan)
     return None if rules is None else LocalPruner(rules, packs.mode, packs.store)

@@ -21,9 +21,9 @@ from assay.engine.errors import (
     trace_of,
 )
 from assay.engine.packs import StageTask
-from assay.engine.ranks import from_rank_0
-from assay.engine.trial_log import StoredLog
-from assay.engine.worker import PackWorker
+from assay.engine.worker.ranks import from_rank_0
+from assay.engine.worker.trial_log import StoredLog
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Attempt, AttemptStart, Record
 from assay.storage.lease import stop_requested
 from assay.storage.redaction import redact

@@ -165,7 +165,7 @@ def _train(
     _clear_stops(missing, store)
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     if isinstance(plan, SearchPlan):
-        from assay.engine.search_packs import SearchPacks  # loads Optuna
+        from assay.engine.search.search_packs import SearchPacks  # loads Optuna
 
         packs = SearchPacks(plan, store, options, run, missing=missing, before=before)
     else:
@@ -177,7 +177,7 @@ def _train(
 
         end = train_locally(packs, ending)
     else:
-        from assay.engine.on_ray import train_on_ray
+        from assay.engine.on_ray.batches import train_on_ray
 
         end = train_on_ray(packs, ending)
     return replace(end, left_out=packs.left_out)

@@ -21,7 +21,7 @@ export -f ray_node
 
 # Not ports that connections are given: the head binds them seconds later, and somebody may have them by then.
 read -r host port client < <("$python" -c '
-from assay.engine.ray_head import free_ports
+from assay.engine.cluster.ray_head import free_ports
 from ray.util import get_node_ip_address
 print(get_node_ip_address(), *free_ports(2, host=""))')
 ray_node --head --node-ip-address="$host" --port="$port" --ray-client-server-port="$client" \

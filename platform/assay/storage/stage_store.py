@@ -7,7 +7,7 @@
 As with trials, everything of an attempt goes under a fresh prefix, and ``done.json`` is one object, written
 last, that names the files with their hashes: a stage exists or it does not. The key says what it is made of,
 so two who make it at once write the same. The scores of its maps of test images lie beside them
-(`engine/stages.py`).
+(`engine/worker/stages.py`).
 """
 
 from __future__ import annotations

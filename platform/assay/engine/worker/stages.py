@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assay.engine.ranks import from_rank_0
-from assay.engine.trial_log import StageSpace, StoredLog
-from assay.engine.worker import PackWorker
+from assay.engine.worker.ranks import from_rank_0
+from assay.engine.worker.trial_log import StageSpace, StoredLog
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Attempt, Store
 from assay.storage.checksum import table_checksum, table_with_checksum
 from assay.storage.files import read_parquet

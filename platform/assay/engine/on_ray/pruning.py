@@ -22,9 +22,9 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from assay.engine.driver import COMPLETE
+from assay.engine.on_ray.driver import COMPLETE
+from assay.engine.on_ray.tune_settings import Unkept
 from assay.engine.packs import Pack, PackReader, missing_trials
-from assay.engine.tune_manners import Unkept
 from assay.storage import Record, Store
 from assay.study import Plan, SearchPlan
 from assay.study.search import Pruner

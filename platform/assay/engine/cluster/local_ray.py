@@ -25,7 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
-from assay.engine import ray_head
+from assay.engine.cluster import ray_head
 from trainables.errors import InputError
 
 __all__ = ["DRIVER_SETTINGS", "LocalRay", "patience"]

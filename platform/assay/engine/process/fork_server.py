@@ -1,12 +1,12 @@
 """Training processes are forked from one that has loaded torch: in milliseconds instead of seconds.
 
 :class:`ForkServer` is the worker's end and does without torch. The other end runs as ``python -m
-assay.engine.fork_server SOCKET``, the number of an inherited Unix socket. Each request on it carries three
-files: the child's connection, its output, and where the server writes how it ended (``-9``: by signal 9; else
-the exit code). The reply is its pid. The server trains nothing and starts no thread, so its forks are whole.
-When the socket's other end is closed, it kills what it started and ends. What a training starts in a session
-of its own becomes the server's when its parent ends. It is killed when no training runs, at the latest at the
-end.
+assay.engine.process.fork_server SOCKET``, the number of an inherited Unix socket. Each request on it carries
+three files: the child's connection, its output, and where the server writes how it ended (``-9``: by signal
+9; else the exit code). The reply is its pid. The server trains nothing and starts no thread, so its forks
+are whole. When the socket's other end is closed, it kills what it started and ends. What a training starts
+in a session of its own becomes the server's when its parent ends. It is killed when no training runs, at the
+latest at the end.
 
 A training whose optimiser loads torch's compiler, a second of CPU, says so. The server loads it too, while
 the training's model is scored: the next ones find it there.
@@ -81,7 +81,7 @@ class ForkServer:
         self._control, self._started = ours, False
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "assay.engine.fork_server", str(theirs.fileno())],
+                [sys.executable, "-m", "assay.engine.process.fork_server", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -258,7 +258,7 @@ def _tell_news(tell: int, known: bool) -> None:
 
 
 def _main() -> None:
-    from assay.engine.child import run_child  # loads torch, which only this end needs
+    from assay.engine.process.child import run_child  # loads torch, which only this end needs
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who started it: they end it
     control = socket.socket(fileno=int(sys.argv[1]))

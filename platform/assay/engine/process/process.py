@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from assay.engine.durations import Limits
 from assay.engine.errors import DiedError, MethodError, OverdueError, PeerLostError, Stopped
-from assay.engine.fit import MODEL_FOLDER, ChildJob, FitJob, Peers
-from assay.engine.fork_server import Forked, ForkServer
-from assay.engine.ranks import from_rank_0
-from assay.engine.trial_log import LogAnswers, Message, StoredLog, receive
+from assay.engine.process.fit import MODEL_FOLDER, ChildJob, FitJob, Peers
+from assay.engine.process.fork_server import Forked, ForkServer
+from assay.engine.worker.ranks import from_rank_0
+from assay.engine.worker.trial_log import LogAnswers, Message, StoredLog, receive
 from trainables.data.cache import ArrowImages
 from trainables.device import kills_for_memory
 from trainables.evaluation.scorer import ImageScorer, Scores

@@ -13,8 +13,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from assay.engine.cluster.ray_head import is_alive
 from assay.engine.interrupts import Ending
-from assay.engine.ray_head import is_alive
 
 __all__ = ["any_raylet", "greet", "knock", "watching"]
 

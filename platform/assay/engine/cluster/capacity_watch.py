@@ -9,9 +9,9 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from assay.engine.driver import AT_WORK
-from assay.engine.room import staying_nodes
-from assay.engine.tune_manners import Unkept
+from assay.engine.cluster.capacity import staying_nodes
+from assay.engine.on_ray.driver import AT_WORK
+from assay.engine.on_ray.tune_settings import Unkept
 
 __all__ = ["NodeWatch", "RoomWatch"]
 

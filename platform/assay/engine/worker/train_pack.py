@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from assay.engine.cluster.capacity import DrainNotice
 from assay.engine.errors import (
     DiedError,
     DrainedError,
@@ -33,10 +34,9 @@ from assay.engine.errors import (
     said,
     trace_of,
 )
-from assay.engine.fork_server import ForkServer
 from assay.engine.packs import Pack, PackReader, StageTask
-from assay.engine.process import TrainApart
-from assay.engine.ranks import of_all_ranks, wait_for_all
+from assay.engine.process.fork_server import ForkServer
+from assay.engine.process.process import TrainApart
 from assay.engine.retries import (
     MAX_ATTEMPTS,
     add_tries,
@@ -45,12 +45,12 @@ from assay.engine.retries import (
     other_world_sizes,
     record_or_raise,
 )
-from assay.engine.room import DrainNotice
-from assay.engine.stages import TrialStages
-from assay.engine.trial import Timer, fit_and_evaluate, make_stage
-from assay.engine.trial_log import StoredLog
 from assay.engine.versions import differences
-from assay.engine.worker import PackWorker, gpu_turn
+from assay.engine.worker.ranks import of_all_ranks, wait_for_all
+from assay.engine.worker.stages import TrialStages
+from assay.engine.worker.trial import Timer, fit_and_evaluate, make_stage
+from assay.engine.worker.trial_log import StoredLog
+from assay.engine.worker.worker import PackWorker, gpu_turn
 from assay.storage import Attempt, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import load_methods
@@ -76,7 +76,7 @@ def train_pack(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
-    from assay.engine.meeting import meet
+    from assay.engine.on_ray.meeting import meet
 
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()

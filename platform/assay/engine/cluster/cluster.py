@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from assay.engine.interrupts import Ending
-from assay.engine.local_ray import DRIVER_SETTINGS, LocalRay, patience
-from assay.engine.ray_connect import (
+from assay.engine.cluster.capacity import staying_nodes, workers_on
+from assay.engine.cluster.local_ray import DRIVER_SETTINGS, LocalRay, patience
+from assay.engine.cluster.ray_connect import (
     ConnectTimeoutError,
     TokenRefusedError,
     connect,
@@ -28,9 +28,9 @@ from assay.engine.ray_connect import (
     stuck,
     using,
 )
-from assay.engine.ray_watch import any_raylet, greet, knock, watching
-from assay.engine.room import staying_nodes, workers_on
-from assay.engine.shipping import SETTINGS, runtime_env, stage
+from assay.engine.cluster.ray_watch import any_raylet, greet, knock, watching
+from assay.engine.cluster.shipping import SETTINGS, runtime_env, stage
+from assay.engine.interrupts import Ending
 from assay.study.schema import Resources
 from trainables.errors import InputError
 

@@ -11,11 +11,11 @@ import threading
 
 import ray
 
-from assay.engine.fork_server import ForkServer
+from assay.engine.cluster.capacity import DrainNotice
 from assay.engine.packs import Pack
-from assay.engine.room import DrainNotice
-from assay.engine.train_pack import train_trials, trainer_of
-from assay.engine.worker import PackWorker
+from assay.engine.process.fork_server import ForkServer
+from assay.engine.worker.train_pack import train_trials, trainer_of
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Store
 from assay.storage.method_store import load_methods
 

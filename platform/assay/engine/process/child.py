@@ -17,10 +17,10 @@ import torch.distributed as dist
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.distributed_c10d import PrefixStore
 
-from assay.engine.confinement import confine, name_attempts
 from assay.engine.errors import MethodError, fault_of
-from assay.engine.fit import ChildJob, FitJob, Peers, fit
-from assay.engine.trial_log import SentLog, send
+from assay.engine.process.confinement import confine, name_attempts
+from assay.engine.process.fit import ChildJob, FitJob, Peers, fit
+from assay.engine.worker.trial_log import SentLog, send
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import TrainingData
 from trainables.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu

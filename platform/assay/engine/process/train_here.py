@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from assay.engine.errors import fault_of
-from assay.engine.fit import FitJob, fit
-from assay.engine.process import Trained, weights_of
-from assay.engine.trial_log import StoredLog
+from assay.engine.process.fit import FitJob, fit
+from assay.engine.process.process import Trained, weights_of
+from assay.engine.worker.trial_log import StoredLog
 from trainables.contract import Predictor
 from trainables.data.cache import ArrowImages
 from trainables.device import forget_peak_memory, peak_memory_mb, prepare_gpu

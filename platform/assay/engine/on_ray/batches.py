@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from assay.engine.cluster import Cluster, cluster
+from assay.engine.cluster.cluster import Cluster, cluster
+from assay.engine.cluster.nodes import same_on_all_nodes
+from assay.engine.cluster.ray_connect import last_line
 from assay.engine.interrupts import Ending
-from assay.engine.nodes import same_on_all_nodes
 from assay.engine.options import End
 from assay.engine.order import RunPacks
-from assay.engine.ray_connect import last_line
 from assay.engine.retries import DRIVER_RETRIES
 from assay.storage import Store
 from trainables.errors import StorageError
@@ -52,11 +52,11 @@ def _tune(packs: RunPacks, ending: Ending, ray_cluster: Cluster) -> End:
     """Run the packs through a fresh Tuner."""
     from ray import tune
 
-    from assay.engine.driver import COMPLETE, PackDriver
-    from assay.engine.pruning import RecordingScheduler, pruner
-    from assay.engine.room_watch import NodeWatch, RoomWatch
-    from assay.engine.searcher import PackSearcher, StorageStopper
-    from assay.engine.tune_manners import HiddenCredentials, manners
+    from assay.engine.cluster.capacity_watch import NodeWatch, RoomWatch
+    from assay.engine.on_ray.driver import COMPLETE, PackDriver
+    from assay.engine.on_ray.pruning import RecordingScheduler, pruner
+    from assay.engine.on_ray.searcher import PackSearcher, StorageStopper
+    from assay.engine.on_ray.tune_settings import HiddenCredentials, manners
 
     say = packs.options.on_message
     stops = pruner(packs.plan)

@@ -17,9 +17,9 @@ import torch
 from assay.engine.durations import Limits
 from assay.engine.errors import said
 from assay.engine.packs import Pack, PackRun
-from assay.engine.train_pack import train_trials
-from assay.engine.trial import TrialData
-from assay.engine.worker import PackWorker
+from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.trial import TrialData
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Record, Store
 from assay.study import Plan, Study, Trial
 from assay.study.repeats import UNKNOWN

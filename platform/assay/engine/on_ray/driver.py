@@ -21,9 +21,9 @@ from typing import Any, Protocol
 
 from ray import tune
 
-from assay.engine.fork_server import ForkServer
+from assay.engine.on_ray.searcher import STORAGE
 from assay.engine.packs import Pack, PackReader
-from assay.engine.searcher import STORAGE
+from assay.engine.process.fork_server import ForkServer
 from assay.storage import Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
@@ -189,9 +189,9 @@ def _training(pack: Pack, store: Store, config: dict[str, Any]) -> PackTraining:
     """Make what trains packs of these resources."""
     if pack.study.resources.workers == 1:
         server = ForkServer()  # loads torch while this process loads the rest
-        from assay.engine.own_process import OwnProcess
+        from assay.engine.on_ray.own_process import OwnProcess
 
         return OwnProcess(store, server)
-    from assay.engine.train import TrainRun
+    from assay.engine.on_ray.train import TrainRun
 
     return TrainRun(config)

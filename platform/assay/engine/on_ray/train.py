@@ -71,7 +71,7 @@ class TrainRun:
             "attempts": MAX_ATTEMPTS * (len(pack.trials) + len(pack.stages)),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "assay.engine.train_run"],
+            [sys.executable, "-m", "assay.engine.on_ray.train_run"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

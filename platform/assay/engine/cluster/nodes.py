@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.engine.local_ray import patience
-from assay.engine.ray_connect import last_line
-from assay.engine.room import staying_nodes
+from assay.engine.cluster.capacity import staying_nodes
+from assay.engine.cluster.local_ray import patience
+from assay.engine.cluster.ray_connect import last_line
 from assay.engine.versions import differences, program
 from assay.storage import Store
 from trainables.errors import InputError

@@ -14,7 +14,7 @@ from itertools import chain
 
 from assay.engine.order import RunPacks, stage_packs
 from assay.engine.packs import Content, StageTask, missing_trials
-from assay.engine.proposals import Observation, Values, propose
+from assay.engine.search.proposals import Observation, Values, propose
 from assay.storage import Record, Store
 from assay.storage.plans import is_foreign
 from assay.storage.search_points import (

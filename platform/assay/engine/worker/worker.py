@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.engine.packs import Pack
-from assay.engine.process import Trained, Trainer
+from assay.engine.process.process import Trained, Trainer
 from assay.engine.versions import imported_versions, source_version
 from assay.storage import Environment, Store, Worker
 
@@ -31,7 +31,7 @@ def never() -> bool:
 
 def trainer_here() -> Trainer:
     """The trainer in this process, for debuggers and notebooks."""
-    from assay.engine.train_here import TrainHere  # loads torch
+    from assay.engine.process.train_here import TrainHere  # loads torch
 
     return TrainHere()
 

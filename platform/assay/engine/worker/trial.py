@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.errors import Stopped, trace_of
-from assay.engine.fit import MODEL_FOLDER, FitJob
 from assay.engine.packs import StageTask
-from assay.engine.process import Trained
-from assay.engine.ranks import of_all_ranks
-from assay.engine.stages import StageScoreCache, TrialStages
-from assay.engine.trial_log import StageLog, StoredLog
-from assay.engine.worker import PackWorker
+from assay.engine.process.fit import MODEL_FOLDER, FitJob
+from assay.engine.process.process import Trained
+from assay.engine.worker.ranks import of_all_ranks
+from assay.engine.worker.stages import StageScoreCache, TrialStages
+from assay.engine.worker.trial_log import StageLog, StoredLog
+from assay.engine.worker.worker import PackWorker
 from assay.storage import Attempt, Result
 from assay.study import Trial
 from trainables.data import (

@@ -20,9 +20,9 @@ from ray import train
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from assay.engine.cluster.local_ray import patience
+from assay.engine.cluster.ray_connect import connect
 from assay.engine.errors import NoOtherStartError
-from assay.engine.local_ray import patience
-from assay.engine.ray_connect import connect
 from assay.storage import Store
 from assay.storage.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
@@ -33,7 +33,7 @@ _DIE_WITH_PARENT = 1  # prctl
 _SETTINGS = {
     # Workers wait for room as long as it takes. Afterwards a start that fails is one whose workers died.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(7 * 24 * 3600),
-    # Rank 0 asks once a second whether a node is drained (``room.py``), on every release.
+    # Rank 0 asks once a second whether a node is drained (``capacity.py``), on every release.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
 _NO_OTHER_START = re.compile(rf"{NoOtherStartError.__name__}: (\{{.*\}})$", re.MULTILINE)
@@ -53,7 +53,7 @@ class _Workers(TorchConfig):
 
 def _train_pack(config: dict[str, Any]) -> None:
     """Call the worker's ``train_pack``: named here for Train's controller, which loads nothing of it."""
-    from assay.engine.train_pack import train_pack
+    from assay.engine.worker.train_pack import train_pack
 
     train_pack(config)
 

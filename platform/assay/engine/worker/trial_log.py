@@ -27,9 +27,9 @@ import pyarrow as pa
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from assay.engine.checkpoints import Checkpoints, PackedState
 from assay.engine.errors import DrainedError, MethodError, Stopped
-from assay.engine.ranks import from_rank_0, wait_for_all
+from assay.engine.worker.checkpoints import Checkpoints, PackedState
+from assay.engine.worker.ranks import from_rank_0, wait_for_all
 from assay.storage import Attempt, Progress, Store
 from assay.storage.lease import stop_requested
 from assay.storage.redaction import redact

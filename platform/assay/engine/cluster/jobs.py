@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.engine.ray_connect import environment_with, last_line
-from assay.engine.ray_watch import knock
-from assay.engine.shipping import runtime_env, stage
+from assay.engine.cluster.ray_connect import environment_with, last_line
+from assay.engine.cluster.ray_watch import knock
+from assay.engine.cluster.shipping import runtime_env, stage
 from assay.faults import Interrupted
 from assay.storage.redaction import holds_credentials, redact
 from assay.study.methods import method_files

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
-from assay.engine import ray_head
+from assay.engine.cluster import ray_head
 from trainables.errors import InputError
 
 __all__ = [

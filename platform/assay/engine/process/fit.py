@@ -2,8 +2,8 @@
 
 The same in a process of its own (``child.py``) and in this one (``train_here.py``). A :class:`TrainRun` draws
 random numbers, divides batches over workers and sums their gradients. What there is to keep (log, heartbeat,
-checkpoints, stages) goes to a :class:`~assay.engine.trial_log.TrialLog`. Ray is not needed here: rank and
-world size are those of ``torch.distributed``.
+checkpoints, stages) goes to a :class:`~assay.engine.worker.trial_log.TrialLog`. Ray is not needed here: rank
+and world size are those of ``torch.distributed``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from assay.engine.ranks import collective
+from assay.engine.worker.ranks import collective
 from trainables.catalogue import find_trainable
 from trainables.contract import Checkpoint, Predictor, seed_for, shard
 from trainables.data.samples import TrainingData
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from assay.engine.trial_log import TrialLog
+    from assay.engine.worker.trial_log import TrialLog
 
 __all__ = ["MODEL_FOLDER", "ChildJob", "FitJob", "Fitted", "Peers", "TrainRun", "fit"]
 

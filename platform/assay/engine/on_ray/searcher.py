@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune import Stopper
 from ray.tune.search import Searcher
 
-from assay.engine.tune_manners import HiddenCredentials, Unkept
+from assay.engine.on_ray.tune_settings import HiddenCredentials, Unkept
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:  # drivers name what is here, and need none of it

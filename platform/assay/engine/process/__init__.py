@@ -1,0 +1,1 @@
+"""The training itself, in a process of its own that sees nothing but what it may."""

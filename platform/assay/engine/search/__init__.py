@@ -1,0 +1,1 @@
+"""Searches: what Optuna proposes next, and which batches that makes."""
