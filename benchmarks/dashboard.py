@@ -39,7 +39,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from assay.storage import Store
 from assay.study import Plan
-from assay.study.plan_table import plan_of_table
+from assay.study.planning.plan_table import plan_of_table
 from benchmarks.dashboard_steps import (
     MLFLOW,
     OPTUNA,

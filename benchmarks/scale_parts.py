@@ -28,7 +28,7 @@ from assay.storage import Lease, Progress, Store
 from assay.storage.lease import stop_requested
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
-from assay.study.stage_graph import stages_of
+from assay.study.planning.stage_graph import stages_of
 from assay.tracking import MlflowMirror
 from benchmarks.scale_storage import CountedStore
 from benchmarks.science import Size

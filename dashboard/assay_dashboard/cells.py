@@ -25,7 +25,7 @@ from assay.report.tables.cells import (
 )
 from assay.statistics.intervals import MeanInterval
 from assay.statistics.wording import interval_text
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 from assay_dashboard.study_view import StudyView
 from trainables.evaluation.metrics import Metric
 

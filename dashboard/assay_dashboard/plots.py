@@ -20,8 +20,8 @@ from assay.report.figures.drawing import COLOURS
 from assay.report.figures.effects import EffectsPlot, Mark, mark_of, support_text, verdict_words
 from assay.statistics.families import ComparisonResult
 from assay.statistics.wording import p_text
-from assay.study.search import Choice, Parameter, Scalar
-from assay.study.space import format_scalar
+from assay.study.search.space import format_scalar
+from assay.study.search.spec import Choice, Parameter, Scalar
 from assay_dashboard.predictions import DecisionCurve
 
 __all__ = [

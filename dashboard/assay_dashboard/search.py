@@ -30,8 +30,8 @@ from assay.statistics.paired import t_half_width
 from assay.statistics.scores import CLAIMS
 from assay.storage.search_points import EvaluatedPoint, best_points, objective_value
 from assay.study import Cell, SearchPlan
-from assay.study.search import Objective
-from assay.study.space import format_scalar
+from assay.study.search.space import format_scalar
+from assay.study.search.spec import Objective
 from trainables.evaluation.metrics import METRICS, PROXIES
 
 __all__ = [

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from assay.study import Trial
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 
 __all__ = [
     "CELL",

@@ -20,7 +20,7 @@ from assay.report.tables.cells import base_and_best, in_order
 from assay.storage import Record
 from assay.storage.search_points import best_points
 from assay.study import Trial
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from trainables.evaluation.heatmaps import THRESHOLD_LEVEL
 

@@ -17,7 +17,7 @@ from assay.opened_storage import OpenedStorage, OpenedStudy
 from assay.planning import read_plan
 from assay.running import drop_models
 from assay.running import train as train_study
-from assay.study.from_objects import StudyLike
+from assay.study.file.from_objects import StudyLike
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -204,9 +204,9 @@ def train(
 
 
 def _refuse_options(local: bool, processes: int | None, cpus: int | None, hours: float | None) -> None:
-    from assay.study.reading import check_model
-    from assay.study.schema import Budget
-    from assay.study.source import Source, refuse
+    from assay.study.file.reading import check_model
+    from assay.study.file.schema import Budget
+    from assay.study.file.source import Source, refuse
 
     if processes is not None and not local:
         raise InputError(f"`processes` goes with `local=True`, found processes={processes} alone")

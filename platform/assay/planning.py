@@ -10,8 +10,8 @@ from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.study import Plan, Study
-    from assay.study.cells import Cell
-    from assay.study.from_objects import StudyLike
+    from assay.study.file.from_objects import StudyLike
+    from assay.study.planning.cells import Cell
     from trainables.data import Manifest
     from trainables.data.spec import DataSpec
 
@@ -33,8 +33,8 @@ def read_plan(
     """
     say(f"reading {study if isinstance(study, str | Path) else 'the study'}")
     from assay.study import plan_study
-    from assay.study.from_objects import as_study
-    from assay.study.reach import plan_reach
+    from assay.study.file.from_objects import as_study
+    from assay.study.planning.reach import plan_reach
 
     study = as_study(study)
     _refuse_secrets(study)

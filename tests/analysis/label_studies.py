@@ -9,7 +9,7 @@ import numpy as np
 
 from assay.storage import Record
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay.study.settings import AnyTrainable
+from assay.study.settings.settings import AnyTrainable
 from tests.analysis.made_studies import make_plan, make_record
 from trainables.catalogue import find_trainable
 

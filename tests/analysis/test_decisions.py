@@ -12,7 +12,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.storage import Record
 from assay.study import Plan, Trial
-from assay.study.plan_table import plan_of_table, table_of_plan
+from assay.study.planning.plan_table import plan_of_table, table_of_plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, markdown_of
 from trainables.errors import InputError
 

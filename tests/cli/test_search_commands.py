@@ -15,7 +15,7 @@ from assay.storage.method_store import keep_methods
 from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, parse_study, plan_study, reported_plan
-from assay.study.points import make_point
+from assay.study.search.points import make_point
 from tests.cli.small_search import DRAWN, SEARCH, score_new, write_search
 from tests.cli.small_study import Assay
 from tests.engine.file_method import CODE

@@ -10,9 +10,9 @@ from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, parse_study, plan_study
-from assay.study.points import make_point
-from assay.study.search import Choice, IntRange, Parameter, Scalar
-from assay.study.space import draw
+from assay.study.search.points import make_point
+from assay.study.search.space import draw
+from assay.study.search.spec import Choice, IntRange, Parameter, Scalar
 from tests.analysis.made_studies import make_record
 from trainables.catalogue import find_trainable
 

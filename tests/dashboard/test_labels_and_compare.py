@@ -21,7 +21,7 @@ from assay.analysis.results import StudyResults
 from assay.report.figures.drawing import COLOURS
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study
-from assay.study.schema import Labelling
+from assay.study.file.schema import Labelling
 from assay_dashboard.charts import cost_plot
 from assay_dashboard.layout import INK
 from assay_dashboard.study_view import beside

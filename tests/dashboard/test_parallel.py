@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assay.report.interactive.parallel import objective_axis, parameter_axis, points_payload
-from assay.study.search import Choice, FloatRange
+from assay.study.search.spec import Choice, FloatRange
 from assay_dashboard.search import brush_texts, brushes_of, inside
 
 LOG = FloatRange.model_validate({"float": [0.01, 1.0], "log": True})

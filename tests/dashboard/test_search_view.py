@@ -17,7 +17,7 @@ from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
-from assay.study.identity import CellIdentity
+from assay.study.planning.identity import CellIdentity
 from assay_dashboard.charts import front_rows
 from assay_dashboard.search import against_start, best_point_rows, search_points
 from assay_dashboard.study_view import view

@@ -16,7 +16,7 @@ from assay.analysis.summary import metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
-from assay.study.plan import CellReach
+from assay.study.planning.plan import CellReach
 from assay_dashboard.cells import ablation, cell_table
 from assay_dashboard.charts import dot_plots
 from assay_dashboard.study_view import view

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from assay.study import Plan
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 from assay_dashboard.layout import ago, duration, escaped, paragraph
 from assay_dashboard.state import storage_uri, trial_of
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from assay.study import parse_study, plan_study
-from assay.study.starter import starter_study
+from assay.study.file.starter import starter_study
 from tests.data.cases.tiles import make_line_scans
 from tests.data.made_images import noise, open_folder, write
 from trainables.contract import Prediction

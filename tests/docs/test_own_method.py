@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from assay.study import plan_study, read_study
-from assay.study.methods import method_files as files_of_study
-from assay.study.starter import method_files
+from assay.study.file.starter import method_files
+from assay.study.settings.methods import method_files as files_of_study
 from tests.docs.pages import blocks
 from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from assay.storage import Record, Store
 from assay.study import Plan
-from assay.study.plan_table import plan_of_table
+from assay.study.planning.plan_table import plan_of_table
 from tests.in_process import assay_here
 
 __all__ = ["Program", "SmallStudy", "small_text"]

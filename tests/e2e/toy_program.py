@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assay.storage import Record, Store
 from assay.study import Plan
-from assay.study.plan_table import plan_of_table
+from assay.study.planning.plan_table import plan_of_table
 from tests.e2e.small_study import Program
 from tests.engine.toy_study import PACE, TOY, hold, release
 

@@ -10,7 +10,7 @@ import pytest
 from assay.engine.durations import LimitsByNow
 from assay.storage import Store
 from assay.storage.record import StageUse
-from assay.study.schema import Resources
+from assay.study.file.schema import Resources
 from tests.analysis.made_studies import make_plan, make_record
 
 HOUR = 3600.0

@@ -10,7 +10,7 @@ from assay.analysis.labels import label_costs
 from assay.analysis.results import StudyResults
 from assay.storage import Record
 from assay.storage.stage_store import made_stages
-from assay.study.stage_graph import stage_graph
+from assay.study.planning.stage_graph import stage_graph
 from tests.analysis.made_studies import markdown_of
 from tests.engine.toy_study import ToyStudy
 

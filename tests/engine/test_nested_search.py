@@ -18,7 +18,7 @@ from assay.analysis.summary import metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
 from assay.cli.results import command_for
 from assay.study import Plan, Trial, parse_study, plan_study, reported_plan
-from assay.study.plan_table import plan_of_table, table_of_plan
+from assay.study.planning.plan_table import plan_of_table, table_of_plan
 from tests.analysis.made_studies import markdown_of, with_predictions
 from tests.cli.small_study import finished
 from tests.engine.search_study import SEARCH, ToySearch

@@ -19,8 +19,8 @@ from assay.engine.packs import PackReader
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Trial, plan_study, read_study
-from assay.study.schema import Resources
-from assay.study.stage_graph import stage_graph
+from assay.study.file.schema import Resources
+from assay.study.planning.stage_graph import stage_graph
 from tests.conftest import ROOT
 from tests.engine.made_packs import lay_down, make_pack
 from tests.engine.search_study import ToySearch, made_record, made_result

@@ -16,7 +16,7 @@ from assay.analysis.search_results import SearchResults
 from assay.engine.search.proposals import Observation, importance, propose
 from assay.storage.search_points import evaluate_points, winners
 from assay.study import Trial, reported_plan
-from assay.study.search import Parameter, Search
+from assay.study.search.spec import Parameter, Search
 from tests.analysis.made_studies import markdown_of
 from tests.engine.search_study import SEARCH, ToySearch, made_record, made_result
 from trainables.errors import InputError

@@ -13,7 +13,7 @@ import pytest
 from assay.storage import Record
 from assay.storage.checksum import table_with_checksum
 from assay.storage.retention import clean_plan
-from assay.study.stage_graph import stage_graph
+from assay.study.planning.stage_graph import stage_graph
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.results import result_bytes
 

@@ -21,7 +21,7 @@ from assay.storage.retention import clean_plan, free
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
 from assay.storage.store import DamagedFileError
 from assay.storage.watch import Watch
-from assay.study.stage_graph import stage_graph
+from assay.study.planning.stage_graph import stage_graph
 from tests.engine.killing import EPOCHS, in_the_middle, kill_first
 from tests.engine.made_packs import make_pack
 from tests.engine.staged_study import STAGED, StagedStudy

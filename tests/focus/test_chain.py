@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from assay.study import plan_study, read_study
-from assay.study.stage_graph import stage_graph
+from assay.study.planning.stage_graph import stage_graph
 from tests.conftest import ROOT
 from tests.focus.chains import (
     CPU,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.study import parse_study, plan_study
-from assay.study.editors import study_schema
+from assay.study.file.editors import study_schema
 from tests.data.made_images import dot, noise, write
 from trainables.data import READERS, DataSpec, Supervision, check_data, make_split, open_manifest
 from trainables.data.inspect.survey import survey_images

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from assay.study import plan_study, read_study
-from assay.study.stage_graph import stage_graph
+from assay.study.planning.stage_graph import stage_graph
 from tests.conftest import ROOT
 from tests.golden_weights import assert_stages_ended_at
 from tests.predictors import assert_saved_says_the_same, digest, exported

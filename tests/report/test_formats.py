@@ -27,7 +27,7 @@ from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Column, Page, Section, TextTable
 from assay.report.page.terminal import terminal_page
 from assay.report.rows import cell_table, comparison_table, report_comparisons, to_csv
-from assay.study.plan_table import plan_of_table, table_of_plan
+from assay.study.planning.plan_table import plan_of_table, table_of_plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records, page_of
 from tests.report.goldens import FOLDER, FORMS, GOLDENS, golden_files, golden_results
 from tests.report.latex_check import latex_problems

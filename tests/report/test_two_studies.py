@@ -10,7 +10,7 @@ from assay.report.formats import FORMATS
 from assay.report.page.model import Page, Section
 from assay.report.pages import pair_page
 from assay.study import Plan, Trial
-from assay.study.points import make_point
+from assay.study.search.points import make_point
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
 from trainables.catalogue import find_trainable
 from trainables.errors import InputError

@@ -18,7 +18,7 @@ from assay.storage.record import StageUse
 from assay.storage.stage_store import begin_stage, end_stage
 from assay.storage.watch import Watch
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay.study.stage_graph import stages_of
+from assay.study.planning.stage_graph import stages_of
 from tests.cli.small_study import finished, run_elsewhere
 from tests.engine.staged_study import STAGED
 from tests.waiting import wait_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assay.study import Plan, Point, Study
-from assay.study.points import make_point
+from assay.study.search.points import make_point
 from tests.study.toy import TOY, study_with
 
 SEARCH: dict[str, Any] = {

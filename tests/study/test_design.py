@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.study import parse_study
-from assay.study.cell_names import cell_name
 from assay.study.design import design_cells, format_design, level_pairs, pairs_of
-from assay.study.schema import Study
+from assay.study.file.schema import Study
+from assay.study.planning.cell_names import cell_name
 from tests.study.toy import BASIC, as_yaml, plan, study_with
 from trainables.errors import InputError
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.study import Study, parse_study, plan_study, read_study
-from assay.study.blocks import ComparisonSpec, Level
-from assay.study.from_objects import as_study, study_yaml
-from assay.study.schema import Design, Metrics, Repeats
-from assay.study.shipped import shipped_studies
+from assay.study.file.blocks import ComparisonSpec, Level
+from assay.study.file.from_objects import as_study, study_yaml
+from assay.study.file.schema import Design, Metrics, Repeats
+from assay.study.file.shipped import shipped_studies
 from tests.analysis.made_studies import STUDY
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError

@@ -10,7 +10,7 @@ from assay.storage import Store
 from assay.storage.method_store import keep_methods, read_method
 from assay.storage.plans import write_plan
 from assay.study import Plan, plan_study, read_study
-from assay.study.methods import method_files
+from assay.study.settings.methods import method_files
 from trainables.errors import InputError
 
 CODE = """\

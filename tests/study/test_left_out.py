@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from assay.study import Plan, Point, parse_study
-from assay.study.points import changed_parameters, left_out, trials_of
-from assay.study.writing import study_that_leaves_one_out
+from assay.study.file.writing import study_that_leaves_one_out
+from assay.study.search.points import changed_parameters, left_out, trials_of
 from tests.study.searches import points_of, search_with
 from tests.study.toy import TOY, ToyConfig, plan
 from trainables.contract import Objection

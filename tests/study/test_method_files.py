@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from assay.study import Plan, Study, plan_study, read_study
-from assay.study.methods import method_files
-from assay.study.points import make_point
-from assay.study.writing import study_of_point
+from assay.study.file.writing import study_of_point
+from assay.study.search.points import make_point
+from assay.study.settings.methods import method_files
 from trainables.catalogue import find_trainable
 from trainables.errors import InputError
 

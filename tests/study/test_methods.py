@@ -12,11 +12,11 @@ import pytest
 from pydantic import Field
 
 from assay.study import Plan, Study, parse_study, plan_study, study_schema
-from assay.study.methods import method_names
-from assay.study.plan_table import plan_of_table, table_of_plan
-from assay.study.points import make_point
-from assay.study.settings import AnyTrainable
-from assay.study.writing import study_of_point
+from assay.study.file.writing import study_of_point
+from assay.study.planning.plan_table import plan_of_table, table_of_plan
+from assay.study.search.points import make_point
+from assay.study.settings.methods import method_names
+from assay.study.settings.settings import AnyTrainable
 from tests.data.made_images import bare_manifest
 from tests.study.toy import BASIC, TOY, ToyConfig, as_yaml, never
 from trainables.contract import Trainable, TrainableConfig

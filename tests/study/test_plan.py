@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from assay.study import Plan, parse_study, plan_study
-from assay.study.identity import CellIdentity, canonical_json
-from assay.study.plan_table import plan_of_table, table_of_plan
+from assay.study.planning.identity import CellIdentity, canonical_json
+from assay.study.planning.plan_table import plan_of_table, table_of_plan
 from tests.data.made_images import bare_manifest
 from tests.study.toy import BASIC, TOY, plan, plan_on_images, study_with
 from trainables.data import DataSpec, Manifest

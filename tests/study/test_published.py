@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from assay.study import Plan
-from assay.study.plan_table import plan_of_table, table_of_plan
+from assay.study.planning.plan_table import plan_of_table, table_of_plan
 from tests.study.toy import plan, study_with
 from trainables.errors import InputError
 

@@ -17,8 +17,8 @@ from assay.analysis.results import StudyResults
 from assay.report.tables.cells import ablation_table
 from assay.report.tables.footnotes import footnotes
 from assay.study import Plan, parse_study, plan_study
-from assay.study.plan_table import plan_of_table, table_of_plan
-from assay.study.reach import format_reach, plan_reach, reach_warnings
+from assay.study.planning.plan_table import plan_of_table, table_of_plan
+from assay.study.planning.reach import format_reach, plan_reach, reach_warnings
 from trainables.catalogue import find_trainable
 from trainables.contract import Grid
 from trainables.data import Manifest, load_training, make_split, open_images, open_manifest

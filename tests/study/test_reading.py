@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationInfo, field_validator
 
 from assay.study import Study, parse_study, read_study
-from assay.study.reading import check_model
+from assay.study.file.reading import check_model
 from trainables.errors import InputError
 
 HEAD = "study: s\ntrainable: toy\ndata: {reader: synthetic}\n"

@@ -15,8 +15,8 @@ from scipy.linalg import hadamard
 
 from assay.study.design import design_cells, format_design
 from assay.study.designs.screen import two_level_array
+from assay.study.file.schema import Study
 from assay.study.orthogonal import orthogonal_levels, read_aliases
-from assay.study.schema import Study
 from tests.study.toy import plan, study_with
 from trainables.errors import InputError
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from assay.study import parse_study, plan_study, reported_plan
-from assay.study.plan_table import plan_of_table, table_of_plan
-from assay.study.writing import study_of_point
+from assay.study.file.writing import study_of_point
+from assay.study.planning.plan_table import plan_of_table, table_of_plan
 from tests.study.searches import SEARCH, points_of, search_with
 from tests.study.toy import TOY, ToyConfig, plan, plan_on_images
 from trainables.errors import InputError
@@ -177,7 +177,7 @@ def test_what_goes_by_the_best_point_is_refused_with_several_objectives(
 
 
 def test_a_sampler_without_its_package_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.study.search_rules.find_spec", lambda name: None)
+    monkeypatch.setattr("assay.study.search.search_rules.find_spec", lambda name: None)
     text = refusal(search={"sampler": "gp"})
     assert "the sampler gp needs the package torch, scipy, which is not installed" in text
 

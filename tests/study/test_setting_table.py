@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assay.study import Study
-from assay.study.setting_table import (
+from assay.study.settings.setting_table import (
     TOP,
     format_default,
     preset_values,

@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from assay.study.search import Parameter
-from assay.study.space import contains, corners, draw, format_parameter, grid, grid_size, space_problems
+from assay.study.search.space import (
+    contains,
+    corners,
+    draw,
+    format_parameter,
+    grid,
+    grid_size,
+    space_problems,
+)
+from assay.study.search.spec import Parameter
 
 Space = dict[str, Parameter]
 SPACE = TypeAdapter(Space)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay.study.stage_graph import StageNode, shared_first, stage_graph, stages_of
+from assay.study.planning.stage_graph import StageNode, shared_first, stage_graph, stages_of
 from tests.engine.staged_study import STAGED, StagedStudy
 from trainables.stages import Stage, StageWork, stage_keys
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from assay.study import Plan, parse_study, plan_study
-from assay.study.points import make_point
+from assay.study.search.points import make_point
 from tests.supervised.surfaces import tiny_config
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError

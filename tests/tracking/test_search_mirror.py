@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from assay.analysis.search_results import SearchResults
 from assay.storage import Store
-from assay.study.points import make_point
+from assay.study.search.points import make_point
 from assay.tracking import MlflowMirror
 from tests.analysis.made_studies import STUDY, make_plan, make_record
 from trainables.catalogue import find_trainable

@@ -17,7 +17,7 @@ from assay.analysis.summary import metric_summary
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import runs_of, study_address
 from assay.study import Trial
-from assay.study.repeats import ManifestSummary
+from assay.study.planning.repeats import ManifestSummary
 from assay.tracking import MlflowMirror, SyncReport
 from assay.tracking.models import log_model, log_models, register_winner
 from tests.analysis.made_studies import STUDY, make_plan, make_record

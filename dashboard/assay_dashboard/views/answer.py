@@ -17,7 +17,7 @@ from assay.report.tables.cells import in_order, level_columns, metric_title, stu
 from assay.report.tables.comparisons import claim_question
 from assay.storage.progress import Running
 from assay.storage.watch import score
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import ablation
 from assay_dashboard.layout import (

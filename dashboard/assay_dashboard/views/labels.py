@@ -12,8 +12,8 @@ from assay.analysis.results import StudyResults
 from assay.report.figures.name_placement import spread
 from assay.report.tables.labels import label_sections, next_section, time_unit
 from assay.study import Study
-from assay.study.cell_names import Factors, cell_name
-from assay.study.schema import Labelling
+from assay.study.file.schema import Labelling
+from assay.study.planning.cell_names import Factors, cell_name
 from assay_dashboard.charts import cost_plot
 from assay_dashboard.layout import draw, missing, plain, section, study_view, theme
 from assay_dashboard.state import of_another_study

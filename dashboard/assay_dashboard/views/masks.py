@@ -31,7 +31,7 @@ from assay.report.masks.payload import (
 from assay.report.masks.taught import PICTURES, lesson_of, teaches
 from assay.report.tables.cells import base_and_best
 from assay.storage import Record
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
 from assay_dashboard.layout import choose_cells, errors_shown, message, missing_probes, study_view

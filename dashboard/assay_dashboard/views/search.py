@@ -14,7 +14,7 @@ from assay.report.interactive.parallel import Brushes, objective_name, points_pa
 from assay.report.page.model import NOTHING
 from assay.report.tables.search import search_line
 from assay.statistics.wording import sentence
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.charts import front_plot, front_rows
 from assay_dashboard.components import parallel

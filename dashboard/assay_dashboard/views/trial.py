@@ -14,9 +14,9 @@ from assay.statistics.wording import number_text
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import run_address
 from assay.study import Trial
-from assay.study.compare import format_value
-from assay.study.identity import flatten
-from assay.study.repeats import repeat_name
+from assay.study.planning.compare import format_value
+from assay.study.planning.identity import flatten
+from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.layout import (
     EVERY,

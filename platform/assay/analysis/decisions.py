@@ -33,8 +33,8 @@ from assay.statistics.looks import (
 from assay.statistics.paired import rounded
 from assay.statistics.scores import Scores, read_scores
 from assay.study import Study, Trial
-from assay.study.identity import short_hash
 from assay.study.names import counted
+from assay.study.planning.identity import short_hash
 
 __all__ = ["StudyDecisions", "as_decided", "interim", "study_decisions", "take_looks"]
 

@@ -25,7 +25,7 @@ from assay.study import Plan, Trial
 
 if TYPE_CHECKING:
     from assay.analysis.decisions import StudyDecisions
-    from assay.study.stage_graph import Need
+    from assay.study.planning.stage_graph import Need
 
 __all__ = ["FollowedStudy", "StudyState"]
 

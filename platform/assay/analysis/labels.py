@@ -29,9 +29,9 @@ from assay.statistics.scores import Splits
 from assay.statistics.wording import most_text
 from assay.storage.record import Result
 from assay.study import Cell, Study
-from assay.study.cell_names import line_name
-from assay.study.identity import canonical_json
-from assay.study.schema import Labelling, Level
+from assay.study.file.schema import Labelling, Level
+from assay.study.planning.cell_names import line_name
+from assay.study.planning.identity import canonical_json
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Metric
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from assay.statistics.scores import Splits
-    from assay.study.schema import Labelling
+    from assay.study.file.schema import Labelling
 
 __all__ = ["ReadPart", "StudyResults"]
 

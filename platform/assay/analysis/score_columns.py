@@ -18,7 +18,7 @@ from typing import Any
 from assay.analysis.score_names import is_step, plain
 from assay.analysis.score_numbers import TextColumns
 from assay.study.names import counted
-from assay.study.nesting import NO_LEVEL
+from assay.study.settings.nesting import NO_LEVEL
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 

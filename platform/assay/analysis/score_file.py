@@ -28,8 +28,8 @@ from assay.statistics.contrasts import Contrast, comparison
 from assay.statistics.families import Rules
 from assay.statistics.paired import Test
 from assay.statistics.scores import NO_FOLD, Splits
-from assay.study.cell_names import Levels, common_name
 from assay.study.design import pairs_of
+from assay.study.planning.cell_names import Levels, common_name
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Metric, ReportedMetric

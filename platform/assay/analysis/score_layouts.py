@@ -62,7 +62,7 @@ from assay.analysis.score_numbers import (
     read_numbers,
     rough_number,
 )
-from assay.study.cell_names import cell_name
+from assay.study.planning.cell_names import cell_name
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 

@@ -19,7 +19,7 @@ from assay.statistics.intervals import mean_intervals
 from assay.statistics.paired import t_half_width
 from assay.storage.search_points import EvaluatedPoint, beats, best_points, objective_value
 from assay.study import Cell
-from assay.study.search import Objective
+from assay.study.search.spec import Objective
 from trainables.evaluation.metrics import METRICS
 
 __all__ = ["FreshValue", "FrontPoint", "fresh_value", "optimism", "search_front"]

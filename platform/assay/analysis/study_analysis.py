@@ -15,7 +15,7 @@ from assay.statistics.contrast_test import TOO_FEW
 from assay.statistics.contrasts import Contrast, comparison
 from assay.statistics.families import ComparisonResult, Rules
 from assay.study import ReportedPlan
-from assay.study.cell_names import common_name
+from assay.study.planning.cell_names import common_name
 from trainables.evaluation.metrics import Metric
 
 __all__ = ["score_tables", "so_far", "study_analysis", "until_planned"]

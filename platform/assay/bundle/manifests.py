@@ -14,7 +14,7 @@ from typing import Any
 from assay.bundle import MANIFESTS
 from assay.storage.files import json_bytes
 from assay.study import Plan
-from assay.study.identity import canonical_json, short_hash
+from assay.study.planning.identity import canonical_json, short_hash
 from trainables.data.inspect.bits import Pixels
 from trainables.data.inspect.findings import Finding, ImageRow
 from trainables.data.manifest import COLUMNS, Manifest

@@ -31,7 +31,7 @@ from assay.storage.plans import LEFT_OUT, SIZES, written_plan
 from assay.storage.registration import question_of, read_registration
 from assay.storage.storage_format import FORMAT, OtherFormatError, refuse_other_format
 from assay.study import Plan, SearchPlan, plan_study, read_study
-from assay.study.methods import file_references
+from assay.study.settings.methods import file_references
 from trainables.catalogue import find_trainable
 from trainables.errors import InputError
 

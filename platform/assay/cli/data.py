@@ -306,7 +306,7 @@ def _write_study(
     labels: bool,
 ) -> None:
     from assay.cli.live import LiveView
-    from assay.study.starter import starter_name, starter_study
+    from assay.study.file.starter import starter_name, starter_study
     from trainables.data.inspect.mask_statistics import mask_table
     from trainables.data.inspect.survey import survey_images
 
@@ -355,7 +355,7 @@ def _write_study(
 
 def _write_method(name: str, output: Path | None) -> None:
     from assay.production.folder import new_folder, write_inside
-    from assay.study.starter import method_files
+    from assay.study.file.starter import method_files
 
     files = method_files(name)
     folder = output or Path(name)

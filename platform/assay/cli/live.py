@@ -27,7 +27,7 @@ from assay.cli.output import duration
 from assay.storage.files import KEPT, PATIENCE_SECONDS
 from assay.storage.progress import Progress, Running
 from assay.storage.watch import Snapshot, score, score_names
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 from trainables.errors import StorageAway
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class LiveView:
                 block ends.
         """
         from assay.analysis.followed import FollowedStudy
-        from assay.study.stage_graph import stages_of
+        from assay.study.planning.stage_graph import stages_of
 
         name, self._primary = plan.study.study, plan.study.metrics.primary
         self._curves = Curves(self._primary)

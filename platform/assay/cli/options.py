@@ -95,7 +95,7 @@ def as_path(text: str) -> Path:
 
 def _found_study(text: Path) -> Path:
     """The study's file; a remark goes to stderr where the user may have meant another one."""
-    from assay.study.shipped import find_study
+    from assay.study.file.shipped import find_study
 
     study = find_study(text)
     if study.remark:

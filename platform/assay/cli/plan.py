@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from assay.storage.record import Record
     from assay.storage.timing import Machine
     from assay.study import Plan, SearchPlan
-    from assay.study.repeats import Repeat
+    from assay.study.planning.repeats import Repeat
 
 __all__ = [
     "answer_of_plan",
@@ -150,8 +150,8 @@ def answer_of_plan(
     from assay.report.answers.plans import plan_answer, stage_rows
     from assay.storage.stage_store import made_stages
     from assay.study.design import format_design
-    from assay.study.reach import format_reach, reach_warnings
-    from assay.study.stage_graph import stage_graph
+    from assay.study.planning.reach import format_reach, reach_warnings
+    from assay.study.planning.stage_graph import stage_graph
     from trainables.data.inspect.findings import summarise
 
     stages, several = stage_graph(planned.trials), len(planned.reach) > 1
@@ -342,7 +342,7 @@ def _stage_table(stages: Sequence[SharedStage]) -> Table:
 
 def format_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
     """`config.lr 1.0 → 0.01, supervision full → weak`; a dash when there is none."""
-    from assay.study.compare import format_value
+    from assay.study.planning.compare import format_value
 
     return (
         ", ".join(f"{path} {format_value(old)} → {format_value(new)}" for path, (old, new) in diff.items())
@@ -407,7 +407,7 @@ def _format_repeats(seeds: int, folds: int) -> str:
 def _format_budget(planned: SearchPlan) -> str:
     """`60 points × 2 seeds (12 of 60 drawn) + 3 best × 5 seeds`, of several cells with `in 2 cells each`."""
     from assay.study.names import counted
-    from assay.study.points import drawn_text
+    from assay.study.search.points import drawn_text
 
     study = planned.study
     cells, first = len(planned.searched), planned.searched[0]
@@ -428,8 +428,8 @@ def _distinct(repeats: Sequence[Repeat]) -> str:
 
 
 def _space_table(planned: SearchPlan) -> Table:
-    from assay.study.compare import format_value
-    from assay.study.space import format_parameter
+    from assay.study.planning.compare import format_value
+    from assay.study.search.space import format_parameter
 
     rows = [
         (

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from assay.analysis.search_front import FrontPoint
     from assay.analysis.search_results import SearchResults
     from assay.storage.search_points import EvaluatedPoint
-    from assay.study.search import Search
+    from assay.study.search.spec import Search
 
 __all__ = [
     "Format",
@@ -330,8 +330,8 @@ def best(
     from assay.analysis.search_results import SearchResults
     from assay.report.tables.search import search_line
     from assay.storage.method_store import load_methods
+    from assay.study.file.writing import study_of_point, study_that_leaves_one_out
     from assay.study.names import NAME_PATTERN, counted
-    from assay.study.writing import study_of_point, study_that_leaves_one_out
     from trainables.catalogue import find_trainable
 
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
@@ -473,7 +473,7 @@ def _show(
     results: SearchResults, offered: Mapping[str, Sequence[FrontPoint]], storage: str, *, as_json: bool
 ) -> None:
     """Print the best point of each cell, or its front, and how one becomes a study."""
-    from assay.study.compare import format_value
+    from assay.study.planning.compare import format_value
 
     search = results.plan.search
     if as_json:

@@ -103,7 +103,7 @@ def _followed(store: Store, name: str) -> FollowedStudy:
     """A study to look at; stages, whose names methods know, only while somebody runs it: that loads them."""
     from assay.analysis.followed import FollowedStudy
     from assay.storage.lease import holder
-    from assay.study.stage_graph import stages_of
+    from assay.study.planning.stage_graph import stages_of
 
     held = holder(store, name) is not None
     return FollowedStudy(store, name, stages_of=stages_of if held else None)

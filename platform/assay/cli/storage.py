@@ -179,7 +179,7 @@ def _orphans(store: Store, plans: Sequence[Plan], out: Console) -> list[str]:
     from assay.storage.method_store import load_methods
     from assay.storage.search_points import known_replicas
     from assay.storage.stage_store import stage_folder, stage_keys
-    from assay.study.stage_graph import stage_graph
+    from assay.study.planning.stage_graph import stage_graph
 
     if running := running_studies(store):
         out.print(f"{', '.join(running)} is running: what no study plans was not looked for")

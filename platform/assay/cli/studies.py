@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from assay.report.answers.checks import SettingsAnswer
     from assay.study import Study
-    from assay.study.setting_table import Setting
-    from assay.study.settings import AnyTrainable
+    from assay.study.settings.setting_table import Setting
+    from assay.study.settings.settings import AnyTrainable
 
 __all__ = ["answer_of_settings", "group", "schema", "settings"]
 
@@ -57,8 +57,8 @@ def studies(context: typer.Context, *, reader: Reader = None, method: OfMethod =
     from rich.text import Text
 
     from assay.study import read_study
-    from assay.study.methods import method_names
-    from assay.study.shipped import shipped_studies
+    from assay.study.file.shipped import shipped_studies
+    from assay.study.settings.methods import method_names
 
     shipped = [read_study(path) for path in shipped_studies().values()]
     _refuse_unknown("--reader", reader, {study.data.reader for study in shipped})
@@ -82,7 +82,7 @@ def studies(context: typer.Context, *, reader: Reader = None, method: OfMethod =
 def copy(name: StudyName, folder: Folder = Path()) -> None:
     """Copy a study that comes with assay into a folder, to change it there."""
     from assay.study import read_study
-    from assay.study.shipped import copy_study
+    from assay.study.file.shipped import copy_study
 
     path = copy_study(name, folder)
     data = " --data ROOT" if _needs_data(read_study(path)) else ""
@@ -93,7 +93,7 @@ def copy(name: StudyName, folder: Folder = Path()) -> None:
 def _facts(study: Study) -> str:
     """``segdec · ksdd · 24 trials · needs data, GPU``: the question stands below, as wide as the terminal."""
     from assay.study import plan_study
-    from assay.study.methods import method_names
+    from assay.study.settings.methods import method_names
 
     methods = method_names(study)
     named = ", ".join(methods) if len(methods) <= _METHODS else f"{len(methods)} methods"
@@ -166,7 +166,7 @@ def settings(
         )
     check_output(output)
     if output is not None:
-        from assay.study.setting_table import settings_page
+        from assay.study.settings.setting_table import settings_page
         from trainables.catalogue import TRAINABLES
 
         replace_file(output, settings_page(TRAINABLES.values()).encode())
@@ -192,7 +192,7 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         InputError: If there is no such method, setting or preset, with the nearest one.
     """
     from assay.report.answers.checks import SettingsAnswer, method_row
-    from assay.study.setting_table import (
+    from assay.study.settings.setting_table import (
         preset_values,
         presets_by_value,
         settings_of_block,
@@ -234,7 +234,7 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
 
 
 def _found_method(name: str) -> AnyTrainable:
-    from assay.study.setting_table import study_blocks
+    from assay.study.settings.setting_table import study_blocks
     from trainables.catalogue import TRAINABLES, find_trainable
     from trainables.method_files import is_file_reference, load_file_method
     from trainables.method_shape import refuse_shape

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from assay.storage import Record, Store
 from assay.study import Trial
-from assay.study.schema import Resources
+from assay.study.file.schema import Resources
 
 __all__ = ["Limits", "LimitsByNow", "cell_seconds"]
 

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from assay.study.methods import method_files
-from assay.study.schema import Study
+from assay.study.file.schema import Study
+from assay.study.settings.methods import method_files
 from trainables.errors import InputError
 
 __all__ = ["ray_job"]

@@ -27,7 +27,7 @@ from assay.storage.plans import own_records
 from assay.storage.stage_store import made_stages
 from assay.study import Plan, Trial
 from assay.study.names import counted
-from assay.study.stage_graph import shared_first, stage_graph
+from assay.study.planning.stage_graph import shared_first, stage_graph
 
 __all__ = [
     "RunPacks",

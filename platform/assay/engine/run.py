@@ -26,7 +26,7 @@ from assay.storage.method_store import keep_methods
 from assay.storage.plans import own_records
 from assay.storage.search_points import known_replicas, with_points
 from assay.study import Plan, SearchPlan, Trial
-from assay.study.schema import Budget
+from assay.study.file.schema import Budget
 
 __all__ = ["HeldStudy", "hold_study", "train_missing"]
 

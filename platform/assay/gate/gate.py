@@ -23,9 +23,9 @@ from assay.gate.revisions import Revision, checked_out, find_revision, find_root
 from assay.gate.verdict import SURE_SEEDS, CellVerdict, GateVerdict, decide_gate, looks_of, same_bits
 from assay.storage import Store
 from assay.study import Study, read_study
-from assay.study.from_objects import study_yaml
-from assay.study.identity import short_hash
-from assay.study.methods import file_references
+from assay.study.file.from_objects import study_yaml
+from assay.study.planning.identity import short_hash
+from assay.study.settings.methods import file_references
 from trainables.errors import InputError
 
 __all__ = ["Gate", "open_gate"]

@@ -58,9 +58,9 @@ from assay.statistics.families import ComparisonResult
 from assay.statistics.intervals import MeanInterval, mean_intervals
 from assay.statistics.wording import interval_text
 from assay.study import Cell
-from assay.study.compare import format_value
-from assay.study.methods import is_own_setting
 from assay.study.names import counted
+from assay.study.planning.compare import format_value
+from assay.study.settings.methods import is_own_setting
 from trainables.evaluation.metrics import Metric
 
 if TYPE_CHECKING:

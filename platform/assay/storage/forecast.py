@@ -22,7 +22,7 @@ from assay.storage.store import Store
 from assay.study import Study, Trial
 
 if TYPE_CHECKING:
-    from assay.study.stage_graph import Need
+    from assay.study.planning.stage_graph import Need
 
 __all__ = [
     "Forecast",
@@ -171,7 +171,7 @@ class NeededStages:
     """The stages of trials, by name; a trial is asked for once.
 
     Args:
-        ask: :func:`~assay.study.stage_graph.stages_of`, which loads the trial's method; None: not known.
+        ask: :func:`~assay.study.planning.stage_graph.stages_of`, which loads the trial's method; None: not known.
             Where it fails, as with a method that has another ``Config`` here, they are not known either.
     """
 

@@ -14,7 +14,7 @@ from assay.storage.record import Record
 from assay.storage.search_points import read_points, trials_of_points, with_points
 from assay.storage.store import Store, collector_paused
 from assay.study import Plan, SearchPlan, Trial
-from assay.study.plan_table import plan_of_table, table_of_plan, trials_of_table
+from assay.study.planning.plan_table import plan_of_table, table_of_plan, trials_of_table
 from trainables.errors import InputError, StorageError
 
 __all__ = [

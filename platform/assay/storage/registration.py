@@ -19,8 +19,8 @@ from assay.storage.plans import stored_plan
 from assay.storage.search_points import known_replicas
 from assay.storage.store import Store
 from assay.study import Plan, SearchPlan, Study, reported_plan
-from assay.study.identity import canonical_json, short_hash
 from assay.study.names import counted
+from assay.study.planning.identity import canonical_json, short_hash
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 

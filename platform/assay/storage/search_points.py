@@ -19,9 +19,9 @@ from assay.storage.conditional import ChangedError
 from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Plan, Point, SearchPlan, Trial
-from assay.study.identity import canonical_json
-from assay.study.points import point_row
-from assay.study.search import Objective
+from assay.study.planning.identity import canonical_json
+from assay.study.search.points import point_row
+from assay.study.search.spec import Objective
 from trainables.catalogue import TRAINABLES
 from trainables.errors import InputError, StorageError
 from trainables.method_files import is_file_method

@@ -20,8 +20,8 @@ from assay.storage.record import Record
 from assay.storage.stage_store import made_stages
 from assay.storage.store import Store
 from assay.study import Plan, Trial
-from assay.study.identity import canonical_json
-from assay.study.stage_graph import stage_graph
+from assay.study.planning.identity import canonical_json
+from assay.study.planning.stage_graph import stage_graph
 from trainables.catalogue import find_trainable
 from trainables.data import Manifest, Split, load_training, make_split, open_images, open_manifest
 from trainables.data.tiles import TileShape

@@ -4,17 +4,17 @@
 >>> plan = plan_study(study, open_manifest=None, device="cpu")
 """
 
-from assay.study.cells import Cell, Trial
-from assay.study.compare import Comparison
-from assay.study.editors import study_schema
-from assay.study.plan import Plan
-from assay.study.planner import plan_study
-from assay.study.points import Point, PointCell, SearchedCell
-from assay.study.reading import parse_study, read_study
-from assay.study.repeats import ManifestSummary
-from assay.study.reported import ReportedPlan, reported_plan
-from assay.study.schema import Study
-from assay.study.search_plan import SearchPlan
+from assay.study.file.editors import study_schema
+from assay.study.file.reading import parse_study, read_study
+from assay.study.file.schema import Study
+from assay.study.planning.cells import Cell, Trial
+from assay.study.planning.compare import Comparison
+from assay.study.planning.plan import Plan
+from assay.study.planning.planner import plan_study
+from assay.study.planning.repeats import ManifestSummary
+from assay.study.planning.reported import ReportedPlan, reported_plan
+from assay.study.search.points import Point, PointCell, SearchedCell
+from assay.study.search.search_plan import SearchPlan
 
 __all__ = [
     "Cell",

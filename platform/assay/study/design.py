@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import combinations
 
-from assay.study.cell_names import Levels, cell_name
 from assay.study.designs import DesignCell
-from assay.study.nesting import NO_LEVEL
-from assay.study.schema import ComparisonSpec, Study
-from assay.study.source import KeyPath, StudyProblem, dotted, refuse
+from assay.study.file.schema import ComparisonSpec, Study
+from assay.study.file.source import KeyPath, StudyProblem, dotted, refuse
+from assay.study.planning.cell_names import Levels, cell_name
+from assay.study.settings.nesting import NO_LEVEL
 
 __all__ = [
     "asked_comparisons",

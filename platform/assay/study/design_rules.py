@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from assay.study.design import level_pairs
 from assay.study.designs import DESIGNS
 from assay.study.designs.base import named_problems, unknown
-from assay.study.methods import method_problems
-from assay.study.nesting import parents_first
-from assay.study.schema import Study
-from assay.study.source import KeyPath, StudyProblem
+from assay.study.file.schema import Study
+from assay.study.file.source import KeyPath, StudyProblem
+from assay.study.settings.methods import method_problems
+from assay.study.settings.nesting import parents_first
 
 __all__ = ["reference_problems"]
 

@@ -13,7 +13,7 @@ from itertools import combinations, product
 from math import prod
 from typing import NamedTuple
 
-from assay.study.cell_names import Levels
+from assay.study.planning.cell_names import Levels
 
 __all__ = ["Aliases", "orthogonal_levels", "read_aliases"]
 

@@ -21,7 +21,7 @@ from assay.storage import Record
 from assay.storage.mlflow_marker import VIEW
 from assay.storage.redaction import redact
 from assay.storage.search_points import objective_value
-from assay.study.search import Objective
+from assay.study.search.spec import Objective
 
 __all__ = [
     "Point",

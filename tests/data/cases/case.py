@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from assay.study.starter import starter_study
+from assay.study.file.starter import starter_study
 from trainables.data import DataSpec, check_data
 from trainables.data.inspect.survey import survey_images
 from trainables.errors import InputError

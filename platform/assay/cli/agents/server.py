@@ -24,7 +24,7 @@ from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
 from assay.report.answers.results import PairAnswer
 from assay.storage.agent_requests import note_request
 from assay.storage.redaction import redact, redact_values
-from assay.study.source import dotted
+from assay.study.file.source import dotted
 from assay.version import VERSION
 from trainables.errors import InputError, nearest, validation_message
 

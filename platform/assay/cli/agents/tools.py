@@ -30,7 +30,7 @@ from assay.storage.lease import holder
 from assay.storage.registration import read_registration
 from assay.storage.search_points import with_points
 from assay.study import Plan, Study, read_study
-from assay.study.methods import file_references
+from assay.study.settings.methods import file_references
 from trainables.errors import InputError
 from trainables.method_files import is_file_reference
 

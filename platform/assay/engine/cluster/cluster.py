@@ -31,7 +31,7 @@ from assay.engine.cluster.ray_connect import (
 from assay.engine.cluster.ray_watch import any_raylet, greet, knock, watching
 from assay.engine.cluster.shipping import SETTINGS, runtime_env, stage
 from assay.engine.interrupts import Ending
-from assay.study.schema import Resources
+from assay.study.file.schema import Resources
 from trainables.errors import InputError
 
 __all__ = ["Cluster", "cluster"]

@@ -23,8 +23,8 @@ from assay.engine.cluster.ray_watch import knock
 from assay.engine.cluster.shipping import runtime_env, stage
 from assay.faults import Interrupted
 from assay.storage.redaction import holds_credentials, redact
-from assay.study.methods import method_files
-from assay.study.schema import Study
+from assay.study.file.schema import Study
+from assay.study.settings.methods import method_files
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from assay.engine.on_ray.tune_settings import Unkept
 from assay.engine.packs import Pack, PackReader, missing_trials
 from assay.storage import Record, Store
 from assay.study import Plan, SearchPlan
-from assay.study.search import Pruner
+from assay.study.search.spec import Pruner
 from trainables.errors import StorageError
 
 __all__ = ["Contests", "LocalPruner", "RecordingScheduler", "pruner"]

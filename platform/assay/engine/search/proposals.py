@@ -26,8 +26,8 @@ from optuna.trial import TrialState
 
 from assay.storage.search_points import EvaluatedPoint
 from assay.study import SearchPlan
-from assay.study.search import Choice, FloatRange, Parameter, Scalar, Search
-from assay.study.space import draw, grid
+from assay.study.search.space import draw, grid
+from assay.study.search.spec import Choice, FloatRange, Parameter, Scalar, Search
 
 __all__ = ["Observation", "Values", "importance", "propose"]
 

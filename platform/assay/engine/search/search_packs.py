@@ -26,8 +26,8 @@ from assay.storage.search_points import (
 )
 from assay.study import Point, SearchedCell, SearchPlan, Trial
 from assay.study.names import counted
-from assay.study.points import make_point, point_row
-from assay.study.search_rules import start_values
+from assay.study.search.points import make_point, point_row
+from assay.study.search.search_rules import start_values
 from trainables.catalogue import find_trainable
 
 __all__ = ["SearchPacks", "search_packs"]

@@ -22,8 +22,8 @@ from assay.engine.worker.trial import TrialData
 from assay.engine.worker.worker import PackWorker
 from assay.storage import Record, Store
 from assay.study import Plan, Study, Trial
-from assay.study.repeats import UNKNOWN
-from assay.study.schema import Keep
+from assay.study.file.schema import Keep
+from assay.study.planning.repeats import UNKNOWN
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
 from trainables.data.samples import TrainingData

@@ -44,7 +44,7 @@ from assay.storage.stage_store import (
     stage_folder,
 )
 from assay.study import Trial
-from assay.study.stage_graph import Need, stages_of
+from assay.study.planning.stage_graph import Need, stages_of
 from trainables.data.samples import ImageSet
 from trainables.evaluation.evaluate import Evaluation
 from trainables.evaluation.stage_maps import CAM, STAGE_MAPS_SCHEMA, StageScores

@@ -35,7 +35,7 @@ from assay.storage.lease import stop_requested
 from assay.storage.redaction import redact
 from assay.storage.stage_store import stage_folder
 from assay.study import Trial
-from assay.study.stage_graph import Need
+from assay.study.planning.stage_graph import Need
 from trainables.contract import Checkpoint
 from trainables.stages import Stage
 

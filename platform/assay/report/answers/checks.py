@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, Field
 
 from assay.report.answers.base import Answer, schema_name
-from assay.study.setting_table import Setting
+from assay.study.settings.setting_table import Setting
 
 if TYPE_CHECKING:
-    from assay.study.settings import AnyTrainable
+    from assay.study.settings.settings import AnyTrainable
     from trainables.data import DataReport
 
 __all__ = [

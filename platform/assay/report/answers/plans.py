@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from assay.storage.forecast import Forecast
     from assay.storage.record import Record
     from assay.study import Plan
-    from assay.study.stage_graph import StageNode
+    from assay.study.planning.stage_graph import StageNode
 
 __all__ = ["ExpectedTrainings", "PlanAnswer", "SharedStage", "plan_answer", "stage_rows"]
 

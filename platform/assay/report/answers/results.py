@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from assay.analysis.study_pair import StudyPair
     from assay.storage.search_points import EvaluatedPoint
     from assay.study import Plan
-    from assay.study.search import Objective
+    from assay.study.search.spec import Objective
 
 __all__ = [
     "BestAnswer",

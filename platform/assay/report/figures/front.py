@@ -15,7 +15,7 @@ from assay.analysis.search_front import FreshValue, FrontPoint, search_front
 from assay.analysis.search_results import SearchResults
 from assay.report.figures.drawing import COLOURS, GREY, PALE, key, render
 from assay.report.page.model import PictureForm
-from assay.study.search import Objective
+from assay.study.search.spec import Objective
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,7 +26,7 @@ from assay.report.pages import study_page
 from assay.report.tables.cells import in_order, telling_cells
 from assay.storage import Record, Store
 from assay.storage.stage_store import stage_curve
-from assay.study.repeats import repeat_name
+from assay.study.planning.repeats import repeat_name
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from assay.report.page.component import Component
 from assay.storage.search_points import EvaluatedPoint
 from assay.study import SearchPlan
-from assay.study.search import Choice, Parameter, Scalar
-from assay.study.space import format_scalar
+from assay.study.search.space import format_scalar
+from assay.study.search.spec import Choice, Parameter, Scalar
 
 __all__ = [
     "Axis",

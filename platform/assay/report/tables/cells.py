@@ -25,8 +25,8 @@ from assay.statistics.wording import decimal_text, interval_text
 from assay.storage.record import Record
 from assay.study import Cell, Plan, SearchPlan, Study, Trial
 from assay.study.names import counted
-from assay.study.nesting import NO_LEVEL
-from assay.study.reach import attainable_iou
+from assay.study.planning.reach import attainable_iou
+from assay.study.settings.nesting import NO_LEVEL
 from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = [

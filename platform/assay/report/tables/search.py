@@ -15,9 +15,9 @@ from assay.statistics.wording import number_text
 from assay.storage.search_points import EvaluatedPoint, best_points
 from assay.study import SearchPlan
 from assay.study.names import counted
-from assay.study.points import drawn_text
-from assay.study.search import COSTS, Objective, Scalar
-from assay.study.space import format_parameter, format_scalar
+from assay.study.search.points import drawn_text
+from assay.study.search.space import format_parameter, format_scalar
+from assay.study.search.spec import COSTS, Objective, Scalar
 from trainables.evaluation.metrics import METRICS, PROXIES
 
 __all__ = ["front_section", "objective_text", "search_line", "search_sections"]

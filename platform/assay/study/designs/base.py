@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, Field
 
-from assay.study.blocks import STRICT, ComparisonSpec, Level, LevelNames, as_lists
-from assay.study.cell_names import Levels, cell_key
+from assay.study.file.blocks import STRICT, ComparisonSpec, Level, LevelNames, as_lists
+from assay.study.file.source import KeyPath, StudyProblem
 from assay.study.names import Name
-from assay.study.nesting import NO_LEVEL, applies, below, parents_first
-from assay.study.source import KeyPath, StudyProblem
+from assay.study.planning.cell_names import Levels, cell_key
+from assay.study.settings.nesting import NO_LEVEL, applies, below, parents_first
 from trainables.errors import nearest
 
 __all__ = [

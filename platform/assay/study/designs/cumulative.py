@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from assay.study.blocks import ComparisonSpec, as_lists
-from assay.study.cell_names import Levels
 from assay.study.designs.base import (
     StudyFactors,
     VariedBlock,
@@ -17,9 +15,11 @@ from assay.study.designs.base import (
     row_problems,
     varied_design,
 )
+from assay.study.file.blocks import ComparisonSpec, as_lists
+from assay.study.file.source import KeyPath, StudyProblem
 from assay.study.names import Name
-from assay.study.nesting import below
-from assay.study.source import KeyPath, StudyProblem
+from assay.study.planning.cell_names import Levels
+from assay.study.settings.nesting import below
 
 __all__ = ["DESIGN"]
 

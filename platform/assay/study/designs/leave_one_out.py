@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from assay.study.blocks import ComparisonSpec, as_lists
-from assay.study.cell_names import Levels
 from assay.study.designs.base import (
     StudyFactors,
     VariedBlock,
@@ -17,8 +15,10 @@ from assay.study.designs.base import (
     unknown,
     varied_design,
 )
+from assay.study.file.blocks import ComparisonSpec, as_lists
+from assay.study.file.source import KeyPath, StudyProblem
 from assay.study.names import Name
-from assay.study.source import KeyPath, StudyProblem
+from assay.study.planning.cell_names import Levels
 
 __all__ = ["DESIGN"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from assay.study.blocks import ComparisonSpec
-from assay.study.cell_names import Levels
 from assay.study.designs.base import StudyFactors, VariedBlock, format_levels, in_order, varied_design
+from assay.study.file.blocks import ComparisonSpec
 from assay.study.names import Name
+from assay.study.planning.cell_names import Levels
 
 __all__ = ["DESIGN"]
 

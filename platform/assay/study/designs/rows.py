@@ -10,9 +10,9 @@ from math import prod
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assay.study.blocks import Level, LevelNames
 from assay.study.designs.base import DesignCell, DesignForm, StudyFactors, expanded, row_problems
-from assay.study.source import KeyPath, StudyProblem
+from assay.study.file.blocks import Level, LevelNames
+from assay.study.file.source import KeyPath, StudyProblem
 
 __all__ = ["DESIGN", "Row"]
 

@@ -15,11 +15,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from assay.study.blocks import STRICT, OneOrMore
 from assay.study.designs.base import DesignCell, DesignForm, StudyFactors, unknown
+from assay.study.file.blocks import STRICT, OneOrMore
+from assay.study.file.source import KeyPath, StudyProblem
 from assay.study.names import Name
 from assay.study.orthogonal import read_aliases
-from assay.study.source import KeyPath, StudyProblem
 
 __all__ = ["DESIGN"]
 

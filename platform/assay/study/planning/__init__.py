@@ -1,0 +1,1 @@
+"""From a study to its plan: every trial, checked and named before anything is trained."""

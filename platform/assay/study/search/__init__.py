@@ -1,0 +1,1 @@
+"""Searches: the space of a study, its points, and the plan that grows with them."""

@@ -1,0 +1,1 @@
+"""Settings of a cell: from the method, a preset, the study and the levels of its factors."""
