@@ -18,9 +18,9 @@ from pathlib import Path
 
 from assay.demo import DEMO
 from assay.storage import Store
+from assay.storage.check.retention import KeepRule, free, unkept_models
+from assay.storage.check.storage_format import FORMAT_FILE
 from assay.storage.plans import stored_plan
-from assay.storage.retention import KeepRule, free, unkept_models
-from assay.storage.storage_format import FORMAT_FILE
 from benchmarks.shared import parser_of
 
 STUDY = "quickstart"

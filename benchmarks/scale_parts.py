@@ -17,8 +17,8 @@ from unittest import mock
 import psutil
 from mlflow.tracking import MlflowClient
 
-from assay.analysis.reading import needed_plan, results_of_plan
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import needed_plan, results_of_plan
+from assay.analysis.results.results import StudyResults
 from assay.cli.listeners import Mirror
 from assay.engine import EngineOptions, hold_study, local, train_missing
 from assay.engine.options import End

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from obstore.store import MemoryStore
 
 from assay.storage import Store
-from assay.storage.conditional import ObjectSwaps
+from assay.storage.files.conditional import ObjectSwaps
 from assay.storage.store import READERS
 
 __all__ = ["KINDS", "PAGE", "CountedStore"]

@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from assay.analysis.reading import results_of_plan
+from assay.analysis.results.reading import results_of_plan
 from assay.analysis.study_analysis import study_analysis
 from assay.opened_storage import OpenedStorage
 from assay.report.formats import FORMATS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.storage import Record
-from assay.storage.files import json_bytes
+from assay.storage.files.files import json_bytes
 
 __all__ = ["result_bytes"]
 

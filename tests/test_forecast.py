@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from assay.storage.forecast import Forecast, Shape, read_forecast, write_forecast
+from assay.forecast.forecast import Forecast, Shape, read_forecast, write_forecast
+from assay.forecast.timing import Machine, evaluated_inputs, forecast_study
 from assay.storage.store import Store
-from assay.storage.timing import Machine, evaluated_inputs, forecast_study
 from assay.study import Plan, parse_study, plan_study
 from tests.data.made_images import bare_manifest
 from trainables.catalogue import find_trainable

@@ -44,7 +44,7 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
     ("modules", "absent"),
     [
         (
-            "assay, assay.opened_storage, assay.running, assay.storage.forecast, assay.engine.worker.worker, "
+            "assay, assay.opened_storage, assay.running, assay.forecast.forecast, assay.engine.worker.worker, "
             "assay.engine.local, trainables.evaluation.evaluate",
             (*TRAINING, *TABLES, *OTHERS),
         ),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from assay.analysis.predictions import measured_records
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
 from assay.report.page.model import NOTHING, TextTable

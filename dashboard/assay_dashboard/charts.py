@@ -9,7 +9,7 @@ from urllib.parse import quote
 import altair as alt
 import pandas as pd
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.search_front import FrontPoint
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_summary

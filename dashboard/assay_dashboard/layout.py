@@ -11,7 +11,7 @@ from functools import partial
 import altair as alt
 import streamlit as st
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.masks.payload import MOST_CELLS
 from assay.report.page.html import escape, html_notes, html_section

@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.analysis.predictions import measured_records
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.search_front import fresh_value
-from assay.analysis.search_results import SearchResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.interactive.parallel import Axis, Brushes, best_first, objective_name, point_axes
 from assay.report.tables.search import objective_text

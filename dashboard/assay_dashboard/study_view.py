@@ -1,6 +1,6 @@
 """Studies of one storage, as pages read them: each is followed while it runs. No widgets.
 
-A study is read once and then followed (:class:`~assay.analysis.followed.FollowedStudy`): only records that
+A study is read once and then followed (:class:`~assay.analysis.results.followed.FollowedStudy`): only records that
 are new are read, and all sessions of a server share what was read. A :class:`StudyView` is one state of a
 study and never changes. Its ``results`` are those that a report reads: what is computed from them is kept
 while plan and records stay. What depends on other studies of the storage follows these.
@@ -22,18 +22,18 @@ from typing import NamedTuple
 import pyarrow as pa
 import streamlit as st
 
-from assay.analysis.followed import FollowedStudy
-from assay.analysis.results import StudyResults
+from assay.analysis.results.followed import FollowedStudy
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_pair import StudyPair, pair_studies
 from assay.analysis.summary import Repeat, best_mean, metric_summary
+from assay.forecast.forecast import Left
 from assay.opened_storage import parameter_importance
 from assay.report.answer import Answer, study_answer
 from assay.report.masks.sheets import records_with_maps
 from assay.report.page.model import Page
 from assay.report.pages import pair_page
 from assay.storage import Record, Store
-from assay.storage.forecast import Left
-from assay.storage.local_disk import RefusedFileError
+from assay.storage.files.local_disk import RefusedFileError
 from assay.storage.progress import Running
 from assay.storage.search_points import best_points
 from assay.storage.stage_store import stage_curve

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from assay.analysis.followed import StudyState
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.followed import StudyState
+    from assay.analysis.results.results import StudyResults
     from assay.report.masks.grid import MaskGrid
     from assay.storage import Record, Store
     from assay.storage.search_points import EvaluatedPoint
@@ -87,7 +87,7 @@ class OpenedStudy:
     """
 
     def __init__(self, store: Store, name: str) -> None:
-        from assay.analysis.followed import FollowedStudy
+        from assay.analysis.results.followed import FollowedStudy
 
         self.name = name
         self._store = store

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.results import StudyResults
     from assay.engine import EngineOptions, Outcome
     from assay.storage import Store
     from assay.study import Plan
@@ -55,7 +55,7 @@ def train(
             single trial, or one of its nodes differs from this one.
         StorageError: If the storage is full, read-only, away or gone; what is finished is kept.
     """
-    from assay.analysis.reading import needed_plan
+    from assay.analysis.results.reading import needed_plan
     from assay.engine import hold_study, train_missing
 
     # The engine draws no conclusions: which trials a study with `repeats.decide` needs by now, it asks.
@@ -95,7 +95,7 @@ def end_study(store: Store, plan: Plan) -> StudyResults:
     Raises:
         StorageError: If the storage is full, read-only, away or gone.
     """
-    from assay.analysis.reading import results_of_plan
+    from assay.analysis.results.reading import results_of_plan
     from assay.analysis.summary import write_summary
     from assay.storage.registration import record_look
 
@@ -115,8 +115,8 @@ def drop_models(store: Store, results: StudyResults) -> str | None:
     Raises:
         StorageError: If the folder of the results is gone.
     """
+    from assay.storage.check.retention import KeepRule, free, unkept_models
     from assay.storage.plans import stored_plans
-    from assay.storage.retention import KeepRule, free, unkept_models
 
     store.refuse_if_gone()
     try:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from assay.analysis.score_analysis import ScoreAnalysis
-from assay.analysis.search_results import results_of_records
+from assay.analysis.results.search_results import results_of_records
+from assay.analysis.scores.score_analysis import ScoreAnalysis
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
 from assay.report.pages import study_page

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assay.analysis.score_columns import ColumnNames
-from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
+from assay.analysis.scores.score_columns import ColumnNames
+from assay.analysis.scores.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from trainables.errors import InputError
 
 BASE = ("0.901", "0.912", "0.905", "0.899", "0.908")

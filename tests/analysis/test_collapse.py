@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from assay.analysis.predictions import CHANCE_NOTE, Collapses, collapses, is_at_chance
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_summary
 from assay.report.page.markdown import markdown_page
 from assay.report.pages import study_page

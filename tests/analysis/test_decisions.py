@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from assay.analysis.decisions import study_decisions
-from assay.analysis.reading import needed_plan
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import needed_plan
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.storage import Record
 from assay.study import Plan, Trial

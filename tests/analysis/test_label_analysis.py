@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from assay.analysis.labels import LabelAnalysis, NextLabels, label_analysis, next_labels
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.tables.labels import label_sections, next_section
 from tests.analysis.label_studies import GRID, LINE, ladder, trained

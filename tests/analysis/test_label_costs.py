@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from assay.analysis.labels import LabelCosts, label_costs
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.storage import Record
 from assay.study import Plan
 from assay.study.search.points import make_point

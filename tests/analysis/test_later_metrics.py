@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 
 from assay.analysis.predictions import exact_interval, image_scores_of, measured_records, with_later_metrics
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_summary, outcome
 from assay.report.page.markdown import markdown_page
 from assay.report.pages import study_page

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.followed import FollowedStudy
 from assay.analysis.ledger import ledgers, spread_seen, study_ledger
-from assay.analysis.results import StudyResults
+from assay.analysis.results.followed import FollowedStudy
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import write_summary
 from assay.report.tables.footnotes import footnotes
 from assay.storage import Store
@@ -43,7 +43,7 @@ def test_a_study_that_asks_alone_has_no_ledger(store: Store) -> None:
 def test_a_study_that_came_later_is_in_the_ledger_of_one_that_is_followed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.analysis.followed._FRESH", 0.0)
+    monkeypatch.setattr("assay.analysis.results.followed._FRESH", 0.0)
     write_plan(store, studied(store, "additions").plan)
     followed = FollowedStudy(store, "additions")
     alone = followed.look().results

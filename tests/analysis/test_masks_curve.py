@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assay.analysis.labels import MasksCurve, masks_curve
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.figures.masks_curve import draw_masks_curve
 from assay.storage import Record
 from assay.study import Plan, Trial

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import so_far, study_analysis
 from assay.report.page.markdown import markdown_page
 from assay.report.pages import study_page

@@ -11,9 +11,9 @@ import optuna
 import pandas as pd
 import pytest
 
-from assay.analysis.reading import results_of_plan
-from assay.analysis.score_columns import ColumnNames
-from assay.analysis.score_file import ScoreQuestion, analyse_score_file
+from assay.analysis.results.reading import results_of_plan
+from assay.analysis.scores.score_columns import ColumnNames
+from assay.analysis.scores.score_file import ScoreQuestion, analyse_score_file
 from assay.analysis.study_analysis import study_analysis
 from assay.storage import Environment, Store
 from assay.tracking import MlflowMirror

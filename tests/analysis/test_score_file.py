@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
-from assay.analysis import score_file
-from assay.analysis.results import StudyResults
-from assay.analysis.score_columns import ColumnNames
-from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
+from assay.analysis.results.results import StudyResults
+from assay.analysis.scores import score_file
+from assay.analysis.scores.score_columns import ColumnNames
+from assay.analysis.scores.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import tidy
 from assay.report.formats import FORMATS

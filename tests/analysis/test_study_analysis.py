@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from assay.analysis.results import StudyResults
-from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
+from assay.analysis.results.results import StudyResults
+from assay.analysis.scores.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.study_analysis import score_tables, study_analysis
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import Rules

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import Lost, metric_summary, spread_note, tidy, write_summary
 from assay.storage import DamagedRecord, Store
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, make_records, score

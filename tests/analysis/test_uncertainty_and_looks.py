@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.left_out import left_out
-from assay.analysis.results import StudyResults
+from assay.analysis.results.left_out import left_out
+from assay.analysis.results.results import StudyResults
 from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
 from assay.report.page.markdown import markdown_page
 from assay.report.pages import study_page

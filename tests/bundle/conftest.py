@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.reading import read_results
+from assay.analysis.results.reading import read_results
 from assay.analysis.summary import write_summary
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from assay.bundle import METADATA
 from assay.bundle.archive import archive_bytes
-from assay.storage.checksum import with_checksum, without_checksum
+from assay.storage.files.checksum import with_checksum, without_checksum
 
 PHOTO = b"\x89PNG of a test image"
 

@@ -14,7 +14,7 @@ import pytest
 
 from assay.bundle import METADATA
 from assay.bundle.archive import archive_bytes, read_archive
-from assay.storage.checksum import table_with_checksum
+from assay.storage.files.checksum import table_with_checksum
 from assay.study import Plan
 from assay.study.planning.plan_table import plan_of_table, table_of_plan
 from tests.bundle.forging import flipped, forged, packed, path_like, vouched

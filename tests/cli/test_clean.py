@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Environment, Lease, Store
-from assay.storage.check import check_storage, set_aside
+from assay.storage.check.check import check_storage, set_aside
+from assay.storage.check.retention import clean_plan
 from assay.storage.plans import write_plan
 from assay.storage.registration import register
-from assay.storage.retention import clean_plan
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import SEARCH, write_search
 from tests.cli.small_study import Assay
@@ -58,7 +58,7 @@ def test_clean_removes_nothing_when_a_study_begins_while_it_looks(
         held.take()
         return listed
 
-    monkeypatch.setattr("assay.storage.retention.clean_plan", look)
+    monkeypatch.setattr("assay.storage.check.retention.clean_plan", look)
     refused = assay("clean", "--yes", "--storage", store.uri)
     held.give_back()
     assert refused.code == 2

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.reading import read_results
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import read_results
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_summary
 from assay.demo import DEMO, unpack_demo
 from assay.storage import Store

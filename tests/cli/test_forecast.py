@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from assay.cli.plan import format_truth, show_forecast
+from assay.forecast.forecast import Forecast, Shape
 from assay.planning import read_plan
 from assay.storage import Store
-from assay.storage.forecast import Forecast, Shape
 from tests.cli.small_study import Assay, finished
 
 STUDY = """\

@@ -17,7 +17,7 @@ from rich.console import Console
 from assay.cli.live import Curves, LiveView, render, sparks
 from assay.cli.output import duration, size
 from assay.storage import Environment, Progress, Store
-from assay.storage.files import KEPT
+from assay.storage.files.files import KEPT
 from assay.storage.plans import write_plan
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score

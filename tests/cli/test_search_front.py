@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.reading import results_of_plan
+from assay.analysis.results.reading import results_of_plan
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.search_front import search_front
-from assay.analysis.search_results import SearchResults
 from assay.cli.options import DEFAULT_STORAGE
 from assay.cli.plan import answer_of_plan, known_records
 from assay.cli.results import way_on

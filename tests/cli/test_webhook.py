@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from assay.analysis.followed import FollowedStudy
+from assay.analysis.results.followed import FollowedStudy
 from assay.cli.listeners import VARIABLE, Webhook
 from assay.report.answers import answer_schema
 from assay.storage import Environment, Store

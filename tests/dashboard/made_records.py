@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assay.analysis.reading import results_of_plan
+from assay.analysis.results.reading import results_of_plan
 from assay.analysis.summary import write_summary
 from assay.storage import Environment, Record, Result, Store
 from assay.storage.plans import write_plan

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.analysis.reading import read_results
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import read_results
+from assay.analysis.results.results import StudyResults
 from assay.report.figures.effects import MOST_ROWS, comparisons_plot
 from assay.report.page.html import html_section
 from assay.report.pages import compared_sections

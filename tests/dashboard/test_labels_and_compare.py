@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from assay.analysis.labels import label_costs
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.figures.drawing import COLOURS
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study

@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import assay_dashboard
-from assay.analysis.reading import read_results, results_of_plan
+from assay.analysis.results.reading import read_results, results_of_plan
 from assay.analysis.summary import Repeat
 from assay.report.masks.payload import MOST_CELLS, PAGE_ROWS
 from assay.report.masks.sheets import records_with_maps

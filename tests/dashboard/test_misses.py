@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.analysis.computed import Computed
+from assay.analysis.results.computed import Computed
 from assay.storage import Store
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard.predictions import Kind, has_predictions, of_kind, wrong_shares

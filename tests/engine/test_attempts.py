@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay.analysis.reading import results_of_plan
+from assay.analysis.results.reading import results_of_plan
 from assay.engine.retries import MAX_ATTEMPTS
 from assay.engine.worker.train_pack import train_trials
 from assay.engine.worker.worker import PackWorker

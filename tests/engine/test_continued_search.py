@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.analysis.reading import read_results
-from assay.analysis.search_results import SearchResults
+from assay.analysis.results.reading import read_results
+from assay.analysis.results.search_results import SearchResults
 from assay.cli.agents.terms import Terms
 from assay.cli.agents.tools import AgentTools
 from assay.cli.plan import answer_of_plan, known_records

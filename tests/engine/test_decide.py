@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.reading import needed_plan
+from assay.analysis.results.reading import needed_plan
 from assay.engine import Outcome
 from assay.engine.order import packs_of_rounds
 from assay.engine.packs import Content

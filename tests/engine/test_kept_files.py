@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.masks.sheets import overlay_sheet
 from assay.storage import Environment, Store
-from assay.storage.retention import KeepRule, clean_plan, free, unkept_models
+from assay.storage.check.retention import KeepRule, clean_plan, free, unkept_models
 from assay.study import Trial
 from tests.analysis.made_studies import markdown_of
 from tests.engine.search_study import SEARCH, ToySearch

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.analysis.labels import label_costs
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.storage import Record
 from assay.storage.stage_store import made_stages
 from assay.study.planning.stage_graph import stage_graph

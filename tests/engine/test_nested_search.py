@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from assay.analysis.computed import Computed
-from assay.analysis.left_out import left_out
-from assay.analysis.search_results import SearchResults
+from assay.analysis.results.computed import Computed
+from assay.analysis.results.left_out import left_out
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.summary import metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
 from assay.cli.results import command_for

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.reading import results_of_plan
+from assay.analysis.results.reading import results_of_plan
 from assay.engine.options import EngineOptions
 from assay.engine.order import RunPacks
 from assay.storage import Store

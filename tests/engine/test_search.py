@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from assay.analysis.search_results import SearchResults
+from assay.analysis.results.search_results import SearchResults
 from assay.engine.search.proposals import Observation, importance, propose
 from assay.storage.search_points import evaluate_points, winners
 from assay.study import Trial, reported_plan

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from assay.storage import Record
-from assay.storage.checksum import table_with_checksum
-from assay.storage.retention import clean_plan
+from assay.storage.check.retention import clean_plan
+from assay.storage.files.checksum import table_with_checksum
 from assay.study.planning.stage_graph import stage_graph
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.results import result_bytes

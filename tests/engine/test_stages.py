@@ -16,8 +16,8 @@ from assay.engine.packs import StageTask
 from assay.engine.retries import MAX_ATTEMPTS
 from assay.engine.worker.train_pack import train_trials
 from assay.engine.worker.worker import PackWorker
+from assay.storage.check.retention import clean_plan, free
 from assay.storage.lease import Lease, request_stop
-from assay.storage.retention import clean_plan, free
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
 from assay.storage.store import DamagedFileError
 from assay.storage.watch import Watch

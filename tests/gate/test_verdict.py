@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.gate.revisions import Revision
 from assay.gate.verdict import GateVerdict, decide_gate, looks_of, same_bits
 from assay.gate.writing import gate_answer, gate_junit, gate_markdown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.tables.cells import metric_title
 from assay.study import parse_study, plan_study
 from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set

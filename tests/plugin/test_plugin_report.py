@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_pair import pair_studies
 from assay.report.formats import FORMATS, format_of
 from tests.analysis.made_studies import STUDY, make_plan, make_records

@@ -9,8 +9,8 @@ from unittest.mock import patch
 
 from matplotlib.figure import Figure
 
-from assay.analysis.results import StudyResults
-from assay.analysis.search_results import results_of_records
+from assay.analysis.results.results import StudyResults
+from assay.analysis.results.search_results import results_of_records
 from assay.report.formats import FORMATS
 from assay.storage import DamagedRecord, Environment, Record
 from assay.study import ManifestSummary, Plan, Trial

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.answer import Answer, AnswerGroup, study_answer
 from assay.report.tables.comparisons import comparison_sections

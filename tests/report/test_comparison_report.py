@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Section, TextTable

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
 from assay.report.pages import study_page

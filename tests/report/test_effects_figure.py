@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.figures.effects import (
     EffectsPlot,
     comparisons_plot,

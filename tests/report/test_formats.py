@@ -17,7 +17,7 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.formats import FORMATS
 from assay.report.page.html import html_page
 from assay.report.page.inline import linked

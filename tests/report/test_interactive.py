@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.reading import read_results, results_of_plan
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import read_results, results_of_plan
+from assay.analysis.results.results import StudyResults
 from assay.report.interactive.page import interactive_page
 from assay.report.masks.payload import MOST_CELLS
 from assay.report.tables.cells import base_and_best, telling_cells

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from assay.analysis.labels import LabelCosts, label_costs
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.figures.drawing import MARKERS
 from assay.report.figures.label_costs import draw_label_costs, draw_ladder, score_range
 from assay.report.figures.name_placement import Box, place_names

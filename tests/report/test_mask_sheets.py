@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.masks.sheets import lineage_sheets, overlay_sheet
 from assay.storage import Environment, Record, Store
 from assay.study import Trial

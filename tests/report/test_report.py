@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.page.markdown import markdown_page, markdown_table
 from assay.report.page.model import Column, Section, TextTable
 from assay.report.page.terminal import terminal_page

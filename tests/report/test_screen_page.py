@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.tables.comparisons import comparison_sections
 from tests.analysis.made_studies import STUDY, make_plan, make_record
 

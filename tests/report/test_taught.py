@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from assay.analysis.reading import read_results
+from assay.analysis.results.reading import read_results
 from assay.demo import unpack_demo
 from assay.report.masks.payload import cell_column
 from assay.report.masks.taught import Lesson, lesson_of, teaches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.tables.cells import base_and_best, in_order, telling_cells
 from tests.analysis.made_studies import lose, make_plan, make_record
 

@@ -19,11 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from assay.engine.retries import MAX_ATTEMPTS
 from assay.storage import Record
-from assay.storage.checksum import without_last_line
-from assay.storage.conditional import Version
+from assay.storage.check.retention import clean_plan, free
+from assay.storage.files.checksum import without_last_line
+from assay.storage.files.conditional import Version
 from assay.storage.lease import LeaseNote, displace, holder, read_note, request_stop
 from assay.storage.record import read_record
-from assay.storage.retention import clean_plan, free
 from assay.storage.search_points import with_points
 from tests.results import result_bytes
 from tests.simulation.program import BUDGET_SECONDS, STUDIES, Run, planned, toy_training

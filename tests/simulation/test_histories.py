@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from assay.storage import Record, Store
-from assay.storage.checksum import lines_with_checksum
-from assay.storage.conditional import ObjectSwaps, Version
+from assay.storage.files.checksum import lines_with_checksum
+from assay.storage.files.conditional import ObjectSwaps, Version
 from assay.storage.lease import StopKind
 from assay.study import Plan, Point
 from tests.simulation.histories import TOTALS, sleep_at_calls, undisturbed

@@ -21,7 +21,7 @@ from greenlet import getcurrent, greenlet
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from assay.storage import Store
-from assay.storage.conditional import ObjectSwaps
+from assay.storage.files.conditional import ObjectSwaps
 from trainables.errors import StorageError
 
 __all__ = ["Fate", "Killed", "Process", "SimulatedStore", "World", "simulated"]
@@ -321,7 +321,8 @@ def simulated(world: World) -> Generator[None]:
     from assay_toy import training
 
     from assay.engine.worker import checkpoints, stages, train_pack, trial, trial_log
-    from assay.storage import conditional, lease, progress, stage_store, store
+    from assay.storage import lease, progress, stage_store, store
+    from assay.storage.files import conditional
 
     time = types.SimpleNamespace(
         time=world.wall, monotonic=lambda: world.now, sleep=world.sleep, strftime=lambda *_: "then",

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from assay.storage.checksum import with_checksum, without_checksum
-from assay.storage.files import json_bytes
+from assay.storage.files.checksum import with_checksum, without_checksum
+from assay.storage.files.files import json_bytes
 
 __all__ = [
     "OWN",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Record, Store
-from assay.storage.check import Damage, check_storage, set_aside
+from assay.storage.check.check import Damage, check_storage, set_aside
 from assay.storage.lease import Lease
 from assay.storage.plans import stored_plan
 from tests.cli.conftest import assay

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from assay.storage import Lease, Store, conditional
-from assay.storage.conditional import ChangedError, Swaps
+from assay.storage import Lease, Store
+from assay.storage.files import conditional
+from assay.storage.files.conditional import ChangedError, Swaps
+from assay.storage.files.object_client import KeysOutOfReachError, object_client
 from assay.storage.lease import holder
-from assay.storage.object_client import KeysOutOfReachError, object_client
 from tests.mounting import in_own_mounts
 from tests.storage.conditional_server import Conditions, object_server
 from trainables.errors import StorageError

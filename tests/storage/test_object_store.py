@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Environment, Store
+from assay.storage.check.retention import clean_plan, free
 from assay.storage.lease import Lease, clear_stop, holder, request_stop, stop_requested
-from assay.storage.retention import clean_plan, free
 from assay.study.planning.plan_table import table_of_plan
 from tests.analysis.made_studies import make_plan, make_record
 from tests.ports import free_port

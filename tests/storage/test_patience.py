@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from assay.storage.object_client import Patience
+from assay.storage.files.object_client import Patience
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["silent", "others are answered"])

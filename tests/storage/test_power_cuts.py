@@ -11,11 +11,11 @@ from typing import NamedTuple
 import pytest
 
 from assay.storage import Environment, Record, Store
-from assay.storage.check import Damage, check_storage, set_aside
+from assay.storage.check.check import Damage, check_storage, set_aside
+from assay.storage.check.retention import KeepRule, free, unkept_models
 from assay.storage.method_store import keep_methods
 from assay.storage.plans import write_plan
 from assay.storage.registration import record_look
-from assay.storage.retention import KeepRule, free, unkept_models
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw
 from tests.engine.file_method import plan_of, write

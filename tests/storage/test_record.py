@@ -7,7 +7,7 @@ import json
 import pytest
 
 from assay.storage import Store
-from assay.storage.checksum import lines_with_checksum, without_checksum, without_last_line
+from assay.storage.files.checksum import lines_with_checksum, without_checksum, without_last_line
 from assay.storage.record import Record, StageUse
 from tests.analysis.made_studies import make_plan
 from tests.storage.test_store import ID, make_record

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.storage.files import json_bytes
+from assay.storage.files.files import json_bytes
 from assay.storage.redaction import holds_credentials, redact
 
 CANARY = "CANARY-7d1f"

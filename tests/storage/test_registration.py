@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.reading import needed_plan
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import needed_plan
+from assay.analysis.results.results import StudyResults
 from assay.report.tables.footnotes import footnotes
 from assay.running import begin_study
 from assay.storage import Store

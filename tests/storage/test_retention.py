@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from assay.storage import Environment, Record, Store
+from assay.storage.check.retention import KeepRule, clean_plan, free, unkept_models
 from assay.storage.lease import Lease
 from assay.storage.plans import stored_plans
-from assay.storage.retention import KeepRule, clean_plan, free, unkept_models
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
 from tests.results import result_bytes

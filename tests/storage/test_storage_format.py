@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from assay.demo import unpack_demo
-from assay.storage import Lease, Store, storage_format
-from assay.storage.files import Files
+from assay.storage import Lease, Store
+from assay.storage.check import storage_format
+from assay.storage.check.storage_format import FORMAT, FORMAT_FILE, OtherFormatError, format_bytes
+from assay.storage.files.files import Files
 from assay.storage.plans import write_plan
-from assay.storage.storage_format import FORMAT, FORMAT_FILE, OtherFormatError, format_bytes
 from tests.analysis.made_studies import STUDY, make_plan
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pytest
 
 from assay.storage import DamagedFileError, Environment, Progress, Record, Result, Store
-from assay.storage.check import check_storage
-from assay.storage.checksum import without_checksum
+from assay.storage.check.check import check_storage
+from assay.storage.files.checksum import without_checksum
 from assay.storage.plans import stored_plans
 from tests import house
 from tests.mounting import in_own_mounts
@@ -226,7 +226,7 @@ def test_no_table_in_memory_is_left_to_arrows_threads() -> None:
 _READ = """
 import os, sys
 from pathlib import Path
-from assay.storage.files import read_parquet
+from assay.storage.files.files import read_parquet
 
 threads = len(os.listdir("/proc/self/task"))
 read_parquet(Path(sys.argv[1]).read_bytes())

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from assay.cli.live import LiveView
 from assay.cli.status import status_now
+from assay.forecast.forecast import Forecast, Left, Shape, StageCost, write_forecast
 from assay.storage import Environment, Progress, Store
-from assay.storage.forecast import Forecast, Left, Shape, StageCost, write_forecast
 from assay.storage.plans import write_plan
 from assay.storage.record import StageUse
 from assay.storage.stage_store import begin_stage, end_stage

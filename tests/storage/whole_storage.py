@@ -7,7 +7,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from assay.analysis.reading import read_results
+from assay.analysis.results.reading import read_results
 from assay.analysis.summary import write_summary
 from assay.storage import Environment, Progress, Store
 from assay.storage.lease import Lease

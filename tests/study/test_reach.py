@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.tables.cells import ablation_table
 from assay.report.tables.footnotes import footnotes
 from assay.study import Plan, parse_study, plan_study

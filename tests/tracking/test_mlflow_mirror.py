@@ -22,8 +22,8 @@ import pyarrow as pa
 import pytest
 from mlflow.tracking import MlflowClient
 
-from assay.analysis.reading import results_of_plan
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import results_of_plan
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_summary
 from assay.storage import Environment, Record, Store
 from assay.storage.mlflow_marker import run_address

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from assay.analysis.search_results import SearchResults
+from assay.analysis.results.search_results import SearchResults
 from assay.storage import Store
 from assay.study.search.points import make_point
 from assay.tracking import MlflowMirror

@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.tracking import MlflowClient
 
-from assay.analysis.reading import results_of_plan
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import results_of_plan
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_summary
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import runs_of, study_address

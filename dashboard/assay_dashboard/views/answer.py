@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.answer import Answer, AnswerGroup
 from assay.report.figures.effects import comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable, numbered, superscript

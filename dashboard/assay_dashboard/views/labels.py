@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from assay.analysis.labels import LabelAnalysis, LabelCell, LabelCosts, label_analysis, label_factors
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.figures.name_placement import spread
 from assay.report.tables.labels import label_sections, next_section, time_unit
 from assay.study import Study

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.search_front import search_front
-from assay.analysis.search_results import SearchResults
 from assay.report.interactive.parallel import Brushes, objective_name, points_payload
 from assay.report.page.model import NOTHING
 from assay.report.tables.search import search_line

@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from assay.analysis.left_out import left_out
-from assay.analysis.results import StudyResults
+from assay.analysis.results.left_out import left_out
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.report.formats import FORMATS, ReportFormat

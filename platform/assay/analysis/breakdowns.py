@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from assay.analysis.computed import computed
-from assay.analysis.results import StudyResults
+from assay.analysis.results.computed import computed
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import CellSummary, Repeat, metric_summary, metric_table
 from assay.statistics.intervals import MeanInterval, mean_intervals
 from assay.statistics.scores import Splits

@@ -4,7 +4,7 @@
 '4 of 6 comparisons settled, 2 cells go on to 10 seeds'
 
 Everything follows from plan and records, so a run that was killed, another machine and a page in a browser
-come to the same. The engine is given :func:`~assay.analysis.reading.needed_plan`, because it draws no
+come to the same. The engine is given :func:`~assay.analysis.results.reading.needed_plan`, because it draws no
 conclusions itself.
 
 A comparison that waits for its look is ``interim``: it has a difference and an interval, nothing that may
@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.computed import computed
-from assay.analysis.results import StudyResults
+from assay.analysis.results.computed import computed
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_table
 from assay.statistics.families import ComparisonResult, Verdict
 from assay.statistics.looks import (

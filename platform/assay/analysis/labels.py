@@ -17,8 +17,8 @@ from itertools import pairwise
 
 import pandas as pd
 
-from assay.analysis.computed import computed
-from assay.analysis.results import StudyResults
+from assay.analysis.results.computed import computed
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import score_tables, study_analysis
 from assay.analysis.study_pair import listed
 from assay.analysis.summary import CellSummary, Repeat, metric_summary, metric_table, repeats_text

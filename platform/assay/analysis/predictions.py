@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from assay.analysis.computed import computed
-from assay.analysis.results import ReadPart, StudyResults
+from assay.analysis.results.computed import computed
+from assay.analysis.results.results import ReadPart, StudyResults
 from assay.storage.record import Record, Result
 from assay.storage.store import DamagedFileError
 from trainables.evaluation.metrics import DefectMetric, ImageMetric, ImageScores, Metric, Undefined

@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.analysis.results import StudyResults
-from assay.analysis.search_results import SearchResults
+from assay.analysis.results.results import StudyResults
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.summary import metric_summary, metric_table
 from assay.statistics.contrast_test import TOO_FEW
 from assay.statistics.intervals import mean_intervals

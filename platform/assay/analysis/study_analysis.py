@@ -1,14 +1,14 @@
 """The statistics of one study: its comparisons, main effects and interactions, and which cells are bold.
 
-Joins a study's results with :mod:`assay.analysis.score_analysis`, which knows tables only.
+Joins a study's results with :mod:`assay.analysis.scores.score_analysis`, which knows tables only.
 """
 
 from __future__ import annotations
 
-from assay.analysis.computed import computed
 from assay.analysis.decisions import as_decided, interim, study_decisions
-from assay.analysis.results import StudyResults
-from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
+from assay.analysis.results.computed import computed
+from assay.analysis.results.results import StudyResults
+from assay.analysis.scores.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.summary import metric_table
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC, item_intervals
 from assay.statistics.contrast_test import TOO_FEW

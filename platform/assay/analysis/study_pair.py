@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from assay.analysis.results import StudyResults
-from assay.analysis.score_analysis import ScoreTables
+from assay.analysis.results.results import StudyResults
+from assay.analysis.scores.score_analysis import ScoreTables
 from assay.analysis.study_analysis import until_planned
 from assay.analysis.summary import metric_table
 from assay.statistics.contrasts import comparison

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from assay.analysis.computed import computed
 from assay.analysis.predictions import measured_records
-from assay.analysis.results import StudyResults
+from assay.analysis.results.computed import computed
+from assay.analysis.results.results import StudyResults
 from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Cell, Trial

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from assay.analysis.computed import computed
-from assay.analysis.results import StudyResults
+from assay.analysis.results.computed import computed
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import Repeat
 from assay.statistics.intervals import ItemBootstrap, ItemInterval
 from assay.storage.store import DamagedFileError

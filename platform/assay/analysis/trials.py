@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from assay.analysis.predictions import measured_records
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.storage.progress import Running
 from assay.storage.record import Record
 from assay.study import Trial

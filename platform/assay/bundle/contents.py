@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Self
 
 from assay.analysis.ledger import study_ledger, tries_beside
-from assay.analysis.reading import read_results
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import read_results
+from assay.analysis.results.results import StudyResults
 from assay.bundle import REPORT
 from assay.report.formats import FORMATS
 from assay.storage import Store
+from assay.storage.check.storage_format import FORMAT_FILE
 from assay.storage.plans import OF_OTHERS, stored_plan
 from assay.storage.record import Record, read_record
-from assay.storage.storage_format import FORMAT_FILE
 from trainables.method_files import is_file_method
 
 __all__ = ["BundledStore", "damaged_files", "report_files", "study_files"]

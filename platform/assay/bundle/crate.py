@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.bundle import METADATA, REPORT, STORAGE
 from assay.bundle.program import Program
 from trainables.errors import InputError

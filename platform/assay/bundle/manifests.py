@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.bundle import MANIFESTS
-from assay.storage.files import json_bytes
+from assay.storage.files.files import json_bytes
 from assay.study import Plan
 from assay.study.planning.identity import canonical_json, short_hash
 from trainables.data.inspect.bits import Pixels

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assay.bundle import PROGRAM
 from assay.engine.versions import source_version
-from assay.storage.files import json_bytes
+from assay.storage.files.files import json_bytes
 from assay.study import Plan
 from trainables.errors import InputError, validation_message
 

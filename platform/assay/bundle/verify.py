@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assay.analysis.reading import read_results
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import read_results
+from assay.analysis.results.results import StudyResults
 from assay.bundle import MANIFESTS, METADATA, PROGRAM, REPORT, STORAGE
 from assay.bundle.archive import read_archive
 from assay.bundle.contents import BundledStore, damaged_files, report_files
@@ -27,9 +27,9 @@ from assay.bundle.crate import crate_bytes, crate_facts, facts_of
 from assay.bundle.manifests import manifest_opener, read_manifest
 from assay.bundle.program import Program
 from assay.opened_storage import parameter_importance
+from assay.storage.check.storage_format import FORMAT, OtherFormatError, refuse_other_format
 from assay.storage.plans import LEFT_OUT, SIZES, written_plan
 from assay.storage.registration import question_of, read_registration
-from assay.storage.storage_format import FORMAT, OtherFormatError, refuse_other_format
 from assay.study import Plan, SearchPlan, plan_study, read_study
 from assay.study.settings.methods import file_references
 from trainables.catalogue import find_trainable

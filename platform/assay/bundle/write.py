@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from assay.analysis.reading import read_results
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import read_results
+from assay.analysis.results.results import StudyResults
 from assay.bundle import METADATA, PROGRAM, STORAGE
 from assay.bundle.contents import BundledStore, report_files, study_files
 from assay.bundle.crate import crate_bytes, facts_of

@@ -24,7 +24,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from assay.analysis.followed import StudyState
+    from assay.analysis.results.followed import StudyState
     from assay.report.answers.progress import Notice
     from assay.storage import Record, Store
     from assay.storage.progress import Progress
@@ -131,7 +131,7 @@ class Mirror:
         mirror.leave()
 
     def _tell(self, mirror: MlflowMirror) -> None:
-        from assay.analysis.reading import results_of_plan
+        from assay.analysis.results.reading import results_of_plan
 
         try:
             results = results_of_plan(self._plan, self._store, known=self._settled)

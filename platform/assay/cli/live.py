@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.cli.output import duration
-from assay.storage.files import KEPT, PATIENCE_SECONDS
+from assay.storage.files.files import KEPT, PATIENCE_SECONDS
 from assay.storage.progress import Progress, Running
 from assay.storage.watch import Snapshot, score, score_names
 from assay.study.planning.repeats import repeat_name
@@ -32,7 +32,7 @@ from trainables.errors import StorageAway
 
 if TYPE_CHECKING:
     from assay.analysis.decisions import StudyDecisions
-    from assay.analysis.followed import FollowedStudy, StudyState
+    from assay.analysis.results.followed import FollowedStudy, StudyState
     from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
@@ -128,7 +128,7 @@ class LiveView:
             listeners: Called with every state that is shown: the first before this returns, the last when the
                 block ends.
         """
-        from assay.analysis.followed import FollowedStudy
+        from assay.analysis.results.followed import FollowedStudy
         from assay.study.planning.stage_graph import stages_of
 
         name, self._primary = plan.study.study, plan.study.metrics.primary

@@ -15,7 +15,7 @@ import typer
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.results import StudyResults
     from assay.storage import Store
 
 __all__ = [

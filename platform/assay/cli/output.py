@@ -278,7 +278,7 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         InputError: If it cannot be written; an older one is left as it was, unless it is written in place.
     """
-    from assay.storage import local_disk
+    from assay.storage.files import local_disk
 
     with writing(path):
         if path.exists() and not path.is_file():  # a pipe or a device, such as /dev/stdout
@@ -298,7 +298,7 @@ def create_file(path: Path, content: bytes) -> None:
     Raises:
         InputError: If there is one, or it cannot be written.
     """
-    from assay.storage import local_disk
+    from assay.storage.files import local_disk
 
     with writing(path):
         if not local_disk.create(path, content):

@@ -239,7 +239,7 @@ def mlflow(
 
 
 def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, register: bool) -> None:
-    from assay.analysis.reading import read_results
+    from assay.analysis.results.reading import read_results
     from assay.storage.lease import holder
     from assay.storage.plans import stored_plan
     from assay.tracking import MlflowMirror

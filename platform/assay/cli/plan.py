@@ -20,12 +20,12 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from assay.forecast.forecast import Forecast
+    from assay.forecast.timing import Machine
     from assay.report.answers.plans import ExpectedTrainings, PlanAnswer, SharedStage
     from assay.statistics.families import ComparisonResult
     from assay.storage import Store
-    from assay.storage.forecast import Forecast
     from assay.storage.record import Record
-    from assay.storage.timing import Machine
     from assay.study import Plan, SearchPlan
     from assay.study.planning.repeats import Repeat
 
@@ -177,7 +177,7 @@ def _worthless_points(planned: Plan, records: Mapping[str, Record]) -> Iterator[
 
     if not isinstance(planned, SearchPlan) or not planned.points:
         return
-    from assay.analysis.search_results import SearchResults
+    from assay.analysis.results.search_results import SearchResults
     from assay.storage.search_points import MEASURED_ANEW
     from assay.study.names import counted
     from trainables.data.inspect.findings import summarise
@@ -278,7 +278,7 @@ def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str,
 
     if planned.study.resolve is None or not records or isinstance(planned, SearchPlan):
         return {}
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.results import StudyResults
     from assay.analysis.study_analysis import so_far
     from assay.statistics.wording import negligible_at_text
 
@@ -452,8 +452,8 @@ _WORTH_SAYING = 0.9  # of a study's hours: timings differ by a tenth
 def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path, start: float) -> Forecast:
     """Make the forecast, and keep it beside the study's results; ``start``: of the command's clock."""
     from assay.cli.live import LiveView
-    from assay.storage.forecast import write_forecast
-    from assay.storage.timing import forecast_study
+    from assay.forecast.forecast import write_forecast
+    from assay.forecast.timing import forecast_study
 
     with LiveView(console(stderr=True), start=start) as view:
         forecast = forecast_study(plan, store, this_machine(plan, data, cache), view.message)
@@ -487,7 +487,7 @@ def show_forecast(forecast: Forecast, threads: int) -> None:
 
 def format_truth(store: Store, plan: Plan) -> str | None:
     """``8 finished trials took 2 h 10 min …, the forecast said 2 h``; None where there was no forecast."""
-    from assay.storage.forecast import read_forecast
+    from assay.forecast.forecast import read_forecast
     from assay.study.names import counted
 
     forecast = read_forecast(store, plan.study)
@@ -513,7 +513,7 @@ def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
     """
     import torch
 
-    from assay.storage.timing import Machine
+    from assay.forecast.timing import Machine
 
     need = plan.study.resources
     cores = len(os.sched_getaffinity(0))
@@ -578,7 +578,7 @@ def expected_of(
     study = planned.study
     if not study.repeats.decide or study.resolve is None:
         return []
-    from assay.analysis.reading import decisions_so_far
+    from assay.analysis.results.reading import decisions_so_far
 
     decisions = decisions_so_far(planned, records)
     if effect is None and decisions is not None and decisions.over:
@@ -612,7 +612,7 @@ def _spread(planned: Plan, records: Mapping[str, Record], store: Store) -> tuple
     import numpy as np
 
     from assay.analysis.ledger import spread_seen
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.results import StudyResults
     from assay.analysis.study_analysis import so_far
 
     comparisons = so_far(StudyResults(planned, records)).comparisons if records else ()

@@ -29,8 +29,8 @@ from assay.cli.plan import format_diff
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
+    from assay.analysis.results.search_results import SearchResults
     from assay.analysis.search_front import FrontPoint
-    from assay.analysis.search_results import SearchResults
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search.spec import Search
 
@@ -327,7 +327,7 @@ def best(
     """
     import re
 
-    from assay.analysis.search_results import SearchResults
+    from assay.analysis.results.search_results import SearchResults
     from assay.report.tables.search import search_line
     from assay.storage.method_store import load_methods
     from assay.study.file.writing import study_of_point, study_that_leaves_one_out

@@ -45,8 +45,8 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from assay.analysis.followed import StudyState
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.followed import StudyState
+    from assay.analysis.results.results import StudyResults
     from assay.engine import Outcome
     from assay.engine.cluster.jobs import Job
     from assay.engine.slurm import SlurmJob
@@ -214,7 +214,7 @@ def _print_results(out: Console, results: StudyResults) -> None:
 def _print_ways_on(
     store: Store, results: StudyResults, outcome: Outcome, storage: str, tracking_uri: str | None
 ) -> None:
-    from assay.analysis.search_results import SearchResults
+    from assay.analysis.results.search_results import SearchResults
     from assay.storage.mlflow_marker import study_address
     from assay.storage.redaction import redact
     from assay.tracking import default_uri

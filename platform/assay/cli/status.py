@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from assay.analysis.followed import FollowedStudy
+    from assay.analysis.results.followed import FollowedStudy
     from assay.cli.live import Curves
     from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer, StudyLine
     from assay.storage import Record, Store
@@ -101,7 +101,7 @@ def status_now(store: Store, name: str) -> StatusAnswer:
 
 def _followed(store: Store, name: str) -> FollowedStudy:
     """A study to look at; stages, whose names methods know, only while somebody runs it: that loads them."""
-    from assay.analysis.followed import FollowedStudy
+    from assay.analysis.results.followed import FollowedStudy
     from assay.storage.lease import holder
     from assay.study.planning.stage_graph import stages_of
 
@@ -129,9 +129,9 @@ def status_of_all(store: Store) -> StatusOfAllAnswer:
 
 def _study_lines(store: Store) -> Iterator[StudyLine]:
     """The state of each study, or why it cannot be read."""
-    from assay.analysis.followed import FollowedStudy
+    from assay.analysis.results.followed import FollowedStudy
     from assay.report.answers.progress import StudyLine
-    from assay.storage.local_disk import RefusedFileError
+    from assay.storage.files.local_disk import RefusedFileError
 
     for name in store.studies():
         try:

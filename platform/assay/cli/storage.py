@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from assay.engine.cluster.ports import Port
     from assay.storage import Store
-    from assay.storage.check import Findings
+    from assay.storage.check.check import Findings
     from assay.study import Plan
 
 __all__ = ["Finding", "bundle", "check", "clean", "doctor", "verify"]
@@ -72,9 +72,9 @@ def check(
     Exit code 0: all is sound, or was set aside; 1: something is damaged; 2: bad input.
     """
     from assay.storage import Store
-    from assay.storage.check import check_storage, set_aside
-    from assay.storage.files import Files
-    from assay.storage.storage_format import FORMAT, upgrade_storage
+    from assay.storage.check.check import check_storage, set_aside
+    from assay.storage.check.storage_format import FORMAT, upgrade_storage
+    from assay.storage.files.files import Files
 
     if upgrade:
         if repair or study is not None:
@@ -143,9 +143,9 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
     Records stay, and so does whatever a running study may be using.
     """
     from assay.storage import Store
+    from assay.storage.check.retention import clean_plan, free
     from assay.storage.lease import running_studies
     from assay.storage.plans import stored_plans
-    from assay.storage.retention import clean_plan, free
 
     store, out = Store.open(storage), console()
     running = running_studies(store)
@@ -435,7 +435,7 @@ def _ray() -> Finding:
 
 def _storage(uri: str) -> Finding:
     from assay.storage import Store
-    from assay.storage.conditional import refuse_without_locks
+    from assay.storage.files.conditional import refuse_without_locks
     from trainables.data.atomic import nearest
 
     try:
@@ -466,7 +466,7 @@ def _folder(subject: str, path: str) -> Finding:
 
 
 def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
-    from assay.storage.local_disk import named_folder
+    from assay.storage.files.local_disk import named_folder
 
     if tracking_uri is None:
         if "://" in storage and not storage.startswith("file:"):

@@ -2,7 +2,7 @@
 
 Seconds of a cell's trials are what a time budget reckons with (``order.py``). Limits are what ends a training
 that hangs: as the study says, or so many times the longest so far. What displays show of the time that is
-left is reckoned in ``storage/forecast.py``.
+left is reckoned in ``forecast/forecast.py``.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from assay.engine.options import End, EngineOptions, Outcome
 from assay.engine.order import RunPacks
 from assay.engine.packs import missing_trials
 from assay.storage import Lease, Record, Store
-from assay.storage.files import PATIENCE_SECONDS
+from assay.storage.files.files import PATIENCE_SECONDS
 from assay.storage.lease import clear_stop
 from assay.storage.method_store import keep_methods
 from assay.storage.plans import own_records

@@ -16,8 +16,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.analysis.reading import read_results
-from assay.analysis.results import StudyResults
+from assay.analysis.results.reading import read_results
+from assay.analysis.results.results import StudyResults
 from assay.engine.versions import source_version
 from assay.gate.revisions import Revision, checked_out, find_revision, find_root
 from assay.gate.verdict import SURE_SEEDS, CellVerdict, GateVerdict, decide_gate, looks_of, same_bits

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from assay.analysis.decisions import StudyDecisions, as_decided, take_looks
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_pair import match_cells, paired_scores
 from assay.statistics.families import ComparisonResult
 from assay.statistics.scores import read_scores

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from assay.analysis.labels import LabelCosts, label_costs, masks_curve
-from assay.analysis.results import StudyResults
-from assay.analysis.search_results import SearchResults
+from assay.analysis.results.results import StudyResults
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import CellPair, StudyPair, listed
 from assay.analysis.summary import CellSummary, metric_summary, metric_table, spread_note
@@ -64,7 +64,7 @@ from assay.study.settings.methods import is_own_setting
 from trainables.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
-    from assay.analysis.score_file import AnalysedScores
+    from assay.analysis.scores.score_file import AnalysedScores
 
 __all__ = [
     "compared_sections",

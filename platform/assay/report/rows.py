@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from assay.analysis.breakdowns import Share, defect_summaries, stage_intervals, stage_summaries
 from assay.analysis.predictions import collapses
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals

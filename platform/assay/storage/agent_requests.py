@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from assay.storage.checksum import read_checksummed, write_checksummed
+from assay.storage.files.checksum import read_checksummed, write_checksummed
 from assay.storage.store import Store
 
 __all__ = ["AgentRequest", "agent_requests", "end_request", "hours_spent", "note_request"]

@@ -31,8 +31,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
-from assay.storage.conditional import ChangedError, Swaps, Version
-from assay.storage.local_disk import GoneError
+from assay.storage.files.conditional import ChangedError, Swaps, Version
+from assay.storage.files.local_disk import GoneError
 from assay.storage.store import Store
 from trainables.errors import InputError, StorageError
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from assay.storage.checksum import table_checksum, table_with_checksum
+from assay.storage.files.checksum import table_checksum, table_with_checksum
 from assay.storage.record import Record
 from assay.storage.search_points import read_points, trials_of_points, with_points
 from assay.storage.store import Store, collector_paused

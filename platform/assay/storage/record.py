@@ -4,7 +4,7 @@ A record has two parts. ``result`` is what must be identical after a resume: met
 hash. The rest (times, machine, attempts) says how it came about. Keys are sorted and floats written as they
 are, so equal results are equal bytes.
 
-A record vouches for itself: its file opens with a checksum of its content (:mod:`assay.storage.checksum`),
+A record vouches for itself: its file opens with a checksum of its content (:mod:`assay.storage.files.checksum`),
 its scores lie in the ranges of their metrics, and its trial is the one that was planned. One that does not is
 a :class:`DamagedRecord`: named, and never used.
 
@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from assay.storage.checksum import with_checksum, without_checksum
-from assay.storage.files import json_bytes
+from assay.storage.files.checksum import with_checksum, without_checksum
+from assay.storage.files.files import json_bytes
 from assay.study import Trial
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import ChosenThresholds

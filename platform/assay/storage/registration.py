@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from assay.storage.checksum import read_checksummed, write_checksummed
+from assay.storage.files.checksum import read_checksummed, write_checksummed
 from assay.storage.plans import stored_plan
 from assay.storage.search_points import known_replicas
 from assay.storage.store import Store

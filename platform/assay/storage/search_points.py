@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from assay.storage.checksum import lines_with_checksum, without_last_line
-from assay.storage.conditional import ChangedError
+from assay.storage.files.checksum import lines_with_checksum, without_last_line
+from assay.storage.files.conditional import ChangedError
 from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Plan, Point, SearchPlan, Trial

@@ -22,8 +22,8 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError
 
-from assay.storage.checksum import without_checksum, write_checksummed
-from assay.storage.files import read_parquet
+from assay.storage.files.checksum import without_checksum, write_checksummed
+from assay.storage.files.files import read_parquet
 from assay.storage.record import Environment
 from assay.storage.store import Attempt, DamagedFileError, Store
 from trainables.data.atomic import exclusive, new_folder

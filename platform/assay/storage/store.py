@@ -2,7 +2,7 @@
 
 ::
 
-    storage.json       the format of all this (:mod:`assay.storage.storage_format`)
+    storage.json       the format of all this (:mod:`assay.storage.check.storage_format`)
     studies/<study>/   study.yaml  plan.parquet  summary.parquet  lease.json  forecast.json
     trials/<id>/       record.json  progress.json  checkpoint…  attempts/<attempt>.json
                        <attempt>/{curve,predictions,regions,maps}.parquet  <attempt>/model/
@@ -36,10 +36,10 @@ import pyarrow as pa
 from pyarrow import fs
 from pydantic import BaseModel, ValidationError
 
-from assay.storage.files import Files, LinkError, read_parquet
+from assay.storage.check.storage_format import FORMAT_FILE, format_bytes, refuse_other_format
+from assay.storage.files.files import Files, LinkError, read_parquet
 from assay.storage.progress import Progress
 from assay.storage.record import DamagedRecord, Environment, Record, Status, differences, read_record
-from assay.storage.storage_format import FORMAT_FILE, format_bytes, refuse_other_format
 from assay.study import Trial
 from trainables.errors import StorageError
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from assay.storage.forecast import Forecast, Left, NeededStages, read_forecast, time_left
+from assay.forecast.forecast import Forecast, Left, NeededStages, read_forecast, time_left
 from assay.storage.lease import holder
 from assay.storage.progress import Running
 from assay.storage.record import DamagedRecord, Record
@@ -66,7 +66,7 @@ class Watch:
             the study now belong to an earlier, killed run, and never are.
         stages_of: :func:`~assay.study.planning.stage_graph.stages_of`, which loads methods (and torch). Without it the
             time left of a study whose trials share stages is a least one, without the stages.
-        needed: :func:`~assay.analysis.reading.needed_plan`: of a study that decides, the trials that are
+        needed: :func:`~assay.analysis.results.reading.needed_plan`: of a study that decides, the trials that are
             needed by now. Without it all that may ever be trained counts.
     """
 

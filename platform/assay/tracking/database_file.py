@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.storage import local_disk
+from assay.storage.files import local_disk
 from assay.tracking.addresses import as_opened, in_short
 from trainables.data.atomic import exclusive, why_unusable
 from trainables.errors import StorageError

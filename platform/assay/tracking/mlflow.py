@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import CellSummary, cell_summaries
 from assay.report.page.markdown import markdown_table
 from assay.report.tables.cells import ablation_table

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.production.check import check_photos
 from assay.production.export import export_model
 from assay.production.model import model_files

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.reading import read_results
+from assay.analysis.results.reading import read_results
 from assay.report.answer import study_answer
 from assay.storage import Store
 from tests.analysis.label_studies import LINE, trained

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import assay
-from assay.analysis.reading import read_results
+from assay.analysis.results.reading import read_results
 from assay.report.interactive.page import interactive_page
 from assay.report.interactive.parallel import Axis, best_first, parallel_component, points_payload
 from assay.storage import Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.reading import results_of_plan
+from assay.analysis.results.reading import results_of_plan
 from assay.report.formats import FORMATS
 from assay.storage import Environment, Progress, Store
 from assay.storage.lease import Lease, stop_requested

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from assay.analysis.reading import read_results
+from assay.analysis.results.reading import read_results
 from assay.analysis.summary import Repeat
 from assay.report.masks.sheets import records_with_maps
 from assay.storage import Record, Store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.reading import results_of_plan
+from assay.analysis.results.reading import results_of_plan
 from assay.analysis.summary import metric_summary
 from assay.storage import Store
 from assay.storage.mlflow_marker import run_address, study_address

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.results import StudyResults
-from assay.analysis.search_results import SearchResults
+from assay.analysis.results.results import StudyResults
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_summary
 from assay.report.rows import cell_table, to_csv

@@ -35,7 +35,7 @@ from trainables.errors import InputError
 from trainables.method_files import is_file_reference
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.results import StudyResults
     from assay.report.answers.checks import SettingsAnswer
     from assay.report.answers.plans import PlanAnswer
     from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
@@ -69,7 +69,7 @@ class AgentTools:
         answer = answer_of_plan(planned, self._store, ended, known=True, listed=False)
         if not forecast:
             return answer
-        from assay.storage.timing import forecast_study
+        from assay.forecast.timing import forecast_study
 
         machine = this_machine(planned, self.terms.data, self.terms.cache)
         return answer.with_forecast(forecast_study(planned, self._store, machine, lambda text: None))

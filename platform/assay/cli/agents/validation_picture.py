@@ -21,7 +21,7 @@ from trainables.errors import InputError
 from trainables.evaluation.overlay import Picture, contact_sheet, overlay
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.results import StudyResults
 
 __all__ = ["tested_images", "validation_picture"]
 

@@ -25,7 +25,7 @@ from assay.engine.on_ray.searcher import STORAGE
 from assay.engine.packs import Pack, PackReader
 from assay.engine.process.fork_server import ForkServer
 from assay.storage import Record, Store
-from assay.storage.files import PATIENCE_SECONDS
+from assay.storage.files.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
 
 __all__ = ["AT_WORK", "COMPLETE", "OtherProgramError", "PackDriver"]

@@ -24,7 +24,7 @@ from assay.engine.cluster.local_ray import patience
 from assay.engine.cluster.ray_connect import connect
 from assay.engine.errors import NoOtherStartError
 from assay.storage import Store
-from assay.storage.files import PATIENCE_SECONDS
+from assay.storage.files.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
 
 __all__: list[str] = []

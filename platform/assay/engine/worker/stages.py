@@ -31,8 +31,8 @@ from assay.engine.worker.ranks import from_rank_0
 from assay.engine.worker.trial_log import StageSpace, StoredLog
 from assay.engine.worker.worker import PackWorker
 from assay.storage import Attempt, Store
-from assay.storage.checksum import table_checksum, table_with_checksum
-from assay.storage.files import read_parquet
+from assay.storage.files.checksum import table_checksum, table_with_checksum
+from assay.storage.files.files import read_parquet
 from assay.storage.record import StageUse
 from assay.storage.stage_store import (
     STAGE_CURVE,

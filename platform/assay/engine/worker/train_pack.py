@@ -52,7 +52,7 @@ from assay.engine.worker.trial import Timer, fit_and_evaluate, make_stage
 from assay.engine.worker.trial_log import StoredLog
 from assay.engine.worker.worker import PackWorker, gpu_turn
 from assay.storage import Attempt, Record, Store
-from assay.storage.files import PATIENCE_SECONDS
+from assay.storage.files.files import PATIENCE_SECONDS
 from assay.storage.method_store import load_methods
 from assay.study import Trial
 from trainables.data.atomic import FULL, why_unusable

@@ -16,7 +16,7 @@ from assay.statistics.wording import number_text
 from assay.study.names import counted
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
+    from assay.analysis.results.results import StudyResults
     from assay.storage import Store
 
 __all__ = ["AgentReportAnswer", "agent_lines", "agent_report", "agents_line"]

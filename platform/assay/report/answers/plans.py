@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from assay.report.answers.base import Answer, Change, Value, schema_name
 
 if TYPE_CHECKING:
-    from assay.storage.forecast import Forecast
+    from assay.forecast.forecast import Forecast
     from assay.storage.record import Record
     from assay.study import Plan
     from assay.study.planning.stage_graph import StageNode
@@ -240,7 +240,7 @@ def _to_train(planned: Plan, records: Mapping[str, Record]) -> int:
     if study.repeats.decide and not records:  # nothing is settled: each cell trains until the first look
         first = {*study.repeats.seeds[: study.repeats.decide[0]]}
         return sum(trial.seed in first for trial in planned.trials)
-    from assay.analysis.reading import needed_plan
+    from assay.analysis.results.reading import needed_plan
     from assay.storage.plans import is_foreign
 
     records = {id_: record for id_, record in records.items() if not is_foreign(record, planned)}

@@ -12,7 +12,7 @@ from assay.report.answers.base import Answer, Value, schema_name
 
 if TYPE_CHECKING:
     from assay.analysis.decisions import StudyDecisions
-    from assay.analysis.followed import StudyState
+    from assay.analysis.results.followed import StudyState
     from assay.storage import Store
     from assay.storage.progress import Running
     from assay.storage.record import Record

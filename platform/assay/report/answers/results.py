@@ -24,10 +24,10 @@ from assay.report.rows import (
 
 if TYPE_CHECKING:
     from assay.analysis.labels import NextLabels
-    from assay.analysis.results import StudyResults
-    from assay.analysis.score_file import AnalysedScores
+    from assay.analysis.results.results import StudyResults
+    from assay.analysis.results.search_results import SearchResults
+    from assay.analysis.scores.score_file import AnalysedScores
     from assay.analysis.search_front import FrontPoint
-    from assay.analysis.search_results import SearchResults
     from assay.analysis.study_pair import StudyPair
     from assay.storage.search_points import EvaluatedPoint
     from assay.study import Plan

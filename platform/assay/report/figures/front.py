@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.search_front import FreshValue, FrontPoint, search_front
-from assay.analysis.search_results import SearchResults
 from assay.report.figures.drawing import COLOURS, GREY, PALE, key, render
 from assay.report.page.model import PictureForm
 from assay.study.search.spec import Objective

@@ -22,8 +22,8 @@ from trainables.errors import InputError
 from trainables.registry import Registry
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
-    from assay.analysis.score_file import AnalysedScores
+    from assay.analysis.results.results import StudyResults
+    from assay.analysis.scores.score_file import AnalysedScores
     from assay.analysis.study_pair import StudyPair
     from assay.report.page.model import Page, PictureForm
 

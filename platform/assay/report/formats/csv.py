@@ -9,8 +9,8 @@ from assay.analysis.breakdowns import defect_summaries, stage_summaries
 from assay.report.formats import Files, ReportFormat, stem
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
-    from assay.analysis.score_file import AnalysedScores
+    from assay.analysis.results.results import StudyResults
+    from assay.analysis.scores.score_file import AnalysedScores
     from assay.analysis.study_pair import StudyPair
     from assay.statistics.families import ComparisonResult
 

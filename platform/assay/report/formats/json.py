@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from assay.report.formats import Files, ReportFormat
 
 if TYPE_CHECKING:
-    from assay.analysis.results import StudyResults
-    from assay.analysis.score_file import AnalysedScores
+    from assay.analysis.results.results import StudyResults
+    from assay.analysis.scores.score_file import AnalysedScores
     from assay.analysis.study_pair import StudyPair
     from assay.report.answers import Answer
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
-from assay.analysis.results import StudyResults
-from assay.analysis.search_results import SearchResults
+from assay.analysis.results.results import StudyResults
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.trials import curves_of
 from assay.report.interactive.parallel import best_first, parallel_component, point_axes, points_payload
 from assay.report.masks.grid import study_grid

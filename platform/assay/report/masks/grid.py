@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.masks.payload import MOST_CELLS, MaskColumn, arrange, cell_column, page_payload
 from assay.report.masks.sheets import records_with_maps
 from assay.report.page.component import Component

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.results import ReadPart, StudyResults
+from assay.analysis.results.results import ReadPart, StudyResults
 from assay.analysis.summary import Repeat
 from assay.storage.record import Record
 from assay.storage.store import Store

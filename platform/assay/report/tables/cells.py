@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from assay.analysis.predictions import Collapses, collapses, measured_records
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, RepeatSummary, by_mean, metric_summary, outcome
 from assay.analysis.test_set_uncertainty import item_intervals

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from assay.analysis.results import StudyResults
-from assay.analysis.score_analysis import ScoreAnalysis
+from assay.analysis.results.results import StudyResults
+from assay.analysis.scores.score_analysis import ScoreAnalysis
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import StudyPair
 from assay.analysis.summary import metric_summary

@@ -13,9 +13,9 @@ from statistics import median
 
 from assay.analysis.decisions import study_decisions
 from assay.analysis.ledger import best_tried, better_cell, kept_changes, study_ledger, tries_beside
-from assay.analysis.left_out import left_out
 from assay.analysis.predictions import CHANCE_NOTE, PART_RATES, collapses, part_rates
-from assay.analysis.results import StudyResults
+from assay.analysis.results.left_out import left_out
+from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_summary, spread_note
 from assay.report.tables.cells import attainable_texts

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from assay.analysis.labels import LabelAnalysis, LabelCell, LabelCosts, NextLabels, label_analysis
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.report.tables.comparisons import disagreements, verdict_text
 from assay.statistics.families import ComparisonResult

@@ -19,7 +19,7 @@ from assay.analysis.breakdowns import (
     defect_summaries,
     stage_summaries,
 )
-from assay.analysis.results import StudyResults
+from assay.analysis.results.results import StudyResults
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from assay.report.tables.cells import level_columns, level_texts, mean_spread, metric_title
 from trainables.data.inspect.findings import summarise

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from assay.analysis.results.search_results import SearchResults
 from assay.analysis.search_front import FreshValue, FrontPoint, optimism, search_front
-from assay.analysis.search_results import SearchResults
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.statistics.wording import number_text
 from assay.storage.search_points import EvaluatedPoint, best_points

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from assay.storage.files import Files
+    from assay.storage.files.files import Files
 
 __all__ = [
     "FORMAT",

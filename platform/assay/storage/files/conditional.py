@@ -94,7 +94,7 @@ class Swaps(ABC):
 
 
 class SmallFiles(Protocol):
-    """Files that swaps read and write: those of a :class:`~assay.storage.files.Files`."""
+    """Files that swaps read and write: those of a :class:`~assay.storage.files.files.Files`."""
 
     def read_bytes(self, path: str) -> bytes: ...
     def write_bytes(self, path: str, data: bytes) -> str: ...

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
-from assay.storage.files import LinkError
+from assay.storage.files.files import LinkError
 from assay.storage.lease import holder
 from assay.storage.method_store import read_method
 from assay.storage.plans import TRACES, RenamedFolderError, is_left_out, left_out, written_plan

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from assay.analysis.score_names import better_by_name, is_unbounded
+from assay.analysis.scores.score_names import better_by_name, is_unbounded
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Metric
 from trainables.evaluation.metrics.base import ROUNDING
@@ -426,7 +426,7 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
 def _read_parquet(content: bytes, name: str) -> TextColumns:
     import pyarrow as pa
 
-    from assay.storage.files import read_parquet
+    from assay.storage.files.files import read_parquet
 
     try:
         table = read_parquet(content)

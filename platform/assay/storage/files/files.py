@@ -28,10 +28,10 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import JsonValue
 
-from assay.storage import local_disk
-from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadOnlySwaps, Swaps
-from assay.storage.local_disk import KEPT, LocalRoot, RefusedFileError, address, named_folder
-from assay.storage.object_client import KeysOutOfReachError, Patience, object_client, open_filesystem
+from assay.storage.files import local_disk
+from assay.storage.files.conditional import FolderSwaps, ObjectSwaps, ReadOnlySwaps, Swaps
+from assay.storage.files.local_disk import KEPT, LocalRoot, RefusedFileError, address, named_folder
+from assay.storage.files.object_client import KeysOutOfReachError, Patience, object_client, open_filesystem
 from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import FULL, nearest, why_unusable
 from trainables.errors import InputError, StorageAway, StorageError, StorageFull

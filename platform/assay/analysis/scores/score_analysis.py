@@ -1,7 +1,7 @@
 """The statistics of scores, whoever computed them: comparisons, effects, bold cells and intervals of means.
 
 A study's own analysis (:mod:`assay.analysis.study_analysis`) and that of a table from elsewhere
-(:mod:`assay.analysis.score_file`) are both made here, so the rules are the same.
+(:mod:`assay.analysis.scores.score_file`) are both made here, so the rules are the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from assay.analysis.computed import Computed
+from assay.analysis.results.computed import Computed
 from assay.statistics.contrasts import Contrast, interactions, main_effects
 from assay.statistics.families import Best, ComparisonResult, Rules, best_cells, compare
 from assay.statistics.intervals import MeanInterval, mean_intervals

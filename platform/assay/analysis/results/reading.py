@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from assay.analysis.results import StudyResults
-from assay.analysis.search_results import ImportanceOf, results_of_records
+from assay.analysis.results.results import StudyResults
+from assay.analysis.results.search_results import ImportanceOf, results_of_records
 from assay.storage.plans import written_plan
 from assay.storage.record import Record
 from assay.storage.search_points import with_points

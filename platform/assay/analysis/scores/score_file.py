@@ -18,11 +18,11 @@ from itertools import combinations
 
 import pandas as pd
 
-from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
-from assay.analysis.score_columns import ColumnNames
-from assay.analysis.score_layouts import ReadTable, tidy_scores
-from assay.analysis.score_names import better_by_name, known_metric
-from assay.analysis.score_numbers import read_text_columns
+from assay.analysis.scores.score_analysis import ScoreAnalysis, ScoreTables
+from assay.analysis.scores.score_columns import ColumnNames
+from assay.analysis.scores.score_layouts import ReadTable, tidy_scores
+from assay.analysis.scores.score_names import better_by_name, known_metric
+from assay.analysis.scores.score_numbers import read_text_columns
 from assay.analysis.summary import Repeat, RepeatSummary, lost_repeats
 from assay.statistics.contrasts import Contrast, comparison
 from assay.statistics.families import Rules
@@ -167,7 +167,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
 
     Args:
         name: Of the file.
-        content: CSV, TSV or Parquet, in a layout of :mod:`assay.analysis.score_layouts`.
+        content: CSV, TSV or Parquet, in a layout of :mod:`assay.analysis.scores.score_layouts`.
         question: What is asked.
 
     Raises:

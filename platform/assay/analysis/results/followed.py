@@ -14,10 +14,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from assay.analysis.computed import Computed, computed
-from assay.analysis.reading import decisions_so_far, needed_plan
-from assay.analysis.results import ReadPart, StudyResults
-from assay.analysis.search_results import ImportanceOf, results_of_records
+from assay.analysis.results.computed import Computed, computed
+from assay.analysis.results.reading import decisions_so_far, needed_plan
+from assay.analysis.results.results import ReadPart, StudyResults
+from assay.analysis.results.search_results import ImportanceOf, results_of_records
 from assay.storage.plans import written_plan
 from assay.storage.store import Store
 from assay.storage.watch import Snapshot, Watch
@@ -58,7 +58,7 @@ class FollowedStudy:
         store: Where it lies.
         name: Of the study.
         read_part: Reads a file of a record; None: ``store`` does.
-        importance_of: As :class:`~assay.analysis.search_results.SearchResults` has it.
+        importance_of: As :class:`~assay.analysis.results.search_results.SearchResults` has it.
         plan: Of a run that has just made it; None: as it was written, and read again when it is written anew.
         since: As :class:`~assay.storage.watch.Watch` has it.
         stages_of: As :class:`~assay.storage.watch.Watch` has it.

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
-from assay.storage.files import Files, json_bytes
+from assay.storage.files.files import Files, json_bytes
 from trainables.errors import InputError
 
 __all__ = [
@@ -60,7 +60,7 @@ class Checksummed(NamedTuple):
 
 
 def with_checksum(content: bytes) -> bytes:
-    """Open canonical JSON of an object (:func:`~assay.storage.files.json_bytes`) with its checksum."""
+    """Open canonical JSON of an object (:func:`~assay.storage.files.files.json_bytes`) with its checksum."""
     assert content.startswith(b"{\n "), "canonical JSON of an object that has keys"
     return _OPENING + _digest(content) + _CLOSING + content[1:]
 

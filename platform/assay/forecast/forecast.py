@@ -1,7 +1,7 @@
 """Cost of a study before it is paid: hours and memory, per trial and in total.
 
 Trials of one *shape* cost the same: they differ in seed, fold, and numbers such as a learning rate.
-:mod:`assay.storage.timing` times them; a forecast that is kept is read without it, and without torch.
+:mod:`assay.forecast.timing` times them; a forecast that is kept is read without it, and without torch.
 """
 
 from __future__ import annotations

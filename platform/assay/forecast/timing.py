@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from assay.storage.forecast import Forecast, Shape, StageCost
+from assay.forecast.forecast import Forecast, Shape, StageCost
 from assay.storage.record import Record
 from assay.storage.stage_store import made_stages
 from assay.storage.store import Store

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
-from assay.storage.files import LinkError
+from assay.storage.files.files import LinkError
+from assay.storage.files.local_disk import UNFINISHED
 from assay.storage.lease import running_studies
-from assay.storage.local_disk import UNFINISHED
 from assay.storage.record import Record
 from assay.storage.stage_store import read_stage, stage_folder, stage_keys
 from assay.storage.store import ATTEMPT, Store

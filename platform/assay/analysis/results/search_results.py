@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from assay.analysis.results import ReadPart, StudyResults
+from assay.analysis.results.results import ReadPart, StudyResults
 from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import EvaluatedPoint, evaluate_points
 from assay.storage.store import Store

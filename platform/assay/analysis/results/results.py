@@ -5,7 +5,7 @@
 
 Reports, the command line, the dashboard and MLflow read this one object, so their numbers cannot differ. It
 never changes. What other modules compute from it they keep with it, and it knows none of them
-(:func:`~assay.analysis.computed.computed`).
+(:func:`~assay.analysis.results.computed.computed`).
 
 Intervals over test items (``item_intervals``) need a file of each trial. Who does not want to wait for
 them asks :meth:`StudyResults.without_predictions`, which shares everything else.
@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from assay.analysis.computed import Computed
+from assay.analysis.results.computed import Computed
 from assay.storage.record import DamagedRecord, Record, Result
 from assay.storage.registration import Registered, read_interim_looks, read_registration
 from assay.storage.search_points import EvaluatedPoint

@@ -1,0 +1,1 @@
+"""A study as trained: its plan and records, read once, and followed while they grow."""

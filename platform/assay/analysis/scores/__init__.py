@@ -1,0 +1,1 @@
+"""Verdicts on anybody's scores: tables of them read, and judged as a study's are."""

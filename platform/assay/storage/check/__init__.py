@@ -1,0 +1,1 @@
+"""What `assay check` and `assay clean` do: every file by its checksum, and what may go."""
