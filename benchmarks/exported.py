@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from assay.production.onnx_file import write_onnx
 from benchmarks.networks import deployed_segdec, deployed_supervised
 from benchmarks.shared import interleaved, options, ratio_text
-from trainables.deployed import DeployedModel
-from trainables.device import keep_freed_memory
+from trainables.runtime.deployed import DeployedModel
+from trainables.runtime.device import keep_freed_memory
 
 Heatmaps = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 

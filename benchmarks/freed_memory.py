@@ -24,7 +24,7 @@ import torch
 from assay.engine.cluster.shipping import SETTINGS
 from benchmarks.networks import Training, classifier, segdec, segmenter
 from benchmarks.shared import ROOT, spread_text
-from trainables.device import peak_memory_mb
+from trainables.runtime.device import peak_memory_mb
 
 _ROUNDS, _STEPS = 5, 10
 _OF_MALLOC = ("MALLOC_", "GLIBC_TUNABLES")  # settings of the C library's memory

@@ -36,11 +36,11 @@ from benchmarks.shared import ROOT, environment_of
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData
 from trainables.data.tensors import images_to_tensor
-from trainables.device import prepare_gpu, set_deterministic
 from trainables.evaluation.evaluate import evaluate_scorer
 from trainables.evaluation.model_scorer import ModelScorer
 from trainables.evaluation.scorer import Scores
 from trainables.nn.models import forward_context
+from trainables.runtime.device import prepare_gpu, set_deterministic
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights
 from trainables.segdec.network import new_network

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun, Predictor, TrainableConfig, TrainingCutError
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
-from trainables.device import forget_peak_memory, peak_memory_mb, prepare_gpu, set_deterministic
+from trainables.plugins.catalogue import find_trainable
+from trainables.runtime.device import forget_peak_memory, peak_memory_mb, prepare_gpu, set_deterministic
 from trainables.stages import Stage
 
 __all__ = [

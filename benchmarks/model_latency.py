@@ -18,8 +18,8 @@ import assay
 from assay.production.model import load_model, model_files
 from assay.storage.store import Store
 from benchmarks.shared import interleaved, parser_of, spread_text
-from trainables.data.sources import decode_image
-from trainables.deployed import DeployedModel
+from trainables.data.files.sources import decode_image
+from trainables.runtime.deployed import DeployedModel
 
 
 def kept_models(storage: str, study: str) -> dict[str, tuple[DeployedModel, float]]:

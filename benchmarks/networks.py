@@ -13,7 +13,6 @@ from trainables.cam.config import CamConfig, MapSettings
 from trainables.cam.maps import CamMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Predictor
-from trainables.deployed import Card, DeployedModel
 from trainables.evaluation.scorer import Thresholds
 from trainables.focus import TRAINABLE as FOCUS
 from trainables.focus import FocusConfig
@@ -21,6 +20,7 @@ from trainables.focus.predictor import Chain, FocusPredictor, Nets
 from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.models import with_layout
+from trainables.runtime.deployed import Card, DeployedModel
 from trainables.segdec import TRAINABLE as SEGDEC
 from trainables.segdec import SegDecConfig
 from trainables.segdec.network import SegDecNet, new_network

@@ -28,8 +28,8 @@ from assay.production.side_by_side import SideBySide
 from benchmarks.networks import CPU, deployed_segdec, deployed_supervised
 from benchmarks.shared import interleaved, options, ratio_text, spread_text
 from trainables.data.tensors import images_to_tensor
-from trainables.deployed import DeployedModel
-from trainables.device import keep_freed_memory
+from trainables.runtime.deployed import DeployedModel
+from trainables.runtime.device import keep_freed_memory
 
 PIPELINES = {
     "table": frozenset[str](),

@@ -32,9 +32,9 @@ from torch import Tensor, nn
 from benchmarks.shared import options, ratio_text
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.device import keep_freed_memory
 from trainables.nn.layers.pooling import Halve
 from trainables.nn.layers.same_conv import SameConv
+from trainables.runtime.device import keep_freed_memory
 from trainables.segdec import TRAINABLE, SegDecConfig
 from trainables.segdec.feature_norm import FeatureNorm
 from trainables.segdec.fit import SegDecStep

@@ -86,7 +86,7 @@ def _leave_out_aliases(*arguments: object) -> None:
 def _write_settings(app: Sphinx, config: Config) -> None:
     """Write the page of all settings of all methods, which lies beside the others while the site is built."""
     from assay.study.settings.setting_table import settings_page
-    from trainables.catalogue import TRAINABLES
+    from trainables.plugins.catalogue import TRAINABLES
 
     SETTINGS.write_text(settings_page(TRAINABLES.values()), encoding="utf-8")
 

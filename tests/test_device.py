@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.device import prepare_gpu, usable_share
-from trainables.nn.on_device import DeviceRows
-from trainables.nn.passes import images_per_pass
+from trainables.nn.batches.on_device import DeviceRows
+from trainables.nn.batches.passes import images_per_pass
+from trainables.runtime.device import prepare_gpu, usable_share
 
 _TOTAL = 8000 * 2**20  # bytes of each GPU
 _CURRENT = 2
@@ -41,7 +41,9 @@ def fractions(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
 def test_a_process_is_given_its_share_of_the_gpu_it_trains_on(
     fractions: dict[int, float], monkeypatch: pytest.MonkeyPatch, name: str, index: int
 ) -> None:
-    monkeypatch.setattr("trainables.device.set_exact", lambda _device: None)  # it holds for the whole process
+    monkeypatch.setattr(
+        "trainables.runtime.device.set_exact", lambda _device: None
+    )  # it holds for the whole process
     prepare_gpu(torch.device(name), 0.5)
     assert fractions == dict.fromkeys(range(4), 1.0) | {index: 0.5 - 600 / 8000}
     assert usable_share(torch.device(name)) == fractions[index]

@@ -15,12 +15,12 @@ from assay.forecast.timing import Machine, evaluated_inputs, forecast_study
 from assay.storage.store import Store
 from assay.study import Plan, parse_study, plan_study
 from tests.data.made_images import bare_manifest
-from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun, Run, Trainable, TrainableConfig
 from trainables.data import Split, TrainingData, open_manifest
 from trainables.data.samples import ImageSet
 from trainables.data.spec import Supervision, Tiles
-from trainables.forecast import measure
+from trainables.plugins.catalogue import find_trainable
+from trainables.runtime.forecast import measure
 
 CPU = torch.device("cpu")
 
@@ -64,7 +64,7 @@ class _Clockwork:
 @pytest.fixture
 def method(monkeypatch: pytest.MonkeyPatch) -> _Clockwork:
     clockwork = _Clockwork()
-    monkeypatch.setattr("trainables.forecast.time", clockwork)
+    monkeypatch.setattr("trainables.runtime.forecast.time", clockwork)
     return clockwork
 
 

@@ -14,7 +14,7 @@ from assay.engine.cluster.shipping import SETTINGS
 _STEPS = """
 import resource, threading
 import torch
-from trainables.device import forget_peak_memory, keep_freed_memory, peak_memory_mb
+from trainables.runtime.device import forget_peak_memory, keep_freed_memory, peak_memory_mb
 from trainables.nn.layers.unet import PlainEncoder, UNet
 
 torch.set_num_threads(1)
@@ -82,7 +82,7 @@ def test_a_step_takes_few_pages_anew_that_the_last_one_freed(
 _LARGE = """
 import resource
 import torch
-from trainables.device import MMAP_THRESHOLD, keep_freed_memory
+from trainables.runtime.device import MMAP_THRESHOLD, keep_freed_memory
 
 torch.set_num_threads(1)
 if {keep}:

@@ -33,7 +33,7 @@ from trainables.focus.config import FocusConfig
 from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
 from trainables.focus.inpainting import train_inpainter
-from trainables.nn import passes
+from trainables.nn.batches import passes
 from trainables.nn.choices import Crf
 from trainables.nn.labels.refine import mean_field
 from trainables.nn.labels.segmentation import Targets, train_segmentation

@@ -11,7 +11,7 @@ from assay.storage import Record
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.settings.settings import AnyTrainable
 from tests.analysis.made_studies import make_plan, make_record
-from trainables.catalogue import find_trainable
+from trainables.plugins.catalogue import find_trainable
 
 ALL = 40  # defective training images where nothing limits them
 NORMAL = 60

@@ -13,7 +13,7 @@ from assay.study import Plan
 from assay.study.search.points import make_point
 from tests.analysis.label_studies import GRID, LINE, ladder, record_of, trained
 from tests.analysis.made_studies import lose, make_plan
-from trainables.catalogue import find_trainable
+from trainables.plugins.catalogue import find_trainable
 
 SEARCH = """
 search: {within: cell, sampler: random, points: 2, objective: {max: validation.image_ap}}

@@ -10,7 +10,7 @@ from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, Point, Trial
 from assay.study.search.points import make_point
 from tests.cli.small_study import STUDY, finished
-from trainables.catalogue import find_trainable
+from trainables.plugins.catalogue import find_trainable
 
 __all__ = ["DRAWN", "SEARCH", "Drawn", "draw", "score_new", "write_search"]
 

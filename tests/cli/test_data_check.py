@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.small_study import Assay
 from trainables.data import DataSpec, open_manifest
-from trainables.data.sources import read_bytes
+from trainables.data.files.sources import read_bytes
 from trainables.errors import StorageError
 
 

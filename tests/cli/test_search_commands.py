@@ -21,7 +21,7 @@ from tests.cli.small_study import Assay
 from tests.engine.file_method import CODE
 from tests.engine.search_study import SEARCH as TOY_SEARCH
 from tests.engine.search_study import ToySearch
-from trainables.catalogue import find_trainable
+from trainables.plugins.catalogue import find_trainable
 
 DESIGN = ("--design", "leave_one_out")
 

@@ -14,7 +14,7 @@ from assay.study.search.points import make_point
 from assay.study.search.space import draw
 from assay.study.search.spec import Choice, IntRange, Parameter, Scalar
 from tests.analysis.made_studies import make_record
-from trainables.catalogue import find_trainable
+from trainables.plugins.catalogue import find_trainable
 
 __all__ = ["make_large_search", "make_started_search"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.data.made_images import noise, write
 from trainables.data import DataSpec, check_data
+from trainables.data.files.sources import DataFolders
 from trainables.data.readers.annotated import READER
-from trainables.data.sources import DataFolders
 from trainables.errors import InputError
 
 SQUARE = [[4, 3], [7, 3], [7, 6], [4, 6]]

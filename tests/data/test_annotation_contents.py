@@ -25,7 +25,7 @@ from tests.data.test_annotations import brush, label_studio, png, result
 from trainables.data import DataSpec, open_manifest
 from trainables.data.annotations import AnnotationError, parse_annotations
 from trainables.data.annotations.to_masks import MASKS, import_annotations
-from trainables.data.sources import decode_indices, decode_mask, decode_stored
+from trainables.data.files.sources import decode_indices, decode_mask, decode_stored
 from trainables.errors import InputError
 
 HEIGHT, WIDTH = 48, 64

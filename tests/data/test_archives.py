@@ -10,7 +10,7 @@ import pytest
 
 from tests.data.made_images import make_folder
 from trainables.data import DataSpec, open_manifest
-from trainables.data.archives import unpack
+from trainables.data.files.archives import unpack
 from trainables.errors import InputError
 
 

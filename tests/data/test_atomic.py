@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.atomic import exclusive, new_file, new_folder, why_unusable
+from trainables.data.files.atomic import exclusive, new_file, new_folder, why_unusable
 
 
 def test_failed_writer_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_entered_may_not_be_read(tmp_path: Path) -> None
         folders.append(str(folder))
         expected.append(f"may not be {right} by user {os.getuid()} (denied: {folder}/file)")
     program = (
-        "import sys; from pathlib import Path; from trainables.data.atomic import why_unusable\n"
+        "import sys; from pathlib import Path; from trainables.data.files.atomic import why_unusable\n"
         "for path in map(Path, sys.argv[1:]):\n"
         "    print(why_unusable(PermissionError(13, 'denied', str(path / 'file')), path))"
     )

@@ -15,9 +15,9 @@ from PIL import Image
 
 from tests.data.made_images import PER_SEED, dot, noise, open_folder, write
 from trainables.data import check_data, open_images
-from trainables.data.formats import BrokenImageError, examine, measure
+from trainables.data.files.formats import BrokenImageError, examine, measure
+from trainables.data.files.sources import decode_image, decode_mask
 from trainables.data.inspect.contact_sheet import write_contact_sheet
-from trainables.data.sources import decode_image, decode_mask
 from trainables.errors import InputError
 
 Pixels = NDArray[Any]

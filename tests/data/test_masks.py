@@ -23,9 +23,9 @@ from trainables.data import (
     open_images,
     open_manifest,
 )
-from trainables.data.formats import BrokenImageError
+from trainables.data.files.formats import BrokenImageError
+from trainables.data.files.sources import decode_indices, decode_mask
 from trainables.data.masks import coarsen, decode_runs, encode_runs
-from trainables.data.sources import decode_indices, decode_mask
 from trainables.data.spec import MaskDetail
 from trainables.errors import InputError
 

@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 import pytest
 
-from trainables.data import names
-from trainables.data.names import Naming, composed, split_beside
+from trainables.data.files import names
+from trainables.data.files.names import Naming, composed, split_beside
 
 
 @pytest.mark.parametrize("naming", [None, Naming(suffix="_mask")])

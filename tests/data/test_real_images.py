@@ -20,9 +20,9 @@ from trainables.data import (
     open_images,
     open_manifest,
 )
+from trainables.data.files.sources import decode_image, decode_mask, read_bytes
 from trainables.data.inspect.duplicates import details_of, near_copies
 from trainables.data.manifest import list_images
-from trainables.data.sources import decode_image, decode_mask, read_bytes
 from trainables.data.splits import split_warnings
 
 pytestmark = pytest.mark.real

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from tests.data.made_images import dot, noise, write
-from trainables.data.formats import BrokenImageError, measure, orientation_of
-from trainables.data.sources import MAX_PIXELS, confine, decode_image, decode_mask
+from trainables.data.files.formats import BrokenImageError, measure, orientation_of
+from trainables.data.files.sources import MAX_PIXELS, confine, decode_image, decode_mask
 from trainables.errors import InputError
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.conftest import ROOT
 from trainables.data import DataSpec, Manifest, open_images, open_manifest
-from trainables.data.sources import decode_mask, read_bytes
+from trainables.data.files.sources import decode_mask, read_bytes
 from trainables.data.synthesis import DEFECTS, TEXTURES, Surface, add_defect, paint_surface
 from trainables.errors import InputError
 

@@ -217,7 +217,7 @@ from tests.data.test_tiles import CPU, FULL
 from trainables.contract import LocalRun
 from trainables.data import DataSpec, load_evaluation, load_training, make_split, open_images, open_manifest
 from trainables.data.spec import Tiles
-from trainables.deployed import Card, DeployedModel
+from trainables.runtime.deployed import Card, DeployedModel
 from trainables.evaluation.scorer import Thresholds
 from trainables.evaluation.evaluate import evaluate
 from trainables.supervised import TRAINABLE

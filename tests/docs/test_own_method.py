@@ -12,11 +12,11 @@ from assay.study import plan_study, read_study
 from assay.study.file.starter import method_files
 from assay.study.settings.methods import method_files as files_of_study
 from tests.docs.pages import blocks
-from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
+from trainables.plugins.catalogue import find_trainable
 
 CODE = [block.text for block in blocks("python") if block.page == "CONTRIBUTING.md"]
 PLUGIN = {path: text for path, text in method_files("my_method").items() if path.endswith(".py")}

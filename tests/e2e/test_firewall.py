@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun
 from trainables.data import DataSpec, Supervision, load_training, make_split, open_images, open_manifest
+from trainables.plugins.catalogue import find_trainable
 
 SPEC = DataSpec(reader="mtd", classes=("blowhole",), splits="per_seed")
 WEAK = Supervision(kind="weak")

@@ -19,7 +19,7 @@ from assay.storage import Record, Store
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 from tests.waiting import wait_for
-from trainables.device import is_out_of_memory, memory_fraction
+from trainables.runtime.device import is_out_of_memory, memory_fraction
 
 SHARE = "out of memory on a share of 0.25 of the GPU; raise resources.gpus"
 Toy = Callable[..., tuple[ToyStudy, list[Record]]]

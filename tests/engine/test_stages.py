@@ -27,10 +27,10 @@ from tests.engine.made_packs import make_pack
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.two_workers import fail_in_a_stage
 from tests.ranks import two_ranks
-from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
+from trainables.plugins.catalogue import find_trainable
 
 
 @pytest.fixture

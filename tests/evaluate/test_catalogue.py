@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.catalogue import TRAINABLES, find_trainable, plugin_requirement
 from trainables.errors import InputError
+from trainables.plugins.catalogue import TRAINABLES, find_trainable, plugin_requirement
 
 PLUGIN = """
 from trainables.contract import Trainable, TrainableConfig

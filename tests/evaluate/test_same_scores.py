@@ -26,7 +26,6 @@ from tests.supervised.surfaces import tiny_config as tiny_supervised
 from tests.supervised.surfaces import tiny_data
 from tests.unsupervised.normal_images import made_data
 from tests.unsupervised.normal_images import tiny_config as tiny_unsupervised
-from trainables.catalogue import TRAINABLES
 from trainables.contract import Prediction, StageMaps, TrainableConfig
 from trainables.data.samples import TrainingData
 from trainables.data.spec import Tiles
@@ -34,7 +33,8 @@ from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.evaluation.model_scorer import ModelScorer
 from trainables.evaluation.same_scores import pictures_to_compare, refuse_changing_scores
-from trainables.nn.training import validation_ap
+from trainables.nn.training.parts import validation_ap
+from trainables.plugins.catalogue import TRAINABLES
 
 VALIDATION = make_set("val", 15, seed=2, masks=False)
 PICTURES = pictures_to_compare(VALIDATION)

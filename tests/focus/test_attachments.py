@@ -27,8 +27,8 @@ from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
 from trainables.focus.fit import attachments_of
 from trainables.nn.cam.crops import crop
-from trainables.nn.contrast import same_class, sup_con
-from trainables.nn.loop import BatchShard
+from trainables.nn.losses.contrast import same_class, sup_con
+from trainables.nn.training.loop import BatchShard
 
 CPU = torch.device("cpu")
 

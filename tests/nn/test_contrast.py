@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.nn.contrast import (
+from trainables.nn.losses.contrast import (
     Projection,
     hardest_feature,
     region_features,

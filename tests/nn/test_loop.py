@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from tests.killed import KilledRun
 from trainables.contract import LocalRun, TrainingCutError
 from trainables.errors import InputError
-from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
-from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_norm
+from trainables.nn.batches.sampling import BalancedSampler
+from trainables.nn.training.loop import BatchShard, TrainingHooks, TrainingSchedule, train
+from trainables.nn.training.parts import BestEpoch, WeightAverage, check_choice, check_norm
 
 _LABELS = np.arange(9) < 4  # four defective images: two steps of four
 

@@ -10,13 +10,13 @@ import torch
 
 from tests.supervised.surfaces import SIZE, surfaces, tiny_config
 from trainables.data.tensors import images_to_tensor
-from trainables.nn.on_device import DeviceRows, TrainingImages, numbers, sent
+from trainables.nn.batches.on_device import DeviceRows, TrainingImages, numbers, sent
 
 
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     """A device that keeps so many bytes."""
-    monkeypatch.setattr("trainables.nn.on_device._share_of", lambda _device: limit)
+    monkeypatch.setattr("trainables.nn.batches.on_device._share_of", lambda _device: limit)
 
 
 CPU, META = torch.device("cpu"), torch.device("meta")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.nn.passes import in_halves, in_passes
+from trainables.nn.batches.passes import in_halves, in_passes
 
 
 def looked_at(most: int) -> tuple[list[int], list[Tensor]]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.supervised.surfaces import SIZE, surfaces
-from trainables.nn.augmentation import Augmentation
+from trainables.nn.batches.augmentation import Augmentation
 from trainables.nn.labels.pixels import PixelMaps, defect_share, label_loss, mask_labels
 
 

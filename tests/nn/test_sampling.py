@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from trainables.contract import LocalRun
-from trainables.nn.augmentation import Augmentation
-from trainables.nn.sampling import BalancedSampler
+from trainables.nn.batches.augmentation import Augmentation
+from trainables.nn.batches.sampling import BalancedSampler
 
 
 def sampler(positives: int, negatives: int, batch_size: int = 4) -> BalancedSampler:

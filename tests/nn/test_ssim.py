@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.nn.ssim import msgms, msgms_map, psnr, ssim, ssim_map
+from trainables.nn.losses.ssim import msgms, msgms_map, psnr, ssim, ssim_map
 
 
 def pair(channels: int = 1, size: tuple[int, int] = (12, 17)) -> tuple[Tensor, Tensor]:

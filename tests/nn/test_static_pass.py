@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.static_pass import GradientPlaces, StaticPass
+from trainables.nn.training.static_pass import GradientPlaces, StaticPass
 
 
 def network() -> nn.Sequential:

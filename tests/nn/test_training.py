@@ -11,7 +11,7 @@ from torch import nn
 from trainables.contract import LocalRun
 from trainables.errors import Diverged
 from trainables.nn.choices import TrainingSchedule
-from trainables.nn.training import (
+from trainables.nn.training.parts import (
     mean_over_workers,
     optimiser_tensors,
     require_finite,

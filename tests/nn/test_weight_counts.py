@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from trainables.cam.network import Classifier
-from trainables.catalogue import TRAINABLES
 from trainables.contract import TrainableConfig
 from trainables.focus.predictor import Nets as FocusNets
 from trainables.memory_bank.bank import Bank
 from trainables.memory_bank.predictor import Detector as MemoryDetector
+from trainables.plugins.catalogue import TRAINABLES
 from trainables.regioncam.predictor import Nets as RegionCamNets
 from trainables.segdec.network import SegDecNet
 from trainables.supersimple.network import SuperSimpleNet

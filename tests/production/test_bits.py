@@ -20,7 +20,7 @@ from tests.production.conftest import Trained
 from tests.production.test_predict import judged
 from tests.production.trained import train
 from trainables.data import DataSpec, open_manifest
-from trainables.data.sources import decode_image, read_bytes
+from trainables.data.files.sources import decode_image, read_bytes
 
 _SYNTHETIC = {"reader": "synthetic", "splits": "per_seed"}
 _FOLDERS = "{reader: folder, splits: per_seed}"

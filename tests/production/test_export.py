@@ -33,9 +33,9 @@ from assay.production.onnx_file import CARD_KEY, OPSET, load_onnx, write_onnx
 from assay.storage import Record, Store
 from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction
-from trainables.deployed import Card, DeployedModel, load_deployed
 from trainables.errors import InputError
-from trainables.method_imports import UNKNOWN_VERSION
+from trainables.plugins.method_imports import UNKNOWN_VERSION
+from trainables.runtime.deployed import Card, DeployedModel, load_deployed
 
 Train = Callable[[str], Trained]
 Export = Callable[[str, str], Exported]
@@ -104,7 +104,7 @@ def test_an_export_format_of_another_package_is_a_file_and_an_entry_point(export
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "card.json", "config.json", "model.safetensors",
     ]  # fmt: skip
-    assert "Call `trainables.deployed.load_deployed`." in (folder / "README.md").read_text()
+    assert "Call `trainables.runtime.deployed.load_deployed`." in (folder / "README.md").read_text()
 
 
 def test_without_its_data_an_export_is_checked_on_the_photos_that_the_trial_kept(

@@ -33,10 +33,10 @@ from assay.study import Trial
 from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction, Predictor
 from trainables.data import open_manifest
-from trainables.data.sources import decode_image
-from trainables.device import CUBLAS_WORKSPACE
+from trainables.data.files.sources import decode_image
 from trainables.errors import InputError
 from trainables.evaluation.overlay import PALETTE
+from trainables.runtime.device import CUBLAS_WORKSPACE
 
 Train = Callable[[str], Trained]
 

@@ -40,7 +40,7 @@ from trainables.data.samples import EvaluationData
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.pseudo_labels import PseudoLabels
-from trainables.nn.augmentation import Augmentation
+from trainables.nn.batches.augmentation import Augmentation
 from trainables.nn.labels.pixels import PixelMaps
 from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.regioncam import TRAINABLE

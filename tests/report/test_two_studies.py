@@ -12,8 +12,8 @@ from assay.report.pages import pair_page
 from assay.study import Plan, Trial
 from assay.study.search.points import make_point
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
-from trainables.catalogue import find_trainable
 from trainables.errors import InputError
+from trainables.plugins.catalogue import find_trainable
 
 SEEDS = ", ".join(map(str, range(8)))
 FIRST = STUDY.replace("[0, 1, 2]", f"[{SEEDS}]").replace("splits: per_seed", "splits: published")

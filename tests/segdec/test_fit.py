@@ -22,10 +22,10 @@ from trainables.data.samples import MaskedSample, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
-from trainables.nn.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.augmentation import Augmentation, drawn_views
 from trainables.nn.choices import Flips
 from trainables.nn.layers.initialisation import drawn_seed
-from trainables.nn.training import validation_ap
+from trainables.nn.training.parts import validation_ap
 from trainables.segdec import TRAINABLE
 from trainables.segdec.fit import SegDecStep
 from trainables.segdec.loss import LossWeights, segdec_loss

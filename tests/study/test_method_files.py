@@ -11,8 +11,8 @@ from assay.study import Plan, Study, plan_study, read_study
 from assay.study.file.writing import study_of_point
 from assay.study.search.points import make_point
 from assay.study.settings.methods import method_files
-from trainables.catalogue import find_trainable
 from trainables.errors import InputError
+from trainables.plugins.catalogue import find_trainable
 
 BLUR = """\
 from dataclasses import replace

@@ -11,8 +11,8 @@ import pytest
 
 from assay.study import plan_study, read_study
 from trainables.errors import InputError
-from trainables.method_files import MethodSource
-from trainables.method_imports import (
+from trainables.plugins.method_files import MethodSource
+from trainables.plugins.method_imports import (
     UNKNOWN_VERSION,
     imports_of_file,
     imports_of_module,

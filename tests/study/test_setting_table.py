@@ -14,7 +14,7 @@ from assay.study.settings.setting_table import (
     settings_of_method,
     study_blocks,
 )
-from trainables.catalogue import TRAINABLES
+from trainables.plugins.catalogue import TRAINABLES
 
 # Those of this package: the tests install plug-ins beside them.
 METHODS = {name: method for name, method in TRAINABLES.items() if TRAINABLES.plugin(name) is None}

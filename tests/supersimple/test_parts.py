@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tests.supersimple.small import SIZE, tiny_config
 from tests.supervised.surfaces import surfaces
 from trainables.data.spec import DataSpec, Supervision
-from trainables.nn.augmentation import Augmentation
+from trainables.nn.batches.augmentation import Augmentation
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
 from trainables.supersimple import TRAINABLE, SuperSimpleConfig
 from trainables.supersimple.features import combined, to_pixels

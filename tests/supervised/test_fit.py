@@ -21,13 +21,13 @@ from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import EvaluationData, evaluate
-from trainables.nn.augmentation import Augmentation
+from trainables.nn.batches.augmentation import Augmentation
+from trainables.nn.batches.on_device import TrainingImages
 from trainables.nn.choices import ResNetShape
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.resnet import ResNet18s
-from trainables.nn.loop import BatchShard
-from trainables.nn.on_device import TrainingImages
+from trainables.nn.training.loop import BatchShard
 from trainables.supervised import TRAINABLE, SupervisedConfig
 from trainables.supervised.fit import new_network, train_batch
 from trainables.supervised.network import resnet_of

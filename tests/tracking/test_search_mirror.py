@@ -11,7 +11,7 @@ from assay.storage import Store
 from assay.study.search.points import make_point
 from assay.tracking import MlflowMirror
 from tests.analysis.made_studies import STUDY, make_plan, make_record
-from trainables.catalogue import find_trainable
+from trainables.plugins.catalogue import find_trainable
 
 SEARCH = (
     STUDY.partition("factors:")[0]

@@ -145,7 +145,7 @@ def test_memory_is_bounded_by_passes_that_change_nothing(
     initialise(nets, 0)
     with torch.no_grad():
         one = nets.anomaly(pictures(3))
-        monkeypatch.setattr("trainables.nn.passes._PIXELS_PER_PASS", {"cpu": 16 * 7 * 16 * 16})
+        monkeypatch.setattr("trainables.nn.batches.passes._PIXELS_PER_PASS", {"cpu": 16 * 7 * 16 * 16})
         monkeypatch.setattr("trainables.unsupervised.anogan._COPIED_PIXELS", 1)
         many = nets.anomaly(pictures(3))
     torch.testing.assert_close(one, many)

@@ -16,7 +16,7 @@ from trainables.cam.config import CamConfig, ClassifierConfig, count_parameters
 from trainables.cam.presets import PRESETS, footnotes
 from trainables.cam.stages import REVISION, stages
 from trainables.contract import Trainable
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "CamConfig", "ClassifierConfig"]
 

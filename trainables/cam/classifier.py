@@ -27,16 +27,16 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Undefined, image_ap
-from trainables.nn.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.on_device import TrainingImages
+from trainables.nn.batches.passes import image_passes
+from trainables.nn.batches.sampling import BalancedSampler
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.trunk import Trunk
-from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import with_layout
-from trainables.nn.on_device import TrainingImages
-from trainables.nn.passes import image_passes
-from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_images, check_norm, sum_over_workers
+from trainables.nn.training.loop import BatchShard, TrainingHooks, train
+from trainables.nn.training.parts import check_images, check_norm, sum_over_workers
 from trainables.nn.weights import load_weights
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]

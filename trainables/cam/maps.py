@@ -24,6 +24,7 @@ from trainables.cam.config import MapSettings
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.errors import InputError
+from trainables.nn.batches.passes import image_passes
 from trainables.nn.cam.activation import (
     GRADIENT_MAPS,
     REACH,
@@ -38,7 +39,6 @@ from trainables.nn.cam.activation import (
     score_gradients,
 )
 from trainables.nn.layers.pooling import enlarge_cells
-from trainables.nn.passes import image_passes
 
 __all__ = ["CamMaps", "RawMaps", "load_maps", "measured_maps", "save_maps"]
 

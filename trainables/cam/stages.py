@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainables.cam.config import CamConfig, ClassifierConfig, MapSettings, classifier_settings
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 
 __all__ = ["REVISION", "classifier_stage", "stages"]

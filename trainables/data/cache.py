@@ -23,11 +23,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainables.data.atomic import exclusive, new_file
-from trainables.data.formats import BrokenImageError
+from trainables.data.files.atomic import exclusive, new_file
+from trainables.data.files.formats import BrokenImageError
+from trainables.data.files.sources import decode_image, read_bytes, resize_image
 from trainables.data.inspect.findings import ImageRow
 from trainables.data.manifest import Manifest
-from trainables.data.sources import decode_image, read_bytes, resize_image
 from trainables.data.spec import Tiles
 from trainables.data.tiles import TileShape, tile_id
 from trainables.errors import InputError

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.formats import BrokenImageError
+from trainables.data.files.formats import BrokenImageError
+from trainables.data.files.sources import decode_mask, read_bytes
 from trainables.data.inspect.findings import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.masks import coarsen
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
-from trainables.data.sources import decode_mask, read_bytes
 from trainables.data.spec import MaskDetail, Supervision, Tiles
 from trainables.data.splits import Split
 from trainables.data.tiles import TileShape, tile_id

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from trainables.data.atomic import why_unread
+from trainables.data.files.atomic import why_unread
+from trainables.data.files.names import as_text
+from trainables.data.files.sources import DataFolders
 from trainables.data.inspect.bits import Pixels, settle_pixels
 from trainables.data.inspect.findings import Finding, ImageRow, first_lines
 from trainables.data.inspect.inspection import inspect
 from trainables.data.inspect.mask_statistics import MaskStatistics
 from trainables.data.items import items_of
-from trainables.data.names import as_text
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
 from trainables.data.readers.base import Entry
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
 from trainables.errors import InputError, StorageError
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.formats import BrokenImageError
+from trainables.data.files.formats import BrokenImageError
 from trainables.data.spec import MaskDetail
 
 __all__ = [

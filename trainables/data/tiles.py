@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.sources import resize_image
+from trainables.data.files.sources import resize_image
 from trainables.data.spec import Tiles
 
 __all__ = ["Place", "TileShape", "image_of", "tile_id"]

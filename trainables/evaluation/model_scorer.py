@@ -15,8 +15,8 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.evaluation.latency import reference_seconds
 from trainables.evaluation.scorer import Scores
+from trainables.nn.batches.passes import in_halves, joined_stages
 from trainables.nn.evaluation_mode import set_evaluation_mode
-from trainables.nn.passes import in_halves, joined_stages
 
 __all__ = ["ModelScorer"]
 

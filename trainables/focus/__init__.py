@@ -20,7 +20,7 @@ from trainables.evaluation.metrics import PROXIES
 from trainables.focus.config import FocusConfig, count_parameters
 from trainables.focus.presets import PRESETS, footnotes
 from trainables.focus.stages import stages
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "FocusConfig"]
 

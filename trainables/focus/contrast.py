@@ -28,7 +28,7 @@ from trainables.cam.network import Classifier
 from trainables.focus.config import FocusConfig
 from trainables.focus.cropping import GuidedCropping
 from trainables.nn.cam.activation import minmax
-from trainables.nn.contrast import (
+from trainables.nn.losses.contrast import (
     Projection,
     hardest_feature,
     region_features,

@@ -34,7 +34,7 @@ from trainables.cam.maps import RawMaps
 from trainables.focus.config import FocusConfig, Residual
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.pooling import dilate
-from trainables.nn.ssim import msgms_map
+from trainables.nn.losses.ssim import msgms_map
 
 __all__ = [
     "Erased",

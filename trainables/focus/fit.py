@@ -42,6 +42,7 @@ from trainables.focus.extension import (
 from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
 from trainables.focus.predictor import Chain, FocusPredictor, Nets
 from trainables.focus.stages import stages
+from trainables.nn.batches.passes import image_batches
 from trainables.nn.cam.activation import minmax
 from trainables.nn.choices import ImageTask
 from trainables.nn.labels.inpaint import Inpainter
@@ -49,7 +50,6 @@ from trainables.nn.labels.pseudo import pseudo_labels, refined_labels
 from trainables.nn.labels.refine import guarded_refine, refine
 from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_into, load_model, save_model, with_layout
-from trainables.nn.passes import image_batches
 from trainables.stages import StageWork, read_facts, write_facts
 
 __all__ = ["attachments_of", "fit"]

@@ -13,6 +13,9 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.focus.config import FocusConfig
 from trainables.focus.extension import Fill
+from trainables.nn.batches.on_device import TrainingImages, sent
+from trainables.nn.batches.passes import image_batches
+from trainables.nn.batches.sampling import BalancedSampler
 from trainables.nn.labels.inpaint import (
     INPAINTING_LOSSES,
     Inpainter,
@@ -22,12 +25,9 @@ from trainables.nn.labels.inpaint import (
     telea,
 )
 from trainables.nn.layers.initialisation import drawn_seed, initialise
-from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
+from trainables.nn.losses.ssim import psnr
 from trainables.nn.models import with_layout
-from trainables.nn.on_device import TrainingImages, sent
-from trainables.nn.passes import image_batches
-from trainables.nn.sampling import BalancedSampler
-from trainables.nn.ssim import psnr
+from trainables.nn.training.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.unsupervised.normals import normal_images
 
 __all__ = ["filler", "new_inpainter", "train_inpainter"]

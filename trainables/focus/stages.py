@@ -9,7 +9,7 @@ from typing import Any
 from trainables.cam.config import classifier_settings
 from trainables.cam.stages import classifier_stage
 from trainables.focus.config import FocusConfig
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 
 __all__ = ["stages"]

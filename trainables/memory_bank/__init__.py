@@ -20,11 +20,11 @@ Sources: Roth et al. 2022, arXiv:2106.08265 (PatchCore); Damm et al. 2025, arXiv
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.lazy_import import LazyFunction
 from trainables.memory_bank.config import MemoryBankConfig, count_parameters
 from trainables.memory_bank.presets import PRESETS, footnotes
 from trainables.memory_bank.stages import stages
 from trainables.nn.choices import PATCH
+from trainables.runtime.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "MemoryBankConfig"]
 

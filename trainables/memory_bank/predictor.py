@@ -11,8 +11,8 @@ from trainables.contract import Prediction
 from trainables.data.samples import ImageSet
 from trainables.memory_bank.bank import Bank
 from trainables.memory_bank.config import MemoryBankConfig
+from trainables.nn.batches.passes import image_passes
 from trainables.nn.models import load_model, with_layout
-from trainables.nn.passes import image_passes
 from trainables.nn.predictor import NetworkPredictor
 from trainables.unsupervised.score import Saturation, measure_scales
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from trainables.lazy_import import LazyFunction
 from trainables.memory_bank.config import MemoryBankConfig
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 
 __all__ = ["stages"]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.contract import Prediction, TrainableConfig
+from trainables.nn.batches.passes import in_passes, joined
 from trainables.nn.models import save_model
-from trainables.nn.passes import in_passes, joined
 
 __all__ = ["ConfigT", "NetworkPredictor", "NetworkT", "defect_probability"]
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.contract import StageMaps
+from trainables.nn.batches.passes import joined_stages
 from trainables.nn.labels.refine import sharpen
 from trainables.nn.labels.segmentation import SegmentationNet
-from trainables.nn.passes import joined_stages
 from trainables.nn.predictor import NetworkPredictor, NetworkT
 from trainables.nn.settings import PseudoLabelConfig
 

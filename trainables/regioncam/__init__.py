@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from trainables.contract import Trainable
 from trainables.evaluation.metrics import PROXIES
-from trainables.lazy_import import LazyFunction
 from trainables.regioncam.config import RegionCamConfig, count_parameters
 from trainables.regioncam.presets import PRESETS, footnotes
 from trainables.regioncam.stages import stages
+from trainables.runtime.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "RegionCamConfig"]
 

@@ -28,13 +28,13 @@ from trainables.cam.maps import load_maps, save_maps
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.evaluation.pseudo_labels import PseudoLabels
+from trainables.nn.batches.passes import image_passes
 from trainables.nn.cam.activation import minmax
 from trainables.nn.choices import flip_views
 from trainables.nn.labels.pseudo import pseudo_labels, refined_labels
 from trainables.nn.labels.refine import Guarded, guarded_refine, label_probability
 from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_into, save_model
-from trainables.nn.passes import image_passes
 from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
 from trainables.regioncam.maps import RegionMaps, measured_region_maps
 from trainables.regioncam.predictor import Nets, RegionCamPredictor, Round

@@ -15,10 +15,10 @@ from trainables.cam.config import MapSettings
 from trainables.cam.maps import CamMaps, RawMaps, measured_maps
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
+from trainables.nn.batches.passes import image_passes
 from trainables.nn.cam.activation import Offset, dataset_scale
 from trainables.nn.cam.guided import filtered_gradients
 from trainables.nn.choices import GradientFilter
-from trainables.nn.passes import image_passes
 from trainables.regioncam.config import CAM_MAP, FILTERED_MAP, WEIGHED_MAP, RegionMapSettings
 from trainables.regioncam.regions import find_regions, region_weights
 

@@ -17,13 +17,13 @@ from trainables.cam.maps import RawMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Prediction, StageMaps
 from trainables.errors import InputError
+from trainables.nn.batches.passes import in_passes
 from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.inpaint import telea
 from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.pooling import dilate
 from trainables.nn.models import load_into
-from trainables.nn.passes import in_passes
 from trainables.nn.predictor import defect_probability
 from trainables.nn.stage_predictor import StagePredictor
 from trainables.regioncam.config import RegionCamConfig, RegionMapSettings

@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.nn.batches.passes import in_passes
 from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.inpaint import telea
 from trainables.nn.labels.pseudo import otsu_threshold
-from trainables.nn.passes import in_passes
 from trainables.regioncam.config import Regions
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainables.cam.stages import classifier_stage
-from trainables.lazy_import import LazyFunction
 from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 
 __all__ = ["round_name", "stages"]

@@ -11,7 +11,7 @@ behaviour of the released code.
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.segdec.config import SegDecConfig, count_parameters
 from trainables.segdec.presets import PRESETS, footnotes, needs_normal, objections
 

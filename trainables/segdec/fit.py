@@ -16,14 +16,14 @@ from torch import Tensor
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
-from trainables.nn.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.on_device import TrainingImages, numbers
+from trainables.nn.batches.passes import images_per_pass
 from trainables.nn.layers.initialisation import drawn_seed
-from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context
-from trainables.nn.on_device import TrainingImages, numbers
-from trainables.nn.passes import images_per_pass
-from trainables.nn.static_pass import GradientPlaces, StaticPass
-from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_images, validation_ap
+from trainables.nn.training.loop import BatchShard, TrainingHooks, TrainingSchedule, train
+from trainables.nn.training.parts import BestEpoch, WeightAverage, check_choice, check_images, validation_ap
+from trainables.nn.training.static_pass import GradientPlaces, StaticPass
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, new_network

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import InputError
-from trainables.nn.sampling import Generators
+from trainables.nn.batches.sampling import Generators
 from trainables.segdec.config import SegDecConfig
 
 __all__ = ["SegDecSampler", "draw_negatives"]

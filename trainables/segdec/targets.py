@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.data.samples import ImageSet, MaskedSample, Sample
-from trainables.nn.augmentation import Augmentation
+from trainables.nn.batches.augmentation import Augmentation
+from trainables.nn.batches.on_device import DeviceRows, numbers
 from trainables.nn.choices import flip_views
-from trainables.nn.on_device import DeviceRows, numbers
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.mask_maps import CELL, WINDOW, mask_and_weights
 

@@ -14,7 +14,7 @@ Written from the papers.
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.supersimple.config import SuperSimpleConfig, count_parameters
 from trainables.supersimple.presets import PRESETS, batch_norms, footnotes, objections
 from trainables.supersimple.stages import stages

@@ -21,12 +21,12 @@ from trainables.cam.fit import load_classifier
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.errors import InputError
-from trainables.nn.augmentation import Augmentation
+from trainables.nn.batches.augmentation import Augmentation
+from trainables.nn.batches.on_device import TrainingImages, sent
+from trainables.nn.batches.passes import image_batches, in_passes
 from trainables.nn.choices import TrunkStride, flip_views
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
-from trainables.nn.on_device import TrainingImages, sent
-from trainables.nn.passes import image_batches, in_passes
 from trainables.stages import StageWork
 from trainables.supersimple.config import SuperSimpleConfig
 

@@ -19,14 +19,14 @@ from trainables.contract import Run
 from trainables.data.samples import TrainingData
 from trainables.errors import InputError
 from trainables.evaluation.pseudo_labels import OPEN
-from trainables.nn.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.on_device import numbers
+from trainables.nn.batches.sampling import BalancedSampler
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
 from trainables.nn.layers.initialisation import drawn_seed
-from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
-from trainables.nn.on_device import numbers
-from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_images, check_norm, sum_over_workers, validation_ap
+from trainables.nn.training.loop import BatchShard, TrainingHooks, train
+from trainables.nn.training.parts import check_images, check_norm, sum_over_workers, validation_ap
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.features import ComputedMaps, KeptMaps, combined, read_trunk
 from trainables.supersimple.loss import CellTruth, Totals, head_losses

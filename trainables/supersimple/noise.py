@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.nn.on_device import sent
+from trainables.nn.batches.on_device import sent
 from trainables.supersimple.config import SuperSimpleConfig
 
 __all__ = ["Noise", "draw_noise", "perlin"]

@@ -20,14 +20,14 @@ from trainables.cam.config import ClassifierConfig
 from trainables.cam.network import Classifier
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
-from trainables.nn.augmentation import drawn_views
+from trainables.nn.batches.augmentation import drawn_views
+from trainables.nn.batches.on_device import TrainingImages, sent
+from trainables.nn.batches.sampling import BalancedSampler
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
-from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, save_model, with_layout
-from trainables.nn.on_device import TrainingImages, sent
-from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_norm
+from trainables.nn.training.loop import BatchShard, TrainingHooks, train
+from trainables.nn.training.parts import check_norm
 from trainables.nn.weights import load_weights
 from trainables.stages import StageWork
 from trainables.supersimple.features import OwnTrunk

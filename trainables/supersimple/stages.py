@@ -10,7 +10,7 @@ from functools import partial
 
 from trainables.cam.config import ClassifierConfig, classifier_settings
 from trainables.cam.stages import classifier_stage
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 from trainables.supersimple.config import SuperSimpleConfig
 

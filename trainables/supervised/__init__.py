@@ -10,7 +10,7 @@ any further idea (its heatmap is the class-activation map), the U-Net what all m
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.supervised.config import SupervisedConfig, count_parameters
 from trainables.supervised.presets import PRESETS, footnotes, needs_normal, objections
 

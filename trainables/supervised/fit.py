@@ -17,18 +17,18 @@ from torch import Tensor
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import InputError
-from trainables.nn.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.on_device import TrainingImages
+from trainables.nn.batches.passes import image_batches
+from trainables.nn.batches.sampling import BalancedSampler
 from trainables.nn.cam.activation import dataset_scale
 from trainables.nn.labels.pixels import PixelMaps, defect_share, label_loss, mask_labels
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import prior_logit
-from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
-from trainables.nn.on_device import TrainingImages
-from trainables.nn.passes import image_batches
-from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_images, check_norm, validation_ap
+from trainables.nn.training.loop import BatchShard, TrainingHooks, train
+from trainables.nn.training.parts import check_images, check_norm, validation_ap
 from trainables.nn.weights import load_weights
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.network import PlainClassifier, SegmentingUNet, SupervisedNet, build, resnet_of

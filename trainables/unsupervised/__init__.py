@@ -11,7 +11,7 @@ with two models, so that a study can compare them with each other.
 from __future__ import annotations
 
 from trainables.contract import Trainable
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.unsupervised.config import UnsupervisedConfig, count_parameters
 from trainables.unsupervised.presets import PRESETS, footnotes
 from trainables.unsupervised.stages import stages

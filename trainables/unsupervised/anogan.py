@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
+from trainables.nn.batches.on_device import sent
+from trainables.nn.batches.passes import in_passes
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.models import forward_context, with_layout
-from trainables.nn.on_device import sent
-from trainables.nn.passes import in_passes
 from trainables.unsupervised.config import UnsupervisedConfig
 from trainables.unsupervised.gan import Critic, Encoder, Generator, gradient_penalty
 from trainables.unsupervised.patches import PatchGrid, PatchPool

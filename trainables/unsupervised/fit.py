@@ -18,7 +18,7 @@ from torch import nn
 from trainables.contract import Run, refuse_small_batch
 from trainables.data.samples import TrainingData
 from trainables.nn.models import load_model, save_model, with_layout
-from trainables.nn.training import check_images, check_norm
+from trainables.nn.training.parts import check_images, check_norm
 from trainables.stages import StageWork
 from trainables.unsupervised.anogan import FAnoGan, train_encoder, train_gan
 from trainables.unsupervised.config import Scale, UnsupervisedConfig

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import bytes_to_images
+from trainables.nn.batches.on_device import DeviceRows
 from trainables.nn.layers.pooling import enlarge_cells
-from trainables.nn.on_device import DeviceRows
 from trainables.unsupervised.config import Placing
 
 __all__ = ["PatchGrid", "PatchPool"]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
+from trainables.nn.batches.passes import image_passes, joined_stages
 from trainables.nn.models import load_into
-from trainables.nn.passes import image_passes, joined_stages
 from trainables.nn.predictor import NetworkPredictor
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.config import UnsupervisedConfig

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
+from trainables.nn.batches.on_device import TrainingImages
+from trainables.nn.batches.passes import image_passes
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context
-from trainables.nn.on_device import TrainingImages
-from trainables.nn.passes import image_passes
 from trainables.unsupervised.config import Scale, UnsupervisedConfig
 from trainables.unsupervised.patchnet import PatchNet
 from trainables.unsupervised.score import saturated

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
+from trainables.nn.batches.on_device import sent
 from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import with_layout
-from trainables.nn.on_device import sent
 from trainables.nn.weights import load_weights
 from trainables.unsupervised.config import Scale, UnsupervisedConfig
 from trainables.unsupervised.patches import PatchPool

@@ -1,6 +1,6 @@
 """The training loop of the nets here: networks with an optimiser of their own, so many steps, no epochs.
 
-It is not :func:`trainables.nn.loop.train`, which moves one network by one optimiser once a batch: a step of a
+It is not :func:`trainables.nn.training.loop.train`, which moves one network by one optimiser once a batch: a step of a
 GAN moves its critic several times and then its generator, each by an optimiser of its own, and a training is
 as long as its steps, not as its images. Log, means and checkpoints are the same.
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.contract import Run, TrainingCutError
-from trainables.nn.training import (
+from trainables.nn.training.parts import (
     mean_over_workers,
     optimiser_tensors,
     require_finite,

@@ -21,7 +21,7 @@ from assay.storage import Store
 from assay.storage.check.storage_format import FORMAT_FILE
 from assay.storage.plans import OF_OTHERS, stored_plan
 from assay.storage.record import Record, read_record
-from trainables.method_files import is_file_method
+from trainables.plugins.method_files import is_file_method
 
 __all__ = ["BundledStore", "damaged_files", "report_files", "study_files"]
 

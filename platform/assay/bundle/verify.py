@@ -32,8 +32,8 @@ from assay.storage.plans import LEFT_OUT, SIZES, written_plan
 from assay.storage.registration import question_of, read_registration
 from assay.study import Plan, SearchPlan, plan_study, read_study
 from assay.study.settings.methods import file_references
-from trainables.catalogue import find_trainable
 from trainables.errors import InputError
+from trainables.plugins.catalogue import find_trainable
 
 __all__ = ["Verification", "verify_bundle"]
 

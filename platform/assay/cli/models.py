@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from assay.production.photos import Photo
     from assay.production.predict import PredictionProgress
     from trainables.data.inspect.unread import Unread
-    from trainables.deployed import DeployedModel
+    from trainables.runtime.deployed import DeployedModel
 
 __all__ = ["export", "predict"]
 
@@ -106,7 +106,7 @@ def predict(
     in a folder that cannot be listed). They are named, and the others are done.
     """
     from assay.cli.live import LiveView
-    from trainables.device import keep_freed_memory
+    from trainables.runtime.device import keep_freed_memory
 
     keep_freed_memory()
     with LiveView(console(stderr=True)) as view:

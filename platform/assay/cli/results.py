@@ -332,7 +332,7 @@ def best(
     from assay.storage.method_store import load_methods
     from assay.study.file.writing import study_of_point, study_that_leaves_one_out
     from assay.study.names import NAME_PATTERN, counted
-    from trainables.catalogue import find_trainable
+    from trainables.plugins.catalogue import find_trainable
 
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")

@@ -436,7 +436,7 @@ def _ray() -> Finding:
 def _storage(uri: str) -> Finding:
     from assay.storage import Store
     from assay.storage.files.conditional import refuse_without_locks
-    from trainables.data.atomic import nearest
+    from trainables.data.files.atomic import nearest
 
     try:
         store = Store.open(uri)
@@ -455,7 +455,7 @@ def _storage(uri: str) -> Finding:
 
 def _folder(subject: str, path: str) -> Finding:
     """A folder: can it be written, or be made where it is to be?"""
-    from trainables.data.atomic import nearest
+    from trainables.data.files.atomic import nearest
 
     existing = nearest(Path(os.path.expanduser(path)).resolve())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):

@@ -167,7 +167,7 @@ def settings(
     check_output(output)
     if output is not None:
         from assay.study.settings.setting_table import settings_page
-        from trainables.catalogue import TRAINABLES
+        from trainables.plugins.catalogue import TRAINABLES
 
         replace_file(output, settings_page(TRAINABLES.values()).encode())
         typer.echo(f"wrote {output}")
@@ -199,7 +199,7 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
         settings_of_method,
         study_blocks,
     )
-    from trainables.catalogue import TRAINABLES
+    from trainables.plugins.catalogue import TRAINABLES
 
     if method is None and (name or preset):
         raise InputError(
@@ -235,9 +235,9 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
 
 def _found_method(name: str) -> AnyTrainable:
     from assay.study.settings.setting_table import study_blocks
-    from trainables.catalogue import TRAINABLES, find_trainable
-    from trainables.method_files import is_file_reference, load_file_method
-    from trainables.method_shape import refuse_shape
+    from trainables.plugins.catalogue import TRAINABLES, find_trainable
+    from trainables.plugins.method_files import is_file_reference, load_file_method
+    from trainables.plugins.method_shape import refuse_shape
 
     if is_file_reference(name):
         return load_file_method(name, Path())

@@ -13,10 +13,10 @@ import traceback
 from typing import Self
 
 from assay.storage.redaction import redact
-from trainables.data.atomic import AWAY
-from trainables.device import is_out_of_memory
+from trainables.data.files.atomic import AWAY
 from trainables.errors import Diverged, InputError, text_of
-from trainables.method_files import told
+from trainables.plugins.method_files import told
+from trainables.runtime.device import is_out_of_memory
 
 __all__ = [
     "DiedError",

@@ -28,8 +28,8 @@ from assay.storage import Attempt, AttemptStart, Record
 from assay.storage.lease import stop_requested
 from assay.storage.redaction import redact
 from assay.study import Trial
-from trainables.device import is_out_of_memory
 from trainables.errors import Diverged, InputError, text_of
+from trainables.runtime.device import is_out_of_memory
 
 __all__ = [
     "DRIVER_RETRIES",

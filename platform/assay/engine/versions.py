@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import trainables
 from assay.version import VERSION
-from trainables.catalogue import TRAINABLES
-from trainables.method_files import is_file_method, loaded_source
-from trainables.method_imports import imports_of_file, imports_of_module, package_versions
+from trainables.plugins.catalogue import TRAINABLES
+from trainables.plugins.method_files import is_file_method, loaded_source
+from trainables.plugins.method_imports import imports_of_file, imports_of_module, package_versions
 
 __all__ = [
     "COMMIT_VARIABLE",

@@ -1,6 +1,6 @@
 """Time one trial of each shape of a study, for its forecast.
 
-It trains for a few seconds (:func:`trainables.forecast.measure`); where trials of the shape have finished,
+It trains for a few seconds (:func:`trainables.runtime.forecast.measure`); where trials of the shape have finished,
 their own times are taken instead.
 """
 
@@ -22,11 +22,11 @@ from assay.storage.store import Store
 from assay.study import Plan, Trial
 from assay.study.planning.identity import canonical_json
 from assay.study.planning.stage_graph import stage_graph
-from trainables.catalogue import find_trainable
 from trainables.data import Manifest, Split, load_training, make_split, open_images, open_manifest
 from trainables.data.tiles import TileShape
-from trainables.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu
-from trainables.forecast import measure
+from trainables.plugins.catalogue import find_trainable
+from trainables.runtime.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu
+from trainables.runtime.forecast import measure
 
 __all__ = ["Machine", "evaluated_inputs", "forecast_study"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import assay
-from trainables.catalogue import TRAINABLES
 from trainables.errors import InputError
-from trainables.method_files import is_file_method
+from trainables.plugins.catalogue import TRAINABLES
+from trainables.plugins.method_files import is_file_method
 
 
 def train(study: str, code: str, options: dict[str, Any]) -> None:

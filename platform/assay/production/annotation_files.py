@@ -23,8 +23,8 @@ from assay.production.rows import PhotoRow
 from trainables.data.annotations import ImageAnnotation, Polygon, Shape, as_shown
 from trainables.data.annotations.coco import annotation_of
 from trainables.data.annotations.labelme import file_of
-from trainables.data.formats import orientation_of
-from trainables.data.names import as_text
+from trainables.data.files.formats import orientation_of
+from trainables.data.files.names import as_text
 from trainables.errors import InputError
 
 __all__ = ["AddOutlines", "AnnotationFormat", "annotation_writer", "refuse_names"]

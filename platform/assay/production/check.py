@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from assay.storage import Record, Store
 from assay.study import Trial
 from trainables.data import READERS, Manifest, make_split, open_manifest
-from trainables.data.formats import BrokenImageError
-from trainables.data.sources import decode_image, read_bytes, resize_image
-from trainables.deployed import Decision, DeployedModel
+from trainables.data.files.formats import BrokenImageError
+from trainables.data.files.sources import decode_image, read_bytes, resize_image
 from trainables.errors import InputError
 from trainables.evaluation.heatmaps import read_probe
 from trainables.evaluation.model_scorer import ModelScorer
 from trainables.evaluation.same_scores import refuse_changing_scores
+from trainables.runtime.deployed import Decision, DeployedModel
 
 __all__ = [
     "TOLERANCE",

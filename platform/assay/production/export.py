@@ -12,9 +12,9 @@ from assay.production.export_format import ExportFormat
 from assay.production.folder import new_folder
 from assay.production.model import write_model
 from assay.storage import Record, Store
-from trainables.deployed import Card, load_deployed
 from trainables.errors import InputError
 from trainables.evaluation.metrics import METRICS
+from trainables.runtime.deployed import Card, load_deployed
 
 __all__ = ["export_model"]
 

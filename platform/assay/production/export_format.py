@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.production.check import Decide
-from trainables.data.sources import FULL_WHITE
-from trainables.deployed import Card, DeployedModel
+from trainables.data.files.sources import FULL_WHITE
+from trainables.runtime.deployed import Card, DeployedModel
 
 __all__ = ["ExportFormat", "format_usage"]
 

@@ -12,9 +12,13 @@ from assay.storage import DamagedRecord, Record, Store
 from assay.storage.method_store import read_method
 from assay.storage.plans import is_left_out, left_out
 from assay.storage.store import DamagedFileError
-from trainables.catalogue import find_trainable
 from trainables.data.inspect.findings import summarise
-from trainables.deployed import (
+from trainables.errors import InputError
+from trainables.evaluation.evaluate import FIXED_THRESHOLD
+from trainables.evaluation.scorer import Thresholds
+from trainables.plugins.catalogue import find_trainable
+from trainables.plugins.method_files import is_file_method
+from trainables.runtime.deployed import (
     CARD_FILE,
     METHOD_FOLDER,
     Card,
@@ -22,11 +26,7 @@ from trainables.deployed import (
     default_device,
     load_deployed,
 )
-from trainables.device import set_exact
-from trainables.errors import InputError
-from trainables.evaluation.evaluate import FIXED_THRESHOLD
-from trainables.evaluation.scorer import Thresholds
-from trainables.method_files import is_file_method
+from trainables.runtime.device import set_exact
 
 __all__ = [
     "card_of",

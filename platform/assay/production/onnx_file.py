@@ -28,9 +28,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from trainables.contract import Predictor
-from trainables.data.sources import resize_image
-from trainables.deployed import Card, Decision, DeployedModel, read_card
+from trainables.data.files.sources import resize_image
 from trainables.errors import InputError, validation_message
+from trainables.runtime.deployed import Card, Decision, DeployedModel, read_card
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

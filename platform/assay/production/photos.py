@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from trainables.data.formats import IMAGE_SUFFIXES
+from trainables.data.files.formats import IMAGE_SUFFIXES
+from trainables.data.files.names import as_text, is_of_masks, is_picture, no_format
 from trainables.data.inspect.unread import Unread, unread_files
-from trainables.data.names import as_text, is_of_masks, is_picture, no_format
 from trainables.errors import InputError
 
 __all__ = ["Photo", "find_photos", "in_mask_folders", "refuse_output_below", "unread_photos"]

@@ -27,11 +27,11 @@ from assay.production.photos import Photo
 from assay.production.rows import PhotoRow, RowWriter
 from assay.production.side_by_side import PhotoModel, SideBySide
 from trainables.data.annotations import Polygon, outlines
-from trainables.data.formats import BrokenImageError, examine
-from trainables.data.names import as_text
-from trainables.data.sources import decode_image
-from trainables.deployed import Decision, enlarge_mask
+from trainables.data.files.formats import BrokenImageError, examine
+from trainables.data.files.names import as_text
+from trainables.data.files.sources import decode_image
 from trainables.evaluation.overlay import PALETTE, overlay_indices
+from trainables.runtime.deployed import Decision, enlarge_mask
 
 __all__ = ["Pictures", "PredictionProgress", "predict"]
 

@@ -17,8 +17,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from assay.production.photos import Photo
+from trainables.data.files.names import as_text
 from trainables.data.items import item_of
-from trainables.data.names import as_text
 
 __all__ = ["PartRows", "PhotoRow", "RowWriter", "TableFormat"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.deployed import Card, Decision
+from trainables.runtime.deployed import Card, Decision
 
 __all__ = ["PhotoModel", "SideBySide"]
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from assay.storage.store import Store
 from trainables.errors import InputError
-from trainables.method_files import MethodSource, is_file_method, load_source, loaded_source
+from trainables.plugins.method_files import MethodSource, is_file_method, load_source, loaded_source
 
 __all__ = ["keep_methods", "load_methods", "read_method"]
 

@@ -22,9 +22,9 @@ from assay.study import Plan, Point, SearchPlan, Trial
 from assay.study.planning.identity import canonical_json
 from assay.study.search.points import point_row
 from assay.study.search.spec import Objective
-from trainables.catalogue import TRAINABLES
 from trainables.errors import InputError, StorageError
-from trainables.method_files import is_file_method
+from trainables.plugins.catalogue import TRAINABLES
+from trainables.plugins.method_files import is_file_method
 
 __all__ = [
     "MEASURED_ANEW",

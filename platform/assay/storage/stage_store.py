@@ -26,7 +26,7 @@ from assay.storage.files.checksum import without_checksum, write_checksummed
 from assay.storage.files.files import read_parquet
 from assay.storage.record import Environment
 from assay.storage.store import Attempt, DamagedFileError, Store
-from trainables.data.atomic import exclusive, new_folder
+from trainables.data.files.atomic import exclusive, new_folder
 
 __all__ = [
     "STAGE_CURVE",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from assay.storage.files import local_disk
 from assay.tracking.addresses import as_opened, in_short
-from trainables.data.atomic import exclusive, why_unusable
+from trainables.data.files.atomic import exclusive, why_unusable
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 import trainables
 from assay.production.check import Decide
 from assay.production.export_format import ExportFormat, format_usage
-from trainables.catalogue import plugin_requirement
-from trainables.deployed import Decision, DeployedModel
-from trainables.method_imports import UNKNOWN_VERSION
+from trainables.plugins.catalogue import plugin_requirement
+from trainables.plugins.method_imports import UNKNOWN_VERSION
+from trainables.runtime.deployed import Decision, DeployedModel
 
 __all__ = ["PYFUNC"]
 
-_LOADER = "trainables.deployed"
+_LOADER = "trainables.runtime.deployed"
 _USAGE = """\
 | name | type | shape | meaning |
 |---|---|---|---|

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from trainables.contract import Trainable, TrainableConfig
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "ToyConfig"]
 

@@ -5,8 +5,8 @@ Every image is a part of its own. A mask pixel is a defect above 127. Nobody pub
 
 from __future__ import annotations
 
+from trainables.data.files.sources import DataFolders
 from trainables.data.readers.base import Entry, Listing, NoOptions, Reader, images_in, options_of
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from assay.production.check import Decide
 from assay.production.export_format import ExportFormat
-from trainables.deployed import Card, Decision, DeployedModel, load_deployed
+from trainables.runtime.deployed import Card, Decision, DeployedModel, load_deployed
 
 __all__ = ["EXPORT"]
 
@@ -31,7 +31,7 @@ def _load(folder: Path) -> Decide:
 
 
 def _usage(card: Card) -> str:
-    return f"Call `trainables.deployed.load_deployed`. Photos have {card.channels} channels."
+    return f"Call `trainables.runtime.deployed.load_deployed`. Photos have {card.channels} channels."
 
 
 EXPORT = ExportFormat(name="plain", write=_write, load=_load, usage=_usage)

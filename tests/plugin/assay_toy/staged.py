@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from trainables.contract import Trainable, TrainableConfig
-from trainables.lazy_import import LazyFunction
+from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 
 __all__ = ["SHOWN", "TRAINABLE", "StagedConfig", "stages"]

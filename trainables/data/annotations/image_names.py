@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from trainables.data.names import compared, composed
+from trainables.data.files.names import compared, composed
 from trainables.errors import InputError
 
 __all__ = ["ImageNames"]

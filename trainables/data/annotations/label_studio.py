@@ -38,7 +38,7 @@ from trainables.data.annotations.shapes import (
     runs_of,
     uploaded_names,
 )
-from trainables.data.formats import IMAGE_SUFFIXES
+from trainables.data.files.formats import IMAGE_SUFFIXES
 
 __all__ = ["TITLE", "holds", "parse"]
 

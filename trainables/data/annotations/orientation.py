@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, Polygon
-from trainables.data.formats import measure, orientation_of
+from trainables.data.files.formats import measure, orientation_of
 
 __all__ = ["as_shown", "as_stored", "size_as_drawn"]
 

@@ -38,9 +38,9 @@ from trainables.data.annotations import (
     unread_format,
 )
 from trainables.data.annotations.image_names import ImageNames
-from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
+from trainables.data.files.formats import IMAGE_SUFFIXES, BrokenImageError, measure
+from trainables.data.files.names import DEFECT_FOLDERS, MASK_FOLDERS, is_system_file
 from trainables.data.inspect.findings import counted, first_lines
-from trainables.data.names import DEFECT_FOLDERS, MASK_FOLDERS, is_system_file
 from trainables.errors import InputError
 
 __all__ = ["MASKS", "TABLE", "Imported", "import_annotations"]

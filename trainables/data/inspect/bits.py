@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal, NamedTuple
 
-from trainables.data.formats import Trait
+from trainables.data.files.formats import Trait
+from trainables.data.files.sources import FULL_WHITE
 from trainables.data.inspect.findings import Finding, ImageRow, summarise
-from trainables.data.sources import FULL_WHITE
 
 __all__ = ["Pixels", "Settled", "settle_pixels"]
 

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.files.sources import decode_image, decode_mask, read_bytes
 from trainables.data.inspect.bits import settle_pixels
 from trainables.data.inspect.findings import ImageRow
 from trainables.data.inspect.inspection import inspect
 from trainables.data.inspect.mask_statistics import MaskStatistics
 from trainables.data.manifest import list_images
 from trainables.data.readers.base import Listing
-from trainables.data.sources import decode_image, decode_mask, read_bytes
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 from trainables.evaluation.overlay import Picture, outline, text_width, write_text

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from trainables.data.formats import Trait
+from trainables.data.files.formats import Trait
 
 __all__ = [
     "Fault",

@@ -23,15 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trainables.data.atomic import exclusive, new_file
-from trainables.data.formats import BrokenImageError, Header, examine, orientation_of
-from trainables.data.inspect.duplicates import details_of, duplicate_findings, part_name, with_copies
-from trainables.data.inspect.findings import Fault, Finding, ImageRow, counted, sum_up, summarise
-from trainables.data.inspect.look_alikes import LookAlikes, Seen, content_of
-from trainables.data.inspect.mask_statistics import MaskStatistics, examine_masks, measure_mask
-from trainables.data.masks import highest_index, holds_runs
-from trainables.data.readers.base import ClassIndices, Entry, Listing
-from trainables.data.sources import (
+from trainables.data.files.atomic import exclusive, new_file
+from trainables.data.files.formats import BrokenImageError, Header, examine, orientation_of
+from trainables.data.files.sources import (
     confine,
     decode_indices,
     decode_stored,
@@ -40,6 +34,12 @@ from trainables.data.sources import (
     read_samples,
     strongest_channel,
 )
+from trainables.data.inspect.duplicates import details_of, duplicate_findings, part_name, with_copies
+from trainables.data.inspect.findings import Fault, Finding, ImageRow, counted, sum_up, summarise
+from trainables.data.inspect.look_alikes import LookAlikes, Seen, content_of
+from trainables.data.inspect.mask_statistics import MaskStatistics, examine_masks, measure_mask
+from trainables.data.masks import highest_index, holds_runs
+from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.errors import InputError, StorageError
 
 __all__ = ["Finding", "Inspection", "inspect"]

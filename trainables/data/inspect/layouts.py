@@ -11,12 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.formats import BrokenImageError
-from trainables.data.inspect.findings import counted
-from trainables.data.inspect.look_alikes import content_of
-from trainables.data.inspect.mask_statistics import FEW_VALUES, are_indices, middle_of_edges, stored_values
-from trainables.data.manifest import list_images
-from trainables.data.names import (
+from trainables.data.files.formats import BrokenImageError
+from trainables.data.files.names import (
     DEFECT_FOLDERS,
     GOOD_FOLDERS,
     IMAGE_FOLDERS,
@@ -30,12 +26,16 @@ from trainables.data.names import (
     rest_of_images,
     split_beside,
 )
+from trainables.data.files.sources import decode_stored, strongest_channel
+from trainables.data.inspect.findings import counted
+from trainables.data.inspect.look_alikes import content_of
+from trainables.data.inspect.mask_statistics import FEW_VALUES, are_indices, middle_of_edges, stored_values
+from trainables.data.manifest import list_images
 from trainables.data.readers import READERS
 from trainables.data.readers.annotated import annotation_files, foreign_files
 from trainables.data.readers.base import folders_in, images_below
 from trainables.data.readers.folder import FolderOptions, Found, find_pictures
 from trainables.data.readers.table import is_table, names_images_of
-from trainables.data.sources import decode_stored, strongest_channel
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 

@@ -26,9 +26,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.formats import MASK_SUFFIXES
+from trainables.data.files.formats import MASK_SUFFIXES
+from trainables.data.files.names import (
+    Naming,
+    bases_of,
+    compared,
+    is_of_masks,
+    says_drawing,
+    says_mask,
+    words_of,
+)
 from trainables.data.inspect.findings import Fault
-from trainables.data.names import Naming, bases_of, compared, is_of_masks, says_drawing, says_mask, words_of
 
 __all__ = ["Content", "LookAlikes", "Seen", "content_of"]
 

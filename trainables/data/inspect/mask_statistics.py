@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from trainables.data.files.sources import strongest_channel
 from trainables.data.inspect.findings import Finding, summarise
 from trainables.data.masks import RUNS_SUFFIX
 from trainables.data.readers.base import MaskOptions
-from trainables.data.sources import strongest_channel
 
 __all__ = [
     "FEW_VALUES",

@@ -17,14 +17,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.formats import BrokenImageError
+from trainables.data.files.formats import BrokenImageError
+from trainables.data.files.sources import decode_image, decode_indices, decode_mask, read_bytes
 from trainables.data.inspect.findings import ImageRow
 from trainables.data.inspect.layouts import find_layout
 from trainables.data.items import propose_pattern
 from trainables.data.manifest import Manifest, list_images, open_manifest
 from trainables.data.readers import Listing
 from trainables.data.seeds import shuffled
-from trainables.data.sources import decode_image, decode_indices, decode_mask, read_bytes
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 

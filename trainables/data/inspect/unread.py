@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainables.data.annotations import FOREIGN_SUFFIXES, read_looked_at, unread_format
-from trainables.data.formats import IMAGE_SUFFIXES
-from trainables.data.names import MASK_FOLDERS, as_text, is_picture, is_system_file, no_format
+from trainables.data.files.formats import IMAGE_SUFFIXES
+from trainables.data.files.names import MASK_FOLDERS, as_text, is_picture, is_system_file, no_format
 
 __all__ = ["Unread", "unread_files"]
 

@@ -49,14 +49,21 @@ from trainables.data.annotations import (
     unread_format,
 )
 from trainables.data.annotations.image_names import ImageNames
-from trainables.data.atomic import made_once
-from trainables.data.formats import BrokenImageError
+from trainables.data.files.atomic import made_once
+from trainables.data.files.formats import BrokenImageError
+from trainables.data.files.names import (
+    DEFECT_FOLDERS,
+    GOOD_FOLDERS,
+    compared,
+    in_words,
+    is_system_file,
+    part_of,
+)
+from trainables.data.files.sources import DataFolders, read_bytes, size_and_time
 from trainables.data.inspect.findings import counted, first_lines, summarise
 from trainables.data.inspect.unread import Unread, unread_files
 from trainables.data.masks import RUNS_SUFFIX, encode_runs, runs_in
-from trainables.data.names import DEFECT_FOLDERS, GOOD_FOLDERS, compared, in_words, is_system_file, part_of
 from trainables.data.readers.base import ClassIndices, Entry, Listing, Reader, images_below, options_of
-from trainables.data.sources import DataFolders, read_bytes, size_and_time
 from trainables.data.spec import DataSpec, Others
 from trainables.errors import InputError
 

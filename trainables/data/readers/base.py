@@ -14,11 +14,11 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from trainables.data.annotations.shapes import meaning_of
-from trainables.data.atomic import made_once
-from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES, BrokenImageError
+from trainables.data.files.atomic import made_once
+from trainables.data.files.formats import IMAGE_SUFFIXES, MASK_SUFFIXES, BrokenImageError
+from trainables.data.files.sources import DataFolders, decode_mask, read_bytes, size_and_time
 from trainables.data.inspect.unread import Unread
 from trainables.data.masks import RUNS_SUFFIX, encode_runs, runs_in
-from trainables.data.sources import DataFolders, decode_mask, read_bytes, size_and_time
 from trainables.data.spec import DataSpec, Others
 from trainables.errors import InputError, nearest, validation_message
 

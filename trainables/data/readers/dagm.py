@@ -26,6 +26,7 @@ from pathlib import Path
 
 from pydantic import RootModel
 
+from trainables.data.files.sources import DataFolders
 from trainables.data.readers.base import (
     Entry,
     Expected,
@@ -37,7 +38,6 @@ from trainables.data.readers.base import (
     options_of,
     read_published,
 )
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 

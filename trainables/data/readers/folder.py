@@ -32,11 +32,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trainables.data.formats import MASK_SUFFIXES
-from trainables.data.inspect.findings import counted
-from trainables.data.inspect.unread import unread_files
-from trainables.data.masks import RUNS_SUFFIX
-from trainables.data.names import (
+from trainables.data.files.formats import MASK_SUFFIXES
+from trainables.data.files.names import (
     DEFECT_FOLDERS,
     GOOD_FOLDERS,
     Naming,
@@ -47,6 +44,10 @@ from trainables.data.names import (
     naming_of,
     split_beside,
 )
+from trainables.data.files.sources import DataFolders
+from trainables.data.inspect.findings import counted
+from trainables.data.inspect.unread import unread_files
+from trainables.data.masks import RUNS_SUFFIX
 from trainables.data.readers.base import (
     Entry,
     Listing,
@@ -67,7 +68,6 @@ from trainables.data.readers.places import (
     look_through,
     pair,
 )
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 

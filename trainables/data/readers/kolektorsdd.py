@@ -21,6 +21,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from trainables.data.files.sources import DataFolders
 from trainables.data.readers.base import (
     Entry,
     Expected,
@@ -31,7 +32,6 @@ from trainables.data.readers.base import (
     options_of,
     read_published,
 )
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 
 __all__ = ["READER"]

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from trainables.data.files.sources import DataFolders
 from trainables.data.readers.base import (
     Entry,
     Expected,
@@ -32,7 +33,6 @@ from trainables.data.readers.base import (
     options_of,
     read_published,
 )
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 
 __all__ = ["READER"]

@@ -17,8 +17,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from trainables.data.files.sources import DataFolders
 from trainables.data.readers.base import Entry, Expected, Listing, NoOptions, Reader, images_in, options_of
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 

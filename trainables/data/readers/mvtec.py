@@ -24,7 +24,8 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field
 
-from trainables.data.formats import MASK_SUFFIXES
+from trainables.data.files.formats import MASK_SUFFIXES
+from trainables.data.files.sources import DataFolders
 from trainables.data.inspect.unread import unread_files
 from trainables.data.masks import RUNS_SUFFIX
 from trainables.data.readers.base import (
@@ -37,7 +38,6 @@ from trainables.data.readers.base import (
     options_of,
     united_masks,
 )
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from trainables.data.formats import MASK_SUFFIXES
-from trainables.data.names import (
+from trainables.data.files.formats import MASK_SUFFIXES
+from trainables.data.files.names import (
     Naming,
     compared,
     in_words,

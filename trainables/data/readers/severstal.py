@@ -34,8 +34,9 @@ import pyarrow as pa
 import pyarrow.csv
 from pydantic import BaseModel, Field
 
-from trainables.data.atomic import made_once
-from trainables.data.formats import BrokenImageError, measure
+from trainables.data.files.atomic import made_once
+from trainables.data.files.formats import BrokenImageError, measure
+from trainables.data.files.sources import DataFolders, read_bytes
 from trainables.data.masks import RUNS_SUFFIX, encode_runs, parse_runs
 from trainables.data.readers.base import (
     Entry,
@@ -47,7 +48,6 @@ from trainables.data.readers.base import (
     options_of,
     read_published,
 )
-from trainables.data.sources import DataFolders, read_bytes
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from trainables.data.atomic import made_once
+from trainables.data.files.atomic import made_once
+from trainables.data.files.sources import DataFolders
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
 from trainables.data.seeds import seed_for, shuffled
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.data.synthesis import DEFECTS, TEXTURES, Surface, add_defect, paint_surface
 

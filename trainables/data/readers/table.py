@@ -32,10 +32,10 @@ import pyarrow.csv
 import pyarrow.parquet
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from trainables.data.files.sources import DataFolders
 from trainables.data.inspect.findings import counted, first_lines
 from trainables.data.inspect.unread import unread_files
 from trainables.data.readers.base import Entry, Listing, MaskOptions, MaskSettings, Reader, options_of
-from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError, validation_message
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from trainables.nn.choices import Norm
 from trainables.nn.layers.unet import PlainEncoder, UNet
-from trainables.nn.ssim import msgms, ssim
+from trainables.nn.losses.ssim import msgms, ssim
 
 __all__ = [
     "INPAINTING_LOSSES",

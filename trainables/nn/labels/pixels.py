@@ -21,8 +21,8 @@ from torch import Tensor
 from trainables.data.samples import ImageSet
 from trainables.evaluation.metrics import truth_at
 from trainables.evaluation.pseudo_labels import OPEN
-from trainables.nn.augmentation import Augmentation
-from trainables.nn.on_device import DeviceRows
+from trainables.nn.batches.augmentation import Augmentation
+from trainables.nn.batches.on_device import DeviceRows
 
 __all__ = ["Labels", "PixelMaps", "defect_share", "label_loss", "mask_labels", "soft_loss"]
 

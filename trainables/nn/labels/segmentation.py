@@ -24,17 +24,17 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.evaluation.pseudo_labels import OPEN
-from trainables.nn.augmentation import drawn_views
+from trainables.nn.batches.augmentation import drawn_views
+from trainables.nn.batches.on_device import TrainingImages
+from trainables.nn.batches.sampling import BalancedSampler
 from trainables.nn.choices import ImageTask
 from trainables.nn.labels.pixels import Labels, PixelMaps, defect_share, label_loss, soft_loss
 from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet, prior_logit
-from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
-from trainables.nn.on_device import TrainingImages
-from trainables.nn.sampling import BalancedSampler
 from trainables.nn.settings import PseudoLabelConfig
+from trainables.nn.training.loop import BatchShard, TrainingHooks, train
 
 __all__ = ["SegmentationNet", "SegmentationOutput", "Targets", "match_area", "train_segmentation"]
 

@@ -32,7 +32,7 @@ from assay.storage.search_points import with_points
 from assay.study import Plan, Study, read_study
 from assay.study.settings.methods import file_references
 from trainables.errors import InputError
-from trainables.method_files import is_file_reference
+from trainables.plugins.method_files import is_file_reference
 
 if TYPE_CHECKING:
     from assay.analysis.results.results import StudyResults

@@ -17,8 +17,8 @@ from types import MappingProxyType
 from typing import Any
 
 from assay.engine.versions import COMMIT_VARIABLE, source_roots, source_version
-from trainables.device import MMAP_THRESHOLD, TRIM_THRESHOLD
 from trainables.nn.settings import ROOT_VARIABLE as WEIGHTS_VARIABLE
+from trainables.runtime.device import MMAP_THRESHOLD, TRIM_THRESHOLD
 
 __all__ = ["SETTINGS", "runtime_env", "stage"]
 
@@ -38,7 +38,7 @@ SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints whatever the verbosity
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    # Workers keep freed memory for the next step (`trainables.device`); in one arena, as those of threads
+    # Workers keep freed memory for the next step (`trainables.runtime.device`); in one arena, as those of threads
     # give whole heaps back; and what is mapped anew is faulted in by 2 MiB instead of 4 KiB.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(MMAP_THRESHOLD),

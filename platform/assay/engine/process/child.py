@@ -23,9 +23,9 @@ from assay.engine.process.fit import ChildJob, FitJob, Peers, fit
 from assay.engine.worker.trial_log import SentLog, send
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import TrainingData
-from trainables.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu
 from trainables.evaluation.model_scorer import ModelScorer
-from trainables.method_files import load_source
+from trainables.plugins.method_files import load_source
+from trainables.runtime.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu
 
 __all__ = ["run_child"]
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from assay.engine.worker.ranks import collective
-from trainables.catalogue import find_trainable
 from trainables.contract import Checkpoint, Predictor, seed_for, shard
 from trainables.data.samples import TrainingData
 from trainables.errors import InputError
-from trainables.method_files import MethodSource
+from trainables.plugins.catalogue import find_trainable
+from trainables.plugins.method_files import MethodSource
 from trainables.run import refuse_log
 from trainables.stages import Stage, StageWork
 

@@ -35,7 +35,7 @@ from typing import NamedTuple, Self
 
 from assay.engine.errors import DiedError
 from assay.storage.redaction import holds_credentials
-from trainables.device import CUBLAS_WORKSPACE
+from trainables.runtime.device import CUBLAS_WORKSPACE
 
 __all__ = ["ForkServer", "Forked"]
 

@@ -31,9 +31,9 @@ from assay.engine.process.fork_server import Forked, ForkServer
 from assay.engine.worker.ranks import from_rank_0
 from assay.engine.worker.trial_log import LogAnswers, Message, StoredLog, receive
 from trainables.data.cache import ArrowImages
-from trainables.device import kills_for_memory
 from trainables.evaluation.scorer import ImageScorer, Scores
-from trainables.method_files import is_file_method, loaded_source
+from trainables.plugins.method_files import is_file_method, loaded_source
+from trainables.runtime.device import kills_for_memory
 
 __all__ = ["TrainApart", "Trained", "Trainer", "weights_of"]
 

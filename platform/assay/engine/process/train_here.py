@@ -16,10 +16,10 @@ from assay.engine.process.process import Trained, weights_of
 from assay.engine.worker.trial_log import StoredLog
 from trainables.contract import Predictor
 from trainables.data.cache import ArrowImages
-from trainables.device import forget_peak_memory, peak_memory_mb, prepare_gpu
 from trainables.errors import StorageError
 from trainables.evaluation.model_scorer import ModelScorer
 from trainables.evaluation.scorer import Scores
+from trainables.runtime.device import forget_peak_memory, peak_memory_mb, prepare_gpu
 
 __all__ = ["TrainHere"]
 

@@ -28,7 +28,7 @@ from assay.study import Point, SearchedCell, SearchPlan, Trial
 from assay.study.names import counted
 from assay.study.search.points import make_point, point_row
 from assay.study.search.search_rules import start_values
-from trainables.catalogue import find_trainable
+from trainables.plugins.catalogue import find_trainable
 
 __all__ = ["SearchPacks", "search_packs"]
 

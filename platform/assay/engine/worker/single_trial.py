@@ -24,11 +24,11 @@ from assay.storage import Record, Store
 from assay.study import Plan, Study, Trial
 from assay.study.file.schema import Keep
 from assay.study.planning.repeats import UNKNOWN
-from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
 from trainables.data.samples import TrainingData
 from trainables.errors import InputError, text_of
 from trainables.nn.evaluation_mode import set_evaluation_mode
+from trainables.plugins.catalogue import find_trainable
 
 if TYPE_CHECKING:
     import pandas as pd

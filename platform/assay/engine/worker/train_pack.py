@@ -55,9 +55,9 @@ from assay.storage import Attempt, Record, Store
 from assay.storage.files.files import PATIENCE_SECONDS
 from assay.storage.method_store import load_methods
 from assay.study import Trial
-from trainables.data.atomic import FULL, why_unusable
-from trainables.device import is_out_of_memory
+from trainables.data.files.atomic import FULL, why_unusable
 from trainables.errors import StorageError, StorageFull
+from trainables.runtime.device import is_out_of_memory
 
 __all__ = ["train_pack", "train_trials", "trainer_of"]
 

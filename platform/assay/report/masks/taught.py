@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.storage import Record
-from trainables.catalogue import find_trainable
 from trainables.contract import TaughtMaps, Trainable
 from trainables.errors import InputError
 from trainables.evaluation.heatmaps import defect_numbers
+from trainables.plugins.catalogue import find_trainable
 
 __all__ = ["PICTURES", "Lesson", "lesson_of", "packed_lesson", "teaches"]
 

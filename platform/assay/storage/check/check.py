@@ -29,7 +29,7 @@ from assay.storage.stage_store import STAGE_KEY, StageRecord, examine_stage, sta
 from assay.storage.store import TRIAL_ID, Store
 from assay.study import Plan, SearchPlan, Trial
 from trainables.errors import InputError, StorageError
-from trainables.method_files import is_file_method
+from trainables.plugins.method_files import is_file_method
 
 __all__ = ["Damage", "Findings", "check_storage", "set_aside"]
 

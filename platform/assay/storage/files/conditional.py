@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
-from trainables.data.atomic import NO_LOCKS
+from trainables.data.files.atomic import NO_LOCKS
 from trainables.errors import StorageError
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from assay.storage.files.conditional import FolderSwaps, ObjectSwaps, ReadOnlySw
 from assay.storage.files.local_disk import KEPT, LocalRoot, RefusedFileError, address, named_folder
 from assay.storage.files.object_client import KeysOutOfReachError, Patience, object_client, open_filesystem
 from assay.storage.redaction import holds_credentials, redact, redact_values
-from trainables.data.atomic import FULL, nearest, why_unusable
+from trainables.data.files.atomic import FULL, nearest, why_unusable
 from trainables.errors import InputError, StorageAway, StorageError, StorageFull
 
 __all__ = ["KEPT", "PATIENCE_SECONDS", "Files", "LinkError", "read_parquet"]

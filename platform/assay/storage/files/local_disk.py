@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from trainables.data.atomic import AWAY
+from trainables.data.files.atomic import AWAY
 from trainables.errors import InputError, StorageError
 
 __all__ = [

@@ -24,7 +24,7 @@ def study_schema(trainables: Iterable[AnyTrainable] | None = None) -> dict[str, 
         trainables: Methods whose settings are described; default: all that are installed.
     """
     if trainables is None:
-        from trainables.catalogue import TRAINABLES
+        from trainables.plugins.catalogue import TRAINABLES
 
         trainables = TRAINABLES.values()
     schema = Study.model_json_schema(by_alias=True)

@@ -19,7 +19,7 @@ from assay.study.settings.methods import layers_of, named_methods
 from assay.study.settings.nesting import below
 from assay.study.settings.settings import AnyTrainable, named_config
 from trainables.errors import InputError
-from trainables.method_files import is_file_method
+from trainables.plugins.method_files import is_file_method
 
 __all__ = ["flow_yaml", "study_of_point", "study_that_leaves_one_out"]
 

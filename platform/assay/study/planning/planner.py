@@ -38,10 +38,10 @@ from assay.study.settings.settings import (
     named_settings,
     resolve_settings,
 )
-from trainables.catalogue import find_trainable
 from trainables.contract import batch_norm_objection
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError, nearest
+from trainables.plugins.catalogue import find_trainable
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from assay.study.planning.identity import canonical_json
 from assay.study.planning.plan import CellReach, Plan
-from trainables.catalogue import find_trainable
 from trainables.data.inspect.findings import summarise
 from trainables.evaluation.resolution import Reach, is_taught, measure_reach
+from trainables.plugins.catalogue import find_trainable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,8 +87,8 @@ def _masks(
     manifest: Manifest, samples: Sequence[str], shape: TileShape | None
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Samples with their masks in a fixed random order, or with those of their tiles that show a defect."""
+    from trainables.data.files.sources import decode_mask, read_bytes
     from trainables.data.seeds import shuffled
-    from trainables.data.sources import decode_mask, read_bytes
 
     rows = {sample: manifest.by_sample[sample] for sample in samples}
     known = {sample: row.mask for sample, row in rows.items() if row.mask is not None}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from assay.study.planning.cells import Trial
 from assay.study.settings.settings import AnyTrainable
-from trainables.catalogue import find_trainable
+from trainables.plugins.catalogue import find_trainable
 from trainables.stages import Stage, stage_keys
 
 __all__ = ["Need", "StageNode", "shared_first", "stage_graph", "stages_of"]

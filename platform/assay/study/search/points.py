@@ -21,9 +21,9 @@ from assay.study.planning.repeats import Repeat, trials_on
 from assay.study.search.space import grid_size, set_back
 from assay.study.search.spec import Parameter, Scalar, Search
 from assay.study.settings.settings import AnyTrainable, Device, resolve_settings
-from trainables.catalogue import TRAINABLES
 from trainables.contract import TrainableConfig
-from trainables.method_files import is_file_method
+from trainables.plugins.catalogue import TRAINABLES
+from trainables.plugins.method_files import is_file_method
 
 __all__ = [
     "Point",

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from assay.study.file.source import KeyPath, StudyProblem
 from assay.study.planning.identity import canonical_json
 from trainables.contract import TrainableConfig
-from trainables.method_files import told
+from trainables.plugins.method_files import told
 
 __all__ = ["kept_config"]
 

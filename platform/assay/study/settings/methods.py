@@ -18,18 +18,18 @@ import pyarrow.parquet as pq
 from assay.study.file.schema import Level, Study
 from assay.study.file.source import KeyPath, StudyProblem
 from assay.study.settings.nesting import NO_LEVEL
-from trainables.catalogue import TRAINABLES
 from trainables.contract import Trainable, TrainableConfig
 from trainables.errors import InputError
-from trainables.method_files import (
+from trainables.plugins.catalogue import TRAINABLES
+from trainables.plugins.method_files import (
     MethodSource,
     is_file_reference,
     load_file_method,
     loaded_source,
     read_reference,
 )
-from trainables.method_imports import imports_of_file, imports_of_module, refuse_missing
-from trainables.method_shape import refuse_shape
+from trainables.plugins.method_imports import imports_of_file, imports_of_module, refuse_missing
+from trainables.plugins.method_shape import refuse_shape
 
 __all__ = [
     "SHARED",

@@ -31,7 +31,7 @@ from assay.study.settings.nesting import NO_LEVEL
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import nearest
-from trainables.method_files import told
+from trainables.plugins.method_files import told
 
 __all__ = [
     "AnyTrainable",

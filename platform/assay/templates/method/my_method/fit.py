@@ -1,4 +1,4 @@
-"""The training, from top to bottom. The loop itself is shared: see ``trainables.nn.loop``."""
+"""The training, from top to bottom. The loop itself is shared: see ``trainables.nn.training.loop``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.layers.initialisation import drawn_seed, initialise
-from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
+from trainables.nn.training.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context, with_layout
-from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_images, validation_ap
+from trainables.nn.batches.sampling import BalancedSampler
+from trainables.nn.training.parts import check_images, validation_ap
 
 from .config import MyMethodConfig
 from .network import STRIDE, Network

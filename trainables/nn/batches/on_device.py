@@ -22,7 +22,7 @@ from torch import Tensor
 from trainables.contract import TrainableConfig
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import bytes_to_images
-from trainables.device import usable_share
+from trainables.runtime.device import usable_share
 
 __all__ = ["DeviceRows", "TrainingImages", "numbers", "sent"]
 

@@ -5,7 +5,7 @@
     model = load_deployed(folder)                         # model.safetensors, config.json, card.json
     decision = model.decide([model.prepare(image)])       # uint8 H × W × C of any size → score, decision, …
 
-This module is also the loader of exported MLflow models (``loader_module: trainables.deployed``): they carry
+This module is also the loader of exported MLflow models (``loader_module: trainables.runtime.deployed``): they carry
 ``trainables`` with them and run without the platform, ray or mlflow's own file formats.
 """
 
@@ -24,16 +24,16 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
-from trainables.data.sources import resize_image
+from trainables.data.files.sources import resize_image
 from trainables.data.spec import Tiles
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.evaluation.model_scorer import ModelScorer
 from trainables.evaluation.scorer import ImageScorer, Thresholds, TiledScorer
-from trainables.method_files import MethodSource, is_file_method, load_source
 from trainables.nn.evaluation_mode import set_evaluation_mode
+from trainables.plugins.catalogue import find_trainable
+from trainables.plugins.method_files import MethodSource, is_file_method, load_source
 
 __all__ = [
     "CARD_FILE",

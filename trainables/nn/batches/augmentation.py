@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.nn.batches.on_device import TrainingImages, sent
+from trainables.nn.batches.sampling import Generators
 from trainables.nn.choices import Flips
-from trainables.nn.on_device import TrainingImages, sent
-from trainables.nn.sampling import Generators
 
 __all__ = ["Augmentation", "drawn_views"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainables.contract import Trainable
-from trainables.method_files import is_file_method, loaded_method
+from trainables.plugins.method_files import is_file_method, loaded_method
 from trainables.registry import Registry
 
 __all__ = ["TRAINABLES", "find_trainable", "plugin_requirement"]

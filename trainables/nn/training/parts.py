@@ -16,8 +16,8 @@ from trainables.data.samples import ImageSet
 from trainables.errors import Diverged, InputError
 from trainables.evaluation.evaluate import image_scores
 from trainables.evaluation.metrics import Undefined, image_ap
+from trainables.nn.batches.sampling import Sampler
 from trainables.nn.choices import Norm
-from trainables.nn.sampling import Sampler
 
 __all__ = [
     "BestEpoch",

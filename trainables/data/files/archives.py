@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from trainables.data.atomic import exclusive, new_folder
+from trainables.data.files.atomic import exclusive, new_folder
 from trainables.errors import InputError, StorageError
 
 __all__ = ["unpack"]

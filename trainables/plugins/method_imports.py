@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trainables.errors import InputError
-from trainables.method_files import MethodSource
+from trainables.plugins.method_files import MethodSource
 
 __all__ = [
     "UNKNOWN_VERSION",

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
+from trainables.data.files.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 
 __all__ = [
     "DEFECT_FOLDERS",

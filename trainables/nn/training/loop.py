@@ -33,9 +33,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.contract import Run, TrainingCutError, refuse_small_batch, shard
+from trainables.nn.batches.sampling import Sampler
 from trainables.nn.choices import TrainingSchedule
-from trainables.nn.sampling import Sampler
-from trainables.nn.training import (
+from trainables.nn.training.parts import (
     Checkpointed,
     TrainingState,
     mean_over_workers,

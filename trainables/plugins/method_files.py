@@ -30,7 +30,7 @@ from typing import Any, Self
 
 from trainables.contract import Trainable
 from trainables.errors import InputError, text_of
-from trainables.method_shape import HOOKS, broken_rule, refuse_name, refuse_shape, taken
+from trainables.plugins.method_shape import HOOKS, broken_rule, refuse_name, refuse_shape, taken
 
 __all__ = [
     "MethodSource",

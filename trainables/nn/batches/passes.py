@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.device import usable_share
+from trainables.runtime.device import usable_share
 
 __all__ = [
     "image_batches",

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.archives import unpack
-from trainables.data.atomic import why_unread
-from trainables.data.formats import BrokenImageError, Header, as_stored, examine, measure
+from trainables.data.files.archives import unpack
+from trainables.data.files.atomic import why_unread
+from trainables.data.files.formats import BrokenImageError, Header, as_stored, examine, measure
 from trainables.data.masks import decode_runs, highest_index, holds_runs, palette_as_grey
 from trainables.errors import InputError, StorageError
 

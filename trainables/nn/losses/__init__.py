@@ -1,0 +1,1 @@
+"""Losses and likenesses that several methods share."""

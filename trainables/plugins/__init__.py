@@ -1,0 +1,1 @@
+"""Methods from outside: found by name, or read from a user's own Python files."""

@@ -1,0 +1,1 @@
+"""Around a training: the machine it runs on, its cost, and a trained model as it is shipped."""
