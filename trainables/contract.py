@@ -6,8 +6,8 @@ its surroundings for everything else through ``run``: the same ``fit`` works in 
 :class:`LocalRun` and on a Ray cluster with the engine's run.
 
 Trade-off: ``Run`` is a handful of plain methods instead of a training framework. The loop over epochs that
-methods share (:mod:`trainables.nn.training.loop`) is a page long, and a method may write its own. Nothing here imports
-torch before something is trained: studies are read, shown and reported without it.
+methods share (:mod:`trainables.nn.training.loop`) is a page long, and a method may write its own. Nothing
+here imports torch before something is trained: studies are read, shown and reported without it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def pass_cost(self) -> float:
-        """Memory that a pixel takes in the network, in units of :func:`trainables.nn.batches.passes.in_passes`."""
+        """Memory that a pixel takes in the network, in units of
+        :func:`trainables.nn.batches.passes.in_passes`."""
         return 1.0
 
     def resolved(self, device: str) -> Self:

@@ -1,8 +1,8 @@
 """Studies of one storage, as pages read them: each is followed while it runs. No widgets.
 
-A study is read once and then followed (:class:`~assay.analysis.results.followed.FollowedStudy`): only records that
-are new are read, and all sessions of a server share what was read. A :class:`StudyView` is one state of a
-study and never changes. Its ``results`` are those that a report reads: what is computed from them is kept
+A study is read once and then followed (:class:`~assay.analysis.results.followed.FollowedStudy`): only records
+that are new are read, and all sessions of a server share what was read. A :class:`StudyView` is one state of
+a study and never changes. Its ``results`` are those that a report reads: what is computed from them is kept
 while plan and records stay. What depends on other studies of the storage follows these.
 
 Trade-off: a view of a study is up to ``_FRESH`` seconds old, so that ten viewers cost what one does.

@@ -5,8 +5,8 @@
     model = load_deployed(folder)                         # model.safetensors, config.json, card.json
     decision = model.decide([model.prepare(image)])       # uint8 H × W × C of any size → score, decision, …
 
-This module is also the loader of exported MLflow models (``loader_module: trainables.runtime.deployed``): they carry
-``trainables`` with them and run without the platform, ray or mlflow's own file formats.
+This module is also the loader of exported MLflow models (``loader_module: trainables.runtime.deployed``):
+they carry ``trainables`` with them and run without the platform, ray or mlflow's own file formats.
 """
 
 from __future__ import annotations

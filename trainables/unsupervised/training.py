@@ -1,8 +1,8 @@
 """The training loop of the nets here: networks with an optimiser of their own, so many steps, no epochs.
 
-It is not :func:`trainables.nn.training.loop.train`, which moves one network by one optimiser once a batch: a step of a
-GAN moves its critic several times and then its generator, each by an optimiser of its own, and a training is
-as long as its steps, not as its images. Log, means and checkpoints are the same.
+It is not :func:`trainables.nn.training.loop.train`, which moves one network by one optimiser once a batch: a
+step of a GAN moves its critic several times and then its generator, each by an optimiser of its own, and a
+training is as long as its steps, not as its images. Log, means and checkpoints are the same.
 
 Each worker sums the losses of its own shard of a batch, divided by the size of the whole batch. The sum of
 the workers' gradients is then the gradient of the mean. Random numbers go by the number of the step, so

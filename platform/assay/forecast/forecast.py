@@ -171,7 +171,8 @@ class NeededStages:
     """The stages of trials, by name; a trial is asked for once.
 
     Args:
-        ask: :func:`~assay.study.planning.stage_graph.stages_of`, which loads the trial's method; None: not known.
+        ask: :func:`~assay.study.planning.stage_graph.stages_of`, which loads the trial's method; None: not
+        known.
             Where it fails, as with a method that has another ``Config`` here, they are not known either.
     """
 

@@ -1,7 +1,7 @@
 """Time one trial of each shape of a study, for its forecast.
 
-It trains for a few seconds (:func:`trainables.runtime.forecast.measure`); where trials of the shape have finished,
-their own times are taken instead.
+It trains for a few seconds (:func:`trainables.runtime.forecast.measure`); where trials of the shape have
+finished, their own times are taken instead.
 """
 
 from __future__ import annotations

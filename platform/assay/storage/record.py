@@ -4,9 +4,9 @@ A record has two parts. ``result`` is what must be identical after a resume: met
 hash. The rest (times, machine, attempts) says how it came about. Keys are sorted and floats written as they
 are, so equal results are equal bytes.
 
-A record vouches for itself: its file opens with a checksum of its content (:mod:`assay.storage.files.checksum`),
-its scores lie in the ranges of their metrics, and its trial is the one that was planned. One that does not is
-a :class:`DamagedRecord`: named, and never used.
+A record vouches for itself: its file opens with a checksum of its content
+(:mod:`assay.storage.files.checksum`), its scores lie in the ranges of their metrics, and its trial is the one
+that was planned. One that does not is a :class:`DamagedRecord`: named, and never used.
 
 A record holds no environment values, and credentials inside URIs are blotted out when it is written.
 """

@@ -64,9 +64,11 @@ class Watch:
         plan: All trials; of a search, looked at anew each time for points that were drawn since.
         since: Unix time; heartbeats from before are not shown. Those from before the lease of whoever runs
             the study now belong to an earlier, killed run, and never are.
-        stages_of: :func:`~assay.study.planning.stage_graph.stages_of`, which loads methods (and torch). Without it the
+        stages_of: :func:`~assay.study.planning.stage_graph.stages_of`, which loads methods (and torch).
+        Without it the
             time left of a study whose trials share stages is a least one, without the stages.
-        needed: :func:`~assay.analysis.results.reading.needed_plan`: of a study that decides, the trials that are
+        needed: :func:`~assay.analysis.results.reading.needed_plan`: of a study that decides, the trials that
+        are
             needed by now. Without it all that may ever be trained counts.
     """
 

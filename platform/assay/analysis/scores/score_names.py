@@ -1,7 +1,8 @@
 """Meanings of names in tables of scores: metrics and their direction, means, epochs, statuses, bookkeeping.
 
 A name is taken apart into words, ``metrics.test/image_ap`` into metrics, test, image and ap. What a table's
-columns and rows are is decided by words alone here, and by values in :mod:`assay.analysis.scores.score_layouts`.
+columns and rows are is decided by words alone here, and by values in
+:mod:`assay.analysis.scores.score_layouts`.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints whatever the verbosity
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    # Workers keep freed memory for the next step (`trainables.runtime.device`); in one arena, as those of threads
-    # give whole heaps back; and what is mapped anew is faulted in by 2 MiB instead of 4 KiB.
+    # Workers keep freed memory for the next step (`trainables.runtime.device`); in one arena, as those of
+    # threads give whole heaps back; and what is mapped anew is faulted in by 2 MiB instead of 4 KiB.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(MMAP_THRESHOLD),
     "MALLOC_TRIM_THRESHOLD_": str(TRIM_THRESHOLD),

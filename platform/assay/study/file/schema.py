@@ -1,7 +1,8 @@
 """The study file as typed objects: what a user may write, with bounds and a line of explanation each.
 
 ``assay schema`` prints the JSON Schema of :class:`Study` for editors; :mod:`assay.study.file.reading` reads
-files into it. What a study *means* (cells, trials, ids) is made from it by :mod:`assay.study.planning.planner`.
+files into it. What a study *means* (cells, trials, ids) is made from it by
+:mod:`assay.study.planning.planner`.
 
 Trade-off: ``config`` and the levels' settings stay plain mappings here, because their rules belong to
 the trainable that the study or a level names; the plan checks them against it, with line and column.

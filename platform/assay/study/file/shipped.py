@@ -34,7 +34,7 @@ class FoundStudy(NamedTuple):
 @cache
 def shipped_studies() -> Mapping[str, Path]:
     """Name → file of every study that comes with assay; none in the code that a cluster was sent."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     folders = (package / "studies", package.parents[1] / "studies")  # of the wheel, of the repository
     folder = next((folder for folder in folders if folder.is_dir()), None)
     files = sorted(folder.glob("*.yaml")) if folder is not None else []

@@ -30,7 +30,7 @@ from trainables.supervised.presets import PRESETS as SUPERVISED
 __all__ = ["method_files", "starter_name", "starter_study"]
 
 _TAKEN = {"assay", "numpy", "tests", "torch", "trainables", *sys.stdlib_module_names}  # it would hide them
-_TEMPLATE = Path(__file__).parents[1] / "templates" / "method"
+_TEMPLATE = Path(__file__).with_name("templates") / "method"
 _METHOD_NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
 
 _SEEDS = (0, 1, 2)

@@ -1,7 +1,7 @@
 """The plan: every trial of a study, checked and named before anything is trained.
 
-:func:`~assay.study.planning.planner.plan_study` makes it of a :class:`Study`. That of a search draws its trials on the
-way: :class:`~assay.study.search.search_plan.SearchPlan`.
+:func:`~assay.study.planning.planner.plan_study` makes it of a :class:`Study`. That of a search draws its
+trials on the way: :class:`~assay.study.search.search_plan.SearchPlan`.
 """
 
 from __future__ import annotations
