@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from assay.analysis.results.reading import needed_plan, results_of_plan
 from assay.analysis.results.results import StudyResults
+from assay.analysis.results.watch import Watch
 from assay.cli.listeners import Mirror
 from assay.engine import EngineOptions, hold_study, local, train_missing
 from assay.engine.options import End
@@ -26,7 +27,6 @@ from assay.report.formats import FORMATS
 from assay.running import end_study
 from assay.storage import Lease, Progress, Store
 from assay.storage.lease import stop_requested
-from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from assay.study.planning.stage_graph import stages_of
 from assay.tracking import MlflowMirror

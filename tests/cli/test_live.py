@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from assay.analysis.results.watch import Snapshot, Watch, score
 from assay.cli.live import Curves, LiveView, render, sparks
 from assay.cli.output import duration, size
 from assay.storage import Environment, Progress, Store
 from assay.storage.files.files import KEPT
 from assay.storage.plans import write_plan
 from assay.storage.progress import Running
-from assay.storage.watch import Snapshot, Watch, score
 from assay.study import Plan, Trial
 from tests.cli.small_study import Assay, finished, run_elsewhere
 from tests.waiting import wait_for
@@ -77,7 +77,7 @@ def test_a_clock_that_is_ahead_adds_no_time(empty: Store, plan: Plan, ahead: flo
 def test_of_a_clock_that_is_ahead_silence_counts_from_when_it_was_seen(
     empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.storage.watch._SILENT_AFTER", 0.2)
+    monkeypatch.setattr("assay.analysis.results.watch._SILENT_AFTER", 0.2)
     now = Progress.now(plan.trials[0].id, 3, 10, {}, seconds_per_epoch=0.01)
     empty.write_progress(now.model_copy(update={"time": now.time + 3600}))
     watch = Watch(empty, plan)
@@ -143,7 +143,7 @@ def test_a_record_that_is_gone_or_damaged_later_counts_no_more(
 def test_of_many_records_a_look_reads_a_few_again_until_all_had_their_turn(
     empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.storage.watch.READERS", 3)
+    monkeypatch.setattr("assay.analysis.results.watch.READERS", 3)
     for trial in plan.trials:
         finished(trial, empty)
     watch = Watch(empty, plan)

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from assay.analysis.results.watch import Watch
 from assay.analysis.search_front import search_front
 from assay.analysis.summary import metric_summary
 from assay.statistics.wording import claimed_text
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.plans import write_plan
 from assay.storage.search_points import with_points
-from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from assay.study.planning.identity import CellIdentity
 from assay_dashboard.charts import front_rows

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.search_results import SearchResults
+from assay.analysis.results.watch import Watch
 from assay.cli.agents.terms import Terms
 from assay.cli.agents.tools import AgentTools
 from assay.cli.plan import answer_of_plan, known_records
@@ -13,7 +14,6 @@ from assay.engine import EngineOptions
 from assay.report.answers.results import report_answer
 from assay.running import begin_study
 from assay.storage.registration import read_registration
-from assay.storage.watch import Watch
 from assay.study import reported_plan
 from tests.engine.search_study import ToySearch
 from tests.engine.toy_study import run_missing

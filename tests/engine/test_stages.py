@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assay.analysis.results.watch import Watch
 from assay.engine.errors import DiedError
 from assay.engine.packs import StageTask
 from assay.engine.retries import MAX_ATTEMPTS
@@ -20,7 +21,6 @@ from assay.storage.check.retention import clean_plan, free
 from assay.storage.lease import Lease, request_stop
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
 from assay.storage.store import DamagedFileError
-from assay.storage.watch import Watch
 from assay.study.planning.stage_graph import stage_graph
 from tests.engine.killing import EPOCHS, in_the_middle, kill_first
 from tests.engine.made_packs import make_pack

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from assay.analysis.results.watch import Watch
 from assay.cli.live import LiveView
 from assay.cli.status import status_now
 from assay.forecast.forecast import Forecast, Left, Shape, StageCost, write_forecast
@@ -16,7 +17,6 @@ from assay.storage import Environment, Progress, Store
 from assay.storage.plans import write_plan
 from assay.storage.record import StageUse
 from assay.storage.stage_store import begin_stage, end_stage
-from assay.storage.watch import Watch
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.planning.stage_graph import stages_of
 from tests.cli.small_study import finished, run_elsewhere

@@ -10,13 +10,13 @@ from dataclasses import replace
 import streamlit as st
 
 from assay.analysis.results.results import StudyResults
+from assay.analysis.results.watch import score
 from assay.report.answer import Answer, AnswerGroup
 from assay.report.figures.effects import comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable, numbered, superscript
 from assay.report.tables.cells import in_order, level_columns, metric_title, study_bold_notes
 from assay.report.tables.comparisons import claim_question
 from assay.storage.progress import Running
-from assay.storage.watch import score
 from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import ablation

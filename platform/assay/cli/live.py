@@ -23,10 +23,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from assay.analysis.results.watch import Snapshot, score, score_names
 from assay.cli.output import duration
 from assay.storage.files.files import KEPT, PATIENCE_SECONDS
 from assay.storage.progress import Progress, Running
-from assay.storage.watch import Snapshot, score, score_names
 from assay.study.planning.repeats import repeat_name
 from trainables.errors import StorageAway
 

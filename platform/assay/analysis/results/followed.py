@@ -18,9 +18,9 @@ from assay.analysis.results.computed import Computed, computed
 from assay.analysis.results.reading import decisions_so_far, needed_plan
 from assay.analysis.results.results import ReadPart, StudyResults
 from assay.analysis.results.search_results import ImportanceOf, results_of_records
+from assay.analysis.results.watch import Snapshot, Watch
 from assay.storage.plans import written_plan
 from assay.storage.store import Store
-from assay.storage.watch import Snapshot, Watch
 from assay.study import Plan, Trial
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class FollowedStudy:
         read_part: Reads a file of a record; None: ``store`` does.
         importance_of: As :class:`~assay.analysis.results.search_results.SearchResults` has it.
         plan: Of a run that has just made it; None: as it was written, and read again when it is written anew.
-        since: As :class:`~assay.storage.watch.Watch` has it.
-        stages_of: As :class:`~assay.storage.watch.Watch` has it.
+        since: As :class:`~assay.analysis.results.watch.Watch` has it.
+        stages_of: As :class:`~assay.analysis.results.watch.Watch` has it.
     """
 
     def __init__(
