@@ -1,6 +1,6 @@
 """The study that ``assay demo`` shows: the quickstart, trained here and packed without its models.
 
-    python -m benchmarks.demo [--storage FOLDER] [--output platform/assay/demo.tar.xz]
+    python -m benchmarks.demo [--storage FOLDER] [--output platform/assay/demo/demo.tar.xz]
 
 Without ``--storage`` the study is trained first, which takes three minutes on two cores. The same storage
 gives the same bytes.
@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from assay.demo import DEMO
+from assay.demo.demo import DEMO
 from assay.storage import Store
 from assay.storage.check.retention import KeepRule, free, unkept_models
 from assay.storage.check.storage_format import FORMAT_FILE

@@ -20,11 +20,11 @@ from mlflow.tracking import MlflowClient
 from assay.analysis.results.reading import needed_plan, results_of_plan
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.watch import Watch
+from assay.api.running import end_study
 from assay.cli.listeners import Mirror
 from assay.engine import EngineOptions, hold_study, local, train_missing
 from assay.engine.options import End
 from assay.report.formats import FORMATS
-from assay.running import end_study
 from assay.storage import Lease, Progress, Store
 from assay.storage.lease import stop_requested
 from assay.study import Plan, parse_study, plan_study

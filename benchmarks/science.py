@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from assay.analysis.results.reading import results_of_plan
 from assay.analysis.study_analysis import study_analysis
-from assay.opened_storage import OpenedStorage
+from assay.api.opened_storage import OpenedStorage
 from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.storage.plans import write_plan

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import assay
-from assay.opened_storage import OpenedStudy
+from assay.api.opened_storage import OpenedStudy
 from benchmarks.shared import parser_of
 
 SEEDS, FOLDS = (0, 1, 2, 3), (0, 1, 2)

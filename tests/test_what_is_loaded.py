@@ -44,8 +44,8 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
     ("modules", "absent"),
     [
         (
-            "assay, assay.opened_storage, assay.running, assay.forecast.forecast, assay.engine.local, "
-            "assay.engine.worker.worker, trainables.evaluation.evaluate",
+            "assay, assay.api.opened_storage, assay.api.running, assay.forecast.forecast, "
+            "assay.engine.local, assay.engine.worker.worker, trainables.evaluation.evaluate",
             (*TRAINING, *TABLES, *OTHERS),
         ),
         (

@@ -26,8 +26,8 @@ from assay.analysis.results.followed import FollowedStudy
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_pair import StudyPair, pair_studies
 from assay.analysis.summary import Repeat, best_mean, metric_summary
+from assay.api.opened_storage import parameter_importance
 from assay.forecast.forecast import Left
-from assay.opened_storage import parameter_importance
 from assay.report.answer import Answer, study_answer
 from assay.report.masks.sheets import records_with_maps
 from assay.report.page.model import Page

@@ -19,8 +19,8 @@ from assay.version import VERSION
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from assay.api import data, plan, run, train
-    from assay.opened_storage import OpenedStorage
+    from assay.api.functions import data, plan, run, train
+    from assay.api.opened_storage import OpenedStorage
     from assay.study import Study
     from trainables.contract import LocalRun
     from trainables.errors import InputError, StorageError
@@ -30,7 +30,7 @@ __all__ = ["InputError", "LocalRun", "StorageError", "Study", "data", "open", "p
 __version__ = VERSION
 
 _MODULES = {
-    **dict.fromkeys(("data", "plan", "run", "train"), "assay.api"),
+    **dict.fromkeys(("data", "plan", "run", "train"), "assay.api.functions"),
     "Study": "assay.study",
     "LocalRun": "trainables.contract",
     **dict.fromkeys(("InputError", "StorageError"), "trainables.errors"),
@@ -47,7 +47,7 @@ def open(storage: str | Path = "./assay-storage") -> OpenedStorage:
         >>> assay.open("assay-storage").study("tiny")
         <study tiny: 4 trials of 2 cells: 4 finished. Data: synthetic, 40 images, 16 defective.>
     """
-    from assay.opened_storage import OpenedStorage
+    from assay.api.opened_storage import OpenedStorage
 
     return OpenedStorage.at(storage)
 

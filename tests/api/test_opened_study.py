@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import assay
-from assay.opened_storage import OpenedStudy
+from assay.api.opened_storage import OpenedStudy
 from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.storage.plans import write_plan

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import assay
-from assay.opened_storage import OpenedStorage, OpenedStudy
+from assay.api.opened_storage import OpenedStorage, OpenedStudy
 from assay.study import Plan
 from tests.api.tiny import TINY
 from trainables.data import make_split, open_manifest

@@ -19,8 +19,8 @@ import psutil
 import pytest
 import typer
 
+from assay.api.planning import read_plan
 from assay.cli.app import app
-from assay.planning import read_plan
 from assay.storage import Environment, Lease, Record, Store
 from assay.storage.lease import stop_requested
 from assay.storage.plans import write_plan

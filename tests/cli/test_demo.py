@@ -9,7 +9,7 @@ import pytest
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_summary
-from assay.demo import DEMO, unpack_demo
+from assay.demo.demo import DEMO, unpack_demo
 from assay.storage import Store
 from benchmarks.demo import pack
 from tests.cli.small_study import Assay

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from assay.api.planning import read_plan
 from assay.cli.plan import format_truth, show_forecast
 from assay.forecast.forecast import Forecast, Shape
-from assay.planning import read_plan
 from assay.storage import Store
 from tests.cli.small_study import Assay, finished
 

@@ -17,7 +17,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from assay.demo import unpack_demo
+from assay.demo.demo import unpack_demo
 from assay.report.answers import ANSWERS, answer_schema
 from assay.report.answers.base import Answer, Value
 from assay.report.answers.plans import plan_answer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.planning import read_plan
+from assay.api.planning import read_plan
 from assay.storage import Store
 from tests.cli.small_study import Assay, finished
 from tests.engine.staged_study import StagedStudy

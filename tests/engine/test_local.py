@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from assay.api.running import train
 from assay.engine import EngineOptions
 from assay.engine.local import local_slots
-from assay.running import train
 from assay.storage import Record
 from assay.storage.plans import written_plan
 from assay.storage.registration import read_registration

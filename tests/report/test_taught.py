@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from assay.analysis.results.reading import read_results
-from assay.demo import unpack_demo
+from assay.demo.demo import unpack_demo
 from assay.report.masks.payload import cell_column
 from assay.report.masks.taught import Lesson, lesson_of, teaches
 from assay.storage import Record, Store

@@ -6,8 +6,8 @@ import pytest
 
 from assay.analysis.results.reading import needed_plan
 from assay.analysis.results.results import StudyResults
+from assay.api.running import begin_study
 from assay.report.tables.footnotes import footnotes
-from assay.running import begin_study
 from assay.storage import Store
 from assay.storage.registration import (
     format_changes,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.demo import unpack_demo
+from assay.demo.demo import unpack_demo
 from assay.storage import Lease, Store
 from assay.storage.check import storage_format
 from assay.storage.check.storage_format import FORMAT, FORMAT_FILE, OtherFormatError, format_bytes

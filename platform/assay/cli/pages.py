@@ -169,7 +169,7 @@ def demo(port: Port = 8501) -> None:
     """
     import tempfile
 
-    from assay.demo import unpack_demo
+    from assay.demo.demo import unpack_demo
 
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder:
         unpack_demo(folder)

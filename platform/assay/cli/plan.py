@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from assay.api.planning import read_plan
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
 from assay.cli.output import AsJson, answers, console, duration, text_table
-from assay.planning import read_plan
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

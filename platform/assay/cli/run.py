@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.api.planning import read_plan
+from assay.api.running import drop_models, train
 from assay.cli.options import (
     DEFAULT_CACHE,
     DEFAULT_STORAGE,
@@ -38,8 +40,6 @@ from assay.cli.output import FLAG, Answers, answers, check_output, console, dura
 from assay.cli.plan import format_truth
 from assay.cli.results import way_on
 from assay.faults import Interrupted, exit_code_of
-from assay.planning import read_plan
-from assay.running import drop_models, train
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ class EngineOptions:
         """The plan with the trials that are needed going by what is ``trained`` so far.
 
         All of it, but for a study with ``repeats.decide``: its next seeds depend on what the records say, and
-        the engine draws no conclusions. ``assay.running`` says who does.
+        the engine draws no conclusions. ``assay.api.running`` says who does.
         """
         if not plan.study.repeats.decide:
             return plan

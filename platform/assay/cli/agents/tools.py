@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.api.opened_storage import OpenedStorage
+from assay.api.planning import read_plan
 from assay.cli.agents.terms import OutOfBoundsError, Terms
 from assay.cli.plan import answer_of_plan, known_records, this_machine
 from assay.cli.status import status_now, status_of_all
 from assay.cli.studies import answer_of_settings
-from assay.opened_storage import OpenedStorage
-from assay.planning import read_plan
 from assay.report.answers.agents import AgentReportAnswer, agent_report
 from assay.report.answers.results import PairAnswer, pair_answer
 from assay.statistics.wording import number_text

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.api.opened_storage import OpenedStorage, OpenedStudy
+from assay.api.planning import read_plan
+from assay.api.running import drop_models
+from assay.api.running import train as train_study
 from assay.faults import RayLost
-from assay.opened_storage import OpenedStorage, OpenedStudy
-from assay.planning import read_plan
-from assay.running import drop_models
-from assay.running import train as train_study
 from assay.study.file.from_objects import StudyLike
 from trainables.errors import InputError
 

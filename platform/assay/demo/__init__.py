@@ -1,0 +1,1 @@
+"""A finished study with its storage, for a first look."""
