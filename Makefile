@@ -55,8 +55,8 @@ docs: .venv/.installed-dev  ## the documentation as a site in build/docs (open i
 dist: .venv/.installed-dev  ## wheel and source archive, in dist/
 	@$(BIN)/python -m hatchling build --directory dist
 
-example: .venv/.installed  ## train studies/ksdd_additions.yaml (DATA=folder with KolektorSDD), write its report into docs/example
-	@$(BIN)/assay run studies/ksdd_additions.yaml --data $(DATA)
+example: .venv/.installed  ## train studies/additions/ksdd_additions.yaml (DATA=folder with KolektorSDD), write its report into docs/example
+	@$(BIN)/assay run studies/additions/ksdd_additions.yaml --data $(DATA)
 	@for form in md tex html csv; do $(BIN)/assay report ksdd_additions --output docs/example/ksdd_additions.$$form; done
 
 calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (fifteen minutes; ONLY="decisions families" for a part)

@@ -1,6 +1,6 @@
 """Wall-clock of a study whose trials share stages, and of the same study where each trial makes its own.
 
-    python -m benchmarks.stage_cache --data ROOT [--study studies/guided_cropping_mtd.yaml] [--seeds 0]
+    python -m benchmarks.stage_cache --data ROOT [--study FILE] [--seeds 0]
     python -m benchmarks.stage_cache --records STORAGE      what studies saved there; trains nothing
 
 Both arms are `assay run` on an empty storage, one after the other, so Ray's start, the evaluation and the
@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 from assay.storage import Record, Store
 from assay.storage.stage_store import made_stages
 from assay.study import Plan, parse_study, plan_study
+from assay.study.file.shipped import shipped_studies
 from benchmarks.shared import ROOT, parser_of
 
 
@@ -117,7 +118,7 @@ def main() -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", type=Path, help="folder with the study's images")
     what.add_argument("--records", metavar="STORAGE", help="count in a storage what was saved there")
-    parser.add_argument("--study", type=Path, default=ROOT / "studies" / "guided_cropping_mtd.yaml")
+    parser.add_argument("--study", type=Path, default=shipped_studies()["guided_cropping_mtd"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for both arms' storages")
     given = parser.parse_args()

@@ -26,7 +26,8 @@ from benchmarks.shared import ROOT, environment_of, parser_of
 
 def read_study(checkout: Path, name: str) -> dict[str, Any]:
     """What a study's file in a checkout says."""
-    return YAML(typ="safe").load(checkout / "studies" / f"{name}.yaml")
+    [file] = (checkout / "studies").rglob(f"{name}.yaml")
+    return YAML(typ="safe").load(file)
 
 
 def of_one_seed(study: dict[str, Any], *, full: bool) -> dict[str, Any]:

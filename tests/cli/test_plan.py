@@ -10,11 +10,11 @@ import pytest
 
 from assay.api.planning import read_plan
 from assay.storage import Store
+from assay.study.file.shipped import shipped_studies
 from tests.cli.small_study import Assay, finished
 from tests.engine.staged_study import StagedStudy
 
-ROOT = Path(__file__).parents[2]
-REFUSED = ROOT / "studies" / "segdec_table4_as_published.yaml"  # confounded, as the published lines are
+REFUSED = shipped_studies()["segdec_table4_as_published"]  # confounded, as the published lines are
 
 
 def test_plan_shows_what_differs_and_how_much_it_is(assay: Assay, study_file: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_every_study_is_listed_and_those_that_need_no_data_come_first(assay: Ass
     shown = assay("studies").out
     rows = [line.split()[0] for line in shown.splitlines() if line[:1].strip()]
     names = [name for name in rows if (SHIPPED / f"{name}.yaml").exists()]
-    assert sorted(names) == sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    assert sorted(names) == sorted(path.stem for path in SHIPPED.rglob("*.yaml"))
     needs_no_data = [name for name in names if "reader: synthetic" in (SHIPPED / f"{name}.yaml").read_text()]
     assert names[: len(needs_no_data)] == needs_no_data
     assert names[0] == "quickstart"

@@ -63,7 +63,7 @@ def test_modules_that_the_documents_run_exist(page: Path) -> None:
 )  # it is of other times
 def test_study_files_that_the_documents_name_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("studies/x.yaml", "")  # that is any study
-    named = set(re.findall(r"\bstudies/\w+\.yaml", text))
+    named = set(re.findall(r"\bstudies/(?:\w+/)*\w+\.yaml", text))
     assert not [name for name in named if not (ROOT / name).exists()]
 
 

@@ -98,7 +98,7 @@ def test_what_runs_is_the_wheel_and_not_this_checkout(installed: Installation) -
 def test_all_studies_of_the_repository_come_with_the_wheel(installed: Installation) -> None:
     shown = installed.run("assay", "studies")
     assert shown.returncode == 0, shown.stderr
-    assert all(path.stem in shown.stdout for path in (ROOT / "studies").glob("*.yaml"))
+    assert all(path.stem in shown.stdout for path in (ROOT / "studies").rglob("*.yaml"))
 
 
 @pytest.mark.ray

@@ -20,8 +20,8 @@ from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Trial, plan_study, read_study
 from assay.study.file.schema import Resources
+from assay.study.file.shipped import shipped_studies
 from assay.study.planning.stage_graph import stage_graph
-from tests.conftest import ROOT
 from tests.engine.made_packs import lay_down, make_pack
 from tests.engine.search_study import ToySearch, made_record, made_result
 from tests.engine.staged_study import StagedStudy
@@ -188,7 +188,7 @@ def test_a_pack_of_trials_that_another_run_has_planned_away_is_trouble_with_the_
 
 @pytest.mark.parametrize("slots", [1, 2, 40])
 def test_shared_stages_come_longest_first_and_each_after_those_it_reads(slots: int, tmp_path: Path) -> None:
-    plan = plan_study(read_study(ROOT / "studies" / "guided_cropping_mtd.yaml"), None, "cpu")
+    plan = plan_study(read_study(shipped_studies()["guided_cropping_mtd"]), None, "cpu")
     graph = stage_graph(plan.trials)
     packs = [[task.id for task in pack] for pack in stage_packs(plan.trials, Store(tmp_path), slots)]
     sizes = [len(pack) for pack in packs]
@@ -203,7 +203,7 @@ def test_shared_stages_come_longest_first_and_each_after_those_it_reads(slots: i
 
 
 def test_beside_stages_only_trials_go_that_wait_for_none_and_each_once(tmp_path: Path) -> None:
-    plan = plan_study(read_study(ROOT / "studies" / "guided_cropping_mtd.yaml"), None, "cpu")
+    plan = plan_study(read_study(shipped_studies()["guided_cropping_mtd"]), None, "cpu")
     needs = {trial.id: set(stage_graph([trial])) for trial in plan.trials}
     stages = stage_packs(plan.trials, Store(tmp_path), 2)
     tasks = [task for pack in stages for task in pack]

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from assay.study import plan_study, read_study
+from assay.study.file.shipped import shipped_studies
 from assay.study.planning.stage_graph import stage_graph
-from tests.conftest import ROOT
 from tests.focus.chains import (
     CPU,
     SIZE,
@@ -105,7 +105,7 @@ def test_no_mask_is_read_and_none_would_change_a_bit(tmp_path: Path, undisturbed
 
 
 def test_rows_of_the_additive_study_share_what_comes_before() -> None:
-    plan = plan_study(read_study(ROOT / "studies" / "guided_cropping_mtd.yaml"), None, "cpu")
+    plan = plan_study(read_study(shipped_studies()["guided_cropping_mtd"]), None, "cpu")
     repeats = len({(trial.seed, trial.fold) for trial in plan.trials})
     names = [node.name for node in stage_graph(plan.trials).values()]
     assert names.count("classifier") == 4 * repeats  # with and without CLM and GCM
@@ -130,7 +130,7 @@ def test_a_plain_classifier_is_that_of_the_other_methods(switches: dict[str, Any
 
 
 def test_the_weak_methods_of_a_ladder_train_one_classifier() -> None:
-    plan = plan_study(read_study(ROOT / "studies" / "supervision_ladder_mtd.yaml"), None, "cpu")
+    plan = plan_study(read_study(shipped_studies()["supervision_ladder_mtd"]), None, "cpu")
     repeats = len({(trial.seed, trial.fold) for trial in plan.trials})
     weak = {"cam", "focus", "regioncam"}
     nodes = [

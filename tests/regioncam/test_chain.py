@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from assay.study import plan_study, read_study
+from assay.study.file.shipped import shipped_studies
 from assay.study.planning.stage_graph import stage_graph
-from tests.conftest import ROOT
 from tests.golden_weights import assert_stages_ended_at
 from tests.predictors import assert_saved_says_the_same, digest, exported
 from tests.regioncam.chains import (
@@ -104,7 +104,7 @@ def test_a_chain_that_was_killed_goes_on_to_the_same_bits(stage: str, shared: Pa
 
 
 def test_rows_of_the_study_share_classifiers_maps_and_rounds() -> None:
-    plan = plan_study(read_study(ROOT / "studies" / "region_aware_cam_mtd.yaml"), None, "cpu")
+    plan = plan_study(read_study(shipped_studies()["region_aware_cam_mtd"]), None, "cpu")
     repeats = len({(trial.seed, trial.fold) for trial in plan.trials})
     names = Counter(node.name for node in stage_graph(plan.trials).values())
     # Each of six maps makes labels, one of them with the CRF as well; on one no net is trained.

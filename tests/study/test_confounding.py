@@ -14,7 +14,7 @@ from trainables.data import DataSpec, Manifest
 from trainables.errors import InputError
 
 LENGTHS = {"length": {"short": {}, "long": {"config": {"epochs": 20}}}}  # `warm-up` follows `epochs`
-AS_PUBLISHED = Path(__file__).parents[2] / "studies" / "segdec_table4_as_published.yaml"
+AS_PUBLISHED = Path(__file__).parents[2] / "studies" / "published" / "segdec_table4_as_published.yaml"
 
 
 def refusal(study: Study) -> str:

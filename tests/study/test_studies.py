@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from assay.study import plan_study, read_study, study_schema
 from tests.study.toy import TOY
 
-STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+STUDIES = sorted((Path(__file__).parents[2] / "studies").rglob("*.yaml"))
 REFUSED = "segdec_table4_as_published"  # on purpose
 SOUND = [path for path in STUDIES if path.stem != REFUSED]
 

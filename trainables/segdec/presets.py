@@ -22,7 +22,7 @@ _Settings = Mapping[str, Any]
 _KSDD: _Settings = {
     "image_size": (1408, 512), "channels": 1, "epochs": 50, "batch_size": 1,
     "lr": 1.0, "delta": 0.01, "dilation": 7, "w_pos": 1.0, "p": 2.0,
-    # At a rate of 1 from the first step on, 11 of 30 trainings fail: studies/segdec_collapse.yaml.
+    # At a rate of 1 from the first step on, 11 of 30 trainings fail: studies/additions/segdec_collapse.yaml.
     "lr_warmup_epochs": 2,
 }  # fmt: skip
 _KSDD2: _Settings = {

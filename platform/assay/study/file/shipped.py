@@ -37,7 +37,7 @@ def shipped_studies() -> Mapping[str, Path]:
     package = Path(__file__).parents[2]
     folders = (package / "studies", package.parents[1] / "studies")  # of the wheel, of the repository
     folder = next((folder for folder in folders if folder.is_dir()), None)
-    files = sorted(folder.glob("*.yaml")) if folder is not None else []
+    files = sorted(folder.rglob("*.yaml")) if folder is not None else []
     return MappingProxyType({path.stem: path for path in files})
 
 
