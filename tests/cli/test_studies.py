@@ -23,9 +23,10 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_study_is_listed_and_those_that_need_no_data_come_first(assay: Assay) -> None:
     shown = assay("studies").out
     rows = [line.split()[0] for line in shown.splitlines() if line[:1].strip()]
-    names = [name for name in rows if (SHIPPED / f"{name}.yaml").exists()]
-    assert sorted(names) == sorted(path.stem for path in SHIPPED.rglob("*.yaml"))
-    needs_no_data = [name for name in names if "reader: synthetic" in (SHIPPED / f"{name}.yaml").read_text()]
+    files = {path.stem: path for path in SHIPPED.rglob("*.yaml")}
+    names = [name for name in rows if name in files]
+    assert sorted(names) == sorted(files)
+    needs_no_data = [name for name in names if "reader: synthetic" in files[name].read_text()]
     assert names[: len(needs_no_data)] == needs_no_data
     assert names[0] == "quickstart"
 

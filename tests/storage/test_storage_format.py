@@ -88,6 +88,13 @@ def test_the_first_file_of_a_storage_states_its_format(root: Path) -> None:
     assert Store.open(root).studies() == ["additions"]
 
 
+def test_a_folder_of_study_files_is_a_new_storage(tmp_path: Path) -> None:
+    file = tmp_path / "studies" / "searches" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("study: mine\n")
+    assert Store.open(tmp_path).studies() == []
+
+
 @pytest.mark.usefixtures("credentials")
 def test_so_it_is_in_an_object_store(server: S3Server) -> None:
     store = Store(server.uri("bucket/format"))

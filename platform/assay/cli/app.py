@@ -38,7 +38,7 @@ from assay.cli.status import status, stop
 from assay.cli.storage import bundle, check, clean, doctor, verify
 from assay.cli.studies import schema, settings
 from assay.faults import Fault, Interrupted, exit_code_of
-from assay.study.file.removed import what_to_type_instead
+from assay.removed import what_to_type_instead
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -97,7 +97,10 @@ def refuse_other_format(files: Files) -> int | None:
     if files.local_path is not None and not os.path.isdir(files.local_path):
         return None  # whoever needs it says that there is none, or that none can be made there
     stated = _stated_format(files)
-    if stated is None and any(name.endswith("/") for name in files.list("studies")):
+    # A folder `studies` of somebody's own study files is no storage: no plans lie in it.
+    if stated is None and any(
+        files.exists(f"studies/{name}plan.parquet") for name in files.list("studies") if name.endswith("/")
+    ):
         stated = _stated_format(files)  # a run that began meanwhile has stated it before its first study
         if stated is None:
             raise OtherFormatError(None, files.uri)

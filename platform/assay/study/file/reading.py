@@ -25,8 +25,8 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, Documen
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.parser import Parser
 
+from assay.removed import what_to_write_instead
 from assay.study.design_rules import reference_problems
-from assay.study.file.removed import what_to_write_instead
 from assay.study.file.schema import Study
 from assay.study.file.source import KeyPath, Source, StudyProblem, refuse
 from trainables.errors import InputError, nearest, validation_message

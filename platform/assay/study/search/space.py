@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from assay.study.file.removed import what_to_write_instead
+from assay.removed import what_to_write_instead
 from assay.study.file.source import StudyProblem
 from assay.study.search.spec import Choice, FloatRange, IntRange, Parameter, Scalar
 from assay.study.settings.nesting import parents_first
