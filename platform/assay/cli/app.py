@@ -37,6 +37,7 @@ from assay.cli.run import run, submit
 from assay.cli.status import status, stop
 from assay.cli.storage import bundle, check, clean, doctor, verify
 from assay.cli.studies import schema, settings
+from assay.extras import EXTRAS, load
 from assay.faults import Fault, Interrupted, exit_code_of
 from assay.removed import what_to_type_instead
 from trainables.errors import InputError
@@ -135,6 +136,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "assay mcp --budget-hours 2 --studies studies --local": mcp,
     "assay skill > SKILL.md": skill,
 }
+_COMMANDS |= {example: load(place) for extra in EXTRAS.values() for example, place in extra.commands.items()}
 for _example, _command in _COMMANDS.items():
     app.command(_example.split()[1], epilog=f"Example: {_example}")(_command)
 app.add_typer(studies.group, name="studies")

@@ -1,0 +1,76 @@
+"""Extras: what some users need and the core does without, a folder each, and those of other packages.
+
+A folder holds the extra's code, its page (``README.md``) and its tests, and says in its ``__init__.py`` what
+it adds::
+
+    EXTRA = Extra(
+        name="slurm",
+        summary="Studies as jobs of Slurm.",
+        commands={"assay slurm quickstart --storage /shared/assay": "assay.extras.slurm.command:slurm"},
+    )
+
+Another distribution ships one by an entry point, whose name is the extra's::
+
+    [project.entry-points."assay.extras"]
+    slack = "my_package.slack:EXTRA"
+
+The core asks this registry and imports no extra, so that it works with none of them installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from trainables.errors import InputError
+from trainables.registry import Registry
+
+__all__ = ["EXTRAS", "Extra", "load"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """The parts that an extra adds to assay; each is named as ``module:function`` and loaded when it is used.
+
+    Attributes:
+        name: Of the folder, and of what is installed with it: ``assay[name]``.
+        summary: A sentence for lists of extras.
+        commands: Functions of `assay …`, by an example that `--help` shows; its second word is the command.
+        listener: ``(store) -> RunListener | None``, which follows a run.
+        score_tables: ``(table) -> table | None``, which reads a foreign layout of scores.
+        needs: Packages that are not among the core's own, as they are imported.
+    """
+
+    name: str
+    summary: str
+    commands: Mapping[str, str] = field(default_factory=dict[str, str])
+    listener: str = ""
+    score_tables: str = ""
+    needs: tuple[str, ...] = ()
+
+    def require(self) -> None:
+        """See that the packages are there that the extra needs.
+
+        Raises:
+            InputError: If one is missing.
+        """
+        missing = [package for package in self.needs if find_spec(package) is None]
+        if missing:
+            raise InputError(
+                f"{self.name} is an extra of assay that needs {' and '.join(missing)}, which this "
+                f"environment does not have. Install it: pip install 'assay[{self.name}]'"
+            )
+
+
+EXTRAS: Registry[Extra] = Registry(
+    Extra, noun="extra", group="assay.extras", package="assay.extras", attribute="EXTRA", folders=True
+)
+
+
+def load(place: str) -> Callable[..., Any]:
+    """The function that an extra names as ``module:function``."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
