@@ -25,13 +25,19 @@ html_title = "assay"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
+include_patterns = [
+    "docs/**",
+    "platform/assay/extras/*/README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+]
 exclude_patterns = [
     ".*",
     "build",
     "dist",
     "assay-storage",
-    "platform",
     "trainables",
     "tests",
     "docs/example/*_files",

@@ -29,6 +29,7 @@ __all__ = [
     "differences",
     "imported_versions",
     "program",
+    "source_files",
     "source_roots",
     "source_version",
 ]
@@ -70,6 +71,12 @@ def imported_versions(trainable: str) -> dict[str, str]:
 def source_roots() -> list[Path]:
     """The folders of the program's own packages, ``assay`` and ``trainables``."""
     return [Path(__file__).parents[1], Path(trainables.__file__ or "").parent]
+
+
+def source_files(root: Path, *suffixes: str) -> list[Path]:
+    """The files of a package with one of these endings, sorted; tests that lie beside its code are none."""
+    files = (path for path in sorted(root.rglob("*")) if path.suffix in suffixes)
+    return [path for path in files if "tests" not in path.relative_to(root).parts]
 
 
 def program(*trainables: str) -> dict[str, str]:
@@ -116,7 +123,7 @@ def _hash(roots: Iterable[Path]) -> str:
     """sha256 over the Python files below ``roots`` (a root may be a single file), with their names."""
     digest = hashlib.sha256()
     for root in roots:
-        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+        for path in source_files(root, ".py") if root.is_dir() else [root]:
             digest.update(path.relative_to(root).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from assay.engine.versions import COMMIT_VARIABLE, source_roots, source_version
+from assay.engine.versions import COMMIT_VARIABLE, source_files, source_roots, source_version
 from trainables.nn.settings import ROOT_VARIABLE as WEIGHTS_VARIABLE
 from trainables.runtime.device import MMAP_THRESHOLD, TRIM_THRESHOLD
 
@@ -55,7 +55,7 @@ SHIPPED = (".py", ".css", ".html", ".js")  # of the packages; the last three are
 def stage(folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Copy what is shipped into ``folder``: both packages, and beside them ``files``, content by path."""
     for root in source_roots():
-        for path in (path for path in root.rglob("*") if path.suffix in SHIPPED):
+        for path in source_files(root, *SHIPPED):
             target = folder / root.name / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
