@@ -67,7 +67,7 @@ _FIRST = (
     "chains",
     "odd",
     "tests/test_gpu_check.py",  # few tests of many seconds, which came last, one core idle
-    "tests/cli/test_gate.py",
+    "platform/assay/extras/gate/tests/test_gate.py",
 )
 
 torch.set_num_threads(1)

@@ -219,8 +219,8 @@ def gate(
     The first seed is trained alone: where it ends in the same bits, nothing more is. Exit code 0: not worse,
     or undecided; 1: worse; 2: bad input, or a revision with which the study cannot be trained.
     """
-    from assay.gate.gate import open_gate
-    from assay.gate.writing import gate_answer, gate_junit, gate_markdown
+    from assay.extras.gate.gate import open_gate
+    from assay.extras.gate.writing import gate_answer, gate_junit, gate_markdown
 
     for file in (output, junit):
         check_output(file, study)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from assay.gate.revisions import Revision
-from assay.gate.verdict import GateVerdict
+from assay.extras.gate.revisions import Revision
+from assay.extras.gate.verdict import GateVerdict
 from assay.report.answers.results import GateAnswer, GateRow
 from assay.report.page.inline import visible
 from assay.report.page.markdown import escape

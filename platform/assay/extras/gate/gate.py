@@ -19,8 +19,8 @@ from pathlib import Path
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
 from assay.engine.versions import source_version
-from assay.gate.revisions import Revision, checked_out, find_revision, find_root
-from assay.gate.verdict import SURE_SEEDS, CellVerdict, GateVerdict, decide_gate, looks_of, same_bits
+from assay.extras.gate.revisions import Revision, checked_out, find_revision, find_root
+from assay.extras.gate.verdict import SURE_SEEDS, CellVerdict, GateVerdict, decide_gate, looks_of, same_bits
 from assay.storage import Store
 from assay.study import Study, read_study
 from assay.study.file.from_objects import study_yaml

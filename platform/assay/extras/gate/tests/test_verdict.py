@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from assay.analysis.results.results import StudyResults
-from assay.gate.revisions import Revision
-from assay.gate.verdict import GateVerdict, decide_gate, looks_of, same_bits
-from assay.gate.writing import gate_answer, gate_junit, gate_markdown
+from assay.extras.gate.revisions import Revision
+from assay.extras.gate.verdict import GateVerdict, decide_gate, looks_of, same_bits
+from assay.extras.gate.writing import gate_answer, gate_junit, gate_markdown
 from assay.study import Plan, Trial, parse_study
 from tests.analysis.made_studies import lose, make_plan, make_record
 from trainables.errors import InputError
