@@ -56,7 +56,6 @@ CASES = [
     ("labels small", 2, "error"),
     ("judge {scores} --resolve 0.01", 0, "judge"),
     ("judge no-such-file.csv", 2, "error"),
-    ("gate {study} main HEAD", 2, "error"),
     (
         "data check synthetic --option images=24 --option positives=12 --option items=24",
         0,

@@ -27,7 +27,7 @@ from assay import __version__
 from assay.cli import data, streams, studies
 from assay.cli.agents import mcp, skill
 from assay.cli.data import init
-from assay.cli.judge import gate, scores
+from assay.cli.judge import scores
 from assay.cli.models import export, predict
 from assay.cli.output import FLAG, json_alone
 from assay.cli.pages import dashboard, demo, mlflow
@@ -122,7 +122,6 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "assay best my_search --as my_best --output studies/my_best.yaml": best,
     "assay bundle quickstart --output quickstart.zip": bundle,
     "assay verify quickstart.zip": verify,
-    "assay gate gate.yaml origin/main HEAD --junit gate.xml": gate,
     "assay predict --trial 3f9c photos/ more/*.jpg --output found": predict,
     "assay export --trial 3f9c --to onnx --output model": export,
     "assay stop quickstart": stop,

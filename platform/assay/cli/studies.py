@@ -12,6 +12,7 @@ import typer
 
 from assay.cli.options import NewFile, as_path
 from assay.cli.output import AsJson, answers, check_output, console, replace_file, text_table
+from assay.extras import EXTRAS
 from trainables.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -350,7 +351,8 @@ def schema(of: Of = "study", output: NewFile = None) -> None:
     else:
         from assay.report.answers import answer_schema
 
-        content = answer_schema(of)
+        of_extras = {name: place for extra in EXTRAS.values() for name, place in extra.answers.items()}
+        content = answer_schema(of, of_extras)
     text = json.dumps(content, indent=2)
     if output is None:
         typer.echo(text)

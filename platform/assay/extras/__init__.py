@@ -33,12 +33,13 @@ __all__ = ["EXTRAS", "Extra", "load"]
 
 @dataclass(frozen=True, kw_only=True)
 class Extra:
-    """The parts that an extra adds to assay; each is named as ``module:function`` and loaded when it is used.
+    """The parts that an extra adds to assay; each is named as ``module:name`` and loaded when it is used.
 
     Attributes:
         name: Of the folder, and of what is installed with it: ``assay[name]``.
         summary: A sentence for lists of extras.
         commands: Functions of `assay …`, by an example that `--help` shows; its second word is the command.
+        answers: Types of JSON answers by name, whose schemas `assay schema --of NAME` prints.
         listener: ``(store) -> RunListener | None``, which follows a run.
         score_tables: ``(table) -> table | None``, which reads a foreign layout of scores.
         needs: Packages that are not among the core's own, as they are imported.
@@ -47,6 +48,7 @@ class Extra:
     name: str
     summary: str
     commands: Mapping[str, str] = field(default_factory=dict[str, str])
+    answers: Mapping[str, str] = field(default_factory=dict[str, str])
     listener: str = ""
     score_tables: str = ""
     needs: tuple[str, ...] = ()
@@ -71,6 +73,6 @@ EXTRAS: Registry[Extra] = Registry(
 
 
 def load(place: str) -> Callable[..., Any]:
-    """The function that an extra names as ``module:function``."""
+    """The function that an extra names as ``module:name``."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from xml.etree import ElementTree
 
+from pydantic import BaseModel, Field
+
 from assay.extras.gate.revisions import Revision
-from assay.extras.gate.verdict import GateVerdict
-from assay.report.answers.results import GateAnswer, GateRow
+from assay.extras.gate.verdict import GateDecision, GateVerdict
+from assay.report.answers.base import Answer, schema_name
 from assay.report.page.inline import visible
 from assay.report.page.markdown import escape
-from assay.report.rows import comparison_rows
+from assay.report.rows import ComparisonRow, comparison_rows
 from assay.study.names import counted
 
-__all__ = ["gate_answer", "gate_junit", "gate_markdown"]
+__all__ = ["GateAnswer", "gate_answer", "gate_junit", "gate_markdown"]
 
 _BLOCKS = {
     "worse": "This change makes it worse.",
     "not worse": "This change does not make it worse.",
     "undecided": "Whether it is worse is not decided, which blocks nothing.",
 }
+
+
+class GateRow(BaseModel):
+    """A cell of the study, or its trainings without a result."""
+
+    cell: str
+    decision: GateDecision
+    text: str
+    comparison: ComparisonRow | None = Field(description="Head minus base; null: nothing was compared.")
+
+
+class GateAnswer(Answer):
+    """Verdict on a change of method code."""
+
+    schema_: Literal["assay/gate/1"] = schema_name("assay/gate/1")
+    study: str
+    base: str = Field(description="Commit.")
+    head: str
+    decision: GateDecision
+    seeds: int = Field(description="Trained on both sides; 0: the code is the same.")
+    cells: tuple[GateRow, ...]
 
 
 def gate_markdown(study: str, base: Revision, head: Revision, verdict: GateVerdict) -> str:

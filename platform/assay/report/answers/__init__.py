@@ -9,7 +9,9 @@ Numbers are those of the reports, with all their digits; ``null`` stands where t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -32,7 +34,6 @@ ANSWERS = {
     "best-points": "results:BestPointsAnswer",
     "labels": "results:LabelsAnswer",
     "judge": "results:JudgeAnswer",
-    "gate": "results:GateAnswer",
     "data-check": "checks:DataAnswer",
     "settings": "checks:SettingsAnswer",
     "doctor": "checks:DoctorAnswer",
@@ -40,15 +41,20 @@ ANSWERS = {
 }
 
 
-def answer_schema(name: str) -> dict[str, Any]:
+def answer_schema(name: str, of_others: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the answer called ``name``.
+
+    Args:
+        name: One of ``ANSWERS``, or of those of others.
+        of_others: Answers that are defined elsewhere: name → ``module:type``.
 
     Raises:
         InputError: If there is none, with the nearest name.
     """
-    if name not in ANSWERS:
-        raise InputError(f"there is no answer called {name}; {nearest(name, [*ANSWERS, 'study'])}")
-    module, _, kind = ANSWERS[name].partition(":")
-    model = cast("type[BaseModel]", getattr(import_module(f"{__name__}.{module}"), kind))
+    answers = {**{each: f"{__name__}.{place}" for each, place in ANSWERS.items()}, **of_others}
+    if name not in answers:
+        raise InputError(f"there is no answer called {name}; {nearest(name, [*answers, 'study'])}")
+    module, _, kind = answers[name].partition(":")
+    model = cast("type[BaseModel]", getattr(import_module(module), kind))
     schema = model.model_json_schema(by_alias=True, mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

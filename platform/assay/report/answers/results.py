@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BestAnswer",
     "BestPointsAnswer",
-    "GateAnswer",
-    "GateRow",
     "JudgeAnswer",
     "LabelsAnswer",
     "PairAnswer",
@@ -109,27 +107,6 @@ class JudgeAnswer(Answer):
     notes: tuple[str, ...]
     cells: tuple[MeanRow, ...]
     comparisons: tuple[ComparisonRow, ...]
-
-
-class GateRow(BaseModel):
-    """A cell of the study, or its trainings without a result."""
-
-    cell: str
-    decision: Literal["worse", "not worse", "undecided"]
-    text: str
-    comparison: ComparisonRow | None = Field(description="Head minus base; null: nothing was compared.")
-
-
-class GateAnswer(Answer):
-    """Verdict on a change of method code."""
-
-    schema_: Literal["assay/gate/1"] = schema_name("assay/gate/1")
-    study: str
-    base: str = Field(description="Commit.")
-    head: str
-    decision: Literal["worse", "not worse", "undecided"]
-    seeds: int = Field(description="Trained on both sides; 0: the code is the same.")
-    cells: tuple[GateRow, ...]
 
 
 class BestAnswer(Answer):

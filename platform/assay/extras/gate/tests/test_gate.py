@@ -16,12 +16,12 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from assay.extras.gate.writing import GateAnswer
 from assay.faults import Interrupted
-from assay.report.answers import answer_schema
 from tests.cli.small_study import Assay, Output
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
+GATE = Path(__file__).parents[1]
 STUDY = """\
 study: gate
 question: Does this change make the spots worse?
@@ -68,7 +68,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "method").mkdir()
     (root / "README.md").write_text("Spots.\n")
     (root / "method" / "gate.yaml").write_text(STUDY)
-    (root / "method" / "spots.py").write_text((ROOT / "tests" / "gate" / "spots.py").read_text() + IMAGES)
+    (root / "method" / "spots.py").write_text((GATE / "tests" / "spots.py").read_text() + IMAGES)
     _git(root, "add", ".")
     _git(root, "commit", "-qm", "the method")
     for branch, (file, old, new) in CHANGES.items():
@@ -117,7 +117,7 @@ def test_a_gate_trains_no_more_than_its_verdict_takes_and_a_full_disk_changes_no
     answer = gate(STUDY, branch, "--json", "--output", "/dev/full", "--junit", junit)
     assert "warning: /dev/full cannot be written: No space left on device." in answer.err
     content = json.loads(answer.out)
-    jsonschema.Draft202012Validator(answer_schema("gate")).validate(content)
+    jsonschema.Draft202012Validator(GateAnswer.model_json_schema(mode="serialization")).validate(content)
     assert (content["decision"], content["seeds"]) == (decision, seeds)
     assert answer.code == (decision == "worse")
     assert ElementTree.parse(junit).getroot().get("failures") == str(answer.code)
@@ -196,6 +196,28 @@ def test_the_help_names_no_option_that_a_gate_lacks(assay: Assay) -> None:
     assert "--local" not in help_
 
 
+@pytest.mark.parametrize("option", ["--output", "--junit"])
+def test_the_study_is_not_written_over_and_a_uri_is_no_file(
+    assay: Assay, tmp_path: Path, option: str
+) -> None:
+    file, link = tmp_path / "read.yaml", tmp_path / "link.yaml"
+    file.write_text("study: mine\n")
+    link.symlink_to(file)
+    for place in (file, link):
+        ended = assay("gate", file, "main", "HEAD", option, place)
+        assert (ended.code, file.read_text()) == (2, "study: mine\n")
+        assert "what is read is not written over" in ended.err
+    ended = assay("gate", file, "main", "HEAD", option, "s3://u:c4nary@b/x")
+    assert ended.code == 2
+    assert "it is a path on this machine, found the URI s3://***@b/x" in ended.err
+
+
+def test_a_gate_that_cannot_answer_answers_why(assay: Assay, study_file: Path) -> None:
+    ended = assay("gate", study_file, "main", "HEAD", "--json")
+    assert ended.code == 2
+    assert json.loads(ended.out)["schema"] == "assay/error/1"
+
+
 def test_an_interrupted_gate_leaves_neither_a_training_nor_a_worktree(
     repository: Path, tmp_path: Path
 ) -> None:
@@ -221,7 +243,7 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
 
 def _of_github(context: Mapping[str, str]) -> tuple[list[str], str, dict[str, str]]:
     """The action's shell, script and variables, with the inputs of ``context`` and its own defaults."""
-    action = YAML(typ="safe").load(ROOT / "docs" / "ci" / "action.yml")
+    action = YAML(typ="safe").load(GATE / "ci" / "action.yml")
     (step,) = [step for step in action["runs"]["steps"] if "run" in step]
     known: dict[str, str] = {
         f"inputs.{name}": field.get("default") for name, field in action["inputs"].items()
@@ -234,7 +256,7 @@ def _of_github(context: Mapping[str, str]) -> tuple[list[str], str, dict[str, st
 
 def _of_gitlab(variables: Mapping[str, str]) -> tuple[list[str], str, dict[str, str]]:
     """The job's shell, script and variables."""
-    job = YAML(typ="safe").load(ROOT / "docs" / "ci" / "gitlab.yml")["assay-gate"]
+    job = YAML(typ="safe").load(GATE / "ci" / "gitlab.yml")["assay-gate"]
     own = {name: str(value) for name, value in job["variables"].items()}
     return ["bash", "-eo", "pipefail"], "\n".join(job["script"]), {**own, **variables}
 
