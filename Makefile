@@ -39,7 +39,6 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.predict_throughput
 	@$(BIN)/python -m benchmarks.science
 	@$(BIN)/python -m benchmarks.beside
-	@$(BIN)/python -m benchmarks.freed_memory
 	@$(BIN)/python -m benchmarks.start
 
 bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)
