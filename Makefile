@@ -42,10 +42,10 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.start
 
 bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)
-	@$(BIN)/python -m benchmarks.dashboard $(if $(OPTUNA_DASHBOARD),--optuna-dashboard $(OPTUNA_DASHBOARD))
+	@$(BIN)/python -m benchmarks.dashboard.waiting $(if $(OPTUNA_DASHBOARD),--optuna-dashboard $(OPTUNA_DASHBOARD))
 
 gpu-check: .venv/.installed  ## measure a GPU: training, launches, repeatability, shares (ten minutes), into docs/gpu.md
-	@$(BIN)/python -m benchmarks.gpu_check
+	@$(BIN)/python -m benchmarks.gpu.check
 
 docs: .venv/.installed-dev  ## the documentation as a site in build/docs (open index.html); a broken link fails
 	@$(BIN)/python -m sphinx -c docs --fail-on-warning --keep-going --quiet --builder html . build/docs
@@ -59,7 +59,7 @@ example: .venv/.installed  ## train studies/additions/ksdd_additions.yaml (DATA=
 	@for form in md tex html csv; do $(BIN)/assay report ksdd_additions --output docs/example/ksdd_additions.$$form; done
 
 calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (fifteen minutes; ONLY="decisions families" for a part)
-	@$(BIN)/python -m benchmarks.calibrate $(if $(ONLY),--only $(ONLY))
+	@$(BIN)/python -m benchmarks.calibration.calibrate $(if $(ONLY),--only $(ONLY))
 
 torture: .venv/.installed-dev  ## a hundred random kills of a fast study, 10,000 simulated histories, 500 races for a lease (hours)
 	@$(BIN)/python -m tests.e2e.torture

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu_check import BEGIN, run_part
-from benchmarks.gpu_check_parts import PARTS
-from benchmarks.gpu_check_runs import Bench, LeftOutError
+from benchmarks.gpu.check import BEGIN, run_part
+from benchmarks.gpu.parts import PARTS
+from benchmarks.gpu.runs import Bench, LeftOutError
 from benchmarks.shared import END
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +94,7 @@ class Absent:
         if name.partition(".")[0] in {"ray", "mlflow", "optuna", "streamlit", "assay", "typer", "ruamel"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
-runpy.run_module("benchmarks.gpu_check", run_name="__main__", alter_sys=True)
+runpy.run_module("benchmarks.gpu.check", run_name="__main__", alter_sys=True)
 """
 
 

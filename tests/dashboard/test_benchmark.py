@@ -12,8 +12,8 @@ import pytest
 
 from assay.storage import Store
 from assay_dashboard.study_view import view
-from benchmarks.dashboard import READERS, Site, Taken, large_study, most_memory, report
-from benchmarks.dashboard_steps import Step
+from benchmarks.dashboard.steps import Step
+from benchmarks.dashboard.waiting import READERS, Site, Taken, large_study, most_memory, report
 from benchmarks.shared import Seconds
 from tests.dashboard.made_searches import make_large_search
 from trainables.evaluation.heatmaps import DISPLAY_SIDE

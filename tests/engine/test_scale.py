@@ -13,8 +13,8 @@ from assay.engine.options import EngineOptions
 from assay.engine.order import RunPacks
 from assay.storage import Store
 from assay.study import Plan
-from benchmarks.scale_parts import study_part
-from benchmarks.scale_storage import PAGE, CountedStore
+from benchmarks.scale.parts import study_part
+from benchmarks.scale.storage import PAGE, CountedStore
 from tests.analysis.made_studies import START, make_plan, make_record
 from tests.simulation.places import Training, TrialCosts, simulate_packs
 

@@ -30,7 +30,7 @@ from assay.engine.worker.worker import PackWorker
 from assay.storage import Lease, Result, progress
 from assay.storage.plans import write_plan
 from assay.study import Plan
-from benchmarks.scale_storage import CountedStore
+from benchmarks.scale.storage import CountedStore
 
 __all__ = ["LATENCY_SECONDS", "Training", "TrialCosts", "simulate_packs"]
 

@@ -13,14 +13,20 @@ import numpy as np
 import pytest
 
 from assay.statistics.intervals import weighted_ap
-from benchmarks.calibrate import BEGIN, PAGE, broken_text, section, tables_of
-from benchmarks.figures import Figure
+from benchmarks.calibration.calibrate import BEGIN, PAGE, broken_text, section, tables_of
+from benchmarks.calibration.figures import Figure
+from benchmarks.calibration.simulated_data import item_intervals, seeds_and_folds
+from benchmarks.calibration.simulated_decisions import adastop, against_fixed, errors
+from benchmarks.calibration.simulated_families import FAMILY_WORLDS
+from benchmarks.calibration.simulated_repeats import (
+    failures,
+    family_of_four,
+    looking_again,
+    one_comparison,
+    power,
+)
+from benchmarks.calibration.worlds import NO_EFFECT, WORLDS, average_precision
 from benchmarks.shared import END, write_block
-from benchmarks.simulated_data import item_intervals, seeds_and_folds
-from benchmarks.simulated_decisions import adastop, against_fixed, errors
-from benchmarks.simulated_families import FAMILY_WORLDS
-from benchmarks.simulated_repeats import failures, family_of_four, looking_again, one_comparison, power
-from benchmarks.worlds import NO_EFFECT, WORLDS, average_precision
 
 DRAWS = 400
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from assay.statistics.labels import Enough, enough_masks
-from benchmarks.enough_masks import TRUTHS, simulate, true_masks
+from benchmarks.calibration.enough_masks import TRUTHS, simulate, true_masks
 from tests.statistics.tables import tidy_table
 
 MASKS = {"n0": 0.0, "n5": 5.0, "n15": 15.0, "all": 40.0}

@@ -17,7 +17,7 @@ from assay.statistics.labels import (
     advise_labels,
     most_hours,
 )
-from benchmarks.label_planner import Outcome, simulate
+from benchmarks.calibration.label_planner import Outcome, simulate
 from tests.statistics.tables import tidy_table
 
 SECONDS = Labels(1.0, 12.0)
@@ -144,7 +144,7 @@ def test_the_same_study_gets_the_same_answer() -> None:
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, list[Outcome]]:
-    """Draws of `python -m benchmarks.label_planner`."""
+    """Draws of `python -m benchmarks.calibration.label_planner`."""
     return {
         surface: [simulate(surface, "3 × 3", draw) for draw in range(15)] for surface in ("log", "logistic")
     }

@@ -9,7 +9,7 @@ import pytest
 
 from assay.storage import Lease, Store
 from assay.study import Plan
-from benchmarks.scale_storage import CountedStore
+from benchmarks.scale.storage import CountedStore
 from tests.analysis.made_studies import make_plan, make_record
 from tests.s3_server import S3Server
 

@@ -1,6 +1,6 @@
 """Calibration of the label planner: how often it speaks, how often it is right, how well its intervals hold.
 
-    python -m benchmarks.label_planner [--draws 100]
+    python -m benchmarks.calibration.label_planner [--draws 100]
 
 Grids of 3 × 3 and 3 × 4 cells (50, 100, 200 image labels; 5 to 45 masks), five repeats with noise of 0.02 and
 a shift of 0.02 that all cells of a repeat share. Each draw has a surface of its own: how much of the
@@ -20,8 +20,8 @@ import pandas as pd
 from scipy.special import expit
 
 from assay.statistics.labels import EvenPrice, Gain, Labels, advise_labels, most_hours
+from benchmarks.calibration.worlds import tidy_table
 from benchmarks.shared import parser_of
-from benchmarks.worlds import tidy_table
 
 __all__ = ["DESIGNS", "SURFACES", "Outcome", "simulate", "table"]
 

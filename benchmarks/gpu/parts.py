@@ -1,4 +1,4 @@
-"""Parts of ``gpu_check``: each yields lines of Markdown, the first ones as soon as they are known."""
+"""Parts of ``check.py``: each yields lines of Markdown, the first ones as soon as they are known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from benchmarks.gpu_check_runs import (
+from benchmarks.gpu.runs import (
     Bench,
     CutShortError,
     InterruptedRun,

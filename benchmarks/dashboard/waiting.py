@@ -1,6 +1,7 @@
 """Seconds that a reader waits with 10,000 trials, in one browser: assay, optuna-dashboard and the MLflow UI.
 
-``python -m benchmarks.dashboard [--rounds 3] [--optuna-dashboard PROGRAM] [--storage FOLDER] [--small]``
+``python -m benchmarks.dashboard.waiting [--rounds 3] [--optuna-dashboard PROGRAM] [--storage FOLDER]
+[--small]``
 
 The same trials (1,000 cells × 10 seeds, with probe images at their full 320 pixels) are written for each of
 the three, and a search of 10,000 points for assay. In every round each program is started anew and visited by
@@ -40,7 +41,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from assay.storage import Store
 from assay.study import Plan
 from assay.study.planning.plan_table import plan_of_table
-from benchmarks.dashboard_steps import (
+from benchmarks.dashboard.other_trackers import TrackedTrial, write_mlflow, write_optuna
+from benchmarks.dashboard.screenshots import CHROMIUM
+from benchmarks.dashboard.steps import (
     MLFLOW,
     OPTUNA,
     PATIENCE,
@@ -50,8 +53,6 @@ from benchmarks.dashboard_steps import (
     search_steps,
     study_steps,
 )
-from benchmarks.other_trackers import TrackedTrial, write_mlflow, write_optuna
-from benchmarks.screenshots import CHROMIUM
 from benchmarks.shared import Seconds, parser_of, spread_text
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene
 from tests.dashboard.made_searches import make_large_search

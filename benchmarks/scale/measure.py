@@ -1,13 +1,13 @@
 """Requests, memory and seconds of a study of up to a million trials on a thousand nodes, by simulation.
 
-``python -m benchmarks.scale [--trials 10000 100000 1000000] [--nodes 1000]``: the program's own functions on
-an object store in memory that counts requests (``scale_storage.py``), each size in a process of its own. A
-place is simulated in a time of its own (``tests/simulation/places.py``). A size beyond ``--held`` trials is
-planned, and all else of it follows from the largest that was held: such figures are marked with ≈. Prints
-Markdown tables.
+``python -m benchmarks.scale.measure [--trials 10000 100000 1000000] [--nodes 1000]``: the program's own
+functions on an object store in memory that counts requests (``storage.py``), each size in a process of its
+own. A place is simulated in a time of its own (``tests/simulation/places.py``). A size beyond ``--held``
+trials is planned, and all else of it follows from the largest that was held: such figures are marked with ≈.
+Prints Markdown tables.
 
-``python -m benchmarks.scale --trials 2000 --storage DIR``: that many trials that do nothing, for real
-(``scale_real.py``).
+``python -m benchmarks.scale.measure --trials 2000 --storage DIR``: that many trials that do nothing, for real
+(``for_real.py``).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale_parts import PARTS, mirror_lag
-from benchmarks.scale_storage import KINDS
+from benchmarks.scale.parts import PARTS, mirror_lag
+from benchmarks.scale.storage import KINDS
 from benchmarks.shared import parser_of
 from tests.simulation.places import LATENCY_SECONDS
 
@@ -55,7 +55,7 @@ def main() -> int:
         sys.stdout.write(json.dumps(PARTS[arguments.part](arguments)))
         return 0
     if arguments.storage is not None:
-        from benchmarks.scale_real import train_for_real
+        from benchmarks.scale.for_real import train_for_real
 
         sys.stdout.write(train_for_real(arguments.trials[0], arguments.storage, local=arguments.local))
         return 0
@@ -84,7 +84,7 @@ class Bench:
     def _part(self, name: str, trials: int) -> Figures:
         given = self.given
         options = {"nodes": given.nodes, "minutes": given.minutes, "epochs": given.epochs}
-        command = [sys.executable, "-m", "benchmarks.scale", "--part", name, "--trials", str(trials)]
+        command = [sys.executable, "-m", "benchmarks.scale.measure", "--part", name, "--trials", str(trials)]
         command += [f"--{option}={value}" for option, value in options.items()]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 

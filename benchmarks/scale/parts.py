@@ -1,4 +1,4 @@
-"""Parts of the simulation of a large study, each measured in a process of its own: see ``scale.py``."""
+"""Parts of the simulation of a large study, each measured in a process of its own: see ``measure.py``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from assay.storage.lease import stop_requested
 from assay.study import Plan, parse_study, plan_study
 from assay.study.planning.stage_graph import stages_of
 from assay.tracking import MlflowMirror
-from benchmarks.scale_storage import CountedStore
+from benchmarks.scale.storage import CountedStore
 from benchmarks.science import Size
 from benchmarks.shared import timed
 from tests.analysis.made_studies import make_record

@@ -1,7 +1,7 @@
 """Pictures of the dashboard for the documentation, of a study that was made up.
 
-``python -m benchmarks.screenshots [--folder docs/pictures]``: six cells × six seeds on synthetic surfaces,
-scored by the evaluation of every trial; the pages as Chromium shows them at 1500 × 1000 pixels.
+``python -m benchmarks.dashboard.screenshots [--folder docs/pictures]``: six cells × six seeds on synthetic
+surfaces, scored by the evaluation of every trial; the pages as Chromium shows them at 1500 × 1000 pixels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A recording of `assay demo` for the documentation: what a reader sees in the first twenty seconds.
 
-``python -m benchmarks.recording [--output docs/pictures/demo.webp]``: from the answer over the effects and
-the masks at moving thresholds to the misses, as Chromium shows them, as an animated WebP.
+``python -m benchmarks.dashboard.recording [--output docs/pictures/demo.webp]``: from the answer over the
+effects and the masks at moving thresholds to the misses, as Chromium shows them, as an animated WebP.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.screenshots import CHROMIUM, PATIENCE, wait_until_drawn
+from benchmarks.dashboard.screenshots import CHROMIUM, PATIENCE, wait_until_drawn
 from benchmarks.shared import parser_of
 from tests.e2e.dashboard.serving import serve
 

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 
 from assay.statistics.intervals import ItemBootstrap, ItemInterval
 from assay.statistics.scores import Claim
-from benchmarks.figures import FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
-from benchmarks.worlds import average_precision, item_predictions, learner_scores, results_of_pairs
+from benchmarks.calibration.figures import FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
+from benchmarks.calibration.worlds import (
+    average_precision,
+    item_predictions,
+    learner_scores,
+    results_of_pairs,
+)
 
 __all__ = ["ON_DATA"]
 

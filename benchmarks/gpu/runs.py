@@ -1,4 +1,4 @@
-"""Trainings of ``gpu_check``: noise to train on, runs that time, trace or interrupt a method's ``fit``.
+"""Trainings of ``check.py``: noise to train on, runs that time, trace or interrupt a method's ``fit``.
 
 What is timed is ``fit`` as users call it, with its sampler, losses and optimiser, so a faster step of a
 method shows here without a change of this file.

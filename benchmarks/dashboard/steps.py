@@ -1,4 +1,4 @@
-"""Steps of a reader on the pages that ``benchmarks.dashboard`` measures, and the seconds they may take.
+"""Steps of a reader on the pages that ``waiting.py`` measures, and the seconds they may take.
 
 Each way of acting returns the seconds until what was asked for is shown. A page is opened from an empty one,
 so that no program only swaps a part of what it shows already.

@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import ComparisonResult, Rules, compare_families
-from benchmarks.figures import DECIDED, FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
-from benchmarks.worlds import DEFECTS, NO_EFFECT, learner_scores, results_of_pairs, tidy_table
+from benchmarks.calibration.figures import (
+    DECIDED,
+    FALSE_POSITIVES,
+    Figure,
+    Simulation,
+    misses,
+    percent,
+    rng_of,
+)
+from benchmarks.calibration.worlds import DEFECTS, NO_EFFECT, learner_scores, results_of_pairs, tidy_table
 
 __all__ = ["FAMILY_WORLDS", "ON_FAMILIES", "against_base"]
 

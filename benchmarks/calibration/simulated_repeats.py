@@ -10,7 +10,7 @@ import pandas as pd
 
 from assay.statistics.contrasts import Contrast, interactions, main_effects
 from assay.statistics.families import ComparisonResult, best_cells, compare_families
-from benchmarks.figures import (
+from benchmarks.calibration.figures import (
     DECIDED,
     FALSE_POSITIVES,
     Figure,
@@ -20,8 +20,8 @@ from benchmarks.figures import (
     rng_of,
     significant,
 )
-from benchmarks.simulated_families import FAMILY_WORLDS, against_base
-from benchmarks.worlds import NO_EFFECT, WORLDS, World, results_of_pairs, tidy_table
+from benchmarks.calibration.simulated_families import FAMILY_WORLDS, against_base
+from benchmarks.calibration.worlds import NO_EFFECT, WORLDS, World, results_of_pairs, tidy_table
 
 __all__ = ["ON_REPEATS"]
 

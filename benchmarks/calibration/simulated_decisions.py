@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from assay.statistics.looks import decide
-from benchmarks.figures import FALSE_POSITIVES, Figure, Simulation, percent, rng_of
-from benchmarks.simulated_families import FAMILY_WORLDS
+from benchmarks.calibration.figures import FALSE_POSITIVES, Figure, Simulation, percent, rng_of
+from benchmarks.calibration.simulated_families import FAMILY_WORLDS
 
 __all__ = ["ON_DECISIONS", "adastop"]
 

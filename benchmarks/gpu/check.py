@@ -1,6 +1,6 @@
 """What a GPU makes of assay: at most ten minutes on one GPU. Writes ``docs/gpu.md``.
 
-``python -m benchmarks.gpu_check [--only TITLE …] [--no-write]``, from the root of a checkout. Its main parts
+``python -m benchmarks.gpu.check [--only TITLE …] [--no-write]``, from the root of a checkout. Its main parts
 need ``trainables/`` and what that imports. The last part needs all of assay, and says so where Ray is absent.
 ``--device cpu --quick`` proves the script on a machine without a GPU.
 
@@ -26,8 +26,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu_check_parts import PARTS
-from benchmarks.gpu_check_runs import Bench, LeftOutError, Part
+from benchmarks.gpu.parts import PARTS
+from benchmarks.gpu.runs import Bench, LeftOutError, Part
 from benchmarks.shared import ROOT, parser_of, write_block
 
 PAGE = ROOT / "docs" / "gpu.md"

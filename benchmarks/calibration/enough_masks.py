@@ -1,6 +1,6 @@
 """Coverage of the interval of "masks that are enough".
 
-    python -m benchmarks.enough_masks [--draws 1000]
+    python -m benchmarks.calibration.enough_masks [--draws 1000]
 
 A line of 0, 5, 15 and 40 (all) masks; 3, 5 and 10 repeats on one split; noise of 0.02 in each cell and a
 shift of 0.02 that the cells of a repeat share; ``resolve`` is 0.02. The truth is where the line without
@@ -15,8 +15,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from assay.statistics.labels import Enough, enough_masks
+from benchmarks.calibration.worlds import tidy_table
 from benchmarks.shared import parser_of
-from benchmarks.worlds import tidy_table
 
 __all__ = ["MASKS", "TRUTHS", "simulate", "true_masks"]
 
