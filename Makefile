@@ -27,7 +27,7 @@ check: .venv/.installed-dev  ## lint, format, types, direction of imports, and k
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m tests.audit
+	@$(BIN)/python -m tests.project.audit
 
 format: .venv/.installed-dev  ## put the code into shape
 	@$(BIN)/ruff check --fix .
@@ -71,10 +71,10 @@ lock: .venv/.installed-dev  ## resolve requirements*.txt into locks/, with hashe
 	@bash locks/make.sh $(BIN)/uv
 
 licences: .venv/.installed-dev  ## write docs/licences.md anew: the licence of each package that gets installed
-	@$(BIN)/python -m tests.licences docs/licences.md
+	@$(BIN)/python -m tests.project.licences docs/licences.md
 
 audit: .venv/.installed-dev  ## known holes in the locked packages; fails where there is one
-	@$(BIN)/python -m tests.audit --strict
+	@$(BIN)/python -m tests.project.audit --strict
 
 next:  ## the newest releases that resolve, in .venv-next, and what breaks with them (TESTS="tests/engine" for a part)
 	@PYTHON=$(PYTHON) TESTS="$(TESTS)" bash tests/next.sh

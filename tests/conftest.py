@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
-from tests.leftovers import end_with_this_process
+from tests.helpers.leftovers import end_with_this_process
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
@@ -60,13 +60,13 @@ _SHARED = {"ray_session": "ray", "free_cluster": "ray", "odd: Odd": "odd"}  # by
 _FIRST = (
     "ray",
     "pages",
-    "tests/engine/test_cluster.py",
+    "tests/engine/cluster/test_cluster.py",
     "tests/e2e/",
     "tests/engine/",
     "exports",
     "chains",
     "odd",
-    "tests/test_gpu_check.py",  # few tests of many seconds, which came last, one core idle
+    "tests/runtime/test_gpu_check.py",  # few tests of many seconds, which came last, one core idle
     "platform/assay/extras/gate/tests/test_gate.py",
 )
 

@@ -57,7 +57,7 @@ from benchmarks.shared import Seconds, parser_of, spread_text
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene
 from tests.dashboard.made_searches import make_large_search
 from tests.e2e.dashboard.serving import Served, serve
-from tests.ports import free_port
+from tests.helpers.ports import free_port
 
 MEMORY_LIMIT = 1.0  # GB of the server
 READERS = ("cold", "warm")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.cam.surfaces import SIZE, surfaces, tiny_config
-from tests.predictors import assert_judged_one_by_one, assert_saved_says_the_same, exported
+from tests.helpers.predictors import assert_judged_one_by_one, assert_saved_says_the_same, exported
 from trainables.cam import TRAINABLE
 from trainables.cam.classifier import new_classifier
 from trainables.cam.config import MapSettings

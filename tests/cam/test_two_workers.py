@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.cam.two_workers import train
-from tests.ranks import two_ranks
+from tests.helpers.ranks import two_ranks
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from assay.engine.worker.trial_log import StoredLog
 from assay.storage import Environment, Store
 from tests.cam.surfaces import tiny_config, tiny_data
 from tests.cam.test_classifier import Pull
-from tests.engine.two_workers import trial_of
+from tests.engine.worker.two_workers import trial_of
 from trainables.cam.classifier import train_classifier
 
 

@@ -29,8 +29,8 @@ from assay.study import Trial
 from assay.study.file.from_objects import study_yaml
 from tests.analysis.made_studies import make_plan, make_record
 from tests.api.tiny import TINY
-from tests.asynchronous import run_apart
 from tests.cli.small_study import finished
+from tests.helpers.asynchronous import run_apart
 from trainables.data import make_split, open_manifest
 from trainables.errors import InputError
 

@@ -19,8 +19,8 @@ import pytest
 from assay import __version__ as version
 from assay.storage import Store
 from tests.cli.small_study import Assay, run_elsewhere
-from tests.mounting import in_own_mounts
-from tests.s3_server import CREDENTIALS
+from tests.helpers.mounting import in_own_mounts
+from tests.helpers.s3_server import CREDENTIALS
 
 
 def test_doctor_finds_this_machine_in_order(assay: Assay, tmp_path: Path) -> None:

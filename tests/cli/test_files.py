@@ -14,7 +14,7 @@ import pytest
 from assay.cli.output import create_file, replace_file
 from assay.storage import Store
 from tests.cli.small_study import Assay
-from tests.mounting import in_own_mounts
+from tests.helpers.mounting import in_own_mounts
 from trainables.errors import InputError
 
 

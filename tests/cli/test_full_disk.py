@@ -12,7 +12,7 @@ import pytest
 
 from assay.storage import Store
 from tests.cli.test_init import make_images
-from tests.mounting import in_own_mounts
+from tests.helpers.mounting import in_own_mounts
 from tests.production.trained import train
 
 ROOT = Path(__file__).parents[2]

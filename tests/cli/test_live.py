@@ -23,7 +23,7 @@ from assay.storage.plans import write_plan
 from assay.storage.progress import Running
 from assay.study import Plan, Trial
 from tests.cli.small_study import Assay, finished, run_elsewhere
-from tests.waiting import wait_for
+from tests.helpers.waiting import wait_for
 from trainables.errors import StorageAway, StorageError
 
 

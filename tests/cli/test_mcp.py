@@ -23,9 +23,9 @@ from assay.storage.agent_requests import agent_requests, note_request
 from assay.study import Plan
 from assay.study.file.from_objects import study_yaml
 from tests.api.tiny import TINY
-from tests.asynchronous import run_apart
 from tests.cli.conftest import assay as command
 from tests.cli.small_study import Assay
+from tests.helpers.asynchronous import run_apart
 from trainables.data import make_split, open_manifest
 
 __all__ = ["command"]

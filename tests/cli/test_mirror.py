@@ -16,7 +16,7 @@ from assay.cli.options import in_use
 from assay.storage import Store
 from assay.study import Plan
 from assay.tracking import complete_file
-from tests.waiting import slowness
+from tests.helpers.waiting import slowness
 
 
 def silent(text: str) -> None:

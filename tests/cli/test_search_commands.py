@@ -18,9 +18,9 @@ from assay.study import Plan, parse_study, plan_study, reported_plan
 from assay.study.search.points import make_point
 from tests.cli.small_search import DRAWN, SEARCH, score_new, write_search
 from tests.cli.small_study import Assay
-from tests.engine.file_method import CODE
-from tests.engine.search_study import SEARCH as TOY_SEARCH
-from tests.engine.search_study import ToySearch
+from tests.engine.process.file_method import CODE
+from tests.engine.search.search_study import SEARCH as TOY_SEARCH
+from tests.engine.search.search_study import ToySearch
 from trainables.plugins.catalogue import find_trainable
 
 DESIGN = ("--design", "leave_one_out")

@@ -12,8 +12,8 @@ import pytest
 from assay.cli.pages import address_of, only_here
 from assay.storage import Store
 from tests.cli.small_study import Assay
-from tests.ports import free_port
-from tests.waiting import wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.waiting import wait_for
 
 IPV6 = Path("/proc/net/if_inet6")
 HAS_IPV6 = IPV6.exists() and bool(IPV6.read_text())

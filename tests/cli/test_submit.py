@@ -1,4 +1,4 @@
-"""What `assay submit` refuses before anything is sent; jobs themselves: tests/engine/test_cluster.py."""
+"""What `assay submit` refuses before anything is sent; jobs themselves: tests/engine/cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from tests.cli.small_study import Assay
-from tests.waiting import wait_for
+from tests.helpers.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)

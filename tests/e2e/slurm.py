@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.ports import free_port
-from tests.waiting import wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.waiting import wait_for
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 _CONFIGURATION = """\

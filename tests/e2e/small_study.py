@@ -11,7 +11,7 @@ from pathlib import Path
 from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.planning.plan_table import plan_of_table
-from tests.in_process import assay_here
+from tests.helpers.in_process import assay_here
 
 __all__ = ["Program", "SmallStudy", "small_text"]
 

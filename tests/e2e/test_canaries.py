@@ -16,9 +16,9 @@ from typing import NamedTuple
 import pytest
 
 from assay.storage import Store
-from tests.in_process import assay_here
-from tests.ports import free_port
-from tests.s3_server import S3Server
+from tests.helpers.in_process import assay_here
+from tests.helpers.ports import free_port
+from tests.helpers.s3_server import S3Server
 
 pytestmark = pytest.mark.ray
 

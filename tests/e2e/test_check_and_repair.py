@@ -9,7 +9,7 @@ import pytest
 
 from assay.storage import Record, Store
 from tests.e2e.toy_program import ToyProgram
-from tests.results import result_bytes
+from tests.helpers.results import result_bytes
 
 
 @pytest.fixture(scope="module")

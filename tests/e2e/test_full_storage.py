@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.storage import Store
 from tests.e2e.toy_program import ToyProgram
-from tests.mounting import in_own_mounts
+from tests.helpers.mounting import in_own_mounts
 
 # Fills the storage when the first trial has ended, runs to the end, makes room, runs again, copies it out.
 SCRIPT = """

@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 import pytest
 
 from tests.e2e.small_study import SmallStudy
-from tests.waiting import slowness
+from tests.helpers.waiting import slowness
 
 pytestmark = pytest.mark.ray
 

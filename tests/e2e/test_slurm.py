@@ -15,7 +15,7 @@ import pytest
 from assay.engine.slurm import slurm_script, submit_script
 from tests.e2e.slurm import Slurm
 from tests.engine.toy_study import ToyStudy
-from tests.waiting import wait_for
+from tests.helpers.waiting import wait_for
 from trainables.errors import InputError
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from assay.storage import Store
 from tests.e2e.toy_program import ToyProgram
-from tests.s3_server import CREDENTIALS, S3Server
-from tests.waiting import wait_for
+from tests.helpers.s3_server import CREDENTIALS, S3Server
+from tests.helpers.waiting import wait_for
 
 pytestmark = pytest.mark.ray
 

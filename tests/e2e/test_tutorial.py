@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.docs.pages import ROOT, Block, blocks
-from tests.in_process import assay_here
+from tests.helpers.in_process import assay_here
 
 PAGE = "docs/tutorial.md"
 BLOCKS = [block for block in blocks("sh", "python", "yaml", "text") if block.page == PAGE]

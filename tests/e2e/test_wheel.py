@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.e2e.small_study import ROOT, small_text
-from tests.ports import free_port
+from tests.helpers.ports import free_port
 
 PACKAGES = {
     "assay": "platform/assay",

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from tests.e2e.small_study import SmallStudy, small_text
-from tests.results import result_bytes
+from tests.helpers.results import result_bytes
 
 _PATIENCE = 240.0  # seconds without a new record or heartbeat before the study counts as hanging
 _CALM = (3.0, 18.0)  # seconds between two kills, drawn uniformly

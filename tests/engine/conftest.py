@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from assay.engine.process.fork_server import ForkServer
-from tests.engine.odd_method import Odd, train_odd
-from tests.engine.on_cluster import Start
-from tests.engine.ray_nodes import RayNodes
+from tests.engine.cluster.on_cluster import Start
+from tests.engine.cluster.ray_nodes import RayNodes
+from tests.engine.process.odd_method import Odd, train_odd
 from tests.engine.toy_study import ToyStudy
 
 _VIEW_SECONDS = 5.0  # Ray's view of the resources follows the processes' death with a delay

@@ -10,7 +10,7 @@ from assay.engine import EngineOptions, Outcome, hold_study, train_missing
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
-from tests.results import result_bytes
+from tests.helpers.results import result_bytes
 from trainables.data import open_manifest
 
 TOY = """

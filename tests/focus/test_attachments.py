@@ -14,8 +14,8 @@ from torch import Tensor
 
 from tests.focus import two_workers
 from tests.focus.chains import chain_data, noise_images, tiny_chain
-from tests.killed import equal
-from tests.ranks import two_ranks
+from tests.helpers.killed import equal
+from tests.helpers.ranks import two_ranks
 from trainables.cam.classifier import ClassifierStep, new_classifier, train_classifier
 from trainables.cam.network import Classifier
 from trainables.contract import LocalRun

@@ -27,11 +27,11 @@ from tests.focus.chains import (
     tiny_chain,
     trained_chain,
 )
-from tests.golden_weights import assert_stages_ended_at
-from tests.predictors import assert_saved_says_the_same, digest, exported
+from tests.helpers.golden_weights import assert_stages_ended_at
+from tests.helpers.predictors import assert_saved_says_the_same, digest, exported
+from tests.helpers.two_workers import assert_two_workers_end_where_one_does
 from tests.supervised.surfaces import surfaces
 from tests.supervised.test_fit import NoMasks, with_masks
-from tests.two_workers import assert_two_workers_end_where_one_does
 from trainables.cam import TRAINABLE as CAM
 from trainables.cam import CamConfig
 from trainables.cam.config import ClassifierConfig

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.focus.chains import fitted, pictures, tiny_chain
-from tests.predictors import digest
+from tests.helpers.predictors import digest
 from trainables.focus import FocusConfig
 from trainables.focus.predictor import FocusPredictor
 from trainables.focus.stages import stages

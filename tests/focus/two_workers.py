@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from tests.focus.chains import chain_data, tiny_chain
-from tests.two_workers import GlooRun
+from tests.helpers.two_workers import GlooRun
 from trainables.cam.classifier import train_classifier
 from trainables.focus.fit import attachments_of
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from assay.study import parse_study, plan_study
+from tests.helpers.predictors import assert_saved_says_the_same
 from tests.memory_bank.banks import fitted, tiny_config
-from tests.predictors import assert_saved_says_the_same
 from tests.supervised.surfaces import joined
 from tests.unsupervised.normal_images import made_data, made_set, pictures, surface
 from trainables.contract import LocalRun

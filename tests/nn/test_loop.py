@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tests.killed import KilledRun
+from tests.helpers.killed import KilledRun
 from trainables.contract import LocalRun, TrainingCutError
 from trainables.errors import InputError
 from trainables.nn.batches.sampling import BalancedSampler

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from assay.study import plan_study, read_study
 from assay.study.file.shipped import shipped_studies
 from assay.study.planning.stage_graph import stage_graph
-from tests.golden_weights import assert_stages_ended_at
-from tests.predictors import assert_saved_says_the_same, digest, exported
+from tests.helpers.golden_weights import assert_stages_ended_at
+from tests.helpers.predictors import assert_saved_says_the_same, digest, exported
+from tests.helpers.two_workers import assert_two_workers_end_where_one_does
 from tests.regioncam.chains import (
     CPU,
     SIZE,
@@ -32,7 +33,6 @@ from tests.regioncam.chains import (
 )
 from tests.supervised.surfaces import surfaces
 from tests.supervised.test_fit import NoMasks, with_masks
-from tests.two_workers import assert_two_workers_end_where_one_does
 from trainables.cam import TRAINABLE as CAM
 from trainables.cam import CamConfig
 from trainables.contract import LocalRun

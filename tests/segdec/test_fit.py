@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.killed import KilledRun, equal
+from tests.helpers.killed import KilledRun, equal
+from tests.helpers.threads import in_threads
 from tests.segdec.surfaces import surfaces, tiny_config, tiny_data
-from tests.threads import in_threads
 from trainables.contract import LocalRun
 from trainables.data.samples import MaskedSample, TrainingData
 from trainables.data.spec import Supervision

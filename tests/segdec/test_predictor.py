@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.predictors import assert_judged_one_by_one, assert_saved_says_the_same
+from tests.helpers.predictors import assert_judged_one_by_one, assert_saved_says_the_same
 from tests.segdec.surfaces import tiny_config
 from trainables.evaluation.metrics import best_f1_threshold
 from trainables.nn.layers.pooling import enlarge_cells

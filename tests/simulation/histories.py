@@ -25,7 +25,7 @@ from assay.storage.files.conditional import Version
 from assay.storage.lease import LeaseNote, displace, holder, read_note, request_stop
 from assay.storage.record import read_record
 from assay.storage.search_points import with_points
-from tests.results import result_bytes
+from tests.helpers.results import result_bytes
 from tests.simulation.program import BUDGET_SECONDS, STUDIES, Run, planned, toy_training
 from tests.simulation.world import Fate, Process, SimulatedStore, World, simulated
 from trainables.errors import InputError, StorageError

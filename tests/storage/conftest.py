@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.s3_server import CREDENTIALS, S3Server
+from tests.helpers.s3_server import CREDENTIALS, S3Server
 
 
 @pytest.fixture(scope="session")

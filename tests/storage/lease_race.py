@@ -17,7 +17,7 @@ from pathlib import Path
 
 from assay.storage import Store
 from assay.storage.lease import Lease
-from tests.s3_server import CREDENTIALS, S3Server
+from tests.helpers.s3_server import CREDENTIALS, S3Server
 from trainables.errors import InputError
 
 __all__ = ["Starter", "race"]

@@ -17,7 +17,7 @@ from assay.storage.plans import stored_plan
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
 from tests.engine.staged_study import StagedStudy
-from tests.results import result_bytes
+from tests.helpers.results import result_bytes
 from tests.storage.planted_damage import (
     OWN,
     PLANTED,

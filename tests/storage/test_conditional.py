@@ -18,7 +18,7 @@ from assay.storage.files import conditional
 from assay.storage.files.conditional import ChangedError, Swaps
 from assay.storage.files.object_client import KeysOutOfReachError, object_client
 from assay.storage.lease import holder
-from tests.mounting import in_own_mounts
+from tests.helpers.mounting import in_own_mounts
 from tests.storage.conditional_server import Conditions, object_server
 from trainables.errors import StorageError
 

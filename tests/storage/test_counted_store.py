@@ -11,7 +11,7 @@ from assay.storage import Lease, Store
 from assay.study import Plan
 from benchmarks.scale.storage import CountedStore
 from tests.analysis.made_studies import make_plan, make_record
-from tests.s3_server import S3Server
+from tests.helpers.s3_server import S3Server
 
 PLAN: Plan = make_plan()
 RECORD = make_record(PLAN.trials[0])

@@ -15,8 +15,8 @@ from assay.storage.check.retention import clean_plan, free
 from assay.storage.lease import Lease, clear_stop, holder, request_stop, stop_requested
 from assay.study.planning.plan_table import table_of_plan
 from tests.analysis.made_studies import make_plan, make_record
-from tests.ports import free_port
-from tests.s3_server import CREDENTIALS, S3Server, relay
+from tests.helpers.ports import free_port
+from tests.helpers.s3_server import CREDENTIALS, S3Server, relay
 from trainables.errors import InputError, StorageError
 
 PLAN = make_plan()

@@ -18,10 +18,10 @@ from assay.storage.plans import write_plan
 from assay.storage.registration import record_look
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw
-from tests.engine.file_method import plan_of, write
+from tests.engine.process.file_method import plan_of, write
 from tests.engine.staged_study import StagedStudy
-from tests.engine.worker_alone import train_here
-from tests.results import result_bytes
+from tests.engine.worker.worker_alone import train_here
+from tests.helpers.results import result_bytes
 from tests.storage.recorded_disk import Call, RecordedDisk, Tree, after_power_cut, tree_of
 
 # Every so many-th state is looked at: all of them take minutes (ASSAY_POWER_CUTS=1 in `make torture`).

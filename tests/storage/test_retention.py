@@ -12,7 +12,7 @@ from assay.storage.lease import Lease
 from assay.storage.plans import stored_plans
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
-from tests.results import result_bytes
+from tests.helpers.results import result_bytes
 from trainables.errors import InputError
 
 PLAN = make_plan()

@@ -17,7 +17,7 @@ from assay.storage.plans import write_plan
 from tests.analysis.made_studies import STUDY, make_plan
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
-from tests.s3_server import S3Server
+from tests.helpers.s3_server import S3Server
 from trainables.errors import InputError
 
 __all__ = ["assay"]

@@ -21,9 +21,9 @@ from assay.storage import DamagedFileError, Environment, Progress, Record, Resul
 from assay.storage.check.check import check_storage
 from assay.storage.files.checksum import without_checksum
 from assay.storage.plans import stored_plans
-from tests import house
-from tests.mounting import in_own_mounts
-from tests.results import result_bytes
+from tests.helpers.mounting import in_own_mounts
+from tests.helpers.results import result_bytes
+from tests.project import house
 from trainables.errors import InputError, StorageError
 
 ID = "00000000000000aa"

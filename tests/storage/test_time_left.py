@@ -21,7 +21,7 @@ from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.planning.stage_graph import stages_of
 from tests.cli.small_study import finished, run_elsewhere
 from tests.engine.staged_study import STAGED
-from tests.waiting import wait_for
+from tests.helpers.waiting import wait_for
 
 BASE, MAPS, OWN = 100.0, 20.0, 10.0  # seconds
 

@@ -16,7 +16,7 @@ from assay.study import parse_study, plan_study
 from tests.analysis.made_studies import lose, make_plan, make_record
 from tests.cli.small_search import DRAWN, SEARCH, draw
 from tests.engine.made_packs import lay_down, make_pack
-from tests.s3_server import S3Server
+from tests.helpers.s3_server import S3Server
 from tests.storage.lease_race import race
 from trainables.errors import StorageError
 

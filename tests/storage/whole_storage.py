@@ -16,9 +16,9 @@ from assay.storage.plans import stored_plan, write_plan
 from assay.storage.registration import record_look, register
 from assay.study import Trial, parse_study, plan_study
 from tests.cli.small_search import SEARCH, write_search
-from tests.engine.file_method import plan_of, write
+from tests.engine.process.file_method import plan_of, write
 from tests.engine.staged_study import StagedStudy
-from tests.engine.worker_alone import train_here
+from tests.engine.worker.worker_alone import train_here
 
 __all__ = ["UNTRAINED_SEED", "make_storage", "untrained"]
 

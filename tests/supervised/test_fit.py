@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.killed import KilledRun, equal
+from tests.helpers.killed import KilledRun, equal
 from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun, seed_for
 from trainables.data.samples import ImageSet, TrainingData

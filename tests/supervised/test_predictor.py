@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.predictors import assert_judged_one_by_one, assert_saved_says_the_same
+from tests.helpers.predictors import assert_judged_one_by_one, assert_saved_says_the_same
 from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun
 from trainables.data.tensors import images_to_tensor

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import wait_for
+from tests.helpers.waiting import wait_for
 
 _PROGRAMS = "/usr/lib/postgresql"
 _USER = "postgres"  # of the system and of the database

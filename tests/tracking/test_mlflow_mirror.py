@@ -33,9 +33,9 @@ from assay.study import Plan
 from assay.tracking import MlflowMirror, SyncReport, default_uri, ui_command, ui_environment
 from assay.tracking.content import curve_points
 from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record
-from tests.ports import free_port
+from tests.helpers.ports import free_port
+from tests.helpers.waiting import slowness, wait_for
 from tests.tracking.postgres import has_postgres, postgres_database
-from tests.waiting import slowness, wait_for
 from trainables.errors import InputError
 from trainables.evaluation.heatmaps import Probe, maps_table
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from tests.data.made_images import write
 from tests.focus.chains import KeptRun
-from tests.predictors import digest
+from tests.helpers.predictors import digest
+from tests.helpers.threads import in_threads
 from tests.supervised.surfaces import joined
-from tests.threads import in_threads
 from tests.unsupervised.normal_images import (
     CPU,
     MODELS,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from assay.study import parse_study, plan_study
-from tests.predictors import assert_saved_says_the_same
+from tests.helpers.predictors import assert_saved_says_the_same
 from tests.unsupervised.normal_images import CPU, MODELS, SIZE, fitted, made_data, pictures, tiny_config
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData

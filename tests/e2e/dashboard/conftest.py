@@ -25,10 +25,10 @@ from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Trial
 from tests.e2e.small_study import SmallStudy
-from tests.engine.search_study import ToySearch
+from tests.engine.search.search_study import ToySearch
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.toy_study import TOY
-from tests.ports import free_port
+from tests.helpers.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, ViewportSize

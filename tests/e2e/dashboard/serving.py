@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.ports import free_port
+from tests.helpers.ports import free_port
 
 __all__ = ["Served", "serve"]
 

@@ -18,7 +18,7 @@ from tests.dashboard.made_records import make_scene, make_study
 from tests.dashboard.made_searches import make_large_search
 from tests.e2e.dashboard.masks_page import MasksPage
 from tests.e2e.dashboard.serving import serve
-from tests.waiting import wait_for
+from tests.helpers.waiting import wait_for
 
 TABLES = Path(assay.__file__).parent / "report" / "interactive" / "tables.js"
 PROBES = 12

@@ -14,7 +14,7 @@ import pytest
 
 from assay.storage import Store
 from tests.e2e.dashboard.serving import serve
-from tests.ports import free_port
+from tests.helpers.ports import free_port
 
 
 def _alone() -> list[str]:

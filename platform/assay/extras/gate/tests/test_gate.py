@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from assay.extras.gate.writing import GateAnswer
 from assay.faults import Interrupted
 from tests.cli.small_study import Assay, Output
-from tests.waiting import wait_for
+from tests.helpers.waiting import wait_for
 
 GATE = Path(__file__).parents[1]
 STUDY = """\
