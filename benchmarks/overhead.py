@@ -81,7 +81,7 @@ WAYS = [Way(1, 1), Way(4, 4), Way(8, 8), Way(8, 1)]
 def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> None:
     """A study on a fresh storage, mirrored into MLflow."""
     from assay.api.running import train
-    from assay.cli.listeners import Mirror
+    from assay.cli.mlflow_sync import Mirror
     from assay.engine import EngineOptions
     from assay.storage import Store
     from assay.study import parse_study, plan_study

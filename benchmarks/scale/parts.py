@@ -21,7 +21,7 @@ from assay.analysis.results.reading import needed_plan, results_of_plan
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.watch import Watch
 from assay.api.running import end_study
-from assay.cli.listeners import Mirror
+from assay.cli.mlflow_sync import Mirror
 from assay.engine import EngineOptions, hold_study, local, train_missing
 from assay.engine.options import End
 from assay.report.formats import FORMATS
@@ -216,7 +216,7 @@ def mirror_lag(rate: float, seconds: float, known: float, hours: float) -> float
     mirror: Any = Mirror.__new__(Mirror)
     mirror._over, mirror._open, mirror._tell = Over(), lambda: mirror, tell
     mirror._news = mock.MagicMock(is_set=lambda: True)
-    with mock.patch("assay.cli.listeners.time", mock.MagicMock(monotonic=lambda: now)):
+    with mock.patch("assay.cli.mlflow_sync.time", mock.MagicMock(monotonic=lambda: now)):
         mirror._deliver()
     return now - end
 

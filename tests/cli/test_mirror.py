@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.cli.listeners import Mirror
+from assay.cli.mlflow_sync import Mirror
 from assay.cli.options import in_use
 from assay.storage import Store
 from assay.study import Plan

@@ -11,8 +11,8 @@ from typing import Any
 
 import jsonschema
 
+from assay.extras.webhook.tests.test_webhook import Hook, hook
 from assay.report.answers import answer_schema
-from tests.cli.test_webhook import Hook, hook
 from tests.engine.toy_study import TOY
 
 __all__ = ["hook"]

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from assay.analysis.results.results import StudyResults
     from assay.engine import Outcome
     from assay.engine.cluster.jobs import Job
-    from assay.engine.slurm import SlurmJob
+    from assay.extras.slurm.job import SlurmJob
     from assay.storage import Store
     from assay.study import Plan
 
@@ -99,7 +99,7 @@ def run(
     refuse_processes_alone(processes, local=local)
     with ExitStack() as stack, LiveView(out := console(), messages_alone=as_json) as view:
         view.message(f"reading {study}")
-        from assay.cli.listeners import Mirror, Webhook
+        from assay.cli.mlflow_sync import Mirror, Webhook
         from assay.storage import Store
 
         webhook = Webhook(notify, store := Store.open(storage))
@@ -397,7 +397,7 @@ def submit(
     plan = read_plan(study, data=None, cache=Path(), with_data=False, say=lambda message: None)
     name = plan.study.study
     if kuberay is not None:
-        from assay.engine.kuberay import ray_job
+        from assay.extras.kuberay.manifest import ray_job
 
         if image is None:
             raise typer.BadParameter("pods start from an image with assay in it, found no --image.")
@@ -408,7 +408,7 @@ def submit(
         return
     python = _absolute("python", python or sys.executable)
     if slurm:
-        from assay.engine.slurm import slurm_script, submit_script
+        from assay.extras.slurm.job import slurm_script, submit_script
 
         text = slurm_script(name, study.resolve(), arguments, python=python, options=sbatch or "")
         if script is not None:

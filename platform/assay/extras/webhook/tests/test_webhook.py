@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from assay.analysis.results.followed import FollowedStudy
-from assay.cli.listeners import VARIABLE, Webhook
+from assay.cli.mlflow_sync import VARIABLE, Webhook
 from assay.report.answers import answer_schema
 from assay.storage import Environment, Store
 from assay.study import Plan, parse_study, plan_study

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.engine.slurm import slurm_script, submit_script
-from tests.e2e.slurm import Slurm
+from assay.extras.slurm.job import slurm_script, submit_script
+from assay.extras.slurm.tests.real_slurm import Slurm
 from tests.engine.toy_study import ToyStudy
 from tests.helpers.waiting import wait_for
 from trainables.errors import InputError

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from tests.cli.rayjob_schema import SCHEMAS
+from assay.extras.kuberay.tests.rayjob_schema import SCHEMAS
 from tests.cli.small_study import STUDY, Assay
 
 _STUDY = STUDY.replace("0.125}", "0.125, batch_size: 2}")

@@ -20,7 +20,7 @@ from trainables.errors import InputError
 
 __all__ = ["SlurmJob", "slurm_script", "submit_script"]
 
-_BODY = Path(__file__).with_name("slurm_job.sh")
+_BODY = Path(__file__).with_name("job.sh")
 _POLL_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0  # of sbatch, after Ctrl-C
 _WARNING_SECONDS = 120  # before the time limit the study is told to end
