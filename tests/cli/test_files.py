@@ -64,17 +64,15 @@ def test_a_new_file_takes_the_place_of_none(tmp_path: Path) -> None:
         "report small --format md --output",
         "judge {scores} --format md --output",
         "data check synthetic --sheet",
-        "submit {study} --storage /shared --slurm --script",
-        "submit {study} --storage /shared --image i --kuberay",
     ],
 )
 def test_a_folder_that_is_missing_is_made_with_the_file(
-    assay: Assay, store: Store, study_file: Path, tmp_path: Path, command: str
+    assay: Assay, store: Store, tmp_path: Path, command: str
 ) -> None:
     scores, file = tmp_path / "scores.csv", tmp_path / "new" / "folder" / "x.png"
     scores.write_text("cell,seed,score\na,0,1\na,1,2\nb,0,3\nb,1,4\n")
     storage = ("--storage", store.uri) if " small " in command else ()
-    done = assay(*command.format(scores=scores, study=study_file).split(), file, *storage)
+    done = assay(*command.format(scores=scores).split(), file, *storage)
     assert done.code == 0, done.err
     assert file.read_bytes()
 
@@ -93,8 +91,6 @@ def test_a_sheet_of_another_ending_is_refused(assay: Assay, tmp_path: Path) -> N
         "report FILE --output FILE",
         "report other FILE --output FILE",
         "best FILE --as mine --output FILE",
-        "submit FILE --storage s3://b/r --slurm --script FILE",
-        "submit FILE --storage s3://b/r --kuberay LINK --image i",
     ],
 )
 def test_what_a_command_reads_is_not_written_over(assay: Assay, tmp_path: Path, command: str) -> None:
@@ -122,8 +118,6 @@ def test_what_a_command_reads_is_not_written_over(assay: Assay, tmp_path: Path, 
         "settings --output URI",
         "init --method mine --output URI",
         "data check FILE --sheet URI",
-        "submit FILE --storage s3://b/r --slurm --script URI",
-        "submit FILE --storage s3://b/r --kuberay URI --image i",
         "studies copy quickstart URI",
     ],
 )

@@ -72,7 +72,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "studies copy quickstart ~/new",
         "report small --format md --output ~/new",
         "init --method mine --output ~/new",
-        "submit ~/small.yaml --storage /shared --data /data --slurm --script ~/new",
     ],
 )
 def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(

@@ -33,10 +33,11 @@ from assay.cli.output import FLAG, json_alone
 from assay.cli.pages import dashboard, demo, mlflow
 from assay.cli.plan import plan
 from assay.cli.results import best, labels, logs, report
-from assay.cli.run import run, submit
+from assay.cli.run import run
 from assay.cli.status import status, stop
 from assay.cli.storage import bundle, check, clean, doctor, verify
 from assay.cli.studies import schema, settings
+from assay.cli.submit import submit
 from assay.extras import EXTRAS, load
 from assay.faults import Fault, Interrupted, exit_code_of
 from assay.removed import what_to_type_instead
@@ -135,7 +136,12 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "assay mcp --budget-hours 2 --studies studies --local": mcp,
     "assay skill > SKILL.md": skill,
 }
-_COMMANDS |= {example: load(place) for extra in EXTRAS.values() for example, place in extra.commands.items()}
+_unloadable: InputError | None = None
+try:
+    for extra in EXTRAS.values():
+        _COMMANDS.update({example: load(place) for example, place in extra.commands.items()})
+except InputError as error:  # of another distribution; refused as any input is, when a command is run
+    _unloadable = error
 for _example, _command in _COMMANDS.items():
     app.command(_example.split()[1], epilog=f"Example: {_example}")(_command)
 app.add_typer(studies.group, name="studies")
@@ -190,6 +196,8 @@ def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoRet
     """Run the command that was typed; ``answer_error`` is told why it failed, as the user is."""
     code: object = 0
     try:
+        if _unloadable is not None:
+            raise _unloadable
         code = app(prog_name="assay", standalone_mode=standalone)
     except InputError as error:
         _end(error, str(error), answer_error)

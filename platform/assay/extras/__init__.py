@@ -73,6 +73,16 @@ EXTRAS: Registry[Extra] = Registry(
 
 
 def load(place: str) -> Callable[..., Any]:
-    """The function that an extra names as ``module:name``."""
+    """The function or type that an extra names as ``module:name``.
+
+    Raises:
+        InputError: If there is none, or its module cannot be imported.
+    """
     module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"an extra names its parts as module:name, and {place} cannot be loaded: {error}. Repair or "
+            "uninstall its distribution."
+        ) from error

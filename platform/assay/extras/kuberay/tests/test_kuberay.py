@@ -1,4 +1,4 @@
-"""`assay submit --kuberay` writes what Kubernetes takes; no Kubernetes was at hand to take it."""
+"""`assay kuberay` writes what Kubernetes takes; no Kubernetes was at hand to take it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def manifest(assay: Assay, tmp_path: Path, request: pytest.FixtureRequest) -> di
     """The objects of a manifest by kind, of a study with a part of its text replaced."""
     file = tmp_path / "small.yaml"
     file.write_text(_STUDY.replace(*getattr(request, "param", ("", ""))), encoding="utf-8")
-    answer = assay("submit", file, *_OPTIONS, "--kuberay", tmp_path / "job.yaml")
+    answer = assay("kuberay", file, *_OPTIONS, "--output", tmp_path / "job.yaml")
     assert answer.code == 0, answer.err
     return {part["kind"]: part for part in YAML(typ="safe").load_all(tmp_path / "job.yaml")}
 
@@ -60,7 +60,7 @@ def test_the_study_reaches_the_head_as_it_is(manifest: dict[str, Any]) -> None:
 def test_a_file_whose_name_kubernetes_does_not_take_is_to_be_renamed(assay: Assay, tmp_path: Path) -> None:
     file = tmp_path / "my study.yaml"
     file.write_text(_STUDY, encoding="utf-8")
-    answer = assay("submit", file, *_OPTIONS, "--kuberay", tmp_path / "job.yaml")
+    answer = assay("kuberay", file, *_OPTIONS, "--output", tmp_path / "job.yaml")
     assert answer.code == 2
     assert "letters, digits and - . _ in their names, found my study.yaml. Rename it." in answer.err
 
@@ -81,8 +81,8 @@ def test_a_storage_that_the_pods_alone_reach_is_not_asked(
     assay: Assay, study_file: Path, tmp_path: Path
 ) -> None:
     storage = "s3://bucket/assay?endpoint_override=127.0.0.1:9&scheme=http"
-    options = ("--storage", storage, "--image", "registry/assay:1", "--kuberay", tmp_path / "job.yaml")
-    answer = assay("submit", study_file, *options)
+    options = ("--storage", storage, "--image", "registry/assay:1", "--output", tmp_path / "job.yaml")
+    answer = assay("kuberay", study_file, *options)
     assert (answer.code, storage in (tmp_path / "job.yaml").read_text()) == (0, True), answer.err
 
 
@@ -92,3 +92,35 @@ def test_all_pods_ask_for_a_token_and_report_nothing(manifest: dict[str, Any]) -
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     for container in (container for group in groups for container in group["template"]["spec"]["containers"]):
         assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (("--storage", "shared"), "found shared"),
+        (("--storage", "/shared", "--data", "surfaces"), "--data of a submitted study is an absolute"),
+        (("--storage", "/shared", "--tracking-uri", "http://me:hunter2@mlflow"), "holds no credentials"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
+)
+def test_what_the_pods_could_not_use_is_refused(
+    assay: Assay, study_file: Path, tmp_path: Path, options: tuple[str, ...], refusal: str
+) -> None:
+    manifest = tmp_path / "job.yaml"
+    answer = assay("kuberay", study_file, *options, "--image", "registry/assay:1", "--output", manifest)
+    assert (answer.code, refusal in answer.err, manifest.exists()) == (2, True, False), answer.err
+
+
+def test_a_folder_that_is_missing_is_made_with_the_manifest(
+    assay: Assay, study_file: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "new" / "folder" / "job.yaml"
+    assert assay("kuberay", study_file, *_OPTIONS, "--output", manifest).code == 0
+    assert manifest.read_text().startswith("apiVersion: v1")
+
+
+def test_the_study_is_not_written_over(assay: Assay, study_file: Path) -> None:
+    before = study_file.read_text()
+    answer = assay("kuberay", study_file, *_OPTIONS, "--output", study_file)
+    assert (answer.code, "what is read is not written over" in answer.err) == (2, True)
+    assert study_file.read_text() == before

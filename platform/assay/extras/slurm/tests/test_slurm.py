@@ -1,4 +1,4 @@
-"""`assay submit --slurm` on a real Slurm with two nodes."""
+"""`assay slurm` on a real Slurm with two nodes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_study_that_is_told_to_end_goes_on_when_it_is_submitted_again_on_all_n
 
     study.release()
     again = subprocess.run(
-        [sys.executable, "-m", "assay", "submit", str(file), *places, "--slurm", "--sbatch", "--nodes=2"],
+        [sys.executable, "-m", "assay", "slurm", str(file), *places, "--sbatch", "--nodes=2"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
