@@ -244,8 +244,8 @@ def bundle(
     Its data must be at hand (--data): the archive names each image and mask with its sha256. It is an
     RO-Crate, and equal studies give equal bytes.
     """
-    from assay.bundle.archive import archive_bytes
-    from assay.bundle.write import bundle_files
+    from assay.extras.bundle.archive import archive_bytes
+    from assay.extras.bundle.write import bundle_files
     from assay.storage import Store
     from assay.study.names import counted
     from trainables.data import open_manifest
@@ -270,7 +270,7 @@ def verify(archive: Archive) -> None:
 
     Exit code 0: all is equal; 1: something differs, and is named; 2: it is no bundle. Nothing in it is run.
     """
-    from assay.bundle.verify import verify_bundle
+    from assay.extras.bundle.verify import verify_bundle
     from assay.study.names import counted
 
     result, out = verify_bundle(archive), console()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.bundle.manifests import manifest_files, manifest_opener
+from assay.extras.bundle.manifests import manifest_files, manifest_opener
 from tests.data.test_masks import make_table
 from tests.study.toy import plan, study_with
 from trainables.data import DataSpec, Manifest, open_manifest

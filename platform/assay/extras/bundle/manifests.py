@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.bundle import MANIFESTS
+from assay.extras.bundle import MANIFESTS
 from assay.storage.files.files import json_bytes
 from assay.study import Plan
 from assay.study.planning.identity import canonical_json, short_hash

@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
 from assay.api.opened_storage import parameter_importance
-from assay.bundle import MANIFESTS, METADATA, PROGRAM, REPORT, STORAGE
-from assay.bundle.archive import read_archive
-from assay.bundle.contents import BundledStore, damaged_files, report_files
-from assay.bundle.crate import crate_bytes, crate_facts, facts_of
-from assay.bundle.manifests import manifest_opener, read_manifest
-from assay.bundle.program import Program
+from assay.extras.bundle import MANIFESTS, METADATA, PROGRAM, REPORT, STORAGE
+from assay.extras.bundle.archive import read_archive
+from assay.extras.bundle.contents import BundledStore, damaged_files, report_files
+from assay.extras.bundle.crate import crate_bytes, crate_facts, facts_of
+from assay.extras.bundle.manifests import manifest_opener, read_manifest
+from assay.extras.bundle.program import Program
 from assay.storage.check.storage_format import FORMAT, OtherFormatError, refuse_other_format
 from assay.storage.plans import LEFT_OUT, SIZES, written_plan
 from assay.storage.registration import question_of, read_registration

@@ -1,4 +1,4 @@
-"""Make the files of a bundle from a storage; :func:`~assay.bundle.archive.archive_bytes` packs them."""
+"""Make the files of a bundle from a storage; :func:`~assay.extras.bundle.archive.archive_bytes` packs them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
 from assay.api.opened_storage import parameter_importance
-from assay.bundle import METADATA, PROGRAM, STORAGE
-from assay.bundle.contents import BundledStore, report_files, study_files
-from assay.bundle.crate import crate_bytes, facts_of
-from assay.bundle.manifests import manifest_files
-from assay.bundle.program import Program, installed_packages
+from assay.extras.bundle import METADATA, PROGRAM, STORAGE
+from assay.extras.bundle.contents import BundledStore, report_files, study_files
+from assay.extras.bundle.crate import crate_bytes, facts_of
+from assay.extras.bundle.manifests import manifest_files
+from assay.extras.bundle.program import Program, installed_packages
 from assay.storage import Store
 from assay.storage.plans import LEFT_OUT
 from assay.study import Plan

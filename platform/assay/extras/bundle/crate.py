@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from assay.analysis.results.results import StudyResults
-from assay.bundle import METADATA, REPORT, STORAGE
-from assay.bundle.program import Program
+from assay.extras.bundle import METADATA, REPORT, STORAGE
+from assay.extras.bundle.program import Program
 from trainables.errors import InputError
 
 __all__ = ["FileFacts", "crate_bytes", "crate_facts", "facts_of"]

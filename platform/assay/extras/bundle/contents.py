@@ -15,7 +15,7 @@ from typing import Self
 from assay.analysis.ledger import study_ledger, tries_beside
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
-from assay.bundle import REPORT
+from assay.extras.bundle import REPORT
 from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.storage.check.storage_format import FORMAT_FILE

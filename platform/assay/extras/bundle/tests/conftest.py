@@ -8,12 +8,12 @@ import pytest
 
 from assay.analysis.results.reading import read_results
 from assay.analysis.summary import write_summary
+from assay.extras.bundle.tests.forging import PHOTO
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.storage.registration import record_look, register
 from assay.study import Plan, Trial, parse_study, plan_study
 from tests.analysis.made_studies import make_record, with_predictions
-from tests.bundle.forging import PHOTO
 from tests.cli.conftest import assay
 from trainables.data import open_manifest
 
@@ -75,7 +75,7 @@ def _record(store: Store, trial: Trial) -> Record:
 @pytest.fixture(scope="session")
 def bundled(bundle_store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of the bundle of `small`."""
-    from assay.bundle.write import bundle_files
+    from assay.extras.bundle.write import bundle_files
 
     cache = tmp_path_factory.mktemp("cache")
     return bundle_files(bundle_store, "small", lambda spec: open_manifest(spec, None, cache))

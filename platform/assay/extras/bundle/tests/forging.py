@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from assay.bundle import METADATA
-from assay.bundle.archive import archive_bytes
+from assay.extras.bundle import METADATA
+from assay.extras.bundle.archive import archive_bytes
 from assay.storage.files.checksum import with_checksum, without_checksum
 
 PHOTO = b"\x89PNG of a test image"

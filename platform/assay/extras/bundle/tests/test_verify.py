@@ -12,12 +12,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from assay.bundle import METADATA
-from assay.bundle.archive import archive_bytes, read_archive
+from assay.extras.bundle import METADATA
+from assay.extras.bundle.archive import archive_bytes, read_archive
+from assay.extras.bundle.tests.forging import flipped, forged, packed, path_like, vouched
 from assay.storage.files.checksum import table_with_checksum
 from assay.study import Plan
 from assay.study.planning.plan_table import plan_of_table, table_of_plan
-from tests.bundle.forging import flipped, forged, packed, path_like, vouched
 from tests.cli.small_study import Assay
 from trainables.errors import InputError
 

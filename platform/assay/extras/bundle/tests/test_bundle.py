@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from assay.bundle import METADATA
-from assay.bundle.archive import archive_bytes
+from assay.extras.bundle import METADATA
+from assay.extras.bundle.archive import archive_bytes
+from assay.extras.bundle.tests.forging import PHOTO
 from assay.storage import Store
-from tests.bundle.forging import PHOTO
 from tests.cli.small_study import Assay
 from trainables.errors import InputError
 from trainables.segdec import TRAINABLE as SEGDEC
@@ -146,7 +146,7 @@ def _references(entity: dict[str, object]) -> list[dict[str, str]]:
 def test_an_archive_that_verify_would_refuse_is_not_written(
     monkeypatch: pytest.MonkeyPatch, name: str, most: int
 ) -> None:
-    monkeypatch.setattr(f"assay.bundle.archive.{name}", most)
+    monkeypatch.setattr(f"assay.extras.bundle.archive.{name}", most)
     with pytest.raises(InputError, match="found 2 files and"):
         archive_bytes({"a": b"a", "b": b"b"})
 

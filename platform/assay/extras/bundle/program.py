@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from assay.bundle import PROGRAM
 from assay.engine.versions import source_version
+from assay.extras.bundle import PROGRAM
 from assay.storage.files.files import json_bytes
 from assay.study import Plan
 from trainables.errors import InputError, validation_message
