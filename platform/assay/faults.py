@@ -33,9 +33,9 @@ class TrialsFailed(Fault):
 
     exit_code = 1
     meaning = (
-        "some trials failed or are missing. `assay check`: something is damaged. `assay verify`: something "
-        "differs. `assay doctor`: something will not work. `assay predict`: a photo could not be read, or "
-        "was passed over. `assay mlflow --sync`: a record could not be replayed"
+        "some trials failed or are missing. `assay check`: something is damaged. `assay doctor`: something "
+        "will not work. `assay predict`: a photo could not be read, or was passed over. `assay mlflow "
+        "--sync`: a record could not be replayed"
     )
 
 

@@ -107,7 +107,6 @@ def test_what_a_command_reads_is_not_written_over(assay: Assay, tmp_path: Path, 
 @pytest.mark.parametrize(
     "command",
     [
-        "bundle quickstart --output URI.zip",
         "predict --trial 3f9c --output URI",
         "export --trial 3f9c --to onnx --output URI",
         "report quickstart --output URI",

@@ -21,7 +21,6 @@ Answers = dict[str, dict[str, Any]]
 # The arguments, what is named, and what is left.
 CASES: dict[str, tuple[str, str, list[str]]] = {
     "report": ("report toy --output r.html --storage {storage}", "r.html", []),
-    "bundle": ("bundle toy --output b.zip --storage {storage} --cache {cache}", "b.zip", []),
     "export": ("export --trial {trial} --to mlflow --output m --storage {storage} --cache {cache}", "m", []),
     "overlays": ("predict --trial {trial} {good} --output p --storage {storage}", "p", ["p/predictions.csv"]),
     "coco": (

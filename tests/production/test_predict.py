@@ -349,9 +349,7 @@ def test_csv_holds_what_parquet_holds(trained: Train, tmp_path: Path) -> None:
     ]
 
 
-def test_a_trial_of_an_unpacked_bundle_has_no_model_and_says_so(
-    trained: Callable[[str], Trained], tmp_path: Path
-) -> None:
+def test_a_trial_of_a_copy_without_models_says_so(trained: Callable[[str], Trained], tmp_path: Path) -> None:
     store, record = trained("toy")
     unpacked = Store(shutil.copytree(store.uri, tmp_path / "storage"))
     models = [f"{store.trial(record.id)}/{path}" for path in record.files if "/model/" in path]
@@ -359,6 +357,6 @@ def test_a_trial_of_an_unpacked_bundle_has_no_model_and_says_so(
         (tmp_path / "storage" / path).unlink()
     (tmp_path / "left_out.json").write_text(json.dumps(dict.fromkeys(models, 1)))
     with pytest.raises(
-        InputError, match=r"a bundle holds no models, and trial .* lies in one: .* Ask who made it"
+        InputError, match=r"the model of trial .* was left out of this copy of a storage: .* Ask who made it"
     ):
         load_model(unpacked, record)

@@ -36,7 +36,6 @@ COMMANDS = [
     "dashboard",
     "labels additions",
     "best additions",
-    "bundle additions --output x.zip",
     "predict . --trial {trial} --output predicted",
     "export --trial {trial} --to onnx --output exported",
     "stop additions",

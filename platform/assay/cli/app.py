@@ -35,7 +35,7 @@ from assay.cli.plan import plan
 from assay.cli.results import best, labels, logs, report
 from assay.cli.run import run
 from assay.cli.status import status, stop
-from assay.cli.storage import bundle, check, clean, doctor, verify
+from assay.cli.storage import check, clean, doctor
 from assay.cli.studies import schema, settings
 from assay.cli.submit import submit
 from assay.extras import EXTRAS, load
@@ -121,8 +121,6 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "assay dashboard --storage ./assay-storage --port 8501": dashboard,
     "assay labels segdec_masks_severstal --hours 0.5 --from 'images=p750 masks=n50'": labels,
     "assay best my_search --as my_best --output studies/my_best.yaml": best,
-    "assay bundle quickstart --output quickstart.zip": bundle,
-    "assay verify quickstart.zip": verify,
     "assay predict --trial 3f9c photos/ more/*.jpg --output found": predict,
     "assay export --trial 3f9c --to onnx --output model": export,
     "assay stop quickstart": stop,

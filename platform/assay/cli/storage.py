@@ -1,10 +1,9 @@
-"""`assay doctor`, `check`, `clean`, `bundle` and `verify`: this machine and the files of a storage."""
+"""`assay doctor`, `check` and `clean`: this machine and the files of a storage."""
 
 from __future__ import annotations
 
 import os
 import platform
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,14 +18,11 @@ from assay.cli.options import (
     DEFAULT_STORAGE,
     AnyTracking,
     Cache,
-    Data,
     Storage,
-    StoredStudy,
-    as_path,
     in_use,
     study_name,
 )
-from assay.cli.output import AsJson, answers, check_output, console, replace_file, size, text_table
+from assay.cli.output import AsJson, answers, console, size, text_table
 from assay.version import VERSION
 from trainables.errors import InputError
 
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from assay.storage.check.check import Findings
     from assay.study import Plan
 
-__all__ = ["Finding", "bundle", "check", "clean", "doctor", "verify"]
+__all__ = ["Finding", "check", "clean", "doctor"]
 
 
 # Check: every file that something vouches for, and a way out of damage --------------------------------
@@ -122,9 +118,7 @@ def _print(findings: Findings, out: Console) -> None:
     out.print(f"{looked} read: {damages}")
     if findings.left_out:
         files = counted(findings.left_out, "file")
-        out.print(
-            f"{files} more stayed out of the bundle that this storage comes from: models, pictures, plans"
-        )
+        out.print(f"{files} more were left out of this copy of a storage: models, pictures, plans")
 
 
 # Clean: files that no result needs, and their removal --------------------------------------------------
@@ -217,73 +211,6 @@ def _refuse_lost_points(store: Store, plans: Iterable[Plan]) -> None:
                 "needs. Go on with it by `assay run`: it draws the same points, and finds their records. "
                 f"If it is not wanted any more, remove the folder {store.study(study.study)}."
             )
-
-
-# Bundle: a study as one archive, and the check of everything in it -------------------------------------
-
-
-ArchiveFile = Annotated[
-    Path,
-    typer.Option("--output", metavar="FILE", parser=as_path, help="The archive; it ends with .zip."),
-]
-Archive = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", parser=as_path, help="An archive that `assay bundle` wrote.")
-]
-
-
-def bundle(
-    study: StoredStudy,
-    *,
-    output: ArchiveFile,
-    data: Data = None,
-    cache: Cache = DEFAULT_CACHE,
-    storage: Storage = DEFAULT_STORAGE,
-) -> None:
-    """Write a study as one archive for reviewers: question, plan, records, report, versions, no image.
-
-    Its data must be at hand (--data): the archive names each image and mask with its sha256. It is an
-    RO-Crate, and equal studies give equal bytes.
-    """
-    from assay.extras.bundle.archive import archive_bytes
-    from assay.extras.bundle.write import bundle_files
-    from assay.storage import Store
-    from assay.study.names import counted
-    from trainables.data import open_manifest
-
-    if output.suffix.lower() != ".zip":
-        raise InputError(
-            f"a bundle is a zip archive, found --output {output}. Name a file that ends with .zip."
-        )
-    check_output(output)
-    store = Store.open(storage)
-    name = study_name(store, study)
-    files = bundle_files(store, name, lambda spec: open_manifest(spec, data, cache))
-    content = archive_bytes(files)
-    replace_file(output, content)
-    records = sum(path.endswith("/record.json") for path in files)
-    typer.echo(f"{output}: {counted(records, 'record')} of {name}, {len(files)} files, {size(len(content))}")
-    typer.echo(f"check it anywhere: `assay verify {shlex.quote(str(output))}`")
-
-
-def verify(archive: Archive) -> None:
-    """Check a bundle: every file's sha256, the plan, the registration and the report, made again.
-
-    Exit code 0: all is equal; 1: something differs, and is named; 2: it is no bundle. Nothing in it is run.
-    """
-    from assay.extras.bundle.verify import verify_bundle
-    from assay.study.names import counted
-
-    result, out = verify_bundle(archive), console()
-    for text in result.differences:
-        out.print(text, style="red")
-    for text in result.notes:
-        out.print(f"note: {text}")
-    checked = f"{counted(result.files, 'file')}, {counted(result.trials, 'record')}"
-    if result.differences:
-        differences = counted(len(result.differences), "difference")
-        out.print(f"{result.study or archive.name}: {differences} ({checked})")
-        raise typer.Exit(1)
-    out.print(f"{result.study}: plan, registration and report follow from the records ({checked})")
 
 
 # Doctor: this machine and this storage before studies run ----------------------------------------------

@@ -132,7 +132,7 @@ def write_model(store: Store, record: Record, folder: Path, *, float32: bool = F
         except (DamagedFileError, FileNotFoundError) as error:
             if is_left_out(store, f"{store.trial(record.id)}/{record.attempt}/model/{name}", left_out(store)):
                 raise InputError(
-                    f"a bundle holds no models, and trial {record.id} lies in one: {store.uri}. "
+                    f"the model of trial {record.id} was left out of this copy of a storage: {store.uri}. "
                     "Ask who made it for the model, or train the study anew into another storage."
                 ) from error
             raise InputError(

@@ -97,8 +97,8 @@ def _plan_table(store: Store, name: str) -> pa.Table:
             ) from None
         if is_left_out(store, path, left_out(store)):
             raise InputError(
-                f"of study {name} there is what the ledger reads: {path} stayed out of the bundle that "
-                f"{store.uri} comes from. Read it in the storage in which it was run."
+                f"of study {name} there is what the ledger reads: {path} was left out of this copy of a "
+                f"storage: {store.uri}. Read it in the storage in which it was run."
             ) from None
         raise InputError(
             f"{path} in {store.uri} is not there, so that nobody knows which trials study {name} plans. "
@@ -168,7 +168,7 @@ def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
                 f"the folder of a study is no symbolic link, found {path} in {store.uri}. "
                 "Put what it leads to in its place, or remove it."
             )
-    files = left_out(store)  # in an unpacked bundle, studies of the ledger have no trials and no plan
+    files = left_out(store)  # of a copy, whose studies of the ledger have no trials and no plan
     planned = {*store.studies()}
     names = [name for name in store.study_folders() if name != but]
     return [
@@ -184,9 +184,9 @@ def _began(store: Store, name: str) -> bool:
     return not TRACES.isdisjoint(store.list(store.study(name)))
 
 
-# The storage of an unpacked bundle ----------------------------------------------------------------
+# A copy of a storage from which files were left out -----------------------------------------------
 #
-# The storage inside an unpacked bundle: what is not in it, by design (`assay/bundle/`).
+# A file beside it lists them, so that a command can say what is missing by design and what is lost.
 
 
 LEFT_OUT = "left_out.json"  # beside the storage: path below it → bytes, of files of trials that are not there
@@ -195,7 +195,7 @@ OF_OTHERS = ("registered.json", "summary.parquet")  # what is there of other stu
 
 
 def left_out(store: Store) -> Mapping[str, int] | None:
-    """Files of trials that the bundle lacks, by path; None for a storage that comes from no bundle."""
+    """Files of trials that a copy lacks, by path; None for a storage that is whole."""
     if store.local_path is None:
         return None
     try:
@@ -205,7 +205,7 @@ def left_out(store: Store) -> Mapping[str, int] | None:
 
 
 def is_left_out(store: Store, path: str, files: Mapping[str, int] | None) -> bool:
-    """Tell a file that the bundle lacks by design from one that is gone; ``files``: of :func:`left_out`."""
+    """Tell a file that the copy lacks by design from one that is gone; ``files``: of :func:`left_out`."""
     if files is None:
         return False
     folder, _, name = path.rpartition("/")

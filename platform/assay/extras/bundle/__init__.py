@@ -18,10 +18,21 @@ every byte of the archive can be checked, and nothing unfolds into more than was
 
 from __future__ import annotations
 
-__all__ = ["MANIFESTS", "METADATA", "PROGRAM", "REPORT", "STORAGE"]
+from assay.extras import Extra
+
+__all__ = ["EXTRA", "MANIFESTS", "METADATA", "PROGRAM", "REPORT", "STORAGE"]
 
 METADATA = "ro-crate-metadata.json"
 PROGRAM = "program.json"
 MANIFESTS = "manifests"
 REPORT = "report"
 STORAGE = "storage"
+
+EXTRA = Extra(
+    name="bundle",
+    summary="A study as one archive for reviewers, and its check.",
+    commands={
+        "assay bundle quickstart --output quickstart.zip": "assay.extras.bundle.command:bundle",
+        "assay verify quickstart.zip": "assay.extras.bundle.command:verify",
+    },
+)

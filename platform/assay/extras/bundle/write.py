@@ -1,4 +1,4 @@
-"""Make the files of a bundle from a storage; :func:`~assay.extras.bundle.archive.archive_bytes` packs them."""
+"""Make the files of a bundle from a storage, which :mod:`assay.extras.bundle.archive` packs."""
 
 from __future__ import annotations
 

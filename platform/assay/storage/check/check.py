@@ -34,7 +34,7 @@ from trainables.plugins.method_files import is_file_method
 __all__ = ["Damage", "Findings", "check_storage", "set_aside"]
 
 _FOLDERS = frozenset({"studies", "trials", "stages", "methods"})
-_GONE = "is gone"  # what may stay out of a bundle by design, and is no damage then
+_GONE = "is gone"  # what may be left out of a copy by design, and is no damage then
 _COSTS = {
     "predictions.parquet": "intervals over test items and `assay export`'s check leave the trial out",
     "regions.parquet": "no list has the trial's defects one by one",
@@ -72,7 +72,7 @@ class Findings:
     studies: int = 0  # with a plan
     records: int = 0  # sound ones
     stages: int = 0
-    left_out: int = 0  # files that a bundle lacks by design
+    left_out: int = 0  # files that a copy lacks by design
 
 
 def check_storage(store: Store, study: str | None = None) -> Findings:

@@ -15,9 +15,10 @@ from assay.storage.registration import record_look, register
 from assay.study import Plan, Trial, parse_study, plan_study
 from tests.analysis.made_studies import make_record, with_predictions
 from tests.cli.conftest import assay
+from tests.conftest import one_thread
 from trainables.data import open_manifest
 
-__all__ = ["assay", "bundled"]
+__all__ = ["assay", "bundled", "one_thread"]
 
 STUDY = """\
 study: {name}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,7 +17,10 @@ from assay.extras.bundle import METADATA
 from assay.extras.bundle.archive import archive_bytes
 from assay.extras.bundle.tests.forging import PHOTO
 from assay.storage import Store
+from assay.storage.check.storage_format import FORMAT_FILE
 from tests.cli.small_study import Assay
+from tests.conftest import ROOT
+from tests.mounting import in_own_mounts
 from trainables.errors import InputError
 from trainables.segdec import TRAINABLE as SEGDEC
 
@@ -68,6 +73,33 @@ def test_studies_of_the_same_question_are_inside_with_what_the_ledger_reads(
     assert of_other == {f"storage/studies/again/{name}" for name in ("registered.json", "summary.parquet")}
 
 
+def test_a_uri_is_no_place_for_a_bundle(assay: Assay, tmp_path: Path) -> None:
+    output = assay("bundle", "small", "--output", "s3://u:c4nary@b/x.zip", "--storage", tmp_path)
+    assert output.code == 2
+    assert "it is a path on this machine, found the URI s3://***@b/x.zip" in output.err
+
+
+def test_a_storage_of_another_format_is_refused(assay: Assay, bundle_store: Store, tmp_path: Path) -> None:
+    other = shutil.copytree(bundle_store.uri, tmp_path / "other")
+    (other / FORMAT_FILE).write_text('{"format": 2, "since": "0.9"}')
+    output = assay("bundle", "small", "--output", tmp_path / "x.zip", "--storage", other)
+    assert output.code == 2
+    assert f"found format 2 in {other}. Use the version of assay that wrote it" in output.err
+    assert not (tmp_path / "x.zip").exists()
+
+
+def test_a_full_disk_is_named_with_the_file_and_leaves_no_half_of_a_bundle(
+    bundle_store: Store, tmp_path: Path
+) -> None:
+    words = ["bundle", "small", "--output", "b.zip", "--storage", bundle_store.uri]
+    cases = {"bundle": [*words, "--cache", str(tmp_path / "cache")]}
+    program = [sys.executable, "-m", "tests.cli.full_disk", str(tmp_path), json.dumps(cases)]
+    done = subprocess.run(in_own_mounts(program), capture_output=True, text=True, cwd=ROOT, check=True)
+    answer = json.loads(done.stdout)["bundle"]
+    assert (answer["code"], answer["left"]) == (2, [])
+    assert "error: b.zip cannot be written: No space left on device." in answer["said"]
+
+
 @pytest.fixture
 def unpacked(bundled: dict[str, bytes], tmp_path: Path) -> Path:
     """The storage of a bundle that somebody has unpacked."""
@@ -82,7 +114,7 @@ def test_what_stays_out_is_no_damage_of_the_unpacked_storage(assay: Assay, unpac
     assert output.code == 0, output.out
     assert "12 records, 0 stages, 1 study read: all sound" in output.out
     assert (
-        "13 files more stayed out of the bundle" in output.out
+        "13 files more were left out of this copy" in output.out
     )  # maps of 12 trials, and a plan of the ledger
 
 
@@ -101,7 +133,7 @@ def test_a_study_of_the_ledger_whose_plan_stayed_out_is_named_as_that(
     )
     output = assay(*command, other, "--storage", unpacked)
     assert output.code == 2
-    assert "stayed out of the bundle" in " ".join(output.err.split())
+    assert "was left out of this copy of a storage" in " ".join(output.err.split())
 
 
 @pytest.mark.parametrize("lost", ["predictions.parquet", "plan.parquet"])

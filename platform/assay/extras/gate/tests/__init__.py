@@ -1,1 +1,0 @@
-"""Tests of the gate, a package as all of assay is: found by that name from wherever they run."""
