@@ -20,7 +20,7 @@ from assay.storage import Store
 from assay.storage.check.storage_format import FORMAT_FILE
 from tests.cli.small_study import Assay
 from tests.conftest import ROOT
-from tests.mounting import in_own_mounts
+from tests.helpers.mounting import in_own_mounts
 from trainables.errors import InputError
 from trainables.segdec import TRAINABLE as SEGDEC
 
