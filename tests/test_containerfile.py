@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -35,11 +36,8 @@ def test_an_image_has_every_other_package_as_it_is_pinned(tmp_path: Path) -> Non
 
 
 def test_an_image_has_a_python_on_which_assay_runs() -> None:
-    oldest = re.search(
-        r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    )
-    assert oldest is not None
-    assert default("PYTHON") == oldest[1]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == f">={default('PYTHON')}"
 
 
 def test_what_is_copied_is_enough_to_install_assay(tmp_path: Path) -> None:
@@ -55,10 +53,5 @@ def test_what_is_copied_is_enough_to_install_assay(tmp_path: Path) -> None:
     subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    wanted = [
-        "assay/__main__.py",
-        "assay/studies/quickstart.yaml",
-        "assay_dashboard/app.py",
-        "trainables/run.py",
-    ]
-    assert [name for name in wanted if name not in names] == []
+    wanted = {"assay/__main__.py", "assay/studies/quickstart.yaml", "assay_dashboard/app.py"}
+    assert wanted | {"trainables/run.py"} <= set(names)

@@ -1,4 +1,4 @@
-"""The wheel as users install it: in an environment of its own, used from an empty folder."""
+"""Wheel and source archive as users install them: in an environment of its own, used from an empty folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -33,6 +34,7 @@ class Installation(NamedTuple):
     """An environment with the wheel in it, and an empty folder to work in."""
 
     wheel: Path
+    wheel_of_source: Path
     site_packages: Path
     programs: Path
     folder: Path
@@ -58,20 +60,30 @@ class Installation(NamedTuple):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Installation:
-    """The wheel of this checkout, installed beside the libraries that these tests run with."""
+    """The wheel of the source archive, installed beside the libraries that these tests run with."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    build = [sys.executable, "-m", "hatchling", "build", "--directory"]
+    subprocess.run([*build, folder], cwd=ROOT, check=True, capture_output=True)
+    (wheel,), (archive,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+
+    # pip installs a source archive so: it unpacks it, and builds a wheel there.
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder / "source", filter="data")
+    (source,) = (folder / "source").iterdir()
+    subprocess.run(
+        [*build, folder / "built", "--target", "wheel"], cwd=source, check=True, capture_output=True
+    )
+    (wheel_of_source,) = (folder / "built").glob("*.whl")
+
     venv.create(folder / "venv", with_pip=False)
     (site_packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv/bin/python"), "install", "--no-deps"]
-    subprocess.run([*pip, "--no-index", str(wheel)], check=True, capture_output=True)
+    subprocess.run([*pip, "--no-index", str(wheel_of_source)], check=True, capture_output=True)
     # A .pth file that lies there is not read: an editable install's leads to no checkout.
     (site_packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
     empty = folder / "empty"
     empty.mkdir()
-    return Installation(wheel, site_packages, folder / "venv" / "bin", empty, cache_root)
+    return Installation(wheel, wheel_of_source, site_packages, folder / "venv" / "bin", empty, cache_root)
 
 
 def test_the_wheel_puts_its_own_three_names_into_site_packages_and_no_other(installed: Installation) -> None:
@@ -79,6 +91,12 @@ def test_the_wheel_puts_its_own_three_names_into_site_packages_and_no_other(inst
         path.name for path in installed.site_packages.iterdir() if path.suffix not in (".pth", ".dist-info")
     }
     assert names == set(PACKAGES)
+
+
+def test_the_source_archive_makes_the_same_wheel(installed: Installation) -> None:
+    ours, theirs = zipfile.ZipFile(installed.wheel), zipfile.ZipFile(installed.wheel_of_source)
+    assert theirs.namelist() == ours.namelist()
+    assert [name for name in ours.namelist() if theirs.read(name) != ours.read(name)] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
