@@ -2,6 +2,9 @@
 
 Otherwise the first reader would wait seconds for pandas, SciPy and thousands of records. They are read
 while the browser opens.
+
+Python's collector rests meanwhile (:func:`assay.storage.store.collector_paused`): with 10,000 records it
+would take longer than the reading.
 """
 
 import gc

@@ -1,4 +1,12 @@
-"""Heavy libraries load where they are used: each costs a command, a driver or a worker its start."""
+"""Heavy libraries load where they are used: each costs a command, a driver or a worker its start.
+
+Half a second or more each (docs/benchmarks.md, "The start"). Planning a method needs no torch: its settings,
+its stages and the number of its weights stand apart from what trains. Handing trials out, watching them and
+scoring their models needs none either: drivers and ``--local`` hold arrays and files of safetensors. It is
+loaded there only where several workers share a trial, and where a model shows stages. No metric needs
+scikit-learn, and the statistics load ``scipy.stats`` for ranks, ``scipy.signal`` for studies that decide,
+else ``scipy.special``.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,10 @@
 The plan is written before Ray is loaded, so that `assay status` and the dashboard can follow from the start.
 What comes after the training (table, models that `keep` leaves out, MLflow) can be had later by other
 commands, and no trouble with it loses a result.
+
+`run` joins four things that do not know each other: the plan, the engine, the mirror to MLflow (a thread,
+since a server that is away must not slow the study) and the display (a thread that reads the storage, as
+`assay status` does on another machine).
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 Trials of one *shape* cost the same: they differ in seed, fold, and numbers such as a learning rate.
 :mod:`assay.forecast.timing` times them; a forecast that is kept is read without it, and without torch.
+
+The time that is left is reckoned in steps, and a stage that trials share counts once. Only a process that has
+loaded the methods can ask them for their stages. So `assay run` computes it, while `assay status` and the
+dashboard say "at least" where trials have some.
 """
 
 from __future__ import annotations

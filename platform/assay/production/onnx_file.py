@@ -10,6 +10,8 @@
 
 Any predictor is exported by tracing its own ``predict``. Resizing stays outside: OpenCV's bilinear resize of
 bytes is a fixed-point one, and ONNX's differed from it by one grey level in an eighth of the pixels.
+
+Whatever torch.export can trace becomes ONNX, and no method has export code of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The numbers of a report for a spreadsheet: cells, and beside them comparisons, stages and defects."""
+"""The numbers of a report for a spreadsheet: cells, and beside them comparisons, stages and defects.
+
+The other formats write the texts of a page. This one has numbers, and takes them from where the page does.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 Each setting remembers where it stands in the study file, so that the trainable's complaint about a value
 points to the line that set it.
+
+``auto`` is decided by the study's `resources.gpus`, not by the machine at hand: a laptop plans the same ids
+as the cluster.
 """
 
 from __future__ import annotations

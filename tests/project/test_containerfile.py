@@ -10,7 +10,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RECIPE = (ROOT / "Containerfile").read_text(encoding="utf-8").replace("\\\n", "")
 PINNED = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 COPIED = [line.split()[1:] for line in RECIPE.splitlines() if line.startswith("COPY")]
