@@ -12,10 +12,10 @@ from scipy.stats import friedmanchisquare
 
 from assay.analysis.results.results import StudyResults
 from assay.analysis.scores import score_file
-from assay.analysis.scores.score_columns import ColumnNames
 from assay.analysis.scores.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import tidy
+from assay.extras.score_tables.columns import ColumnNames
 from assay.report.formats import FORMATS
 from assay.report.pages import score_page
 from assay.statistics.contrasts import comparison

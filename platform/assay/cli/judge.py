@@ -114,8 +114,8 @@ def scores(
     One value per cell and repeat, from a paper, a tracker or a script: a row per repeat, a row per repeat and
     metric, the exports of W&B and MLflow, or a column per cell (autorank). The rules are those of a study.
     """
-    from assay.analysis.scores.score_columns import ColumnNames
     from assay.analysis.scores.score_file import ScoreQuestion, analyse_score_file
+    from assay.extras.score_tables.columns import ColumnNames
     from assay.report.formats import format_of
 
     if as_json:

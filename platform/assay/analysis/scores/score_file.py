@@ -19,11 +19,11 @@ from itertools import combinations
 import pandas as pd
 
 from assay.analysis.scores.score_analysis import ScoreAnalysis, ScoreTables
-from assay.analysis.scores.score_columns import ColumnNames
-from assay.analysis.scores.score_layouts import ReadTable, tidy_scores
-from assay.analysis.scores.score_names import better_by_name, known_metric
-from assay.analysis.scores.score_numbers import read_text_columns
 from assay.analysis.summary import Repeat, RepeatSummary, lost_repeats
+from assay.extras.score_tables.columns import ColumnNames
+from assay.extras.score_tables.layouts import ReadTable, tidy_scores
+from assay.extras.score_tables.names import better_by_name, known_metric
+from assay.extras.score_tables.numbers import read_text_columns
 from assay.statistics.contrasts import Contrast, comparison
 from assay.statistics.families import Rules
 from assay.statistics.paired import Test
@@ -167,7 +167,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
 
     Args:
         name: Of the file.
-        content: CSV, TSV or Parquet, in a layout of :mod:`assay.analysis.scores.score_layouts`.
+        content: CSV, TSV or Parquet, in a layout of :mod:`assay.extras.score_tables.layouts`.
         question: What is asked.
 
     Raises:

@@ -2,7 +2,7 @@
 
 The layout is recognised by the columns; the first that fits is taken:
 
-* exports of trackers, which :mod:`assay.analysis.scores.score_columns` knows: a row per run;
+* exports of trackers, which :mod:`assay.extras.score_tables.columns` knows: a row per run;
 * a row per repeat and metric: columns ``metric`` and ``value``, as assay itself writes them;
 * a row per repeat: a column that names the cell, a column for each score;
 * a column per cell and a row per repeat, numbers only but for the repeats' names: what autorank takes.
@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from assay.analysis.scores.score_columns import (
+from assay.extras.score_tables.columns import (
     CELL,
     FACTOR,
     SEED,
@@ -35,7 +35,7 @@ from assay.analysis.scores.score_columns import (
     short_title,
     tracker_source,
 )
-from assay.analysis.scores.score_names import (
+from assay.extras.score_tables.names import (
     better_by_name,
     is_difference,
     is_mean,
@@ -52,7 +52,7 @@ from assay.analysis.scores.score_names import (
     stem_of_statistic,
     words,
 )
-from assay.analysis.scores.score_numbers import (
+from assay.extras.score_tables.numbers import (
     NO_VALUE,
     Entry,
     TextColumns,

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.analysis.scores.score_names import is_step, plain
-from assay.analysis.scores.score_numbers import TextColumns
+from assay.extras.score_tables.names import is_step, plain
+from assay.extras.score_tables.numbers import TextColumns
 from assay.study.names import counted
 from assay.study.settings.nesting import NO_LEVEL
 from trainables.data.inspect.findings import summarise

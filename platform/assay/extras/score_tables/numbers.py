@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from assay.analysis.scores.score_names import better_by_name, is_unbounded
+from assay.extras.score_tables.names import better_by_name, is_unbounded
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Metric
 from trainables.evaluation.metrics.base import ROUNDING

@@ -1,6 +1,6 @@
 """Forms of one table of scores, each with its right answer: read as it is, or refused by what is wrong.
 
->>> python -m tests.analysis.score_cases
+>>> python -m assay.extras.score_tables.tests.score_cases
 
 counts inputs tried, read, refused and misread, each as text and as Parquet. All forms hold the scores of
 `base` and `new` below. A form that is read has their differences, and any other answer is a misreading.
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assay.analysis.scores.score_columns import ColumnNames
 from assay.analysis.scores.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
+from assay.extras.score_tables.columns import ColumnNames
 from trainables.errors import InputError
 
 BASE = ("0.901", "0.912", "0.905", "0.899", "0.908")

@@ -2,7 +2,7 @@
 
 A name is taken apart into words, ``metrics.test/image_ap`` into metrics, test, image and ap. What a table's
 columns and rows are is decided by words alone here, and by values in
-:mod:`assay.analysis.scores.score_layouts`.
+:mod:`assay.extras.score_tables.layouts`.
 """
 
 from __future__ import annotations
