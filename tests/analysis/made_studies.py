@@ -135,3 +135,10 @@ def moved(record: Record, metric: str, by: float) -> Record:
     assert record.result is not None
     metrics = {**record.result.metrics, metric: record.result.metrics[metric] + by}
     return record.model_copy(update={"result": record.result.model_copy(update={"metrics": metrics})})
+
+
+def uneven(trial: Trial) -> dict[str, float]:
+    """Scores without a pattern that the statistics could mistake for no spread."""
+    rng = np.random.default_rng([trial.seed, trial.fold or 0, *map(len, trial.levels.values())])
+    ap = 0.7 + 0.03 * (trial.levels["stop"] == "on") + 0.02 * float(rng.standard_normal())
+    return {"image_ap": ap, "fp": float(rng.integers(1, 9)), "fn": 1.0, "pixel_iou": ap / 2}

@@ -6,12 +6,14 @@ import pytest
 
 from assay.analysis.results.results import StudyResults
 from assay.analysis.scores.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
+from assay.analysis.scores.score_table import ColumnNames
 from assay.analysis.summary import tidy
-from assay.extras.score_tables.columns import ColumnNames
 from assay.report.pages import score_page
 from assay.statistics.scores import Splits
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
 from trainables.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("with_and_without_extras")
 
 
 def read(text: str, *compared: str) -> AnalysedScores:

@@ -111,11 +111,11 @@ def scores(
 ) -> None:
     """Tell which differences in a table of scores are shown, suggested, negligible or open.
 
-    One value per cell and repeat, from a paper, a tracker or a script: a row per repeat, a row per repeat and
-    metric, the exports of W&B and MLflow, or a column per cell (autorank). The rules are those of a study.
+    One value per cell and repeat, from a paper, a tracker or a script: a row per repeat and metric, or a row
+    per repeat with a column for each metric. Extras read further layouts. The rules are those of a study.
     """
     from assay.analysis.scores.score_file import ScoreQuestion, analyse_score_file
-    from assay.extras.score_tables.columns import ColumnNames
+    from assay.analysis.scores.score_table import ColumnNames
     from assay.report.formats import format_of
 
     if as_json:

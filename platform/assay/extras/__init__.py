@@ -41,7 +41,8 @@ class Extra:
         commands: Functions of `assay …`, by an example that `--help` shows; its second word is the command.
         answers: Types of JSON answers by name, whose schemas `assay schema --of NAME` prints.
         listener: ``(store) -> RunListener | None``, which follows a run.
-        score_tables: ``(table) -> table | None``, which reads a foreign layout of scores.
+        score_tables: ``(text, names, file) -> ReadTable | None``, which reads a table of scores; None: of a
+            layout that it does not know. The types are those of :mod:`assay.analysis.scores.score_table`.
         needs: Packages that are not among the core's own, as they are imported.
     """
 

@@ -19,11 +19,8 @@ from itertools import combinations
 import pandas as pd
 
 from assay.analysis.scores.score_analysis import ScoreAnalysis, ScoreTables
+from assay.analysis.scores.score_table import ColumnNames, ReadTable, read_score_table
 from assay.analysis.summary import Repeat, RepeatSummary, lost_repeats
-from assay.extras.score_tables.columns import ColumnNames
-from assay.extras.score_tables.layouts import ReadTable, tidy_scores
-from assay.extras.score_tables.names import better_by_name, known_metric
-from assay.extras.score_tables.numbers import read_text_columns
 from assay.statistics.contrasts import Contrast, comparison
 from assay.statistics.families import Rules
 from assay.statistics.paired import Test
@@ -167,14 +164,14 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
 
     Args:
         name: Of the file.
-        content: CSV, TSV or Parquet, in a layout of :mod:`assay.extras.score_tables.layouts`.
+        content: CSV, TSV or Parquet, in a layout that :mod:`assay.analysis.scores.score_table` reads.
         question: What is asked.
 
     Raises:
         InputError: If the file is no such table, has two rows of one repeat or fewer than two cells, or the
             question names what it does not have.
     """
-    read = tidy_scores(read_text_columns(content, name), question.columns, name)
+    read = read_score_table(content, question.columns, name)
     table = _each_once(read, name)
     cells = tuple(dict.fromkeys(table["cell"]))
     if len(cells) < 2:
@@ -192,7 +189,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             f"--lower names a metric of {name}, found {', '.join(unknown)}; it has "
             f"{', '.join(read.metrics)}. Name one of them."
         )
-    metrics = tuple(_metric(metric, table, metric in question.lower) for metric in read.metrics)
+    metrics = tuple(_metric(metric, table, read, metric in question.lower) for metric in read.metrics)
     if question.most_metrics is not None and len(metrics) > question.most_metrics:
         metrics = metrics[:1]
     if question.resolve is not None and question.resolve >= metrics[0].highest:
@@ -244,19 +241,13 @@ def _each_once(read: ReadTable, name: str) -> pd.DataFrame:
     by_repeat: dict[tuple[str, int, int, str], list[int]] = {}
     for index, key in enumerate(repeat_keys(table)):
         by_repeat.setdefault(key, []).append(index)
-    values, statuses, lines, steps = (table[title].tolist() for title in ("value", "status", "line", "step"))
+    values, statuses, lines = (table[title].tolist() for title in ("value", "status", "line"))
     kept: list[int] = []
     for (cell, seed, fold, metric), rows in by_repeat.items():
         counted = [i for i in rows if not math.isnan(values[i]) or statuses[i] in ("finished", "diverged")]
         if len(counted) > 1:
             where = " and ".join(f"line {lines[i]} ({values[i]:g})" for i in counted[:2])
-            repeat = _repeat_name(read, seed, fold)
-            if steps[counted[0]] != steps[counted[1]]:
-                where = " and ".join(f"line {lines[i]} ({steps[i]})" for i in counted[:2])
-                raise InputError(
-                    f"a repeat is a training, and no epoch: found {len(counted)} rows of {cell}, {repeat} in "
-                    f"{name}, {where}. Export the last or best row of each run, the same for all."
-                )
+            repeat = read.repeat_name(seed, fold)
             raise InputError(
                 f"a cell has one {metric} for each seed and fold, found {len(counted)} of {cell}, {repeat} "
                 f"in {name}: {where}. Keep one of them, or name the column that tells them apart: --cell, "
@@ -283,15 +274,15 @@ def _refuse_mean_as_seed(table: pd.DataFrame, read: ReadTable, name: str) -> Non
         chance *= min(1.0, 2 * half_step / spread) if spread > 0 else 1.0
     if chance < _NO_CHANCE:
         raise InputError(
-            f"a repeat is one training, and the scores of {_repeat_name(read, last, NO_FOLD)} in {name} are "
+            f"a repeat is one training, and the scores of {read.repeat_name(last, NO_FOLD)} in {name} are "
             "the means of the other seeds in every cell. Leave it out; if it is a training, move its rows to "
             "the front."
         )
 
 
-def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
+def _metric(name: str, table: pd.DataFrame, read: ReadTable, lower: bool) -> Metric:
     """A metric of assay, or one that is known by its name and values."""
-    known = known_metric(name)
+    known = read.known.get(name)
     if known is not None:
         if lower and known.better == "higher":
             raise InputError(f"of {name} higher is better, found it in --lower. Leave it out, or rename it.")
@@ -301,7 +292,7 @@ def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
         if metric == name and not math.isnan(value):
             of_cells.setdefault(cell, []).append(float(value))
     values = [value for of_cell in of_cells.values() for value in of_cell]
-    lower = lower or better_by_name(name) == "lower"
+    lower = lower or read.better.get(name) == "lower"
     share = not lower and all(0 <= value <= 1 for value in values)
     return ReportedMetric(
         name=name,
@@ -504,7 +495,7 @@ def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, read: ReadTable, 
                 f"{', '.join(dict.fromkeys(lost[without]))}. Wait for it, or train it again."
             )
         names = [
-            summarise([_repeat_name(read, *repeat, short=True) for repeat in repeats_of], _SEEDS_NAMED)
+            summarise([read.repeat_name(*repeat, short=True) for repeat in repeats_of], _SEEDS_NAMED)
             or "none"
             for repeats_of in (sorted(repeats.get(cell, ())) for cell in (b, a))
         ]
@@ -513,13 +504,6 @@ def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, read: ReadTable, 
             f"{names[0]}, {a} has {names[1]}. Give repeats that met the same split and "
             "seed the same number, or name the column that tells cells apart: --cell COLUMN."
         )
-
-
-def _repeat_name(read: ReadTable, seed: int, fold: int, *, short: bool = False) -> str:
-    """A repeat by the texts of its file: ``seed s1, fold 3``, or ``s1`` where there are no folds."""
-    names = [f"seed {read.seeds.get(seed, seed)}"] if read.seeds or fold == NO_FOLD else []
-    names += [f"fold {read.folds.get(fold, fold)}"] if fold != NO_FOLD else []
-    return names[0].partition(" ")[2] if short and fold == NO_FOLD else ", ".join(names)
 
 
 def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:
@@ -562,9 +546,7 @@ def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) 
     unsure = [
         metric.name
         for metric in foreign
-        if metric.better == "higher"
-        and better_by_name(metric.name) is None
-        and metric.name not in question.lower
+        if metric.better == "higher" and metric.name not in read.better and metric.name not in question.lower
     ]
     if unsure:
         names = ", ".join(unsure)

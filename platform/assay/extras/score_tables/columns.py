@@ -11,49 +11,37 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from assay.analysis.scores.score_table import ColumnNames, TextColumns, listed
 from assay.extras.score_tables.names import is_step, plain
-from assay.extras.score_tables.numbers import TextColumns
+from assay.extras.score_tables.numbers import is_number
 from assay.study.names import counted
 from assay.study.settings.nesting import NO_LEVEL
-from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 
 __all__ = [
     "CELL",
-    "FACTOR",
     "SEED",
     "STATUS",
-    "ColumnNames",
     "Source",
-    "listed",
+    "has_numbers",
+    "names_rows",
     "plain_title",
     "refuse_curves",
     "short_title",
     "tracker_source",
+    "varies",
 ]
 
 CELL = ("cell", "method", "model", "algorithm", "variant", "config", "system", "group")
 SEED = ("seed", "random_seed", "random_state", "rng_seed", "repeat", "replicate", "rep", "run")
 FOLD = ("fold", "cv_fold", "fold_id", "kfold")
 STATUS = ("status", "state")
-FACTOR = "factor:"
 _SETTINGS = ("params.", "config.", "config/", "parameters.", "params_", "user_attrs_")
 _RESULTS = ("metrics.", "summary.")
-_LISTED = 12
-
-
-@dataclass(frozen=True)
-class ColumnNames:
-    """Columns by what they are, as far as somebody says it."""
-
-    cell: tuple[str, ...] = ()  # several: factors, a cell is a combination of their levels
-    seed: str | None = None
-    fold: str | None = None
-    score: tuple[str, ...] = ()  # or names of metrics where a column names them; the primary one first
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +101,21 @@ class Source:
         return [title for title in self.text.columns if is_step(short_title(title))]
 
 
+def varies(text: TextColumns, title: str) -> bool:
+    """True where a column has several values."""
+    return len(set(text.columns[title])) > 1
+
+
+def has_numbers(text: TextColumns, title: str) -> bool:
+    """True where some row has a number there; one that is none is an error for who reads them."""
+    return any(map(is_number, text.columns[title]))
+
+
+def names_rows(text: TextColumns, title: str) -> bool:
+    """True where every row has a text of its own there."""
+    return "" not in text.columns[title] and len(set(text.columns[title])) == len(text.lines)
+
+
 def plain_title(title: str) -> str:
     """``params.Random State`` as ``random_state``."""
     return plain(_without(title, _SETTINGS))
@@ -121,11 +124,6 @@ def plain_title(title: str) -> str:
 def short_title(title: str) -> str:
     """A column's name without the prefix of its tracker."""
     return _without(title, (*_SETTINGS, *_RESULTS))
-
-
-def listed(titles: Iterable[str]) -> str:
-    """The columns, the first twelve by name."""
-    return summarise([title or "a column without a title" for title in titles], _LISTED)
 
 
 def _without(title: str, prefixes: Sequence[str]) -> str:

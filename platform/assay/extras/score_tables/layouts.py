@@ -16,27 +16,38 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
+from assay.analysis.scores.score_file import repeat_keys
+from assay.analysis.scores.score_table import (
+    FACTOR,
+    ColumnNames,
+    ReadTable,
+    TextColumns,
+    filled,
+    listed,
+    only_test_data,
+)
 from assay.extras.score_tables.columns import (
     CELL,
-    FACTOR,
     SEED,
     STATUS,
-    ColumnNames,
     Source,
-    listed,
+    has_numbers,
+    names_rows,
     plain_title,
     refuse_curves,
     short_title,
     tracker_source,
+    varies,
 )
 from assay.extras.score_tables.names import (
     better_by_name,
+    directions,
     is_difference,
     is_mean,
     is_no_score,
@@ -44,6 +55,7 @@ from assay.extras.score_tables.names import (
     is_step,
     is_surely_mean,
     known_metric,
+    known_metrics,
     known_statuses,
     may_be_cell,
     plain,
@@ -55,7 +67,6 @@ from assay.extras.score_tables.names import (
 from assay.extras.score_tables.numbers import (
     NO_VALUE,
     Entry,
-    TextColumns,
     has_comma_decimals,
     is_number,
     plain_number,
@@ -66,7 +77,7 @@ from assay.study.planning.cell_names import cell_name
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
 
-__all__ = ["ReadTable", "tidy_scores"]
+__all__ = ["tidy_scores"]
 
 _KEPT = ("study", "split", "n_train", "n_test", "part")
 _EXACT = 2**53  # beyond, two whole numbers may be one float
@@ -78,25 +89,11 @@ _NAMES_OF_REPEATS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class ReadTable:
-    """Scores in the columns of a study's summary, and ``line`` and ``step``: where each stands."""
-
-    table: pd.DataFrame
-    metrics: tuple[str, ...]  # the primary one first
-    layout: str  # in words
-    factors: dict[str, list[str]]  # factor → levels as they come; empty: cells have names only
-    complete: bool  # whether each repeat that was planned and lost has a row
-    seeds: Mapping[int, str] = field(default_factory=dict)  # seed → its text in the file
-    folds: Mapping[int, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()  # what was left out, and what was taken for granted
-
-
 def tidy_scores(columns: TextColumns, names: ColumnNames, name: str) -> ReadTable:
     """Recognise the layout of a table and read it.
 
     Args:
-        columns: Of the file.
+        columns: The file.
         names: Columns that somebody named.
         name: Of the file, for messages.
 
@@ -105,6 +102,12 @@ def tidy_scores(columns: TextColumns, names: ColumnNames, name: str) -> ReadTabl
             score is no number or may be two, a status is not known, rows of a table are of several studies,
             or the rows are epochs or means.
     """
+    read = _recognised(columns, names, name)
+    _refuse_epochs(read, name)
+    return read
+
+
+def _recognised(columns: TextColumns, names: ColumnNames, name: str) -> ReadTable:
     refuse_curves(columns, name)
     source = tracker_source(columns, names, name)
     if source is not None:
@@ -116,6 +119,28 @@ def tidy_scores(columns: TextColumns, names: ColumnNames, name: str) -> ReadTabl
     if names.cell or source.usual(CELL) is not None:
         return _read_rows(source)
     return _read_wide(source)
+
+
+def _refuse_epochs(read: ReadTable, name: str) -> None:
+    """Refuse rows of one training that epochs or steps tell apart; lost runs do not count."""
+    table = read.table
+    counted = table["value"].notna() | table["status"].isin(("finished", "diverged"))
+    places: dict[tuple[str, int, int, str], list[tuple[int, str]]] = {}
+    for key, counts, line, step in zip(
+        repeat_keys(table), counted, table["line"], table["step"], strict=True
+    ):
+        places.setdefault(key, []).extend([(line, step)] if counts else [])
+    several = next((item for item in places.items() if len(item[1]) > 1), None)
+    if several is None:
+        return
+    (cell, seed, fold, _), rows = several
+    if rows[0][1] != rows[1][1]:
+        where = " and ".join(f"line {line} ({step})" for line, step in rows[:2])
+        raise InputError(
+            f"a repeat is a training, and no epoch: found {len(rows)} rows of {cell}, "
+            f"{read.repeat_name(seed, fold)} in {name}, {where}. Export the last or best row of each run, "
+            "the same for all."
+        )
 
 
 # A row per repeat -----------------------------------------------------------------------------------
@@ -131,7 +156,9 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
     named = None if source.names.cell else source.cell or ("cell" if "cell" in source.text else None)
 
     # Rows of test data of one study; rows that sum up others are left out.
-    source, left_out = _without_mean_repeats(_only_test(source), (seed, fold))
+    source, left_out = _without_mean_repeats(
+        replace(source, text=only_test_data(source.text, source.file)), (seed, fold)
+    )
     notes = [*source.notes, *left_out]
     sole = named or (next(iter(factors.values())) if len(factors) == 1 else None)
     scores = (
@@ -145,11 +172,15 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
         notes += left_out
 
     # Cells are named, or combinations of their levels.
-    levels = {factor: _filled(source, column) for factor, column in factors.items()}
+    levels = {factor: filled(source.text, column, source.file) for factor, column in factors.items()}
     known_levels = {factor: list(dict.fromkeys(texts)) for factor, texts in levels.items()}
     rows = len(source.text.lines)
     combined = [{factor: texts[i] for factor, texts in levels.items()} for i in range(rows)]
-    cells = _filled(source, named) if named else [cell_name(known_levels, each) for each in combined]
+    cells = (
+        filled(source.text, named, source.file)
+        if named
+        else [cell_name(known_levels, each) for each in combined]
+    )
     is_factorial = (
         len(levels) > 1 or bool(source.factors) or any(c.startswith(FACTOR) for c in factors.values())
     )
@@ -175,7 +206,7 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
         short_title(title)
         for title in source.settings
         if title not in (seed, fold, *factors.values())
-        and source.text.varies(title)
+        and varies(source.text, title)
         and not source.names.cell
     ]
     if unused:
@@ -185,7 +216,7 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
 
     # Values: a column of them for each score, or one for all, whose rows say the metric.
     if metric is not None and value is not None:
-        titles = [short_title(text) for text in _filled(source, metric)]
+        titles = [short_title(text) for text in filled(source.text, metric, source.file)]
         metrics, further = _chosen_metrics(source, list(dict.fromkeys(titles)))
         values, value_notes = _values(source, [(value, titles)])
         table = table.assign(metric=titles, **values[0])
@@ -203,6 +234,8 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
         layout=source.layout,
         factors={factor: known_levels[factor] for factor in varied},
         complete="status" in source.text and "part" in source.text,
+        known=known_metrics(metrics),
+        better=directions(metrics),
         seeds=seed_texts,
         folds=fold_texts,
         notes=tuple(notes),
@@ -211,7 +244,7 @@ def _read_rows(source: Source, metric: str | None = None, value: str | None = No
 
 def _refuse_without_repeats(source: Source) -> None:
     """Refuse a table without a column of seeds or folds: of epochs, of means, or of anything else."""
-    steps = [title for title in source.steps() if source.text.varies(title)]
+    steps = [title for title in source.steps() if varies(source.text, title)]
     if steps:
         raise InputError(
             f"a repeat is a training, and no epoch: {source.file} has rows by {steps[0]}, the course of "
@@ -238,20 +271,20 @@ def _factor_columns(source: Source, taken: Sequence[str | None]) -> dict[str, st
         columns = [source.named(name, "--cell") for name in source.names.cell]
         return {short_title(column): column for column in columns}
     if source.cell is not None:
-        return {factor: title for factor, title in source.factors.items() if text.varies(title)}
+        return {factor: title for factor, title in source.factors.items() if varies(text, title)}
     factors = [title for title in text.columns if title.startswith(FACTOR)]
     if factors:
         return {title.removeprefix(FACTOR): title for title in factors}
 
     # Of a tracker's settings those that vary, but for the folder of each run and what the seed alone decides.
     repeats = list(zip(*(text.columns[title] for title in taken if title is not None), strict=True))
-    varied = [title for title in source.settings if title not in taken and text.varies(title)]
-    shared = [title for title in varied if not text.names_rows(title)]
+    varied = [title for title in source.settings if title not in taken and varies(text, title)]
+    shared = [title for title in varied if not names_rows(text, title)]
     decided = [title for title in shared if not _follows(text.columns[title], repeats)]
     if varied:
         return {short_title(title): title for title in decided or shared or varied}
     usual = [title for name in CELL if (title := source.usual((name,))) is not None]
-    column = next((title for title in usual if text.varies(title)), next(iter(usual), None))
+    column = next((title for title in usual if varies(text, title)), next(iter(usual), None))
     if column is None:
         raise InputError(
             f"a cell is named by a column, such as cell or method, and {source.file} has "
@@ -266,26 +299,6 @@ def _follows(texts: Sequence[str], keys: Sequence[tuple[str, ...]]) -> bool:
     for key, text in zip(keys, texts, strict=True):
         by_key.setdefault(key, set()).add(text)
     return len(by_key) < len(keys) and all(len(values) == 1 for values in by_key.values())
-
-
-def _only_test(source: Source) -> Source:
-    """The rows of test data, of one study."""
-    text = source.text
-    if "part" in text:
-        parts = list(dict.fromkeys(text.columns["part"]))
-        if "test" not in parts:
-            raise InputError(
-                f"verdicts are about test data, rows whose part is test; {source.file} has "
-                f"{', '.join(map(repr, parts))}. Rename it, or leave the column out."
-            )
-        text = text.without({row for row, part in enumerate(text.columns["part"]) if part != "test"})
-    studies = list(dict.fromkeys(text.columns.get("study", [])))
-    if len(studies) > 1:
-        raise InputError(
-            f"one study at a time, found {', '.join(studies)} in {source.file}. Leave the rows of the others "
-            "out."
-        )
-    return replace(source, text=text)
 
 
 # Scores -------------------------------------------------------------------------------------------
@@ -356,7 +369,7 @@ def _offered(source: Source, taken: Sequence[str | None]) -> list[str]:
         if title not in taken
         and title not in source.settings
         and (source.scores is not None or title not in structure)
-        and source.text.has_numbers(title)
+        and has_numbers(source.text, title)
     ]
 
 
@@ -367,7 +380,7 @@ def _not_scores(source: Source, scores: Sequence[str], taken: Sequence[str | Non
     beside = [
         short_title(title)
         for title in _offered(source, taken)
-        if title not in scores and plain_title(title) not in _INDEX and source.text.varies(title)
+        if title not in scores and plain_title(title) not in _INDEX and varies(source.text, title)
     ]
     if not beside:
         return []
@@ -536,14 +549,14 @@ def _read_wide(source: Source) -> ReadTable:
     cells = [title for title in text.columns if title not in (seed, fold)]
     index = [title for title in cells if plain_title(title) in _INDEX]
     index += [title for title in cells[:1] if title not in index and _counts_up(text, title, cells)]
-    texts = [title for title in cells if title not in index and not text.has_numbers(title)]
+    texts = [title for title in cells if title not in index and not has_numbers(text, title)]
     called = [title for title in cells if title not in (*index, *texts) and plain(title) in _NAMES_OF_REPEATS]
     names = [*index, *texts, *called]
 
     # Rows that are called a mean, and a last row without a name that is one.
     source, left_out = _without_mean_repeats(source, [*names, seed, fold])
     text, notes = source.text, [*source.notes, *left_out]
-    if seed is None and fold is None and len(texts + called) == 1 and text.names_rows((texts + called)[0]):
+    if seed is None and fold is None and len(texts + called) == 1 and names_rows(text, (texts + called)[0]):
         seed = (texts + called)[0]
         texts, called = [], []
     for title in names:
@@ -557,12 +570,12 @@ def _read_wide(source: Source) -> ReadTable:
     # Rows of epochs are no repeats.
     steps = [title for title in cells if is_step(title)]
     keys = list(zip(*(text.columns[title] for title in (seed, fold) if title is not None), strict=True))
-    if len(set(keys)) < len(text.lines) and any(map(text.varies, steps)):
+    if len(set(keys)) < len(text.lines) and any(varies(text, title) for title in steps):
         _refuse_without_repeats(source)
     cells = [title for title in cells if title not in (*names, *steps)]
 
     # Columns that are scores by their names are no cells, but for losses, which may be what is compared.
-    numbers = [title for title in cells if text.has_numbers(title)]
+    numbers = [title for title in cells if has_numbers(text, title)]
     if (
         numbers
         and all(better_by_name(title) is not None for title in numbers)
@@ -600,7 +613,7 @@ def _read_wide(source: Source) -> ReadTable:
     if seed is None and fold is None:
         seeds, label = list(range(rows)), next(iter(index), None)
         seed_texts = (
-            dict(enumerate(text.columns[label])) if label is not None and text.names_rows(label) else {}
+            dict(enumerate(text.columns[label])) if label is not None and names_rows(text, label) else {}
         )
     folds, fold_texts = _numbered(source, fold, pd.NA)
     repeats = {
@@ -625,6 +638,8 @@ def _read_wide(source: Source) -> ReadTable:
         "a column per cell, a row per repeat",
         {},
         complete=False,
+        known=known_metrics([metric]),
+        better=directions([metric]),
         seeds=seed_texts,
         folds=fold_texts,
         notes=(*notes, *value_notes),
@@ -741,19 +756,6 @@ def _mean_at_the_end(source: Source, cells: Sequence[str]) -> str | None:
 # Texts --------------------------------------------------------------------------------------------
 
 
-def _filled(source: Source, column: str) -> list[str]:
-    """Texts of a column that may not be empty."""
-    texts = source.text.columns[column]
-    if "" in texts:
-        line = source.text.lines[texts.index("")]
-        raise InputError(
-            f"every row names its cell and repeat, and {column or 'the first column'} is empty in line "
-            f"{line} of {source.file}. Fill it in, or leave the row out: it is no repeat if it sums up "
-            "others."
-        )
-    return texts
-
-
 def _kept(source: Source, name: str, default: str) -> list[str]:
     """A column of a study's summary; ``default`` where the table has none."""
     return source.text.columns.get(name, [default] * len(source.text.lines))
@@ -761,7 +763,7 @@ def _kept(source: Source, name: str, default: str) -> list[str]:
 
 def _steps(source: Source) -> list[str]:
     """The epoch or step of each row, ``epoch 3``; empty where the table has none."""
-    titles = [t for t in source.steps() if t not in source.settings and source.text.varies(t)]
+    titles = [t for t in source.steps() if t not in source.settings and varies(source.text, t)]
     if not titles:
         return [""] * len(source.text.lines)
     return [f"{titles[0]} {text}" for text in source.text.columns[titles[0]]]
@@ -771,7 +773,7 @@ def _numbered(source: Source, column: str | None, default: Any) -> tuple[list[An
     """Seeds or folds as whole numbers, and their texts, numbered as they come where they are none."""
     if column is None:
         return [default] * len(source.text.lines), {}
-    texts = source.text.columns[column] if default is pd.NA else _filled(source, column)
+    texts = source.text.columns[column] if default is pd.NA else filled(source.text, column, source.file)
     numbers = [plain_number(text) for text in texts]
     whole = all(
         text.lower() in NO_VALUE if value is None else value.is_integer() and abs(value) < _EXACT

@@ -8,12 +8,14 @@ columns and rows are is decided by words alone here, and by values in
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = [
     "better_by_name",
+    "directions",
     "is_difference",
     "is_mean",
     "is_no_score",
@@ -22,6 +24,7 @@ __all__ = [
     "is_surely_mean",
     "is_unbounded",
     "known_metric",
+    "known_metrics",
     "known_statuses",
     "may_be_cell",
     "plain",
@@ -180,6 +183,16 @@ def better_by_name(name: str) -> Literal["higher", "lower"] | None:
     endings |= {ending.rstrip("0123456789") for ending in endings}
     lower, higher = bool(endings & (_LOWER | _LOWER_PHRASES)), bool(endings & (_HIGHER | _HIGHER_PHRASES))
     return "lower" if lower else "higher" if higher else None
+
+
+def known_metrics(names: Iterable[str]) -> dict[str, Metric]:
+    """Those of several names that mean a metric of assay."""
+    return {name: metric for name in names if (metric := known_metric(name)) is not None}
+
+
+def directions(names: Iterable[str]) -> dict[str, Literal["higher", "lower"]]:
+    """Those of several names that tell which direction is better."""
+    return {name: better for name in names if (better := better_by_name(name)) is not None}
 
 
 def is_unbounded(name: str) -> bool:

@@ -1,22 +1,19 @@
-"""Files of scores as columns of text, and the numbers in them, as people and programs write them.
+"""Numbers in tables of scores, as people and programs write them: ``0.912``, ``91,2 %``, ``1 012``, ``−3``.
 
-Columns of CSV, TSV and Parquet stay text until it is known what a column is, because a seed may be `s1` and a
-score `91,2 %`. Numbers are read for all values of a score together: ``1,012`` may be a thousand and twelve or
-a little more than one, and ``0.9`` beside ``91 %`` a share or nine tenths of a percent. The other values of
-the score tell, or what the score is: a count is whole. Where they do not, the text is refused with both
-readings.
+They are read for all values of a score together: ``1,012`` may be a thousand and twelve or a little more
+than one, and ``0.9`` beside ``91 %`` a share or nine tenths of a percent. The other values of the score tell,
+or what the score is: a count is whole. Where they do not, the text is refused with both readings.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from assay.analysis.scores.score_table import refuse_impossible
 from assay.extras.score_tables.names import better_by_name, is_unbounded
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Metric
@@ -25,21 +22,15 @@ from trainables.evaluation.metrics.base import ROUNDING
 __all__ = [
     "NO_VALUE",
     "Entry",
-    "TextColumns",
     "has_comma_decimals",
     "is_number",
     "plain_number",
     "read_numbers",
-    "read_text_columns",
     "rough_number",
 ]
 
-# Numbers -------------------------------------------------------------------------------------------------
-
-
 NO_VALUE = {"", "-", "–", "—", "na", "n/a", "null", "none", "<na>"}
 _SPREADS = ("±", "+-", "+/-", "(")  # between a mean and what follows it
-_LARGEST = 1e100  # the statistics square scores and add the squares, which stays finite up to here
 
 # Signs that mean the same as ASCII's: full-width digits and marks, the minus sign, spaces that do not break.
 _SIGNS = str.maketrans(
@@ -137,20 +128,13 @@ def read_numbers(
         if value is None or not math.isfinite(value):
             continue
         place = f"found {entry.text!r} for {entry.title} in line {entry.line} of {file}"
-        if abs(value) > _LARGEST:
-            raise InputError(
-                f"a score lies between −{_LARGEST:g} and {_LARGEST:g}, {place}. Mend it, or write nan where "
-                "the run diverged."
-            )
         if counts and not value.is_integer():
             both = " or ".join(dict.fromkeys(_written(each) for each in _both(_readings(entry.text), value)))
             raise InputError(
                 f"{score} counts {metric.unit if metric is not None else ''} and is a whole number, {place}, "
                 f"which is {both}. Write the count without any mark."
             )
-        if metric is not None and not -ROUNDING <= value <= metric.highest + ROUNDING:
-            limits = "a share from 0 to 1" if metric.unit == "share" else "a number from 0 up"
-            raise InputError(f"{score} is {limits}, {place}. Mend it, or name the column otherwise.")
+        refuse_impossible(value, metric, score, place)
     return values, note
 
 
@@ -334,117 +318,3 @@ def _not_a_number(entry: Entry, file: str) -> InputError:
         f"a score is the number of one repeat, found {entry.text!r} for {entry.title} in line {entry.line} "
         f"of {file}. {way_out}"
     )
-
-
-# Columns of text -----------------------------------------------------------------------------------------
-
-
-_DELIMITERS = ("\t", ";", ",")
-_PARQUET = b"PAR1"
-
-
-@dataclass(frozen=True)
-class TextColumns:
-    """A table of texts, with the line in which each row stands."""
-
-    columns: dict[str, list[str]]
-    lines: tuple[int, ...]  # of the file; of Parquet the number of the row
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.columns
-
-    def varies(self, name: str) -> bool:
-        """True where a column has several values."""
-        return len(set(self.columns[name])) > 1
-
-    def has_numbers(self, name: str) -> bool:
-        """True where some row has a number there; one that is none is an error for who reads them."""
-        return any(is_number(text) for text in self.columns[name])
-
-    def without(self, rows: Collection[int]) -> TextColumns:
-        """The table without some of its rows, counted from 0."""
-        kept = [row for row in range(len(self.lines)) if row not in rows]
-        columns = {title: [texts[row] for row in kept] for title, texts in self.columns.items()}
-        return TextColumns(columns, tuple(self.lines[row] for row in kept))
-
-    def names_rows(self, name: str) -> bool:
-        """True where every row has a text of its own there."""
-        return "" not in self.columns[name] and len(set(self.columns[name])) == len(self.lines)
-
-
-def read_text_columns(content: bytes, name: str) -> TextColumns:
-    """Read the columns of a file.
-
-    Args:
-        content: CSV or TSV in UTF-8 (columns apart by tab, semicolon or comma), or Parquet.
-        name: Of the file, for messages.
-
-    Raises:
-        InputError: If it is neither, a row has another number of columns than the first, two columns have
-            one name, there is only one, or no row follows the first.
-    """
-    if content.startswith(_PARQUET) or name.lower().endswith(".parquet"):
-        return _read_parquet(content, name)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"scores are CSV, TSV (UTF-8) or Parquet; byte {error.start} of {name} is none of UTF-8. Save "
-            "the table as CSV in UTF-8."
-        ) from error
-    if text.lstrip()[:1] in ("{", "["):
-        raise InputError(
-            f"a table of scores has a row for each repeat, found JSON in {name}, such as the summary of one "
-            "run. Export the table of all runs as CSV or Parquet."
-        )
-    first = next(filter(str.strip, text.splitlines()), "")
-    delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
-    if len(rows) < 2:
-        raise InputError(
-            f"a table of scores has a line of titles and a line for each repeat, found {len(rows)} lines in "
-            f"{name}. Give it the titles cell, seed and score."
-        )
-    (_, titles), *body = rows
-    if len(titles) == 1:
-        raise InputError(
-            f"columns are apart by comma, semicolon or tab, found one column, {titles[0][:60]!r}, in {name}. "
-            "Save the table as CSV."
-        )
-    _refuse_titles(titles, name)
-    for line, row in body:
-        if len(row) != len(titles):
-            raise InputError(
-                f"every row has as many columns as there are titles, {len(titles)}, found {len(row)} in line "
-                f"{line} of {name}. Quote texts that hold the delimiter {delimiter!r}."
-            )
-    columns = {title: [row[i] for _, row in body] for i, title in enumerate(titles)}
-    return TextColumns(columns, tuple(line for line, _ in body))
-
-
-def _read_parquet(content: bytes, name: str) -> TextColumns:
-    import pyarrow as pa
-
-    from assay.storage.files.files import read_parquet
-
-    try:
-        table = read_parquet(content)
-    except (pa.ArrowException, OSError) as error:
-        why = str(error).rstrip(".")
-        raise InputError(f"{name} is no readable Parquet: {why}. Write it again, or as CSV.") from error
-    _refuse_titles(table.column_names, name)
-    columns = {
-        title: ["" if value is None else str(value) for value in table.column(title).to_pylist()]
-        for title in table.column_names
-    }
-    return TextColumns(columns, tuple(range(1, table.num_rows + 1)))
-
-
-def _refuse_titles(titles: Sequence[str], name: str) -> None:
-    twice = sorted({title for title in titles if titles.count(title) > 1})
-    if twice:
-        raise InputError(
-            f"each column has a title of its own, found {', '.join(map(repr, twice))} more than once in "
-            f"{name}. Rename one of them."
-        )

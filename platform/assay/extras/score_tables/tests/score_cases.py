@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.analysis.scores.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
-from assay.extras.score_tables.columns import ColumnNames
+from assay.analysis.scores.score_table import ColumnNames
 from trainables.errors import InputError
 
 BASE = ("0.901", "0.912", "0.905", "0.899", "0.908")

@@ -13,8 +13,8 @@ import pytest
 
 from assay.analysis.results.reading import results_of_plan
 from assay.analysis.scores.score_file import ScoreQuestion, analyse_score_file
+from assay.analysis.scores.score_table import ColumnNames
 from assay.analysis.study_analysis import study_analysis
-from assay.extras.score_tables.columns import ColumnNames
 from assay.extras.score_tables.tests.score_cases import (
     BASE,
     CASES,
@@ -28,8 +28,7 @@ from assay.extras.score_tables.tests.score_cases import (
 )
 from assay.storage import Environment, Store
 from assay.tracking import MlflowMirror
-from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record
-from tests.analysis.test_score_file import uneven
+from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record, uneven
 from trainables.errors import InputError
 
 
