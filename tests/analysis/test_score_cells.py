@@ -136,12 +136,6 @@ def test_a_mean_over_seeds_with_fewer_folds_has_no_interval_that_leaves_it_out()
     assert not scores.analysis.intervals("ap")
 
 
-def test_a_fold_that_a_table_with_a_column_per_cell_lacks_is_missing_too() -> None:
-    rows = [f"{s},{f},.{s}{f}3,.{s}{f}5" for s in range(1, 7) for f in (range(3) if s < 6 else (0,))]
-    (result, *_) = read("\n".join(["seed,fold,a,b", *rows])).analysis.comparisons
-    assert (result.n, result.n_planned) == (5, 6)
-
-
 def means(text: str) -> list[str]:
     """Cell by cell, as the page writes them."""
     return [str(row[1]) for row in score_page(read(text)).table.rows]

@@ -375,17 +375,15 @@ def _score_columns(
     """Columns of scores in a wide table: those that somebody named, metrics of assay, or the only one."""
     if names.score:
         return list(dict.fromkeys(names.score))
-    numbers = [
-        title
-        for title, texts in text.columns.items()
-        if title not in others and not title.startswith(FACTOR) and any(map(_NUMBER.fullmatch, texts))
-    ]
-    if len(numbers) == 1 or (numbers and METRICS.keys() >= set(numbers)):
-        return numbers
-    found = f"found {listed(numbers)}" if numbers else f"found none among {listed(text.columns)}"
+    further = [title for title in text.columns if title not in others and not title.startswith(FACTOR)]
+    numbers = [title for title in further if any(map(_NUMBER.fullmatch, text.columns[title]))]
+    possible = numbers or further
+    if len(possible) == 1 or (possible and METRICS.keys() >= set(possible)):
+        return possible
     raise InputError(
         "columns of numbers are scores if all have the names of metrics of assay, or if there is one alone; "
-        f"{found} in {file}. Name the scores: --score COLUMN, several times for several metrics."
+        f"found {listed(possible) or 'none'} in {file}. Name the scores: --score COLUMN, several times for "
+        "several metrics."
     )
 
 

@@ -168,3 +168,9 @@ def test_a_run_that_crashed_gives_way_to_its_repetition() -> None:
     text = "Name,State,method,seed,ap\nr1,crashed,a,0,.1\nr2,finished,a,0,.5\nr3,finished,b,0,.7\n"
     scores = read(text, ScoreQuestion(columns=ColumnNames(score=("ap",))))
     assert scores.analysis.comparisons[0].difference == pytest.approx(0.2)
+
+
+def test_a_fold_that_a_table_with_a_column_per_cell_lacks_is_missing_too() -> None:
+    rows = [f"{s},{f},.{s}{f}3,.{s}{f}5" for s in range(1, 7) for f in (range(3) if s < 6 else (0,))]
+    (result, *_) = read("\n".join(["seed,fold,a,b", *rows])).analysis.comparisons
+    assert (result.n, result.n_planned) == (5, 6)

@@ -1,0 +1,1 @@
+"""The extra reads foreign tables of scores as it should."""
