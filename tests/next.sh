@@ -21,4 +21,4 @@ done < <(sed -E '/^(#|-r)/d; s/ *#.*//' requirements.txt requirements-dev.txt)
 echo "what the doctor says of its Ray:"
 { $venv/bin/python -m assay doctor --quick || true; } | sed -nE 's/^[^ ]+ +(ray )/  \1/p'
 # shellcheck disable=SC2086
-exec $venv/bin/python -m pytest -n 3 ${TESTS:-tests}
+exec $venv/bin/python -m pytest -n 3 ${TESTS:-}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ruamel.yaml import YAML
 
 from assay.extras.kuberay.tests.rayjob_schema import SCHEMAS
 from tests.cli.small_study import STUDY, Assay
+from tests.conftest import ROOT
 
 _STUDY = STUDY.replace("0.125}", "0.125, batch_size: 2}")
 _OPTIONS = ("--storage", "/shared/assay", "--data", "/data", "--image", "registry/assay:1")
@@ -44,6 +47,13 @@ def test_a_manifest_fits_the_types_of_kuberay(manifest: dict[str, Any]) -> None:
     assert set(manifest) == set(SCHEMAS)
     for kind, part in manifest.items():
         jsonschema.Draft202012Validator(SCHEMAS[kind]).validate(part)
+
+
+@pytest.mark.skipif(".venv-next" in sys.prefix, reason="there Ray is newer than the pinned one")
+def test_a_manifest_names_the_ray_that_the_recipe_of_its_image_installs(manifest: dict[str, Any]) -> None:
+    recipe = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    (installed,) = re.findall(r"^ARG RAY=(\S+)$", recipe, re.MULTILINE)
+    assert manifest["RayJob"]["spec"]["rayClusterSpec"]["rayVersion"] == installed
 
 
 def test_the_study_reaches_the_head_as_it_is(manifest: dict[str, Any]) -> None:
