@@ -48,6 +48,12 @@ def test_citation_has_what_its_format_requires() -> None:
     assert str(citation["version"]) == assay.__version__
 
 
+def test_the_changelog_opens_with_the_version_and_day_of_the_citation() -> None:
+    citation = YAML(typ="safe").load(ROOT / "CITATION.cff")
+    (newest, *_) = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest == f"{assay.__version__} — {citation['date-released']}"
+
+
 def test_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     pytest.importorskip("furo")
     build = [sys.executable, "-m", "sphinx", "-c", "docs", "--fail-on-warning", "--quiet", ".", str(tmp_path)]
