@@ -8,8 +8,10 @@ import math
 import pandas as pd
 import pytest
 
+from assay.analysis.scores import score_table
 from assay.analysis.scores.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
-from assay.analysis.scores.score_table import ColumnNames
+from assay.analysis.scores.score_table import ColumnNames, ReadTable, TextColumns
+from assay.extras import EXTRAS, Extra
 from trainables.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("without_extras")
@@ -147,6 +149,25 @@ def test_any_other_layout_is_refused_with_what_to_write(text: str, told: str) ->
 )
 def test_a_name_that_the_table_does_not_have_is_refused(names: dict[str, str], told: str) -> None:
     assert told in refused(TIDY, ColumnNames(**names))  # pyright: ignore[reportArgumentType]
+
+
+def read_pairs(text: TextColumns, names: ColumnNames, file: str) -> ReadTable | None:
+    """The layout of another package: lines such as ``a|0|.5`` in one column."""
+    if list(text.columns) != ["pair", "more"]:
+        return None
+    cells, seeds, values = zip(*(pair.split("|") for pair in text.columns["pair"]), strict=True)
+    columns = {"cell": list(cells), "seed": list(seeds), "quality": list(values)}
+    return score_table.read_plain_table(TextColumns(columns, text.lines), names, file)
+
+
+@pytest.mark.parametrize("text", [TIDY, "pair,more\na|0|.5,\na|1|.51,\nb|0|.7,\nb|1|.71,\n"])
+def test_an_extra_of_another_package_reads_its_layout_and_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    pairs = Extra(name="pairs", summary="Pairs.", score_tables="tests.analysis.test_score_table:read_pairs")
+    monkeypatch.setattr(score_table, "EXTRAS", {**EXTRAS, "pairs": pairs})
+    (result,) = read(text).analysis.comparisons
+    assert result.differences == pytest.approx((0.2, 0.2))
 
 
 def test_a_fold_alone_names_a_repeat() -> None:

@@ -44,6 +44,7 @@ __all__ = [
     "filled",
     "listed",
     "only_test_data",
+    "read_plain_table",
     "read_score_table",
     "read_text_columns",
     "refuse_impossible",
@@ -117,12 +118,13 @@ def read_score_table(content: bytes, names: ColumnNames, file: str) -> ReadTable
             of them cannot be read.
     """
     text = read_text_columns(content, file)
-    for extra in EXTRAS.values():
+    # Those of other packages come first: each knows its own layout alone.
+    for extra in reversed([*EXTRAS.values()]):
         if extra.score_tables:
             read = load(extra.score_tables)(text, names, file)
             if read is not None:
                 return read
-    return _read_plain(text, names, file)
+    return read_plain_table(text, names, file)
 
 
 # Files ---------------------------------------------------------------------------------------------------
@@ -283,8 +285,17 @@ _STATUSES = (*get_args(Status), "missing")
 _BESIDE = {"study", "cell", "seed", "fold", "split", "n_train", "n_test", "part", "status", "reason", "trial"}
 
 
-def _read_plain(text: TextColumns, names: ColumnNames, file: str) -> ReadTable:
-    """A tidy table, or a wide one with a row for each repeat and a column for each metric."""
+def read_plain_table(text: TextColumns, names: ColumnNames, file: str) -> ReadTable:
+    """Read a tidy table, or a wide one with a row for each repeat and a column for each metric.
+
+    Args:
+        text: The table.
+        names: Columns that somebody named.
+        file: Its name, for messages.
+
+    Raises:
+        InputError: If the table has another layout, or a text in it cannot be read.
+    """
     # Which columns name the cell and the repeat.
     is_tidy = "metric" in text and "value" in text
     named = [("cell", title) for title in names.cell]
