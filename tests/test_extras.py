@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.extras import EXTRAS, Extra
+from tests.cli.test_run_json import command
 from trainables.errors import InputError
 
 _GREETING = '''\
@@ -100,6 +101,53 @@ def test_what_cannot_be_loaded_is_a_sentence(tmp_path: Path, package: str, refus
     assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", f"error: {refusal}\n")
     answer = json.loads(_assay(tmp_path, "plan", "quickstart", "--json").stdout)
     assert (answer["error"], answer["exit_code"]) == (refusal, 2)
+
+
+_LISTENER = '''\
+"""Writes down what it hears of a run."""
+
+from assay.extras import Extra
+
+EXTRA = Extra(name="greeting", summary="Listens.", listener="greeting:listener")
+
+
+def listener(store):
+    return Diary() if store.uri.endswith("storage") else None
+
+
+class Diary:
+    trouble = "the diary is full"
+
+    def __enter__(self):
+        print("diary opened")
+        return self
+
+    def __exit__(self, *error):
+        print(f"diary closed after {self.done} of {self.total}")
+
+    def see(self, state):
+        self.done, self.total = state.snapshot.done, state.snapshot.total
+
+    def interrupt(self):
+        print("diary torn")
+'''
+
+
+def test_a_listener_of_an_extra_sees_the_run_to_its_end_and_says_its_trouble_there(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    _install(tmp_path, _LISTENER)
+    words = command(tmp_path, cache_root)[3:]  # after python -m assay
+    done = _assay(tmp_path, *words)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1, "of the trial that fails"
+    assert lines.count("diary opened") == 1
+    assert lines.count("diary closed after 2 of 2") == 1
+    assert lines.count("the diary is full") == 1
+    assert "diary torn" not in lines
+
+    elsewhere = _assay(tmp_path, *words, "--storage", str(tmp_path / "another"))
+    assert "diary" not in elsewhere.stdout, "it returned no listener for that storage"
 
 
 @pytest.mark.parametrize("needs", [(), ("json",)], ids=str)

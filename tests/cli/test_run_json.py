@@ -1,4 +1,4 @@
-"""`assay run --json` as a program: a line for each event on standard output, and a webhook beside it."""
+"""`assay run --json` as a program: a line for each event on standard output."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from typing import Any
 
 import jsonschema
 
-from assay.extras.webhook.tests.test_webhook import Hook, hook
 from assay.report.answers import answer_schema
 from tests.engine.toy_study import TOY
-
-__all__ = ["hook"]
 
 PACE = "pace: {slow: {config: {lr: 0.05}}, fast: {config: {fault: raise}}}"
 
@@ -45,11 +42,8 @@ def run(folder: Path, cache: Path, **environment: str) -> tuple[int, list[Any], 
     return done.returncode, events, done.stderr
 
 
-def test_a_run_is_lines_from_start_to_end_and_a_webhook_that_refuses_is_one_line(
-    tmp_path: Path, cache_root: Path, hook: Hook
-) -> None:
-    hook.codes = [500]
-    code, events, errors = run(tmp_path, cache_root, ASSAY_WEBHOOK=f"{hook.url}/hunter2")
+def test_a_run_is_lines_from_start_to_end(tmp_path: Path, cache_root: Path) -> None:
+    code, events, errors = run(tmp_path, cache_root)
     assert code == 1, errors
     assert [event["event"] for event in events] == ["started", "trial", "trial", "ended"]
     ends = {event["cell"]: (event["status"], event["reason"] is None) for event in events[1:3]}
@@ -57,11 +51,6 @@ def test_a_run_is_lines_from_start_to_end_and_a_webhook_that_refuses_is_one_line
     last = events[-1]
     assert (last["exit_code"], last["finished"], last["failed"], last["trained_now"]) == (1, 1, 1, 2)
     assert "loading the engine" in errors
-    assert hook.events == ["ended"] * 3
-    assert errors.count("was not told of `ended`: HTTP 500") == 1
-    assert "hunter2" not in errors
-    written = (path for path in (tmp_path / "storage").rglob("*") if path.is_file())
-    assert not [path for path in written if b"hunter2" in path.read_bytes()]
 
 
 def test_a_run_goes_on_where_its_reader_leaves(tmp_path: Path, cache_root: Path) -> None:

@@ -38,6 +38,7 @@ from assay.cli.options import (
 from assay.cli.output import FLAG, Answers, answers, console, duration
 from assay.cli.plan import format_truth
 from assay.cli.results import way_on
+from assay.extras import EXTRAS, RunListener, load
 from assay.faults import exit_code_of
 
 if TYPE_CHECKING:
@@ -55,15 +56,6 @@ EventsOption = Annotated[
     bool,
     typer.Option(FLAG, help="Print a line of JSON for each event, and no table (docs/json.md)."),
 ]
-NotifyOption = Annotated[
-    str | None,
-    typer.Option(
-        "--notify",
-        envvar="ASSAY_WEBHOOK",
-        metavar="URL",
-        help="POST the study's status there when it ends, stalls or settles (docs/json.md).",
-    ),
-]
 
 
 def run(
@@ -78,7 +70,6 @@ def run(
     local: LocalOption = False,
     processes: ProcessesOption = None,
     as_json: EventsOption = False,
-    notify: NotifyOption = None,
 ) -> None:
     """Train every trial that has no record yet, then print the table of the study.
 
@@ -92,10 +83,12 @@ def run(
     refuse_processes_alone(processes, local=local)
     with ExitStack() as stack, LiveView(out := console(), messages_alone=as_json) as view:
         view.message(f"reading {study}")
-        from assay.cli.mlflow_sync import Mirror, Webhook
+        from assay.cli.mlflow_sync import Mirror
         from assay.storage import Store
 
-        webhook = Webhook(notify, store := Store.open(storage))
+        store = Store.open(storage)
+        made = [load(extra.listener)(store) for extra in EXTRAS.values() if extra.listener]
+        listeners: list[RunListener] = [listener for listener in made if listener is not None]
         planned = read_plan(study, data=data, cache=cache, say=view.message)
         view.message("loading the engine")
         from assay.engine import EngineOptions
@@ -111,7 +104,8 @@ def run(
             on_message=view.message,
             ending=stack.enter_context(Ending(ends_process=True)),
         )
-        stack.enter_context(webhook)
+        for listener in listeners:
+            stack.enter_context(listener)
         mirror = Mirror(planned, store, tracking_uri, view.message)
         with ExitStack() as while_it_runs:
 
@@ -119,15 +113,19 @@ def run(
                 for warning in warnings:
                     out.print(f"warning: {warning}")
                 while_it_runs.enter_context(mirror)  # a run that is refused leaves nothing in MLflow
-                listeners: list[Callable[[StudyState], None]] = [mirror.see, webhook.see]
+                followers: list[Callable[[StudyState], None]] = [
+                    mirror.see,
+                    *(listener.see for listener in listeners),
+                ]
                 if as_json:
-                    listeners.append(_event_lines(answers(), warnings))
-                view.follow(known, store, *listeners)
+                    followers.append(_event_lines(answers(), warnings))
+                view.follow(known, store, *followers)
 
             outcome, results = train(store, planned, options, begun=begun, say=out.print)
             if outcome.interrupted or outcome.lost:
                 mirror.interrupt()
-                webhook.interrupt()
+                for listener in listeners:
+                    listener.interrupt()
             if not as_json:
                 _print_results(out, results)
             truth = format_truth(store, results.plan)
@@ -151,8 +149,9 @@ def run(
     if mirror.lacking:
         replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
         typer.echo(f"MLflow lacks some results ({mirror.lacking}). Nothing is lost: `{replay}` replays them.")
-    if webhook.trouble:
-        typer.echo(f"the webhook at {webhook.host} was not told of {webhook.trouble}")
+    for listener in listeners:
+        if listener.trouble:
+            typer.echo(listener.trouble)
     if truth:
         typer.echo(truth)
     numbers = {

@@ -23,12 +23,39 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trainables.errors import InputError
 from trainables.registry import Registry
 
-__all__ = ["EXTRAS", "Extra", "load"]
+if TYPE_CHECKING:
+    from assay.analysis.results.followed import StudyState
+
+__all__ = ["EXTRAS", "Extra", "RunListener", "load"]
+
+
+class RunListener(Protocol):
+    """Follows a run of a study from entering to leaving a ``with`` block, and never makes the study wait."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def see(self, state: StudyState) -> None:
+        """Take note of a state of the study; returns at once."""
+        ...
+
+    def interrupt(self) -> None:
+        """Say that the run was interrupted: leaving the block then waits a moment at most."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """A sentence about what went wrong, which the run prints at its end; asked after the block."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

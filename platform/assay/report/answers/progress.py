@@ -21,7 +21,6 @@ __all__ = [
     "AgentsLine",
     "EndedEvent",
     "EventAnswer",
-    "Notice",
     "RefusedRequest",
     "SettledEvent",
     "StartedEvent",
@@ -33,8 +32,6 @@ __all__ = [
     "status_answer",
     "trial_event",
 ]
-
-Notice = Literal["ended", "stalled", "settled"]
 
 
 class RunningTrial(BaseModel):
@@ -74,10 +71,9 @@ class Settling(BaseModel):
 
 
 class StatusAnswer(Answer):
-    """State of one study, and the body of a webhook."""
+    """State of one study."""
 
     schema_: Literal["assay/status/1"] = schema_name("assay/status/1")
-    event: Notice | None = Field(description="Why a webhook was called; null: this is a command's answer.")
     study: str
     question: str
     storage: str
@@ -150,14 +146,11 @@ class StatusOfAllAnswer(Answer):
     agents: AgentsLine | None = Field(default=None, description="null: no agent asked for anything.")
 
 
-def status_answer(
-    store: Store, state: StudyState, *, held: bool, event: Notice | None = None
-) -> StatusAnswer:
+def status_answer(store: Store, state: StudyState, *, held: bool) -> StatusAnswer:
     """State of a study at one moment; ``held``: somebody runs it."""
     results, snapshot, decisions = state.results, state.snapshot, state.decisions
     study, left = results.plan.study, snapshot.left
     return StatusAnswer(
-        event=event,
         study=study.study,
         question=study.question.strip(),
         storage=store.uri,

@@ -1,5 +1,6 @@
-"""Fixtures of the command line: a small study and its storage."""
+"""Fixtures of the whole suite, and a small study in its storage."""
 
 from tests.cli.conftest import plan, store
+from tests.conftest import cache_root
 
-__all__ = ["plan", "store"]
+__all__ = ["cache_root", "plan", "store"]

@@ -8,17 +8,20 @@ from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from assay.analysis.results.followed import FollowedStudy
-from assay.cli.mlflow_sync import VARIABLE, Webhook
+from assay.extras import EXTRAS
+from assay.extras.webhook.webhook import VARIABLE, Webhook, listener
 from assay.report.answers import answer_schema
 from assay.storage import Environment, Store
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, finished, run_elsewhere
+from tests.cli.test_run_json import run
 from trainables.errors import InputError
 
 DECIDING = STUDY.replace("seeds: [0, 1]", "decide: [6, 8]").replace(
@@ -42,8 +45,7 @@ class Hook:
 
 
 @pytest.fixture
-def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
-    monkeypatch.setenv(VARIABLE, "")  # which a webhook sets
+def hook() -> Iterator[Hook]:
     hook = Hook()
     hook.answers.set()
 
@@ -77,7 +79,8 @@ def test_the_end_of_a_study_is_told_with_its_status(hook: Hook, store: Store, pl
         webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     assert webhook.trouble is None
     (call,) = hook.calls
-    jsonschema.Draft202012Validator(answer_schema("status")).validate(call)
+    jsonschema.Draft202012Validator(answer_schema("webhook", EXTRAS["webhook"].answers)).validate(call)
+    assert call["schema"] == "assay/webhook/1"
     assert (call["event"], call["study"], call["done"], call["held"]) == ("ended", "small", 3, False)
     assert hook.headers[0]["Content-Type"] == "application/json"
 
@@ -131,19 +134,16 @@ def test_a_call_is_tried_three_times_and_what_failed_is_said(  # noqa: PLR0917 -
     with Webhook(hook.url, store, pause=0.01) as webhook:
         webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     assert len(hook.calls) == calls
-    assert webhook.trouble == trouble
+    assert webhook.trouble == (trouble and f"the webhook at {webhook.host} was not told of {trouble}")
 
 
 @pytest.mark.parametrize("place", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
-def test_a_server_that_is_away_is_said_and_the_secret_is_not(
-    monkeypatch: pytest.MonkeyPatch, store: Store, plan: Plan, place: str
-) -> None:
-    monkeypatch.setenv(VARIABLE, "")
+def test_a_server_that_is_away_is_said_and_the_secret_is_not(store: Store, plan: Plan, place: str) -> None:
     with Webhook(f"{place}/services/hunter2", store, pause=0.01) as webhook:
         webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     assert webhook.trouble
-    assert "hunter2" not in webhook.trouble + webhook.host
-    assert webhook.host == place.partition("//")[2]
+    assert "hunter2" not in webhook.trouble
+    assert webhook.trouble.startswith(f"the webhook at {place.partition('//')[2]} was not told of `ended`: ")
 
 
 def test_nobody_waits_for_a_server_that_never_answers(hook: Hook, store: Store, plan: Plan) -> None:
@@ -153,22 +153,13 @@ def test_nobody_waits_for_a_server_that_never_answers(hook: Hook, store: Store, 
         webhook.see(seen)
         webhook.see(seen)
         webhook.interrupt()
-    assert webhook.trouble == "`ended`: no answer within 2 s"  # the first call is still under way
+    assert webhook.trouble  # the first call is still under way
+    assert webhook.trouble.endswith("was not told of `ended`: no answer within 2 s")
     hook.answers.set()
 
 
-def test_user_and_password_that_are_typed_are_refused(hook: Hook, store: Store) -> None:
-    with pytest.raises(InputError, match="--notify holds no user and password") as refusal:
-        Webhook(hook.url.replace("//", "//me:hunter22@"), store)
-    assert "hunter22" not in str(refusal.value)
-
-
-def test_user_and_password_go_into_the_header(
-    hook: Hook, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = hook.url.replace("//", "//me:hunter%322@")
-    monkeypatch.setenv("ASSAY_WEBHOOK", url)
-    with Webhook(url, store) as webhook:
+def test_user_and_password_go_into_the_header(hook: Hook, store: Store, plan: Plan) -> None:
+    with Webhook(hook.url.replace("//", "//me:hunter%322@"), store) as webhook:
         webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
     scheme, _, login = hook.headers[0]["Authorization"].partition(" ")
     assert (scheme, b64decode(login)) == ("Basic", b"me:hunter22")
@@ -184,20 +175,44 @@ def test_user_and_password_go_into_the_header(
         ("https://", "no host"),
         ("https://[host/hunter2", "that is no URL"),
         ("https://host:port/hunter2", "that is no URL"),
-        ("https://host/a b", "Correct --notify"),
+        ("https://host/a b", "found the scheme 'https' and a host"),
     ],
 )
 def test_what_is_no_url_of_http_is_refused_unseen(
     monkeypatch: pytest.MonkeyPatch, store: Store, url: str, words: str
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setenv(VARIABLE, url)
     with pytest.raises(InputError) as refused:
-        Webhook(url, store)
+        listener(store)
     assert words in str(refused.value)
+    assert str(refused.value).endswith("Correct ASSAY_WEBHOOK.")
     assert "hunter2" not in str(refused.value)
 
 
-def test_without_a_url_nobody_is_called_and_nothing_is_kept(store: Store, plan: Plan) -> None:
-    with Webhook(None, store) as webhook:
-        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
-    assert (webhook.trouble, webhook.host) == (None, "")
+@pytest.mark.parametrize("url", [None, ""])
+def test_a_run_has_no_webhook_unless_the_environment_names_one(
+    monkeypatch: pytest.MonkeyPatch, store: Store, url: str | None
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if url is not None:
+        monkeypatch.setenv(VARIABLE, url)
+    assert listener(store) is None
+
+
+def test_a_run_that_was_refused_tells_nobody(hook: Hook, store: Store) -> None:
+    with Webhook(hook.url, store) as webhook:
+        pass  # no state was seen
+    assert (hook.calls, webhook.trouble) == ([], None)
+
+
+def test_a_webhook_that_refuses_is_one_line_at_the_end_of_a_run(
+    tmp_path: Path, cache_root: Path, hook: Hook
+) -> None:
+    hook.codes = [500]
+    code, events, errors = run(tmp_path, cache_root, ASSAY_WEBHOOK=f"{hook.url}/hunter2")
+    assert (code, events[-1]["event"]) == (1, "ended"), errors
+    assert hook.events == ["ended"] * 3
+    assert errors.count("was not told of `ended`: HTTP 500") == 1
+    assert "hunter2" not in errors
+    written = (path for path in (tmp_path / "storage").rglob("*") if path.is_file())
+    assert not [path for path in written if b"hunter2" in path.read_bytes()]
