@@ -62,6 +62,7 @@ _FIRST = (
     "pages",
     "tests/engine/cluster/test_cluster.py",
     "tests/e2e/",
+    "platform/assay/extras/slurm/",
     "tests/engine/",
     "exports",
     "chains",

@@ -50,7 +50,7 @@ def test_the_packages_need_no_file_that_is_not_shipped() -> None:
     files = {path for root in source_roots() for path in root.rglob("*") if path.is_file()}
     read = [path for path in files if not {"__pycache__", "templates"}.intersection(path.parts)]
     # For type checkers, what `assay demo` and `assay skill` show, and what an extra hands to others.
-    unread = {".typed", ".xz", ".md", ".sh"}
+    unread = {".typed", ".xz", ".md", ".sh", ".yml"}
     assert {path.suffix for path in read} - unread == set(SHIPPED)
 
 
