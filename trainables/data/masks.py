@@ -1,6 +1,6 @@
 """Masks that are no plain pictures: run lengths, class indices under a palette, and coarser drawings.
 
-``decode_mask`` in ``sources.py`` reads all of them; readers write run lengths with ``encode_runs``.
+``decode_mask`` in ``files/sources.py`` reads all of them; readers write run lengths with ``encode_runs``.
 
 Run lengths become small text files in the cache, which are the same bytes on every machine. The bytes of a
 PNG depend on the library that wrote it, and masks are part of a trial's id.

@@ -1,7 +1,7 @@
 """Blocks that several methods share.
 
 - ``layers``: backbones, what reads images and writes maps; ``weights`` (published), ``models`` (files)
-- training: ``settings``, ``loop``, ``sampling``, ``augmentation``, ``on_device``, ``passes`` (bounded memory)
+- ``training``: the loop over epochs; ``losses``; ``batches``: sampling, augmentation, passes
 - ``cam``: maps without masks, their offsets, and floors below them
 - ``labels``: of pixels, from masks or maps; the nets that learn from them, CRF, inpainting
 

@@ -3,7 +3,7 @@
 Stages that trials share come first, and beside them trials that wait for none. Then come the trials in the
 plan's order; under a time budget seed by seed, so that all cells end with the same seeds; with
 ``repeats.decide`` in rounds, each of which depends on the records of the one before. :class:`RunPacks` puts
-these together for one run. The order of a search is ``search_packs.py``'s. No Ray here.
+these together for one run. The order of a search is ``search/search_packs.py``'s. No Ray here.
 
 No trial waits for another and nothing is locked. A shared stage that goes wrong is left to the trials that
 need it: they fail in the same way, and their records say so.

@@ -1,7 +1,7 @@
 """Packs: what is handed out at once. Pure Python, no Ray.
 
 A pack is any list of trials with equal resources that run one after the other in the same place, which costs
-seconds to start, whatever it then trains (``driver.py``).
+seconds to start, whatever it then trains (``on_ray/driver.py``).
 
 On the storage a pack names its trials by id. What they are, and what the study wants of them, stands in the
 plan that lies there too; what an `assay run` adds to it, in one file beside its packs (:class:`PackRun`).

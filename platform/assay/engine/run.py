@@ -1,4 +1,4 @@
-"""A study is held by one run, which trains what is missing, on Ray (``on_ray.py``) or without (``local.py``).
+"""A study is held by one run, which trains what is missing, on Ray (``on_ray/``) or without (``local.py``).
 
 Records are the only state. Each run looks what is missing and divides it into packs; nothing of an earlier
 run is restored. So running again is always right: after Ctrl-C, after any kill, after the study was extended.

@@ -2,7 +2,7 @@
 
 The lease is ``studies/<study>/lease.json``. Its holder renews it every few seconds; whoever finds it left
 behind (its process gone on this machine, or no sign of life for 60 s) takes it over. Looking and taking are
-one step: the file is replaced only if it still is what was read (``conditional.py``).
+one step: the file is replaced only if it still is what was read (``files/conditional.py``).
 
 A run that sleeps past its lease (a suspended laptop) ends when it next renews it. What it wrote until then
 harms nobody: its files have names of their own, the first result of a trial stays (``Store.create_record``),

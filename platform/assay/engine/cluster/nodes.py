@@ -1,7 +1,7 @@
 """Every node of a cluster is asked, before anything trains, whether it would train the same.
 
 One tiny task per node that stays compares its program with this process's, and looks whether storage and data
-are there. A node that joins later is not asked: its workers compare themselves (``train_pack.py``).
+are there. A node that joins later is not asked: its workers compare themselves (``worker/train_pack.py``).
 """
 
 from __future__ import annotations
