@@ -12,7 +12,7 @@ __all__ = ["PAGES", "ROOT", "Block", "anchors", "assay_calls", "blocks", "links"
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "SECURITY")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "platform" / "assay" / "extras").glob("*/README.md")),
 ]
