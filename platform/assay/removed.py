@@ -41,8 +41,8 @@ _ALL_WORKERS = (
 )
 _NO_LIST = "no rule picked better images than chance. Draw masks of any defective training images without one"
 
-_OF_SLURM = "it is a command of its own. Type `assay slurm STUDY` with the other options"
-_OF_KUBERAY = "it is a command of its own. Type `assay kuberay STUDY --output FILE` with the other options"
+_SLURM = "Slurm has a command of its own. Type `assay slurm STUDY` with the other options"
+_KUBERAY = "KubeRay has a command of its own. Type `assay kuberay STUDY --output FILE` with the other options"
 
 _KEYS: Mapping[str, str] = {  # or `key: value`, where other values of the key are read
     "supervision.by": _AT_RANDOM,
@@ -64,11 +64,11 @@ _KEYS: Mapping[str, str] = {  # or `key: value`, where other values of the key a
 _OPTIONS: Mapping[str, str] = {
     "labels --next": _NO_LIST,
     "labels --by": _NO_LIST,
-    "submit --slurm": _OF_SLURM,
-    "submit --sbatch": _OF_SLURM,
-    "submit --script": _OF_SLURM,
-    "submit --kuberay": _OF_KUBERAY,
-    "submit --image": _OF_KUBERAY,
+    "submit --slurm": _SLURM,
+    "submit --sbatch": _SLURM,
+    "submit --script": _SLURM,
+    "submit --kuberay": _KUBERAY,
+    "submit --image": _KUBERAY,
     "labels --output": f"it named the list of images, and {_NO_LIST}",
 }
 

@@ -78,7 +78,7 @@ def test_bad_input_is_refused_in_plain_words(
         ("data check synthetic --option image=3", "image: unknown setting (did you mean `images`?), found 3"),
         ("data check synthetic --option images=x", "images: should be a whole number, found 'x'"),
         ("labels mine --next 4", "--next was removed: no rule picked better images than chance."),
-        ("submit mine --slurm", "--slurm was removed: it is a command of its own. Type `assay slurm STUDY`"),
+        ("submit mine --slurm", "--slurm was removed: Slurm has a command of its own. Type `assay slurm"),
         ("labels mine --outptu f.csv", "No such option: --outptu"),
     ],
 )
