@@ -25,7 +25,6 @@ from typer.core import TyperGroup
 
 from assay import __version__
 from assay.cli import data, streams, studies
-from assay.cli.agents import mcp, skill
 from assay.cli.data import init
 from assay.cli.judge import scores
 from assay.cli.models import export, predict
@@ -39,6 +38,7 @@ from assay.cli.storage import check, clean, doctor
 from assay.cli.studies import schema, settings
 from assay.cli.submit import submit
 from assay.extras import EXTRAS, load
+from assay.extras.agents import mcp, skill
 from assay.faults import Fault, Interrupted, exit_code_of
 from assay.removed import what_to_type_instead
 from trainables.errors import InputError

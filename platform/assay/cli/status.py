@@ -59,7 +59,7 @@ def status(
         return
     if study is None:
         from assay.analysis.ledger import ledgers
-        from assay.report.answers.agents import agent_lines
+        from assay.extras.agents.answers import agent_lines
         from assay.report.page.inline import visible
 
         lines = list(_study_lines(store))
@@ -112,7 +112,7 @@ def _followed(store: Store, name: str) -> FollowedStudy:
 def status_of_all(store: Store) -> StatusOfAllAnswer:
     """A line for each study of the storage, the ledgers, and what agents asked for."""
     from assay.analysis.ledger import ledgers
-    from assay.report.answers.agents import agents_line
+    from assay.extras.agents.answers import agents_line
     from assay.report.answers.progress import StatusOfAllAnswer, StudyLedger
 
     shared = [

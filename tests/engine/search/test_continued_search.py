@@ -8,10 +8,10 @@ from assay.analysis.results.reading import read_results
 from assay.analysis.results.search_results import SearchResults
 from assay.analysis.results.watch import Watch
 from assay.api.running import begin_study
-from assay.cli.agents.terms import Terms
-from assay.cli.agents.tools import AgentTools
 from assay.cli.plan import answer_of_plan, known_records
 from assay.engine import EngineOptions
+from assay.extras.agents.terms import Terms
+from assay.extras.agents.tools import AgentTools
 from assay.report.answers.results import report_answer
 from assay.storage.registration import read_registration
 from assay.study import reported_plan

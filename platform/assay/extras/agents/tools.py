@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from assay.api.opened_storage import OpenedStorage
 from assay.api.planning import read_plan
-from assay.cli.agents.terms import OutOfBoundsError, Terms
 from assay.cli.plan import answer_of_plan, known_records, this_machine
 from assay.cli.status import status_now, status_of_all
 from assay.cli.studies import answer_of_settings
-from assay.report.answers.agents import AgentReportAnswer, agent_report
+from assay.extras.agents.answers import AgentReportAnswer, agent_report
+from assay.extras.agents.requests import agent_requests, hours_spent, note_request
+from assay.extras.agents.terms import OutOfBoundsError, Terms
 from assay.report.answers.results import PairAnswer, pair_answer
 from assay.statistics.wording import number_text
-from assay.storage.agent_requests import agent_requests, hours_spent, note_request
 from assay.storage.lease import holder
 from assay.storage.registration import read_registration
 from assay.storage.search_points import with_points
@@ -147,7 +147,7 @@ class AgentTools:
 
     def look(self, name: str, cell: str, images: list[str] | None) -> bytes:
         """Draw validation images as a PNG: decision and known truth of a cell's kept model."""
-        from assay.cli.agents.validation_picture import validation_picture
+        from assay.extras.agents.validation_picture import validation_picture
 
         return validation_picture(self._results(name), self.terms, cell, images)
 
@@ -225,7 +225,7 @@ class AgentTools:
             "seconds": seconds,
         }
         run = subprocess.Popen(
-            [sys.executable, "-m", "assay.cli.agents.training"],
+            [sys.executable, "-m", "assay.extras.agents.training"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -18,8 +18,8 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.types import CallToolResult, ImageContent, Implementation, TextContent
 
 import assay
+from assay.extras.agents.requests import agent_requests, note_request
 from assay.storage import Store
-from assay.storage.agent_requests import agent_requests, note_request
 from assay.study import Plan
 from assay.study.file.from_objects import study_yaml
 from tests.api.tiny import TINY
@@ -200,7 +200,7 @@ def test_a_run_ends_when_its_hours_are_over(tmp_path: Path, cache_root: Path, se
         },
         "request": note_request(store, "coder 1.0", "start", "tiny", seconds=seconds),
     }
-    run = [sys.executable, "-m", "assay.cli.agents.training"]
+    run = [sys.executable, "-m", "assay.extras.agents.training"]
     subprocess.run(run, input=json.dumps(order).encode(), check=True)
     (request,) = agent_requests(store).values()
     assert "its time was over" in request.error
@@ -212,7 +212,7 @@ def test_an_interrupt_in_the_midst_of_an_import_does_not_end_the_process_by_a_si
     store = Store(tmp_path / "storage")
     order = {"storage": store.uri, "seconds": 60, "request": note_request(store, "coder", "start", "tiny")}
     program = (
-        "from assay.cli.agents import training\n"
+        "from assay.extras.agents import training\n"
         "training.train = lambda order: exec('raise KeyboardInterrupt')\n"  # as a dataclass is made
         "training.main()"
     )
@@ -229,7 +229,7 @@ def test_a_run_whose_time_ends_while_it_imports_is_interrupted_after_the_import(
     )
     program = (
         "import time\n"
-        "from assay.cli.agents import training\n"
+        "from assay.extras.agents import training\n"
         "training.train = lambda order: (__import__('slow'), time.sleep(60))\n"
         "training.main()"
     )

@@ -16,13 +16,13 @@ from mcp.types import Implementation, TextContent
 import assay
 from assay.analysis.ledger import agent_tries
 from assay.api.running import begin_study, end_study
-from assay.cli.agents import validation_picture
-from assay.cli.agents.server import make_server
-from assay.cli.agents.terms import Terms
-from assay.cli.agents.tools import AgentTools
+from assay.extras.agents import validation_picture
+from assay.extras.agents.requests import agent_requests, end_request, note_request
+from assay.extras.agents.server import make_server
+from assay.extras.agents.terms import Terms
+from assay.extras.agents.tools import AgentTools
 from assay.report.tables.footnotes import footnotes
 from assay.storage import Store
-from assay.storage.agent_requests import agent_requests, end_request, note_request
 from assay.storage.lease import Lease
 from assay.storage.registration import register
 from assay.study import Trial

@@ -62,15 +62,15 @@ def mcp(
     and looks at validation images. It gets no test image and no score of one. What it starts is registered
     with its name, and counted: docs/agents.md.
     """
-    from assay.cli.agents.terms import Terms
-    from assay.cli.agents.tools import AgentTools
+    from assay.extras.agents.terms import Terms
+    from assay.extras.agents.tools import AgentTools
     from assay.storage import Store
 
     if not studies.is_dir():
         raise InputError(f"--studies is a folder that exists, found no {studies}. Make it first.")
     refuse_processes_alone(processes, local=local)
     try:
-        from assay.cli.agents.server import make_server
+        from assay.extras.agents.server import make_server
     except ModuleNotFoundError as error:
         raise InputError(
             f"`assay mcp` needs the extra `mcp`, found no module {error.name}: pip install 'assay[mcp]'"

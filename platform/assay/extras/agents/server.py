@@ -14,15 +14,15 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
-from assay.cli.agents.terms import OutOfBoundsError
-from assay.cli.agents.tools import AgentTools
+from assay.extras.agents.answers import AgentReportAnswer
+from assay.extras.agents.requests import note_request
+from assay.extras.agents.terms import OutOfBoundsError
+from assay.extras.agents.tools import AgentTools
 from assay.report.answers import Answer
-from assay.report.answers.agents import AgentReportAnswer
 from assay.report.answers.checks import SettingsAnswer
 from assay.report.answers.plans import PlanAnswer
 from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
 from assay.report.answers.results import PairAnswer
-from assay.storage.agent_requests import note_request
 from assay.storage.redaction import redact, redact_values
 from assay.study.file.source import dotted
 from assay.version import VERSION

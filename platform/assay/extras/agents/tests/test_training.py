@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assay.cli.agents.training import train
+from assay.extras.agents.training import train
 
 _STUDY = """
 study: small

@@ -78,7 +78,7 @@ def agents_line(store: Store) -> AgentsLine | None:
         InputError: If a note of a request was changed by hand.
     """
     from assay.analysis.ledger import agent_tries
-    from assay.storage.agent_requests import agent_requests, hours_spent
+    from assay.extras.agents.requests import agent_requests, hours_spent
 
     requests, tries = agent_requests(store).values(), agent_tries(store)
     if not requests and tries is None:

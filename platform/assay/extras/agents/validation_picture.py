@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from assay.cli.agents.terms import OutOfBoundsError, Terms
+from assay.extras.agents.terms import OutOfBoundsError, Terms
 from assay.production.model import load_model, model_files
 from assay.storage import Record, Store
 from assay.storage.plans import written_plan

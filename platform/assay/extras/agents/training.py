@@ -1,4 +1,4 @@
-"""``python -m assay.cli.agents.training``: a run that `assay mcp` began, as the order on standard input says.
+"""``python -m assay.extras.agents.training``: a run that `assay mcp` began, as the order on standard input says.
 
 It ends when its seconds are over, whatever trains, and notes the seconds that it took.
 """
@@ -15,8 +15,8 @@ from types import FrameType
 from typing import Any
 
 import assay
+from assay.extras.agents.requests import end_request
 from assay.storage import Store
-from assay.storage.agent_requests import end_request
 from assay.study import parse_study
 
 __all__ = ["train"]
