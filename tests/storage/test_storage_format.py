@@ -47,7 +47,6 @@ COMMANDS = [
     "clean --yes",
     "mlflow",
     "mlflow additions --sync",
-    "mcp --studies . --budget-hours 1",
 ]
 
 

@@ -71,7 +71,7 @@ def run(
     cpus: int | None = None,
     retry_failed: bool = False,
     hours: float | None = None,
-    client: str = "",
+    asked_by: str = "",
     say: Callable[[str], None] | None = None,
 ) -> OpenedStudy:
     """Train every trial that has no record yet, as `assay run` does; returns when nothing is missing.
@@ -90,7 +90,7 @@ def run(
         cpus: Cores that ``local``, or a Ray started here, may use; None: all.
         retry_failed: Try trials again that failed for good.
         hours: As ``budget.hours`` of the study; the smaller of both holds. A search has none.
-        client: The agent that asks, in the register of what was tried; empty: a person.
+        asked_by: Who asks, in the register of what was tried; empty: a person at the command line.
         say: Is called with a line on what is done, such as ``print``.
 
     Raises:
@@ -133,7 +133,7 @@ def run(
         for warning in warnings:
             _warn(warning, stacklevel=5)
 
-    outcome, results = train_study(store, planned, options, begun=begun, say=_warn, client=client)
+    outcome, results = train_study(store, planned, options, begun=begun, say=_warn, asked_by=asked_by)
     remaining = drop_models(store, results)
     if remaining is not None:
         _warn(f"models that `keep` leaves out stay for now: {remaining}")

@@ -35,7 +35,7 @@ def train(
     *,
     begun: Begun,
     say: Callable[[str], None],
-    client: str = "",
+    asked_by: str = "",
 ) -> Trained:
     """Train what is missing of a study, from its registration to its summary.
 
@@ -48,7 +48,7 @@ def train(
         options: Of the engine.
         begun: Is called once the study is registered, before anything trains.
         say: Is called with what a user should know of an earlier holder of the study, or of the storage.
-        client: The agent that asks; empty: a person.
+        asked_by: Who asks, in the register of what was tried; empty: a person at the command line.
 
     Raises:
         InputError: If another run holds the study, a search was changed since, the cluster cannot hold a
@@ -61,12 +61,12 @@ def train(
     # The engine draws no conclusions: which trials a study with `repeats.decide` needs by now, it asks.
     options = replace(options, needed=needed_plan)
     with hold_study(store, plan.study.study, options, say) as held:
-        known, warnings = begin_study(held.store, plan, client)
+        known, warnings = begin_study(held.store, plan, asked_by)
         outcome = train_missing(plan, held, options, partial(begun, known, warnings))
         return Trained(outcome, end_study(held.store, plan))
 
 
-def begin_study(store: Store, plan: Plan, client: str = "") -> tuple[Plan, list[str]]:
+def begin_study(store: Store, plan: Plan, asked_by: str = "") -> tuple[Plan, list[str]]:
     """Register the question of a study that this run holds, and write the study and its plan.
 
     Returns:
@@ -83,7 +83,7 @@ def begin_study(store: Store, plan: Plan, client: str = "") -> tuple[Plan, list[
 
     known = with_points(plan, store)
     added = added_seeds_warning(store, known)
-    register(store, known, client)
+    register(store, known, asked_by)
     write_plan(store, plan)
     of_looks = filter(None, (added, replaced_looks_warning(store, known)))
     return known, [*plan.warnings, *reach_warnings(plan.reach), *of_looks]

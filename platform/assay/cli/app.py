@@ -38,7 +38,6 @@ from assay.cli.storage import check, clean, doctor
 from assay.cli.studies import schema, settings
 from assay.cli.submit import submit
 from assay.extras import EXTRAS, load
-from assay.extras.agents import mcp, skill
 from assay.faults import Fault, Interrupted, exit_code_of
 from assay.removed import what_to_type_instead
 from trainables.errors import InputError
@@ -131,8 +130,6 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "assay schema --output study.schema.json": schema,
     "assay settings segdec delta": settings,
     "assay doctor --storage s3://bucket/assay": doctor,
-    "assay mcp --budget-hours 2 --studies studies --local": mcp,
-    "assay skill > SKILL.md": skill,
 }
 _unloadable: InputError | None = None
 try:

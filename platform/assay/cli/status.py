@@ -59,8 +59,6 @@ def status(
         return
     if study is None:
         from assay.analysis.ledger import ledgers
-        from assay.extras.agents.answers import agent_lines
-        from assay.report.page.inline import visible
 
         lines = list(_study_lines(store))
         if not lines:
@@ -70,8 +68,6 @@ def status(
         for ledger in ledgers(store):
             names = ", ".join(page.study for page in ledger.pages)
             out.print(f"{ledger}: {names}")
-        for line in agent_lines(store):
-            out.print(visible(line))
         return
     name = study_name(store, study)
     if as_json:
@@ -110,9 +106,8 @@ def _followed(store: Store, name: str) -> FollowedStudy:
 
 
 def status_of_all(store: Store) -> StatusOfAllAnswer:
-    """A line for each study of the storage, the ledgers, and what agents asked for."""
+    """A line for each study of the storage, and the ledgers."""
     from assay.analysis.ledger import ledgers
-    from assay.extras.agents.answers import agents_line
     from assay.report.answers.progress import StatusOfAllAnswer, StudyLedger
 
     shared = [
@@ -123,7 +118,6 @@ def status_of_all(store: Store) -> StatusOfAllAnswer:
         storage=store.uri,
         studies=tuple(_study_lines(store)),
         ledgers=tuple(shared),
-        agents=agents_line(store),
     )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from assay.storage.files.checksum import read_checksummed, write_checksummed
 from assay.storage.plans import stored_plan
@@ -42,13 +42,13 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid")
 FEWEST_SEEDS = 6  # at which an exact test can show anything
 _KEYS = 4  # that are named of those that changed
 # What an entry says beside the question: when it was asked, by whom, and with what it was answered.
-_AROUND = {"at", "ended", "ended_before", "seeds", "settings", "client", "of_winners", "keys"}
+_AROUND = {"at", "ended", "ended_before", "seeds", "asked_by", "of_winners", "keys"}
 
 
 class Registered(BaseModel):
-    """One entry: the question at one time."""
+    """One entry: the question at one time. What earlier files say beside (`settings`) is passed over."""
 
-    model_config = _FROZEN
+    model_config = ConfigDict(frozen=True, extra="ignore")
     at: datetime
     ended: int  # trials of this question that had a record by then; of the first entry 0: nothing was known
     ended_before: int | None = None  # of the question before, and not of this one; None: unknown
@@ -63,8 +63,8 @@ class Registered(BaseModel):
     data: tuple[str, ...]  # hashes of manifests
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
-    client: str = ""  # the agent that asked, by its own name; empty: a person
-    settings: tuple[str, ...] = ()  # a hash of each cell's, where an agent asked
+    # Who asked, by a name of their own; empty: a person at the command line. Earlier files say `client`.
+    asked_by: str = Field("", validation_alias=AliasChoices("asked_by", "client"))
     of_winners: tuple[str, ...]  # comparisons that a search may make beside
     keys: dict[str, str]  # key of the file (`metrics.report`) → hash of its value
 
@@ -79,8 +79,8 @@ class _Entries(BaseModel):
     entries: tuple[Registered, ...]
 
 
-def register(store: Store, plan: Plan, client: str = "") -> None:
-    """Note the question of a plan, unless it is the one that was noted last; ``client``: the agent that asks.
+def register(store: Store, plan: Plan, asked_by: str = "") -> None:
+    """Note the question of a plan, unless it is the one that was noted last; ``asked_by``: who asks.
 
     It is called before :func:`~assay.storage.plans.write_plan`, which replaces the plan that was before.
 
@@ -94,8 +94,7 @@ def register(store: Store, plan: Plan, client: str = "") -> None:
         return
     begun = {trial.id for trial in plan.trials} & set(store.trials())
     ended = len(store.records(begun)) + len(known_replicas(plan, store))
-    settings = {short_hash(canonical_json(cell.settings())) for cell in plan.cells} if client else ()
-    facts: dict[str, object] = {"ended": ended, "client": client, "settings": tuple(sorted(settings))}
+    facts: dict[str, object] = {"ended": ended, "asked_by": asked_by}
     if entries:
         facts["ended_before"] = _ended_before(store, plan)
     entry = entry.model_copy(update=facts)
@@ -195,6 +194,7 @@ def question_of(plan: Plan) -> Registered:
     return Registered(
         at=datetime.now(UTC),
         ended=0,
+        asked_by="",
         study=study.content_hash,
         primary=study.metrics.primary,
         resolve=study.resolve,

@@ -61,11 +61,11 @@ def test_of_two_runs_at_once_the_one_that_is_refused_has_written_nothing(toy: To
             train(study.store, refused, options, begun=never_begun, say=print)
 
     outcome, results = train(
-        study.store, study.plan, options, begun=begin_another, say=print, client="an agent"
+        study.store, study.plan, options, begun=begin_another, say=print, asked_by="somebody"
     )
     assert (outcome.finished, results.plan) == (2, written_plan(study.store, "toy"))
     (entry,) = read_registration(study.store, "toy")
-    assert (entry.study, entry.client) == (study.plan.study.content_hash, "an agent")
+    assert (entry.study, entry.asked_by) == (study.plan.study.content_hash, "somebody")
 
 
 def never_begun(*_: object) -> None:

@@ -9,9 +9,8 @@ from assay.analysis.results.search_results import SearchResults
 from assay.analysis.results.watch import Watch
 from assay.api.running import begin_study
 from assay.cli.plan import answer_of_plan, known_records
+from assay.cli.status import status_now
 from assay.engine import EngineOptions
-from assay.extras.agents.terms import Terms
-from assay.extras.agents.tools import AgentTools
 from assay.report.answers.results import report_answer
 from assay.storage.registration import read_registration
 from assay.study import reported_plan
@@ -36,21 +35,18 @@ def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, ca
     assert [entry.ended for entry in read_registration(search.store, "toy_search")] == [0, there[0]]
 
 
-def test_plan_status_report_and_agents_count_the_same(tmp_path: Path, cache_root: Path) -> None:
+def test_plan_status_and_report_count_the_same(tmp_path: Path, cache_root: Path) -> None:
     """Also the trials on fresh seeds of its start point, which are there: they come back at its end."""
     again = "replicate: {best: 1, seeds: [10, 11], start: true}"
-    storage, studies = tmp_path / "storage", tmp_path / "studies"
+    storage = tmp_path / "storage"
     ToySearch(storage, cache_root, points=4, seeds=[0], replicate=again).run_made()
     search = ToySearch(storage, cache_root, points=6, seeds=[0], replicate=again)
     known, _ = begin_study(search.store, search.plan)
-    studies.mkdir()
-    (studies / "search.yaml").write_text(search.text)
-    tools = AgentTools(Terms(studies, search.store, 1.0, None, cache_root, local=True))
     records = known_records(known, search.store)
     plan = answer_of_plan(known, search.store, records, known=True, listed=False)
-    told, status = tools.plan("search.yaml", forecast=False), tools.status("toy_search")
+    status = status_now(search.store, "toy_search")
     report = report_answer(read_results(search.store, "toy_search"))
-    assert (plan.done, plan.to_train) == (told.done, told.to_train) == (status.done, status.planned) == (4, 6)
+    assert (plan.done, plan.to_train) == (status.done, status.planned) == (4, 6)
     assert (report.trials, sum(report.counts.values())) == (plan.size, plan.done)
 
 

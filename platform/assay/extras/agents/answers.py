@@ -1,4 +1,4 @@
-"""Answers that `assay mcp` has beside the others, and the lines of `assay status` on agents."""
+"""Answers that `assay mcp` has beside the others, and the lines of `assay agents`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
-from assay.analysis.ledger import tries_beside
+from assay.api.opened_storage import OpenedStorage
+from assay.extras.agents.requests import agent_requests, hours_spent
+from assay.extras.agents.tries import agent_tries, best_note, better_cell, kept_changes, tries_beside
 from assay.report.answers.base import Answer, Value, schema_name
-from assay.report.answers.progress import AgentsLine, RefusedRequest
+from assay.report.answers.progress import StatusOfAllAnswer
 from assay.report.answers.results import ReportAnswer, report_answer
 from assay.report.rows import comparison_rows
 from assay.statistics.wording import number_text
@@ -19,9 +21,36 @@ if TYPE_CHECKING:
     from assay.analysis.results.results import StudyResults
     from assay.storage import Store
 
-__all__ = ["AgentReportAnswer", "agent_lines", "agent_report", "agents_line"]
+__all__ = ["AgentReportAnswer", "LedgerAnswer", "agent_lines", "agent_report", "agents_line"]
 
-_NAMED = 5  # refused requests that `assay status` names
+_NAMED = 5  # refused requests that `assay agents` names
+
+
+class RefusedRequest(BaseModel):
+    """Request of an agent that was refused."""
+
+    at: str = Field(description="UTC, to the minute: `2026-01-31 12:00`.")
+    client: str
+    tool: str
+    study: str = Field(description="As it was asked for.")
+    why: str
+
+
+class AgentsLine(BaseModel):
+    """All that agents asked of a storage through `assay mcp`."""
+
+    clients: tuple[str, ...]
+    studies: tuple[str, ...] = Field(description="In the order in which they began.")
+    settings: int = Field(description="Distinct ones that were tried.")
+    levels: dict[str, float] = Field(description="Study that may show a change → level of its test.")
+    hours: float = Field(description="By the clock, that runs took or may still take.")
+    refused: tuple[RefusedRequest, ...]
+
+
+class LedgerAnswer(StatusOfAllAnswer):
+    """All studies of a storage, and all that agents asked of it."""
+
+    agents: AgentsLine | None = Field(default=None, description="null: no agent asked for anything.")
 
 
 class KeptChange(BaseModel):
@@ -50,8 +79,6 @@ class AgentReportAnswer(Answer):
 
 def agent_report(results: StudyResults) -> AgentReportAnswer:
     """The report of a study for an agent."""
-    from assay.analysis.ledger import better_cell, kept_changes
-
     kept, agents = kept_changes(results), tries_beside(results)
     rows = zip(kept, comparison_rows(kept), strict=True)
     return AgentReportAnswer(
@@ -77,9 +104,6 @@ def agents_line(store: Store) -> AgentsLine | None:
     Raises:
         InputError: If a note of a request was changed by hand.
     """
-    from assay.analysis.ledger import agent_tries
-    from assay.extras.agents.requests import agent_requests, hours_spent
-
     requests, tries = agent_requests(store).values(), agent_tries(store)
     if not requests and tries is None:
         return None
@@ -105,9 +129,7 @@ def agents_line(store: Store) -> AgentsLine | None:
 
 
 def agent_lines(store: Store) -> Iterator[str]:
-    """Lines of `assay status` on agents; none where they asked for nothing."""
-    from assay.analysis.ledger import agent_tries
-
+    """Lines of `assay agents`; none where they asked for nothing."""
     line, tries = agents_line(store), agent_tries(store)
     if line is None:
         return
@@ -115,3 +137,7 @@ def agent_lines(store: Store) -> Iterator[str]:
     yield f"{tried}, {number_text(line.hours, 2)} h; {counted(len(line.refused), 'request')} refused"
     for request in line.refused[-_NAMED:]:
         yield f"  {request.at} {request.client}: {request.tool} {request.study}: {request.why}"
+    opened = OpenedStorage(store)
+    for name in filter(set(store.studies()).__contains__, line.studies):
+        if note := best_note(opened.study(name).results):
+            yield note

@@ -1,4 +1,4 @@
-"""`assay mcp` and `assay skill`: the door for coding agents, and what they should know before they enter."""
+"""`assay mcp`, `skill` and `agents`: the door for coding agents, what they should know, and what they did."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from assay.cli.options import (
     as_path,
     refuse_processes_alone,
 )
+from assay.cli.output import console
+from assay.extras.agents import EXTRA
 from trainables.errors import InputError
 
-__all__ = ["mcp", "skill"]
+__all__ = ["agents", "mcp", "skill"]
 
 BudgetOption = Annotated[
     float,
@@ -60,8 +62,9 @@ def mcp(
 
     An agent validates and plans studies, starts them within the budget, waits, reads reports and settings,
     and looks at validation images. It gets no test image and no score of one. What it starts is registered
-    with its name, and counted: docs/agents.md.
+    with its name, and counted: `assay agents` lists it.
     """
+    EXTRA.require()
     from assay.extras.agents.terms import Terms
     from assay.extras.agents.tools import AgentTools
     from assay.storage import Store
@@ -69,12 +72,8 @@ def mcp(
     if not studies.is_dir():
         raise InputError(f"--studies is a folder that exists, found no {studies}. Make it first.")
     refuse_processes_alone(processes, local=local)
-    try:
-        from assay.extras.agents.server import make_server
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"`assay mcp` needs the extra `mcp`, found no module {error.name}: pip install 'assay[mcp]'"
-        ) from error
+    from assay.extras.agents.server import make_server
+
     terms = Terms(
         studies=studies.resolve(),
         store=Store.open(storage),
@@ -90,4 +89,21 @@ def mcp(
 
 def skill() -> None:
     """Print the skill file for coding agents: how to find out with assay whether a change is better."""
-    typer.echo(resources.files(__name__).joinpath("skill.md").read_text(encoding="utf-8"), nl=False)
+    typer.echo(resources.files(__package__ or "").joinpath("skill.md").read_text(encoding="utf-8"), nl=False)
+
+
+def agents(storage: Storage = DEFAULT_STORAGE) -> None:
+    """List what agents tried in a storage, the hours that they took, and the requests that were refused.
+
+    Of each study of theirs that has the best setting on its data it says whether that is shown to be better.
+    """
+    from assay.extras.agents.answers import agent_lines
+    from assay.report.page.inline import visible
+    from assay.storage import Store
+
+    store, out = Store.open(storage), console()
+    lines = list(agent_lines(store))
+    for line in lines:
+        out.print(visible(line))
+    if not lines:
+        out.print(f"no agent asked for anything in {store.uri} yet")

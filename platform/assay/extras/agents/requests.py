@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.storage.files.checksum import read_checksummed, write_checksummed
 from assay.storage.store import Store
+from assay.study import Plan
+from assay.study.planning.identity import canonical_json, short_hash
 
 __all__ = ["AgentRequest", "agent_requests", "end_request", "hours_spent", "note_request"]
 
@@ -32,15 +34,31 @@ class AgentRequest(BaseModel):
     seconds: float = 0.0  # that the run took, or was given as long as it has not ended
     ended: bool = True
     error: str = ""  # that ended the run
+    settings: tuple[str, ...] = ()  # a hash of each cell's that the run tries
 
 
 def note_request(
-    store: Store, client: str, tool: str, study: str, *, refused: str = "", seconds: float = 0.0
+    store: Store,
+    client: str,
+    tool: str,
+    study: str,
+    *,
+    refused: str = "",
+    seconds: float = 0.0,
+    plan: Plan | None = None,
 ) -> str:
-    """Note a request and return the name of its object; with ``seconds`` that a run is given."""
+    """Note a request, of a run with the seconds that it is given and its plan; returns its object's name."""
     at = datetime.now(UTC)
+    cells = () if plan is None else plan.cells
     request = AgentRequest(
-        at=at, client=client, tool=tool, study=study, refused=refused, seconds=seconds, ended=bool(refused)
+        at=at,
+        client=client,
+        tool=tool,
+        study=study,
+        refused=refused,
+        seconds=seconds,
+        ended=bool(refused),
+        settings=tuple(sorted({short_hash(canonical_json(cell.settings())) for cell in cells})),
     )
     name = f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.json"
     write_checksummed(store, f"{_FOLDER}/{name}", request)

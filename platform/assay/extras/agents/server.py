@@ -14,14 +14,14 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
-from assay.extras.agents.answers import AgentReportAnswer
+from assay.extras.agents.answers import AgentReportAnswer, LedgerAnswer
 from assay.extras.agents.requests import note_request
 from assay.extras.agents.terms import OutOfBoundsError
 from assay.extras.agents.tools import AgentTools
 from assay.report.answers import Answer
 from assay.report.answers.checks import SettingsAnswer
 from assay.report.answers.plans import PlanAnswer
-from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
+from assay.report.answers.progress import StatusAnswer
 from assay.report.answers.results import PairAnswer
 from assay.storage.redaction import redact, redact_values
 from assay.study.file.source import dotted
@@ -127,9 +127,9 @@ def _add_result_tools(server: MCPServer[Any], tools: AgentTools) -> None:
         return _answered(tools, ctx, "status", study, lambda client: tools.status(study))
 
     @server.tool(annotations=_READS)
-    def ledger(ctx: Context[Any, Any]) -> Annotated[CallToolResult, StatusOfAllAnswer]:
+    def ledger(ctx: Context[Any, Any]) -> Annotated[CallToolResult, LedgerAnswer]:
         """List all studies of the storage, and all that agents tried and were refused."""
-        return _answered(tools, ctx, "ledger", "", lambda client: tools.status_of_all())
+        return _answered(tools, ctx, "ledger", "", lambda client: tools.ledger())
 
     @server.tool(annotations=_READS)
     def wait(

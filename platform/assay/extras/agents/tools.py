@@ -21,7 +21,7 @@ from assay.api.planning import read_plan
 from assay.cli.plan import answer_of_plan, known_records, this_machine
 from assay.cli.status import status_now, status_of_all
 from assay.cli.studies import answer_of_settings
-from assay.extras.agents.answers import AgentReportAnswer, agent_report
+from assay.extras.agents.answers import AgentReportAnswer, LedgerAnswer, agent_report, agents_line
 from assay.extras.agents.requests import agent_requests, hours_spent, note_request
 from assay.extras.agents.terms import OutOfBoundsError, Terms
 from assay.report.answers.results import PairAnswer, pair_answer
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from assay.analysis.results.results import StudyResults
     from assay.report.answers.checks import SettingsAnswer
     from assay.report.answers.plans import PlanAnswer
-    from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
+    from assay.report.answers.progress import StatusAnswer
 
 __all__ = ["AgentTools"]
 
@@ -79,7 +79,7 @@ class AgentTools:
         study = self._study(file)
         with self._starting:
             self._refuse_name_of_others(study.study)
-            self._plan(study)  # an unsound study spends nothing
+            planned = self._plan(study)  # an unsound study spends nothing
             self._refuse_second_run()
             seconds = 3600 * (self.terms.budget_hours - hours_spent(self._store))
             if seconds < _LEAST_SECONDS:
@@ -88,7 +88,7 @@ class AgentTools:
                     f"the budget is {self.terms.budget_hours:g} h, found {number_text(spent)} h spent by "
                     "runs of agents. Only the person who starts the server raises --budget-hours."
                 )
-            name = note_request(self._store, client, "start", study.study, seconds=seconds)
+            name = note_request(self._store, client, "start", study.study, seconds=seconds, plan=planned)
             plan = f"{self._store.study(study.study)}/plan.parquet"
             before = self._store.stamp(plan)
             run = self._run(study, client, name, seconds)
@@ -108,9 +108,9 @@ class AgentTools:
             run.poll()  # one that has ended is no process any more
         return status_now(self._store, self._stored(name))
 
-    def status_of_all(self) -> StatusOfAllAnswer:
+    def ledger(self) -> LedgerAnswer:
         """A line for each study, and all that agents asked for."""
-        return status_of_all(self._store)
+        return LedgerAnswer(**dict(status_of_all(self._store)), agents=agents_line(self._store))
 
     def wait(self, name: str, minutes: float) -> StatusAnswer:
         """State of a study once it is over or nobody runs it, or after some minutes."""
@@ -200,7 +200,7 @@ class AgentTools:
         entries = read_registration(self._store, name)
         if not entries and name not in self._store.studies():
             return
-        if not entries or not all(entry.client for entry in entries):
+        if not entries or not all(entry.asked_by for entry in entries):
             raise OutOfBoundsError(f"the study {name} of this storage is a person's: give yours another name")
 
     def _refuse_second_run(self) -> None:
@@ -220,7 +220,7 @@ class AgentTools:
             "local": terms.local,
             "processes": terms.processes,
             "cpus": terms.cpus,
-            "client": client,
+            "asked_by": client,
             "request": request,
             "seconds": seconds,
         }

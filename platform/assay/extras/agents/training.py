@@ -1,4 +1,4 @@
-"""``python -m assay.extras.agents.training``: a run that `assay mcp` began, as the order on standard input says.
+"""``python -m assay.extras.agents.training``: a run that `assay mcp` began, as an order on stdin says.
 
 It ends when its seconds are over, whatever trains, and notes the seconds that it took.
 """
@@ -32,9 +32,9 @@ def train(order: dict[str, Any]) -> str:
     A run that is interrupted raises KeyboardInterrupt.
 
     Args:
-        order: The study's text, places and options of :func:`assay.run`, client and seconds.
+        order: The study's text, places and options of :func:`assay.run`, who asks, and seconds.
     """
-    options = ("storage", "data", "cache", "local", "processes", "cpus", "client")
+    options = ("storage", "data", "cache", "local", "processes", "cpus", "asked_by")
     try:
         study = parse_study(order["study"], order["origin"])
         hours = order["seconds"] / 3600 if study.search is None else None  # the alarm ends a search

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
-from assay.analysis.ledger import study_ledger, tries_beside
+from assay.analysis.ledger import study_ledger
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
 from assay.extras.bundle import REPORT
@@ -73,8 +73,6 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     results = read_results(store, name)
     ledger = study_ledger(results)
     others = [page.study for page in ledger.pages] if ledger is not None else []
-    if tries_beside(results) is not None:  # whose seeds and settings count, whoever asked
-        others += store.study_folders()
     paths += [f"{store.study(other)}/{file}" for other in others for file in OF_OTHERS]
     files = _read_present(store, dict.fromkeys(paths))
     for method in filter(is_file_method, plan.trainables):

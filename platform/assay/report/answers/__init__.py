@@ -29,7 +29,6 @@ ANSWERS = {
     "event": "progress:EventAnswer",
     "report": "results:ReportAnswer",
     "report-pair": "results:PairAnswer",
-    "agent-report": "agents:AgentReportAnswer",
     "best": "results:BestAnswer",
     "best-points": "results:BestPointsAnswer",
     "labels": "results:LabelsAnswer",

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from assay.storage.record import Record
 
 __all__ = [
-    "AgentsLine",
     "EndedEvent",
     "EventAnswer",
-    "RefusedRequest",
     "SettledEvent",
     "StartedEvent",
     "StatusAnswer",
@@ -115,27 +113,6 @@ class StudyLedger(BaseModel):
     comparisons: int = Field(description="Tried in all.")
 
 
-class RefusedRequest(BaseModel):
-    """Request of an agent that was refused."""
-
-    at: str = Field(description="UTC, to the minute: `2026-01-31 12:00`.")
-    client: str
-    tool: str
-    study: str = Field(description="As it was asked for.")
-    why: str
-
-
-class AgentsLine(BaseModel):
-    """All that agents asked of a storage through `assay mcp`."""
-
-    clients: tuple[str, ...]
-    studies: tuple[str, ...] = Field(description="In the order in which they began.")
-    settings: int = Field(description="Distinct ones that were tried.")
-    levels: dict[str, float] = Field(description="Study that may show a change → level of its test.")
-    hours: float = Field(description="By the clock, that runs took or may still take.")
-    refused: tuple[RefusedRequest, ...]
-
-
 class StatusOfAllAnswer(Answer):
     """All studies of a storage."""
 
@@ -143,7 +120,6 @@ class StatusOfAllAnswer(Answer):
     storage: str
     studies: tuple[StudyLine, ...]
     ledgers: tuple[StudyLedger, ...]
-    agents: AgentsLine | None = Field(default=None, description="null: no agent asked for anything.")
 
 
 def status_answer(store: Store, state: StudyState, *, held: bool) -> StatusAnswer:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 
 from assay.analysis.decisions import study_decisions
-from assay.analysis.ledger import best_tried, better_cell, kept_changes, study_ledger, tries_beside
+from assay.analysis.ledger import study_ledger
 from assay.analysis.predictions import CHANCE_NOTE, PART_RATES, collapses, part_rates
 from assay.analysis.results.left_out import left_out
 from assay.analysis.results.results import StudyResults
@@ -56,7 +56,6 @@ def footnotes(results: StudyResults) -> list[str]:
         *left_out(results),
         *_registered_note(results),
         *_ledger_note(results),
-        *_agent_note(results),
         _origin(results),
     ]
 
@@ -117,28 +116,6 @@ def _ledger_note(results: StudyResults) -> list[str]:
         "with it alone confirms it on fresh seeds."
     )
     return [note, best]
-
-
-def _agent_note(results: StudyResults) -> list[str]:
-    """Settings that agents tried, and whether the best is shown to be better in spite of so many."""
-    agents, store = tries_beside(results), results.store
-    if agents is None or store is None:
-        return []
-    best = best_tried(results, store)
-    if best is None:
-        return [f"{agents}."] if results.name in agents.studies else []
-    of_best = f"The best of them on these data by {results.primary.title} is {best}"
-    if best.study != results.name:
-        return [f"{agents}. {of_best}, whose page says whether it is shown to be better."]
-    kept = [result for result in kept_changes(results) if better_cell(result) == best.cell]
-    level = agents.levels.get(results.name)
-    tested_at = "" if level is None else f"at {number_text(level, 2)}, the level after so many"
-    if kept:
-        return [f"{agents}. {of_best}: shown to be better, also {tested_at}."]
-    if level is None:
-        why = "registered with fresh seeds before its first trial, and not changed since"
-        return [f"{agents}. {of_best}: not shown to be better. Only a study that is {why} can show it."]
-    return [f"{agents}. {of_best}: not shown to be better {tested_at}."]
 
 
 def _search_notes(plan: Plan) -> list[str]:

@@ -14,13 +14,14 @@ from mcp import Client
 from mcp.types import Implementation, TextContent
 
 import assay
-from assay.analysis.ledger import agent_tries
 from assay.api.running import begin_study, end_study
 from assay.extras.agents import validation_picture
+from assay.extras.agents.answers import agent_lines
 from assay.extras.agents.requests import agent_requests, end_request, note_request
 from assay.extras.agents.server import make_server
 from assay.extras.agents.terms import Terms
 from assay.extras.agents.tools import AgentTools
+from assay.extras.agents.tries import agent_tries
 from assay.report.tables.footnotes import footnotes
 from assay.storage import Store
 from assay.storage.lease import Lease
@@ -79,6 +80,9 @@ class World:
     def run(self, text: str = STUDY, client: str = AGENT) -> None:
         """What `start` does with a study, but for the training."""
         plan = make_plan(text)
+        if client:
+            request = note_request(self.store, client, "start", plan.study.study, seconds=1, plan=plan)
+            end_request(self.store, request, 0.0)
         begin_study(self.store, plan, client)
         for trial in plan.trials:
             if self.store.record(trial.id) is None:
@@ -111,14 +115,12 @@ class World:
         reports = [json.loads(self.call("report", study=name)[1]) for name in planned]
         return [str(change["better"]) for report in reports for change in report["keep"]]
 
-    def notes(self, study: str = "tried") -> str:
-        """Footnotes of a study's page."""
-        return " ".join(footnotes(assay.open(self.store.uri).study(study).results))
-
     def ledger(self) -> str:
-        """All that the ledger and the pages say of agents."""
-        pages = [self.notes(name) for name in self.store.studies() if self.planned(name)]
-        return " ".join([self.call("ledger")[1], *pages])
+        """All that the ledger, `assay agents` and the pages say of what was tried."""
+        names = filter(self.planned, self.store.studies())
+        pages = [assay.open(self.store.uri).study(name).results for name in names]
+        notes = [note for page in pages for note in footnotes(page)]
+        return " ".join([self.call("ledger")[1], *agent_lines(self.store), *notes])
 
     def planned(self, name: str) -> bool:
         return self.store.exists(f"{self.store.study(name)}/plan.parquet")
@@ -417,14 +419,17 @@ def test_a_change_that_one_fresh_study_shows_is_kept(world: World) -> None:
     world.run(STUDY.replace(SEEDS, "[0, 1, 2]").replace("study: tried", "study: idea"))
     world.run(STUDY.replace(SEEDS, str(list(range(100, 110)))).replace(", {factor: delta}", ""))
     assert set(world.kept()) == {"stop=on delta=low", "stop=on delta=high"}
-    assert "The agent coder 1.0 tried 4 settings in 2 studies of this storage" in world.notes()
+    assert "The agent coder 1.0 tried 4 settings in 2 studies of this storage" in world.ledger()
     assert "shown to be better, also at 0.0083, the level after so many" in world.ledger()
 
 
-def test_the_page_says_that_the_best_of_an_agents_settings_is_not_shown_to_be_better(world: World) -> None:
+def test_agents_lists_that_the_best_of_an_agents_settings_is_not_shown_to_be_better(world: World) -> None:
     one_file_edited_again_and_again(world)
-    assert "The agent coder 1.0 tried 12 settings in 1 study of this storage." in world.notes()
-    assert "not shown to be better. Only a study that is registered with fresh seeds" in world.notes()
+    first, best = agent_lines(world.store)
+    assert (
+        first == "The agent coder 1.0 tried 12 settings in 1 study of this storage, 0 h; 0 requests refused"
+    )
+    assert "not shown to be better. Only a study that is registered with fresh seeds" in best
 
 
 def test_the_levels_of_all_studies_sum_to_five_percent_at_most(world: World) -> None:

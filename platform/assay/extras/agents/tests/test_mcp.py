@@ -195,7 +195,7 @@ def test_a_run_ends_when_its_hours_are_over(tmp_path: Path, cache_root: Path, se
             "local": True,
             "processes": 0,
             "cpus": None,
-            "client": "coder 1.0",
+            "asked_by": "coder 1.0",
             "seconds": seconds,
         },
         "request": note_request(store, "coder 1.0", "start", "tiny", seconds=seconds),
@@ -239,6 +239,34 @@ def test_a_run_whose_time_ends_while_it_imports_is_interrupted_after_the_import(
     assert "its time was over" in request.error
     assert (tmp_path / "imported").exists()
     assert request.seconds < 30
+
+
+@pytest.mark.parametrize("arguments", [("mcp", "--studies", ".", "--budget-hours", "1"), ("agents",)])
+def test_a_storage_of_another_format_is_refused(
+    command: Assay, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "storage.json").write_text('{"format": 2, "since": "0.9"}')
+    ended = command(*arguments, "--storage", tmp_path)
+    assert ended.code == 2
+    assert f"found format 2 in {tmp_path}. Use the version of assay that wrote it" in ended.err
+
+
+def test_without_its_package_the_server_says_how_to_install_it_and_the_rest_works(
+    command: Assay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.extras.find_spec", lambda package: None if package == "mcp" else package)
+    ended = command("mcp", "--studies", ".", "--budget-hours", "1")
+    assert ended.code == 2
+    assert "pip install 'assay[agents]'" in ended.err
+    assert (command("skill").code, command("status").code) == (0, 0)
+
+
+def test_agents_lists_refused_requests_and_says_where_there_are_none(command: Assay, tmp_path: Path) -> None:
+    assert "no agent asked for anything in" in command("agents", "--storage", tmp_path / "none").out
+    note_request(Store(tmp_path), "coder 1.0", "report", "../mine", refused="a study is named by its name")
+    shown = command("agents", "--storage", tmp_path).out.splitlines()
+    assert shown[0] == "The agent coder 1.0 tried nothing, 0 h; 1 request refused"
+    assert shown[1].endswith("coder 1.0: report ../mine: a study is named by its name")
 
 
 def test_the_skill_is_a_file_that_agents_read(command: Assay) -> None:

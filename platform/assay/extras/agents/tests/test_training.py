@@ -27,6 +27,6 @@ def test_the_time_of_a_search_is_ended_by_the_alarm_alone(
 ) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr("assay.run", lambda study, **options: given.update(options))
-    places = dict.fromkeys(("storage", "data", "cache", "local", "processes", "cpus", "client"))
+    places = dict.fromkeys(("storage", "data", "cache", "local", "processes", "cpus", "asked_by"))
     assert train({"study": _STUDY + more, "origin": "agent", "seconds": 1800, **places}) == ""
     assert given["hours"] == hours
