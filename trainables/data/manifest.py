@@ -31,7 +31,7 @@ from trainables.errors import InputError, StorageError
 
 __all__ = ["COLUMNS", "Manifest", "list_images", "open_manifest"]
 
-# Of an image in a manifest's hash, and in a bundle.
+# Of an image in a manifest's hash, and wherever a manifest is written down.
 COLUMNS = (
     "sample",
     "image",
