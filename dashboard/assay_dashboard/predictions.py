@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay_dashboard import study_view as reading
-from trainables.evaluation.metrics.images import counts_by_score, rates_by_score
+from trainables.evaluation.metrics.image_scores import counts_by_score, rates_by_score
 
 __all__ = [
     "KINDS",

@@ -28,7 +28,7 @@ from assay.analysis.study_pair import StudyPair, pair_studies
 from assay.analysis.summary import Repeat, best_mean, metric_summary
 from assay.api.opened_storage import parameter_importance
 from assay.forecast.forecast import Left
-from assay.report.answer import Answer, study_answer
+from assay.report.headline import Answer, study_answer
 from assay.report.masks.sheets import records_with_maps
 from assay.report.page.model import Page
 from assay.report.pages import pair_page

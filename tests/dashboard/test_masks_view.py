@@ -22,7 +22,7 @@ from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.study import Plan
 from assay_dashboard import study_view as reading
-from assay_dashboard.telling import telling_pair
+from assay_dashboard.first_look import telling_pair
 from tests.dashboard.conftest import texts_of
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
 from trainables.evaluation.metrics import METRICS

@@ -28,7 +28,7 @@ from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Show, put, texts_of
 from tests.report.test_defect_tables import with_defects
 from trainables.contract import Grid
-from trainables.evaluation.resolution import measure_reach
+from trainables.evaluation.resolution_limit import measure_reach
 
 
 def marked(app: AppTest) -> list[int]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from assay_dashboard.telling import TellingPair, pair_html
+from assay_dashboard.first_look import TellingPair, pair_html
 from tests.dashboard.test_masks import probe
 from trainables.evaluation.heatmaps import Probe, maps_table
 

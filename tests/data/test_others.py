@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from tests.data.made_images import noise, write
 from tests.data.published_trees import make_dagm_class
 from tests.data.test_masks import MASKS, index_mask, make_table, open_table
-from tests.evaluate.evaluate_scenes import CPU, Brightness
+from tests.evaluation.evaluate_scenes import CPU, Brightness
 from trainables.data import (
     DataSpec,
     Manifest,

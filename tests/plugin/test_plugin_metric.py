@@ -8,7 +8,7 @@ import pytest
 from assay.analysis.results.results import StudyResults
 from assay.report.tables.cells import metric_title
 from assay.study import parse_study, plan_study
-from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
+from tests.evaluation.evaluate_scenes import CPU, Brightness, make_set
 from trainables.data import EvaluationData
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import evaluate

@@ -9,7 +9,7 @@ import pytest
 
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
-from assay.report.answer import Answer, AnswerGroup, study_answer
+from assay.report.headline import Answer, AnswerGroup, study_answer
 from assay.report.tables.comparisons import comparison_sections
 from assay.statistics.wording import claimed_text, negligible_text, settle_text
 from assay.study import Trial

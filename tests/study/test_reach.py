@@ -18,11 +18,11 @@ from assay.report.tables.cells import ablation_table
 from assay.report.tables.footnotes import footnotes
 from assay.study import Plan, parse_study, plan_study
 from assay.study.planning.plan_table import plan_of_table, table_of_plan
-from assay.study.planning.reach import format_reach, plan_reach, reach_warnings
+from assay.study.planning.resolution_limit import format_reach, plan_reach, reach_warnings
 from trainables.contract import Grid
 from trainables.data import Manifest, load_training, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec
-from trainables.evaluation.resolution import Reach, grid_cells, lines_between, measure_reach
+from trainables.evaluation.resolution_limit import Reach, grid_cells, lines_between, measure_reach
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.plugins.catalogue import find_trainable
 from trainables.segdec.mask_maps import dilate_and_resize

@@ -49,7 +49,7 @@ from trainables.evaluation.metrics import (
     image_metrics,
 )
 from trainables.evaluation.metrics.histogram import BinnedPixelScores, bin_scores
-from trainables.evaluation.metrics.images import choose_image_threshold
+from trainables.evaluation.metrics.image_scores import choose_image_threshold
 from trainables.evaluation.metrics.inputs import SINGLE_VIEWS
 from trainables.evaluation.metrics.pixels import ignored_of, truth_of
 from trainables.evaluation.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of

@@ -11,8 +11,8 @@ import streamlit as st
 
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.watch import score
-from assay.report.answer import Answer, AnswerGroup
 from assay.report.figures.effects import comparisons_plot, effects_plot
+from assay.report.headline import Answer, AnswerGroup
 from assay.report.page.model import Column, Section, TextTable, numbered, superscript
 from assay.report.tables.cells import in_order, level_columns, metric_title, study_bold_notes
 from assay.report.tables.comparisons import claim_question
@@ -20,6 +20,7 @@ from assay.storage.progress import Running
 from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import ablation
+from assay_dashboard.first_look import pair_html, telling_pair
 from assay_dashboard.layout import (
     EVERY,
     ago,
@@ -40,7 +41,6 @@ from assay_dashboard.layout import (
 )
 from assay_dashboard.plots import difference_plot
 from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY
-from assay_dashboard.telling import pair_html, telling_pair
 
 _ROWS = 6  # of the plot, or as many as have a sentence
 _CELLS = 8  # of the table

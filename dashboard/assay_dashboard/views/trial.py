@@ -18,6 +18,7 @@ from assay.study.planning.compare import format_value
 from assay.study.planning.identity import flatten
 from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
+from assay_dashboard.first_look import telling_trial
 from assay_dashboard.layout import (
     EVERY,
     draw,
@@ -32,7 +33,6 @@ from assay_dashboard.layout import (
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
 from assay_dashboard.predictions import confusion, precision_recall, roc
 from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
-from assay_dashboard.telling import telling_trial
 from trainables.evaluation.metrics import METRICS
 
 _LOG_LINES = 400

@@ -34,7 +34,7 @@ def read_plan(
     say(f"reading {study if isinstance(study, str | Path) else 'the study'}")
     from assay.study import plan_study
     from assay.study.file.from_objects import as_study
-    from assay.study.planning.reach import plan_reach
+    from assay.study.planning.resolution_limit import plan_reach
 
     study = as_study(study)
     _refuse_secrets(study)

@@ -79,7 +79,7 @@ def begin_study(store: Store, plan: Plan, asked_by: str = "") -> tuple[Plan, lis
     from assay.storage.plans import write_plan
     from assay.storage.registration import added_seeds_warning, register, replaced_looks_warning
     from assay.storage.search_points import with_points
-    from assay.study.planning.reach import reach_warnings
+    from assay.study.planning.resolution_limit import reach_warnings
 
     known = with_points(plan, store)
     added = added_seeds_warning(store, known)

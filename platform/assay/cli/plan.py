@@ -150,7 +150,7 @@ def answer_of_plan(
     from assay.report.answers.plans import plan_answer, stage_rows
     from assay.storage.stage_store import made_stages
     from assay.study.design import format_design
-    from assay.study.planning.reach import format_reach, reach_warnings
+    from assay.study.planning.resolution_limit import format_reach, reach_warnings
     from assay.study.planning.stage_graph import stage_graph
     from trainables.data.inspect.findings import summarise
 

@@ -20,7 +20,6 @@ from assay.analysis.results.search_results import SearchResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import CellPair, StudyPair, listed
 from assay.analysis.summary import CellSummary, metric_summary, metric_table, spread_note
-from assay.report.answer import study_answer
 from assay.report.figures.effects import (
     EffectsPlot,
     comparisons_plot,
@@ -31,6 +30,7 @@ from assay.report.figures.effects import (
 from assay.report.figures.front import draw_front, front_plots
 from assay.report.figures.label_costs import draw_label_costs
 from assay.report.figures.masks_curve import draw_masks_curve
+from assay.report.headline import study_answer
 from assay.report.page.html import html_picture, html_section
 from assay.report.page.model import NOTHING, Column, Page, Picture, Section, TextTable, numbered
 from assay.report.tables.cells import (

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from assay.analysis.results.reading import read_results
-from assay.report.answer import study_answer
+from assay.report.headline import study_answer
 from assay.storage import Store
 from tests.analysis.label_studies import LINE, trained
 from tests.analysis.made_studies import STUDY, make_plan

@@ -5,7 +5,7 @@ defect classes: ``defect/scratch/b.jpg`` and ``masks/scratch/b.png`` (or ``masks
 alone is called b). Other folders below ``good/`` and within a class are batches: all their images are
 read. Folders of parts (``train``, ``test``, ``validation``), of images and of masks may lie at any level
 and in any order: ``train/good``, ``images/bad`` with ``masks/bad``, ``line1/defect/images``,
-``img_dir/train`` with ``ann_dir/train`` (:mod:`trainables.data.readers.places`). Without normal images:
+``img_dir/train`` with ``ann_dir/train`` (:mod:`trainables.data.readers.folder_names`). Without normal images:
 ``images/`` and ``annotations/`` (``{defect: images, masks: annotations}``). ``data.path`` names the folder
 (or a zip of it) below the data root. Other names of the three folders, and what masks' names have before
 or after those of images, are options: ``{good: ok, defect: ng, masks: ground_truth, mask_suffix: _mask}``.
@@ -58,7 +58,7 @@ from trainables.data.readers.base import (
     options_of,
     united_masks,
 )
-from trainables.data.readers.places import (
+from trainables.data.readers.folder_names import (
     FolderNames,
     Pairing,
     Picture,

@@ -23,8 +23,8 @@ from trainables.evaluation.metrics.base import (
     ProxyMetric,
     ReportedMetric,
 )
-from trainables.evaluation.metrics.by_labels import image_ap
-from trainables.evaluation.metrics.images import best_f1_threshold, image_metrics
+from trainables.evaluation.metrics.image_metrics import image_ap
+from trainables.evaluation.metrics.image_scores import best_f1_threshold, image_metrics
 from trainables.evaluation.metrics.inputs import (
     Erasure,
     ImageScores,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from trainables.data.samples import ImageSet
 from trainables.evaluation.metrics.areas import HALF, cover_of
 from trainables.evaluation.metrics.base import METRICS, CountMetric, CurveMetric, DefectMetric, HeatmapMetric
-from trainables.evaluation.metrics.images import threshold_between
+from trainables.evaluation.metrics.image_scores import threshold_between
 from trainables.evaluation.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
 
 __all__ = [

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from assay.engine.cluster.cluster import Cluster, cluster
-from assay.engine.cluster.nodes import same_on_all_nodes
 from assay.engine.cluster.ray_connect import last_line
+from assay.engine.cluster.same_program import same_on_all_nodes
 from assay.engine.interrupts import Ending
 from assay.engine.options import End
 from assay.engine.order import RunPacks

@@ -76,7 +76,7 @@ def train_pack(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
-    from assay.engine.on_ray.meeting import meet
+    from assay.engine.on_ray.process_group import meet
 
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()

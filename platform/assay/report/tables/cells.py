@@ -25,7 +25,7 @@ from assay.statistics.wording import decimal_text, interval_text
 from assay.storage.record import Record
 from assay.study import Cell, Plan, SearchPlan, Study, Trial
 from assay.study.names import counted
-from assay.study.planning.reach import attainable_iou
+from assay.study.planning.resolution_limit import attainable_iou
 from assay.study.settings.nesting import NO_LEVEL
 from trainables.evaluation.metrics import METRICS, Metric
 

@@ -24,7 +24,7 @@ from assay.storage.record import Record
 from assay.storage.registration import format_changes, format_replaced_looks
 from assay.study import Comparison, Plan, PointCell, ReportedPlan, SearchPlan
 from assay.study.names import counted, from_to
-from assay.study.planning.reach import format_reach, reach_warnings
+from assay.study.planning.resolution_limit import format_reach, reach_warnings
 from trainables.data.inspect.findings import summarise
 
 __all__ = ["footnotes"]

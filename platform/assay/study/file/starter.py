@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assay.study.names import counted
-from assay.study.planning.reach import least_dilation
+from assay.study.planning.resolution_limit import least_dilation
 from trainables.data.inspect.survey import Survey
 from trainables.data.spec import Supervision, Tiles
 from trainables.data.splits import items_of_rows, make_split

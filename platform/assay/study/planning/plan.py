@@ -18,7 +18,7 @@ from assay.study.planning.compare import Comparison
 from assay.study.planning.repeats import ManifestSummary
 from assay.study.search.spec import LATENCIES, Objective
 from assay.study.settings.settings import Device
-from trainables.evaluation.resolution import Reach
+from trainables.evaluation.resolution_limit import Reach
 
 __all__ = ["CellReach", "Plan"]
 

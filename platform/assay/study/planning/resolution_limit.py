@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from assay.study.planning.identity import canonical_json
 from assay.study.planning.plan import CellReach, Plan
 from trainables.data.inspect.findings import summarise
-from trainables.evaluation.resolution import Reach, is_taught, measure_reach
+from trainables.evaluation.resolution_limit import Reach, is_taught, measure_reach
 from trainables.plugins.catalogue import find_trainable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
+from tests.evaluation.evaluate_scenes import CPU, Brightness, make_set
 from trainables.contract import Prediction, ShowsStages, StageMaps
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.errors import InputError

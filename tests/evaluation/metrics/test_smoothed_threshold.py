@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
+from tests.evaluation.evaluate_scenes import CPU, Brightness, make_set
 from trainables.data.samples import EvaluationData
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics import Undefined, best_f1_threshold

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.evaluation.metrics.base import ImageMetric, Metric, of_parts
-from trainables.evaluation.metrics.images import counts_by_score, f1_by_score, rates_by_score
+from trainables.evaluation.metrics.image_scores import counts_by_score, f1_by_score, rates_by_score
 from trainables.evaluation.metrics.inputs import ImageScores, Undefined, missing_class
 
 __all__ = ["DECLARED", "image_ap"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.evaluate.evaluate_scenes import make_set
+from tests.evaluation.evaluate_scenes import make_set
 from trainables.data.samples import ImageSet
 from trainables.evaluation.heatmaps import DISPLAY_SIDE, Probe, Scale, choose_probes, maps_table, read_probe
 from trainables.evaluation.metrics import PixelScores

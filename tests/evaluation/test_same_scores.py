@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.cam.surfaces import tiny_config as tiny_cam
-from tests.evaluate.evaluate_scenes import CPU, make_set
+from tests.evaluation.evaluate_scenes import CPU, make_set
 from tests.focus.chains import KeptRun, chain_data, tiny_chain
 from tests.memory_bank.banks import tiny_config as tiny_bank
 from tests.regioncam.chains import WHOLE

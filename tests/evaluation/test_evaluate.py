@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set, relabelled
+from tests.evaluation.evaluate_scenes import CPU, Brightness, make_set, relabelled
 from trainables.contract import Prediction
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
