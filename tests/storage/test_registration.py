@@ -9,8 +9,6 @@ from assay.analysis.results.results import StudyResults
 from assay.api.running import begin_study
 from assay.report.tables.footnotes import footnotes
 from assay.storage import Store
-from assay.storage.files.checksum import with_checksum
-from assay.storage.files.files import json_bytes
 from assay.storage.registration import (
     format_changes,
     format_replaced_looks,
@@ -169,18 +167,10 @@ def test_another_method_or_other_data_are_named_also_below_the_same_text_of_the_
     assert format_changes(entry.model_copy(update=before), entry.model_copy(update=after)) == text
 
 
-def test_an_entry_names_who_asked_also_in_a_file_of_before(store: Store) -> None:
+def test_an_entry_names_who_asked(store: Store) -> None:
     register(store, PLAN, "coder 1.0")
     (entry,) = read_registration(store, "additions")
     assert entry.asked_by == "coder 1.0"
-    before = {
-        **entry.model_dump(mode="json", exclude={"asked_by"}),
-        "client": "coder 1.0",
-        "settings": ["1f"],
-    }
-    content = with_checksum(json_bytes({"entries": [before]}))
-    store.write_bytes("studies/additions/registered.json", content)
-    assert read_registration(store, "additions") == (entry,)
 
 
 @pytest.mark.parametrize(("content", "what"), [(b"{}]", "cannot be read"), (b'{"entries":[{}]}', "cannot")])

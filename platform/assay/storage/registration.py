@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from assay.storage.files.checksum import read_checksummed, write_checksummed
 from assay.storage.plans import stored_plan
@@ -46,9 +46,9 @@ _AROUND = {"at", "ended", "ended_before", "seeds", "asked_by", "of_winners", "ke
 
 
 class Registered(BaseModel):
-    """One entry: the question at one time. What earlier files say beside (`settings`) is passed over."""
+    """One entry: the question at one time."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = _FROZEN
     at: datetime
     ended: int  # trials of this question that had a record by then; of the first entry 0: nothing was known
     ended_before: int | None = None  # of the question before, and not of this one; None: unknown
@@ -63,8 +63,7 @@ class Registered(BaseModel):
     data: tuple[str, ...]  # hashes of manifests
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
-    # Who asked, by a name of their own; empty: a person at the command line. Earlier files say `client`.
-    asked_by: str = Field("", validation_alias=AliasChoices("asked_by", "client"))
+    asked_by: str = ""  # a name of their own; empty: a person at the command line
     of_winners: tuple[str, ...]  # comparisons that a search may make beside
     keys: dict[str, str]  # key of the file (`metrics.report`) → hash of its value
 
