@@ -350,4 +350,4 @@ def stop_button(store: Store, study: str, kind: StopKind, name: str) -> None:
         if pending
         else partial(request_stop, store, kind, name, note.token)
     )
-    st.button(label, icon=icon, key=f"{label}-{kind}", on_click=act, type="tertiary")
+    st.button(label, icon=icon, key=f"{'go-on' if pending else 'stop'}-{kind}", on_click=act, type="tertiary")

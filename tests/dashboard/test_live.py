@@ -185,8 +185,8 @@ def test_a_button_asks_to_stop_and_the_next_one_takes_it_back(
     app.button(key=f"stop-{kind}").click().run()
     assert stop_requested(store, kind, name)
     assert "Asked to stop" in texts_of(app)
-    assert app.button(key=f"stop-{kind}").label == "Go on"
-    app.button(key=f"stop-{kind}").click().run()
+    assert app.button(key=f"go-on-{kind}").label == "Go on"
+    app.button(key=f"go-on-{kind}").click().run()
     assert not stop_requested(store, kind, name)
 
 

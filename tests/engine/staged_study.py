@@ -27,7 +27,7 @@ factors:
 design: {{full: all}}
 repeats: {{seeds: {seeds}}}
 metrics: {{primary: image_ap}}
-resources: {{workers: {workers}, cpus: 1, pack: {pack}}}
+resources: {{workers: {workers}, cpus: 1}}
 keep: {{models: none, probes: 2}}
 """
 
@@ -47,7 +47,7 @@ class StagedStudy(ToyStudy):
         root: Path | None = None,
         **settings: object,
     ) -> StagedStudy:
-        chosen = {"name": "staged", "epochs": 3, "seconds": 0.0, "workers": 1, "pack": "auto"}
+        chosen = {"name": "staged", "epochs": 3, "seconds": 0.0, "workers": 1}
         text = hold(text, storage) if held else text
         return cls(storage, cache, text.format(**{**chosen, **settings}, seeds=list(seeds)), root)
 

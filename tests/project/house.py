@@ -23,8 +23,9 @@ PACKAGES = ("platform/assay", "trainables", "dashboard/assay_dashboard")
 
 @cache
 def texts() -> dict[str, str]:
-    """Path from the project's root → text, of all Python files of the program."""
-    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    """Path from the project's root → text, of all Python files of the program; not of the tests of extras."""
+    found = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    paths = sorted(path for path in found if path.parent.name != "tests")
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 

@@ -14,7 +14,7 @@ from trainables.stages import Stage, StageWork, stage_keys
 
 
 def planned(seeds: tuple[int, ...] = (0,)) -> Plan:
-    text = STAGED.format(name="staged", epochs=3, seconds=0, workers=1, pack="auto", seeds=list(seeds))
+    text = STAGED.format(name="staged", epochs=3, seconds=0, workers=1, seeds=list(seeds))
     return plan_study(parse_study(text, "staged"), None, "cpu")
 
 
@@ -27,7 +27,7 @@ def by_cell(plan: Plan) -> dict[str, dict[str, str]]:
 
 
 def test_probes_of_a_method_in_stages_take_room_for_their_pictures() -> None:
-    text = STAGED.format(name="staged", epochs=3, seconds=0, workers=1, pack="auto", seeds=[0])
+    text = STAGED.format(name="staged", epochs=3, seconds=0, workers=1, seeds=[0])
     kept = (parse_study(text.replace("probes: 2", f"probes: {count}"), "staged") for count in (0, 10))
     without, some = (plan_study(study, None, "cpu").gigabytes for study in kept)
     assert without is not None

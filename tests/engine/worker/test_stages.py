@@ -233,7 +233,8 @@ def by_cell(study: StagedStudy) -> dict[str, bytes]:
 def test_two_workers_make_a_stage_together_and_end_with_the_results_of_one(
     tmp_path: Path, cache_root: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), epochs=EPOCHS, workers=2, pack="4")
+    text = STAGED.replace("cpus: 1}}", "cpus: 1, pack: 4}}")
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), text=text, epochs=EPOCHS, workers=2)
     outcome = study.run()
     assert (outcome.finished, outcome.missing) == (4, 0)
     assert by_cell(study) == undisturbed

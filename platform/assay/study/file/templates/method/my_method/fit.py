@@ -11,10 +11,10 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
-from trainables.nn.layers.initialisation import drawn_seed, initialise
-from trainables.nn.training.loop import BatchShard, TrainingHooks, TrainingSchedule, train
-from trainables.nn.models import forward_context, with_layout
 from trainables.nn.batches.sampling import BalancedSampler
+from trainables.nn.layers.initialisation import drawn_seed, initialise
+from trainables.nn.models import forward_context, with_layout
+from trainables.nn.training.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.training.parts import check_images, validation_ap
 
 from .config import MyMethodConfig
