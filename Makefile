@@ -38,7 +38,7 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.predict_throughput
 	@$(BIN)/python -m benchmarks.science
-	@$(BIN)/python -m benchmarks.beside
+	@$(BIN)/python -m benchmarks.other_ways
 	@$(BIN)/python -m benchmarks.start
 
 bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)
@@ -58,7 +58,7 @@ example: .venv/.installed  ## train studies/additions/ksdd_additions.yaml (DATA=
 	@$(BIN)/assay run studies/additions/ksdd_additions.yaml --data $(DATA)
 	@for form in md tex html csv; do $(BIN)/assay report ksdd_additions --output docs/example/ksdd_additions.$$form; done
 
-calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (fifteen minutes; ONLY="decisions families" for a part)
+calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (twenty minutes; ONLY="decisions families" for a part)
 	@$(BIN)/python -m benchmarks.calibration.calibrate $(if $(ONLY),--only $(ONLY))
 
 torture: .venv/.installed-dev  ## a hundred random kills of a fast study, 10,000 simulated histories, 500 races for a lease (hours)
@@ -76,8 +76,8 @@ licences: .venv/.installed-dev  ## write docs/licences.md anew: the licence of e
 audit: .venv/.installed-dev  ## known holes in the locked packages; fails where there is one
 	@$(BIN)/python -m tests.project.audit --strict
 
-next:  ## the newest releases that resolve, in .venv-next, and what breaks with them (TESTS="tests/engine" for a part)
-	@PYTHON=$(PYTHON) TESTS="$(TESTS)" bash tests/next.sh
+next:  ## the newest releases that resolve, in .venv-next, and what breaks with them (TESTS="tests/engine" RAY=2.55.1)
+	@PYTHON=$(PYTHON) TESTS="$(TESTS)" RAY="$(RAY)" bash tests/next.sh
 
 clean:  ## remove the environment, not the results
 	rm -rf .venv

@@ -24,7 +24,7 @@ from assay.storage.plans import stored_plan
 from benchmarks.shared import parser_of
 
 STUDY = "quickstart"
-# Of runs that ended: who ran, its packs, and what the mirror to MLflow noted.
+# Of runs that ended: who ran, its batches, and what the MLflow sync noted.
 _OF_RUNS = (".lease", "lease.json", "packs", "mlflow-", "attempts", "progress.json")
 
 

@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.overhead [--pairs 5] [--quick]``: every round runs, one after the other on the same
 Ray, the bare loop, one trial in a bare function driver with a TorchTrainer, and through assay, with
-evaluation, records and MLflow, packs of 1, 4 and 8 and eight packs of 1. Overhead is the time above the bare
-loop, per trial. Prints a Markdown table with median and range.
+evaluation, records and MLflow, batches of 1, 4 and 8 and eight batches of 1. Overhead is the time above the
+bare loop, per trial. Prints a Markdown table with median and range.
 """
 
 from __future__ import annotations
@@ -71,17 +71,17 @@ class Way(NamedTuple):
 
     @property
     def name(self) -> str:
-        packs = self.trials // self.pack
-        return f"assay, {f'{packs} packs' if packs > 1 else 'pack'} of {self.pack}"
+        batches = self.trials // self.pack
+        return f"assay, {f'{batches} batches' if batches > 1 else 'batch'} of {self.pack}"
 
 
 WAYS = [Way(1, 1), Way(4, 4), Way(8, 8), Way(8, 1)]
 
 
 def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> None:
-    """A study on a fresh storage, mirrored into MLflow."""
+    """A study on a fresh storage, synced into MLflow."""
     from assay.api.running import train
-    from assay.cli.mlflow_sync import Mirror
+    from assay.cli.mlflow_sync import SyncThread
     from assay.engine import EngineOptions
     from assay.storage import Store
     from assay.study import parse_study, plan_study
@@ -91,8 +91,8 @@ def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> 
     text = STUDY.format(trials=way.trials, seeds=", ".join(map(str, range(way.trials))), **settings)
     plan = plan_study(parse_study(text, "overhead"), lambda spec: open_manifest(spec, None, cache), "cpu")
     store = Store(storage)
-    mirror = Mirror(plan, store, None, lambda message: None)
-    with mirror:
+    mlflow_sync = SyncThread(plan, store, None, lambda message: None)
+    with mlflow_sync:
         options = EngineOptions(data_root=None, cache=cache)
         outcome, _ = train(store, plan, options, begun=lambda known, warnings: None, say=print)
     assert outcome.finished == way.trials, outcome

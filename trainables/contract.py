@@ -46,6 +46,7 @@ __all__ = [
     "Checkpoint",
     "Grid",
     "LocalRun",
+    "MaskTarget",
     "MeasuresErasure",
     "Objection",
     "Prediction",
@@ -53,7 +54,6 @@ __all__ = [
     "Run",
     "ShowsStages",
     "StageMaps",
-    "TaughtMaps",
     "Trainable",
     "TrainableConfig",
     "TrainingCutError",
@@ -73,9 +73,9 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
     """
 
     # Settings that a method got after its results were stored: at their defaults they change no id.
-    later: ClassVar[frozenset[str]] = frozenset()
+    added_later: ClassVar[frozenset[str]] = frozenset()
     # Settings that say where something lies whose hash is a setting beside it: no part of an id.
-    places: ClassVar[frozenset[str]] = frozenset()
+    locations: ClassVar[frozenset[str]] = frozenset()
 
     image_size: tuple[int, int] = Field(description="Input height and width, 8 to 16384 pixels each.")
     channels: Literal[1, 3] = Field(1, description="1: grey, 3: colour (BGR, as OpenCV reads it).")
@@ -106,8 +106,8 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
         """The config with every ``auto`` decided for a type of device (`cuda`, `cpu`); called once per study.
 
         channels_last is also the faster layout on a CPU while networks are narrow, since oneDNN's blocks of
-        channels stay half empty otherwise (``python -m benchmarks.beside layout``). Wide networks override
-        it.
+        channels stay half empty otherwise (``python -m benchmarks.other_ways layout``). Wide networks
+        override it.
         """
         precision = self.precision
         if precision == "auto":
@@ -122,13 +122,17 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def identity_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The same of settings as JSON values, as a point of a search keeps them."""
-        return cls.without_later({name: settings[name] for name in settings if name not in cls.places})
+        return cls.without_added_later(
+            {name: settings[name] for name in settings if name not in cls.locations}
+        )
 
     @classmethod
-    def without_later(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """These settings without the ``later`` ones that are at their defaults."""
-        fields, later = cls.model_fields, cls.later
-        kept = [name for name in settings if name not in later or settings[name] != fields[name].default]
+    def without_added_later(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """These settings without those ``added_later`` that are at their defaults."""
+        fields, added_later = cls.model_fields, cls.added_later
+        kept = [
+            name for name in settings if name not in added_later or settings[name] != fields[name].default
+        ]
         return {name: settings[name] for name in kept}
 
     def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -199,7 +203,8 @@ class ShowsStages(Protocol):
 
 @runtime_checkable
 class MeasuresErasure(Protocol):
-    """A predictor that can paint over what it shows and look again, for the metrics in ``PROXIES``."""
+    """A predictor that can paint over what it shows and look again, for the metrics in
+    ``LABEL_FREE_METRICS``."""
 
     def erasure_drops(self, images: Tensor) -> Tensor:
         """Falls of p(defect) in each image when the defect that its heatmap shows is painted over.
@@ -232,8 +237,8 @@ class Grid:
     first: float = 0.0  # where heatmaps have the first cell, pixels of the network's input from the first one
 
 
-class TaughtMaps(NamedTuple):
-    """The lesson of a mask loss about one image. h × w: cells of the net's mask output."""
+class MaskTarget(NamedTuple):
+    """The target of a mask loss for one image. h × w: cells of the net's mask output."""
 
     mask_hw: NDArray[np.float32]  # target, in [0, 1]
     weight_hw: NDArray[np.float32]  # of each cell's loss, 0 or more
@@ -259,17 +264,24 @@ class Trainable(Generic[ConfigT]):
     )
     # Steps that trials may share, in the order in which `fit` asks for them.
     stages: Callable[[ConfigT], Sequence[Stage]] = field(default=lambda config: ())
-    proxies: frozenset[str] = frozenset()  # those of metrics.PROXIES that its predictor offers
+    label_free_metrics: frozenset[str] = (
+        frozenset()
+    )  # those of metrics.LABEL_FREE_METRICS that its predictor offers
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     # Cells of its mask loss and its maps; None: it does not say.
     grid: Callable[[ConfigT], Grid | None] = field(default=lambda config: None)
-    # What it is taught of an image by its mask (h × w, 0/1), None where it is nothing. None: it does not say.
-    taught: Callable[[ConfigT, NDArray[np.uint8]], TaughtMaps | None] | None = None
+    # What its mask loss asks for, given a mask (h × w, 0/1); None where it asks nothing. None: it does not
+    # say.
+    mask_target: Callable[[ConfigT, NDArray[np.uint8]], MaskTarget | None] | None = None
     # The way out where every training image is defective and the config needs normal ones; None: it does not.
     needs_normal: Callable[[ConfigT], str | None] = field(default=lambda config: MASKS_ALONE)
+    # True where training reads validation images for more than its curves: they then promise nothing of new
+    # parts, and `data.calibration` has to. A method that does not say is taken to read them.
+    reads_validation: Callable[[ConfigT], bool] = field(default=lambda config: True)
     # Settings by which it normalises over a worker's own images: such a config is trained by one worker.
     batch_norms: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"
+    trained_here: bool = True  # False: by somebody's own loop, whose predictions are scored
 
 
 def batch_norm_objection(setting: str, workers: int) -> str:

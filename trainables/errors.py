@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-_KINDS = {  # beginning of pydantic's name of a slip → what the value should be
+_KINDS = {  # beginning of pydantic's name of a problem → what the value should be
     "int_": "a whole number",
     "float_": "a number",
     "finite_number": "a finite number",
@@ -43,6 +43,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"known here: {', '.join(names)}" if names else "nothing is known here"
 
 
+class TransientError(RuntimeError):
+    """A training that may succeed when it is tried again: its program was killed, or asks for it."""
+
+
 class StorageError(OSError):
     """A folder or an object store that cannot be used now: full, read-only, away, or refusing credentials.
 
@@ -52,11 +56,11 @@ class StorageError(OSError):
 
 
 class StorageFull(StorageError):  # noqa: N818 (named for what happened)
-    """No room is left there, for anybody or for this user."""
+    """A storage on which no room is left, for anybody or for this user."""
 
 
 class StorageAway(StorageError):  # noqa: N818
-    """It does not answer now, and may later."""
+    """A storage that does not answer now, and may later."""
 
 
 class Diverged(ArithmeticError):  # noqa: N818 (a finding about settings, not a fault)
@@ -82,18 +86,20 @@ def text_of(error: BaseException) -> str:
 
 def validation_message(detail: ErrorDetails) -> str:
     """``should be a whole number``, ``should be a list of at least 1 value``; of a validator its own text."""
-    slip, limits = detail["type"], detail.get("ctx", {})
-    if slip == "missing":
+    kind, limits = detail["type"], detail.get("ctx", {})
+    if kind == "missing":
         return "is missing"
-    if slip.removeprefix("string_") in _LIMITS:
-        words, limit = _LIMITS[slip.removeprefix("string_")]
-        whole, part = ("text", "character") if slip.startswith("string_") else ("a list", "value")
+    # Pydantic speaks of Python's types, "List should have at least 1 item": a study's file has lists and
+    # texts.
+    if kind.removeprefix("string_") in _LIMITS:
+        words, limit = _LIMITS[kind.removeprefix("string_")]
+        whole, part = ("text", "character") if kind.startswith("string_") else ("a list", "value")
         if limits.get("field_type") == "Dictionary":
             whole, part = "a mapping", "key"
         return f"should be {whole} of {words} {limits[limit]:,} {part}{'s' * (limits[limit] != 1)}"
-    if slip == "string_pattern_mismatch":
+    if kind == "string_pattern_mismatch":
         return f"should match the regular expression `{limits['pattern']}`"
-    for beginning, kind in _KINDS.items():
-        if slip.startswith(beginning):
-            return f"should be {kind}"
+    for beginning, wanted in _KINDS.items():
+        if kind.startswith(beginning):
+            return f"should be {wanted}"
     return detail["msg"].removeprefix("Value error, ").removeprefix("Input ")

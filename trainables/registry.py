@@ -91,6 +91,8 @@ class Registry(Mapping[str, ThingT]):
 
     def __getitem__(self, name: str) -> ThingT:
         built_in, points = self._built_in(name), self._plugins().get(name, ())
+        # Two declarations of one name are refused and not ranked: which of them a study meant would depend
+        # on the machine.
         places = [] if built_in is None else [f"{self.package}{'' if self.several else f'.{name}'}"]
         places += [_place(point) for point in points]
         if len(places) > 1:
@@ -105,6 +107,7 @@ class Registry(Mapping[str, ThingT]):
         return self._load(points[0])
 
     def __iter__(self) -> Iterator[str]:
+        # The order of the folder, then plug-ins by name: it is the order of every list that a user sees.
         files = self._together if self.several else self._files()
         built_in = [name for name in files if self._built_in(name) is not None]
         return iter(dict.fromkeys([*built_in, *sorted(self._plugins())]))
@@ -157,6 +160,7 @@ class Registry(Mapping[str, ThingT]):
                 f"the {self.noun} {name!r} is a {type(thing).__name__}, expected a "
                 f"{self.kind.__module__}.{self.kind.__name__}: {place}."
             )
+        # Two names for one thing would part what a study asks for from what its records tell.
         if thing.name != name:
             raise InputError(
                 f"a {self.noun} has one name: it is found as {name!r} and calls itself {thing.name!r}: "
@@ -174,7 +178,7 @@ def _place(point: EntryPoint) -> str:
 
 @lru_cache(maxsize=64)
 def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, tuple[EntryPoint, ...]]:
-    """By name, of what is installed on ``path``, Python's own: reading it takes a hundredth of a second."""
+    """Entry points by name, as Python's own ``path`` has them: reading takes a hundredth of a second."""
     points: dict[str, tuple[EntryPoint, ...]] = {}
     for point in entry_points(group=group):
         points[point.name] = (*points.get(point.name, ()), point)

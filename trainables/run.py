@@ -125,14 +125,14 @@ class StageWork:
     run: Run  # its random numbers and checkpoints are the stage's own
     folder: Path  # empty; what rank 0 leaves here is kept (safetensors, JSON, Parquet, PNG: never a pickle)
 
-    def settings(self, Config: type[_SettingsT], **beside: Any) -> _SettingsT:
+    def settings(self, Config: type[_SettingsT], **more: Any) -> _SettingsT:
         """The stage's own settings; all others have their defaults, whatever the trial's are.
 
         Args:
             Config: Of the method, or of what the stage makes.
-            beside: What is no setting of a stage, as the place of a weights file, whose sha256 is one.
+            more: What is no setting of a stage, as the place of a weights file, whose sha256 is one.
         """
-        return Config.model_validate({**self.config, **beside})
+        return Config.model_validate({**self.config, **more})
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,8 @@ class LocalRun:
         self.history.append({"epoch": float(epoch), **metrics})
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        # A state kept after an epoch closes it: a row of that epoch that came later would be lost when the
+        # run resumes.
         self._last = max(self._last, epoch - 1)
         if self.folder is not None:
             state = Checkpoint(epoch, dict(tensors), dict(meta))
@@ -222,6 +224,8 @@ class LocalRun:
         if self._scratch is None:
             self._scratch = Path(mkdtemp(prefix="stages-"))
             weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        # A stage's random numbers are its own, so whether it is found or made changes nothing that comes
+        # after it.
         folder = self._scratch / stage.name
         folder.mkdir()
         inputs = {name: self._stages[name] for name in stage.after}
@@ -236,6 +240,7 @@ def write_checkpoint(path: Path, state: Checkpoint) -> None:
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and renamed: a reader sees the old checkpoint or the new one, never half of it.
     partial = path.with_suffix(f".{os.getpid()}.partial")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
     header = {"epoch": str(state.epoch), "meta": json.dumps(state.meta)}

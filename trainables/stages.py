@@ -39,6 +39,7 @@ def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, st
             raise ValueError(f"two stages are called {stage.name}")
         if unknown := [name for name in stage.after if name not in keys]:
             raise ValueError(f"stage {stage.name} reads {', '.join(unknown)}, which does not come before it")
+        # A key holds the keys of the stages it reads, so a change far up changes all that follow.
         parts = {
             "name": stage.name,
             "config": dict(stage.config),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from assay.statistics.looks import decide
+from assay.statistics.interim_looks import decide
 from benchmarks.calibration.figures import FALSE_POSITIVES, Figure, Simulation, percent, rng_of
 from benchmarks.calibration.simulated_families import FAMILY_WORLDS
 

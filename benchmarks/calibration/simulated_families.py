@@ -21,7 +21,7 @@ from benchmarks.calibration.figures import (
 )
 from benchmarks.calibration.worlds import DEFECTS, NO_EFFECT, learner_scores, results_of_pairs, tidy_table
 
-__all__ = ["FAMILY_WORLDS", "ON_FAMILIES", "against_base"]
+__all__ = ["FAMILY_WORLDS", "ON_FAMILIES", "Cells", "DrawCells", "against_base"]
 
 Cells = NDArray[np.float64]  # (m + 1) × draws × n, the base first
 DrawCells = Callable[[np.random.Generator, int, int, int], Cells]  # (rng, cells, draws, n)
@@ -128,7 +128,7 @@ def this_data(noise: float, draws: int) -> Iterator[Figure]:
 
 
 def one_sided(case: tuple[str, int], draws: int) -> Iterator[Figure]:
-    """Share of comparisons that carry the note `one-sided spread`."""
+    """Share of comparisons that carry the note `skewed differences`."""
     name, n = case
     cells = FAMILY_WORLDS[name][0](rng_of("note", *case), 2, draws, n)
     noted = percent(["one-sided" in result.note for (result,) in results_of_pairs(cells[1], cells[0])])

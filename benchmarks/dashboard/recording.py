@@ -1,7 +1,7 @@
 """A recording of `assay demo` for the documentation: what a reader sees in the first twenty seconds.
 
 ``python -m benchmarks.dashboard.recording [--output docs/pictures/demo.webp]``: from the answer over the
-effects and the masks at moving thresholds to the misses, as Chromium shows them, as an animated WebP.
+masks at moving thresholds to the images that stay wrong, as Chromium shows them, as an animated WebP.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from benchmarks.shared import parser_of
 from tests.e2e.dashboard.serving import serve
 
 _MASKS = ".grid[data-ready]"
-_CHART = "[data-testid=stVegaLiteChart] :is(svg, canvas)"
 _GLIDE, _GLIDE_MS = 4, 70  # frames of the pointer on its way, and milliseconds of each
 _SLIDE_MS = 110  # of a frame in which the threshold moves
 _QUALITY = 80  # of WebP
@@ -70,8 +69,9 @@ class Film:
             self.hold(_GLIDE_MS)
 
     def open(self, tab: str, shown: str) -> None:
-        """Click a tab and wait until its page is drawn."""
+        """Click a tab, or the name of a part of the page, and wait until it is drawn."""
         link = self._page.get_by_role("link", name=tab, exact=True)
+        link = link.or_(self._page.get_by_role("radio", name=tab, exact=True))
         box = link.bounding_box()
         assert box is not None, f"the tab {tab} is visible"
         self.point(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -97,20 +97,17 @@ class Film:
 def record(page: Page, url: str) -> Film:
     """Walk through the demo."""
     page.goto(url, timeout=PATIENCE)
-    wait_until_drawn(page, _CHART)
+    wait_until_drawn(page, ".st-key-answer-next")
     page.evaluate(_OVERLAY, _STYLES)
     film = Film(page)
-    film.say("What pays, what can go, what is open")
-    film.hold(5000)
-    film.open("Effects", _CHART)
-    film.say("Every comparison: its interval and every repeat")
-    film.hold(3000)
-    film.open("Masks", _MASKS)
-    film.say("The same images in every cell")
+    film.say("What pays, what can go, what is undecided, and what to do next")
+    film.hold(7000)
+    film.open("Images", _MASKS)
+    film.say("The same images in every variant")
     film.hold(2600)
     _slide(film, page)
-    film.open("Misses", "[data-testid=stDataFrame] canvas")
-    film.say("Test images that stay wrong, and in which cells")
+    film.open("Misses and false alarms", "[data-testid=stDataFrame] canvas")
+    film.say("Test images that stay wrong, and in which variants")
     film.hold(4500)
     return film
 

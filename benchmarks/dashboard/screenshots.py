@@ -23,15 +23,11 @@ PATIENCE = 300_000  # ms
 _COMPARED = ["all off", "balance", "balance + stop", "balance + stop + distance"]
 _MASKS = {"cells": _COMPARED, "b": _COMPARED[-1], "sort": "disagreement"}
 
-_CHART = "[data-testid=stVegaLiteChart] :is(svg, canvas)"
-
 # File name: page, its choices, and what shows that it is drawn.
 PICTURES: dict[str, tuple[str, dict[str, str | list[str]], str]] = {
-    "dashboard_answer": ("", {}, _CHART),
-    "dashboard_table": ("table", {}, _CHART),
-    "dashboard_effects": ("effects", {}, _CHART),
-    "dashboard_masks": ("masks", {**_MASKS}, ".grid[data-ready]"),
-    "dashboard_difference": ("masks", {**_MASKS, "difference": "1"}, ".grid[data-ready]"),
+    "dashboard_table": ("table", {}, "[data-testid=stDataFrame] canvas"),
+    "dashboard_masks": ("images", {**_MASKS}, ".grid[data-ready]"),
+    "dashboard_difference": ("images", {**_MASKS, "difference": "1"}, ".grid[data-ready]"),
 }
 
 

@@ -19,7 +19,7 @@ STUDY, SEARCH = "large", "search"
 PATIENCE = 300_000  # ms: what is slow is measured, not cut off
 _PAGE, _MASKS, _FILTER, _PAINT = 2.0, 1.0, 0.4, 0.1  # seconds
 _MOVES = 15  # of the slider
-_LOOK = 0.01  # seconds between two looks at the page
+_POLL = 0.01  # seconds between two polls of the page
 
 # From the slider's event to the frame that shows the new masks: the grid draws in the next animation frame,
 # and the one after that begins when it was painted.
@@ -47,7 +47,7 @@ def _timed(act: Callable[[], object], shown: Callable[[], bool]) -> float:
     act()
     while not shown():  # Playwright's own waiting looks again after up to a second
         assert time.perf_counter() - began < PATIENCE / 1000, "what the step waits for never came"
-        time.sleep(_LOOK)
+        time.sleep(_POLL)
     return time.perf_counter() - began
 
 
@@ -78,7 +78,7 @@ def _choose(page: Page, label: str, option: str, shown: Callable[[], bool]) -> f
 
 
 def _choose_cell(cell: str) -> Callable[[Page, str], float]:
-    """On the Table page, until the trials of the cell are listed."""
+    """On the page Table, until the runs of the cell are listed."""
 
     def act(page: Page, url: str) -> float:
         trials = page.locator("[data-testid=stDataFrame]").nth(1).locator("canvas").first
@@ -88,14 +88,14 @@ def _choose_cell(cell: str) -> Callable[[Page, str], float]:
 
 
 def _filter_masks(page: Page, url: str) -> float:
-    """On the Masks page, until the images of one class are drawn: never are all of the first rows of it."""
+    """On the page Images, until the images of one class are drawn: never are all of the first rows of it."""
     grid = page.locator(".grid")
     before = grid.get_attribute("data-ready") or ""
     return _choose(page, "Show", "class dent", lambda: grid.get_attribute("data-ready") != before)
 
 
 def _brush(page: Page, url: str) -> float:
-    """On the Search page: the upper half of an axis, until the points inside are counted."""
+    """On the page Runs: the upper half of an axis, until the points inside are counted."""
     _settle(page)
     page.get_by_role("slider", name="lr", exact=True).focus()
     inside = page.get_by_text("inside the brushes").first
@@ -122,12 +122,12 @@ def study_steps(cell: str) -> tuple[Step, ...]:
     """Steps through a study with thousands of trials; ``cell``: one of its cells."""
     return (
         Step("first page: the newest study's answer", _PAGE, _visit("/", ".st-key-answer-verdicts")),
-        Step("list of studies", _PAGE, _visit("/studies", f".st-key-study-{STUDY} .bar")),
+        Step("list of studies", _PAGE, _visit("/runs?runs=All+studies", f".st-key-study-{STUDY} .bar")),
         Step(
             "table of the cells", _PAGE, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")
         ),
         Step("choice of a cell in the table", _FILTER, _choose_cell(cell)),
-        Step("masks of six cells", _MASKS, _visit(f"/masks?study={STUDY}", ".grid[data-ready]")),
+        Step("masks of six cells", _MASKS, _visit(f"/images?study={STUDY}", ".grid[data-ready]")),
         Step("filter of the masks", _FILTER, _filter_masks),
         Step("slider to paint", _PAINT, _move_slider, _MOVES),
         Step("slider to paint, difference", _PAINT, _move_slider_in_difference, _MOVES),
@@ -137,7 +137,7 @@ def study_steps(cell: str) -> tuple[Step, ...]:
 def search_steps() -> tuple[Step, ...]:
     """Steps through a search with thousands of points."""
     return (
-        Step("search page", _PAGE, _visit(f"/search?study={SEARCH}", ".parallel[data-ready]")),
+        Step("search page", _PAGE, _visit(f"/runs?runs=Search&study={SEARCH}", ".parallel[data-ready]")),
         Step("brush", _FILTER, _brush),
     )
 

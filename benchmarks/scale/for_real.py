@@ -17,10 +17,10 @@ import psutil
 from benchmarks.shared import ROOT, environment_of
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the trials, at which a row is taken
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _NAMES = {
-    "PackDriver": "driver",
-    "engine.fork_server": "training",
+    "BatchDriver": "driver",
+    "process.fork_server": "training",
     "raylet": "Ray",
     "gcs": "Ray",
 }
@@ -49,7 +49,7 @@ class Row(NamedTuple):
     cpu: dict[str, float]  # s, by kind of process, of those that have ended too
     mb: dict[str, float]  # the largest of its kind
     shown: int  # trials that the display has told of
-    mirrored: int  # that MLflow has
+    synced: int  # that MLflow has
 
 
 def train_for_real(trials: int, storage: Path, *, local: bool) -> str:
@@ -88,18 +88,18 @@ def _rows(run: subprocess.Popen[str], trials: int, storage: Path, shown: list[in
     mb: dict[str, float] = {}
     over = False
     while not over:  # one look more than it runs: what MLflow was told at its end counts too
-        over, mb = run.poll() is not None, _look(root, cpu) or mb
+        over, mb = run.poll() is not None, _poll(root, cpu) or mb
         ended = sum(1 for _ in storage.glob("trials/*/record.json"))
         if over or (due and ended >= due[0]):
             del due[:1]
             kinds: defaultdict[str, float] = defaultdict(float)
             for (kind, _), seconds in cpu.items():
                 kinds[kind] += seconds
-            yield Row(ended, time.monotonic() - began, dict(kinds), mb, shown[0], _mirrored(storage))
-        time.sleep(_LOOK_SECONDS)
+            yield Row(ended, time.monotonic() - began, dict(kinds), mb, shown[0], _synced(storage))
+        time.sleep(_POLL_SECONDS)
 
 
-def _look(root: psutil.Process, cpu: dict[tuple[str, int], float]) -> dict[str, float]:
+def _poll(root: psutil.Process, cpu: dict[tuple[str, int], float]) -> dict[str, float]:
     """Note CPU seconds of each process; returns the memory of the largest of each kind, MB."""
     mb: dict[str, float] = {}
     try:
@@ -123,10 +123,10 @@ def _kind(process: psutil.Process, root: psutil.Process) -> str:
     return next((kind for name, kind in _NAMES.items() if name in line), "others")
 
 
-def _mirrored(storage: Path) -> int:
-    """Trials that MLflow has, by the mirror's own note."""
-    markers = (json.loads(path.read_text()) for path in storage.glob("studies/scale/mlflow-*.json"))
-    return sum(len(marker["records"]) for marker in markers)
+def _synced(storage: Path) -> int:
+    """Trials that MLflow has, by the state that the MLflow sync keeps."""
+    notes = (json.loads(path.read_text()) for path in storage.glob("studies/scale/mlflow-*.json"))
+    return sum(len(note["records"]) for note in notes)
 
 
 def _table(rows: list[Row]) -> str:
@@ -144,7 +144,7 @@ def _table(rows: list[Row]) -> str:
         # After the last trial there is none to divide by: what the end itself takes.
         times = (f"{1000 * seconds / count:.0f}" if count else f"{seconds:.0f} s" for seconds in spent)
         cells = [*times, *(f"{row.mb.get(kind, 0.0):.0f}" for kind in kinds)]
-        ends = f"{row.shown:,} | {row.mirrored:,}"
+        ends = f"{row.shown:,} | {row.synced:,}"
         lines.append(f"| {row.ended:,} | {row.seconds:.0f} | {' | '.join(cells)} | {ends} |")
         before = row
     return "\n".join(lines) + "\n"

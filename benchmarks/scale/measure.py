@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.scale.measure [--trials 10000 100000 1000000] [--nodes 1000]``: the program's own
 functions on an object store in memory that counts requests (``storage.py``), each size in a process of its
-own. A place is simulated in a time of its own (``tests/simulation/places.py``). A size beyond ``--held``
+own. A slot is simulated in a time of its own (``tests/simulation/one_slot.py``). A size beyond ``--held``
 trials is planned, and all else of it follows from the largest that was held: such figures are marked with ≈.
 Prints Markdown tables.
 
@@ -21,17 +21,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale.parts import PARTS, mirror_lag
+from benchmarks.scale.parts import PARTS, sync_lag
 from benchmarks.scale.storage import KINDS
 from benchmarks.shared import parser_of
-from tests.simulation.places import LATENCY_SECONDS
+from tests.simulation.one_slot import LATENCY_SECONDS
 
 __all__ = ["Bench", "main"]
 
 Figures = dict[str, Any]
 _DEAR = ("PUT", "conditional PUT", "LIST")  # what a large provider sells at the higher price
-_TUNE_KB = 1.7  # that Tune keeps of a pack, to the end (tracemalloc, 500 of its trials)
-_HOLDERS = 3  # of all records when a run ends: display, mirror, and the end itself
+_TUNE_KB = 1.7  # that Tune keeps of a batch, to the end (tracemalloc, 500 of its trials)
+_HOLDERS = 3  # of all records when a run ends: display, MLflow sync, and the end itself
 PROCESSES = ("worker", "driver", "run")
 
 
@@ -115,7 +115,7 @@ class Bench:
             ("the run's process in all, GB", lambda size: f"{self.gigabytes(size):.1f}"),
             ("pages of a listing", lambda size: f"{self.pages(size):,.0f}"),
             (
-                "before the first pack, s",
+                "before the first batch, s",
                 lambda size: f"{self.studies[size]['begin_seconds'] * self.times[size]:.0f}",
             ),
             ("a look of the display, s", lambda size: f"{self.look_seconds(size):.1f}"),
@@ -168,10 +168,10 @@ class Bench:
     def requests(self, kind: str, size: int) -> float:
         """Requests of a kind in the whole study."""
         study, of_trial = self.studies[size], sum(self.trial[process].get(kind, 0.0) for process in PROCESSES)
-        look = self.pages(size) / 2 if kind == "LIST" else study["look"].get(kind, 0)
+        take_snapshot = self.pages(size) / 2 if kind == "LIST" else study["look"].get(kind, 0)
         once = (study["begin"].get(kind, 0) + study["end"].get(kind, 0)) * self.times[size]
         running = self.hours(size) * 3600 * study["second"].get(kind, 0.0)
-        return of_trial * size + look * self.looks(size) + once + running
+        return of_trial * size + take_snapshot * self.looks(size) + once + running
 
     def _count(self, kind: str, size: int) -> str:
         return f"{self.requests(kind, size):,.0f}"
@@ -187,7 +187,8 @@ class Bench:
         return 1000 * self.studies[size]["records_mb"] / min(size, size / self.times[size])
 
     def gigabytes(self, size: int) -> float:
-        """Memory of the run's process: program, plan, and all records as display and mirror hold them."""
+        """Memory of the run's process: program, plan, and all records as display and MLflow sync hold
+        them."""
         tune = _TUNE_KB * size / 10
         records = _HOLDERS * self.record_kb(size) * size
         return (self.studies[size]["program_mb"] + self.plans[size]["mb"]) / 1e3 + (records + tune) / 1e6
@@ -195,7 +196,7 @@ class Bench:
     def lag(self, size: int) -> float:
         """Seconds by which MLflow is behind when the study ends."""
         seconds = sum(self.mlflow["seconds"]) / 2
-        return mirror_lag(self.rate, seconds, self.mlflow["known"], self.hours(size))
+        return sync_lag(self.rate, seconds, self.mlflow["known"], self.hours(size))
 
 
 if __name__ == "__main__":

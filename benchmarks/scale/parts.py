@@ -21,7 +21,7 @@ from assay.analysis.results.reading import needed_plan, results_of_plan
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.watch import Watch
 from assay.api.running import end_study
-from assay.cli.mlflow_sync import Mirror
+from assay.cli.mlflow_sync import SyncThread
 from assay.engine import EngineOptions, hold_study, local, train_missing
 from assay.engine.options import End
 from assay.report.formats import FORMATS
@@ -29,19 +29,19 @@ from assay.storage import Lease, Progress, Store
 from assay.storage.lease import stop_requested
 from assay.study import Plan, parse_study, plan_study
 from assay.study.planning.stage_graph import stages_of
-from assay.tracking import MlflowMirror
+from assay.tracking import MlflowSync
 from benchmarks.scale.storage import CountedStore
 from benchmarks.science import Size
 from benchmarks.shared import timed
 from tests.analysis.made_studies import make_record
-from tests.simulation.places import LATENCY_SECONDS, Training, simulate_packs
+from tests.simulation.one_slot import LATENCY_SECONDS, Training, simulate_batches
 from trainables.data import open_manifest
 
-__all__ = ["PARTS", "mirror_lag"]
+__all__ = ["PARTS", "sync_lag"]
 
 Figures = dict[str, Any]
 _CELL_FACTORS = 3  # of ten levels: 1,000 cells
-_MIRRORED = 200
+_SYNCED = 200
 _BEAT_SECONDS = 10.0
 
 
@@ -70,11 +70,11 @@ def plan_part(given: argparse.Namespace) -> Figures:
 
 
 def trial_part(given: argparse.Namespace) -> Figures:
-    """Costs of a trial in a pack of ten."""
+    """Costs of a trial in a batch of ten."""
     with tempfile.TemporaryDirectory() as folder:
         plan = planned(100, folder)
     training = Training(given.minutes * 60, given.epochs)
-    return simulate_packs(plan, (10, 10), given.nodes, training)._asdict()
+    return simulate_batches(plan, (10, 10), given.nodes, training)._asdict()
 
 
 def study_part(given: argparse.Namespace) -> Figures:
@@ -97,10 +97,10 @@ def study_part(given: argparse.Namespace) -> Figures:
         store.write_progress(Progress.now(trial.id, 1, given.epochs, {"loss": 0.5}, 1.0))
     figures["program_mb"] = program_mb
     watch = Watch(store, plan, stages_of=stages_of, needed=needed_plan)
-    watch.look()
+    watch.take_snapshot()
     store.requests.clear()
     waited = 0.0
-    snapshot, seconds = timed(watch.look)
+    snapshot, seconds = timed(watch.take_snapshot)
     assert len(snapshot.running) == min(given.nodes, len(plan.trials))
     figures |= {"look": dict(store.requests), "look_cpu": seconds.cpu, "look_waited": waited}
     lease.give_back()
@@ -111,7 +111,7 @@ def study_part(given: argparse.Namespace) -> Figures:
 
 
 def _begin_and_end(plan: Plan, store: CountedStore, folder: Path, waited: Callable[[], float]) -> Figures:
-    """Requests of `assay run` before the first pack and after the last, of a study whose trials all end."""
+    """Requests of `assay run` before the first batch and after the last, of a study whose trials all end."""
     figures: Figures = {}
     began = time.process_time()
 
@@ -159,23 +159,23 @@ def mlflow_part(given: argparse.Namespace) -> Figures:
         plan = planned(1000, folder)
         store, root = Store(Path(folder) / "results"), Path(folder) / "results" / "trials"
         uri = f"sqlite:///{folder}/mlflow.db"
-        MlflowMirror(uri, store).sync(StudyResults(plan, {}, store=store))  # makes the database
-        client, mirror = _Counted(MlflowClient(uri), calls), MlflowMirror(uri, store)
-        stack.enter_context(mock.patch.object(MlflowMirror, "_api", return_value=client))
+        MlflowSync(uri, store).sync(StudyResults(plan, {}, store=store))  # makes the database
+        client, mlflow_sync = _Counted(MlflowClient(uri), calls), MlflowSync(uri, store)
+        stack.enter_context(mock.patch.object(MlflowSync, "_api", return_value=client))
         seconds: list[float] = []
         records = {}
         for half in (0, 1):
-            for trial in plan.trials[half * _MIRRORED // 2 : (half + 1) * _MIRRORED // 2]:
+            for trial in plan.trials[half * _SYNCED // 2 : (half + 1) * _SYNCED // 2]:
                 records[trial.id] = make_record(trial, lambda _: _SCORES)
                 (root / trial.id).mkdir(parents=True)
                 (root / trial.id / "record.json").write_bytes(records[trial.id].file_bytes())
             results = StudyResults(plan, dict(records), store=store)
-            report, taken = timed(partial(mirror.sync, results))
+            report, taken = timed(partial(mlflow_sync.sync, results))
             assert report.complete
-            seconds.append(taken.cpu / (_MIRRORED // 2))
-        _, known = timed(partial(mirror.sync, results))
-    of_trial = {name: number / _MIRRORED for name, number in calls.items()}
-    return {"calls": of_trial, "seconds": seconds, "known": known.cpu / _MIRRORED}
+            seconds.append(taken.cpu / (_SYNCED // 2))
+        _, known = timed(partial(mlflow_sync.sync, results))
+    of_trial = {name: number / _SYNCED for name, number in calls.items()}
+    return {"calls": of_trial, "seconds": seconds, "known": known.cpu / _SYNCED}
 
 
 class _Counted:
@@ -189,7 +189,7 @@ class _Counted:
         return getattr(self._client, name)
 
 
-def mirror_lag(rate: float, seconds: float, known: float, hours: float) -> float:
+def sync_lag(rate: float, seconds: float, known: float, hours: float) -> float:
     """Seconds that MLflow needs after the last training of a study until it has all records.
 
     Args:
@@ -213,11 +213,11 @@ def mirror_lag(rate: float, seconds: float, known: float, hours: float) -> float
         now += rate * ((ended - delivered) * seconds + ended * known)
         delivered = ended
 
-    mirror: Any = Mirror.__new__(Mirror)
-    mirror._over, mirror._open, mirror._tell = Over(), lambda: mirror, tell
-    mirror._news = mock.MagicMock(is_set=lambda: True)
+    mlflow_sync: Any = SyncThread.__new__(SyncThread)
+    mlflow_sync._over, mlflow_sync._open, mlflow_sync._tell = Over(), lambda: mlflow_sync, tell
+    mlflow_sync._news = mock.MagicMock(is_set=lambda: True)
     with mock.patch("assay.cli.mlflow_sync.time", mock.MagicMock(monotonic=lambda: now)):
-        mirror._deliver()
+        mlflow_sync._deliver()
     return now - end
 
 

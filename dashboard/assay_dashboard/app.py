@@ -8,58 +8,72 @@ for.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
+from assay.analysis.results.results import StudyResults
+from assay.report.formats import FORMATS, ReportFormat
 from assay.storage import Store
-from assay.study import SearchPlan
 from assay_dashboard import study_view as reading
-from assay_dashboard.layout import begin, errors_shown, escaped, follow
+from assay_dashboard.components import track_choices
+from assay_dashboard.layout import begin, errors_shown, escaped, follow, plain
 from assay_dashboard.predictions import has_predictions
-from assay_dashboard.state import choose_study, chosen_study, settle_study, storage_uri
+from assay_dashboard.state import check_link, choose_study, chosen_study, settle_study, storage_uri
 from trainables.errors import InputError
 
 HERE = Path(__file__).parent
 
 
-# Title and icon; the file has the name of the title.
 _PAGES = {
-    "Answer": "lightbulb",
-    "Studies": "list",
-    "Table": "table_chart",
-    "Effects": "align_horizontal_center",
-    "Search": "tune",
-    "Masks": "compare",
-    "Misses": "error",
-    "Labels": "edit",
-    "Trial": "show_chart",
-    "Compare": "difference",
+    "answer": "Answer",
+    "table": "Table",
+    "images": "Images",
+    "labels": "Labelling cost",
+    "runs": "Runs",
 }
 _FIRST = "Answer"
+_DOWNLOADS = ("md", "latex", "csv")  # formats of the program itself; those of other packages follow
 
 
 def main() -> None:
     """Run the script once: the header, then the page."""
-    st.set_page_config(layout="wide", page_icon=str(HERE / "icon.png"))
+    # The page's settings come first, or Streamlit would draw it narrow and then wide.
+    icon = str(HERE / "icon.png")
+    st.set_page_config(layout="wide", page_icon=icon)
     st.html(HERE / "style.css")
     store = reading.open_store(storage_uri())
     question, empty = _study_at_hand(store)
+
+    # A page that has nothing to show for this study is hidden, but its address still works: a link to it
+    # says why it is empty.
     pages = [
         st.Page(
-            HERE / "views" / f"{title.lower()}.py",
+            HERE / "views" / f"{name}.py",
             title=title,
-            icon=f":material/{icon}:",
-            url_path=title.lower(),
+            url_path=name,
             default=title == _FIRST,
             visibility="hidden" if title in empty else "visible",
         )
-        for title, icon in _PAGES.items()
+        for name, title in _PAGES.items()
     ]
+
+    # What stands here is part of every page; an error in any of it takes the page's place and not the
+    # frame's.
     page = st.navigation(pages, position="top")
     begin(store)
+    track_choices(key="entries")
     with errors_shown():
-        _header((page.title == _FIRST and question) or page.title, store)
+        _bar(store)
+        name = chosen_study()
+        st.set_page_config(page_title=" · ".join(filter(None, [name, page.title, "assay"])), page_icon=icon)
+        of_study = page.title == _FIRST and question
+        with st.container(key="question" if of_study else "page-name"):
+            st.title(escaped(" ".join((of_study or page.title).split())), anchor=False)
+        if name is not None:
+            for note in check_link(page.title, reading.view(store, name).results.plan):
+                plain(note, "warn")
         page.run()
     follow(store)  # also of a page that ended early: what it waits for may come
 
@@ -78,24 +92,50 @@ def _study_at_hand(store: Store) -> tuple[str, list[str]]:
         view = reading.view(store, name)
     except (InputError, OSError):
         return "", []
+
+    # Labels can be priced only where cells differ in them, or where the study says what they cost.
     plan, study = view.results.plan, view.results.plan.study
+    costs = study.labelling is not None or len({str(cell.supervision) for cell in plan.cells}) > 1
     filled = {
-        "Effects": len(view.results.reported.cells) > 1,
-        "Search": isinstance(plan, SearchPlan),
-        "Masks": bool(view.kept_maps),
-        "Misses": bool(has_predictions(view)),
-        "Labels": study.labelling is not None or len({str(cell.supervision) for cell in plan.cells}) > 1,
-        "Compare": len(names) > 1,
+        "Images": bool(view.kept_maps) or bool(has_predictions(view)),
+        "Labelling cost": costs,
     }
     return study.question.strip(), [title for title, has in filled.items() if not has]
 
 
-def _header(title: str, store: Store) -> None:
-    """The name of the page, or the question that it answers, and the select of the study."""
-    left, right = st.columns([3, 1], vertical_alignment="center")
-    left.title(escaped(" ".join(title.split())), anchor=False)
-    with right:
+def _bar(store: Store) -> None:
+    """The select of the study and its report; on a wide window they stand beside the tabs."""
+    with st.container(key="study-bar", horizontal=True, vertical_alignment="center", gap="small"):
         choose_study(store.studies())
+        name = chosen_study()
+        if name is None:
+            return
+        try:
+            results = reading.view(store, name).results
+        except (InputError, OSError):
+            return  # the page says why
+        with st.popover("Report", icon=":material/download:", width="content"):
+            # The file is made when it is asked for: a report of many trials takes seconds.
+            for form in (FORMATS[key] for key in (*_DOWNLOADS, *_further_formats())):
+                st.download_button(
+                    form.title,
+                    partial(_report, results, form),
+                    file_name=f"{name}{form.suffix}",
+                    mime=form.mime,
+                    on_click="ignore",
+                    type="tertiary",
+                    key=f"download-{form.title}",
+                )
+
+
+def _further_formats() -> list[str]:
+    """Names of the report formats that other packages bring."""
+    return [key for key in FORMATS if FORMATS.plugin(key) is not None]
+
+
+def _report(results: StudyResults, form: ReportFormat) -> bytes:
+    """The report as `assay report` prints it."""
+    return form.study_files(results, "")[""]
 
 
 main()

@@ -18,6 +18,7 @@ from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
 from assay.report.page.model import NOTHING, TextTable
 from assay.report.tables.cells import (
+    BEST_POSSIBLE,
     ITEM_INTERVAL,
     ablation_table,
     level_columns,
@@ -33,12 +34,11 @@ __all__ = [
     "CellTable",
     "ablation",
     "cell_table",
-    "means_and_repeats",
     "number_format",
     "trial_table",
 ]
 
-_FIGURES = ("median", "published", "attainable")  # that the report sets beside a mean
+_FIGURES = ("median", "published", BEST_POSSIBLE)  # that the report sets beside a mean
 
 
 @dataclass(frozen=True)
@@ -66,32 +66,40 @@ def cell_table(results: StudyResults) -> CellTable:
 
 
 def _marked(results: StudyResults) -> str:
-    """An end of a name of what is kept: item intervals are in some tables only."""
+    """Tell tables with item intervals from those without in the name under which they are kept."""
     return "" if results.read_part is None else " with item intervals"
 
 
 def _cell_table(results: StudyResults) -> CellTable:
+    # The same columns as the report's table, in its order, but with numbers that the grid can sort.
     table = ablation(results)
     primary, *others = results.metrics
     texts = {column.title: [row[place] for row in table.rows] for place, column in enumerate(table.columns)}
-    levels = len(level_columns(results.plan))
+    levels = len(level_columns(results))
     columns = {
         f"level {place}": _Shown(column.title, [row[place] for row in table.rows])
         for place, column in enumerate(table.columns[:levels])
     }
+
+    # Numbers are taken from the summaries and not from the report's texts, which hold mean and spread in one.
     columns |= _of_metric(primary, metric_summary(results, primary.name))
     columns["n"] = _Shown("n", texts["n"])
     columns["best"] = _best(table, levels)
     columns["interval"] = _intervals(results, primary)
     if ITEM_INTERVAL in texts:
         columns["items"] = _Shown(ITEM_INTERVAL, texts[ITEM_INTERVAL])
+
+    # What a reader may leave out is grouped by metric: a mean without its spread would mislead.
     beside = _beside(table, results.metrics)
     picks = {columns[name].title: [name] for name in ("best", "interval")}
     columns |= beside[primary.name]
     for metric in others:
-        of_metric = _of_metric(metric, metric_summary(results, metric.name)) | beside[metric.name]
+        of_metric = _of_metric(metric, metric_summary(results, metric.name))
         picks[metric.title] = list(of_metric)
-        columns |= of_metric
+        columns |= of_metric | beside[metric.name]
+    for metric in others:
+        for name, shown in beside[metric.name].items():
+            picks.setdefault(shown.title, []).append(name)
     index = pd.Index([cell.name for cell in results.reported.cells], name="cell")
     return CellTable(
         frame=pd.DataFrame({name: list(shown.values) for name, shown in columns.items()}, index=index),
@@ -115,6 +123,7 @@ def _best(table: TextTable, place: int) -> _Shown:
 
 def _beside(table: TextTable, metrics: Sequence[Metric]) -> dict[str, dict[str, _Shown]]:
     """Metric → the figures that stand behind it in the report's table."""
+    # A figure belongs to the metric that stands last before it.
     names = {metric_title(metric): metric.name for metric in metrics}
     columns: dict[str, dict[str, _Shown]] = {metric.name: {} for metric in metrics}
     of = ""
@@ -127,7 +136,7 @@ def _beside(table: TextTable, metrics: Sequence[Metric]) -> dict[str, dict[str, 
 
 
 def _of_metric(metric: Metric, summaries: Sequence[CellSummary]) -> dict[str, _Shown]:
-    """Mean and spread."""
+    """The columns of a metric: its mean and its spread."""
     form = f"%.{metric.decimals}f"
     means = [_settled(summary.mean, metric.decimals) for summary in summaries]
     spreads = [_settled(summary.spread, metric.decimals) for summary in summaries]
@@ -164,31 +173,9 @@ def _interval(interval: MeanInterval | None, decimals: int) -> str:
     return interval_text(interval.low, interval.high, decimals) if interval is not None else NOTHING
 
 
-def means_and_repeats(
-    results: StudyResults, metric: str, cells: list[str], group: str | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Means and single repeats of some cells, as the interval plot draws them."""
-    intervals = study_analysis(results).intervals(metric)
-    of_name = {summary.cell.name: summary for summary in metric_summary(results, metric)}
-    means: list[dict[str, object]] = []
-    repeats: list[dict[str, object]] = []
-    for name in cells:
-        summary = of_name[name]
-        level = summary.cell.levels.get(group, "") if group else ""
-        shared: dict[str, object] = {"cell": name, "group": level}
-        interval = intervals.get(name)
-        low, high = (interval.low, interval.high) if interval else (None, None)
-        means.append({**shared, "mean": summary.mean, "low": low, "high": high, "n": summary.n})
-        repeats += [
-            {**shared, "repeat": repeat_name(*repeat), "value": value}
-            for repeat, value in summary.values.items()
-        ]
-    columns = ["cell", "group", "repeat", "value"]
-    return pd.DataFrame(means), pd.DataFrame(repeats, columns=columns)
-
-
 def trial_table(view: StudyView, cells: list[str]) -> pd.DataFrame:
     """A row for each trial of some cells: where it stands, how it ended, the reported metrics."""
+    # The plan has every trial; records say how far each has come.
     wanted, results = set(cells), view.results
     metrics, damaged = results.metrics, results.damaged
     running = {trial.trial.id for trial in view.running if trial.silent is None}
@@ -196,6 +183,7 @@ def trial_table(view: StudyView, cells: list[str]) -> pd.DataFrame:
     for trial in results.trials:
         if trial.cell not in wanted:
             continue
+        # The record decides; a trial without one is damaged, running or still to come.
         record = measured_records(results).get(trial.id)
         waiting = "damaged" if trial.id in damaged else "running" if trial.id in running else "planned"
         scores = record.result.metrics if record is not None and record.result is not None else {}

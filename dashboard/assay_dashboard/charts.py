@@ -44,22 +44,24 @@ def cost_plot(
     Colours and markers are the report's: there is one more of these, so no two lines look alike.
 
     Args:
-        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (its position on that axis), ``narrow``
-            (the same in a narrow window), ``mean``, ``low`` and ``high`` (of its repeats), ``front`` (true
-            for a cell on it), ``masks``, ``labels``, ``name`` (beside its point; empty: none).
+        cells: ``variant``, ``line``, ``hours`` (in ``unit``), ``place`` (its position on that axis),
+            ``narrow`` (the same in a narrow window), ``mean``, ``low`` and ``high`` (of its repeats),
+            ``front`` (true for a cell on it), ``masks``, ``labels``, ``name`` (beside its
+            point; empty: none).
         axis: Name and unit of the scores.
         unit: ``hours`` or ``minutes``.
         lines: Title of the legend of the lines; None: no legend.
         logarithmic: Draw the time on a log scale.
         theme: Of the page.
     """
+    # Colour and marker say the same thing, so the lines can be told apart without seeing colours.
     names = list(dict.fromkeys(cells["line"]))
     palette, shapes = colours(theme), [_SHAPES[marker] for marker in MARKERS]
     legend = None
     if lines is not None:
         room = 30 + 8 * max(map(len, names))  # pixels of a name with its marker
         columns = alt.ExprRef(f"max(1, floor(width / {room}))")
-        legend = alt.Legend(title=lines, orient="top", symbolOpacity=1, columns=columns)
+        legend = alt.Legend(title=lines, orient="top", symbolOpacity=1, labelLimit=room, columns=columns)
     colour = alt.Color(
         "line:N",
         sort=names,
@@ -72,6 +74,8 @@ def cost_plot(
         scale=alt.Scale(domain=names, range=cycled(shapes, len(names))),
         legend=legend,
     )
+
+    # Air around the points, and as many numbers as the width has room for.
     kind: dict[str, Any] = {"type": "log"} if logarithmic else {"zero": False}
     x = alt.X(
         "at:Q",
@@ -83,13 +87,16 @@ def cost_plot(
         domain=_room(float(min(cells["low"])), float(max(cells["high"]))), nice=False, zero=False
     )
     tooltip = [
-        alt.Tooltip("cell:N"),
+        alt.Tooltip("variant:N"),
         alt.Tooltip("mean:Q", format=".4~f"),
         alt.Tooltip("hours:Q", title=unit, format=".1f"),
         alt.Tooltip("labels:Q", title="image labels", format=".1f"),
         alt.Tooltip("masks:Q", format=".1f"),
     ]
     y = alt.Y("mean:Q", title=axis, scale=y_scale)
+
+    # Lines, spreads, rings and points over each other; the place of a point depends on the width of the
+    # window.
     base = alt.Chart(cells).transform_calculate(at=f"{NARROW} ? datum.narrow : datum.place")
     ways = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
     spread = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(
@@ -117,6 +124,7 @@ def _room(low: float, high: float) -> list[float]:
 
 def front_rows(points: Sequence[EvaluatedPoint], front: Sequence[FrontPoint]) -> pd.DataFrame:
     """Rows of the chart: points of the search (those that charts draw), the front, and its fresh seeds."""
+    # The front is drawn twice: as the search saw it, and on fresh seeds, where its points are not flattered.
     on_front = {point.name for point in front}
     others = (row for row in points if row.point.name not in on_front)
     rows = [_placed(row.point.name, "point", row.values) for row in others]
@@ -158,6 +166,8 @@ def front_plot(points: pd.DataFrame, *, axes: tuple[str, str], theme: Theme) -> 
     tooltip = ["point:N", "what:N", alt.Tooltip("y:Q", title=axes[0]), alt.Tooltip("x:Q", title=axes[1])]
     base = alt.Chart(points)
     dots = base.mark_circle(size=70, opacity=0.8).encode(x=x, y=y, color=colour, tooltip=tooltip)
+
+    # Intervals lie below the dots. Points of the search have none, and their rules no length.
     upright = base.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("y_low:Q"), y2="y_high:Q", color=colour)
     level = base.mark_rule(strokeWidth=1.5).encode(x=alt.X("x_low:Q"), x2="x_high:Q", y=y, color=colour)
     return alt.layer(upright, level, dots).properties(height=320)
@@ -183,6 +193,7 @@ def dot_plots(results: StudyResults) -> Dots:
     """Repeats, mean and 95 % interval of the primary metric, on an axis that holds them all."""
     metric = results.primary
     intervals = study_analysis(results).intervals(metric.name)
+    # All pictures share one axis, so its ends are known only after every cell was looked at.
     drawn: dict[str, list[float]] = {}
     summaries = metric_summary(results, metric.name)
     for summary in summaries:
@@ -195,6 +206,8 @@ def dot_plots(results: StudyResults) -> Dots:
     low, high = min(map(min, drawn.values())), max(map(max, drawn.values()))
     long, decimals = _WIDTH - 2 * _MARGIN, metric.decimals
     pictures: dict[str, str | None] = dict.fromkeys(summary.cell.name for summary in summaries)
+
+    # All numbers are equal: one place in the middle stands for all of them.
     if low == high:
         alike = _address(*[_MARGIN + long / 2] * 4)
         return Dots(f"repeats, all {low:.{decimals}f}", {**pictures, **dict.fromkeys(drawn, alike)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +11,7 @@ from functools import partial
 import altair as alt
 import streamlit as st
 
+from assay.analysis.names import study_names, variant_name
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.report.masks.payload import MOST_CELLS
@@ -18,13 +19,22 @@ from assay.report.page.html import escape, html_notes, html_section
 from assay.report.page.inline import inline
 from assay.report.page.model import Section, TextTable
 from assay.report.pages import count_line
-from assay.report.tables.cells import telling_cells
+from assay.report.tables.cells import highlighted_cells
 from assay.storage import Store
 from assay.storage.lease import StopKind, clear_stop, holder, request_stop, stop_requested
-from assay.study import SearchPlan
 from assay_dashboard import study_view as reading
 from assay_dashboard.plots import Chart, Theme
-from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, read_only, storage_uri
+from assay_dashboard.state import (
+    CELL,
+    CELLS,
+    REPEAT,
+    STUDY,
+    choose_part_of,
+    choose_several,
+    chosen_study,
+    read_only,
+    storage_uri,
+)
 from assay_dashboard.study_view import StudyEntry
 from trainables.errors import InputError
 
@@ -34,6 +44,7 @@ __all__ = [
     "ago",
     "begin",
     "choose_cells",
+    "choose_part",
     "counted",
     "draw",
     "duration",
@@ -46,6 +57,7 @@ __all__ = [
     "missing_probes",
     "missing_verdicts",
     "notes",
+    "nothing_found",
     "nothing_yet",
     "paragraph",
     "plain",
@@ -60,6 +72,7 @@ __all__ = [
 ]
 
 
+Part = Callable[[reading.StudyView], None]  # draws a part of a page
 EVERY = 2.0  # seconds between two reads of the storage
 INK: dict[Theme, str] = {"light": "#30363d", "dark": "#E8E8E8"}  # of texts in charts
 _SEEN = "_seen"  # what is on the page: study → its version, None → the studies there are
@@ -133,7 +146,7 @@ def missing(text: str, yaml: str = "") -> None:
 
 
 def missing_probes(text: str, results: StudyResults) -> None:
-    """The same of probe images, which trials that have ended do not get later."""
+    """A sentence on missing probe images, which trials that have ended do not get later."""
     if results.plan.study.keep.probes:
         missing(text)
         return
@@ -145,24 +158,23 @@ def missing_probes(text: str, results: StudyResults) -> None:
 def missing_verdicts(results: StudyResults) -> None:
     """The reason why no comparison has a verdict, and what would bring one."""
     study = results.plan.study
+    # Each reason has its own remedy, from the most basic one on.
     if results.plan.has_front:
         missing(
-            "With several objectives no point is best, and none is compared. The front is on the page Search."
+            "With several objectives no point is best, and none is compared. The front is on the page Runs."
         )
     elif not results.reported.cells:
         lines = (
             "replicate: {best: 1, seeds: [100, 101, 102, 103, 104, 105]}" if study.replicate is None else ""
         )
-        missing("The search has no winner yet. Its points are on the page Search.", lines)
+        missing("The search has no winner yet. Its points are on the page Runs.", lines)
     elif study_analysis(results).comparisons or study_analysis(results).main_effects:
         title = results.primary.title
-        missing(f"No verdict yet: it needs a value of {title} from the same repeat in both cells.")
+        missing(f"No verdict yet: it needs a value of {title} from the same repeat in both variants.")
     elif study.factors:
         missing("The study has no comparisons.", f"comparisons: [{{factor: {next(iter(study.factors))}}}]")
-    elif isinstance(results.plan, SearchPlan):
-        missing("The winner is compared with nothing. The page Search says why.")
     else:
-        missing("The study has no factors, so there is nothing to compare.")
+        missing("The winner is compared with nothing. The page Runs says why.")
 
 
 def plain(text: str, kind: str = "") -> None:
@@ -188,6 +200,7 @@ def draw(chart: Chart | alt.Chart, described: str) -> None:
         chart: It fills the width.
         described: What those hear who do not see it.
     """
+    # Streamlit's theme is not in the chart itself, so its texts get the colour of the page's.
     ink = INK[theme()]
     named = {"labelColor": ink, "titleColor": ink}
     chart.config = {"text": {"color": ink}, "axis": named, "legend": named}  # each `configure_…` copies all
@@ -205,37 +218,52 @@ def notes(table: TextTable, below: Sequence[str]) -> None:
         st.html(f'<div class="report">{html_notes(table, below)}</div>')
 
 
+def choose_part(page: str, parts: Mapping[str, Part]) -> Part:
+    """What draws the part of a page that the reader chose; there is no choice of a single one.
+
+    The parameter of the URL has the page's name: one that all pages had would follow the reader to a page
+    that does not know its value.
+    """
+    names = list(parts)
+    return parts[choose_part_of(page, names) if len(names) > 1 else names[0]]
+
+
+def nothing_found(text: str, usual: Mapping[str, object]) -> None:
+    """Say that a filter leaves nothing, and offer the way back; ``usual``: widgets that then show all."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        plain(text, "message")
+        st.button("Show all", icon=":material/undo:", on_click=partial(st.session_state.update, usual))
+
+
 def choose_cells(results: StudyResults, names: Collection[str]) -> list[str]:
-    """The cells that the reader chose, on this page or another; at first those that tell most."""
-    usual = telling_cells(results, names, MOST_CELLS)
-    chosen = st.session_state.get(CELLS)
-    kept = [name for name in dict.fromkeys(chosen or ()) if name in names][:MOST_CELLS] or usual
-    if chosen not in (None, kept):
-        st.session_state[CELLS] = kept
-    return st.multiselect(
-        f"Cells, up to {MOST_CELLS}",
+    """The variants that the reader chose, on this page or another; at first those that tell most."""
+    return choose_several(
+        st,
+        f"Variants, up to {MOST_CELLS}",
         list(names),
-        default=usual,
-        max_selections=MOST_CELLS,
-        wrap=True,
         key=CELLS,
-        bind="query-params",
+        usual=highlighted_cells(results, names, MOST_CELLS),
+        words=study_names(results).variant,
+        most=MOST_CELLS,
+        wrap=True,
     )
 
 
-def to_trial(study: str, cell: str, repeat: str) -> None:
-    """A link to the page of a trial."""
-    place = {STUDY: study, CELL: cell, REPEAT: repeat}
-    st.page_link("views/trial.py", label=f"Open {escaped(cell)}, {escaped(repeat)}", query_params=place)
+def to_trial(results: StudyResults, cell: str, repeat: str, name: str | None = None) -> None:
+    """A link to the page of a run; ``name``: of its variant, where the page has one of its own."""
+    variant = variant_name(results, cell) if name is None else name
+    place = {STUDY: results.name, "runs": "Run", CELL: cell, REPEAT: repeat}
+    st.page_link("views/runs.py", label=f"Open {escaped(variant)}, {escaped(repeat)}", query_params=place)
 
 
-def to_cells(study: str, cells: Sequence[str]) -> None:
-    """Links to the masks and to the trials of some cells."""
-    place = {STUDY: study, CELLS: list(cells)}
-    names = escaped(" and ".join(cells))
-    links = {"masks": ("Masks", ":material/compare:"), "table": ("Trials", ":material/table_chart:")}
+def to_cells(results: StudyResults, cells: Sequence[str]) -> None:
+    """Links to the images and to the runs of some variants."""
+    names = escaped(" and ".join(variant_name(results, cell) for cell in cells))
+    links = {("images", "Masks"): ":material/compare:", ("table", "Variants"): ":material/table_chart:"}
     with st.container(horizontal=True):
-        for page, (what, icon) in links.items():
+        for (page, part), icon in links.items():
+            place = {STUDY: results.name, page: part, CELLS: list(cells)}
+            what = "Images" if page == "images" else "Runs"
             st.page_link(f"views/{page}.py", label=f"{what} of {names}", icon=icon, query_params=place)
 
 
@@ -248,6 +276,7 @@ def begin(store: Store) -> None:
 @st.fragment(run_every=EVERY)
 def follow(store: Store) -> None:
     """Look for changes, and run the page again when there is one. Keys keep scroll and selections."""
+    # The version of everything that was shown: a heartbeat alone changes none of it.
     seen: dict[str | None, object] = st.session_state[_SEEN]
     changed = any(_state(store, name) != state for name, state in seen.items())
     if changed or st.session_state[_DRAWN] != theme():
@@ -306,6 +335,7 @@ def counted(entry: StudyEntry) -> str:
 
 def progress_bar(entry: StudyEntry) -> str:
     """Shares of what is finished, pruned, lost and running, as HTML made of numbers only."""
+    # Whatever ended otherwise counts as lost, so the shares add up.
     numbers = {name: entry.counts.get(name, 0) for name in ("finished", "pruned")}
     numbers |= {"lost": entry.done - sum(numbers.values()), "running": entry.running}
     total = max(1, entry.total)
@@ -337,6 +367,7 @@ def stop_button(store: Store, study: str, kind: StopKind, name: str) -> None:
     note = holder(store, study)
     if note is None:
         return
+    # A request stays until the run has seen it, and can be taken back until then.
     pending = stop_requested(store, kind, name, note.token)
     if pending:
         plain(f"Asked to stop: the {kind} ends {_WHEN[kind]}. `assay run` goes on with it.", "quiet")

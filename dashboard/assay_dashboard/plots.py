@@ -17,9 +17,6 @@ import numpy as np
 import pandas as pd
 
 from assay.report.figures.drawing import COLOURS
-from assay.report.figures.effects import EffectsPlot, Mark, mark_of, support_text, verdict_words
-from assay.statistics.families import ComparisonResult
-from assay.statistics.wording import p_text
 from assay.study.search.space import format_scalar
 from assay.study.search.spec import Choice, Parameter, Scalar
 from assay_dashboard.predictions import DecisionCurve
@@ -32,7 +29,6 @@ __all__ = [
     "colours",
     "curve_plot",
     "cycled",
-    "difference_plot",
     "history_plot",
     "interval_plot",
     "line_plot",
@@ -82,11 +78,14 @@ def interval_plot(
         theme: Of the page.
         groups: In the order of their colours; None: in that of the rows.
     """
+    # Vega chooses between the short and the wide name by the window's width, so both are in the label.
     lines = {name: short_lines(name) for name in means["cell"]}
     rows = {name: _SEPARATOR.join([name, wide_lines(name), *lines[name]]) for name in lines}
     means, repeats = (table.assign(row=[rows[name] for name in table["cell"]]) for table in (means, repeats))
     label = f"{NARROW} ? slice({_PART}, 2) : {_NAME}"
     y = alt.Y("row:N", sort=list(means["row"]), title=None, axis=_row_axis(labelExpr=label))
+
+    # The axis holds the repeats as well as the intervals.
     scale = _scale(
         [*repeats["value"], *means["mean"], *means["low"], *means["high"]], zero=False, nice=True, padding=8
     )
@@ -98,6 +97,8 @@ def interval_plot(
         scale=alt.Scale(domain=groups, range=cycled(colours(theme), len(groups))),
         legend=None if group is None else alt.Legend(title=group, orient="top", symbolOpacity=1),
     )
+
+    # Repeats as thin ticks behind interval and mean: the reader sees on how much these rest.
     single = alt.Chart(repeats).mark_tick(thickness=1.5, height=13, opacity=0.4)
     ticks = single.encode(
         y=y,
@@ -129,108 +130,6 @@ def interval_plot(
     return alt.layer(ticks, bars, dots).properties(height=alt.Step(step), padding=_PADDING)
 
 
-def difference_plot(
-    plot: EffectsPlot, results: Sequence[ComparisonResult], *, theme: Theme, step: int = 44
-) -> Chart:
-    """Differences with intervals and single repeats; name left of a row, verdict and its support right of it.
-
-    Args:
-        plot: Has the axis, which several charts share, and the band of what is too small to matter.
-        results: Its rows of one claim.
-        theme: Of the page.
-        step: Pixels of a row, in which two lines stand; a longer name takes more.
-    """
-    means, repeats = _differences(results)
-    order = list(means["row"])
-    left = _row_axis(labelExpr=f"{NARROW} ? slice({_PART}, 4) : {_NAME}")
-    # Where there is no room for the support it stands in the tooltip only.
-    decision = f"{NARROW} ? {_PART}[2] : [{_PART}[2], {_PART}[3]]"
-    right = _row_axis(labelExpr=decision, orient="right", labelAlign="left")
-    x_axis = alt.Axis(title=plot.axis.split(", "), grid=True, tickCount=7, titlePadding=8)
-    scale = alt.Scale(domain=list(plot.limits), nice=False, zero=False)
-    x = alt.X("difference:Q", scale=scale, axis=x_axis)
-    marks: list[Mark] = ["shown", "small", "suggested", "negligible", "identical", "open"]
-    blue, orange, green = colours(theme)[:3]
-    grey = "#9AA3AB" if theme == "dark" else "#6E6E6E"
-    colours_of = alt.Scale(domain=marks, range=[blue, green, orange, green, green, grey])
-    shapes = ["circle", "circle", "diamond", "triangle", "square", "square"]
-    shapes_of = alt.Scale(domain=marks, range=shapes)
-    colour = alt.Color("mark:N", scale=colours_of, legend=None)
-    shape = alt.Shape("mark:N", scale=shapes_of, legend=None)
-    tooltip = [
-        alt.Tooltip("comparison:N"),
-        alt.Tooltip("within:N"),
-        alt.Tooltip("difference:Q", format="+.4~f"),
-        alt.Tooltip("low:Q", title="from", format="+.4~f"),
-        alt.Tooltip("high:Q", title="to", format="+.4~f"),
-        alt.Tooltip("verdict:N"),
-        alt.Tooltip("support:N", title="repeats"),
-    ]
-    # Each layer has an axis of its own: names at the left, verdicts at the right, and no third axis.
-    named, bare, decided = (
-        alt.Y("row:N", sort=order, title=None, axis=axis_of_rows) for axis_of_rows in (left, None, right)
-    )
-    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=grey, strokeWidth=1.2)
-    resolve = plot.resolve or 0.0
-    band = alt.Chart(pd.DataFrame({"from": [-resolve], "to": [resolve]})).mark_rect(color=grey, opacity=0.13)
-    single = alt.Chart(repeats).mark_tick(thickness=1.6, height=15, opacity=0.45)
-    known = alt.Chart(means.dropna(subset=["low", "high"])).mark_rule(
-        strokeWidth=2.6, strokeCap="round", clip=True
-    )  # an interval may go on beyond ±1, which no difference of shares can be
-    points = alt.Chart(means).mark_point(size=110, strokeWidth=2.2, opacity=1)
-    fill = alt.condition(
-        "indexof(['suggested', 'open'], datum.mark) < 0",
-        colour,
-        alt.value("#14171a" if theme == "dark" else "white"),
-    )
-    low = alt.X("low:Q", scale=scale, axis=x_axis)
-    of_repeat = ["comparison:N", "within:N", "repeat:N", alt.Tooltip("difference:Q", format="+.4~f")]
-    return alt.layer(
-        band.encode(x=alt.X("from:Q", scale=scale, axis=x_axis), x2="to:Q"),
-        zero.encode(x=alt.X("zero:Q", scale=scale, axis=x_axis)),
-        single.encode(y=named, x=x, color=colour, tooltip=of_repeat),
-        known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=tooltip),
-        points.encode(y=decided, x=x, color=colour, shape=shape, fill=fill, tooltip=tooltip),
-    ).resolve_axis(y="independent").properties(
-        height=alt.Step(_step(step, ((result.comparison, result.within) for result in results)))
-    )  # fmt: skip
-
-
-def _differences(results: Sequence[ComparisonResult]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A line for each comparison, and one for each of its repeats."""
-    means: list[dict[str, object]] = []
-    repeats: list[dict[str, object]] = []
-    for result in results:
-        texts = (result.comparison, result.within)
-        verdict, support = verdict_words(result), support_text(result)
-        if result.p_min is not None:
-            support += f", smallest p {p_text(result.p_min)}"
-        shared: dict[str, object] = {
-            "row": _SEPARATOR.join(
-                [", ".join(texts), wide_lines(*texts), verdict, support, *short_lines(*texts)]
-            ),
-            "comparison": result.comparison,
-            "within": result.within,
-            "mark": mark_of(result),
-        }
-        means.append(
-            {
-                **shared,
-                "difference": result.difference,
-                "low": result.low,
-                "high": result.high,
-                "verdict": verdict,
-                "support": support,
-            }
-        )
-        repeats += [
-            {**shared, "repeat": unit, "difference": value}
-            for unit, value in zip(result.units, result.differences, strict=True)
-        ]
-    columns = ["row", "comparison", "within", "mark", "repeat", "difference"]
-    return pd.DataFrame(means), pd.DataFrame(repeats, columns=columns)
-
-
 def _row_axis(**more: Any) -> alt.Axis:
     """Names of rows."""
     limit = alt.ExprRef(f"{NARROW} ? 130 : 320")
@@ -249,6 +148,7 @@ def _scale(values: Iterable[float], **usual: Any) -> alt.Scale:
 
     An axis of no length has a single tick, with as many digits as the number has.
     """
+    # Shares stay within 0 and 1 even where all are equal.
     ends = {value for value in values if pd.notna(value)}
     if len(ends) != 1:
         return alt.Scale(**usual)
@@ -267,7 +167,7 @@ def _step(least: int, names: Iterable[Sequence[str]]) -> int:
 
 
 def cycled(wanted: Sequence[str], number: int) -> list[str]:
-    """As many as asked for, from the beginning again where there are fewer."""
+    """Repeat ``wanted`` from its beginning until there are ``number``."""
     return [wanted[i % len(wanted)] for i in range(number)]
 
 
@@ -279,6 +179,7 @@ def curve_plot(curve: pd.DataFrame, *, unit: str, theme: Theme) -> alt.Chart | a
         unit: Of the values, which the page's heading names; empty: none.
         theme: Of the page.
     """
+    # A single curve needs no legend. Losses start at 0, since their ratio matters; scores fill the height.
     names = list(dict.fromkeys(curve["what"]))
     legend = alt.Legend(title=None, orient="top", symbolOpacity=1) if len(names) > 1 else None
     return (
@@ -313,6 +214,7 @@ def score_plot(scores: pd.DataFrame, threshold: float, *, theme: Theme) -> Chart
         theme: Of the page.
     """
     blue, orange = colours(theme)[:2]
+    # Binned here and not in Vega: a page with ten thousand scores would carry all of them to the browser.
     bars = _binned(scores)
     most = max(bars["images"].tolist())
     ticks = [n * 10**decade for decade in range(len(str(most))) for n in (1, 2, 5)]
@@ -343,6 +245,7 @@ def score_plot(scores: pd.DataFrame, threshold: float, *, theme: Theme) -> Chart
 
 def _binned(scores: pd.DataFrame) -> pd.DataFrame:
     """Number of ``images`` of each kind with scores ``from`` one ``to`` another, the defective on top."""
+    # The defective on top: there are few of them, and normal bars would hide them.
     edges = np.histogram_bin_edges(scores["score"].round(12), _BINS)  # nearer ones have no room for so many
     number = np.searchsorted(edges[1:-1], scores["score"], "right")
     counts = Counter(zip(scores["image"], number.tolist(), strict=True))
@@ -384,6 +287,9 @@ def history_plot(points: pd.DataFrame, *, axis: str, theme: Theme) -> Chart:
     )
     y = alt.Scale(zero=False, padding=8)
     tooltip = ["point:N", "from:N", alt.Tooltip("value:Q", title=axis, format=".4~f")]
+
+    # Dots for what was drawn, steps for what was known by then: a line through the dots would suggest a
+    # trend.
     dots = base.mark_circle(size=55, opacity=0.75, color=blue).encode(
         x=x, y=alt.Y("value:Q", title=axis, scale=y), tooltip=tooltip
     )
@@ -407,6 +313,7 @@ def slice_plot(
         axis: Name of the objective.
         theme: Of the page.
     """
+    # Choices stand side by side in their order; numbers on the scale that the search drew them from.
     if isinstance(rule, Choice):
         table = pd.DataFrame([{**row, "x": format_scalar(cast("Scalar", row["x"]))} for row in rows])
         x = alt.X(

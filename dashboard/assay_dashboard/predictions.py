@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from trainables.evaluation.metrics.image_scores import counts_by_score, rates_by_score
 
@@ -22,6 +23,7 @@ __all__ = [
     "of_kind",
     "precision_recall",
     "roc",
+    "wrong_images",
     "wrong_shares",
 ]
 
@@ -41,6 +43,7 @@ class DecisionCurve(NamedTuple):
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     """Images by what they are (rows) and what was decided (columns)."""
     names = {False: "normal", True: "defective"}
+    # All four counts are shown, those that are 0 too.
     counts = pd.crosstab(predictions["label"], predictions["decision"])
     counts = counts.reindex(index=[False, True], columns=[False, True], fill_value=0)
     counts.index = pd.Index([f"is {names[key]}" for key in (False, True)])
@@ -60,6 +63,7 @@ def roc(predictions: pd.DataFrame) -> DecisionCurve:
 def precision_recall(predictions: pd.DataFrame) -> DecisionCurve:
     """Precision against recall; both kinds of image must be there."""
     label, decided, score = _columns(predictions)
+    # The curve is of thresholds, and the mark is the decision that was really made.
     _, hits, chosen = counts_by_score(label, score)
     x, y = np.append(hits / label.sum(), 0.0), np.append(hits / chosen, 1.0)  # ends where nothing is decided
     table = pd.DataFrame({"x": x, "y": y}).reset_index()
@@ -104,6 +108,7 @@ def wrong_shares(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
     Raises:
         OSError: If a file of a trial is damaged or gone.
     """
+    # The images that are wrong most often come first; of equal ones the order by name stays.
     once = view.results.once  # a column for each cell: choices of cells are many
     columns = {cell: once(f"misses of {cell}", partial(_wrong_share, view, cell)) for cell in cells}
     shares = pd.concat(columns, axis=1).sort_index()
@@ -127,6 +132,40 @@ def _wrong_share(view: reading.StudyView, cell: str) -> pd.Series:
     return pd.Series(by_image["wrong"].mean())
 
 
+def wrong_images(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
+    """Every wrong decision of some cells, a row each: the surest mistakes of each kind first.
+
+    ``image`` is the path of the test image in its data set; ``score`` reaches ``threshold`` in a false alarm.
+
+    Raises:
+        OSError: If a file of a trial is damaged or gone.
+    """
+    parts: list[pd.DataFrame] = []
+    for trial, record, result in view.results.trained:
+        table = None
+        if trial.cell in cells:
+            table = reading.read_part(view.store, record, "predictions.parquet")
+        if table is None:
+            continue
+        # Only wrong decisions, with the variant and repeat that made them.
+        rows = table.select(["sample", "defect_class", "label", "score", "decision"]).to_pandas()
+        rows = rows[rows["decision"] != rows["label"]]
+        rows.insert(0, "variant", trial.cell)
+        rows.insert(1, "repeat", repeat_name(trial.seed, trial.fold))
+        parts.append(rows.assign(threshold=None if result.thresholds is None else result.thresholds.image))
+    columns = ["variant", "repeat", "sample", "defect_class", "label", "score", "decision", "threshold"]
+
+    # Far from the threshold means sure of it: the surest mistakes of each kind come first.
+    wrong = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
+    wrong.insert(2, "error", np.where(wrong["label"].to_numpy(bool), "miss", "false alarm"))
+    distance = (wrong["score"] - wrong["threshold"]).abs()
+    wrong = wrong.assign(distance=distance).sort_values(
+        ["error", "distance"], ascending=[True, False], kind="stable"
+    )
+    named = wrong.drop(columns=["label", "decision", "distance"])
+    return named.rename(columns={"sample": "image", "defect_class": "defect class"}).reset_index(drop=True)
+
+
 def of_kind(shares: pd.DataFrame, kind: Kind | None, cell: str) -> pd.DataFrame:
     """The images of one kind, wrong in most repeats of ``cell`` (or of all); None: wrong in any repeat.
 
@@ -136,6 +175,7 @@ def of_kind(shares: pd.DataFrame, kind: Kind | None, cell: str) -> pd.DataFrame:
     values = shares[cells].to_numpy(float)
     if kind is None:
         return shares.loc[(values > 0).any(axis=1)]
+    # A variant that was never tested on an image does not count against "missed by all".
     truth = shares["true label"].to_numpy() == ("normal" if kind == "false alarms" else "defective")
     if kind == "missed by all":
         wrong = ((values > _MOST) | np.isnan(values)).all(axis=1)

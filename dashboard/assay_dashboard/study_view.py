@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import streamlit as st
 
+from assay.analysis.names import variant_name
 from assay.analysis.results.followed import FollowedStudy
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_pair import StudyPair, pair_studies
@@ -38,7 +39,7 @@ from assay.storage.progress import Running
 from assay.storage.search_points import best_points
 from assay.storage.stage_store import stage_curve
 from trainables.errors import InputError
-from trainables.evaluation.metrics import METRICS, PROXIES, Metric
+from trainables.evaluation.metrics import LABEL_FREE_METRICS, METRICS, Metric
 
 __all__ = [
     "BestCell",
@@ -67,7 +68,7 @@ class BestCell(NamedTuple):
     """
 
     metric: Metric
-    cell: str
+    variant: str  # in words
     mean: float
     n: int  # repeats that have a value
     planned: int
@@ -172,6 +173,8 @@ def entry(store: Store, name: str, begun: frozenset[str] | None = None) -> Study
         now = _followed(store.uri, name).view(begun)
     except (InputError, RefusedFileError) as error:
         return StudyEntry(name, trouble=str(error))
+
+    # The last change is that of the plan, a record or a heartbeat, whichever is latest.
     records = now.results.records.values()
     ended = [record.ended for record in records if record.ended is not None]
     beats = [trial.progress.time for trial in now.running if trial.progress is not None]
@@ -193,9 +196,12 @@ def entry(store: Store, name: str, begun: frozenset[str] | None = None) -> Study
 
 def _best(results: StudyResults) -> BestCell | None:
     metric = results.primary
+    # A search without trained winners has validation values alone, and says so.
     best = best_mean(metric_summary(results, metric.name), metric)
     if best is not None and best.mean is not None:
-        return BestCell(metric, best.cell.name, best.mean, best.n, best.planned, "test")
+        return BestCell(
+            metric, variant_name(results, best.cell.name), best.mean, best.n, best.planned, "test"
+        )
     return _best_point(results)
 
 
@@ -206,7 +212,7 @@ def _best_point(results: StudyResults) -> BestCell | None:
     best = best_points(results.plan, points, 1)
     if not best or best[0].value is None:
         return None
-    metric = {**METRICS, **PROXIES}[results.plan.objectives[0].metric]
+    metric = {**METRICS, **LABEL_FREE_METRICS}[results.plan.objectives[0].metric]
     n = len(best[0].repeats)
     return BestCell(metric, best[0].point.name, best[0].value, n, n, "validation")
 
@@ -224,22 +230,24 @@ class _Followed:
 
     def view(self, begun: frozenset[str] | None = None) -> StudyView:
         with self._lock:
+            # One reader reads, the others wait for it and get the same view.
             if self._view is None or time.monotonic() - self._read_at > _FRESH:
                 self._view = self._now(begun)
                 self._read_at = time.monotonic()
             return self._view
 
     def _now(self, begun: frozenset[str] | None) -> StudyView:
-        look, before = self._study.look(begun), self._view
-        changed = before is not None and before.results is not look.results
+        # The version counts changes of the results; heartbeats come with every look and are none.
+        state, before = self._study.state(begun), self._view
+        changed = before is not None and before.results is not state.results
         return StudyView(
             store=self._store,
-            results=look.results,
-            running=look.snapshot.running,
-            left=look.snapshot.left,
-            total=look.snapshot.total,
-            held=look.snapshot.held,
-            planned_at=look.planned_at,
+            results=state.results,
+            running=state.snapshot.running,
+            left=state.snapshot.left,
+            total=state.snapshot.total,
+            held=state.snapshot.held,
+            planned_at=state.planned_at,
             version=0 if before is None else before.version + changed,
         )
 

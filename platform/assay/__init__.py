@@ -45,7 +45,7 @@ def open(storage: str | Path = "./assay-storage") -> OpenedStorage:
 
     Example:
         >>> assay.open("assay-storage").study("tiny")
-        <study tiny: 4 trials of 2 cells: 4 finished. Data: synthetic, 40 images, 16 defective.>
+        <study tiny: 4 trials of 2 variants: 4 finished. Data: synthetic, 40 images, 16 defective.>
     """
     from assay.api.opened_storage import OpenedStorage
 

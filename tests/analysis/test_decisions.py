@@ -68,7 +68,7 @@ def test_all_cells_train_up_to_the_first_look_and_then_only_those_of_undecided_c
 def test_the_display_says_what_is_settled_and_what_goes_on() -> None:
     records = trained(PLAN, 1)
     decisions = study_decisions(StudyResults(PLAN, records))
-    assert str(decisions) == "3 of 4 comparisons settled, 2 cells go on to 10 seeds"
+    assert str(decisions) == "3 of 4 comparisons settled, 2 variants go on to 10 seeds"
     assert str(study_decisions(StudyResults(PLAN, trained(PLAN)))) == (
         "3 of 4 comparisons settled, 1 undecided after 13 seeds"
     )
@@ -154,6 +154,22 @@ def test_a_page_in_between_shows_no_verdict_that_may_change() -> None:
     assert analysis.best is None
 
 
+def test_a_part_that_asks_whether_it_can_go_is_settled_at_a_look() -> None:
+    """Of ``supervision`` with ``stop``, which gains nothing, and of the one that is hard to tell."""
+    ask = "{factor: supervision, from: few, to: full, ask: can go}"
+    plan = make_plan(DECIDES.replace("{factor: supervision, from: few, to: full}", ask))
+    assert [trial.id for trial in plan.trials] == [trial.id for trial in PLAN.trials]
+    results = study_analysis(StudyResults(plan, trained(plan))).comparisons
+    assert [result.verdict for result in results][:2] == ["shown", "shown"]
+    can_go = results[3]
+    assert (can_go.verdict, can_go.n, can_go.ask) == ("dispensable", 8, "can go")
+    assert can_go.p_can_go is not None
+    assert can_go.p_can_go <= 0.05
+    assert can_go.verdict_p == can_go.p_can_go
+    assert can_go.loses_at_most is not None
+    assert can_go.loses_at_most < 0.02
+
+
 def test_a_comparison_stands_as_it_was_when_it_was_settled() -> None:
     final = study_analysis(StudyResults(PLAN, trained(PLAN)))
     assert [result.n for result in final.comparisons] == [8, 8, 13, 8]
@@ -199,7 +215,7 @@ def test_the_page_says_that_looks_decide_the_narrowest_claim_alone(text: str, cl
     plan = make_plan(text)
     page = markdown_of(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
     assert ("for new data no look is planned" in page) == (claim is not None)
-    assert claim is None or f"They are about {claim} alone" in page
+    assert claim is None or f"They hold for {claim} alone" in page
 
 
 def test_where_looks_are_planned_nothing_is_compared_for_new_data() -> None:

@@ -63,13 +63,13 @@ def test_normal_images_alone_cost_their_labels() -> None:
 def test_a_line_of_a_ladder_is_one_method_with_more_labels_and_all_else_stands_alone() -> None:
     costs = costs_of(*ladder())
     assert {line[0].line: [cell.cell.name for cell in line] for line in costs.lines} == {
-        "f_anogan": ["f_anogan"],
+        "f anogan": ["f_anogan"],
         "students": ["students"],
         "cam": ["cam"],
         "cropping": ["cropping"],
-        "region_cam": ["region_cam"],
+        "region cam": ["region_cam"],
         "segdec": ["segdec_n0", "segdec_n5", "segdec_all"],
-        "unet_all": ["unet_all"],
+        "unet all": ["unet_all"],
     }
 
 

@@ -11,7 +11,7 @@ from assay.analysis.summary import write_summary
 from assay.report.tables.footnotes import footnotes
 from assay.storage import Store
 from assay.storage.plans import write_plan
-from assay.storage.registration import register
+from assay.storage.preregistration import preregister
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records
 from tests.cli.conftest import assay
@@ -27,7 +27,7 @@ BEST = "supervision=full stop=on"
 def studied(store: Store, name: str, text: str = STUDY, lost: str = "") -> StudyResults:
     """A study that was registered, trained and summarised. ``lost``: how the best cell's first seed ended."""
     plan = make_plan(text.replace("study: additions", f"study: {name}"))
-    register(store, plan)
+    preregister(store, plan)
     gone = [trial for trial in plan.trials if lost and trial.cell == BEST and trial.seed == 0]
     records = make_records(plan) | {trial.id: lose(trial, lost) for trial in gone}
     results = StudyResults(plan, records, store=store)
@@ -46,12 +46,12 @@ def test_a_study_that_came_later_is_in_the_ledger_of_one_that_is_followed(
     monkeypatch.setattr("assay.analysis.results.followed._FRESH", 0.0)
     write_plan(store, studied(store, "additions").plan)
     followed = FollowedStudy(store, "additions")
-    alone = followed.look().results
+    alone = followed.state().results
     assert study_ledger(alone) is None
-    assert followed.look().results is alone
+    assert followed.state().results is alone
     studied(store, "again")
-    beside = followed.look().results
-    assert str(study_ledger(beside)).startswith("Ledger of 2 studies")
+    beside = followed.state().results
+    assert str(study_ledger(beside)).startswith("Test log of 2 studies")
     assert beside.computed is alone.computed, "what others do not change stays"
 
 
@@ -66,17 +66,29 @@ def test_comparisons_that_were_dropped_later_stay_tried(store: Store) -> None:
     first = studied(store, "additions")
     studied(store, "again")
     studied(store, "again", STUDY.replace("{factor: stop}, ", ""))
-    assert str(study_ledger(first)) == "Ledger of 2 studies on the same data and methods, 8 comparisons tried"
+    assert (
+        str(study_ledger(first)) == "Test log of 2 studies on the same data and methods, 8 comparisons tried"
+    )
     assert [str(ledger) for ledger in ledgers(store)] == [str(study_ledger(first))]
 
 
-def test_the_best_of_all_studies_is_called_an_exploratory_winner(store: Store) -> None:
+def test_the_best_of_all_studies_is_said_to_be_selected_afterwards_where_it_stands(store: Store) -> None:
     first = studied(store, "additions")
-    studied(store, "longer", STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))  # later seeds score higher
-    text = " ".join(footnotes(first))
-    assert "longer (4 comparisons). Each study's p counts its own comparisons alone" in text
+    longer = studied(store, "longer", STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))  # later ones are higher
+    text = " ".join(footnotes(longer))
     assert "Best of 8 tried on this question by AP: supervision=full stop=on of longer." in text
-    assert "it is an exploratory winner" in text
+    assert "Selected afterwards, by this score" in text
+    assert "Selected afterwards" not in " ".join(footnotes(first))  # its best cell is not the best of all
+
+
+@pytest.mark.parametrize(("found", "noted"), [(True, True), (False, False)])
+def test_that_other_studies_tried_more_is_noted_where_something_was_found(
+    store: Store, found: bool, noted: bool
+) -> None:
+    study = STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4, 5]" if found else "[0, 1]")
+    first = studied(store, "additions", study)
+    studied(store, "again")
+    assert ("Each study's p counts its own comparisons alone" in " ".join(footnotes(first))) == noted
 
 
 @pytest.mark.parametrize("reported", ["primary: image_ap, report: [fp]", "primary: pixel_iou, report: [fp]"])
@@ -88,9 +100,13 @@ def test_the_best_of_all_studies_is_no_mean_of_the_seeds_that_lived(
     store: Store, reported: str, lost: str, best: str
 ) -> None:
     """Without its first seed the cell has the higher mean."""
-    first = studied(store, "additions")
-    studied(store, "again", STUDY.replace("primary: image_ap, report: [fp, pixel_iou]", reported), lost)
-    assert f"by AP: {BEST} of {best}. Chosen by" in " ".join(footnotes(first))
+    studies = [studied(store, "additions")]
+    report = STUDY.replace("primary: image_ap, report: [fp, pixel_iou]", reported)
+    studies.append(studied(store, "again", report, lost))
+    by_ap = [results for results in studies if results.primary.name == "image_ap"]
+    notes = " ".join(note for results in by_ap for note in footnotes(results))
+    seen = any(best.startswith(results.name) for results in by_ap)
+    assert (f"by AP: {BEST} of {best}. Selected afterwards" in notes) == seen
 
 
 def test_the_spread_that_other_studies_saw_is_that_of_their_seeds(store: Store) -> None:
@@ -102,9 +118,9 @@ def test_the_spread_that_other_studies_saw_is_that_of_their_seeds(store: Store) 
 
 def test_the_comparisons_of_a_search_are_counted(store: Store) -> None:
     for name in ("hunt", "again"):
-        register(
+        preregister(
             store, plan(search_with(study=name, replicate={"best": 1, "seeds": [10, 11], "start": True}))
         )
     assert [str(ledger) for ledger in ledgers(store)] == [
-        "Ledger of 2 studies on the same data and methods, 2 comparisons tried"
+        "Test log of 2 studies on the same data and methods, 2 comparisons tried"
     ]

@@ -188,12 +188,45 @@ def test_a_parquet_with_a_damaged_page_is_refused() -> None:
         (ScoreQuestion(resolve=5), "--resolve is a difference of score, a share, and below 1, found 5"),
         (ScoreQuestion(signs="no hash"), "found no hash"),
         (ScoreQuestion(looks=(3, 7)), "which has 6, found 7"),
+        (ScoreQuestion(can_go=("lite -> base",)), "less than --resolve, found lite -> base without it"),
+        (ScoreQuestion(can_go=("lite -> best",), resolve=0.01), "--can-go names a cell, found best"),
+        (
+            ScoreQuestion(can_go=("lite -> base", "base -> lite"), resolve=0.01),
+            "found lite and base each way round",
+        ),
     ],
 )
 def test_a_question_beside_the_table_is_refused(question: ScoreQuestion, said: str) -> None:
     with pytest.raises(InputError) as refusal:
         read(LONG, question)
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("compared", [(), ("base -> lite",), ("lite -> base",)])
+def test_what_can_go_is_asked_of_a_table_in_one_direction(compared: tuple[str, ...]) -> None:
+    gains = (0.002, -0.003, 0.001, -0.002, 0.003, 0.0)
+    noisy = [f"lite,{seed},{0.8 + 0.01 * seed - gain}" for seed, gain in enumerate(gains)]
+    question = ScoreQuestion(compared=compared, can_go=("lite -> base",), resolve=0.02)
+    table = "\n".join(["cell,seed,score", *(f"base,{seed},{0.8 + 0.01 * seed}" for seed in range(6)), *noisy])
+    (result,) = read(table, question).analysis.comparisons
+    assert (result.comparison, result.ask, result.verdict) == ("lite → base", "can go", "dispensable")
+    assert result.loses_at_most is not None
+    assert 0 < result.loses_at_most < 0.02
+
+
+@pytest.mark.parametrize("levels", [("on", "off"), ("Full", "None")])
+def test_a_part_that_is_left_out_on_the_right_cannot_go(levels: tuple[str, str]) -> None:
+    rows = [f"a,{level},{seed},.5{seed}" for level in levels for seed in range(3)]
+    table = "\n".join(["mask,stop,seed,ap", *rows, "b,on,0,.5"])
+
+    def asked(text: str) -> AnalysedScores:
+        columns = ColumnNames(cell=("mask", "stop"), seed="seed", score=("ap",))
+        return read(table, ScoreQuestion(columns, can_go=(text,), resolve=0.02))
+
+    with pytest.raises(InputError, match=f'Turn it round: --can-go "stop: {levels[1]} -> {levels[0]}"'):
+        asked(f"stop: {levels[0]} -> {levels[1]}")
+    names = [result.comparison for result in asked("stop").analysis.comparisons]
+    assert f"stop: {levels[1]} → {levels[0]}" in names
 
 
 def test_a_level_is_not_compared_with_itself() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from assay.analysis.names import plan_names
 from assay.analysis.results.left_out import left_out
 from assay.analysis.results.results import StudyResults
 from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
 from assay.report.page.markdown import markdown_page
 from assay.report.pages import study_page
 from assay.storage import Record, Store
-from assay.storage.registration import read_interim_looks, record_look
+from assay.storage.preregistration import read_interim_looks, record_interim_look
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
 from trainables.errors import InputError
@@ -37,9 +38,9 @@ def intervals_of(results: StudyResults) -> ItemIntervals:
 def test_the_report_has_a_column_of_item_intervals(store: Store, records: dict[str, Record]) -> None:
     results = results_of(records, store)
     page = markdown_page(study_page(results))
-    assert page.count("item interval |") == 3  # of cells, and of differences for each claim
-    assert "Item interval: 95 % interval of AP had other test items been photographed" in page
-    assert "item interval" not in markdown_page(study_page(results.without_predictions()))
+    assert page.count("over test images |") == 3  # of cells, and of differences for each claim
+    assert "Interval over test images: 95 % interval of AP had other test items been photographed" in page
+    assert "over test images" not in markdown_page(study_page(results.without_predictions()))
 
 
 def test_the_smallest_step_is_one_of_the_fewest_defective_images(
@@ -53,7 +54,10 @@ def test_a_perfect_cell_is_told_in_a_note(store: Store, records: dict[str, Recor
     ids = [trial.id for trial in PLAN.trials if trial.cell == cell]
     perfect = {id_: with_predictions(store, records[id_], 0, shift=60) for id_ in ids}
     page = markdown_page(study_page(results_of(records | perfect, store)))
-    assert f"- ¹ {cell}: no error on 7 defective items; at most 35 % missed (95 %)" in page
+    assert (
+        f"- ¹ {plan_names(PLAN).variant(cell)}: no error on 7 defective items; at most 35 % missed (95 %)"
+        in page
+    )
 
 
 def test_a_difference_is_that_of_the_repeats_which_both_cells_have(
@@ -82,7 +86,7 @@ def test_damaged_predictions_are_named_and_left_out(store: Store, records: dict[
     store.write_bytes(f"{store.trial(lost)}/{record.attempt}/predictions.parquet", b"cut short")
     results = results_of(records, store)
     assert len(intervals_of(results).trials[PLAN.trials[0].cell]) == 2
-    assert f"- Item intervals leave out trial {lost}: " in markdown_page(study_page(results))
+    assert f"- Intervals over test images leave out trial {lost}: " in markdown_page(study_page(results))
 
 
 def test_predictions_that_are_all_gone_leave_dashes_and_a_sentence_each(
@@ -91,9 +95,12 @@ def test_predictions_that_are_all_gone_leave_dashes_and_a_sentence_each(
     for trial_id in records:
         store.delete_tree(store.trial(trial_id))
     page = markdown_page(study_page(results_of(records, store)))
-    assert "item interval |" in page
+    assert "over test images |" in page
     for trial_id in records:
-        assert f"- Item intervals leave out trial {trial_id}: its predictions.parquet is gone" in page
+        assert (
+            f"- Intervals over test images leave out trial {trial_id}: its predictions.parquet is gone"
+            in page
+        )
 
 
 @pytest.mark.parametrize(
@@ -130,12 +137,12 @@ def test_each_number_of_seeds_is_a_look_once(store: Store) -> None:
     more = make_plan(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))
     assert read_interim_looks(store, "additions") == ()
     for plan in (PLAN, PLAN, more, PLAN):
-        record_look(store, plan)
+        record_interim_look(store, plan)
     assert read_interim_looks(store, "additions") == ((0, 1, 2), (0, 1, 2, 3, 4))
 
 
 def test_a_study_of_one_cell_compares_nothing_and_is_not_looked_at(store: Store) -> None:
-    record_look(store, PLAN.model_copy(update={"cells": PLAN.cells[:1]}))
+    record_interim_look(store, PLAN.model_copy(update={"cells": PLAN.cells[:1]}))
     assert read_interim_looks(store, "additions") == ()
 
 

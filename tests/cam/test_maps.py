@@ -146,7 +146,7 @@ def test_each_layer_comes_on_its_own_scale_before_layers_are_fused() -> None:
     settings = MapSettings(method="layer_cam", layers=(1, 2), recentre=False)
     maps, _ = measured_maps(net, settings, train)
     images = images_to_tensor([s.image for s in train if s.label], CPU)
-    layers = maps.of_layers(images)[1]
+    layers = maps.logits_and_layers(images)[1]
     scaled = [layer / scale for layer, scale in zip(layers, maps.layer_scales, strict=True)]
     assert all(float(part.max()) == pytest.approx(1, abs=0.1) for part in scaled)
     torch.testing.assert_close(maps(images).map_BHW, torch.stack(scaled).mean(dim=0))

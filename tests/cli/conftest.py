@@ -14,7 +14,7 @@ import typer.main
 from assay.cli import main
 from assay.storage import Environment, Record, Store
 from assay.storage.plans import write_plan
-from assay.storage.registration import register
+from assay.storage.preregistration import preregister
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Assay, Output, finished
 
@@ -31,6 +31,8 @@ def assay(
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("typer.main.get_command", _command_of)
+    # What ends a command some seconds after a signal, a thread with two sockets, would end the tests.
+    monkeypatch.setattr("assay.cli.app._end_after_signals", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
 
     def call(*arguments: str | Path) -> Output:
@@ -61,7 +63,7 @@ def plan() -> Plan:
 def store(tmp_path: Path, plan: Plan) -> Store:
     """A storage with a study of four trials: two finished, one failed, one not trained yet."""
     store = Store(tmp_path / "storage")
-    register(store, plan)
+    preregister(store, plan)
     write_plan(store, plan)
     first, second, third, _ = plan.trials
     finished(first, store, image_ap=0.8)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Environment, Lease, Store
-from assay.storage.check.check import check_storage, set_aside
+from assay.storage.check.check import check_storage, quarantine
 from assay.storage.check.retention import clean_plan
 from assay.storage.plans import write_plan
-from assay.storage.registration import register
+from assay.storage.preregistration import preregister
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import SEARCH, write_search
 from tests.cli.small_study import Assay
@@ -98,7 +98,7 @@ def _cut(store: Store) -> None:
 
 def _cut_and_repaired(store: Store) -> None:
     _cut(store)
-    set_aside(store, check_storage(store).damages)
+    quarantine(store, check_storage(store).damages)
 
 
 def _deleted(store: Store) -> None:
@@ -111,7 +111,7 @@ def _renamed(store: Store) -> None:
 
 def _renamed_and_repaired(store: Store) -> None:
     _renamed(store)
-    set_aside(store, check_storage(store).damages)
+    quarantine(store, check_storage(store).damages)
 
 
 @pytest.mark.parametrize("lose", [_cut, _cut_and_repaired, _deleted, _renamed, _renamed_and_repaired])
@@ -142,7 +142,7 @@ def test_trials_of_a_search_without_its_points_are_not_taken_for_orphans(
     before = store.trials()
     path = "studies/hunt/search.jsonl"
     store.write_bytes(path, store.read_bytes(path)[:-20])
-    set_aside(store, check_storage(store).damages)
+    quarantine(store, check_storage(store).damages)
     answer = assay("clean", "--yes", "--orphans", "--storage", store.uri)
     assert answer.code == 2, answer.out
     assert f"{path} is not there" in answer.err
@@ -172,7 +172,7 @@ def begun(store: Store, text: str) -> Plan:
     """A search as `assay run` leaves it before its first point, beside a trial of no study."""
     store.write_bytes(f"{ORPHAN}/record.json", b"{}")
     plan = plan_study(parse_study(text, "hunt.yaml"), None, "cpu")
-    register(store, plan)
+    preregister(store, plan)
     write_plan(store, plan)
     return plan
 

@@ -24,7 +24,7 @@ from assay.cli.app import app
 from assay.storage import Environment, Lease, Record, Store
 from assay.storage.lease import stop_requested
 from assay.storage.plans import write_plan
-from assay.storage.registration import read_registration
+from assay.storage.preregistration import read_preregistrations
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Assay, Output, finished
 
@@ -48,8 +48,8 @@ def test_output_that_has_no_sign_for_a_letter_ends_no_command(encoding: str, stu
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run(words, capture_output=True, env=environment, check=False)
     assert done.returncode == 0
-    assert ("2 cells × 2 seeds" in done.stdout.decode(encoding)) == (encoding != "ascii")
-    assert "balance: off ? on" in done.stdout.decode(encoding)
+    assert ("2 variants × 2 seeds" in done.stdout.decode(encoding)) == (encoding != "ascii")
+    assert "config.balance none ? linear" in done.stdout.decode(encoding)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_the_schema_accepts_the_study_and_refuses_a_wrong_key(assay: Assay, tmp_
 def test_status_counts_trials_and_names_the_failed(assay: Assay, store: Store, plan: Plan) -> None:
     answer, failed = assay("status", "small", "--once", "--storage", store.uri), plan.trials[2]
     assert answer.code == 0
-    shown = ("3/4 trials", "1 planned", f"{failed.id} {failed.cell} failed: RuntimeError: it broke")
+    shown = ("3/4 trials", "1 planned", f"{failed.id} no balance, seed 1 failed: RuntimeError: it broke")
     assert [text for text in shown if text not in answer.out] == []
 
 
@@ -184,8 +184,8 @@ def test_the_overview_breaks_no_word_however_narrow_the_terminal(
     store.write_bytes("studies/not_a_study/plan.parquet", b"no parquet")
     out = assay("status", "--storage", store.uri).out
     words = re.findall(r"\w+", out)
-    assert {"not_a_study", "small", "trials", "finished", "running", "planned", "balance"} <= set(words)
-    assert ("question" in words) == titles
+    assert {"not_a_study", "small", "trials", "finished", "running", "planned"} <= set(words)
+    assert ("balance" in words) == titles
 
 
 def test_status_says_when_nobody_goes_on_with_a_study(assay: Assay, store: Store) -> None:
@@ -354,7 +354,7 @@ def test_a_complete_study_trains_nothing_and_prints_its_table(complete: Complete
     assert "4 finished; 0 trained now in" in answer.out
     assert complete.store.studies() == ["small"]
     assert complete.store.exists("studies/small/looks.json")  # it was answered with these seeds
-    assert len(read_registration(complete.store, "small")) == 1  # what it asks did not change
+    assert len(read_preregistrations(complete.store, "small")) == 1  # what it asks did not change
 
 
 def test_the_ways_on_work_as_they_are_printed(complete: Complete) -> None:

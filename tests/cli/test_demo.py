@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_summary
 from assay.demo.demo import DEMO, unpack_demo
+from assay.report.page.terminal import terminal_page
+from assay.report.pages import study_page
 from assay.storage import Store
 from benchmarks.demo import pack
 from tests.cli.small_study import Assay
@@ -46,13 +50,13 @@ def test_its_numbers_are_those_of_the_readme(results: StudyResults) -> None:
     assert told == [f"{cell.mean:.3f} ± {cell.spread:.3f}" for cell in metric_summary(results, "image_ap")]
 
 
-def test_the_notes_of_its_report_are_those_of_the_quickstart(demo: Path, assay: Assay) -> None:
+def test_its_answer_on_a_terminal_is_the_one_that_the_quickstart_shows(results: StudyResults) -> None:
     page = (ROOT / "docs" / "quickstart.md").read_text("utf-8")
-    quoted = page.partition("## The answer")[2].partition("### In words")[0]
-    notes = {line for line in quoted.splitlines() if line.startswith("- ")}
-    report = assay("report", "quickstart", "--storage", demo).out.splitlines()
-    assert notes
-    assert not notes.difference(report)
+    quoted = page.partition("## The answer")[2].partition("```text\n")[2].partition("\n```")[0]
+    terminal = Console(width=80, record=True, file=io.StringIO())
+    shown = terminal_page(study_page(results, brief=True), rest="assay report quickstart --notes")
+    terminal.print(shown)
+    assert [line.rstrip() for line in terminal.export_text().strip().splitlines()] == quoted.splitlines()
 
 
 def test_the_same_storage_gives_the_same_bytes(demo: Path, tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_masks_are_widened_until_half_of_them_teach_a_defect(
         write(path, drawn)
     started(assay, images, study)
     planned = assay("plan", study, "--data", images)
-    assert "Without a cell above 0.5 in the grid that is learnt from: 0 of" in " ".join(planned.out.split())
+    assert "Without a grid cell above 0.5 in what is learnt from: 0 of" in " ".join(planned.out.split())
     assert "cannot teach" not in planned.out + planned.err
 
 
@@ -273,7 +273,7 @@ def test_the_question_in_the_comments_can_be_asked(masks: int, assay: Assay, tmp
     study.write_text("\n".join([before, *lines]) + gap + tail, encoding="utf-8")
     planned = assay("plan", study, "--data", images)
     assert planned.code == 0, planned.err
-    assert "3 cells × 3 seeds = 9 trials" in planned.out
+    assert "3 variants × 3 seeds = 9 trials" in planned.out
 
 
 def test_the_question_what_to_label_next_is_asked_without_an_edit(assay: Assay, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_the_question_what_to_label_next_is_asked_without_an_edit(assay: Assay, 
     assert answer.out.splitlines()[-1] == "  assay labels own"
     planned = assay("plan", study, "--data", images)
     assert planned.code == 0, planned.err
-    assert "9 cells × 3 seeds = 27 trials" in planned.out
+    assert "9 variants × 3 seeds = 27 trials" in planned.out
     written = read_study(study)
     assert written.labelling is not None
     assert {cell.data.positives for cell in plan_study(written, None, "cpu").cells} == {5, 10, None}
@@ -379,34 +379,38 @@ def test_a_plugins_test_passes_and_its_study_is_planned_from_the_folder(assay: A
     assert (enter, run) == (f"  cd {folder}", "  assay run study.yaml")
     python, *words = shlex.split(test)  # the interpreter that holds assay, whatever `python` is
     assert (shutil.which(python), words) == (sys.executable, ["-m", "pytest"])
-    assert "3 passed" in run_in(folder, "pytest", "-q", "-p", "no:cacheprovider")
+    assert "4 passed" in run_in(folder, "pytest", "-q", "-p", "no:cacheprovider")
     planned = assay("plan", folder / "study.yaml")
     assert planned.code == 0, planned.err
-    assert "2 cells × 3 seeds = 6 trials" in planned.out
+    assert "2 variants × 3 seeds = 6 trials" in planned.out
     assert not [path for path in folder.rglob("*.*") if "my_method" in f"{path}{path.read_bytes()!r}"]
 
 
-LEFT_OUT = "if not images.labels[i] or name in images.masks"
-WITHOUT_MODE = {"self.network.eval()": "pass", "network.eval()": "pass"}
-MISTAKES = {  # of a plug-in: what is changed in which file, and the test of the plug-in that tells
-    "sound": ("fit.py", {}, ""),
-    "zeros": ("fit.py", {LEFT_OUT: ""}, "test_a_mask_that_is_withheld_is_no_mask_of_zeros"),
-    "modeless": ("predictor.py", WITHOUT_MODE, "test_an_answer_does_not_depend_on_the_images_beside_it"),
+NO_MASK_IS_NORMAL = """
+from dataclasses import replace
+
+def fit(config, data, run, fit=TRAINABLE.fit):
+    has_mask = np.array([name in data.train.masks for name in data.train.ids])
+    return fit(config, replace(data, train=replace(data.train, labels=has_mask)), run)
+
+TRAINABLE = replace(TRAINABLE, fit=fit)
+"""
+STATISTICS_OF_THE_BATCH = ("BatchNorm2d(outputs)", "BatchNorm2d(outputs, track_running_stats=False)")
+MISTAKES = {  # of a plug-in: what is changed in its file, what is added, and its test that tells
+    "sound": (("", ""), "", ""),
+    "zeros": (("", ""), NO_MASK_IS_NORMAL, "test_a_mask_that_is_withheld_is_no_mask_of_zeros"),
+    "mixing": (STATISTICS_OF_THE_BATCH, "", "test_an_answer_does_not_depend_on_the_images_beside_it"),
 }
 
 
 def test_a_plugins_own_tests_tell_what_would_give_wrong_answers(assay: Assay, tmp_path: Path) -> None:
-    for name, (file, changes, _) in MISTAKES.items():
+    for name, ((before, after), below, _) in MISTAKES.items():
         assert assay("init", "--method", name, "--output", tmp_path / name).code == 0
-        network, code = (tmp_path / name / name / place for place in ("network.py", file))
-        with_norm = network.read_text().replace("nn.ReLU(),", "nn.BatchNorm2d(width), nn.ReLU(),", 1)
-        network.write_text(with_norm)  # without one there is nothing that a mode changes
+        code = tmp_path / name / f"{name}.py"
         text = code.read_text()
-        for before, after in changes.items():
-            assert before in text
-            text = text.replace(before, after)
-        code.write_text(text)
-    told = {name: test for name, (_, _, test) in MISTAKES.items() if test}
+        assert before in text
+        code.write_text(text.replace(before, after, 1) + below)
+    told = {name: test for name, (*_, test) in MISTAKES.items() if test}
     places = [str(tmp_path / name) for name in MISTAKES]
     done = subprocess.run(
         [

@@ -38,9 +38,9 @@ def test_the_advice_is_for_the_hours_and_the_start_that_are_asked(assay: Assay, 
         "labels", "labels", "--hours", "0.02", "--from", "masks=n5 images=p40", "--storage", storage
     )
     assert answer.code == 0
-    assert "from masks=n5 images=p40 (40 labels of defective images and 5 masks)" in answer.out
+    assert "from 5 masks, images p40 (40 labels of defective images and 5 masks)" in answer.out
     assert "1.2 further minutes" in answer.out
-    assert "| masks=n5 images=p40 | labels of defective images " in answer.out
+    assert "| 5 masks, images p40 | labels of defective images " in answer.out
 
 
 def test_the_example_of_the_help_begins_at_a_cell_of_its_study() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from assay.analysis.results.followed import StudyState
+from assay.analysis.results.results import StudyResults
 from assay.analysis.results.watch import Snapshot, Watch, score
 from assay.cli.live import Curves, LiveView, render, sparks
 from assay.cli.output import duration, size
@@ -25,6 +28,7 @@ from assay.study import Plan, Trial
 from tests.cli.small_study import Assay, finished, run_elsewhere
 from tests.helpers.waiting import wait_for
 from trainables.errors import StorageAway, StorageError
+from trainables.evaluation.metrics import METRICS
 
 
 def beat(store: Store, trial: str, age: float = 0.0) -> None:
@@ -45,7 +49,7 @@ def empty(tmp_path: Path) -> Store:
 
 def test_running_trials_are_known_by_their_heartbeat(empty: Store, plan: Plan) -> None:
     beat(empty, plan.trials[1].id)
-    seen = Watch(empty, plan).look()
+    seen = Watch(empty, plan).take_snapshot()
     assert [one.trial.id for one in seen.running] == [plan.trials[1].id]
     assert (seen.total, seen.done, seen.planned) == (4, 0, 3)
     assert seen.running[0].left == pytest.approx(14, abs=1)
@@ -56,22 +60,22 @@ def test_running_trials_are_known_by_their_heartbeat(empty: Store, plan: Plan) -
 
 def test_a_trial_before_its_first_epoch_is_shown(empty: Store, plan: Plan) -> None:
     empty.begin_attempt(plan.trials[0].id, Environment(host="here"))
-    (one,) = Watch(empty, plan).look().running
+    (one,) = Watch(empty, plan).take_snapshot().running
     assert one.progress is None
 
 
 def test_a_silent_trial_tells_no_time_and_is_counted_once(empty: Store, plan: Plan) -> None:
     beat(empty, plan.trials[0].id, age=600)
-    seen = Watch(empty, plan).look()
+    seen = Watch(empty, plan).take_snapshot()
     assert seen.running[0].silent == pytest.approx(600, abs=1)
     assert (len(seen.running), seen.planned, seen.left) == (1, 3, None)
-    assert "0/4 trials · 1 running · 3 planned" in shown(seen, Curves("image_ap"))
+    assert "0/4 trials · 1 running · 3 planned" in shown(plan, seen, Curves("image_ap"))
 
 
 @pytest.mark.parametrize("ahead", [0.0, 3600.0])
 def test_a_clock_that_is_ahead_adds_no_time(empty: Store, plan: Plan, ahead: float) -> None:
     beat(empty, plan.trials[0].id, age=-ahead)
-    assert Watch(empty, plan).look().running[0].left == pytest.approx(14, abs=1)
+    assert Watch(empty, plan).take_snapshot().running[0].left == pytest.approx(14, abs=1)
 
 
 def test_of_a_clock_that_is_ahead_silence_counts_from_when_it_was_seen(
@@ -81,9 +85,9 @@ def test_of_a_clock_that_is_ahead_silence_counts_from_when_it_was_seen(
     now = Progress.now(plan.trials[0].id, 3, 10, {}, seconds_per_epoch=0.01)
     empty.write_progress(now.model_copy(update={"time": now.time + 3600}))
     watch = Watch(empty, plan)
-    assert watch.look().running[0].silent is None
+    assert watch.take_snapshot().running[0].silent is None
     time.sleep(0.3)
-    assert watch.look().running[0].silent == pytest.approx(0.3, abs=0.2)
+    assert watch.take_snapshot().running[0].silent == pytest.approx(0.3, abs=0.2)
 
 
 @pytest.mark.parametrize("change", [{"since": 0.0}, {"silent": 61.0}, None])
@@ -98,34 +102,34 @@ def test_what_no_run_of_now_trains_does_not_run(
     else:
         time.sleep(0.01)
         run_elsewhere(empty, **change)
-    seen = Watch(empty, plan).look()
+    seen = Watch(empty, plan).take_snapshot()
     assert (seen.running, seen.planned, seen.left) == ((), 4, None)
 
 
 def test_heartbeats_from_before_a_display_are_not_shown(empty: Store, plan: Plan) -> None:
     beat(empty, plan.trials[0].id, age=5)
-    assert Watch(empty, plan, since=time.time()).look().running == ()
+    assert Watch(empty, plan, since=time.time()).take_snapshot().running == ()
 
 
 def test_a_record_ends_a_trial_once(empty: Store, plan: Plan) -> None:
     finished(plan.trials[0], empty)
     watch = Watch(empty, plan)
-    assert watch.look().ended == ()  # it was there before
+    assert watch.take_snapshot().ended == ()  # it was there before
     beat(empty, plan.trials[1].id)
-    watch.look()
+    watch.take_snapshot()
     finished(plan.trials[1], empty)
-    assert [record.id for record in watch.look().ended] == [plan.trials[1].id]
-    last = watch.look()
+    assert [record.id for record in watch.take_snapshot().ended] == [plan.trials[1].id]
+    last = watch.take_snapshot()
     assert (last.ended, last.done, last.running) == ((), 2, ())
 
 
 def test_a_failed_trial_can_be_trained_again(store: Store, plan: Plan) -> None:
     watch = Watch(store, plan)
-    assert watch.look().counts == {"finished": 2, "failed": 1}
+    assert watch.take_snapshot().counts == {"finished": 2, "failed": 1}
     store.delete_tree(f"trials/{plan.trials[2].id}/record.json")
-    assert watch.look().counts == {"finished": 2}
+    assert watch.take_snapshot().counts == {"finished": 2}
     finished(plan.trials[2], store)
-    assert watch.look().counts == {"finished": 3}
+    assert watch.take_snapshot().counts == {"finished": 3}
 
 
 @pytest.mark.parametrize("harm", [lambda record: record.unlink(), lambda record: record.write_text("{")])
@@ -133,10 +137,10 @@ def test_a_record_that_is_gone_or_damaged_later_counts_no_more(
     store: Store, plan: Plan, harm: Callable[[Path], object]
 ) -> None:
     watch = Watch(store, plan)
-    assert watch.look().counts == {"finished": 2, "failed": 1}
+    assert watch.take_snapshot().counts == {"finished": 2, "failed": 1}
     assert store.local_path is not None
     harm(store.local_path / f"trials/{plan.trials[0].id}/record.json")
-    after = watch.look()
+    after = watch.take_snapshot()
     assert (after.counts, after.ended) == ({"finished": 1, "failed": 1}, ())
 
 
@@ -147,13 +151,13 @@ def test_of_many_records_a_look_reads_a_few_again_until_all_had_their_turn(
     for trial in plan.trials:
         finished(trial, empty)
     watch = Watch(empty, plan)
-    watch.look()
+    watch.take_snapshot()
     read: list[str] = []
     record = Store.record
     monkeypatch.setattr(Store, "record", lambda store, id_: read.append(id_) or record(store, id_))
-    watch.look()
+    watch.take_snapshot()
     assert len(read) == 3
-    watch.look()
+    watch.take_snapshot()
     assert sorted(read) == sorted(trial.id for trial in plan.trials)
 
 
@@ -161,10 +165,10 @@ def test_results_of_a_storage_that_is_gone_are_not_said_to_be_missing(
     store: Store, plan: Plan, tmp_path: Path
 ) -> None:
     watch = Watch(Store(store.uri), plan)  # which writes nothing, as `assay status`
-    assert watch.look().done == 3
+    assert watch.take_snapshot().done == 3
     (tmp_path / "storage").rename(tmp_path / "elsewhere")
     with pytest.raises(StorageError, match=r"is gone\. Bring it back"):
-        watch.look()
+        watch.take_snapshot()
 
 
 def test_off_a_terminal_there_is_a_line_for_each_message_and_trial(empty: Store, plan: Plan) -> None:
@@ -173,10 +177,11 @@ def test_off_a_terminal_there_is_a_line_for_each_message_and_trial(empty: Store,
         view.message("opening the data")
         view.follow(plan, empty, lambda state: told.extend(state.snapshot.ended))
         finished(plan.trials[0], empty, image_ap=0.8125)
-        wait_for(lambda: "image_ap 0.812" in out.getvalue(), said=out.getvalue)
+        wait_for(lambda: "AP 0.812" in out.getvalue(), said=out.getvalue)
     lines = out.getvalue().splitlines()
     assert "opening the data" in lines[0]
-    assert any(f"1/4 {plan.trials[0].id[:8]}" in line and "image_ap 0.812" in line for line in lines)
+    ended = f"1/4 {plan.trials[0].id[:8]} no balance, seed 0 finished: AP 0.812"
+    assert any(line.endswith(ended) for line in lines)
     assert [record.id for record in told] == [plan.trials[0].id]
 
 
@@ -187,22 +192,23 @@ def test_off_a_terminal_a_line_comes_although_nothing_happens(empty: Store, plan
         wait_for(lambda: out.getvalue().count("starting Ray") >= 3, said=out.getvalue)
         beat(empty, plan.trials[0].id)
         view.follow(plan, empty)
-        wait_for(lambda: "epoch 3/10 validation image_ap 0.750" in out.getvalue(), said=out.getvalue)
+        ahead = "no balance, seed 0: epoch 3/10, validation AP 0.750, "
+        wait_for(lambda: ahead in out.getvalue(), said=out.getvalue)
 
 
 def test_a_store_that_does_not_answer_for_a_while_is_said_once_and_asked_again(
     empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, out = [], io.StringIO()
-    look = Watch.look
+    original = Watch.take_snapshot
 
     def away_at_first(watch: Watch, begun: None = None) -> Snapshot:
         looks.append(1)
         if 2 < len(looks) < 7:
             raise StorageAway(f"the storage s3://b does not answer (refused {len(looks)}). {KEPT}")
-        return look(watch)
+        return original(watch)
 
-    monkeypatch.setattr(Watch, "look", away_at_first)
+    monkeypatch.setattr(Watch, "take_snapshot", away_at_first)
     with LiveView(Console(file=out, width=200), line_every=0.1) as view:
         view.follow(plan, empty)
         wait_for(lambda: len(looks) > 8, said=out.getvalue)
@@ -218,15 +224,15 @@ def test_lines_go_on_while_a_look_waits_for_a_silent_storage(
     empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, answers, looks = io.StringIO(), threading.Event(), []
-    look = Watch.look
+    original = Watch.take_snapshot
 
     def late(watch: Watch, begun: None = None) -> Snapshot:
         looks.append(1)
         if len(looks) > 1:  # the first comes before anything trains
             answers.wait()
-        return look(watch)
+        return original(watch)
 
-    monkeypatch.setattr(Watch, "look", late)
+    monkeypatch.setattr(Watch, "take_snapshot", late)
     with LiveView(Console(file=out, width=200), line_every=0.2) as view:
         view.follow(plan, empty)
         try:
@@ -276,6 +282,24 @@ def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) 
     assert "0/4 trials" in out.getvalue()
 
 
+def test_a_terminal_keeps_the_first_trials_without_a_result_and_no_others(
+    empty: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.cli.live._LATEST", 1)
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with LiveView(console) as view:
+        view.follow(plan, empty)
+        kept: list[str] = []
+        monkeypatch.setattr(view, "_print", lambda text, **_: kept.append(text.plain))
+        for number, status in enumerate(("finished", "failed", "diverged")):
+            record = finished(plan.trials[number], empty)
+            if status != "finished":
+                lost = record.model_copy(update={"status": status, "result": None, "reason": "it broke"})
+                empty.delete_tree(f"trials/{record.id}/record.json")
+                empty.write_record(lost)
+    assert kept == [f"{plan.trials[1].id[:8]} balance, seed 0 failed: it broke"]
+
+
 def seen(
     trial: Trial, *beats: tuple[int, dict[str, float | None], float], primary: str = "image_ap"
 ) -> Curves:
@@ -287,9 +311,9 @@ def seen(
     return curves
 
 
-def shown(snapshot: Snapshot, curves: Curves, width: int = 120) -> str:
+def shown(plan: Plan, snapshot: Snapshot, curves: Curves, width: int = 120) -> str:
     out = io.StringIO()
-    Console(file=out, width=width).print(render(snapshot, curves))
+    Console(file=out, width=width).print(render(StudyState(snapshot, StudyResults(plan, {})), curves))
     return out.getvalue()
 
 
@@ -304,9 +328,10 @@ def test_a_running_trial_shows_its_validations_as_sparks(plan: Plan) -> None:
         (4, {"loss": 0.4, "validation.image_ap": 0.9}, 1.0),
     )
     beat = Progress.now(trial.id, 4, 10, {}, 1.0)
-    text = shown(Snapshot(4, {}, (Running(trial, beat),), (), None), curves)
-    assert "validation image_ap" in text
-    assert "4/10   0.900 ▁▄█" in text
+    text = shown(plan, Snapshot(4, {}, (Running(trial, beat),), (), None), curves)
+    assert "validation AP" in text
+    assert "no balance" in text
+    assert re.search(r"4/10 +0\.900 ▁▄█", text)
 
 
 def test_the_loss_is_drawn_where_nothing_is_validated(plan: Plan) -> None:
@@ -372,26 +397,26 @@ def test_the_load_of_this_machine_slows_no_trial_of_another(plan: Plan) -> None:
 def test_what_waits_says_for_what(plan: Plan, changes: dict[str, Any], text: str) -> None:
     running = Running(plan.trials[0], Progress.now(plan.trials[0].id, 1, 10, {}))
     now = replace(Snapshot(9, {}, (running,), (), None), **changes)
-    assert [line.strip() for line in shown(now, Curves("image_ap")).splitlines()][1] == text
+    assert [line.strip() for line in shown(plan, now, Curves("image_ap")).splitlines()][1] == text
 
 
 def test_trials_wait_for_stages_while_only_stages_are_made(plan: Plan) -> None:
     beat = Progress.now(plan.trials[0].id, 1, 10, {}).model_copy(update={"stage": "classifier"})
     now = Snapshot(4, {}, (Running(plan.trials[0], beat),), (), None, (1, 3))
-    assert "3 wait for stages that trials share · 1/3 stages made" in shown(now, Curves("image_ap"))
+    assert "3 wait for stages that trials share · 1/3 stages made" in shown(plan, now, Curves("image_ap"))
 
 
 @pytest.mark.parametrize(
     ("metrics", "text"),
     [
-        ({"image_ap": 0.5, "loss": 1.0}, "image_ap 0.500"),
-        ({"validation.image_ap": 0.25, "loss": 1.0}, "validation image_ap 0.250"),
+        ({"image_ap": 0.5, "loss": 1.0}, "AP 0.500"),
+        ({"validation.image_ap": 0.25, "loss": 1.0}, "validation AP 0.250"),
         ({"loss": 1.0}, "loss 1.000"),
         ({"image_ap": None}, ""),
     ],
 )
 def test_the_score_is_the_primary_metric_else_the_loss(metrics: dict[str, float | None], text: str) -> None:
-    assert score(metrics, "image_ap") == text
+    assert score(metrics, METRICS["image_ap"]) == text
 
 
 @pytest.mark.parametrize(
@@ -415,10 +440,9 @@ def test_the_clock_of_a_command_goes_on_in_its_second_view() -> None:
 
 @pytest.mark.parametrize("study", ["small", None])
 def test_a_study_without_a_question_is_named_alone(
-    assay: Assay, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch, study: str | None
+    assay: Assay, store: Store, plan: Plan, study: str | None
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "40")  # lines instead of a table
     bare = plan.model_copy(update={"study": plan.study.model_copy(update={"question": ""})})
     write_plan(store, bare)
-    first, *_, last = assay("status", *filter(None, [study]), "--storage", store.uri).out.splitlines()
-    assert (first == "small") if study else last.endswith("planned")
+    first, *rest = assay("status", *filter(None, [study]), "--storage", store.uri).out.splitlines()
+    assert (first == "small") if study else any(re.fullmatch(r" *small( +\d+)+ *", line) for line in rest)

@@ -21,8 +21,8 @@ def test_plan_shows_what_differs_and_how_much_it_is(assay: Assay, study_file: Pa
     answer = assay("plan", study_file, "--no-data", "--storage", tmp_path / "empty")
     assert answer.code == 0
     assert "config.balance" in answer.out
-    assert "2 cells × 2 seeds = 4 trials; how many are done is unknown without data" in answer.out
-    assert re.search(r"balance: off → on +1 +2 +config\.balance none → linear", answer.out)
+    assert "2 variants × 2 seeds = 4 trials; how many are done is unknown without data" in answer.out
+    assert re.search(r"balance +1 +2 +config\.balance none → linear", answer.out)
     assert not (tmp_path / "empty").exists()
 
 
@@ -117,9 +117,9 @@ repeats: {seeds: [0, 1, 2]}
     )
     said = assay("plan", study_file, "--no-data").out
     assert "design: leave one out of supervision full, balance on: supervision weak, balance off" in said
-    assert re.search(r"supervision: weak → full +1 +3 +config\.delta 0\.5 → 0\.01", said)
-    assert re.search(r"\n +config\.lr 0\.01 → 1\.0 *\n +supervision weak → full", said)
-    assert re.search(r"balance: off → on +1 +3 +config\.balance none → linear", said)
+    assert re.search(r"all masks instead of none +1 +3 +config\.delta 0\.5 → 0\.01", said)
+    assert re.search(r"; config\.lr 0\.01 → 1\.0; supervision weak → full", said)
+    assert re.search(r"balance +1 +3 +config\.balance none → linear", said)
 
 
 def test_plan_of_a_screen_says_what_is_mixed_up_and_how_to_go_on(assay: Assay, study_file: Path) -> None:
@@ -140,7 +140,7 @@ repeats: {{seeds: [0, 1, 2]}}
     )
     said = assay("plan", study_file, "--no-data").out
     assert "design: screen of 4 factors in 8 cells" in said
-    assert "main effects: supervision, balance, lr, delta; each from all 8 cells" in said
+    assert "main effects: supervision, balance, lr, delta; each from all 8 variants" in said
     assert re.search(r"supervision × balance +lr × delta", said)
     assert "`design: {screen: {cells: 8, fold_over: [supervision]}}` adds 8 cells" in " ".join(said.split())
     assert "compares nothing" not in said

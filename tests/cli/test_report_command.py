@@ -44,14 +44,24 @@ def test_report_reads_the_records_as_they_are(assay: Assay, store: Store, tmp_pa
     assert "| balance |" in answer.out
 
 
+def test_a_table_for_a_paper_is_one_table(assay: Assay, store: Store, tmp_path: Path) -> None:
+    table = tmp_path / "cells.tex"
+    asked = ("report", "small", "--storage", store.uri, "--columns", "image_ap,n", "--across", "balance")
+    assert assay(*asked, "--output", table).code == 0
+    assert table.read_text(encoding="utf-8").startswith("% begin table: paper")
+    assert assay(*asked).out.startswith("| AP ↑, ")
+    assert "found csv" in assay(*asked, "--format", "csv").err
+    assert "found beside small" in assay("report", "small", *asked[1:]).err
+
+
 @pytest.mark.parametrize(
     ("asked", "start"),
     [
         (("x.md",), "# small"),
         (("x.tex",), "% Written by `assay report`"),
         (("x.html",), "<!doctype html>"),
-        (("x.CSV",), "study,cell,factor:balance,metric"),
-        (("x.txt", "--format", "csv"), "study,cell,factor:balance,metric"),
+        (("x.CSV",), "study,cell,variant,factor:balance,metric"),
+        (("x.txt", "--format", "csv"), "study,cell,variant,factor:balance,metric"),
         (("x",), "# small"),
         (("x.html", "--interactive"), "<!doctype html>"),
     ],
@@ -102,7 +112,11 @@ def test_csv_has_a_second_file_of_comparisons(assay: Assay, store: Store, tmp_pa
     page = tmp_path / "x.csv"
     answer = assay("report", "small", "--storage", store.uri, "--output", page)
     assert answer.err == f"wrote {page}\nwrote {tmp_path / 'x_comparisons.csv'}\n"
-    assert (tmp_path / "x_comparisons.csv").read_text().startswith("study,metric,family,m,comparison,within")
+    assert (
+        (tmp_path / "x_comparisons.csv")
+        .read_text()
+        .startswith("study,metric,family,m,change,comparison,within")
+    )
     assert assay("report", "small", "--storage", store.uri, "--format", "csv").out == page.read_text()
 
 

@@ -104,9 +104,9 @@ def test_the_report_has_winners_best_points_history_and_every_drawn_value(
     page = assay("report", "hunt", "--storage", searched.uri).out
     assert "Search with tpe: 5 of 5 points drawn; 5 finished. 14 trials: 14 finished." in page
     table, best, history = (page.partition(title)[2] for title in ("# hunt", "## Best points", "## History"))
-    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| base")][:2] == [
-        "base #1 replicated",
-        "base #3 replicated",
+    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| point")][:2] == [
+        "point 1 on fresh seeds",
+        "point 3 on fresh seeds",
     ]
     assert re.search(r"\| base #1 +\| +0\.9795 \| tpe +\| +0\.02 \| +power \| +2\.5 \|", best)
     assert [len(re.findall(rf"\| +{lr:g} \|", history)) for lr, *_ in DRAWN] == [1] * 5
@@ -192,7 +192,7 @@ def test_the_best_point_is_taken_apart_by_a_study_that_plans_and_trains(
     ran = assay("run", file, "--local", "--processes", "0", "--cache", cache_root, *places)
     assert ran.code == 0, ran.err
     page = assay("report", "apart", *places).out
-    assert "| x: base → drawn" in page
+    assert "| x drawn instead of base |" in page
     assert {record.study for record in search.store.records(search.store.trials()).values()} == {
         "toy_search",
         "apart",

@@ -43,14 +43,14 @@ def test_the_report_has_the_front_with_intervals_on_fresh_seeds_and_says_who_is_
     assay: Assay, searched: Store
 ) -> None:
     page = assay("report", "hunt", "--storage", searched.uri).out
-    front = page.partition("## Front")[2].partition("\n## ")[0]
+    front = page.partition("## Pareto front")[2].partition("\n## ")[0]
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in front.splitlines() if "| base" in line
     ]
     assert [row[0] for row in rows] == ["base #0", "base #3", "base #1"]
     assert rows[0][1:3] == ["0.9000", "20"]
     assert re.fullmatch(r"0\.8000 \[0\.79\d\d, 0\.80\d\d\]", rows[0][3])
-    assert [row[-1] for row in rows] == ["beaten by base #1", "not trained again", "on the front"]
+    assert [row[-1] for row in rows] == ["beaten by base #1", "not trained again", "on the Pareto front"]
     assert "image_ap of the points that were trained again, mean: 0.8000 in the search, 0.8250 on" in front
     assert "The reference network took 2 ms" in front
 
@@ -195,5 +195,5 @@ def test_cells_with_a_front_each_are_not_said_to_be_compared(assay: Assay, tmp_p
     assert "stop: off → on" not in said
     assert json.loads(assay("plan", file, "--no-data", "--json").out)["comparisons"] == []
     notes = footnotes(SearchResults(plan_study(parse_study(text, "hunt.yaml"), None, "cpu"), {}))
-    assert any("Each cell was searched with the same budget" in note for note in notes)
+    assert any("Each variant was searched with the same budget" in note for note in notes)
     assert not any("Compared are" in note for note in notes)

@@ -38,6 +38,11 @@ def test_a_listed_study_says_its_question_its_data_its_trials_and_its_needs(assa
     assert question == "    What do five masks buy, and which of SegDecNet's additions can go?"
 
 
+def test_a_study_on_images_of_a_package_names_it(assay: Assay) -> None:
+    facts = assay("studies", "--reader", "elpv").out.splitlines()[0]
+    assert facts == "solar_cells  supervised · elpv · 24 trials · needs elpv-dataset"
+
+
 @pytest.mark.parametrize(
     ("options", "listed", "left_out"),
     [
@@ -68,7 +73,7 @@ def test_a_copy_is_the_file_itself_and_is_never_written_over(assay: Assay, empty
 def test_a_command_takes_a_shipped_study_by_name_and_says_so(assay: Assay, empty: Path) -> None:
     answer = assay("plan", "quickstart", "--no-data")
     assert answer.code == 0
-    assert "5 cells × 6 seeds = 30 trials" in answer.out
+    assert "5 variants × 6 seeds = 30 trials" in answer.out
     assert "taking the study quickstart that comes with assay\n" in answer.err
 
 
@@ -78,7 +83,7 @@ def test_a_file_of_the_folder_wins_over_the_shipped_study_and_that_is_said(
 ) -> None:
     (empty / name).write_bytes(study_file.read_bytes())
     answer = assay("plan", "quickstart", "--no-data")
-    assert "2 cells × 2 seeds = 4 trials" in answer.out
+    assert "2 variants × 2 seeds = 4 trials" in answer.out
     assert f"taking {name} of this folder, not the study quickstart that comes with assay\n" in answer.err
     assert "taking" not in assay("plan", name, "--no-data").err  # a path leaves nothing to guess
 

@@ -15,6 +15,16 @@ from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, finished
 
 PAGES = Path(__file__).parents[2] / "dashboard" / "assay_dashboard"
+# Parts of pages: page, and the part's name on it.
+PARTS = {
+    "effects": ("table", "Effects"),
+    "masks": ("images", "Masks"),
+    "misses": ("images", "Misses and false alarms"),
+    "search": ("runs", "Search"),
+    "trial": ("runs", "Run"),
+    "studies": ("runs", "All studies"),
+    "compare": ("runs", "Two studies"),
+}
 Show = Callable[..., AppTest]
 Open = Callable[..., AppTest]
 
@@ -60,11 +70,16 @@ def store(tmp_path: Path, plan: Plan) -> Store:
 
 @pytest.fixture
 def show(store: Store, monkeypatch: pytest.MonkeyPatch) -> Show:
-    """Run a page, with a study chosen and query parameters."""
+    """Run a page or a part of one, with a study chosen and query parameters."""
 
     def run(page: str, study: str | None = "small", **parameters: str | list[str]) -> AppTest:
         monkeypatch.setattr("sys.argv", ["app.py", "--storage", store.uri])
-        app = AppTest.from_file(str(PAGES / "views" / f"{page}.py"), default_timeout=60)
+        page, part = PARTS.get(page, (page, None))
+        # The first page leads to the others, which only the whole program knows.
+        file = PAGES / "app.py" if page == "answer" else PAGES / "views" / f"{page}.py"
+        app = AppTest.from_file(str(file), default_timeout=60)
+        if part is not None:
+            app.session_state[page] = part
         if study is not None:
             app.session_state["study"] = study
         for name, value in parameters.items():
@@ -76,13 +91,17 @@ def show(store: Store, monkeypatch: pytest.MonkeyPatch) -> Show:
 
 @pytest.fixture
 def open_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Go to a page of the whole program, in one session."""
+    """Go to a page of the whole program or a part of one, in one session."""
     monkeypatch.setattr("sys.argv", ["app.py", "--storage", store.uri])
     app = AppTest.from_file(str(PAGES / "app.py"), default_timeout=30).run()
 
     def open_page(page: str, study: str | None = "small") -> AppTest:
+        page, part = PARTS.get(page, (page, None))
         app.session_state["study"] = study
-        app.switch_page(f"views/{page}.py").run()
+        app.switch_page(f"views/{page}.py")
+        if part is not None:
+            app.session_state[page] = part
+        app.run()
         assert not app.exception
         return app
 

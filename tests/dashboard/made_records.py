@@ -35,7 +35,15 @@ from trainables.data.synthesis import DEFECTS, Surface, add_defect, paint_surfac
 from trainables.evaluation.evaluate import Evaluation, evaluate
 from trainables.evaluation.metrics import defect_regions
 
-__all__ = ["ADDITIONS", "Scene", "large_study_text", "make_large_study", "make_scene", "make_study"]
+__all__ = [
+    "ADDITIONS",
+    "Scene",
+    "finish_trial",
+    "large_study_text",
+    "make_large_study",
+    "make_scene",
+    "make_study",
+]
 
 ADDITIONS = """
 study: {name}
@@ -211,16 +219,29 @@ def make_study(
     """
     text = ADDITIONS.format(name=name, seeds=", ".join(map(str, range(seeds))), probes=probes, epochs=epochs)
     plan = plan_study(parse_study(text, f"{name}.yaml"), None, "cpu")
-    kind = _StagedModel if staged else _MadeModel
-    truths = scene.truths
     for trial in plan.trials:
         noise = np.random.default_rng([trial.seed, 7]).normal(0, 0.03)
         skill = 0.3 + noise + sum(_WORTH[factor] for factor, level in trial.levels.items() if level == "on")
-        model = kind(truths, min(0.98, skill), seed_for(trial.seed, None, trial.cell))
-        report = evaluate(model, EvaluationData(*scene), device=_CPU, batch=8, probes=probes, seed=trial.seed)
-        store.write_record(_write(store, trial, report, name))
+        finish_trial(store, plan, trial, scene, skill, probes=probes, staged=staged)
     _finish(store, plan)
     return plan
+
+
+def finish_trial(
+    store: Store,
+    plan: Plan,
+    trial: Trial,
+    scene: Scene,
+    skill: float,
+    *,
+    probes: int = 12,
+    staged: bool = False,
+) -> None:
+    """Write the record of a trial and its files: what a model of that skill (0 to 1) finds in the scene."""
+    kind = _StagedModel if staged else _MadeModel
+    model = kind(scene.truths, min(0.98, skill), seed_for(trial.seed, None, trial.cell))
+    report = evaluate(model, EvaluationData(*scene), device=_CPU, batch=8, probes=probes, seed=trial.seed)
+    store.write_record(_write(store, trial, report, plan.study.study))
 
 
 def _write(store: Store, trial: Trial, report: Evaluation, study: str) -> Record:

@@ -13,13 +13,14 @@ from assay_dashboard.layout import INK
 from assay_dashboard.plots import Theme
 
 DASHBOARD = Path(__file__).parents[2] / "dashboard" / "assay_dashboard"
-SHEETS = (DASHBOARD / "style.css", *sorted((DASHBOARD / "components").glob("*.css")))
+SHEETS = (DASHBOARD / "style.css",)
 # The pages' background: Streamlit's own where `assay dashboard` names none.
 PAGE = {name: _FLAGS.get(f"theme.{name}.backgroundColor", "#ffffff") for name in ("light", "dark")}
 NAMES = "quiet|sure|doubt|settled"
+GROUND = "on"  # of texts that stand on a ground of one of these
 NAMED = re.compile(r"(--\w+): light-dark\((#\w{6}), (#\w{6})\);")
 # What holds no text: layers of pictures, brushes, the bar of progress with its animation.
-NO_TEXT = (".heat", ".decision", ".truth-line", ".parallel .brush", "from", "to")
+NO_TEXT = (".comparisons .tick", "from", "to")
 
 
 def luminance(colour: str) -> float:
@@ -44,10 +45,12 @@ def test_contrast_is_that_of_the_standard(colour: str, to_white: float) -> None:
 
 def test_named_colours_can_be_read_in_both_themes() -> None:
     named = NAMED.findall((DASHBOARD / "style.css").read_text("utf-8"))
-    assert {name for name, _, _ in named} == {f"--{name}" for name in NAMES.split("|")}
-    for name, *of_theme in named:
-        for theme, colour in zip(("light", "dark"), of_theme, strict=True):
-            assert contrast(colour, PAGE[theme]) >= 4.5, (name, theme)
+    colours = {name.removeprefix("--"): dict(zip(PAGE, of_theme, strict=True)) for name, *of_theme in named}
+    assert set(colours) == {*NAMES.split("|"), GROUND}
+    for name in NAMES.split("|"):
+        for theme, page in PAGE.items():
+            assert contrast(colours[name][theme], page) >= 4.5, (name, theme)
+            assert contrast(colours[name][theme], colours[GROUND][theme]) >= 4.5, (name, theme)
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])
@@ -68,5 +71,5 @@ def test_texts_have_named_colours_and_are_not_faded(sheet: Path) -> None:
     assert rules
     for selector, body in rules:
         for colour in re.findall(r"(?<![-\w])color: ([^;]+)", body):
-            assert re.fullmatch(rf"inherit|var\(--(st-text-color|{NAMES})\)", colour), selector
+            assert re.fullmatch(rf"inherit|var\(--(st-text-color|{NAMES}|ink|{GROUND})\)", colour), selector
         assert not re.search(r"opacity: (?!1 )", body) or selector.strip() in NO_TEXT, selector

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -12,20 +10,20 @@ from streamlit.testing.v1 import AppTest
 
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
-from assay.report.figures.effects import MOST_ROWS, comparisons_plot
 from assay.report.page.html import html_section
 from assay.report.pages import compared_sections
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
-from assay_dashboard.plots import curve_plot, difference_plot, interval_plot
+from assay_dashboard.comparison_rows import MOST_ROWS
+from assay_dashboard.plots import curve_plot, interval_plot
 from tests.analysis.made_studies import make_plan, make_records
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import finished
 from tests.dashboard.conftest import Show, put, texts_of
 from tests.dashboard.made_records import large_study_text
 
-ROW = re.compile(r"(lr: l0 → l\d) within (w_pos=l\d) is ")  # of the words for who cannot see the picture
+ROW = re.compile(r'<div class="change"><b>Lr (l\d) instead of l0 with w pos (l\d)</b>')
 
 
 @pytest.fixture
@@ -47,51 +45,43 @@ def predicted(store: Store) -> StudyResults:
 
 
 def drawn(app: AppTest) -> list[tuple[str, str]]:
-    """Comparison and cells of every row that is drawn."""
+    """The level that is compared, and the one of the cells, of every row that is drawn."""
     assert not app.exception
-    return [row for chart in app.get("vega_lite_chart") for row in ROW.findall(chart.proto.alt)]
+    return ROW.findall(texts_of(app))
 
 
 def test_every_comparison_is_on_one_of_the_pages(show: Show, many: Plan) -> None:
-    pages = [drawn(show("effects", "large", what="Comparisons", rows=str(number))) for number in (1, 2, 3)]
-    assert [len(page) for page in pages] == [MOST_ROWS, MOST_ROWS, 90 - 2 * MOST_ROWS]
+    numbers = range(1, 90 // MOST_ROWS + 2)
+    pages = [drawn(show("effects", "large", what="Comparisons", rows=str(number))) for number in numbers]
+    assert [len(page) for page in pages] == [MOST_ROWS] * 11 + [90 - 11 * MOST_ROWS]
     asked = sum(len(one.pairs) for one in many.comparisons)
     assert len({row for page in pages for row in page}) == asked == 90
 
 
 def test_comparisons_are_filtered_by_level_and_by_cells(show: Show, many: Plan) -> None:
     of_level = drawn(show("effects", "large", what="Comparisons", only="lr: l0 → l7"))
-    assert of_level == [("lr: l0 → l7", f"w_pos=l{k}") for k in range(10)]
-    assert drawn(show("effects", "large", what="Comparisons", only="lr: l0 → l7", within="w_pos=l4")) == [
-        of_level[4]
-    ]
+    assert {comparison for comparison, _ in of_level} == {"l7"}
+    only = drawn(show("effects", "large", what="Comparisons", only="lr: l0 → l7", within="w_pos=l4"))
+    assert only == [("l7", "l4")]
     nothing = drawn(show("effects", "large", what="Comparisons", only="../../etc", within="<b>", rows="999"))
     assert len(nothing) == MOST_ROWS, "what is no choice is ignored"
 
 
-def test_the_numbers_of_the_first_page_are_on_the_scale_of_all(show: Show, many: Plan, store: Store) -> None:
-    finished(next(trial for trial in many.trials if trial.cell == "lr=l9 w_pos=l9"), store, image_ap=0.1)
-    (first,) = show("effects", "large", what="Comparisons").get("vega_lite_chart")
-    low = min(layer["encoding"]["x"]["scale"]["domain"][0] for layer in json.loads(first.proto.spec)["layer"])
-    assert low < -0.8, "l9 in l9 is on the last page"
-
-
-def test_a_repeat_is_named_and_the_smallest_p_stands_in_its_row() -> None:
-    plan = make_plan()
-    plot = comparisons_plot(StudyResults(plan, make_records(plan)))
-    assert plot is not None
-    chart = difference_plot(plot, [replace(plot.results[0], p_min=0.03125)], theme="light").to_dict()
-    rows = [line for lines in chart["datasets"].values() for line in lines]
-    assert [line["repeat"] for line in rows if "repeat" in line] == ["seed 0", "seed 1", "seed 2"]
-    assert [line["support"] for line in rows if "support" in line] == ["n = 3, better in 3, smallest p .031"]
-
-
-def test_what_is_identical_has_a_mark_of_its_own_and_is_not_said_to_be_open(
-    show: Show, predicted: StudyResults
+def test_the_strongest_comparison_comes_first_and_all_pages_have_its_axis(
+    show: Show, many: Plan, store: Store
 ) -> None:
-    app = show("effects", "additions")
-    assert "is identical" in " ".join(chart.proto.alt for chart in app.get("vega_lite_chart"))
-    assert "■</i> identical: no repeat differs" in texts_of(app)
+    finished(next(trial for trial in many.trials if trial.cell == "lr=l9 w_pos=l9"), store, image_ap=0.1)
+    first, last = (show("effects", "large", what="Comparisons", rows=number) for number in ("1", "12"))
+    assert drawn(first)[0] == ("l9", "l9")
+    axes = [re.findall(r'<span style="left:[^"]*">([^<]*)</span>', texts_of(app)) for app in (first, last)]
+    assert axes[0] == axes[1]
+    assert "−0.8" in axes[0]
+
+
+def test_what_is_identical_is_not_said_to_be_open(show: Show, predicted: StudyResults) -> None:
+    assert re.search(
+        r'row settled"><span class="verdict"><b>No difference', texts_of(show("effects", "additions"))
+    )
 
 
 def test_unfolded_numbers_are_those_of_the_report_with_its_item_intervals(
@@ -100,17 +90,17 @@ def test_unfolded_numbers_are_those_of_the_report_with_its_item_intervals(
     text = texts_of(show("effects", "additions", numbers="true"))
     sections = compared_sections(predicted)
     assert [part.title for part in sections if html_section(part) not in text] == []
-    assert "item interval" in text
+    assert "over test images" in text
 
 
 def test_of_many_trials_no_predictions_are_read_and_the_page_says_what_that_leaves_out(
     show: Show, predicted: StudyResults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = len(predicted.reported.trials) - 1
-    monkeypatch.setattr("assay.analysis.test_set_uncertainty.MOST_TRIALS_AT_ONCE", few)
+    monkeypatch.setattr("assay_dashboard.parts.effects.MOST_TRIALS_AT_ONCE", few)
     text = texts_of(show("effects", "additions", numbers="true"))
-    assert f"Left out in a study of more than {few} trials: item intervals" in text
-    assert text.count("item interval") == 1
+    assert f"Left out in a study of more than {few} trials: intervals over test images" in text
+    assert "item interval" not in text
 
 
 CELL = "map=layer_cam fgbp=filtered region=slic rounds=none crf="

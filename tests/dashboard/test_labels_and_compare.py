@@ -65,7 +65,7 @@ def test_a_study_of_labels_without_a_finished_trial_waits_for_trials_and_not_for
 ) -> None:
     put(store, make_plan(), {})
     text = texts_of(show("labels", study="additions"))
-    assert "It takes finished trials of two cells that differ in supervision." in text
+    assert "It takes finished trials of two variants that differ in supervision." in text
     assert "in the study file" not in text
 
 
@@ -154,7 +154,7 @@ def looks_of(spec: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]
 def test_of_many_methods_no_two_look_alike() -> None:
     row = {"hours": 1.0, "place": 1.0, "mean": 0.5, "low": 0.4, "high": 0.6, "front": False, "name": ""}
     cells = pd.DataFrame(
-        [{**row, "cell": f"c{i}", "line": f"c{i}", "masks": i, "labels": i} for i in range(20)]
+        [{**row, "variant": f"c{i}", "line": f"c{i}", "masks": i, "labels": i} for i in range(20)]
     )
     chart = cost_plot(cells, axis="AP", unit="hours", lines="method", logarithmic=False, theme="light")
     names, looks = looks_of(chart.to_dict())
@@ -172,8 +172,8 @@ def test_methods_of_a_ladder_look_as_in_the_report(show: Show, store: Store) -> 
     assert [shape for _, shape in looks][:4] == ["circle", "square", "triangle-up", "triangle-down"]
     (data,) = chart.proto.datasets
     rows = pa.ipc.open_stream(data.data.data).read_all().to_pylist()
-    assert [(row["cell"], row["mean"], row["front"]) for row in rows] == [
-        (cell.cell.name, cell.mean, cell.on_front) for cell in costs.cells
+    assert [(row["variant"], row["mean"], row["front"]) for row in rows] == [
+        (cell.variant, cell.mean, cell.on_front) for cell in costs.cells
     ]
 
 

@@ -100,8 +100,8 @@ def unpack(payload: bytes) -> tuple[dict[str, Any], bytes]:
         ("A finds, B misses", 128, ["swapped"]),
         ("B finds, A misses", 128, ["less", "swapped"]),
         ("B finds, A misses", 20, []),
-        ("no cell finds", 128, ["less"]),
-        ("no cell finds", 20, []),
+        ("no variant finds", 128, ["less"]),
+        ("no variant finds", 20, []),
     ],
 )
 def test_defects_that_one_finds_and_the_other_misses_are_told_defect_by_defect(
@@ -242,7 +242,9 @@ def test_a_payload_holds_what_the_record_keeps_and_only_this_page() -> None:
         "level": 77,
         "difference": True,
         "picture": "decision",
-        "teaches": False,
+        "shows_targets": False,
+        "image": 128,
+        "alarms": "",
         "restored": 0,
     }
     row, packed = cell.rows["3"], header["rows"][0]["cells"][0]

@@ -13,16 +13,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import assay_dashboard
+from assay.analysis.names import plan_names, study_names
 from assay.analysis.results.reading import read_results, results_of_plan
 from assay.analysis.summary import Repeat
 from assay.report.masks.payload import MOST_CELLS, PAGE_ROWS
 from assay.report.masks.sheets import records_with_maps
-from assay.report.tables.cells import in_order, telling_cells
+from assay.report.tables.cells import highlighted_cells, in_order
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.study import Plan
 from assay_dashboard import study_view as reading
-from assay_dashboard.first_look import telling_pair
+from assay_dashboard.best_variant import best_of, pictures_of_failures
 from tests.dashboard.conftest import texts_of
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
 from trainables.evaluation.metrics import METRICS
@@ -47,7 +48,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
         store: Store, study: str = "additions", state: dict[str, Any] | None = None, **query: str
     ) -> AppTest:
         monkeypatch.setattr(sys, "argv", ["app.py", "--storage", store.uri])
-        page = AppTest.from_file(str(VIEWS / "masks.py"), default_timeout=120)
+        page = AppTest.from_file(str(VIEWS / "images.py"), default_timeout=120)
         for name, value in {"study": study, **(state or {})}.items():
             page.session_state[name] = value
         page.query_params.update(query)
@@ -79,7 +80,8 @@ def test_the_page_opens_on_what_the_base_and_the_best_cell_disagree_on_most(
     header = sent(page)
     marks = {column["mark"]: column["name"] for column in header["columns"]}
     best = in_order(read_results(store, "additions"), METRICS["pixel_iou"])[0]
-    assert (marks["A"], marks["B"]) == ("all off", best)
+    words = study_names(read_results(store, "additions")).variant
+    assert (marks["A"], marks["B"]) == (words("all off"), words(best))
     assert page.selectbox(key="sort").value == "disagreement"
     assert header["rows"] != sent(open_page(store, sort="sample"))["rows"]
 
@@ -87,7 +89,9 @@ def test_the_page_opens_on_what_the_base_and_the_best_cell_disagree_on_most(
 def test_a_column_has_the_test_sets_iou_and_the_image_threshold_of_its_record(
     store: Store, open_page: Open
 ) -> None:
-    of_cell = {record.trial["cell"]: record for record in store.records(store.trials()).values()}
+    words = study_names(read_results(store, "additions")).variant
+    records = store.records(store.trials()).values()
+    of_cell = {words(record.trial["cell"]): record for record in records if record.study == "additions"}
     for column in sent(open_page(store))["columns"]:
         result = of_cell[column["name"]].result
         assert result is not None
@@ -116,7 +120,7 @@ def test_a_picture_of_the_url_that_there_is_not_is_the_decision(
 ) -> None:
     header = sent(open_page(store, picture=text))
     assert header["view"]["picture"] == "decision"
-    assert header["view"]["teaches"]
+    assert header["view"]["shows_targets"]
     assert {column["lesson"] for column in header["columns"]} == {None}
 
 
@@ -127,14 +131,14 @@ def test_cells_that_another_page_chose_are_shown_up_to_six(store: Store, open_pa
     assert [column["name"] for column in header["columns"]] == names[3 : 3 + MOST_CELLS]
     usual = sent(open_page(store, "large", {"cells": []}))
     results = read_results(store, "large")
-    assert [column["name"] for column in usual["columns"]] == telling_cells(results, names, MOST_CELLS)
+    assert [column["name"] for column in usual["columns"]] == highlighted_cells(results, names, MOST_CELLS)
 
 
 def test_a_study_that_has_no_probe_images_yet_says_so(tmp_path: Path, store: Store, open_page: Open) -> None:
     empty = Store(tmp_path)
     empty.write_table("studies/additions/plan.parquet", store.read_table("studies/additions/plan.parquet"))
     page = open_page(empty)
-    assert "No finished trial of this study has kept probe images yet." in texts_of(page)
+    assert "No finished run of this study has kept example images yet." in texts_of(page)
     assert not page.get("bidi_component")
 
 
@@ -145,7 +149,7 @@ def test_of_a_study_that_keeps_no_probe_images_the_page_says_what_would_keep_the
     store = Store(tmp_path / "none kept")
     make_study(store, make_scene(4, (32, 48)), seeds=1, probes=0, epochs=15)
     text = texts_of(open_page(store))
-    assert "kept probe images yet. Trials that have ended get none later, so seeds are to be added" in text
+    assert "kept example images yet. Trials that have ended get none later, so seeds are to be added" in text
     assert "keep: {probes: 12}" in text
 
 
@@ -168,9 +172,10 @@ def test_repeats_that_were_trained_before_images_were_kept_hide_no_other(
     page = open_page(store)
     assert page.selectbox(key="repeat").options == ["seed 1"]
     assert len(sent(page)["rows"]) == 2
-    pair = telling_pair(reading.view(store, "additions"))
-    assert pair is not None
-    assert pair.repeat == "seed 1"
+    view = reading.view(store, "additions")
+    best = best_of(view.results)
+    assert best is not None
+    assert pictures_of_failures(view, best).count("<img") == 2
 
 
 def test_maps_that_cannot_be_read_are_named_and_the_other_cells_shown(
@@ -182,13 +187,14 @@ def test_maps_that_cannot_be_read_are_named_and_the_other_cells_shown(
     name, record = next(iter(cells.items()))
     broken.write_bytes(f"{broken.trial(record.id)}/{record.attempt}/maps.parquet", b"not a table")
     page = open_page(broken)
-    assert f"{name} is left out" in texts_of(page)
-    assert [column["name"] for column in sent(page)["columns"]] == list(cells)[1:]
+    words = plan_names(plan).variant
+    assert f"{words(name)} is left out" in texts_of(page)
+    assert [column["name"] for column in sent(page)["columns"]] == [words(cell) for cell in list(cells)[1:]]
 
 
 def test_a_filter_that_nothing_passes_says_so(store: Store, open_page: Open) -> None:
     page = open_page(store, show="A finds, B misses", threshold="1")
-    assert "No probe image matches." in texts_of(page)
+    assert "No example image matches." in texts_of(page)
 
 
 def test_a_choice_that_two_cells_can_not_answer_says_why(tmp_path: Path, open_page: Open) -> None:
@@ -197,7 +203,7 @@ def test_a_choice_that_two_cells_can_not_answer_says_why(tmp_path: Path, open_pa
     (cells,) = _with_maps(store, plan).values()
     _forget_masks(store, next(iter(cells.values())))
     page = open_page(store, show="A finds, B misses")
-    assert "A and B share no probe image with a defect that both have a mask of" in texts_of(page)
+    assert "A and B share no example image with a defect that both have a mask of" in texts_of(page)
 
 
 def _with_maps(store: Store, plan: Plan) -> dict[Repeat, dict[str, Record]]:

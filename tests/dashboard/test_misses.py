@@ -14,7 +14,8 @@ import pytest
 from assay.analysis.results.computed import Computed
 from assay.storage import Store
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay_dashboard.predictions import Kind, has_predictions, of_kind, wrong_shares
+from assay_dashboard.best_variant import counts_text
+from assay_dashboard.predictions import Kind, has_predictions, of_kind, wrong_images, wrong_shares
 from assay_dashboard.study_view import view
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Show, put, texts_of
@@ -29,7 +30,7 @@ DECIDED = {
     ("on", 1): (False, True, True),
 }
 UNTESTED = {trial: decided[1:] if trial[0] == "on" else decided for trial, decided in DECIDED.items()}
-BLANK = "Blank: no repeat of the cell was tested on the image."
+BLANK = "Blank: no run of the variant was tested on the image."
 
 
 def predict(store: Store, trial: Trial, decided: tuple[bool, ...]) -> None:
@@ -115,18 +116,49 @@ def test_the_page_counts_what_no_cell_finds_and_lists_the_kind_that_is_asked_for
 ) -> None:
     app = show("misses", kind="false alarms", of=cells[1])
     texts = texts_of(app)
-    assert "3 test images. Wrong in most repeats: 1 defect that no cell tested on it finds" in texts
+    assert "3 test images." in texts
+    assert "In most runs: 1 missed by all" in texts
     assert BLANK not in texts
-    assert "No record has kept pictures of them." in texts
     assert list(app.dataframe[0].value["test image"]) == ["clean"]
 
 
-def test_where_pictures_are_kept_the_page_says_of_which_images_and_where_they_are(
+def test_counts_of_errors_are_those_of_a_run_with_the_fewest_and_the_most() -> None:
+    """None is wrong in most repeats, which does not mean that there are none."""
+    assert counts_text({0: 25.0, 1: 1.0, 2: 2.0, 3: 1.0, 4: 4.0, 5: 1.0}) == "5.7 (1–25)"
+    assert counts_text({0: 0.0, 1: 0.0}) == "0"
+
+
+def test_images_of_which_a_picture_was_kept_have_a_thumbnail_and_can_be_seen_large(
     show: Show, store: Store
 ) -> None:
-    make_study(store, make_scene(4, (32, 48)), seeds=1, probes=2)
-    texts = texts_of(show("misses", study="additions"))
-    assert "Pictures are kept of probe images alone: the page Masks has them." in texts
+    make_study(store, make_scene(8, (32, 48)), seeds=1, probes=2)
+    app = show("misses", study="additions")
+    table = app.dataframe[0].value
+    kept = table["small picture"].notna()
+    assert kept.any()
+    assert not kept.all()
+    for sample, has_picture in zip(table["test image"], kept, strict=True):
+        grids = show("misses", study="additions", sample=sample).get("bidi_component")
+        assert len(grids) == has_picture
+
+
+def test_the_file_of_wrong_images_has_each_wrong_decision_with_score_and_threshold(
+    store: Store, cells: list[str]
+) -> None:
+    wrong = wrong_images(view(store, "small"), cells)
+    expected = {
+        (trial[0], f"seed {trial[1]}", image)
+        for trial, decided in DECIDED.items()
+        for (image, defective), decision in zip(IMAGES.items(), decided, strict=True)
+        if decision != defective
+    }
+    levels = {"all off": "off", "balance": "on"}
+    found = zip(wrong["variant"].map(levels), wrong["repeat"], wrong["image"], strict=True)
+    assert set(found) == expected
+    assert set(wrong.loc[wrong["image"] == "clean", "error"]) == {"false alarm"}
+    assert list(wrong.columns) == [
+        "variant", "repeat", "error", "image", "defect class", "score", "threshold",
+    ]  # fmt: skip
 
 
 def test_a_cell_may_be_called_as_a_column_of_images_or_an_argument_is(store: Store, show: Show) -> None:
@@ -151,7 +183,7 @@ def test_an_image_on_which_a_cell_was_not_tested_is_judged_by_the_others(
     off, on = (cell.name for cell in plan.cells)
     app = show("misses", kind="missed by all", of=on)
     texts = texts_of(app)
-    assert f"1 defect that no cell tested on it finds, 0 that {on} misses" in texts
+    assert "1 missed by all, 0 missed" in texts
     assert BLANK in texts
     table = app.dataframe[0].value
     assert list(table["test image"]) == ["crack"]

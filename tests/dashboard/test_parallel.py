@@ -10,7 +10,7 @@ import pytest
 
 from assay.report.interactive.parallel import objective_axis, parameter_axis, points_payload
 from assay.study.search.spec import Choice, FloatRange
-from assay_dashboard.search import brush_texts, brushes_of, inside
+from assay_dashboard.search_points import brush_texts, brushes_of, inside
 
 LOG = FloatRange.model_validate({"float": [0.01, 1.0], "log": True})
 CHOICE = Choice.model_validate({"choice": ["none", "linear", "power"]})

@@ -7,7 +7,7 @@ import pytest
 
 from assay.storage.search_points import EvaluatedPoint, best_points
 from assay.study import Plan, Point, parse_study, plan_study
-from assay_dashboard.search import few, search_points, thinning
+from assay_dashboard.search_points import few, search_points, thinning
 from tests.cli.small_search import SEARCH
 
 PLAN: Plan = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")

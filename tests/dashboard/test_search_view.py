@@ -19,7 +19,7 @@ from assay.storage.search_points import with_points
 from assay.study import Plan, parse_study, plan_study
 from assay.study.planning.identity import CellIdentity
 from assay_dashboard.charts import front_rows
-from assay_dashboard.search import against_start, best_point_rows, search_points
+from assay_dashboard.search_points import against_start, best_point_rows, search_points
 from assay_dashboard.study_view import view
 from tests.cli.small_front import FRONT, write_front
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
@@ -85,9 +85,9 @@ def test_records_of_a_search_are_read_once(store: Store, hunt: Plan, monkeypatch
 
 def test_a_search_in_which_nothing_happened_stays_as_it_was(store: Store, hunt: Plan) -> None:
     watch = Watch(store, hunt)
-    watch.look()
+    watch.take_snapshot()
     plan, records = watch.plan, dict(watch.records)
-    watch.look()
+    watch.take_snapshot()
     assert watch.plan is plan
     assert watch.records == records
 
@@ -136,13 +136,13 @@ def test_the_point_that_was_clicked_stays_chosen_when_better_ones_come(
     assert (marked(app), app.page_link[0].label) == ([2], r"Open base \#3, seed 0")
 
 
-@pytest.mark.parametrize(("gain", "word"), [(0.05, "Yes."), (0.0, "Not shown."), (-0.05, "No, it is worse.")])
+@pytest.mark.parametrize(("gain", "word"), [(0.05, "Keep"), (0.0, "Undecided"), (-0.05, "Worse")])
 def test_the_first_line_says_whether_the_winner_is_better_than_the_start(
     show: Show, store: Store, gain: float, word: str
 ) -> None:
     make_started_search(store, gain=gain)
     texts = texts_of(show("search", study="started"))
-    assert f"{word} base #1 against the start base #0 (given)" in texts
+    assert f"{word}: base #1 against the start base #0 (given)" in texts
     results = view(store, "started").results.without_predictions()
     (result,) = against_start(results, "base")
     assert claimed_text(result) in texts

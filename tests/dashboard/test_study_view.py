@@ -32,13 +32,13 @@ def test_the_list_counts_trials_and_names_the_best_cell(store: Store) -> None:
     (entry,) = studies(store)
     assert (entry.counts, entry.total, entry.planned, entry.running) == ({"finished": 3}, 4, 1, 0)
     assert entry.best is not None
-    assert (entry.best.cell, entry.best.mean, entry.best.n) == ("balance", 0.95, 1)
+    assert (entry.best.variant, entry.best.mean, entry.best.n) == ("balance", 0.95, 1)
 
 
 def test_the_best_cell_is_not_one_that_diverged(store: Store, plan: Plan, open_page: Open) -> None:
-    assert "best cell balance · test images · 1 of 2 repeats" in texts_of(open_page("studies"))
+    assert "best variant balance · test images · 1 of 2 repeats" in texts_of(open_page("studies"))
     store.write_record(lose(plan.trials[3], "diverged"))
-    assert "best cell all off · test images · mean of 2 repeats" in texts_of(open_page("studies"))
+    assert "best variant no balance · test images · mean of 2 repeats" in texts_of(open_page("studies"))
 
 
 def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,19 +16,18 @@ from assay.analysis.summary import metric_summary
 from assay.analysis.test_set_uncertainty import item_intervals
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
-from assay.study.planning.plan import CellReach
+from assay.study.planning.plan import CellResolutionLimit
 from assay_dashboard.cells import ablation, cell_table
 from assay_dashboard.charts import dot_plots
 from assay_dashboard.study_view import view
-from tests.analysis.made_studies import STUDY as MADE
 from tests.analysis.made_studies import make_plan, make_record, make_records
-from tests.analysis.test_collapse import study_with
+from tests.analysis.test_at_chance import study_with
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Show, put, texts_of
 from tests.report.test_defect_tables import with_defects
 from trainables.contract import Grid
-from trainables.evaluation.resolution_limit import measure_reach
+from trainables.evaluation.resolution_limit import measure_resolution_limit
 
 
 def marked(app: AppTest) -> list[int]:
@@ -52,19 +51,19 @@ def test_further_metrics_have_a_spread_and_published_figures_stand_beside_their_
 def test_every_figure_that_the_notes_speak_of_is_a_column_of_numbers(store: Store, show: Show) -> None:
     mask = np.zeros((64, 64), np.uint8)
     mask[16:48, 16:48] = 1
-    grid = measure_reach([("0.png", mask)], [mask], (64, 64), Grid(stride=8, window=17))
+    grid = measure_resolution_limit([("0.png", mask)], [mask], (64, 64), Grid(stride=8, window=17))
     assert grid is not None
     results = study_with(store, -3.0)  # one repeat ranks no better than chance
-    reach = CellReach(cells=tuple(cell.name for cell in results.plan.cells), reach=grid)
-    put(store, results.plan.model_copy(update={"reach": (reach,)}), results.records)
+    limit = CellResolutionLimit(cells=tuple(cell.name for cell in results.plan.cells), limit=grid)
+    put(store, results.plan.model_copy(update={"resolution_limits": (limit,)}), results.records)
     app = show("table", study="additions")
     assert not app.exception
     frame = app.dataframe[0].value
     assert frame["median image_ap"].between(0.5, 1).all()
-    assert set(frame["attainable pixel_iou"]) == {round(grid.grid_iou, 2)}
+    assert set(frame["best IoU possible pixel_iou"]) == {round(grid.grid_iou, 2)}
     texts = texts_of(app)
     assert "the median stands beside the mean" in texts
-    assert "Attainable: an IoU" in texts
+    assert "Best IoU possible" in texts
     assert "What these notes call bold is marked ● in the column best." in texts
 
 
@@ -107,20 +106,6 @@ def test_chosen_cells_stay_chosen_when_their_rows_move(show: Show) -> None:
     assert marked(app) == [1]
     app.multiselect(key="cells").set_value(["all off", "balance"]).run()
     assert marked(app) == [0, 1]
-
-
-def test_levels_keep_their_colours_whatever_the_order_of_the_rows(show: Show, store: Store) -> None:
-    full, few = "full: {supervision: full}", "few: {supervision: {mixed: 5}}"
-    plan = make_plan(MADE.replace(f"{{{full}, {few}}}", f"{{{few}, {full}}}"))
-    put(store, plan, make_records(plan))
-    specs = []
-    for best in ("false", "true"):
-        (chart,) = show("table", study="additions", best=best).get("vega_lite_chart")
-        specs.append([layer["encoding"] for layer in json.loads(chart.proto.spec)["layer"]])
-    by_plan, by_mean = specs
-    assert by_plan[0]["y"]["sort"] != by_mean[0]["y"]["sort"]
-    colours = {tuple(layer["color"]["scale"]["domain"]) for layer in (*by_plan, *by_mean)}
-    assert colours == {("few", "full")}
 
 
 @pytest.mark.parametrize(

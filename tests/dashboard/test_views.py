@@ -14,6 +14,7 @@ from assay.report.tables.cells import in_order
 from assay.storage import Store
 from assay.study import Plan, SearchPlan, Trial, parse_study, plan_study
 from assay_dashboard.cells import cell_table, trial_table
+from assay_dashboard.comparison_rows import MOST_ROWS
 from assay_dashboard.study_view import view
 from tests.analysis.made_studies import lose, make_plan, make_record, make_records
 from tests.cli.small_front import FRONT, write_front
@@ -34,7 +35,7 @@ comparisons: [{{factor: length, from: e1}}]
 repeats: {{seeds: [0, 1, 2, 3, 4, 5, 6, 7]}}
 metrics: {{primary: image_ap}}
 """
-PAGES = ("answer", "table", "effects", "search", "labels", "misses", "trial", "compare")
+PAGES = ("answer", "table", "effects", "images", "labels", "trial")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -49,9 +50,9 @@ def test_the_first_page_has_the_comparisons_where_a_lost_cell_leaves_no_main_eff
     lost = {one.id: lose(one, "failed", "lost") for one in plan.trials if one.cell == plan.cells[0].name}
     put(store, plan, {**make_records(plan), **lost})
     app = show("answer", "additions")
-    assert "No verdict yet" not in texts_of(app)
-    (chart,) = app.get("vega_lite_chart")
-    assert chart.proto.alt.startswith("Comparisons, AP.")
+    text = texts_of(app)
+    assert "No verdict yet" not in text
+    assert 'class="comparisons"' in text
 
 
 def test_a_page_opens_on_the_study_that_changed_last(open_page: Open, store: Store) -> None:
@@ -64,13 +65,10 @@ def test_a_page_opens_on_the_study_that_changed_last(open_page: Open, store: Sto
 @pytest.mark.parametrize(
     ("page", "text"),
     [
-        ("search", "small is not a search"),
-        ("labels", "No two finished cells differ in hours"),
+        ("labels", "No two finished variants differ in hours"),
         ("labels", "labelling: {image_label_seconds: 1, mask_seconds: 79}"),
-        ("masks", "No finished trial of this study has kept probe images yet."),
-        ("answer", "No pictures: no finished trial has kept probe images."),
-        ("misses", "has kept its predictions yet"),
-        ("compare", "This storage holds one study"),
+        ("images", "No finished run of this study has kept example images yet."),
+        ("answer", "No pictures: no finished run has kept example images."),
     ],
 )
 def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: str) -> None:
@@ -95,9 +93,8 @@ ONE_CELL = PARTS[0] + PARTS[2][PARTS[2].index("repeats:") :].replace("small", "l
             "The study has no comparisons.",
             True,
         ),
-        (ONE_CELL, True, "The study has no factors, so there is nothing to compare.", False),
     ],
-    ids=["search", "search without replicate", "winner", "front", "factors", "one cell"],
+    ids=["search", "search without replicate", "winner", "front", "factors"],
 )
 @pytest.mark.parametrize("page", ["answer", "effects"])
 def test_where_no_verdict_can_be_the_page_advises_what_the_study_may_have(
@@ -115,6 +112,15 @@ def test_where_no_verdict_can_be_the_page_advises_what_the_study_may_have(
         plan_study(parse_study(yaml.safe_dump(advised), "study.yaml"), None, "cpu")
 
 
+def test_a_study_of_one_variant_is_not_told_to_compare(show: Show, store: Store) -> None:
+    plan = plan_study(parse_study(ONE_CELL, "later.yaml"), None, "cpu")
+    put(store, plan, make_records(plan))
+    text = texts_of(show("answer", study="later"))
+    assert "<h2>Scores</h2>" in text
+    for asked in ('class="comparisons"', "No verdict", "no factors", 'class="mark best"'):
+        assert asked not in text
+
+
 @pytest.mark.parametrize("page", ["answer", "effects"])
 def test_a_metric_that_no_trial_defines_is_not_said_to_wait_for_trials(
     show: Show, store: Store, page: str
@@ -122,7 +128,7 @@ def test_a_metric_that_no_trial_defines_is_not_said_to_wait_for_trials(
     plan = make_plan()
     put(store, plan, {trial.id: make_record(trial, lambda _: {"fp": 1.0}) for trial in plan.trials})
     text = texts_of(show(page, study="additions"))
-    assert "No verdict yet: it needs a value of AP from the same repeat in both cells." in text
+    assert "No verdict yet: it needs a value of AP from the same repeat in both variants." in text
 
 
 def put_later(store: Store, probes: int) -> None:
@@ -135,10 +141,8 @@ def put_later(store: Store, probes: int) -> None:
 @pytest.mark.parametrize(
     ("page", "probes", "text"),
     [
-        ("answer", 0, "This in the study file fills the place"),
-        ("answer", 6, "No pictures yet: the first finished trial brings"),
-        ("masks", 0, "This in the study file fills the place"),
-        ("masks", 6, "No finished trial of this study has kept probe images yet."),
+        ("images", 0, "This in the study file fills the place"),
+        ("images", 6, "No finished run of this study has kept example images yet."),
     ],
 )
 def test_a_page_advises_to_keep_probe_images_only_where_the_study_keeps_none(
@@ -153,7 +157,7 @@ def test_a_page_advises_to_keep_probe_images_only_where_the_study_keeps_none(
 def test_lines_that_would_fill_an_empty_page_are_those_of_a_study_file(show: Show, store: Store) -> None:
     """Put into the study as they stand, a key that it has already replaced."""
     put_later(store, probes=0)
-    for page, name in {"labels": "small", "masks": "later"}.items():
+    for page, name in {"labels": "small", "images": "later"}.items():
         lines = re.search(r'<pre class="yaml">(.*?)</pre>', texts_of(show(page, study=name)), re.DOTALL)
         assert lines is not None
         study = yaml.safe_load(STUDY) | yaml.safe_load(html.unescape(lines[1]))
@@ -161,41 +165,39 @@ def test_lines_that_would_fill_an_empty_page_are_those_of_a_study_file(show: Sho
         parse_study(yaml.safe_dump(study), "small.yaml")
 
 
-def test_the_answer_draws_first_what_its_sentences_name(show: Show, store: Store) -> None:
-    """Of eight comparisons the last is the clearest, and no sentence names those that stand before it."""
-    levels = ", ".join(f"e{n}: {{config: {{epochs: {n}}}}}" for n in range(1, 10))
-    text = LINE_OF_LEVELS.format(levels=levels)
-    plan = plan_study(parse_study(text, "levels.yaml"), None, "cpu")
+LEVELS = ", ".join(f"e{n}: {{config: {{epochs: {n}}}}}" for n in range(1, 11))
+
+
+@pytest.fixture
+def nine(store: Store) -> Plan:
+    """Nine comparisons with one level, of which the last makes the largest difference."""
+    plan = plan_study(parse_study(LINE_OF_LEVELS.format(levels=LEVELS), "levels.yaml"), None, "cpu")
 
     def scores(trial: Trial) -> dict[str, float]:
-        last = trial.levels["length"] == "e9"
+        last = trial.levels["length"] == "e10"
         return {"image_ap": 0.8 + 0.1 * last + 0.01 * trial.seed + 0.001 * (trial.seed % 2) * last}
 
     put(store, plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
+    return plan
+
+
+def test_of_many_comparisons_the_first_page_has_the_strongest_and_leads_to_the_others(
+    show: Show, nine: Plan
+) -> None:
     app = show("answer", study="levels")
-    rows = re.findall(r"length: e1 → e\d", app.get("vega_lite_chart")[0].proto.alt)
-    assert rows[0] == "length: e1 → e9", "it pays"
-    assert len(rows) == 6
-    text = texts_of(app)
-    assert "5 more on the page Effects." in text
-    assert "6 of 8. The page Effects shows all." in text
+    rows = re.findall(r"<b>Length (e\d+) instead of e1</b><p>", texts_of(app))
+    assert rows[0] == "e10"
+    assert len(rows) == MOST_ROWS == 8
+    assert "The strongest 8 of 9 comparisons." in texts_of(app)
+    assert "All comparisons" in [link.label for link in app.page_link]
 
 
-def test_marks_of_the_best_cells_are_those_of_the_notes_below_them(show: Show, store: Store) -> None:
-    """Of nine cells the worst, which is not shown, and the best lost a repeat each."""
-    levels = ", ".join(f"e{n}: {{config: {{epochs: {n}}}}}" for n in range(1, 10))
-    plan = plan_study(parse_study(LINE_OF_LEVELS.format(levels=levels), "levels.yaml"), None, "cpu")
-
-    def scores(trial: Trial) -> dict[str, float]:
-        return {"image_ap": 0.8 + 0.01 * int(trial.levels["length"][1:]) + 0.001 * trial.seed}
-
-    records = {trial.id: make_record(trial, scores) for trial in plan.trials}
-    lost = [trial for trial in plan.trials if trial.seed == 7 and trial.levels["length"] in {"e1", "e9"}]
-    put(store, plan, {**records, **{trial.id: lose(trial, "failed", "lost") for trial in lost}})
+def test_the_variants_of_the_first_page_are_the_best_with_their_counts(show: Show, nine: Plan) -> None:
     text = texts_of(show("answer", study="levels"))
-    assert "The best 8 of 9 cells." in text
-    assert "7 of 8 ¹<" in text
-    assert re.findall(r">(\S e\d): n = 7 of 8: 1 failed", text) == ["¹ e9"]
+    names = re.findall(r'<th scope="row" title="(e\d+)">', text)
+    assert names[0] == "e10"
+    assert "2 more on the page Table." in text
+    assert '10 <span class="mark best">best</span>' in text
 
 
 def test_an_empty_storage_says_how_to_fill_it(show: Show, store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,23 @@ import numpy as np
 from tests.data.made_images import dot, noise, write
 
 
-def write_json(path: Path, content: Any) -> Path:
+def write_lists(root: Path, name: str, *parts: Any) -> Path:
+    """``splits/KSDD2/split_16.pyb`` below ``root``, as the authors of the lists write it."""
+    path = root / "splits" / f"{name}.pyb"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
+    path.write_bytes(pickle.dumps(parts))
     return path
+
+
+# Test items of the three published folds of KolektorSDD.
+KSDD_FOLDS = tuple(
+    tuple(f"kos{item}" for item in items.split())
+    for items in (
+        "02 08 09 10 15 19 21 25 27 28 30 37 38 41 43 46 47",
+        "01 03 04 06 11 17 22 24 29 31 32 36 39 40 42 44 48",
+        "05 07 12 13 14 16 18 20 23 26 33 34 35 45 49 50",
+    )
+)
 
 
 def make_ksdd2(root: Path, train: tuple[int, int] = (4, 6), test: tuple[int, int] = (2, 3)) -> Path:
@@ -54,9 +67,9 @@ def make_severstal(root: Path, rows: list[tuple[str, str, str]], normal: int = 3
     return root
 
 
-def make_mvtec(category: Path, normal: int = 6, test_normal: int = 3) -> Path:
-    """A category: normal images in training, two kinds of defects in test."""
-    number = 0
+def make_mvtec(category: Path, normal: int = 6, test_normal: int = 3, first: int = 0) -> Path:
+    """A category: normal images in training, two kinds of defects in test; ``first`` makes other images."""
+    number = first
     for part, count in (("train", normal), ("test", test_normal)):
         for index in range(count):
             number += 1
@@ -67,3 +80,30 @@ def make_mvtec(category: Path, normal: int = 6, test_normal: int = 3) -> Path:
             write(category / "test" / kind / f"{index:03d}.png", noise(number))
             write(category / "ground_truth" / kind / f"{index:03d}_mask.png", dot())
     return category
+
+
+def make_elpv_package(folder: Path, certain: int = 8, doubtful: int = 2) -> Path:
+    """The package ``elpv_dataset`` as it is installed.
+
+    Args:
+        folder: Where it is installed, to be put on ``sys.path``.
+        certain: Cells of each type with probability 1, and as many with 0.
+        doubtful: Likewise with 1/3, and with 2/3.
+
+    Returns:
+        The folder.
+    """
+    data = folder / "elpv_dataset" / "data"
+    data.mkdir(parents=True)
+    imported = "raise AssertionError('imported')"
+    (folder / "elpv_dataset" / "__init__.py").write_text(imported, encoding="utf-8")
+    grades = {"1.0": certain, "0.0": certain, f"{1 / 3}": doubtful, f"{2 / 3}": doubtful}
+    lines: list[str] = []
+    for probability, count in grades.items():
+        for cells in ("mono", "poly"):
+            for _ in range(count):
+                name = f"images/cell{len(lines) + 1:04d}.png"
+                write(data / name, noise(len(lines)))
+                lines.append(f"{name}  {probability:<18}  {cells}")
+    (data / "labels.csv").write_text("\n".join(lines) + "\n", encoding="ascii")
+    return folder

@@ -80,14 +80,32 @@ def test_ellipse_of_an_ellipse_is_itself(half_axes: tuple[float, float], angle: 
     assert (mask & coarse).sum() / (mask | coarse).sum() > 0.95
 
 
+@pytest.mark.parametrize("sides", [(60.0, 16.0), (24.0, 24.0), (50.0, 6.0)])
+@pytest.mark.parametrize("angle", [0.0, 0.6, 0.785, 1.57, 2.2])
+def test_turned_box_of_a_turned_box_is_itself(sides: tuple[float, float], angle: float) -> None:
+    y, x = np.indices((81, 81)) - 40.0
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    mask = ((abs(along) <= sides[0] / 2) & (abs(across) <= sides[1] / 2)).astype(np.uint8)
+    coarse = coarsen(mask, "turned_box")
+    assert (coarse >= mask).all()
+    assert mask.sum() / coarse.sum() > 0.8  # its edge is jagged: a pixel all around at most
+    assert coarse.sum() < coarsen(mask, "box").sum() or angle in (0.0, 1.57)
+
+
+def test_turned_box_of_a_slanting_line_is_narrow_and_that_of_a_pixel_is_the_pixel() -> None:
+    line = np.eye(30, dtype=np.uint8)
+    line[0, 29] = 1
+    assert (coarsen(line, "turned_box") == line).all()
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(["box", "ellipse"]))
-def test_every_defect_leaves_a_mark_within_its_surroundings(seed: int, detail: str) -> None:
+@given(st.integers(0, 10_000), st.sampled_from(["box", "turned_box", "ellipse"]))
+def test_every_defect_leaves_a_mark_within_its_surroundings(seed: int, detail: MaskDetail) -> None:
     mask = (np.random.default_rng(seed).random((24, 31)) > 0.9).astype(np.uint8)
-    coarse = coarsen(mask, "box" if detail == "box" else "ellipse")
+    coarse = coarsen(mask, detail)
     assert set(np.unique(coarse)) <= {0, 1}
     assert coarse.any() == mask.any()
-    if detail == "box":
+    if detail != "ellipse":
         assert (coarse >= mask).all()
 
 
@@ -96,7 +114,7 @@ def test_fine_masks_stay_as_they_are() -> None:
     assert coarsen(mask, "fine") is mask
 
 
-@pytest.mark.parametrize("detail", ["box", "ellipse"])
+@pytest.mark.parametrize("detail", ["box", "turned_box", "ellipse"])
 def test_only_test_masks_stay_fine(detail: MaskDetail, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "root", good=12, defect=12)
     corner = np.zeros((12, 16), np.uint8)

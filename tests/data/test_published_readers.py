@@ -16,7 +16,7 @@ from tests.data.published_trees import (
     make_ksdd2,
     make_mvtec,
     make_severstal,
-    write_json,
+    write_lists,
 )
 from trainables.data import (
     DataSpec,
@@ -64,21 +64,25 @@ def test_ksdd2_without_a_mask_file_is_refused(tmp_path: Path) -> None:
         opened("kolektorsdd2", root)
 
 
-def test_ksdd2_mask_subsets_are_read_from_json(tmp_path: Path) -> None:
+def test_ksdd2_masks_are_those_of_the_authors_lists(tmp_path: Path) -> None:
     root = make_ksdd2(tmp_path / "root")
     spec = DataSpec(reader="kolektorsdd2", masks="published", validation=None)
-    with pytest.raises(InputError, match=r"read from splits/KolektorSDD2_masks\.json"):
+    with pytest.raises(
+        InputError, match=r"read from splits/KSDD2/split_\*\.pyb below the data root, of github"
+    ):
         make_split(open_manifest(spec, root, tmp_path / "cache"), spec, mixed(2), 0, None)
-    write_json(
-        root / "splits" / "KolektorSDD2_masks.json", {"masks": {"2": ["10001", "10003"], "1": ["10003"]}}
-    )
+    test = [("20000", True)]
+    write_lists(root, "KSDD2/split_2", [("10001", True), ("10002", False), ("10003", True)], test)
+    write_lists(root, "KSDD2/split_1", [(10003, True), (10005, False)], test)  # a name may be a number
     manifest = open_manifest(spec, root, tmp_path / "cache")
     assert make_split(manifest, spec, mixed(2), 0, None).masks == ("train/10001", "train/10003")
     assert make_split(manifest, spec, mixed(1), 5, None).masks == ("train/10003",)
-    with pytest.raises(InputError, match=r"lists for 1, 2 items; found mixed: 3"):
+    with pytest.raises(InputError, match=r"lists for 1, 2 items, read from .*; found mixed: 3"):
         make_split(manifest, spec, mixed(3), 0, None)
-    write_json(root / "splits" / "KolektorSDD2_masks.json", {"masks": {"sixteen": []}})
-    with pytest.raises(InputError, match=r"KolektorSDD2_masks\.json: masks\.sixteen.*fetch the file again"):
+    write_lists(root, "KSDD2/split_1", ["10003"], test)
+    with pytest.raises(
+        InputError, match=r"split_1\.pyb: 0\.0.*Expected \(train, test\).*fetch the file again"
+    ):
         open_manifest(spec, root, tmp_path / "cache")
 
 
@@ -139,17 +143,23 @@ def test_dagm_with_files_gone_is_refused_and_not_taken_for_normal(
         opened("dagm", tmp_path / "root")
 
 
-def test_dagm_mask_subsets_are_read_from_json(tmp_path: Path) -> None:
+def test_dagm_masks_are_those_of_the_authors_lists(tmp_path: Path) -> None:
+    root = tmp_path / "root"
     for name in ("Class1", "Class2"):
-        make_dagm_class(tmp_path / "root" / name)
-    lists = {"Class1": {"1": ["0007"]}, "Class2": {"1": ["0006"], "2": ["0006", "0007"]}}
-    write_json(tmp_path / "root" / "splits" / "DAGM_masks.json", lists)
+        make_dagm_class(root / name)
+    train = [[("0007.PNG", True), ("0006.PNG", False)], [("0006.PNG", True)], *[[] for _ in range(8)]]
+    write_lists(root, "DAGM/split_1", train, [[] for _ in range(10)])
     spec = DataSpec(reader="dagm", masks="published", validation=None)
     one = spec.model_copy(update={"classes": ("Class1",)})
     both = open_manifest(spec, tmp_path / "root", tmp_path / "cache")
     single = open_manifest(one, tmp_path / "root", tmp_path / "cache")
     assert make_split(single, one, mixed(1), 0, None).masks == ("Class1/Train/0007",)
     assert make_split(both, spec, mixed(2), 0, None).masks == ("Class1/Train/0007", "Class2/Train/0006")
+    write_lists(root, "DAGM/split_1", train[:9], [[] for _ in range(10)])
+    with pytest.raises(
+        InputError, match=r"split_1\.pyb: 0: should be a list of at least 10 values\. Expected"
+    ):
+        open_manifest(one, root, tmp_path / "cache")
 
 
 def test_check_of_a_dagm_class_at_full_count_agrees_with_the_makers(tmp_path: Path) -> None:
@@ -209,7 +219,7 @@ def test_severstal_images_without_a_row_are_normal(tmp_path: Path) -> None:
     assert {row.sample: row.defect_class for row in manifest.rows} == {
         "a": "1+3", "b": "3", "c": "4", "d": "3", "normal0": None, "normal1": None, "normal2": None,
     }  # fmt: skip
-    with pytest.raises(InputError, match=r"splits/Severstal_splits\.json .*splits: per_seed"):
+    with pytest.raises(InputError, match=r"splits/STEEL/split_P_N\.pyb .*splits: per_seed"):
         opened("severstal", tmp_path / "root")
 
 
@@ -286,10 +296,12 @@ def test_severstal_reads_the_older_table_with_one_column_for_image_and_class(tmp
 def severstal_with_a_split(root: Path) -> Path:
     rows = [(f"p{index}.jpg", "3", "1 4") for index in range(8)]
     make_severstal(root, rows, normal=6)
-    train = [[f"p{index}", index < 2] for index in range(4)] + [["normal0", True], ["normal1", True]]
-    lists = {"300_2": train, "300_0": [[name, name.startswith("n")] for name, _ in train], "750_9": train[:1]}
-    parts = {"test": ["p4", "p5", "normal2", "normal3"], "validation": ["p6", "normal4"], "train": lists}
-    write_json(root / "splits" / "Severstal_splits.json", parts)
+    train = [(f"p{index}", index < 2) for index in range(4)] + [("normal0", True), ("normal1", True)]
+    test = [(name, True) for name in ("p4", "p5", "normal2", "normal3")]
+    validation = [(name, True) for name in ("p6", "normal4")]
+    write_lists(root, "STEEL/split_300_2", train, test, validation)
+    write_lists(root, "STEEL/split_300_0", [(name, False) for name, _ in train], test, validation)
+    write_lists(root, "STEEL/split_750_9", train[:1], test, validation)
     return root
 
 
@@ -309,8 +321,18 @@ def test_severstal_training_set_is_the_largest_unless_one_is_named(tmp_path: Pat
     root = severstal_with_a_split(tmp_path / "root")
     manifest = opened("severstal", root)
     assert {row.sample for row in manifest.rows if row.split == "train"} == {"p0"}
-    with pytest.raises(InputError, match=r"train_positives: the lists in .* have 300, 750; found 1000"):
+    with pytest.raises(InputError, match=r"train_positives: .* lists for 300, 750; found 1000"):
         opened("severstal", root, options={"train_positives": 1000})
+
+
+def test_severstal_lists_that_divide_the_images_differently_are_refused(tmp_path: Path) -> None:
+    root = severstal_with_a_split(tmp_path / "root")
+    write_lists(root, "STEEL/split_750_10", [("p0", True)], [("p6", True)], [("p4", True)])
+    with pytest.raises(
+        InputError, match=r"split_750_9\.pyb: p4 is in part test, and in validation elsewhere"
+    ):
+        opened("severstal", root)
+    assert len(opened("severstal", root, options={"train_positives": 300}).rows) == 12
 
 
 # MVTec AD

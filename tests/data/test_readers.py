@@ -11,7 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from tests.data.made_images import dot, make_folder, noise, open_folder, write
-from trainables.data import READERS, DataSpec, open_manifest
+from tests.data.published_trees import KSDD_FOLDS, write_lists
+from trainables.data import READERS, DataSpec, Supervision, make_split, open_manifest
 from trainables.data.inspect.layouts import find_layout
 from trainables.data.readers.base import images_below
 from trainables.errors import InputError
@@ -87,7 +88,7 @@ def test_unknown_class_is_refused_with_the_known_ones(tmp_path: Path) -> None:
         open_folder(make_folder(tmp_path / "root"), tmp_path / "cache", classes=("rust",))
 
 
-@pytest.mark.parametrize("name", sorted(set(READERS) - {"synthetic"}))
+@pytest.mark.parametrize("name", sorted(name for name in READERS if READERS[name].needs_root))
 def test_reader_of_files_says_when_its_data_are_not_there(name: str, tmp_path: Path) -> None:
     spec = DataSpec(reader=name, path=None if name != "table" else "absent.csv")
     with pytest.raises(InputError, match="--data ROOT"):
@@ -99,7 +100,7 @@ def test_reader_of_files_says_when_its_data_are_not_there(name: str, tmp_path: P
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        (DataSpec(reader="cifar"), r"no reader 'cifar'; known here: annotated, dagm, folder"),
+        (DataSpec(reader="cifar"), r"no reader 'cifar'; known here: annotated, dagm, elpv, folder"),
         (
             DataSpec(reader="synthetic", options={"colour": 1}),
             r"reader synthetic: data\.options\.colour: unknown setting \(known here: difficulty, images",
@@ -299,6 +300,12 @@ def make_kolektor(root: Path) -> Path:
     return root
 
 
+def make_kolektor_51(root: Path) -> Path:
+    write(root / "kos51" / "Part0.jpg", noise(0))
+    write(root / "kos51" / "Part0_label.bmp", dot())
+    return make_kolektor(root)
+
+
 def test_kolektor_label_is_any_non_zero_pixel(tmp_path: Path) -> None:
     spec = DataSpec(reader="kolektorsdd", splits="per_seed")
     manifest = open_manifest(spec, make_kolektor(tmp_path), tmp_path / "cache")
@@ -315,9 +322,9 @@ def test_kolektor_label_is_any_non_zero_pixel(tmp_path: Path) -> None:
     ("reader", "make", "told"),
     [
         ("mtd", make_mtd, "use `splits: per_seed`"),
-        ("kolektorsdd", make_kolektor, r"splits/KolektorSDD_folds\.json .*splits: per_seed"),
+        ("kolektorsdd", make_kolektor_51, r"kos01 to kos50, found kos51 as well\. .*splits: per_seed"),
     ],
-    ids=["no split was published", "its file is missing"],
+    ids=["no split was published", "an item that it does not have"],
 )
 def test_published_split_that_is_not_there_is_refused_with_the_way_out(
     reader: str, make: Callable[[Path], Path], told: str, tmp_path: Path
@@ -326,35 +333,62 @@ def test_published_split_that_is_not_there_is_refused_with_the_way_out(
         open_manifest(DataSpec(reader=reader), make(tmp_path), tmp_path / "cache")
 
 
-FOLDS_OF_ITEM_1 = '{"test": [["kos01"]], "train": {}}'
+@pytest.mark.parametrize(
+    ("item", "fold"), [("kos01", 1), ("kos02", 0), ("kos05", 2), ("kos38", 0), ("kos39", 1), ("kos50", 2)]
+)
+def test_kolektor_knows_the_published_fold_of_each_item(item: str, fold: int, tmp_path: Path) -> None:
+    for part, label in ((0, np.zeros_like(dot())), (1, dot())):
+        write(tmp_path / item / f"Part{part}.jpg", noise(part))
+        write(tmp_path / item / f"Part{part}_label.bmp", label)
+    manifest = open_manifest(DataSpec(reader="kolektorsdd"), tmp_path, tmp_path / "cache")
+    assert manifest.folds == (fold,)
 
 
-def kolektor_with_folds(root: Path, folds: str) -> Path:
+def kolektor_with_lists(root: Path, items: int, masks: int) -> Path:
+    """Two items, and the authors' lists for this many training items and masks of the first of them."""
     make_kolektor(root)
-    (root / "splits").mkdir()
-    (root / "splits" / "KolektorSDD_folds.json").write_text(folds)
+    train = [[(item, item == "kos02")] for item in ("kos01", "kos02", "kos02")]
+    test = [[(item, True) for item in items] for items in KSDD_FOLDS]
+    write_lists(root, f"KSDD/split_{items}_{masks}", train, test)
     return root
 
 
-@pytest.mark.parametrize(
-    ("folds", "told"),
-    [
-        (FOLDS_OF_ITEM_1, r"KolektorSDD_folds\.json .*does not list kos02\. .*per_seed"),
-        ('{"test": 3, "train": {}}', r"KolektorSDD_folds\.json: test: "),
-        ('{"test": [["kos01"], ["kos02"]], "train": {"all": [[]]}}', r"KolektorSDD_folds\.json: train\.all"),
-    ],
-    ids=["an item is missing", "damaged", "a list of another name"],
-)
-def test_kolektor_folds_that_cannot_serve_are_refused(folds: str, told: str, tmp_path: Path) -> None:
-    root = kolektor_with_folds(tmp_path, folds)
-    with pytest.raises(InputError, match=told):
+def test_kolektor_masks_are_those_of_the_authors_lists(tmp_path: Path) -> None:
+    root = kolektor_with_lists(tmp_path / "data", 33, 5)
+    spec = DataSpec(reader="kolektorsdd", masks="published", validation=None)
+    manifest = open_manifest(spec, root, tmp_path / "cache")
+    split = make_split(manifest, spec, Supervision(kind="mixed", masks=5), 0, 1)
+    assert (split.train, split.masks) == (("kos02/Part0", "kos02/Part1"), ("kos02/Part1",))
+
+
+NO_LIST = r"train_items: 5 items .*expected splits/KSDD/split_5_\*\.pyb below"
+
+
+def test_kolektor_smaller_training_sets_are_those_of_the_authors_lists(tmp_path: Path) -> None:
+    spec = DataSpec(reader="kolektorsdd", validation=None, options={"train_items": 5})
+    root = make_kolektor(tmp_path / "data")
+    with pytest.raises(InputError, match=NO_LIST):
+        open_manifest(spec, root, tmp_path / "cache")
+    manifest = open_manifest(spec, kolektor_with_lists(root, 5, 5), tmp_path / "cache")
+    assert manifest.published.train == {0: {"kos01"}, 1: {"kos02"}, 2: {"kos02"}}
+
+
+def test_kolektor_with_all_masks_needs_no_list(tmp_path: Path) -> None:
+    spec = DataSpec(reader="kolektorsdd", masks="published", validation=None)
+    manifest = open_manifest(spec, make_kolektor(tmp_path / "data"), tmp_path / "cache")
+    assert make_split(manifest, spec, Supervision(kind="mixed", masks=33), 0, 1).masks == ("kos02/Part1",)
+    with pytest.raises(InputError, match=r"for 33 items, read from splits/KSDD/split_33_.*; found mixed: 5"):
+        make_split(manifest, spec, Supervision(kind="mixed", masks=5), 0, 1)
+
+
+def test_kolektor_lists_of_other_folds_are_refused(tmp_path: Path) -> None:
+    root = make_kolektor(tmp_path / "data")
+    write_lists(root, "KSDD/split_33_5", [[], [], []], [[("kos01", True)], [("kos02", True)], []])
+    with pytest.raises(
+        InputError, match=r"split_33_5\.pyb: the test parts are not the three published folds"
+    ):
         open_manifest(DataSpec(reader="kolektorsdd"), root, tmp_path / "cache")
-
-
-def test_kolektor_divided_anew_needs_no_folds(tmp_path: Path) -> None:
-    root = kolektor_with_folds(tmp_path, FOLDS_OF_ITEM_1)
-    spec = DataSpec(reader="kolektorsdd", splits="per_seed")
-    assert len(open_manifest(spec, root, tmp_path / "cache").rows) == 4
+    assert open_manifest(DataSpec(reader="kolektorsdd", splits="per_seed"), root, tmp_path / "cache").rows
 
 
 def test_kolektor_image_of_circulating_copies_is_left_out(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections import Counter
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.published_trees import write_lists
 from tests.data.test_near_copies import COPIES
 from trainables.data import (
     DataSpec,
@@ -75,17 +77,30 @@ def test_kolektorsdd_copies_across_folds_are_named_and_can_be_left_out(ksdd: Man
         assert {sample[:5] for sample in set(before.train) - set(after.train)} == removed
 
 
-def test_kolektorsdd_published_masks(ksdd: Manifest) -> None:
+@pytest.fixture(scope="module")
+def with_lists(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with the archive, and the authors' lists in the form that they publish."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "KolektorSDD.zip").hardlink_to(data_root / "KolektorSDD.zip")
+    lists = json.loads((data_root / "splits" / "KolektorSDD_folds.json").read_text())
+    test = [[(item, True) for item in items] for items in lists["test"]]
+    for name, folds in lists["train"].items():
+        write_lists(root, f"KSDD/split_{name}", [[tuple(pair) for pair in fold] for fold in folds], test)
+    return root
+
+
+def test_kolektorsdd_published_masks(with_lists: Path, cache_root: Path) -> None:
     spec = KSDD.model_copy(update={"masks": "published"})
+    ksdd = open_manifest(spec, with_lists, cache_root)
     few = make_split(ksdd, spec, Supervision(kind="mixed", masks=5), 0, 0)
     assert {sample[:5] for sample in few.masks} == {"kos35", "kos16", "kos33", "kos36", "kos31"}
     every = make_split(ksdd, spec, Supervision(kind="mixed", masks=33), 0, 0)
     assert every.masks == make_split(ksdd, spec, FULL, 0, 0).masks
 
 
-def test_kolektorsdd_smaller_training_set(data_root: Path, cache_root: Path) -> None:
+def test_kolektorsdd_smaller_training_set(with_lists: Path, cache_root: Path) -> None:
     spec = KSDD.model_copy(update={"options": {"train_items": 5}})
-    split = make_split(open_manifest(spec, data_root, cache_root), spec, FULL, 0, 0)
+    split = make_split(open_manifest(spec, with_lists, cache_root), spec, FULL, 0, 0)
     assert {sample[:5] for sample in split.train} == {"kos04", "kos05", "kos24", "kos35", "kos33"}
     assert len(split.test) == 135
 

@@ -229,9 +229,10 @@ def test_part_without_a_defective_image_is_refused(train: int, test: int, named:
     ("changes", "supervision", "told"),
     [
         ({}, mixed(50), r"reads 50 masks, and the training part has \d+\. "),
-        ({"positives": 30}, FULL, r"data\.positives: 30 .*the training part has \d+\. "),
+        ({"positives": 30}, FULL, r"data\.positives: 30 defective .*the training part has \d+\. "),
+        ({"normals": 20}, FULL, r"data\.normals: 20 normal .*the training part has \d+\. "),
     ],
-    ids=["masks", "positives"],
+    ids=["masks", "positives", "normals"],
 )
 def test_more_than_there_are_is_refused(
     changes: dict[str, object], supervision: Supervision, told: str
@@ -258,6 +259,23 @@ def test_positives_are_nested_and_masks_belong_to_them(seed: int, fewer: int, mo
     assert (many.validation, many.test) == (whole.validation, whole.test)
     normal = {sample for sample in whole.train if not manifest.by_sample[sample].label}
     assert normal <= set(few.train)
+
+
+@pytest.mark.parametrize("supervision", [FULL, mixed(3), Supervision(kind="none")], ids=str)
+def test_normals_are_nested_and_leave_everything_else_as_it_is(supervision: Supervision) -> None:
+    manifest = of_classes(normal=30, scratch=30)
+    whole, few, many = (
+        make_split(manifest, PER_SEED.model_copy(update={"normals": count}), supervision, 3, None)
+        for count in (None, 4, 9)
+    )
+    kept = [
+        {sample for sample in split.train if not manifest.by_sample[sample].label} for split in (few, many)
+    ]
+    assert [len(each) for each in kept] == [4, 9]
+    assert kept[0] <= kept[1] <= set(whole.train)
+    defective = {sample for sample in whole.train if manifest.by_sample[sample].label}
+    assert defective <= set(few.train)
+    assert (few.masks, few.validation, few.test) == (whole.masks, whole.validation, whole.test)
 
 
 def test_positives_are_drawn_and_not_taken_from_published_lists() -> None:
@@ -327,5 +345,5 @@ def test_splits_and_manifests_keep_their_hashes_and_so_trials_their_ids(
 def test_later_settings_enter_ids_only_where_they_are_set() -> None:
     plain = {"reader", "path", "classes", "splits", "masks", "validation", "test", "options"}
     assert set(PER_SEED.identity) == plain
-    changed = DataSpec(reader="folder", positives=3, mask_detail="box")
-    assert set(changed.identity) == plain | {"positives", "mask_detail"}
+    changed = DataSpec(reader="folder", positives=3, normals=3, mask_detail="box")
+    assert set(changed.identity) == plain | {"positives", "normals", "mask_detail"}

@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 METHODS = [block.text for block in blocks("python") if block.page == "CONTRIBUTING.md"]
 SHOWN = {  # by notebook: what its last outputs hold
     "read_a_study": ("<iframe", "data:image/svg+xml;base64,", "Does SegDecNet need"),
-    "write_a_method": ("blur@", "data:image/svg+xml;base64,", "'finished'"),
+    "write_a_method": ("my_method@", "data:image/svg+xml;base64,", "'finished'"),
 }
 
 

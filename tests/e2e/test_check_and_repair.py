@@ -32,7 +32,7 @@ def test_what_a_run_leaves_is_sound(toy: ToyProgram) -> None:
     assert "2 records, 0 stages, 1 study read: all sound" in answer.stdout
 
 
-def test_damaged_trials_are_set_aside_and_trained_again_with_the_same_results(toy: ToyProgram) -> None:
+def test_damaged_trials_are_quarantined_and_trained_again_with_the_same_results(toy: ToyProgram) -> None:
     store = Store(toy.storage)
     before = toy.records(store)
     edited, lost = before.values()
@@ -41,7 +41,7 @@ def test_damaged_trials_are_set_aside_and_trained_again_with_the_same_results(to
     Path(toy.storage, store.trial(lost.id), lost.attempt, "predictions.parquet").unlink()
     report = toy.ask("report", "toy").stdout
     assert f"Left out: 1 of 1 repeats of `{edited.trial['cell']}`" in report
-    assert f"Item intervals leave out trial {lost.id}: its predictions.parquet is gone" in report
+    assert f"Intervals over test images leave out trial {lost.id}: its predictions.parquet is gone" in report
     repaired = toy.ask("check", "toy", "--repair")
     assert repaired.returncode == 0, repaired.stdout
     assert f"damaged trials: {', '.join(sorted([edited.id, lost.id]))}" in repaired.stdout

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.ray
 
 def test_the_run_ends_with_its_table_its_time_and_the_ways_on(small_study: SmallStudy) -> None:
     printed = (small_study.storage / "run.txt").read_text()
-    assert "10 trials of 5 cells: 10 finished" in printed
+    assert "10 trials of 5 variants: 10 finished" in printed
     assert "10 trained now in" in printed
     assert "assay mlflow" in printed
     assert "assay report small" in printed
@@ -77,7 +77,7 @@ def _record_times(study: SmallStudy) -> dict[str, int]:
 
 def test_the_report_has_a_row_for_each_cell(small_study: SmallStudy) -> None:
     report = small_study.ask("report", "small").stdout
-    table = report.partition("\n#")[0]
+    table = report.partition("\n## Variants\n")[2].partition("\n#")[0]
     assert len([line for line in table.splitlines() if line.startswith("|") and "±" in line]) == 5
 
 

@@ -119,7 +119,7 @@ def test_running_again_trains_nothing(study: OnS3) -> None:
 
 def test_status_report_and_logs_read_the_bucket(study: OnS3) -> None:
     assert "2 finished" in study.program.ask("status", "toy", "--once").stdout
-    table = study.program.ask("report", "toy").stdout.partition("\n#")[0]
+    table = study.program.ask("report", "toy").stdout.partition("\n## Variants\n")[2].partition("\n#")[0]
     assert len([line for line in table.splitlines() if "| slow" in line]) == 1
     trial = study.program.plan(study.store).trials[0].id
     assert f"epoch {EPOCHS}/{EPOCHS}" in study.program.ask("logs", trial[:8]).stdout

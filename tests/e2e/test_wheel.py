@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
+from assay.extras import EXTRAS
 from tests.e2e.small_study import ROOT, small_text
 from tests.helpers.ports import free_port
 
@@ -40,11 +42,11 @@ class Installation(NamedTuple):
     folder: Path
     cache: Path
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """A program of the environment, which sees nothing of this checkout."""
         return subprocess.run(
             [self.programs / command[0], *command[1:]],
-            cwd=self.folder,
+            cwd=folder or self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -79,11 +81,23 @@ def installed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Ins
     (site_packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv/bin/python"), "install", "--no-deps"]
     subprocess.run([*pip, "--no-index", str(wheel_of_source)], check=True, capture_output=True)
-    # A .pth file that lies there is not read: an editable install's leads to no checkout.
-    (site_packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    (site_packages / "libraries.pth").write_text(
+        str(_libraries_without_optional_ones(folder / "libraries" / "site-packages"))
+    )
     empty = folder / "empty"
     empty.mkdir()
     return Installation(wheel, wheel_of_source, site_packages, folder / "venv" / "bin", empty, cache_root)
+
+
+def _libraries_without_optional_ones(folder: Path) -> Path:
+    """A folder with a link to each library of this environment that assay cannot do without."""
+    optional = {package for extra in EXTRAS.values() for package in extra.needs}
+    folder.mkdir(parents=True)
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        # An editable install is a .pth file that leads to this checkout.
+        if entry.suffix != ".pth" and entry.name.split("-")[0] not in optional:
+            (folder / entry.name).symlink_to(entry)
+    return folder
 
 
 def test_the_wheel_puts_its_own_three_names_into_site_packages_and_no_other(installed: Installation) -> None:
@@ -136,6 +150,22 @@ def test_an_empty_folder_is_enough_to_train_report_and_look_at_a_study(installed
     assert reported.returncode == 0, reported.stderr
     assert "<style>" in (installed.folder / "report.html").read_text()
     assert _dashboard_answers(installed) == "ok"
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_a_command_of_an_extra_answers_in_an_empty_folder_without_optional_packages(
+    installed: Installation, tmp_path: Path, name: str
+) -> None:
+    answers = [
+        installed.run(*shlex.split(words.split(">")[0]), folder=tmp_path) for words in EXTRAS[name].commands
+    ]
+    for done in answers:
+        assert done.returncode in (0, 2), done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        if done.returncode == 2:
+            assert done.stderr.splitlines()[-1].startswith("error: ")
+    lacking = any(f"Install it: pip install 'assay[{name}]'" in done.stderr for done in answers)
+    assert lacking == bool(EXTRAS[name].needs)
 
 
 def _dashboard_answers(installed: Installation) -> str:

@@ -35,7 +35,7 @@ _VICTIMS = {
     "raylet": "/raylet/raylet",
     "RuntimeEnvAgent": "ray::RuntimeEnvAgent",
     "the process that keeps the others": "ray_head.py",
-    "a driver": "ray::PackDriver",
+    "a driver": "ray::BatchDriver",
     "a training process": "assay.engine.process.fork_server",
 }
 _ENDS_RAY = ("gcs_server", "raylet", "RuntimeEnvAgent", "the process that keeps the others")

@@ -16,7 +16,7 @@ __all__ = ["ToyProgram"]
 
 
 class ToyProgram(Program):
-    """A study file of two cells × one seed in one pack, and ``assay`` called on it."""
+    """A study file of two cells × one seed in one batch, and ``assay`` called on it."""
 
     storage: str
 

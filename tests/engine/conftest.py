@@ -36,8 +36,8 @@ def server() -> Iterator[ForkServer]:
 @pytest.fixture
 def odd(tmp_path: Path, cache_root: Path, server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Odd:
     """Train a method whose ``fit`` is the given lines, without long waits: ``odd("sys.exit(3)")``."""
-    monkeypatch.setattr("assay.engine.worker.train_pack._AFTER_DEATH_SECONDS", 0.0)
-    monkeypatch.setattr("assay.engine.process.process._LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("assay.engine.worker.train_trials._AFTER_DEATH_SECONDS", 0.0)
+    monkeypatch.setattr("assay.engine.process.process._POLL_SECONDS", 0.1)
     return partial(train_odd, tmp_path, cache_root, server)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay.engine.order import stage_packs
-from assay.engine.packs import StageTask
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.order import stage_batches
+from assay.engine.trial_batch import StageTask
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.study import Trial
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from tests.engine.toy_study import ToyStudy, hold
 
 __all__ = ["STAGED", "StagedStudy"]
@@ -52,11 +52,11 @@ class StagedStudy(ToyStudy):
         return cls(storage, cache, text.format(**{**chosen, **settings}, seeds=list(seeds)), root)
 
     def stages(self) -> list[list[StageTask]]:
-        """The packs of stages that come first."""
-        return stage_packs(self.plan.trials, self.store, slots=4)
+        """The batches of stages that come first."""
+        return stage_batches(self.plan.trials, self.store, slots=4)
 
     def train(self, trials: Sequence[Trial] = (), stages: Sequence[StageTask] = ()) -> None:
         """Train here, in this process."""
         root = str(self.root) if self.root is not None else None
-        pack = make_pack(self.plan, trials, stages, data_root=root, cache=self.cache)
-        train_trials(PackWorker(pack, self.store, 0, 1, "here", 0, "cpu"))
+        batch = make_batch(self.plan, trials, stages, data_root=root, cache=self.cache)
+        train_trials(BatchWorker(batch, self.store, 0, 1, "here", 0, "cpu"))

@@ -49,7 +49,7 @@ def _slow(beside: Path) -> Path:
 
 
 def run_missing(plan: Plan, store: Store, options: EngineOptions) -> Outcome:
-    """Train what is missing of a plan, as a run does between its registration and its summary."""
+    """Train what is missing of a plan, as a run does between its preregistration and its summary."""
     with hold_study(store, plan.study.study, options) as held:
         write_plan(held.store, plan)
         return train_missing(plan, held, options)
@@ -75,7 +75,7 @@ class ToyStudy:
         held: bool = False,
         **settings: Any,
     ) -> Self:
-        """``settings``: name, epochs, seconds of an epoch, workers, pack, factor (YAML).
+        """``settings``: name, epochs, seconds of an epoch, workers, batch, factor (YAML).
 
         ``held``: epochs last that long until ``release``, and take no time afterwards.
         """

@@ -1,4 +1,5 @@
-"""Stages of a model: maps against masks and floors beside them, in bounded memory; pictures of the probes."""
+"""Stages of a model: maps against masks and baseline maps beside them, in bounded memory; pictures of the
+probes."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from trainables.evaluation.metrics import METRICS, CountMetric, CurveMetric, Pix
 from trainables.evaluation.stage_maps import STAGE_MAPS_SCHEMA
 
 TEST = make_set("test", 30, seed=1, masks=True)
-FLOORS = ["random", "centre prior", "blur residual", "cam × blur residual"]
+BASELINES = ["random", "centre prior", "blur residual", "cam × blur residual"]
 
 
 @dataclass
@@ -64,12 +65,12 @@ def scores(judged: Evaluation, of: str) -> dict[str, dict[str, float]]:
     return {one.stage: one.metrics for one in judged.stages if one.of == of}
 
 
-def test_maps_come_in_the_order_of_the_chain_and_floors_after_them() -> None:
+def test_maps_come_in_the_order_of_the_chain_and_baseline_maps_after_them() -> None:
     judged = judge(Stages())
     assert [(one.of, one.stage) for one in judged.stages] == [
         ("test", "cam"),
         ("test", "final"),
-        *(("floor", name) for name in FLOORS),
+        *(("floor", name) for name in BASELINES),
     ]
 
 
@@ -86,7 +87,7 @@ def test_a_stage_has_every_metric_that_reads_masks_decided_at_a_half() -> None:
     assert final == pytest.approx({name: exact[name] for name in binned}, abs=2e-3)
 
 
-def test_pixels_that_the_evaluation_ignores_count_in_no_stage_and_no_floor() -> None:
+def test_pixels_that_the_evaluation_ignores_count_in_no_stage_and_no_baseline_map() -> None:
     dark = {sample: (TEST.images[sample][..., 0] < 120).astype(np.uint8) for sample in TEST.masks}
     judged, whole = judge(Stages(), replace(TEST, ignored=dark)), judge(Stages())
     auroc = scores(judged, "test")["final"]["pixel_auroc"]
@@ -106,7 +107,7 @@ def test_what_predict_answers_is_not_moved_by_its_stages() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 16, 64])
-def test_stages_and_floors_do_not_depend_on_the_batch(batch: int) -> None:
+def test_stages_and_baseline_maps_do_not_depend_on_the_batch(batch: int) -> None:
     one, other = judge(Stages()), judge(Stages(), batch=batch)
     for found, expected in zip(other.stages, one.stages, strict=True):
         assert found.metrics == pytest.approx(expected.metrics, abs=1e-6), (found.of, found.stage)
@@ -114,7 +115,7 @@ def test_stages_and_floors_do_not_depend_on_the_batch(batch: int) -> None:
     assert one.stage_maps.equals(other.stage_maps)
 
 
-def test_the_random_floor_is_that_of_the_repeat_and_near_the_share_of_defect_pixels() -> None:
+def test_the_random_map_is_that_of_the_repeat_and_near_the_share_of_defect_pixels() -> None:
     first, again, other = (
         scores(judge(Stages(), seed=seed), "floor")["random"]["pixel_ap"] for seed in (0, 0, 1)
     )
@@ -133,15 +134,17 @@ def test_seconds_are_those_of_a_prediction_without_its_stages(
     assert judged.seconds_per_image == pytest.approx(1 / 10)
 
 
-def test_floors_read_no_weight_of_the_model() -> None:
+def test_baseline_maps_read_no_weight_of_the_model() -> None:
     trained = scores(judge(Stages()), "floor")
     untrained = scores(judge(Stages(broken=0.5)), "floor")
-    assert {name: trained[name] for name in FLOORS[:3]} == {name: untrained[name] for name in FLOORS[:3]}
-    assert trained[FLOORS[3]] != untrained[FLOORS[3]], "the CAM's own floor follows the CAM"
+    assert {name: trained[name] for name in BASELINES[:3]} == {
+        name: untrained[name] for name in BASELINES[:3]
+    }
+    assert trained[BASELINES[3]] != untrained[BASELINES[3]], "the CAM's own baseline follows the CAM"
 
 
-def test_a_chain_without_a_cam_has_no_floor_of_one() -> None:
-    assert list(scores(judge(Stages(first="attention")), "floor")) == FLOORS[:3]
+def test_a_chain_without_a_cam_has_no_baseline_of_one() -> None:
+    assert list(scores(judge(Stages(first="attention")), "floor")) == BASELINES[:3]
 
 
 def test_without_masks_stages_are_looked_at_but_not_judged() -> None:

@@ -34,7 +34,7 @@ def surface(strong: float = 0.4, weak: float = 0.2) -> Tensor:
     return torch.from_numpy(texture).float()[None, None]
 
 
-def look(images: Tensor) -> RawMaps:
+def classify(images: Tensor) -> RawMaps:
     """A classifier by hand: its evidence is the contrast to the surface, and the strongest part rules."""
     contrast_BHW = (images[:, 0] - 0.5).abs()
     return RawMaps(40 * (contrast_BHW.amax(dim=(1, 2)) - 0.1), (contrast_BHW - 0.05).relu() ** 2)
@@ -55,7 +55,7 @@ def final_map(images: Tensor, erased: Erased, scale: float, erasing: FocusConfig
 
 def test_what_is_erased_only_grows_and_the_rest_stays_bit_for_bit() -> None:
     images = surface()
-    erased = erase(images, look, FILL, ERASING)
+    erased = erase(images, classify, FILL, ERASING)
     assert len(erased.masks) == 2
     for before, after in zip(erased.masks, erased.masks[1:], strict=False):
         assert (after | ~before).all()
@@ -66,15 +66,15 @@ def test_what_is_erased_only_grows_and_the_rest_stays_bit_for_bit() -> None:
 
 
 def test_p_falls_where_texture_is_painted_and_not_where_black_is() -> None:
-    painted = erase(surface(), look, FILL, ERASING).probability_SB[:, 0]
+    painted = erase(surface(), classify, FILL, ERASING).probability_SB[:, 0]
     assert (painted.diff() < 0).all()
     assert painted[-1] < 0.2
-    assert (erase(surface(), look, black, ERASING).probability_SB[:, 0] > 0.99).all()
+    assert (erase(surface(), classify, black, ERASING).probability_SB[:, 0] > 0.99).all()
 
 
 @pytest.mark.parametrize(("steps", "found"), [(1, False), (3, True)])
 def test_the_weaker_defect_is_found_by_erasing_the_stronger_one(steps: int, found: bool) -> None:
-    erased = erase(surface(), look, FILL, changed(iem="erase", iem_steps=steps))
+    erased = erase(surface(), classify, FILL, changed(iem="erase", iem_steps=steps))
     final = final_map(surface(), erased, 1.0, changed(iem="erase"))
     assert final[0][STRONG].mean() > 0.5
     assert bool(final[0][WEAK].mean() > 0.5) == found
@@ -84,7 +84,7 @@ def test_the_weaker_defect_is_found_by_erasing_the_stronger_one(steps: int, foun
 def test_the_residual_lies_inside_what_was_erased(kind: Any) -> None:
     erasing = changed(iem_residual=kind, iem_dilation=21.0)
     images = surface()
-    erased = erase(images, look, FILL, erasing)
+    erased = erase(images, classify, FILL, erasing)
     scale = residual_scale(
         [residual(surface(0, 0), FILL(surface(0, 0), erased.mask_BHW), kind)[erased.mask_BHW]]
     )
@@ -95,7 +95,7 @@ def test_the_residual_lies_inside_what_was_erased(kind: Any) -> None:
 
 def test_the_residual_is_sharper_than_the_hole() -> None:
     erasing = changed(iem_dilation=21.0)
-    erased = erase(surface(), look, FILL, erasing)
+    erased = erase(surface(), classify, FILL, erasing)
     final = final_map(surface(), erased, 0.05, erasing)
     defects = torch.zeros(SIZE, dtype=torch.bool)
     defects[STRONG] = defects[WEAK] = True
@@ -105,7 +105,7 @@ def test_the_residual_is_sharper_than_the_hole() -> None:
 
 def test_fusions_are_what_they_are_called() -> None:
     images = surface()
-    erased = erase(images, look, FILL, ERASING)
+    erased = erase(images, classify, FILL, ERASING)
     sharp = final_map(images, erased, 0.05, ERASING)
     multiplied = final_map(images, erased, 0.05, changed(iem_fuse="mul"))
     largest = final_map(images, erased, 0.05, changed(iem_fuse="max"))
@@ -114,20 +114,20 @@ def test_fusions_are_what_they_are_called() -> None:
 
 
 def test_the_residual_alone_takes_one_step() -> None:
-    assert len(erase(surface(), look, FILL, changed(iem="residual")).masks) == 1
+    assert len(erase(surface(), classify, FILL, changed(iem="residual")).masks) == 1
 
 
 def test_an_image_of_which_too_much_would_go_keeps_its_map() -> None:
     erasing = changed(iem_max_area=1e-4)
-    erased = erase(surface(), look, FILL, erasing)
+    erased = erase(surface(), classify, FILL, erasing)
     assert not erased.mask_BHW.any()
     assert torch.equal(final_map(surface(), erased, 1.0, erasing), erased.evidence_BHW)
 
 
 def test_each_image_of_a_batch_stops_on_its_own() -> None:
     images = torch.cat((surface(), surface(weak=0), surface(strong=0, weak=0)))
-    together = erase(images, look, FILL, ERASING)
-    alone = [erase(image[None], look, FILL, ERASING) for image in images]
+    together = erase(images, classify, FILL, ERASING)
+    alone = [erase(image[None], classify, FILL, ERASING) for image in images]
     for k, one in enumerate(alone):
         assert torch.equal(together.mask_BHW[k], one.mask_BHW[0])
         assert torch.equal(together.evidence_BHW[k], one.evidence_BHW[0])

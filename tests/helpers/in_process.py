@@ -31,6 +31,8 @@ def assay_here(
             patch.setenv(name, value)
         patch.chdir(folder or Path.cwd())
         patch.setattr(sys, "argv", ["assay", *words])
+        # What ends a command some seconds after a signal, a thread with two sockets, would end the tests.
+        patch.setattr("assay.cli.app._end_after_signals", lambda: None)
         with pytest.raises(SystemExit) as end:
             main()
     for number, handler in handlers.items():

@@ -16,13 +16,15 @@ def wait_for(
     condition: Callable[[], bool],
     process: subprocess.Popen[str] | None = None,
     said: Callable[[], str] = lambda: "it did not come to that",
+    seconds: float = _PATIENCE,
 ) -> None:
     """Wait until ``condition`` holds, while ``process`` runs.
 
     Raises:
-        AssertionError: With what was ``said``, after three minutes; with what a ``process`` said that ended.
+        AssertionError: With what was ``said``, after so many ``seconds``; with what a ``process`` said that
+            ended.
     """
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + seconds
     while not condition():
         assert process is None or process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until, said()

@@ -13,13 +13,13 @@ def looked_at(most: int) -> tuple[list[int], list[Tensor]]:
     """Sizes of the passes that were tried, and the answers, of a network that ``most`` images fit."""
     sizes: list[int] = []
 
-    def look(part: Tensor) -> Tensor:
+    def forward(part: Tensor) -> Tensor:
         sizes.append(len(part))
         if len(part) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return part
 
-    return sizes, in_halves(look, torch.arange(10.0))
+    return sizes, in_halves(forward, torch.arange(10.0))
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,11 @@ from assay.production.export import export_model
 from assay.production.model import card_of, load_model, trained_record, write_model
 from assay.production.onnx_file import CARD_KEY, OPSET, load_onnx, write_onnx
 from assay.storage import Record, Store
+from tests.nn.test_module import Config, tiny_method
 from tests.production.conftest import Exported, Trained
-from trainables.contract import Prediction
+from trainables.contract import LocalRun, Prediction
+from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.spec import Supervision
 from trainables.errors import InputError
 from trainables.plugins.method_imports import UNKNOWN_VERSION
 from trainables.runtime.deployed import Card, DeployedModel, load_deployed
@@ -99,7 +102,7 @@ def test_a_model_card_has_the_unit_of_every_metric(exported: Export) -> None:
 
 
 def test_an_export_format_of_another_package_is_a_file_and_an_entry_point(exported: Export) -> None:
-    assert sorted(EXPORTS) == ["mlflow", "onnx", "plain"]
+    assert sorted(EXPORTS) == ["files", "mlflow", "onnx", "plain"]
     folder = exported("toy", "plain").folder
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "card.json", "config.json", "model.safetensors",
@@ -378,6 +381,23 @@ def test_an_export_traces_networks_in_evaluation_mode(trained: Train, tmp_path: 
     written = load_onnx(tmp_path / "model.onnx")
     singly = [written.decide([photo]).score[0] for photo in photos]
     np.testing.assert_allclose(written.decide(photos).score, singly, atol=1e-6)
+
+
+@pytest.mark.parametrize("halve", [False, True])
+def test_onnx_says_what_a_module_says(halve: bool, trained: Train, tmp_path: Path) -> None:
+    card = card_of(trained("toy").record)
+    settings = {"image_size": card.image_size, "channels": card.channels, "epochs": 1, "checkpoint": "last"}
+    config = Config.model_validate({**settings, "halve": halve, "top_share": 0.01, "precision": "float32"})
+    images = noise(6, *card.image_size, card.channels)
+    ids = tuple(map(str, range(len(images))))
+    masks = dict.fromkeys(ids[:3], np.eye(*card.image_size, dtype=np.uint8))
+    data = ImageSet(ids, np.arange(len(ids)) < 3, dict(zip(ids, images, strict=True)), masks)
+    training = TrainingData(data, None, Supervision.model_validate("full"))
+    model = DeployedModel(tiny_method().fit(config, training, LocalRun()), card, torch.device("cpu"))
+    write_onnx(model, tmp_path / "model.onnx")
+    written, expected = load_onnx(tmp_path / "model.onnx").decide(list(images)), model.decide(list(images))
+    np.testing.assert_allclose(written.score, expected.score, atol=1e-6)
+    np.testing.assert_allclose(written.heatmap, expected.heatmap, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["onnx", "mlflow"])

@@ -30,6 +30,7 @@ def test_a_report_says_within_which_range_thresholds_may_lie() -> None:
     records = [smoothed(low, 0.6, number) for number, low in enumerate((0.1, 0.25, 0.3))]
     page = markdown_of(PLAN, {record.id: record for record in records})
     text = (
-        "Image threshold: smoothed validation F1, 90 % of bootstrap draws within 0.25 and 0.6 (medians over"
+        "Image threshold: at best smoothed validation F1, "
+        "90 % of bootstrap draws within 0.25 and 0.6 (medians over"
     )
     assert text in page

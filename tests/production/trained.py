@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.study import parse_study, plan_study
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from trainables.data import Manifest, open_manifest
 from trainables.data.spec import DataSpec
 
@@ -86,8 +86,8 @@ def train(name: str, store: Store, cache: Path, data: str = _SYNTHETIC, root: Pa
     plan = plan_study(parse_study(text, f"{name}.yaml"), opener, "cpu")
     store.write_bytes(f"studies/{name}/study.yaml", text.encode())
     write_plan(store, plan)
-    pack = make_pack(plan, plan.trials, data_root=None if root is None else str(root), cache=cache)
-    train_trials(PackWorker(pack, store, 0, 1, "here", 0, "cpu"))
+    batch = make_batch(plan, plan.trials, data_root=None if root is None else str(root), cache=cache)
+    train_trials(BatchWorker(batch, store, 0, 1, "here", 0, "cpu"))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)
     assert record.status == "finished", record.reason

@@ -25,7 +25,7 @@ def halves() -> Tensor:
     return torch.cat((image, image.flip(3)))
 
 
-def no_look(_images: Tensor) -> Tensor:
+def no_classifier(_images: Tensor) -> Tensor:
     raise AssertionError("the mean asks no classifier")
 
 
@@ -111,11 +111,11 @@ def test_occlusion_never_paints_over_all_that_is_beside_the_components() -> None
     map_BHW[0, 2:5, 2:5] = map_BHW[0, 10:14, 15:20] = 1
     rule = regions("components", score="occlusion")
 
-    def look(found: Tensor) -> Tensor:
+    def classify(found: Tensor) -> Tensor:
         return brightest(found) + found[:, 0, 3, 3]
 
     places = find_regions(images, map_BHW, rule)
-    (weight,) = region_weights(images, places, map_BHW, look, rule)
+    (weight,) = region_weights(images, places, map_BHW, classify, rule)
     assert (weight[2:5, 2:5] == 1).all()
     assert weight[15, 0] == 0
     assert (weight[10:14, 15:20] < 0.05).all()
@@ -127,7 +127,7 @@ def test_a_pixel_weighs_as_its_region_and_the_best_region_weighs_1(gamma: float)
     deep[0, :8, :8], deep[0, 8:, 16:] = 4, 1
     rule = regions(gamma=gamma)
     places = find_regions(images, deep, rule)
-    (weight,) = region_weights(images, places, deep, no_look, rule)
+    (weight,) = region_weights(images, places, deep, no_classifier, rule)
     assert (weight[:8, :8] == 1).all()
     assert weight[8:, 16:].unique().tolist() == pytest.approx([0.25**gamma])
     assert (weight[:8, 8:] == 0).all()

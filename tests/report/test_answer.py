@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from assay.analysis.results.results import StudyResults
+from assay.analysis.scores.score_file import ScoreQuestion, analyse_score_file
+from assay.analysis.scores.score_table import ColumnNames
 from assay.analysis.study_analysis import study_analysis
-from assay.report.headline import Answer, AnswerGroup, study_answer
+from assay.report.headline import Answer, study_answer
+from assay.report.pages import study_page
+from assay.report.tables.answer import first_results
 from assay.report.tables.comparisons import comparison_sections
-from assay.statistics.wording import claimed_text, negligible_text, settle_text
+from assay.statistics.wording import badge, verdict_word
 from assay.study import Trial
 from tests.analysis.made_studies import lose, make_plan, make_record
 
@@ -57,38 +59,57 @@ def answer_of(results: StudyResults) -> Answer:
     return answer
 
 
-def group(answer: Answer, title: str) -> AnswerGroup:
-    return next(group for group in answer.groups if group.title == title)
+def badges(answer: Answer) -> list[str]:
+    return [badge(result) for result in answer.results]
 
 
 @pytest.mark.parametrize(
     ("gain", "noise", "titles"),
     [
-        (0.05, 0.002, ["Pays"]),
-        (-0.05, 0.002, ["Pays", "Costs"]),
-        (0.0, 0.002, ["Pays", "Can go"]),
-        (0.005, 0.0005, ["Pays", "Small"]),
-        (-0.005, 0.0005, ["Pays", "Small"]),
-        (0.0, 0.0, ["Pays", "Every repeat ties"]),
-        (0.0, 0.05, ["Pays", "Open"]),
+        (0.05, 0.002, ["Keep"]),
+        (-0.05, 0.002, ["Worse"]),
+        (0.0, 0.002, ["Can go"]),
+        (0.005, 0.0005, ["Too small"]),
+        (-0.005, 0.0005, ["Too small"]),
+        (0.0, 0.0, ["No difference"]),
+        (0.0, 0.05, ["Undecided"]),
     ],
 )
 def test_a_verdict_stands_under_what_it_means_for_the_reader(
     gain: float, noise: float, titles: list[str]
 ) -> None:
     answer = answer_of(results_of(gain, noise))
-    assert [group.title for group in answer.groups] == titles
-    assert ("to pay" in group(answer, "Pays").sentences[0]) == (gain < 0.05)
+    assert badges(answer) == titles
 
 
-def test_a_difference_that_is_shown_and_too_small_to_matter_says_so() -> None:
-    (sentence,) = group(answer_of(results_of(0.005, 0.0005)), "Small").sentences
-    assert sentence.endswith("There is a difference, of less than 0.01.")
+@pytest.mark.parametrize(
+    ("gain", "noise", "titles"),
+    [
+        (0.0, 0.002, ["Can go"]),
+        (-0.003, 0.006, ["Can go"]),  # not negligible: it may cost more than `resolve`
+        (0.05, 0.002, ["Keep"]),  # what pays cannot go
+        (-0.05, 0.002, ["Worse"]),
+        (0.0, 0.05, ["Undecided"]),
+    ],
+)
+def test_what_is_asked_whether_it_can_go_stands_there_where_it_can(
+    gain: float, noise: float, titles: list[str]
+) -> None:
+    results = results_of(gain, noise, SWITCH.replace("{factor: stop}", "{factor: stop, ask: can go}"))
+    answer = answer_of(results)
+    assert badges(answer) == titles
+
+
+def test_what_is_asked_whether_it_can_go_is_answered_in_each_place() -> None:
+    asked = FACTORIAL.replace("[{factor: stop}, {factor: distance}]", "[{factor: stop, ask: can go}]")
+    answer = answer_of(results_of(0.0, 0.002, asked))
+    assert [result.verdict for result in answer.results] == ["dispensable"] * 2, "with distance and without"
+    assert badges(answer) == ["Can go"] * 2
 
 
 @pytest.mark.parametrize(
     ("resolve", "title"),
-    [("", "Every repeat ties"), ("resolve: 0.8", "Every repeat ties"), ("resolve: 2", "Can go")],
+    [("", "No difference"), ("resolve: 0.8", "No difference"), ("resolve: 2", "Can go")],
 )
 def test_where_every_repeat_ties_it_can_go_only_if_the_interval_is_within_resolve(
     resolve: str, title: str
@@ -98,52 +119,31 @@ def test_where_every_repeat_ties_it_can_go_only_if_the_interval_is_within_resolv
     )
     (comparison,) = study_analysis(results_of(0.0, text=text)).comparisons
     assert (comparison.low, comparison.high) == pytest.approx((-0.836, 0.836), abs=0.001)
-    assert [group.title for group in answer_of(results_of(0.0, text=text)).groups] == ["Pays", title]
+    assert badges(answer_of(results_of(0.0, text=text))) == [title]
 
 
 def test_of_two_methods_that_do_not_differ_none_can_go() -> None:
     text = SWITCH.replace("off: {config: {gradient", "short: {config: {gradient").replace("on: {", "long: {")
     results = results_of(0.0, text=text)
-    assert [group.title for group in answer_of(results).groups] == ["Pays", "No difference"]
+    assert badges(answer_of(results)) == ["No difference"]
 
 
-@pytest.mark.parametrize(
-    ("gain", "noise", "title", "words"),
-    [
-        (0.05, 0.002, "Pays", claimed_text),
-        (0.0, 0.002, "Can go", negligible_text),
-        (0.0, 0.05, "Open", claimed_text),
-    ],
-)
-def test_a_sentence_has_the_words_of_the_reports_result(
-    gain: float, noise: float, title: str, words: Callable[..., str]
-) -> None:
-    results = results_of(gain, noise)
-    (comparison,) = study_analysis(results).comparisons
-    assert words(comparison) in group(answer_of(results), title).sentences[0]
-
-
-def test_what_is_open_says_what_would_settle_it() -> None:
-    results = results_of(0.0, 0.05)
-    (comparison,) = study_analysis(results).comparisons
-    assert settle_text(comparison) in group(answer_of(results), "Open").takes
-
-
-def test_a_kind_names_its_first_results_and_counts_the_others() -> None:
-    answer = study_answer(results_of(0.05, text=FACTORIAL), most=1)
-    assert answer is not None
-    of_kind = [(kind.title, len(kind.results), len(kind.named), kind.left_out) for kind in answer.groups]
-    assert of_kind == [("Pays", 1, 1, 0), ("Every repeat ties", 1, 1, 0)]
-    nothing = group(answer_of(results_of(0.0)), "Pays")
-    assert (nothing.sentences, nothing.results, nothing.left_out) == (("Nothing is shown to pay.",), (), 0)
-
-
-def test_main_effects_answer_where_the_design_has_them() -> None:
+def test_comparisons_answer_where_the_study_asks_for_them() -> None:
     results = results_of(0.05, text=FACTORIAL)
-    assert answer_of(results).results == study_analysis(results).main_effects
+    answer = answer_of(results)
+    assert (answer.results, answer.effects) == (study_analysis(results).comparisons, False)
 
 
-def test_comparisons_answer_where_a_lost_cell_leaves_no_main_effect() -> None:
+_NOTHING_COMPARED = FACTORIAL.replace("comparisons: [{factor: stop}, {factor: distance}]\n", "")
+
+
+def test_main_effects_answer_where_nothing_is_compared() -> None:
+    results = results_of(0.05, text=_NOTHING_COMPARED)
+    answer = answer_of(results)
+    assert (answer.results, answer.effects) == (study_analysis(results).main_effects, True)
+
+
+def test_a_lost_cell_leaves_the_comparisons_of_the_others() -> None:
     whole = results_of(0.05, text=FACTORIAL)
     of_cell = [trial for trial in whole.plan.trials if trial.cell == whole.plan.cells[0].name]
     lost = {trial.id: lose(trial, "failed", "out of memory") for trial in of_cell}
@@ -151,13 +151,12 @@ def test_comparisons_answer_where_a_lost_cell_leaves_no_main_effect() -> None:
     assert {effect.difference for effect in study_analysis(results).main_effects} == {None}
     answer = answer_of(results)
     assert (answer.results, answer.effects) == (study_analysis(results).comparisons, False)
-    (sentence,) = group(answer, "Pays").sentences
-    assert sentence.startswith("stop: off → on, distance: +0.049")
+    assert badges(answer).count("Keep") == 1
 
 
 @pytest.mark.parametrize(
     ("levels", "names"),
-    [(2, "length: l0 → l1"), (3, "length: l0 → l1; length: l0 → l2"), (8, "length: l0 → l5 and 2 more")],
+    [(3, "Length l1 instead of l0"), (9, "length l5 instead of l0 and 2 more")],
 )
 def test_a_note_names_all_comparisons_that_it_is_about(levels: int, names: str) -> None:
     of_level = ", ".join(f"l{i}: {{config: {{epochs: {i + 1}}}}}" for i in range(levels))
@@ -168,15 +167,13 @@ def test_a_note_names_all_comparisons_that_it_is_about(levels: int, names: str) 
     plan = make_plan(text)
 
     def scores(trial: Trial) -> dict[str, float]:
-        # The gain is the same each time but once, where it is more.
-        return {
-            "image_ap": 0.7 + (0.05 + 0.03 * (trial.seed == 3)) * (trial.levels["length"] != "l0"),
-            "fp": 1.0,
-        }
+        # The gain is the same each time but once, where it is more; that of the last level is none.
+        gains = trial.levels["length"] not in ("l0", f"l{levels - 1}")
+        return {"image_ap": 0.7 + (0.05 + 0.03 * (trial.seed == 3)) * gains, "fp": 1.0}
 
     results = StudyResults(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
     (note,) = answer_of(results).notes
-    assert note.partition(": one-sided spread")[0].endswith(names)
+    assert note.partition(": skewed differences")[0].endswith(names)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +193,7 @@ def test_an_approximate_interval_is_noted_whatever_its_verdict(
 
     answer = answer_of(StudyResults(plan, {trial.id: make_record(trial, scores) for trial in plan.trials}))
     assert [result.verdict for result in answer.results] == [verdict]
-    assert any(note.startswith("stop: off → on: one-sided spread") for note in answer.notes)
+    assert answer.notes == ("Skewed differences: interval covers about 89 %.",), "of all that is compared"
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -209,33 +206,12 @@ def test_before_verdicts_come_the_answer_has_no_notes(seeds: int) -> None:
     assert answer.notes == ()
 
 
-@pytest.mark.parametrize(
-    ("design", "names"),
-    [
-        ("{one_at_a_time: {base: {stop: off, distance: off}}}", "stop: off → on; distance: off → on"),
-        ("{full: all}", "stop: off → on, distance; distance: off → on, stop"),  # and each with the other off
-    ],
-)
-def test_a_note_says_within_what_where_comparisons_are_named_alike(design: str, names: str) -> None:
-    plan = make_plan(FACTORIAL.replace("{full: all}", design))
-
-    def scores(trial: Trial) -> dict[str, float]:
-        switched = list(trial.levels.values()).count("on")
-        return {"image_ap": 0.7 + (0.05 + 0.03 * (trial.seed == 3)) * switched, "fp": 1.0}
-
-    records = {trial.id: make_record(trial, scores) for trial in plan.trials}
-    if "full" in design:  # without one of its cells the answer is of the comparisons, not of main effects
-        both_off = [trial for trial in plan.trials if "on" not in trial.levels.values()]
-        records |= {trial.id: lose(trial, "failed", "out of memory") for trial in both_off}
-    (note,) = answer_of(StudyResults(plan, records)).notes
-    assert note.partition(": one-sided spread")[0] == names
-
-
 def test_what_is_shown_on_one_split_says_how_it_stands_on_new_data() -> None:
-    text = SWITCH.replace("splits: published", "splits: per_seed")
-    results = results_of(0.05, text=text)
-    claims = {result.claim: result.verdict for result in study_analysis(results).comparisons}
-    assert group(answer_of(results), "Pays").sentences[0].endswith(f"On new data {claims['new data']}.")
+    results = results_of(0.05, text=SWITCH.replace("splits: published", "splits: per_seed"))
+    (on_new_data,) = (r for r in study_analysis(results).comparisons if r.claim == "new data")
+    answer = study_page(results, brief=True).answer
+    assert answer is not None
+    assert f"On new data: all {verdict_word(on_new_data)}." in answer.notes
 
 
 def test_where_cells_have_repeats_of_several_kinds_each_comparison_has_its_narrowest_claim() -> None:
@@ -247,10 +223,7 @@ def test_where_cells_have_repeats_of_several_kinds_each_comparison_has_its_narro
     results = results_of(0.05, text=text)
     answer = answer_of(results)
     assert answer.claims == ("these folds", "this data")
-    pays = group(answer, "Pays")
-    assert [result.within for result in pays.results] == ["split=folds", "split=drawn"]
-    assert "On these folds shown, on new data " in pays.sentences[0]
-    assert "On this data shown, on new data " in pays.sentences[1]
+    assert [result.within for result in answer.results] == ["split=folds", "split=drawn"]
     titles = [section.title for section in comparison_sections(results)]
     further = [title for title in titles if title.startswith("Further metrics")]
     assert further == ["Further metrics on these folds", "Further metrics on this data"]
@@ -258,3 +231,43 @@ def test_where_cells_have_repeats_of_several_kinds_each_comparison_has_its_narro
 
 def test_a_study_without_a_pair_of_trials_has_no_answer() -> None:
     assert study_answer(StudyResults(make_plan(SWITCH), {})) is None
+
+
+# A table of scores without a question -----------------------------------------------------------------
+
+
+def _judged(second: float, question: ScoreQuestion) -> tuple[bool, list[tuple[str, str]]]:
+    """What `assay judge` answers of dice beside bce: worth 0.4 with all masks, and ``second`` with five."""
+    rng = np.random.default_rng(0)
+    rows = ["masks,loss,seed,score"]
+    for masks, gain in (("all", 0.4), ("five", second)):
+        for loss in ("bce", "dice"):
+            for seed in range(8):
+                value = 0.4 + gain * (loss == "dice") + rng.normal(0, 0.003)
+                rows.append(f"{masks},{loss},{seed},{value:.5f}")
+    analysis = analyse_score_file("scores.csv", "\n".join(rows).encode(), question).analysis
+    effects, _, chosen = first_results(analysis)
+    return effects, [(result.comparison, result.within) for result in chosen]
+
+
+_COLUMNS = ColumnNames(("masks", "loss"))
+_IN_EACH = [("loss: bce → dice", "masks=all"), ("loss: bce → dice", "masks=five")]
+
+
+@pytest.mark.parametrize("second", [-0.4, 0.0, 0.4])
+def test_what_a_table_is_asked_is_answered_in_each_place(second: float) -> None:
+    assert _judged(second, ScoreQuestion(_COLUMNS, compared=("loss",))) == (False, _IN_EACH)
+
+
+def test_a_table_without_a_question_has_averages_where_the_parts_agree() -> None:
+    assert _judged(0.4, ScoreQuestion(_COLUMNS)) == (
+        True,
+        [("masks: all → five", ""), ("loss: bce → dice", "")],
+    )
+
+
+@pytest.mark.parametrize("second", [-0.4, 0.0])
+def test_a_table_without_a_question_has_no_average_of_parts_that_differ(second: float) -> None:
+    effects, named = _judged(second, ScoreQuestion(_COLUMNS))
+    assert not effects
+    assert set(_IN_EACH) <= set(named)

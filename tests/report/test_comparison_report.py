@@ -58,17 +58,16 @@ def test_a_comparison_has_its_difference_interval_p_and_verdict() -> None:
     plan = with_seeds(8)
     table = comparisons_of(plan, noisy_records(plan))
     assert [column.title for column in table.columns] == [
-        "comparison", "within", "difference in AP", "better in", "p (family)", "verdict",
+        "change", "difference in AP", "better in", "adjusted p", "verdict",
     ]  # fmt: skip
     assert table.rows[0] == (
-        "stop: off → on",
-        "supervision=full",
+        "stop with all masks",
         "+0.053 [0.051, 0.056]",
         "8 of 8",
         ".008",
-        "shown",
+        "significant",
     )
-    assert table.rows[2][3:] == ("0 of 8, 8 tied", "1", "identical ¹")
+    assert table.rows[2][2:] == ("0 of 8, 8 tied", "1", "identical ¹")
     assert table.notes[0].startswith("no spread seen; all equal: with 95 % confidence fewer than 31 % of")
 
 
@@ -76,9 +75,16 @@ def test_the_details_have_what_stands_behind_a_verdict() -> None:
     plan = with_seeds(8)
     details = sections_of(plan, noisy_records(plan))["Details"]
     assert [column.title for column in details.table.columns] == [
-        "comparison", "within", "n", "p", "smallest p", "g", "more repeats",
+        "change", "n", "p", "g", "more repeats",
     ]  # fmt: skip
-    assert details.table.rows[0][2:5] == ("8", ".008", ".008")
+    assert details.table.rows[0][1:3] == ("8", ".008")
+
+
+def test_the_smallest_p_is_told_where_it_forbids_a_verdict() -> None:
+    plan = with_seeds(5)
+    details = sections_of(plan, noisy_records(plan))["Details"]
+    assert [column.title for column in details.table.columns][3] == "smallest p"
+    assert details.table.rows[0][3] == ".0625"
 
 
 def test_the_spread_is_known_to_as_many_repeats_as_the_open_comparisons_have() -> None:
@@ -127,7 +133,7 @@ def test_fewer_false_alarms_are_better() -> None:
     plan = with_seeds(8)
     records = {trial.id: make_record(trial, scores) for trial in plan.trials}
     (row, *_) = sections_of(plan, records)["Further"].table.rows
-    assert row[1:4] == ("stop: off → on", "supervision=full", "−1.0 [−1.8, −0.2]")
+    assert row[1:3] == ("stop with all masks", "−1.0 [−1.8, −0.2]")
 
 
 def test_pairs_that_nesting_makes_are_told_apart_by_the_nested_level() -> None:
@@ -136,9 +142,9 @@ def test_pairs_that_nesting_makes_are_told_apart_by_the_nested_level() -> None:
     )
     plan = make_plan(STUDY.replace("design:", f"{wide}design:"))
     rows = comparisons_of(plan, make_records(plan)).rows
-    assert [row[1] for row in rows[:2]] == [
-        "supervision=full wide=one",
-        "supervision=full wide=three",
+    assert [row[0] for row in rows[:2]] == [
+        "stop with all masks, wide one",
+        "stop with all masks, wide three",
     ]
 
 
@@ -152,7 +158,7 @@ def test_too_few_repeats_are_told_from_when_on_they_speak() -> None:
 def test_of_two_repeats_both_differences_are_shown() -> None:
     plan = with_seeds(2)
     table = comparisons_of(plan, noisy_records(plan))
-    assert table.rows[0][2:] == ("+0.051 (+0.050, +0.052)", "2 of 2", "–", "too few")
+    assert table.rows[0][1:] == ("+0.051 (+0.050, +0.052)", "2 of 2", "–", "too few runs")
     assert "Details" not in sections_of(plan, noisy_records(plan))
 
 
@@ -160,15 +166,18 @@ def test_prescribed_folds_are_claimed_for_these_folds_and_for_new_data() -> None
     text = STUDY.replace("splits: per_seed", "splits: published").replace("2]}", "2], folds: [0, 1, 2]}")
     plan = make_plan(text)
     page = markdown_of(plan, make_records(plan))
-    assert "## Comparisons on these folds: would other seeds say the same?" in page
-    assert "## Comparisons on new data: would other images of this kind say the same?" in page
+    assert "Holds for these folds: 95 % intervals over seeds." in page.partition("## Variants")[0]
+    assert "## Comparisons on new data" in page
     assert "Nadeau–Bengio's t" in page
 
 
 def test_a_full_factorial_has_main_effects_and_interactions() -> None:
     plan = with_seeds(8)
     found = sections_of(plan, noisy_records(plan))
-    assert [row[0] for row in found["Main"].table.rows] == ["supervision: full → few", "stop: off → on"]
+    assert [row[0] for row in found["Main"].table.rows] == [
+        "5 masks instead of all, on average",
+        "stop, on average",
+    ]
     assert found["Main"].title == "Main effects on this split"
     assert found["Main"].table.rows[1][1] == "+0.053 [0.051, 0.056]"
     assert [row[0] for row in found["Interactions"].table.rows] == ["supervision × stop"]
@@ -180,16 +189,16 @@ def test_a_full_factorial_has_main_effects_and_interactions() -> None:
 def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
     plan = with_seeds(8)
     page = markdown_of(plan, noisy_records(plan))
-    assert page.count("**") == 2 * 2
-    assert "Bold: the best AP, and what cannot be told from it (8 common repeats; claim: this split)." in page
+    assert page.partition("## Variants")[2].count("**") == 2 * 2
+    assert "Bold: the best AP, and what cannot be told from it (8 common repeats, this split)." in page
     few = markdown_of(PLAN, make_records(PLAN))
-    assert "**" not in few
-    assert "Not distinguishable: no AP is bold (3 common repeats; claim: this data)." in few
+    assert "**" not in few.partition("## Variants")[2]
+    assert "Not distinguishable: no AP is bold (3 common repeats, this data)." in few
 
 
 def test_one_common_repeat_is_one() -> None:
     (note,) = bold_notes(Best(frozenset({"a"}), "this split", 1), METRICS["image_ap"], {"a": 0.9})
-    assert "(1 common repeat; claim: this split)" in note
+    assert "(1 common repeat, this split)" in note
 
 
 @pytest.mark.parametrize(
@@ -211,16 +220,18 @@ def test_earlier_looks_share_one_error_and_are_named() -> None:
     plan = with_seeds(10)
     results = StudyResults(plan, noisy_records(plan), looks=(5, 8))  # with 5 seeds it could not
     page = markdown_page(study_page(results))
-    assert "Answered at 2 numbers of seeds at which its test could speak: they share one error of 5 %" in page
+    assert (
+        "Answered at 2 numbers of seeds at which its test could speak: a sequential test, 5 % in all" in page
+    )
 
 
 def test_better_means_lower_where_the_metric_counts_errors() -> None:
     plan = make_plan(STUDY.replace("primary: image_ap, report: [fp, pixel_iou]", "primary: fp, report: []"))
     records = {t.id: make_record(t, lambda t: {"fp": 2.0 - (t.levels["stop"] == "on")}) for t in plan.trials}
     table = comparisons_of(plan, records)
-    assert table.rows[0][2].startswith("−1.0 [")
-    assert table.rows[0][3] == "3 of 3"
-    assert table.rows[2][3] == "0 of 3, 3 tied"
+    assert table.rows[0][1].startswith("−1.0 [")
+    assert table.rows[0][2] == "3 of 3"
+    assert table.rows[2][2] == "0 of 3, 3 tied"
 
 
 def test_a_comparison_is_over_the_repeats_that_both_cells_have() -> None:
@@ -228,7 +239,7 @@ def test_a_comparison_is_over_the_repeats_that_both_cells_have() -> None:
     waited_for = next(t for t in PLAN.trials if t.cell == "supervision=full stop=on" and t.seed == 2)
     del records[waited_for.id]
     table = comparisons_of(PLAN, records)
-    assert table.rows[0][2:4] == ("+0.050 (+0.050, +0.050)", "2 of 2 (1 to come)")
+    assert table.rows[0][1:3] == ("+0.050 (+0.050, +0.050)", "2 of 2 (1 to come)")
 
 
 def test_moving_one_score_moves_only_the_differences_its_cell_is_part_of() -> None:
@@ -257,7 +268,7 @@ def test_repeats_that_wait_for_their_training_are_to_come_and_not_lost(
         del records[trial.id]
     for trial in first[waiting : waiting + diverged]:
         records[trial.id] = lose(trial, "failed", "out of memory")
-    assert text in {row[3] for row in comparisons_of(PLAN, records).rows}
+    assert text in {row[2] for row in comparisons_of(PLAN, records).rows}
 
 
 def test_false_regions_of_which_there_are_fewer_than_one_in_ten_images_are_not_written_as_0() -> None:

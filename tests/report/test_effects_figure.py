@@ -53,25 +53,25 @@ def words(plot: EffectsPlot) -> list[str]:
 def test_every_comparison_is_a_row_with_its_verdict_in_words() -> None:
     plan = with_seeds(8)
     text = words(compared(plan, records_of(plan)))
-    assert text.count("stop: off → on") == text.count("shown") == 2
-    assert text.count("supervision: few → full") == text.count("identical") == 2
+    assert sum(name.startswith("Stop with") for name in text) == text.count("significant") == 2
+    assert sum(name.startswith("All masks instead of 5") for name in text) == text.count("identical") == 2
     assert text.count("n = 8, better in 8") == 2
     for part in (
         "On this split",
-        "supervision=full",
-        "stop=on",
-        "difference in AP on test data (0–1), right level minus left",
+        "Stop with 5 masks",
+        "All masks instead of 5 with stop",
+        "difference in AP on test data (0–1), second minus first",
     ):
         assert part in text
-    assert "less than 0.01: too small to matter (resolve)" in text
+    assert "less than 0.01, the smallest effect of interest" in text
 
 
 @pytest.mark.parametrize(
     ("gain", "mark", "verdict"),
     [
-        (0.05, "shown", "shown"),
-        (0.005, "shown", "shown"),  # below `resolve`, and its interval is not
-        (0.002, "small", "shown, small"),
+        (0.05, "shown", "significant"),
+        (0.005, "shown", "significant"),  # below `resolve`, and its interval is not
+        (0.002, "small", "significant, small"),
     ],
 )
 def test_a_difference_that_is_shown_but_too_small_to_matter_is_no_full_success(
@@ -95,7 +95,7 @@ def test_main_effects_and_interactions_are_those_of_a_full_factorial() -> None:
     plot = effects_plot(StudyResults(plan, records_of(plan)))
     assert plot is not None
     assert {name: [row.comparison for row in rows] for name, rows in plot.groups.items()} == {
-        "Main effects on this split": ["supervision: full → few", "stop: off → on"],
+        "Main effects on this split": ["stop: off → on", "supervision: full → few"],
         "Interactions on this split": ["supervision × stop"],
     }
     rows = make_plan(TEXT.replace("{full: all}", "{rows: [{supervision: [full, few], stop: on}]}").replace(
@@ -133,8 +133,7 @@ def test_who_cannot_see_the_picture_is_told_the_verdicts() -> None:
     plan = with_seeds(8)
     alt = compared(plan, records_of(plan)).alt
     assert alt.startswith(
-        "Comparisons, AP. On this split: stop: off → on within supervision=full is shown; "
-        "stop: off → on within supervision=few"
+        "Comparisons, AP. On this split: stop with all masks is significant; stop with 5 masks"
     )
 
 
@@ -143,7 +142,7 @@ def test_a_study_of_many_comparisons_says_how_many_are_left_out() -> None:
     plot = comparisons_plot(StudyResults(plan, records_of(plan)), most=3)
     assert plot is not None
     assert len(plot.results) == 3
-    assert plot.caption.endswith("The first 3 of 4.")
+    assert plot.caption.endswith("The strongest 3 of 4.")
 
 
 @pytest.mark.parametrize("form", ["svg", "png", "pdf"])
@@ -165,7 +164,7 @@ def test_a_dagger_is_explained_where_it_stands(seeds: int) -> None:
 
     plan = with_seeds(seeds)
     plot = compared(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
-    marked = "shown †" in words(plot)
+    marked = "significant †" in words(plot)
     assert marked == (seeds == 6)
     assert (
         plot.caption.endswith(" † Interval and exact test disagree; the verdict follows the test.") == marked
@@ -176,9 +175,9 @@ def test_a_dagger_is_explained_where_it_stands(seeds: int) -> None:
 def test_the_key_explains_the_marks_that_are_drawn_and_no_others() -> None:
     plan = with_seeds(8)
     text = " ".join(words(compared(plan, records_of(plan))))
-    assert "shown: there is a difference" in text
+    assert "significant: there is a difference" in text
     assert "identical: no repeat differs" in text
-    assert not [mark for mark in ("open:", "suggested:", "negligible:", "small:") if mark in text]
+    assert not [mark for mark in ("undecided:", "suggested:", "negligible:", "small:") if mark in text]
 
 
 @pytest.mark.parametrize(("seeds", "intervals"), [(2, False), (3, True)])

@@ -24,7 +24,7 @@ from assay.report.page.inline import linked
 from assay.report.page.latex import escape, latex_page
 from assay.report.page.markdown import escape as escape_markdown
 from assay.report.page.markdown import markdown_page
-from assay.report.page.model import Column, Page, Section, TextTable
+from assay.report.page.model import Column, Page, Section, TextTable, superscript
 from assay.report.page.terminal import terminal_page
 from assay.report.rows import cell_table, comparison_table, report_comparisons, to_csv
 from assay.study.planning.plan_table import plan_of_table, table_of_plan
@@ -54,7 +54,8 @@ def hostile_page() -> Page:
         count=HOSTILE,
         table=replace(table, links={(0, 0): (HOSTILE,)}, bold=frozenset({(0, 0)})),
         notes=(HOSTILE,),
-        intervals=section,
+        sentence=HOSTILE,
+        answer=section,
         sections=(section,),
         pictures=(),
         search=(section,),
@@ -107,7 +108,8 @@ def test_the_check_of_latex_finds_what_is_broken(broken: str, problem: str) -> N
 
 
 def test_a_long_table_of_latex_goes_on_as_another_and_each_is_made_as_narrow_as_the_line() -> None:
-    block = latex_page(wide_page(), {}).partition("% end table: cells\n")[0]
+    appendix = latex_page(wide_page(), {}).partition("% begin table: all-columns\n")[2]
+    block = appendix.partition("% end table: all-columns\n")[0]
     tables = re.findall(r"\\resizebox\{.*?\\end\{tabular\}\}", block, re.DOTALL)
     assert [len(re.findall(r"row (\d+) .*\\\\", table)) for table in tables] == [21, 21, 19]
     assert all("column 0 & column 1 &" in table for table in tables)
@@ -202,23 +204,37 @@ def test_control_characters_are_shown_as_such(form: str) -> None:
             text, sign = latex_page(page, {}), "U+001B"
         case _:
             out = Console(file=io.StringIO(), width=300)
-            out.print(terminal_page(page))
+            out.print(terminal_page(page, whole=True))
             text, sign = out.file.getvalue(), r"\x1b"  # type: ignore[attr-defined]
-    assert text.count(sign) == 3
+    assert text.count(sign) == (4 if form == "latex" else 3)  # in the caption, and in the appendix
     assert not set(CONTROL) & set("\x1b\x07\x9b\u202e\r") & set(text)
+
+
+def test_a_float_of_the_best_variants_has_the_notes_of_these_and_no_others(page: Page) -> None:
+    rows = tuple((f"variant {i}", f"0.{i:03}", f"6 {superscript(i)}") for i in range(1, 101))
+    columns = (Column("variant", "left"), Column("AP", "right"), Column("n", "right"))
+    table = TextTable(columns, rows, tuple(f"note of {i}" for i in range(1, 101)))
+    best_first = tuple(range(99, -1, -1))
+    text = latex_page(replace(page, table=table, named=None, best_first=best_first), {})
+    block = text.partition("% begin table: cells\n")[2].partition("% end table: cells\n")[0]
+    shown = re.findall(r"^variant (\d+)", block, re.MULTILINE)
+    notes = re.findall(r"textsuperscript\{(\d+)\}~note of (\d+)", block)
+    assert 10 < len(shown) < 50
+    assert shown[-1] == "100"
+    assert notes == [(str(place), variant) for place, variant in enumerate(shown, start=1)]
 
 
 def test_a_table_can_be_cut_out_of_the_latex(page: Page) -> None:
     text = latex_page(page, {})
     names = re.findall(r"^% begin table: (.*)$", text, re.MULTILINE)
-    assert names[:2] == ["cells", "intervals-of-the-means"]
-    assert len(names) == len(set(names)) == 12
+    assert names[:3] == ["cells", "answer", "all-columns"]
+    assert len(names) == len(set(names)) == 13
     for name in names:
         block = text.partition(f"% begin table: {name}\n")[2].partition(f"% end table: {name}\n")[0]
         assert latex_problems(block) == []
         assert r"\bottomrule" in block
     comparisons = text.partition("% begin table: comparisons-on-new-data")[2].partition("% end table")[0]
-    assert "Holm over 4 comparisons" in comparisons
+    assert "adjusted for 4 comparisons (Holm)" in comparisons
 
 
 class Outline(HTMLParser):
@@ -261,7 +277,7 @@ def test_html_is_whole_and_needs_nothing_else(name: str) -> None:
 
 
 def test_html_has_n_beside_the_primary_metric() -> None:
-    text = (FOLDER / "seeds.html").read_text(encoding="utf-8")
+    text = (FOLDER / "seeds.html").read_text(encoding="utf-8").partition("<h2>Variants</h2>")[2]
     head = re.findall(r"<th[^>]*>([^<]*)</th>", text[: text.index("</thead>")])
     assert head == ["supervision", "stop", "AP ↑", "n", "published", "FP ↓", "published", "IoU ↑"]
 
@@ -271,7 +287,7 @@ def test_hostile_text_is_escaped_in_html() -> None:
     found = Outline(text)
     assert found.open == []
     assert not found.tags["script"]
-    assert found.tags["h2"] == 4
+    assert found.tags["h2"] == 5
     assert "<code>c&lt;d_e</code>" in text
 
 
@@ -280,7 +296,7 @@ def test_every_cell_and_both_sides_of_a_comparison_lead_to_their_trials(page: Pa
     for number, cell in enumerate(PLAN.cells, start=1):
         assert f'<summary>{cell.name} <span>3 trials</span></summary>\n<div id="cell-{number}">' in text
     assert text.count('<a href="#cell-2">3</a>') == 1  # n of the second row
-    assert '<a href="#cell-1">stop: off</a> → <a href="#cell-2">on</a>' in text
+    assert '<a href="#cell-2">stop with all masks</a>' in text
     assert all(trial.id in text for trial in PLAN.trials)
 
 

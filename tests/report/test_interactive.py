@@ -11,7 +11,7 @@ from assay.analysis.results.reading import read_results, results_of_plan
 from assay.analysis.results.results import StudyResults
 from assay.report.interactive.page import interactive_page
 from assay.report.masks.payload import MOST_CELLS
-from assay.report.tables.cells import base_and_best, telling_cells
+from assay.report.tables.cells import base_and_best, highlighted_cells
 from assay.storage import Store
 from assay.study import Plan
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
@@ -40,9 +40,9 @@ def test_of_many_cells_the_base_and_the_best_have_pictures_and_the_others_are_na
     pair = base_and_best(results)
     assert pair is not None
     assert set(pair) <= set(shown)
-    assert set(telling_cells(results, names, 2)) == set(pair)
+    assert set(highlighted_cells(results, names, 2)) == set(pair)
     (others,) = set(re.findall(r"<p>Left out: (.*?)\. The tables", text))
-    assert sorted([*shown, *others.split(", ")]) == sorted(names)
+    assert sorted([*shown, *others.split("; ")]) == sorted(names)
     assert all(f">{name}<" in text for name in names)
 
 

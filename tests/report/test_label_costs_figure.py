@@ -56,7 +56,7 @@ def test_the_picture_names_prices_unit_repeats_and_front() -> None:
         "AP on test data (0–1)",
         "Minutes of labelling (3 s per image label, 90 s per mask; log scale)",
         "one repeat (5 seeds)",
-        "on the front: no cell is better for fewer or as many hours",
+        "Pareto front: no variant is better for fewer or as many hours",
     ):
         assert part in found
 
@@ -95,13 +95,13 @@ def ladder_costs() -> LabelCosts:
 def test_every_cell_of_a_ladder_is_named_beside_its_point_and_the_signs_are_explained() -> None:
     costs = ladder_costs()
     found = words(costs, intervals_of(costs))
-    assert {*RUNGS} <= set(found)
+    assert {cell.variant for cell in costs.cells} <= set(found)
     for part in (
         "mean of the repeats (3 seeds)",
         "95 % interval of the mean, t over 3 seeds",
         "one repeat, where there is no interval",
         "one method with more labels",
-        "on the front: no cell is better for fewer or as many hours",
+        "Pareto front: no variant is better for fewer or as many hours",
     ):
         assert part in found
 
@@ -116,9 +116,10 @@ def test_no_name_lies_on_the_line_from_the_last_of_the_front_to_the_edge() -> No
     axes.set_ylim(*score_range(costs, {}))
     draw_ladder(figure, axes, costs, {}, times=1)
     line_y = axes.transData.transform((last.hours, last.mean))[1]
-    names = [text.get_window_extent() for text in axes.texts if text.get_text() in RUNGS]
+    variants = {cell.variant for cell in costs.cells}
+    names = [text.get_window_extent() for text in axes.texts if text.get_text() in variants]
     point_x = axes.transData.transform((last.hours, last.mean))[0]
-    assert len(names) == len(RUNGS)
+    assert len(names) == len(variants)
     assert not [name for name in names if name.x1 > point_x and name.y0 < line_y < name.y1]
 
 

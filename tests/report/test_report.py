@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from assay.analysis.names import plan_names
 from assay.analysis.results.results import StudyResults
 from assay.report.page.markdown import markdown_page, markdown_table
-from assay.report.page.model import Column, Section, TextTable
+from assay.report.page.model import Column, Section, TextTable, superscript
 from assay.report.page.terminal import terminal_page
 from assay.report.pages import study_page
 from assay.report.tables.cells import ablation_table, listed_trials
@@ -84,7 +85,7 @@ def test_a_lost_repeat_is_named_under_the_table() -> None:
     records[lost.id] = lose(lost, "diverged", "NaN loss at epoch 3")
     text = markdown_of(PLAN, records)
     assert "2 of 3 ¹" in text
-    assert "- ¹ supervision=full stop=on: n = 2 of 3: 1 diverged (NaN loss at epoch 3)" in text
+    assert "- ¹ all masks, stop: n = 2 of 3: 1 diverged (NaN loss at epoch 3)" in text
 
 
 def test_repeats_that_are_to_come_share_one_note() -> None:
@@ -108,7 +109,10 @@ def test_a_row_whose_spread_is_over_fewer_repeats_than_planned_says_so() -> None
     records[one.id] = lose(one, "diverged")
     page = markdown_of(plan, records)
     assert "Mean ± standard deviation over 3 seeds (means over 3 folds), on test images." in page
-    assert f"- ¹ {cell}: n = 8 of 9: 1 diverged; ± over 2 seeds (means over 3 folds)" in page
+    assert (
+        f"- ¹ {plan_names(plan).variant(cell)}: n = 8 of 9: 1 diverged; ± over 2 seeds (means over 3 folds)"
+        in page
+    )
     records[two.id] = lose(two, "diverged")
     assert "n = 7 of 9: 2 diverged; no ± over 1 seed (means over 3 folds)" in markdown_of(plan, records)
 
@@ -132,26 +136,23 @@ def test_footnotes_say_what_a_reader_must_know() -> None:
     text = STUDY.replace("splits: per_seed", "splits: published, validation: none")
     plan = with_changes(make_plan(text), warnings=("2 images of fold 0 are also in fold 1: a.png, b.png.",))
     page = markdown_of(plan, make_records(plan))
-    assert "No validation images, as in the published protocol: last epoch, thresholds 0.5." in page
+    assert "No validation images: last epoch, thresholds 0.5 where nothing else chooses them." in page
     assert "2 images of fold 0 are also in fold 1" in page
-    assert "Image threshold: validation F1. Pixel threshold: validation IoU." in page
+    assert "Image threshold: at best validation F1. Pixel threshold: at best validation IoU." in page
     assert "Mean ± standard deviation over 3 seeds, on test images." in page
 
 
 def test_an_allowed_difference_is_printed_with_its_reason() -> None:
     allowed = PLAN.comparisons[0].model_copy(update={"allowed": {"config.lr": "the paper's own setting"}})
     page = markdown_of(with_changes(PLAN, comparisons=(allowed,)), make_records(PLAN))
-    assert (
-        "stop: off → on: the cells also differ in `config.lr`, allowed because: the paper's own setting."
-        in page
-    )
+    assert "Stop: the variants also differ in `config.lr`, allowed because: the paper's own setting." in page
 
 
 def test_a_level_that_sets_several_things_is_printed_as_a_bundle() -> None:
     bundle = "on: {config: {gradient_stop: true, lr: 0.5}}"
     plan = make_plan(STUDY.replace("on: {config: {gradient_stop: true}}", bundle))
     page = markdown_of(plan, make_records(plan))
-    assert re.search(r"- stop: off → on changes `config\.(lr|gradient_stop)`, `config\.\w+` together\.", page)
+    assert re.search(r"- Stop changes `config\.(lr|gradient_stop)`, `config\.\w+` together\.", page)
     assert "together" not in markdown_of(PLAN, make_records(PLAN))
 
 
@@ -159,7 +160,7 @@ def test_a_note_of_some_cells_names_them() -> None:
     first, *others = PLAN.cells
     noted = first.model_copy(update={"footnotes": ("drop_last: as published.",)})
     page = markdown_of(with_changes(PLAN, cells=(noted, *others)), make_records(PLAN))
-    assert "- drop_last: as published (in supervision=full stop=off)." in page
+    assert "- drop_last: as published (in all masks)." in page
 
 
 def test_a_note_of_the_evaluation_is_printed_once_with_its_cells() -> None:
@@ -170,10 +171,7 @@ def test_a_note_of_the_evaluation_is_printed_once_with_its_cells() -> None:
         if trial.levels["supervision"] == "few" and result is not None:
             changed = result.model_copy(update={"notes": (note,)})
             records[trial.id] = records[trial.id].model_copy(update={"result": changed})
-    assert (
-        markdown_of(PLAN, records).count(f"- {note} (in supervision=few stop=off, supervision=few stop=on).")
-        == 1
-    )
+    assert markdown_of(PLAN, records).count(f"- {note} (in 5 masks; 5 masks, stop).") == 1
 
 
 PUBLISHED = """
@@ -213,7 +211,7 @@ def test_the_source_of_published_figures_stands_below_the_table() -> None:
 def test_a_study_without_factors_has_one_row_with_its_name() -> None:
     plan = make_plan("study: one\ntrainable: segdec\ndata: {reader: synthetic, splits: per_seed}\n"
                      "config: {preset: ksdd, image_size: [128, 64]}\n")  # fmt: skip
-    assert ablation_table(StudyResults(plan, make_records(plan))).rows[0][:2] == ("base", "0.800")
+    assert ablation_table(StudyResults(plan, make_records(plan))).rows[0][:2] == ("segdec", "0.800")
 
 
 @pytest.mark.parametrize("more", ["", PUBLISHED], ids=["", "published"])
@@ -222,44 +220,61 @@ def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns(more: str)
     records = make_records(plan)
     console = Console(width=100, record=True, file=io.StringIO())
     page = page_of(plan, records)
-    console.print(terminal_page(page))
+    console.print(terminal_page(page, whole=True))
     shown = console.export_text()
     numbers = re.compile(r"[+−]?\d+\.\d+")
-    short = markdown_page(replace(page, intervals=None, trials=Section("Trials", table=TextTable((), ()))))
-    assert numbers.findall(shown) == numbers.findall(short)
+    short = markdown_page(replace(page, trials=Section("Trials", table=TextTable((), ()))))
+    assert sorted(numbers.findall(shown)) == sorted(numbers.findall(short))
     assert max(map(len, shown.splitlines())) <= 100
 
 
 def test_the_end_of_a_run_says_the_answer_before_the_table() -> None:
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal_page(study_page(StudyResults(PLAN, make_records(PLAN)), brief=True)))
+    page = study_page(StudyResults(PLAN, make_records(PLAN)), brief=True)
+    console.print(terminal_page(page, rest="assay report additions --notes"))
     shown = console.export_text()
-    asked, pays, table = map(shown.index, ("Differences in AP on this data", "Pays", "supervision   stop"))
-    assert asked < pays < table < shown.index("Comparisons on this data")
+    parts = ("Which addition pays?", "verdict", "variant  ", "Notes and numbers behind it")
+    places = [shown.index(part) for part in parts]
+    assert places == sorted(places)
     assert "Details on" not in shown
-    assert "Further metrics" not in shown
+    assert "sha256" not in shown
 
 
 @pytest.mark.parametrize(("width", "shows"), [(60, False), (100, True)])
 def test_a_narrow_terminal_leaves_out_spare_columns_and_names_them(width: int, shows: bool) -> None:
-    columns = (Column("cell", "left"), Column("AP", "right"), Column("item interval", "right", spare=True))
+    columns = (
+        Column("cell", "left"),
+        Column("AP", "right"),
+        Column("over test images", "right", spare=True),
+    )
     table = TextTable(columns, (("a" * 30, "0.643 ± 0.176", "[0.566, 0.713]"),))
     console = Console(width=width, record=True, file=io.StringIO())
     page = page_of(PLAN, make_records(PLAN))
-    console.print(terminal_page(replace(page, table=table, sections=())))
+    console.print(terminal_page(replace(page, table=table, named=None, answer=None, sections=()), whole=True))
     shown = console.export_text()
     assert "0.643 ± 0.176" in shown
     assert ("[0.566, 0.713]" in shown) is shows
-    assert ("- Columns for a wider terminal or a file: item interval." in shown) is not shows
+    assert ("- Not shown at this width: over test images." in shown) is not shows
 
 
-def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
+def test_a_table_that_is_cut_has_the_notes_of_what_it_shows() -> None:
+    # Of twenty rows the ten best stand on a screen: the last ones, whose marks have two digits.
+    rows = tuple((f"row {number}", superscript(number)) for number in range(1, 21))
+    notes = tuple(f"note {number}." for number in range(1, 21))
+    table = TextTable((Column("name", "left"), Column("n", "right")), rows, notes)
+    page = replace(page_of(PLAN, make_records(PLAN)), table=table, named=None, answer=None)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal_page(replace(page, best_first=tuple(range(19, -1, -1)))))
+    assert re.findall(r"note \d+", console.export_text()) == ["note 11", "note 12", "note 13"]
+
+
+def test_markdown_lines_up_and_stays_within_a_hundred_and_ten_columns() -> None:
     blocks = markdown_of(PLAN, make_records(PLAN)).split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("|")]
     # Cells, intervals, further, trials; for each claim comparisons, details, effects and interactions.
     assert len(tables) == 12
     assert all(len({len(line) for line in lines}) == 1 for lines in tables)
-    assert max(len(line) for lines in tables for line in lines) <= 100
+    assert max(len(line) for lines in tables for line in lines) <= 110
 
 
 def test_the_page_says_how_many_trials_ended_how_and_on_which_data() -> None:
@@ -269,14 +284,15 @@ def test_the_page_says_how_many_trials_ended_how_and_on_which_data() -> None:
     records = make_records(PLAN)
     del records[PLAN.trials[0].id]
     page = markdown_of(with_changes(PLAN, manifests={"a": data}), records)
-    assert "12 trials of 4 cells: 11 finished, 1 missing. Data: mtd, 9 images, 4 defective." in page
+    assert "12 trials of 4 variants: 11 finished, 1 missing. Data: mtd, 9 images, 4 defective." in page
 
 
 def test_pictures_stand_on_the_page_with_their_captions() -> None:
     page = page_of(PLAN, make_records(PLAN))
-    text = markdown_page(page, {"comparisons": "x_files/a%20b.svg"})
-    effects, picture = page.pictures
-    assert effects.stem == "effects"
+    text = markdown_page(page, {"effects": "x_files/a%20b.svg"})
+    assert page.figure is not None
+    assert page.figure.stem == "comparisons"
+    (picture,) = page.pictures
     assert f"![{picture.alt}](x_files/a%20b.svg)\n\n*{picture.caption}*" in text
     assert text.count("![") == 1
 
@@ -300,8 +316,8 @@ def test_cells_that_were_searched_have_each_a_footnote_of_what_their_winner_chan
     grown = searches.with_points(points).with_winners(points, complete=True)
     notes = [note for note in footnotes(StudyResults(grown, {})) if "together" in note]
     assert notes == [
-        f"search: preset → best within {cell} changes `config.lr`, `config.a` together."
-        for cell in ("all off", "c")
+        f"Best point instead of the preset within {cell} changes `config.lr`, `config.a` together."
+        for cell in ("no c", "c")
     ]
 
 

@@ -36,5 +36,5 @@ def test_a_screen_leads_with_main_effects_and_says_what_is_mixed_up(design: str,
         comparison_sections(StudyResults(plan, {trial.id: make_record(trial) for trial in plan.trials}))
     )
     assert [section.title.partition(" ")[0] for section in sections] == ["Main", "Details", "Further"]
-    assert [row[0] for row in sections[0].table.rows][1] == "stop: off → on"
+    assert [row[0] for row in sections[0].table.rows][1] == "stop, on average"
     assert any(mixed_up in note for note in sections[0].notes)

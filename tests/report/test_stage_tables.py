@@ -1,4 +1,5 @@
-"""What a report says of stages: chains in order, equal cells in one row, floors last; as CSV every number."""
+"""What a report says of stages: chains in order, equal cells in one row, baseline maps last; as CSV every
+number."""
 
 from __future__ import annotations
 
@@ -80,14 +81,16 @@ def test_a_method_without_stages_has_no_section() -> None:
     )
 
 
-def test_stages_come_in_chain_order_then_training_labels_then_floors_and_equal_cells_share_a_row() -> None:
-    assert columns(section(), "stage", "cells") == [
+def test_stages_come_in_chain_order_then_training_labels_then_baseline_maps_and_equal_cells_share_a_row() -> (
+    None
+):
+    assert columns(section(), "stage", "variants") == [
         ("cam", "all"),
-        ("final_cam", "supervision=full stop=on, supervision=few stop=on"),
-        ("s1", "supervision=full stop=off, supervision=few stop=off"),
-        ("s1", "supervision=full stop=on, supervision=few stop=on"),
-        ("on training images: pseudo", "supervision=full stop=off, supervision=few stop=off"),
-        ("on training images: pseudo", "supervision=full stop=on, supervision=few stop=on"),
+        ("final_cam", "all masks, stop; 5 masks, stop"),
+        ("s1", "all masks; 5 masks"),
+        ("s1", "all masks, stop; 5 masks, stop"),
+        ("on training images: pseudo", "all masks; 5 masks"),
+        ("on training images: pseudo", "all masks, stop; 5 masks, stop"),
         ("floor: random", "all"),
     ]
 
@@ -109,23 +112,23 @@ def test_a_value_is_the_mean_and_the_spread_over_repeats_or_a_dash(
 def test_a_lost_repeat_is_counted() -> None:
     lost = next(trial for trial in PLAN.trials if trial.cell == "supervision=full stop=off")
     found = section({**RECORDS, lost.id: lose(lost, "diverged", "NaN")})
-    rows = columns(found, "stage", "cells", "n")
-    assert ("s1", "supervision=full stop=off", "2 of 3") in rows
-    assert ("s1", "supervision=few stop=off", "3") in rows
+    rows = columns(found, "stage", "variants", "n")
+    assert ("s1", "all masks", "2 of 3") in rows
+    assert ("s1", "5 masks", "3") in rows
 
 
 def test_many_cells_are_named_in_a_note() -> None:
     three = "{a: {config: {epochs: 1}}, b: {config: {epochs: 2}}, c: {config: {epochs: 3}}}"
     plan = make_plan(STUDY.replace("design:", f"  epochs: {three}\ndesign:"))
     found = section(with_stages(plan, {"off": SHORT, "on": LONG}), plan)
-    assert columns(found, "stage", "cells")[1] == (
+    assert columns(found, "stage", "variants")[1] == (
         "final_cam",
-        "supervision=full stop=on epochs=a and 5 more ¹",
+        "all masks, stop, epochs a and 5 more ¹",
     )
     assert found.table is not None
     assert found.table.notes[0].startswith(
-        "final_cam: supervision=full stop=on epochs=a, supervision=full stop=on epochs=b, "
-        "supervision=full stop=on epochs=c, supervision=few stop=on epochs=a"
+        "final_cam: all masks, stop, epochs a; all masks, stop, epochs b; "
+        "all masks, stop, epochs c; 5 masks, stop, epochs a"
     )
 
 
@@ -149,11 +152,11 @@ def test_a_study_of_one_cell_names_none() -> None:
     assert [column.title for column in found.table.columns][:2] == ["stage", "pixel AP"]
 
 
-def test_what_photographs_sizes_tell_is_a_floor_with_a_column_of_its_own() -> None:
-    floor = StageScores(stage="size only", of="floor", metrics={"image_ap": 0.33})
+def test_what_photographs_sizes_tell_is_a_baseline_with_a_column_of_its_own() -> None:
+    baseline = StageScores(stage="size only", of="floor", metrics={"image_ap": 0.33})
     records = {
         id_: record.model_copy(
-            update={"result": record.result.model_copy(update={"stages": (*record.result.stages, floor)})}
+            update={"result": record.result.model_copy(update={"stages": (*record.result.stages, baseline)})}
         )
         for id_, record in RECORDS.items()
         if record.result is not None

@@ -32,7 +32,9 @@ def of(plan: Plan) -> StudyResults:
 
 def sections_of(one: StudyResults, other: StudyResults) -> dict[str, Section]:
     """Sections by the first word of their titles."""
-    return {section.title.partition(" ")[0]: section for section in page_of(one, other).sections}
+    page = page_of(one, other)
+    sections = [*([] if page.answer is None else [page.answer]), *page.sections]
+    return {section.title.partition(" ")[0]: section for section in sections}
 
 
 def page_of(one: StudyResults, other: StudyResults) -> Page:
@@ -63,25 +65,28 @@ def test_what_differs_in_one_cell_only_is_named_for_it() -> None:
 
 def test_scores_stand_beside_each_other() -> None:
     table = page_of(of(make_plan(FIRST)), second_side()).table
-    assert [column.title for column in table.columns] == ["cell", "AP in additions", "n", "AP in longer", "n"]
+    assert [column.title for column in table.columns] == [
+        "variant",
+        "AP in additions",
+        "n",
+        "AP in longer",
+        "n",
+    ]
     assert table.rows[0] == ("supervision=full stop=off", "0.855 ± 0.024", "8", "0.903 ± 0.002", "8")
 
 
 def test_repeats_on_the_same_test_images_are_compared_in_pairs() -> None:
-    section = sections_of(of(make_plan(FIRST)), second_side())["Comparisons"]
-    assert section.intro.startswith("longer minus additions, with all that differs between them.")
-    assert rows_of(section)[0][:4] == (
-        "additions → longer",
-        "supervision=full stop=off",
-        "+0.049 [0.030, 0.067]",
-        "8 of 8",
-    )
-    assert rows_of(section)[0][-1].startswith("shown")
+    section = sections_of(of(make_plan(FIRST)), second_side())["Answer"]
+    assert section.intro.startswith("Difference: longer minus additions, with all that differs between them.")
+    assert ("additions → longer, supervision=full stop=off", "+0.049 [0.030, 0.067]", "8 of 8") in [
+        row[1:4] for row in rows_of(section)
+    ]
+    assert rows_of(section)[0][0].startswith("Keep")
 
 
 def test_only_common_repeats_count() -> None:
     other = second_side(SECOND.replace(f"[{SEEDS}]", "[0, 1, 2, 30]"))
-    section = sections_of(of(make_plan(FIRST)), other)["Comparisons"]
+    section = sections_of(of(make_plan(FIRST)), other)["Answer"]
     assert rows_of(section)[0][3] == "3 of 3"
 
 
@@ -109,13 +114,13 @@ def test_trainings_that_both_studies_share_are_not_compared_with_themselves() ->
     assert (pair.comparisons, len(pair.shared)) == ((), 4)
     page = pair_page(pair)
     assert page.notes[-1].startswith("The same trainings in both studies, so there is nothing to compare: ")
-    assert "Comparisons" not in {section.title.partition(" ")[0] for section in page.sections}
+    assert page.answer is None
 
 
 def test_repeats_of_another_split_are_not_compared() -> None:
     other = second_side(SECOND.replace("splits: published", "splits: per_seed"))
     page = page_of(of(make_plan(FIRST)), other)
-    assert "Comparisons" not in sections_of(of(make_plan(FIRST)), other)
+    assert "Answer" not in sections_of(of(make_plan(FIRST)), other)
     assert page.notes[-1].startswith(
         "Not compared: supervision=full stop=off, supervision=full stop=on, "
         "supervision=few stop=off, supervision=few stop=on."
@@ -217,7 +222,7 @@ def test_points_of_searches_are_matched_by_what_was_drawn_and_not_by_their_numbe
     pair = pair_studies(hunt("one", 0.1, 0.2, 0.3), hunt("two", 0.5, 0.1, 0.3))
     assert [match.name for match in pair.cells] == ["base #0 replicated, base #1 replicated"]
     page = pair_page(pair)
-    assert page.count == "Two studies side by side: 1 cell that both have."
+    assert page.count == "Two studies side by side: 1 variant that both have."
     assert page.sections[0].notes == (
         "Only in one: base #1 replicated.",
         "Only in two: base #0 replicated.",

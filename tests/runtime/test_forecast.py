@@ -216,7 +216,7 @@ def test_a_forecast_is_kept_beside_the_study(tmp_path: Path) -> None:
         ([3600.0], [3], 2, 2.0),
         ([3600.0, 1800.0], [1, 2], 2, 1.0),
     ],
-    ids=["one trial cannot use more places", "the last one waits", "short ones fill the gap"],
+    ids=["one trial cannot use more slots", "the last one waits", "short ones fill the gap"],
 )
 def test_hours_are_those_of_the_last_trial_to_end(
     seconds: list[float], missing: list[int], at_once: int, hours: float
@@ -245,7 +245,7 @@ def test_trials_of_one_thread_take_longer_and_run_more_at_a_time() -> None:
     forecast = Forecast(shapes=(shape,), at_once=1, one_thread=1.5, content_hash="0")
     alone = forecast.with_one_thread(threads=2)
     assert alone is not None
-    assert (forecast.hours, alone.hours, alone.places) == (4, 3, 2)
+    assert (forecast.hours, alone.hours, alone.slots) == (4, 3, 2)
     assert Forecast(shapes=(shape,), at_once=1, content_hash="0").with_one_thread(threads=2) is None
 
 

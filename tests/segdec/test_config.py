@@ -111,7 +111,7 @@ def test_footnotes_name_each_departure(changes: dict[str, Any], words: str) -> N
 )
 def test_settings_that_came_later_are_part_of_an_id_only_where_they_are_set(changes: dict[str, Any]) -> None:
     config = tiny_config(**changes)
-    assert {name: value for name, value in config.identity().items() if name in config.later} == changes
+    assert {name: value for name, value in config.identity().items() if name in config.added_later} == changes
 
 
 @pytest.mark.parametrize(

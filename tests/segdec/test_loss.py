@@ -12,7 +12,7 @@ from tests.segdec.surfaces import tiny_config
 from trainables.data.samples import MaskedSample, Sample
 from trainables.segdec.feature_norm import Divisor, FeatureNorm
 from trainables.segdec.loss import LossWeights, segdec_loss
-from trainables.segdec.mask_maps import distance_weights, taught
+from trainables.segdec.mask_maps import distance_weights, mask_target
 from trainables.segdec.targets import MaskTarget, TrainingTargets, downsize, make_target
 
 CPU = torch.device("cpu")
@@ -182,17 +182,17 @@ def test_small_second_defect_counts_fully_only_per_component(
     "changes",
     [{}, {"dilation": 7, "w_pos": 10, "p": 1}, {"distance_weights": False}, {"distance_scope": "component"}],
 )
-def test_what_pages_show_of_a_lesson_is_what_the_training_takes(changes: dict[str, Any]) -> None:
+def test_what_pages_show_of_a_target_is_what_the_training_takes(changes: dict[str, Any]) -> None:
     config = tiny_config(**changes)
     sample = masked(square(12))
-    shown, taken = taught(config, sample.mask), make_target(sample, config).maps_2hw
+    shown, taken = mask_target(config, sample.mask), make_target(sample, config).maps_2hw
     assert shown is not None
     assert taken is not None
     np.testing.assert_allclose(np.stack(shown[:2]), taken.numpy(), atol=1e-5)
 
 
 def test_a_normal_image_teaches_that_nothing_is_there() -> None:
-    shown = taught(tiny_config(), np.zeros((64, 128), np.uint8))
+    shown = mask_target(tiny_config(), np.zeros((64, 128), np.uint8))
     assert shown is not None
     assert not shown.mask_hw.any()
     assert (shown.weight_hw == 1).all()

@@ -304,11 +304,11 @@ class Histories(RuleBasedStateMachine):
         if self.plan.study.budget is None:
             return
         for run in self.runs:
-            packs = [(at, pack) for at, pack in run.handed_out if pack.trials]
-            first = {trial.seed for _, pack in packs[:1] for trial in pack.trials}
+            batches = [(at, batch) for at, batch in run.handed_out if batch.trials]
+            first = {trial.seed for _, batch in batches[:1] for trial in batch.trials}
             begun: dict[int, float] = {}
-            for at, pack in packs:
-                for trial in pack.trials:
+            for at, batch in batches:
+                for trial in batch.trials:
                     begun.setdefault(trial.seed, at)
             late = {seed: at for seed, at in begun.items() if seed not in first and at > run.budget}
             assert not late, f"seeds were begun after the budget: {late}"

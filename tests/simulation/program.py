@@ -1,9 +1,9 @@
 """The program in a made world: runs and workers as they are, without Ray between them.
 
-A run takes the lease, clears requests, makes packs and hands them to workers through the real searcher.
-A worker reads its pack and trains it with the real worker code. Tune and Train, which start workers again and
-carry an error from one to the other, are the loop in :meth:`Run._tune`. Training itself is that of the toys
-on four grey images. A test image is never looked at: the objective is read from the weights.
+A run takes the lease, clears requests, makes batches and hands them to workers through the real searcher.
+A worker reads its batch and trains it with the real worker code. Tune and Train, which start workers again
+and carry an error from one to the other, are the loop in :meth:`Run._tune`. Training itself is that of the
+toys on four grey images. A test image is never looked at: the objective is read from the weights.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from unittest import mock
 import numpy as np
 
 from assay.engine.durations import cell_seconds
-from assay.engine.on_ray.searcher import STORAGE, PackSearcher
+from assay.engine.on_ray.searcher import STORAGE, BatchSearcher
 from assay.engine.on_ray.tune_settings import HiddenCredentials
 from assay.engine.options import EngineOptions
-from assay.engine.order import RunPacks, TimeBudget, budget_packs, packs_as_asked
-from assay.engine.packs import PackReader, missing_trials
+from assay.engine.order import RunBatches, TimeBudget, batches_on_demand, budget_batches
 from assay.engine.run import _clear_stops, _forget_failed
-from assay.engine.search.search_packs import search_packs
-from assay.engine.worker import train_pack
+from assay.engine.search.search_batches import search_batches
+from assay.engine.trial_batch import BatchReader, missing_trials
+from assay.engine.worker import train_trials as train_trials_module
 from assay.engine.worker import trial as trial_module
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Lease, Result
 from assay.storage.lease import clear_stop, stop_requested
 from assay.storage.plans import write_plan
@@ -103,16 +103,16 @@ _cache = tempfile.TemporaryDirectory(prefix="assay-simulation-")
 
 
 def _fit_and_score(
-    trial: Any, site: PackWorker, attempt: Any, *, trial_log: Any, stages: Any, timer: Any, scratch: Path
+    trial: Any, worker: BatchWorker, attempt: Any, *, trial_log: Any, stages: Any, timer: Any, scratch: Path
 ) -> dict[str, Any]:
     """Train as the engine does; the objective is a function of the weights instead of images."""
     trial_log.note(f"trial {trial.id}")
-    job = trial_module._job(trial, TRAINING, site, scratch)
-    with timer.part("train"), site.trainer.train(job, cast(Any, None), trial_log) as trained:
+    job = trial_module._job(trial, TRAINING, worker, scratch)
+    with timer.part("train"), worker.trainer.train(job, cast(Any, None), trial_log) as trained:
         weights = trained.weights
     score = (int(weights[:2], 16) + 1) / 257
     curve = repr([(row["epoch"], sorted(row)) for row in trial_log.history]).encode()
-    digest = site.store.write_bytes(f"{attempt.prefix}/curve.parquet", curve)
+    digest = worker.store.write_bytes(f"{attempt.prefix}/curve.parquet", curve)
     return {
         "status": "finished",
         "result": Result(
@@ -122,7 +122,7 @@ def _fit_and_score(
             weights_hash=weights,
             n_train=4, n_positives=2, n_masks=0, n_validation=4, n_test=4,
         ),
-        "environment": site.environment(),
+        "environment": worker.environment(),
         "files": {f"{attempt.name}/curve.parquet": digest},
     }  # fmt: skip
 
@@ -142,7 +142,7 @@ class _Data:
 def toy_training() -> Generator[None]:
     """Within the block workers train on four grey images."""
     with (
-        mock.patch.object(train_pack, "fit_and_evaluate", _fit_and_score),
+        mock.patch.object(train_trials_module, "fit_and_evaluate", _fit_and_score),
         mock.patch.object(trial_module, "TrialData", _Data),
     ):
         yield
@@ -150,7 +150,7 @@ def toy_training() -> Generator[None]:
 
 @dataclass
 class _Busy:
-    """A pack and the worker that trains it."""
+    """A batch and the worker that trains it."""
 
     config: dict[str, Any]
     worker: Process
@@ -171,7 +171,7 @@ class Run:
     ) -> None:
         self.world, self.plan, self.retry_failed, self.budget = world, plan, retry_failed, budget
         self.workers: list[Process] = []
-        self.handed_out: list[tuple[float, Any]] = []  # seconds since the packs began, and a pack
+        self.handed_out: list[tuple[float, Any]] = []  # seconds since the batches began, and a batch
         self.process = world.start("run", machine, self._run)
 
     def _run(self, process: Process) -> None:
@@ -208,56 +208,56 @@ class Run:
         in_flight: set[str] = set()
         options = EngineOptions(data_root=None, cache=Path(_cache.name))
         run = f"run-{self.process.pid}"
-        work = RunPacks(plan, store, options, run, in_flight=in_flight, slots=lambda: SLOTS)
+        work = RunBatches(plan, store, options, run, in_flight=in_flight, slots=lambda: SLOTS)
         if isinstance(plan, SearchPlan):
-            packs = search_packs(plan, store, in_flight)
+            batches = search_batches(plan, store, in_flight)
         elif plan.study.budget is not None:
             budget = TimeBudget(self.budget, work.slots, plan.study.resources.pack, lambda: self.world.now)
             ids = [trial.id for trial in plan.trials]
             known = lambda: cell_seconds(plan.trials, store.records(ids))  # noqa: E731
-            packs = budget_packs(missing, budget, known, in_flight, lambda text: None)
+            batches = budget_batches(missing, budget, known, in_flight, lambda text: None)
         else:
-            packs = packs_as_asked(missing, plan.study.resources.pack, work.slots)
+            batches = batches_on_demand(missing, plan.study.resources.pack, work.slots)
         if not isinstance(plan, SearchPlan):
-            packs = chain(work.stages_first(missing), packs)
-        work.contents = packs
-        searcher = PackSearcher(work, HiddenCredentials())
+            batches = chain(work.stages_first(missing), batches)
+        work.upcoming = batches
+        searcher = BatchSearcher(work, HiddenCredentials())
         try:
             self._tune(searcher, store, lease)
         finally:
             with suppress(StorageError):
                 store.delete_tree(work.folder)
 
-    def _tune(self, searcher: PackSearcher, store: SimulatedStore, lease: Lease) -> None:
-        """Hand packs to workers, start those again that died, end with the first trouble of the storage."""
+    def _tune(self, searcher: BatchSearcher, store: SimulatedStore, lease: Lease) -> None:
+        """Hand batches to workers, start those again that died, end with the first trouble of the storage."""
         busy: dict[str, _Busy] = {}
-        packs = PackReader(store)
+        batches = BatchReader(store)
         number, begun = 0, 0.0
         try:
             while not (lease.lost.is_set() or self._asked_to_stop(store)):
-                for name, pack in list(busy.items()):
-                    if pack.worker.alive:
+                for name, batch in list(busy.items()):
+                    if batch.worker.alive:
                         continue
-                    if (result := self._result(pack)) is not None:
+                    if (result := self._result(batch)) is not None:
                         searcher.on_trial_complete(name, result)
                         del busy[name]
                 while not searcher.over and searcher.storage_trouble is None and len(busy) < SLOTS:
-                    name, number = f"pack{number}", number + 1
+                    name, number = f"batch{number}", number + 1
                     asked = self.world.now
                     config = searcher.suggest(name)
-                    begun = begun or self.world.now  # a budget counts from the first pack on
-                    if not isinstance(config, dict) or "pack" not in config:
+                    begun = begun or self.world.now  # a budget counts from the first batch on
+                    if not isinstance(config, dict) or "batch" not in config:
                         break
-                    pack = packs.read(config["pack"])
-                    self.handed_out.append((asked - begun, pack))
+                    batch = batches.read(config["batch"])
+                    self.handed_out.append((asked - begun, batch))
                     busy[name] = _Busy(config, self._worker(config))
                 if not busy and (searcher.over or searcher.storage_trouble is not None):
                     break
                 self.world.sleep(2.0)
         finally:
-            for pack in busy.values():
+            for batch in busy.values():
                 if self.process.alive:
-                    self.world.kill(pack.worker)
+                    self.world.kill(batch.worker)
         if searcher.storage_trouble is not None:
             raise StorageError(searcher.storage_trouble)
 
@@ -266,18 +266,18 @@ class Run:
             return stop_requested(store, "study", self.plan.study.study)
         return False
 
-    def _result(self, pack: _Busy) -> Mapping[str, Any] | None:
+    def _result(self, batch: _Busy) -> Mapping[str, Any] | None:
         """What Tune is told of a worker that has ended; None where it is started again."""
-        error = pack.worker.error
+        error = batch.worker.error
         if isinstance(error, StorageError):
             return {STORAGE: str(error)}
-        if error is None and pack.worker.what == "over":
+        if error is None and batch.worker.what == "over":
             return {}
-        if pack.starts > 40:
-            raise AssertionError(f"a pack was begun {pack.starts} times: {error!r}")
-        pack.starts += 1
+        if batch.starts > 40:
+            raise AssertionError(f"a batch was begun {batch.starts} times: {error!r}")
+        batch.starts += 1
         self.world.sleep(5.0)
-        pack.worker = self._worker(pack.config)
+        batch.worker = self._worker(batch.config)
         return None
 
     def _worker(self, config: dict[str, Any]) -> Process:
@@ -288,8 +288,8 @@ class Run:
 
     def _work(self, process: Process, config: dict[str, Any]) -> None:
         store = SimulatedStore(self.world)
-        pack = PackReader(store).read(config["pack"])
+        batch = BatchReader(store).read(config["batch"])
         node = process.machine.name
-        store = store.for_run(pack.run.lease)
-        train_trials(PackWorker(pack, store, 0, 1, node, self.process.pid, "cpu"))
+        store = store.for_run(batch.run.lease)
+        train_trials(BatchWorker(batch, store, 0, 1, node, self.process.pid, "cpu"))
         process.what = "over"

@@ -83,7 +83,7 @@ def test_a_planted_fault_is_found_in_histories(
     ("place", "fault", "named"),
     [
         ("assay.storage.Store.create_record", _replace, "replaced trials/.*, a result"),
-        ("assay.engine.search.search_packs.write_points", _lose, "lost points of studies/search"),
+        ("assay.engine.search.search_batches.write_points", _lose, "lost points of studies/search"),
     ],
     ids=["records are replaced", "points are replaced"],
 )

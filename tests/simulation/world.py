@@ -320,7 +320,8 @@ def simulated(world: World) -> Generator[None]:
     """Within the block the program's time, names, processes and threads are the world's."""
     from assay_toy import training
 
-    from assay.engine.worker import checkpoints, stages, train_pack, trial, trial_log
+    from assay.engine.worker import checkpoints, stages, trial, trial_log
+    from assay.engine.worker import train_trials as train_trials_module
     from assay.storage import lease, progress, stage_store, store
     from assay.storage.files import conditional
 
@@ -352,7 +353,7 @@ def simulated(world: World) -> Generator[None]:
         *((module, "time", time) for module in (trial_log, checkpoints, trial, stages, training)),
         *((module, "time", time) for module in (progress, lease, conditional)),
         *((module, "datetime", Moment)
-          for module in (store, train_pack, trial_log, lease, stage_store)),
+          for module in (store, train_trials_module, trial_log, lease, stage_store)),
         *((module, "secrets", types.SimpleNamespace(token_hex=world.name, token_bytes=bytes))
           for module in (store, lease, stage_store, conditional)),
         (store, "ThreadPoolExecutor", lambda _: nullcontext(one_by_one)),

@@ -15,6 +15,20 @@ import pytest
 from assay.statistics.intervals import weighted_ap
 from benchmarks.calibration.calibrate import BEGIN, PAGE, broken_text, section, tables_of
 from benchmarks.calibration.figures import Figure
+from benchmarks.calibration.simulated_assumptions import (
+    at_resolve,
+    decided_at_resolve,
+    dependent,
+    missing,
+    seeds_in_all_folds,
+    small_looks,
+)
+from benchmarks.calibration.simulated_can_go import (
+    AT_THE_MARGIN,
+    at_the_margin,
+    planned_looks,
+)
+from benchmarks.calibration.simulated_can_go import power as power_of_parts
 from benchmarks.calibration.simulated_data import item_intervals, seeds_and_folds
 from benchmarks.calibration.simulated_decisions import adastop, against_fixed, errors
 from benchmarks.calibration.simulated_families import FAMILY_WORLDS
@@ -59,11 +73,64 @@ def test_failures_do_not_raise_false_positives(way: str) -> None:
     assert unbroken(list(failures(way, 150)))
 
 
+@pytest.mark.parametrize("world", AT_THE_MARGIN)
+def test_a_part_that_loses_resolve_is_rarely_called_dispensable(world: str) -> None:
+    assert unbroken(list(at_the_margin((world, 2, 6), 100)))
+
+
+def test_what_may_be_dispensable_is_found_sooner_than_what_may_be_negligible() -> None:
+    found = {figure.row: figure.value for figure in power_of_parts((1, 1.0, 10), 100)}
+    both = [
+        found[f"1, `resolve` = 1 sd, dropping costs nothing: `{v}`"] for v in ("dispensable", "negligible")
+    ]
+    assert both[0] > both[1] + 5
+
+
+def test_at_planned_looks_a_part_that_loses_resolve_is_rarely_called_dispensable() -> None:
+    assert unbroken(list(planned_looks("normal", 60)))
+
+
 def test_looking_again_is_paid_for() -> None:
     figures = list(looking_again(NO_EFFECT[0], 100))
     assert unbroken(figures)
     as_it_is, times = (one.value for one in figures if one.column == "5, 6, … 10")
     assert as_it_is > 1.2 * times
+
+
+def test_what_a_seed_moves_in_all_folds_is_not_taken_for_a_difference() -> None:
+    figures = list(seeds_in_all_folds((5, 2.0), 150))
+    assert unbroken(figures)
+    before, counted = (figure.value for figure in figures if figure.column == "S = 10")
+    assert before > 10 > counted
+
+
+@pytest.mark.parametrize("numbers", [(3, 5), (3, 4, 5)])
+def test_looks_below_six_repeats_are_paid_for(numbers: tuple[int, ...]) -> None:
+    figures = list(small_looks(numbers, 200))
+    assert unbroken(figures)
+    assert figures[0].value > figures[1].value
+
+
+def test_the_worst_seeds_of_a_cell_cannot_be_left_out() -> None:
+    figures = {figure.row: figure for figure in missing(("normal", 20, 2), 200)}
+    assert unbroken(list(figures.values()))
+    found = [figure.value for row, figure in figures.items() if "2 sd better" in row]
+    assert min(found) > 90
+
+
+def test_repeats_that_depend_on_each_other_are_known_to_mislead() -> None:
+    (figure,) = dependent(20, 200)
+    assert figure.most is None
+    assert figure.value > 8
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_what_differs_by_resolve_is_rarely_negligible(n: int) -> None:
+    assert unbroken(list(at_resolve(("skewed", 4, n), 150)))
+
+
+def test_at_planned_looks_what_differs_by_resolve_is_rarely_negligible() -> None:
+    assert unbroken(list(decided_at_resolve("normal", 100)))
 
 
 @pytest.mark.parametrize("true", [0, 2])

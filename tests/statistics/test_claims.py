@@ -43,6 +43,35 @@ def test_prescribed_folds_make_two_claims_the_narrower_first() -> None:
     assert (new.low, new.high, new.p) == pytest.approx((low, high, p))
 
 
+def test_what_a_seed_moves_in_all_folds_at_once_widens_the_claim_new_data() -> None:
+    of_seed = np.array([0.06, -0.05, 0.03, 0.01, -0.02, 0.05])
+    gain = GAIN + of_seed[:, None]
+    _, new = compare(tidy_table({"b": BASE, "a": BASE + gain}, folds=3), ASK, metric="image_ap")
+    # The sums of squares of a two-way layout, as a table of variance components has them.
+    grand, of_seeds, of_folds = gain.mean(), gain.mean(axis=1), gain.mean(axis=0)
+    ms_seeds = 3 * np.sum((of_seeds - grand) ** 2) / 5
+    ms_folds = 6 * np.sum((of_folds - grand) ** 2) / 2
+    total = np.sum((gain - grand) ** 2)
+    ms_rest = (total - 5 * ms_seeds - 2 * ms_folds) / 10
+    parts = [((1 / 3 + 1 / 2) / 6 * ms_folds, 2), (ms_seeds / 18, 5), (-ms_rest / 18, 10)]
+    variance = sum(part for part, _ in parts)
+    df = variance**2 / sum(part**2 / n for part, n in parts)
+    half = stats.t.ppf(0.975, df) * np.sqrt(variance)
+    assert (new.low, new.high) == pytest.approx((grand - half, grand + half))
+    assert new.p == pytest.approx(2 * stats.t.sf(grand / np.sqrt(variance), df))
+
+
+@pytest.mark.parametrize("seeds", [1, 6])
+def test_seeds_that_move_the_folds_no_more_than_chance_change_nothing(seeds: int) -> None:
+    gain = GAIN - GAIN.mean(axis=1)[:, None] + 0.02 * np.array([0.9, 1.0, 1.1])
+    gain = gain[:seeds]
+    _, new = compare(
+        tidy_table({"b": BASE[:seeds], "a": BASE[:seeds] + gain}, folds=3), ASK, metric="image_ap"
+    )
+    low, high, p = nadeau_bengio(gain.mean(axis=0), 1 / 2, 2)
+    assert (new.low, new.high, new.p) == pytest.approx((low, high, p))
+
+
 @pytest.mark.parametrize(("size", "reached"), [(3.90, False), (3.96, True)])
 def test_three_folds_need_a_difference_of_four_sd_of_their_means(size: float, reached: bool) -> None:
     gain = 0.01 * (np.array([-1, 0, 1.0]) + size)  # the means of the folds have sd 1

@@ -12,8 +12,9 @@ import pytest
 
 from assay.statistics.contrasts import comparison
 from assay.statistics.families import ComparisonResult, compare
+from assay.statistics.paired import exact_p, rounded
 from assay.statistics.wording import negligible_at_text, sentence
-from tests.statistics.tables import ask, from_differences, tidy_table
+from tests.statistics.tables import Value, ask, from_differences, tidy_table
 
 UP = [0.5, 0.52, 0.48, 0.51, 0.55, 0.47]
 
@@ -26,10 +27,22 @@ def has_nan(answer: ComparisonResult) -> bool:
 @pytest.mark.parametrize(
     ("b", "a", "n", "verdict", "says"),
     [
-        ([0.5], [0.6], 1, "too few", "too few: +0.100, better in 1 of 1."),
-        ([0.5, 0.6], [0.6, 0.62], 2, "too few", "too few: +0.060 (+0.100 and +0.020), better in 2 of 2."),
-        ([0.5, 0.6], [0.5, 0.6], 2, "too few", "too few: 0.000 (0.000 and 0.000), better in 0 of 2, 2 tied."),
-        ([None, None], [0.5, None], 0, "too few", "too few: no repeat is complete."),
+        ([0.5], [0.6], 1, "too few", "too few runs: +0.100, better in 1 of 1."),
+        (
+            [0.5, 0.6],
+            [0.6, 0.62],
+            2,
+            "too few",
+            "too few runs: +0.060 (+0.100 and +0.020), better in 2 of 2.",
+        ),
+        (
+            [0.5, 0.6],
+            [0.5, 0.6],
+            2,
+            "too few",
+            "too few runs: 0.000 (0.000 and 0.000), better in 0 of 2, 2 tied.",
+        ),
+        ([None, None], [0.5, None], 0, "too few", "too few runs: no repeat is complete."),
         (UP, UP, 6, "identical", "with 95 % confidence fewer than 39 % of repeats differ"),
         (UP[:5], UP[:5], 5, "identical", "fewer than 45 % of repeats differ"),
         ([*UP, *UP[:4]], [*UP, *UP[:4]], 10, "identical", "fewer than 26 % of repeats differ"),
@@ -52,7 +65,7 @@ def test_degenerate_data_have_their_sentence(
 def test_what_has_no_interval_has_no_approximate_one(step: float | None) -> None:
     """At the bound in every repeat, always by the same difference: an interval needs the metric's step."""
     answer = ask([0.9] * 6, [1.0] * 6, resolution=step)
-    assert (answer.low is not None) == ("interval approximate" in answer.note) == (step is not None)
+    assert (answer.low is not None) == ("skewed differences" in answer.note) == (step is not None)
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -83,14 +96,14 @@ def test_differences_that_should_be_equal_are() -> None:
 
 def test_a_value_that_is_not_a_number_is_no_value() -> None:
     answer = ask([*UP, 0.5], [*(x + 0.1 * (i + 1) for i, x in enumerate(UP)), math.nan])
-    assert (answer.n, answer.n_planned, answer.verdict) == (6, 7, "shown")
+    assert (answer.n, answer.n_planned, answer.n_missing) == (6, 7, 1)
     assert not has_nan(answer)
 
 
 def test_a_machines_failure_is_a_missing_trial() -> None:
     answer = ask(UP, [*(x + 0.1 + 0.01 * i for i, x in enumerate(UP[:5])), "failed"])
     assert (answer.n, answer.n_planned) == (5, 6)
-    assert answer.note == ""
+    assert answer.note == "1 missing: p is as if it went the other way, as far as the others"
 
 
 def test_what_diverged_must_be_shown_without_it_and_with_the_worst_value() -> None:
@@ -159,3 +172,57 @@ def test_what_could_not_be_computed_counts_in_the_family_and_costs_the_others_no
 def test_a_table_that_breaks_its_rules_is_refused(change: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare(change(tidy_table({"b": UP, "a": UP})), [comparison("x", "b", "a")], metric="image_ap")
+
+
+# Repeats that one cell lacks -------------------------------------------------------------------------
+
+CLEAR = [0.021, 0.018, 0.025, 0.019, 0.022, 0.017, 0.024, 0.02, 0.023, 0.016]
+
+
+def lacking(*seeds: int, both: bool = False) -> ComparisonResult:
+    """Ten repeats that all gain, of which one cell (or both) has no value at some seeds."""
+    lower: list[Value] = list(np.linspace(0.5, 0.6, 10))
+    upper: list[Value] = [low + gain for low, gain in zip(np.linspace(0.5, 0.6, 10), CLEAR, strict=True)]
+    for seed in seeds:
+        upper[seed] = None
+        lower[seed] = None if both else lower[seed]
+    return ask(lower, upper)
+
+
+def test_two_missing_repeats_of_ten_could_turn_what_eight_show() -> None:
+    answer = lacking(3, 4)
+    assert (answer.verdict, answer.n, answer.n_missing) == ("open", 8, 2)
+    assert "2 missing: p is as if they went the other way, as far as the others" in answer.note
+    assert answer.more is None  # what is missing would settle it
+
+
+def test_one_missing_repeat_of_ten_leaves_a_clear_difference_shown_with_the_larger_p() -> None:
+    answer = lacking(3)
+    d = np.array([each for seed, each in enumerate(CLEAR) if seed != 3])
+    against = np.append(d, -np.sqrt(np.mean(d**2)))
+    assert answer.verdict == "shown"
+    assert answer.p == exact_p(rounded(against)) > exact_p(rounded(d))
+    assert not answer.disagree
+
+
+def test_a_repeat_that_no_cell_has_turns_nothing() -> None:
+    answer = lacking(3, 4, both=True)
+    assert (answer.verdict, answer.n_missing, answer.p) == ("shown", 0, 2 / 256)
+    assert "missing" not in answer.note
+
+
+def test_below_six_repeats_one_that_is_missing_leaves_nothing_suggested() -> None:
+    lower, gains = list(np.linspace(0.5, 0.6, 5)), CLEAR[:5]
+    upper: list[Value] = [low + gain for low, gain in zip(lower, gains, strict=True)]
+    assert ask(lower, upper).verdict == "suggested"
+    assert ask(lower, [*upper[:4], None]).verdict == "open"
+
+
+def test_missing_repeats_can_turn_what_is_negligible() -> None:
+    lower = list(np.linspace(0.5, 0.6, 6))
+    quiet = [0.001, -0.001, 0.002, -0.002, 0.001, 0.0005]
+    upper: list[Value] = [low + gain for low, gain in zip(lower, quiet, strict=True)]
+    assert ask(lower, upper, resolve=0.01).verdict == "negligible"
+    far: list[Value] = [low + 0.0085 + gain / 10 for low, gain in zip(lower, quiet, strict=True)]
+    assert ask(lower[:4], far[:4], resolve=0.01).verdict in ("negligible", "suggested")
+    assert ask(lower[:4], [*far[:3], None], resolve=0.01).verdict == "open"

@@ -207,6 +207,18 @@ def test_a_comparison_ten_times_noisier_than_the_others_is_never_suggested() -> 
     assert all("unequal spread" not in verdict for verdict in others)
 
 
+def test_six_repeats_of_which_one_goes_the_other_way_are_suggested_by_what_the_exact_test_leaves() -> None:
+    clear = [0.021, 0.018, 0.025, 0.019, 0.022, -0.001]
+    answer = from_differences(clear)
+    assert answer.p > 0.05 > 0.05 - 2**-5 > stats.ttest_1samp(clear, 0).pvalue
+    assert answer.verdict == "suggested"
+    assert "1.9 % that the exact test of six repeats leaves of 5 %" in answer.note
+    less = [0.021, 0.011, 0.025, 0.009, 0.022, -0.006]
+    assert 0.05 > stats.ttest_1samp(less, 0).pvalue > 0.05 - 2**-5
+    assert from_differences(less).verdict == "open"
+    assert from_differences([*clear, 0.02]).verdict == "shown"  # seven may differ once
+
+
 # Negligible ------------------------------------------------------------------------------------------
 
 QUIET = [0.001, -0.001, 0.002, -0.002, 0.001, 0.0005]
@@ -314,6 +326,18 @@ def test_looks_at_which_the_test_could_fire_share_one_error() -> None:
     assert thrice.p_adjusted > 0.05 > once.p_adjusted
 
 
+NEARLY = [0.01, 0.02, 0.03, 0.04, 0.012]  # p of the t test is .016
+
+
+@pytest.mark.parametrize(("earlier", "verdict"), [((), "suggested"), ((2,), "suggested"), ((3,), "open")])
+def test_a_look_at_three_repeats_or_more_costs_what_is_suggested(
+    earlier: tuple[int, ...], verdict: str
+) -> None:
+    answer = from_differences(NEARLY, earlier_looks=earlier)
+    assert answer.verdict == verdict
+    assert ("asked at 2 numbers of seeds: p of the t test counts 4 times" in answer.note) is (earlier == (3,))
+
+
 def test_a_look_at_which_the_exact_test_could_not_speak_costs_nothing() -> None:
     assert from_differences(MIXED, earlier_looks=(3, 5)) == from_differences(MIXED)
 
@@ -354,7 +378,7 @@ def test_repeats_that_are_added_after_a_look_are_said_to_have_less_chance(
     d: list[float], resolve: float | None, told: bool
 ) -> None:
     answer = from_differences(d, resolve=resolve)
-    assert ("Repeats that are added now have less chance" in sentence(answer)) is told
+    assert ("Repeats added now have less power" in sentence(answer)) is told
 
 
 def test_a_look_had_the_seeds_that_it_saw_wherever_the_study_names_those_that_came_later() -> None:
@@ -379,7 +403,7 @@ def test_an_interval_that_disagrees_with_the_exact_test_is_marked(
 
 
 def test_one_sided_spread_is_noted() -> None:
-    note = "one-sided spread: interval approximate (about 89 % measured)"
+    note = "skewed differences: interval covers about 89 %"
     quiet, loud = [0.50, 0.51, 0.52, 0.50, 0.51, 0.53], [0.2, 0.9, 0.4, 0.7, 0.1, 0.8]
     assert ask([1.0, 1.0, 1.0, 0.9, 0.8, 0.95], quiet).note == note
     assert ask(quiet, loud).note == note

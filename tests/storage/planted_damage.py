@@ -21,7 +21,7 @@ __all__ = [
     "deleted",
     "emptied",
     "flipped",
-    "vouched_anew",
+    "with_new_checksum",
 ]
 
 
@@ -62,7 +62,7 @@ def swapped(path: Path) -> None:
     others[0].write_bytes(data)
 
 
-def vouched_anew(part: str, value: object) -> Callable[[Path], None]:
+def with_new_checksum(part: str, value: object) -> Callable[[Path], None]:
     """Edited by somebody who knows of the checksum."""
 
     def edit(path: Path) -> None:
@@ -103,7 +103,7 @@ STAGED, OWN = "trials/[staged]", "trials/[own]"
 PLANTED = [
     Planted(f"{STAGED}/record.json", cut, "not a record"),
     Planted(f"{STAGED}/record.json", replaced('"epochs": 3', '"epochs": 4'), "its checksum is another"),
-    Planted(f"{STAGED}/record.json", vouched_anew("trial.seed", 5), "seed is 5, planned is 0"),
+    Planted(f"{STAGED}/record.json", with_new_checksum("trial.seed", 5), "seed is 5, planned is 0"),
     Planted(STAGED, a_file_now, "cannot be read (Not a directory)"),
     Planted("stages/*", a_file_now, "cannot be read"),
     Planted("methods/*", a_file_now, "is not the code that its name says", missed=True),

@@ -125,13 +125,13 @@ def after_power_cut(calls: Sequence[Call]) -> Iterator[Tree]:
     changes = [call for call in calls if call.kind in _CHANGES]
     certain = _certain(calls)
     open_ = [index for index, call in enumerate(changes) if id(call) not in certain]
-    contents, unsynced = _contents(calls)
+    upcoming, unsynced = _contents(calls)
     parts = _PARTS if unsynced else _PARTS[:1]
     for lost in _subsets(open_):
         places = _applied(change for index, change in enumerate(changes) if index not in lost)
         for part in parts:
             yield {
-                path: None if inode < 0 else part(contents[inode]) if inode in unsynced else contents[inode]
+                path: None if inode < 0 else part(upcoming[inode]) if inode in unsynced else upcoming[inode]
                 for path, inode in places.items()
             }
 
@@ -163,17 +163,17 @@ def _certain(calls: Sequence[Call]) -> set[int]:
 
 def _contents(calls: Sequence[Call]) -> tuple[dict[int, bytes], set[int]]:
     """Content of each file by its number, and the files of which some was not forced to disk."""
-    contents: dict[int, bytes] = {}
+    upcoming: dict[int, bytes] = {}
     unsynced: set[int] = set()
     for call in calls:
         if call.kind == "create":
-            contents[call.inode] = b""
+            upcoming[call.inode] = b""
         elif call.kind == "write":
-            contents[call.inode] += call.data
+            upcoming[call.inode] += call.data
             unsynced.add(call.inode)
         elif call.kind == "sync":
             unsynced.discard(call.inode)
-    return contents, unsynced
+    return upcoming, unsynced
 
 
 def _subsets(changes: Sequence[int]) -> list[set[int]]:

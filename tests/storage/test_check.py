@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Record, Store
-from assay.storage.check.check import Damage, check_storage, set_aside
+from assay.storage.check.check import Damage, check_storage, quarantine
 from assay.storage.lease import Lease
 from assay.storage.plans import stored_plan
 from tests.cli.conftest import assay
@@ -73,7 +73,7 @@ def test_a_loose_file_among_the_studies_is_none(assay: Assay, root: Path) -> Non
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda p: f"{Path(p.file).name} {p.text}")
-def test_a_planted_damage_is_found_named_and_set_aside(assay: Assay, root: Path, planted: Planted) -> None:
+def test_a_planted_damage_is_found_named_and_quarantined(assay: Assay, root: Path, planted: Planted) -> None:
     path = _place(root, planted.file)
     planted.damage(path)
     before = {file.read_bytes() for file in root.rglob("*") if file.is_file()}
@@ -112,12 +112,12 @@ def test_one_trial_at_two_damages_goes_aside_once(root: Path) -> None:
     damages = check_storage(store).damages
     trial = stored_plan(store, "staged").trials[0].id
     assert [damage.trial for damage in damages] == [trial, trial]
-    moved = set_aside(store, damages)
+    moved = quarantine(store, damages)
     assert list(moved) == [f"trials/{trial}"]
     assert store.exists(f"{moved[f'trials/{trial}']}/record.json")
 
 
-def test_what_was_set_aside_is_made_again_with_the_same_results(root: Path, cache_root: Path) -> None:
+def test_what_was_quarantined_is_made_again_with_the_same_results(root: Path, cache_root: Path) -> None:
     store = Store(root)
     study = StagedStudy.of(root, cache_root, seeds=(0, UNTRAINED_SEED))
     trial = study.plan.trials[0]
@@ -126,7 +126,7 @@ def test_what_was_set_aside_is_made_again_with_the_same_results(root: Path, cach
     flipped(_place(root, f"{STAGED}/*/maps.parquet"))
     for done in sorted(root.glob("stages/*/done.json")):
         cut(done)
-    moved = set_aside(store, check_storage(store).damages)
+    moved = quarantine(store, check_storage(store).damages)
     assert f"trials/{trial.id}" in moved
     assert {path for path in moved if path.startswith("stages/")} >= {
         f"stages/{u.key}" for u in before.stages
@@ -165,15 +165,15 @@ def test_what_leads_out_of_the_storage_is_named_and_all_else_is_read(
     assert path.relative_to(root).as_posix() in output.out
     assert "symbolic link" in output.out
     assert path.is_symlink(), "who moved it knows why"
-    assert "set aside: trials/" in output.out
+    assert "quarantined: trials/" in output.out
 
 
-def test_what_lies_behind_a_link_is_not_set_aside(root: Path) -> None:
+def test_what_lies_behind_a_link_is_not_quarantined(root: Path) -> None:
     store, study = Store(root), root / "studies" / "staged"
     study.rename(root / "mine")
     study.symlink_to("../mine")
     damage = Damage("studies/staged/plan.parquet", "is empty", "", ("studies/staged/plan.parquet",))
-    assert not set_aside(store, [damage])
+    assert not quarantine(store, [damage])
     assert (root / "mine" / "plan.parquet").exists()
 
 
@@ -222,11 +222,11 @@ def _without_rights(path: Path, *command: str) -> subprocess.CompletedProcess[st
     return answer
 
 
-def test_while_somebody_trains_nothing_is_set_aside(root: Path) -> None:
+def test_while_somebody_trains_nothing_is_quarantined(root: Path) -> None:
     store = Store(root)
     cut(_place(root, f"{STAGED}/record.json"))
     with Lease(store, "own"), pytest.raises(InputError, match="repaired while nobody trains, and process"):
-        set_aside(store, check_storage(store).damages)
+        quarantine(store, check_storage(store).damages)
     assert not store.exists("damaged")
 
 

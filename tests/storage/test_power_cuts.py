@@ -11,11 +11,11 @@ from typing import NamedTuple
 import pytest
 
 from assay.storage import Environment, Record, Store
-from assay.storage.check.check import Damage, check_storage, set_aside
+from assay.storage.check.check import Damage, check_storage, quarantine
 from assay.storage.check.retention import KeepRule, free, unkept_models
 from assay.storage.method_store import keep_methods
 from assay.storage.plans import write_plan
-from assay.storage.registration import record_look
+from assay.storage.preregistration import record_interim_look
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw
 from tests.engine.process.file_method import plan_of, write
@@ -40,7 +40,8 @@ class Recording(NamedTuple):
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Recording:
-    """Trials and a stage are trained, a model is dropped, a trial set aside and one deleted, points drawn."""
+    """Trials and a stage are trained, a model is dropped, a trial quarantined and one deleted, points
+    drawn."""
     folder = tmp_path_factory.mktemp("power")
     base, sources = folder / "base", folder / "sources"
     base.mkdir()
@@ -52,7 +53,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Rec
         disk = RecordedDisk(base, patch)
         store = Store(base / "storage")
         write_plan(store, staged.plan)
-        staged.train([trial], [task for pack in staged.stages() for task in pack if task.trial == trial][:1])
+        staged.train(
+            [trial], [task for batch in staged.stages() for task in batch if task.trial == trial][:1]
+        )
         disk.note("promise", trial.id)
         write_plan(store, own)
         keep_methods(store, own.trainables)
@@ -60,14 +63,14 @@ def recording(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Rec
         disk.note("promise", mine.id)
         record = store.record(mine.id)
         assert isinstance(record, Record)
-        record_look(store, staged.plan)
+        record_interim_look(store, staged.plan)
         rule = KeepRule(models="none", metric="image_ap", trials={"own": [mine.id]}, tried=())
         assert free(store, unkept_models(store, rule, {mine.id: record}, lambda: []))
         write_plan(store, hunt)
         for count in (1, 2):
             draw(store, hunt, DRAWN[:count])
         disk.note("withdraw", trial.id)
-        set_aside(store, [Damage("x", "is damaged", "", (store.trial(trial.id),))])
+        quarantine(store, [Damage("x", "is damaged", "", (store.trial(trial.id),))])
         disk.note("withdraw", mine.id)
         store.delete_tree(store.trial(mine.id))
     return Recording(base, disk.calls, own, result_bytes(record))

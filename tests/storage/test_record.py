@@ -1,4 +1,5 @@
-"""A record vouches for itself: an edit, another trial's, a score that cannot be, and files that are gone."""
+"""A record carries its own checksum: an edit, another trial's, a score that cannot be, and files that are
+gone."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import re
 import resource
@@ -19,11 +20,14 @@ import pytest
 
 from assay.storage import DamagedFileError, Environment, Progress, Record, Result, Store
 from assay.storage.check.check import check_storage
-from assay.storage.files.checksum import without_checksum
-from assay.storage.plans import stored_plans
+from assay.storage.files.checksum import table_with_checksum, without_checksum
+from assay.storage.plans import stored_plan, stored_plans
+from assay.study.planning.plan_table import table_of_plan
 from tests.helpers.mounting import in_own_mounts
 from tests.helpers.results import result_bytes
 from tests.project import house
+from tests.study.toy import plan as planned
+from tests.study.toy import study_with
 from trainables.errors import InputError, StorageError
 
 ID = "00000000000000aa"
@@ -384,3 +388,21 @@ def test_a_study_whose_plan_is_gone_is_told_by_check(store: Store, left: str) ->
     store.write_bytes(f"studies/gone/{left}", b"")
     assert store.studies() == []
     assert "studies/gone/plan.parquet is gone" in map(str, check_storage(store, "gone").damages)
+
+
+@pytest.mark.parametrize("removed", ["best_f1", "smoothed_f1"])
+@pytest.mark.parametrize("place", ["study", "cell"])
+def test_a_plan_with_a_threshold_of_an_earlier_draft_is_refused_with_what_to_write(
+    store: Store, removed: str, place: str
+) -> None:
+    table = table_of_plan(planned(study_with()))
+    metadata = table.schema.metadata or {}
+    head = json.loads(metadata[b"assay.plan"])
+    data = head["study"]["data"] if place == "study" else head["cells"][0]["data"]
+    data["threshold"] = removed
+    changed = table.replace_schema_metadata({b"assay.plan": json.dumps(head)})
+    store.write_table("studies/basic/plan.parquet", table_with_checksum(changed))
+    with pytest.raises(
+        InputError, match=f"the threshold {removed}, .* Write `threshold: f1` .* run it again"
+    ):
+        stored_plan(store, "basic")

@@ -63,7 +63,7 @@ def beat(store: Store, trial: Trial, stage: str, seconds: float) -> None:
 
 
 def left(store: Store, plan: Plan) -> Left:
-    found = Watch(store, plan, stages_of=stages_of).look().left
+    found = Watch(store, plan, stages_of=stages_of).take_snapshot().left
     assert found is not None
     return found
 
@@ -101,7 +101,7 @@ def test_a_kind_of_step_that_was_never_timed_makes_it_a_least(
 
 
 def test_a_forecast_tells_of_the_kinds_that_were_never_timed(store: Store, plan: Plan) -> None:
-    assert Watch(store, plan, stages_of=stages_of).look().left is None
+    assert Watch(store, plan, stages_of=stages_of).take_snapshot().left is None
     shape = shape_of(plan, seconds=BASE + MAPS + OWN, stage_seconds=BASE + MAPS)
     stages = tuple(
         StageCost(name=name, missing=count, seconds=seconds)
@@ -212,7 +212,7 @@ def test_who_does_not_know_the_stages_says_what_it_takes_at_least(store: Store, 
 
 def unknowing(store: Store, plan: Plan) -> Left:
     """The time left for who has no methods loaded, as the dashboard."""
-    found = Watch(store, plan).look().left
+    found = Watch(store, plan).take_snapshot().left
     assert found is not None
     return found
 
@@ -255,4 +255,6 @@ def test_status_of_a_method_that_is_another_here_knows_no_stages(
     beat(store, trials[0], "base", BASE)
     status = status_now(store, "staged")
     assert (status.seconds_left, status.seconds_left_at_least) == (pytest.approx(0.7 * BASE, abs=0.5), True)
-    assert Watch(store, plan, stages_of=stages_of).look().stages == (0, 0), "some would look like all"
+    assert Watch(store, plan, stages_of=stages_of).take_snapshot().stages == (0, 0), (
+        "some would look like all"
+    )

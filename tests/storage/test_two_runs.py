@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from assay.engine.packs import PackReader
+from assay.engine.trial_batch import BatchReader
 from assay.storage import Environment, Lease, Record, Store
 from assay.storage.lease import DisplacedError, clear_stop, displace, request_stop, stop_requested
 from assay.storage.search_points import read_points, write_points
 from assay.study import parse_study, plan_study
 from tests.analysis.made_studies import lose, make_plan, make_record
 from tests.cli.small_search import DRAWN, SEARCH, draw
-from tests.engine.made_packs import lay_down, make_pack
+from tests.engine.made_batches import lay_down, make_batch
 from tests.helpers.s3_server import S3Server
 from tests.storage.lease_race import race
 from trainables.errors import StorageError
@@ -110,10 +110,10 @@ def test_a_run_that_is_over_says_what_became_of_its_lease(
         lease.refuse_if_lost()
 
 
-def test_workers_of_a_pack_name_the_lease_of_its_run(tmp_path: Path) -> None:
+def test_workers_of_a_batch_name_the_lease_of_its_run(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    pack = lay_down(make_pack(PLAN, lease="abc"), store)
-    store.for_run(PackReader(store).read(pack.path).run.lease).begin_attempt(TRIAL.id, Environment())
+    batch = lay_down(make_batch(PLAN, lease="abc"), store)
+    store.for_run(BatchReader(store).read(batch.path).run.lease).begin_attempt(TRIAL.id, Environment())
     assert store.attempts(TRIAL.id)[0].lease == "abc"
 
 

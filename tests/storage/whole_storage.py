@@ -13,7 +13,7 @@ from assay.storage import Environment, Progress, Store
 from assay.storage.lease import Lease
 from assay.storage.method_store import keep_methods
 from assay.storage.plans import stored_plan, write_plan
-from assay.storage.registration import record_look, register
+from assay.storage.preregistration import preregister, record_interim_look
 from assay.study import Trial, parse_study, plan_study
 from tests.cli.small_search import SEARCH, write_search
 from tests.engine.process.file_method import plan_of, write
@@ -31,7 +31,7 @@ def make_storage(root: Path, cache: Path, sources: Path) -> Store:
     staged = StagedStudy.of(root, cache, seeds=(0, UNTRAINED_SEED))
     write_plan(store, staged.plan)
     trained = [trial for trial in staged.plan.trials if trial.seed != UNTRAINED_SEED]
-    staged.train(trained, [task for pack in staged.stages() for task in pack if task.trial in trained])
+    staged.train(trained, [task for batch in staged.stages() for task in batch if task.trial in trained])
     _begin(store, untrained(store))
     write_plan(store, own := plan_of(write(sources), cache))
     keep_methods(store, own.trainables)
@@ -40,8 +40,8 @@ def make_storage(root: Path, cache: Path, sources: Path) -> Store:
     write_search(store, hunt)
     for name in ("staged", "own", "hunt"):
         results = read_results(store, name)
-        record_look(store, results.plan)
-        register(store, results.plan)
+        record_interim_look(store, results.plan)
+        preregister(store, results.plan)
         write_summary(results, store)
         with Lease(store, name):
             pass  # leaves a note

@@ -1,4 +1,4 @@
-"""Studies with one slip each, that must be refused before anything trains; and how soon a huge one is."""
+"""Studies with one mistake each, that must be refused before anything trains; and how soon a huge one is."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ replicate: {best: 2, seeds: [10, 11]}
 KIND = r"should be (a (whole )?number|true or false)"
 
 
-def refusal(study: str, slip: tuple[str, str]) -> str:
-    """What is said about ``study`` with a slip in it: one text in place of another."""
-    before, after = slip
+def refusal(study: str, mistake: tuple[str, str]) -> str:
+    """What is said about ``study`` with a mistake in it: one text in place of another."""
+    before, after = mistake
     assert study.count(before) == 1
     with pytest.raises(InputError) as caught:
         plan_study(parse_study(study.replace(before, after), "s.yaml"), None, "cpu")
@@ -52,12 +52,12 @@ def refusal(study: str, slip: tuple[str, str]) -> str:
 
 
 @pytest.mark.parametrize("study", [STUDY, SEARCH], ids=["study", "search"])
-def test_without_a_slip_they_are_planned(study: str) -> None:
+def test_without_a_mistake_they_are_planned(study: str) -> None:
     assert plan_study(parse_study(study), None, "cpu").size
 
 
 @pytest.mark.parametrize(
-    ("slip", "rule"),
+    ("mistake", "rule"),
     [
         (("seeds: [0, 1]", "seeds: [true, 0]"), KIND),
         (("seeds: [0, 1]", "seeds: ['0', 1]"), KIND),
@@ -106,12 +106,12 @@ def test_without_a_slip_they_are_planned(study: str) -> None:
         (("items: 20}", "items: 20}, classes: [x, x]"), "once each"),
     ],
 )
-def test_a_slip_in_a_study_is_refused(slip: tuple[str, str], rule: str) -> None:
-    assert re.search(rule, refusal(STUDY, slip))
+def test_a_mistake_in_a_study_is_refused(mistake: tuple[str, str], rule: str) -> None:
+    assert re.search(rule, refusal(STUDY, mistake))
 
 
 @pytest.mark.parametrize(
-    ("slip", "rule"),
+    ("mistake", "rule"),
     [
         (("points: 6", "points: true"), KIND),
         (("best: 2", "best: 7"), "7 of 6 points"),
@@ -157,8 +157,8 @@ def test_a_slip_in_a_study_is_refused(slip: tuple[str, str], rule: str) -> None:
         (("seed: 3", "pruner: {kind: median, factor: 5}"), "`factor` belongs to asha"),
     ],
 )
-def test_a_slip_in_a_search_is_refused(slip: tuple[str, str], rule: str) -> None:
-    assert re.search(rule, refusal(SEARCH, slip))
+def test_a_mistake_in_a_search_is_refused(mistake: tuple[str, str], rule: str) -> None:
+    assert re.search(rule, refusal(SEARCH, mistake))
 
 
 @pytest.mark.parametrize("written", ["1e1", "0x4", "4.0"])

@@ -131,7 +131,7 @@ def test_two_rows_do_not_ask_for_one_cell_with_different_overrides() -> None:
     )
 
 
-def test_a_slip_in_an_override_is_named_with_its_place() -> None:
+def test_a_mistake_in_an_override_is_named_with_its_place() -> None:
     text = refusal(rows(None, None, None, {"config": {"lrr": 0.5}}))
     assert "design.rows[3].override.config.lrr: unknown key `lrr`; did you mean `lr`?" in text
 
@@ -182,17 +182,17 @@ DAGM = "dataset=dagm class=c1 supervision=weak balance={} stop=on"
 KSDD = "dataset=ksdd supervision=weak balance={} stop=on"
 
 
-def test_the_published_lines_are_refused_for_their_two_slips_and_nothing_else() -> None:
+def test_the_published_lines_are_refused_for_their_two_mistakes_and_nothing_else() -> None:
     with pytest.raises(InputError) as caught:
         plan_study(read_study(AS_PUBLISHED), None, "cpu")
     text = str(caught.value).replace(str(AS_PUBLISHED), "file")
     found = [line for line in text.splitlines() if "file:" in line or line.startswith("      ")]
     assert found == [
-        "file:78:5: comparisons[0]: balance: off → on is confounded, "
+        "file:81:5: comparisons[0]: balance: off → on is confounded, "
         "10 pairs of cells differ alike outside balance:",
         f"                    {DAGM.format('off')}   {DAGM.format('on')}",
         f"      supervision   {'weak':<{len(DAGM.format('off'))}}   mixed: 15",
-        "file:78:5: comparisons[0]: balance: off → on is confounded, two cells differ outside balance:",
+        "file:81:5: comparisons[0]: balance: off → on is confounded, two cells differ outside balance:",
         f"                     {KSDD.format('off')}   {KSDD.format('on')}",
         f"      config.delta   {'1.0':<{len(KSDD.format('off'))}}   0.01",
         f"      config.lr      {'0.01':<{len(KSDD.format('off'))}}   1.0",
@@ -200,16 +200,16 @@ def test_the_published_lines_are_refused_for_their_two_slips_and_nothing_else() 
 
 
 def without_slips(text: str) -> str:
-    for slip in (
+    for mistake in (
         "      override: {supervision: {mixed: 15}}",
         ", override: {config: {lr: 0.01, delta: 1.0}}",
     ):
-        assert slip in text
-        text = text.replace(slip, "")
+        assert mistake in text
+        text = text.replace(mistake, "")
     return text
 
 
-def test_the_published_lines_without_their_slips_are_the_fourteen_rows_of_each_data_set() -> None:
+def test_the_published_lines_without_their_mistakes_are_the_fourteen_rows_of_each_data_set() -> None:
     made = plan_study(parse_study(without_slips(AS_PUBLISHED.read_text(encoding="utf-8"))), None, "cpu")
     rows_of = [cell.levels["dataset"] for cell in made.cells]
     assert {name: rows_of.count(name) for name in set(rows_of)} == {"dagm": 140, "ksdd": 14, "severstal": 14}
@@ -225,7 +225,7 @@ def test_the_published_lines_without_their_slips_are_the_fourteen_rows_of_each_d
     }
 
 
-def test_where_the_slip_of_dagm_is_allowed_two_rows_of_the_table_turn_out_to_be_one() -> None:
+def test_where_the_mistake_of_dagm_is_allowed_two_rows_of_the_table_turn_out_to_be_one() -> None:
     text = AS_PUBLISHED.read_text(encoding="utf-8")
     text += "allow: {supervision: as published, config.lr: as published, config.delta: as published}\n"
     with_masks = DAGM.format("on").replace("weak", "n15") + " distance=on"

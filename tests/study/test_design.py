@@ -218,6 +218,40 @@ def test_a_comparison_is_about_the_levels_it_names_or_all(
     assert level_pairs(study, study.comparisons[0]) == pairs
 
 
+CAN_GO = {"factor": "a", "ask": "can go"}
+
+
+def test_asking_whether_a_part_can_go_is_of_all_pairs_and_changes_no_cell() -> None:
+    asked = plan(study_with(comparisons=[CAN_GO, {"factor": "b"}], resolve=0.02))
+    assert [comparison.ask for comparison in asked.comparisons] == ["can go", "pays"]
+    plain = plan(study_with(comparisons=[{"factor": "a"}, {"factor": "b"}]))
+    assert [trial.id for trial in asked.trials] == [trial.id for trial in plain.trials]
+    assert [each.pairs for each in asked.comparisons] == [each.pairs for each in plain.comparisons]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"comparisons": [CAN_GO]}, "less than `resolve`, and the study has none"),
+        (
+            {"comparisons": [{**CAN_GO, "from": "on", "to": "off"}], "resolve": 0.02},
+            "Turn it round: `{factor: a, from: off, to: on, ask: can go}`",
+        ),
+        (
+            {"comparisons": [{"factor": "a"}, CAN_GO], "resolve": 0.02},
+            "in one direction: `ask: can go` also asks whether it pays",
+        ),
+        ({"comparisons": [{**CAN_GO, "ask": "costs"}], "resolve": 0.02}, "'pays' or 'can go'"),
+    ],
+)
+def test_a_question_whether_a_part_can_go_that_has_no_answer_is_refused(
+    changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        study_with(**changes)
+    assert says in str(refused.value)
+
+
 def test_a_comparison_without_a_pair_is_refused_with_the_row_it_needs() -> None:
     study = study_with(
         design={"rows": [{"a": "off", "b": "off"}, {"a": "on", "b": "on"}]}, comparisons=[{"factor": "a"}]

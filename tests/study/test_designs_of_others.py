@@ -21,12 +21,12 @@ def test_the_schema_for_editors_knows_it() -> None:
     assert "extremes" in study_schema()["$defs"]["Design"]["properties"]
 
 
-def test_a_slip_in_its_block_is_named_with_its_place_and_value() -> None:
+def test_a_mistake_in_its_block_is_named_with_its_place_and_value() -> None:
     with pytest.raises(InputError, match=r"study.yaml:1:\d+: design.extremes: should be .*, found 'all'"):
         study_with(design={"extremes": "all"})
 
 
-def test_a_slip_in_its_name_is_answered_with_the_nearest() -> None:
+def test_a_mistake_in_its_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match="unknown key `extreme`; did you mean `extremes`"):
         study_with(design={"extreme": "both"})
 

@@ -116,7 +116,7 @@ def test_what_is_no_study_at_all_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("slip", "message"),
+    ("mistake", "message"),
     [
         ({"config": {"lr": object()}}, "lr: a study holds mappings.*found a object"),
         ({"config": {"lr": float("nan")}}, "config"),
@@ -124,6 +124,6 @@ def test_what_is_no_study_at_all_is_refused(value: Any) -> None:
         ({"repeats": {"seeds": ["a"]}}, "repeats.seeds"),
     ],
 )
-def test_a_slip_in_a_mapping_is_named_as_in_a_file(slip: dict[str, Any], message: str) -> None:
+def test_a_mistake_in_a_mapping_is_named_as_in_a_file(mistake: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plan_study(as_study({**MAPPING, **slip}), None, "cpu")
+        plan_study(as_study({**MAPPING, **mistake}), None, "cpu")

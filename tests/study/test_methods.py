@@ -235,7 +235,7 @@ def defective_only(spec: DataSpec) -> Manifest:
     ],
     ids=[
         "unknown method",
-        "slip in its settings",
+        "mistake in its settings",
         "setting that it needs",
         "setting of another factor that it does not have",
         "supervision that it cannot use",
@@ -385,7 +385,7 @@ def test_the_plan_comes_back_from_its_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slip", "sound"),
+    ("mistake", "sound"),
     [
         ({}, True),
         ({"config": {"image_size": [64, 64], "epochs": 3}}, False),
@@ -395,6 +395,6 @@ def test_the_plan_comes_back_from_its_table() -> None:
         ({"trainable": "toy", "factors": methods(one={**QUICK, "config": {"rounds": 2}})}, True),
     ],
 )
-def test_the_schema_for_editors_knows_the_method_of_a_level(slip: dict[str, Any], sound: bool) -> None:
+def test_the_schema_for_editors_knows_the_method_of_a_level(mistake: dict[str, Any], sound: bool) -> None:
     validator = jsonschema.Draft202012Validator(study_schema([TOY, OTHER]))
-    assert validator.is_valid({**METHODS, **slip}) == sound
+    assert validator.is_valid({**METHODS, **mistake}) == sound

@@ -94,7 +94,7 @@ def test_an_id_is_a_hash_of_the_documented_parts(fold: int | None) -> None:
     config, supervision = {"lr": 0.1, "ä": [1]}, {"mixed": 5}
     parts = {"trainable": "t", "revision": 2, "config": config, "manifest": "m", "supervision": supervision}
     repeat = {"split": "s", "seed": 7, "fold": fold}
-    for threshold, named in (("best_f1", {}), ("smoothed_f1", {"threshold": "smoothed_f1"})):
+    for threshold, named in (("f1", {}), (0.3, {"threshold": 0.3})):
         text = canonical_json({**parts, **repeat, **named})
         identity = CellIdentity(**parts, threshold=threshold)
         assert identity.trial_id(**repeat) == hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -109,7 +109,8 @@ def test_ids_depend_on_everything_that_decides_a_result(tmp_path: Path) -> None:
         {"supervision": {"mixed": 2}},
         {"data": {**BASIC["data"], "splits": "per_seed"}},
         {"data": {**BASIC["data"], "validation": {"share": 0.4}}},
-        {"data": {**BASIC["data"], "threshold": "smoothed_f1"}},
+        {"data": {**BASIC["data"], "threshold": 0.3}},
+        {"data": {**BASIC["data"], "calibration": {"share": 0.2}}},
         {"data": {"reader": "synthetic", "options": {**BASIC["data"]["options"], "seed": 1}}},
     ]
     for make in (plan, lambda study: plan_on_images(study, tmp_path)):
@@ -118,11 +119,11 @@ def test_ids_depend_on_everything_that_decides_a_result(tmp_path: Path) -> None:
 
 
 def test_the_usual_rule_of_the_threshold_is_in_no_id_and_may_be_compared_with_another(tmp_path: Path) -> None:
-    rules = {"best": {"data": {"threshold": "best_f1"}}, "smooth": {"data": {"threshold": "smoothed_f1"}}}
+    rules = {"best": {"data": {"threshold": "f1"}}, "given": {"data": {"threshold": 0.3}}}
     usual = plan_on_images(study_with(factors={}, design=None), tmp_path)
-    best, smooth = plan_on_images(study_with(factors={"rule": rules}), tmp_path).trials[:2]
+    best, given = plan_on_images(study_with(factors={"rule": rules}), tmp_path).trials[:2]
     assert best.id == usual.trials[0].id
-    assert (smooth.split, smooth.manifest) == (best.split, best.manifest)
+    assert (given.split, given.manifest) == (best.split, best.manifest)
 
 
 def test_with_data_a_trial_carries_the_hashes_of_manifest_and_split(tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def test_two_factors_may_set_the_same_value() -> None:
     assert plan(study_with(factors=factors)).cells[0].config["lr"] == 1
 
 
-def test_a_slip_that_many_cells_share_is_named_once() -> None:
+def test_a_mistake_that_many_cells_share_is_named_once() -> None:
     assert len(refusal(config={"preset": "small", "epoch": 3}).splitlines()) == 1
 
 

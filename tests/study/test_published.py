@@ -60,7 +60,7 @@ def test_a_stored_plan_keeps_them() -> None:
         ({"att": {"a": "on"}, "values": {"image_ap": 0.9}}, r"unknown key `att`; did you mean `at`"),
     ],
 )  # fmt: skip
-def test_a_slip_is_named_with_its_place(row: dict[str, Any], message: str) -> None:
+def test_a_mistake_is_named_with_its_place(row: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=rf"(?s)study\.yaml:1:\d+: published\.rows\[1\].*{message}"):
         planned(ROW, row)
 

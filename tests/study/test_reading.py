@@ -1,4 +1,4 @@
-"""Study files: what they mean, and what is said about a slip."""
+"""Study files: what they mean, and what is said about a mistake."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_levels_may_look_like_numbers_and_truth_values() -> None:
         ('question: "\\ud800"', "s.yaml:4:11: the text holds half a surrogate pair"),
     ],
 )
-def test_a_slip_is_named_with_its_place_and_the_way_out(line: str, expected: str) -> None:
+def test_a_mistake_is_named_with_its_place_and_the_way_out(line: str, expected: str) -> None:
     assert expected in message(HEAD + line)
 
 
@@ -95,7 +95,7 @@ def test_a_file_without_a_mapping_is_told_what_a_study_is(text: str) -> None:
     assert "a study is a mapping that starts like `study: my_name`" in message(text)
 
 
-def test_all_slips_are_named_at_once_in_the_order_of_the_file() -> None:
+def test_all_mistakes_are_named_at_once_in_the_order_of_the_file() -> None:
     lines = message("study: A\nmetrics: {primry: y}\nrepeats: {seeds: [-1]}").splitlines()
     assert [line.split(": ")[1] for line in lines] == ["data", "study", "metrics.primry", "repeats.seeds[0]"]
 

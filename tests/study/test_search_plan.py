@@ -114,7 +114,7 @@ def test_an_objective_that_cannot_be_had_is_refused_with_the_way_out(objective: 
                 "resources": {"pack": 2},
                 "repeats": {"seeds": [0, 1, 2]},
             },
-            "resources.pack: a pruner compares points repeat by repeat, in packs of all 3",
+            "resources.pack: a pruner compares points repeat by repeat, in batches of all 3",
         ),
         (
             {"replicate": {"seeds": [0, 10]}},

@@ -40,7 +40,7 @@ def test_every_study_obeys_the_schema_for_editors(path: Path, schema: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "slip",
+    "mistake",
     [
         {"trainabel": "segdec"},
         {"config": {"epoch": 3}},
@@ -51,11 +51,11 @@ def test_every_study_obeys_the_schema_for_editors(path: Path, schema: dict[str, 
         {"repeats": {"seeds": ["x"]}},
     ],
 )
-def test_the_schema_for_editors_sees_slips(slip: dict[str, Any], schema: dict[str, Any]) -> None:
+def test_the_schema_for_editors_sees_mistakes(mistake: dict[str, Any], schema: dict[str, Any]) -> None:
     study = {"study": "s", "trainable": "segdec", "data": {"reader": "synthetic"}}
     validator = jsonschema.Draft202012Validator(schema)
     assert validator.is_valid(study)
-    assert not validator.is_valid({**study, **slip})
+    assert not validator.is_valid({**study, **mistake})
 
 
 def test_the_schema_describes_the_settings_of_each_method() -> None:
@@ -78,3 +78,14 @@ def test_table_4_of_the_paper_has_its_fourteen_rows() -> None:
         cell for cell in plan.cells if cell.name == "supervision=weak balance=off stop=on distance=off"
     )
     assert weak.diff["config.lr"] == (1.0, 0.01)
+
+
+def test_table_4_in_its_own_protocol_sees_all_training_images_and_counts_with_oracles() -> None:
+    path = next(path for path in STUDIES if path.stem == "segdec_protocol_ksdd")
+    plan = plan_study(read_study(path), None, "cpu")
+    assert (len(plan.cells), len(plan.trials)) == (14, 14 * 3 * 3)
+    assert all(cell.data.validation is None and cell.data.masks == "published" for cell in plan.cells)
+    assert plan.study.published is not None
+    counts = [row.values for row in plan.study.published.rows]
+    # Table 4: rows 13 and 14 have 4 + 5 and 3 + 5 over three folds.
+    assert [round(3 * each["image_best_fp"] + 3 * each["image_best_fn"]) for each in counts[-2:]] == [9, 8]

@@ -1,4 +1,4 @@
-"""MLflow's SQLite file comes about whole; one that was cut short is set aside and made anew."""
+"""MLflow's SQLite file comes about whole; one that was cut short is quarantined and made anew."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mlflow.tracking import MlflowClient
 from assay.storage import Store
 from assay.tracking import default_uri
 from assay.tracking.database_file import complete_file
-from assay.tracking.mlflow import MlflowMirror, SyncReport
-from tests.tracking.test_mlflow_mirror import fill, results_of
+from assay.tracking.mlflow import MlflowSync, SyncReport
+from tests.tracking.test_mlflow_sync import fill, results_of
 from trainables.errors import StorageError
 
 # Ends a process while the first table is changed, as a kill there does.
@@ -74,7 +74,7 @@ def test_the_file_of_a_storage_lies_in_its_folder_whatever_signs_the_name_has(
             fill(store)
         uri = default_uri(store)
         assert uri is not None
-        report = MlflowMirror(uri, store).sync(results_of(store))
+        report = MlflowSync(uri, store).sync(results_of(store))
         assert (report.new, report.already) == ((8, 0) if turn == "made" else (0, 8)), report
     assert experiments(folder / "mlflow.db") == 2
     assert any((folder / "mlflow-artifacts").rglob("*.png"))
@@ -85,7 +85,7 @@ def test_the_file_that_a_user_names_lies_where_the_uri_says(tmp_path: Path) -> N
     (tmp_path / "my runs").mkdir()
     store = Store(tmp_path / "storage")
     fill(store)
-    MlflowMirror(f"sqlite:///{tmp_path}/my%20runs/mlflow.db", store).sync(results_of(store))
+    MlflowSync(f"sqlite:///{tmp_path}/my%20runs/mlflow.db", store).sync(results_of(store))
     assert experiments(tmp_path / "my runs" / "mlflow.db") == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my runs", "storage"]
 
@@ -111,12 +111,12 @@ def old_copy(source: Path, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_a_database_that_was_cut_short_is_set_aside_and_replayed(
+def test_a_database_that_was_cut_short_is_quarantined_and_replayed(
     cut_short: Path, store: Store, tmp_path: Path
 ) -> None:
     left = old_copy(cut_short, tmp_path)
-    mirror = MlflowMirror(f"sqlite:///{tmp_path}/mlflow.db", store)
-    first, second = mirror.sync(results_of(store)), mirror.sync(results_of(store))
+    mlflow_sync = MlflowSync(f"sqlite:///{tmp_path}/mlflow.db", store)
+    first, second = mlflow_sync.sync(results_of(store)), mlflow_sync.sync(results_of(store))
     (aside,) = tmp_path.glob("mlflow.db.half-built-*")
     assert aside.read_bytes() == left
     assert first.complete
@@ -174,9 +174,9 @@ def test_ctrl_c_while_tables_are_built_stays_an_interrupt(store: Store, tmp_path
         if "INSERT INTO _alembic_tmp_" in statement:
             raise KeyboardInterrupt
 
-    mirror = MlflowMirror(f"sqlite:///{tmp_path}/mlflow.db", store)
+    mlflow_sync = MlflowSync(f"sqlite:///{tmp_path}/mlflow.db", store)
     with at_each_statement(interrupt), pytest.raises(KeyboardInterrupt):
-        mirror.sync(results_of(store))
+        mlflow_sync.sync(results_of(store))
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".db", ".partial")]
 
 
@@ -185,7 +185,7 @@ def test_a_storage_that_was_moved_away_gets_no_database_in_its_place(tmp_path: P
     fill(store)
     results = results_of(store)
     (tmp_path / "storage").rename(tmp_path / "away")
-    report = MlflowMirror(f"sqlite:///{store.uri}/mlflow.db", store).sync(results)
+    report = MlflowSync(f"sqlite:///{store.uri}/mlflow.db", store).sync(results)
     assert "is gone. Bring it back" in (report.away or "")
     assert [path.name for path in tmp_path.iterdir()] == ["away"]
 

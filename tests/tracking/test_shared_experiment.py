@@ -10,9 +10,9 @@ from mlflow.tracking import MlflowClient
 
 from assay.storage import Store
 from assay.study import Plan
-from assay.tracking import MlflowMirror, SyncReport, complete_file
+from assay.tracking import MlflowSync, SyncReport, complete_file
 from tests.analysis.made_studies import STUDY, lose, make_plan
-from tests.tracking.test_mlflow_mirror import PLAN, fill, results_of
+from tests.tracking.test_mlflow_sync import PLAN, fill, results_of
 
 NOTE = "mlflow.note.content"
 
@@ -39,7 +39,7 @@ def uri(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def told(uri: str, store: Store, plan: Plan = PLAN) -> SyncReport:
-    report = MlflowMirror(uri, store).sync(results_of(store, plan))
+    report = MlflowSync(uri, store).sync(results_of(store, plan))
     assert report.complete
     return report
 

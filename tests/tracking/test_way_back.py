@@ -1,4 +1,4 @@
-"""From a run in MLflow to its data, its study and its storage, and from a study to its winner's model."""
+"""From a run in MLflow to its data, its study and its storage, and from a study to its best model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from assay.analysis.results.reading import results_of_plan
 from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import metric_summary
 from assay.storage import Record, Store
-from assay.storage.mlflow_marker import runs_of, study_address
+from assay.storage.mlflow_sync_state import runs_of, study_address
 from assay.study import Trial
 from assay.study.planning.repeats import ManifestSummary
-from assay.tracking import MlflowMirror, SyncReport
-from assay.tracking.models import log_model, log_models, register_winner
+from assay.tracking import MlflowSync, SyncReport
+from assay.tracking.models import log_model, log_models, register_best_model
 from tests.analysis.made_studies import STUDY, make_plan, make_record
-from tests.tracking.test_mlflow_mirror import PLAN, Mirrored, fill, results_of
+from tests.tracking.test_mlflow_sync import PLAN, SyncedStudy, fill, results_of
 from trainables.errors import InputError
 
 MANIFEST = ManifestSummary(
@@ -42,17 +42,17 @@ WITH_DATA = PLAN.model_copy(
 
 
 @pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Mirrored:
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> SyncedStudy:
     store = Store(tmp_path_factory.mktemp("back"))
     fill(store, WITH_DATA)
     uri = f"sqlite:///{store.local_path}/mlflow.db"
-    report = MlflowMirror(uri, store).sync(results_of(store, WITH_DATA))
+    report = MlflowSync(uri, store).sync(results_of(store, WITH_DATA))
     assert report == SyncReport(new=len(PLAN.trials))
-    return Mirrored(uri, store, MlflowClient(uri), [report])
+    return SyncedStudy(uri, store, MlflowClient(uri), [report])
 
 
 @pytest.mark.parametrize("kind", ["trial", "cell"])
-def test_a_run_names_its_data_by_the_manifests_hash(sqlite: Mirrored, kind: str) -> None:
+def test_a_run_names_its_data_by_the_manifests_hash(sqlite: SyncedStudy, kind: str) -> None:
     for run in sqlite.runs(kind):
         (data,) = run.inputs.dataset_inputs
         assert (data.dataset.name, data.dataset.digest) == ("synthetic", MANIFEST.hash[:36])
@@ -61,7 +61,7 @@ def test_a_run_names_its_data_by_the_manifests_hash(sqlite: Mirrored, kind: str)
 
 
 @pytest.mark.parametrize("kind", ["trial", "cell"])
-def test_a_run_leads_to_its_study_and_the_study_to_its_runs(sqlite: Mirrored, kind: str) -> None:
+def test_a_run_leads_to_its_study_and_the_study_to_its_runs(sqlite: SyncedStudy, kind: str) -> None:
     for run in sqlite.runs(kind):
         tags = run.data.tags
         assert tags["mlflow.source.name"] == f"assay run {sqlite.study}"
@@ -75,7 +75,7 @@ def test_a_run_leads_to_its_study_and_the_study_to_its_runs(sqlite: Mirrored, ki
     assert study_address(sqlite.store, sqlite.study, "sqlite:///elsewhere.db") is None
 
 
-def test_a_cells_run_has_the_spread_over_its_repeats(sqlite: Mirrored) -> None:
+def test_a_cells_run_has_the_spread_over_its_repeats(sqlite: SyncedStudy) -> None:
     parents: dict[str, Any] = {run.data.tags["assay.cell"]: run for run in sqlite.runs("cell")}
     spreads = {
         summary.cell.name: summary.spread
@@ -87,15 +87,15 @@ def test_a_cells_run_has_the_spread_over_its_repeats(sqlite: Mirrored) -> None:
     assert told == spreads
 
 
-def test_the_winner_on_validation_is_registered_once(sqlite: Mirrored, tmp_path: Path) -> None:
+def test_the_best_model_on_validation_is_registered_once(sqlite: SyncedStudy, tmp_path: Path) -> None:
     results = results_of(sqlite.store, WITH_DATA)
     with pytest.raises(InputError, match="has none in MLflow"):
-        register_winner(sqlite.store, results, sqlite.uri)
+        register_best_model(sqlite.store, results, sqlite.uri)
     (tmp_path / "MLmodel").write_text("flavors: {}\n")
     for trial, run in runs_of(sqlite.store, sqlite.study, sqlite.uri).items():
         log_model(sqlite.client, run, results.records[trial], tmp_path)
-    assert register_winner(sqlite.store, results, sqlite.uri) == "models:/additions/1"
-    assert register_winner(sqlite.store, results, sqlite.uri) == "models:/additions/1"
+    assert register_best_model(sqlite.store, results, sqlite.uri) == "models:/additions/1"
+    assert register_best_model(sqlite.store, results, sqlite.uri) == "models:/additions/1"
     version = sqlite.client.get_model_version("additions", "1")
     values = {
         record.id: record.result.validation["image_ap"]
@@ -117,7 +117,7 @@ def test_the_winner_on_validation_is_registered_once(sqlite: Mirrored, tmp_path:
 
 
 def test_a_server_that_refuses_models_is_said_in_one_sentence_each(
-    sqlite: Mirrored, monkeypatch: pytest.MonkeyPatch
+    sqlite: SyncedStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise MlflowException("Permission denied", PERMISSION_DENIED)
@@ -128,7 +128,7 @@ def test_a_server_that_refuses_models_is_said_in_one_sentence_each(
     assert len(logged) == len(PLAN.trials)
     assert {model.trouble for model in logged} == {"MLflow refuses it: Permission denied"}
     with pytest.raises(InputError, match="MLflow registers no model of additions: Permission denied"):
-        register_winner(sqlite.store, results_of(sqlite.store, WITH_DATA), sqlite.uri)
+        register_best_model(sqlite.store, results_of(sqlite.store, WITH_DATA), sqlite.uri)
 
 
 def without_errors(trial: Trial) -> Record:
@@ -139,26 +139,26 @@ def without_errors(trial: Trial) -> Record:
     return record.model_copy(update={"result": record.result.model_copy(update={"validation": validation})})
 
 
-def test_a_model_without_any_error_is_the_winner(sqlite: Mirrored, tmp_path: Path) -> None:
+def test_a_model_without_any_error_is_the_best(sqlite: SyncedStudy, tmp_path: Path) -> None:
     text = STUDY.replace("study: additions", "study: errors").replace("seeds: [0, 1, 2]", "seeds: [0, 1]")
     plan = make_plan(text.replace("primary: image_ap, report: [fp,", "primary: fp, report: [image_ap,"))
     store = Store(tmp_path / "storage")
     for trial in plan.trials:
         store.write_record(without_errors(trial))
     results = results_of(store, plan)
-    assert MlflowMirror(sqlite.uri, store).sync(results).complete
+    assert MlflowSync(sqlite.uri, store).sync(results).complete
     model = tmp_path / "model"
     model.mkdir()
     (model / "MLmodel").write_text("flavors: {}\n")
     for trial, run in runs_of(store, "errors", sqlite.uri).items():
         log_model(sqlite.client, run, results.records[trial], model)
-    assert register_winner(store, results, sqlite.uri) == "models:/errors/1"
-    winner = sqlite.client.get_model_version("errors", "1").tags["assay.trial"]
-    assert {trial.seed for trial in plan.trials if trial.id == winner} == {1}
+    assert register_best_model(store, results, sqlite.uri) == "models:/errors/1"
+    best = sqlite.client.get_model_version("errors", "1").tags["assay.trial"]
+    assert {trial.seed for trial in plan.trials if trial.id == best} == {1}
 
 
 def test_the_runs_of_cells_are_listed_once(
-    sqlite: Mirrored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite: SyncedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     search = MlflowClient.search_runs
@@ -172,11 +172,11 @@ def test_the_runs_of_cells_are_listed_once(
     store = Store(tmp_path)
     for trial in plan.trials[:: len(plan.trials) // len(plan.cells)]:
         store.write_record(make_record(trial))
-    assert MlflowMirror(sqlite.uri, store).sync(results_of(store, plan)).complete
+    assert MlflowSync(sqlite.uri, store).sync(results_of(store, plan)).complete
     assert len(plan.cells) > asked.count("tags.`assay.kind` = 'cell'") == 1
 
 
-def test_without_validation_scores_there_is_no_winner(sqlite: Mirrored) -> None:
+def test_without_validation_scores_there_is_no_best_cell(sqlite: SyncedStudy) -> None:
     results = results_of(sqlite.store, WITH_DATA)
     blind = {
         name: record.model_copy(
@@ -185,4 +185,4 @@ def test_without_validation_scores_there_is_no_winner(sqlite: Mirrored) -> None:
         for name, record in results.records.items()
     }
     with pytest.raises(InputError, match="no trial of additions has a value of image_ap there"):
-        register_winner(sqlite.store, StudyResults(WITH_DATA, blind), sqlite.uri)
+        register_best_model(sqlite.store, StudyResults(WITH_DATA, blind), sqlite.uri)

@@ -35,5 +35,6 @@ TRAINABLE: Trainable[CamConfig] = Trainable(
     footnotes=footnotes,
     stages=stages,
     parameters=count_parameters,
+    reads_validation=lambda config: False,
     batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
 )

@@ -8,6 +8,8 @@ An :class:`Attachment` adds losses of its own to the binary cross-entropy of the
 plain training, bit by bit.
 """
 
+# B images of H × W pixels; K channels of h × w cells, those of the last stage
+
 from __future__ import annotations
 
 from abc import abstractmethod
@@ -71,6 +73,8 @@ class ClassifierStep:
         """
         if self.run.world_size == 1:
             return part_B
+        # Every worker puts its rows into zeros and the sum joins them; its own rows are then put back,
+        # because the sum carries no gradient.
         rows = torch.tensor(list(self.shard.places), dtype=torch.long, device=part_B.device)
         sent = part_B.new_zeros(self.shard.size, *part_B.shape[1:]).index_copy(0, rows, part_B.detach())
         return sum_over_workers(sent, self.run).index_copy(0, rows, part_B)
@@ -132,10 +136,13 @@ def train_classifier(
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
         Diverged: If loss or weights are no longer finite.
     """
+    # What cannot be trained is refused before anything is built.
     check_images(config, data.train)
     check_norm("norm", config.norm, run)
     _check_labels(data.train)
     net = new_classifier(config, data.train, drawn_seed(run.generator("init")), run.device)
+
+    # Attachments are trained and checkpointed as one module with the network.
     trained = _join(net, attachments, run)
     images = TrainingImages(data.train, config, run.device)
     views_of = drawn_views(len(data.train), config.flips, config.photometric, run.generator)
@@ -150,6 +157,8 @@ def train_classifier(
     def validate(_epoch: int) -> Mapping[str, float]:
         return _validation_ap(net, data.validation)
 
+    # Attachments look across the whole batch, so each worker joins in every step, even one whose share of
+    # it is empty.
     train(
         trained,
         _optimiser(config, net, trained),
@@ -174,6 +183,7 @@ def new_classifier(config: ClassifierConfig, images: ImageSet, seed: int, device
         InputError: If the config names a weights file that is missing or not the one meant.
     """
     net = Classifier(config)
+    # Random weights first in any case: the head, which no file holds, keeps them.
     initialise(net, seed)
     if isinstance(net.backbone, Trunk):
         net.backbone.start_from(config)
@@ -189,6 +199,7 @@ def _optimiser(config: ClassifierConfig, net: Classifier, trained: nn.Module) ->
     weights = [weight for weight in trained.parameters() if weight.requires_grad]
     groups: list[dict[str, Any]] = [{"params": weights}]
     if isinstance(net.backbone, Trunk) and config.trunk_lr_ratio:
+        # Both rates follow the schedule in the same ratio, since the loop keeps each group's first rate.
         slow = {id(weight) for weight in net.backbone.parameters()}
         groups = [
             {"params": [weight for weight in weights if id(weight) not in slow]},
@@ -225,6 +236,7 @@ def _forward(
 def _backward(net: Classifier, step: ClassifierStep, attachments: Sequence[Attachment]) -> dict[str, Tensor]:
     """Add the gradients of a step's loss; returns its terms times the batch's size."""
     image = F.binary_cross_entropy_with_logits(step.score_B, step.label_B, reduction="sum") / step.shard.size
+    # Terms are added in the order of the attachments. A value without gradient is there for the log alone.
     total, terms = image, {"loss_image": image}
     for attachment in attachments:
         for name, term in attachment.losses(net, step).items():
@@ -239,6 +251,8 @@ def _backward(net: Classifier, step: ClassifierStep, attachments: Sequence[Attac
 def _join(net: Classifier, attachments: Sequence[Attachment], run: Run) -> nn.ModuleDict:
     """Network and attachments as one module, all with their first weights."""
     for attachment in attachments:
+        # Random numbers go by the attachment's name, so adding one leaves the weights of all others as they
+        # were.
         initialise(attachment, drawn_seed(run.generator("init", *attachment.name.encode())))
         attachment.to(run.device)
         attachment.start(net)

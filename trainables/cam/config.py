@@ -30,7 +30,7 @@ MapMethod = Literal["cam", "grad_cam", "grad_cam++", "layer_cam"]
 class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
     """Settings of one training of a classifier: all that its weights depend on."""
 
-    later = frozenset({"trunk", "trunk_lr_ratio"})
+    added_later = frozenset({"trunk", "trunk_lr_ratio"})
 
     input: InputLayer = Field(
         "local_contrast",
@@ -59,6 +59,7 @@ class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
 
     @model_validator(mode="after")
     def _network_can_be_built(self) -> Self:
+        # Building the network's shape refuses impossible strides, so the property is read for its errors.
         if self.trunk == "own":
             _ = self.resnet  # says which strides fit
             self.check_weights()
@@ -139,7 +140,7 @@ def classifier_settings(config: ClassifierConfig) -> dict[str, Any]:
     settings = config.model_dump(
         mode="json", include=set(ClassifierConfig.model_fields), exclude={"weights_file"}
     )
-    return ClassifierConfig.without_later(settings)
+    return ClassifierConfig.without_added_later(settings)
 
 
 class MapSettings(BaseModel, frozen=True, extra="forbid"):

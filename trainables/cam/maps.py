@@ -9,6 +9,8 @@ lay on them. Offsets and scales are measured on defective training images, witho
 the module, so a saved model needs nothing beside it.
 """
 
+# B images of H × W pixels, h × w cells of a layer
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,7 +77,7 @@ class CamMaps(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> RawMaps:
         """Raw maps at pixels, in place; the network is in eval mode."""
-        score_B, layers = self.of_layers(images_BCHW)
+        score_B, layers = self.logits_and_layers(images_BCHW)
         if len(layers) == 1:
             return RawMaps(score_B, layers[0])
         scaled = [part / scale for part, scale in zip(layers, self.layer_scales, strict=True)]
@@ -85,7 +87,7 @@ class CamMaps(nn.Module):
         """The same divided by ``scale``, within [0, 1]."""
         return self(images_BCHW).scaled_by(self.scale)
 
-    def of_layers(self, images_BCHW: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+    def logits_and_layers(self, images_BCHW: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """Logits, and the raw map of each layer at pixels, in place: B × H × W."""
         score_B, layers = self.unmoved(images_BCHW)
         moved = [
@@ -99,6 +101,7 @@ class CamMaps(nn.Module):
         Raises:
             InputError: If a map by gradients is to be exported.
         """
+        # The CAM is read off the head in the forward pass; all other maps need the gradient of the logit.
         size = (images_BCHW.shape[2], images_BCHW.shape[3])
         if self.settings.method == "cam":
             with torch.no_grad():
@@ -116,6 +119,8 @@ class CamMaps(nn.Module):
             output = self.net(images_BCHW.clone().requires_grad_())  # below a frozen trunk nothing else does
             activations = [output.stages[layer] for layer in self.settings.layers]
             gradients = score_gradients(output.score_B, activations)
+
+        # Each layer has cells of its own size, so each is enlarged by its own stride.
         strides = [self.net.config.maps[layer - 1][1] for layer in self.settings.layers]
         maps = [
             enlarge_cells(weigh(a.detach().float(), g.float()), stride, size)
@@ -145,12 +150,14 @@ def measured_maps(net: Classifier, settings: MapSettings, images: ImageSet) -> t
         ]
         return torch.cat(tops, dim=1).tolist()
 
+    # In this order: maps are moved first, then layers put on one scale, then the whole map; each step
+    # measures what the one before it left.
     offsets = [Offset(0, 0, 1.0)]
     if settings.recentre:
         offsets = _offsets(maps, image_passes(images, positives, net.device))
         maps.offsets.copy_(torch.tensor([(offset.dy, offset.dx) for offset in offsets]))
     if len(settings.layers) > 1:
-        scales = [dataset_scale(values) for values in maxima(lambda batch: maps.of_layers(batch)[1])]
+        scales = [dataset_scale(values) for values in maxima(lambda batch: maps.logits_and_layers(batch)[1])]
         maps.layer_scales.copy_(torch.tensor(scales))
     maps.scale.fill_(dataset_scale(maxima(lambda batch: [maps(batch).map_BHW])[0]))
     return maps, offsets[-1]
@@ -179,6 +186,8 @@ def _offsets(maps: CamMaps, batches: Iterator[Tensor]) -> list[Offset]:
     reach = max(REACH, 3 * maps.net.config.output_stride // 2)
     scores = torch.zeros(len(maps.offsets), 2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
     for batch in batches:
+        # Scores of images are summed before the best offset is chosen, because one image alone is too noisy
+        # to tell.
         residual, layers = blur_residual(batch), maps.unmoved(batch)[1]
         scores += torch.stack([offset_scores(minmax(part), residual, reach).sum(0) for part in layers]).cpu()
     return [best_offset(score) for score in scores]

@@ -53,10 +53,13 @@ class Classifier(nn.Module):
         """Classify images of any size, B ≥ 0."""
         with forward_context(self.config, images_BCHW.device):
             seen = self.input(images_BCHW)
+            # The first map in ``stages`` is what the trunk saw, so stages count from 1 in both kinds of
+            # network.
             if isinstance(self.backbone, Trunk):
                 stages = [seen, *self.backbone(seen).values()]
             else:
                 stages = self.backbone.features(seen)
+            # Pooled in float32: a mean over thousands of cells loses bits in bfloat16.
             evidence_B1hw = self.head(stages[-1]).float()
         return ClassifierOutput(self.head.score(evidence_B1hw), evidence_B1hw, stages[-1].float(), stages)
 

@@ -54,6 +54,8 @@ def footnotes(config: CamConfig) -> Sequence[str]:
             f"pool: {config.pool} (our reading). Class-activation maps were published for mean pooling; a "
             "1 × 1 head before the pooling keeps them exact under any."
         )
+
+    # A row with recentred maps cannot be held against published maps, which lie where the network put them.
     if config.recentre:
         notes.append(
             "recentre (our reading). Maps are moved by one offset per trained net and layer, at which those "

@@ -57,6 +57,7 @@ class ArrowImages:
         # Closed at once, the file stays mapped: its images need no open file.
         with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
             self.key = (reader.schema.metadata or {}).get(_KEY, b"").decode()
+            # Views of the mapped file, a block for each batch: nothing is read until an image is looked at.
             batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
         self._pixels: list[NDArray[np.uint8]] = []
         self._place: dict[str, tuple[int, int]] = {}
@@ -83,6 +84,8 @@ class ArrowImages:
         Raises:
             OSError: If the kernel refuses, which it does from some 60,000 separate runs of images on.
         """
+        # Runs of images that go are overlaid with empty pages; which images go is a row of marks for each
+        # block.
         stays = {sample: self._place[sample] for sample in samples}
         kept = [np.zeros(len(pixels), dtype=np.bool_) for pixels in self._pixels]
         for number, index in stays.values():
@@ -121,6 +124,7 @@ def open_images(
         InputError: If an image changed since the manifest was read, or became unreadable.
     """
     shape = (*image_size, channels)
+    # Whoever comes first builds the file under a lock; the others wait and then find it.
     content = _Content(manifest, shape, TileShape(tiles, *image_size) if tiles is not None else None)
     path = cache / "images" / f"{content.key}.arrow"
     images = _open(path, content)
@@ -140,6 +144,7 @@ def _forget(address: int, size: int) -> None:
     end = (address + size) // mmap.PAGESIZE * mmap.PAGESIZE
     if end <= start:
         return
+    # Python's own mmap cannot map at a given address.
     kernel = ctypes.CDLL(None, use_errno=True)
     kernel.mmap.restype = ctypes.c_void_p
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
@@ -208,6 +213,7 @@ def _build(path: Path, content: _Content, progress: Callable[[int, int], None] |
         pa.OSFile(str(path), "wb") as sink,
         pa.ipc.new_file(sink, schema) as writer,
     ):
+        # Decoded in threads, written batch by batch: memory holds some images, however large the set is.
         for rows in _batches(every, content.rows_at_once):
             samples = [sample for of_image in pool.map(content.samples, rows) for sample in of_image]
             for batch in _batches(samples, max(_BATCH_BYTES // pixels, 1)):
@@ -226,6 +232,8 @@ def _batches(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
 
 def _decode(manifest: Manifest, channels: int, row: ImageRow) -> NDArray[np.uint8]:
     try:
+        # The hash is compared on the bytes that are decoded: a file that changed since the plan would be
+        # another data set under the same id.
         data = read_bytes(manifest.root, row.image)
         if hashlib.sha256(data).hexdigest() != row.image_hash:
             raise InputError(

@@ -56,6 +56,7 @@ def check_pattern(pattern: str) -> str:
     if "{part}" not in pattern:
         fault = "has no {part}"
     elif re.search(r"\}\{", pattern):
+        # Two names side by side could share a text between them in any way, so neither would mean anything.
         fault = "has two names without text between them"
     elif set("{}") & set(_NAME.sub("", pattern)):
         fault = "has a brace that belongs to no name"
@@ -82,6 +83,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def item_of(pattern: str, image: PurePath) -> str | None:
     """The item of an image file; None where its name is not of the pattern."""
     if pattern == AUGMENTED:
+        # Tools copy copies: endings are taken off until none is left.
         name = image.stem
         while match := _COPY.fullmatch(name):
             name = match["end"] or match["start"]
@@ -99,6 +101,8 @@ def items_of(pattern: str, images: Sequence[str]) -> list[str]:
     """
     items = [item_of(pattern, PurePosixPath(image)) for image in images]
     if pattern == AUGMENTED:
+        # A number behind a name may be the part's own; it counts as a copy's only where the image without
+        # it is there.
         names = {PurePosixPath(image).with_suffix("").as_posix() for image in images}
         bases = {item: match[1] for item in items if item and (match := _NUMBERED.fullmatch(item))}
         items = [base if item and (base := bases.get(item)) in names else item for item in items]
@@ -132,6 +136,7 @@ def _shows(pattern: str, paths: Sequence[PurePosixPath]) -> bool:
         if item is None:
             return False
         views[item].append(path.stem.removeprefix(item))
+    # The same few views of nearly every part: a coincidence of names shows no such table.
     kinds = Counter(view for several in views.values() for view in several)
     complete = sum(set(several) == set(kinds) and len(several) == len(kinds) for several in views.values())
     return (

@@ -52,7 +52,7 @@ def load_training(
 def load_evaluation(
     manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource
 ) -> EvaluationData:
-    """Validation as in training, and test with the mask of every defective image that has one.
+    """Validation as in training, calibration without masks, and test with every mask that there is.
 
     Raises:
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
@@ -61,13 +61,16 @@ def load_evaluation(
     validation = None
     if split.validation:
         validation = parts.whole(split.validation, _validation_masks(split, supervision), split.mask_detail)
+    calibration = parts.whole(split.calibration, ()) if split.calibration else None
     test = parts.whole(split.test, split.test)
     if manifest.indices is None:
-        return EvaluationData(validation, test)
+        return EvaluationData(validation, test, calibration)
+
+    # Only the evaluation sees which class a pixel belongs to, and which pixels count for neither.
     masks = parts.held(_Masks(manifest, split.test, "fine", by_class=True))
     ignored = parts.held(_Masks(manifest, split.test, "fine", manifest.ignored)) if manifest.ignored else {}
     return EvaluationData(
-        validation, replace(test, masks=masks, mask_classes=manifest.classes, ignored=ignored)
+        validation, replace(test, masks=masks, mask_classes=manifest.classes, ignored=ignored), calibration
     )
 
 
@@ -99,6 +102,7 @@ class _Parts:
         """Images, those that are cut into tiles put together again."""
         rows = [self.manifest.by_sample[sample] for sample in samples]
         images: ImageSource = _Images(self.images, samples)
+        # Evaluation sees photographs and not tiles: tiles of one defect would count it several times.
         shape = None
         if self.split.tiles is not None and rows:
             shape = self._shape(self.split.tiles, rows[0])
@@ -127,6 +131,7 @@ class _Parts:
         masks: dict[str, NDArray[np.uint8]] = {}
         for row in (self.manifest.by_sample[sample] for sample in samples):
             mask = known.get(row.sample)
+            # Of such an image nobody knows which of its tiles are defective.
             if row.label and mask is None:
                 continue
             shape = self._shape(tiles, row)
@@ -200,6 +205,8 @@ class _Masks(Mapping[str, NDArray[np.uint8]]):
         *,
         by_class: bool = False,
     ) -> None:
+        # A mask in which a class is ignored cannot teach, since what it calls background may be a defect;
+        # for the evaluation it counts.
         rows = (manifest.by_sample[sample] for sample in samples)
         every = values is not None or by_class
         self._paths = {
@@ -216,6 +223,7 @@ class _Masks(Mapping[str, NDArray[np.uint8]]):
         row, path = self._manifest.by_sample[sample_id], self._paths[sample_id]
         if not self._by_class or self._values is None:
             return _read_mask(self._manifest, row, path, self._detail, self._values)
+        # Classes do not overlap in a mask of indices, so their numbers add up.
         classes = [_read_mask(self._manifest, row, path, "fine", (value,)) for value in self._values]
         numbered = sum((mask * np.uint8(number) for number, mask in enumerate(classes, 1)), 0 * classes[0])
         return _frozen(numbered)
@@ -231,6 +239,7 @@ def _read_mask(
     manifest: Manifest, row: ImageRow, path: str, detail: MaskDetail, values: tuple[int, ...] | None
 ) -> NDArray[np.uint8]:
     try:
+        # A mask that changed since the plan would train another study under the same id.
         data = read_bytes(manifest.mask_root or manifest.root, path)
         if hashlib.sha256(data).hexdigest() != row.mask_hash:
             raise InputError(f"{path} changed since the data were read. Plan the study again.")

@@ -84,6 +84,8 @@ class Manifest:
     @cached_property
     def hash(self) -> str:
         """sha256 over reader, mask rule and rows; the same on every machine."""
+        # A setting that came later joins only where it says something new, so ids of older studies stay
+        # what they were.
         rule: Mapping[str, object] = {"mask_above": self.mask_above}
         if self.indices is not None:
             rule = {"indices": self.indices} | ({"ignored": self.ignored} if self.ignored else {})
@@ -125,6 +127,7 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
             contradict each other (the first 20 faults at once), or if the asked split is not published.
     """
     reader, listing = list_images(spec, root, cache)
+    # All faults of files and of brightness are told at once.
     inspection = inspect(listing, cache)
     settled = settle_pixels(inspection.rows, spec.white)
     if faults := (*inspection.faults, *settled.faults):
@@ -132,6 +135,8 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
         raise InputError(head + first_lines([f"{fault}." for fault in faults]))
     if spec.splits != "per_seed" and not listing.is_split:
         raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")
+
+    # Classes that nobody asked for are background, unless the study says that their pixels count for nothing.
     indices, ignored = listing.indices, tuple[int, ...]()
     if indices is not None and indices.others == "ignore":
         ignored = tuple(value for value in sorted(indices.names) if value not in indices.kept)
@@ -166,6 +171,7 @@ def _with_items(listing: Listing, pattern: str | None) -> Listing:
     """``listing`` with the items that a pattern makes of file names."""
     if pattern is None:
         return listing
+    # Two sources for one fact would contradict each other sooner or later.
     grouped = [entry for entry in listing.entries if entry.group not in (entry.sample, entry.image)]
     if grouped:
         raise InputError(
@@ -206,6 +212,9 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
         raise InputError(f"{listing.root}: no images for reader {reader.name}. Check data.path and --data.")
     if spec.classes is None:
         return reader, listing
+
+    # Readers whose masks hold several classes keep to the chosen ones themselves; for all others the
+    # image's class decides.
     known = listing.classes or sorted(
         {entry.defect_class for entry in listing.entries if entry.defect_class is not None}
     )

@@ -34,6 +34,7 @@ __all__ = [
 RUNS_SUFFIX = ".rle"
 _RUNS = b"RLE "
 _PNG_HEADER = 8 + 25  # signature and IHDR
+_ROUNDING = 1e-3  # pixels; a centre on the edge of a turned box is outside on every machine
 
 
 def parse_runs(text: str, pixels: int) -> list[tuple[int, int]]:
@@ -107,6 +108,7 @@ def decode_runs(data: bytes) -> NDArray[np.uint8]:
 
 def highest_index(data: bytes) -> int:
     """The greatest index that a PNG with a palette can hold, 1 to 255; 0 for other files."""
+    # Colour type 3 in the PNG's header; the bits beside it say how many indices there can be.
     has_palette = data.startswith(b"\x89PNG") and len(data) >= _PNG_HEADER and data[25] == 3
     return (1 << data[24]) - 1 if has_palette else 0
 
@@ -120,6 +122,8 @@ def palette_as_grey(data: bytes) -> bytes:
     """
     if not highest_index(data):
         return data
+    # The header claims grey, its checksum is mended, and palette and transparency are left out; the pixels
+    # stay as they are.
     header = data[12:25] + b"\0" + data[26:29]  # colour type 3, palette, becomes 0, grey
     parts = [data[:12], header, struct.pack(">I", zlib.crc32(header))]
     at = _PNG_HEADER
@@ -134,8 +138,9 @@ def palette_as_grey(data: bytes) -> bytes:
 def coarsen(mask: NDArray[np.uint8], detail: MaskDetail) -> NDArray[np.uint8]:
     """A mask (h × w, 0/1) as a hastier person would draw it, each 8-connected defect by itself.
 
-    ``box``: the smallest upright rectangle. ``ellipse``: the ellipse with the defect's centre and second
-    moments (a pixel counts as a unit square), so that an ellipse stays itself. ``fine``: unchanged.
+    ``box``: the smallest upright rectangle. ``turned_box``: the smallest one of any direction. ``ellipse``:
+    the ellipse with the defect's centre and second moments (a pixel counts as a unit square), so that an
+    ellipse stays itself. ``fine``: unchanged.
     """
     if detail == "fine":
         return mask
@@ -146,9 +151,30 @@ def coarsen(mask: NDArray[np.uint8], detail: MaskDetail) -> NDArray[np.uint8]:
         if detail == "box":
             coarse[y : y + height, x : x + width] = 1
             continue
+        # Both others follow the defect's own direction, which an upright box does not know.
         rows, columns = np.nonzero(components[y : y + height, x : x + width] == label)
-        _draw_ellipse(coarse, rows + y, columns + x, centres[label])
+        if detail == "turned_box":
+            _draw_turned_box(coarse, rows + y, columns + x)
+        else:
+            _draw_ellipse(coarse, rows + y, columns + x, centres[label])
     return coarse
+
+
+def _draw_turned_box(coarse: NDArray[np.uint8], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> None:
+    # The corners of pixels and not their centres, so that a line of one pixel is a box one pixel wide.
+    sides = [(across, down) for across in (-0.5, 0.5) for down in (-0.5, 0.5)]
+    corners = np.concatenate([np.stack((columns + across, rows + down), axis=1) for across, down in sides])
+    (centre_x, centre_y), (width, height), angle = cv2.minAreaRect(corners.astype(np.float32))
+
+    # A pixel is in the box where its centre is, seen along the box's own sides.
+    reach = int(np.hypot(width, height) / 2) + 1
+    top, left = max(int(centre_y) - reach, 0), max(int(centre_x) - reach, 0)
+    window = coarse[top : int(centre_y) + reach + 1, left : int(centre_x) + reach + 1]
+    at_y, at_x = np.indices(window.shape)
+    away_x, away_y = at_x + left - centre_x, at_y + top - centre_y
+    cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    along, across = away_x * cosine + away_y * sine, away_y * cosine - away_x * sine
+    window[(np.abs(along) < width / 2 - _ROUNDING) & (np.abs(across) < height / 2 - _ROUNDING)] = 1
 
 
 def _draw_ellipse(
@@ -161,6 +187,8 @@ def _draw_ellipse(
     x, y = np.rint(centre).astype(int)
     top, left = max(y - reach[1], 0), max(x - reach[0], 0)
     window = coarse[top : y + reach[1] + 1, left : x + reach[0] + 1]
+    # Within two standard deviations by the defect's own covariance: that is the ellipse of the same second
+    # moments.
     at_y, at_x = np.indices(window.shape)
     offsets = np.stack((at_x + left - centre[0], at_y + top - centre[1])).reshape(2, -1)
     distance = np.einsum("in,in->n", offsets, np.linalg.solve(moments, offsets)).reshape(window.shape)

@@ -1,7 +1,7 @@
 """Data as training and evaluation hold them: images with labels, and masks only where they may be seen.
 
 A :class:`Sample` has no mask field; a :class:`MaskedSample` has one. A method that is given weak
-supervision gets the former only, so no slip of code can read a mask that the study withholds.
+supervision gets the former only, so no mistake in code can read a mask that the study withholds.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class TrainingData:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationData:
-    """Data that the evaluation reads: validation chooses thresholds, test reports.
+    """Data that the evaluation reads: validation and calibration choose thresholds, test reports.
 
     ``validation.masks`` is empty unless supervision is full: thresholds of the other rows may read image
     labels only. ``test.masks`` holds the mask of every defective test image that has one.
@@ -113,3 +113,4 @@ class EvaluationData:
 
     validation: ImageSet | None
     test: ImageSet
+    calibration: ImageSet | None = None  # chooses the image threshold and nothing else; None: validation does

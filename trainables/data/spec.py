@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from trainables.data.items import check_pattern
+from trainables.data.threshold import Escapes, FalseAlarms, ThresholdRule
 
 __all__ = [
     "DataSpec",
@@ -23,13 +24,11 @@ __all__ = [
     "MaskDetail",
     "Others",
     "Supervision",
-    "ThresholdRule",
     "Tiles",
 ]
 
-MaskDetail = Literal["fine", "box", "ellipse"]
+MaskDetail = Literal["fine", "box", "turned_box", "ellipse"]
 Others = Literal["leave_out", "normal", "ignore"]
-ThresholdRule = Literal["best_f1", "smoothed_f1"]
 SupervisionKind = Literal["none", "weak", "mixed", "full"]
 
 
@@ -123,13 +122,15 @@ def _none_as_word(value: Any) -> Any:
 
 
 # Settings that stored plans and searches do not have.
-_LATER: dict[str, Any] = {
+_ADDED_LATER: dict[str, Any] = {
     "tiles": None,
     "item": None,
     "others": "leave_out",
     "white": "auto",
     "binary_photos": False,
-    "threshold": "best_f1",
+    "threshold": "f1",
+    "calibration": None,
+    "normals": None,
 }
 
 
@@ -170,10 +171,15 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         description="Defective images to train on: the first of the order that `masks: nested` uses; "
         "default: all.",
     )
+    normals: int | None = Field(
+        None,
+        ge=1,
+        description="Normal images to train on: the first of one random order; default: all.",
+    )
     mask_detail: MaskDetail = Field(
         "fine",
         description="How finely masks of the training part are drawn: `fine` as they are, or each connected "
-        "defect as its upright `box` or as an `ellipse`. Test masks stay as they are.",
+        "defect as its upright `box`, its `turned_box` or an `ellipse`. Test masks stay as they are.",
     )
     tiles: Tiles | None = Field(
         None,
@@ -197,17 +203,26 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         "a mask that is trained on as a photo shows its own answer.",
     )
     threshold: ThresholdRule = Field(
-        "best_f1",
-        description="How validation chooses the image threshold: by the best F1 of its scores, or by that of "
-        "two normal distributions of their logits, for few defective validation images.",
+        "f1",
+        description="The image threshold: by best F1 on validation, by a promise on new parts, by the least "
+        "cost, or a number.",
+    )
+    calibration: HoldOut | None = Field(
+        None,
+        description="Taken from training and read by nothing but the threshold; default: validation chooses "
+        "it.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the reader.")
 
     @model_serializer(mode="wrap")
-    def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_added_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Settings that came later are written where they are set: what was stored before stays equal."""
         settings = write(self)
-        return {key: value for key, value in settings.items() if key not in _LATER or value != _LATER[key]}
+        return {
+            key: value
+            for key, value in settings.items()
+            if key not in _ADDED_LATER or value != _ADDED_LATER[key]
+        }
 
     @model_validator(mode="after")
     def _others_are_those_that_classes_leaves(self) -> Self:
@@ -215,6 +230,17 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 "`others` says what becomes of defects that `classes` does not keep: name the classes to "
                 f"keep, found others: {self.others} without them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_chooses_the_threshold(self) -> Self:
+        chosen = self.threshold != "f1" and not isinstance(self.threshold, float)
+        if chosen and self.validation is None and self.calibration is None:
+            kind = "a promise" if isinstance(self.threshold, (FalseAlarms, Escapes)) else "a cost"
+            raise ValueError(
+                f"{kind} needs parts that choose the threshold, found validation: none and no `calibration`. "
+                "Write calibration: {share: 0.3, by: item}"
             )
         return self
 
@@ -235,6 +261,10 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
     @property
     def identity(self) -> dict[str, Any]:
         """All settings as JSON values, for ids: those that came later only where they are set."""
-        later = {"positives": None, "mask_detail": "fine"}
+        added_later = {"positives": None, "mask_detail": "fine"}
         settings = self.model_dump(mode="json")
-        return {key: value for key, value in settings.items() if key not in later or value != later[key]}
+        return {
+            key: value
+            for key, value in settings.items()
+            if key not in added_later or value != added_later[key]
+        }

@@ -6,7 +6,8 @@ that share an identical image count as one. Draws place each item by the hash of
 changes nothing.
 
 `positives: N` keeps the first N defective training images of one random order, and `mixed: M` the masks of
-the first M of the same order: both are nested, and masks belong to images that are kept.
+the first M of the same order: both are nested, and masks belong to images that are kept. `normals: N` keeps
+the first N normal ones, nested as well.
 """
 
 from __future__ import annotations
@@ -38,15 +39,18 @@ class Split:
     masks: tuple[str, ...]  # defective training samples whose mask may be read
     mask_detail: MaskDetail = "fine"  # of the masks of training and validation; "fine" where none is read
     tiles: Tiles | None = None  # that images are cut into
+    calibration: tuple[str, ...] = ()  # read by nothing but the image threshold
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over all four lists, the detail of masks where it is coarse, and tiles where there are."""
+        """sha256 over all lists, the detail of masks where it is coarse, and what else the study asks for."""
         content = asdict(self) | {"tiles": self.tiles and self.tiles.model_dump()}
         if self.tiles is None:
             del content["tiles"]
         if self.mask_detail == "fine":
             del content["mask_detail"]
+        if not self.calibration:
+            del content["calibration"]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -67,12 +71,16 @@ def make_split(
         InputError: If fold and splits do not fit together, or a part lacks defective images, normal images
             or masks that the supervision cannot do without.
     """
+    # Labels of images say nothing of their tiles.
     if spec.tiles is not None and supervision.kind != "none" and not supervision.reads_masks:
         raise InputError(
             f"data.tiles needs masks or normal images to learn from, found supervision: {supervision}: a "
             "tile of a defective image may show the defect or not, and its image's label does not say. Use "
             "supervision: full, {mixed: N} or none, or leave data.tiles out."
         )
+
+    # In this order: test first, then validation, then calibration, so what is asked for later never moves a
+    # test image.
     pool, published, test = _partition(manifest, spec, seed, fold)
     if spec.validation is None:
         train, validation = pool, []
@@ -80,11 +88,19 @@ def make_split(
         train, validation = pool, published
     else:
         train, validation = _hold_out(pool, spec.validation, seed_for(seed, fold, "validation"))
+    calibration: list[ImageRow] = []
+    if spec.calibration is not None:
+        train, calibration = _hold_out(train, spec.calibration, seed_for(seed, fold, "calibration"))
     _require_labels(spec, supervision, train=train, validation=validation, test=test)
+
+    # What supervision takes away comes last: all cells of a study share the parts before it.
     if supervision.kind == "none":
         train = [row for row in train if not row.label]
     else:
-        train = _limit_positives(train, spec, seed, fold)
+        # Masks are drawn from the same order, so those of few images are among those of many.
+        by_masks = seed_for(seed, fold, "masks")
+        train = _limit_images(train, True, spec.positives, "positives", by_masks)
+    train = _limit_images(train, False, spec.normals, "normals", seed_for(seed, fold, "normals"))
     masks = _choose_masks(
         manifest, spec, supervision, train=train, validation=validation, seed=seed, fold=fold
     )
@@ -95,6 +111,7 @@ def make_split(
         masks=tuple(row.sample for row in train if row.sample in masks),
         mask_detail=spec.mask_detail if supervision.reads_masks else "fine",
         tiles=spec.tiles,
+        calibration=tuple(row.sample for row in calibration),
     )
 
 
@@ -122,6 +139,7 @@ def _partition(
     validation: list[ImageRow] = []
     if spec.splits == "per_seed":
         drawn_by = seed if fold is None else fold
+        # A fold stands for the seed that draws the test part, so several trainings can share one.
         train, test = _hold_out(rows, spec.test, seed_for(drawn_by, None, "test"))
         return train, [], test
     if manifest.folds:
@@ -142,6 +160,8 @@ def _partition(
         train = [row for row in rows if row.split == "train"]
         validation = [row for row in rows if row.split == "validation"]
         test = [row for row in rows if row.split == "test"]
+
+    # Copies go from training and never from test, which stays the published one.
     if spec.splits == "deduplicated":
         validation = _without_copies(validation, test)
         train = _without_copies(train, [*test, *validation])
@@ -161,6 +181,8 @@ def _copy_keys(row: ImageRow) -> list[str]:
 
 def items_of_rows(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
     """Rows by item; items that share an identical image are joined under the first one's name."""
+    # Items that share an image byte for byte are one: trained on one and tested on the other, the image
+    # would be seen twice.
     leader: dict[str, str] = {}
 
     def find(group: str) -> str:
@@ -186,6 +208,7 @@ def _hold_out(rows: Sequence[ImageRow], part: HoldOut, seed: int) -> tuple[list[
     its share, rounded, and never its last item. A defect class of two items or more gives at least one;
     where all defect classes have a single item, one of them is held out.
     """
+    # Drawn by item and by its rarest class, so that a rare class is in both parts where it can be.
     items = items_of_rows(rows)
     shows = {name: {row.defect_class for row in images if row.label} for name, images in items.items()}
     frequency = Counter(defect_class for classes in shows.values() for defect_class in classes)
@@ -198,6 +221,8 @@ def _hold_out(rows: Sequence[ImageRow], part: HoldOut, seed: int) -> tuple[list[
         count = int(part.share * len(names) + 0.5)
         count = min(max(count, 1 if stratum != "normal" else 0), len(names) - 1)
         held_out.update(shuffled(names, seed)[:count])
+
+    # Where every class has a single item each share rounds to none; one of them is held out nevertheless.
     defective = [name for name, classes in shows.items() if classes]
     if len(defective) > 1 and not held_out.intersection(defective):
         held_out.add(shuffled(defective, seed)[0])
@@ -217,6 +242,7 @@ def _require_labels(
     test: Sequence[ImageRow],
 ) -> None:
     """Refuse parts that the supervision cannot use: what cannot be learned, and what cannot be measured."""
+    # What cannot be measured is refused before what cannot be learned.
     larger = "Draw another seed, or choose a larger share of items"
     if spec.splits != "per_seed":
         larger = "Use `splits: per_seed`, which divides defective images among all parts"
@@ -241,18 +267,20 @@ def _lacking(part: str, rows: Sequence[ImageRow], what: str, why: str) -> InputE
     return InputError(f"every part needs {what} images: {part} has none among {len(rows)} images, and {why}.")
 
 
-def _limit_positives(train: list[ImageRow], spec: DataSpec, seed: int, fold: int | None) -> list[ImageRow]:
-    """The training part with the first ``data.positives`` of its defective images."""
-    if spec.positives is None:
+def _limit_images(
+    train: list[ImageRow], defective: bool, number: int | None, setting: str, seed: int
+) -> list[ImageRow]:
+    """The training part with the first ``number`` of its defective or normal images; None: all of them."""
+    if number is None:
         return train
-    defective = [row.sample for row in train if row.label]
-    if spec.positives > len(defective):
+    samples = [row.sample for row in train if row.label == defective]
+    if number > len(samples):
         raise InputError(
-            f"data.positives: {spec.positives} defective images to train on, and the training part has "
-            f"{len(defective)}. Ask for fewer, or leave it out to take all."
+            f"data.{setting}: {number} {'defective' if defective else 'normal'} images to train on, and the "
+            f"training part has {len(samples)}. Ask for fewer, or leave it out to take all."
         )
-    kept = set(shuffled(defective, seed_for(seed, fold, "masks"))[: spec.positives])
-    return [row for row in train if not row.label or row.sample in kept]
+    kept = set(shuffled(samples, seed)[:number])
+    return [row for row in train if row.label != defective or row.sample in kept]
 
 
 def _choose_masks(
@@ -268,6 +296,8 @@ def _choose_masks(
     """Defective training samples whose mask the supervision lets training read."""
     if not supervision.reads_masks:
         return frozenset()
+    # Full supervision needs every mask, but for those that are known to be empty; some masks are drawn from
+    # an order in which smaller numbers are nested.
     positives = [row for row in train if row.label]
     known = [row.sample for row in positives if row.mask is not None]
     if supervision.kind == "full":
@@ -293,7 +323,7 @@ def _published_masks(
 ) -> frozenset[str]:
     published = manifest.published
     if not published.masks or spec.splits == "per_seed":
-        place = f" (they are read from {published.file} below the data root)" if published.file else ""
+        place = f" (they are read from {published.file})" if published.file else ""
         raise InputError(
             f"data.masks: published needs the makers' lists; {manifest.reader} has none for "
             f"splits: {spec.splits}{place}. Use data.masks: nested."
@@ -301,15 +331,20 @@ def _published_masks(
     items = published.masks.get((wanted, fold))
     if items is None:
         numbers = sorted({number for number, _ in published.masks})
+        place = f", read from {published.file}" if published.file else ""
         raise InputError(
-            f"data.masks: published has lists for {', '.join(map(str, numbers))} items; found "
-            f"mixed: {wanted}. Choose one of them, or use data.masks: nested."
+            f"data.masks: published has lists for {', '.join(map(str, numbers))} items{place}; found "
+            f"mixed: {wanted}. Add its list, choose one of these, or use data.masks: nested."
         )
+
+    # The makers' lists count items of the whole training part, so nothing else may be taken from it.
     takes_some = spec.validation is not None and not any(row.split == "validation" for row in manifest.rows)
+    takes_some = takes_some or spec.calibration is not None
     if takes_some and wanted != published.all_masks:
         raise InputError(
             f"data.masks: published lists {wanted} items of the whole training part, and data.validation "
-            "would take some of them away. Use data.validation: none, or data.masks: nested."
+            "or data.calibration would take some away. Use data.validation: none without calibration, "
+            "or data.masks: nested."
         )
     chosen = [row for row in positives if row.group in items]
     _require_masks(manifest, chosen)
@@ -322,6 +357,7 @@ def _require_masks(manifest: Manifest, positives: Sequence[ImageRow]) -> None:
     lacking = [row for row in positives if row.mask is None and row.sample not in excused]
     if not lacking:
         return
+    # The inspection knows where the mask should have been, which the row does not.
     expected = {
         sample: file
         for finding in manifest.findings

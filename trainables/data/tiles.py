@@ -87,6 +87,7 @@ class TileShape:
     def mask_of(self, place: Place, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The part of a mask (h × w, as stored) that a tile shows, at the tile's stored size."""
         tiles = self.tiles
+        # Masks stay at their stored size, so the tile's place is brought back to it.
         top = round(place.window[0].start * tiles.height / self.height)
         left = round(place.window[1].start * tiles.width / self.width)
         # A scale that is no whole number may round the last tile past the edge.
@@ -109,6 +110,7 @@ def image_of(tile: str) -> str:
 
 def _spans(length: int, tile: int, overlap: int) -> list[tuple[slice, slice, slice]]:
     """Window, core, and core within the window of each tile along one axis."""
+    # The last tile ends at the edge and overlaps more than the others, instead of reaching beyond it.
     starts = [*range(0, length - tile, tile - overlap), max(0, length - tile)]
     # Neighbours meet in the middle of what they share.
     borders = [0, *((before + after + tile) // 2 for before, after in pairwise(starts)), length]

@@ -3,8 +3,9 @@
 The evaluation treats every method in the same way. It reads validation first and fixes both thresholds before
 the first test image is looked at:
 
-* image threshold: best F1 of image scores on validation labels, or of two distributions that smooth them
-  (`data.threshold: smoothed_f1`, :mod:`trainables.evaluation.metrics.smoothed`);
+* image threshold: best F1 of image scores on validation labels, or as `data.threshold` says: a promise on
+  new parts or the least cost (:mod:`trainables.evaluation.operating_point`), or a number. Where the study
+  holds out a part for it (`data.calibration`), that part chooses it instead of validation;
 * pixel threshold: best micro IoU where validation has masks (full supervision). Elsewhere labels only: best
   F1 of "the image is defective when the maximum of its heatmap reaches the threshold";
 * without validation, or with one class only in it: 0.5, and a note says so.
@@ -25,7 +26,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,11 +35,11 @@ from pydantic import Field, FiniteFloat
 
 from trainables.data.inspect.findings import counted
 from trainables.data.samples import EvaluationData, ImageSet
-from trainables.data.spec import ThresholdRule
+from trainables.data.threshold import Cost, Escapes, FalseAlarms, ThresholdRule, threshold_text
 from trainables.evaluation.heatmaps import Probe, choose_probes, maps_table, shrunken
 from trainables.evaluation.metrics import (
+    LABEL_FREE_METRICS,
     METRICS,
-    PROXIES,
     DefectMetric,
     Erasure,
     PixelCounts,
@@ -49,12 +50,19 @@ from trainables.evaluation.metrics import (
     image_metrics,
 )
 from trainables.evaluation.metrics.histogram import BinnedPixelScores, bin_scores
-from trainables.evaluation.metrics.image_scores import choose_image_threshold
-from trainables.evaluation.metrics.inputs import SINGLE_VIEWS
+from trainables.evaluation.metrics.inputs import SINGLE_VIEWS, ImageScores, missing_class
 from trainables.evaluation.metrics.pixels import ignored_of, truth_of
 from trainables.evaluation.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
+from trainables.evaluation.operating_point import choose_by_cost, choose_by_promise
 from trainables.evaluation.pseudo_labels import PseudoLabels
-from trainables.evaluation.scorer import ImageScorer, Scores, Thresholds, TiledScorer, refuse_outside
+from trainables.evaluation.scorer import (
+    ImageScorer,
+    KeptPromise,
+    Scores,
+    Thresholds,
+    TiledScorer,
+    refuse_outside,
+)
 from trainables.evaluation.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 
 if TYPE_CHECKING:
@@ -99,7 +107,7 @@ class ChosenThresholds(Thresholds, frozen=True, extra="forbid"):
     """Thresholds as validation chose them."""
 
     image_range: tuple[FiniteFloat, FiniteFloat] | None = Field(
-        default=None, description="5 % and 95 % quantiles over bootstrap draws; null: not asked for."
+        default=None, description="5 % and 95 % quantiles over bootstrap draws of one chosen by cost."
     )
 
 
@@ -114,7 +122,9 @@ class Evaluation:
 
     metrics: dict[str, float]  # on test, by the names of METRICS; an undefined one is absent
     undefined: dict[str, str]  # why, by the names of METRICS
-    validation: dict[str, float]  # the same on validation, at the thresholds chosen on it, and PROXIES
+    validation: dict[
+        str, float
+    ]  # the same on validation, at the thresholds chosen on it, and the label-free ones
     thresholds: ChosenThresholds
     predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
     regions: (
@@ -124,7 +134,9 @@ class Evaluation:
     maps: pa.Table  # trainables.evaluation.heatmaps.MAPS_SCHEMA, the probe images
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
     seconds_per_image: float  # prediction alone, without stages and metrics
-    stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
+    stages: tuple[
+        StageScores, ...
+    ] = ()  # of a model that shows them: each on test, and baseline maps beside them
     stage_maps: pa.Table | None = (
         None  # STAGE_MAPS_SCHEMA of trainables.evaluation.stage_maps, of the probe images
     )
@@ -178,7 +190,7 @@ def evaluate(
     probes: int,
     seed: int,
     known: Collection[str] = (),
-    threshold: ThresholdRule = "best_f1",
+    threshold: ThresholdRule = "f1",
 ) -> Evaluation:
     """Evaluate a model of this process, which lies on ``device``: see :func:`evaluate_scorer`."""
     from trainables.evaluation.model_scorer import ModelScorer  # loads torch
@@ -197,7 +209,7 @@ def evaluate_scorer(
     probes: int,
     seed: int,
     known: Collection[str] = (),
-    threshold: ThresholdRule = "best_f1",
+    threshold: ThresholdRule = "f1",
 ) -> Evaluation:
     """Evaluate a model: thresholds from ``data.validation``, everything else from ``data.test``.
 
@@ -208,28 +220,39 @@ def evaluate_scorer(
         probes: Number of test images whose heatmap is kept.
         seed: Seed of the repeat: it alone decides which test images are probes.
         known: Stages of the model that need not be shown.
-        threshold: How validation chooses the image threshold.
+        threshold: How the image threshold is chosen.
 
     Raises:
         FloatingPointError: If a score or heatmap is no finite number: the model has diverged.
         InputError: If one is not within [0, 1].
     """
+    # Thresholds first: they may read validation and calibration only, and no test image has been looked at.
     if data.test.tiles is not None:
         model, batch = TiledScorer(model, data.test.tiles, batch), 1
     validation = None
     if data.validation is not None and len(data.validation):
         validation = _evaluate_images(model, data.validation, batch)
-    thresholds, notes = _choose_thresholds(validation, threshold)
+    chosen_by = None
+    if data.calibration is not None:
+        scores = [part.answer.scores for part in _predict(model, data.calibration, batch)]
+        chosen_by = ImageScores(data.calibration.labels, np.concatenate(scores), 0.0, data.calibration.items)
+    thresholds, notes = _choose_thresholds(validation, chosen_by, threshold)
 
+    # Then the test images, once: scores, pixel counts, regions, probes and stages all come from this one
+    # pass.
     stage_maps = StageMapScores(seed, known) if model.shows_stages else None
     keep = choose_probes(data.test, probes, seed)
     test = _evaluate_images(
         model, data.test, batch, keep=keep, stage_maps=stage_maps, threshold=thresholds.pixel
     )
+
+    # Showing stages takes longer than predicting, so a model that shows them is timed on other passes.
     timed = test
     if stage_maps is not None:  # asked for as well: test images do not tell what a prediction takes
         first = range(min(len(data.test), _TIMED * batch))
         timed = validation or _evaluate_images(model, data.test.without_masks(first), batch)
+
+    # Metrics of defects need the decisions on images as well, hence the threshold.
     regions = pa.Table.from_pylist(test.regions, schema=REGIONS_SCHEMA)
     defects = defect_scores(regions, _decisions(test, thresholds.image))
     of_defects = {m.name: m.value(defects) for m in METRICS.values() if isinstance(m, DefectMetric)}
@@ -288,6 +311,7 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
     positions = {sample: index for index, sample in enumerate(images.ids)}
     counts: list[list[int]] = []
     for sample, label in zip(labels.ids, labels.labels, strict=True):
+        # The mask is brought to the label's size by the rule that also makes the test's truth.
         truth = truth_of(images, positions[sample], (label.shape[0], label.shape[1]))
         if truth is not None:
             claim = label == 1
@@ -323,6 +347,8 @@ def _evaluate_images(
     threshold: float | None = None,
 ) -> _Pass:
     """Predict some images and count; with a pixel ``threshold`` also look for each defect."""
+    # Images in tiles are large: their scores go into bins, and of a model's stages fewer images are held at
+    # once.
     images_pass = _Pass(images, np.empty(len(images)), np.empty(len(images)))
     in_tiles = images.tiles is not None
     if in_tiles:
@@ -333,6 +359,8 @@ def _evaluate_images(
 
     def count(part: _Batch) -> None:
         scores, heatmaps = part.answer.scores, part.answer.heatmaps
+        # Truth and ignored pixels at the network's size. Where a mask is unknown the image counts by its
+        # score alone.
         indices = range(part.start, part.start + len(scores))
         truths = [truth_of(images, i, (heatmaps.shape[1], heatmaps.shape[2])) for i in indices]
         ignored = [ignored_of(images, i, truth) for i, truth in zip(indices, truths, strict=True)]
@@ -365,6 +393,8 @@ def _evaluate_images(
             stage_maps.add(part.images, part.answer.stages, samples, truths, kept, ignored=ignored)
 
     parts = _predict(model, images, batch, None if stage_maps is None else stage_maps.known)
+    # The first few batches are counted in this thread so that their time is undisturbed; from then on
+    # counting runs beside the next prediction.
     timed: list[Scores] = []
     # Nothing runs beside predictions that are timed, nor are two images held that may be large.
     for part in parts if in_tiles else islice(parts, _TIMED):
@@ -376,55 +406,110 @@ def _evaluate_images(
     return images_pass
 
 
-def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[ChosenThresholds, list[str]]:
+class _ImageThreshold(NamedTuple):
+    """The image threshold, what chose it, and what it promises."""
+
+    value: float
+    source: str
+    range: tuple[float, float] | None = None
+    promise: KeptPromise | None = None
+
+
+def _choose_thresholds(
+    validation: _Pass | None, calibration: ImageScores | None, rule: ThresholdRule
+) -> tuple[ChosenThresholds, list[str]]:
     """Both thresholds and the footnotes on where they come from."""
-    if validation is None:
-        note = f"thresholds: no validation images, both fixed at {FIXED_THRESHOLD}"
-        return _FIXED, [note]
-    labels = validation.images.labels
     notes: list[str] = []
-    image, image_source, image_range = choose_image_threshold(
-        labels, validation.scores, smoothed=rule == "smoothed_f1"
-    )
+    if validation is None and calibration is None and rule == "f1":
+        notes.append(f"thresholds: no validation images, both fixed at {FIXED_THRESHOLD}")
+        return _FIXED, notes
+
+    # Where validation cannot choose, 0.5 stands in, and a note says so: a threshold chosen on test images
+    # would flatter.
+    image = _choose_image_threshold(validation, calibration, rule)
     if isinstance(image, Undefined):
-        notes.append(f"image threshold: {image.reason} in validation, fixed at {FIXED_THRESHOLD}")
-        image, image_source = FIXED_THRESHOLD, "fixed 0.5"
-    pixel, pixel_source = validation.pixels.best_iou_threshold(), "validation IoU"
-    if validation.left_out and not isinstance(pixel, Undefined):
-        images = counted(validation.left_out, "defective validation image")
-        notes.append(f"pixel threshold: {images} {'has' if validation.left_out == 1 else 'have'} no mask")
-    if isinstance(pixel, Undefined):
-        pixel = best_f1_threshold(labels, validation.maxima, np.float32)
-        pixel_source = "validation F1 of heatmap maxima"
-        notes.append("pixel threshold: best F1 of heatmap maxima on validation labels, no mask read")
-    if isinstance(pixel, Undefined):
-        notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
-        pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
+        part = "validation" if calibration is None else "calibration"
+        notes.append(f"image threshold: {image.reason} in {part}, fixed at {FIXED_THRESHOLD}")
+        image = _ImageThreshold(FIXED_THRESHOLD, "fixed 0.5")
+    pixel, pixel_source = _choose_pixel_threshold(validation, notes)
     chosen = ChosenThresholds(
-        image=image,
-        image_source=image_source,
+        image=image.value,
+        image_source=image.source,
         pixel=pixel,
         pixel_source=pixel_source,
-        image_range=image_range,
+        image_range=image.range,
+        promise=image.promise,
     )
     return chosen, notes
+
+
+def _choose_image_threshold(
+    validation: _Pass | None, calibration: ImageScores | None, rule: ThresholdRule
+) -> _ImageThreshold | Undefined:
+    """The image threshold by calibration where the study holds it out, else by validation."""
+    if isinstance(rule, float):
+        return _ImageThreshold(rule, threshold_text(rule))
+    part: Literal["validation", "calibration"] = "calibration"
+    images = calibration
+    if images is None and validation is not None:
+        part = "validation"
+        images = ImageScores(validation.images.labels, validation.scores, 0.0, validation.images.items)
+    assert images is not None, "the border refuses a study in which nothing could choose"
+
+    # A promise needs one kind of part only; F1 and cost weigh both kinds and need both.
+    if isinstance(rule, (FalseAlarms, Escapes)):
+        point = choose_by_promise(images, rule, part)
+        promise = KeptPromise(rule=rule, wrong=point.wrong, parts=point.parts, source=part)
+        return _ImageThreshold(point.threshold, f"{part}: {threshold_text(rule)}", promise=promise)
+    missing = missing_class(images.labels)
+    if missing is not None:
+        return missing
+    if isinstance(rule, Cost):
+        threshold, draws = choose_by_cost(images, rule)
+        return _ImageThreshold(threshold, f"{part}: {threshold_text(rule)}", range=draws)
+    best = best_f1_threshold(images.labels, images.scores)
+    return best if isinstance(best, Undefined) else _ImageThreshold(best, f"{part} F1")
+
+
+def _choose_pixel_threshold(validation: _Pass | None, notes: list[str]) -> tuple[float, str]:
+    """The pixel threshold and what chose it; adds footnotes to ``notes``."""
+    if validation is None:
+        notes.append(f"pixel threshold: no validation images, fixed at {FIXED_THRESHOLD}")
+        return FIXED_THRESHOLD, "fixed 0.5"
+    pixel = validation.pixels.best_iou_threshold()
+    if not isinstance(pixel, Undefined):
+        # Where validation has masks they choose; a note says how many were missing.
+        if validation.left_out:
+            images = counted(validation.left_out, "defective validation image")
+            notes.append(f"pixel threshold: {images} {'has' if validation.left_out == 1 else 'have'} no mask")
+        return pixel, "validation IoU"
+
+    # Without masks labels must do: an image is defective when the highest value of its map reaches the
+    # threshold.
+    pixel = best_f1_threshold(validation.images.labels, validation.maxima, np.float32)
+    if isinstance(pixel, Undefined):
+        notes.append(f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}")
+        return FIXED_THRESHOLD, "fixed 0.5"
+    notes.append("pixel threshold: best F1 of heatmap maxima on validation labels, no mask read")
+    return pixel, "validation F1 of heatmap maxima"
 
 
 def _chosen_by(
     model: ImageScorer, validation: _Pass, thresholds: ChosenThresholds, batch: int
 ) -> dict[str, float]:
-    """Metrics on validation, with the proxies that a model offers: what a search may choose by."""
+    """Metrics on validation, with the label-free ones that a model offers: what a search may choose by."""
     metrics = _defined(validation.metrics(thresholds))
     images = validation.images
     positives = np.flatnonzero(images.labels).tolist()
     if not model.measures_erasure or not positives or "image_ap" not in metrics:
         return metrics
+    # A search under weak supervision may not choose by masks; the erasure measures localisation without any.
     drops: list[float] = []
     for start in range(0, len(positives), batch):
         arrays = [images.images[images.ids[i]] for i in positives[start : start + batch]]
         drops += model.erasure_drops(arrays)
     erasure = Erasure(np.array(drops), metrics["image_ap"])
-    return metrics | {name: proxy.compute(erasure) for name, proxy in PROXIES.items()}
+    return metrics | {name: metric.compute(erasure) for name, metric in LABEL_FREE_METRICS.items()}
 
 
 def _defined(metrics: dict[str, float | Undefined]) -> dict[str, float]:

@@ -82,6 +82,8 @@ class Scale(NamedTuple):
 
     def levels(self, heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Level of every score; ≥ 128 exactly where the score ≥ threshold (compared as float32)."""
+        # Both sides of the threshold have 128 levels of their own, so the threshold falls between two
+        # levels exactly; the comparison is in float32, as in the counts.
         values = heatmap.astype(np.float64)
         reached = heatmap >= np.float32(self.threshold)
         below = (values - self.lo) / ((self.threshold - self.lo) or 1.0)  # an empty range holds no score
@@ -125,18 +127,23 @@ def choose_probes(images: ImageSet, count: int, seed: int) -> tuple[int, ...]:
     Where one kind has too few images the other fills up.
     """
     rng = np.random.default_rng(seed_for(seed, None, "probes"))
+    # Sorted by id before anything is drawn, since the order of images may differ between machines.
     strata: dict[str, list[int]] = {}
     for i in sorted(range(len(images)), key=lambda i: images.ids[i]):
         kind = (images.classes[i] if images.classes else None) or "" if images.labels[i] else "normal "
         strata.setdefault(kind, []).append(i)
     shuffled = {kind: rng.permutation(strata[kind]).tolist() for kind in sorted(strata)}
     normal = shuffled.pop("normal ", [])
+
+    # In turns over the classes, so a rare class is among the probes even where few are kept.
     defective = [
         members[turn]
         for turn in range(max(map(len, shuffled.values()), default=0))
         for members in shuffled.values()
         if turn < len(members)
     ]
+
+    # Where one kind runs short the other fills up.
     wanted = round(count * _NORMAL_SHARE)
     normals = min(len(normal), max(wanted, count - len(defective)))
     return tuple(sorted(defective[: count - normals] + normal[:normals]))
@@ -157,6 +164,7 @@ def shrunken(probe: Probe) -> Probe:
     if factor == 1:
         return probe
     starts = np.arange(0, height, factor), np.arange(0, width, factor)
+    # The photo is averaged for the eye; scores and truth keep their maximum, or a thin defect would vanish.
     size = (len(starts[1]), len(starts[0]))
     image = cv2.resize(probe.image, size, interpolation=cv2.INTER_AREA)
     return replace(
@@ -199,6 +207,8 @@ def _blocks(
 def _row(probe: Probe, scale: Scale) -> dict[str, Any]:
     full_height, full_width = probe.heatmap.shape
     height, width = display_size(full_height, full_width)
+    # Image and heatmap are averaged over areas at the size that a page shows. The numbers that a page
+    # counts with are taken at full size, in the columns of the truth.
     image = cv2.resize(probe.image, (width, height), interpolation=cv2.INTER_AREA)
     small = cv2.resize(probe.heatmap, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     written, thumbnail = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])
@@ -222,6 +232,7 @@ def _row(probe: Probe, scale: Scale) -> dict[str, Any]:
 def _truth_columns(probe: Probe, scale: Scale, height: int, width: int) -> dict[str, Any]:
     if probe.truth is None:
         return {}
+    # Counted at full size: whatever the slider of a page says later is exact although the picture is small.
     levels = scale.levels(probe.heatmap)
     count, numbers = defect_regions(probe.truth)
     peaks = np.zeros(count + 1, dtype=np.uint8)

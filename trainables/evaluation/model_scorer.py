@@ -14,7 +14,7 @@ from trainables.contract import MeasuresErasure, Prediction, Predictor, ShowsSta
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.evaluation.latency import reference_seconds
-from trainables.evaluation.scorer import Scores
+from trainables.evaluation.scorer import IMAGES_AT_ONCE, Scores
 from trainables.nn.batches.passes import in_halves, joined_stages
 from trainables.nn.evaluation_mode import set_evaluation_mode
 
@@ -38,7 +38,13 @@ class ModelScorer:
     def measures_erasure(self) -> bool:
         return isinstance(self._predictor, MeasuresErasure)
 
+    @property
+    def images_at_once(self) -> int:
+        return int(getattr(self._predictor, "images_at_once", IMAGES_AT_ONCE))
+
     def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
+        # The clock stops when the numbers are on the host: on a GPU that is when the work is done. Stages
+        # are copied after it.
         start = time.perf_counter()
         parts = in_halves(lambda part: self._ask(part, known), images_to_tensor(images, self.device))
         prediction, stages = parts[0] if len(parts) == 1 else joined_stages(parts)
@@ -81,6 +87,9 @@ def _checked(prediction: object, hook: str, images_BCHW: Tensor) -> Prediction:
             f"a predictor's `{hook}` returns trainables.contract.Prediction(score, heatmap), found "
             f"{'None' if prediction is None else f'a {kind}'}. {way_out}"
         )
+
+    # Shapes are checked at this border, because a wrong one would broadcast later and give wrong counts
+    # without an error.
     count, _, height, width = images_BCHW.shape
     for field, shape in (("score", (count,)), ("heatmap", (count, height, width))):
         values: object = getattr(prediction, field)

@@ -97,6 +97,7 @@ def overlay_indices(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArra
     Returns:
         H × W.
     """
+    # The filled area shows the photo at half its contrast, and its edge is drawn at full colour.
     grey = _grey(image)
     indices = cv2.LUT(grey, _OF_PHOTO)
     if mask.any():
@@ -163,6 +164,7 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequen
         columns: Labels of the columns, or nothing.
     """
     assert len({len(pictures) for _, pictures in rows}) == 1, "at least one row, all equally long"
+    # One cell for all pictures: the largest, enlarged by a whole number so that pixels stay square.
     cell_h = max(picture.shape[0] for _, pictures in rows for picture in pictures)
     cell_w = max(picture.shape[1] for _, pictures in rows for picture in pictures)
     enlarge = max(1, -(-_LEAST_SIDE // max(cell_h, cell_w)))
@@ -173,6 +175,8 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequen
     height = top + len(rows) * (cell_h + _GAP)
     width = left + len(rows[0][1]) * step
     sheet = np.full((height, width, 3), _PAPER, dtype=np.uint8)
+
+    # Labels above the columns, then row by row.
     for c, label in enumerate(columns):
         write_text(sheet, label, (left + c * step, _GAP + _TEXT_HEIGHT - 3), _INK)
     for r, (label, pictures) in enumerate(rows):

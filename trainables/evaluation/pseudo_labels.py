@@ -50,10 +50,10 @@ class PseudoLabels:
         """Read what :meth:`save` wrote; None where a folder holds no pseudo labels."""
         if not (folder / _FILE).exists():
             return None
-        return cls.of_stage(folder)
+        return cls.from_stage(folder)
 
     @classmethod
-    def of_stage(cls, folder: Path) -> Self:
+    def from_stage(cls, folder: Path) -> Self:
         """Read what :meth:`save` wrote into the folder of a stage that leaves labels."""
         with safe_open(folder / _FILE, framework="np") as file:
             header = file.metadata()

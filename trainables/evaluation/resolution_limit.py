@@ -1,7 +1,7 @@
-"""Reach of a method on given masks at a given size, before anything is trained.
+"""Resolution limit of a method on given masks at a given size, before anything is trained.
 
 A defect narrower than a cell of the method's grid cannot be outlined, whatever is learned, and a mask of
-which no cell reaches one half teaches no defect. ``measure_reach`` says how much of that there is.
+which no cell reaches one half teaches no defect. ``measure_resolution_limit`` says how much of that there is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainables.contract import Grid
 from trainables.data.inspect.mask_statistics import defect_width
 from trainables.evaluation.metrics.pixels import truth_at
 
-__all__ = ["Reach", "grid_cells", "is_taught", "lines_between", "measure_reach"]
+__all__ = ["ResolutionLimit", "grid_cells", "lines_between", "measure_resolution_limit", "teaches_a_defect"]
 
 _HALF = 0.5
 # Of the fit of a map: more steps add a few hundredths of IoU at most, and take as much longer.
@@ -29,8 +29,8 @@ _STEPS = 10  # between two of them
 _STEEPNESS = 20.0
 
 
-class Reach(BaseModel, frozen=True):
-    """Reach of a method at one size: what its masks teach, and how well a map of its cells can outline."""
+class ResolutionLimit(BaseModel, frozen=True):
+    """Limit of a method at one size: what its masks teach, and how well a map of its cells can outline."""
 
     model_config = ConfigDict(extra="forbid")
     image_size: tuple[int, int] = Field(description="Height and width of the network's input, pixels.")
@@ -49,13 +49,13 @@ class Reach(BaseModel, frozen=True):
     grid_iou: float = Field(description="Mean IoU of the true mask and a map of cells that is fitted to it.")
 
 
-def measure_reach(
+def measure_resolution_limit(
     training: Iterable[tuple[str, NDArray[np.uint8]]],
     test: Iterable[NDArray[np.uint8]],
     image_size: tuple[int, int],
     grid: Grid | None,
-) -> Reach | None:
-    """Reach of a method whose grid is ``grid``; None without any test mask.
+) -> ResolutionLimit | None:
+    """Resolution limit of a method whose grid is ``grid``; None without any test mask.
 
     Args:
         training: Names and masks (h × w, 1 = defect) of images that some trial may learn from.
@@ -63,13 +63,14 @@ def measure_reach(
         image_size: Height and width of the network's input.
         grid: Cells on which the method sees masks, if it says so.
     """
+    # The smallest targets are those that teach nothing: sorted, so that a reader sees the worst images first.
     learnt = training if grid is not None and grid.window else ()
     cells = [(float(grid_cells(mask, image_size, grid or Grid()).max()), name) for name, mask in learnt]
     largest = [cell for cell, _ in cells]
     truths = [truth_at(mask, *image_size) for mask in test]
     if not truths:
         return None
-    return Reach(
+    return ResolutionLimit(
         image_size=image_size,
         stride=grid.stride if grid is not None else 0,
         learnt_from=len(largest),
@@ -84,7 +85,7 @@ def measure_reach(
     )
 
 
-def is_taught(mask: NDArray[np.uint8], image_size: tuple[int, int], grid: Grid) -> bool:
+def teaches_a_defect(mask: NDArray[np.uint8], image_size: tuple[int, int], grid: Grid) -> bool:
     """True where some cell of a mask is above one half."""
     return float(grid_cells(mask, image_size, grid).max()) > _HALF
 
@@ -115,6 +116,7 @@ def _fitted_iou(truth: NDArray[np.bool_], grid: Grid) -> float:
     """
     if grid.stride == 1:
         return 1.0
+    # Only what lies around the defects is fitted; the rest of the map can be 0 for certain.
     near = _around(truth, grid.stride)
     down, across = (lines_between(side, grid) for side in near.shape)
     weight = np.outer(down.sum(axis=0), across.sum(axis=0))
@@ -123,6 +125,8 @@ def _fitted_iou(truth: NDArray[np.bool_], grid: Grid) -> float:
     best, threshold = _best_threshold(down @ cells @ across.T, near)
     for _ in range(_LOOKS):
         for _ in range(_STEPS):
+            # One gradient step of a logistic regression: the error of each pixel goes back to the cells it
+            # is read from.
             distance = _STEEPNESS * (down @ cells @ across.T - threshold)
             wanted = target - 1 / (1 + np.exp(-np.clip(distance, -30, 30)))
             cells += down.T @ wanted @ across / weight
@@ -150,6 +154,8 @@ def _around(truth: NDArray[np.bool_], stride: int) -> NDArray[np.bool_]:
 def _best_threshold(heatmap: NDArray[np.floating[Any]], truth: NDArray[np.bool_]) -> tuple[float, float]:
     """The best IoU of any threshold, and that threshold."""
     levels = heatmap.ravel()
+    # With pixels in falling order every prefix is a threshold's decision, so all IoU come from one
+    # cumulative sum.
     order = np.argsort(-levels)
     hits = np.cumsum(truth.ravel()[order])
     last = np.append(np.diff(levels[order]) != 0, True)  # pixels of one level are chosen together

@@ -9,16 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, FiniteFloat
 
+from trainables.data.threshold import Escapes, FalseAlarms, threshold_text
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 
-__all__ = ["ImageScorer", "Scores", "Thresholds", "TiledScorer", "refuse_outside"]
+__all__ = [
+    "IMAGES_AT_ONCE",
+    "ImageScorer",
+    "KeptPromise",
+    "Scores",
+    "Thresholds",
+    "TiledScorer",
+    "refuse_outside",
+]
+
+IMAGES_AT_ONCE = 16  # in one prediction, where a predictor does not ask for more
 
 
 class Scores(NamedTuple):
@@ -30,6 +41,22 @@ class Scores(NamedTuple):
     seconds: float  # that the answer took, from bytes on the host to numbers on the host
 
 
+class KeptPromise(BaseModel, frozen=True, extra="forbid"):
+    """What the image threshold promises of new parts, and the parts that it rests on."""
+
+    rule: FalseAlarms | Escapes
+    wrong: int = Field(ge=0, description="Parts of the promised kind that it decides wrongly.")
+    parts: int = Field(ge=1, description="Parts of that kind that chose it.")
+    source: Literal["validation", "calibration", "recalibration"]
+
+    def __str__(self) -> str:
+        kind = "good" if isinstance(self.rule, FalseAlarms) else "defective"
+        return (
+            f"{threshold_text(self.rule)}, among new parts like the {self.parts} {kind} ones of "
+            f"{self.source} that chose it ({self.wrong} of them decided wrongly)"
+        )
+
+
 class Thresholds(BaseModel, frozen=True, extra="forbid"):
     """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
 
@@ -37,6 +64,7 @@ class Thresholds(BaseModel, frozen=True, extra="forbid"):
     image_source: str
     pixel: FiniteFloat = Field(description="Representable as float32, the type of heatmaps.")
     pixel_source: str
+    promise: KeptPromise | None = Field(default=None, description="Of the image threshold; null: none.")
 
 
 def refuse_outside(what: str, sample: str, values: NDArray[np.floating[Any]], hook: str) -> None:
@@ -73,6 +101,11 @@ class ImageScorer(Protocol):
         """True where it can paint over what it shows and look again."""
         ...
 
+    @property
+    def images_at_once(self) -> int:
+        """Images in one prediction: more where each call costs the start of a program."""
+        ...
+
     def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
         """Score images of one size (H × W × C each); stages but those ``known``, none of them if None."""
         ...
@@ -99,6 +132,10 @@ class TiledScorer:
         """``batch``: tiles in one prediction."""
         self._model, self._tiles, self._batch = model, tiles, batch
 
+    @property
+    def images_at_once(self) -> int:
+        return 1
+
     def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
         assert known is None, "no stages of tiles are shown"
         parts = [self._score(image) for image in images]
@@ -119,6 +156,8 @@ class TiledScorer:
         """Score, heatmap and seconds of one image; a tile whose score is no number leaves none."""
         heatmap = np.empty(image.shape[:2], np.float32)
         score, seconds = -np.inf, 0.0
+        # Of each tile only its core is written: at its rim a network sees too little, and the neighbour
+        # covers that better.
         tiles = self._tiles.cut(image)
         while batch := list(islice(tiles, self._batch)):
             answer = self._model.score([tile for _, tile in batch])

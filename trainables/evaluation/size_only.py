@@ -1,4 +1,4 @@
-"""A floor under every image AP: how well labels can be told from the photographs' sizes alone.
+"""A baseline under every image AP: how well labels can be told from the photographs' sizes alone.
 
 Photographs of defects are often cropped otherwise than those of good parts, and a network can read their
 size off the distortion once all are stretched to one. On cracks in magnetic tiles size alone gives an image
@@ -33,6 +33,7 @@ def size_only_ap(train: ImageSet, test: ImageSet, seed: int) -> float | Undefine
         return Undefined("the images' sizes are not known")
     if train.labels.all() or not train.labels.any():
         return Undefined("the training set has one class only")
+    # As bytes, so the result can be kept by its input.
     learnt_from = (train.sizes.astype(np.int64).tobytes(), train.labels.astype(np.bool_).tobytes())
     return image_ap(test.labels, _scores(*learnt_from, test.sizes.astype(np.int64).tobytes(), seed))
 

@@ -16,7 +16,7 @@ formulas, nets and settings of the modules are our reading, and their figures ar
 from __future__ import annotations
 
 from trainables.contract import Trainable
-from trainables.evaluation.metrics import PROXIES
+from trainables.evaluation.metrics import LABEL_FREE_METRICS
 from trainables.focus.config import FocusConfig, count_parameters
 from trainables.focus.presets import PRESETS, footnotes
 from trainables.focus.stages import stages
@@ -37,7 +37,8 @@ TRAINABLE: Trainable[FocusConfig] = Trainable(
     load=LazyFunction("trainables.focus.predictor:load"),
     footnotes=footnotes,
     stages=stages,
-    proxies=frozenset(PROXIES),
+    label_free_metrics=frozenset(LABEL_FREE_METRICS),
     parameters=count_parameters,
+    reads_validation=lambda config: False,
     batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
 )

@@ -31,7 +31,7 @@ _SIDE = 224  # pixels of the images on which the dilation was measured
 class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
     """Settings of one training of the chain."""
 
-    later = ClassifierConfig.later | {"student_start"}
+    added_later = ClassifierConfig.added_later | {"student_start"}
 
     recentre: bool = Field(
         True,

@@ -15,6 +15,8 @@ cropping module"; that crops join class D is our meaning of "coupled", and every
 et al. 2020, arXiv:2004.11362 (SupCon), and Xie et al. 2022, arXiv:2203.13505 (regions of a map; recalled).
 """
 
+# B images of this worker, S features of each, of K numbers; N projected ones of the whole batch, of D
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -56,18 +58,26 @@ class ContrastiveLoss(Attachment):
         self._cropping = (cropping,)
 
     def losses(self, net: Classifier, step: ClassifierStep) -> Mapping[str, Tensor]:
+        # In the first epochs the map points anywhere, and drawing its features together would hold it there.
         if step.shard.epoch < self.config.clm_warmup:
             return {}
         features_BSK, classes_BS = self._features(net, step)
+        # The class travels beside its feature, so one sum over the workers joins both; NaN marks a feature
+        # that is not there.
         z_BSD = self.projection(features_BSK.flatten(0, 1)).unflatten(0, classes_BS.shape)
         joined = step.whole(torch.cat((z_BSD, classes_BS[:, :, None]), dim=2)).flatten(0, 1)
         joined = joined[~joined[:, -1].isnan()]
         z_ND, classes_N = joined[:, :-1], joined[:, -1].detach()
+
+        # The pairs are the whole batch's, on every worker alike; ``once`` keeps the sum over workers from
+        # counting them again.
         if self.config.clm_mode == "triplet":
             loss = triplet_loss(z_ND, classes_N, self.config.clm_margin)
         else:
             pairs_NN = same_class(classes_N, apart=None if self.config.clm_pull_defects else int(_DEFECT))
             loss = sup_con(z_ND, pairs_NN, self.config.clm_temperature)
+
+        # Only logged: it should fall while defect and surroundings move apart.
         cosine_B = F.cosine_similarity(features_BSK[:, 0], features_BSK[:, 1], dim=1) * step.label_B
         positives = step.whole(step.label_B).sum().clamp_min(1)
         return {
@@ -84,17 +94,19 @@ class ContrastiveLoss(Attachment):
             first_BK, first_B = mean_BK, step.label_B
             second_BK, second_B = mean_BK, torch.full_like(step.label_B, torch.nan)
         else:
+            # A normal image has no defect feature. Its hardest place, where the map is highest, takes that
+            # slot as a certain false alarm.
             defect_BK, around_BK = region_features(features_BKhw, map_B1hw, self.config.clm_background)
             hard_BK = hardest_feature(features_BKhw, map_B1hw)
             mean_BK = features_BKhw.mean(dim=(2, 3))
             first_BK, first_B = torch.where(positive_B[:, None], defect_BK, hard_BK), step.label_B
             second_BK = torch.where(positive_B[:, None], around_BK, mean_BK)
             second_B = torch.full_like(step.label_B, _NORMAL)
-        third_BK, third_B = self._of_crops(net, first_BK, positive_B)
+        third_BK, third_B = self._crop_features(net, first_BK, positive_B)
         features_BSK = torch.stack((first_BK, second_BK, third_BK), dim=1)
         return features_BSK, torch.stack((first_B, second_B, third_B), dim=1)
 
-    def _of_crops(self, net: Classifier, like_BK: Tensor, positive_B: Tensor) -> tuple[Tensor, Tensor]:
+    def _crop_features(self, net: Classifier, like_BK: Tensor, positive_B: Tensor) -> tuple[Tensor, Tensor]:
         """Features and classes of the crops of defective images that did not miss the defect."""
         (cropping,) = self._cropping
         crops = cropping.crops if cropping is not None and self.config.clm_use_crops else None

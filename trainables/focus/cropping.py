@@ -15,6 +15,8 @@ arXiv:1901.09891 (WS-DAN: crops drawn by attention) and Wang et al. 2020, arXiv:
 equivariance).
 """
 
+# B images of this worker, P of them defective, S of all workers; M sizes; 4: top, left, height, width
+
 from __future__ import annotations
 
 import copy
@@ -76,6 +78,9 @@ class GuidedCropping(Attachment):
         self.crops = None
         if step.shard.epoch < config.gcm_warmup:
             return {}
+
+        # The crops go through the network that learns; whether one missed its defect is judged by the
+        # averaged network, which a single step hardly moves.
         boxes_B4 = self.boxes(step)
         closer_BCHW = crop(step.images_BCHW, boxes_B4)
         output = net(closer_BCHW)
@@ -85,8 +90,13 @@ class GuidedCropping(Attachment):
             kept_B[positive_B] = self.average(closer_BCHW[positive_B]).score_B >= 0
         self.crops = Crops(output.features_BKhw, output.evidence_B1hw, kept_B)
         entropy_B = F.binary_cross_entropy_with_logits(output.score_B, step.label_B, reduction="none")
+
+        # Divided by the whole batch: a missed crop counts as 0 and not as absent, or few good crops would
+        # weigh more.
         terms = {"loss_crop": config.gcm_weight * (kept_B * entropy_B).sum() / size}
         if config.gcm_equivariance:
+            # Equivariance: the map of the crop should be the crop of the map. Both are scaled for
+            # themselves, as a crop has its own maximum.
             closer_BHW = minmax(self._pixels(net, output.evidence_B1hw))
             before_B1HW = minmax(self._pixels(net, step.evidence_B1hw))[:, None]
             apart_B = (crop(before_B1HW, boxes_B4)[:, 0] - closer_BHW).abs().mean(dim=(1, 2))
@@ -98,10 +108,12 @@ class GuidedCropping(Attachment):
         """A box for each image of the step, B × 4; remembers the sizes of all workers' guided ones."""
         config, shard, chance = self.config, step.shard, step.generator("gcm")
         height, width = step.images_BCHW.shape[2:]
+        # Boxes of all workers are known to each, so all remember the same sizes and draw the same places.
         label_S = step.whole(step.label_B).cpu()
         cut_S = torch.from_numpy(chance.uniform(*config.gcm_cut, shard.size).astype(np.float32))
         guided_B4 = self._guided(step, cut_S[list(shard.places)])
         guided_S4 = step.whole(guided_B4.to(step.label_B)).long().cpu()
+        # The memory is filled from its end; rows of 0 are places that were never used.
         known_M2 = self.sizes_M2[self.sizes_M2[:, 0] > 0].cpu()
         known_M2 = remember_sizes(known_M2, guided_S4[label_S > 0.5], config.gcm_memory)
         self.sizes_M2[len(self.sizes_M2) - len(known_M2) :] = known_M2.to(self.sizes_M2.device)
@@ -114,6 +126,8 @@ class GuidedCropping(Attachment):
         positive_B = step.label_B > 0.5
         images_PCHW = step.images_BCHW[positive_B]  # a worker's share may hold none
         map_PHW = self._pixels(self.average, self.average(images_PCHW).evidence_B1hw)
+        # The map's constant offset would put each box beside its defect. It is estimated from an average of
+        # the last steps, because the network keeps changing.
         if self.config.recentre:
             scores = self.agreement.new_zeros(len(positive_B), *self.agreement.shape)
             if len(images_PCHW):
@@ -121,6 +135,8 @@ class GuidedCropping(Attachment):
             self.agreement.mul_(self.config.gcm_average).add_(step.whole(scores).sum(dim=0))
             offset = best_offset(self.agreement)
             map_PHW = recentre(map_PHW, offset.dy, offset.dx)
+
+        # A worker's share may hold no defective image, and boxes of none cannot be stacked.
         boxes_B4 = torch.zeros(len(positive_B), 4, dtype=torch.int64)
         if len(images_PCHW):
             at_P = positive_B.cpu()

@@ -21,6 +21,8 @@ arXiv:1703.08448 (erasing) and Zavrtanik et al. 2021, RIAD (residual). On magnet
 maps (blowholes: pixel AP 0.28 → 0.48, cracks 0.16 → 0.24).
 """
 
+# B images of H × W pixels, S erasing steps
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -37,10 +39,10 @@ from trainables.nn.layers.pooling import dilate
 from trainables.nn.losses.ssim import msgms_map
 
 __all__ = [
+    "Classify",
     "Erased",
     "Evidence",
     "Fill",
-    "Look",
     "erase",
     "evidence_of",
     "extended_map",
@@ -54,7 +56,7 @@ _PERCENTILE = 99.5
 _RANGE = 3.0  # times c: where D is 1
 
 
-Look = Callable[[Tensor], RawMaps]  # images to logits and maps (``cam.CamMaps``)
+Classify = Callable[[Tensor], RawMaps]  # images to logits and maps (``cam.CamMaps``)
 Fill = Callable[[Tensor, Tensor], Tensor]  # images and a mask (bool): the images with the mask painted over
 
 
@@ -82,18 +84,19 @@ class Evidence(NamedTuple):
 
 @torch.no_grad()
 def erase(
-    images_BCHW: Tensor, look: Look, fill: Fill, config: FocusConfig, seen: RawMaps | None = None
+    images_BCHW: Tensor, classify: Classify, fill: Fill, config: FocusConfig, seen: RawMaps | None = None
 ) -> Erased:
     """Find, paint over, look again.
 
     Args:
         images_BCHW: In [0, 1].
-        look: The classifier.
+        classify: The classifier.
         fill: The inpainter; what it must leave alone outside the mask, it does.
         config: When to stop, and how much is erased at once.
-        seen: The result of ``look`` for the images, where that is known already.
+        seen: The result of ``classify`` for the images, where that is known already.
     """
-    shown_BCHW, seen = images_BCHW, look(images_BCHW) if seen is None else seen
+    # The state of the loop: what is shown, what is erased, what was found so far, and which images go on.
+    shown_BCHW, seen = images_BCHW, classify(images_BCHW) if seen is None else seen
     mask_BHW = torch.zeros_like(seen.map_BHW, dtype=torch.bool)
     evidence_BHW = torch.zeros_like(seen.map_BHW)
     going_B = torch.ones_like(seen.score_B, dtype=torch.bool)
@@ -104,19 +107,24 @@ def erase(
     for step in range(config.erasing_steps):
         if step:
             going_B = going_B & (probability_B >= config.iem_stop)
+        # On one scale for all steps the first map would outshine the rest and erasing would change nothing;
+        # so each step has its own, times how sure the classifier still is.
         found_BHW = _own_scale(seen.map_BHW)
         weight_B = probability_B if step else torch.ones_like(probability_B)
         weighted_BHW = found_BHW * (weight_B * going_B)[:, None, None]
         evidence_BHW = torch.maximum(evidence_BHW, weighted_BHW)
+        # An image of which too much would be erased stops before that: what is left could no longer tell a
+        # fill from the defect.
         grown_BHW = mask_BHW | dilate(found_BHW >= config.iem_threshold, config.erasing_rim)
         going_B = going_B & (grown_BHW.float().mean(dim=(1, 2)) <= config.iem_max_area)
         if not going_B.any():
             break
         mask_BHW = torch.where(going_B[:, None, None], grown_BHW, mask_BHW)
+        # Filled anew from the original image each time, so errors of earlier fills do not add up.
         filled_BCHW = fill(images_BCHW[going_B], mask_BHW[going_B])
         shown_BCHW = shown_BCHW.clone()
         shown_BCHW[going_B] = filled_BCHW
-        seen = _look_again(look, shown_BCHW, seen, going_B)
+        seen = _classify_again(classify, shown_BCHW, seen, going_B)
         masks.append(mask_BHW)
         images.append(shown_BCHW)
         probability_B = seen.score_B.sigmoid()
@@ -143,6 +151,7 @@ def extended_map(evidence: Evidence, scale: float, config: FocusConfig) -> Tenso
     found_BHW, difference_BHW, mask_BHW = evidence
     if config.iem == "erase":
         return found_BHW
+    # D: the difference in units of what inpainting normal texture gets wrong anyway.
     sharp_BHW = (difference_BHW / scale).clamp(0, _RANGE) / _RANGE * mask_BHW
     if config.iem_fuse == "mul":
         fused_BHW = (found_BHW * sharp_BHW).sqrt()
@@ -178,9 +187,9 @@ def _own_scale(map_BHW: Tensor) -> Tensor:
     return map_BHW / torch.where(largest_B11 > 0, largest_B11, 1.0)
 
 
-def _look_again(look: Look, shown_BCHW: Tensor, before: RawMaps, going_B: Tensor) -> RawMaps:
+def _classify_again(classify: Classify, shown_BCHW: Tensor, before: RawMaps, going_B: Tensor) -> RawMaps:
     """Look at the images that go on; the others keep what was seen last."""
-    again = look(shown_BCHW[going_B])
+    again = classify(shown_BCHW[going_B])
     score_B, map_BHW = before.score_B.clone(), before.map_BHW.clone()
     score_B[going_B], map_BHW[going_B] = again.score_B, again.map_BHW
     return RawMaps(score_B, map_BHW)

@@ -71,6 +71,8 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
     """
     config = config.resolved(run.device.type)
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
+    # What the stages measured, and whether the CRF passed its guard on training images: prediction must do
+    # the same.
     facts = read_facts(folders["maps"])
     refined = read_facts(folders["refined"]) if config.refines else {}
     run.log(0, facts | refined, 1)
@@ -78,6 +80,9 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
     net = load_classifier(folders["classifier"], run.device)
     maps = CamMaps(net, MapSettings(recentre=config.recentre)).to(run.device)
     cam = load_maps(folders["maps"], maps)
+
+    # The chain holds every net for showing its stages; the predictor holds the last one, and the classifier
+    # unless a student replaces both.
     segmenters = [name for name in ("s1", "s2", "student") if name in folders]
     nets = {name: read_segmenter(folders[name], run.device) for name in segmenters}
     chain = Chain(
@@ -107,6 +112,8 @@ def attachments_of(config: FocusConfig) -> list[Attachment]:
 
 def make_classifier(work: StageWork, *, weights_file: str | None) -> None:
     config = work.settings(FocusConfig, weights_file=weights_file)
+    # Saved as a plain classifier's config: the attachments were for training, and any method can read maps
+    # off what is left.
     classifier = ClassifierConfig.model_validate(
         {**classifier_settings(config), "weights_file": weights_file}
     )
@@ -132,6 +139,8 @@ def make_maps(work: StageWork) -> None:
     if config.iem == "off":
         final = [minmax(cam(images_BCHW).map_BHW).half().cpu() for images_BCHW in batches]
     else:
+        # Erase, and keep what the final map is made of; the residual's scale is known only after all images
+        # were seen.
         inpainter = read_inpainter(work.inputs["inpainter"], device) if "inpainter" in work.inputs else None
         fill = filler(config, inpainter)
         evidences: list[Evidence] = []  # with the host: a GPU need not hold those of all images
@@ -142,6 +151,7 @@ def make_maps(work: StageWork) -> None:
             probabilities.append(erased.probability_SB[[0, -1]])
         scale = _residual_scale(evidences, work.data.train, fill, config, device)
         final = [extended_map(part.to(device), scale, config).half().cpu() for part in evidences]
+        # The mean p(defect) before and after erasing says if the module works: it must fall.
         before, after = torch.cat(probabilities, dim=1).mean(dim=1).tolist()
         area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in evidences]).mean())
         logged |= {"residual_scale": scale, "erased_area": area}
@@ -154,6 +164,7 @@ def _residual_scale(
     evidences: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig, device: torch.device
 ) -> float:
     """c, from holes of the shapes that defects leave, filled in images without a defect."""
+    # The same shapes as real defects leave, since a large hole is filled worse than a small one.
     holes_HW = [mask_HW for evidence in evidences for mask_HW in evidence.mask_BHW if mask_HW.any()]
     values: list[Tensor] = []
     for index, hole_HW in zip(np.flatnonzero(~images.labels).tolist(), holes_HW, strict=False):
@@ -172,19 +183,20 @@ def make_pseudo(work: StageWork) -> None:
 
 
 def make_s1(work: StageWork) -> None:
-    _train_and_save(work, Targets(PseudoLabels.of_stage(work.inputs["pseudo"]).by_id))
+    _train_and_save(work, Targets(PseudoLabels.from_stage(work.inputs["pseudo"]).by_id))
 
 
 def make_refined(work: StageWork) -> None:
     config, train, device = work.settings(FocusConfig), work.data.train, work.run.device
     network = read_segmenter(work.inputs["s1"], device)
     probs = [_probability(network, images_BCHW).cpu() for images_BCHW in _defective(train, device)]
+    # The guard decides for all images at once, so training and prediction treat every image alike.
     prob_NHW, uses_crf, facts = torch.cat(probs), False, dict[str, float]()
     if config.crf:
         prob_NHW, uses_crf, area, after = guarded_refine(prob_NHW, _defective(train, device), config)
         facts = {"area": area, "area_after_crf": after}
     refined = refined_labels(
-        PseudoLabels.of_stage(work.inputs["pseudo"]),
+        PseudoLabels.from_stage(work.inputs["pseudo"]),
         prob_NHW,
         "s1_crf" if uses_crf else "s1",
         foreground=config.round_foreground,
@@ -201,20 +213,22 @@ def make_s2(work: StageWork) -> None:
             work.folder, read_segmenter(work.inputs["s1"], work.run.device), work.settings(FocusConfig)
         )
         return
-    _train_and_save(work, Targets(PseudoLabels.of_stage(work.inputs["refined"]).by_id))
+    _train_and_save(work, Targets(PseudoLabels.from_stage(work.inputs["refined"]).by_id))
 
 
 def make_student(work: StageWork, *, labels: str, last: str) -> None:
     config, device = work.settings(FocusConfig), work.run.device
     network = read_segmenter(work.inputs[last], device)
     uses_crf = config.crf and bool(read_facts(work.inputs[labels])["crf"])
-    hard = PseudoLabels.of_stage(work.inputs[labels])
+    hard = PseudoLabels.from_stage(work.inputs[labels])
     probs: list[Tensor] = []
     for images_BCHW in _defective(work.data.train, device):
         prob_BHW = _probability(network, images_BCHW)
         if uses_crf:
             prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner)
         probs.append(prob_BHW.half().cpu())
+    # The student learns from the teacher's probabilities and, by a share, from the labels that the teacher
+    # learned from.
     soft = dict(zip(hard.ids, torch.cat(probs).numpy(), strict=True))
     targets = Targets(hard.by_id, soft, config.student_soft)
     start = network if config.student_start == "teacher" else None

@@ -60,6 +60,8 @@ def train_inpainter(config: FocusConfig, data: TrainingData, run: Run) -> Inpain
     inpainter = with_layout(inpainter, config).to(run.device)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
+        # Masks of the whole batch are drawn on every worker and each takes its own images', so the number
+        # of workers changes no mask.
         masks_SBHW = draw_masks(shard.size, config.image_size, run.generator("masks", shard.step))
         masks_SBHW = sent(masks_SBHW[:, shard.places], run.device)
         return inpaint_batch(inpainter, images.batch(shard.positions), masks_SBHW, shard.size)
@@ -88,6 +90,7 @@ def _held_out_psnr(
     values: list[Tensor] = []
     normals = np.flatnonzero(~held_out.labels)[:_HELD_OUT].tolist()
     for index, image_BCHW in zip(normals, image_batches(held_out, normals, run.device, 1), strict=True):
+        # The same holes in every validation, so the figure follows the net and not the luck of the holes.
         mask_BHW = blob_masks(1, config.image_size, run.generator("held out", index))[0].to(run.device)
         inside_BCHW = mask_BHW[:, None].expand_as(image_BCHW)
         filled, truth = (

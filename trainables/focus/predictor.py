@@ -47,7 +47,7 @@ class Nets(nn.Module):
 
     @classmethod
     def of(cls, config: FocusConfig) -> Nets:
-        """With arbitrary weights."""
+        """Build the nets of a config with arbitrary weights, for saved ones to be read into."""
         segmenter = SegmentationNet(config, config.student_task if config.distill else None)
         cam = None if config.distill else CamMaps(Classifier(config), MapSettings(recentre=config.recentre))
         return cls(segmenter, cam, uses_crf=False)
@@ -105,22 +105,27 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
         chain, stages = self.earlier, dict[str, Tensor]()
         cam = self.network.cam if chain is None else chain.cam
         if cam is not None and not set(self.config.map_names) <= set(known):
+            # Shown on one scale for all images and times the score, so a normal image stays dark.
             raw = cam(images)
             stages["cam"] = raw.scaled_by(cam.scale).map_BHW * raw.score_B.sigmoid()[:, None, None]
             if chain is not None:
-                stages |= self._of_maps(images, raw, chain)
+                stages |= self._map_stages(images, raw, chain)
         if chain is not None:
-            stages |= self._of_nets(images, chain, known)
+            stages |= self._net_stages(images, chain, known)
         return StageMaps(self.predict_pass(images), stages)
 
-    def _of_maps(self, images: Tensor, raw: RawMaps, chain: Chain) -> dict[str, Tensor]:
+    def _map_stages(self, images: Tensor, raw: RawMaps, chain: Chain) -> dict[str, Tensor]:
         """Stages between the map and the labels that are cut from it."""
         config, stages = self.config, dict[str, Tensor]()
         score_B11 = raw.score_B.sigmoid()[:, None, None]
+        # In training the cut is drawn; its middle stands for it here.
         if config.gcm:
             cut_B = torch.full((len(images),), sum(config.gcm_cut) / 2, device=images.device)
             boxes_B4 = guided_boxes(raw.map_BHW, cut_B, pad=config.gcm_pad, min_share=config.gcm_min_share)
             stages["crop"] = crop(images, boxes_B4).clamp(0, 1)
+
+        # Labels are cut from a map on the image's own scale, as in training; what is shown is times the
+        # score.
         final_BHW = minmax(raw.map_BHW)
         if config.iem != "off":
             erased = erase(images, chain.cam, filler(config, chain.inpainter), config, raw)
@@ -134,8 +139,9 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
         stages["pseudo"] = (labels_BHW == 1).float()
         return stages
 
-    def _of_nets(self, images: Tensor, chain: Chain, known: Collection[str]) -> dict[str, Tensor]:
+    def _net_stages(self, images: Tensor, chain: Chain, known: Collection[str]) -> dict[str, Tensor]:
         """Probabilities of the segmentation nets before the last step, as far as they are not known."""
+        # A net under two names is one net, shown before and after the CRF.
         nets = {"s1": chain.first}
         if chain.uses_crf:
             nets["s1_crf"] = chain.first
@@ -157,6 +163,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
         """
         config, chain = self.config, self.earlier
         assert chain is not None, "a loaded model has no inpainter"
+        # The rim goes too: a defect's edge left standing would still be seen.
         shown_BHW = dilate(self.predict(images).heatmap >= 0.5, config.erasing_rim)
         filled = filler(config, chain.inpainter)(images, shown_BHW)
         before_B, after_B = (chain.cam.net(x).score_B.sigmoid() for x in (images, filled))

@@ -30,8 +30,12 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
     ) -> None:
         chain.append(Stage(name, read, LazyFunction(f"trainables.focus.fit:make_{name}"), after, shows))
 
+    # Each stage names the settings it depends on. One too many would train again for nothing; one too few
+    # would share a stage between rows that differ.
     segmentation = settings("segment_", names=_SEGMENTATION)
     crf = config.part("crf") if config.crf else {}
+
+    # A classifier to which nothing is attached is the stage of `cam`, and is shared with it.
     chain = [classifier_stage(config)]
     if config.clm or config.gcm:
         make = partial(LazyFunction("trainables.focus.fit:make_classifier"), weights_file=config.weights_file)
@@ -42,6 +46,8 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
     add("maps", settings(names=("recentre",)) | iem, tuple(stage.name for stage in chain))
     add("pseudo", settings(names=_LABELS), ("maps",), config.map_names)
     add("s1", segmentation, ("pseudo",), ("s1",))
+
+    # What comes last depends on the switches, and the student learns from it.
     labels, last = "pseudo", "s1"
     if config.refines:
         add("refined", settings("round_") | crf, ("pseudo", "s1"), ("s1_crf",))
@@ -50,14 +56,14 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
         add("s2", segmentation, ("s1", "refined"), ("s2",))
         last = "s2"
     if config.distill:
-        student = segmentation | config.without_later(config.part("student_")) | crf
+        student = segmentation | config.without_added_later(config.part("student_")) | crf
         make = partial(LazyFunction("trainables.focus.fit:make_student"), labels=labels, last=last)
         chain.append(Stage("student", student, make, after=(labels, last)))
     return chain
 
 
 def _classifier_settings(config: FocusConfig) -> dict[str, Any]:
-    """Settings that the classifier's weights depend on: its own, and those of its attachments."""
+    """Return the settings that the classifier's weights depend on: its own, and those of its attachments."""
     values = classifier_settings(config)
     for switch in ("clm", "gcm"):
         if getattr(config, switch):

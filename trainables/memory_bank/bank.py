@@ -50,6 +50,8 @@ class Bank(nn.Module):
         """Descriptions of the cells of images in [0, 1], float32: B × C × h × w."""
         with forward_context(self.config, images_BCHW.device):
             maps = self.trunk(images_BCHW)
+        # Each cell stands for its neighbourhood (section 3.1): the mean makes a description robust against
+        # a shift by a cell. What lies beyond the border is not counted, or descriptions there would fade.
         finest, *coarser = self.config.layers
         side = self.config.patch
 
@@ -62,6 +64,7 @@ class Bank(nn.Module):
         for stride in coarser:
             part_BChw = local(stride)
             channels = part_BChw.shape[1]
+            # The enlarging knows maps of one channel, so channels pass as images.
             single = part_BChw.reshape(-1, 1, *part_BChw.shape[2:])
             parts.append(enlarge_cells(single, stride // finest, size).reshape(-1, channels, *size))
         described_BChw = torch.cat(parts, dim=1)
@@ -74,6 +77,7 @@ class Bank(nn.Module):
         counts less where what is nearest to that cell is itself far from other remembered cells:
         w = 1 − exp d(x, m*) / Σ exp d(x, m) over the cells m around m*, the nearest one.
         """
+        # Distances of every cell from the bank, and of each cell the mean of its nearest.
         described_BChw = self.describe(images_BCHW)
         cells_BNC = described_BChw.flatten(2).transpose(1, 2)
         count = min(self.config.neighbours, len(self.cells_MC))
@@ -81,6 +85,8 @@ class Bank(nn.Module):
         if self.config.distance == "cosine":  # of vectors of length 1: half of the square
             away_NK = away_NK.square() / 2
         near_BN = away_NK.mean(1).reshape(cells_BNC.shape[:2])
+
+        # The image's score: its farthest cell, or the mean of the farthest share.
         score_B, place_B = near_BN.max(dim=1)
         if self.config.score_share:
             farthest = max(1, int(self.config.score_share * near_BN.shape[1]))
@@ -89,6 +95,8 @@ class Bank(nn.Module):
         if self.config.reweight:
             index_BC = place_B[:, None, None].expand(-1, 1, cells_BNC.shape[2])
             score_B = score_B * self._weight(cells_BNC.gather(1, index_BC)[:, 0])
+
+        # The map: each cell's distance, put where the cell looks, and smoothed as published.
         grid = described_BChw.shape[2:]
         map_B1hw, (stride, *_) = near_BN.reshape(-1, 1, *grid), self.config.layers
         if stride == PATCH:  # a cell is a patch, and looks at its middle
@@ -101,11 +109,15 @@ class Bank(nn.Module):
 
     def _weight(self, cells_BC: Tensor) -> Tensor:
         """w of Eq. 7 for the cell of each image that decides, float64."""
+        # The cells around the nearest one are those nearest to *it* in the bank; how far they are from the
+        # image's cell is then compared.
         away_BM = _squares(cells_BC, self.cells_MC).sqrt()
         nearest_BC = self.cells_MC[away_BM.argmin(dim=1)]
         around = min(self.config.reweight, len(self.cells_MC))
         places_BK = _squares(nearest_BC, self.cells_MC).topk(around, dim=1, largest=False).indices
         away_BK = away_BM.gather(1, places_BK).double()
+        # A quotient of exponentials of distances overflows float32, so it is formed in logarithms and
+        # float64.
         return 1 - (away_BM.amin(dim=1).double() - away_BK.logsumexp(dim=1)).exp()
 
 
@@ -133,12 +145,15 @@ def farthest_points(
         Numbers of the chosen points in their order, and the largest distance of a point from the nearest of
         them.
     """
+    # Only the distance to the nearest chosen point is kept, so a turn costs one product with a vector and
+    # no N × N matrix.
     norms_N = points_ND.square().sum(dim=1)
     nearest_N = torch.full_like(norms_N, torch.inf)
     chosen: list[int] = []
     number = first
     for turn in range(count):
         chosen.append(number)
+        # |a − b|² = |a|² + |b|² − 2 a·b, of which only the last changes from turn to turn.
         away_N = norms_N + norms_N[number] - 2 * (points_ND @ points_ND[number])
         nearest_N = torch.minimum(nearest_N, away_N)
         nearest_N[number] = -torch.inf  # none twice, also of points that are equal
@@ -149,5 +164,6 @@ def farthest_points(
 
 def _squares(cells_NC: Tensor, bank_MC: Tensor) -> Tensor:
     """Squared distances N × M, as one product of matrices."""
+    # Rounding may leave a small negative number for equal cells, whose root would be NaN.
     norms_N1, norms_M = cells_NC.square().sum(dim=1, keepdim=True), bank_MC.square().sum(dim=1)
     return torch.addmm(norms_N1 + norms_M, cells_NC, bank_MC.T, alpha=-2).clamp_min(0)

@@ -26,7 +26,7 @@ def _no_single(value: int) -> int:
 class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
     """Settings of one memory bank and of how images are held against it."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"distance", "score_share"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"distance", "score_share"})
 
     trunk: TrunkName | TransformerName = Field(
         "lite0",
@@ -111,6 +111,7 @@ class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
 
     @model_validator(mode="after")
     def _trunk_and_score_are_read(self) -> Self:
+        # Each of these refusals guards a setting that would otherwise be read by nothing.
         if self.random_trunk and self.weights_file is not None:
             raise ValueError(
                 "random_trunk: true leaves weights random, found a weights_file beside it. Leave one out."

@@ -43,9 +43,12 @@ def fit(config: MemoryBankConfig, data: TrainingData, run: Run) -> MemoryBankPre
     config = config.resolved(run.device.type)
     for objection in config.trunk_objections:
         raise InputError(f"{objection.setting}: {objection.message}.")
+    # Scales need normal images that the bank does not hold: a remembered image is at distance 0 from itself.
     normals = divide_normals(data, config.held_out, run)
     check_images(config, data.train)
     _check_cells(config, len(normals.train))
+
+    # The bank is a stage, so trials that differ in the score, the neighbours or the smoothing share it.
     (stage,) = stages(config)
     bank = read_bank(run.stage(stage, data), config)
     detector = Detector(with_layout(bank, config), config).to(run.device)
@@ -71,18 +74,25 @@ def _check_cells(config: MemoryBankConfig, images: int) -> None:
 def make_bank(work: StageWork, *, weights_file: str | None) -> None:
     config = work.settings(MemoryBankConfig, weights_file=weights_file)
     run = work.run
+    # The same division as in ``fit``, from the same random numbers: held-out images are not remembered.
     images = divide_normals(work.data, config.held_out, run).train
     bank = Bank(config, 1)
     trunk = Trunk(config.trunk, max(config.layers)).start_from(config)
+
+    # Random maps fade with depth unless the normalisations know them, so a few images set the statistics.
     if config.random_trunk:
         shown = images_to_tensor([images[i].image for i in range(min(len(images), _STATISTICS))], run.device)
         trunk.to(run.device).randomise(drawn_seed(run.generator("init")), shown)
     bank.trunk = trunk.freeze()
     bank = with_layout(bank, config).to(run.device)
+
+    # From all cells to the few that cover them. Greedy choice costs a pass over all cells for each that is
+    # chosen, hence on a projection to fewer dimensions (section 3.2).
     cells_NC = _drawn_cells(bank, images, run)
     count = config.remembered(len(cells_NC))
     chosen, reach = list(range(len(cells_NC))), 0.0
     if count < len(cells_NC):
+        # A training that is only timed ends within the choice; one cell then makes a bank of the right kind.
         chosen, reach = [0], math.nan
         points_ND = _projected(cells_NC, config.projection, run)
         first = int(run.generator("first cell").integers(len(cells_NC)))
@@ -99,6 +109,7 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
 def _drawn_cells(bank: Bank, images: ImageSet, run: Run) -> Tensor:
     """Descriptions of all cells of ``images``, N × C, or of as many as the config admits, drawn at random."""
     config, described, before = bank.config, list[Tensor](), 0
+    # Cells are drawn by number before any is described, so no more than these are ever held in memory.
     numbers = run.generator("cells").permutation(config.cells_per_image * len(images))
     drawn = np.sort(numbers[: config.most_cells])
     for batch in image_passes(images, range(len(images)), run.device, config.pass_cost):

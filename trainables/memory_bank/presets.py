@@ -44,6 +44,7 @@ def footnotes(config: MemoryBankConfig) -> Sequence[str]:
         "maps are joined where their cells look (our reading).",
         *config.weights_notes,
     ]
+    # A control must never be read as a result.
     if config.random_trunk:
         notes.append("random_trunk: the trunk learned nothing. A control, not the published method.")
     return notes

@@ -18,5 +18,5 @@ _REMEMBERED = ("layers", "patch", "distance", "coreset", "most_cells", "projecti
 def stages(config: MemoryBankConfig) -> Sequence[Stage]:
     """The stages of ``config``, in the order in which they are made."""
     make = partial(LazyFunction("trainables.memory_bank.fit:make_bank"), weights_file=config.weights_file)
-    settings = config.without_later(config.part(names=(*_READ, *_REMEMBERED)))
+    settings = config.without_added_later(config.part(names=(*_READ, *_REMEMBERED)))
     return [Stage("bank", settings, make)]

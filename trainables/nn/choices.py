@@ -133,6 +133,7 @@ class TrainingSchedule:
 
         Source: Loshchilov and Hutter 2017, arXiv:1608.03983, Eq. 5 without restarts (cosine).
         """
+        # The warm-up multiplies whatever the schedule says, from a first step above 0 on.
         rate = peak if self.rate == "constant" else peak * (1 + math.cos(math.pi * step / steps)) / 2
         warmup = self.warmup_epochs * steps_per_epoch
         return rate if step >= warmup else rate * ((step + 1) / warmup)

@@ -65,6 +65,8 @@ def modules_of(predictor: object) -> list[nn.Module]:
     found: list[nn.Module] = []
     seen: dict[int, object] = {}  # the objects too: an id is another one's once its object is gone
     waiting = deque([predictor])
+    # Breadth first, so outer modules come before what is in them; each object once, since references may go
+    # in circles.
     while waiting:
         part = waiting.popleft()
         if id(part) in seen:
@@ -95,6 +97,8 @@ def _parts(thing: object) -> Iterator[Any]:
             yield from _enclosed(thing)
         case _:
             pass
+
+    # Attributes of torch's and numpy's own objects are not searched: they hold no networks, and are many.
     of_method = type(thing).__module__.partition(".")[0] not in _OPAQUE and not isinstance(thing, type)
     if of_method or isinstance(thing, nn.Module):
         yield from getattr(thing, "__dict__", {}).values()

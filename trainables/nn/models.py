@@ -63,6 +63,8 @@ def load_into(
 
     A network that several modules share is in the file once.
     """
+    # The state dict names a shared tensor more than once, so missing names are allowed there; the check
+    # before it makes sure that nothing is missing in truth.
     tensors, config = load_model(folder, Config)
     network = build(config)
     assert _once(network).keys() == tensors.keys(), f"{folder} holds the weights of another network"

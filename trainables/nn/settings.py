@@ -91,7 +91,7 @@ OddSide = Annotated[int, AfterValidator(_odd)]
 class PublishedWeightsConfig(TrainableConfig, frozen=True):
     """A published network that a method starts from or learns from."""
 
-    places = frozenset({"weights_file"})  # its sha256 says which weights they are
+    locations = frozenset({"weights_file"})  # its sha256 says which weights they are
 
     weights_file: Annotated[str, AfterValidator(check_name)] | None = Field(
         None,
@@ -171,6 +171,7 @@ class BackboneConfig(PublishedWeightsConfig, frozen=True):
         Raises:
             ValueError: Otherwise.
         """
+        # All that the file asks for is said at once, so a study is mended in one go.
         layout = {"width": 64, "stem": "tv", "stages": 4, "blocks": 2, "norm": "bn", **needed}
         wrong = {name: value for name, value in layout.items() if getattr(self, name) != value}
         if self.weights_file is not None and wrong:

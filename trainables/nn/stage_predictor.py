@@ -64,6 +64,7 @@ class StagePredictor(NetworkPredictor[NetworkT, LabelConfigT], Generic[NetworkT,
 
         A net under two names is asked once.
         """
+        # A net under two names (before and after the CRF) runs once.
         outputs = {net: net(images).logits_BHW.sigmoid() for net in dict.fromkeys(nets.values())}
         maps = {name: outputs[net] for name, net in nets.items()}
         if refined:  # together: the weights of neighbours are those of the image

@@ -27,7 +27,7 @@ def convolution(inputs: int, outputs: int, side: int, *, bias: bool = False) -> 
 
 
 def double_conv(inputs: int, outputs: int) -> int:
-    """Twice: 3 × 3 convolution without bias, normalisation with weight and bias."""
+    """Weights of two 3 × 3 convolutions without bias, each with a normalisation of weight and bias."""
     return convolution(inputs, outputs, 3) + convolution(outputs, outputs, 3) + 4 * outputs
 
 
@@ -36,6 +36,7 @@ def resnet(shape: ResNetShape) -> int:
     weights = convolution(shape.channels, shape.width, 7 if shape.stem == "tv" else 3) + 2 * shape.width
     inputs, before = shape.width, shape.strides[0]
     for outputs, stride in zip(shape.widths, shape.strides, strict=True):
+        # A shortcut has weights where a block changes stride or width, as only a stage's first block can.
         for _ in range(shape.blocks):
             weights += double_conv(inputs, outputs)
             if stride > before or inputs != outputs:

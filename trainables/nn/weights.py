@@ -97,6 +97,7 @@ def load_weights_file(path: Path, sha256: str) -> dict[str, Tensor]:
     Raises:
         InputError: If the file has another sha256, or holds anything else than tensors by name.
     """
+    # The sha256 is checked on the very bytes that are then read: the file might change in between.
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
@@ -138,6 +139,8 @@ def copy_weights(
     Raises:
         InputError: If a name or shape differs, naming them.
     """
+    # The comparison is with the whole network, even where only its first stages are used: a file of another
+    # network would often agree with these.
     title, first, last = _PUBLISHED[name]
     given = {key: tensor for key, tensor in tensors.items() if not key.startswith(last)}
     wanted = (whole or network).state_dict()
@@ -157,6 +160,8 @@ def copy_weights(
             f"{source} is no state dict of {title}: {'; '.join(problems)}. "
             f"Every name but {', '.join(f'{start}*' for start in last)} must match."
         )
+
+    # A grey image stands for three equal channels, whose weights add up; colour images are BGR here.
     kernel = given[first]
     given[first] = kernel.sum(dim=1, keepdim=True) if channels == 1 else kernel.flip(1)
     network.load_state_dict(given, strict=False)  # the last layer and, with `whole`, stages may be left

@@ -1,4 +1,4 @@
-"""Methods that are Python files of the user's own: ``trainable: ./blur.py:TRAINABLE`` in a study.
+"""Methods that are files of the user's own: ``trainable: ./blur.py:TRAINABLE``, or ``./my_unet.yaml``.
 
 The files are read once, and the bytes that were read are what is hashed, kept and run: a module is made from
 them in memory. So a trial's id (the hash is part of the method's name, ``blur@3f9c1d2e4a5b6c7d``) never
@@ -8,8 +8,11 @@ file at the old place. A method of several files is a folder with an ``__init__.
 What the code raises, when it is imported or when a hook of its Trainable is asked, becomes a refusal that
 names the line of its file.
 
-Trade-off: only ``.py`` files belong to the method. What else it reads at run time (weights, tables) is not
-part of its hash, and does not travel.
+A program that a YAML file describes (:mod:`trainables.program`) is kept, hashed and shipped in the same way:
+its description and its files are the method's.
+
+Trade-off: of a method in Python only ``.py`` files belong to it. What else it reads at run time (weights,
+tables) is not part of its hash, and does not travel. A program's YAML file names what belongs to it.
 """
 
 from __future__ import annotations
@@ -31,39 +34,48 @@ from typing import Any, Self
 from trainables.contract import Trainable
 from trainables.errors import InputError, text_of
 from trainables.plugins.method_shape import HOOKS, broken_rule, refuse_name, refuse_shape, taken
+from trainables.program.method import PROGRAM_FILE, program_trainable
 
 __all__ = [
+    "MAX_PROGRAM_BYTES",
     "MethodSource",
     "is_file_method",
     "is_file_reference",
+    "is_program_reference",
     "load_file_method",
+    "load_program",
     "load_source",
     "loaded_method",
     "loaded_source",
+    "method_error_line",
     "read_reference",
-    "told",
 ]
 
 _REFERENCE = re.compile(r"(?P<path>.+):(?P<attribute>[A-Za-z_][A-Za-z0-9_]*)")
 _HASH_DIGITS = 16
 _MAX_BYTES = 1_000_000
+MAX_PROGRAM_BYTES = 16_000_000  # of a program, in any language
 _PACKAGE = "__init__.py"
 
 
 @dataclass(frozen=True)
 class MethodSource:
-    """The Python files of a method, by their path: ``blur.py``, or ``blur/__init__.py`` and others there."""
+    """The files of a method, by their path: ``blur.py``, or ``blur/__init__.py`` and others there."""
 
     files: Mapping[str, bytes]
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file, or all Python files of a folder; hidden ones are left out.
+        """Read a file, or all Python files of a folder; hidden ones are left out. Of a program all files.
 
         Raises:
             InputError: If there is no such method, or it is larger than source code is.
         """
-        if path.is_dir():
+        # A program's files are those it names; of a method in Python all Python files count, and nothing
+        # else.
+        if (path / PROGRAM_FILE).is_file():
+            paths = sorted(file for file in path.rglob("*") if file.is_file())
+        elif path.is_dir():
             paths = sorted(file for file in path.rglob("*.py") if not _is_hidden(file.relative_to(path)))
             if path / _PACKAGE not in paths:
                 raise InputError(f"a folder that holds a method has an {_PACKAGE}, found none in {path}")
@@ -73,8 +85,11 @@ class MethodSource:
             raise InputError(
                 f"a method lies in a Python file, or a folder with {_PACKAGE}, found neither at {path}"
             )
+
+        # The files are kept with every study and sent to every worker, so a folder with data in it is
+        # refused.
         size = sum(file.stat().st_size for file in paths)
-        if size > _MAX_BYTES:
+        if size > _MAX_BYTES and not (path / PROGRAM_FILE).is_file():
             raise InputError(
                 f"the Python files of a method have at most {_MAX_BYTES:,} bytes, found {size:,} in {path}. "
                 "Name a folder that holds the method and nothing else"
@@ -89,6 +104,11 @@ class MethodSource:
             return next(iter(digests.values()))[:_HASH_DIGITS]
         lines = "".join(f"{digest}  {path.partition('/')[2]}\n" for path, digest in digests.items())
         return hashlib.sha256(lines.encode()).hexdigest()[:_HASH_DIGITS]
+
+    @property
+    def is_program(self) -> bool:
+        """True of a program that a YAML file describes."""
+        return any(path.count("/") == 1 and path.endswith(f"/{PROGRAM_FILE}") for path in self.files)
 
     @property
     def is_package(self) -> bool:
@@ -110,8 +130,13 @@ class MethodSource:
 
 
 def is_file_reference(text: str) -> bool:
-    """Tell ``./blur.py:TRAINABLE`` from the name of an installed method."""
-    return text.endswith(".py") or any(sign in text for sign in "/\\:")
+    """Tell ``./blur.py:TRAINABLE`` or ``./my_unet.yaml`` from the name of an installed method."""
+    return text.endswith(".py") or is_program_reference(text) or any(sign in text for sign in "/\\:")
+
+
+def is_program_reference(text: str) -> bool:
+    """Tell ``./my_unet.yaml``, or its content as JSON, from a method in Python."""
+    return text.endswith((".yaml", ".yml")) or text.startswith("{")
 
 
 def is_file_method(name: str) -> bool:
@@ -132,6 +157,7 @@ def read_reference(reference: str, folder: Path) -> tuple[PurePosixPath, MethodS
     Raises:
         InputError: If the reference is none, or leads nowhere or out of ``folder``.
     """
+    # A file outside of the study's folder would not be there on another machine.
     parts = _REFERENCE.fullmatch(reference)
     if parts is None:
         raise InputError(f"a method of a file is named like `./blur.py:TRAINABLE`, found `{reference}`")
@@ -143,6 +169,9 @@ def read_reference(reference: str, folder: Path) -> tuple[PurePosixPath, MethodS
             "Copy it there, or install the method as a package"
         )
     path = path.resolve()
+
+    # The folder itself lies below the study; a link within it may still lead out, and would lead nowhere on
+    # another machine.
     source = MethodSource.read(path)
     for file in source.files:
         if not (path.parent / file).resolve().is_relative_to(root):
@@ -169,6 +198,8 @@ def load_file_method(reference: str, folder: Path) -> Trainable[Any]:
         methods = [name for name, value in vars(module).items() if isinstance(value, Trainable)]
         names = f"it has {', '.join(methods)}" if methods else "it has no Trainable at all"
         raise InputError(f"there is no `{attribute}` in {path}: {names}")
+
+    # A worker finds the method by its name, so no second one in the file may have it.
     trainable = getattr(module, attribute)
     if not isinstance(trainable, Trainable):
         raise InputError(
@@ -184,6 +215,11 @@ def load_file_method(reference: str, folder: Path) -> Trainable[Any]:
     return _remember(trainable, source)
 
 
+def load_program(source: MethodSource) -> Trainable[Any]:
+    """Load a program from its packed files; its name carries their hash."""
+    return _remember(program_trainable(source.files), source)
+
+
 def load_source(name: str, source: MethodSource) -> Trainable[Any]:
     """Load a method from a copy of its files, as a worker and a stored model do.
 
@@ -195,6 +231,8 @@ def load_source(name: str, source: MethodSource) -> Trainable[Any]:
     plain, _, wanted = name.partition("@")
     if source.hash != wanted:
         raise InputError(f"the code of {name} has the hash that its name says, found {source.hash}")
+    if source.is_program:
+        return load_program(source)
     for value in vars(_import(source)).values():
         if isinstance(value, Trainable) and value.name == plain:
             return _remember(value, source)
@@ -219,10 +257,10 @@ def loaded_source(name: str) -> MethodSource:
     return _loaded_as(name)[1]
 
 
-def told(name: str, error: BaseException) -> str:
+def method_error_line(name: str, error: BaseException) -> str:
     """An error in a line, of a file's method with its place there: ``blur.py:12: ValueError: too few``."""
     if name in _loaded:
-        return _told(error, _loaded[name][1])
+        return _error_line(error, _loaded[name][1])
     return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
 
 
@@ -238,6 +276,7 @@ def _loaded_as(name: str) -> tuple[Trainable[Any], MethodSource]:
 def _remember(trainable: Trainable[Any], source: MethodSource) -> Trainable[Any]:
     refuse_name(trainable.name)
     refuse_shape(trainable)
+    # Hooks are wrapped once, so wherever one fails the message names the line of the user's file.
     hooks = {
         name: _Hook(name, hook, source) for name in HOOKS if (hook := getattr(trainable, name)) is not None
     }
@@ -258,7 +297,7 @@ class _Hook:
         try:
             answer = taken(self.name, self.function(*arguments))
         except (Exception, SystemExit) as error:
-            raise InputError(f"{rule}: {_told(error, self.source)}") from error
+            raise InputError(f"{rule}: {_error_line(error, self.source)}") from error
         if broken := broken_rule(self.name, answer):
             raise InputError(f"{rule}: {self._start()}: {broken}")
         return answer
@@ -284,11 +323,11 @@ def _import(source: MethodSource) -> ModuleType:
         return import_module(source.module)
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"the code cannot be imported: {_told(error, source)}{_advice(error, source)}"
+            f"the code cannot be imported: {_error_line(error, source)}{_advice(error, source)}"
         ) from error
 
 
-def _told(error: BaseException, source: MethodSource) -> str:
+def _error_line(error: BaseException, source: MethodSource) -> str:
     """``blur.py:12: ValueError: no such file``, in one line."""
     text = " ".join(str(getattr(error, "msg", None) or text_of(error)).split())
     return f"{_place(error, source)}: {type(error).__name__}" + (f": {text}" if text else "")
@@ -299,6 +338,7 @@ def _place(error: BaseException, source: MethodSource) -> str:
     start = _folder(source)
     if isinstance(error, SyntaxError) and (error.filename or "").startswith(start):
         return f"{(error.filename or '').removeprefix(start)}:{error.lineno}"
+    # The last of its own lines is where the user can look; below it are libraries, above it this program.
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f"{f.filename.removeprefix(start)}:{f.lineno}" for f in frames if f.filename.startswith(start)]
     return lines[-1] if lines else next(iter(source.files))

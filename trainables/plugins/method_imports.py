@@ -55,11 +55,13 @@ class _Statement(NamedTuple):
 
 
 def imports_of_file(source: MethodSource) -> list[Import]:
-    """Packages that a method in files of the user's own imports, by name.
+    """Packages that a method in files of the user's own imports, by name; of a program none.
 
     Raises:
         InputError: If one of its files is no Python.
     """
+    if source.is_program:
+        return []
     top = next(iter(source.files)).partition("/")[0]
     return _follow([f"{top}/__init__.py" if source.is_package else top], source.files.get, own=None)
 
@@ -70,6 +72,7 @@ def imports_of_module(module: str) -> list[Import]:
     spec = find_spec(top)
     if spec is None or spec.origin is None:
         return []
+    # The file is found without importing it: importing would run the very imports that are to be checked.
     origin = Path(spec.origin)
     root = origin.parent.parent if origin.name == "__init__.py" else origin.parent
 
@@ -129,6 +132,7 @@ def _follow(entries: Sequence[str], read: _Read, own: str | None) -> list[Import
     seen: dict[str, bool] = {}  # by path: whether the file is needed
     waiting = [(path, True) for path in entries]
     while waiting:
+        # A file that was reached as optional is read again when something needs it.
         path, needed = waiting.pop(0)
         if seen.get(path, False) or (path in seen and not needed):
             continue
@@ -140,6 +144,8 @@ def _follow(entries: Sequence[str], read: _Read, own: str | None) -> list[Import
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None)
             raise InputError(f"the code cannot be read: {path}:{line or 1}: {error}") from error
+        # Own modules are followed, the standard library and this program are there anyway, and everything
+        # else is a package to look for.
         for statement in (*_statements(tree.body, needed=needed), *_named_modules(tree, own, needed=needed)):
             top = statement.module.partition(".")[0]
             if statement.level or top == own:
@@ -163,6 +169,7 @@ def _statements(body: Sequence[ast.AST], *, needed: bool) -> Iterator[_Statement
                 yield _Statement(node.level, node.module or "", names, node.lineno, needed)
             case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
                 yield from _statements(node.orelse, needed=needed)
+            # Code below a condition may never run, as for another version of Python.
             case ast.If():
                 yield from _statements([*node.body, *node.orelse], needed=False)
             case ast.Try() | ast.TryStar():

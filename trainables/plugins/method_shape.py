@@ -1,7 +1,7 @@
 """The shape of a method of the user's own: what its Trainable has to be, and what its hooks may return.
 
-A method is often written without a type checker, and a slip in it would show up as an error inside the plan,
-which names no line of its code.
+A method is often written without a type checker, and a mistake in it would show up as an error inside the
+plan, which names no line of its code.
 """
 
 from __future__ import annotations
@@ -17,78 +17,78 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from trainables.contract import Grid, TaughtMaps, TrainableConfig
+from trainables.contract import Grid, MaskTarget, TrainableConfig
 from trainables.data.spec import SupervisionKind
 from trainables.errors import InputError
 from trainables.stages import Stage
 
-__all__ = ["HOOKS", "broken_rule", "refuse_name", "refuse_shape", "taken"]
+__all__ = ["HOOKS", "broken_rule", "is_called_as", "refuse_name", "refuse_shape", "taken"]
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")  # of a method: it stands in tables and in paths of the storage
 _REPR = reprlib.Repr()
 _REPR.maxother = 80  # a whole Grid
 
 
-class _Answer(NamedTuple):
+class _Returned(NamedTuple):
     words: str
-    fits: Callable[[Any], bool]  # the answer, or each of its elements
+    fits: Callable[[Any], bool]  # the value, or each of its elements
     several: bool = False
 
 
 def _of(*kinds: type) -> Callable[[Any], bool]:
-    return lambda answer: isinstance(answer, kinds)
+    return lambda value: isinstance(value, kinds)
 
 
-def _is_objection(answer: Any) -> bool:
-    return isinstance(answer, tuple) and len(answer) == 2 and all(map(_of(str), answer))
+def _is_objection(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_of(str), value))
 
 
-def _is_whole(answer: Any, lowest: int) -> bool:
-    return isinstance(answer, (int, np.integer)) and lowest <= int(answer) < 2**63
+def _is_whole(value: Any, lowest: int) -> bool:
+    return isinstance(value, (int, np.integer)) and lowest <= int(value) < 2**63
 
 
-def _is_count(answer: Any) -> bool:
-    return isinstance(answer, int) and _is_whole(answer, 0)
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and _is_whole(value, 0)
 
 
-def _is_grid(answer: Any) -> bool:
-    if not isinstance(answer, Grid):
-        return answer is None
-    sides = ((answer.stride, 1), (answer.window, 0), (answer.dilation, 0))
-    first = answer.first
+def _is_grid(value: Any) -> bool:
+    if not isinstance(value, Grid):
+        return value is None
+    sides = ((value.stride, 1), (value.window, 0), (value.dilation, 0))
+    first = value.first
     return all(_is_whole(*side) for side in sides) and isinstance(first, Real) and math.isfinite(first)
 
 
-def _is_predictor(answer: Any) -> bool:
-    return all(callable(getattr(answer, name, None)) for name in ("predict", "save", "to"))
+def _is_predictor(value: Any) -> bool:
+    return all(callable(getattr(value, name, None)) for name in ("predict", "save", "to"))
 
 
-_TEXTS = _Answer("a sequence of texts", _of(str), several=True)
-HOOKS: Mapping[str, _Answer] = {
-    "load": _Answer("a predictor", _is_predictor),
+_TEXTS = _Returned("a sequence of texts", _of(str), several=True)
+HOOKS: Mapping[str, _Returned] = {
+    "load": _Returned("a predictor", _is_predictor),
     "footnotes": _TEXTS,
-    "objections": _Answer("a sequence of Objection(setting, message)", _is_objection, several=True),
-    "stages": _Answer("a sequence of Stage", _of(Stage), several=True),
+    "objections": _Returned("a sequence of Objection(setting, message)", _is_objection, several=True),
+    "stages": _Returned("a sequence of Stage", _of(Stage), several=True),
     "batch_norms": _TEXTS,
-    "parameters": _Answer("a whole number from 0", _is_count),
-    "grid": _Answer("a Grid of whole numbers (a stride from 1) and a finite `first`, or None", _is_grid),
-    "taught": _Answer("a TaughtMaps or None", _of(TaughtMaps, NoneType)),
-    "needs_normal": _Answer("a text or None", _of(str, NoneType)),
+    "parameters": _Returned("a whole number from 0", _is_count),
+    "grid": _Returned("a Grid of whole numbers (a stride from 1) and a finite `first`, or None", _is_grid),
+    "mask_target": _Returned("a MaskTarget or None", _of(MaskTarget, NoneType)),
+    "needs_normal": _Returned("a text or None", _of(str, NoneType)),
 }
-_MAY_LACK = {"parameters", "taught"}  # None: the method does not say
+_MAY_LACK = {"parameters", "mask_target"}  # None: the method does not say
 
 
-def taken(hook: str, answer: Any) -> Any:
-    """The answer of a hook; a sequence, and one that is made while it is read, comes as a tuple."""
-    several = HOOKS[hook].several and isinstance(answer, Iterable) and not isinstance(answer, str)
-    return tuple(answer) if several else answer
+def taken(hook: str, value: Any) -> Any:
+    """The value that a hook returned; a sequence, and one that is made while it is read, comes as a tuple."""
+    several = HOOKS[hook].several and isinstance(value, Iterable) and not isinstance(value, str)
+    return tuple(value) if several else value
 
 
-def broken_rule(hook: str, answer: Any) -> str | None:
-    """A sentence on an answer, as :func:`taken` left it, that is not what the contract says; else None."""
+def broken_rule(hook: str, value: Any) -> str | None:
+    """A sentence on a value, as :func:`taken` left it, that is not what the contract says; else None."""
     words, fits, several = HOOKS[hook]
-    right = isinstance(answer, tuple) and all(map(fits, answer)) if several else fits(answer)
-    return None if right else f"it returns {words}, found {_REPR.repr(answer)}"
+    right = isinstance(value, tuple) and all(map(fits, value)) if several else fits(value)
+    return None if right else f"it returns {words}, found {_REPR.repr(value)}"
 
 
 def refuse_name(name: Any) -> None:
@@ -111,6 +111,7 @@ def refuse_shape(trainable: Any) -> None:
         InputError: Naming the first field that breaks the contract, and the value found.
     """
     config, revision, kinds = trainable.Config, trainable.revision, trainable.supervisions
+    # From what everything else rests on to the details; the first broken rule is told, with the value found.
     if not (isinstance(config, type) and issubclass(config, TrainableConfig)):
         raise _broken("`Config` is a class that extends trainables.contract.TrainableConfig", config)
     try:
@@ -119,19 +120,25 @@ def refuse_shape(trainable: Any) -> None:
         is_lacking = isinstance(error, NameError)
         shown = f"`{error.name}` of {config.__name__}, which is neither" if is_lacking else str(error)
         raise _broken_with("the types in `Config` are defined or imported in its file", shown) from error
+
+    # `True` is an int to Python, and would make a revision of 1 that nobody wrote.
     if not isinstance(revision, int) or isinstance(revision, bool) or revision < 1:
         raise _broken("`revision` is a whole number from 1", revision)
     known = get_args(SupervisionKind)
     if isinstance(kinds, str) or not isinstance(kinds, Iterable) or not {*kinds} <= {*known}:
         raise _broken(f"`supervisions` is a set of {', '.join(known)}", kinds)
+
+    # A wrong signature would show only when the first trial calls it.
     for hook, arguments in (("fit", "config, data, run"), ("load", "folder")):
         function = getattr(trainable, hook)
-        if not callable(function) or not _takes(function, arguments.split(", ")):
+        if not callable(function) or not is_called_as(function, arguments.split(", ")):
             raise _broken(f"`{hook}` is called as {hook}({arguments})", function)
     for hook in HOOKS:
         function = getattr(trainable, hook)
         if not (callable(function) or (function is None and hook in _MAY_LACK)):
             raise _broken(f"`{hook}` is a function", function)
+
+    # A preset with a misspelt setting would be refused only in the study that uses it.
     presets = trainable.presets
     if not isinstance(presets, Mapping) or not all(isinstance(each, Mapping) for each in presets.values()):
         raise _broken("`presets` maps names to settings", presets)
@@ -150,7 +157,8 @@ def _broken_with(rule: str, found: str) -> InputError:
     return InputError(f"in a Trainable {rule}, found {' '.join(found.split())}")
 
 
-def _takes(function: Callable[..., Any], arguments: Sequence[str]) -> bool:
+def is_called_as(function: Callable[..., Any], arguments: Sequence[str]) -> bool:
+    """Tell whether a function takes these arguments, in this order."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:

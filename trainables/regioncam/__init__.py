@@ -16,7 +16,7 @@ are our reading, and its figures are not reproduced here.
 from __future__ import annotations
 
 from trainables.contract import Trainable
-from trainables.evaluation.metrics import PROXIES
+from trainables.evaluation.metrics import LABEL_FREE_METRICS
 from trainables.regioncam.config import RegionCamConfig, count_parameters
 from trainables.regioncam.presets import PRESETS, footnotes
 from trainables.regioncam.stages import stages
@@ -36,7 +36,8 @@ TRAINABLE: Trainable[RegionCamConfig] = Trainable(
     load=LazyFunction("trainables.regioncam.predictor:load"),
     footnotes=footnotes,
     stages=stages,
-    proxies=frozenset(PROXIES),
+    label_free_metrics=frozenset(LABEL_FREE_METRICS),
     parameters=count_parameters,
+    reads_validation=lambda config: False,
     batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
 )

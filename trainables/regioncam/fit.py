@@ -61,6 +61,7 @@ def fit(config: RegionCamConfig, data: TrainingData, run: Run) -> RegionCamPredi
     """
     config = config.resolved(run.device.type)
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
+    # What the stages measured becomes one row, each fact under the name of its stage.
     facts = {name: read_facts(folder) for name, folder in folders.items() if name != "classifier"}
     logged = facts.pop("maps")
     for name, measured in facts.items():
@@ -68,6 +69,9 @@ def fit(config: RegionCamConfig, data: TrainingData, run: Run) -> RegionCamPredi
     run.log(0, logged, 1)
     net = load_classifier(folders["classifier"], run.device)
     maps = load_maps(folders["maps"], RegionMaps(net, RegionMapSettings.of(config)).to(run.device))
+
+    # Every round's net is kept in memory so that all of them can be shown; a saved model holds the last one
+    # only.
     names = [round_name(number) for number in range(1, config.rounds + 1)]
     rounds = [Round(read_segmenter(folders[n], run.device), uses_crf=bool(facts[n]["crf"])) for n in names]
     last = rounds[-1] if rounds else None
@@ -82,6 +86,8 @@ def make_maps(work: StageWork) -> None:
     net = load_classifier(work.inputs["classifier"], work.run.device)
     maps, offset = measured_region_maps(net, work.settings(RegionMapSettings), work.data.train)
     save_maps(work.folder, maps)
+    # Maps of training images are kept in half precision: pseudo labels are cut at thresholds much coarser
+    # than that.
     final = [
         minmax(maps(images_BCHW).map_BHW).half().cpu()
         for images_BCHW in _defective(work.data.train, net.device)
@@ -93,6 +99,8 @@ def make_maps(work: StageWork) -> None:
 
 def make_pseudo(work: StageWork) -> None:
     config, train = work.settings(RegionCamConfig), work.data.train
+    # Labels of the first round are cut from maps of defective images alone; a normal image's are known to
+    # be empty.
     maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
     ids = tuple(train.ids[i] for i in np.flatnonzero(train.labels))
     cut_NHW = pseudo_labels(maps_NHW, torch.ones(len(ids), dtype=torch.bool), config.cutoffs)
@@ -108,16 +116,24 @@ def make_round(work: StageWork, *, before: str) -> None:
     folder = work.inputs[before]
     known = read_facts(folder)
     number = 1 + int(known.get("round", 0))
-    labels = replace(PseudoLabels.of_stage(folder), name=f"round {number}")
+    labels = replace(PseudoLabels.from_stage(folder), name=f"round {number}")
+
+    # The rounds before have converged or collapsed, so this one only hands on what it got: a study's rows
+    # then have the same stages however many rounds were needed.
     if not known["going"]:
         facts = known | {"round": float(number), "trained": 0.0}
         _write_round(work, read_segmenter(folder, device), labels, _read_probabilities(folder), facts)
         return
+
+    # Train on the labels so far and ask the net about the same images again.
     network = train_segmentation(config, train, Targets(labels.by_id), work.run)
     prob_NHW = torch.cat([_flip_averaged(network, images, config) for images in _defective(train, device)])
     crf = False
     if config.crf:
         prob_NHW, crf, *_ = _sharpened(prob_NHW, train, config, device)
+
+    # A net's opinion is blended with that of the round before, which damps jumps. The first round has none
+    # before it.
     earlier_NHW = _read_probabilities(folder) if number > 1 else None
     if earlier_NHW is not None:
         prob_NHW = config.round_blend * earlier_NHW + (1 - config.round_blend) * prob_NHW
@@ -128,6 +144,9 @@ def make_round(work: StageWork, *, before: str) -> None:
         foreground=config.round_foreground,
         background=config.round_background,
     )
+
+    # Labels that changed their area by too much have collapsed. Then this round's net is thrown away
+    # together with its labels.
     agrees = agreement(labels.labels, relabelled.labels.labels, config)
     collapsed = relabelled.void or agrees.collapsed
     new = labels if collapsed else relabelled.labels
@@ -156,6 +175,7 @@ class Agreement(NamedTuple):
 def agreement(before: NDArray[np.uint8], after: NDArray[np.uint8], config: RegionCamConfig) -> Agreement:
     """Compare labels (N × H × W, 1 defect) with those before them, whose images all have a defect."""
     old, new = before == 1, after == 1
+    # The mean of the images' own IoU: over all pixels together one large defect would decide alone.
     union = (old | new).sum(axis=(1, 2))
     iou = (old & new).sum(axis=(1, 2)) / np.maximum(union, 1)
     low, high = sorted((int(old.sum()), int(new.sum())))
@@ -170,6 +190,7 @@ def sharpened_labels(
     A pixel becomes a label again where the CRF is as sure of it as labels are. One that was
     left open, and that it learned nothing about, stays open.
     """
+    # The CRF needs probabilities, and hard labels have none: they get the usual confidence.
     prob_NHW = label_probability(torch.from_numpy(labels.labels), _SURE)
     sharp = _sharpened(prob_NHW, images, config, device)
     if not sharp.used:
@@ -188,6 +209,7 @@ def _flip_averaged(network: SegmentationNet, images_BCHW: Tensor, config: Region
     """Probabilities, the mean over the flips that the net was trained with, B × H × W on the CPU."""
     seen: list[Tensor] = []
     for view in flip_views(config.flips):
+        # Flipped, asked, and flipped back, so all opinions lie on the same pixels.
         axes = [axis for axis, flipped in zip((-1, -2), view, strict=True) if flipped]
         seen.append(network(images_BCHW.flip(axes)).logits_BHW.sigmoid().flip(axes))
     return torch.stack(seen).mean(dim=0).cpu()

@@ -34,6 +34,7 @@ class RegionMaps(nn.Module):
         super().__init__()
         self.net = net
         self.settings = settings
+        # The order matters: later maps build on earlier ones, and regions weigh the last.
         self.readings = nn.ModuleDict({CAM_MAP: CamMaps(net, MapSettings(recentre=settings.read.recentre))})
         if settings.needs_gradients:
             self.readings[settings.read.method] = CamMaps(net, settings.read)
@@ -58,6 +59,8 @@ class RegionMaps(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> RawMaps:
         """Logits and the last map, raw, at pixels, in place; the network is in eval mode."""
+        # A gradient filter must be on while the graph is built; switched on for the backward pass alone it
+        # would do nothing, silently.
         name = self.names[-1]
         with filtered_gradients(self.net, self.filter_of(name)):
             raw = self.reading(name)(images_BCHW)
@@ -82,10 +85,10 @@ class RegionMaps(nn.Module):
     def _weights(self, images_BCHW: Tensor, map_BHW: Tensor, deep_BHW: Tensor) -> Tensor:
         assert self.settings.regions is not None
         regions_BHW = find_regions(images_BCHW, map_BHW, self.settings.regions)
-        return region_weights(images_BCHW, regions_BHW, deep_BHW, self._look, self.settings.regions)
+        return region_weights(images_BCHW, regions_BHW, deep_BHW, self._classify, self.settings.regions)
 
     @torch.no_grad()
-    def _look(self, images_BCHW: Tensor) -> Tensor:
+    def _classify(self, images_BCHW: Tensor) -> Tensor:
         return self.net(images_BCHW).score_B
 
 
@@ -104,6 +107,7 @@ def measured_region_maps(
     """
     maps = RegionMaps(net, settings).to(net.device).eval()
     offset = Offset(0, 0, 1.0)
+    # Each map has its own offset and scale, measured under its own filter.
     for name in maps.names:
         with filtered_gradients(net, maps.filter_of(name)):
             maps.readings[name], offset = measured_maps(net, maps.reading(name).settings, images)

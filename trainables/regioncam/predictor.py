@@ -56,7 +56,7 @@ class Nets(nn.Module):
 
     @classmethod
     def of(cls, config: RegionCamConfig) -> Nets:
-        """With arbitrary weights."""
+        """Build the nets of a config with arbitrary weights, for saved ones to be read into."""
         maps = RegionMaps(Classifier(config), RegionMapSettings.of(config))
         return cls(maps, Round(SegmentationNet(config), uses_crf=False) if config.rounds else None)
 
@@ -86,6 +86,7 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
         Raises:
             InputError: If a model that reads its heatmap off gradients or regions is to be exported.
         """
+        # With rounds the classifier only scores and the segmentation net draws the map.
         maps, last = self.network.maps, self.network.last
         if last is not None:
             score_B = defect_probability(maps.net(images).score_B)
@@ -99,9 +100,9 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
                 f"{self.config.region}. Export a model of rounds: 1 or more, or of method: cam and "
                 "region: off."
             )
-        return self._of_map(maps(images))
+        return self._map_prediction(maps(images))
 
-    def _of_map(self, raw: RawMaps) -> Prediction:
+    def _map_prediction(self, raw: RawMaps) -> Prediction:
         """The prediction without rounds."""
         score_B = defect_probability(raw.score_B)
         return Prediction(score_B, self._gated(raw.scaled_by(self.network.maps.scale).map_BHW, score_B))
@@ -111,13 +112,15 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
 
     def show_pass(self, images: Tensor, known: Collection[str]) -> StageMaps:
         rounds = self._earlier_rounds(images, known)
+        # Gradient maps cost a backward pass for each image, so they are left out where all of them are
+        # known already.
         if {*self.network.maps.settings.steps, "pseudo"} <= set(known):
             return StageMaps(self.predict_pass(images), rounds)
         raw = self.network.maps(images)
-        prediction = self._of_map(raw) if self.network.last is None else self.predict_pass(images)
-        return StageMaps(prediction, self._of_maps(images, raw) | rounds)
+        prediction = self._map_prediction(raw) if self.network.last is None else self.predict_pass(images)
+        return StageMaps(prediction, self._map_stages(images, raw) | rounds)
 
-    def _of_maps(self, images: Tensor, raw: RawMaps) -> dict[str, Tensor]:
+    def _map_stages(self, images: Tensor, raw: RawMaps) -> dict[str, Tensor]:
         maps, score_B = self.network.maps, defect_probability(raw.score_B)
         stages = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images, raw).items()}
         stages["pseudo"] = self._labelled(raw.map_BHW, score_B >= 0.5)
@@ -150,6 +153,7 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
         """
         net = self.network.maps.net
         everything = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        # The rim is painted over as well: a defect's blurred edge left standing would be evidence enough.
         if self.network.last is None:
             shown_BHW = self._labelled(self.network.maps(images).map_BHW, everything) > 0
         else:

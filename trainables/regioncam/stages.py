@@ -20,6 +20,7 @@ _TRAINING = ("flips", "photometric", "weight_decay", "schedule", "pos_weight", "
 
 def stages(config: RegionCamConfig) -> Sequence[Stage]:
     """The stages of ``config``, in the order in which they are made."""
+    # Settings of a part that is off are no part of the key, so changing them leaves the stage as it is.
     crf = config.part("crf") if config.crf else {}
     labels = config.part(names=(*_COMMON, *_CUT, *_SHOWING)) | crf
     learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
@@ -34,6 +35,7 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
         Stage("pseudo", labels, make_pseudo, after=("maps",), shows=shown),
     ]
     for number in range(1, config.rounds + 1):
+        # Every round has the same settings; what tells them apart is the stage they come after.
         before = chain[-1].name
         make = partial(LazyFunction("trainables.regioncam.fit:make_round"), before=before)
         chain.append(Stage(round_name(number), learning, make, after=(before,), shows=(f"round {number}",)))

@@ -74,7 +74,15 @@ class Card(BaseModel, frozen=True, extra="forbid"):
     channels: Literal[1, 3] = Field(description="1: grey, 3: colour (BGR, as OpenCV reads it).")
     precision: Literal["float32", "bfloat16"] = Field(description="Arithmetic in which it was trained.")
     thresholds: Thresholds
-    metrics: dict[str, float] = Field(description="On the study's test images.")
+    trained_threshold: float | None = Field(
+        None, description="The image threshold that the trial chose, where a later one took its place."
+    )
+    metrics: dict[str, float] = Field(description="On the study's test images, at the trial's thresholds.")
+    test_errors: dict[str, tuple[int, int]] = Field(
+        default_factory=dict,
+        description="`false alarms`, `escapes`: wrong decisions on the study's test parts of that kind, and "
+        "how many of it there are. Empty: not known at this threshold.",
+    )
     versions: dict[str, str] = Field(description="Packages that it was trained with.")
     imports: dict[str, str] = Field(
         default_factory=dict, description="Those among them that the method's own files import."

@@ -159,7 +159,7 @@ def forget_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Since the last :func:`forget_peak_memory`, in MiB; on a CPU all of the process, its libraries too."""
+    """Peak since the last :func:`forget_peak_memory`, in MiB; on a CPU of the process with its libraries."""
     if device.type == "cuda":
         import torch
 

@@ -70,6 +70,8 @@ def measure(
     Raises:
         InputError, Diverged: As ``fit`` does.
     """
+    # The time is shared between the stages; what a cut training leaves may be too little for the next one,
+    # which is told and not raised.
     seconds /= max(1, len(trainable.stages(config)))
     watch = _Watch(device=device, seed=seed, fold=fold, seconds=seconds)
     watch.validation = 0 if data.validation is None else len(data.validation)
@@ -124,14 +126,15 @@ class _Watch(LocalRun):
     def stage(self, stage: Stage, data: TrainingData) -> Path:
         self.begin()
         start = self.seen.begun
+        # A stage's time is what its training would take in full, and whatever it does beside it as it was.
         self.within_stage = True  # of the copy that it runs with, which shares `seen`
         folder = super().stage(stage, data)
         self.within_stage = False
         seen, took = self.seen, self._now() - start
-        beside = took - sum(seen.spans) - sum(seen.ends)
+        rest = took - sum(seen.spans) - sum(seen.ends)
         trained = self.cost().train_seconds if seen.spans or seen.ends else 0.0
         self.was_cut = self.was_cut or len(seen.spans) < seen.steps or len(seen.ends) < seen.epochs
-        self.stage_seconds[stage.name] = beside + trained
+        self.stage_seconds[stage.name] = rest + trained
         self.begin()
         return folder
 
@@ -156,10 +159,12 @@ class _Watch(LocalRun):
         if not seen.spans:  # the method counts no steps: an epoch is all there is to time
             pace = sum(seen.ends) / max(1, len(seen.ends))
             return Cost(seen.epochs * pace, 0.0, 0, seen.epochs, len(seen.ends))
+        # Steps without the first ones, which pay for memory and the choice of kernels.
         timed = seen.spans[_WARM_UP:] or seen.spans
         pace = sum(timed) / len(timed)
         shown = sum(seen.images) / len(seen.images) if seen.images else 1.0
         image = pace / shown * _FORWARD_SHARE
+        # Where no epoch ended its validation is estimated by forward passes.
         end = sum(seen.ends) / len(seen.ends) if seen.ends else self.validation * image
         if seen.ends and self.validation:
             image = end / self.validation

@@ -34,6 +34,7 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     objections=objections,
     needs_normal=needs_normal,
     parameters=count_parameters,
-    taught=LazyFunction("trainables.segdec.mask_maps:taught"),
+    reads_validation=lambda config: config.checkpoint == "best",
+    mask_target=LazyFunction("trainables.segdec.mask_maps:mask_target"),
     grid=lambda config: Grid(stride=8, window=17, dilation=config.dilation),
 )

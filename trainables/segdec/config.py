@@ -27,7 +27,9 @@ _FULL_WIDTH_COST = 4  # of a pass: a full-width training takes 1.3 GB for 512 ×
 class SegDecConfig(TrainableConfig, frozen=True):
     """Settings of one SegDecNet training."""
 
-    later = frozenset({"flips", "schedule", "lr_warmup_epochs", "clip_norm", "weight_average", "cuda_graph"})
+    added_later = frozenset(
+        {"flips", "schedule", "lr_warmup_epochs", "clip_norm", "weight_average", "cuda_graph"}
+    )
 
     sf_kernel: Literal[5, 15] = Field(
         15,
@@ -56,7 +58,7 @@ class SegDecConfig(TrainableConfig, frozen=True):
     balance_power: float = Field(1.0, gt=0, le=10, description="Exponent of λ, for balance: power only.")
     delta: float = Field(1.0, ge=0, le=100, description="δ of Eq. 1, weight of the classification loss.")
     gradient_stop: bool = Field(
-        True, description="Keep the classification loss out of trunk and mask head (paper, section 3.2)."
+        True, description="Keep the classification loss out of trunk and mask head (paper, section 3.1)."
     )
     forced_stop_epochs: int = Field(
         0,
@@ -69,13 +71,13 @@ class SegDecConfig(TrainableConfig, frozen=True):
         "smoothed mask (where the mask is known; 1 where it is not).",
     )
     distance_weights: bool = Field(
-        True, description="Weigh mask pixels by their distance to the defect's rim (paper, Eq. 3)."
+        True, description="Weigh mask pixels by their distance to the defect's rim (paper, Eq. 4 and 5)."
     )
     w_pos: float = Field(
-        1.0, ge=0, le=100, description="Weight of the defect's innermost pixel (paper, Eq. 3)."
+        1.0, ge=0, le=100, description="Weight of the defect's innermost pixel (paper, Eq. 5)."
     )
     p: float = Field(
-        2.0, ge=0, le=10, description="Exponent of the relative distance to the rim (paper, Eq. 3)."
+        2.0, ge=0, le=10, description="Exponent of the relative distance to the rim (paper, Eq. 5)."
     )
     distance_scope: Literal["image", "component"] = Field(
         "image",
@@ -184,6 +186,8 @@ class SegDecConfig(TrainableConfig, frozen=True):
 
 def _nearest_size(height: int, width: int) -> list[int]:
     """A valid size near this one: multiples of 8, at least 64, and the longer side at least 128."""
+    # Sides of 64 leave one cell to the last layer; one of at least 128 gives it the second, without which a
+    # standard deviation cannot be computed.
     nearest = [max(64, round(side / 8) * 8) for side in (height, width)]
     longer = 0 if height > width else 1
     nearest[longer] = max(128, nearest[longer])
@@ -193,6 +197,7 @@ def _nearest_size(height: int, width: int) -> list[int]:
 def count_parameters(config: SegDecConfig) -> int:
     """Number of weights of ``SegDecNet``: convolutions, each with a scale and a bias per channel."""
     first, trunk, features = config.widths
+    # In the order of the network: trunk, mask head, decision.
     blocks = [(config.channels, first, 5), *[(first, first, 5)] * (config.first_convs - 1)]
     blocks += [(first, trunk, 5), *[(trunk, trunk, 5)] * 6, (trunk, features, config.sf_kernel)]
     blocks += [(features, 1, 1), (features + 1, 8, 5), (8, 16, 5), (16, 32, 5)]

@@ -11,6 +11,8 @@ on the images beside it, so a batch has the bits of its images one by one.
 Source: Božič et al. 2021, arXiv:2104.06064, section 3.1, and the behaviour of the released code.
 """
 
+# B images, C channels, h × w cells; R rows or planes of N numbers
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,6 +64,8 @@ class FeatureNorm(nn.Module):
             return halve(self(x_BCHW))
         exponent, relu = self.settings
         of_all = _moments(x_BCHW)
+        # The largest of four pixels is the same before and after the scaling, so the maps are halved first
+        # and three quarters of the numbers are never scaled.
         left_BChw = halve(of_all.laid.back(of_all.centred_BRN))
         of_left = of_all._replace(laid=_arranged(left_BChw))
         of_left = of_left._replace(centred_BRN=of_left.laid.of(left_BChw))
@@ -114,6 +118,7 @@ def _blocks(maps_BRN: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     if maps_BRN.device.type != "cpu" or torch.compiler.is_exporting() or numbers < 2 * _BLOCK:
         yield (maps_BRN, *others)
         return
+    # A block never spans two images, so an image is added up in the same order whatever lies beside it.
     of_block = max(1, _BLOCK * rows // numbers)
     for image in range(images):
         of_image = [t[image : image + 1] for t in (maps_BRN, *others)]
@@ -132,6 +137,7 @@ class _Moments(NamedTuple):
         self, rate_BC: Tensor, scale_1C11: Tensor, bias_1C11: Tensor, *, relu: bool, in_place: bool
     ) -> Tensor:
         """The normalised numbers, arranged as they are laid; ``in_place``: where x − mean was."""
+        # Scale and rate are one factor, so each number is read and written once.
         gain_BRN = self.laid.each(scale_1C11.flatten(1) * rate_BC)
         shift_BRN = self.laid.each(bias_1C11.flatten(1).expand_as(rate_BC))
         y_BRN = self.centred_BRN if in_place else torch.empty_like(self.centred_BRN)
@@ -148,6 +154,8 @@ def _moments(x_BCHW: Tensor) -> _Moments:
     # bfloat16 has 8 bits of mantissa: a mean over 10⁵ pixels needs float32.
     wide_BRN = laid.of(x_BCHW.float() if x_BCHW.dtype == torch.bfloat16 else x_BCHW)
     mean_BRN = laid.each(laid.sums(wide_BRN) / pixels)
+    # The mean is taken off before squaring: a difference of mean squares would cancel on bright, flat
+    # surfaces.
     centred_BRN = torch.empty_like(wide_BRN)
     squares: list[Tensor] = []
     for centred, x, mean in _blocks(centred_BRN, wide_BRN, mean_BRN):
@@ -175,6 +183,7 @@ class _Normalise(torch.autograd.Function):
         in_place = not (any(ctx.needs_input_grad) or torch.compiler.is_exporting())
         rate_BC = _rate(std_BC, exponent)
         y_BRN = moments.scaled(rate_BC, scale_1C11, bias_1C11, relu=relu, in_place=in_place)
+        # With ReLU the result is kept as well: its zeros say where the gradient stops.
         y_BCHW = laid.back(y_BRN.to(x_BCHW.dtype))
         ctx.save_for_backward(centred_BRN, std_BC, rate_BC, scale_1C11, y_BCHW if relu else None)
         ctx.laid, ctx.exponent, ctx.pixels = laid, exponent, x_BCHW.shape[2] * x_BCHW.shape[3]
@@ -194,6 +203,9 @@ class _Normalise(torch.autograd.Function):
         grad_BRN = laid.of(grad_BCHW).to(centred_BRN.dtype)
         passed_BRN = torch.empty_like(centred_BRN)  # the gradient where ReLU lets it pass
         y_BRN = passed_BRN if y_BCHW is None else laid.of(y_BCHW)
+
+        # The first walk over the blocks takes the gradient back through ReLU and collects its two sums, of
+        # g and of g·c.
         sums, along = list[Tensor](), list[Tensor]()
         for passed, grad, y, centred in _blocks(passed_BRN, grad_BRN, y_BRN, centred_BRN):
             if y_BCHW is None:
@@ -203,9 +215,14 @@ class _Normalise(torch.autograd.Function):
             sums.append(laid.partial(passed))
             along.append(laid.partial(passed * centred))
         sum_BC, along_BC = laid.total(sums), laid.total(along)
+
+        # The second walk puts them together. Images themselves need no gradient, so the first layer leaves
+        # it out.
         dx_BCHW: Tensor | None = None
         if ctx.needs_input_grad[0]:
             gain_BC = scale_1C11.flatten(1) * rate_BC
+            # In a flat channel g·c is 0 as well: the smallest positive number as divisor gives 0 where 0 /
+            # 0 would be NaN.
             flat_BC = std_BC.clamp_min(torch.finfo(std_BC.dtype).tiny)
             spread_BC = (std_BC + _EPSILON) * ((pixels - 1) / ctx.exponent)
             pull_BC = gain_BC * along_BC / spread_BC / flat_BC
@@ -214,6 +231,8 @@ class _Normalise(torch.autograd.Function):
                 torch.addcmul(shift, passed, gain, out=passed)
                 passed.addcmul_(centred, pull, value=-1)
             dx_BCHW = laid.back(passed_BRN.to(grad_BCHW.dtype))
+
+        # Scale and bias are shared by all images, so theirs are the sums over the batch.
         of_scale_C, of_bias_C = (along_BC * rate_BC).sum(0), sum_BC.sum(0)
         return dx_BCHW, of_scale_C.view_as(scale_1C11), of_bias_C.view_as(scale_1C11), None
 

@@ -58,17 +58,26 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
     check_images(config, data.train)
     if config.checkpoint == "best":
         check_choice(data.validation)
+
+    # Initial weights and flips have random numbers of their own, so switching one on leaves the other as it
+    # was.
     network = new_network(config, drawn_seed(run.generator("init")), run.device)
     views_of = drawn_views(len(data.train), config.flips, 0.0, run.generator)
     step = SegDecStep(network, data.train, config, None if config.flips == "none" else views_of)
+
+    # Whatever is validated, kept as the best and returned is the same network: the running average where
+    # there is one, otherwise the one that is trained.
     average = WeightAverage(network, config.weight_average) if config.weight_average else None
     kept = network if average is None else average.network
     predictor, best = SegDecPredictor(kept, config), BestEpoch(kept)
 
+    # The loop knows nothing of SegDecNet. What is its own comes as these four functions.
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
         return step.backward(shard.positions, shard.epoch)
 
     def average_gradients(shard: BatchShard) -> None:
+        # ``shard.size`` counts the images of the step over all workers, since gradients are summed over all
+        # of them.
         for weight in network.parameters():
             if config.batch_gradient == "mean" and weight.grad is not None:
                 weight.grad /= shard.size
@@ -82,6 +91,7 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
             best.offer(epoch, metrics["validation.image_ap"])
         return metrics
 
+    # Plain SGD, without momentum or weight decay, as in the published training.
     train(
         network,
         torch.optim.SGD(network.parameters(), lr=config.lr),
@@ -141,6 +151,8 @@ class SegDecStep:
         weights = LossWeights.at(epoch, self.config)
         stop = self.config.gradient_stop or epoch < self.config.forced_stop_epochs
         sums = torch.zeros(len(_LOSSES), device=self._images.device)
+        # Every pass adds to the same gradients, so a step is the sum over its images however they are
+        # grouped.
         for chosen, trunk_gradient in self._passes(positions, stop):
             kind = _Kind(stop, trunk_gradient)
             images_BCHW, target = self._seen(chosen, epoch)
@@ -171,11 +183,13 @@ class SegDecStep:
     def _repeated(
         self, kind: _Kind, batch: Sequence[Tensor], weights: LossWeights[float], places: GradientPlaces
     ) -> Tensor:
-        """A pass that is recorded when the first of its kind and size comes; returns the losses."""
+        """Repeat a pass, recording it when the first of its kind and size comes; returns the losses."""
 
         def work(seg: Tensor, cls: Tensor, images_BCHW: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
             return self._losses(kind, images_BCHW, TargetBatch(*target), LossWeights(seg, cls))
 
+        # A recording repeats the addresses it saw, so all that changes from step to step, the loss weights
+        # too, must lie in tensors.
         inputs = (*numbers([weights.seg, weights.cls], self._images.device), *batch)
         key = (kind, len(batch[0]))
         if key not in self._recorded:
@@ -184,6 +198,8 @@ class SegDecStep:
 
     def _passes(self, positions: Sequence[int], stop: bool) -> list[tuple[Sequence[int], bool]]:
         """Groups of images that go through at once, each with whether the trunk needs a gradient."""
+        # Under the gradient stop an image without mask sends nothing back into trunk and mask head: with
+        # plain SGD, leaving that pass out gives the same update.
         without = [i for i in positions if stop and not self._targets.has_mask_loss(i)]
         with_trunk = [i for i in positions if not stop or self._targets.has_mask_loss(i)]
         size = self._per_pass

@@ -1,7 +1,9 @@
 """SegDecNet's loss: maths only.
 
-Source: Božič et al. 2021, arXiv:2104.06064, Eq. 1 (mixed-supervision loss) and section 3.2.
+Source: Božič et al. 2021, arXiv:2104.06064, Eq. 1 (mixed-supervision loss), 3 (γ) and 4 (weighted mask loss).
 """
+
+# B images, h × w cells of 8 × 8 pixels
 
 from __future__ import annotations
 
@@ -57,6 +59,8 @@ def segdec_loss(
         target: What the batch should give.
         weights: Of the epoch.
     """
+    # The weighted loss is averaged over cells and not over the sum of weights, as published: low weights
+    # lower the loss.
     seg_B = F.binary_cross_entropy_with_logits(
         seg_logits_B1hw, target.mask_B1hw, weight=target.weight_B1hw, reduction="none"
     ).mean(dim=(1, 2, 3))

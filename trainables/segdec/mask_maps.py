@@ -12,17 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.contract import TaughtMaps
+from trainables.contract import MaskTarget
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["CELL", "WINDOW", "dilate_and_resize", "distance_weights", "mask_and_weights", "taught"]
+__all__ = ["CELL", "WINDOW", "dilate_and_resize", "distance_weights", "mask_and_weights", "mask_target"]
 
 CELL = 8  # pixels between cells of the mask's grid
 _CENTRE = 0.5 / CELL  # of the first cell: the middle of the corner's pixel
 WINDOW = 17  # side of the window a cell averages, pixels
 
 
-def taught(config: SegDecConfig, mask: NDArray[np.uint8]) -> TaughtMaps | None:
+def mask_target(config: SegDecConfig, mask: NDArray[np.uint8]) -> MaskTarget | None:
     """Target and weights of the mask loss, of an image with this mask (h × w, 0/1).
 
     They are the training's, up to rounding. None: the mask is lost in the grid, and nothing is learned.
@@ -30,9 +30,9 @@ def taught(config: SegDecConfig, mask: NDArray[np.uint8]) -> TaughtMaps | None:
     height, width = config.image_size
     if not mask.any():  # a normal image
         flat = np.ones((height // CELL, width // CELL), np.float32)
-        return TaughtMaps(0 * flat, flat, _CENTRE)
+        return MaskTarget(0 * flat, flat, _CENTRE)
     maps_2hw = mask_and_weights(mask, config, _cells)
-    return None if maps_2hw is None else TaughtMaps(maps_2hw[0], maps_2hw[1], _CENTRE)
+    return None if maps_2hw is None else MaskTarget(maps_2hw[0], maps_2hw[1], _CENTRE)
 
 
 def mask_and_weights(
@@ -41,6 +41,8 @@ def mask_and_weights(
     downsize: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> NDArray[np.float32] | None:
     """Target and weights on the mask's grid, 2 × h × w, by means of ``downsize``; None: the mask is lost."""
+    # Weights are measured on the resized mask at full resolution and averaged like it; on the grid itself
+    # most defects are a cell wide and would have no inside.
     mask_HW = dilate_and_resize(mask, config.dilation, config.image_size)
     mask_hw = downsize(mask_HW)
     if not mask_hw.any():
@@ -53,6 +55,7 @@ def mask_and_weights(
 
 def _cells(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:
     """The means of ``targets.downsize``."""
+    # Reflecting without repeating the border's pixel is what the padding of ``downsize`` does.
     means = cv2.blur(map_HW, (WINDOW, WINDOW), borderType=cv2.BORDER_REFLECT_101)
     return np.ascontiguousarray(means[::CELL, ::CELL], np.float32)
 
@@ -65,6 +68,7 @@ def dilate_and_resize(
     Bilinear on 8-bit grey, so that rims are grey in steps of 1/255 as in the published pipeline.
     """
     grey = mask * np.uint8(255)
+    # Dilated before the resize, because the published widths are in pixels of the original images.
     if dilation > 1:
         grey = cv2.dilate(grey, np.ones((dilation, dilation), np.uint8))
     height, width = image_size
@@ -80,12 +84,16 @@ def distance_weights(
     D is the Euclidean distance to the nearest background pixel; what lies outside the image is no
     background. ``max D`` is taken over the image or over each 8-connected defect.
 
-    Source: Božič et al. 2021, arXiv:2104.06064, Eq. 3.
+    Source: Božič et al. 2021, arXiv:2104.06064, Eq. 5.
     """
     defect = (mask_HW > 0).astype(np.uint8)
     if defect.all():  # no rim to measure from
         return np.full_like(mask_HW, w_pos)
+    # A rim's grey pixels count as defect, as in the published code, which asks for non-zero.
     distance = cv2.distanceTransform(defect, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float64)
+
+    # With the largest distance of the whole image a small defect beside a large one weighs next to nothing;
+    # relative to its own largest distance each has a centre of full weight.
     if scope == "image":
         largest = np.full_like(distance, distance.max())
     else:

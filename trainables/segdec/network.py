@@ -64,6 +64,9 @@ class SegDecNet(nn.Module):
         super().__init__()
         first, trunk, features = config.widths
         divisor = config.feature_norm
+        # The trunk halves the resolution three times, so masks are learned on a grid of 8 pixels. Its last
+        # block sees far around (15 × 15 cells as released) and makes the features that everything else
+        # reads.
         volume: OrderedDict[str, nn.Module] = OrderedDict()
         volume["0"] = _block(config.channels, first, 5, divisor)
         if config.first_convs == 2:
@@ -78,10 +81,14 @@ class SegDecNet(nn.Module):
         volume["10"] = Halve()
         volume["11"] = _block(trunk, features, config.sf_kernel, divisor)
         self.volume = _Volume(volume)
+
+        # One map of logits, normalised like a feature but without ReLU, since a logit may be negative.
         self.seg_mask = nn.Sequential(
             nn.Conv2d(features, 1, 1, bias=False),
             FeatureNorm(1, divisor, bias=config.seg_norm_bias == "trained"),
         )
+
+        # The decision reads the features together with the mask logits, hence one channel more.
         self.extractor = nn.Sequential(
             Halve(),
             _block(features + 1, 8, 5, divisor),
@@ -90,6 +97,8 @@ class SegDecNet(nn.Module):
             Halve(),
             _block(16, 32, 5, divisor),
         )
+
+        # 32 maxima and 32 means of the extractor's channels, maximum and mean of the mask logits.
         self.fc = nn.Linear(66, 1)
 
     def forward(
@@ -107,10 +116,15 @@ class SegDecNet(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and trunk_gradient):
             features_BChw = self.volume(images_BCHW)
             seg_B1hw = self.seg_mask[1](self.seg_mask[0](features_BChw).to(self.fc.weight.dtype))
+
+        # The gradient stop (paper, section 3.1): the decision reads features and mask without changing them.
         seen_B1hw = seg_B1hw.detach() if stop else seg_B1hw
         if stop:
             features_BChw = features_BChw.detach()
         context_BChw = self.extractor(torch.cat((features_BChw, seen_B1hw.to(features_BChw.dtype)), dim=1))
+
+        # Maxima before means, in the order of the authors' code (Table 1 has it the other way), or their
+        # checkpoints would be read into the wrong weights. The logits enter raw, before any sigmoid.
         pooled_B66 = torch.cat(
             (
                 context_BChw.amax(dim=(2, 3)).to(seen_B1hw.dtype),

@@ -56,7 +56,7 @@ _ACCIDENTS: _Settings = {
 
 
 def _published() -> dict[str, _Settings]:
-    """Every preset, each complete in itself."""
+    """Build every preset, each complete in itself."""
     with_masks: dict[str, _Settings] = {
         "ksdd": _KSDD,
         "ksdd2": _KSDD2,
@@ -67,11 +67,15 @@ def _published() -> dict[str, _Settings]:
         "severstal_1500": {**_SEVERSTAL, "epochs": 60},
         "severstal_ablation": {**_SEVERSTAL, "epochs": 50},  # 1000 training images, Table 4
     }
+
+    # KolektorSDD alone has another rate for weak training.
     weak: dict[str, _Settings] = {**with_masks, "ksdd": {**_KSDD, **_KSDD_WEAK}}
     presets: dict[str, _Settings] = {name: {**settings, **_MASKS} for name, settings in with_masks.items()}
     # DEMO.sh: all 246 masks, and ten times the published batch at the same learning rate.
     presets["ksdd2_demo"] = {**_KSDD2, **_MASKS, "batch_size": 10}
     presets |= {f"{name}_weak": {**settings, **_WEAK} for name, settings in weak.items()}
+
+    # A copy of the items, since the loop adds to what it walks through.
     for name, preset in list(presets.items()):
         presets[f"{name}_as_published"] = {**preset, **_ACCIDENTS}
     return presets
@@ -89,6 +93,8 @@ def needs_normal(config: SegDecConfig) -> str | None:
 
 def footnotes(config: SegDecConfig) -> Sequence[str]:
     """Footnotes of a table about ``config``: each departure from the paper or from good habits."""
+    # A note only where this row departs from what its reader would take for granted: a table with all notes
+    # at every row would have none that is read.
     notes: list[str] = []
     if config.delta == 0:
         notes.append(

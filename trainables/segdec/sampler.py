@@ -3,8 +3,7 @@
 The sampler's state is small and plain, so a checkpoint holds it. Its random numbers come from the epoch's
 own generator, so a resumed training draws what an undisturbed one would.
 
-Source: Božič et al. 2021, arXiv:2104.06064, section 3.3 ("frequency-of-use sampling"), and the behaviour of
-the released code.
+Source: Božič et al. 2020, arXiv:2007.07676 ("frequency of use"), and the behaviour of the released code.
 """
 
 from __future__ import annotations
@@ -40,6 +39,8 @@ def draw_negatives(
     rounds, rest = divmod(count, len(uses))
     share = np.ones(len(uses))
     if how == "frequency" and uses.any():
+        # While more than half of the images are unused the median of the shares is 1, so the images used
+        # most get the probability 0; later a less used image is preferred by a huge factor.
         share = 1 - uses / uses.max()
         share = (share - np.median(share) + 1) ** (4 * np.log(len(uses)))
     # Smallest exponential(1) / weight first is weighted drawing without replacement (Efraimidis and
@@ -78,6 +79,8 @@ class SegDecSampler:
                 f"{len(positives)} defective and {len(negatives)} normal ones in the training set. "
                 "Use another split or more images."
             )
+
+        # The first draw waits for the first epoch, because it needs that epoch's random numbers.
         none = np.zeros(0, np.int64)
         sampler = cls(positives, negatives, config, np.zeros(len(negatives), np.int64), none, 0)
         if not sampler.steps:
@@ -111,7 +114,11 @@ class SegDecSampler:
         rng = generator("order", number)
         if self.config.redraw == "epoch" or not len(self.drawn):
             self._redraw(rng)
+        # Defective and normal images are shuffled together: a batch is a random mixture, and what
+        # ``drop_last`` drops falls on both.
         places = rng.permutation(self.all_places)[: self._shown].tolist()
+        # Retrieved one by one, since with ``redraw: counter`` the normal images may change in the middle of
+        # an epoch.
         order = [self._retrieve(place, rng) for place in places]
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 

@@ -4,8 +4,11 @@ Everything of this module is computed once per training image and fit, and kept 
 resolution. A cell averages 17 × 17 pixels around pixel 8 i, so cell i of the *target* is centred on pixel
 8 i (of the network's own grid it is 8 i + 3.5); training absorbs the shift, ``predictor.py`` undoes it.
 
-Source: Božič et al. 2021, arXiv:2104.06064, section 3.3, and the behaviour of the released code.
+Source: Božič et al. 2021, arXiv:2104.06064, Eq. 3 (γ), 4 and 5 (weights), and the behaviour of the released
+code.
 """
+
+# B images, H × W pixels, h × w cells of 8 × 8 pixels
 
 from __future__ import annotations
 
@@ -52,6 +55,8 @@ class TrainingTargets:
     def __init__(self, targets: Sequence[MaskTarget], config: SegDecConfig, device: torch.device) -> None:
         """``targets``: of all images; where training flips, of all in each view of ``flip_views`` in turn."""
         self._targets, self._device, self._views = targets, device, flip_views(config.flips)
+        # Images without a map of their own share one, mask 0 and weight 1: a normal image learns from each
+        # of its cells, one without mask is silenced by γ.
         plain = np.zeros((2, *(side // CELL for side in config.image_size)), np.float32)
         plain[1] = 1
         maps = [plain if target.maps_2hw is None else target.maps_2hw.numpy() for target in targets]
@@ -60,6 +65,7 @@ class TrainingTargets:
     @classmethod
     def of(cls, images: ImageSet, config: SegDecConfig, device: torch.device) -> TrainingTargets:
         """The targets of ``images``."""
+        # All flips are made beforehand, or the distance transform would be repeated in every epoch.
         views = flip_views(config.flips)
         targets = [make_target(_seen(sample, *view), config) for view in views for sample in images]
         return cls(targets, config, device)
@@ -78,6 +84,7 @@ class TrainingTargets:
         return TargetBatch(maps_B2hw[:, :1], maps_B2hw[:, 1:], label_B, gamma_B)
 
     def _place(self, position: int, views: Augmentation) -> int:
+        # Targets lie one view after another, each in the order of the images.
         view = self._views.index((bool(views.mirrored[position]), bool(views.overturned[position])))
         return view * (len(self._targets) // len(self._views)) + position
 

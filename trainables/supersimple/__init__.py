@@ -36,6 +36,7 @@ TRAINABLE: Trainable[SuperSimpleConfig] = Trainable(
     objections=objections,
     stages=stages,
     parameters=count_parameters,
+    reads_validation=lambda config: False,
     batch_norms=batch_norms,
     # Window 0: a mask that fills no cell keeps its strongest ones, so every mask teaches.
     grid=lambda config: Grid(config.cell, 0, first=(config.cell - 1) / 2),

@@ -31,7 +31,7 @@ _NUMBERS = 64  # per pixel, of the network that passes are measured by
 class SuperSimpleConfig(ClassifierConfig, frozen=True):
     """Settings of one training of the heads, and of the trunk below them."""
 
-    later = ClassifierConfig.later | {"noise_unit", "finer_stride", "averaged"}
+    added_later = ClassifierConfig.added_later | {"noise_unit", "finer_stride", "averaged"}
 
     stages: int = Field(4, ge=2, le=4, description="Stages of the own trunk; the last two are read.")
     output_stride: Literal[1, 2, 4, 8, 16, 32] = Field(
@@ -150,6 +150,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
 
     @model_validator(mode="after")
     def _network_can_be_built(self) -> Self:
+        # Building the network's shape refuses impossible strides, so the property is read for its errors.
         if self.trunk == "own":
             _ = self.resnet  # says which strides fit
             self.check_weights()
@@ -176,6 +177,8 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
 
     @model_validator(mode="after")
     def _own_settings_are_read(self) -> Self:
+        # A setting of a training that does not take place would be a factor without effect, so it is
+        # refused; what a frozen trunk needs too, such as its weights file, is left out of the question.
         common = {*PublishedWeightsConfig.model_fields, "trunk", "trunk_lr_ratio"}
         changed = {
             name: getattr(self, name)
@@ -192,7 +195,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
 
     @property
     def learns(self) -> bool:
-        """True where a stage trains the trunk."""
+        """Say if a stage trains the trunk."""
         return self.trunk == "own" or self.trunk_lr_ratio > 0
 
     @property
@@ -243,7 +246,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         )
 
     def stops(self, supervision: str) -> bool:
-        """True where the decision's gradient does not reach the map."""
+        """Say if the decision's gradient is kept out of the map."""
         return self.gradient_stop == "always" or (
             self.gradient_stop == "unsupervised" and supervision == "none"
         )
@@ -251,6 +254,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
 
 def count_parameters(config: SuperSimpleConfig) -> int:
     """Number of weights of a saved model: trunk and heads."""
+    # A normalisation has two numbers per channel: scale and bias.
     inputs, inner, width = config.features, config.map_width, config.decision_width
     weights = resnet(config.resnet) if config.trunk == "own" else trunk(config.trunk, _COARSER)
     weights += convolution(inputs, inner, 1) + 2 * inner + convolution(inner, 1, 1)

@@ -5,6 +5,8 @@ bilinearly, at the middles of the heads' cells (ours; the published code aligns 
 which moves those of small images by up to a cell).
 """
 
+# B images, H × W pixels; C channels of h × w cells; O places that are read of a line of L cells
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -74,6 +76,7 @@ def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: t
     Raises:
         InputError: If the weights file is not named, missing, not the one meant or of another network.
     """
+    # The stage says where the trunk comes from: trained on image labels, on rotations, or else published.
     if "classifier" in folders:
         trunk = OwnTrunk(load_classifier(folders["classifier"], device), config.read)
     elif "rotations" in folders:
@@ -121,6 +124,7 @@ class KeptMaps:
 
     def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
         """Both maps of some images (at least one), the finer first."""
+        # Every view of an image was kept beside it, so a flip is a place in the file and not a computation.
         rows = [
             (i, self.views.index((bool(views.mirrored[i]), bool(views.overturned[i])))) for i in positions
         ]
@@ -135,14 +139,19 @@ class KeptMaps:
 def make_maps(work: StageWork, *, weights_file: str | None) -> None:
     """Leave both maps of every training image in every view: N × views × C × h × w, in half precision."""
     config = work.settings(SuperSimpleConfig, weights_file=weights_file)
+    # One worker makes the maps of all, since a stage's folder is written once.
     if work.run.rank:
         return
+
+    # One file for each 32 images bounds the memory; half precision halves a folder that may hold gigabytes.
     trunk, images = read_trunk(config, work.inputs, work.run.device), work.data.train
     size = 0
     batches = image_batches(images, range(len(images)), work.run.device, _SHARD)
     for shard, pictures_BCHW in enumerate(batches):
         views: list[list[Tensor]] = []
         for flips in flip_views(config.head_flips):
+            # The image is flipped and not its map: a network's cells look at the first pixel of their
+            # square, and mirrored they would look at the last.
             axes = [axis for axis, flipped in zip((3, 2), flips, strict=True) if flipped]
             views.append([m.half().cpu() for m in _in_passes(trunk, config, pictures_BCHW.flip(axes))])
         finer, coarser = (torch.stack(maps, dim=1) for maps in zip(*views, strict=True))
@@ -157,6 +166,8 @@ def combined(maps: Sequence[Tensor], config: SuperSimpleConfig) -> Tensor:
     with torch.autocast(maps[0].device.type, enabled=False):  # places of pixels need float32
         for map_BChw, stride in zip(maps, config.strides, strict=True):
             lines: list[Tensor] = []
+            # Reading at fractional places and averaging over neighbours are both linear, so each direction
+            # is one small matrix, made from the sizes alone.
             for side, length in zip(config.image_size, map_BChw.shape[2:], strict=True):
                 middles = _middles(side, config.cell, map_BChw.device)
                 read = _between(length, middles / stride)

@@ -4,6 +4,8 @@ A step shows each of its images twice and adds noise to some of the copies; with
 teach the same, and there is one. Means are taken over the cells and images of all workers.
 """
 
+# B images, C features of h × w cells
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -68,10 +70,14 @@ def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimpleP
     def before_step(shard: BatchShard) -> None:
         if config.head_clip:
             nn.utils.clip_grad_norm_(heads.parameters(), config.head_clip)
+        # Rates are set from the first ones in each step, not multiplied once more, so a resumed training
+        # has the same.
         falls = sum(shard.progress >= milestone for milestone in _MILESTONES)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * config.head_decay**falls
 
+    # Only the heads are handed to the loop: the trunk is frozen, and its weights need no optimiser and no
+    # checkpoint.
     predictor = SuperSimplePredictor(step.network, config)
     train(
         heads,
@@ -113,12 +119,18 @@ class _Step:
         network = SuperSimpleNet(config, trunk)
         new_heads(network.heads, drawn_seed(run.generator("init")))
         network = with_layout(network, config).to(run.device)
+
+        # Maps of training images come from the stage where they are kept; otherwise each step computes them
+        # anew, which a large set on a GPU prefers.
         source = (
             KeptMaps(folders[MAPS], config, run.device)
             if MAPS in folders
             else ComputedMaps(trunk, config, data.train)
         )
         views_of = drawn_views(len(data.train), config.head_flips, 0.0, run.generator)
+
+        # Noise may be measured in the spread of normal features; a few images suffice for a standard
+        # deviation per channel.
         normal = np.flatnonzero(~data.train.labels)[:_MEASURED].tolist()
         relative = config.noise and config.noise_unit == "spread"
         return cls(
@@ -140,10 +152,15 @@ class _Step:
         if not shard.positions:  # the workers that have images wait for this one's totals
             sum_over_workers(torch.zeros(len(Totals._fields), device=device), self.run)
             return {name: torch.zeros((), device=device) for name in _LOSSES}
+
+        # Features and truth of this shard, flipped alike.
         views = self.views_of(shard.epoch)
         features_BChw = combined(self.source.read(shard.positions, views), config)
         label_B = numbers(self.labels[list(shard.positions)].tolist(), device)
         truth = known_cells(self.truth.batch(shard.positions, views), label_B, config)
+
+        # Each copy of each image has random numbers by its place in the whole batch: how images fall to
+        # workers changes no noise.
         generators = [
             self.run.generator("noise", shard.step, copy * shard.size + place)
             for copy in range(_COPIES)
@@ -153,10 +170,15 @@ class _Step:
             adapted_BChw = heads.adapted(features_BChw)
             noisy_BChw, truth = with_noise(adapted_BChw, truth, config, generators, self.spread_C)
             output = heads(noisy_BChw, stop=self.stop)
+
+        # Means are over the cells and images of all workers, so the counts are added up before the loss and
+        # the workers' gradients sum to that of one.
         totals = Totals(*sum_over_workers(torch.stack(Totals.of(truth)).float(), self.run))
         map_loss, decision = head_losses(output, truth, totals, config)
         total = map_loss + decision
         total.backward()
+
+        # The loop divides what it logs by the batch's size; these terms are means already.
         terms = (total, map_loss, decision)
         return {name: term.detach() * shard.size for name, term in zip(_LOSSES, terms, strict=True)}
 
@@ -169,6 +191,8 @@ def known_cells(truth_BHW: Tensor, label_B: Tensor, config: SuperSimpleConfig) -
         label_B: Theirs; 1.0: defective.
         config: With the size of a cell.
     """
+    # A mask that reaches the share nowhere would leave a defective image without a defect cell; then its
+    # fullest cells stand for it.
     share_B1hw = F.avg_pool2d((truth_BHW == 1).float()[:, None], config.cell, ceil_mode=True)
     fullest_B111 = share_B1hw.amax(dim=(1, 2, 3), keepdim=True)
     defect_B1hw = share_B1hw > (_NEARLY * fullest_B111).clamp(max=config.mask_share)
@@ -189,6 +213,8 @@ def with_noise(
     """
     if not config.noise:
         return adapted_BChw, truth
+    # Noise goes on any normal cell whose truth is known, of defective images too; a true defect is never
+    # disturbed.
     adapted, defect, known, label = (torch.cat([part] * _COPIES) for part in (adapted_BChw, *truth))
     noise = draw_noise(~defect & known[:, None, None, None], config, generators)
     seen = noise.on_B1hw.flatten(1).any(dim=1).float()
@@ -207,6 +233,8 @@ def feature_spread(network: SuperSimpleNet, maps: Sequence[Tensor]) -> Tensor:
 def _optimiser(heads: Heads, config: SuperSimpleConfig) -> torch.optim.AdamW:
     """AdamW with a rate for the adaptor, which comes first among the weights, and one for the heads."""
     adaptor = [] if heads.adaptor is None else list(heads.adaptor.parameters())
+    # The two groups differ in rate and decay. Without an adaptor its group would be empty, which the
+    # optimiser refuses.
     others = list(heads.parameters())[len(adaptor) :]
     groups = [
         {"params": adaptor, "lr": config.adaptor_lr, "weight_decay": config.adaptor_weight_decay},
@@ -223,6 +251,8 @@ def _visible(data: TrainingData) -> TrainingData:
     """
     positives = int(data.train.labels.sum())
     normal = len(data.train) - positives
+    # Defective images and masks are taken away here, at one place, so no later step can read what the
+    # supervision does not show.
     if data.supervision.kind == "none" and normal:
         return replace(data, train=normal_images(data.train))
     if not positives or not normal:

@@ -5,6 +5,8 @@ without α). That a defective image without its mask teaches the decision alone 
 2021, Eq. 3.
 """
 
+# B images, h × w cells of the heads
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -53,13 +55,17 @@ def head_losses(
     known cells, or one of the two. Decision: mean focal loss of all images.
     """
     defect, map_B1hw = truth.defect_B1hw, output.map_B1hw
+    # Cells of a defective image without its mask are neither: they drop out of every term of the map.
     normal = ~defect & truth.known_B[:, None, None, None]
     apart = (map_B1hw + _MARGIN).relu().mul(normal).sum() / totals.normal.clamp_min(1)
     apart = apart + (_MARGIN - map_B1hw).relu().mul(defect).sum() / totals.defective.clamp_min(1)
+    # Beyond the margin the first terms have no gradient left; the focal loss goes on sorting the cells that
+    # are hard.
     focal_B1hw = focal_loss(map_B1hw, defect.float(), config.focal_gamma) * (normal | defect)
     focal = focal_B1hw.sum() / (totals.normal + totals.defective).clamp_min(1)
     map_loss = {"both": apart + focal, "margin": apart, "focal": focal}[config.map_loss]
     decision_B = focal_loss(output.score_B, truth.label_B, config.focal_gamma)
+    # Without a decision head the score is the map's maximum, which the map's own loss already teaches.
     return map_loss, decision_B.sum() / totals.images * float(config.decision)
 
 

@@ -3,6 +3,8 @@
 Source: Rolih, Fučka, Skočaj 2024, section 3.
 """
 
+# B images, H × W pixels; C features of h × w cells, D channels of the decision head
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -53,6 +55,8 @@ class Heads(nn.Module):
         map_B1hw = self.map_head(adapted_BChw).float()
         if self.decision is None:
             return HeadOutput(map_B1hw, map_B1hw.amax(dim=(1, 2, 3)))
+        # Under the stop the decision reads the map without changing it, as is published for training
+        # without defective images.
         read_B1hw = map_B1hw.detach() if stop else map_B1hw
         return HeadOutput(map_B1hw, self.decision(adapted_BChw, read_B1hw).float())
 
@@ -71,6 +75,8 @@ class _Decision(nn.Module):
         self.last = nn.Linear(2 * width + 2, 1)
 
     def forward(self, adapted_BChw: Tensor, map_B1hw: Tensor) -> Tensor:
+        # Maxima find a small defect, means say how much there is of it; both of the map itself and of the
+        # features that saw it.
         seen_BDhw = self.look(torch.cat((adapted_BChw, map_B1hw), dim=1))
         pooled = [x.flatten(2) for x in (seen_BDhw.float(), map_B1hw)]
         numbers = [number for x in pooled for number in (x.amax(dim=2), x.mean(dim=2))]
@@ -95,6 +101,7 @@ class SuperSimpleNet(nn.Module):
 
 def new_heads(heads: Heads, seed: int) -> None:
     """Give heads their first weights: those of the adaptor as Glorot and Bengio 2010 (published)."""
+    # The adaptor alone is published with an initialisation of its own; the rest has the usual one.
     initialise(heads, seed)
     if heads.adaptor is not None:
         generator = torch.Generator().manual_seed(seed)

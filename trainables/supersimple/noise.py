@@ -37,8 +37,12 @@ def draw_noise(
 ) -> Noise:
     """Noise within ``allowed_B1hw`` (bool), which leaves out true defects; one generator for each image."""
     size = (allowed_B1hw.shape[2], allowed_B1hw.shape[3])
+    # True defects stay as they are, so the blots are cut by what is allowed before anything is drawn for
+    # them.
     blots = [_blot(size, config, generator) for generator in generators]
     on_B1hw = sent(torch.from_numpy(np.stack(blots)), allowed_B1hw.device)[:, None] & allowed_B1hw
+    # Numbers are drawn for cells with noise only, by each image's generator on the CPU: a draw on the
+    # device would depend on which images share a batch.
     counts = on_B1hw.sum(dim=(1, 2, 3)).tolist()
     drawn = [
         generator.standard_normal((count, config.features), dtype=np.float32)
@@ -52,6 +56,8 @@ def draw_noise(
 
 def _blot(size: tuple[int, int], config: SuperSimpleConfig, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Cells of an image that may get noise; none in the images that get none."""
+    # Both sides of the lattice are drawn for themselves, so blots may be long or round. A lattice finer
+    # than the cells would be mere noise.
     chosen = rng.random() < config.noise_share
     powers = rng.integers(0, _FINEST + 1, 2).tolist()
     squares = [min(side, 1 << power) for side, power in zip(size, powers, strict=True)]
@@ -61,6 +67,8 @@ def _blot(size: tuple[int, int], config: SuperSimpleConfig, rng: np.random.Gener
 def perlin(size: tuple[int, int], squares: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
     """Gradient noise in [−1, 1] on h × w cells, over a lattice of so many squares."""
     down, across = squares
+    # A direction for each corner of the lattice; a cell's value is blended from its distances along the
+    # four around it.
     angle = 2 * math.pi * rng.random((down + 1, across + 1))
     y_h, x_w = ((np.arange(side) + 0.5) * count / side for side, count in zip(size, squares, strict=True))
     row_h, column_w = y_h.astype(np.intp), x_w.astype(np.intp)
@@ -70,6 +78,11 @@ def perlin(size: tuple[int, int], squares: tuple[int, int], rng: np.random.Gener
         angle_hw = angle[np.ix_(row_h + below, column_w + right)]
         return np.sin(angle_hw) * (dy_h1 - below) + np.cos(angle_hw) * (dx_w - right)
 
+    # Perlin's polynomial of degree five has neither slope nor curvature at the corners, so no lattice lines
+    # are seen.
     fade_h1, fade_w = (t * t * t * (t * (6 * t - 15) + 10) for t in (dy_h1, dx_w))
     top, bottom = (slope(row, 0) + fade_w * (slope(row, 1) - slope(row, 0)) for row in (0, 1))
+
+    # Four unit slopes reach √½ at most: the factor brings the noise to [−1, 1], which the threshold is
+    # given in.
     return math.sqrt(2) * (top + fade_h1 * (bottom - top))

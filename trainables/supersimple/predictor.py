@@ -26,6 +26,7 @@ class SuperSimplePredictor(NetworkPredictor[SuperSimpleNet, SuperSimpleConfig]):
     def predict_pass(self, images: Tensor) -> Prediction:
         with forward_context(self.config, images.device):
             output = self.network(images)
+        # Enlarged before the blur, whose standard deviation is in pixels of the image.
         map_B1HW = to_pixels(output.map_B1hw, self.config)
         if self.config.map_blur:
             map_B1HW = gaussian_blur(map_B1HW, self.config.map_blur)

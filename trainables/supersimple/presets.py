@@ -46,6 +46,7 @@ PRESETS: Mapping[str, _Settings] = {
 def footnotes(config: SuperSimpleConfig) -> Sequence[str]:
     """Footnotes of a table about ``config``."""
     notes = config.weights_notes
+    # What the trunk learned decides how far a row can be held against the published one.
     if config.learns:
         learnt = "image labels" if config.own_task == "labels" else "rotations of normal images"
         notes.append(
@@ -67,6 +68,7 @@ def objections(config: SuperSimpleConfig, supervision: Supervision, data: DataSp
     objections: list[Objection] = []
     if config.lacks_weights is not None:
         objections.append(Objection("config.weights_file", config.lacks_weights))
+    # What follows concerns training on normal images alone.
     if supervision.kind != "none":
         return objections
     if config.learns and config.own_task == "labels":

@@ -54,6 +54,8 @@ def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> Own
     """
     check_norm("norm", config.norm, run)
     images = normal_images(images)
+    # Weights are drawn first and those of a file read over them, so the linear layer starts the same with
+    # and without a file.
     network = _Turns(config)
     initialise(network, drawn_seed(run.generator("init")))
     trunk = network.trunk
@@ -65,6 +67,8 @@ def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> Own
     views_of = drawn_views(len(images), "none", config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
+        # Turns and places are drawn for the whole batch and picked by place, so several workers see what
+        # one would.
         shown_BCHW = views_of(shard.epoch).show(shown, shard.positions)
         rng = run.generator("turns", shard.step)  # for the whole batch, whichever worker has which image
         turn_B = rng.integers(0, _TURNS, shard.size)[list(shard.places)]
@@ -106,6 +110,8 @@ def _turned(images_BCHW: Tensor, turns: list[int], places: list[list[float]]) ->
     side = min(height, width)
     parts: list[Tensor] = []
     for image_CHW, turn, (down, across) in zip(images_BCHW, turns, places, strict=True):
+        # Only a square can be turned by a right angle and keep its shape. The place is drawn, so that long
+        # images are seen along their whole length.
         top, left = int(down * (height - side + 1)), int(across * (width - side + 1))
         parts.append(image_CHW[:, top : top + side, left : left + side].rot90(turn, (1, 2)))
     return torch.stack(parts)

@@ -40,10 +40,12 @@ def stages(config: SuperSimpleConfig) -> Sequence[Stage]:
     trunk = trunk_stage(config)
     chain = [] if trunk is None else [trunk]
     if config.keep_maps:
+        # The maps depend on the trunk: a trained one is in the key through its stage, a published one
+        # through its sha256.
         published = () if trunk is not None else ("weights_sha256",)
         file = None if trunk is not None else config.weights_file
         make = partial(LazyFunction("trainables.supersimple.features:make_maps"), weights_file=file)
         after = tuple(stage.name for stage in chain)
-        settings = config.without_later(config.part(names=(*_READ, *published)))
+        settings = config.without_added_later(config.part(names=(*_READ, *published)))
         chain.append(Stage(MAPS, settings, make, after=after))
     return chain

@@ -56,6 +56,8 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     network = new_network(config, data.train, drawn_seed(run.generator("init")), run.device)
     truth: PixelMaps | None = None  # the classifier has no way to a mask, whatever the supervision shows
     if isinstance(network, SegmentingUNet):
+        # Defects are a small share of pixels. The map therefore starts at the odds of a defect pixel, or
+        # its first steps would only learn that nearly everything is background.
         labels = mask_labels(data.train, config.image_size)
         truth = PixelMaps(labels, data.train.ids, config.image_size, run.device)
         network.start_at(prior_logit(defect_share(labels, data.train), config.pos_weight))
@@ -79,6 +81,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
         hooks=TrainingHooks(backward, _LOSSES[config.model], validate=validate),
     )
     if isinstance(network, PlainClassifier):
+        # The scale is measured last, on the finished weights.
         network.map_scale.copy_(_map_scale(network, data.train))
     return SupervisedPredictor(network.eval(), config)
 
@@ -91,6 +94,7 @@ def new_network(config: SupervisedConfig, images: ImageSet, seed: int, device: t
     """
     network = build(config)
     initialise(network, seed)
+    # A file's weights replace the drawn ones of the body; the head keeps its own.
     if config.weights_file is not None:
         load_weights(resnet_of(network), config)
     if isinstance(network.input, Standardise):
@@ -118,6 +122,7 @@ def train_batch(
         Sums over the shard's images: total, image and (U-Net) pixel loss.
     """
     config, positions = network.config, shard.positions
+    # Forward in the config's precision; all losses are in float32.
     shown_BCHW = views.show(images, positions)
     with forward_context(config, images.device):
         output = network(shown_BCHW)
@@ -132,7 +137,11 @@ def train_batch(
             dice_weight=config.dice_weight,
         )
         terms.append(pixel_B.sum())
+        # Pixels carry the training of a U-Net, and the image's label joins with a weight of its own.
         total = terms[1] + config.image_weight * terms[0]
+
+    # Divided by the whole batch and not by this worker's share, so that the workers' gradients add up to
+    # the mean's.
     (total / shard.size).backward()
     sums = [term.detach() for term in (total, *terms)]
     return dict(zip(_LOSSES[config.model], sums, strict=True))
@@ -140,6 +149,8 @@ def train_batch(
 
 def _check_labels(config: SupervisedConfig, data: TrainingData) -> None:
     positives, count = int(data.train.labels.sum()), len(data.train)
+    # A U-Net may learn from defective images alone, whose background is its normal class; a classifier has
+    # nothing to tell them from.
     if not positives or (config.model == "classifier" and positives == count):
         needed = "defective and normal images" if config.model == "classifier" else "defective images"
         raise InputError(
@@ -158,6 +169,8 @@ def _map_scale(network: PlainClassifier, images: ImageSet) -> Tensor:
     """Divisor of activation maps, from their maxima over defective training images."""
     network.eval()
     device = network.map_scale.device
+    # Of defective images only: where a map of a normal image is high it is wrong, and wrong maps must not
+    # set the scale.
     maxima: list[float] = []
     for image_1CHW in image_batches(images, np.flatnonzero(images.labels).tolist(), device, 1):
         with forward_context(network.config, device):

@@ -61,6 +61,7 @@ class SegmentingUNet(nn.Module):
         super().__init__()
         self.config = config
         self.input = input_layer(config)
+        # Widths of the skip connections: each resolution that the decoder joins again.
         if config.encoder == "resnet18s":
             encoder, shape = ResNet18s(config.resnet), config.resnet
             widths = (shape.width, *shape.widths)  # the stem, then the stages

@@ -34,9 +34,11 @@ class SupervisedPredictor(NetworkPredictor[SupervisedNet, SupervisedConfig]):
         score_B = defect_probability(output.cls_logits_B)
         if not isinstance(self.network, PlainClassifier):
             return Prediction(score_B, output.map_logits_B1hw.sigmoid()[:, 0])
+        # The scale is that of training, one for all images: a normal image then stays dark.
         map_B1hw = self.network.head.activation(output.map_logits_B1hw) / self.network.map_scale
         size = (images.shape[2], images.shape[3])
         map_BHW = enlarge_cells(map_B1hw, self.config.resnet.output_stride, size).clamp(0, 1)
+        # An image that is held for normal has its map turned down with its score.
         if self.config.gate_by_score:
             map_BHW = map_BHW * score_B.float()[:, None, None]
         return Prediction(score_B, map_BHW)

@@ -51,6 +51,7 @@ PRESETS: Mapping[str, _Settings] = {
 def footnotes(config: SupervisedConfig) -> Sequence[str]:
     """Footnotes of a table about ``config``."""
     notes = config.weights_notes
+    # Both notes say what a score rests on, which a reader of the table cannot see.
     if config.model == "classifier":
         notes.append(
             "model: classifier reads image labels only, whatever the supervision; its heatmap is the "

@@ -61,6 +61,7 @@ class FAnoGan(nn.Module):
 
     def distances(self, patches_NCPP: Tensor) -> Distances:
         """Compare patches in [−1, 1] with their reconstructions; in float32."""
+        # Differences are taken in float32: two nearly equal numbers in bfloat16 leave nothing.
         made = self.generator(self.encoder(patches_NCPP)).float()
         features, made_features = (self.critic.features(x).float() for x in (patches_NCPP, made))
         image_N = (patches_NCPP - made).square().mean(dim=(1, 2, 3))
@@ -69,6 +70,7 @@ class FAnoGan(nn.Module):
     def anomaly(self, images_BCHW: Tensor) -> Tensor:
         """``MSE(x, G(E(x))) + κ · MSE(f(x), f(G(E(x))))`` of patches, brought to pixels: B × H × W."""
         config = self.config
+        # Images in [0, 1] become [−1, 1], which the generator's tanh makes.
         grid = PatchGrid(config.image_size, config.patch_size, config.patch_stride, config.patch_placing)
         windows = grid.windows(2 * images_BCHW - 1)
         rows = [self._seen(part)[0] for part in _rows_in_passes(windows)]
@@ -80,6 +82,8 @@ class FAnoGan(nn.Module):
         config = self.config
         grid = PatchGrid(config.image_size, config.patch_size, config.patch_size // 2, "overlap")
         seen = [self._seen(part) for part in _rows_in_passes(grid.windows(2 * images_BCHW - 1))]
+        # Pictures need patches that cover every pixel; the map may be of other places, and is then computed
+        # by itself.
         same_places = (config.patch_stride, config.patch_placing) == (grid.stride, grid.placing)
         scores = torch.cat([scores for scores, _ in seen], dim=1)
         anomaly = grid.spread(scores) if same_places else self.anomaly(images_BCHW)
@@ -94,6 +98,7 @@ class FAnoGan(nn.Module):
         pool = PatchPool(images, self.config.patch_size, 1, run.generator("held-out patches"), run.device)
         patches = 2 * pool.cut(range(min(len(images), _FACTS))) - 1
         seen = self.distances(patches)
+        # The distance of z is only logged; no score uses it.
         latent = (self.encoder(patches) - self.encoder(seen.made_NCPP)).square().mean()
         distances = (seen.image_N.mean(), seen.feature_N.mean(), latent)
         return dict(zip(("image", "feature", "latent"), map(float, distances), strict=True))
@@ -143,7 +148,8 @@ class _Draw(NamedTuple):
 def _draw(
     pool: PatchPool, config: UnsupervisedConfig, size: int, rng: np.random.Generator, run: Run
 ) -> _Draw | None:
-    """None where this worker has no part."""
+    """Draw this worker's part of a step; None where it has none."""
+    # Everything is drawn for the whole batch and then divided, so the number of workers changes nothing.
     numbers = pool.draw(size, rng)
     z = rng.standard_normal((size, config.gan_latent), dtype=np.float32)
     mix = rng.random(size, dtype=np.float32)
@@ -180,6 +186,8 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
             draw = _draw(pool, config, size, run.generator("critic", number, turn), run)
             loss = None
             if draw is not None:
+                # The critic learns several times per step of the generator, from fresh patches each time;
+                # what it is shown is not differentiated.
                 with torch.no_grad():
                     made = generator(draw.z_NZ)
                 gap = critic(made).sum() - critic(draw.patches_NCPP).sum()
@@ -190,6 +198,7 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
         draw = _draw(pool, config, size, run.generator("generator", number), run)
         loss = None
         if draw is not None:
+            # The generator learns through the critic, whose weights stay.
             total = -critic(generator(draw.z_NZ)).sum()
             loss = total / size
             sums[2:] += torch.stack((total.detach(), total.new_full((), len(draw.z_NZ))))
@@ -212,6 +221,7 @@ def train_encoder(nets: FAnoGan, images: ImageSet, run: Run) -> Encoder:
     """
     config, encoder = nets.config, nets.encoder
     pool = _pool(config, images, run)
+    # Generator and critic are fixed, and their batch statistics too: the encoder alone learns to find z.
     nets.requires_grad_(False).eval()
     encoder.requires_grad_(True).train()
     initialise(encoder, drawn_seed(run.generator("init encoder")))
@@ -222,6 +232,8 @@ def train_encoder(nets: FAnoGan, images: ImageSet, run: Run) -> Encoder:
 
     def step(number: int) -> Tensor:
         numbers = pool.draw(size, run.generator("encoder", number))
+        # Every worker draws all numbers and takes its part, so their number changes nothing; one without a
+        # part still joins the sum of gradients.
         places = list(run.shard(range(size)))
         if not places:
             learner.step(None, run)

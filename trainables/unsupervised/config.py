@@ -43,6 +43,8 @@ PATCH_LAYERS: dict[int, tuple[tuple[int, int] | None, ...]] = {
 
 def receptive_field(scale: Scale) -> int:
     """Side of the patch that a descriptor sees, pixels: 17, 32 or 60."""
+    # From the last layer back: before a pooling the field is twice as wide, before a convolution wider by
+    # its kernel less one.
     side = 1
     for layer in reversed(PATCH_LAYERS[scale]):
         side = 2 * side if layer is None else side + layer[0] - 1
@@ -52,7 +54,7 @@ def receptive_field(scale: Scale) -> int:
 class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
     """Settings of one training on normal images."""
 
-    later = frozenset({"trunk"})
+    added_later = frozenset({"trunk"})
 
     model: Literal["f_anogan", "students"] = Field(
         "students",
@@ -159,6 +161,8 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
     @model_validator(mode="after")
     def _image_holds_what_is_looked_at(self) -> Self:
         side, size = min(self.image_size), list(self.image_size)
+        # Refused before anything is trained: the error would else come from the middle of a network, at the
+        # first batch.
         if side < self.score_pool:
             raise ValueError(
                 f"score_pool: {self.score_pool} is a window in the image, found image_size {size}. Lower it"
@@ -211,6 +215,8 @@ def count_parameters(config: UnsupervisedConfig) -> int:
     """Number of weights of a saved model: generator, critic and encoder, or teachers and students."""
     if config.model == "students":
         return (config.students + 1) * sum(_count_patch_net(config, scale) for scale in config.scales)
+    # Trunks of critic and encoder are alike; the generator runs the other way, and has a normalisation more
+    # at its end.
     widths = gan_widths(config.gan_width, config.patch_size)
     steps = list(pairwise(widths))
     down = sum(_count_block(finer, finer, coarser) for finer, coarser in steps)

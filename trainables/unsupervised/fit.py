@@ -42,10 +42,14 @@ def fit(config: UnsupervisedConfig, data: TrainingData, run: Run) -> Unsupervise
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
         Diverged: If a loss or weight is no longer finite.
     """
+    # Held-out normal images measure the scales; they must not have trained anything.
     config = config.resolved(run.device.type)
     normals = divide_normals(data, config.held_out, run)
     check_images(config, data.train)
     _check_workers(config, run)
+
+    # Training is in the stages; reading maps and scores off the networks is not, so trials that differ
+    # there share all of it.
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     detector = Detector(read_networks(config, folders, run.device), config).to(run.device)
     facts = {"held_out": float(len(normals.held_out)), "clamped": float(detector.measure(normals.held_out))}
@@ -59,6 +63,7 @@ def _check_workers(config: UnsupervisedConfig, run: Run) -> None:
     if config.model == "students":
         refuse_small_batch(config.student_batch, run.world_size)
         return
+    # Both of f-AnoGAN's trainings run on the same workers, so the smaller batch decides.
     refuse_small_batch(min(config.gan_batch, config.encoder_batch), run.world_size)
     check_norm("gan_norm", config.gan_norm, run)
 
@@ -103,6 +108,7 @@ def make_teacher(work: StageWork, *, weights_file: str | None) -> None:
     """The teacher, with the statistics of images and of its descriptors."""
     config = _settings(work, weights_file=weights_file)
     normals = divide_normals(work.data, config.held_out, work.run)
+    # The statistics of descriptors belong to the teacher: students learn its standardised descriptors.
     school = School(config, _scale(config))
     school.input.measure(normals.train)
     school = with_layout(school, config).to(work.run.device)
@@ -122,10 +128,10 @@ def make_students(work: StageWork) -> None:
     save_model(work.folder, nn.ModuleDict({"students": school.students}), config)
 
 
-def _settings(work: StageWork, **beside: Any) -> UnsupervisedConfig:
+def _settings(work: StageWork, **more: Any) -> UnsupervisedConfig:
     """A stage's settings. The score is none of them, and its default window must fit into small images."""
     side, default = min(work.config["image_size"]), UnsupervisedConfig.model_fields["score_pool"].default
-    return work.settings(UnsupervisedConfig, score_pool=min(default, side - 1 + side % 2), **beside)
+    return work.settings(UnsupervisedConfig, score_pool=min(default, side - 1 + side % 2), **more)
 
 
 def _scale(config: UnsupervisedConfig) -> Scale:

@@ -140,6 +140,8 @@ def gradient_penalty(
 
     Source: Gulrajani et al. 2017, arXiv:1704.00028, Eq. 3.
     """
+    # A point between a real image and a made one, of each pair. Its slope must be differentiable itself,
+    # hence ``create_graph``.
     between = real_NCHW + mix_N[:, None, None, None] * (made_NCHW - real_NCHW)
     between = between.detach().requires_grad_()
     (slope_NCHW,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)

@@ -38,11 +38,14 @@ def divide_normals(data: TrainingData, share: float, run: Run) -> Normals:
     Raises:
         InputError: If no normal image is left to train on.
     """
+    # Validation's normal images are the best measure, since nothing was trained on them.
     normal = np.flatnonzero(~data.train.labels).tolist()
     if data.validation is not None and not data.validation.labels.all():
         held_out = normal_images(data.validation)
         chosen = set[int]()
     else:
+        # Otherwise a share of the training part is held out by item: images of one item are near copies,
+        # and would make the held-out ones look too normal.
         names = data.train.items or data.train.ids
         items = shuffled({names[i] for i in normal}, seed_for(run.seed, run.fold, "held-out normals"))
         taken = set(items[: max(1, round(share * len(items)))])

@@ -63,12 +63,15 @@ class PatchGrid:
     def __init__(self, size: tuple[int, int], patch: int, stride: int, placing: Placing) -> None:
         """``size``: height and width of the images, each at least ``patch``; ``stride`` at most ``patch``."""
         self.size, self.patch, self.stride, self.placing = size, patch, stride, placing
+        # Around pixels, every stride has its place; lying in the image, the last patch may start where it
+        # still covers the border.
         self._before = patch // 2 if placing == "centre" else 0
         reach = 0 if placing == "centre" else patch - stride
         self.rows, self.columns = (max(1, -(-(side - reach) // stride)) for side in size)
 
     def windows(self, images_BCHW: Tensor) -> Tensor:
         """All patches, B × C × h × w × P × P, as a view of the (mirrored) images."""
+        # Only as much is mirrored as the last patches reach over.
         after = [
             (places - 1) * self.stride + self.patch - self._before - side
             for places, side in zip((self.rows, self.columns), self.size, strict=True)
@@ -82,6 +85,8 @@ class PatchGrid:
         """From a score per patch to one per pixel, B × H × W."""
         if self.placing == "centre":
             return enlarge_cells(scores_Bhw[:, None], self.stride, self.size)
+        # Equal shares of the covering patches, down and across: the mean over patches is a product with one
+        # matrix for each direction.
         weights_Hh, weights_Ww = (
             self._covering(side, places).to(scores_Bhw)
             for side, places in zip(self.size, (self.rows, self.columns), strict=True)
@@ -99,6 +104,7 @@ class PatchGrid:
         assert self.placing == "overlap", "patches around pixels reach over the border"
         batch, channels = windows_BChwPP.shape[:2]
         covered = tuple((places - 1) * self.stride + self.patch for places in (self.rows, self.columns))
+        # Sums of the overlapping patches over their counts.
         columns = windows_BChwPP.permute(0, 1, 4, 5, 2, 3).reshape(batch, channels * self.patch**2, -1)
         sums = F.fold(columns, covered, self.patch, stride=self.stride)
         counts = F.fold(torch.ones_like(columns[:1]), covered, self.patch, stride=self.stride)

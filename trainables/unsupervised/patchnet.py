@@ -32,6 +32,7 @@ class PatchNet(nn.Module):
     def __init__(self, scale: Scale, channels: int, width: int, descriptor: int) -> None:
         super().__init__()
         self.field = receptive_field(scale)
+        # The layer table has None where a pooling follows; 0 channels stand for the descriptor's.
         convolutions: list[nn.Conv2d] = []
         self._pools: list[bool] = []  # whether a pooling follows, per convolution
         for layer in PATCH_LAYERS[scale]:
@@ -69,10 +70,14 @@ class PatchNet(nn.Module):
         last = len(self.convolutions) - 1
         for index, (convolution, pools) in enumerate(zip(self.convolutions, self._pools, strict=True)):
             assert isinstance(convolution, nn.Conv2d)
+            # What stride the poolings left is taken by the last layer, so that no descriptor is computed
+            # that nobody reads.
             step = stride // reached if index == last else 1
             x_BCHW = F.conv2d(x_BCHW, convolution.weight, convolution.bias, stride=step, dilation=dilation)
             if index < last:
                 x_BCHW = F.leaky_relu(x_BCHW, _SLOPE)
+            # A pooling keeps its stride while the wanted one is not reached; from there on it looks at
+            # every pixel, and all later layers look through holes twice as wide.
             if pools and 2 * reached <= stride:
                 x_BCHW, reached = halve(x_BCHW), 2 * reached
             elif pools:

@@ -33,7 +33,7 @@ class Detector(nn.Module):
 
     @classmethod
     def of(cls, config: UnsupervisedConfig) -> Detector:
-        """With arbitrary weights."""
+        """Build the method that a config names with arbitrary weights, for saved ones to be read into."""
         return cls(FAnoGan(config) if config.model == "f_anogan" else Students(config), config)
 
     def forward(self, images_BCHW: Tensor) -> Prediction:
@@ -60,6 +60,7 @@ class Detector(nn.Module):
         device = self.map_scale.centre.device
         if isinstance(self.networks, Students):
             self.networks.measure(images)
+        # One walk over the images: the scales take what passes by, and the clamped ones are counted beside.
         clamped = 0
 
         def anomalies() -> Iterator[tuple[Tensor, Tensor]]:
@@ -90,6 +91,7 @@ class UnsupervisedPredictor(NetworkPredictor[Detector, UnsupervisedConfig]):
         if set(self.config.step_names) <= set(known):
             prediction = self.predict(images)
             return StageMaps(prediction, {"anomaly": prediction.heatmap})
+        # The heatmap is the last stage, so it is not computed again.
         parts = [self.network.predict_stages(part) for part in self.passes(images)]
         prediction, stages = joined_stages(parts)
         return StageMaps(prediction, {**stages, "anomaly": prediction.heatmap})

@@ -45,6 +45,7 @@ def image_score(map_BHW: Tensor, pool: int, *, normalised: bool) -> ImageScore:
 
     Source: Božič et al. 2021, arXiv:2104.06064.
     """
+    # A mean filter first, so a single noisy pixel cannot be the image's score.
     pooled = F.avg_pool2d(map_BHW[:, None], pool, stride=1)
     highest_B = pooled.amax(dim=(1, 2, 3)).double()
     surround_B = 1 + map_BHW.mean(dim=(1, 2)).double()
@@ -72,6 +73,8 @@ class Saturation(nn.Module):
 
     def measure(self, values_N: Tensor, quantile: float) -> None:
         """Put 0.5 at a quantile of what normal images have, and the median at 0.25."""
+        # A rank and no interpolation: the same number on every device. Where normal images are all alike
+        # the spread is kept above 0.
         ranked = values_N.double().sort().values
         high, middle = (ranked[round(q * (len(ranked) - 1))] for q in (quantile, 0.5))
         self.centre.copy_(high)
@@ -88,6 +91,8 @@ def measure_scales(
     pixels: list[Tensor] = []
     scores: list[Tensor] = []
     for map_BHW, score_B in anomalies:
+        # Some thousand pixels of each image suffice for a quantile, and all of them would not fit into
+        # memory.
         flat = map_BHW.flatten(1)
         pixels.append(flat[:, :: max(1, flat.shape[1] // _PIXELS)].flatten())
         scores.append(score_B)

@@ -20,7 +20,9 @@ _DESCRIPTORS = ("descriptor", "descriptor_width", "dense_stride")
 
 
 def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
-    """The stages of ``config``, in the order in which they are made."""
+    """List the stages of ``config``, in the order in which they are made."""
+    # The encoder learns with the finished GAN, so κ concerns it alone and the GAN is shared by trials that
+    # differ in κ.
     if config.model == "f_anogan":
         shape = (*_COMMON, *_PATCHES, *_GAN_SHAPE)
         gan = config.part("gan_", names=shape)
@@ -33,9 +35,10 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
     students: list[Stage] = []
     learned = ("teacher", "weights_sha256", "patches_per_image", "trunk")
     for scale in config.scales:
+        # Every scale is a chain of its own: trials with other scales beside it share it.
         alone = {"scales": [scale]}
         names = (*_COMMON, *_DESCRIPTORS)
-        teacher = config.without_later(config.part("teacher_", names=(*names, *learned))) | alone
+        teacher = config.without_added_later(config.part("teacher_", names=(*names, *learned))) | alone
         make = partial(LazyFunction(f"{_CHAIN}:make_teacher"), weights_file=config.weights_file)
         teachers.append(Stage(f"teacher_{scale}", teacher, make))
         student = config.part("student", names=names) | alone

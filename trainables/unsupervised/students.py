@@ -52,6 +52,8 @@ class School(nn.Module):
         super().__init__()
         self.config = config
         self.input = Standardise(config.channels)
+        # Teacher and students are of one layout: a student that could not copy its teacher would err on
+        # normal images too.
         nets = [
             PatchNet(scale, config.channels, config.descriptor_width, config.descriptor)
             for _ in range(config.students + 1)
@@ -72,6 +74,8 @@ class School(nn.Module):
 
     def errors(self, images_BCHW: Tensor) -> Errors:
         """Errors where students miss the teacher and each other."""
+        # e is how far the students' mean is off, v how much they disagree; both are sums over a
+        # descriptor's dimensions.
         target = self.target(images_BCHW)
         told_MBdhw = torch.stack([self.describe(student, images_BCHW) for student in self.students])
         mean = told_MBdhw.mean(dim=0)
@@ -81,6 +85,7 @@ class School(nn.Module):
     @torch.no_grad()
     def measure_teacher(self, images: ImageSet) -> None:
         """Take mean and standard deviation of each dimension over all cells of ``images``."""
+        # With 0 and 1 in place the target is the raw descriptor, whose sums are then taken in float64.
         self.mean.zero_()
         self.std.fill_(1)
         sums = torch.zeros(3, self.mean.shape[1], dtype=torch.float64, device=self.mean.device)
@@ -130,6 +135,7 @@ class Students(nn.Module):
         device = self.statistics.device
         sums = torch.zeros(len(self.config.scales), 5, dtype=torch.float64, device=device)
         for batch in image_passes(images, range(len(images)), device, self.config.pass_cost):
+            # Sums and squares only, so no map of errors is kept.
             for index, errors in enumerate(self._errors(batch)):
                 e, v = (x.double().flatten() for x in errors)
                 parts = (e.sum(), e.square().sum(), v.sum(), v.square().sum(), e.new_tensor(len(e)))
@@ -163,6 +169,7 @@ def train_students(school: School, images: ImageSet, run: Run) -> None:
     Raises:
         Diverged: If a loss or weight is no longer finite.
     """
+    # Every student has random weights of its own: alike they would agree everywhere, and v would say nothing.
     config, students = school.config, school.students
     school.requires_grad_(False).eval()
     students.requires_grad_(True)
@@ -177,6 +184,7 @@ def train_students(school: School, images: ImageSet, run: Run) -> None:
     steps = min(config.student_max_steps, config.student_epochs * pass_steps)
 
     def step(number: int) -> Tensor:
+        # Steps are counted over rounds through all images; the last batch of a round may be smaller.
         turn, place = divmod(number, pass_steps)
         order = run.generator("order", turn).permutation(len(images)).tolist()
         batch = order[place * config.student_batch : (place + 1) * config.student_batch]
@@ -186,6 +194,7 @@ def train_students(school: School, images: ImageSet, run: Run) -> None:
             return torch.zeros(2, device=run.device)
         shown = pictures.batch(part)
         with torch.no_grad():
+            # Each student learns for itself, so their sum is the loss; the log has the mean of one.
             target = school.target(shown)
         described = [school.describe(student, shown) for student in students]
         losses = torch.stack([(x - target).square().sum(dim=1).mean(dim=(1, 2)).sum() for x in described])

@@ -59,6 +59,7 @@ def correlation_loss(descriptors_Nd: Tensor) -> Tensor:
     Source: Bergmann et al. 2020, section 3.1, which sums them unsquared (anticorrelated dimensions repeat
     each other as well).
     """
+    # A dimension that never varies has no direction; the smallest divisor keeps it at 0 instead of NaN.
     centred = descriptors_Nd - descriptors_Nd.mean(dim=0)
     unit = centred / centred.norm(dim=0).clamp_min(1e-6)
     return (unit.T @ unit).fill_diagonal_(0).square().sum() / descriptors_Nd.shape[1]
@@ -96,6 +97,9 @@ def train_teacher(
     teacher = with_layout(teacher, config).to(run.device)
     if config.teacher == "random":
         return teacher.eval()
+
+    # With ``distill`` a linear decoder stands between descriptor and the published features; it is thrown
+    # away afterwards.
     model = _published(config, run.device) if config.teacher == "distill" else None
     features = TRUNK_WIDTHS[config.trunk][32]
     decoder = nn.Linear(config.descriptor, features) if model is not None else nn.Identity()
@@ -105,11 +109,14 @@ def train_teacher(
         network.parameters(), lr=config.teacher_lr, weight_decay=config.teacher_weight_decay
     )
     learner = Learner("teacher", network.train(), optimiser)
+
+    # Patches are cut wider than a teacher sees, which leaves room to move the copy.
     shift = min(teacher.field // _SHIFT_SHARE, (min(config.image_size) - teacher.field) // 2)
     side, rng = teacher.field + 2 * shift, run.generator("patches")
     pool = PatchPool(images, side, config.patches_per_image, rng, run.device)
 
     def step(number: int) -> Tensor:
+        # Correlation needs the whole batch at one place, so the other workers only take over the gradients.
         if run.rank:
             learner.step(None, run)
             return torch.zeros(4, device=run.device)
@@ -118,6 +125,7 @@ def train_teacher(
         seen = _pairs(wide, teacher.field, shift, rng)
         patches, copies = (entry(x) for x in seen)
         anchor, positive = teacher(patches), teacher(copies)
+        # The next patch of the batch is the negative: any other patch will do.
         metric = metric_loss(anchor, positive, anchor.roll(1, dims=0)).mean()
         correlation = correlation_loss(anchor)
         distillation = torch.zeros_like(metric)
@@ -136,6 +144,7 @@ def train_teacher(
 def _pairs(wide_NCPP: Tensor, side: int, shift: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Patches from the middle of wider ones, and copies that are moved, brightened and noisy."""
     count = len(wide_NCPP)
+    # Offset and noise change a patch as light and sensor would; what describes the surface should not.
     tops, lefts = rng.integers(0, 2 * shift + 1, (2, count))
     offset = rng.uniform(-_BRIGHTNESS, _BRIGHTNESS, (count, 1, 1, 1)).astype(np.float32)
     noise = _NOISE * rng.standard_normal((count, wide_NCPP.shape[1], side, side), dtype=np.float32)

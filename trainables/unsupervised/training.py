@@ -44,6 +44,8 @@ class Learner:
         Gradients go to this network's weights only, whatever else the loss came through.
         """
         weights = list(self.network.parameters())
+        # Gradients are asked for by weight: ``backward`` would leave some in the other networks that the
+        # loss came through.
         if loss is None:
             slopes = tuple(torch.zeros_like(weight) for weight in weights)
         else:
@@ -80,6 +82,8 @@ def train(
     epochs = -(-steps // epoch_steps)
     with suppress(TrainingCutError):
         for epoch in range(_restore(learners, run), epochs):
+            # The last number counts what was summed, so means are right when workers have shares of
+            # different sizes.
             sums = torch.zeros(len(losses) + 1, device=run.device)
             for number in range(epoch * epoch_steps, min((epoch + 1) * epoch_steps, steps)):
                 sums += step(number)

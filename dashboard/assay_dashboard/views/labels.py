@@ -7,19 +7,17 @@ import math
 import pandas as pd
 import streamlit as st
 
-from assay.analysis.labels import LabelAnalysis, LabelCell, LabelCosts, label_analysis, label_factors
+from assay.analysis.labels import LabelAnalysis, LabelCosts, label_analysis, label_factors
 from assay.analysis.results.results import StudyResults
 from assay.report.figures.name_placement import spread
+from assay.report.next_steps import COMMON_SECONDS
 from assay.report.tables.labels import label_sections, next_section, time_unit
 from assay.study import Study
 from assay.study.file.schema import Labelling
-from assay.study.planning.cell_names import Factors, cell_name
 from assay_dashboard.charts import cost_plot
 from assay_dashboard.layout import draw, missing, plain, section, study_view, theme
 from assay_dashboard.state import of_another_study
 
-# Of Bearman et al. 2016, arXiv:1506.02106: a question about an image takes 1 s, a mask 79 s.
-_COMMON = Labelling(image_label_seconds=1, mask_seconds=79)
 _EXAMPLE = """labelling: {image_label_seconds: 1, mask_seconds: 79}
 factors:
   masks: {none: {supervision: weak}, five: {supervision: {mixed: 5}}, all: {supervision: full}}"""
@@ -47,11 +45,13 @@ def _slider(title: str, named: float, usual: tuple[float, float], *, key: str) -
     return st.slider(title, min(low, named), max(high, 3 * named), named, low, key=key, bind="query-params")
 
 
-def _plot(costs: LabelCosts, factors: Factors) -> None:
+def _plot(costs: LabelCosts) -> None:
     times, unit = time_unit(costs)
+    # A cell has two places, for a wide and a narrow window, because equal costs need more room on a
+    # telephone.
     rows = [
         {
-            "cell": cell.cell.name,
+            "variant": cell.variant,
             "line": cell.line,
             "hours": cell.hours * times,
             "place": place,
@@ -62,7 +62,7 @@ def _plot(costs: LabelCosts, factors: Factors) -> None:
             "front": cell.on_front,
             "masks": cell.masks,
             "labels": cell.image_labels,
-            "name": _point_name(cell, costs, factors) if cell.on_front and not costs.is_ladder else "",
+            "name": cell.point if cell.on_front and not costs.is_ladder else "",
         }
         for cell, place, narrow in zip(
             costs.cells, _places(costs, times, *_WIDE), _places(costs, times, *_NARROW), strict=True
@@ -83,17 +83,12 @@ def _plot(costs: LabelCosts, factors: Factors) -> None:
     plain(text, "quiet")
 
 
-def _point_name(cell: LabelCell, costs: LabelCosts, factors: Factors) -> str:
-    """Name of a cell beside its point: the legend has the levels that its colour stands for."""
-    levels = {factor: level for factor, level in cell.cell.levels.items() if factor not in costs.others}
-    return cell_name(factors, levels)
-
-
 def _places(costs: LabelCosts, times: float, width: float, distance: float) -> list[float]:
     """Hours times ``times``; in a ladder, cells of about the same cost are moved to stand side by side.
 
     The axis ends with the cells, and is ``width`` pixels long. Those moved stand ``distance`` pixels apart.
     """
+    # Moved in the scale of the axis: side by side on a log scale is another distance than in hours.
     hours = [cell.hours * times for cell in costs.cells]
     if not costs.is_ladder:
         return hours
@@ -108,15 +103,16 @@ def _next(priced: StudyResults, labels: LabelAnalysis) -> None:
     """The advice with the interval of each gain above the front; or below it the cells that it takes."""
     if labels.further:
         section(priced.once("next labels", lambda: next_section(labels.further)))
-    _plot(labels.costs, {name: tuple(levels) for name, levels in priced.plan.study.factors.items()})
+    _plot(labels.costs)
     if not labels.further:
         plain(_NEXT, "heading")
-        nothing = "No advice: it takes three numbers of labels and three of masks, all combined."
+        nothing = "Not enough label budgets tried: three numbers of labels and of masks, combined."
         missing(nothing, _grid(max(int(cell.defective) for cell in labels.costs.cells)))
 
 
 def _grid(defective: int) -> str:
     """Lines of a study file that give advice, for so many defective training images; "" for too few."""
+    # Three amounts of labels and of masks are the least from which a slope can be read.
     few = min(5, defective // 8)
     if not few:
         return ""
@@ -130,9 +126,9 @@ repeats: {{seeds: [0, 1, 2]}}"""
 
 def _no_costs(study: Study) -> None:
     """Say what comparing costs takes: finished trials, where the study's cells do differ in their labels."""
-    nothing, factors = "No two finished cells differ in hours of labelling yet.", label_factors(study)
+    nothing, factors = "No two finished variants differ in hours of labelling yet.", label_factors(study)
     if factors:
-        missing(f"{nothing} It takes finished trials of two cells that differ in {' or '.join(factors)}.")
+        missing(f"{nothing} It takes finished trials of two variants that differ in {' or '.join(factors)}.")
     else:
         missing(nothing, _EXAMPLE)
 
@@ -142,8 +138,10 @@ def _page() -> None:
     study = view.results.plan.study
     plain(study.question, "question")
     named = study.labelling
+
+    # The advice stands above the sliders that it depends on.
     first = st.container()  # is filled when the seconds below it are known
-    labelling = _seconds(view.name, named or _COMMON)
+    labelling = _seconds(view.name, named or COMMON_SECONDS)
     if named is None:
         plain(
             f"The study {view.name} states no costs (`labelling` in its file). These are common ones.",

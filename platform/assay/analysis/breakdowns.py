@@ -3,8 +3,8 @@
 A mean over classes weighs each class alike, however many defects it has. It is over the repeats that have all
 classes: one without a class averages another thing.
 
-A stage's maps are scored on test images, its pseudo labels on training images. Beside them stand floors: maps
-that know nothing of the image, above which a stage must rise.
+A stage's maps are scored on test images, its pseudo labels on training images. Beside them stand baseline
+maps: maps that know nothing of the image, above which a stage must rise.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class DefectSummary(NamedTuple):
 
 @computed
 def defect_summaries(results: StudyResults) -> list[DefectSummary]:
-    """All defects, each class, the mean over classes, and sizes; within each the cells in the plan's order.
+    """Summarise all defects, each class, the mean over classes, and sizes; within each the cells as planned.
 
     Empty for records without known masks.
     """
@@ -85,20 +85,26 @@ def defect_summaries(results: StudyResults) -> list[DefectSummary]:
         if result.defects:
             of_cells[trial.cell].append(result.defects)
     summaries = [
-        summary for cell in results.reported.cells for summary in _of_cell(cell, of_cells[cell.name])
+        summary for cell in results.reported.cells for summary in _cell_defects(cell, of_cells[cell.name])
     ]
+    # Rows run from all defects to sizes, and sizes from small to large. Classes keep the order in which
+    # they came: both sorts are stable.
     names = list(dict.fromkeys((summary.of, summary.name) for summary in summaries))
     names.sort(key=lambda key: (_DEFECT_ORDER.index(key[0]), SIZES.index(key[1]) if key[0] == "size" else 0))
     return sorted(summaries, key=lambda summary: names.index((summary.of, summary.name)))
 
 
-def _of_cell(cell: Cell, repeats: Sequence[Sequence[DefectScore]]) -> Iterator[DefectSummary]:
+def _cell_defects(cell: Cell, repeats: Sequence[Sequence[DefectScore]]) -> Iterator[DefectSummary]:
+    # A repeat may lack a class or a size, where its split has no such defect: each row is over those that
+    # have it.
     keys: dict[tuple[_DefectsOf, str], None] = {
         (score.of, score.name): None for each in repeats for score in each
     }
     for of, name in keys:
         alike = [[score for score in each if (score.of, score.name) == (of, name)] for each in repeats]
         yield _summed(of, name, cell, list(filter(None, alike)))
+
+    # The mean over classes is of repeats that have every class of the cell.
     classes = [[score for score in repeat if score.of == "class"] for repeat in repeats]
     names = {score.name for repeat in classes for score in repeat}
     whole = [repeat for repeat in classes if len(repeat) == len(names)]  # else it is a mean of other classes
@@ -151,6 +157,8 @@ class ClassMean(NamedTuple):
 def class_factor(study: Study, cells: Sequence[Cell]) -> str | None:
     """The factor each level of which keeps other `data.classes`; None where there is none."""
     for factor in study.factors:
+        # A factor chooses the class if each of its levels always keeps the same classes, and no two levels
+        # the same.
         kept: dict[str, set[tuple[str, ...] | None]] = {}
         for cell in cells:
             kept.setdefault(cell.levels[factor], set()).add(cell.data.classes)
@@ -169,22 +177,29 @@ def class_means(results: StudyResults) -> list[ClassMean]:
     factor = class_factor(study, cells)
     if factor is None:
         return []
+    # Cells that agree in every other factor are the classes of one mean.
     groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for index, cell in enumerate(cells):
         others = tuple((name, level) for name, level in cell.levels.items() if name != factor)
         groups.setdefault(others, []).append(index)
-    return [mean for others, chosen in groups.items() for mean in _of_group(results, factor, others, chosen)]
+    return [
+        mean for others, chosen in groups.items() for mean in _class_means(results, factor, others, chosen)
+    ]
 
 
-def _of_group(
+def _class_means(
     results: StudyResults, factor: str, others: Sequence[tuple[str, str]], chosen: Sequence[int]
 ) -> Iterator[ClassMean]:
     cells, study = results.reported.cells, results.plan.study
+    # Which classes have a published figure, metric by metric: a paper may leave some out.
     published = {index: study.published_values(cells[index].levels) for index in chosen}
     given = {
         metric.name: tuple(index for index in chosen if metric.name in published[index])
         for metric in results.metrics
     }
+
+    # The mean over all classes comes first, then one for each smaller set with published figures: a paper's
+    # mean may only be set beside a mean over the same classes.
     for kept in dict.fromkeys((tuple(chosen), *given.values())):
         if len(kept) < 2:
             continue
@@ -202,6 +217,8 @@ def _of_group(
 
 
 def _means(summaries: Sequence[CellSummary]) -> tuple[float, ...]:
+    # A repeat counts if every class has it; seeds and folds are put in order so that repeats stand alike in
+    # rows.
     common: set[Repeat] = set.intersection(*(set(summary.values) for summary in summaries))
     ordered = sorted(common, key=lambda repeat: (repeat.seed, -1 if repeat.fold is None else repeat.fold))
     return tuple(statistics.fmean(summary.values[repeat] for summary in summaries) for repeat in ordered)
@@ -211,14 +228,14 @@ def _means(summaries: Sequence[CellSummary]) -> tuple[float, ...]:
 
 
 STAGE_METRICS = ("pixel_ap", "pixel_pro", "pixel_iou_positive", "pixel_iou", "pixel_iou_oracle")
-SIZE_METRIC = "image_ap"  # of one floor only: what the photographs' sizes tell
+SIZE_METRIC = "image_ap"  # of one baseline only: what the photographs' sizes tell
 
 _StageOf = Literal["test", "train", "floor"]
 _STAGE_ORDER: tuple[_StageOf, ...] = ("test", "train", "floor")
 
 
 class StageSummary(NamedTuple):
-    """One stage of one cell, or a floor beside it, over the repeats."""
+    """One stage of one cell, or a baseline map beside it, over the repeats."""
 
     of: _StageOf
     stage: str
@@ -227,7 +244,8 @@ class StageSummary(NamedTuple):
 
 @computed
 def stage_summaries(results: StudyResults) -> list[StageSummary]:
-    """Stage by stage: maps in the order of the chain, then pseudo labels of training images, then floors.
+    """Summarise the stages: maps in the order of the chain, then pseudo labels of training images, then
+    baseline maps.
 
     Within a stage the cells come in the plan's order; one without that stage is left out. Empty for methods
     without stages.
@@ -238,6 +256,8 @@ def stage_summaries(results: StudyResults) -> list[StageSummary]:
     chains: list[list[tuple[_StageOf, str]]] = []
     for trial in reported.trials:
         repeats[trial.cell].append(Repeat(trial.seed, trial.fold))
+
+    # Stages are scored after a training: of one that did not finish there are none to speak of.
     for trial, record, result in results.trained:
         if record.status != "finished":
             continue
@@ -245,6 +265,9 @@ def stage_summaries(results: StudyResults) -> list[StageSummary]:
         for stage in result.stages:
             of_cells = scores.setdefault((stage.of, stage.stage), {})
             of_cells.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = stage.metrics
+
+    # Cells may have different chains, as of an ablation that leaves a stage out: one order has to hold for
+    # all.
     stages = sorted(_merged(chains), key=lambda stage: _STAGE_ORDER.index(stage[0]))
     return [
         StageSummary(*stage, tuple(_summaries(cell, repeats[cell.name], scores[stage][cell.name])))
@@ -264,6 +287,8 @@ def stage_intervals(results: StudyResults) -> list[tuple[MeanInterval | None, ..
 
 
 def _interval(summary: CellSummary, planned: pd.DataFrame, splits: Splits) -> MeanInterval | None:
+    # The table of any metric tells which repeats were planned, and the sizes of their parts, which the
+    # interval needs. Only its values are put aside for those of the stage.
     of_cell = planned[planned["cell"] == summary.cell.name]
     repeats = [
         Repeat(int(seed), None if pd.isna(fold) else int(fold))
@@ -288,6 +313,7 @@ def _merged(chains: Iterable[list[tuple[_StageOf, str]]]) -> list[tuple[_StageOf
     order: list[tuple[_StageOf, str]] = []
     for chain in chains:
         place = 0
+        # A stage that is known moves the place on, so what follows in this chain is put behind it.
         for stage in chain:
             if stage not in order:
                 order.insert(place, stage)

@@ -17,6 +17,7 @@ from itertools import pairwise
 
 import pandas as pd
 
+from assay.analysis.names import study_names
 from assay.analysis.results.computed import computed
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import score_tables, study_analysis
@@ -30,7 +31,6 @@ from assay.statistics.wording import most_text
 from assay.storage.record import Result
 from assay.study import Cell, Study
 from assay.study.file.schema import Labelling, Level
-from assay.study.planning.cell_names import line_name
 from assay.study.planning.identity import canonical_json
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Metric
@@ -66,7 +66,9 @@ class LabelCell:
     """
 
     cell: Cell
+    variant: str  # its name in the study's words
     line: str  # what tells its line from others: levels, and the method where levels name it; "" for one line
+    point: str  # what tells it from others of its line, in words: `5 masks`
     data: str  # equal for cells that are tested on the same data
     image_labels: float
     defective: float  # of the training images
@@ -79,7 +81,7 @@ class LabelCell:
 
     @property
     def mean(self) -> float:
-        """Over its repeats, of which there is at least one."""
+        """The mean over its repeats, of which there is at least one."""
         return statistics.fmean(self.values)
 
 
@@ -91,7 +93,7 @@ class LabelCosts:
     labelling: Labelling
     cells: tuple[LabelCell, ...]  # in the plan's order
     lines: tuple[tuple[LabelCell, ...], ...]  # cells alike in all but their labels, by rising hours
-    others: tuple[str, ...]  # the factors that tell lines apart
+    others: tuple[str, ...]  # the factors that tell lines apart, in words
     repeats: str  # of a cell: `2 seeds × 3 folds`
     fewer: bool  # than some cells have: others do not have them all
 
@@ -117,10 +119,10 @@ class LabelCosts:
     @property
     def caption(self) -> str:
         """A few words below the picture."""
-        beside = " Cells that cost about the same stand beside each other." if self.is_ladder else ""
+        beside = " Variants that cost about the same stand beside each other." if self.is_ladder else ""
         return (
-            f"{self.metric.title} on test data against the time of labelling.{beside} Rings: the front, "
-            "whose cells no other beats for less or as much time."
+            f"{self.metric.title} on test data against the time of labelling.{beside} Rings: the Pareto "
+            "front, whose variants no other beats for less or as much time."
         )
 
 
@@ -131,8 +133,11 @@ def label_costs(results: StudyResults) -> LabelCosts | None:
     labelling = study.labelling
     if labelling is None:
         return None
+
+    # Along a line only the labels change; the other factors tell lines apart. Where levels of the labels
+    # also choose the method, as in a ladder from no labels to masks, each method has a line of its own.
     axis = _axis(study)
-    others = tuple(factor for factor in study.factors if factor not in axis)
+    others, names = tuple(factor for factor in study.factors if factor not in axis), study_names(results)
     metric = results.primary
     trained = _trained(results)
     by_method = any(level.trainable for factor in axis for level in study.factors[factor].values())
@@ -141,20 +146,29 @@ def label_costs(results: StudyResults) -> LabelCosts | None:
         # Of a search several points have the same levels: the best of them stands first.
         if summary.values:
             chosen.setdefault(tuple(summary.cell.levels.values()), summary)
+
+    # A cell is priced and scored by the repeats that all cells on its data have: another repeat is another
+    # split, with other numbers of labels.
     common = _common(chosen.values())
     cells = [
         _costed(
             summary,
             trained[summary.cell.name],
             common[_tested_on(summary.cell)],
-            line_name(study.factors, summary.cell.levels, others),
             labelling,
+            variant=names.variant(summary.cell.name),
+            line=names.line(summary.cell.levels, others),
+            point=names.some_levels(summary.cell.levels, axis),
         )
         for summary in chosen.values()
     ]
+
+    # Where all cells of a data set cost the same, there is nothing to draw against hours.
     costed = _with_fronts(_by_method(cells) if by_method else cells, metric)
     if not any(len({c.hours for c in costed if c.data == data}) > 1 for data in {c.data for c in costed}):
         return None
+
+    # Points of a line run by rising hours; the lines themselves stand in the order of the plan.
     lines: dict[tuple[str, str], list[LabelCell]] = {}
     for cell in sorted(costed, key=lambda cell: cell.hours):
         lines.setdefault((cell.line, cell.data), []).append(cell)
@@ -164,7 +178,7 @@ def label_costs(results: StudyResults) -> LabelCosts | None:
         labelling=labelling,
         cells=tuple(costed),
         lines=tuple(tuple(lines[key]) for key in order),
-        others=others,
+        others=tuple(map(names.factor_words, others)),
         repeats=repeats_text(costed[0].repeats),
         fewer=any(
             len(summary.values) > len(cell.values)
@@ -214,16 +228,23 @@ def _costed(
     summary: CellSummary,
     trained: Mapping[Repeat, Result],
     common: frozenset[Repeat],
-    line: str,
     labelling: Labelling,
+    *,
+    variant: str,
+    line: str,
+    point: str,
 ) -> LabelCell:
+    # Labels are those that the records counted and not those that the plan asked for: folds differ in their
+    # numbers of defective images, and "all masks" is a number only then.
     cell, repeats = summary.cell, common or frozenset(summary.values)
     counted = [trained[repeat] for repeat in repeats]
     image_labels = statistics.fmean(result.n_train for result in counted)
     masks = statistics.fmean(result.n_masks for result in counted)
     return LabelCell(
         cell=cell,
+        variant=variant,
         line=line,
+        point=point,
         data=_tested_on(cell),
         image_labels=image_labels,
         defective=statistics.fmean(result.n_positives for result in counted),
@@ -237,6 +258,8 @@ def _costed(
 
 def _by_method(cells: Sequence[LabelCell]) -> list[LabelCell]:
     """The same cells; a line is those of one method, each with other labels, or else a single cell."""
+    # A method is a line only if each of its cells has other labels. Two with the same labels differ in
+    # something else, and a line through them would claim that labels made the difference.
     alike: dict[tuple[str, str, str], list[LabelCell]] = {}
     for cell in cells:
         alike.setdefault((cell.line, cell.cell.trainable, cell.data), []).append(cell)
@@ -245,12 +268,13 @@ def _by_method(cells: Sequence[LabelCell]) -> list[LabelCell]:
         rungs = {(cell.image_labels, cell.masks) for cell in of_method}
         whole = 1 < len(of_method) == len(rungs)
         name = ", ".join(filter(None, (line, method)))
-        names |= {cell.cell.name: name if whole else cell.cell.name for cell in of_method}
+        names |= {cell.cell.name: name if whole else cell.variant for cell in of_method}
     return [replace(cell, line=names[cell.cell.name]) for cell in cells]
 
 
 def _tested_on(cell: Cell) -> str:
     """All that decides the test part: scores of cells that differ in it are no alternatives."""
+    # Options that limit the training part are the choice of labels itself, and change no test image.
     data = cell.data.model_dump(
         mode="json", include={"reader", "path", "classes", "others", "splits", "test", "item", "options"}
     )
@@ -269,6 +293,8 @@ def _with_fronts(cells: Sequence[LabelCell], metric: Metric) -> list[LabelCell]:
 
 def _front(cells: Sequence[LabelCell], metric: Metric) -> Iterator[str]:
     """Names of the cells of one data set that are on its front; none where they have no repeat in common."""
+    # By rising hours, and the better first of equal hours, a cell is on the front if it beats all that cost
+    # less. Equal twins are both on it.
     best, best_hours = -math.inf, 0.0
     for cell in sorted(cells, key=lambda cell: (cell.hours, -metric.sign * cell.mean)):
         score = metric.sign * cell.mean
@@ -296,7 +322,7 @@ class MasksPoint:
 
     @property
     def mean(self) -> float:
-        """Over the repeats that have a value, of which there is at least one."""
+        """The mean over the repeats that have a value, of which there is at least one."""
         return statistics.fmean(self.values)
 
 
@@ -314,7 +340,7 @@ class MasksCurve:
 
     metric: Metric
     lines: tuple[MasksLine, ...]
-    others: tuple[str, ...]  # the factors that tell lines apart
+    others: tuple[str, ...]  # the factors that tell lines apart, in words
     source: str | None  # of what is published
     repeats: str  # of a cell, as planned: `2 seeds × 3 folds`
 
@@ -332,10 +358,13 @@ def masks_curve(results: StudyResults) -> MasksCurve | None:
     least three numbers of masks, each once: none (or image labels) is 0, ``mixed: N`` is N, ``full`` is all.
     """
     study, metric = results.plan.study, results.primary
-    factors = study.factors
+    factors, names = study.factors, study_names(results)
     setting = [f for f, levels in factors.items() if any(level.supervision for level in levels.values())]
     if len(setting) != 1 or any(level.trainable for level in factors[setting[0]].values()):
         return None
+
+    # Cells that agree in all other factors are one line. If two of them have the same number of masks, they
+    # differ in something that no factor says, and there is no curve.
     others = tuple(factor for factor in factors if factor != setting[0])
     groups: dict[tuple[str, ...], list[CellSummary]] = {}
     for summary in metric_summary(results, metric.name):
@@ -345,7 +374,7 @@ def masks_curve(results: StudyResults) -> MasksCurve | None:
             return None
     counts = _counts(results)
     lines = [
-        MasksLine(line_name(factors, of[0].cell.levels, others), tuple(_points(study, of, counts)))
+        MasksLine(names.line(of[0].cell.levels, others), tuple(_points(study, of, counts)))
         for of in groups.values()
     ]
     if not any(point.values for line in lines for point in line.points):
@@ -353,7 +382,7 @@ def masks_curve(results: StudyResults) -> MasksCurve | None:
     return MasksCurve(
         metric=metric,
         lines=tuple(line for line in lines if line.points),
-        others=others,
+        others=tuple(map(names.factor_words, others)),
         source=study.published.source if study.published else None,
         repeats=repeats_text(next(iter(groups.values()))[0].repeats),
     )
@@ -379,6 +408,8 @@ def _points(
 ) -> Iterator[MasksPoint]:
     for summary in sorted(group, key=lambda s: _planned_masks(s.cell)):
         planned, counted = _planned_masks(summary.cell), counts.get(summary.cell.name, [])
+        # Numbers are those of the plan, so that points of different lines stand above each other. "All"
+        # alone is what training counted, and may differ between folds.
         everything = math.isinf(planned)
         if everything and not counted:
             continue  # how many all are is known when the first is trained
@@ -425,6 +456,9 @@ def label_analysis(results: StudyResults) -> LabelAnalysis | None:
     if costs is None:
         return None
     table = metric_table(results, costs.metric.name)
+
+    # Each cell of the front against the next cheaper one: is what its labels cost more worth it? Equal
+    # hours are no step.
     steps = [
         comparison(f"{cheap.cell.name} → {dear.cell.name}", cheap.cell.name, dear.cell.name)
         for front in costs.fronts
@@ -457,6 +491,8 @@ def next_labels(
     Raises:
         InputError: If the study names no costs, all cells have the same labels, or none is called ``start``.
     """
+    # The way out of each refusal differs: no prices, no cells that differ in labels, and no cell of that
+    # name.
     if hours is not None and not 0 < hours <= _MOST_HOURS:
         raise InputError(f"hours of labelling are above 0 and at most {_MOST_HOURS:,}, found {hours:g}.")
     if results.plan.study.labelling is None:
@@ -486,6 +522,8 @@ def _enough(
     lines: list[tuple[str, tuple[Enough, ...]]] = []
     for line in costs.lines:
         cells = [cell for cell in line if cell.cell.supervision.kind != "none"]
+        # "Enough" is measured against all masks, so a line needs these at its end, and enough points below
+        # to read between. Two cells with the same number would make the loss ambiguous.
         numbers = [cell.masks for cell in cells]
         rising = all(fewer < more for fewer, more in pairwise(numbers))
         if (
@@ -528,6 +566,7 @@ def _advised(
     """Advice for the start of each group, and why there is none for all cells of the groups without one."""
     starts = [(group, _start(group, start)) for group in groups]
     advice = [_next(costs, table, group, now, hours) for group, now in starts if now is not None]
+    # Cells without a start are told once, with the reason: an empty table would look like a mistake.
     names = [cell.cell.name for group, now in starts if now is None for cell in group]
     if names:
         names = names if start is None else [start]
@@ -551,6 +590,9 @@ def _next(
     counted = "labels of defective images" if defective else "image labels"
     counts = {c.cell.name: Labels(c.defective if defective else c.image_labels, c.masks) for c in group}
     seconds = Labels(costs.labelling.image_label_seconds, costs.labelling.mask_seconds)
+
+    # More masks can be drawn than there are defective images without one: the advice stops where these run
+    # out.
     labels, without_mask = counts[now.cell.name], now.defective - now.masks
     most = costs.labelling.hours(0, without_mask)
     if hours is None:
@@ -564,6 +606,9 @@ def _next(
         metric=costs.metric.name,
         counted_as=counted,
     )
+
+    # Hours that somebody named may buy more masks than images are left, which no number of hours mends. The
+    # small factor lets the exact number through, which hours and seconds give only rounded.
     if advice.masks is not None and advice.bought.masks > without_mask * (1 + 1e-9):
         reason = (
             f"{without_mask:.0f} defective training images have no mask yet, and the hours are for "

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import Repeat, RepeatSummary, best_mean, lost_repeats
-from assay.storage.registration import Registered, read_registration
+from assay.storage.preregistration import Preregistration, read_preregistrations
 from assay.storage.store import Store
 from assay.study import Plan
 from assay.study.names import counted
@@ -32,7 +32,7 @@ __all__ = [
     "TriedCell",
     "best_of",
     "ledgers",
-    "registered_studies",
+    "preregistered_studies",
     "spread_seen",
     "study_ledger",
 ]
@@ -79,7 +79,7 @@ class Ledger:
 
     def __str__(self) -> str:
         return (
-            f"Ledger of {len(self.pages)} studies on the same data and methods, "
+            f"Test log of {len(self.pages)} studies on the same data and methods, "
             f"{counted(self.comparisons, 'comparison')} tried"
         )
 
@@ -91,10 +91,11 @@ def study_ledger(results: StudyResults) -> Ledger | None:
 
 
 def _ledger(results: StudyResults, store: Store) -> Ledger | None:
-    if not results.registered:
+    if not results.preregistrations:
         return None
-    mine = results.registered[-1]
-    known = registered_studies(store)
+    # The question as registered last is the one that counts: an edit may have changed data or methods.
+    mine = results.preregistrations[-1]
+    known = preregistered_studies(store)
     pages = {name: entries for name, entries in known.items() if _same_question(entries[-1], mine)}
     if len(pages) < 2:
         return None
@@ -103,7 +104,8 @@ def _ledger(results: StudyResults, store: Store) -> Ledger | None:
 
 def ledgers(store: Store) -> list[Ledger]:
     """Every ledger of a storage, without winners."""
-    remaining = registered_studies(store)
+    # Studies fall into groups of one question. Each pass takes the group of the first that is left.
+    remaining = preregistered_studies(store)
     shared: list[Ledger] = []
     while remaining:
         first = next(iter(remaining.values()))[-1]
@@ -114,12 +116,12 @@ def ledgers(store: Store) -> list[Ledger]:
     return shared
 
 
-def registered_studies(store: Store) -> dict[str, tuple[Registered, ...]]:
+def preregistered_studies(store: Store) -> dict[str, tuple[Preregistration, ...]]:
     """Entries of the studies that have sound ones; `assay check` names the others."""
-    known: dict[str, tuple[Registered, ...]] = {}
+    known: dict[str, tuple[Preregistration, ...]] = {}
     for name in store.study_folders():
         try:
-            entries = read_registration(store, name)
+            entries = read_preregistrations(store, name)
         except InputError:
             continue
         if entries:
@@ -127,13 +129,15 @@ def registered_studies(store: Store) -> dict[str, tuple[Registered, ...]]:
     return known
 
 
-def _same_question(first: Registered, second: Registered) -> bool:
+def _same_question(first: Preregistration, second: Preregistration) -> bool:
     return (first.data, first.methods) == (second.data, second.methods)
 
 
-def _pages(studies: Iterable[tuple[str, Sequence[Registered]]]) -> tuple[LedgerPage, ...]:
+def _pages(studies: Iterable[tuple[str, Sequence[Preregistration]]]) -> tuple[LedgerPage, ...]:
     return tuple(
         LedgerPage(
+            # Comparisons of all entries count, those that a later edit dropped among them: they were tried.
+            # Cells are those of the last entry; a search counts its points.
             name,
             len({pair for entry in entries for pair in (*entry.comparisons, *entry.of_winners)}),
             max(entries[-1].cells, entries[-1].points),
@@ -165,10 +169,14 @@ def _tried(store: Store, study: str, metric: str) -> list[TriedCell]:
         table = store.read_table(f"{store.study(study)}/summary.parquet")
     except (FileNotFoundError, pa.ArrowInvalid):
         return []
+
+    # The columns that tell repeats apart are enough, so a summary of thousands of rows is read quickly.
     ended: dict[str, dict[Repeat, str]] = {}  # by any metric: one that diverged has rows of those reported
     values: dict[str, dict[Repeat, float]] = {}
     columns = ("cell", "seed", "fold", "part", "metric", "value", "status")
     for row in table.select(columns).to_pylist():
+        # Rows of any metric say how a repeat ended. The one that is asked for may be missing, of a metric
+        # that the study did not report.
         if row["part"] == "test":
             repeat = Repeat(row["seed"], row["fold"])
             ended.setdefault(row["cell"], {})[repeat] = row["status"]
@@ -176,6 +184,7 @@ def _tried(store: Store, study: str, metric: str) -> list[TriedCell]:
                 values.setdefault(row["cell"], {})[repeat] = row["value"]
     tried: list[TriedCell] = []
     for cell, repeats in ended.items():
+        # A repeat without a value is lost and not left out, so the mean tells of how many it is.
         scores = values.get(cell, {})
         lost = lost_repeats((status, None) for repeat, status in repeats.items() if repeat not in scores)
         tried.append(TriedCell(metric, tuple(repeats), scores, lost, study, cell))
@@ -188,10 +197,12 @@ def spread_seen(store: Store, plan: Plan) -> tuple[float, str] | None:
     Scores of one cell over its seeds, times √2: what seeds share would make it smaller. None where no study
     on the same data and methods has two seeds of a cell.
     """
+    # Only studies on the same data and methods: how far seeds scatter depends on both. The plan's own study
+    # is left out, because who asks has looked at its trials before.
     data, methods = tuple(sorted(plan.manifests)), tuple(sorted(plan.trainables))
     names = [
         name
-        for name, entries in registered_studies(store).items()
+        for name, entries in preregistered_studies(store).items()
         if name != plan.study.study and (entries[-1].data, entries[-1].methods) == (data, methods)
     ]
     variances = [
@@ -199,4 +210,6 @@ def spread_seen(store: Store, plan: Plan) -> tuple[float, str] | None:
     ]
     if not variances or not sum(variances):
         return None
+
+    # The variance of a difference of two independent scores is twice that of one.
     return math.sqrt(2 * sum(variances) / len(variances)), ", ".join(names)

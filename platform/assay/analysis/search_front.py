@@ -59,8 +59,10 @@ def search_front(results: SearchResults, cell: str) -> list[FrontPoint]:
     """The front of one searched cell, by the first objective, best first."""
     goals = results.plan.search.objectives
     signs = [goal.sign for goal in goals]
+    # The front is that of the values by which the search chose; equal first values keep the order of drawing.
     ranked = best_points(results.plan, results.evaluated_points[cell])
     ranked.sort(key=lambda each: (-signs[0] * each.values[0], each.point.index))
+    # Points that are trained again have a row of their own in the plan, with other seeds.
     retrained = {row.name: row for row in results.plan.replicates}
     front: list[FrontPoint] = []
     for each in ranked:
@@ -72,6 +74,7 @@ def search_front(results: SearchResults, cell: str) -> list[FrontPoint]:
 
 def optimism(front: Sequence[FrontPoint], number: int) -> tuple[float, float] | None:
     """Means of objective ``number`` over the points trained again: in the search, and on fresh seeds."""
+    # Both means are over the same points, so that their difference is the flattery and no choice of points.
     pairs = [
         (each.evaluated.values[number], value.mean)
         for each in front
@@ -85,6 +88,7 @@ def optimism(front: Sequence[FrontPoint], number: int) -> tuple[float, float] | 
 
 def fresh_value(results: StudyResults, row: Cell, objective: Objective) -> FreshValue | None:
     """An objective's value on fresh seeds; None while a repeat is open, or where it lost one."""
+    # A metric has the study's usual interval, by the claim that its splits allow.
     name = objective.metric
     if not objective.is_cost and name in METRICS:
         summary = next((each for each in metric_summary(results, name) if each.cell.name == row.name), None)
@@ -97,6 +101,9 @@ def fresh_value(results: StudyResults, row: Cell, objective: Objective) -> Fresh
         interval = of_cells.get(row.name)
         ends = (None, None) if interval is None else (interval.low, interval.high)
         return FreshValue(summary.mean, *ends)
+
+    # A cost stands in the record and not in the table of scores. Its mean waits until every repeat has one:
+    # the first to end are the quick ones, and their mean would flatter.
     records = [results.records.get(trial.id) for trial in results.plan.trials if trial.cell == row.name]
     values = [None if record is None else objective_value(objective, record) for record in records]
     known = [value for value in values if value is not None]
@@ -105,6 +112,8 @@ def fresh_value(results: StudyResults, row: Cell, objective: Objective) -> Fresh
     mean = math.fsum(known) / len(known)
     if len(known) <= TOO_FEW:
         return FreshValue(mean)
+
+    # A cost is never below zero, whatever a symmetric interval reaches.
     half = t_half_width(statistics.stdev(known), 1 / len(known), len(known) - 1)
     return FreshValue(mean, max(0.0, mean - half) if objective.is_cost else mean - half, mean + half)
 

@@ -36,6 +36,8 @@ def _analysis(results: StudyResults, *, with_items: bool) -> ScoreAnalysis:
     scores = score_tables(results)
     # Of scores on several data sets none is the best.
     with_best = len({trial.manifest for trial in results.reported.trials}) == 1
+
+    # A study without planned looks has one, at its end. Verdicts before it would be further looks.
     decisions = study_decisions(results)
     if decisions is None:
         if results.all_ended:
@@ -51,6 +53,8 @@ def _analysis(results: StudyResults, *, with_items: bool) -> ScoreAnalysis:
     def decided() -> tuple[ComparisonResult, ...]:
         return as_decided(decisions, lambda number: scores.comparisons(seeds[:number]))
 
+    # Other groups than the comparisons have no looks of their own, and wait for the last of the
+    # comparisons.
     if decisions.over:
         return ScoreAnalysis(scores, comparisons=decided, with_best=with_best)
     at = decisions.taken.next
@@ -59,6 +63,8 @@ def _analysis(results: StudyResults, *, with_items: bool) -> ScoreAnalysis:
 
 def so_far(results: StudyResults) -> ScoreAnalysis:
     """The analysis as if what has ended were all that was planned: for reckoning ahead, never for a page."""
+    # The plan is cut down to what has ended: without looks to come and without pairs of which a cell is
+    # missing, the tests take it for a finished study.
     plan, records = results.plan, results.records
     repeats = plan.study.repeats.model_copy(update={"decide": ()})
     study = plan.study.model_copy(update={"repeats": repeats})
@@ -112,7 +118,13 @@ def _smallest_step(results: StudyResults, metric: Metric) -> float | None:
 def _contrasts(reported: ReportedPlan) -> list[Contrast]:
     levels = {cell.name: cell.levels for cell in reported.cells}
     return [
-        comparison(planned.name, start, end, common_name(reported.study.factors, levels[start], levels[end]))
+        comparison(
+            planned.name,
+            start,
+            end,
+            common_name(reported.study.factors, levels[start], levels[end]),
+            planned.ask,
+        )
         for planned in reported.comparisons
         for start, end in planned.pairs
     ]

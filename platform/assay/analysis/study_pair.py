@@ -67,12 +67,16 @@ def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
     """
     if left.name == right.name:
         raise InputError(f"two studies are put side by side, found {left.name} twice. Name another one.")
+    # Cells whose common repeats are the very same trainings stay out of the tests: their difference is zero
+    # by construction, and it would count as evidence that nothing differs.
     metric = _common_metric(left, right)
     cells = match_cells(left.reported, right.reported)
     shared = _shared(left, right, cells)
     others = [match for match in cells if match not in shared]
     compared, scores = paired_scores(left, right, others, metric, (left.name, right.name))
     comparisons = scores.tested(metric, "studies", scores.contrasts)
+
+    # Both studies have their one look when all has ended; before, a page may show differences and no verdict.
     if not (left.all_ended and right.all_ended):
         comparisons = tuple(map(until_planned, comparisons))
     return StudyPair(
@@ -108,9 +112,12 @@ def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
     Raises:
         InputError: If they have none.
     """
+    # Where each side has one cell there is nothing to match: a study made from a best point has another
+    # name for it.
     if len(left.cells) == len(right.cells) == 1:
         first, second = left.cells[0], right.cells[0]
         return [CellPair(_common_name(first, second), first, second)]
+    # Numbers of points differ between searches, so a point is known by the values that were drawn for it.
     theirs = {cell.match: cell for cell in right.cells}
     matches = [
         CellPair(_common_name(cell, other) if isinstance(cell, PointCell) else cell.name, cell, other)
@@ -146,6 +153,9 @@ def paired_scores(
     frames: list[pd.DataFrame] = []
     compared: list[CellPair] = []
     splits: dict[str, Splits] = {}
+
+    # The rows of both sides go into one table, as cells of one study, so the tests are those of any study.
+    # Names of cells are those of both studies, because the same cell stands on each side.
     for match, common in _common_trials(left, right, matches):
         compared.append(match)
         cells = (match.left, match.right)
@@ -193,6 +203,9 @@ def _by_cell(side: StudyResults) -> dict[str, dict[_Place, Trial]]:
     split = {trial.id: trial.seed if trial.fold is None else trial.fold for trial in side.plan.trials}
     trials: dict[str, dict[_Place, Trial]] = {cell.name: {} for cell in side.reported.cells}
     for trial in side.reported.trials:
+        # Where each seed draws its split, the rule of the hold-out decides it with the seed or the fold;
+        # where splits are prescribed, the fold does alone. The seed stands in both: it is what pairs two
+        # trainings.
         per_seed = trial.data.splits == "per_seed"
         tested = (trial.data.test, split[trial.id]) if per_seed else (None, trial.fold)
         trials[trial.cell][trial.manifest, per_seed, *tested, trial.seed] = trial

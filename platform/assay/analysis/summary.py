@@ -22,7 +22,7 @@ from assay.analysis.results.results import StudyResults
 from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Cell, Trial
-from assay.study.names import counted, from_to, of_planned
+from assay.study.names import count_of_planned, counted, from_to
 from trainables.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class RepeatSummary:
     @property
     def count(self) -> str:
         """``10``, or ``9 of 10``."""
-        return of_planned(self.n, self.planned)
+        return count_of_planned(self.n, self.planned)
 
     @property
     def mean(self) -> float | None:
@@ -114,7 +114,7 @@ class RepeatSummary:
 
     @property
     def median(self) -> float | None:
-        """Median over the same."""
+        """Median over the same repeats."""
         return statistics.median(self.values.values()) if self.values else None
 
     @cached_property
@@ -134,7 +134,7 @@ class RepeatSummary:
 
     @property
     def planned_spread_of(self) -> str:
-        """The same when no repeat is lost: ``5 seeds``, ``3 seeds (means over 3 folds)``."""
+        """What the spread is over when no repeat is lost: ``5 seeds``, ``3 seeds (means over 3 folds)``."""
         return self._over(len(self._folds()) if len(self._seeds()) < 2 else len(self._seeds()))
 
     def count_text(self) -> str:
@@ -165,6 +165,7 @@ class RepeatSummary:
         seeds, folds = self._seeds(), self._folds()
         if len(folds) < 2 or len(seeds) < 2:
             return list(self.values.values())
+        # A seed that lost a fold is left out: a mean over fewer folds would differ by its images.
         means: list[float] = []
         for seed in sorted(seeds):
             of_seed = [value for repeat, value in self.values.items() if repeat.seed == seed]
@@ -192,6 +193,8 @@ def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) ->
     values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in cells}
     lost: dict[str, list[tuple[str, str | None]]] = {cell.name: [] for cell in cells}
     planned: dict[str, list[Repeat]] = {cell.name: [] for cell in cells}
+
+    # Every planned repeat ends in one of two places, with a value or with a reason; none is dropped.
     for trial in results.trials:
         if trial.cell not in planned:
             continue
@@ -233,6 +236,8 @@ def by_mean(summaries: Iterable[_Summary], metric: Metric) -> list[_Summary]:
     def place(summary: _Summary) -> tuple[bool, float, float]:
         if summary.mean is None:
             return True, 0.0, 0.0
+        # Of equal places the one with the better mean of what did not diverge comes first, which orders
+        # counts, whose worst value is infinite.
         diverged = sum(lost.repeats for lost in summary.lost if lost.status == "diverged")
         filled = [*summary.values.values(), *[worst] * diverged]
         return False, -metric.sign * math.fsum(filled) / len(filled), -metric.sign * summary.mean
@@ -257,6 +262,7 @@ def spread_note(summaries: Iterable[CellSummary]) -> str:
 
 def repeats_text(repeats: Iterable[Repeat]) -> str:
     """Repeats in words: ``2 seeds``, ``2 seeds × 3 folds``, ``5 repeats`` where these are no grid."""
+    # Seeds and folds may only be multiplied where each seed has each fold.
     known = set(repeats)
     seeds, folds = {r.seed for r in known}, {r.fold for r in known}
     if len(known) < len(seeds) * len(folds):
@@ -272,6 +278,8 @@ def tidy(results: StudyResults) -> pa.Table:
     and a second one where a table joins several searches to one cell:
     without a value, and with status and reason, where the repeat was lost.
     """
+    # A finished trial may have measured more than the study reports, and its further metrics stand in the
+    # table too. A lost one has rows of the reported metrics alone.
     reported = [metric.name for metric in results.metrics]
 
     def rows(record: Record | None, absent: str) -> Iterator[_Row]:
@@ -361,6 +369,7 @@ def _test_row(record: Record | None, metric: str, absent: str) -> _Row:
     value = outcome(record, metric, absent)
     if not isinstance(value, tuple):
         return "test", metric, value, "finished", None
+    # The trial did finish: only this metric is undefined, and its row has the reason without a value.
     status, reason = value
     return "test", metric, None, "finished" if status == "undefined" else status, reason
 
@@ -376,6 +385,7 @@ def outcome(record: Record | None, metric: str, absent: str = _MISSING) -> float
         return "missing", absent
     if record.status != "finished" or record.result is None:
         return record.status, record.reason
+    # A metric without value and reason is one that came after the training.
     value = record.result.metrics.get(metric)
     if value is None:
         return "undefined", record.result.undefined.get(metric, "not measured when it was trained")

@@ -43,6 +43,8 @@ class ItemIntervals:
     def difference(self, first: str, second: str) -> ItemInterval:
         """Interval of the mean score of ``first`` minus that of ``second``, over the repeats of both."""
         left, right = self.trials.get(first, {}), self.trials.get(second, {})
+        # Both sides are resampled over the same repeats and the same items: what a hard item costs both
+        # cells cancels.
         common = [repeat for repeat in left if repeat in right]
         if not common:
             return _NO_PREDICTIONS
@@ -67,6 +69,7 @@ def _item_intervals(results: StudyResults) -> ItemIntervals | None:
     read_part = results.read_part
     if read_part is None or results.primary.name != RESAMPLED_METRIC:
         return None
+    # One bootstrap for each data set: its trials share their items, so one draw of items serves all of them.
     frames: dict[str, dict[str, pd.DataFrame]] = {}  # manifest → trial, which may stand in two rows
     trials: dict[str, dict[Repeat, str]] = {}
     data: dict[str, str] = {}
@@ -76,17 +79,25 @@ def _item_intervals(results: StudyResults) -> ItemIntervals | None:
             table = read_part(record, "predictions.parquet")
         except (FileNotFoundError, DamagedFileError) as error:  # the record's scores stand all the same
             why = error if isinstance(error, DamagedFileError) else "its predictions.parquet is gone"
-            problems.append(f"item intervals leave out trial {trial.id}: {why}")
+            problems.append(f"intervals over test images leave out trial {trial.id}: {why}")
             continue
+        # The frame is kept by trial, because a trial that stands in two rows of a table is read twice and
+        # has to be resampled once.
         if table is not None:
             frame = table.select(["sample", "item", "label", "score"]).to_pandas()
             frames.setdefault(trial.manifest, {})[trial.id] = frame.assign(trial=trial.id)
             trials.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = trial.id
             data[trial.cell] = trial.manifest
+
+    # Where nothing could be read, the problems are still told: without them a page would look like that of
+    # a study that keeps no predictions.
     named_once = tuple(dict.fromkeys(problems))
     if not frames:
         return ItemIntervals({}, {}, {}, None, named_once) if named_once else None
     tables = {manifest: list(of_data.values()) for manifest, of_data in frames.items()}
+
+    # One image moves the average precision by most where the fewest are defective: the coarsest test part
+    # tells how fine the scores of all can be.
     defective = min(int(frame["label"].to_numpy(bool).sum()) for each in tables.values() for frame in each)
     return ItemIntervals(
         trials=trials,

@@ -63,12 +63,15 @@ def trial_table(results: StudyResults, running: Iterable[Running] = ()) -> pd.Da
     for name, value_of in _OF_RECORD.items():
         columns[name] = [None if record is None else value_of(record) for record in records]
     table = pd.DataFrame(columns, index=pd.Index([trial.id for trial in trials], name="trial"))
+
+    # Whole numbers with gaps stay whole: pandas would otherwise turn a column with a missing one into floats.
     counts = ("fold", "epochs", "n_train", "n_test", "attempts")
     return table.astype({name: "Int64" for name in counts if name in table})
 
 
 def _settings(trials: Iterable[Trial]) -> dict[str, list[Any]]:
     """Settings in which cells differ from the base, with the base's own value elsewhere."""
+    # All trials of a cell share one object of its differences, so identity tells cells apart at no cost.
     of_trials = [trial.diff for trial in trials]
     base: dict[str, Any] = {}
     for diff in {id(diff): diff for diff in of_trials}.values():
@@ -84,6 +87,8 @@ def _states(results: StudyResults, running: Iterable[Running]) -> list[str]:
     alive, damaged = {trial.trial.id for trial in running}, results.damaged
     states: list[str] = []
     for trial in results.plan.trials:
+        # A record decides. Without one the order is damaged, running, planned: a trial that is trained
+        # again after damage is still without a sound record.
         record = results.records.get(trial.id)
         if record is not None:
             states.append(record.status)
@@ -113,6 +118,7 @@ _NAMES = {"lambda": "λ, weight of the segmentation loss", "lr": "Learning rate"
 def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
     """Title → unit and long table (``epoch`` from 1, ``what``, ``value``), for what shares an axis."""
     curve = curve.replace([math.inf, -math.inf], math.nan)  # of a loss on its way to diverge
+    # Losses share an axis, and so do scores from 0 to 1; a learning rate beside them would be a flat line.
     groups: dict[str, list[str]] = {}
     for name in curve.columns:
         if name not in CLOCKS:
@@ -127,6 +133,7 @@ def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
         ]
         table = pd.concat(parts)
         if len(table):
+            # An axis with one score is headed by its name, which says more than "Validation scores".
             only = f"Validation {_title(names[0])}" if title == _SCORES and len(names) == 1 else title
             tables[only] = _group(names[0])[1], table
     return tables

@@ -138,7 +138,10 @@ def run(
     if remaining is not None:
         _warn(f"models that `keep` leaves out stay for now: {remaining}")
     for problem in outcome.problems:
-        _warn(f"a pack broke: {problem}")
+        _warn(f"a batch of trials broke: {problem}")
+
+    # An interrupt and a loss are raised last: by now all that is finished is kept, and what was odd has been
+    # said.
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.lost is not None:

@@ -106,7 +106,7 @@ class OpenedStudy:
             >>> len(study.results.records)
             4
         """
-        return self._look().results
+        return self._state().results
 
     def cells(self) -> pd.DataFrame:
         """One row per cell and metric with mean, sd, n, 95 % interval and claim: the report's CSV.
@@ -128,8 +128,8 @@ class OpenedStudy:
         """
         from assay.analysis.trials import trial_table
 
-        look = self._look()
-        return trial_table(look.results, look.snapshot.running)
+        state = self._state()
+        return trial_table(state.results, state.snapshot.running)
 
     def comparisons(self) -> pd.DataFrame:
         """One row per claim and effect, interaction and comparison, as in the report's `_comparisons.csv`.
@@ -142,10 +142,10 @@ class OpenedStudy:
         """
         from assay.report.figures.effects import comparisons_plot
         from assay.report.pages import plotted
-        from assay.report.rows import comparison_table, report_comparisons
+        from assay.report.rows import report_table
 
         results = self.results
-        return plotted(comparison_table(report_comparisons(results)), comparisons_plot(results))
+        return plotted(report_table(results), comparisons_plot(results))
 
     def effects(self) -> pd.DataFrame:
         """The main effects and interactions among :meth:`comparisons`, with their plot in a notebook.
@@ -157,12 +157,12 @@ class OpenedStudy:
         from assay.analysis.study_analysis import study_analysis
         from assay.report.figures.effects import effects_plot
         from assay.report.pages import plotted
-        from assay.report.rows import comparison_table, report_comparisons
+        from assay.report.rows import report_table
 
         results = self.results
         analysis = study_analysis(results)
         effects = len(analysis.main_effects) + len(analysis.interactions)  # come first
-        table = comparison_table(report_comparisons(results))
+        table = report_table(results)
         return plotted(table.head(effects), effects_plot(results))
 
     def curve(self, trial: str) -> pd.DataFrame:
@@ -224,8 +224,8 @@ class OpenedStudy:
 
         return study_grid(self.results, self._store, cells, seed, images)
 
-    def _look(self) -> StudyState:
-        self._last = self._followed.look()
+    def _state(self) -> StudyState:
+        self._last = self._followed.state()
         return self._last
 
     def _part(self, trial: str, part: str) -> pa.Table:
@@ -245,7 +245,7 @@ class OpenedStudy:
             )
         last = self._last
         if last is None or text not in last.results.records:
-            last = self._look()
+            last = self._state()
         records, trials = last.results.records, [trial.id for trial in last.results.plan.trials]
         chosen = [text] if text in records else [known for known in trials if text and known.startswith(text)]
         if len(chosen) != 1:

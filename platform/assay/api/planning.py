@@ -34,7 +34,7 @@ def read_plan(
     say(f"reading {study if isinstance(study, str | Path) else 'the study'}")
     from assay.study import plan_study
     from assay.study.file.from_objects import as_study
-    from assay.study.planning.resolution_limit import plan_reach
+    from assay.study.planning.resolution_limit import measure_resolution_limits
 
     study = as_study(study)
     _refuse_secrets(study)
@@ -46,6 +46,7 @@ def read_plan(
 
     manifests: dict[str, Manifest] = {}
 
+    # Cells share data, and masks are looked at below once more: each data set is opened once.
     def opener(spec: DataSpec) -> Manifest:
         key = spec.model_dump_json()
         if key not in manifests:
@@ -54,7 +55,7 @@ def read_plan(
 
     plan = _without_credentials(plan_study(study, opener, device))
     say("looking at masks in the network's grid")
-    return plan.model_copy(update={"reach": plan_reach(plan, opener)})
+    return plan.model_copy(update={"resolution_limits": measure_resolution_limits(plan, opener)})
 
 
 def _without_credentials(plan: Plan) -> Plan:
@@ -78,6 +79,9 @@ def _refuse_secrets(study: Study) -> None:
     rule = "a study is stored with its results and holds no credentials"
     way_out = "Whoever needs them reads them from the environment."
     source = study.source
+
+    # Credentials are known by how they look, anywhere in the text. In settings that a plug-in is free to
+    # name, it is the name that tells a secret.
     for number, line in enumerate(source.text.splitlines(), start=1):
         if holds_credentials(line):
             raise InputError(f"{source.origin}:{number}: {rule}, found {redact(line.strip())}. {way_out}")

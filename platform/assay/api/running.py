@@ -37,7 +37,7 @@ def train(
     say: Callable[[str], None],
     asked_by: str = "",
 ) -> Trained:
-    """Train what is missing of a study, from its registration to its summary.
+    """Train what is missing of a study, from its preregistration to its summary.
 
     The lease comes first: of two runs that begin at once one is refused before it has written anything, and
     nobody else writes the study until its summary lies there.
@@ -46,7 +46,7 @@ def train(
         store: Where the study lies.
         plan: All trials of the study, or the cells in which a search draws them.
         options: Of the engine.
-        begun: Is called once the study is registered, before anything trains.
+        begun: Is called once the study is preregistered, before anything trains.
         say: Is called with what a user should know of an earlier holder of the study, or of the storage.
         asked_by: Who asks, in the register of what was tried; empty: a person at the command line.
 
@@ -58,6 +58,7 @@ def train(
     from assay.analysis.results.reading import needed_plan
     from assay.engine import hold_study, train_missing
 
+    refuse_to_train_elsewhere(plan)
     # The engine draws no conclusions: which trials a study with `repeats.decide` needs by now, it asks.
     options = replace(options, needed=needed_plan)
     with hold_study(store, plan.study.study, options, say) as held:
@@ -66,8 +67,25 @@ def train(
         return Trained(outcome, end_study(held.store, plan))
 
 
+def refuse_to_train_elsewhere(plan: Plan) -> None:
+    """See that nothing of a plan is to be trained by a loop of somebody's own.
+
+    Raises:
+        InputError: If something is.
+    """
+    from trainables.plugins.catalogue import find_trainable
+
+    for name in plan.trainables:
+        if not find_trainable(name).trained_here:
+            raise InputError(
+                f"`trainable: {name}` is trained by a loop of your own, found {plan.study.study} to be "
+                "trained here. `assay data split` writes what each repeat may see, `assay score` reads what "
+                "it predicts."
+            )
+
+
 def begin_study(store: Store, plan: Plan, asked_by: str = "") -> tuple[Plan, list[str]]:
-    """Register the question of a study that this run holds, and write the study and its plan.
+    """Preregister the question of a study that this run holds, and write the study and its plan.
 
     Returns:
         The plan, of a search with the points so far, and warnings for the user.
@@ -77,16 +95,18 @@ def begin_study(store: Store, plan: Plan, asked_by: str = "") -> tuple[Plan, lis
         StorageError: If the storage is full, read-only or away.
     """
     from assay.storage.plans import write_plan
-    from assay.storage.registration import added_seeds_warning, register, replaced_looks_warning
+    from assay.storage.preregistration import added_seeds_warning, preregister, replaced_looks_warning
     from assay.storage.search_points import with_points
-    from assay.study.planning.resolution_limit import reach_warnings
+    from assay.study.planning.resolution_limit import resolution_warnings
 
+    # What can refuse comes before the first write. The question is noted before the plan is, which replaces
+    # the one that the question is compared with.
     known = with_points(plan, store)
     added = added_seeds_warning(store, known)
-    register(store, known, asked_by)
+    preregister(store, known, asked_by)
     write_plan(store, plan)
-    of_looks = filter(None, (added, replaced_looks_warning(store, known)))
-    return known, [*plan.warnings, *reach_warnings(plan.reach), *of_looks]
+    warnings = filter(None, (added, replaced_looks_warning(store, known)))
+    return known, [*plan.warnings, *resolution_warnings(plan.resolution_limits), *warnings]
 
 
 def end_study(store: Store, plan: Plan) -> StudyResults:
@@ -97,11 +117,13 @@ def end_study(store: Store, plan: Plan) -> StudyResults:
     """
     from assay.analysis.results.reading import results_of_plan
     from assay.analysis.summary import write_summary
-    from assay.storage.registration import record_look
+    from assay.storage.preregistration import record_interim_look
 
     results = results_of_plan(plan, store)
+
+    # With its last trial a study's p-values can be seen, so that this counts as a look.
     if len(results.records) == len(results.plan.trials):
-        record_look(store, results.plan)
+        record_interim_look(store, results.plan)
     write_summary(results, store)
     return results
 
@@ -120,6 +142,7 @@ def drop_models(store: Store, results: StudyResults) -> str | None:
 
     store.refuse_if_gone()
     try:
+        # A fault here costs room and no result: it is told, and the study stands.
         others = partial(stored_plans, store, but=results.name)
         free(store, unkept_models(store, KeepRule.of(results.plan), results.records, others))
     except (InputError, OSError) as error:

@@ -49,7 +49,7 @@ __all__ = ["app", "main"]
 
 
 class _PlainWords(TyperGroup):
-    """The commands, whose slips are refused in the words of a study file.
+    """The commands, whose mistakes are refused in the words of a study file.
 
     Wrong values are not told in pydantic's words, and removed options have a sentence of their own.
     """
@@ -70,12 +70,12 @@ class _PlainWords(TyperGroup):
             raise
 
 
-def _plainly(slip: ErrorDetails) -> str:
+def _plainly(problem: ErrorDetails) -> str:
     from trainables.errors import validation_message
 
-    if slip["type"] == "value_error":  # of typer, which shows the value itself
-        return validation_message(slip)
-    return f"{validation_message(slip)}, found {slip['input']!r}."
+    if problem["type"] == "value_error":  # of typer, which shows the value itself
+        return validation_message(problem)
+    return f"{validation_message(problem)}, found {problem['input']!r}."
 
 
 app = typer.Typer(
@@ -137,10 +137,13 @@ try:
         _COMMANDS.update({example: load(place) for example, place in extra.commands.items()})
 except InputError as error:  # of another distribution; refused as any input is, when a command is run
     _unloadable = error
+_GROUPS = {"studies": studies.group, "data": data.group}
 for _example, _command in _COMMANDS.items():
-    app.command(_example.split()[1], epilog=f"Example: {_example}")(_command)
-app.add_typer(studies.group, name="studies")
-app.add_typer(data.group, name="data")
+    _, _first, _second, *_ = _example.split()
+    _place, _name = (_GROUPS[_first], _second) if _first in _GROUPS else (app, _first)
+    _place.command(_name, epilog=f"Example: {_example}")(_command)
+for _name, _group in _GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 _MESSAGE_CHARACTERS = 500
 _LAST_SECONDS = 8.0  # from a signal until a command that has not ended is ended
@@ -172,6 +175,9 @@ def main() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, _without_terminal)
     _end_after_signals()
+
+    # With `--json` a program reads standard output: it gets one answer and nothing else, and an error is an
+    # answer, too.
     words = set(sys.argv[1:])
     if FLAG not in words or words & {"-h", "--help"}:
         _run(lambda text, code: None, standalone=True)
@@ -211,6 +217,9 @@ def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoRet
         code = _with_word(end.code, answer_error)
     else:
         code = _with_word(code, answer_error)
+
+    # After an interrupt or the loss of Ray, threads may be waiting for what is gone, and Python would wait
+    # for them.
     if isinstance(code, int) and code in _AT_ONCE:
         _leave(code)
     sys.exit(code if isinstance(code, int | str) else 0)
@@ -257,7 +266,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _without_terminal(signum: int, frame: FrameType | None) -> None:
-    """SIGHUP: the terminal is gone, so that every word to it would be an error; the study ends in order."""
+    """Handle SIGHUP: the terminal is gone, any word to it would be an error, and the study ends in order."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         if os.isatty(descriptor):
@@ -266,7 +275,7 @@ def _without_terminal(signum: int, frame: FrameType | None) -> None:
 
 
 def _as_interrupt(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM takes the path of Ctrl-C: what is finished stays, and Ray is shut down in order."""
+    """Handle SIGTERM like Ctrl-C: what is finished stays, and Ray is shut down in order."""
     os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -117,6 +117,8 @@ def check(
         typer.echo(str(report))
     if shown:
         typer.echo(shown)
+
+    # Warnings leave the data usable: the exit code speaks of errors alone.
     if not report.usable:
         raise typer.Exit(2)
 
@@ -130,6 +132,8 @@ def _way_here(fault: str, spec: DataSpec, data: Path | None, cache: Path) -> str
     named = [f"{key} is {option}" for key, option in options.items() if key in fault]
     if not named:
         return ""
+
+    # If the folder has a layout that is known, the words to type can be given as they are.
     if data is not None:
         with suppress(InputError):
             layout = find_layout(data, cache)
@@ -163,6 +167,8 @@ def import_(source: Source, *, images: Images, replace: Replace = False) -> None
     typer.echo(f"{counted(imported.images, 'image')} annotated, {counted(imported.masks, 'mask')} written")
     for remark in imported.remarks:
         typer.echo(f"warning: {remark}")
+
+    # What the study has to say to read these masks is printed as it stands there.
     if imported.table is not None:
         typer.echo(f"data: {{reader: table, path: {imported.table.name}, splits: per_seed}}")
     if imported.classes:
@@ -188,7 +194,7 @@ def read_white(text: str) -> float | Literal["auto"]:
 
 
 def read_options(options: list[str]) -> dict[str, Any]:
-    """``["train_items=5"]`` as ``{"train_items": 5}``."""
+    """Read ``["train_items=5"]`` as ``{"train_items": 5}``."""
     settings: dict[str, Any] = {}
     for option in options:
         name, sign, value = option.partition("=")
@@ -266,6 +272,7 @@ def init(
 
     A plug-in is a folder with a small method that trains, a test, a study, and what makes it a package.
     """
+    # Options about images mean nothing to a plug-in. They are refused beside it, and not lost in silence.
     of_images = {
         "--labels": labels,
         "--option": option,

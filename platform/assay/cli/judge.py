@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ import typer
 
 from assay.cli.options import as_path
 from assay.cli.output import AsJson, check_output, console
-from assay.cli.results import Format, Output, give_files, refuse_beside_json
+from assay.cli.results import Format, Notes, Output, give_files, refuse_beside_json
 from trainables.errors import InputError
 
 __all__ = ["scores"]
@@ -36,6 +37,15 @@ Compare = Annotated[
         metavar="WHAT",
         help='"CELL -> CELL", a factor, or "FACTOR: LEVEL -> LEVEL"; several times. Default: cells that '
         "differ in one factor; all pairs where the table has no factors.",
+    ),
+]
+CanGo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--can-go",
+        metavar="WHAT",
+        help='"WITHOUT -> WITH", a factor, or "FACTOR: WITHOUT -> WITH"; several times: does dropping the '
+        "right side surely lose less than --resolve?",
     ),
 ]
 Resolve = Annotated[
@@ -95,6 +105,7 @@ def scores(
     *,
     against: Against = None,
     compare: Compare = None,
+    can_go: CanGo = None,
     resolve: Resolve = None,
     cell: Cell = None,
     seed: Seed = None,
@@ -106,10 +117,11 @@ def scores(
     exact_test: ExactTest = "sign-flip",
     signs: Signs = None,
     as_json: AsJson = False,
+    notes: Notes = False,
     format: Format = None,
     output: Output = None,
 ) -> None:
-    """Tell which differences in a table of scores are shown, suggested, negligible or open.
+    """Tell which differences in a table of scores are significant, negligible or undecided, and what can go.
 
     One value per cell and repeat, from a paper, a tracker or a script: a row per repeat and metric, or a row
     per repeat with a column for each metric. Extras read further layouts. The rules are those of a study.
@@ -132,10 +144,13 @@ def scores(
         raise InputError(
             f"--resolve is a difference above 0, found {resolve:g}. Name the smallest that matters."
         )
+
+    # All that was typed becomes one question, which is held against the table where its columns are known.
     question = ScoreQuestion(
         columns=ColumnNames(tuple(cell or ()), seed, fold, tuple(score or ())),
         against=against,
         compared=tuple(compare or ()),
+        can_go=tuple(can_go or ()),
         resolve=resolve,
         lower=tuple(lower or ()),
         splits=splits,
@@ -147,11 +162,15 @@ def scores(
     typed = table == Path("-")
     content = sys.stdin.buffer.read() if typed else table.read_bytes()
     analysed = analyse_score_file("scores" if typed else table.name, content, question)
+
+    # A person gets the answer on one page, a file or a program all of it.
     if format is None and output is None:
         from assay.report.page.terminal import terminal_page
         from assay.report.pages import score_page
 
-        console().print(terminal_page(score_page(analysed)))
+        short = sys.stdout.isatty() and not notes
+        rest = f"assay judge {shlex.quote(str(table))} --notes" if short and not typed else ""
+        console().print(terminal_page(score_page(analysed), whole=not rest, rest=rest))
     else:
         give_files(
             form.score_files(analysed, output.name if output is not None else ""), output, as_json=as_json

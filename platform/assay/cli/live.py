@@ -17,22 +17,24 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from assay.analysis.results.watch import Snapshot, score, score_names
+from assay.analysis.names import study_names
+from assay.analysis.results.watch import Snapshot, score, score_names, score_title
 from assay.cli.output import duration
+from assay.report.page.terminal import FittedTable
 from assay.storage.files.files import KEPT, PATIENCE_SECONDS
 from assay.storage.progress import Progress, Running
 from assay.study.planning.repeats import repeat_name
 from trainables.errors import StorageAway
 
 if TYPE_CHECKING:
-    from assay.analysis.decisions import StudyDecisions
     from assay.analysis.results.followed import FollowedStudy, StudyState
+    from assay.analysis.results.results import StudyResults
     from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
@@ -42,7 +44,8 @@ __all__ = ["Curve", "Curves", "LiveView", "render", "sparks"]
 
 _LINE_EVERY = 8.0  # seconds between plain lines when nothing happens
 _ASKED_AGAIN = f"It is asked again. A run ends when that lasts {PATIENCE_SECONDS:.0f} s."
-_ROWS = 12  # running trials shown one by one
+_ROWS = 8  # running trials shown one by one
+_LATEST = 5  # trials that have ended, of a terminal
 _STYLES = {"finished": "green", "failed": "red", "diverged": "yellow"}
 _STATUSES = ("finished", "diverged", "pruned", "failed")
 
@@ -75,11 +78,11 @@ class LiveView:
         self._waits_since: float | None = None  # for an answer of the storage
         self._last_line = self._start  # when the last plain line was printed
         self._followed: FollowedStudy | None = None
-        self._primary = ""
         self._curves = Curves("")  # of the study that is followed
         self._listeners: tuple[Callable[[StudyState], None], ...] = (self._show,)
-        self._snapshot: Snapshot | None = None
-        self._decisions: StudyDecisions | None = None  # of a study that decides
+        self._state: StudyState | None = None  # at the last look
+        self._latest: deque[Text] = deque(maxlen=_LATEST)  # trials that ended, above a terminal's bar
+        self._lost = 0  # trials without a result that have a line of their own on a terminal
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._follower = threading.Thread(target=self._follow, name="assay-progress", daemon=True)
@@ -131,8 +134,8 @@ class LiveView:
         from assay.analysis.results.followed import FollowedStudy
         from assay.study.planning.stage_graph import stages_of
 
-        name, self._primary = plan.study.study, plan.study.metrics.primary
-        self._curves = Curves(self._primary)
+        name = plan.study.study
+        self._curves = Curves(plan.study.metrics.primary)
         self._listeners = (self._show, *listeners)
         self._followed = FollowedStudy(store, name, plan=plan, since=self._since, stages_of=stages_of)
         self._listen()
@@ -140,7 +143,7 @@ class LiveView:
 
     @property
     def seconds(self) -> float:
-        """Since the view was made."""
+        """Seconds since the view was made."""
         return time.monotonic() - self._start
 
     def _follow(self) -> None:
@@ -149,11 +152,11 @@ class LiveView:
             self._listen()
 
     def _listen(self) -> None:
-        """Look at the study once, and tell all listeners."""
+        """Read the state of the study once, and tell all listeners."""
         assert self._followed is not None, "it was asked to follow"
         self._waits_since = time.monotonic()
         try:
-            state = self._followed.look()
+            state = self._followed.state()
             for listener in self._listeners:
                 listener(state)
             self._trouble, self._trouble_told = "", False
@@ -175,20 +178,26 @@ class LiveView:
                 pause = self._line_every
 
     def _show(self, state: StudyState) -> None:
-        snapshot = self._snapshot = state.snapshot
-        self._decisions = state.decisions
+        self._state, snapshot = state, state.snapshot
         self._curves.see(snapshot.running)
         if snapshot.ended and snapshot.done == snapshot.total and self._message == self._message_before:
             self._message = "all trials have ended"  # what was said before tells of trials to train
         self._message_before = self._message
         if self._messages_alone:
             return
+        # In a log every trial has its line. A terminal keeps the first that have no result, and shows the
+        # others until there are newer ones: thirty lines above the answer would push it off the screen.
         for record in snapshot.ended:
-            text = _ended(record, self._primary)
+            text = _ended(record, state.results)
             if self._live is None:
                 self._line(f"{snapshot.done}/{snapshot.total} {text}")
+                continue
+            line = Text(text, style=_STYLES.get(record.status, "dim"))
+            if record.status != "finished" and self._lost < _LATEST:
+                self._lost += 1
+                self._print(line)
             else:
-                self._print(Text(text, style=_STYLES.get(record.status, "dim")))
+                self._latest.append(line)
 
     def _line(self, text: str) -> None:
         with self._lock:
@@ -200,18 +209,21 @@ class LiveView:
             self._console.print(text, soft_wrap=soft_wrap)
 
     def _summary(self) -> str:
-        snapshot = self._snapshot
+        # Trouble is told in full once and then in short: plain lines would repeat it every few seconds.
         if self._trouble:
             text = "the storage cannot be read yet" if self._trouble_told else self._trouble
             self._trouble_told = True
             return text
+
+        # A storage that hangs gives no error. That nothing came for a while is all that can be told.
         waits_since = self._waits_since
         if waits_since is not None and time.monotonic() - waits_since >= self._line_every:
             return f"waiting for the storage for {duration(time.monotonic() - waits_since)}"
-        if snapshot is None:
+        if self._state is None:
             return self._message or "starting"
+        snapshot = self._state.snapshot
         done = " · ".join(
-            filter(None, (f"{snapshot.done}/{snapshot.total} done", str(self._decisions or "")))
+            filter(None, (f"{snapshot.done}/{snapshot.total} done", str(self._state.decisions or "")))
         )
         done += _stages(snapshot)
         slow = _slow(self._curves)
@@ -220,42 +232,43 @@ class LiveView:
             return f"{done} · {self._message}"
         left = _left(snapshot)
         doing = "; ".join(
-            " ".join(filter(None, _words(running, self._primary)))
-            for running in snapshot.running[:3]
-            if running.silent is None
+            _words(running, self._state.results) for running in snapshot.running[:3] if running.silent is None
         )
         more = f" and {len(snapshot.running) - 3} more" if len(snapshot.running) > 3 else ""
         return f"{done}{left} · training {doing}{more}"
 
     def _render(self) -> Group:
         head = Text(f"{self._trouble or self._message} · {duration(self.seconds)}", style="bold")
-        if self._snapshot is None:
+        if self._state is None:
             return Group(head)
-        return Group(head, render(self._snapshot, self._curves, str(self._decisions or "")))
+        return Group(*self._latest, head, render(self._state, self._curves))
 
 
-def render(snapshot: Snapshot, curves: Curves, settled: str = "") -> Group:
-    """A bar, the counts, what waits, what is ``settled``, and a table of the trials that are training."""
+def render(state: StudyState, curves: Curves) -> Group:
+    """A bar, the counts, what waits, what is settled, and a table of the trials that are training."""
+    snapshot = state.snapshot
     bar = Table.grid()
     bar.add_row(ProgressBar(total=max(1, snapshot.total), completed=snapshot.done, width=60))
-    parts: list[Text | Table] = [bar, Text(f"{_counts(snapshot)}{_stages(snapshot)}{_left(snapshot)}")]
+    parts: list[RenderableType] = [bar, Text(f"{_counts(snapshot)}{_stages(snapshot)}{_left(snapshot)}")]
     if slow := _slow(curves):
         parts.append(Text(slow, style="yellow"))
-    if settled:
-        parts.append(Text(settled))
+    if state.decisions is not None:
+        parts.append(Text(str(state.decisions)))
     if snapshot.running:
-        parts.append(_table(snapshot.running[:_ROWS], curves))
+        parts.append(_table(snapshot.running[:_ROWS], curves, state.results))
     if len(snapshot.running) > _ROWS:
         parts.append(Text(f"and {len(snapshot.running) - _ROWS} more", style="dim"))
     return Group(*parts)
 
 
 def _counts(snapshot: Snapshot) -> str:
-    """Trials by what became of them, and what those wait for that nobody trains yet."""
+    """Count trials by what became of them, and say what those wait for that nobody trains yet."""
     counts = [f"{snapshot.counts.get(s, 0)} {s}" for s in _STATUSES if snapshot.counts.get(s)]
     counts.append(f"{len(snapshot.running)} running")
     alive = [trial.progress for trial in snapshot.running if trial.silent is None]
     waiting = snapshot.planned - snapshot.undrawn
+
+    # While nobody trains, trials are planned and wait for nothing.
     if not alive:
         counts.append(f"{snapshot.planned} planned")
     elif waiting:
@@ -267,29 +280,20 @@ def _counts(snapshot: Snapshot) -> str:
     return " · ".join([f"{snapshot.done}/{snapshot.total} trials", *counts])
 
 
-def _table(running: Sequence[Running], curves: Curves) -> Table:
+def _table(running: Sequence[Running], curves: Curves, results: StudyResults) -> FittedTable:
     """A row for each trial; the name of the score is a title where all have the same."""
     scores = [curves.of(trial.progress) if trial.progress is not None else None for trial in running]
-    names = {curve.name for curve in scores if curve is not None}
-    title = _title(names.pop()) if len(names) == 1 else "score"
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("trial", "cell", "repeat", "epoch", title, "left"):
-        table.add_column(name, no_wrap=name != "cell")
-    for trial, curve in zip(running, scores, strict=True):
-        *head, epoch, left = _progress(trial)
+    named = ["" if curve is None else score_title(curve.name, results.primary) for curve in scores]
+    names = {*named} - {""}
+    title = names.pop() if len(names) == 1 else "score"
+    rows: list[tuple[str, ...]] = []
+    for trial, curve, name in zip(running, scores, named, strict=True):
+        *head, epoch, left = _progress(trial, results)
         epoch = epoch.replace("epoch ", "")  # its title says so
-        table.add_row(*(Text(text) for text in (*head, epoch, _number(curve, title), left)))
-    return table
-
-
-def _number(curve: Curve | None, title: str) -> str:
-    if curve is None:
-        return ""
-    return str(curve) if title == _title(curve.name) else f"{_title(curve.name)} {curve}"
-
-
-def _title(name: str) -> str:
-    return name.replace(".", " ")
+        number = "" if curve is None else str(curve) if name == title else f"{name} {curve}"
+        rows.append((*head, epoch, number, left))
+    titles = ("trial", "variant", "repeat", "epoch", title, "left")
+    return FittedTable.of(titles, rows, right=titles[2:], spare=("trial",))
 
 
 def _slow(curves: Curves) -> str:
@@ -309,18 +313,21 @@ def _left(snapshot: Snapshot) -> str:
     return f" · {snapshot.left.roughly} {duration(max(1.0, snapshot.left.seconds))} left"
 
 
-def _words(running: Running, primary: str) -> tuple[str, ...]:
+def _words(running: Running, results: StudyResults) -> str:
     """A running trial in a line of text, where nothing can be drawn."""
-    *head, epoch, left = _progress(running)
+    trial, variant, repeat, epoch, left = _progress(running, results)
+    words = f"{trial} {variant}, {repeat}: {epoch}"
     if running.progress is None:
-        return (*head, epoch)
-    return (*head, epoch, score(running.progress.metrics, primary), f"{left} left")
+        return words
+    shown = score(running.progress.metrics, results.primary)
+    return ", ".join(filter(None, (words, shown, f"{left} left")))
 
 
-def _progress(running: Running) -> tuple[str, ...]:
-    """Trial, cell, repeat, how far it is, and the time left or that it gives no sign."""
+def _progress(running: Running, results: StudyResults) -> tuple[str, str, str, str, str]:
+    """Trial, variant, repeat, how far it is, and the time left or that it gives no sign."""
     trial, progress = running.trial, running.progress
-    head = (trial.id[:8], trial.cell, repeat_name(trial.seed, trial.fold))
+    variant = study_names(results).variant(trial.cell)
+    head = (trial.id[:8], variant, repeat_name(trial.seed, trial.fold))
     if progress is None:
         return (*head, "starts", "")
     left = duration(running.left)
@@ -333,15 +340,17 @@ def _progress(running: Running) -> tuple[str, ...]:
     return (*head, epoch, left)
 
 
-def _ended(record: Record, primary: str) -> str:
-    trial = record.trial
-    where = f"{record.id[:8]} {trial['cell']} {repeat_name(trial['seed'], trial.get('fold'))}"
+def _ended(record: Record, results: StudyResults) -> str:
+    """``1f2e3d4c five masks, seed 0 finished: AP 0.937``, or why there is no result."""
+    trial, primary = record.trial, results.primary
+    variant = study_names(results).variant(trial["cell"])
+    where = f"{record.id[:8]} {variant}, {repeat_name(trial['seed'], trial.get('fold'))}"
     if record.result is None or record.status != "finished":
         from assay.report.page.inline import visible
 
         return visible(f"{where} {record.status}: {record.reason or 'no reason noted'}")
-    value = record.result.metrics.get(primary)
-    return f"{where} finished" + ("" if value is None else f": {primary} {value:.3f}")
+    value = record.result.metrics.get(primary.name)
+    return f"{where} finished" + ("" if value is None else f": {primary.title} {value:.3f}")
 
 
 # Curves ------------------------------------------------------------------------------------------------
@@ -399,6 +408,8 @@ class Curves:
             value = beat.metrics.get(name)
             if value is not None:
                 seen.values.setdefault(name, deque(maxlen=_POINTS)).append(value)
+
+        # Only trials of this machine tell what its load does to them.
         if beat.seconds_per_epoch and beat.host == socket.gethostname():
             seen.pace = beat.seconds_per_epoch
             seen.fastest = min(seen.fastest or seen.pace, seen.pace)

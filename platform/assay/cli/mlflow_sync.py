@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from assay.storage import Record, Store
     from assay.storage.progress import Progress
     from assay.study import Plan
-    from assay.tracking import MlflowMirror
+    from assay.tracking import MlflowSync
 
-__all__ = ["Mirror"]
+__all__ = ["SyncThread"]
 
 _PATIENCE = 2.0  # with the four seconds of an orderly stop before the process is ended
 _MESSAGE_CHARACTERS = 300
 _PAUSE = 3.0  # seconds between two deliveries; longer when one takes long
 
 
-class Mirror:
+class SyncThread:
     """Delivers records and the epochs of what trains to MLflow from entering to leaving a ``with`` block.
 
     Args:
@@ -94,43 +94,53 @@ class Mirror:
 
     def _deliver(self) -> None:
         try:
-            from assay.tracking import MlflowMirror, default_uri
+            from assay.tracking import MlflowSync, default_uri
 
             uri = self._uri or default_uri(self._store)
             if uri is None:
                 return
-            mirror = MlflowMirror(uri, self._store)
+            mlflow_sync = MlflowSync(uri, self._store)
         except Exception as error:  # noqa: BLE001 - said at the end; the study goes on
             self._lacking = _in_short(error)
             return
         pause = 0.0
+
+        # Records are told when new ones were seen, and heartbeats each time. Those of a trial that MLflow
+        # does not know mean that there is news.
         while not self._over.wait(pause):
             start = time.monotonic()
             if self._news.is_set():
                 self._news.clear()
-                self._tell(mirror)
-            if not mirror.follow([self._beats.get() for _ in range(self._beats.qsize())]):
+                self._tell(mlflow_sync)
+            if not mlflow_sync.follow([self._beats.get() for _ in range(self._beats.qsize())]):
                 self._news.set()
             # A fifth of a core at most, whatever the server takes for it.
             pause = max(_PAUSE, 5 * (time.monotonic() - start))
-        self._tell(mirror)
-        mirror.leave()
 
-    def _tell(self, mirror: MlflowMirror) -> None:
+        # MLflow is told once more at the end, of what came since the last time.
+        self._tell(mlflow_sync)
+        mlflow_sync.leave()
+
+    def _tell(self, mlflow_sync: MlflowSync) -> None:
         from assay.analysis.results.reading import results_of_plan
 
         try:
             results = results_of_plan(self._plan, self._store, known=self._settled)
+
+            # A failed record may be replaced when its trial is tried again. All others stay, and are read
+            # once.
             settled = (record for record in results.records.values() if record.status != "failed")
             self._settled = {record.id: record for record in settled}
-            report = mirror.sync(results)
+            report = mlflow_sync.sync(results)
             for note in report.notes:
                 self._say(note)
         except Exception as error:  # noqa: BLE001 - said at the end; the study goes on, the next try may do
             self._lacking = _in_short(error)
         else:
             why = report.away or "; ".join(report.failed[:3])
-            named = why if mirror.uri in why else f"{mirror.uri}: {why}"  # a database does not name itself
+            named = (
+                why if mlflow_sync.uri in why else f"{mlflow_sync.uri}: {why}"
+            )  # a database does not name itself
             self._lacking = None if report.complete else named
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from assay.production.photos import Photo
     from assay.production.predict import PredictionProgress
     from trainables.data.inspect.unread import Unread
-    from trainables.runtime.deployed import DeployedModel
+    from trainables.data.threshold import FalseAlarms
+    from trainables.runtime.deployed import Card, DeployedModel
 
 __all__ = ["export", "predict"]
 
@@ -51,7 +52,7 @@ Exported = Annotated[
     ),
 ]
 Paths = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="PATHS…", parser=not_empty, help="Images: files, folders, patterns.", show_default=False
     ),
@@ -84,9 +85,30 @@ Outlines = Annotated[
     typer.Option("--annotations", help="Write outlines of the masks too, for a labelling tool."),
 ]
 
+Recalibrate = Annotated[
+    str | None,
+    typer.Option(
+        "--recalibrate",
+        metavar="GOOD_PHOTOS",
+        parser=not_empty,
+        help="Of --model: set the image threshold anew by photos of good parts, and write the model to "
+        "DIR/model of --output.",
+    ),
+]
+MostFalseAlarms = Annotated[
+    float | None,
+    typer.Option(
+        "--false-alarms", help="With --recalibrate: share of new good parts that may be alarms, such as 0.01."
+    ),
+]
+Sure = Annotated[
+    float | None,
+    typer.Option("--sure", help="With --recalibrate: certainty of the promise.", show_default="0.95"),
+]
+
 
 def predict(
-    paths: Paths,
+    paths: Paths = None,
     *,
     trial: TrialId = None,
     exported: Exported = None,
@@ -96,11 +118,15 @@ def predict(
     masks: Masks = False,
     annotations: Outlines = None,
     white: White = None,
+    recalibrate: Recalibrate = None,
+    false_alarms: MostFalseAlarms = None,
+    sure: Sure = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Predict defects in images: a table of scores, decisions and defect pixels, with pictures beside it.
 
-    Thresholds are those that the trial chose on its validation images. Ctrl-C keeps what is done.
+    Thresholds are those that the trial chose on its validation images, or that --recalibrate sets by good
+    parts of another line. Ctrl-C keeps what is done.
     Where the study made parts of file names (data.item), there is a table of decisions on parts too.
     Exit code 1: some images could not be read, or pictures were passed over (another format, behind a link,
     in a folder that cannot be listed). They are named, and the others are done.
@@ -108,18 +134,34 @@ def predict(
     from assay.cli.live import LiveView
     from trainables.runtime.device import keep_freed_memory
 
+    promise = _promise(recalibrate, false_alarms, sure)
+    if promise is not None and exported is None:
+        raise InputError(
+            "--recalibrate writes an exported model anew, found no --model. Export the trial first: `assay "
+            f"export --trial {trial or 'TRIAL'} --to onnx --output model`."
+        )
+    if not paths and promise is None:
+        raise InputError("a prediction takes images, found none. Name files, folders or patterns.")
     keep_freed_memory()
     with LiveView(console(stderr=True)) as view:
         view.message("looking for images")
         from assay.production.folder import refuse_used_folder
 
+        # What can be refused is refused now: to load torch and the model takes seconds.
         refuse_used_folder(output)
         load = _loader(trial, exported, storage)
-        photos, unread = _find_photos(paths, output)
+        photos, unread = _find_photos(paths, output) if paths else ([], ())
         if annotations is not None:
             from assay.production.annotation_files import refuse_names
 
             refuse_names(annotations, photos)
+        if recalibrate is not None and promise is not None and exported is not None:
+            exported = _recalibrated(
+                exported, recalibrate, promise, white=white, output=output, say=view.message
+            )
+            if not photos:
+                return
+            load = _loader(None, exported, storage)
         view.message("loading the model")
         from assay.production.annotation_files import annotation_writer
         from assay.production.predict import Pictures
@@ -158,9 +200,91 @@ def predict(
                 f"{counted(len(parts.others), 'image')}, such as {parts.others[0]}",
                 err=True,
             )
+    typer.echo(_format_threshold(model.card))
     _warn(progress, model.card.white, unread)
     if progress.broken or unread:
         raise typer.Exit(1)
+
+
+def _promise(recalibrate: str | None, false_alarms: float | None, sure: float | None) -> FalseAlarms | None:
+    """The promise that a new threshold is to keep; None where none is asked for."""
+    from trainables.data.threshold import FalseAlarms
+
+    if recalibrate is None:
+        for name, value in (("--false-alarms", false_alarms), ("--sure", sure)):
+            if value is not None:
+                raise InputError(
+                    f"{name} says what a recalibrated threshold promises, found {value:g} and no "
+                    "--recalibrate. Name photos of good parts: --recalibrate GOOD_PHOTOS."
+                )
+        return None
+    if false_alarms is None or not 0 < false_alarms < 1:
+        found = "none" if false_alarms is None else f"{false_alarms:g}"
+        raise InputError(
+            "--recalibrate takes the share of new good parts that may be false alarms, above 0 and below 1, "
+            f"found {found}. For 1 % write --false-alarms 0.01."
+        )
+    sure = 0.95 if sure is None else sure
+    if not 0.5 <= sure < 1:
+        raise InputError(
+            f"--sure is a certainty from 0.5 to below 1, found {sure:g}. For 95 % write --sure 0.95."
+        )
+    return FalseAlarms(false_alarms=false_alarms, sure=sure)
+
+
+def _recalibrated(
+    exported: Path,
+    good: str,
+    promise: FalseAlarms,
+    *,
+    white: float | None,
+    output: Path,
+    say: Callable[[str], None],
+) -> Path:
+    """Set the threshold of an exported model by good photos; returns the folder of the model with it."""
+    from assay.exports import EXPORTS
+    from assay.production.recalibration import recalibrate
+
+    photos, unread = _find_photos([good], output)
+    if unread:
+        raise InputError(
+            f"a promise rests on all photos of good parts, found some that are not read: {unread[0]}. "
+            "Convert them, or take them away."
+        )
+    say("loading the model")
+    model = _load_exported(exported)
+    if white is not None:
+        model = replace(model, card=model.card.model_copy(update={"white": white}))
+    before, folder = model.card.thresholds, output / "model"
+    with writing(output):
+        card = recalibrate(
+            model,
+            photos,
+            promise,
+            source=exported,
+            output=folder,
+            export=EXPORTS.find("onnx"),
+            say=say,
+        )
+    typer.echo(f"image threshold {before.image:.6g} → {card.thresholds.image:.6g}: {card.thresholds.promise}")
+    if card.item is None:
+        typer.echo("each photo was taken for a part: the model knows no pattern of names (data.item)")
+    typer.echo(f"escapes at this threshold are unknown: no defective part was looked at\nwritten: {folder}")
+    return folder
+
+
+def _format_threshold(card: Card) -> str:
+    """The image threshold of a model, what it promises, and what it decided wrongly on the study's test."""
+    from trainables.evaluation.operating_point import rate_text
+
+    thresholds = card.thresholds
+    text = f"image threshold {thresholds.image:.6g} ({thresholds.image_source})"
+    if thresholds.promise is not None:
+        text += f", which promises {thresholds.promise}"
+    if card.test_errors:
+        rates = ", ".join(f"{kind} {rate_text(*errors)}" for kind, errors in card.test_errors.items())
+        text += f"; on the study's test parts: {rates}"
+    return text
 
 
 def _find_photos(paths: list[str], output: Path) -> tuple[list[Photo], Sequence[Unread]]:
@@ -178,6 +302,22 @@ def _find_photos(paths: list[str], output: Path) -> tuple[list[Photo], Sequence[
     return photos, unread
 
 
+def _load_exported(folder: Path) -> OnnxModel:
+    """What `assay export --to onnx` wrote, or a recalibration."""
+    import torch
+
+    from assay.production.onnx_file import load_onnx
+
+    threads = max(1, torch.get_num_threads() // 2)  # two batches at once
+    model = load_onnx(folder / "model.onnx", threads)
+    if model.card.tiles is not None:
+        raise InputError(
+            f"an exported model is given whole photos, and {folder} knows tiles. Name its trial: "
+            f"--trial {model.card.trial}"
+        )
+    return model
+
+
 def _loader(
     trial: str | None, exported: Path | None, storage: str
 ) -> Callable[[], DeployedModel | OnnxModel]:
@@ -186,25 +326,12 @@ def _loader(
         number = "none" if trial is None else "both"
         raise InputError(f"a prediction takes one model, --trial ID or --model DIR, found {number}")
     if exported is not None:
-
-        def load_exported() -> OnnxModel:
-            import torch
-
-            from assay.production.onnx_file import load_onnx
-
-            threads = max(1, torch.get_num_threads() // 2)  # two batches at once
-            model = load_onnx(exported / "model.onnx", threads)
-            if model.card.tiles is not None:
-                raise InputError(
-                    f"an exported model is given whole photos, and {exported} knows tiles. Name its trial: "
-                    f"--trial {model.card.trial}"
-                )
-            return model
-
-        return load_exported
+        return lambda: _load_exported(exported)
     from assay.storage import Store
 
     store = Store.open(storage)
+
+    # A wrong id is told now, before torch is loaded.
     id_ = trial_id(store, trial or "", with_model=True)
 
     def load_trained() -> DeployedModel:
@@ -267,7 +394,8 @@ To = Annotated[
     typer.Option(
         "--to",
         metavar="FORMAT",
-        help="`onnx`: an ONNX file. `mlflow`: an MLflow model (pyfunc, without pickle). Packages add others.",
+        help="`onnx`: an ONNX file. `mlflow`: an MLflow model (pyfunc, without pickle). `files`: those of a "
+        "training program. Packages add others.",
     ),
 ]
 ModelFolder = Annotated[

@@ -60,6 +60,7 @@ def in_use(command: str, *, storage: str = DEFAULT_STORAGE, tracking_uri: str | 
         ("--tracking-uri", "MLFLOW_TRACKING_URI"): tracking_uri,
     }
     for (option, variable), value in chosen.items():
+        # What the environment says already need not be typed.
         if value is not None and value != os.environ.get(variable):
             command += f" {option} {shlex.quote(redact(value))}"
     return command

@@ -78,6 +78,8 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
+
+    # Where nobody looks, rich would take 80 columns and fold what a program wants to read.
     piped = not stream.isatty() and "COLUMNS" not in os.environ
     return Console(
         file=cast(TextIO, _Redacted(stream)),
@@ -249,6 +251,9 @@ def check_output(output: Path | None, *read: str | Path | None) -> None:
 def _require_place(path: Path) -> None:
     if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device
         return
+
+    # This is looked at before the work begins, and writes nothing: the folder may be missing, but the nearest
+    # one above it has to take files.
     folder = next(folder for folder in path.resolve().parents if folder.exists())
     fault = 0
     if path.is_dir():

@@ -194,7 +194,7 @@ Register = Annotated[
     bool,
     typer.Option(
         "--register",
-        help="With --models: register the winner on validation images in MLflow, under the study's name.",
+        help="With --models: register the best model on validation images in MLflow, under the study's name.",
     ),
 ]
 MlflowHost = Annotated[str, typer.Option("--host", help="Address to listen on.")]
@@ -242,13 +242,16 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, re
     from assay.analysis.results.reading import read_results
     from assay.storage.lease import holder
     from assay.storage.plans import stored_plan
-    from assay.tracking import MlflowMirror
+    from assay.tracking import MlflowSync
 
     names = [study_name(store, study)] if study else store.studies()
     if not names:
         typer.echo(f"no study was run into {store.uri} yet")
         return
-    mirror = MlflowMirror(uri, store)
+    mlflow_sync = MlflowSync(uri, store)
+
+    # All studies are looked at before the first is replayed, so that nothing is written if one of them is
+    # being trained.
     for name in names:
         note = holder(store, name)
         if note is not None:  # two that log one trial at once would make two runs of it
@@ -259,13 +262,13 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, re
     complete = True
     for name in names:
         results = read_results(store, name)
-        report = mirror.sync(results)
-        typer.echo(f"{name}: {report.new} new, {report.already} known in {mirror.uri}")
+        report = mlflow_sync.sync(results)
+        typer.echo(f"{name}: {report.new} new, {report.already} known in {mlflow_sync.uri}")
         for trouble in (*report.failed, *filter(None, [report.away]), *report.notes):
             typer.echo(f"  {trouble}", err=True)
         complete = complete and report.complete
         if cache is not None and report.away is None:
-            from assay.tracking.models import log_models, register_winner  # MLflow and torch
+            from assay.tracking.models import log_models, register_best_model  # MLflow and torch
 
             for model in log_models(store, stored_plan(store, name), uri, cache):
                 trial = f"{model.record.trial['cell']}, seed {model.record.trial['seed']}"
@@ -275,15 +278,16 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, re
                     typer.echo(f'  {trial}: mlflow.pyfunc.load_model("{model.uri}")')
                 complete = complete and not model.trouble
             if register:
-                typer.echo(f"  the winner: {register_winner(store, results, uri)}")
+                typer.echo(f"  the best model: {register_best_model(store, results, uri)}")
     if not complete:
         raise typer.Exit(1)
 
 
 def _serve(store: Store, uri: str, host: str, port: int) -> None:
-    from assay.storage.mlflow_marker import study_address
+    from assay.storage.mlflow_sync_state import study_address
     from assay.tracking import complete_file, ui_command, ui_environment, why_refused
 
+    # What is wrong with the address is told before a server is started on it.
     if why := why_refused(uri):
         raise InputError(f"MLflow cannot open {uri}: {why}. {ANOTHER_TRACKING}")
     addresses = {name: study_address(store, name) for name in store.studies()}
@@ -327,6 +331,8 @@ def require_place(host: str, port: int) -> None:
     )
     if not host:
         raise elsewhere
+
+    # Only to listen there tells for sure, and the error says which of host and port is at fault.
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except UnicodeError:  # of what no name can be

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +19,14 @@ from assay.cli.output import AsJson, answers, console, duration, text_table
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
+    from assay.analysis.names import StudyNames
     from assay.forecast.forecast import Forecast
     from assay.forecast.timing import Machine
     from assay.report.answers.plans import ExpectedTrainings, PlanAnswer, SharedStage
+    from assay.report.page.terminal import FittedTable
     from assay.statistics.families import ComparisonResult
     from assay.storage import Store
     from assay.storage.record import Record
@@ -43,7 +47,8 @@ __all__ = [
 ]
 
 
-_LISTED = 60  # a longer plan is shown cell by cell
+_LISTED, _LISTED_ON_SCREEN = 60, 12  # trials; a longer plan is shown variant by variant
+_VARIANTS_ON_SCREEN, _COMPARISONS_ON_SCREEN = (20, 10), (10, 5)  # in a line each, and below their names
 _DIFF = "differs from the base in"  # title of a column
 
 NoData = Annotated[
@@ -54,7 +59,7 @@ Trials = Annotated[
     typer.Option(
         "--trials",
         metavar="auto|all|none",
-        help="Which trials to list. auto lists up to 60, and cells where there are more.",
+        help="Which trials to list. auto lists up to 60 (12 on a terminal), of more the variants.",
     ),
 ]
 
@@ -89,7 +94,7 @@ def plan(
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
-    """Show every trial of a study: cell, repeat, what differs from the base, and what is done already.
+    """Show every trial of a study: variant, repeat, what differs from the base, and what is done already.
 
     Of a search: the budget, the space, and the points drawn so far.
 
@@ -120,8 +125,13 @@ def plan(
     if not no_data:
         planned = with_points(planned, store)
     records = {} if no_data else known_records(planned, store)
-    listed = trials == "all" or (trials == "auto" and (as_json or len(planned.trials) <= _LISTED))
+
+    # On a screen fewer trials are listed one by one than in a file, before variants stand for them.
+    most = _LISTED_ON_SCREEN if sys.stdout.isatty() else _LISTED
+    listed = trials == "all" or (trials == "auto" and (as_json or len(planned.trials) <= most))
     answer = answer_of_plan(planned, store, records, known=not no_data, listed=listed, effect=effect)
+
+    # The plan is on the screen before a forecast trains for a while.
     if not as_json:
         _show(planned, records, answer, trials)
     timed = None
@@ -150,11 +160,11 @@ def answer_of_plan(
     from assay.report.answers.plans import plan_answer, stage_rows
     from assay.storage.stage_store import made_stages
     from assay.study.design import format_design
-    from assay.study.planning.resolution_limit import format_reach, reach_warnings
+    from assay.study.planning.resolution_limit import format_resolution_limit, resolution_warnings
     from assay.study.planning.stage_graph import stage_graph
     from trainables.data.inspect.findings import summarise
 
-    stages, several = stage_graph(planned.trials), len(planned.reach) > 1
+    stages, several = stage_graph(planned.trials), len(planned.resolution_limits) > 1
     return plan_answer(
         planned,
         records,
@@ -163,12 +173,28 @@ def answer_of_plan(
         stages=stage_rows(stages, made_stages(store, stages) if known and stages else {}),
         expected=expected_of(planned, records, store, effect),
         design=format_design(planned.study),
-        reach=[
-            f"{format_reach(each.reach)}{f' ({summarise(each.cells)})' if several else ''}"
-            for each in planned.reach
+        resolution_limits=[
+            f"{format_resolution_limit(each.limit)}{f' ({summarise(each.cells)})' if several else ''}"
+            for each in planned.resolution_limits
         ],
-        warnings=[*planned.warnings, *reach_warnings(planned.reach), *_worthless_points(planned, records)],
+        promises=_promises(planned),
+        warnings=[
+            *planned.warnings,
+            *resolution_warnings(planned.resolution_limits),
+            *_worthless_points(planned, records),
+        ],
     )
+
+
+def _promises(planned: Plan) -> list[str]:
+    """Sentences on what the parts that choose thresholds can promise, each with the cells that it is of."""
+    from trainables.data.inspect.findings import summarise
+
+    cells: dict[str, list[str]] = {}
+    for name, parts in planned.threshold_parts.items():
+        cells.setdefault(str(parts), []).append(name)
+    several = len(cells) > 1
+    return [f"{text}{f' ({summarise(names)})' if several else ''}" for text, names in cells.items()]
 
 
 def _worthless_points(planned: Plan, records: Mapping[str, Record]) -> Iterator[str]:
@@ -202,13 +228,18 @@ def _worthless_points(planned: Plan, records: Mapping[str, Record]) -> Iterator[
 def _show(planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str) -> None:
     from assay.report.page.inline import visible
 
-    parts: list[Table | str] = []
+    parts: list[RenderableType] = []
     if planned.study.question:
         parts.append(f"{planned.study.study}: {planned.study.question}")
     parts += [f"design: {answer.design}", *_parts(planned, records, answer, trials)]
     if answer.stages:
         parts.append(_stage_table(answer.stages))
-    parts += [*_summary(planned, answer), *format_expected(answer.expected), *answer.reach]
+    parts += [
+        *_summary(planned, answer),
+        *format_expected(answer.expected),
+        *answer.resolution_limits,
+        *answer.promises,
+    ]
     parts += [f"warning: {warning}" for warning in answer.warnings]
     out = console()
     for part in parts:
@@ -217,43 +248,51 @@ def _show(planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, tria
 
 def _parts(
     planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str
-) -> Iterator[Table | str]:
+) -> Iterator[RenderableType]:
     """The space of a search, what is trained, and what is compared."""
+    from assay.analysis.names import plan_names
     from assay.study import SearchPlan
 
-    is_search = isinstance(planned, SearchPlan)
-    if is_search:
+    short, names = sys.stdout.isatty() and trials == "auto", plan_names(planned)
+    if isinstance(planned, SearchPlan):
         yield _space_table(planned)
     if planned.size and not planned.trials:
         yield "no point is drawn yet"
     elif answer.trials:
-        yield _trial_table(answer)
+        yield _trial_table(answer, names)
     else:
-        yield _cell_table(answer)
+        yield _cell_table(answer, names, _VARIANTS_ON_SCREEN if short else None)
         if trials == "auto":
             yield "`--trials all` lists the trials one by one."
     if answer.comparisons:
         until = _until_negligible(planned, records)
-        yield _comparison_table(answer, until)
+        yield _comparison_table(answer, until, names, _COMPARISONS_ON_SCREEN if short else None)
         if until:
             yield (
                 "negligible at: repeats at which a comparison without a difference is called negligible with "
-                f"80 % chance (within ± {planned.study.resolve:g}), at the spread seen"
+                f"80 % chance (within ± {planned.study.resolve:g}; asked: can go), at the spread seen"
             )
     elif planned.comparisons:
         yield "compares nothing: of several objectives no point is best"
     effects = list(_main_effects(planned))
     yield from effects
-    if not planned.comparisons and not effects and len(planned.cells) > 1 and not is_search:
+    if (
+        not planned.comparisons
+        and not effects
+        and len(planned.cells) > 1
+        and not isinstance(planned, SearchPlan)
+    ):
         yield "compares nothing: a study says what in `comparisons`"
 
 
-def _trial_table(answer: PlanAnswer) -> Table:
+def _trial_table(answer: PlanAnswer, names: StudyNames) -> FittedTable:
+    from assay.report.page.terminal import FittedTable
+
     differs = {cell.cell: format_diff(cell.differs) for cell in answer.cells}
     rows = [
         (
             trial.id or "unknown",
-            trial.cell,
+            names.variant(trial.cell),
             str(trial.seed),
             "–" if trial.fold is None else str(trial.fold),
             differs[trial.cell],
@@ -261,15 +300,25 @@ def _trial_table(answer: PlanAnswer) -> Table:
         )
         for trial in answer.trials
     ]
-    return text_table(("id", "cell", "seed", "fold", _DIFF, "state"), rows, whole=("id",))
+    titles = ("id", "variant", "seed", "fold", _DIFF, "state")
+    return FittedTable.of(titles, rows, right=("seed", "fold", "state"), spare=(_DIFF,))
 
 
-def _cell_table(answer: PlanAnswer) -> Table:
+def _cell_table(answer: PlanAnswer, names: StudyNames, most: tuple[int, int] | None) -> FittedTable:
+    from assay.report.page.terminal import FittedTable
+
     rows = [
-        (cell.cell, str(cell.trials), "–" if cell.done is None else str(cell.done), format_diff(cell.differs))
+        (
+            names.variant(cell.cell),
+            str(cell.trials),
+            "–" if cell.done is None else str(cell.done),
+            format_diff(cell.differs),
+        )
         for cell in answer.cells
     ]
-    return text_table(("cell", "trials", "done", _DIFF), rows)
+    titles = ("variant", "trials", "done", _DIFF)
+    right = ("trials", "done")
+    return FittedTable.of(titles, rows, right=right, spare=(_DIFF,), most=most, what="variants")
 
 
 def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str, str]:
@@ -291,19 +340,26 @@ def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str,
     return {name: negligible_at_text(results) for name, results in by_name.items()}
 
 
-def _comparison_table(answer: PlanAnswer, until: Mapping[str, str]) -> Table:
+def _comparison_table(
+    answer: PlanAnswer, until: Mapping[str, str], names: StudyNames, most: tuple[int, int] | None
+) -> FittedTable:
     """Comparisons with their pairs, the repeats of these, and all that changes with the level."""
+    from assay.report.page.terminal import FittedTable
+
     rows: list[tuple[str, ...]] = []
     for row in answer.comparisons:
         changes = [*row.changes, *(f"{path}, allowed: {why}" for path, why in row.allowed.items())]
         n = str(row.n_most) if row.n_least == row.n_most else f"{row.n_least}–{row.n_most}"
         at = (until.get(row.comparison, "–"),) if until else ()
-        rows.append((row.comparison, str(len(row.pairs)), n, *at, "\n".join(changes)))
+        step = names.step(row.comparison)
+        name = f"{step}, can it go?" if row.ask == "can go" else step
+        rows.append((name, str(len(row.pairs)), n, *at, "; ".join(changes)))
     titles = ("comparison", "pairs", "n", *(("negligible at",) if until else ()), "changes")
-    return text_table(titles, rows, right=("pairs", "n", "negligible at"))
+    right = ("pairs", "n", "negligible at")
+    return FittedTable.of(titles, rows, right=right, spare=("changes",), most=most, what="comparisons")
 
 
-def _main_effects(planned: Plan) -> Iterator[Table | str]:
+def _main_effects(planned: Plan) -> Iterator[RenderableType]:
     """Main effects of an orthogonal design, what is mixed up with what, and the design to go on with."""
     from assay.study import SearchPlan
     from assay.study.orthogonal import orthogonal_levels, read_aliases
@@ -312,7 +368,7 @@ def _main_effects(planned: Plan) -> Iterator[Table | str]:
     factors = orthogonal_levels(cells)
     if not factors or design is None or isinstance(planned, SearchPlan):
         return
-    yield f"main effects: {', '.join(factors)}; each from all {len(cells)} cells"
+    yield f"main effects: {', '.join(factors)}; each from all {len(cells)} variants"
     aliases = read_aliases(cells)
     if aliases is None:
         return
@@ -359,7 +415,7 @@ def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
     repeats = _format_repeats(len(study.repeats.seeds), len(study.repeats.folds))
     each = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
     times = "×" if total == len(planned.cells) * each else "× up to"  # a data set may have no folds
-    trials = f"{counted(len(planned.cells), 'cell')} {times} {repeats}"
+    trials = f"{counted(len(planned.cells), 'variant')} {times} {repeats}"
     if isinstance(planned, SearchPlan):
         trials = _format_budget(planned)
     pending = total > len(planned.trials)
@@ -393,7 +449,7 @@ def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
         f"{trials} = {at_most}{counted(total, 'trial')}; {state}",
         *looks,
         f"a trial takes {counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} "
-        f"each; packs: {need.pack}",
+        f"each; pack: {need.pack}",
         f"{kept} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]
 
@@ -471,17 +527,20 @@ def show_forecast(forecast: Forecast, threads: int) -> None:
     for reason in forecast.untimed:
         out.print(f"not timed: stages after one that was cut short ({reason})")
     out.print(
-        f"forecast: {duration(forecast.hours * 3600)} here, {forecast.places} at a time "
+        f"forecast: {duration(forecast.hours * 3600)} here, {forecast.slots} at a time "
         f"({duration(forecast.trial_hours * 3600)} one after the other), "
-        "and ten seconds or so to start a pack"
+        "and ten seconds or so to start a worker"
     )
+
+    # One thread a trial and more trials at once may be sooner done. It is mentioned where the difference is
+    # worth a change.
     alone = forecast.with_one_thread(threads)
     if alone is not None and alone.hours < _WORTH_SAYING * forecast.hours:
         out.print(
-            f"with resources: {{cpus: 1}} {duration(alone.hours * 3600)}, {alone.places} at a time: with one "
+            f"with resources: {{cpus: 1}} {duration(alone.hours * 3600)}, {alone.slots} at a time: with one "
             f"thread a trial takes {forecast.one_thread:.1f} times as long"
         )
-    if forecast.places > 1:
+    if forecast.slots > 1:
         out.print("trials beside each other share memory and caches: they may take longer than one alone")
 
 
@@ -496,6 +555,9 @@ def format_truth(store: Store, plan: Plan) -> str | None:
     of_cell = {cell: shape.seconds for shape in forecast.shapes for cell in shape.cells}
     cell_of = {trial.id: trial.cell for trial in plan.trials}
     records = store.records(cell_of).values()
+
+    # Compared are only trials that finished, of cells that were timed: one that failed early would make the
+    # forecast look too long.
     known = [record for record in records if record.status == "finished" and cell_of[record.id] in of_cell]
     if not known:
         return None
@@ -506,7 +568,7 @@ def format_truth(store: Store, plan: Plan) -> str | None:
 
 
 def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
-    """This machine as the place of a study.
+    """Describe this machine as the place of a study.
 
     Raises:
         InputError: If it lacks the GPUs that a trial asks for.
@@ -584,7 +646,7 @@ def expected_of(
     if effect is None and decisions is not None and decisions.over:
         return []  # nothing more trains
     from assay.report.answers.plans import ExpectedTrainings
-    from assay.statistics.looks import expected_trainings
+    from assay.statistics.interim_looks import expected_trainings
 
     sd, source = _spread(planned, records, store)
     places = {cell.name: index for index, cell in enumerate(planned.cells)}
@@ -593,13 +655,28 @@ def expected_of(
         for comparison in planned.comparisons
         for pair in comparison.pairs
     }
+    asked = {
+        frozenset(pair)
+        for comparison in planned.comparisons
+        if comparison.ask == "can go"
+        for pair in comparison.pairs
+    }
+    can_go = [int(pair in asked) for pair in pairs]
     trials = Counter(trial.cell for trial in planned.trials)
     per_seed = [trials[name] // len(study.repeats.seeds) for name in places]
     looks, most = study.repeats.decide, len(planned.trials)
     expectations: list[ExpectedTrainings] = []
+
+    # Where the user names no true difference, two are shown: the smallest that matters, and none at all.
     for size in (study.resolve, 0.0) if effect is None else (effect,):
         expected = expected_trainings(
-            list(pairs.values()), per_seed, looks, effect=size, sd=sd, resolve=study.resolve
+            list(pairs.values()),
+            per_seed,
+            looks,
+            effect=size,
+            sd=sd,
+            resolve=study.resolve,
+            can_go=can_go,
         )
         facts = {"mean": expected.mean, "low": expected.low, "high": expected.high, "most": most}
         spread = {"effect": size, "settled": expected.settled, "sd": sd, "sd_source": source}
@@ -615,6 +692,8 @@ def _spread(planned: Plan, records: Mapping[str, Record], store: Store) -> tuple
     from assay.analysis.results.results import StudyResults
     from assay.analysis.study_analysis import so_far
 
+    # From the best source to the worst: this study's own repeats, those of other studies in the storage, and
+    # at last an assumption, which is named as one.
     comparisons = so_far(StudyResults(planned, records)).comparisons if records else ()
     claim = comparisons[0].claim if comparisons else None  # the narrowest, which is the one that is decided
     seen = [np.var(r.differences, ddof=1) for r in comparisons if r.claim == claim and r.n > 2]

@@ -7,6 +7,7 @@ suffix of the file (:mod:`assay.report.formats`).
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,18 +25,21 @@ from assay.cli.options import (
     study_results,
     trial_id,
 )
-from assay.cli.output import AsJson, answers, check_output, check_picture, replace_file
+from assay.cli.output import AsJson, answers, check_output, check_picture, console, replace_file
 from assay.cli.plan import format_diff
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
+    from assay.analysis.results.results import StudyResults
     from assay.analysis.results.search_results import SearchResults
     from assay.analysis.search_front import FrontPoint
+    from assay.report.page.model import Page
     from assay.storage.search_points import EvaluatedPoint
     from assay.study.search.spec import Search
 
 __all__ = [
     "Format",
+    "Notes",
     "Output",
     "best",
     "command_for",
@@ -103,6 +107,34 @@ Medians = Annotated[
         help="Medians of the primary metric beside its means; always shown where a repeat never left chance.",
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="A,B",
+        help="A table for a paper: these columns of the variants alone, such as loss,image_ap,n; no notes "
+        "but with --notes.",
+    ),
+]
+Across = Annotated[
+    str | None,
+    typer.Option(
+        "--across", metavar="FACTOR", help="A table for a paper: the levels of this factor side by side."
+    ),
+]
+Notes = Annotated[
+    bool,
+    typer.Option("--notes", help="On a terminal: all notes, and the tables behind the answer, too."),
+]
+Sheet = Annotated[
+    str | None,
+    typer.Option(
+        "--sheet",
+        metavar="TRIAL",
+        help="The acceptance sheet of one model instead: a trial's id, or `best` by validation images. As "
+        "--output ends: .html (prints on two pages), .md, .json.",
+    ),
+]
 TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, or its unique start.")]
 Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end.")]
 
@@ -114,13 +146,19 @@ def report(
     format: Format = None,
     output: Output = None,
     as_json: AsJson = False,
+    notes: Notes = False,
+    columns: Columns = None,
+    across: Across = None,
     overlays: Overlays = None,
     interactive: Interactive = False,
+    sheet: Sheet = None,
     medians: Medians = False,
     test_uncertainty: TestUncertainty = True,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Print the answer of a study: the table of its cells, comparisons with verdicts, footnotes, trials.
+    """Print the answer of a study: comparisons with verdicts, and the table of its variants.
+
+    A terminal shows the answer on one screen; a pipe and --output get all of the report.
 
     Of a search: the replicated winners, the best points, what mattered, and every point that was drawn. With
     --output the pictures too (comparisons, effects, the curve over masks, scores against hours of labelling),
@@ -129,22 +167,45 @@ def report(
 
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.
+
+    With --columns or --across one table for a paper, as Markdown or LaTeX.
     """
     from assay.report.formats import format_of
 
     if as_json:
         refuse_beside_json({"--format": format, "--output": output, "--overlays": overlays})
         format = "json"
+
+    # What cannot be written is refused before results are read, which takes a while for a large study.
     check_output(output, study, other)
     check_picture("--overlays", overlays)
     form = format_of(format, output.suffix.lower() if output is not None else "")
     name = output.name if output is not None else ""
+    on_screen = output is None and format is None and not interactive and sys.stdout.isatty()
     if interactive and (form.name != "html" or other is not None):
         raise InputError(
             f"--interactive writes one study as HTML, found {f'beside {other}' if other else form.name}. "
             "Name one study and an --output that ends with .html."
         )
+    for_paper = columns is not None or across is not None
+    if for_paper and (form.name not in ("md", "latex") or other is not None or interactive):
+        found = f"beside {other}" if other else "--interactive" if interactive else form.name
+        raise InputError(
+            f"--columns and --across write one study's table as Markdown or LaTeX, found {found}. Name one "
+            "study, and --format md or latex."
+        )
     results = study_results(storage, study)
+
+    # The acceptance sheet of one model is a page of its own, and no part of the report.
+    if sheet is not None:
+        given = (other, overlays, "--interactive" if interactive else None, columns, across)
+        beside = next(filter(None, given), None)
+        if beside is not None:
+            raise InputError(f"--sheet is about one model, found it beside {beside}. Leave one of them out.")
+        give_files({name: _sheet(results, sheet, ".json" if as_json else Path(name).suffix)}, output)
+        return
+
+    # With a second study the page is another one: the two side by side.
     if other is not None:
         from assay.analysis.study_pair import pair_studies
 
@@ -154,18 +215,37 @@ def report(
                 f"--overlays draws the cells of one study, found {results.name} and {beside.name}. Leave it "
                 "out, or name one study."
             )
-        give_files(form.pair_files(pair_studies(results, beside), name), output, as_json=as_json)
+        pair = pair_studies(results, beside)
+        if on_screen:
+            from assay.report.pages import pair_page
+
+            again = "" if notes else f"assay report {results.name} {beside.name} --notes"
+            _show_page(pair_page(pair), again, storage)
+        else:
+            give_files(form.pair_files(pair, name), output, as_json=as_json)
         return
+
+    # Both change what is computed, so they come before any form of the report is made.
     if not test_uncertainty:
         results = results.without_predictions()
     if medians:
         results = results.with_medians()
-    if interactive:
+    if for_paper:
+        names = [name for name in (columns or "").split(",") if name.strip()]
+        give_files({name: _paper(results, names, across, form.name, notes=notes)}, output)
+    elif interactive:
         from assay.report.interactive.page import interactive_page
 
         give_files({name: interactive_page(results).encode()}, output)
+    elif on_screen:
+        from assay.report.pages import study_page
+
+        again = "" if notes else f"assay report {results.name} --notes"
+        _show_page(study_page(results, brief=not notes), again, storage)
     else:
         give_files(form.study_files(results, name), output, as_json=as_json)
+
+    # The pictures come last, drawn from the maps that trials have kept: the report stands without them.
     if overlays is None:
         return
     import cv2
@@ -175,11 +255,57 @@ def report(
     store = results.store
     assert store is not None, "results of the command line come from a storage"
     sheets = {overlays.name: overlay_sheet(results, store)}
-    for sheet_name, sheet in lineage_sheets(results, store):
-        sheets[f"{overlays.stem}_files/{sheet_name}"] = sheet
-    encoded = {path: cv2.imencode(".png", sheet) for path, sheet in sheets.items()}
+    for lineage, picture in lineage_sheets(results, store):
+        sheets[f"{overlays.stem}_files/{lineage}"] = picture
+    encoded = {path: cv2.imencode(".png", picture) for path, picture in sheets.items()}
     assert all(written for written, _ in encoded.values()), "a sheet is a uint8 picture"
     give_files({path: data.tobytes() for path, (_, data) in encoded.items()}, overlays)
+
+
+def _sheet(results: StudyResults, trial: str, suffix: str) -> bytes:
+    """The acceptance sheet of a trial that is named by its id, or `best`."""
+    from assay.analysis.best_model import best_trial
+    from assay.report.acceptance_sheet import acceptance_sheet, kept_pictures, sheet_bytes
+
+    store = results.store
+    assert store is not None, "results of the command line come from a storage"
+    if trial == "best":
+        record = best_trial(results)
+    else:
+        id_ = trial_id(store, trial)
+        known = results.records.get(id_)
+        if known is None:
+            raise InputError(
+                f"--sheet takes a trial of {results.name} that came to an end, found {id_}. `assay plan "
+                f"{results.name}` lists them."
+            )
+        record = known
+    sheet = acceptance_sheet(results, store, record)
+    pictures = kept_pictures(store, record) if suffix == ".html" else {}
+    return sheet_bytes(sheet, pictures, suffix)
+
+
+def _paper(
+    results: StudyResults, columns: Sequence[str], across: str | None, form: str, *, notes: bool
+) -> bytes:
+    """One table for a paper, as Markdown or LaTeX."""
+    from assay.report.page.latex import latex_float
+    from assay.report.page.markdown import markdown_table, note_lines
+    from assay.report.tables.paper import paper_table
+
+    made = paper_table(results, columns, across, notes=notes)
+    if form == "latex":
+        return latex_float(made.title, made.caption, made.table, made.groups, made.notes).encode()
+    table = made.in_one_line
+    below = "\n".join(note_lines(table, made.notes))
+    return "\n\n".join(filter(None, [markdown_table(table), below])).encode() + b"\n"
+
+
+def _show_page(page: Page, rest: str, storage: str) -> None:
+    """Print a page to a terminal; ``rest``: the command that shows all of it, empty: that is shown now."""
+    from assay.report.page.terminal import terminal_page
+
+    console().print(terminal_page(page, whole=not rest, rest=in_use(rest, storage=storage) if rest else ""))
 
 
 def refuse_beside_json(options: Mapping[str, object]) -> None:
@@ -225,6 +351,8 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
         typer.echo(visible(f"the record of {id_} is damaged: {record}"))
     else:
         typer.echo(f"{id_} has no record yet; {counted(len(attempts), 'attempt')}")
+
+    # An attempt that was killed at once has left no log.
     text = None
     if attempts:
         with suppress(FileNotFoundError):
@@ -348,6 +476,8 @@ def best(
         raise InputError(f"{results.name} is no search: its study file says all that it trains.")
     plan = results.plan
     offered = _offered(results, cell)
+
+    # Without a name nothing is written: the points are shown, and how one of them becomes a study.
     if name is None:
         _show(results, offered, storage, as_json=as_json)
         return
@@ -357,15 +487,19 @@ def best(
     ((cell, best_ones),) = offered.items()
     searched = next(each for each in plan.searched if each.cell.name == cell)
     points = results.evaluated_points[cell]
-    winner = _chosen(plan.search, best_ones, points, point)
-    is_best = winner is best_ones[0].evaluated and not plan.search.has_front
+    chosen = _chosen(plan.search, best_ones, points, point)
+    is_best = chosen is best_ones[0].evaluated and not plan.search.has_front
+
+    # The new study file begins with this sentence: whoever finds it later knows how its settings were chosen.
     why = (
         f"{'The best point' if is_best else 'A point'} of {plan.study.study}: "
-        f"{_valued(plan.search, winner)} "
-        f"(mean over {counted(len(winner.repeats), 'repeat')}). "
+        f"{_valued(plan.search, chosen)} "
+        f"(mean over {counted(len(chosen.repeats), 'repeat')}). "
         f"{search_line(plan, {searched.cell.name: points})}"
     )
-    of_point, trained = (plan, searched, winner.point, name, why), results.records.keys()
+    of_point, trained = (plan, searched, chosen.point, name, why), results.records.keys()
+
+    # The point becomes one cell as it is, or a design in which each change of the search can be left out.
     if design is None:
         text = study_of_point(*of_point, best=is_best, trained=trained)
     else:
@@ -383,11 +517,11 @@ def best(
             BestAnswer(
                 study=plan.study.study,
                 cell=searched.cell.name,
-                point=winner.point.index,
+                point=chosen.point.index,
                 best=is_best,
-                values=objective_values(plan.search.objectives, winner),
-                repeats=len(winner.repeats),
-                drawn=dict(winner.point.values),
+                values=objective_values(plan.search.objectives, chosen),
+                repeats=len(chosen.repeats),
+                drawn=dict(chosen.point.values),
                 name=name,
                 study_file=text,
             )

@@ -4,7 +4,7 @@ The plan is written before Ray is loaded, so that `assay status` and the dashboa
 What comes after the training (table, models that `keep` leaves out, MLflow) can be had later by other
 commands, and no trouble with it loses a result.
 
-`run` joins four things that do not know each other: the plan, the engine, the mirror to MLflow (a thread,
+`run` joins four things that do not know each other: the plan, the engine, the MLflow sync (a thread,
 since a server that is away must not slow the study) and the display (a thread that reads the storage, as
 `assay status` does on another machine).
 """
@@ -83,7 +83,10 @@ def run(
     refuse_processes_alone(processes, local=local)
     with ExitStack() as stack, LiveView(out := console(), messages_alone=as_json) as view:
         view.message(f"reading {study}")
-        from assay.cli.mlflow_sync import Mirror
+
+        # Imports stand behind the messages: Ray and torch take seconds, and the first sign of life does not
+        # wait for them.
+        from assay.cli.mlflow_sync import SyncThread
         from assay.storage import Store
 
         store = Store.open(storage)
@@ -106,15 +109,15 @@ def run(
         )
         for listener in listeners:
             stack.enter_context(listener)
-        mirror = Mirror(planned, store, tracking_uri, view.message)
+        mlflow_sync = SyncThread(planned, store, tracking_uri, view.message)
         with ExitStack() as while_it_runs:
 
             def begun(known: Plan, warnings: Sequence[str]) -> None:
                 for warning in warnings:
                     out.print(f"warning: {warning}")
-                while_it_runs.enter_context(mirror)  # a run that is refused leaves nothing in MLflow
+                while_it_runs.enter_context(mlflow_sync)  # a run that is refused leaves nothing in MLflow
                 followers: list[Callable[[StudyState], None]] = [
-                    mirror.see,
+                    mlflow_sync.see,
                     *(listener.see for listener in listeners),
                 ]
                 if as_json:
@@ -123,7 +126,7 @@ def run(
 
             outcome, results = train(store, planned, options, begun=begun, say=out.print)
             if outcome.interrupted or outcome.lost:
-                mirror.interrupt()
+                mlflow_sync.interrupt()
                 for listener in listeners:
                     listener.interrupt()
             if not as_json:
@@ -139,16 +142,18 @@ def run(
         facts = {
             "study": results.name,
             "exit_code": exit_code_of(outcome.fault),
-            "mlflow_lacks": mirror.lacking,
+            "mlflow_lacks": mlflow_sync.lacking,
         }
         answers().give_line(EndedEvent.model_validate({**asdict(outcome), **facts}))
     else:
         _print_ways_on(store, results, outcome, storage, tracking_uri)
     if remaining:
         typer.echo(f"models that `keep` leaves out stay for now: {remaining}")
-    if mirror.lacking:
+    if mlflow_sync.lacking:
         replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
-        typer.echo(f"MLflow lacks some results ({mirror.lacking}). Nothing is lost: `{replay}` replays them.")
+        typer.echo(
+            f"MLflow lacks some results ({mlflow_sync.lacking}). Nothing is lost: `{replay}` replays them."
+        )
     for listener in listeners:
         if listener.trouble:
             typer.echo(listener.trouble)
@@ -176,6 +181,9 @@ def _event_lines(output: Answers, warnings: Sequence[str]) -> Callable[[StudySta
     def write(state: StudyState) -> None:
         nonlocal before
         study, snapshot = state.results.name, state.snapshot
+
+        # The first state is what the run began with: what had ended before is counted, and not told trial by
+        # trial.
         if before is None:
             output.give_line(
                 StartedEvent(study=study, trials=snapshot.total, done=snapshot.done, warnings=tuple(warnings))
@@ -196,7 +204,6 @@ def _print_results(out: Console, results: StudyResults) -> None:
     from assay.report.page.terminal import terminal_page
     from assay.report.pages import study_page
 
-    out.print()
     # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
     few = len(results.reported.trials) <= MOST_TRIALS_AT_ONCE
     shown = results if few else results.without_predictions()
@@ -207,7 +214,7 @@ def _print_ways_on(
     store: Store, results: StudyResults, outcome: Outcome, storage: str, tracking_uri: str | None
 ) -> None:
     from assay.analysis.results.search_results import SearchResults
-    from assay.storage.mlflow_marker import study_address
+    from assay.storage.mlflow_sync_state import study_address
     from assay.storage.redaction import redact
     from assay.tracking import default_uri
 
@@ -234,4 +241,4 @@ def _print_ways_on(
     if outcome.failed:
         typer.echo(f"see what failed:          {in_use(f'assay status {name} --once', storage=storage)}")
     for problem in outcome.problems:
-        typer.echo(f"a pack broke: {problem}")
+        typer.echo(f"a batch of trials broke: {problem}")

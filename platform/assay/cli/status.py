@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use, study_name, trial_id
-from assay.cli.output import AsJson, answers, console, text_table
+from assay.cli.output import AsJson, answers, console
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.text import Text
 
+    from assay.analysis.names import StudyNames
     from assay.analysis.results.followed import FollowedStudy
     from assay.cli.live import Curves
     from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer, StudyLine
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["status", "status_now", "status_of_all", "stop"]
 
 
-_FAILURES = 20  # listed one by one
-_UNBOUNDED = 10_000  # columns
+_FAILURES = 8  # listed one by one
 
 StudyName = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="A study's name or file; default: all studies.")
@@ -64,7 +64,7 @@ def status(
         if not lines:
             out.print(f"no study was run into {store.uri} yet")
             return
-        out.print(_overview(lines, out))
+        out.print(_overview(lines))
         for ledger in ledgers(store):
             names = ", ".join(page.study for page in ledger.pages)
             out.print(f"{ledger}: {names}")
@@ -75,7 +75,9 @@ def status(
         return
     followed = _followed(store, name)
     page = _Page(store, storage, followed)
-    shown = page.look()
+    shown = page.draw()
+
+    # Nothing is followed where nobody looks at a screen, or where nothing will change.
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
         return
@@ -84,14 +86,14 @@ def status(
     with suppress(KeyboardInterrupt), Live(shown, console=out, refresh_per_second=4) as live:
         while page.moving:
             time.sleep(followed.pause)
-            live.update(page.look())
+            live.update(page.draw())
 
 
 def status_now(store: Store, name: str) -> StatusAnswer:
     """The state of a study of the storage."""
     from assay.report.answers.progress import status_answer
 
-    state = _followed(store, name).look()
+    state = _followed(store, name).state()
     return status_answer(store, state, held=state.snapshot.held)
 
 
@@ -129,8 +131,9 @@ def _study_lines(store: Store) -> Iterator[StudyLine]:
 
     for name in store.studies():
         try:
-            state = FollowedStudy(store, name).look()
+            state = FollowedStudy(store, name).state()
         except (InputError, RefusedFileError) as error:
+            # One study that cannot be read hides none of the others.
             yield StudyLine(study=name, error=str(error))
             continue
         now = state.snapshot
@@ -145,31 +148,24 @@ def _study_lines(store: Store) -> Iterator[StudyLine]:
         )
 
 
-def _overview(lines: Sequence[StudyLine], out: Console) -> RenderableType:
-    """A row of a table for each study, or lines where the terminal is too narrow for whole words in one."""
+def _overview(lines: Sequence[StudyLine]) -> RenderableType:
+    """A row for each study, and a line for each that cannot be read."""
     from rich.console import Group
     from rich.text import Text
 
     from assay.report.page.inline import visible
+    from assay.report.page.terminal import FittedTable
 
     rare = [status for status in ("diverged", "pruned") if any(status in line.counts for line in lines)]
     numbers = ("trials", "finished", "running", *rare, "failed", "planned")
     rows: list[tuple[str, ...]] = []
-    texts: list[Text] = []
     for line in lines:
-        if line.error is not None:
-            rows.append((line.study, *("–" for _ in numbers), line.error))
-            texts.append(Text(visible(f"{line.study}: {line.error}")))
-            continue
         counts = {**line.counts, "trials": line.trials, "running": line.running, "planned": line.planned}
-        counted = [str(counts.get(title, 0)) for title in numbers]
-        rows.append((line.study, *counted, line.question))
-        listed = ", ".join(map(" ".join, zip(counted, numbers, strict=True)))
-        texts.append(Text(visible(". ".join(filter(None, (f"{line.study}: {listed}", line.question))))))
-    table = text_table(("study", *numbers, "question"), rows, right=numbers, whole=("study", *numbers))
-    # A measure says no more than what it may take.
-    needed = out.measure(table, options=out.options.update(max_width=_UNBOUNDED)).minimum
-    return table if needed <= out.width else Group(*texts)
+        if line.error is None:
+            rows.append((line.study, *(str(counts.get(title, 0)) for title in numbers), line.question))
+    table = FittedTable.of(("study", *numbers, "question"), rows, right=numbers, spare=("question",))
+    unread = [Text(visible(f"{line.study}: {line.error}")) for line in lines if line.error is not None]
+    return Group(*([table] if rows else []), *unread)
 
 
 class _Page:
@@ -180,17 +176,19 @@ class _Page:
         self._curves: Curves | None = None
         self.moving = False  # at the last look: somebody runs the study, and there is something left
 
-    def look(self) -> RenderableType:
+    def draw(self) -> RenderableType:
         """The state now, as a page."""
         from rich.console import Group
         from rich.text import Text
 
+        from assay.analysis.names import study_names
         from assay.cli.live import Curves, render
         from assay.report.page.inline import visible
         from assay.storage.lease import holder, stop_requested
 
-        state = self._followed.look()
+        state = self._followed.state()
         snapshot, results, store = state.snapshot, state.results, self._store
+        names = study_names(results)
         study = results.plan.study
         self._curves = self._curves or Curves(study.metrics.primary)
         self._curves.see(snapshot.running)
@@ -201,9 +199,9 @@ class _Page:
         lost = [record for record in results.records.values() if record.status != "finished"]
         parts: list[RenderableType] = [
             Text(visible(": ".join(filter(None, (study.study, study.question)))), style="bold"),
-            render(snapshot, self._curves, str(state.decisions or "")),
+            render(state, self._curves),
             *_first(damaged, "whose record is damaged"),
-            *_first([_without_result(record) for record in lost], "without a result"),
+            *_first([_without_result(record, names) for record in lost], "without a result"),
         ]
 
         # What can be done about it.
@@ -221,13 +219,16 @@ class _Page:
         return Group(*parts)
 
 
-def _without_result(record: Record) -> Text:
+def _without_result(record: Record, names: StudyNames) -> Text:
     from rich.text import Text
 
     from assay.report.page.inline import visible
+    from assay.study.planning.repeats import repeat_name
 
     why = record.reason or "no reason noted"
-    text = f"{record.id} {record.trial.get('cell')} {record.status}: {why}"
+    trial = record.trial
+    where = f"{names.variant(trial['cell'])}, {repeat_name(trial['seed'], trial.get('fold'))}"
+    text = f"{record.id} {where} {record.status}: {why}"
     return Text(visible(text), style="red" if record.status == "failed" else "yellow")
 
 
@@ -265,6 +266,7 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = Fals
     store = Store.open(storage)
     again = in_use("assay run STUDY", storage=storage)
     try:
+        # What is typed is a study, or else the start of a trial's id.
         name = study_name(store, target)
     except InputError:
         if not re.fullmatch("[0-9a-f]+", target):  # no start of an id
@@ -298,7 +300,7 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = Fals
 
 
 def _run_of(store: Store, trial: str) -> LeaseNote:
-    """Who runs a study with the trial; an error when nobody does, or the trial has ended."""
+    """Find who runs a study with the trial; an error when nobody does, or the trial has ended."""
     from assay.storage import Record
     from assay.storage.lease import holder
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "check", "clean", "doctor"]
 
 
-# Check: every file that something vouches for, and a way out of damage --------------------------------
+# Check: every file that has a checksum, and a way out of damage --------------------------------
 
 
 StudyName = Annotated[
@@ -63,15 +63,16 @@ def check(
     upgrade: Upgrade = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Read what checksums vouch for, and name what is damaged and what that costs.
+    """Read what has a checksum, and name what is damaged and what that costs.
 
-    Exit code 0: all is sound, or was set aside; 1: something is damaged; 2: bad input.
+    Exit code 0: all is sound, or was quarantined; 1: something is damaged; 2: bad input.
     """
     from assay.storage import Store
-    from assay.storage.check.check import check_storage, set_aside
+    from assay.storage.check.check import check_storage, quarantine
     from assay.storage.check.storage_format import FORMAT, upgrade_storage
     from assay.storage.files.files import Files
 
+    # The upgrade opens the bare files, since a store refuses every format but the current one.
     if upgrade:
         if repair or study is not None:
             raise typer.BadParameter("--upgrade is of the whole storage, and goes alone.")
@@ -82,6 +83,8 @@ def check(
     store, out = Store.open(storage), console()
     name = None if study is None else study_name(store, study)
     findings = check_storage(store, name)
+
+    # An empty place would count as sound, which misleads whoever has mistyped it.
     if not (findings.studies or findings.records or findings.stages or findings.damages):
         what = "no study was" if name is None else f"study {name} was not"
         out.print(f"{what} run into {store.uri} yet: name another storage with --storage")
@@ -89,12 +92,14 @@ def check(
     _print(findings, out)
     remaining = len(findings.damages)
     if repair and remaining:
-        moved = set_aside(store, findings.damages)
+        moved = quarantine(store, findings.damages)
         for path, target in moved.items():
-            out.print(f"set aside: {path} → {target}")
+            out.print(f"quarantined: {path} → {target}")
         if moved:
             again = in_use("assay run STUDY", storage=storage)
             out.print(f"`{again}` makes again what a study lacks: run each that is named above")
+
+        # What no run can make again stays in its place, and counts as damaged.
         remaining = sum(not damage.aside for damage in findings.damages)
     elif any(damage.aside for damage in findings.damages):
         command = in_use(f"assay check{'' if name is None else f' {name}'} --repair", storage=storage)
@@ -156,6 +161,9 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
         command = in_use(f"assay clean --yes{' --orphans' if orphans else ''}", storage=storage)
         out.print(f"would free {total} in {store.uri}" + (f"; `{command}` does it" if rows else ""))
         return
+
+    # What was listed as needless may be needed by a run that has begun since, so it is asked once more before
+    # anything is deleted.
     if began := sorted(set(running_studies(store)) - {*running}):
         raise InputError(
             f"{', '.join(began)} began to run while {store.uri} was looked through, and may use what is "
@@ -184,6 +192,8 @@ def _orphans(store: Store, plans: Sequence[Plan], out: Console) -> list[str]:
     lost = [store.trial(trial) for trial in store.trials() if trial not in planned]
     stages = stage_keys(store)
     used = {stage.key for record in replicas.values() for stage in record.stages}
+
+    # Only its method knows which stages a trial uses, so methods are loaded where there are stages at all.
     if stages:
         load_methods(store, {trial.trainable for trial in trials.values()})
         used |= stage_graph(trials.values()).keys()
@@ -261,6 +271,8 @@ def doctor(
             _answer((), listening)
         return
     findings: list[Finding] = []
+
+    # Each finding is printed when it is known: some take seconds.
     for finding in _examine(quick, storage, cache, tracking_uri):
         findings.append(finding)
         out.print(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject:<9} {finding.text}")
@@ -290,7 +302,7 @@ def _examine(quick: bool, storage: str, cache: Cache, tracking_uri: str | None) 
     yield from _packages()
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    text = f"{cores} core(s), {memory:.0f} GB of memory (a pack that trains takes about 1 GB and its data)"
+    text = f"{cores} core(s), {memory:.0f} GB of memory (a worker that trains takes about 1 GB and its data)"
     yield Finding(True, "machine", text)
     if not quick:
         yield _gpus()
@@ -331,7 +343,7 @@ def _gpus() -> Finding:
 
 
 def _ray_release() -> Iterator[Finding]:
-    """What is to know of this release of Ray: none of it keeps a study from being run."""
+    """Report what is to know of this release of Ray: none of it keeps a study from being run."""
     from assay.engine.cluster.ray_head import TRIED, moved
 
     try:
@@ -346,14 +358,14 @@ def _ray_release() -> Iterator[Finding]:
 
 
 def _ray() -> Finding:
-    from assay.engine.cluster.ray_watch import knock
+    from assay.engine.cluster.ray_watch import refuse_silent_address
 
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return Finding(True, "cluster", "RAY_ADDRESS is not set: `assay run` starts Ray on this machine")
     try:
         if address != "auto":
-            knock(address)
+            refuse_silent_address(address)
     except OSError as error:
         text = f"nobody answers at RAY_ADDRESS={address} ({error}): start it, or unset RAY_ADDRESS"
         return Finding(False, "cluster", text)

@@ -26,6 +26,9 @@ def prepare() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < len(_NAMES):  # the lowest that is free
         os.set_inheritable(descriptor, True)  # processes that are started have all three, too
     os.close(descriptor)
+
+    # The program's own streams are replaced by some that go on when their reader leaves. Those of another
+    # program, which calls this one in Python, are not ours.
     for descriptor, name in enumerate(_NAMES):
         stream = getattr(sys, name)
         if stream is not getattr(sys, f"__{name}__"):  # another's, who calls the program in Python
@@ -68,6 +71,9 @@ class _Output(io.FileIO):
         except OSError as error:
             if error.errno not in self._leaves:
                 raise
+
+            # The reader has left, as `head` does, which is no fault of the command: from here on it writes
+            # nowhere.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)

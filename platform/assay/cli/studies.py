@@ -62,6 +62,8 @@ def studies(context: typer.Context, *, reader: Reader = None, method: OfMethod =
     from assay.study.settings.methods import method_names
 
     shipped = [read_study(path) for path in shipped_studies().values()]
+
+    # An unknown name is refused with the nearest one: an empty list would tell nobody what was mistyped.
     _refuse_unknown("--reader", reader, {study.data.reader for study in shipped})
     _refuse_unknown("--method", method, {name for study in shipped for name in method_names(study)})
     chosen = [
@@ -70,7 +72,8 @@ def studies(context: typer.Context, *, reader: Reader = None, method: OfMethod =
         if reader in (None, study.data.reader) and (method is None or method in method_names(study))
     ]
     out = console()
-    for study in sorted(chosen, key=lambda study: (_needs_data(study), study.study)):
+    # What can be run at once comes first, then what a package brings the images for.
+    for study in sorted(chosen, key=lambda each: (_needs_data(each), _package(each) or "", each.study)):
         out.print(Text.assemble((study.study, "bold"), f"  {_facts(study)}"))
         out.print(Padding(Text(study.question.strip()), (0, 0, 0, 4), expand=False))
     out.print(
@@ -98,7 +101,9 @@ def _facts(study: Study) -> str:
 
     methods = method_names(study)
     named = ", ".join(methods) if len(methods) <= _METHODS else f"{len(methods)} methods"
-    needs = [*(["data"] if _needs_data(study) else []), *(["GPU"] if study.resources.gpus else [])]
+    package = _package(study)
+    needs = [*(["data"] if _needs_data(study) else []), *([package] if package is not None else [])]
+    needs += ["GPU"] if study.resources.gpus else []
     try:
         plan = plan_study(study, None, "cuda" if study.resources.gpus else "cpu")
         trials = f"{'≤ ' if plan.size > len(plan.trials) else ''}{plan.size} trials"
@@ -110,6 +115,13 @@ def _facts(study: Study) -> str:
 def _refuse_unknown(option: str, value: str | None, known: set[str]) -> None:
     if value is not None and value not in known:
         raise InputError(f"no study that comes with assay has {option} {value}; {nearest(value, known)}")
+
+
+def _package(study: Study) -> str | None:
+    """The distribution that has the images of a study's data set, if one has them."""
+    from trainables.data.readers import READERS
+
+    return READERS[study.data.reader].package
 
 
 def _needs_data(study: Study) -> bool:
@@ -210,6 +222,8 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
     if method is None:
         methods = tuple(map(method_row, TRAINABLES.values()))
         return SettingsAnswer(of=None, methods=methods, blocks=dict(study_blocks()))
+
+    # A block of the study file is asked for like a method, and has no presets.
     if method in study_blocks():
         if preset is not None:
             raise InputError(
@@ -235,11 +249,19 @@ def answer_of_settings(method: str | None, name: str | None, preset: str | None 
 
 
 def _found_method(name: str) -> AnyTrainable:
+    from assay.study.settings.programs import read_program
     from assay.study.settings.setting_table import study_blocks
     from trainables.plugins.catalogue import TRAINABLES, find_trainable
-    from trainables.plugins.method_files import is_file_reference, load_file_method
+    from trainables.plugins.method_files import (
+        is_file_reference,
+        is_program_reference,
+        load_file_method,
+        load_program,
+    )
     from trainables.plugins.method_shape import refuse_shape
 
+    if is_program_reference(name):
+        return load_program(read_program(name, Path()))
     if is_file_reference(name):
         return load_file_method(name, Path())
     known = {*TRAINABLES, *study_blocks()}
@@ -286,7 +308,7 @@ def _show_one(out: Console, answer: SettingsAnswer, preset: str | None) -> None:
 
 
 def _show_setting(out: Console, row: Setting, answer: SettingsAnswer) -> None:
-    """Everything that is known of one setting."""
+    """Print everything that is known of one setting."""
     out.print(row.setting + "".join(f" of {method.method} ({method.title})" for method in answer.methods))
     _print_fact(out, "meaning", row.meaning or "none written")
     _print_fact(out, "may be", row.may_be)

@@ -114,7 +114,7 @@ class SubmittedJob(Protocol):
 
     @property
     def id(self) -> str:
-        """Of the job, as the cluster calls it."""
+        """Id of the job, as the cluster calls it."""
         ...
 
     @property
@@ -166,6 +166,9 @@ def run_options(
             f"share; found {storage}."
         )
     Store(storage)  # refuses schemes that nobody can open, and passwords
+
+    # All is named as the nodes see it, and nothing secret is among it: a job's command can be read by
+    # everybody who sees the cluster.
     arguments = ["--storage", storage]
     if data is not None:
         arguments += ["--data", absolute_path("data", str(data))]
@@ -184,7 +187,7 @@ def run_options(
 
 
 def absolute_path(option: str, path: str) -> str:
-    """``path``, which the nodes must find wherever they are.
+    """Check that ``path`` is one that the nodes find wherever they are.
 
     Raises:
         InputError: If it is relative.

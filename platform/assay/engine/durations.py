@@ -23,7 +23,7 @@ __all__ = ["Limits", "LimitsByNow", "cell_seconds"]
 _TIMES_THE_LONGEST = 10  # a training that takes longer than this many of the longest so far hangs
 _LEAST_HOURS = 1.0
 _ENOUGH = 3  # trainings that have finished, before they say anything
-_LOOK_SECONDS = 60.0  # between two looks at how long trainings take
+_POLL_SECONDS = 60.0  # between two polls of how long trainings take
 
 
 class Limits(NamedTuple):
@@ -40,31 +40,33 @@ class LimitsByNow:
         """``before``: of the trainings that have ended."""
         self._resources, self._store = resources, store
         self._seconds = [_seconds(record) for record in before]
-        self._packs: list[list[str]] = []  # ids of the trials without a record, of packs that are handed out
+        self._batches: list[
+            list[str]
+        ] = []  # ids of the trials without a record, of batches that are handed out
         self._hours: float | None = None
-        self._looked = -_LOOK_SECONDS
+        self._polled = -_POLL_SECONDS
 
-    def of_pack(self, trials: Iterable[str]) -> Limits:
-        """The limits of a pack that is handed out now; its trials will end one after the other."""
+    def limits_of_batch(self, trials: Iterable[str]) -> Limits:
+        """The limits of a batch that is handed out now; its trials will end one after the other."""
         hours = self._resources.hours_per_trial
         if hours == "auto":
-            if time.monotonic() - self._looked > _LOOK_SECONDS:
-                self._hours, self._looked = self._longest_hours(), time.monotonic()
+            if time.monotonic() - self._polled > _POLL_SECONDS:
+                self._hours, self._polled = self._longest_hours(), time.monotonic()
             hours = self._hours
-            self._packs.append(list(trials))
+            self._batches.append(list(trials))
         return Limits(hours, self._resources.silent_minutes)
 
     def _longest_hours(self) -> float | None:
         """Hours that a training may take, going by those that finished; None where too few have."""
-        for seconds in self._store.each(partial(_ended, self._store), self._packs):
+        for seconds in self._store.each(partial(_ended, self._store), self._batches):
             self._seconds += seconds
-        self._packs = [trials for trials in self._packs if trials]
+        self._batches = [trials for trials in self._batches if trials]
         known = [seconds for seconds in self._seconds if seconds > 0]
         return max(_LEAST_HOURS, _TIMES_THE_LONGEST * max(known) / 3600) if len(known) >= _ENOUGH else None
 
 
 def _ended(store: Store, trials: list[str]) -> list[float]:
-    """Take the trials with a record from the front of a pack; returns the seconds of their trainings."""
+    """Take the trials with a record from the front of a batch; returns the seconds of their trainings."""
     ended: list[float] = []
     while trials and isinstance(record := store.record(trials[0]), Record):
         ended.append(_seconds(record))

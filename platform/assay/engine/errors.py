@@ -14,8 +14,8 @@ from typing import Self
 
 from assay.storage.redaction import redact
 from trainables.data.files.atomic import AWAY
-from trainables.errors import Diverged, InputError, text_of
-from trainables.plugins.method_files import told
+from trainables.errors import Diverged, InputError, TransientError, text_of
+from trainables.plugins.method_files import method_error_line
 from trainables.runtime.device import is_out_of_memory
 
 __all__ = [
@@ -27,8 +27,8 @@ __all__ = [
     "OverdueError",
     "PeerLostError",
     "Stopped",
+    "error_line",
     "fault_of",
-    "said",
     "trace_of",
 ]
 
@@ -49,7 +49,7 @@ class MethodError(Exception):
 
     Attributes:
         kind: ``diverged``, ``failed`` (the method's fault), ``memory``, ``gpu memory``, ``system`` (the
-            machine's), ``stopped``, ``peer lost``.
+            machine's), ``died`` (a program that is to be tried again), ``stopped``, ``peer lost``.
         reason: In a line.
         trace: The traceback there.
     """
@@ -88,7 +88,7 @@ class PeerLostError(ConnectionError):
 
 
 class NoOtherStartError(RuntimeError):
-    """Another start of a trial's workers would not help: the storage is away, or a pack cannot be read.
+    """Another start of a trial's workers would not help: the storage is away, or a batch cannot be read.
 
     Its text is JSON, which is found again in what Ray says of a worker's error.
     """
@@ -107,18 +107,20 @@ def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> 
         trainable: The method that trained.
         prepared: False: no line of the method has run, so that no ``OSError`` is its fault.
     """
-    reason = said(error)
+    reason = error_line(error)
     match error:
         case Stopped():
             kind = "stopped"
         case Diverged() | FloatingPointError():
             kind, reason = "diverged", text_of(error)
         case MemoryError():
-            kind, reason = "memory", told(trainable, error)
+            kind, reason = "memory", method_error_line(trainable, error)
         case RuntimeError() if is_out_of_memory(error):
             kind = "gpu memory"
         case PeerLostError():
             kind, reason = "peer lost", str(error)
+        case TransientError():
+            kind, reason = "died", str(error)
         case OSError() if not prepared or error.errno in _MACHINES:
             kind = "system"
         case InputError():
@@ -134,7 +136,7 @@ def fault_of(error: BaseException, trainable: str, *, prepared: bool = True) -> 
     return MethodError(kind, _shortened(reason), trace[-_CHARACTERS:])
 
 
-def said(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """An error in a line: its type, and its text where it has one."""
     return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
 

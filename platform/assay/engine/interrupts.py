@@ -9,7 +9,6 @@ The last is for the program alone: a notebook's kernel, or a test's, is not the 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import sys
@@ -53,6 +52,9 @@ class Ending:
         if threading.current_thread() is not threading.main_thread():
             return self
         self._reader, self._writer = socket.socketpair()
+
+        # For each signal Python's own handler writes a byte here, wherever the main thread is: a full socket
+        # must not hold it up.
         self._writer.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._handler = signal.signal(signal.SIGUSR2, self._leave_work)
@@ -115,6 +117,10 @@ class Ending:
     def _watch(self) -> None:
         main = threading.main_thread().ident
         assert main is not None
+
+        # Two deadlines: at the first the work is left in the midst, at the second the process is ended. A
+        # signal gives the work some seconds before; after a loss nothing of Ray's can end in order, so it is
+        # left at once.
         leave, end = float("inf"), float("inf")
         while not self._over.is_set():
             now = time.monotonic()
@@ -127,20 +133,29 @@ class Ending:
                 else:
                     continue
                 end = min(end, now + _LAST_SECONDS)
+
+            # Ray was left in order: its loss does not matter any more.
             if self._settled and not self.interrupted:
                 leave, end = float("inf"), float("inf")
             if self._ends_process and now >= end:
                 self._end()
+
+            # One thread cannot raise in another. The handler of this signal raises KeyboardInterrupt in the
+            # main thread.
             if now >= leave and not self._over.is_set():
                 leave = now + 1.0  # again: what runs there may have swallowed it
                 signal.pthread_kill(main, signal.SIGUSR2)
 
     def _news(self) -> bytes:
-        ready, _, _ = select.select([self._reader], [], [], _POLL_SECONDS)
-        return self._reader.recv(64) if ready else b""
+        self._reader.settimeout(_POLL_SECONDS)  # `select` takes no descriptor above 1,023
+        with suppress(TimeoutError):
+            return self._reader.recv(64)
+        return b""
 
     def _end(self) -> None:
         """End the process: the terminal is put right, and who waits for the lease need not."""
+        # Each release writes to a storage that may be away, and gets a second. A lease that stays held is
+        # taken over when it is stale.
         threads = [threading.Thread(target=release, daemon=True) for release in self._releases]
         for thread in threads:
             thread.start()
@@ -148,6 +163,9 @@ class Ending:
             thread.join(_RELEASE_SECONDS)
         if sys.stdout.isatty():
             os.write(1, b"\x1b[?25h\n")  # a display hides the cursor
+
+        # The main thread may never come back from C++, so the sentence goes past Python's buffers, and no
+        # exception is raised.
         fault = Interrupted() if self.interrupted else RayLost(self.lost or "Ray ended")
         with suppress(OSError):
             os.write(2, f"{fault.line}\n".encode())
@@ -165,6 +183,9 @@ def stop_on_request(store: Store, study: str, lease: Lease) -> Generator[None]:
                 stopping = stop_requested(store, "study", study)
             except OSError:
                 stopping = False  # the storage is away for a moment: the next look will tell
+
+            # A signal to this very process: a request from elsewhere then takes the way of Ctrl-C, with its
+            # order and its deadlines.
             if stopping or lease.lost.is_set():
                 os.kill(os.getpid(), signal.SIGINT)
                 return

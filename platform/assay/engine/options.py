@@ -43,11 +43,11 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class End:
-    """End of the training of a run's packs."""
+    """End of the training of a run's batches."""
 
     interrupted: bool = False
     lost: str | None = None  # the part of Ray that died, and the run with it
-    problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
+    problems: tuple[str, ...] = ()  # batches that broke for another reason than their trials
     left_out: frozenset[str] = frozenset()  # trials for which the study's budget had no room
 
 
@@ -65,7 +65,7 @@ class Outcome:
     interrupted: bool
     seconds: float
     lost: str | None = None  # the part of Ray that died, and the run with it
-    problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
+    problems: tuple[str, ...] = ()  # batches that broke for another reason than their trials
 
     @property
     def fault(self) -> Fault | None:

@@ -17,13 +17,13 @@ from assay.engine.errors import (
     GpuMemoryError,
     MethodError,
     OverdueError,
-    said,
+    error_line,
     trace_of,
 )
-from assay.engine.packs import StageTask
+from assay.engine.trial_batch import StageTask
 from assay.engine.worker.ranks import from_rank_0
 from assay.engine.worker.trial_log import StoredLog
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Attempt, AttemptStart, Record
 from assay.storage.lease import stop_requested
 from assay.storage.redaction import redact
@@ -42,20 +42,22 @@ __all__ = [
 ]
 
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
-DRIVER_RETRIES = 4 * MAX_ATTEMPTS  # a killed driver of Tune's is started again this often for a pack
+DRIVER_RETRIES = 4 * MAX_ATTEMPTS  # a killed driver of Tune's is started again this often for a batch
 _ERROR_CHARACTERS = 4000
 _REASON_CHARACTERS = 1000
 
 
-def begin_attempt(trial: Trial, worker: PackWorker, died: DiedError | None) -> Attempt | None:
+def begin_attempt(trial: Trial, worker: BatchWorker, died: DiedError | None) -> Attempt | None:
     """Note the attempt; None when the trial has a record, was asked to stop, or has had all its attempts.
 
     ``died``: in the attempt before. Rank 0 looks and tells the others: two looks at a storage may differ.
     """
     begun: Attempt | None = None
     if worker.rank == 0 and not _is_over(trial, worker):
+        # An attempt that ended because its node was taken away is nobody's fault. Those of earlier runs do
+        # not count either: running again gives a trial all its attempts anew.
         attempts = (attempt for attempt in worker.store.attempts(trial.id) if not attempt.drained)
-        before = [attempt for attempt in attempts if attempt.lease == worker.pack.run.lease]
+        before = [attempt for attempt in attempts if attempt.lease == worker.batch.run.lease]
         if len(before) < MAX_ATTEMPTS:
             begun = worker.store.begin_attempt(trial.id, worker.environment())
         else:
@@ -63,20 +65,22 @@ def begin_attempt(trial: Trial, worker: PackWorker, died: DiedError | None) -> A
     return from_rank_0(begun, worker.world_size)
 
 
-def _is_over(trial: Trial, worker: PackWorker) -> bool:
+def _is_over(trial: Trial, worker: BatchWorker) -> bool:
     """True where nothing is left to do in this run; the record of another study's pruner goes."""
     record = worker.store.record(trial.id)
-    if isinstance(record, Record) and record.status == "pruned" and worker.pack.pruned_by is None:
+    if isinstance(record, Record) and record.status == "pruned" and worker.batch.pruned_by is None:
         worker.store.forget_record(trial.id, "pruned")
         record = None
     return isinstance(record, Record) or stop_requested(worker.store, "trial", trial.id)
 
 
 def _give_up(
-    trial: Trial, worker: PackWorker, attempts: Sequence[AttemptStart], died: DiedError | None
+    trial: Trial, worker: BatchWorker, attempts: Sequence[AttemptStart], died: DiedError | None
 ) -> None:
     tried = "; ".join(f"{attempt.attempt} on {attempt.host}, pid {attempt.pid}" for attempt in attempts)
     words = _last_words(trial, worker, attempts[-1])
+
+    # An attempt that left no word of its own is known by the end of its log.
     last = died or DiedError(f"it was killed, out of memory or its node lost, and its log ended: {words}")
     reason = (
         f"its {'training process' if died else 'worker'} died in {len(attempts)} attempts: {tried}. "
@@ -89,7 +93,7 @@ def _give_up(
             status="failed",
             reason=reason,
             trial=trial.model_dump(mode="json"),
-            study=worker.pack.run.study,
+            study=worker.batch.run.study,
             environment=worker.environment(),
             attempts=len(attempts),
             started=now,
@@ -98,7 +102,7 @@ def _give_up(
     )
 
 
-def _last_words(trial: Trial, worker: PackWorker, attempt: AttemptStart) -> str:
+def _last_words(trial: Trial, worker: BatchWorker, attempt: AttemptStart) -> str:
     try:
         log = worker.store.read_bytes(f"{worker.store.trial(trial.id)}/{attempt.attempt}/log.txt")
     except FileNotFoundError:
@@ -106,7 +110,7 @@ def _last_words(trial: Trial, worker: PackWorker, attempt: AttemptStart) -> str:
     return (log.decode(errors="replace").strip().splitlines() or ["none"])[-1]
 
 
-def other_world_sizes(trial: Trial, worker: PackWorker, attempt: Attempt) -> tuple[int, ...]:
+def other_world_sizes(trial: Trial, worker: BatchWorker, attempt: Attempt) -> tuple[int, ...]:
     """Workers of the attempts before this one, where not all had as many: sums were rounded otherwise."""
     if attempt.number == 1:
         return ()
@@ -116,15 +120,18 @@ def other_world_sizes(trial: Trial, worker: PackWorker, attempt: Attempt) -> tup
 
 
 def record_or_raise(
-    error: Exception, trial_log: StoredLog, worker: PackWorker, seen: AbstractSet[type[Exception]]
+    error: Exception, trial_log: StoredLog, worker: BatchWorker, seen: AbstractSet[type[Exception]]
 ) -> dict[str, Any]:
     """The end of a trial whose method is at fault.
 
     Raises:
         Exception: ``error`` itself, noted, where the machine is at fault or it is tried again.
     """
-    reason = text_of(error) if isinstance(error, (InputError, MethodError)) else said(error)
+    reason = text_of(error) if isinstance(error, (InputError, MethodError)) else error_line(error)
     kind = error.kind if isinstance(error, MethodError) else "failed"
+
+    # What may be tried again is raised: a process that died always, a timeout or a lack of memory when it is
+    # the first of its kind. All else becomes the record.
     match error:
         case Diverged() | FloatingPointError():
             return {"status": "diverged", "reason": text_of(error)}
@@ -153,7 +160,7 @@ def record_or_raise(
     return {"status": "failed", "reason": shown, "error": trace}
 
 
-def _short_of_gpu_memory(worker: PackWorker) -> str:
+def _short_of_gpu_memory(worker: BatchWorker) -> str:
     share = worker.gpus
     if not 0 < share < 1:
         return "out of memory on the GPU; lower the batch or image size"
@@ -164,24 +171,24 @@ def _short_of_gpu_memory(worker: PackWorker) -> str:
     return f"out of memory on a share of {share:g} of the GPU; raise resources.gpus"
 
 
-def count_tries(task: StageTask, worker: PackWorker) -> int:
+def count_tries(task: StageTask, worker: BatchWorker) -> int:
     """Count the tries of a stage in this run that an error of its training ended; all ranks agree."""
     return from_rank_0(_noted_tries(task, worker) if worker.rank == 0 else 0, worker.world_size)
 
 
-def add_tries(task: StageTask, worker: PackWorker, tries: int) -> int:
+def add_tries(task: StageTask, worker: BatchWorker, tries: int) -> int:
     """Note such tries, on the rank that saw the error; returns how many there are by now."""
     total = _noted_tries(task, worker) + tries
     worker.store.write_bytes(_tries_path(task, worker), str(total).encode())
     return total
 
 
-def _noted_tries(task: StageTask, worker: PackWorker) -> int:
+def _noted_tries(task: StageTask, worker: BatchWorker) -> int:
     try:
         return int(worker.store.read_bytes(_tries_path(task, worker)))
     except FileNotFoundError:
         return 0
 
 
-def _tries_path(task: StageTask, worker: PackWorker) -> str:
-    return f"{worker.pack.path}.{task.id}.tries"
+def _tries_path(task: StageTask, worker: BatchWorker) -> str:
+    return f"{worker.batch.path}.{task.id}.tries"

@@ -1,8 +1,8 @@
 """A study is held by one run, which trains what is missing, on Ray (``on_ray/``) or without (``local.py``).
 
-Records are the only state. Each run looks what is missing and divides it into packs; nothing of an earlier
+Records are the only state. Each run looks what is missing and divides it into batches; nothing of an earlier
 run is restored. So running again is always right: after Ctrl-C, after any kill, after the study was extended.
-The packs of a search are not known before: they are made as it goes on.
+The batches of a search are not known before: they are made as it goes on.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from assay.engine.interrupts import Ending, stop_on_request
 from assay.engine.options import End, EngineOptions, Outcome
-from assay.engine.order import RunPacks
-from assay.engine.packs import missing_trials
+from assay.engine.order import RunBatches
+from assay.engine.trial_batch import missing_trials
 from assay.storage import Lease, Record, Store
 from assay.storage.files.files import PATIENCE_SECONDS
 from assay.storage.lease import clear_stop
@@ -57,6 +57,9 @@ def hold_study(
     """
     store.swaps.prove()  # a storage that is away is refused at once; later it is waited for
     store = store.patient(PATIENCE_SECONDS)
+
+    # Signals are watched from before the lease is taken. Should the process have to be ended, the lease is
+    # released first.
     with (
         _ending(options) as ending,
         Lease(store, study, say=say or options.on_message) as lease,
@@ -98,13 +101,22 @@ def train_missing(
             end = _train(plan, store, options, before, ending=ending)
     except KeyboardInterrupt:
         end = End(interrupted=True)
+
+    # If another run has taken the study over, what lies there now is not what this one did.
     lease.refuse_if_lost()
+
+    # Everything is read anew: a search has drawn points meanwhile, and what counts is what lies on the
+    # storage.
     plan = with_points(plan, store)
     records = own_records(plan, store)
     plan = options.plan_by_now(plan, records)
     records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
     ending.settle()
+
     count = [record.status for record in records.values()].count
+
+    # Trials that a budget left out are an ordinary end. Where the run broke off, they are missing like all
+    # others.
     remaining = missing_trials(plan.trials, records)
     postponed = [trial for trial in remaining if trial.id in end.left_out]
     if end.interrupted or end.lost or end.problems:
@@ -134,7 +146,7 @@ def _within_hours(plan: Plan, hours: float | None) -> Plan:
 
 
 def _ending(options: EngineOptions) -> AbstractContextManager[Ending]:
-    """The program's own, which it leaves by itself, or one for the run."""
+    """Return the program's own ending, which the program leaves by itself, or make one for the run."""
     return Ending() if options.ending is None else nullcontext(options.ending)
 
 
@@ -165,19 +177,21 @@ def _train(
     _clear_stops(missing, store)
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     if isinstance(plan, SearchPlan):
-        from assay.engine.search.search_packs import SearchPacks  # loads Optuna
+        from assay.engine.search.search_batches import SearchBatches  # loads Optuna
 
-        packs = SearchPacks(plan, store, options, run, missing=missing, before=before)
+        batches = SearchBatches(plan, store, options, run, missing=missing, before=before)
     else:
-        packs = RunPacks(plan, store, options, run, missing=missing, before=before)
-    if not packs.begin():
+        batches = RunBatches(plan, store, options, run, missing=missing, before=before)
+
+    # Without anything to train Ray is not started.
+    if not batches.begin():
         return End()
     if options.local:
         from assay.engine.local import train_locally
 
-        end = train_locally(packs, ending)
+        end = train_locally(batches, ending)
     else:
-        from assay.engine.on_ray.batches import train_on_ray
+        from assay.engine.on_ray.tune_run import train_on_ray
 
-        end = train_on_ray(packs, ending)
-    return replace(end, left_out=packs.left_out)
+        end = train_on_ray(batches, ending)
+    return replace(end, left_out=batches.left_out)

@@ -22,6 +22,7 @@ from assay.version import VERSION
 from trainables.plugins.catalogue import TRAINABLES
 from trainables.plugins.method_files import is_file_method, loaded_source
 from trainables.plugins.method_imports import imports_of_file, imports_of_module, package_versions
+from trainables.program.method import Program
 
 __all__ = [
     "COMMIT_VARIABLE",
@@ -29,6 +30,7 @@ __all__ = [
     "differences",
     "imported_versions",
     "program",
+    "program_packages",
     "source_files",
     "source_roots",
     "source_version",
@@ -41,7 +43,7 @@ _SHOWN = 12  # characters of a source hash
 
 
 class SourceVersion(NamedTuple):
-    """Recorded, not hashed into ids: an edit does not invalidate results, a raised revision does."""
+    """Version of the program, recorded and not hashed into ids: edits invalidate no result, revisions do."""
 
     packages: tuple[tuple[str, str], ...]
     source: str  # sha256 over the program's Python files
@@ -66,6 +68,13 @@ def imported_versions(trainable: str) -> dict[str, str]:
     else:
         return {}
     return {name: text for name, text in package_versions(imports).items() if name not in _PACKAGES}
+
+
+def program_packages(trainable: str) -> dict[str, str]:
+    """Versions of the packages in the interpreter of a program's own; of other methods none."""
+    if not is_file_method(trainable) or not (source := loaded_source(trainable)).is_program:
+        return {}
+    return dict(Program.of(source.files).packages or {})
 
 
 def source_roots() -> list[Path]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from assay.production.check import Decide
 from assay.production.export_format import ExportFormat, format_usage
 from assay.production.onnx_file import OnnxModel, load_onnx, write_onnx
+from trainables.errors import InputError
+from trainables.program.training import ProgramPredictor
+from trainables.runtime.deployed import DeployedModel
 
 __all__ = ["EXPORT"]
 
@@ -45,9 +50,19 @@ def _decide_photos(model: OnnxModel) -> Decide:
     return lambda photos: model.decide([model.prepare(photo) for photo in photos])
 
 
+def _write(source: Path, model: DeployedModel, folder: Path) -> None:
+    # A program is run from outside and has no graph that PyTorch could trace.
+    if isinstance(model.predictor, ProgramPredictor):
+        raise InputError(
+            f"an ONNX file is traced in PyTorch, found {model.card.trainable}, a program of its own. Use "
+            "`--to files`, or `--to mlflow`, which runs it"
+        )
+    write_onnx(model, folder / _FILE)
+
+
 EXPORT = ExportFormat(
     name="onnx",
-    write=lambda source, model, folder: write_onnx(model, folder / _FILE),
+    write=_write,
     load=lambda folder: _decide_photos(load_onnx(folder / _FILE)),
     usage=lambda card: format_usage(_USAGE, card) + (_TILES.format(tiles=card.tiles) if card.tiles else ""),
 )

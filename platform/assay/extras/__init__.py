@@ -65,7 +65,8 @@ class Extra:
     Attributes:
         name: Of the folder, and of what is installed with it: ``assay[name]``.
         summary: A sentence for lists of extras.
-        commands: Functions of `assay …`, by an example that `--help` shows; its second word is the command.
+        commands: Functions of `assay …`, by an example that `--help` shows; its second word is the command
+            (after `data` or `studies` the third).
         answers: Types of JSON answers by name, whose schemas `assay schema --of NAME` prints.
         listener: ``(store) -> RunListener | None``, which follows a run.
         score_tables: ``(text, names, file) -> ReadTable | None``, which reads a table of scores; None: of a

@@ -83,17 +83,17 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
         return sum(seconds * count for seconds, count in self._jobs()) / 3600
 
     @property
-    def places(self) -> int:
-        """Places that are used: trials that are missing use no more than one each."""
+    def slots(self) -> int:
+        """Slots that are used: trials that are missing use no more than one each."""
         return max(1, min(self.at_once, sum(shape.missing for shape in self.shapes)))
 
     @property
     def hours(self) -> float:
-        """Until the last missing trial has ended, if those that run beside each other do not slow down.
+        """Hours until the last missing trial has ended, if those that run beside each other do not slow down.
 
-        The longest start first, each where a place is free. One trial takes as long on many cores.
+        The longest start first, each where a slot is free. One trial takes as long on many cores.
         """
-        ends = [0.0] * self.places
+        ends = [0.0] * self.slots
         for seconds, count in sorted(self._jobs(), reverse=True):
             for _ in range(count):
                 heapq.heapreplace(ends, ends[0] + seconds)
@@ -216,7 +216,7 @@ def time_left(
     made: Mapping[str, StageRecord],
     forecast: Forecast | None = None,
 ) -> Left | None:
-    """Until every trial has a record, with as many steps at a time as now.
+    """Estimate the time until every trial has a record, with as many steps at a time as now.
 
     Args:
         trials: All of the study.
@@ -237,6 +237,9 @@ def time_left(
     staged = usual.has_stages or any(record.stages for record in records.values())
     busy = {_step(trial, needed): trial.left_with(usual.evaluation(trial)) for trial in running}
     seconds, least, seen = 0.0, staged and not needed.known, set(made)
+
+    # A step that is to come counts once, however many trials share it. One that runs now counts with what is
+    # left of it.
     for trial in trials:
         if trial.id in records:
             continue
@@ -248,6 +251,8 @@ def time_left(
             left = busy.get(step)
             seconds += (expected or 0.0) if left is None else left
             least |= not whole
+
+    # Points that are not drawn yet will take what the others took.
     drawn = [span for record in records.values() if (span := _span(record)) is not None]
     each = fmean(drawn) if drawn else sum(usual.known.values())
     seconds += pending_points * each
@@ -277,6 +282,8 @@ class _Usual:
         made: Iterable[StageRecord],
         forecast: Forecast | None,
     ) -> Self:
+        # Steps that are over say best what such a step takes. Those under way stand in where none of their
+        # kind has ended.
         over: defaultdict[_Kind, list[float]] = defaultdict(list)
         under_way: defaultdict[_Kind, list[float]] = defaultdict(list)
         evaluations: defaultdict[str, list[float]] = defaultdict(list)

@@ -75,6 +75,9 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
         ended = [records[i] for i in group.ids if i in records]
         missing = len(group.ids) - len(ended) + group.pending
         spans = [record for record in ended if record.status == "finished"]
+
+        # Trials of this shape that have finished say best what one takes. Where there is none, the first
+        # steps of one are timed here.
         if spans:
             cost = _Cost(
                 statistics.fmean(record.seconds for record in spans),
@@ -85,6 +88,9 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
         elif missing:
             say(f"timing the first steps of {group.example.cell} (shape {number} of {len(groups)})")
             cost = _time(group.example, machine, need.workers)
+
+            # More trials at once with a thread each are often done sooner. The same steps are timed so, once,
+            # that the plan can say it.
             if one_thread is None and need.cpus > 1 and machine.device.type == "cpu":
                 say("timing the same steps with one thread")
                 torch.set_num_threads(1)
@@ -170,7 +176,7 @@ def _groups(plan: Plan) -> list[_Group]:
 
 
 def _shape_key(trial: Trial) -> str:
-    """Equal for trials that cost the same: a learning rate costs nothing, a size, a switch or a count may."""
+    """Key, equal for trials of one cost: a learning rate costs nothing, a size or switch or count may."""
     config = {name: value for name, value in trial.config.items() if not isinstance(value, float)}
     parts: Mapping[str, Any] = {
         "trainable": trial.trainable,
@@ -194,13 +200,16 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     loading = time.perf_counter() - start
     cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
     evaluation = evaluated_inputs(manifest, split, config.image_size) * cost.image_seconds
+
+    # Workers divide the training. Loading is done by each of them, and evaluation by one alone, so that both
+    # take as long as with one worker.
     seconds = loading + (cost.train_seconds + sum(cost.stages.values())) / workers + evaluation
     return _Cost(seconds, peak_memory_mb(machine.device), cost.timed, cost.stages, cost.untimed, loading)
 
 
 def evaluated_inputs(manifest: Manifest, split: Split, image_size: tuple[int, int]) -> int:
-    """Number of images, or of tiles, that a network sees in the evaluation of validation and test."""
-    evaluated = (*split.validation, *split.test)
+    """Number of images, or of tiles, that a network sees in the evaluation of all parts but training."""
+    evaluated = (*split.validation, *split.calibration, *split.test)
     if split.tiles is None:
         return len(evaluated)
     shape = TileShape(split.tiles, *image_size)

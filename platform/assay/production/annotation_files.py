@@ -57,6 +57,8 @@ def annotation_writer(form: AnnotationFormat, folder: Path) -> Generator[AddOutl
     if form == "labelme":
         yield partial(_add_labelme, folder / "labelme")
         return
+
+    # One file for all photos, which is no JSON before its last line: until then it has another name.
     unfinished = folder / ".annotations.json.partial"
     try:
         with unfinished.open("w", encoding="utf-8") as file:

@@ -19,6 +19,7 @@ from trainables.errors import InputError
 from trainables.evaluation.heatmaps import read_probe
 from trainables.evaluation.model_scorer import ModelScorer
 from trainables.evaluation.same_scores import refuse_changing_scores
+from trainables.evaluation.scorer import IMAGES_AT_ONCE
 from trainables.runtime.deployed import Decision, DeployedModel
 
 __all__ = [
@@ -93,6 +94,8 @@ def check_photos(store: Store, record: Record, data: Path | None, cache: Path) -
     if data is None and READERS[trial.data.reader].needs_root:
         return _kept_photos(store, record, trial)
     manifest = open_manifest(trial.data, data, cache)
+
+    # Other images would prove nothing of this model, so their hash has to be the one that it was trained on.
     if manifest.hash == trial.manifest:
         return _test_photos(store, record, trial, manifest)
     if data is None:
@@ -111,7 +114,9 @@ def check_export(exported: Decide, model: DeployedModel, photos: CheckPhotos) ->
     """
     score = heatmap = recorded = 0.0
     count = decisions = 0
-    for batch in _batches(photos.photos()):
+    # A program is started for each batch: it is given as many photos as it takes.
+    at_once = ModelScorer(model.predictor, model.device).images_at_once
+    for batch in _batches(photos.photos(), at_once if at_once > IMAGES_AT_ONCE else _BATCH):
         theirs = exported(batch)
         ours = model.decide([model.prepare(photo) for photo in batch])
         score = _larger(score, ours.score, theirs.score)
@@ -135,10 +140,13 @@ def refuse_changing_model(model: DeployedModel, photos: CheckPhotos) -> None:
 
 
 def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest) -> CheckPhotos:
-    """At most 64 test images, spread over all."""
+    """Choose 64 test images at most, spread over all of them."""
     test = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold).test
     chosen = [test[i] for i in np.linspace(0, len(test) - 1, min(_PHOTOS, len(test))).round().astype(int)]
     table = store.read_part(record, "predictions.parquet")
+
+    # With the scores that were recorded when it was trained, the trial's own model is checked as well:
+    # another machine or library may say something else.
     scores: dict[str, float] = {}
     if table is not None:
         scores = dict(zip(table["sample"].to_pylist(), table["score"].to_pylist(), strict=True))
@@ -180,10 +188,10 @@ def _kept_photos(store: Store, record: Record, trial: Trial) -> CheckPhotos:
     return CheckPhotos("small photos that the trial kept", photos)
 
 
-def _batches(photos: Iterator[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
-    """Up to three photos of one size at a time."""
+def _batches(photos: Iterator[NDArray[np.uint8]], at_once: int) -> Iterator[list[NDArray[np.uint8]]]:
+    """So many photos of one size at a time."""
     for _, alike in groupby(photos, key=lambda photo: photo.shape):
-        while batch := list(islice(alike, _BATCH)):
+        while batch := list(islice(alike, at_once)):
             yield batch
 
 

@@ -14,9 +14,10 @@ from assay.production.model import write_model
 from assay.storage import Record, Store
 from trainables.errors import InputError
 from trainables.evaluation.metrics import METRICS
+from trainables.evaluation.operating_point import rate_text
 from trainables.runtime.deployed import Card, load_deployed
 
-__all__ = ["export_model"]
+__all__ = ["export_model", "model_card"]
 
 
 def export_model(
@@ -31,9 +32,15 @@ def export_model(
     with new_folder(output) as folder, tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         source = Path(scratch) / "model"  # its name stays in an MLflow model
         source.mkdir()
+
+        # The trial's own model is compared in float32, too, or a difference in rounding would count as a
+        # fault of the export.
         write_model(store, record, source, float32=True)
         model = load_deployed(source, torch.device("cpu"))
         refuse_changing_model(model, photos)
+
+        # The export is read back as its users will read it, so that the file is compared and not what was
+        # meant to be written.
         export.write(source, model, folder)
         check = check_export(export.load(folder), model, photos)
         if not check.passed:
@@ -43,14 +50,23 @@ def export_model(
                 f"{export.name} computes otherwise."
             )
         (folder / "README.md").write_text(
-            _model_card(model.card, export.usage(model.card), check), encoding="utf-8"
+            model_card(model.card, export.usage(model.card), str(check)), encoding="utf-8"
         )
     return check
 
 
-def _model_card(card: Card, usage: str, check: Check) -> str:
-    """Write the README of an export, as Markdown; ``usage``: how its format is called."""
+def model_card(card: Card, usage: str, checked: str) -> str:
+    """The README of an export, as Markdown.
+
+    Args:
+        card: Of the model.
+        usage: How its format is called.
+        checked: What was checked when it was written.
+    """
     thresholds = card.thresholds
+    at = "these thresholds"
+    if card.trained_threshold is not None:
+        at = f"the trial's own image threshold {card.trained_threshold!r}, not at the one above"
     metrics = "\n".join(_metric_row(name, value) for name, value in sorted(card.metrics.items()))
     versions = ", ".join(f"{name} {value}" for name, value in sorted(card.versions.items()))
     return f"""\
@@ -67,10 +83,10 @@ Trial `{card.trial}` of study `{card.study}`: `{card.trainable}` (revision {card
 
 Image threshold {thresholds.image!r} ({thresholds.image_source}), pixel threshold {thresholds.pixel!r}
 ({thresholds.pixel_source}).
-
+{_promise(card)}
 ## What it is worth
 
-On the study's test images, at these thresholds:
+{_errors(card)}On the study's test images, at {at}:
 
 | metric | value | unit |
 |---|---|---|
@@ -78,10 +94,24 @@ On the study's test images, at these thresholds:
 
 ## What was checked on export
 
-{check}.
+{checked}.
 
 Trained with {versions or "unknown versions"}.
 """
+
+
+def _promise(card: Card) -> str:
+    """What the image threshold promises; empty where it promises nothing."""
+    promise = card.thresholds.promise
+    return "" if promise is None else f"\nThe image threshold promises {promise}.\n"
+
+
+def _errors(card: Card) -> str:
+    """Wrong decisions on the study's test parts; empty where they are not known at the card's threshold."""
+    if not card.test_errors:
+        return ""
+    rates = ", ".join(f"{kind} {rate_text(*errors)}" for kind, errors in card.test_errors.items())
+    return f"On the study's test parts, with the exact upper limit (95 % sure): {rates}.\n\n"
 
 
 def _metric_row(name: str, value: float) -> str:

@@ -31,6 +31,8 @@ def new_folder(path: Path) -> Generator[Path]:
     """
     refuse_used_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+
+    # The folder is made beside its place, on the same disk, so that a rename is enough at the end.
     with tempfile.TemporaryDirectory(
         prefix=f".{path.name}-", dir=path.parent, ignore_cleanup_errors=True
     ) as beside:

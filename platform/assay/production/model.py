@@ -11,6 +11,7 @@ import torch
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.method_store import read_method
 from assay.storage.plans import is_left_out, left_out
+from assay.storage.predictions import image_scores_of
 from assay.storage.store import DamagedFileError
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
@@ -71,11 +72,24 @@ def trained_record(store: Store, trial_id: str) -> Record:
     return record
 
 
-def card_of(record: Record) -> Card:
-    """Collect what must be known of a finished trial's model to use it."""
+def card_of(record: Record, store: Store | None = None) -> Card:
+    """Collect what must be known of a finished trial's model to use it.
+
+    Args:
+        record: The trial's.
+        store: Where its predictions lie; None: errors on the test are left out.
+    """
     result, trial = record.result, record.trial
     assert result is not None, "a finished trial has a result"
     thresholds = result.thresholds
+    images = None if store is None else image_scores_of(record, store.read_part)
+    errors: dict[str, tuple[int, int]] = {}
+    if images is not None:
+        parts = images.parts_or_images
+        errors = {
+            "false alarms": (parts.fp, parts.fp + parts.tn),
+            "escapes": (parts.fn, parts.fn + parts.tp),
+        }
     return Card(
         trial=record.id,
         study=record.study,
@@ -86,7 +100,9 @@ def card_of(record: Record) -> Card:
         channels=trial["config"]["channels"],
         precision=trial["config"]["precision"],
         thresholds=thresholds or _UNDECIDED,  # as a card has them, without the range of the draws
+        trained_threshold=None,
         metrics=result.metrics,
+        test_errors=errors,
         versions=record.environment.versions | record.environment.imports,
         imports=record.environment.imports,
         item=trial["data"].get("item"),
@@ -143,12 +159,14 @@ def write_model(store: Store, record: Record, folder: Path, *, float32: bool = F
         if float32 and name == "config.json":
             data = in_float32(data)
         (folder / name).write_bytes(data)
+
+    # A method that is a file of the user's travels with its model: nobody else has it.
     if is_file_method(record.trial["trainable"]):
         for path, data in read_method(store, record.trial["trainable"]).files.items():
             (folder / METHOD_FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / METHOD_FOLDER / path).write_bytes(data)
     (folder / CARD_FILE).write_text(
-        card_of(record).model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8"
+        card_of(record, store).model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8"
     )
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -37,11 +38,12 @@ from trainables.runtime.deployed import Card, Decision, DeployedModel, read_card
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["CARD_KEY", "OPSET", "OUTPUTS", "OnnxModel", "load_onnx", "write_onnx"]
+__all__ = ["CARD_KEY", "OPSET", "OUTPUTS", "OnnxModel", "load_onnx", "set_image_threshold", "write_onnx"]
 
 OPSET = 20
 OUTPUTS = ("score", "decision", "heatmap", "mask")
 CARD_KEY = "assay"  # of the file's metadata: the card as JSON
+_THRESHOLD = "image_threshold"  # of the graph's constants: `set_image_threshold` finds it by its name
 _MESSAGE_CHARACTERS = 300
 _CHANGES_ITSELF = "is mutated in the forward method"  # of a constant, in torch's words
 
@@ -51,12 +53,13 @@ class _Graph(nn.Module):
 
     def __init__(self, predictor: Predictor, image: float, pixel: float) -> None:
         super().__init__()
-        self.predictor, self.image, self.pixel = predictor, image, pixel
+        self.predictor, self.pixel = predictor, pixel
+        self.register_buffer(_THRESHOLD, torch.tensor(image, dtype=torch.float64))
 
     def forward(self, images_BHWC: Tensor) -> tuple[Tensor, ...]:
         prediction = self.predictor.predict(images_BHWC.permute(0, 3, 1, 2).float() / 255)
         score_B, heatmap_BHW = prediction.score.double(), prediction.heatmap.float()
-        return score_B, score_B >= self.image, heatmap_BHW, heatmap_BHW >= self.pixel
+        return score_B, score_B >= self.get_buffer(_THRESHOLD), heatmap_BHW, heatmap_BHW >= self.pixel
 
 
 def write_onnx(model: DeployedModel, path: Path) -> None:
@@ -109,6 +112,25 @@ def _trace(graph: nn.Module, example: Tensor, **names: Any) -> torch.onnx.ONNXPr
     return program
 
 
+def set_image_threshold(source: Path, card: Card, path: Path) -> None:
+    """Write an exported file anew, with another card and the image threshold of that card in its graph.
+
+    Raises:
+        InputError: If the graph has no constant for it.
+    """
+    model = onnx.load(source)
+    constants = [tensor for tensor in model.graph.initializer if tensor.name == _THRESHOLD]
+    if len(constants) != 1:
+        raise InputError(
+            f"an exported model whose threshold can be set has a constant {_THRESHOLD}, found none in "
+            f"{source}. Write it again: `assay export --trial {card.trial} --to onnx`."
+        )
+    constants[0].CopyFrom(onnx.numpy_helper.from_array(np.array(card.thresholds.image), _THRESHOLD))
+    (entry,) = (each for each in model.metadata_props if each.key == CARD_KEY)
+    entry.value = card.model_dump_json(exclude_none=True)
+    onnx.save(model, path)
+
+
 @dataclass(frozen=True, eq=False)
 class OnnxModel:
     """An exported file in ONNX Runtime on the CPU, with the resize that its card asks for before it."""
@@ -131,7 +153,7 @@ class OnnxModel:
         return Decision(*(np.asarray(answer) for answer in answers))
 
     def twin(self) -> Self:
-        """Itself: a session answers any number of threads."""
+        """Return the model itself: a session answers any number of threads."""
         return self
 
 
@@ -156,14 +178,16 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
             f"an exported model is one that ONNX Runtime reads, found {path}: {_reason(error)}. Copy the "
             "file anew, or write it again with `assay export --to onnx`."
         ) from error
+
+    # Without its card nobody knows the file's sizes and thresholds: any other ONNX file is refused.
     card = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if card is None:
         raise InputError(f"{path} carries no card of assay's. Write it with `assay export --to onnx`.")
     try:
         return OnnxModel(session, read_card(card, path))
     except ValidationError as error:
-        slip = error.errors(include_url=False)[0]
-        reason = ": ".join([*map(str, slip["loc"]), validation_message(slip)])
+        problem = error.errors(include_url=False)[0]
+        reason = ": ".join([*map(str, problem["loc"]), validation_message(problem)])
         raise InputError(
             f"{path} carries a card that cannot be read: {reason}. Copy the file anew, or write it again "
             "with `assay export --to onnx`."

@@ -25,6 +25,9 @@ def palette_png(indices_HW: NDArray[np.uint8], palette: NDArray[np.uint8]) -> by
     Source: the PNG specification (W3C, third edition), sections 5 (chunks) and 9 (filters).
     """
     height, width = indices_HW.shape
+
+    # Each line is kept as its difference to the one above, behind a byte that says so. Pictures here change
+    # little from line to line, and runs of zeros are packed fast.
     lines = np.empty((height, 1 + width), np.uint8)
     lines[:, 0] = _UP
     lines[0, 1:] = indices_HW[0]

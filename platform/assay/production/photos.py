@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from trainables.data.files.formats import IMAGE_SUFFIXES
+from trainables.data.files.formats import IMAGE_SUFFIXES, BrokenImageError
 from trainables.data.files.names import as_text, is_of_masks, is_picture, no_format
 from trainables.data.inspect.unread import Unread, unread_files
 from trainables.errors import InputError
 
-__all__ = ["Photo", "find_photos", "in_mask_folders", "refuse_output_below", "unread_photos"]
+__all__ = ["Photo", "find_photos", "in_mask_folders", "read_photo", "refuse_output_below", "unread_photos"]
 
 _MAGIC = frozenset("*?[")
 _NO_FILE = "it is no plain file"
@@ -52,6 +52,20 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
     return [
         Photo(file, as_text(file), place) for file, place in zip(files_by_place.values(), places, strict=True)
     ]
+
+
+def read_photo(path: Path) -> bytes:
+    """The content of a photo's file.
+
+    Raises:
+        BrokenImageError: If it cannot be read, or is no plain file.
+    """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise BrokenImageError("expected a plain file, found a pipe or device")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
 
 
 def in_mask_folders(photos: Iterable[Photo]) -> list[Photo]:
@@ -166,6 +180,8 @@ def _places(files: Iterable[Path]) -> list[PurePosixPath]:
     for path in paths:
         relative = PurePosixPath(path.relative_to(shared).as_posix())
         stem = relative.with_suffix("") if relative.suffix.lower() == ".png" else relative
+
+        # Some file systems take `A.png` and `a.png` for one file, and a picture would replace another.
         place, number = stem.with_name(f"{stem.name}.png"), 2
         while str(place).casefold() in taken:
             place, number = stem.with_name(f"{stem.name}-{number}.png"), number + 1

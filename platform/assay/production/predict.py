@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from assay.production.annotation_files import AddOutlines
 from assay.production.folder import write_inside
 from assay.production.palette_png import palette_png
-from assay.production.photos import Photo
+from assay.production.photos import Photo, read_photo
 from assay.production.rows import PhotoRow, RowWriter
 from assay.production.side_by_side import PhotoModel, SideBySide
 from trainables.data.annotations import Polygon, outlines
@@ -135,6 +135,9 @@ class _Pipeline:
             stack.callback(self._hand_over_scored)
             stack.enter_context(self._scorer)
             stack.callback(self._reader.shutdown, cancel_futures=True)
+
+            # Photos are read ahead, batches scored and pictures written at the same time, as many as memory
+            # has room for. The order of the rows stays that of the photos.
             while self._read_on() or self._batch or self._scores:
                 if self._reads:
                     seen = self._reads.popleft().result()
@@ -148,8 +151,9 @@ class _Pipeline:
         return self._progress
 
     def _read_on(self) -> bool:
-        """Keep the readers busy; whether there is a photo to wait for."""
+        """Keep the readers busy; returns whether there is a photo to wait for."""
         while True:
+            # Photos in flight are bounded by memory, so that a folder of any size can be predicted.
             if self._in_flight() < self._room():
                 photo = next(self._todo, None)
                 if photo is None:
@@ -177,7 +181,7 @@ class _Pipeline:
     def _read(self, photo: Photo) -> _Seen:
         card = self._model.card
         try:
-            data = _content(photo.path)
+            data = read_photo(photo.path)
             image = decode_image(data, card.channels, card.white)
         except BrokenImageError as error:
             return _Seen(photo, None, (0, 0), None, str(error))
@@ -207,6 +211,8 @@ class _Pipeline:
         # An interruption while it waits loses nothing.
         decisions = None if scored is None else scored.result()
         self._scores.popleft()
+
+        # Photos that could not be read were not scored, and have no place in the answer.
         at = 0
         for seen in batch:
             if seen.small is None or decisions is None:
@@ -222,6 +228,7 @@ class _Pipeline:
             at += 1
 
     def _write(self, seen: _Seen, score: float, decision: bool, small: NDArray[np.bool_]) -> _Written:
+        # A mask is decided at the network's size, and drawn at the photo's own.
         mask = enlarge_mask(small, seen.size)
         mask_path = overlay_path = None
         if self._pictures.masks:
@@ -274,15 +281,6 @@ def _grey_png(picture: NDArray[np.uint8]) -> bytes:
     written, data = cv2.imencode(".png", picture)
     assert written, "a uint8 picture of 1 channel"
     return data.tobytes()
-
-
-def _content(path: Path) -> bytes:
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise BrokenImageError("expected a plain file, found a pipe or device")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
 
 
 def _broken(photo: Photo, error: str) -> Future[_Written]:

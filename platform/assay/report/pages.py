@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from assay.analysis.labels import LabelCosts, label_costs, masks_curve
+from assay.analysis.names import study_names
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.search_results import SearchResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import CellPair, StudyPair, listed
 from assay.analysis.summary import CellSummary, metric_summary, metric_table, spread_note
+from assay.report.answer_sentence import answer_sentence
 from assay.report.figures.effects import (
     EffectsPlot,
     comparisons_plot,
@@ -30,13 +33,14 @@ from assay.report.figures.effects import (
 from assay.report.figures.front import draw_front, front_plots
 from assay.report.figures.label_costs import draw_label_costs
 from assay.report.figures.masks_curve import draw_masks_curve
-from assay.report.headline import study_answer
 from assay.report.page.html import html_picture, html_section
 from assay.report.page.model import NOTHING, Column, Page, Picture, Section, TextTable, numbered
+from assay.report.tables.answer import answer_section, first_results
 from assay.report.tables.cells import (
     ablation_table,
     best_notes,
     bold_notes,
+    in_order,
     interval_section,
     listed_trials,
     mean_spread,
@@ -45,16 +49,19 @@ from assay.report.tables.cells import (
     trial_section,
 )
 from assay.report.tables.comparisons import (
+    absent_repeats,
     analysis_sections,
-    claim_question,
     comparison_sections,
+    design_notes,
+    full_name,
+    method_text,
     pair_sections,
 )
-from assay.report.tables.footnotes import footnotes
+from assay.report.tables.footnotes import footnotes, spread_notes
 from assay.report.tables.labels import label_sections
 from assay.report.tables.parts import class_sections, stage_section
 from assay.report.tables.search import search_line, search_sections
-from assay.statistics.families import ComparisonResult
+from assay.statistics.families import ComparisonResult, first_claims
 from assay.statistics.intervals import MeanInterval, mean_intervals
 from assay.statistics.wording import interval_text
 from assay.study import Cell
@@ -88,43 +95,64 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
 
     Args:
         results: The study as trained.
-        brief: Begin with the answer in sentences, and leave out the numbers behind it: details, further
-            metrics, classes, what labels buy and what mattered in a search.
+        brief: Leave out what stands behind the answer, but the best points of a search.
     """
-    study = results.plan.study
+    study, analysis, name = results.plan.study, study_analysis(results), study_names(results).change
+    effects, stated, answered = first_results(analysis)
+    pictures = () if brief else tuple(study_pictures(results))
+    figure = next((each for each in pictures if each.stem == ("effects" if effects else "comparisons")), None)
+    intervals = None if brief else interval_section(results)
+    behind = (
+        ()
+        if brief
+        else (
+            *([intervals] if intervals is not None else []),
+            *compared_sections(results, answered),
+            *class_sections(results),
+            *label_sections(results),
+        )
+    )
     return Page(
         title=results.name,
         question=study.question.strip(),
+        sentence=str(answer_sentence(results, answered)),
         count=count_line(results),
+        answer=answer_section(
+            stated,
+            answered,
+            name,
+            method_text(answered, effects=effects) if answered else "",
+            absent=absent_repeats(results),
+            further=design_notes(results, answered) if effects else (),
+        ),
+        figure=figure,
         table=ablation_table(results),
+        named=ablation_table(results, named=True),
+        best_first=_best_first(results),
+        caption=" ".join([count_line(results), *table_notes(results)[:1], *spread_notes(results)]),
         notes=table_notes(results),
-        intervals=interval_section(results),
-        sections=tuple(section for section in compared_sections(results) if not section.detail)
-        if brief
-        else (*compared_sections(results), *class_sections(results), *label_sections(results)),
-        pictures=tuple(study_pictures(results)),
+        sections=_with_notes_once(behind),
+        pictures=tuple(picture for picture in pictures if picture is not figure),
         search=search_sections(results, brief=brief) if isinstance(results, SearchResults) else (),
         trials=trial_section(results),
         all_trials=f"`assay report {results.name} --format html` lists them all, and "
         f"`studies/{results.name}/summary.parquet` below the storage has a row for each trial and metric.",
-        answer=_sentences(results) if brief else (),
     )
 
 
-def _sentences(results: StudyResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Kinds of verdicts and their sentences; empty where the study compares nothing yet."""
-    answer = study_answer(results)
-    if answer is None:
-        return ()
-    question = f"Differences in {results.primary.title} {claim_question(answer.claims)}"
-    more = {group: f"{group.left_out} more below." for group in answer.groups if group.left_out > 0}
-    return (
-        ("", (question,)),
-        *(
-            (group.title, tuple(filter(None, (*group.sentences, more.get(group), group.takes))))
-            for group in answer.groups
-        ),
-    )
+def _best_first(results: StudyResults) -> tuple[int, ...]:
+    place = {cell.name: row for row, cell in enumerate(results.reported.cells)}
+    return tuple(place[name] for name in in_order(results, results.primary))
+
+
+def _with_notes_once(sections: Iterable[Section]) -> tuple[Section, ...]:
+    """The sections, each note below the first that has it."""
+    known: set[str] = set()
+    kept: list[Section] = []
+    for section in sections:
+        kept.append(replace(section, notes=tuple(note for note in section.notes if note not in known)))
+        known.update(section.notes)
+    return tuple(kept)
 
 
 def table_notes(results: StudyResults) -> tuple[str, ...]:
@@ -132,14 +160,16 @@ def table_notes(results: StudyResults) -> tuple[str, ...]:
     return (*best_notes(results), *footnotes(results))
 
 
-def compared_sections(results: StudyResults) -> tuple[Section, ...]:
-    """Comparisons, effects and stages; what labels buy is not among them."""
+def compared_sections(
+    results: StudyResults, answered: Sequence[ComparisonResult] = ()
+) -> tuple[Section, ...]:
+    """Comparisons but those that are ``answered``, effects and stages; what labels buy is not among them."""
     stages = stage_section(results)
-    return (*comparison_sections(results), *([stages] if stages is not None else ()))
+    return (*comparison_sections(results, answered), *([stages] if stages is not None else ()))
 
 
 def count_line(results: StudyResults) -> str:
-    """``18 trials of 6 cells: 17 finished, 1 diverged. Data: synthetic, 240 images, 60 defective.``"""
+    """``18 trials of 6 variants: 17 finished, 1 diverged. Data: synthetic, 240 images, 60 defective.``"""
     plan, records = results.plan, results.records
     count = Counter(records[t.id].status if t.id in records else "missing" for t in plan.trials)
     order = ("finished", "diverged", "pruned", "failed", "missing")
@@ -147,7 +177,7 @@ def count_line(results: StudyResults) -> str:
     data = "; ".join(
         f"{m.reader}, {m.images} images, {m.defective} defective" for m in plan.manifests.values()
     )
-    text = f"{counted(len(plan.trials), 'trial')} of {counted(len(plan.cells), 'cell')}: {states}."
+    text = f"{counted(len(plan.trials), 'trial')} of {counted(len(plan.cells), 'variant')}: {states}."
     if isinstance(results, SearchResults):
         searched = search_line(results.plan, results.evaluated_points)
         text = f"{searched} {counted(len(plan.trials), 'trial')}: {states or 'none'}."
@@ -198,7 +228,8 @@ def pair_page(pair: StudyPair) -> Page:
     """The page of two studies."""
     known = (*pair.compared, *pair.shared)
     alone = [match.name for match in pair.cells if match not in known]
-    plot = studies_plot(pair)
+    plot, compared = studies_plot(pair), first_claims(pair.comparisons)
+    order = f"Difference: {pair.right.name} minus {pair.left.name}, with all that differs between them."
     summaries = [summary for side in pair.sides for summary in metric_summary(side, pair.metric.name)]
     spread = [summary for summary in summaries if summary.spread is not None]
     return Page(
@@ -208,15 +239,18 @@ def pair_page(pair: StudyPair) -> Page:
             for side in pair.sides
             if side.plan.study.question
         ),
-        count=f"Two studies side by side: {counted(len(pair.cells), 'cell')} that both have.",
+        count=f"Two studies side by side: {counted(len(pair.cells), 'variant')} that both have.",
         table=_scores(pair),
         notes=(
             *([spread_note(spread)] if spread else []),
             *([f"Not compared: {listed(alone)}. {_ALONE}"] if alone else []),
             *([f"{_SHARED}: {listed([match.name for match in pair.shared])}."] if pair.shared else []),
         ),
-        sections=(_differences(pair), *pair_sections(pair)),
-        pictures=() if plot is None else (effects_picture("studies", plot),),
+        answer=answer_section(
+            pair.comparisons, compared, full_name, method_text(compared, order=order) if compared else ""
+        ),
+        figure=None if plot is None else effects_picture("studies", plot),
+        sections=(_differences(pair), *pair_sections(pair, compared, order)),
         trials=_pair_trials(pair),
         all_trials=f"`assay report {pair.left.name} {pair.right.name} --format html` lists them all.",
     )
@@ -234,12 +268,12 @@ def _differences(pair: StudyPair) -> Section:
     rows += [("all", *row) for row in everywhere]
     rows += [(name, *row) for name, of_cell in of_cells.items() for row in of_cell if row not in everywhere]
     columns = (
-        Column("cell", "left"),
+        Column("variant", "left"),
         Column("setting", "left"),
         Column(pair.left.name, "left"),
         Column(pair.right.name, "left"),
     )
-    intro = "" if rows else "Nothing: the cells that both have are set alike, and trained once for both."
+    intro = "" if rows else "Nothing: the variants that both have are set alike, and trained once for both."
     return Section("What differs", intro, TextTable(columns, tuple(rows)), tuple(_unmatched(pair)))
 
 
@@ -291,7 +325,7 @@ def _scores(pair: StudyPair) -> TextTable:
         {summary.cell.name: summary for summary in metric_summary(side, pair.metric.name)}
         for side in pair.sides
     )
-    columns = [Column("cell", "left")]
+    columns = [Column("variant", "left")]
     for side in pair.sides:
         columns += [Column(f"{pair.metric.title} in {side.name}", "right"), Column("n", "right")]
     rows = tuple(
@@ -324,18 +358,31 @@ def _pair_trials(pair: StudyPair) -> Section:
 
 def score_page(scores: AnalysedScores) -> Page:
     """The page of a table of scores."""
-    primary = scores.metrics[0]
+    primary, analysis = scores.metrics[0], scores.analysis
+    effects, stated, answered = first_results(analysis)
     means = {cell: summary.mean for cell, summary in zip(scores.cells, scores.summary(primary), strict=True)}
     return Page(
         title=scores.name,
         question="",
         count=_count(scores),
+        best_first=tuple(sorted(range(len(scores.cells)), key=lambda row: _worst_last(scores, means, row))),
+        answer=answer_section(
+            stated,
+            answered,
+            full_name,
+            method_text(answered, effects=effects) if answered else "",
+        ),
         table=_score_cells(scores),
         notes=(*bold_notes(scores.analysis.best, primary, means), *scores.notes),
-        sections=tuple(analysis_sections(scores.analysis, primary.title)),
+        sections=_with_notes_once(analysis_sections(scores.analysis, primary.title, answered=answered)),
         trials=_repeats(scores),
         all_trials=f"{scores.name} has them all.",
     )
+
+
+def _worst_last(scores: AnalysedScores, means: Mapping[str, float | None], row: int) -> float:
+    mean = means[scores.cells[row]]
+    return math.inf if mean is None else -scores.metrics[0].sign * mean
 
 
 def score_comparisons(scores: AnalysedScores) -> list[ComparisonResult]:
@@ -349,7 +396,7 @@ def _count(scores: AnalysedScores) -> str:
     seeds, folds = (len(set(scores.table[column].dropna())) for column in ("seed", "fold"))
     of_folds = f" and {folds} folds" if folds > 1 else ""
     return (
-        f"{counted(len(repeats), 'repeat')} of {counted(len(scores.cells), 'cell')}, "
+        f"{counted(len(repeats), 'repeat')} of {counted(len(scores.cells), 'variant')}, "
         f"{counted(seeds, 'seed')}{of_folds}: {scores.layout}."
     )
 
@@ -371,7 +418,7 @@ def _score_cells(scores: AnalysedScores) -> TextTable:
             count = f"{count} {numbered(f'{cell}: n = {summary.count_text()}', notes)}"
         rows.append((cell, means[0], between, *means[1:], count))
     columns = (
-        Column("cell", "left"),
+        Column("variant", "left"),
         Column(metric_title(primary), "right"),
         Column("95 % interval", "right"),
         *(Column(metric_title(metric), "right") for metric in scores.metrics[1:]),
@@ -387,7 +434,7 @@ def _repeats(scores: AnalysedScores) -> Section:
     """Every value, cell by cell, as it was read."""
     folds = len(set(scores.table["fold"].dropna())) > 1
     columns = (
-        Column("cell", "left"),
+        Column("variant", "left"),
         Column("seed", "right"),
         *([Column("fold", "right")] if folds else []),
         *(Column(metric.title, "right") for metric in scores.metrics),

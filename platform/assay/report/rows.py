@@ -8,14 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, Field
 
 from assay.analysis.breakdowns import Share, defect_summaries, stage_intervals, stage_summaries
-from assay.analysis.predictions import collapses
+from assay.analysis.names import study_names, variant_name
+from assay.analysis.predictions import cells_at_chance
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, metric_summary
@@ -39,10 +40,13 @@ __all__ = [
     "defect_rows",
     "defect_table",
     "report_comparisons",
+    "report_table",
     "stage_rows",
     "stage_table",
     "to_csv",
 ]
+
+Words = Callable[[ComparisonResult], str]
 
 
 class ComparisonRow(BaseModel):
@@ -52,6 +56,7 @@ class ComparisonRow(BaseModel):
     metric: str
     family: str
     m: int = Field(description="Comparisons in the family.")
+    change: str = Field(description="The comparison in the study's words; empty: it has none.")
     comparison: str
     within: str
     cell_a: str | None = Field(
@@ -72,6 +77,9 @@ class ComparisonRow(BaseModel):
     p: Value
     p_min: Value = Field(description="The smallest that the exact test can reach.")
     p_adjusted: Value = Field(description="Corrected for the family, and for earlier looks.")
+    ask: str = Field(description="`can go`: also whether dropping a for b loses less than `resolve`.")
+    p_can_go: Value = Field(description="Of a loss of `resolve` or more, corrected alike; null: not asked.")
+    loses_at_most: Value = Field(description="By dropping a for b: the end of the interval towards a loss.")
     looks: int
     g: Value
     better: int
@@ -80,7 +88,9 @@ class ComparisonRow(BaseModel):
     more: int | None = Field(description="Further repeats that would settle it.")
     more_low: int | None
     more_high: int | None
-    more_negligible: int | None = Field(description="Further repeats until `negligible`, if nothing differs.")
+    more_negligible: int | None = Field(
+        description="Further repeats until `negligible` (asked `can go`: `dispensable`), if nothing differs."
+    )
     note: str
     sentence: str
 
@@ -99,6 +109,7 @@ class MeanRow(BaseModel):
 class StudyMeanRow(MeanRow):
     """The same with its interval."""
 
+    variant: str = Field(description="The cell in the study's words.")
     levels: dict[str, str]
     sd_over: str = Field(description="Repeats that the spread is over; empty: there is none.")
     low: Value = Field(description="Of the 95 % interval.")
@@ -129,6 +140,7 @@ class DefectRow(BaseModel):
     """Defects of one class or size in a cell."""
 
     cell: str
+    variant: str
     levels: dict[str, str]
     of: str
     defects: str
@@ -146,15 +158,28 @@ class DefectRow(BaseModel):
 # Rows -------------------------------------------------------------------------------------------------
 
 
-def comparison_rows(results: Sequence[ComparisonResult]) -> tuple[ComparisonRow, ...]:
-    """A row for each result, with the sentence that the report has for it."""
+def comparison_rows(
+    results: Sequence[ComparisonResult], words: Words | None = None
+) -> tuple[ComparisonRow, ...]:
+    """A row for each result, with the sentence that the report has for it.
+
+    ``words``: the change that a result is about; None where no study names it.
+    """
     rows: list[ComparisonRow] = []
     for result in results:
         more = result.more
         settled = (None, None, None) if more is None else (more.estimate, more.low, more.high)
         in_columns = dict(zip(("more", "more_low", "more_high"), settled, strict=True))
         rows.append(
-            ComparisonRow.model_validate({**vars(result), **in_columns, "sentence": sentence(result)})
+            ComparisonRow.model_validate(
+                {
+                    **vars(result),
+                    **in_columns,
+                    "change": "" if words is None else words(result),
+                    "loses_at_most": result.loses_at_most,
+                    "sentence": sentence(result),
+                }
+            )
         )
     return tuple(rows)
 
@@ -179,7 +204,7 @@ def _cell_row(results: StudyResults, summary: CellSummary) -> CellRow:
     cell, metric, study = summary.cell.name, summary.metric, results.plan.study
     primary, analysis = metric == study.metrics.primary, study_analysis(results)
 
-    # Items, the best cells and collapsed repeats are known by the primary metric only.
+    # Items, the best cells and repeats at chance are known by the primary metric only.
     uncertainty = item_intervals(results) if primary else None
     items = None if uncertainty is None else uncertainty.cell(cell)
     best = analysis.best.cells if primary and analysis.best is not None else None
@@ -187,10 +212,10 @@ def _cell_row(results: StudyResults, summary: CellSummary) -> CellRow:
     if shows_medians(results):
         median = summary.median
         if primary and results.read_part is not None:
-            collapsed = collapses(results).get(cell)
-            at_chance = 0 if collapsed is None else collapsed.collapsed
+            tested = cells_at_chance(results).get(cell)
+            at_chance = 0 if tested is None else tested.at_chance
     return CellRow(
-        **_mean(summary, analysis.intervals(metric).get(cell)),
+        **_mean(results, summary, analysis.intervals(metric).get(cell)),
         item_low=None if items is None else items.low,
         item_high=None if items is None else items.high,
         bold=None if best is None else cell in best,
@@ -203,16 +228,17 @@ def _cell_row(results: StudyResults, summary: CellSummary) -> CellRow:
 def stage_rows(results: StudyResults) -> tuple[StageRow, ...]:
     """One row per stage, cell and metric, floors last."""
     return tuple(
-        StageRow(**_mean(summary, interval), of=stage.of, stage=stage.stage)
+        StageRow(**_mean(results, summary, interval), of=stage.of, stage=stage.stage)
         for stage, intervals in zip(stage_summaries(results), stage_intervals(results), strict=True)
         for summary, interval in zip(stage.summaries, intervals, strict=True)
     )
 
 
-def _mean(summary: CellSummary, interval: MeanInterval | None) -> dict[str, Any]:
+def _mean(results: StudyResults, summary: CellSummary, interval: MeanInterval | None) -> dict[str, Any]:
     """The fields of a :class:`StudyMeanRow`."""
     return {
         "cell": summary.cell.name,
+        "variant": variant_name(results, summary.cell.name),
         "levels": summary.cell.levels,
         "metric": summary.metric,
         "mean": summary.mean,
@@ -241,6 +267,7 @@ def defect_rows(results: StudyResults) -> tuple[DefectRow, ...]:
         rows.append(
             DefectRow(
                 cell=summary.cell.name,
+                variant=variant_name(results, summary.cell.name),
                 levels=summary.cell.levels,
                 of=summary.of,
                 defects=summary.name,
@@ -263,10 +290,15 @@ def defect_rows(results: StudyResults) -> tuple[DefectRow, ...]:
 _MEAN_COLUMNS = ("metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
 
 
-def comparison_table(results: Sequence[ComparisonResult]) -> pd.DataFrame:
-    """One row per result, without its sentence."""
+def comparison_table(results: Sequence[ComparisonResult], words: Words | None = None) -> pd.DataFrame:
+    """One row per result, without its sentence; ``words``: as in :func:`comparison_rows`."""
     columns = [name for name in ComparisonRow.model_fields if name != "sentence"]
-    return pd.DataFrame([row.model_dump() for row in comparison_rows(results)], columns=columns)
+    return pd.DataFrame([row.model_dump() for row in comparison_rows(results, words)], columns=columns)
+
+
+def report_table(results: StudyResults) -> pd.DataFrame:
+    """All comparisons of a report, as its CSV has them."""
+    return comparison_table(report_comparisons(results), study_names(results).change)
 
 
 def cell_table(results: StudyResults) -> pd.DataFrame:
@@ -301,7 +333,7 @@ def _table(
         }
         for row in rows
     ]
-    return pd.DataFrame(content, columns=["study", "cell", *factors, *columns])
+    return pd.DataFrame(content, columns=["study", "cell", "variant", *factors, *columns])
 
 
 def to_csv(table: pd.DataFrame) -> str:

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
+from typing import Literal
 
 import pandas as pd
 
 from assay.study.orthogonal import orthogonal_levels
 
-__all__ = ["Contrast", "comparison", "each_once", "interactions", "main_effects"]
+__all__ = ["Ask", "Contrast", "comparison", "each_once", "interactions", "main_effects"]
+
+Ask = Literal["pays", "can go"]
 
 _FACTOR = "factor:"
 
@@ -28,6 +31,7 @@ class Contrast:
     name: str  # `stop: off → on`
     weights: Mapping[str, float]  # cell → weight; they sum to 0
     within: str = ""  # what is the same on both sides, in words
+    ask: Ask = "pays"  # `can go`: also whether dropping `cell_a` for `cell_b` loses less than `resolve`
 
     @property
     def pair(self) -> tuple[str, str] | None:
@@ -43,18 +47,22 @@ class Contrast:
         return math.isclose(sum(weight for weight in self.weights.values() if weight > 0), 1.0)
 
 
-def comparison(name: str, start: str, end: str, within: str = "") -> Contrast:
-    """Cell ``end`` minus cell ``start``."""
-    return Contrast(name, {end: 1.0, start: -1.0}, within)
+def comparison(name: str, start: str, end: str, within: str = "", ask: Ask = "pays") -> Contrast:
+    """Cell ``end`` minus cell ``start``; what can go is ``end``, the cell with the part."""
+    return Contrast(name, {end: 1.0, start: -1.0}, within, ask)
 
 
 def each_once(contrasts: Sequence[Contrast]) -> list[Contrast]:
-    """The contrasts without those that stand there twice, or once each way round: they are one question."""
+    """The contrasts without those that stand there twice, or once each way round: they are one question.
+
+    Where one of the two asks ``can go``, it is the one that stays: it asks what the other does, and more.
+    """
     first: dict[frozenset[tuple[str, float]], Contrast] = {}
     for contrast in contrasts:
-        ways = [frozenset((cell, way * w) for cell, w in contrast.weights.items()) for way in (1, -1)]
-        if ways[1] not in first:
-            first.setdefault(ways[0], contrast)
+        way, back = (frozenset((cell, sign * w) for cell, w in contrast.weights.items()) for sign in (1, -1))
+        known = first.get(back, first.get(way))
+        if known is None or (contrast.ask, known.ask) == ("can go", "pays"):
+            first[back if back in first else way] = contrast
     return list(first.values())
 
 

@@ -3,7 +3,8 @@
 The interval is the paired t, the p-value the exact sign-flip test, the correction max-T; the claim ``new
 data`` takes Nadeau–Bengio's t for interval and p, and Holm. They were chosen by simulation: false positives
 at most 5.5 %, coverage at least 93 % from five repeats on, wherever nothing differs. Trade-off: below six
-repeats the exact test cannot reach .05; it then shows nothing, and a t test that is sure makes ``suggested``.
+repeats the exact test cannot reach .05, and with six only where all go one way. Up to there a t test that
+is sure makes ``suggested``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from assay.statistics.contrast_test import TOO_FEW, Measured, SureByT, adjusted_p, measure, sure_by_t
-from assay.statistics.contrasts import Contrast, comparison, each_once
+from assay.statistics.contrasts import Ask, Contrast, comparison, each_once
 from assay.statistics.more_repeats import (
     More,
     more_repeats,
@@ -29,6 +30,7 @@ from assay.statistics.paired import (
     Test,
     enough_repeats,
     hedges_g,
+    lower_t_p,
     rounded,
     smallest_p,
     t_half_width,
@@ -48,7 +50,9 @@ __all__ = [
     "first_claims",
 ]
 
-Verdict = Literal["shown", "suggested", "negligible", "open", "identical", "too few", "interim"]
+Verdict = Literal[
+    "shown", "suggested", "negligible", "dispensable", "open", "identical", "too few", "interim"
+]
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ class Rules:
 
     Attributes:
         splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
-        resolve: Difference worth knowing, the margin of ``negligible``; None: nothing is negligible, and
-            further repeats are those for the difference that was found.
+        resolve: Difference worth knowing, the margin of ``negligible`` and ``dispensable``; None: nothing is
+            either, and further repeats are those for the difference that was found.
         resolution: Smallest step of the metric, such as 1/(defective test images): stands for the spread
             where none was seen. None: there is then no interval.
         earlier_looks: The seeds with which the study was looked at before more were added, or their number:
@@ -105,24 +109,48 @@ class ComparisonResult:
     p: float | None  # of this comparison alone; of `new data`, times the looks
     p_min: float | None  # the smallest that the exact test can reach; None: it does not apply
     p_adjusted: float | None  # corrected for the family, and for earlier looks
+    ask: Ask
+    p_can_go: float | None  # of a loss of ``resolve`` or more, corrected alike; None: not asked, or not had
     looks: int
     g: float | None
     better: int
     tied: int
     verdict: Verdict
     more: More | None  # repeats that would settle it; None: it is settled, or seeds cannot settle it
-    more_negligible: int | None  # repeats until `negligible` if nothing differs; None: as above, or beyond 50
+    more_negligible: int | None  # repeats until `negligible` (asked: `dispensable`) if nothing differs
     resolve: float | None  # the difference worth knowing; None: the study names none
     note: str
     differences: tuple[float, ...]  # one per unit
     units: tuple[str, ...]  # their names: `seed 3`, `fold 1`, `seed 3 fold 1`
     n_diverged: int  # repeats lost because a cell diverged; p is then the larger of two
+    n_missing: int  # repeats that one cell has and another lacks; p is then the larger of two
     scored_by: Metric  # which ``metric`` names
 
     @property
     def gain(self) -> float:
         """By how much ``cell_a`` is better than ``cell_b``; 0 without a difference."""
         return self.scored_by.sign * (self.difference or 0.0)
+
+    @property
+    def loses_at_most(self) -> float | None:
+        """What dropping ``cell_a`` for ``cell_b`` loses at most: the end of the interval towards a loss.
+
+        Below 0 it surely gains. None without an interval, where a trial diverged (of which the interval knows
+        nothing), and of interactions.
+        """
+        if self.low is None or self.high is None or self.n_diverged or self.mean_a is None:
+            return None
+        return self.high if self.scored_by.sign > 0 else -self.low
+
+    @property
+    def verdict_p(self) -> float | None:
+        """The p that the verdict is made by."""
+        return self.p_can_go if self.verdict == "dispensable" else self.p_adjusted
+
+    @property
+    def without_chance(self) -> bool:
+        """True where an exact test cannot show anything yet, because too few repeats differ."""
+        return self.verdict in ("open", "suggested") and self.p_min is not None and self.p_min > ALPHA
 
     @property
     def decimals(self) -> int:
@@ -134,6 +162,11 @@ class ComparisonResult:
     def small(self) -> bool:
         """True where a difference is shown, its interval is within ``resolve``, and nothing diverged."""
         return self.verdict == "shown" and self._is_within_resolve
+
+    @property
+    def can_go(self) -> bool:
+        """True where dropping ``cell_a`` for ``cell_b`` loses too little to matter."""
+        return self.verdict == "dispensable" or self.too_small
 
     @property
     def too_small(self) -> bool:
@@ -149,8 +182,10 @@ class ComparisonResult:
     @property
     def disagree(self) -> bool:
         """True where interval and exact test (if it had a chance) differ about the same repeats."""
-        if self.p is None or self.p_min is None or self.low is None or self.high is None or self.n_diverged:
+        if self.p is None or self.p_min is None or self.low is None or self.high is None:
             return False
+        if self.n_diverged or self.n_missing:
+            return False  # the interval knows nothing of what has no value
         excludes = not self.low <= 0 <= self.high
         return self.p_min <= ALPHA and excludes != (self.p <= ALPHA)
 
@@ -232,7 +267,7 @@ class _FamilyTest:
         ]
         looks = [_looks(member.units, self.earlier_looks) for member in measured]
         adjusted = adjusted_p(measured, self.rules.test, self.rules.seed, self._earlier(measured))
-        by_t = sure_by_t(measured, looks)
+        by_t = sure_by_t(measured, [_looks_of_t(member.units, self.earlier_looks) for member in measured])
         for member, k, p_adjusted, sure in zip(measured, looks, adjusted, by_t, strict=True):
             times = 1 if member.units.exact else k
             tested = _Tested(
@@ -243,6 +278,7 @@ class _FamilyTest:
                 p_adjusted=min(1.0, p_adjusted * times),
                 by_t=sure,
                 negligible=self._negligible(member, len(measured)),
+                p_can_go=self._p_can_go(member, len(measured)),
             )
             yield _result(tested, self.scores, self.study, name, self.rules.resolve)
 
@@ -263,11 +299,37 @@ class _FamilyTest:
         margin is never narrower than that of the 95 % interval, so the interval lies within ``resolve``, too.
         """
         resolve = self.rules.resolve
-        if resolve is None or member.p is None or (member.units.diverged and member.filled is None):
+        if resolve is None or not _has_margin_test(member):
             return False
-        looks = len({*self.earlier_looks, member.units.seeds})  # at each of them it could have been said
-        alpha = negligible_alpha(m, looks)
+        alpha = negligible_alpha(m, self._times_looked(member))
         return all(_is_within(filling, resolve, alpha) for filling in member.fillings)
+
+    def _p_can_go(self, member: Measured, m: int) -> float | None:
+        """Adjusted p of "dropping it loses ``resolve`` or more"; of two fillings the larger one.
+
+        It is that one of the two tests of ``negligible`` that looks for a loss, at the same level.
+        """
+        resolve = self.rules.resolve
+        if member.contrast.ask != "can go" or resolve is None or not _has_margin_test(member):
+            return None
+        times = 2 * ALPHA / negligible_alpha(m, self._times_looked(member))
+        sign = self.scores.metric.sign
+        p = [
+            1.0
+            if filling.sd is None
+            else lower_t_p(
+                sign * float(np.mean(filling.d)) - resolve,
+                filling.sd,
+                filling.units.variance,
+                filling.units.df,
+            )
+            for filling in member.fillings
+        ]
+        return min(1.0, times * max(p))
+
+    def _times_looked(self, member: Measured) -> int:
+        """Looks at which a difference could have been called too small."""
+        return len({*self.earlier_looks, member.units.seeds})
 
 
 def first_claims(results: Iterable[ComparisonResult]) -> tuple[ComparisonResult, ...]:
@@ -290,6 +352,7 @@ class _Tested:
     p_adjusted: float
     by_t: SureByT
     negligible: bool
+    p_can_go: float | None
 
     @property
     def p_min(self) -> float | None:
@@ -306,9 +369,11 @@ class _Tested:
             return "identical"
         if self.p is not None and self.p_adjusted <= ALPHA:
             return "shown"
-        if self.negligible:
+        if self.p_can_go is not None and self.p_can_go <= ALPHA:
+            return "dispensable"
+        if self.negligible and self.p_can_go is None:
             return "negligible"
-        return "suggested" if self.without_chance and self.by_t.sure else "open"
+        return "suggested" if self.by_t.sure else "open"
 
     @property
     def without_chance(self) -> bool:
@@ -318,7 +383,8 @@ class _Tested:
     @property
     def notes(self) -> tuple[str, ...]:
         """All that is odd about the comparison, and about its place in the family where that matters."""
-        of_family = (self.by_t.note,) if self.by_t.note and self.without_chance else ()
+        undecided = self.without_chance or self.verdict() in ("open", "suggested")
+        of_family = (self.by_t.note,) if self.by_t.note and undecided else ()
         return (*self.measured.notes, *of_family)
 
 
@@ -354,6 +420,8 @@ def _result(
         p=tested.p,
         p_min=tested.p_min,
         p_adjusted=None if tested.p is None else tested.p_adjusted,
+        ask="pays" if resolve is None else measured.contrast.ask,
+        p_can_go=tested.p_can_go,
         looks=tested.looks,
         g=None if measured.sd is None else hedges_g(d),
         better=int(np.sum(scores.metric.sign * d > 0)),
@@ -366,8 +434,14 @@ def _result(
         differences=tuple(map(float, d)),
         units=units.names,
         n_diverged=units.diverged,
+        n_missing=units.missing,
         scored_by=scores.metric,
     )
+
+
+def _has_margin_test(member: Measured) -> bool:
+    """False where nothing was tested, or the metric has no worst value for what diverged."""
+    return member.p is not None and (not member.units.diverged or member.filled is not None)
 
 
 def _is_within(measured: Measured, resolve: float, alpha: float) -> bool:
@@ -378,10 +452,10 @@ def _is_within(measured: Measured, resolve: float, alpha: float) -> bool:
 
 
 def _further(tested: _Tested, resolve: float | None) -> tuple[More | None, int | None]:
-    """Repeats that would show a difference, and those until it is negligible."""
+    """Repeats that would show a difference, and those until it is negligible (asked: until it can go)."""
     measured, units, m, sd = tested.measured, tested.measured.units, tested.m, tested.measured.sd
     # Where a trial diverged the test sees the worst value in its place; how many will, nobody knows.
-    if sd is None or not units.grows or units.diverged:
+    if sd is None or not units.grows or units.diverged or measured.could_turn:
         return None, None
     mean = float(rounded(np.mean(measured.d, keepdims=True))[0])  # a residue of rounding is none
     delta = resolve if resolve is not None else abs(mean)
@@ -390,7 +464,8 @@ def _further(tested: _Tested, resolve: float | None) -> tuple[More | None, int |
     more = more_repeats(units.n, sd, delta, m, overlap=overlap, folds=folds, ranks=ranks) if delta else None
     if resolve is None:
         return more, None
-    needed = repeats_until_negligible(resolve / sd, m, overlap=overlap, folds=folds)
+    one_sided = measured.contrast.ask == "can go"
+    needed = repeats_until_negligible(resolve / sd, m, overlap=overlap, folds=folds, one_sided=one_sided)
     return more, None if needed is None else max(0, needed - units.n)
 
 
@@ -404,6 +479,11 @@ def _looks(units: Units, earlier: Sequence[int]) -> int:
     """Times that the test could have fired: now, and before seeds were added."""
     fewest = enough_repeats() if units.exact else TOO_FEW + 1 if units.grows else 1
     return max(1, len({seeds for seeds in (*earlier, units.seeds) if seeds >= fewest}))
+
+
+def _looks_of_t(units: Units, earlier: Sequence[int]) -> int:
+    """Times that the t test could have suggested something: now, and before seeds were added."""
+    return max(1, len({seeds for seeds in (*earlier, units.seeds) if seeds > TOO_FEW}))
 
 
 # Best cells ----------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def _detectable_at_fewest(m: int) -> float:
 
 
 def repeats_until_negligible(
-    ratio: float, m: int, *, overlap: float | None = None, folds: int = 1
+    ratio: float, m: int, *, overlap: float | None = None, folds: int = 1, one_sided: bool = False
 ) -> int | None:
     """Repeats in all until a comparison without a difference is negligible with 80 % chance; None: above 50.
 
@@ -160,13 +160,14 @@ def repeats_until_negligible(
         m: Comparisons in the family.
         overlap: n_test/n_train for the claim ``new data`` on own splits; None: repeats are independent.
         folds: Of each such split.
+        one_sided: True: until it is dispensable, which is one of the two tests of ``negligible``.
     """
     numbers = _numbers(_FEWEST, folds)
-    return next((n for n in numbers if ratio >= _smallest_ratio(n, m, overlap, folds)), None)
+    return next((n for n in numbers if ratio >= _smallest_ratio(n, m, overlap, folds, one_sided)), None)
 
 
 @lru_cache(maxsize=4096)
-def _smallest_ratio(n: int, m: int, overlap: float | None, folds: int) -> float:
+def _smallest_ratio(n: int, m: int, overlap: float | None, folds: int, one_sided: bool) -> float:
     """``resolve`` over the true sd at which n repeats suffice with 80 % chance."""
     df = _df(n, folds)
     critical = t_half_width(1.0, 1.0, df, negligible_alpha(m))
@@ -175,7 +176,8 @@ def _smallest_ratio(n: int, m: int, overlap: float | None, folds: int) -> float:
 
     def lacking(ratio: float) -> float:
         """Chance that mean and error stay within ``ratio`` standard errors, less 80 %."""
-        return float(np.mean(np.maximum(0.0, 2 * special.ndtr(ratio - errors) - 1))) - _POWER
+        below = special.ndtr(ratio - errors)
+        return float(np.mean(below if one_sided else np.maximum(0.0, 2 * below - 1))) - _POWER
 
     in_errors = optimize.brentq(lacking, 0.0, 10 + 2 * float(errors.max()), xtol=1e-6)
     return float(np.asarray(in_errors)) * math.sqrt(1 / n + (overlap or 0.0))

@@ -25,6 +25,7 @@ __all__ = [
     "has_no_spread",
     "hedges_g",
     "holm",
+    "lower_t_p",
     "rounded",
     "sign_vectors",
     "signed_ranks",
@@ -119,9 +120,14 @@ def t_half_width(sd: float, variance: float, df: float, alpha: float = ALPHA) ->
     return float(special.stdtrit(df, 1 - alpha / 2)) * sd * math.sqrt(variance)
 
 
-def t_p(mean: float, sd: float, variance: float, df: int) -> float:
+def t_p(mean: float, sd: float, variance: float, df: float) -> float:
     """Two-sided p of the t test that belongs to :func:`t_half_width`."""
     return float(2 * special.stdtr(df, -abs(mean) / (sd * math.sqrt(variance))))
+
+
+def lower_t_p(mean: float, sd: float, variance: float, df: float) -> float:
+    """One-sided p of the same t test: small where the mean is surely below 0."""
+    return float(special.stdtr(df, mean / (sd * math.sqrt(variance))))
 
 
 def hedges_g(d: Differences) -> float:

@@ -12,20 +12,23 @@ Units of a claim, and the variance of their mean:
 * ``new data``: would it hold on other data of this kind? Training parts overlap, so the mean varies more than
   its units tell: variance (1/J + n_test/n_train)·s² instead of s²/J. A unit is a fold, averaged over the
   seeds (df = K − 1); where every seed draws its own split, a repeat (df = S + K − 2).
+  :func:`with_seeds_counted` adds what a seed moves in all folds at once.
 
-Source: Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning 52.
+Source: Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning 52; Satterthwaite
+1946, An approximate distribution of estimates of variance components, Biometrics Bulletin 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assay.statistics.paired import has_no_spread, rounded, t_half_width
 from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = [
@@ -38,6 +41,7 @@ __all__ = [
     "claims_of",
     "read_scores",
     "units_of",
+    "with_seeds_counted",
 ]
 
 Claim = Literal["this split", "these folds", "this data", "new data"]
@@ -162,11 +166,13 @@ class Units:
     planned: int
     seeds: int  # as planned
     diverged: int  # repeats without a value because a cell diverged
+    missing: int  # repeats of which one cell has a value and another has none, and did not diverge
     variance: float  # of the mean, in units of s²
-    df: int
+    df: float
     folds: int  # units that another seed adds
     overlap: float | None  # n_test/n_train, of K folds 1/(K − 1); None: no Nadeau–Bengio term
     grows: bool  # whether another seed adds a unit; prescribed folds are as many as they are
+    by_seed: NDArray[np.float64]  # S × K differences of seeds with all folds; empty: no unit is a fold
 
     @property
     def n(self) -> int:
@@ -180,7 +186,12 @@ class Units:
 
 
 def units_of(
-    scores: Scores, weights: Mapping[str, float], claim: Claim, *, worst: float | None = None
+    scores: Scores,
+    weights: Mapping[str, float],
+    claim: Claim,
+    *,
+    worst: float | None = None,
+    missing: float | None = None,
 ) -> Units:
     """The units of a contrast.
 
@@ -189,6 +200,7 @@ def units_of(
         weights: Cell → weight. They sum to 0; a single cell of weight 1 stands for its own scores.
         claim: One of ``claims_of(scores, weights)``.
         worst: Value of a diverged trial; None: its repeat has no value.
+        missing: Difference that stands for a repeat that is missing; None: it has no value.
 
     Raises:
         ValueError: If ``new data`` is claimed and no trial says how large its parts were.
@@ -203,14 +215,23 @@ def units_of(
         [values @ np.maximum(w, 0), values @ np.maximum(-w, 0)], axis=1
     )  # NaN: a cell is missing
     complete = np.asarray(planned & ~np.isnan(values).any(axis=1))
-    lost = int((planned & ~complete & diverged.any(axis=1)).sum())
+    lost = planned & ~complete & diverged.any(axis=1)
+    # What no cell has says nothing of who left it out.
+    absent = planned & ~complete & ~diverged.any(axis=1) & ~np.isnan(values).all(axis=1)
+    if missing is not None:
+        sides[absent] = (missing, 0.0)
+        complete |= absent
     of_seed, of_fold = np.unique(scores.seeds[planned]), np.unique(scores.folds[planned])
     own_splits = claim == "new data" and scores.own_splits.issuperset(weights)
     by_folds = claim == "new data" and not own_splits
+    by_seed = np.empty((0, 0))
     if claim in ("these folds", "this data"):
         names, table = _means(sides, _whole_seeds(scores, planned, complete))
         total = len(of_seed)
     elif by_folds:
+        seeds = _whole_seeds(scores, planned, complete).values()
+        whole = [seed for seed in seeds if seed.sum() == len(of_fold)]
+        by_seed = np.array([sides[seed, 0] - sides[seed, 1] for seed in whole]).reshape(-1, len(of_fold))
         names, table = _means(sides, {f"fold {fold}": complete & (scores.folds == fold) for fold in of_fold})
         total = len(of_fold)
     else:
@@ -225,13 +246,50 @@ def units_of(
         names=names,
         planned=total,
         seeds=len(of_seed),
-        diverged=lost,
+        diverged=int(lost.sum()),
+        missing=int(absent.sum()),
         variance=(1 / n if n else 0.0) + (overlap or 0.0),
         df=len(np.unique(scores.seeds[complete])) + len(of_fold) - 2 if own_splits else n - 1,
         folds=len(of_fold) if own_splits else 1,
         overlap=overlap,
         grows=not by_folds,
+        by_seed=by_seed,
     )
+
+
+def with_seeds_counted(units: Units) -> Units:
+    """The units of prescribed folds, with the variance of what a seed moves in all folds at once.
+
+    A seed may mean the same in all folds: the same first weights, or the same order of images. What it does
+    for one cell and not for the other then moves every fold, and folds alone take it for a difference. Of S
+    seeds in K folds max(0, s²_seeds − s²_rest/K)/S comes to the variance of the mean, with s²_seeds between
+    the seeds' means over the folds and s²_rest what neither seed nor fold explains. Degrees of freedom are
+    Satterthwaite's, and no interval becomes narrower. One seed knows nothing of this, two know little.
+    """
+    seeds, folds = units.by_seed.shape
+    d = rounded(units.first - units.second)
+    if seeds < 2 or folds < 2 or has_no_spread(d):
+        return units
+    s2 = float(np.var(d, ddof=1))
+    of_seeds = units.by_seed.mean(axis=1)
+    of_folds = units.by_seed.mean(axis=0)
+    rest = units.by_seed - of_seeds[:, None] - of_folds + of_seeds.mean()
+    s2_rest = float(np.sum(rest**2)) / ((seeds - 1) * (folds - 1))
+    # Each mean square with its share of the variance, and its degrees of freedom.
+    between_folds = units.variance * s2
+    between_seeds = float(np.var(of_seeds, ddof=1)) / seeds
+    by_chance = s2_rest / folds / seeds
+    if between_seeds <= by_chance:
+        return units
+    variance = between_folds + between_seeds - by_chance
+    df = variance**2 / (
+        between_folds**2 / units.df
+        + between_seeds**2 / (seeds - 1)
+        + by_chance**2 / ((seeds - 1) * (folds - 1))
+    )
+    if t_half_width(1.0, variance, df) <= t_half_width(1.0, between_folds, units.df):
+        return units
+    return replace(units, variance=variance / s2, df=df)
 
 
 def _means(

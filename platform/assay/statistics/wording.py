@@ -9,18 +9,21 @@ decimals of the metric, and more where ``resolve`` has more.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
-from assay.statistics.families import ComparisonResult
-from assay.statistics.looks import PLANNED_LOOKS
+from assay.statistics.families import ComparisonResult, Verdict
+from assay.statistics.interim_looks import PLANNED_LOOKS
 from assay.statistics.more_repeats import MOST_REPEATS, More
 from assay.statistics.paired import ALPHA, enough_repeats, smallest_p
-from assay.study.names import counted, of_planned
+from assay.study.names import count_of_planned, counted
 
 __all__ = [
+    "BADGES",
+    "UNDECIDED",
     "apart",
+    "badge",
     "better_text",
     "bound_text",
     "claimed_text",
@@ -30,6 +33,7 @@ __all__ = [
     "interval_text",
     "is_switch",
     "less_chance_text",
+    "loss_text",
     "more_negligible_text",
     "more_text",
     "most_text",
@@ -40,9 +44,53 @@ __all__ = [
     "sentence",
     "settle_text",
     "signed",
+    "verdict_word",
 ]
 
+# Verdicts as a page says them; the others are their own words.
+_VERDICT_WORDS: Mapping[Verdict, str] = {
+    "shown": "significant",
+    "dispensable": "can go",
+    "open": "undecided",
+    "too few": "too few runs",
+    "interim": "not yet",
+}
+
+# Verdicts as a reader decides by them, in the order in which they are listed.
+BADGES = (
+    "Keep",
+    "Worse",
+    "Can go",
+    "Too small",
+    "No difference",
+    "Suggested",
+    "Undecided",
+    "Too few runs",
+    "Not yet",
+)
+UNDECIDED = BADGES[BADGES.index("Suggested") :]  # what more repeats may decide
+
 _SWITCHES = ("off → on", "on → off")  # levels of what a method has or has not
+
+
+def verdict_word(result: ComparisonResult) -> str:
+    """``significant``, ``undecided``; ``significant, small`` where the interval is within ``resolve``."""
+    word = _VERDICT_WORDS.get(result.verdict, result.verdict)
+    return f"{word}, small" if result.small else word
+
+
+def badge(result: ComparisonResult) -> str:
+    """The verdict as a reader decides by it: ``Keep``, ``Worse``, ``Can go``, ``Undecided``."""
+    if result.small:
+        return "Too small"
+    if result.verdict == "shown":
+        return "Keep" if result.gain > 0 else "Worse"
+    drops = is_switch(result) or result.ask == "can go"
+    if result.verdict == "dispensable" or (result.can_go and drops):
+        return "Can go"
+    if result.verdict in ("negligible", "identical"):
+        return "No difference"
+    return verdict_word(result).capitalize()
 
 
 def is_switch(result: ComparisonResult) -> bool:
@@ -56,14 +104,15 @@ def is_switch(result: ComparisonResult) -> bool:
 def sentence(result: ComparisonResult) -> str:
     """All of a result: ``suggested: +0.021 [0.008, 0.034], better in 5 of 5. With 5 repeats the …``"""
     if result.difference is None:
-        return f"{result.verdict}: {claimed_text(result)}"
+        return f"{verdict_word(result)}: {claimed_text(result)}"
     further = [
         negligible_text(result),
+        loss_text(result) if result.ask == "can go" else "",
         exact_test_text(result),
         settle_text(result),
         result.note and f"{result.note[0].upper()}{result.note[1:]}.",
     ]
-    return " ".join([f"{result.verdict}: {claimed_text(result)}", *filter(None, further)])
+    return " ".join([f"{verdict_word(result)}: {claimed_text(result)}", *filter(None, further)])
 
 
 def claimed_text(result: ComparisonResult) -> str:
@@ -78,7 +127,10 @@ def claimed_text(result: ComparisonResult) -> str:
     elif result.low is not None and result.high is not None:
         text = f"{text} {interval_text(result.low, result.high, decimals)}"
     text = f"{text}, better in {better_text(result)}"
-    return f"{text}." if result.p_adjusted is None else f"{text}, {_p_equation(result.p_adjusted)}."
+    if result.verdict_p is None:
+        return f"{text}."
+    loss = f" of a loss of {result.resolve:g} or more" if result.verdict == "dispensable" else ""
+    return f"{text}, {_p_equation(result.verdict_p)}{loss}."
 
 
 def better_text(result: ComparisonResult) -> str:
@@ -88,7 +140,7 @@ def better_text(result: ComparisonResult) -> str:
 
 def count_text(result: ComparisonResult) -> str:
     """``10``, or ``9 of 10``."""
-    return of_planned(result.n, result.n_planned)
+    return count_of_planned(result.n, result.n_planned)
 
 
 def exact_test_text(result: ComparisonResult) -> str:
@@ -96,7 +148,7 @@ def exact_test_text(result: ComparisonResult) -> str:
 
     Where a trial diverged no number is promised: the larger of two p counts.
     """
-    settled = result.verdict in ("identical", "negligible", "interim")
+    settled = result.verdict in ("identical", "negligible", "dispensable", "interim")
     settled = settled or result.test.startswith(PLANNED_LOOKS)
     least = smallest_p(result.n_nonzero)
     if result.claim == "new data" or result.n == 0 or settled or least <= ALPHA:
@@ -114,10 +166,19 @@ def exact_test_text(result: ComparisonResult) -> str:
 
 def negligible_text(result: ComparisonResult) -> str:
     """``CLM can go: it changes AP by less than 0.01 (95 % interval −0.004 to 0.006).``; empty if not so."""
-    if result.verdict != "negligible" or result.low is None or result.high is None:
+    if result.verdict not in ("negligible", "dispensable") or result.low is None or result.high is None:
         return ""
-    factor = result.comparison.partition(": ")[0]
+    factor, _, levels = result.comparison.partition(": ")
     within = f" within {result.within}" if result.within else ""
+    if result.verdict == "dispensable":
+        right = (levels or factor).partition(" → ")[2]
+        part = factor if is_switch(result) else f"{result.comparison}: {right}"
+        if result.loses_at_most is None:  # the interval knows nothing of a trial that diverged
+            loses = f"dropping it loses less than {result.resolve:g} of {result.scored_by.title}"
+        else:
+            less = f", less than {result.resolve:g}" if result.loses_at_most > 0 else ""
+            loses = f"{_loses_at_most(result)}{less}"
+        return f"{part} can go{within}: {loses} (one-sided t test)."
     changes = f"changes {result.scored_by.title} by less than {result.resolve:g}"
     low, high = (decimal_text(end, result.decimals) for end in (result.low, result.high))
     interval = f"(95 % interval {low} to {high})"
@@ -130,6 +191,29 @@ def negligible_text(result: ComparisonResult) -> str:
     return f"{result.comparison}{within} {changes}{on_average} {interval}."
 
 
+def loss_text(result: ComparisonResult) -> str:
+    """``No gain seen; dropping it loses at most 0.02 of AP.``; empty where a verdict or no interval says it.
+
+    It is what a comparison says of the question `can go` that was not asked, or is not answered yet.
+    """
+    suggests_gain = result.verdict == "suggested" and result.gain > 0
+    if (
+        result.verdict not in ("open", "suggested", "interim")
+        or suggests_gain
+        or result.loses_at_most is None
+    ):
+        return ""
+    seen = "No gain seen" if result.gain <= 0 else "Gain not shown"
+    return f"{seen}; {_loses_at_most(result)}."
+
+
+def _loses_at_most(result: ComparisonResult) -> str:
+    """``dropping it loses at most 0.016 of AP``; ``gains`` where all of the interval does."""
+    assert result.loses_at_most is not None, "there is an interval"
+    size = f"{decimal_text(abs(result.loses_at_most), result.decimals)} of {result.scored_by.title}"
+    return f"dropping it {'loses at most' if result.loses_at_most >= 0 else 'gains at least'} {size}"
+
+
 def settle_text(result: ComparisonResult) -> str:
     """``About 4 more repeats (2–13) would show a difference of 0.01 with 80 % chance.``; empty if settled.
 
@@ -137,6 +221,8 @@ def settle_text(result: ComparisonResult) -> str:
     """
     more = result.more_negligible
     negligible = f"If nothing differs, about {more} would call it negligible." if more else ""
+    if more and result.ask == "can go":
+        negligible = f"If dropping it costs nothing, about {more} would show that it can go."
     return " ".join(filter(None, (_show_text(result), negligible, less_chance_text([result]))))
 
 
@@ -149,7 +235,7 @@ def less_chance_text(results: Sequence[ComparisonResult]) -> str:
     for result in results:
         could_speak = result.claim == "new data" or result.n >= enough_repeats()
         if could_speak and ((result.more and result.more.low is not None) or result.more_negligible):
-            return "Repeats that are added now have less chance: all looks share one error of 5 %."
+            return "Repeats added now have less power: a sequential test, 5 % in all."
     return ""
 
 

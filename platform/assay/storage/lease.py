@@ -56,7 +56,7 @@ __all__ = [
 
 STALE_SECONDS = 60.0
 BEAT_SECONDS = 10.0
-_LOOK_SECONDS = 2.0  # between two looks at a lease that is watched
+_POLL_SECONDS = 2.0  # between two polls of a lease that is watched
 _TRIES = 10  # of taking a lease away that is renewed meanwhile
 
 Say = Callable[[str], None]
@@ -96,6 +96,8 @@ class LeaseNote(BaseModel, frozen=True, extra="forbid"):
 
     def _is_over(self) -> bool:
         """True where this machine can tell that the holder's process has ended."""
+        # A process id means something within one boot and namespace only, and is given away again there: the
+        # start of the process tells whether it still is the same.
         if self.machine and this_machine():
             return self.machine == this_machine() and process_start(self.pid) != self.process
         return self.host == socket.gethostname() and not _process_exists(self.pid)
@@ -151,7 +153,7 @@ def _process_exists(pid: int) -> bool:
 
 
 def holder(store: Store, study: str) -> LeaseNote | None:
-    """Who runs ``study`` right now; None when nobody does."""
+    """Find who runs ``study`` right now; None when nobody does."""
     note = read_note(store.swaps.read(lease_path(study)))
     return note if note is not None and note.standing(time.time()) in {"held", "ahead"} else None
 
@@ -172,6 +174,9 @@ def displace(store: Store, study: str) -> LeaseNote:
         StorageError: If it is renewed again and again meanwhile.
     """
     swaps = store.swaps
+
+    # The holder renews its lease every few seconds, which changes the file between reading and writing: then
+    # it is read anew.
     for _ in range(_TRIES):
         version = swaps.read(lease_path(study))
         note = read_note(version)
@@ -244,6 +249,9 @@ class Lease:
         path = lease_path(self._study)
         self._swaps.prove()
         self._store.state_format()  # before the lock beside the lease makes the study's folder
+
+        # What is read is judged, and then replaced only if it still is what was read. So two runs that find
+        # the same lease left behind do not both take it.
         version = self._swaps.read(path)
         _refuse_if_alive(self._store, self._study, version, self._say)
         now = time.time()
@@ -274,6 +282,9 @@ class Lease:
         except ChangedError:
             self._version = self._swaps.read(path)
             current = read_note(self._version)
+
+            # The write may have gone through although its answer was lost. Only another token, or none, means
+            # another run.
             if current is None or not current.held or current.token != note.token:
                 self.lost.set()
                 return False
@@ -304,6 +315,8 @@ class Lease:
         note = read_note(self._swaps.read(lease_path(self._study)))
         if note is not None and note.held and note.token == self.token:
             return
+
+        # Whose it is by now decides what the user should do.
         if note is None:
             now = "its lease file is gone or cannot be read"
         elif note.held:
@@ -342,6 +355,8 @@ def _refuse_if_alive(store: Store, study: str, version: Version | None, say: Say
             say(f"{lease_path(study)} in {store.uri} cannot be read, and so is nobody's: it is written anew.")
         return
     standing = note.standing(time.time())
+
+    # No clock is believed: whether a holder lives is seen by what it writes within a minute of our own time.
     if standing == "ahead" and version is not None:
         ahead = note.beat - time.time()
         say(
@@ -363,7 +378,7 @@ def _watched(store: Store, study: str, version: Version) -> Standing:
     """``held`` if a lease with a sign of life from the future is renewed within a minute, else ``stale``."""
     until = time.monotonic() + STALE_SECONDS
     while time.monotonic() < until:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         current = store.swaps.read(lease_path(study))
         if current is None or current.data != version.data:
             later = read_note(current)

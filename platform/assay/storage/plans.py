@@ -71,8 +71,12 @@ def written_plan(store: Store, name: str) -> Plan:
     try:
         with collector_paused():
             plan = plan_of_table(table)
+    except InputError as error:
+        raise InputError(f"{path} in {store.uri}: {error}") from None
     except (KeyError, ValueError):
         raise InputError(f"{path} in {store.uri} is no plan. {_ANEW}") from None
+
+    # A folder that was renamed or copied would bring a study's plan in under a second name.
     if (planned := plan.study.study) != name:
         text = f"{path} in {store.uri} is the plan of study {planned}"
         if not store.exists(store.study(planned)):
@@ -91,6 +95,8 @@ def _plan_table(store: Store, name: str) -> pa.Table:
     try:
         table = store.read_table(path)
     except FileNotFoundError:
+        # A missing plan means three things: the study was never run, this is a copy that leaves plans out, or
+        # the file is lost.
         if not _began(store, name):
             raise InputError(
                 f"study {name} has no {path} in {store.uri}: it was never started. Run it with `assay run`."
@@ -132,19 +138,20 @@ class PlannedTrials:
         self._of_points: dict[str, Trial] = {}  # and their trials
 
     def by_id(self, ids: AbstractSet[str]) -> dict[str, Trial]:
-        """Some trials by id.
+        """Find some trials by id.
 
         Raises:
             StorageError: If the plan has not all of them: another run has written it anew.
         """
         if isinstance(self.plan, SearchPlan):
-            if not ids <= self._of_points.keys():  # a point is written before any pack names its trials
+            if not ids <= self._of_points.keys():  # a point is written before any batch names its trials
                 points = read_points(self._store, self.plan)
                 for trial in trials_of_points(self.plan, points[self._drawn :]):
                     self._of_points.setdefault(trial.id, trial)
                 self._drawn = len(points)
             found = {id_: self._of_points[id_] for id_ in ids & self._of_points.keys()}
         else:
+            # Only the rows of these trials become objects: a plan may have many thousands.
             rows = self._table.filter(pc.field("id").isin(pa.array(list(ids), pa.string())))
             found = {trial.id: trial for trial in trials_of_table(rows, self.plan.cells)}
         if lacking := sorted(ids - found.keys()):

@@ -37,7 +37,7 @@ class Progress(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def seconds(self) -> float | None:
-        """All epochs, by those that are over, or by the steps of the first."""
+        """Seconds of all epochs, reckoned from those that are over, or from the steps of the first."""
         if self.seconds_per_epoch:
             return self.seconds_per_epoch * self.epochs
         if self.eta is None or not self.step or not self.steps or self.step >= self.steps:

@@ -4,7 +4,7 @@ A record has two parts. ``result`` is what must be identical after a resume: met
 hash. The rest (times, machine, attempts) says how it came about. Keys are sorted and floats written as they
 are, so equal results are equal bytes.
 
-A record vouches for itself: its file opens with a checksum of its content
+A record carries its own checksum: its file opens with a checksum of its content
 (:mod:`assay.storage.files.checksum`), its scores lie in the ranges of their metrics, and its trial is the one
 that was planned. One that does not is a :class:`DamagedRecord`: named, and never used.
 
@@ -27,7 +27,7 @@ from assay.storage.files.files import json_bytes
 from assay.study import Trial
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import ChosenThresholds
-from trainables.evaluation.metrics import METRICS, PROXIES
+from trainables.evaluation.metrics import LABEL_FREE_METRICS, METRICS
 from trainables.evaluation.metrics.base import ROUNDING
 from trainables.evaluation.metrics.regions import DefectScore
 from trainables.evaluation.stage_maps import StageScores
@@ -93,6 +93,10 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
         default_factory=dict,
         description="Versions of what the method's own files import beside these, by distribution.",
     )
+    program_packages: dict[str, str] = Field(
+        default_factory=dict,
+        description="Versions in the interpreter of a program's own, and `python` its version.",
+    )
     source_hash: str = Field(default="", description="sha256 over the source files of the program.")
     commit: str = Field(default="", description="Commit of the checkout; empty when there is none.")
     peak_memory_mb: float | None = Field(default=None, description="Of the process that trained.")
@@ -124,10 +128,11 @@ class Result(BaseModel, frozen=True, extra="forbid"):
     notes: tuple[str, ...] = ()
     epochs: int
     weights_hash: str
-    n_train: int = Field(description="Images, as the four that follow.")
+    n_train: int = Field(description="Images, as the five that follow.")
     n_positives: int
     n_masks: int
     n_validation: int
+    n_calibration: int = Field(default=0, description="Read by nothing but the image threshold.")
     n_test: int
     white: FiniteFloat = Field(default=255, description="Pixel value that training read as white.")
 
@@ -228,6 +233,9 @@ def read_record(data: bytes, trial_id: str, path: str) -> Record | DamagedRecord
         first = error.errors()[0]
         what = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
         return DamagedRecord(trial_id, path, f"not a record ({what})")
+
+    # The checks go from the general to the special: a file that is no record has no checksum worth a word,
+    # and a record that somebody edited may hold anything.
     if checksum == "wrong":
         return DamagedRecord(trial_id, path, "changed since it was written (its checksum is another)")
     if record.id != trial_id:
@@ -270,7 +278,7 @@ def _out_of_range(result: Result) -> Iterator[str]:
 def _highest(name: str) -> float:
     """Highest value of a metric, with rounding; no bound where its plug-in cannot be loaded here."""
     try:
-        metric = PROXIES.get(name) or METRICS[name]
+        metric = LABEL_FREE_METRICS.get(name) or METRICS[name]
     except (KeyError, InputError):
         return math.inf
     return metric.highest + ROUNDING

@@ -57,7 +57,7 @@ _BEARER = re.compile(r"(\b(?:bearer|basic|digest)[ ]+)(?=[\w.~+/-]{0,256}\d)[\w.
 
 
 def redact(text: str) -> str:
-    """``text`` without credentials, as a file can store it; such text comes back as it is."""
+    """Take credentials out of ``text``, as a file can store it; such text comes back as it is."""
     return _redact(text, _secrets_here())
 
 
@@ -125,5 +125,8 @@ def _secrets_here() -> list[str]:
                 secrets.add(value.strip())
         elif (match := _USER_INFO.match(value)) is not None:
             secrets.add(match.group().partition("://")[2].removesuffix("@").partition(":")[2])
+
+    # A secret may stand in a text as it is, or quoted as in a URI. The longest go first, so that no piece of
+    # one is left behind another.
     spellings = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""))}
     return sorted((form for form in spellings if len(form) >= _SHORTEST), key=len, reverse=True)

@@ -75,6 +75,9 @@ def read_points(store: Store, plan: SearchPlan) -> list[Point]:
         raise _damaged(store, path, f"cannot be read: {error.errors()[0]['msg']}") from None
     if checksum == "wrong" or not data:
         raise _damaged(store, path, "was changed since it was written" if data else "is empty")
+
+    # Points that were drawn by other rules are no history of this search: a sampler would learn from answers
+    # to another question.
     for point in points:
         searched = plan.by_name.get(point.cell)
         if searched is not None and searched.search != point.search:
@@ -103,6 +106,9 @@ def write_points(store: Store, plan: SearchPlan, points: Sequence[Point]) -> Non
     """
     path = _path(plan)
     lines = "".join(f"{point.model_dump_json()}\n" for point in points).encode()
+
+    # The file only grows. If what is there is not the beginning of what is to be written, another run has
+    # drawn meanwhile.
     there = store.swaps.read(path)
     added = there is None or lines.startswith(without_last_line(there.data).content)
     try:
@@ -150,6 +156,8 @@ def best_points(
     signs = [objective.sign for objective in plan.objectives]
     finished = [each for each in evaluated if each.value is not None]
     finished.sort(key=lambda each: (-signs[0] * (each.value or 0.0), each.point.index))
+
+    # Equal settings drawn twice are one point, and the earlier stands for both.
     unique: dict[str, EvaluatedPoint] = {}
     for each in finished:
         if len(unique) == most and not plan.has_front:
@@ -194,6 +202,9 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
     grown = plan.with_points(drawn)
     if drawn:
         _refuse_unknown_methods(grown, store)
+
+    # The winners of a cell are known when its last point has ended. Then they are trained again, on fresh
+    # seeds.
     replicated: list[Point] = []
     complete = True
     for searched in plan.searched:
@@ -268,6 +279,9 @@ def _evaluated(
         else:
             status = "pruned" if record.status == "pruned" else "failed"
             trouble.append((status, f"{record.status}: {record.reason or 'no reason noted'}"))
+
+    # A point is open while a repeat of it is, and fails with any that failed: a mean of the others would
+    # favour settings that sometimes break.
     first = tuple(values[0] for values in repeats)
     if missing:
         return EvaluatedPoint(point, "open", None, first)
@@ -318,6 +332,9 @@ def front_of(points: Sequence[Values], signs: Sequence[int]) -> list[int]:
         worse = (known <= costs[index]).all(axis=1) & (known < costs[index]).any(axis=1)
         if not worse.any():
             front.append(int(index))
+
+    # The ends of the front have infinite room, each other point the distance between its neighbours, in parts
+    # of the width of each objective.
     room = np.zeros(len(front))
     for column in costs[front].T:
         order = np.argsort(column, kind="stable")

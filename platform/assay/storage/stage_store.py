@@ -97,7 +97,7 @@ def examine_stage(store: Store, key: str) -> StageRecord | str | None:
 
 
 def made_stages(store: Store, keys: Iterable[str]) -> dict[str, StageRecord]:
-    """Those of ``keys`` that are made."""
+    """Select those of ``keys`` that are made."""
     records = {key: read_stage(store, key) for key in keys}
     return {key: record for key, record in records.items() if record is not None}
 
@@ -107,6 +107,7 @@ def end_stage(
     environment: Environment,
 ) -> StageRecord:  # fmt: skip
     """Write the files in ``folder`` and then the record; the checkpoint is not needed any more."""
+    # The record is written last: a stage without it was not made, whatever files lie there.
     files = {
         path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
     }
@@ -144,6 +145,9 @@ def fetch_stage(store: Store, record: StageRecord, cache: Path) -> Path:
     target = cache / "stages" / record.key / record.attempt
     if store.local_path is None and target.is_dir():
         return target
+
+    # On a disk the files are read to compare their checksums, and used where they lie. From elsewhere they
+    # are copied once for all trials of this machine.
     local = store.local_file(prefix)
     content = {name: _read_file(store, record, name) for name in record.files}
     if local is not None:

@@ -8,7 +8,7 @@
                        <attempt>/{curve,predictions,regions,maps}.parquet  <attempt>/model/
 
 Everything of an attempt goes under a fresh prefix; ``record.json`` is one object, written last, and names
-the files with their hashes: a trial exists or it does not. A record that does not vouch for itself (see
+the files with their hashes: a trial exists or it does not. A record that has no checksum of its own (see
 :mod:`assay.storage.record`) counts as none, and is named. Trials lie beside the studies, so two studies
 share equal trials.
 
@@ -120,6 +120,7 @@ class Store(Files):
         if self._states_format:
             return
         stated = refuse_other_format(self)
+        # This comes before the write, which asks again whether the format is stated.
         self._states_format = True
         if stated is None:
             try:
@@ -198,6 +199,9 @@ class Store(Files):
     def stamps_of_studies(self) -> dict[str, tuple[int, int]]:
         """Stamps of what studies registered and of their last summaries: of an object store one listing."""
         names = ("registered.json", "summary.parquet")
+
+        # One listing of an object store costs one request, whatever the number of studies; on a disk asking
+        # for each file is cheaper than a walk through all.
         if self.local_path is None:
             selector = fs.FileSelector(self._full("studies"), recursive=True, allow_not_found=True)
             files = (info for info in self._below(selector) if info.base_name in names)
@@ -249,6 +253,9 @@ class Store(Files):
         more than a page of trials there a listing tells first which have left anything.
         """
         ids = list(dict.fromkeys(trial_ids))
+
+        # In an object store one listing tells which trials have left anything. To ask for thousands of
+        # records that are not there would take as many requests.
         if self.local_path is None and len(ids) > _PAGE:
             begun = set(self.trials())
             ids = [trial_id for trial_id in ids if trial_id in begun]
@@ -369,6 +376,8 @@ class Store(Files):
 
     def begin_attempt(self, trial_id: str, environment: Environment) -> Attempt:
         """Note that an attempt starts, under a prefix that no other attempt has."""
+        # The number says how often the trial was tried. Should two attempts begin at once, the random part
+        # tells them apart.
         number = len(self._attempt_paths(trial_id)) + 1
         name = f"{number:03d}-{secrets.token_hex(4)}"
         start = AttemptStart(
@@ -409,7 +418,7 @@ class Store(Files):
 
 @contextmanager
 def collector_paused() -> Generator[None]:
-    """Python's cyclic collector rests meanwhile; what is made here has no cycles.
+    """Pause Python's cyclic collector for a ``with`` block: what is made in it has no cycles.
 
     It would walk all objects again and again while more of them are made: reading 10,000 records takes
     0.6 s without it and 1.4 s with it. Of several threads inside, the first that is done wakes it.

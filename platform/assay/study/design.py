@@ -36,6 +36,9 @@ def design_cells(study: Study) -> list[DesignCell]:
         return [DesignCell({})]
     cells: dict[str, DesignCell] = {}
     problems: list[StudyProblem] = []
+
+    # Rows with lists of levels may meet in a cell. It stays one cell, unless they override its settings
+    # differently.
     for cell in study.design.form.cells(study, study.design.block):
         known = cells.setdefault(cell.key, cell)
         if known.override != cell.override:
@@ -74,10 +77,12 @@ def level_pairs(study: Study, spec: ComparisonSpec) -> list[tuple[str, str]]:
 def pairs_of(
     cells: Sequence[Levels], factor: str, start: str, end: str, subordinate: Collection[str] = ()
 ) -> list[tuple[Levels, Levels]]:
-    """All pairs of cells that differ in ``factor`` only, from ``start`` to ``end``.
+    """List all pairs of cells that differ in ``factor`` only, from ``start`` to ``end``.
 
     A sub-factor of the compared levels (``subordinate``) may be absent on one side: it came with the level.
     """
+    # Partners are found by what a pair must have in common: one walk through the cells instead of one through
+    # all pairs.
     compared = {factor, *subordinate}
     partners: dict[tuple[tuple[str, str], ...], list[Levels]] = {}
     for cell in cells:

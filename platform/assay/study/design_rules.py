@@ -7,25 +7,30 @@ from collections.abc import Iterator
 from assay.study.design import level_pairs
 from assay.study.designs import DESIGNS
 from assay.study.designs.base import named_problems, unknown
-from assay.study.file.schema import Study
+from assay.study.file.blocks import SAYS, Level
+from assay.study.file.schema import ComparisonSpec, Study
 from assay.study.file.source import KeyPath, StudyProblem
-from assay.study.settings.methods import method_problems
+from assay.study.names import LEFT_OUT
 from assay.study.settings.nesting import parents_first
+from trainables.contract import TrainableConfig
 
-__all__ = ["reference_problems"]
+__all__ = ["SHARED", "all_levels", "reference_problems"]
 
+SHARED = tuple(TrainableConfig.model_fields)  # settings that every method has
 MAX_TRIALS = 1_000_000
 MAX_REPEATS = 10_000  # each has a split of its own, and every statistic reads all of them
+_CAN_GO = "can go"
 _RESERVED = "override"  # the one key of a row that is no factor
 
 
 def reference_problems(study: Study) -> list[StudyProblem]:
-    """No method, names of factors and levels that the study does not define, and rows that lack some."""
+    """Find methods, factors and levels that the study names and does not define, and rows that lack some."""
     problems = list(_nested_problems(study))  # the rules below walk the nesting
     problems = problems or list(_design_problems(study)) or list(_too_many_trials(study))
     return [
         *_name_problems(study),
-        *method_problems(study),
+        *_word_problems(study),
+        *_method_problems(study),
         *_repeat_problems(study),
         *problems,
         *_metric_problems(study),
@@ -33,10 +38,42 @@ def reference_problems(study: Study) -> list[StudyProblem]:
     ]
 
 
+def _method_problems(study: Study) -> Iterator[StudyProblem]:
+    """Refuse a study that names no method at all, or a method's settings in a base that names none."""
+    if study.trainable is not None:
+        return
+    if not any(layer.trainable for layer in all_levels(study)):
+        message = "the key `trainable` is missing: name the method here, or in a level of every cell"
+        yield StudyProblem(("trainable",), message)
+        return
+    for key in (key for key in study.config if key not in SHARED):
+        message = (
+            f"without a `trainable` beside it, `config` holds what every method has, {', '.join(SHARED)}; "
+            f"found `{key}`. Set it where a level names the method"
+        )
+        yield StudyProblem(("config", key), message)
+
+
+def all_levels(study: Study) -> list[Level]:
+    """Collect all that may name a method beside the base: levels, and rows with settings of their own."""
+    overrides = study.design.overrides if study.design else ()
+    levels = [level for of_factor in study.factors.values() for level in of_factor.values()]
+    return [*levels, *(override for _, override in overrides)]
+
+
 def _name_problems(study: Study) -> Iterator[StudyProblem]:
     if study.study.startswith("-"):
         message = f"a study's name starts with a letter, digit or _, found `{study.study}`: commands would "
         yield StudyProblem(("study",), f"{message}take it for an option")
+
+
+def _word_problems(study: Study) -> Iterator[StudyProblem]:
+    first: dict[str, str] = {}
+    for name, factor in study.factors.items():
+        other = first.setdefault(factor.says.casefold(), name) if factor.says is not None else name
+        if other != name:
+            message = f"two factors do not have the same words, found `{factor.says}` of {other} too"
+            yield StudyProblem(("factors", name, SAYS), message)
 
 
 def _repeat_problems(study: Study) -> Iterator[StudyProblem]:
@@ -47,7 +84,7 @@ def _repeat_problems(study: Study) -> Iterator[StudyProblem]:
 
 
 def _metric_problems(study: Study) -> Iterator[StudyProblem]:
-    """Columns of a table, each once."""
+    """Refuse a metric that is named twice: each is one column of a table."""
     columns = {study.metrics.primary}
     for index, name in enumerate(study.metrics.report):
         if name in columns:
@@ -74,6 +111,7 @@ def _comparison_problems(study: Study) -> Iterator[StudyProblem]:
         elif len(levels) < 2:
             yield StudyProblem(at, f"a comparison needs two levels, `{spec.factor}` has one")
         elif not strange:
+            yield from _can_go_problems(study, spec, at)
             for pair in level_pairs(study, spec):
                 other = first.setdefault((spec.factor, frozenset(pair)), index)
                 if other != index:
@@ -81,8 +119,31 @@ def _comparison_problems(study: Study) -> Iterator[StudyProblem]:
                         f"{spec.factor}: {' → '.join(pair)} is compared in comparisons[{other}] too. Name "
                         "each pair of levels once, in one direction"
                     )
+                    if {spec.ask, (study.comparisons or ())[other].ask} == {"pays", _CAN_GO}:
+                        message += ": `ask: can go` also asks whether it pays"
                     yield StudyProblem(at, message)
                     break
+
+
+def _can_go_problems(study: Study, spec: ComparisonSpec, at: KeyPath) -> Iterator[StudyProblem]:
+    """Refuse `can go` without a margin, or with the part that may go on the left."""
+    if spec.ask != _CAN_GO:
+        return
+    if study.resolve is None:
+        message = (
+            "`ask: can go` asks whether dropping a part loses less than `resolve`, and the study has none. "
+            "Name the smallest loss that matters, as in `resolve: 0.02`, or leave `ask` out"
+        )
+        yield StudyProblem((*at, "ask"), message)
+    for start, end in level_pairs(study, spec):
+        if end in LEFT_OUT and start not in LEFT_OUT:
+            message = (
+                "`ask: can go` asks whether the right level can be dropped for the left one, found "
+                f"{spec.factor}: {start} → {end}. Turn it round: "
+                f"`{{factor: {spec.factor}, from: {end}, to: {start}, ask: can go}}`"
+            )
+            yield StudyProblem(at, message)
+            break
 
 
 def _nested_problems(study: Study) -> Iterator[StudyProblem]:
@@ -100,6 +161,8 @@ def _nested_problems(study: Study) -> Iterator[StudyProblem]:
         yield from named_problems(study, parents, at)
     if not set(study.nested) <= set(study.factors):
         return
+
+    # An order with parents first has no place for a circle: what is missing from it is part of one.
     order = parents_first({factor: study.nested.get(factor, {}) for factor in study.factors})
     circle = [factor for factor in study.nested if factor not in order]
     if circle and all(parent in study.factors for f in circle for parent in study.nested[f]):
@@ -121,7 +184,7 @@ def _design_problems(study: Study) -> Iterator[StudyProblem]:
 
 
 def _too_many_trials(study: Study) -> Iterator[StudyProblem]:
-    """A few lines can ask for more combinations than memory holds: count before they are listed."""
+    """Refuse more trials than memory holds, counted before they are listed: a few lines can ask for them."""
     if study.design is None:
         return
     cells = study.design.form.size(study, study.design.block)

@@ -9,9 +9,10 @@ from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
 from trainables.data.inspect.findings import counted
 
-__all__ = ["NAME_PATTERN", "Name", "counted", "from_to", "of_planned"]
+__all__ = ["LEFT_OUT", "NAME_PATTERN", "Name", "count_of_planned", "counted", "from_to"]
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,64}$"
+LEFT_OUT = frozenset({"off", "no", "false", "none", "without"})  # levels without the part
 
 
 def _as_written(value: Any) -> Any:
@@ -27,7 +28,7 @@ def from_to(numbers: Iterable[int]) -> str:
     return " to ".join(map(str, dict.fromkeys((min(known), max(known)))))
 
 
-def of_planned(number: int, planned: int) -> str:
+def count_of_planned(number: int, planned: int) -> str:
     """``10``, or ``9 of 10``."""
     return str(number) if number == planned else f"{number} of {planned}"
 

@@ -68,6 +68,10 @@ def _mixed_mains(columns: _Columns) -> Iterator[tuple[str, str]]:
         mixed = [
             pair for pair in pairs if not _independent(column, columns[pair[0]], columns[pair[1]])
         ]  # fmt: skip
+
+        # Where the levels of two factors give away the level of this one, the effects are wholly mixed up,
+        # and no number of repeats tells them apart. Elsewhere some combinations are only more frequent than
+        # others.
         wholly = [pair for pair in mixed if _decided(column, *(columns[name] for name in pair))]
         partly = [pair for pair in mixed if pair not in wholly]
         texts = [_crossed(pair) for pair in wholly]
@@ -90,6 +94,9 @@ def _mixed_interactions(columns: _Columns) -> Iterator[tuple[str, str]]:
         if not _decided(last, *three):
             partly = True
             continue
+
+        # Where three columns decide the fourth, each way to take two pairs of the four gives two interactions
+        # that are one and the same column.
         first = four[0]
         for other in four[1:]:
             pair = (first, other)

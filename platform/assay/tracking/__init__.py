@@ -1,4 +1,4 @@
-"""MLflow, as a mirror of the records."""
+"""MLflow, kept in step with the records: the MLflow sync."""
 
 from assay.tracking.addresses import (
     default_uri,
@@ -9,10 +9,10 @@ from assay.tracking.addresses import (
     why_unknown,
 )
 from assay.tracking.database_file import complete_file
-from assay.tracking.mlflow import MlflowMirror, SyncReport
+from assay.tracking.mlflow import MlflowSync, SyncReport
 
 __all__ = [
-    "MlflowMirror",
+    "MlflowSync",
     "SyncReport",
     "complete_file",
     "default_uri",

@@ -17,7 +17,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from assay.storage import Store
-from assay.storage.mlflow_marker import sqlite_address
+from assay.storage.mlflow_sync_state import sqlite_address
 from assay.storage.redaction import redact
 from trainables.errors import InputError
 
@@ -51,7 +51,7 @@ _LAYERS = re.compile(
 
 
 def default_uri(store: Store) -> str | None:
-    """Address at which runs are mirrored: ``MLFLOW_TRACKING_URI``, else SQLite beside the results.
+    """Address at which runs are synced: ``MLFLOW_TRACKING_URI``, else SQLite beside the results.
 
     None for results in an object store without that variable: there is no place for SQLite in it.
     """
@@ -89,6 +89,8 @@ def why_refused(uri: str) -> str | None:
     from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
+    # Nobody is called yet: an address that cannot be parsed, and a driver that is missing, are known without
+    # the database.
     try:
         make_url(uri).get_dialect().import_dbapi()
     except ImportError as error:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from assay.storage import Record
-from assay.storage.mlflow_marker import VIEW
+from assay.storage.mlflow_sync_state import VIEW
 from assay.storage.redaction import redact
 from assay.storage.search_points import objective_value
 from assay.study.search.spec import Objective
@@ -56,12 +56,12 @@ class Point(NamedTuple):
 
 
 def record_hash(record: Record) -> str:
-    """sha256 of a record: a replaced record has another one and is mirrored anew.
+    """sha256 of a record: a replaced record has another one and is synced anew.
 
-    Models that ``keep`` removes later change nothing that is mirrored, and so do not count.
+    Models that ``keep`` removes later change nothing that is synced, and so do not count.
     """
-    mirrored = record.model_dump_json(exclude={"files", "removed"})
-    return hashlib.sha256(mirrored.encode()).hexdigest()
+    synced = record.model_dump_json(exclude={"files", "removed"})
+    return hashlib.sha256(synced.encode()).hexdigest()
 
 
 def parameters(trial: Mapping[str, Any], levels: Mapping[str, str]) -> dict[str, str]:
@@ -136,6 +136,8 @@ def final_points(record: Record) -> list[Point]:
         values |= {f"validation/{name}": value for name, value in result.validation.items()}
         for stage in result.stages:
             values |= {f"{stage.of}/{stage.stage}/{name}": value for name, value in stage.metrics.items()}
+
+        # Counts become shares: runs on other data have other numbers of regions.
         for defects in result.defects:
             place = "/".join(("test/defects", *((defects.of, defects.name) if defects.of != "all" else ())))
             if defects.regions:
@@ -214,6 +216,6 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _name(text: str) -> str:
-    """``text`` as a name that MLflow takes: of its signs alone, and no path that means another one."""
+    """Turn ``text`` into a name that MLflow takes: of its signs alone, and no path that means another one."""
     parts = _NOT_ALLOWED.sub("_", text)[:250].split("/")
     return "/".join("_" if part in {"", ".", ".."} else part for part in parts)

@@ -2,7 +2,7 @@
 
 MLflow builds its tables in some hundred steps, each of which is kept at once, and cannot go on where one was
 cut short. So a new file is built in a folder beside its place, and moved there when it is complete. A file
-that was cut short is set aside, never deleted: it may hold runs that no record has.
+that was cut short is quarantined, never deleted: it may hold runs that no record has.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def complete_file(uri: str) -> str | None:
     """See that the SQLite file of ``uri`` is there with all of its tables; servers are left alone.
 
     Returns:
-        A sentence for the user where a file that was cut short was set aside; else None.
+        A sentence for the user where a file that was cut short was quarantined; else None.
 
     Raises:
         OSError: If MLflow cannot build its tables there.
@@ -48,10 +48,13 @@ def complete_file(uri: str) -> str | None:
     path, aside = Path(url.database).resolve(), None
     if path.exists() and not _cut_short(path):
         return None
+
+    # MLflow needs seconds to make its tables, and cannot go on with a file in which that was cut short. So a
+    # process that makes them is waited for, and half a file is begun anew.
     try:
         with exclusive(path):  # another process may have built it meanwhile
             if not path.exists() or _cut_short(path):
-                aside = _set_aside(path)
+                aside = _quarantine(path)
                 _build(url, path)
     except StorageError as error:  # of the lock, with advice for caches
         cause = error.__cause__
@@ -96,6 +99,8 @@ def _cut_short(path: Path) -> bool:
     try:
         with closing(sqlite3.connect(path, timeout=30)) as database:
             while _half_built(database):
+                # A young file may still be in the making, by MLflow's server: it is waited for until nobody
+                # has written it for a while.
                 pause = _QUIET_SECONDS - (time.time() - path.stat().st_mtime)
                 if pause <= 0:
                     return True
@@ -105,7 +110,7 @@ def _cut_short(path: Path) -> bool:
     return False
 
 
-def _set_aside(path: Path) -> Path | None:
+def _quarantine(path: Path) -> Path | None:
     """Give the file, with what SQLite wrote beside it, a name that says what it is; None: there is none."""
     there = path.exists()
     aside = path.with_name(f"{path.name}.half-built-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}")
@@ -122,6 +127,9 @@ def _build(url: URL, path: Path) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     quiet_mlflow()
+
+    # It is built beside its place, on the same disk, and linked there when all tables are in it: nobody sees
+    # half of it.
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as folder:
         new = Path(folder) / path.name
         uri = url.set(database=str(new)).render_as_string(hide_password=False)

@@ -1,10 +1,10 @@
 """MLflow's view of a study: experiment = study, parent run = cell (or point), child run = trial.
 
-Records are the truth, MLflow is a mirror of them, written from the head only. Runs are found by their tag
+Records are the truth, MLflow a copy of them, written from the head only. Runs are found by their tag
 ``assay.trial``, so a replay makes no second run, and a replaced record replaces its run. When the server is
-away nothing is lost and nobody waits: :meth:`MlflowMirror.sync` says so and a later call catches up.
+away nothing is lost and nobody waits: :meth:`MlflowSync.sync` says so and a later call catches up.
 
-While a trial trains, its run grows with its heartbeats (:meth:`MlflowMirror.follow`), and the record
+While a trial trains, its run grows with its heartbeats (:meth:`MlflowSync.follow`), and the record
 completes it. A run that says anything else than the record is written anew.
 
 mlflow is imported when it is used, and not before (1.6 s). Its telemetry is off.
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from assay.analysis.names import variant_name
 from assay.analysis.results.results import StudyResults
 from assay.analysis.summary import CellSummary, cell_summaries
 from assay.report.page.markdown import markdown_table
 from assay.report.tables.cells import ablation_table
 from assay.storage import Record, Store
-from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
+from assay.storage.mlflow_sync_state import VIEW, SyncState, read_sync_state, write_sync_state
 from assay.storage.plans import is_left_out, left_out
 from assay.storage.progress import Progress
 from assay.storage.redaction import redact
@@ -57,12 +58,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
-__all__ = ["MlflowMirror", "SyncReport"]
+__all__ = ["MlflowSync", "SyncReport"]
 
 _CLIENT_ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; a study does not wait two minutes for its mirror
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; a study does not wait two minutes for MLflow
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run of a server
@@ -71,7 +72,7 @@ _NOTE = "mlflow.note.content"
 _OWN_NOTES = "assay.descriptions"  # hashes of the descriptions that assay wrote last
 _BATCH = 1000  # metrics per request, runs per page: MLflow's limits
 _PARAMETERS = 100  # per request, MLflow's limit
-_MARKER_SECONDS = 5.0
+_STATE_SECONDS = 5.0
 _STATUS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "finished": "FINISHED",
     "diverged": "FAILED",
@@ -82,12 +83,12 @@ _STATUS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
 
 @dataclass(frozen=True)
 class SyncReport:
-    """Summary of one :meth:`MlflowMirror.sync`."""
+    """Summary of one :meth:`MlflowSync.sync`."""
 
     new: int = 0  # trials written, those of replaced records among them
     already: int = 0  # trials that MLflow had seen
-    failed: tuple[str, ...] = ()  # trials that could not be mirrored, with the reason
-    away: str | None = None  # why MLflow could not be reached; the rest is mirrored by the next call
+    failed: tuple[str, ...] = ()  # trials that could not be synced, with the reason
+    away: str | None = None  # why MLflow could not be reached; the rest is synced by the next call
     notes: tuple[str, ...] = ()  # what a user should know of the store itself; said once
 
     @property
@@ -96,8 +97,8 @@ class SyncReport:
         return self.away is None and not self.failed
 
 
-class MlflowMirror:
-    """Mirrors the records of studies into one MLflow store or server.
+class MlflowSync:
+    """Writes the records of studies into one MLflow store or server.
 
     Args:
         uri: A tracking URI; see :func:`default_uri`.
@@ -125,20 +126,22 @@ class MlflowMirror:
         try:
             self._store.refuse_if_gone()  # its place would be made anew, for MLflow's file alone
             experiment, restored = self._experiment(study)
-            marker_of = f"{experiment.experiment_id} {experiment.creation_time}"
-            marker = read_marker(self._store, study, self._uri, marker_of)
+            state_of = f"{experiment.experiment_id} {experiment.creation_time}"
+            state = read_sync_state(self._store, study, self._uri, state_of)
             if restored:  # and with it the runs that replaced records had left behind
-                marker = Marker(experiment=marker_of)
+                state = SyncState(experiment=state_of)
             self._note_others(experiment)
             self._tag(experiment, experiment_tags(study, self._store.uri) | view_tag(results.primary.name))
-            marker.view = VIEW
+            state.view = VIEW
             target = _Experiment(
-                self._api, self._store, results, experiment.experiment_id, marker, growing=self._growing
+                self._api, self._store, results, experiment.experiment_id, state, growing=self._growing
             )
             self._experiment_now = target
 
+            # The state is saved now and then. Runs that were written after the last time are found in MLflow
+            # by their tags, so that a crash makes nothing twice.
             def save() -> None:
-                write_marker(self._store, study, self._uri, marker)
+                write_sync_state(self._store, study, self._uri, state)
 
             report = target.add(save)
             if report.away is None:
@@ -198,6 +201,9 @@ class MlflowMirror:
             api.create_experiment(study, artifact_location=self._artifact_location(study))
             experiment = api.get_experiment_by_name(study)
         assert experiment is not None, "it was just made"
+
+        # MLflow keeps what was deleted in a trash and gives its name to no other: the study's experiment
+        # comes back from there.
         restored = experiment.lifecycle_stage == "deleted"
         if restored:
             api.restore_experiment(experiment.experiment_id)
@@ -213,6 +219,9 @@ class MlflowMirror:
                 f"{named} was told from {before} before: its tag assay.storage names {storage} now, and each "
                 "run the storage that it was told from"
             )
+
+        # With this tag the experiment is the study's own. Any other may hold runs of somebody else, which a
+        # user should know.
         if "assay.study" in tags:
             return
         note = tags.get(_NOTE, "")
@@ -229,7 +238,7 @@ class MlflowMirror:
                 self._api.set_experiment_tag(experiment.experiment_id, name, value)
 
     def _artifact_location(self, study: str) -> str | None:
-        """Pictures go beside the results, not into the working folder; a server decides for itself.
+        """Place for pictures: beside the results, not in the working folder; a server decides for itself.
 
         Of results in an object store they go beside an SQLite file.
         """
@@ -275,39 +284,44 @@ class _Experiment:
         store: Store,
         results: StudyResults,
         experiment: str,
-        marker: Marker,
+        state: SyncState,
         *,
         growing: dict[str, _GrowingRun],
     ) -> None:
         self._api, self._store, self._results = api, store, results
-        self._experiment, self._marker, self._growing = experiment, marker, growing
+        self._experiment, self._state, self._growing = experiment, state, growing
         self._trials = {trial.id: trial for trial in results.plan.trials}
         self._cells = {cell.name: cell for cell in results.plan.cells}
         self._parents: dict[str, str] | None = None  # cell → run id; None: nobody has asked for one
 
     def add(self, save: Callable[[], None]) -> SyncReport:
-        """Mirror each record that MLflow has not; ``save`` keeps the marker now and then."""
+        """Write each record that MLflow has not; ``save`` keeps the sync state now and then."""
         new = already = 0
         failed: list[str] = []
         saved = time.monotonic()
         for record in self._results.records.values():
+            # A record is known by the hash of its content, so that one which a retry has replaced is written
+            # anew.
             digest = record_hash(record)
-            if record.id not in self._trials or self._marker.records.get(record.id) == digest:
+            if record.id not in self._trials or self._state.records.get(record.id) == digest:
                 already += 1
                 continue
             try:
-                added = self._mirror(record, digest)
+                added = self._write_run(record, digest)
             except Exception as error:  # noqa: BLE001 - named, and the other records are told all the same
                 _raise_interrupt(error)
+
+                # Where MLflow is away, each of the other records would wait and fail, too: they are left for
+                # the next time.
                 away = self._why_away()
                 if away is not None:
                     return SyncReport(new, already, tuple(failed), away)
                 failed.append(f"{record.id}: {in_short(error)}")
                 continue
             new, already = new + added, already + (not added)
-            self._marker.records[record.id] = digest
-            self._marker.stale.add(self._trials[record.id].cell)
-            if time.monotonic() - saved > _MARKER_SECONDS:
+            self._state.records[record.id] = digest
+            self._state.stale.add(self._trials[record.id].cell)
+            if time.monotonic() - saved > _STATE_SECONDS:
                 save()
                 saved = time.monotonic()
         return SyncReport(new, already, tuple(failed))
@@ -321,6 +335,9 @@ class _Experiment:
         trial = self._trials.get(beat.trial)
         if trial is None or beat.trial in self._results.records:
             return trial is not None
+
+        # The run is made with the first epoch, so that curves can be watched, and completed when its record
+        # is there.
         run = self._growing.get(beat.trial)
         if run is None:
             for other in self._runs(f"tags.`assay.trial` = '{beat.trial}'"):  # of a process that was killed
@@ -336,19 +353,22 @@ class _Experiment:
             self._log(run.id, run.add(epoch_points(values, beat.epoch - 1, round(beat.time * 1000))))
         return True
 
-    def _mirror(self, record: Record, digest: str) -> bool:
+    def _write_run(self, record: Record, digest: str) -> bool:
         """Write the run of one record; False if it is there, whole and of this record."""
         # Files are read first: a damaged one leaves no half a run.
         points = [*self._curve(record, milliseconds(record.ended)), *final_points(record)]
         growing = self._growing.pop(record.id, None)
         if growing is not None and not growing.is_part_of(points):
             growing = None
+
+        # One run of a trial may stay: whole, and of this record. Others were cut short, or belong to a record
+        # that was replaced.
         whole = False
         for run in self._runs(f"tags.`assay.trial` = '{record.id}'"):
             complete = run.data.tags.get("assay.record") == digest and run.info.status in _STATUS.values()
             if complete and not whole:
                 whole = True
-                self._marker.runs[record.id] = run.info.run_id
+                self._state.runs[record.id] = run.info.run_id
             elif growing is None or growing.id != run.info.run_id:
                 self._api.delete_run(run.info.run_id)  # of a record that was replaced, or cut short
         if not whole:
@@ -382,7 +402,7 @@ class _Experiment:
         self._api.log_artifacts(run_id, str(artifacts))
         # Last of all: a run that is still RUNNING was cut short, and is written anew.
         self._api.set_terminated(run_id, _STATUS[record.status], milliseconds(record.ended) or None)
-        self._marker.runs[record.id] = run_id
+        self._state.runs[record.id] = run_id
 
     def _new_run(
         self, trial: Trial, started: int, labels: Mapping[str, str], settings: Mapping[str, str]
@@ -399,11 +419,13 @@ class _Experiment:
                 **labels,
                 "mlflow.parentRunId": self._parent(trial.cell, started),
             },
-            run_name=f"{trial.cell} · {repeat}",
+            run_name=f"{variant_name(self._results, trial.cell)} · {repeat}",
         )
         run_id = run.info.run_id
         self._api.log_inputs(run_id, dataset_inputs(self._results.plan, trial))
         given = [Param(name, value) for name, value in settings.items()]
+
+        # MLflow takes so many parameters in a request and no more.
         for part in range(0, len(given), _PARAMETERS):
             self._api.log_batch(run_id, params=given[part : part + _PARAMETERS])
         return run_id
@@ -437,8 +459,10 @@ class _Experiment:
         from mlflow.entities import Param
 
         labels = {"assay.kind": "cell", "assay.study": self._results.name, "assay.cell": cell}
+        variant = variant_name(self._results, cell)
+        labels |= {"assay.variant": variant}
         labels |= source_tags(self._results.name, self._store.uri)
-        run = self._api.create_run(self._experiment, start_time=started, tags=labels, run_name=cell)
+        run = self._api.create_run(self._experiment, start_time=started, tags=labels, run_name=variant)
         trial = next(trial for trial in self._trials.values() if trial.cell == cell)
         self._api.log_inputs(run.info.run_id, dataset_inputs(self._results.plan, trial))
         given = [Param(name, value) for name, value in self._cells[cell].labels.items()]
@@ -447,17 +471,17 @@ class _Experiment:
 
     def update_stale_cells(self) -> None:
         """Tell means of cells that have changed, and the study's table in the experiment's description."""
-        if self._marker.stale.isdisjoint(self._cells):
+        if self._state.stale.isdisjoint(self._cells):
             return
         results = self._results
         cells = results.plan.cells  # of a search, those of its points too
         summaries = [cell_summaries(results, cells, metric.name) for metric in results.metrics]
         for index, cell in enumerate(cells):
-            if cell.name in self._marker.stale:
+            if cell.name in self._state.stale:
                 self._update_cell([summary[index] for summary in summaries])
         table = markdown_table(ablation_table(results, analysed=False))
         self._describe(experiment_note(results.plan.study.question, table))
-        self._marker.stale.clear()
+        self._state.stale.clear()
 
     def _describe(self, note: str) -> None:
         """Write the experiment's description, unless somebody else has written it."""
@@ -483,6 +507,8 @@ class _Experiment:
             if summary.spread is not None:
                 values[f"spread/{summary.metric}"] = summary.spread
         self._api.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in values.items()])
+
+        # The run of a cell is over with its last trial; until then MLflow shows it as running.
         if len(mine) == summaries[0].planned:
             ended = max(milliseconds(record.ended) for record in mine)
             self._api.set_terminated(run_id, "FINISHED", ended or None)

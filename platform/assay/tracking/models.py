@@ -1,9 +1,8 @@
-"""Kept models in MLflow: outputs of their runs, as ``mlflow.pyfunc`` loads them; the winner registered."""
+"""Kept models in MLflow: outputs of their runs, as ``mlflow.pyfunc`` loads them; the best one registered."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 import tempfile
 from collections.abc import Iterator
@@ -11,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from assay.analysis.best_model import best_cell, worth_on_validation
 from assay.analysis.results.results import StudyResults
 from assay.production.check import check_photos
 from assay.production.export import export_model
 from assay.production.model import model_files
 from assay.storage import Record, Store
-from assay.storage.mlflow_marker import runs_of
+from assay.storage.mlflow_sync_state import runs_of
 from assay.study import Plan
 from assay.tracking.addresses import as_opened, in_short
 from assay.tracking.pyfunc import PYFUNC
@@ -25,7 +25,7 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-__all__ = ["LoggedModel", "log_model", "log_models", "register_winner"]
+__all__ = ["LoggedModel", "log_model", "log_models", "register_best_model"]
 
 _NOT_IN_A_NAME = re.compile(r"[/:.%\"']")  # of a logged model, MLflow's rule
 
@@ -60,6 +60,7 @@ def log_models(store: Store, plan: Plan, uri: str, cache: Path) -> Iterator[Logg
             continue
         model, new, trouble = None, False, ""
         try:
+            # A model that was logged before stays, so that the command can be given again.
             model = _logged(client, runs[record.id])
             if model is None:
                 with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
@@ -107,17 +108,17 @@ def log_model(client: MlflowClient, run: str, record: Record, folder: Path) -> s
     return model.model_id
 
 
-def register_winner(store: Store, results: StudyResults, uri: str) -> str:
-    """Register the winner's model, which :func:`log_models` logged, under the study's name; once.
+def register_best_model(store: Store, results: StudyResults, uri: str) -> str:
+    """Register the best model, which :func:`log_models` logged, under the study's name; once.
 
-    The winner is the cell with the best mean of the primary metric on *validation* images, and of its kept
+    It is of the cell with the best mean of the primary metric on *validation* images, and of its kept
     models the one that is best there: a choice by test scores would choose with the test data.
 
     Returns:
         Its address, ``models:/quickstart/1``.
 
     Raises:
-        InputError: If no cell has validation scores, the winner's cell has kept no model that was logged, or
+        InputError: If no cell has validation scores, that cell has kept no model that was logged, or
             MLflow refuses it.
     """
     from mlflow.exceptions import MlflowException
@@ -135,7 +136,10 @@ def _registered(store: Store, results: StudyResults, uri: str) -> str:
     from mlflow.tracking import MlflowClient
 
     client, name = MlflowClient(as_opened(uri)), results.name
-    runs, cell, value = runs_of(store, name, uri), *_best_cell(results)
+
+    # The best cell is chosen on validation images. Test images choose nothing, so that their scores stay
+    # true.
+    runs, cell, value = runs_of(store, name, uri), *best_cell(results)
     trials = [trial.id for trial in results.reported.trials if trial.cell == cell]
     models = {
         trial: model
@@ -144,16 +148,18 @@ def _registered(store: Store, results: StudyResults, uri: str) -> str:
     }
     if not models:
         raise InputError(
-            f"the winner is registered with a model that was kept, and {cell}, the best of {name} on "
+            f"the best cell is registered with a model that was kept, and {cell}, the best of {name} on "
             "validation images, has none in MLflow. `keep: {models: best_per_cell}` keeps them."
         )
-    winner = max((results.records[trial] for trial in models), key=partial(_worth, results))
-    run, model = runs[winner.id], models[winner.id]
+    best = max((results.records[trial] for trial in models), key=partial(worth_on_validation, results))
+    run, model = runs[best.id], models[best.id]
     try:
         client.create_registered_model(name, {"assay.study": name}, results.plan.study.question)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+    # A run that is registered already keeps its version: asking twice is asking once.
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run}'"):
         return f"models:/{name}/{version.version}"
     # Not `models:/ID`: MLflow would look for that where its own variable says, and not at ``uri``.
@@ -162,7 +168,7 @@ def _registered(store: Store, results: StudyResults, uri: str) -> str:
         name,
         source,
         run,
-        {"assay.study": name, "assay.cell": cell, "assay.trial": winner.id},
+        {"assay.study": name, "assay.cell": cell, "assay.trial": best.id},
         description=f"{cell}: the best of {len(results.reported.cells)} cells by the mean of "
         f"{results.primary.name} on validation images, {value:.4g}. `assay report {name}` says whether the "
         "difference is shown.",
@@ -171,32 +177,3 @@ def _registered(store: Store, results: StudyResults, uri: str) -> str:
     versions = json.dumps([{"name": name, "version": made.version}])
     client.set_logged_model_tags(model, {"mlflow.modelVersions": versions})
     return f"models:/{name}/{made.version}"
-
-
-def _best_cell(results: StudyResults) -> tuple[str, float]:
-    """The cell with the best mean on validation images, and the mean, as the metric counts it."""
-    values: dict[str, list[float]] = {}
-    for trial in results.reported.trials:
-        record = results.records.get(trial.id)
-        value = None if record is None else _on_validation(results, record)
-        if value is not None:
-            values.setdefault(trial.cell, []).append(value)
-    if not values:
-        raise InputError(
-            f"a winner is chosen on validation images, and no trial of {results.name} has a value of "
-            f"{results.primary.name} there. Give the study a validation part: data.validation."
-        )
-    means = {cell: math.fsum(of_cell) / len(of_cell) for cell, of_cell in values.items()}
-    best = max(means, key=lambda cell: means[cell])
-    return best, results.primary.sign * means[best]
-
-
-def _worth(results: StudyResults, record: Record) -> float:
-    value = _on_validation(results, record)
-    return -math.inf if value is None else value
-
-
-def _on_validation(results: StudyResults, record: Record) -> float | None:
-    """Primary metric on validation images, larger is better; None where there is none."""
-    value = None if record.result is None else record.result.validation.get(results.primary.name)
-    return None if value is None else results.primary.sign * value

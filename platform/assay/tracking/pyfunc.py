@@ -71,6 +71,8 @@ def _write(source: Path, model: DeployedModel, folder: Path) -> None:
 
     card = model.card
     grey, (height, width) = card.channels == 1, (-1, -1) if card.tiles else card.image_size
+
+    # Photos of any size go in. The heatmap has the network's size, or any size where the model reads tiles.
     inputs: list[ColSpec | TensorSpec] = [tensor(np.uint8, (-1, -1, -1) if grey else (-1, -1, -1, 3))]
     outputs: list[ColSpec | TensorSpec] = [
         tensor(np.float64, (-1,), "score"),
@@ -88,6 +90,8 @@ def _write(source: Path, model: DeployedModel, folder: Path) -> None:
         if name not in _PACKAGES and text != UNKNOWN_VERSION
     ]
     plugin = plugin_requirement(card.trainable)
+
+    # The code that reads the model travels with it, so that it is loaded where assay is not installed.
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         code = Path(scratch) / "trainables"
         shutil.copytree(

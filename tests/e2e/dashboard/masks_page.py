@@ -20,7 +20,7 @@ class MasksPage:
         self.grid = page.locator(".grid[data-ready]")
 
     def open(self, **parameters: str | list[str]) -> MasksPage:
-        self.page.goto(f"{self.address}/masks?{urlencode({'study': 'additions', **parameters}, doseq=True)}")
+        self.page.goto(f"{self.address}/images?{urlencode({'study': 'additions', **parameters}, doseq=True)}")
         self.grid.wait_for()
         return self
 

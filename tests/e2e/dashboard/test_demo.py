@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 from playwright.sync_api import expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -49,28 +50,112 @@ def reader(page: Page, address: str) -> Iterator[Reader]:
     page.goto("about:blank")
 
 
-def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(reader: Reader) -> None:
-    """The question "which part pays, and where does it fail?", in less than three clicks."""
+def test_which_part_pays_and_where_the_best_fails_is_seen_without_a_click(viewer: Viewer) -> None:
+    page = viewer.open("/")
+    rows = page.locator(".comparisons li")
+    expect(rows).to_have_count(4)
+    expect(rows.nth(0)).to_contain_text(
+        re.compile("Keep.*\\+0.305.*0.114 to 0.495.*6 of 6.*p .031", re.DOTALL)
+    )
+    expect(rows.nth(2)).to_contain_text("Dropping it loses at most 0.001 of AP")
+    expect(page.locator(".variants tr.best")).to_contain_text("0.989")
+    expect(page.locator(".odd")).to_have_text(
+        "Seed 0 raises 22 false alarms, the other 5 have 1–5: its threshold is 0.08."
+    )
+    expect(page.get_by_text("repeats: {seeds: [0, 1, 2, 3, 4, 5, 6,")).to_be_visible()
+    expect(page.get_by_text("To label: about 5 masks are enough")).to_be_visible()
+    expect(page.locator(".failures img")).to_have_count(3)
+    viewer.sees(lambda: page.evaluate(f"{MAIN}.scrollHeight") <= 1000)
+
+
+def test_the_list_of_wrong_images_is_a_file(reader: Reader) -> None:
     page = reader.open("/")
-    expect(page.locator(".verdicts")).to_contain_text("masks: none → five, stop=on distance=on: +0.300")
-    expect(page.locator(".verdicts")).to_contain_text("Opendistance: off → on")
-    page.get_by_test_id("stTopNav").get_by_role("link", name="Masks").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export list (CSV)").click()
+    wrong = pd.read_csv(download.value.path(), dtype={"image": str})
+    assert set(wrong["variant"]) == {"masks=all stop=on distance=off"}
+    assert len(wrong) == 18 + 34, "3.0 misses and 5.7 false alarms in each of six runs"
+    alarms, misses = (wrong[wrong["error"] == kind] for kind in ("false alarm", "miss"))
+    assert (alarms["score"] >= alarms["threshold"]).all()
+    assert (misses["score"] < misses["threshold"]).all()
+
+
+def test_the_image_threshold_moves_the_errors_of_all_test_images(reader: Reader) -> None:
+    page = reader.open(
+        "/images?cells=masks%3Dall+stop%3Don+distance%3Doff&cells=masks%3Dall+stop%3Don+distance%3Don"
+    )
     page.locator(".grid[data-ready]").wait_for()
-    head = page.locator(".column").first
-    expect(head).to_contain_text("IoU 0.007 · test set 0.002")
-    expect(page.locator(".corner")).to_contain_text("12 probe images:")
-    for row in range(3):  # three rows of pictures, whole, below the cells and one row of choices
-        expect(page.locator(".frame").nth(5 * row)).to_be_in_viewport(ratio=1)
-    choices = page.locator(".st-key-mask-choices :is([data-testid=stSelectbox], [data-testid=stMultiSelect])")
-    expect(choices).to_have_count(5)
-    bottom = "all => new Set(all.map(box => Math.round(box.getBoundingClientRect().bottom))).size"
-    reader.sees(lambda: choices.evaluate_all(bottom) == 1)
-    for letter in "AB":  # their cells differ in the last factor, which is not cut off
-        chosen = page.get_by_label(letter, exact=True)
-        reader.sees(lambda chosen=chosen: chosen.evaluate(_WHOLE))
+    errors = page.locator(".column .line:nth-of-type(4)")
+    expect(errors.nth(0)).to_have_text(
+        "escapes 0 of 48 (at most 6.1 %) · false alarms 22 of 72 (at most 41 %)"
+    )
+    order = page.locator(".sample").all_text_contents()
+    page.get_by_label("Image threshold").fill("200")
+    expect(errors.nth(0)).not_to_have_text(
+        "escapes 0 of 48 (at most 6.1 %) · false alarms 22 of 72 (at most 41 %)"
+    )
+    page.get_by_label("at most").fill("2")
+    expect(errors.nth(0)).to_contain_text(re.compile("false alarms [012] of 72"))
+    page.get_by_label("at most").dispatch_event("change")
+    reader.sees(lambda: "alarms=2" in page.url)
+    assert page.locator(".sample").all_text_contents() == order, "images stay where they are"
+    expect(page.locator(".image-level")).to_have_text("oracle on the test: models keep their own")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="list").click()
+    wrong = pd.read_csv(download.value.path())
+    first = wrong[wrong["variant"] == page.locator(".column .name").first.text_content()]
+    assert (first["error"] == "false alarm").sum() <= 2
+    assert (first["error"] == "false alarm").sum() == (first["score"] >= first["threshold"]).sum()
+    page.reload()
+    expect(page.get_by_label("at most")).to_have_value("2")
+    expect(errors.nth(0)).to_contain_text(re.compile("false alarms [012] of 72"))
 
 
-@pytest.mark.parametrize("path", ["/trial", "/masks"])
+def test_a_wrong_image_is_shown_large_in_all_variants_and_in_all_repeats(reader: Reader) -> None:
+    page = reader.open("/images?images=Misses+and+false+alarms")
+    expect(
+        page.get_by_text(
+            "per run: 3.0 (0–4) misses of 48 (at most 16 %), 5.7 (1–22) false alarms of 72 (at most 16 %)"
+        )
+    ).to_be_visible()
+    page.goto(f"{page.url}&sample=00227")
+    page.locator(".grid.single[data-ready]").wait_for()
+    expect(page.locator(".column")).to_have_count(5)
+    page.get_by_role("radio", name=re.compile("all repeats of")).click()
+    expect(page.locator(".column .name")).to_have_text(["seed 0"])  # the others kept other images
+
+
+def test_back_undoes_the_last_control_and_then_leaves_the_page(reader: Reader) -> None:
+    page = reader.open("/table")
+    page.get_by_role("radio", name="Effects").click()
+    expect(page).to_have_url(re.compile("table=Effects"))
+    reader.settled()
+    page.go_back()
+    expect(page.get_by_role("radio", name="Variants")).to_be_checked()
+    assert "/table" in page.url
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/images?cells=nope", "The link names a variant that quickstart does not have: nope."),
+        ("/runs?trial=nope", "The link names a trial that quickstart does not have: nope."),
+        ("/runs?seed=99", "The link names a seed that quickstart does not have: 99."),
+    ],
+)
+def test_what_a_link_names_and_the_study_does_not_have_is_said(reader: Reader, path: str, said: str) -> None:
+    expect(reader.open(path).get_by_text(said)).to_be_visible()
+
+
+def test_a_filter_without_a_result_offers_the_way_back(reader: Reader) -> None:
+    page = reader.open("/images?show=A+finds%2C+B+misses&threshold=1")
+    page.get_by_text("No example image matches.").wait_for()
+    page.get_by_role("button", name="Show all").click()
+    page.locator(".grid[data-ready]").wait_for()
+    reader.sees(lambda: "show=" not in page.url)
+
+
+@pytest.mark.parametrize("path", ["/runs?runs=Run", "/images?images=Masks"])
 def test_paper_has_no_control_of_any_page(viewer: Viewer, path: str) -> None:
     page = viewer.open(path)
     controls = page.get_by_test_id("stMain").locator(":is(button:not(.frame), input, select, a):visible")
@@ -80,7 +165,7 @@ def test_paper_has_no_control_of_any_page(viewer: Viewer, path: str) -> None:
 
 
 def test_heads_of_masks_say_which_cells_they_are(viewer: Viewer) -> None:
-    page = viewer.open("/masks")
+    page = viewer.open("/images?images=Masks")
     page.locator(".grid[data-ready]").wait_for()
     names = page.locator(".column .name")
     for width in (1100, 400):
@@ -89,7 +174,7 @@ def test_heads_of_masks_say_which_cells_they_are(viewer: Viewer) -> None:
         viewer.sees(lambda: names.evaluate_all(f"names => names.every({_WHOLE})"))
 
 
-@pytest.mark.parametrize("path", ["masks", "studies", "table", "labels", "trial", ""])
+@pytest.mark.parametrize("path", ["images", "runs", "table", "table?table=Effects", "labels", ""])
 def test_no_page_hangs_over_its_window(viewer: Viewer, path: str) -> None:
     page = viewer.open(f"/{path}")
     for width in (1280, 400):
@@ -97,23 +182,33 @@ def test_no_page_hangs_over_its_window(viewer: Viewer, path: str) -> None:
         viewer.sees(lambda width=width: page.evaluate(f"{MAIN}.scrollWidth") <= width)
 
 
-def test_the_table_of_means_is_seen_whole_on_the_first_page(viewer: Viewer) -> None:
-    """Beside the verdicts where it fits there, else below them."""
-    table = viewer.open("/").locator(".st-key-answer-table .report")
-    for width in (1280, 1000, 720):
+def test_every_column_that_the_table_opens_with_is_seen_whole(viewer: Viewer) -> None:
+    viewer.page.set_viewport_size({"width": 1500, "height": 1000})
+    grid = viewer.open("/table").locator("[data-testid=stDataFrame] .dvn-scroller").first
+    viewer.sees(
+        lambda: grid.evaluate("grid => grid.clientWidth > 1000 && grid.scrollWidth <= grid.clientWidth")
+    )
+    left_out = viewer.page.get_by_test_id("stButtonGroup").get_by_text("best IoU possible")
+    expect(left_out).to_be_visible()
+
+
+def test_the_table_of_variants_is_seen_whole_on_the_first_page(viewer: Viewer) -> None:
+    """Beside the others where it fits there, else below them."""
+    table = viewer.open("/").locator(".variants")
+    for width in (1280, 1000, 720, 400):
         viewer.page.set_viewport_size({"width": width, "height": 900})
         viewer.sees(lambda: table.evaluate(_WHOLE))
 
 
-def test_a_verdict_on_long_levels_stays_in_a_telephones_window(viewer: Viewer) -> None:
+def test_a_long_change_stays_in_a_telephones_window(viewer: Viewer) -> None:
     viewer.page.set_viewport_size({"width": 390, "height": 844})
     page = viewer.open("/")
-    page.locator(".verdicts > :nth-child(2)").evaluate("text => { text.textContent = 'm'.repeat(60) }")
+    page.locator(".comparisons .change b").first.evaluate("text => { text.textContent = 'm'.repeat(60) }")
     assert page.evaluate(f"{MAIN}.scrollWidth") <= 390
 
 
 def test_the_names_of_all_chosen_cells_are_seen_whole_and_nothing_hangs_over(viewer: Viewer) -> None:
-    page = viewer.open("/misses")
+    page = viewer.open("/images?images=Misses+and+false+alarms")
     for width in (1280, 400):
         page.set_viewport_size({"width": width, "height": 900})
         chips = page.locator(".st-key-cells [data-tag]")
@@ -126,25 +221,13 @@ def test_the_names_of_all_chosen_cells_are_seen_whole_and_nothing_hangs_over(vie
 
 
 def test_shares_of_wrong_repeats_are_whole_percent(viewer: Viewer) -> None:
-    page = viewer.open("/misses")
+    page = viewer.open("/images?images=Misses+and+false+alarms")
     cells = page.locator("[data-testid=stDataFrame] [role=gridcell]")
     viewer.sees(lambda: {"67", "100"} <= set(cells.all_text_contents()))
 
 
-def test_the_effects_page_says_in_words_what_its_marks_say_and_nothing_hangs_over(viewer: Viewer) -> None:
-    """The gain by `stop` is shown, and what `distance` does is open."""
-    page = viewer.open("/effects")
-    marks = page.locator(".marks > span")
-    expect(marks).to_have_text([re.compile("shown: there is a difference"), re.compile("open: not known")])
-    colour = "mark => getComputedStyle(mark.querySelector('i')).color"
-    assert len({mark.evaluate(colour) for mark in marks.all()}) == 2
-    for width in (1280, 400):
-        page.set_viewport_size({"width": width, "height": 800})
-        viewer.sees(lambda width=width: page.evaluate(f"{MAIN}.scrollWidth") <= width)
-
-
 def test_charts_are_drawn_anew_when_the_system_turns_dark(viewer: Viewer) -> None:
-    page = viewer.open("/effects")
+    page = viewer.open("/labels")
     text = page.locator("[data-testid=stVegaLiteChart] svg text").first
     expect(text).to_have_attribute("fill", INK["light"])
     page.emulate_media(color_scheme="dark")
@@ -152,21 +235,21 @@ def test_charts_are_drawn_anew_when_the_system_turns_dark(viewer: Viewer) -> Non
 
 
 def test_the_trial_page_opens_on_the_best_cell_and_a_link_on_the_chosen_trial(reader: Reader) -> None:
-    page = reader.open("/trial")
-    expect(page.get_by_label("Cell")).to_have_value("masks=all stop=on distance=off")
+    page = reader.open("/runs?runs=Run")
+    expect(page.get_by_label("Variant")).to_have_value("all masks, no distance weights")
     expect(page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first).to_be_visible()
-    page.get_by_label("Cell").click()
+    page.get_by_label("Variant").click()
     page.get_by_role("option").first.click()
     reader.sees(lambda: "cell=masks" in page.url)
-    chosen = page.get_by_label("Cell").input_value()
-    assert chosen != "masks=all stop=on distance=off"
+    chosen = page.get_by_label("Variant").input_value()
+    assert chosen != "all masks, no distance weights"
     page.goto(page.url)
-    expect(page.get_by_label("Cell")).to_have_value(chosen)
+    expect(page.get_by_label("Variant")).to_have_value(chosen)
 
 
 def test_no_chart_of_scores_cuts_a_label(viewer: Viewer) -> None:
     viewer.page.set_viewport_size({"width": 1400, "height": 900})
-    charts = viewer.open("/trial?part=Scores").get_by_test_id("stVegaLiteChart")
+    charts = viewer.open("/runs?runs=Run&part=Scores").get_by_test_id("stVegaLiteChart")
     expect(charts.locator("svg")).to_have_count(3)
     beyond = """chart => Math.max(...[...chart.querySelectorAll('svg text')].map(
         text => text.getBoundingClientRect().right)) - chart.getBoundingClientRect().right"""
@@ -209,7 +292,7 @@ def test_nothing_fades_while_the_server_works(reader: Reader) -> None:
         browser.connect_to_server().on_message(on_message)
 
     reader.page.route_web_socket(re.compile("_stcore/stream"), between)
-    page = reader.open("/masks")
+    page = reader.open("/images?images=Masks")
     page.locator(".grid[data-ready]").wait_for()
     page.evaluate(_WATCH)
     page.get_by_label("Sort by").click()
@@ -222,7 +305,7 @@ def test_nothing_fades_while_the_server_works(reader: Reader) -> None:
 
 
 def test_what_the_net_was_taught_is_a_choice_away_and_nothing_is_shown_without_a_mask(reader: Reader) -> None:
-    page = reader.open("/masks")
+    page = reader.open("/images?images=Masks")
     page.locator(".grid[data-ready]").wait_for()
     page.get_by_label("Picture").select_option("weights")
     heads = page.locator(".column .line:first-of-type")

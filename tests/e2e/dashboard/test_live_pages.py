@@ -17,7 +17,7 @@ from assay.storage import Environment, Progress, Store
 from assay.storage.lease import Lease, stop_requested
 from assay.storage.plans import write_plan
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay_dashboard.search import MOST_DRAWN
+from assay_dashboard.search_points import MOST_DRAWN
 from tests.cli.small_search import DRAWN, SEARCH, draw
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.made_searches import make_large_search
@@ -78,6 +78,7 @@ def first_reader(page: Page, tmp_path: Path) -> Iterator[Reader]:
 @pytest.mark.parametrize(("title", "form"), [("Markdown", "md"), ("LaTeX", "latex")])
 def test_a_download_is_the_report(reader: Reader, shared: Shared, title: str, form: str) -> None:
     page = reader.open("/table?study=small")
+    page.get_by_role("button", name="Report").click()
     with page.expect_download() as download:
         page.get_by_role("button", name=title, exact=True).click()
     results = results_of_plan(shared.small, shared.store).without_predictions()
@@ -108,7 +109,7 @@ def test_a_running_trial_is_followed_without_a_reload_and_its_log_is_a_click_awa
     expect(line).to_contain_text("epoch 2 of 2 · loss 0.250", timeout=15_000)
     assert page.evaluate("window.same"), "the page was not loaded again"
     page.get_by_role("link", name="Log").click()
-    page.wait_for_url("**/trial?**")
+    page.wait_for_url("**/runs?**")
     expect(page.get_by_text("12:00:00  epoch 1 of 2")).to_be_visible()
 
 
@@ -137,9 +138,9 @@ def test_pages_that_others_than_this_machine_see_have_no_buttons(
     ("path", "shown"),
     [
         ("/", "Does the balance pay?"),
-        ("/studies", "small"),
+        ("/runs?runs=All+studies", "small"),
         ("/table?study=small", "Does the balance pay?"),
-        ("/trial?study=small&cell=balance&repeat=seed+1", "This trial has no record yet"),
+        ("/runs?runs=Run&study=small&cell=balance&repeat=seed+1", "This trial has no record yet"),
     ],
 )
 def test_a_storage_that_goes_away_is_named_on_the_open_page_which_comes_back_with_it(
@@ -164,7 +165,7 @@ def test_pages_notice_the_first_study_and_the_record_of_a_trial_by_themselves(
     expect(page.get_by_text("Does the balance pay?")).to_be_visible()
 
     store.begin_attempt(trial.id, Environment())
-    page = first_reader.open("/trial?study=small&cell=balance&repeat=seed+1")
+    page = first_reader.open("/runs?runs=Run&study=small&cell=balance&repeat=seed+1")
     expect(page.get_by_text("This trial has no record yet")).to_be_visible()
     finished(trial, store, image_ap=0.9123)
     expect(page.get_by_text("0.9123").first).to_be_visible()
@@ -182,20 +183,20 @@ def test_a_click_on_a_title_sorts_the_table_and_the_marked_cell_keeps_its_mark(r
 
 
 def test_a_click_on_a_point_of_a_search_leads_to_its_trial(reader: Reader) -> None:
-    page = reader.open("/search?study=hunt")
+    page = reader.open("/runs?runs=Search&study=hunt")
     table = page.locator("[data-testid=stDataFrame]").first
     click(table, x=8, y=TITLE + ROW)
     link = page.get_by_role("link", name=re.compile("^Open "))
     expect(link).to_contain_text(marked(table).locator("[role=gridcell]").first.inner_text())
     link.click()
-    page.wait_for_url("**/trial?**")
-    expect(page.get_by_role("heading", name="Trial")).to_be_visible()
+    page.wait_for_url("**/runs?**")
+    expect(page.get_by_text("of training")).to_be_visible()
     reader.settled()
 
 
 def test_names_of_axes_stay_apart_on_a_telephone_and_nothing_hangs_over(reader: Reader) -> None:
     reader.page.set_viewport_size({"width": 400, "height": 800})
-    page = reader.open("/search?study=hunt")
+    page = reader.open("/runs?runs=Search&study=hunt")
     page.locator(".parallel[data-ready]").wait_for()
     boxes = page.locator(".parallel .name").evaluate_all(
         "all => all.map(name => name.getBoundingClientRect())"
@@ -211,7 +212,7 @@ def test_paper_has_all_of_a_page_without_its_controls(reader: Reader) -> None:
     table = page.get_by_test_id("data-grid-canvas").first.evaluate("canvas => canvas.clientWidth")
     page.emulate_media(media="print")
     expect(page.locator("[data-testid=stHeader]")).to_be_hidden()
-    expect(page.get_by_role("button", name="Markdown")).to_be_hidden()
+    expect(page.get_by_role("button", name="Report")).to_be_hidden()
     expect(page.locator("[data-testid=stMain]")).to_have_css("overflow", "visible")
     zoom = page.get_by_test_id("stMainBlockContainer").evaluate("main => getComputedStyle(main).zoom")
     assert 0 < table * float(zoom) <= 1047  # A4 without its margins: a canvas keeps its width
@@ -219,7 +220,7 @@ def test_paper_has_all_of_a_page_without_its_controls(reader: Reader) -> None:
 
 def test_on_paper_axes_stand_where_their_lines_are(reader: Reader) -> None:
     """A printer gives the page another width and does not wait until the lines are drawn anew."""
-    page = reader.open("/search?study=hunt")
+    page = reader.open("/runs?runs=Search&study=hunt")
     page.locator(".parallel[data-ready]").wait_for()
     before, after = page.locator(".parallel").evaluate(
         """box => {
@@ -246,7 +247,7 @@ def marked(table: Locator) -> Locator:
 
 
 def test_back_takes_a_brush_away_and_forward_brings_it_again(reader: Reader) -> None:
-    page = reader.open("/search?study=hunt")
+    page = reader.open("/runs?runs=Search&study=hunt")
     axes = page.locator(".parallel[data-ready]")
     axes.wait_for()
     points = axes.get_attribute("data-chosen")
@@ -271,7 +272,7 @@ def test_back_takes_a_brush_away_and_forward_brings_it_again(reader: Reader) -> 
 def test_brushes_stay_when_points_come_and_when_the_page_is_loaded_again(
     reader: Reader, shared: Shared
 ) -> None:
-    page = reader.open("/search?study=hunt")
+    page = reader.open("/runs?runs=Search&study=hunt")
     page.locator(".parallel[data-ready]").wait_for()
     axis = page.get_by_role("slider", name="lr", exact=True)
     axis.focus()
@@ -289,11 +290,11 @@ def test_list_and_charts_of_a_large_search_come_once_its_axes_are_drawn(
     reader: Reader, shared: Shared
 ) -> None:
     make_large_search(shared.store, "wide", MOST_DRAWN + 1)
-    page = reader.open("/search?study=wide")
+    page = reader.open("/runs?runs=Search&study=wide")
     for _ in range(2):  # also when the reader comes back to it
         page.locator(".parallel[data-ready]").wait_for()
         expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible()
         expect(page.get_by_text(f"Charts hold the best {MOST_DRAWN // 2} of")).to_be_visible()
         page.get_by_test_id("stTopNav").get_by_role("link", name="Table").click()
         page.wait_for_url("**/table?**")
-        page.get_by_test_id("stTopNav").get_by_role("link", name="Search").click()
+        page.get_by_test_id("stTopNav").get_by_role("link", name="Runs").click()

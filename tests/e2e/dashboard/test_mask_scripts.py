@@ -19,6 +19,7 @@ from assay.report.masks.payload import peaks_in
 from assay.storage import Store
 from tests.dashboard.made_records import make_scene, make_study
 from trainables.evaluation.heatmaps import Probe, maps_table, read_probe
+from trainables.evaluation.operating_point import rate_text
 
 GRID = Path(__file__).parents[3] / "platform" / "assay" / "report" / "masks"
 
@@ -61,7 +62,7 @@ def test_the_maps_of_a_large_net_have_their_extremes_too(page: Page) -> None:
           return taughtCaption({ width: 1000, height: 500, target: weights, weights }, "weights");
         }"""
     )
-    assert told == ["weights in 500 × 1000 cells", "1 to 3 at the defect"]
+    assert told == ["weights in 500 × 1000 grid cells", "1 to 3 at the defect"]
 
 
 @pytest.mark.parametrize("level", [128, 200])
@@ -97,14 +98,20 @@ def first_trial(trials: pd.DataFrame, cell: str) -> str:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        ("decisionOf(0.643, 0.5, true).text", "NG 0.643 ≥ 0.500 · right"),
-        ("decisionOf(0.643, 0.5, false).text", "NG 0.643 ≥ 0.500 · wrong"),
-        ("decisionOf(0.31, 0.5, true).text", "OK 0.310 < 0.500 · wrong"),
-        ("decisionOf(0.49999, 0.5, false).text", "OK 0.499990 < 0.500000 · right"),
+        ("decisionOf(0.643, 0.5, true).text", "fail 0.643 ≥ 0.500 · correct"),
+        ("decisionOf(0.643, 0.5, false).text", "fail 0.643 ≥ 0.500 · false alarm"),
+        ("decisionOf(0.31, 0.5, true).text", "pass 0.310 < 0.500 · missed"),
+        ("decisionOf(0.49999, 0.5, false).text", "pass 0.499990 < 0.500000 · correct"),
         ("decisionOf(0.643, null, true).text", "score 0.643"),
         ("factorsOf([{scale: [0, 0.2, 1]}, {scale: [0, 0.5, 1]}, {scale: null}], 64)", "own × 0.50"),
         ("factorsOf([{scale: [0, 0.2, 1]}, {scale: [0, 0.5, 1]}], 192)", "own × 1.50 – 3.00"),
         ("factorsOf([{scale: [0, 0, 1]}], 192)", ""),
+        ("rateText(0, 60)", rate_text(0, 60)),
+        ("rateText(2, 171)", rate_text(2, 171)),
+        ("rateText(3, 3)", rate_text(3, 3)),
+        ("rateText(0, 0)", rate_text(0, 0)),
+        ("rateText(1, 20000)", rate_text(1, 20000)),
+        ("rateText(4321, 20000)", rate_text(4321, 20000)),
     ],
 )
 def test_decisions_and_thresholds_are_said_in_numbers(page: Page, call: str, text: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from assay.analysis.names import variant_name
 from assay.analysis.results.reading import read_results
 from assay.analysis.summary import Repeat
 from assay.report.masks.sheets import records_with_maps
@@ -98,8 +99,10 @@ def counted(row: dict[str, Any], level: int, image_threshold: float) -> list[str
     """The caption of a cell."""
     iou, found, fp, fn = numbers(row, level)
     reaches = row["score"] >= image_threshold
-    score = f"{'NG' if reaches else 'OK'} {row['score']:.3f} {'≥' if reaches else '<'} {image_threshold:.3f}"
-    score += " · right" if reaches == row["label"] else " · wrong"
+    score = (
+        f"{'fail' if reaches else 'pass'} {row['score']:.3f} {'≥' if reaches else '<'} {image_threshold:.3f}"
+    )
+    score += f" · {'correct' if reaches == row['label'] else 'false alarm' if reaches else 'missed'}"
     if not row["label"]:
         return ["no defect", f"FP {fp:,} px", score]
     return [f"IoU {iou:.3f} · found {found} of {len(row['peaks'])}", f"FP {fp:,} · FN {fn:,} px", score]
@@ -152,7 +155,8 @@ def test_masks_of_a_study_that_was_trained_have_the_counts_of_its_records(
     masks = MasksPage(page, dashboard).open(study="small")
     small = read_results(results.store, "small")
     kept = next(iter(records_with_maps(small, small.plan.trials, results.store.read_part).values()))
-    assert masks.page.locator(".column .name").all_text_contents() == list(kept)
+    names = [variant_name(small, cell) for cell in kept]
+    assert masks.page.locator(".column .name").all_text_contents() == names
     for c, record in enumerate(kept.values()):
         for r, sample in enumerate(masks.samples):
             assert masks.caption(r, c)[1] == predicted(results.store, record)[sample]
@@ -251,7 +255,7 @@ def test_a_threshold_moved_by_many_steps_of_a_key_is_in_the_url_at_last(masks: M
 
 
 def test_back_and_forward_move_the_threshold_and_what_is_listed_by_it(masks: MasksPage) -> None:
-    masks.open(show="no cell finds", threshold="220")
+    masks.open(show="no variant finds", threshold="220")
     before = masks.samples, masks.captions()
     masks.set_threshold(254)
     expect(masks.page.locator(".sample")).not_to_have_count(len(before[0]))
@@ -311,7 +315,7 @@ def test_faint_texts_have_the_colour_of_the_theme(masks: MasksPage, theme: Any, 
 def test_stages_of_a_cell_stand_side_by_side(masks: MasksPage) -> None:
     masks.open(study="chain", stages="all off")
     names = masks.page.locator(".column .name").all_text_contents()
-    assert names == ["cam", "final cam", "pseudo", "crf", "all off"]
+    assert names == ["cam", "final cam", "pseudo", "crf", "no balance, no stop, no distance"]
     assert masks.caption(0, 0) == []
     assert masks.caption(0, 4) != []
     assert "IoU" in masks.page.locator(".column").first.inner_text()
@@ -418,13 +422,16 @@ def test_hostile_names_are_shown_as_text(masks: MasksPage) -> None:
 
 
 def test_a_study_that_is_not_of_the_storage_opens_nothing(page: Page, server: Served) -> None:
-    page.goto(f"{server.url}/masks?{urlencode({'study': 'additions/../chain'})}")
+    page.goto(f"{server.url}/images?{urlencode({'study': 'additions/../chain'})}")
     expect(page.get_by_text("Choose a study above.")).to_be_visible()
     assert page.locator(".grid").count() == 0
 
 
-def test_damaged_maps_are_named_and_the_other_cells_shown(masks: MasksPage, cells: dict[str, Record]) -> None:
+def test_damaged_maps_are_named_and_the_other_cells_shown(
+    masks: MasksPage, storage: Store, cells: dict[str, Record]
+) -> None:
     masks.open(study="damaged")
-    damaged, *others = cells  # as in `additions`
+    results = read_results(storage, "damaged")
+    damaged, *others = (variant_name(results, cell) for cell in cells)  # as in `additions`
     assert masks.page.locator(".column .name").all_text_contents() == others
     expect(masks.page.get_by_text(f"{damaged} is left out")).to_be_visible()

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from playwright.sync_api import expect
 
+from assay.analysis.names import variant_name
 from assay.analysis.results.reading import results_of_plan
 from assay.analysis.summary import metric_summary
 from assay.storage import Store
-from assay.storage.mlflow_marker import run_address, study_address
+from assay.storage.mlflow_sync_state import run_address, study_address
 from assay.storage.plans import write_plan
-from assay.tracking import MlflowMirror, SyncReport, default_uri
+from assay.tracking import MlflowSync, SyncReport, default_uri
 from tests.e2e.dashboard.conftest import PATIENCE, new_page
 from tests.e2e.dashboard.serving import serve
-from tests.tracking.test_mlflow_mirror import PLAN, fill
+from tests.tracking.test_mlflow_sync import PLAN, fill
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Locator, Page
@@ -43,7 +44,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     write_plan(store, PLAN)
     uri = default_uri(store)
     assert uri is not None
-    assert MlflowMirror(uri, store).sync(results_of_plan(PLAN, store)) == SyncReport(new=len(PLAN.trials))
+    assert MlflowSync(uri, store).sync(results_of_plan(PLAN, store)) == SyncReport(new=len(PLAN.trials))
     with serve(store.uri, "mlflow") as served:
         yield Pages(served.url, store)
 
@@ -62,12 +63,14 @@ def name_of(page: Page, run: str) -> Locator:
 
 def test_runs_are_cells_that_open_to_their_repeats(pages: Pages, window: Page) -> None:
     window.goto(pages.address())
+    results = results_of_plan(PLAN, pages.store)
     for cell in PLAN.cells:
-        name_of(window, cell.name).wait_for()
+        name_of(window, variant_name(results, cell.name)).wait_for()
     first = PLAN.trials[0]
-    repeat = f"{first.cell} · seed {first.seed}"
+    variant = variant_name(results, first.cell)
+    repeat = f"{variant} · seed {first.seed}"
     assert name_of(window, repeat).count() == 0
-    name_of(window, first.cell).get_by_role("button").first.click()
+    name_of(window, variant).get_by_role("button").first.click()
     name_of(window, repeat).wait_for()
 
 
@@ -76,7 +79,8 @@ def test_the_table_shows_the_mean_the_number_and_the_spread_of_each_cell(pages: 
     results = results_of_plan(PLAN, pages.store)
     primary = results.primary.name
     for summary in metric_summary(results, primary):
-        row = window.locator("[role='row']").filter(has=name_of(window, summary.cell.name))
+        variant = variant_name(results, summary.cell.name)
+        row = window.locator("[role='row']").filter(has=name_of(window, variant))
         number = row.get_attribute("row-id", timeout=PATIENCE)
         values = {f"test/{primary}": summary.mean, "n": summary.n, f"spread/{primary}": summary.spread}
         for name, value in values.items():

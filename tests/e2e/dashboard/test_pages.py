@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from assay.analysis.names import plan_names
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.search_results import SearchResults
 from assay.analysis.study_analysis import study_analysis
@@ -39,24 +40,24 @@ def numbers(page: Page, number: int = 0) -> set[float]:
 
 
 def test_studies_show_progress_and_the_best_cell(reader: Reader, results: Results) -> None:
-    page = reader.open("/studies")
+    page = reader.open("/runs?runs=All+studies")
     row = page.locator(".st-key-study-small")
     summaries = metric_summary(StudyResults(results.small.plan, results.small.records()), "image_ap")
     best = max(summaries, key=lambda summary: summary.mean or 0.0)
     expect(row).to_contain_text("10 of 10 finished")
     expect(row).to_contain_text(f"AP {best.mean:.3f}")
-    expect(row).to_contain_text(f"best cell {best.cell.name}")
+    expect(row).to_contain_text(f"best variant {plan_names(results.small.plan).variant(best.cell.name)}")
     expect(page.locator(".st-key-study-growing")).to_contain_text("7 of 8 finished · 1 planned")
 
 
 def test_a_study_leads_to_its_answer_and_the_link_can_be_shared(reader: Reader) -> None:
-    page = reader.open("/studies?study=staged")
+    page = reader.open("/runs?runs=All+studies&study=staged")
     page.locator(".st-key-study-small a").click()
     expect(page).to_have_url(re.compile(r"/\?study=small$"))
-    expect(page.get_by_text("10 of 10 finished").first).to_be_visible()
-    page.get_by_role("link", name="Effects").click()
-    expect(page).to_have_url(re.compile(r"/effects\?study=small$"))
-    expect(page.get_by_text("Look closer at").first).to_be_visible()
+    expect(page.get_by_text("all 10 runs finished").first).to_be_visible()
+    page.get_by_role("link", name="Table").click()
+    expect(page).to_have_url(re.compile(r"/table\?study=small$"))
+    expect(page.get_by_text("Runs of").first).to_be_visible()
 
 
 def test_the_tables_numbers_and_downloads_are_those_of_the_report(
@@ -68,6 +69,7 @@ def test_the_tables_numbers_and_downloads_are_those_of_the_report(
     )
     means = {summary.mean for summary in metric_summary(small, "image_ap")}
     reader.sees(lambda: means <= numbers(page))
+    page.get_by_role("button", name="Report").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     download.value.save_as(tmp_path / "cells.csv")
@@ -87,22 +89,22 @@ def test_cells_of_the_table_lead_to_their_trials(reader: Reader, results: Result
 
 
 def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results: Results) -> None:
-    page = reader.open("/effects?study=small")
+    page = reader.open("/table?table=Effects&study=small")
     small = StudyResults(
         results.small.plan, results.small.records(), read_part=results.store.read_part, looks=(2,)
     )
     one = study_analysis(small).comparisons[0]
     page.get_by_label("Look closer at").click()
-    page.keyboard.type(f"{one.comparison}, {one.within}")
+    page.keyboard.type(plan_names(small.plan).change(one))
     page.keyboard.press("Enter")
     said = sentence(one)
     page.get_by_text(said).wait_for()
     expect(page).to_have_url(re.compile("comparison="))
-    expect(page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first).to_be_visible()
+    expect(page.locator(".comparisons").first).to_be_visible()
 
 
 def test_a_brush_on_a_parameter_filters_the_points(reader: Reader, results: Results) -> None:
-    page = reader.open("/search?study=toy_search")
+    page = reader.open("/runs?runs=Search&study=toy_search")
     page.locator(".parallel[data-ready]").wait_for()
     axis = page.get_by_role("slider", name="x", exact=True)
     axis.focus()
@@ -118,7 +120,7 @@ def test_a_brush_on_a_parameter_filters_the_points(reader: Reader, results: Resu
 
 
 def test_an_axis_says_where_its_brush_begins(reader: Reader) -> None:
-    page = reader.open("/search?study=toy_search")
+    page = reader.open("/runs?runs=Search&study=toy_search")
     axis = page.get_by_role("slider", name="y", exact=True)
     expect(axis).to_have_attribute("aria-valuenow", "0")
     axis.focus()
@@ -142,7 +144,7 @@ def test_a_trial_shows_its_record_and_its_log(reader: Reader, results: Results) 
     trial = results.small.plan.trials[1]
     record = results.small.records()[trial.id]
     assert record.result is not None
-    page = reader.open(f"/trial?study=small&cell={quote(trial.cell)}&repeat=seed+{trial.seed}")
+    page = reader.open(f"/runs?runs=Run&study=small&cell={quote(trial.cell)}&repeat=seed+{trial.seed}")
     page.get_by_text(f"{record.result.metrics['image_ap']:.4f}").first.wait_for()
     page.get_by_role("radio", name="Scores").click()
     page.get_by_text(f"Scores of {record.result.n_test} test images").wait_for()
@@ -157,16 +159,16 @@ def test_a_trial_shows_its_record_and_its_log(reader: Reader, results: Results) 
 
 
 def test_another_study_on_the_trial_page_shows_a_trial_of_that_study(reader: Reader) -> None:
-    page = reader.open("/trial?study=small&cell=balance&repeat=seed+1")
+    page = reader.open("/runs?runs=Run&study=small&cell=balance&repeat=seed+1")
     page.get_by_label("Study").click()
     page.get_by_role("option", name="staged", exact=True).click()
-    expect(page.get_by_label("Cell")).to_have_value(re.compile("sharpen="))
+    expect(page.get_by_label("Variant")).to_have_value("no last")
     expect(page).to_have_url(re.compile(r"study=staged"))
     expect(page.get_by_text("of training")).to_be_visible()
 
 
 def go_back_to(reader: Reader, path: str) -> None:
-    """Press Back until the page is another: Streamlit may enter a page twice, without and with its study."""
+    """Press Back until the page is another: Streamlit may enter it twice, first without what it shows."""
     for _ in range(2):
         reader.settled()
         reader.page.go_back()
@@ -176,31 +178,35 @@ def go_back_to(reader: Reader, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "shown"), [("masks", ".grid[data-ready]"), ("misses", "[data-testid=stDataFrame]")]
+    ("path", "shown"),
+    [
+        ("images", ".grid[data-ready]"),
+        ("images?images=Misses+and+false+alarms", "[data-testid=stDataFrame]"),
+    ],
 )
 def test_back_leads_to_the_cells_that_a_page_opened_with(reader: Reader, path: str, shown: str) -> None:
-    page = reader.open(f"/{path}?study=small")
+    page = reader.open(f"/{path}{'&' if '?' in path else '?'}study=small")
     page.locator(shown).first.wait_for()
     cells = page.locator("[data-testid=stMultiSelect]").first.inner_text()
-    page.get_by_role("link", name="Effects").click()
-    expect(page.get_by_text("Look closer at").first).to_be_visible()
+    page.get_by_role("link", name="Table").click()
+    expect(page.get_by_text("Runs of").first).to_be_visible()
     go_back_to(reader, path)
     page.locator(shown).first.wait_for()
     expect(page.locator("[data-testid=stMultiSelect]").first).to_have_text(cells, use_inner_text=True)
 
 
 def test_back_leads_to_the_trial_that_the_page_opened_with(reader: Reader) -> None:
-    page = reader.open("/trial?study=small")
-    cell = page.get_by_label("Cell").input_value()
-    page.get_by_role("link", name="Effects").click()
-    expect(page.get_by_text("Look closer at").first).to_be_visible()
-    go_back_to(reader, "trial")
-    expect(page.get_by_label("Cell")).to_have_value(cell)
+    page = reader.open("/runs?runs=Run&study=small")
+    cell = page.get_by_label("Variant").input_value()
+    page.get_by_role("link", name="Table").click()
+    expect(page.get_by_text("Runs of").first).to_be_visible()
+    go_back_to(reader, "runs")
+    expect(page.get_by_label("Variant")).to_have_value(cell)
     expect(page.get_by_text("of training")).to_be_visible()
 
 
 def test_back_leads_on_from_a_page_that_was_entered_twice(reader: Reader) -> None:
-    reader.open("/trial?study=small")
+    reader.open("/runs?runs=Run&study=small")
     page = reader.open("/table")
     expect(page).to_have_url(re.compile("study="))  # an entry of its own
     page.go_back()
@@ -208,15 +214,15 @@ def test_back_leads_on_from_a_page_that_was_entered_twice(reader: Reader) -> Non
     page.wait_for_timeout(500)  # in which an address could be written
     assert "study=" not in page.url
     page.go_back()
-    expect(page).to_have_url(re.compile(r"/trial\?study=small"))
+    expect(page).to_have_url(re.compile(r"/runs\?"))
 
 
 def test_two_studies_stand_side_by_side(reader: Reader) -> None:
-    page = reader.open("/compare?study=staged&other=staged_longer")
+    page = reader.open("/runs?runs=Two+studies&study=staged&other=staged_longer")
     page.get_by_role("heading", name="What differs").wait_for()
     main = page.locator("[data-testid=stMain]")
     expect(main).to_contain_text("config.epochs")
-    expect(main).to_contain_text("Two studies side by side: 4 cells that both have.")
+    expect(main).to_contain_text("Two studies side by side: 4 variants that both have.")
 
 
 def test_a_new_record_appears_by_itself_and_the_reader_keeps_his_place(
@@ -229,7 +235,7 @@ def test_a_new_record_appears_by_itself_and_the_reader_keeps_his_place(
     page.evaluate(f"{MAIN}.scrollTo(0, 120)")
     place = page.evaluate(f"{MAIN}.scrollTop")
     results.growing.train([results.missing])
-    page.get_by_text("8 trials of 4 cells: 8 finished.").wait_for()
+    page.get_by_text("8 trials of 4 variants: 8 finished.").wait_for()
     reader.sees(lambda: results.missing.id in grid(page, 1))
     reader.settled()
     assert page.evaluate(f"{MAIN}.scrollTop") == place > 0
@@ -237,7 +243,7 @@ def test_a_new_record_appears_by_itself_and_the_reader_keeps_his_place(
 
 
 def test_texts_of_a_study_are_shown_as_they_are(reader: Reader) -> None:
-    page = reader.open("/studies")
+    page = reader.open("/runs?runs=All+studies")
     expect(page.locator(".st-key-study-hostile").get_by_text(HOSTILE, exact=True)).to_be_visible()
     page = reader.open("/table?study=hostile")
     expect(page.get_by_text(HOSTILE, exact=True)).to_be_visible()
@@ -251,9 +257,9 @@ def test_a_study_that_there_is_not_opens_nothing(reader: Reader, asked: str) -> 
 
 
 def test_other_values_that_are_no_options_are_ignored(reader: Reader) -> None:
-    page = reader.open("/trial?study=small&cell=../../x&repeat=seed+99&part=%3Cb%3E")
+    page = reader.open("/runs?runs=Run&study=small&cell=../../x&repeat=seed+99&part=%3Cb%3E")
     expect(page.get_by_text("of training")).to_be_visible()
     expect(page).not_to_have_url(re.compile("x&|99|3Cb"))
-    page = reader.open("/table?study=small&metric=no&cells=..%2F..&best=perhaps")
-    expect(page.get_by_text("10 trials of 5 cells: 10 finished.")).to_be_visible()
+    page = reader.open("/table?study=small&cells=..%2F..&best=perhaps")
+    expect(page.get_by_text("10 trials of 5 variants: 10 finished.")).to_be_visible()
     expect(page).not_to_have_url(re.compile("cells="))

@@ -22,6 +22,7 @@ from typing import Self
 
 import psutil
 
+from assay.engine.cluster.local_ray import DRIVER_SETTINGS
 from tests.helpers.ports import free_port
 
 _RAY = Path(sys.executable).parent / "ray"
@@ -140,9 +141,9 @@ class RayNodes:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a process that may use the cluster."""
+        """Of a process that may use the cluster, and knows nothing of a Ray that this process has started."""
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in DRIVER_SETTINGS},
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
             "AUTOSCALER_METRIC_PORT": "-1",

@@ -10,7 +10,7 @@ from assay.engine.on_ray.driver import AT_WORK
 
 
 def _in_state(status: str) -> Trial:
-    trial = Trial("PackDriver", stub=True)
+    trial = Trial("BatchDriver", stub=True)
     trial.status = status
     return trial
 
@@ -33,8 +33,8 @@ def test_a_run_without_room_says_so_once_and_when_it_has_some(monkeypatch: pytes
         now[0] = float(seconds)
         watch.on_step_end(1, trials)
         assert len(words) == told, seconds
-    assert words[0].startswith("the cluster has had no room for a trial for 39 s: other programs use it")
-    assert words[1] == "the cluster has room again"
+    assert words[0].startswith("no trial has trained for 39 s: the cluster has no room")
+    assert words[1] == "trials train again"
 
 
 def test_workers_without_room_are_missed_though_their_driver_is_at_work(
@@ -57,7 +57,7 @@ def test_a_node_that_leaves_is_named_once(monkeypatch: pytest.MonkeyPatch) -> No
     words: list[str] = []
     names = [["a" * 56, "b" * 56], ["a" * 56], ["a" * 56, "c" * 56]]
     looks = [{name: {"NodeManagerHostname": "here"} for name in look} for look in names]
-    monkeypatch.setattr("assay.engine.cluster.capacity_watch._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("assay.engine.cluster.capacity_watch._POLL_SECONDS", 0.0)
     monkeypatch.setattr("assay.engine.cluster.capacity_watch.staying_nodes", lambda: looks.pop(0))
     watch = NodeWatch(words.append)
     for _ in names:

@@ -90,7 +90,7 @@ def grown(
     """A study that began on two nodes and went on with three; stopped when the third had trained."""
     second = nodes.add().wait()
     storage = tmp_path_factory.mktemp("grown") / "storage"
-    # Long trials: a pack then trains for longer than a slow machine needs to start the next one.
+    # Long trials: a batch then trains for longer than a slow machine needs to start the next one.
     study = ToyStudy.make(storage, cache_root, seeds=tuple(range(100)), seconds=4.0)
     process = assay("run", write(study), "--storage", storage)
     wait_for(lambda: training(study, 1), process)
@@ -111,7 +111,7 @@ def test_a_node_that_joins_a_running_study_gets_work(grown: tuple[ToyStudy, list
     assert {record.environment.node for record in study.records().values()} == {node.id for node in nodes}
 
 
-def test_as_many_packs_as_slots_train_at_once_without_resources_of_ours(
+def test_as_many_batches_as_slots_train_at_once_without_resources_of_ours(
     grown: tuple[ToyStudy, list[RayNode]],
 ) -> None:
     study, _ = grown
@@ -146,7 +146,7 @@ def test_a_trial_of_two_workers_survives_nodes_that_are_drained_or_die_and_waits
     # The other dies, and there is none to take its place until one joins.
     dies = next(node for node in others if node is not drained)
     assert _runs(dies, "RayTrainWorker")
-    assert not _runs(dies, "PackDriver")
+    assert not _runs(dies, "BatchDriver")
     names.append(dies.id)
     dies.kill_raylet()
     nodes.add().wait()

@@ -11,11 +11,11 @@ import pytest
 from assay.engine.cluster import capacity as room
 from assay.engine.cluster.capacity import DrainNotice
 from assay.engine.errors import DrainedError
-from assay.engine.packs import Pack
 from assay.engine.retries import MAX_ATTEMPTS
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
-from tests.engine.made_packs import make_pack
+from assay.engine.trial_batch import TrialBatch
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
+from tests.engine.made_batches import make_batch
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import ToyStudy
 
@@ -27,12 +27,12 @@ def test_a_drained_node_keeps_the_state_of_its_trial_and_uses_up_no_attempt(
     for drains in (MAX_ATTEMPTS, 0):
         study = ToyStudy.make(tmp_path / str(drains), cache_root, seeds=(0,), epochs=MAX_ATTEMPTS + 2)
         trial = study.plan.trials[0]
-        pack = make_pack(study.plan, [trial], cache=cache_root)
-        site = PackWorker(pack, study.store, 0, 1, "node", 0, "cpu")
+        batch = make_batch(study.plan, [trial], cache=cache_root)
+        worker = BatchWorker(batch, study.store, 0, 1, "node", 0, "cpu")
         for epoch in range(1, drains + 1):
             with pytest.raises(DrainedError, match=f"goes on elsewhere after epoch {epoch}"):
-                train_trials(replace(site, draining=lambda: True))
-        train_trials(site)
+                train_trials(replace(worker, draining=lambda: True))
+        train_trials(worker)
         assert study.records()[trial.id].status == "finished"
         weights.append(study.weights(trial.id))
     assert weights[0] == weights[1]
@@ -43,7 +43,7 @@ def test_the_log_of_a_trial_that_goes_on_elsewhere_says_so_without_a_traceback(
 ) -> None:
     study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
     trial = study.plan.trials[0]
-    _train_on_a_drained_node(study, make_pack(study.plan, [trial], cache=cache_root))
+    _train_on_a_drained_node(study, make_batch(study.plan, [trial], cache=cache_root))
     _says_so_in_a_line(tmp_path / "trials" / trial.id)
 
 
@@ -51,13 +51,13 @@ def test_the_log_of_a_stage_that_goes_on_elsewhere_says_so_without_a_traceback(
     tmp_path: Path, cache_root: Path
 ) -> None:
     study = StagedStudy.of(tmp_path, cache_root, seeds=(0,))
-    _train_on_a_drained_node(study, make_pack(study.plan, stages=study.stages()[0], cache=cache_root))
+    _train_on_a_drained_node(study, make_batch(study.plan, stages=study.stages()[0], cache=cache_root))
     _says_so_in_a_line(tmp_path / "stages")
 
 
-def _train_on_a_drained_node(study: ToyStudy, pack: Pack) -> None:
+def _train_on_a_drained_node(study: ToyStudy, batch: TrialBatch) -> None:
     with pytest.raises(DrainedError):
-        train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu", draining=lambda: True))
+        train_trials(BatchWorker(batch, study.store, 0, 1, "node", 0, "cpu", draining=lambda: True))
 
 
 def _says_so_in_a_line(folder: Path) -> None:

@@ -70,7 +70,7 @@ def _start(study: ToyStudy) -> subprocess.Popen[str]:
 def _start_training(study: ToyStudy) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """Start the program, and wait until Ray trains; returns it with all processes below it."""
     process = _start(study)
-    wait_for(lambda: find_process(process.pid, "ray::PackDriver") is not None, process)
+    wait_for(lambda: find_process(process.pid, "ray::BatchDriver") is not None, process)
     return process, psutil.Process(process.pid).children(recursive=True)
 
 

@@ -107,10 +107,10 @@ def test_what_joins_a_cluster_does_not_say_that_it_starts_one(monkeypatch: pytes
 def test_a_head_that_goes_while_it_is_joined_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_GONE_SECONDS", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as head:
-        look = cluster._look_for_head(f"127.0.0.1:{head.getsockname()[1]}")
-        look()
+        check = cluster._head_check(f"127.0.0.1:{head.getsockname()[1]}")
+        check()
     with pytest.raises(InputError, match="found one where none answers"):
-        look()
+        check()
 
 
 _SWALLOWS_CTRL_C = """

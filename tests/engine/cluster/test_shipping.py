@@ -14,14 +14,14 @@ import ray
 
 from assay.engine.cluster.shipping import SETTINGS, SHIPPED, runtime_env, stage
 from assay.engine.errors import NoOtherStartError
-from assay.engine.on_ray.driver import OtherProgramError, PackDriver
-from assay.engine.packs import Pack
+from assay.engine.on_ray.driver import BatchDriver, OtherProgramError
+from assay.engine.trial_batch import TrialBatch
 from assay.engine.versions import differences, program, source_roots, source_version
-from assay.engine.worker.train_pack import _open_pack, train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.train_trials import _open_batch, train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Store
 from tests.analysis.made_studies import make_plan
-from tests.engine.made_packs import lay_down, make_pack
+from tests.engine.made_batches import lay_down, make_batch
 from tests.engine.toy_study import ToyStudy
 
 _PATIENCE = 150.0  # seconds, on a busy machine
@@ -97,17 +97,17 @@ def test_a_difference_names_what_was_found_and_what_is_wanted(name: str, wanted:
     assert re.fullmatch(said, line), line
 
 
-def _pack_for_another_program(study: ToyStudy) -> Pack:
+def _batch_for_another_program(study: ToyStudy) -> TrialBatch:
     other = {**program("toy"), "torch": "1.0"}
-    return lay_down(make_pack(study.plan, study.plan.trials, program=other), study.store)
+    return lay_down(make_batch(study.plan, study.plan.trials, program=other), study.store)
 
 
 def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(toy: Toy) -> None:
     study = toy()
-    pack = _pack_for_another_program(study)
-    train_trials(PackWorker(pack, study.store, 0, 1, "d6fd8a35", 0, "cpu"))
+    batch = _batch_for_another_program(study)
+    train_trials(BatchWorker(batch, study.store, 0, 1, "d6fd8a35", 0, "cpu"))
     assert study.store.trials() == []
-    said = study.store.read_bytes(pack.refusal).decode()
+    said = study.store.read_bytes(batch.refusal).decode()
     assert said.startswith("node d6fd8a35 on ")
     assert "torch 2." in said
     assert "(wanted 1.0)" in said
@@ -115,18 +115,18 @@ def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
-def test_the_pack_of_such_a_worker_breaks_with_the_name_of_the_node(toy: Toy, tmp_path: Path) -> None:
+def test_the_batch_of_such_a_worker_breaks_with_the_name_of_the_node(toy: Toy, tmp_path: Path) -> None:
     study = toy()
-    pack = _pack_for_another_program(study)
-    places = {"storage": study.store.uri, "pack": pack.path, "scratch": str(tmp_path / "scratch")}
-    config = {**places, "name": pack.name, "watched": False, "heartbeat_seconds": 2.0}
-    driver = ray.remote(num_cpus=0)(PackDriver).remote(config)
+    batch = _batch_for_another_program(study)
+    places = {"storage": study.store.uri, "batch": batch.path, "scratch": str(tmp_path / "scratch")}
+    config = {**places, "name": batch.name, "watched": False, "answer_seconds": 2.0}
+    driver = ray.remote(num_cpus=0)(BatchDriver).remote(config)
     node = ray.nodes()[0]["NodeID"]
     with pytest.raises(OtherProgramError, match=rf"node {node}.*torch 2.*\(wanted 1.0\)"):
         _step(driver)
     ray.get(driver.cleanup.remote())
     assert study.store.trials() == []
-    assert not study.store.exists(pack.refusal), "the next try begins without it"
+    assert not study.store.exists(batch.refusal), "the next try begins without it"
 
 
 def _step(driver: Any) -> None:
@@ -135,16 +135,16 @@ def _step(driver: Any) -> None:
         ray.get(driver.step.remote())
 
 
-def test_a_pack_that_a_worker_does_not_see_is_not_begun_and_names_node_and_storage(tmp_path: Path) -> None:
+def test_a_batch_that_a_worker_does_not_see_is_not_begun_and_names_node_and_storage(tmp_path: Path) -> None:
     words = f"{socket.gethostname()} does not see the storage {tmp_path}"
     with pytest.raises(NoOtherStartError, match=words):
-        _open_pack(Store(tmp_path), "studies/toy/packs/here/0000.json")
+        _open_batch(Store(tmp_path), "studies/toy/packs/here/0000.json")
 
 
-def test_a_pack_whose_method_is_lost_is_not_begun(tmp_path: Path) -> None:
+def test_a_batch_whose_method_is_lost_is_not_begun(tmp_path: Path) -> None:
     lost = {"trainable": "blur@0123456789abcdef"}
     plan = make_plan().with_cells(lambda cell: cell.model_copy(update=lost))
     store = Store(tmp_path)
-    pack = lay_down(make_pack(plan), store)
+    batch = lay_down(make_batch(plan), store)
     with pytest.raises(NoOtherStartError, match="blur@0123456789abcdef lies in methods"):
-        _open_pack(store, pack.path)
+        _open_batch(store, batch.path)

@@ -9,11 +9,11 @@ from threading import Event
 
 from assay.engine.durations import Limits
 from assay.engine.process.fork_server import ForkServer
-from assay.engine.worker.train_pack import train_trials, trainer_of
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.train_trials import train_trials, trainer_of
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Record, Store
 from assay.study import parse_study, plan_study
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from trainables.data import open_manifest
 
 __all__ = ["Odd", "log_of", "train_odd"]
@@ -75,8 +75,8 @@ def train_odd(
     study = folder / "odd.yaml"
     study.write_text(STUDY)
     plan = plan_study(parse_study(STUDY, str(study)), lambda spec: open_manifest(spec, None, cache), "cpu")
-    pack = make_pack(plan, plan.trials, cache=cache, limits=limits)
-    train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu", trainer_of(pack, store, server, Event())))
+    batch = make_batch(plan, plan.trials, cache=cache, limits=limits)
+    train_trials(BatchWorker(batch, store, 0, 1, "node", 0, "cpu", trainer_of(batch, store, server, Event())))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)
     return store, record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch.distributed as dist
 
-from assay.engine.errors import PeerLostError, fault_of, said
+from assay.engine.errors import PeerLostError, error_line, fault_of
 from assay.engine.worker.ranks import collective
 
 
@@ -18,7 +18,7 @@ from assay.engine.worker.ranks import collective
     ],
 )
 def test_an_error_without_a_text_is_told_by_its_type(error: Exception, line: str) -> None:
-    assert said(error) == line
+    assert error_line(error) == line
 
 
 def test_an_error_that_cannot_say_its_text_is_told_by_its_type() -> None:

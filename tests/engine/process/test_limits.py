@@ -34,4 +34,4 @@ def test_auto_is_ten_times_the_longest_that_finished_and_an_hour_at_least(
 ) -> None:
     trial = make_plan().trials[0]
     before = [make_record(trial).model_copy(update=changes) for changes in records]
-    assert LimitsByNow(Resources(), Store(tmp_path), before).of_pack([]).hours == hours
+    assert LimitsByNow(Resources(), Store(tmp_path), before).limits_of_batch([]).hours == hours

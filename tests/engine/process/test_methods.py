@@ -92,8 +92,8 @@ def test_stages_are_those_of_the_method_that_has_some(ladder: ToyStudy) -> None:
     assert sorted((node.name, len(node.trials)) for node in graph.values()) == [("base", 2), ("maps", 2)]
     assert made_stages(ladder.store, graph).keys() == graph.keys()
     text = markdown_of(ladder.plan, ladder.records())
-    assert "Methods: `toy` in normal, n3, n5 and 1 more; `staged` in labels, more." in text
-    assert "| on training images: pseudo | labels, more |" in " ".join(text.split())
+    assert "Method `toy`: normal; n3; n5 and 1 more. Method `staged`: labels; more." in text
+    assert "| on training images: pseudo | labels; more |" in " ".join(text.split())
 
 
 def test_a_study_of_one_of_the_methods_finds_its_trials_trained(ladder: ToyStudy, cache_root: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assay.engine.durations import cell_seconds
-from assay.engine.order import TimeBudget, budget_packs
+from assay.engine.order import TimeBudget, budget_batches
 from assay.study import parse_study, plan_study
 from tests.analysis.made_studies import START, make_plan, make_record
 from trainables.errors import InputError
@@ -22,7 +22,7 @@ def _trials(seeds: int) -> list[Any]:
 
 
 class _Cluster:
-    """Trains what it is handed, one pack after the other, and counts the time."""
+    """Trains what it is handed, one batch after the other, and counts the time."""
 
     def __init__(self, costs: dict[str, float], known: bool = False) -> None:
         self.costs, self.now, self.trained = costs, 0.0, list[str]()
@@ -31,12 +31,12 @@ class _Cluster:
         self.said: list[str] = []
 
     def run(self, seconds: float, seeds: int = 5) -> list[str]:
-        budget = TimeBudget(seconds, slots=lambda: 1, pack="auto", clock=lambda: self.now)
-        for pack in budget_packs(
+        budget = TimeBudget(seconds, slots=lambda: 1, size="auto", clock=lambda: self.now)
+        for batch in budget_batches(
             _trials(seeds), budget, lambda: self.known, self.in_flight, self.said.append
         ):
-            assert pack is not None, "one pack at a time: nothing trains meanwhile"
-            for trial in pack:
+            assert batch is not None, "one batch at a time: nothing trains meanwhile"
+            for trial in batch:
                 self.now += self.costs[trial.cell]
                 self.known[trial.cell] = self.costs[trial.cell]
                 self.trained.append(trial.id)
@@ -66,46 +66,46 @@ def test_a_round_of_unknown_time_is_trained_whatever_it_takes(known: bool, train
 
 
 def test_the_next_round_waits_until_it_is_known_what_one_takes() -> None:
-    budget = TimeBudget(100, slots=lambda: 2, pack="auto", clock=lambda: 0.0)
+    budget = TimeBudget(100, slots=lambda: 2, size="auto", clock=lambda: 0.0)
     known: dict[str, float] = {}
     in_flight: set[str] = set()
-    packs = budget_packs(_trials(2), budget, lambda: known, in_flight, lambda text: None)
-    first = [next(packs), next(packs)]
-    in_flight |= {trial.id for pack in first if pack for trial in pack}
-    assert next(packs) is None
+    batches = budget_batches(_trials(2), budget, lambda: known, in_flight, lambda text: None)
+    first = [next(batches), next(batches)]
+    in_flight |= {trial.id for batch in first if batch for trial in batch}
+    assert next(batches) is None
     known |= {"a": 1.0, "b": 1.0}
     in_flight.clear()
-    assert [trial.id for trial in next(packs) or ()] == ["a1"]
+    assert [trial.id for trial in next(batches) or ()] == ["a1"]
 
 
 def test_what_still_trains_counts_against_the_budget() -> None:
-    budget = TimeBudget(100, slots=lambda: 1, pack=2, clock=lambda: 0.0)
+    budget = TimeBudget(100, slots=lambda: 1, size=2, clock=lambda: 0.0)
     in_flight: set[str] = set()
     known = {"a": 30.0, "b": 30.0}
-    packs = budget_packs(_trials(2), budget, lambda: known, in_flight, lambda text: None)
-    in_flight |= {trial.id for trial in next(packs) or ()}
+    batches = budget_batches(_trials(2), budget, lambda: known, in_flight, lambda text: None)
+    in_flight |= {trial.id for trial in next(batches) or ()}
     assert in_flight == {"a0", "b0"}
-    assert list(packs) == []  # 60 s for these, and 60 s for the next round
+    assert list(batches) == []  # 60 s for these, and 60 s for the next round
 
 
 def test_what_came_before_a_round_counts_against_the_budget() -> None:
     now, said = [0.0], list[str]()
-    budget = TimeBudget(100, slots=lambda: 1, pack="auto", clock=lambda: now[0])
+    budget = TimeBudget(100, slots=lambda: 1, size="auto", clock=lambda: now[0])
     now[0] = 70.0  # of stages that trials share, or of an earlier look
-    assert list(budget_packs(_trials(2), budget, lambda: {"a": 10.0, "b": 30.0}, set(), said.append)) == []
+    assert list(budget_batches(_trials(2), budget, lambda: {"a": 10.0, "b": 30.0}, set(), said.append)) == []
     assert "the budget of 1.7 min leaves no room for seed 0, 1" in said[0]
     assert "1.8 min would be over by then" in said[0]
 
 
-def test_the_last_packs_of_the_look_before_cost_nothing_more() -> None:
-    budget = TimeBudget(100, slots=lambda: 1, pack="auto", clock=lambda: 0.0)
+def test_the_last_batches_of_the_look_before_cost_nothing_more() -> None:
+    budget = TimeBudget(100, slots=lambda: 1, size="auto", clock=lambda: 0.0)
     known = {"a": 10.0, "b": 30.0}
-    packs = budget_packs(_trials(1), budget, lambda: known, {"a trial that has its record"}, print)
-    assert [trial.id for pack in packs for trial in pack or ()] == ["a0", "b0"]
+    batches = budget_batches(_trials(1), budget, lambda: known, {"a trial that has its record"}, print)
+    assert [trial.id for batch in batches for trial in batch or ()] == ["a0", "b0"]
 
 
-def test_records_are_read_again_only_when_a_pack_has_ended() -> None:
-    budget = TimeBudget(100, slots=lambda: 2, pack="auto", clock=lambda: 0.0)
+def test_records_are_read_again_only_when_a_batch_has_ended() -> None:
+    budget = TimeBudget(100, slots=lambda: 2, size="auto", clock=lambda: 0.0)
     looks: list[int] = []
     in_flight: set[str] = set()
 
@@ -113,11 +113,11 @@ def test_records_are_read_again_only_when_a_pack_has_ended() -> None:
         looks.append(len(in_flight))
         return {}
 
-    packs = budget_packs(_trials(2), budget, known, in_flight, print)
-    in_flight |= {trial.id for pack in (next(packs), next(packs)) for trial in pack or ()}
-    assert [next(packs) for _ in range(5)] == [None] * 5
+    batches = budget_batches(_trials(2), budget, known, in_flight, print)
+    in_flight |= {trial.id for batch in (next(batches), next(batches)) for trial in batch or ()}
+    assert [next(batches) for _ in range(5)] == [None] * 5
     in_flight.pop()
-    assert next(packs) is None
+    assert next(batches) is None
     assert looks == [0, 2, 1]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from assay.analysis.results.reading import needed_plan
 from assay.engine import Outcome
-from assay.engine.order import packs_of_rounds
-from assay.engine.packs import Content
+from assay.engine.order import batches_of_rounds
+from assay.engine.trial_batch import BatchTasks
 from assay.storage.lease import request_stop
 from assay.study import Trial
 from tests.analysis.made_studies import make_plan
@@ -116,8 +116,8 @@ class Rounds:
         self.done |= self.in_flight - lost
         self.in_flight.clear()
 
-    def packs(self) -> Iterator[Content | None]:
-        return packs_of_rounds(self.now, lambda trials: iter([trials]), self.in_flight)
+    def batches(self) -> Iterator[BatchTasks | None]:
+        return batches_of_rounds(self.now, lambda trials: iter([trials]), self.in_flight)
 
 
 @pytest.mark.parametrize(("lost", "rounds"), [(None, 3), (3, 2)], ids=["all end", "one leaves no record"])
@@ -125,12 +125,12 @@ def test_a_round_waits_for_the_one_before_and_what_is_lost_ends_it(lost: int | N
     study = Rounds(lost)
     handed: list[str] = []
     waited = 0
-    for pack in study.packs():
-        if pack is None:
+    for batch in study.batches():
+        if batch is None:
             waited += 1
             study.end()
             continue
-        handed += [entry.id for entry in pack]
-        study.in_flight |= {entry.id for entry in pack}
+        handed += [entry.id for entry in batch]
+        study.in_flight |= {entry.id for entry in batch}
     assert handed == [trial.id for trial in TRIALS[: 2 * rounds]]
     assert waited == rounds

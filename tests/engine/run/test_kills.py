@@ -22,7 +22,7 @@ Toy = Callable[..., ToyStudy]
 
 # What a trial of two workers runs in, but for its Train run (`test_train_run.py`). One trial loses each, and
 # one loses nothing.
-OF_TWO_WORKERS = ("ray::RayTrainWorker", "ray::PackDriver")
+OF_TWO_WORKERS = ("ray::RayTrainWorker", "ray::BatchDriver")
 PACES = "calm: {config: {seconds: 0.0}}, " + ", ".join(
     f"p{number}: {{config: {{seconds: 0.1{number}}}}}" for number in range(len(OF_TWO_WORKERS))
 )
@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> d
 @pytest.mark.usefixtures("free_cluster")
 def test_a_killed_driver_changes_no_result(toy: Toy, undisturbed: dict[str, object]) -> None:
     study = toy(**KILLS)
-    killed = kill_first("ray::PackDriver", study, in_the_middle(study))
+    killed = kill_first("ray::BatchDriver", study, in_the_middle(study))
     outcome = study.run()
     assert len(killed) == 1, "no driver was there to kill"
     assert (outcome.finished, outcome.missing) == (2, 0), outcome

@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_ses
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToyStudy:
-    """One pack in which each cell goes wrong in its own way, and the last one goes well; without Ray."""
+    """One batch in which each cell goes wrong in its own way, and the last one goes well; without Ray."""
     cells = ", ".join(
         f"{fault}: {{config: {{fault: {fault}}}}}" for fault in ("diverge", "raise", "die", "none")
     )
@@ -127,7 +127,7 @@ def test_two_workers_and_their_training_processes_meet_on_the_loopback(together:
         ("die", "failed", "its training process died in 4 attempts"),
     ],
 )
-def test_what_goes_wrong_in_one_trial_is_recorded_and_the_pack_goes_on(
+def test_what_goes_wrong_in_one_trial_is_recorded_and_the_batch_goes_on(
     faulty: ToyStudy, cell: str, status: str, reason: str
 ) -> None:
     by_cell = {trial.cell: faulty.records()[trial.id] for trial in faulty.plan.trials}

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from assay.engine.on_ray.train import TrainRun, TrainRunError
-from assay.engine.packs import Pack
-from tests.engine.made_packs import lay_down, make_pack
+from assay.engine.trial_batch import TrialBatch
+from tests.engine.made_batches import lay_down, make_batch
 from tests.engine.run.killing import find_process
 from tests.engine.toy_study import ToyStudy
 from tests.helpers.waiting import wait_for
@@ -20,14 +20,14 @@ from tests.helpers.waiting import wait_for
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
 
 
-def _start(study: ToyStudy, scratch: Path, *, lies_there: bool = True) -> tuple[TrainRun, Pack]:
+def _start(study: ToyStudy, scratch: Path, *, lies_there: bool = True) -> tuple[TrainRun, TrialBatch]:
     """Start a run of the study's trials by two workers."""
-    pack = make_pack(study.plan, study.plan.trials, cache=study.cache)
+    batch = make_batch(study.plan, study.plan.trials, cache=study.cache)
     if lies_there:
-        lay_down(pack, study.store)
+        lay_down(batch, study.store)
     run = TrainRun({"storage": study.store.uri, "scratch": str(scratch)})
-    run.train(pack)
-    return run, pack
+    run.train(batch)
+    return run, batch
 
 
 def _starts(scratch: Path) -> int:
@@ -35,7 +35,7 @@ def _starts(scratch: Path) -> int:
     return len(list(scratch.glob("toy.*")))
 
 
-def test_workers_that_cannot_begin_a_pack_are_not_started_again(tmp_path: Path, cache_root: Path) -> None:
+def test_workers_that_cannot_begin_a_batch_are_not_started_again(tmp_path: Path, cache_root: Path) -> None:
     study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), workers=2)
     run, _ = _start(study, tmp_path / "scratch", lies_there=False)
     wait_for(run.is_over)
@@ -48,7 +48,7 @@ def test_workers_that_die_whenever_they_start_are_not_started_without_end(
     tmp_path: Path, cache_root: Path
 ) -> None:
     study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), workers=2, epochs=1000, seconds=9.0)
-    run, pack = _start(study, tmp_path / "scratch")
+    run, batch = _start(study, tmp_path / "scratch")
     over = threading.Event()
 
     def kill() -> None:
@@ -63,7 +63,7 @@ def test_workers_that_die_whenever_they_start_are_not_started_without_end(
     finally:
         over.set()
     assert isinstance(run.error, TrainRunError)
-    assert 4 <= _starts(tmp_path / "scratch") <= 4 * len(pack.trials) + 1
+    assert 4 <= _starts(tmp_path / "scratch") <= 4 * len(batch.trials) + 1
 
 
 @pytest.mark.parametrize("kills", [False, True], ids=["asked", "killed"])
@@ -73,8 +73,8 @@ def test_a_run_that_is_ended_gives_back_its_cores_at_once(
     import ray
 
     study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), workers=2, epochs=1000, seconds=0.2)
-    run, pack = _start(study, tmp_path / "scratch")
-    wait_for(lambda: study.store.exists(pack.begun))
+    run, batch = _start(study, tmp_path / "scratch")
+    wait_for(lambda: study.store.exists(batch.begun))
     assert ray.available_resources().get("CPU", 0) == 0
     began = time.monotonic()
     if kills:

@@ -9,7 +9,7 @@ import pytest
 import ray
 from ray import tune
 
-from assay.engine.on_ray.tune_settings import HiddenCredentials, manners
+from assay.engine.on_ray.tune_settings import HiddenCredentials, tune_signals_and_output
 
 KEY = "AWS_SECRET_ACCESS_KEY"
 
@@ -38,7 +38,7 @@ def test_a_driver_is_sent_no_secret_and_the_process_keeps_it(
 ) -> None:
     monkeypatch.setenv(KEY, "hunter2")
     hidden, asks, environment = HiddenCredentials(), _Asks(), os.environ
-    with manners():
+    with tune_signals_and_output():
         grid = tune.Tuner(
             tune.with_resources(_Tells, {"CPU": 1}),
             run_config=tune.RunConfig(storage_path=str(tmp_path), callbacks=[hidden, asks], verbose=0),
@@ -56,7 +56,7 @@ def test_a_driver_is_sent_no_secret_and_the_process_keeps_it(
 def test_what_is_asked_in_such_a_step_sees_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "hunter2")
     hidden = HiddenCredentials()
-    with manners():
+    with tune_signals_and_output():
         hidden.on_step_begin(0, [])
         assert KEY not in os.environ
         with hidden.shown():

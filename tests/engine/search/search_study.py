@@ -1,4 +1,4 @@
-"""Searches of the toy without Ray: the engine's own packs and worker code, one pack after the other."""
+"""Searches of the toy without Ray: the engine's own batches and worker code, one batch after the other."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assay.engine.search.search_packs import search_packs
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.search.search_batches import search_batches
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Record, Result, Store
 from assay.storage.search_points import read_points, with_points
 from assay.study import Point, SearchPlan, Trial, parse_study, plan_study
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from tests.helpers.results import result_bytes
 from trainables.data import open_manifest
 
@@ -86,20 +86,21 @@ class ToySearch:
         """What must be equal whatever happened on the way."""
         return {id_: result_bytes(record) for id_, record in self.records().items()}
 
-    def run(self, packs: int | None = None, train: Callable[[Sequence[Trial]], None] | None = None) -> int:
-        """Train up to ``packs`` packs (default: all), the last one handed out first; returns their number.
+    def run(self, batches: int | None = None, train: Callable[[Sequence[Trial]], None] | None = None) -> int:
+        """Train up to ``batches`` batches (default: all), the last one handed out first; returns their
+        number.
 
         As many are handed out at a time as the search gives: a batch.
         """
         in_flight: set[str] = set()
         waiting: list[list[Trial]] = []
         done = 0
-        for pack in search_packs(self.plan, self.store, in_flight):
-            if pack is not None:
-                in_flight |= {trial.id for trial in pack}
-                waiting.append(pack)
+        for batch in search_batches(self.plan, self.store, in_flight):
+            if batch is not None:
+                in_flight |= {trial.id for trial in batch}
+                waiting.append(batch)
                 continue
-            if done == packs:
+            if done == batches:
                 break
             last = waiting.pop()
             (train or self._train)(last)
@@ -108,7 +109,9 @@ class ToySearch:
         return done
 
     def run_made(
-        self, value: Callable[[Trial], float] = lambda trial: 1 - trial.config["x"], packs: int | None = None
+        self,
+        value: Callable[[Trial], float] = lambda trial: 1 - trial.config["x"],
+        batches: int | None = None,
     ) -> int:
         """Run with made records: ``value`` is a score on validation, and the test says the opposite."""
 
@@ -117,11 +120,11 @@ class ToySearch:
                 result = made_result(1 - value(trial), value(trial))
                 self.store.write_record(made_record(trial, result=result))
 
-        return self.run(packs, train)
+        return self.run(batches, train)
 
     def _train(self, trials: Sequence[Trial]) -> None:
-        pack = make_pack(self.plan, trials, cache=self.cache)
-        train_trials(PackWorker(pack, self.store, 0, 1, "here", 0, "cpu"))
+        batch = make_batch(self.plan, trials, cache=self.cache)
+        train_trials(BatchWorker(batch, self.store, 0, 1, "here", 0, "cpu"))
 
 
 def made_record(trial: Trial, **changes: Any) -> Record:

@@ -12,7 +12,7 @@ from assay.cli.plan import answer_of_plan, known_records
 from assay.cli.status import status_now
 from assay.engine import EngineOptions
 from assay.report.answers.results import report_answer
-from assay.storage.registration import read_registration
+from assay.storage.preregistration import read_preregistrations
 from assay.study import reported_plan
 from tests.engine.search.search_study import ToySearch
 from tests.engine.toy_study import run_missing
@@ -27,12 +27,12 @@ def test_what_an_earlier_run_of_the_search_trained_is_not_new(tmp_path: Path, ca
         search = ToySearch(tmp_path, cache_root, points=points, seeds=[0], replicate=again)
         begin_study(search.store, search.plan)
         watch = Watch(search.store, search.plan)
-        watch.look()
+        watch.take_snapshot()
         trained += run_missing(search.plan, search.store, options).trained_now
-        shown += len(watch.look().ended)
+        shown += len(watch.take_snapshot().ended)
         there.append(len(search.store.trials()))
         assert (trained, shown) == (there[-1], there[-1])
-    assert [entry.ended for entry in read_registration(search.store, "toy_search")] == [0, there[0]]
+    assert [entry.ended for entry in read_preregistrations(search.store, "toy_search")] == [0, there[0]]
 
 
 def test_plan_status_and_report_count_the_same(tmp_path: Path, cache_root: Path) -> None:
@@ -62,7 +62,7 @@ def test_equal_start_points_have_the_name_of_the_first(tmp_path: Path, cache_roo
 def test_a_search_that_gets_fewer_points_than_are_drawn_trains_those_and_its_winners(
     cache_root: Path, tmp_path: Path
 ) -> None:
-    ToySearch(tmp_path, cache_root).run_made(packs=7)  # of the third batch one of three points
+    ToySearch(tmp_path, cache_root).run_made(batches=7)  # of the third batch one of three points
     fewer = ToySearch(tmp_path, cache_root, points=4)
     assert (len(fewer.grown.trials), fewer.grown.pending_points) == (9 * 2, 2 * 2)
     assert not SearchResults(fewer.grown, fewer.records()).all_ended
@@ -76,6 +76,6 @@ def test_a_search_that_trains_nothing_again_is_not_over_while_a_point_is_open(
     cache_root: Path, tmp_path: Path
 ) -> None:
     study = ToySearch(tmp_path, cache_root, points=3, replicate="")
-    for packs, over in ((2, False), (3, True)):
-        study.run_made(packs=packs)
+    for batches, over in ((2, False), (3, True)):
+        study.run_made(batches=batches)
         assert SearchResults(study.grown, study.records()).all_ended == over

@@ -56,8 +56,8 @@ class Hunt(ToySearch):
     def split(self, trial: Trial) -> Split:
         return make_split(self.manifest(trial.data), trial.data, trial.supervision, trial.seed, trial.fold)
 
-    def run(self, packs: int | None = None, train: Callable[[Sequence[Trial]], None] | None = None) -> int:
-        return super().run(packs, train or self.score)
+    def run(self, batches: int | None = None, train: Callable[[Sequence[Trial]], None] | None = None) -> int:
+        return super().run(batches, train or self.score)
 
     def score(self, trials: Sequence[Trial]) -> None:
         """Validation likes another x on each fold or seed, and test scores say the opposite."""
@@ -185,14 +185,14 @@ def test_there_is_no_row_before_all_searches_of_a_cell_are_over(tmp_path: Path, 
     while not reported_plan(study.grown).cells:
         ready = {cell.searched for cell in study.grown.replicates}
         assert len(ready) < 3
-        assert study.run(packs=1)
+        assert study.run(batches=1)
     assert {cell.searched for cell in study.grown.replicates} == {f"base, fold {fold}" for fold in range(3)}
 
 
 def test_nested_searches_that_are_interrupted_draw_the_same_points(tmp_path: Path, cache_root: Path) -> None:
     whole, killed = (Hunt(tmp_path / name, cache_root, more=", nested: true", **FOLDS) for name in "ab")
     whole.run()
-    while killed.run(packs=1):
+    while killed.run(batches=1):
         pass
     by_name = [sorted(study.points, key=lambda point: point.name) for study in (whole, killed)]
     assert by_name[0] == by_name[1]

@@ -125,7 +125,7 @@ def test_a_search_that_ended_after_6_of_12_points_goes_on_as_if_nothing_had_happ
     undisturbed: ToySearch, cache_root: Path, tmp_path: Path
 ) -> None:
     first = ToySearch(tmp_path, cache_root)
-    assert first.run(packs=6) == 6
+    assert first.run(batches=6) == 6
     assert len(first.points) == 9  # the third batch is written down before it trains
     again = ToySearch(tmp_path, cache_root)
     assert again.run() == 6 + 2
@@ -142,7 +142,7 @@ def test_more_points_continue_a_search(cache_root: Path, tmp_path: Path) -> None
 
 
 def test_a_search_whose_space_changed_is_refused(cache_root: Path, tmp_path: Path) -> None:
-    ToySearch(tmp_path, cache_root, points=3).run_made(packs=1)
+    ToySearch(tmp_path, cache_root, points=3).run_made(batches=1)
     other = ToySearch(tmp_path, cache_root, points=3, batch=2)
     with pytest.raises(InputError, match=r"the search in cell base of toy_search began with other rules"):
         other.run()
@@ -194,7 +194,7 @@ def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
     assert [point.index for point in winners(study.plan, points) or []] == [0, 2]
 
 
-def test_a_pack_that_ended_without_records_ends_this_run_of_the_search(
+def test_a_batch_that_ended_without_records_ends_this_run_of_the_search(
     cache_root: Path, tmp_path: Path
 ) -> None:
     study = ToySearch(tmp_path, cache_root, points=3)
@@ -213,7 +213,7 @@ def test_the_best_point_is_compared_with_the_one_that_the_search_started_from(
     best, start = reported_plan(study.grown).cells
     assert (comparison.name, comparison.pairs) == ("search: preset → best", ((start.name, best.name),))
     assert comparison.values["config.x"] == (0.9, best.config["x"])
-    assert "search: preset → best" in markdown_of(study.grown, study.records())
+    assert "best point instead of the preset" in markdown_of(study.grown, study.records())
 
 
 def _two_cells(storage: Path, cache: Path, **settings: object) -> ToySearch:
@@ -232,20 +232,20 @@ def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tm
     cells = [point.cell for point in study.points]
     assert (cells.count("slow"), cells.count("fast")) == (12, 12)
     assert set(cells[:4]) == {"slow", "fast"}  # both from the start
-    note = "Each cell was searched with the same budget: 12 points."
+    note = "Each variant was searched with the same budget: 12 points."
     assert note in markdown_of(study.grown, study.records())
 
 
 def test_cells_that_drew_more_points_than_are_asked_for_by_now_are_told_apart(
     cache_root: Path, tmp_path: Path
 ) -> None:
-    _two_cells(tmp_path, cache_root).run_made(_alike, packs=9)
+    _two_cells(tmp_path, cache_root).run_made(_alike, batches=9)
     study = _two_cells(tmp_path, cache_root, points=4)
     study.run_made(_alike)
     cells = [point.cell for point in study.points]
     numbers = sorted((cells.count("slow"), cells.count("fast")))
     assert numbers[0] < numbers[1]
-    note = f"Cells were searched with {numbers[0]} to {numbers[1]} points"
+    note = f"Variants were searched with {numbers[0]} to {numbers[1]} points"
     assert note in markdown_of(study.grown, study.records())
 
 

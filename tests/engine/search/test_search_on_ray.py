@@ -23,7 +23,7 @@ def test_a_search_killed_after_6_of_12_points_draws_the_points_of_an_undisturbed
     undisturbed = ToySearch(tmp_path / "undisturbed", cache_root, seeds=[0])
     undisturbed.run()
     killed = ToySearch(tmp_path / "killed", cache_root, seeds=[0])
-    killed.run(packs=3)  # the first batch in this process, to be quick
+    killed.run(batches=3)  # the first batch in this process, to be quick
     file = tmp_path / "toy_search.yaml"
     file.write_text(killed.text)
     command = [sys.executable, "-m", "assay", "run", str(file), "--local", "--cpus", "2"]
@@ -83,7 +83,7 @@ def test_points_that_fall_behind_are_pruned_after_a_repeat_and_give_their_cpus_b
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
-def test_in_packs_of_one_a_pruner_counts_epochs(cache_root: Path, tmp_path: Path) -> None:
+def test_in_batches_of_one_a_pruner_counts_epochs(cache_root: Path, tmp_path: Path) -> None:
     study = ToySearch(
         tmp_path,
         cache_root,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.engine.packs import StageTask
-from assay.engine.search.search_packs import search_packs
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.search.search_batches import search_batches
+from assay.engine.trial_batch import StageTask
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.study import Trial
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from tests.engine.search.search_study import ToySearch
 
 SEARCH = """
@@ -34,22 +34,25 @@ def test_a_stage_that_the_searches_of_two_cells_share_is_handed_out_to_one_and_t
 ) -> None:
     search = ToySearch(tmp_path, cache_root, SEARCH)
     in_flight: set[str] = set()
-    packs = search_packs(search.plan, search.store, in_flight)
+    batches = search_batches(search.plan, search.store, in_flight)
     at_once: list[list[Trial | StageTask]] = []
-    while (pack := next(packs)) is not None:
-        at_once.append([*pack])
-        in_flight |= {task.id for task in pack}
-    assert [task.name for pack in at_once for task in pack if isinstance(task, StageTask)] == ["base", "maps"]
-    assert not any(isinstance(task, Trial) for pack in at_once for task in pack)
+    while (batch := next(batches)) is not None:
+        at_once.append([*batch])
+        in_flight |= {task.id for task in batch}
+    assert [task.name for batch in at_once for task in batch if isinstance(task, StageTask)] == [
+        "base",
+        "maps",
+    ]
+    assert not any(isinstance(task, Trial) for batch in at_once for task in batch)
     for tasks in at_once:
         stages = [task for task in tasks if isinstance(task, StageTask)]
-        made = make_pack(search.plan, stages=stages, cache=cache_root)
-        train_trials(PackWorker(made, search.store, 0, 1, "here", 0, "cpu"))
+        made = make_batch(search.plan, stages=stages, cache=cache_root)
+        train_trials(BatchWorker(made, search.store, 0, 1, "here", 0, "cpu"))
         in_flight -= {task.id for task in tasks}
     following: list[Trial | StageTask] = []
-    while (pack := next(packs)) is not None:
-        following += pack
-        in_flight |= {task.id for task in pack}
+    while (batch := next(batches)) is not None:
+        following += batch
+        in_flight |= {task.id for task in batch}
     stages_left = [task for task in following if isinstance(task, StageTask)]
     assert [(task.name, task.trial.levels) for task in stages_left] == [("maps", {"maps": "sharp"})]
     assert any(isinstance(task, Trial) for task in following)

@@ -16,7 +16,7 @@ from tests.engine.toy_study import ToyStudy
 ROWS = torch.arange(12, dtype=torch.float32).reshape(3, 4)
 
 
-def journal_of(study: ToyStudy) -> StoredLog:
+def log_of(study: ToyStudy) -> StoredLog:
     """Of a new attempt at the study's first trial."""
     trial = study.plan.trials[0]
     return StoredLog(trial, study.store, study.store.begin_attempt(trial.id, Environment()))
@@ -38,10 +38,10 @@ def study(tmp_path: Path, cache_root: Path) -> ToyStudy:
     ids=["types of torch alone", "one memory under several names", "gradients and no values", "nothing"],
 )
 def test_a_state_comes_back_as_it_was_kept(study: ToyStudy, tensors: dict[str, Tensor]) -> None:
-    first = journal_of(study)
+    first = log_of(study)
     first.log(0, {"loss": 0.5}, 3)
     first.checkpoint(1, tensors, {"best": 0.25, "name": "größer"})
-    later = journal_of(study)
+    later = log_of(study)
     state = later.resume()
     assert state is not None
     assert (state.epoch, state.meta) == (1, {"best": 0.25, "name": "größer"})
@@ -53,7 +53,7 @@ def test_a_state_comes_back_as_it_was_kept(study: ToyStudy, tensors: dict[str, T
 
 
 def test_a_checkpoint_is_a_file_that_others_read(study: ToyStudy) -> None:
-    journal_of(study).checkpoint(2, {"rows": ROWS}, {"step": 7})
+    log_of(study).checkpoint(2, {"rows": ROWS}, {"step": 7})
     (path,) = Path(study.storage).rglob("checkpoint.safetensors")
     with safetensors.safe_open(path, framework="numpy") as file:
         assert file.metadata() == {"epoch": "2", "meta": '{"step": 7}', "history": "[]"}
@@ -61,4 +61,4 @@ def test_a_checkpoint_is_a_file_that_others_read(study: ToyStudy) -> None:
 
 
 def test_without_a_checkpoint_training_begins_anew(study: ToyStudy) -> None:
-    assert journal_of(study).resume() is None
+    assert log_of(study).resume() is None

@@ -10,7 +10,7 @@ from assay.storage import Record
 from tests.engine.toy_study import TOY, ToyStudy
 from tests.engine.worker.worker_alone import train_here
 
-COUNTS = ("n_train", "n_positives", "n_masks", "n_validation", "n_test")
+COUNTS = ("n_train", "n_positives", "n_masks", "n_validation", "n_calibration", "n_test")
 
 
 def counted(storage: Path, cache: Path, supervision: str, data: str) -> dict[str, int]:
@@ -31,6 +31,13 @@ def counted(storage: Path, cache: Path, supervision: str, data: str) -> dict[str
     assert isinstance(record, Record)
     assert record.result is not None, record
     return {name: getattr(record.result, name) for name in COUNTS}
+
+
+def test_a_record_counts_the_images_that_choose_the_threshold_alone(tmp_path: Path, cache_root: Path) -> None:
+    counts = counted(tmp_path, cache_root, "weak", ", calibration: {share: 0.25}")
+    without = counted(tmp_path / "without", cache_root, "weak", "")
+    assert counts["n_calibration"] > 0 == without["n_calibration"]
+    assert counts["n_train"] + counts["n_calibration"] == without["n_train"]
 
 
 @pytest.mark.parametrize("supervision", ["none", "{mixed: 3}", "full"])

@@ -10,12 +10,12 @@ import torch
 
 from assay.analysis.results.reading import results_of_plan
 from assay.engine.retries import MAX_ATTEMPTS
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.report.tables.footnotes import footnotes
 from assay.storage import AttemptStart, Environment, Lease
 from assay.storage.lease import request_stop
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from tests.engine.toy_study import ToyStudy
 
 
@@ -45,9 +45,9 @@ def test_attempts_count_for_the_run_that_made_them(
             )
             path = f"trials/{trial.id}/attempts/{start.attempt}.json"
             study.store.write_json(path, start.model_dump(mode="json"))
-        pack = make_pack(study.plan, [trial], lease=held.token, cache=cache_root)
+        batch = make_batch(study.plan, [trial], lease=held.token, cache=cache_root)
         store = study.store.for_run(held.token)
-        train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu"))
+        train_trials(BatchWorker(batch, store, 0, 1, "node", 0, "cpu"))
     assert study.records()[trial.id].status == status
 
 
@@ -57,9 +57,9 @@ def test_a_trial_that_was_asked_to_stop_is_not_begun_again_in_the_same_run(
     study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
     stopped, other = study.plan.trials
     request_stop(study.store, "trial", stopped.id)
-    pack = make_pack(study.plan, study.plan.trials, cache=cache_root)
+    batch = make_batch(study.plan, study.plan.trials, cache=cache_root)
     for _ in range(MAX_ATTEMPTS + 1):  # as workers do that are started again
-        train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
+        train_trials(BatchWorker(batch, study.store, 0, 1, "node", 0, "cpu"))
     assert study.records().keys() == {other.id}
     assert study.store.attempts(stopped.id) == []
     assert study.run(local=True, processes=0).finished == 2, "the next run goes on with it"
@@ -72,8 +72,8 @@ def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(
     first, second = study.plan.trials
     for trial, workers in ((first, 2), (second, 1)):
         study.store.begin_attempt(trial.id, Environment(world_size=workers))
-    pack = make_pack(study.plan, study.plan.trials, cache=cache_root)
-    train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
+    batch = make_batch(study.plan, study.plan.trials, cache=cache_root)
+    train_trials(BatchWorker(batch, study.store, 0, 1, "node", 0, "cpu"))
     sizes = {id_: record.environment.earlier_world_sizes for id_, record in study.records().items()}
     assert sizes == {first.id: (2,), second.id: ()}
     notes = footnotes(results_of_plan(study.plan, study.store))
@@ -90,8 +90,8 @@ def test_a_footnote_says_once_which_trials_were_computed_with_other_threads_or_i
     before = torch.get_num_threads()
     try:
         for trials, cpus in ((rest, 1), ([last], 2 if mixed == "threads" else 1)):
-            pack = make_pack(study.plan, trials, cache=cache_root, resources={"cpus": cpus})
-            train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
+            batch = make_batch(study.plan, trials, cache=cache_root, resources={"cpus": cpus})
+            train_trials(BatchWorker(batch, study.store, 0, 1, "node", 0, "cpu"))
     finally:
         torch.set_num_threads(before)
     here = torch.backends.cpu.get_cpu_capability()
@@ -104,5 +104,5 @@ def test_a_footnote_says_once_which_trials_were_computed_with_other_threads_or_i
     notes = footnotes(results_of_plan(study.plan, study.store))
     found = [note for note in notes if note.startswith("CPUs did not compute all trials alike")]
     other = {"threads": f"2 threads on {here}", "instructions": "1 thread on NEON"}.get(mixed)
-    expected = f": 3 trials with 1 thread on {here}, 1 trial with {other} ({last.cell} seed {last.seed})."
+    expected = f": 3 trials with 1 thread on {here}, 1 trial with {other} ({last.cell}, seed {last.seed})."
     assert [expected in note for note in found] == ([True] if other else [])

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker, gpu_turn
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker, gpu_turn
 from assay.storage import Record, Store
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from tests.engine.toy_study import ToyStudy
 from tests.helpers.waiting import wait_for
 from trainables.runtime.device import is_out_of_memory, memory_fraction
@@ -34,8 +34,8 @@ def toy(tmp_path: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> To
         config = ", ".join(f"{key}: {value}" for key, value in settings.items())
         level = f"level: {{one: {{config: {{{config}}}}}}}"
         study = ToyStudy.make(tmp_path / name, cache_root, factor=level, seeds=(0,))
-        pack = make_pack(study.plan, study.plan.trials, cache=cache_root, resources={"gpus": gpus})
-        train_trials(PackWorker(pack, study.store, 0, 1, "node", 0, "cpu"))
+        batch = make_batch(study.plan, study.plan.trials, cache=cache_root, resources={"gpus": gpus})
+        train_trials(BatchWorker(batch, study.store, 0, 1, "node", 0, "cpu"))
         return study, list(study.records().values())
 
     return train

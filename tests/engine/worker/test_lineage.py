@@ -62,7 +62,7 @@ def training_masks(study: StagedStudy) -> set[str]:
     return {str(manifest.root / path) for path in paths if path is not None}
 
 
-def test_a_record_holds_stages_training_labels_and_floors(study: StagedStudy) -> None:
+def test_a_record_holds_stages_training_labels_and_baseline_maps(study: StagedStudy) -> None:
     study.train(study.plan.trials[:1])
     (record,) = study.records().values()
     assert [(one.of, one.stage) for one in record.result.stages] == [

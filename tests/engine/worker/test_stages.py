@@ -13,16 +13,16 @@ import pytest
 
 from assay.analysis.results.watch import Watch
 from assay.engine.errors import DiedError
-from assay.engine.packs import StageTask
 from assay.engine.retries import MAX_ATTEMPTS
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.trial_batch import StageTask
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.storage.check.retention import clean_plan, free
 from assay.storage.lease import Lease, request_stop
 from assay.storage.stage_store import StageRecord, made_stages, read_stage
 from assay.storage.store import DamagedFileError
 from assay.study.planning.stage_graph import stage_graph
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from tests.engine.run.killing import EPOCHS, in_the_middle, kill_first
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.worker.two_workers import fail_in_a_stage
@@ -44,7 +44,7 @@ def records_of(study: StagedStudy) -> dict[str, StageRecord]:
 
 
 def all_stages(study: StagedStudy) -> list[StageTask]:
-    return [task for pack in study.stages() for task in pack]
+    return [task for batch in study.stages() for task in batch]
 
 
 def test_shared_stages_are_made_first_and_found_by_every_trial(study: StagedStudy) -> None:
@@ -60,7 +60,7 @@ def test_shared_stages_are_made_first_and_found_by_every_trial(study: StagedStud
 def test_a_stage_that_is_made_leaves_no_trial_that_seems_to_run(study: StagedStudy) -> None:
     with Lease(study.store, study.plan.study.study):
         study.train(stages=all_stages(study))
-        assert Watch(study.store, study.plan).look().running == ()
+        assert Watch(study.store, study.plan).take_snapshot().running == ()
 
 
 def test_the_log_of_a_stage_that_is_stopped_says_so_without_a_traceback(study: StagedStudy) -> None:
@@ -163,12 +163,12 @@ def test_a_stage_whose_training_dies_is_tried_as_often_as_a_trial_and_then_left(
             raise DiedError("killed")
             yield
 
-    pack = make_pack(study.plan, stages=all_stages(study)[:1], cache=study.cache)
-    site = PackWorker(pack, study.store, 0, 1, "here", 0, "cpu", trainer=Dies())
+    batch = make_batch(study.plan, stages=all_stages(study)[:1], cache=study.cache)
+    worker = BatchWorker(batch, study.store, 0, 1, "here", 0, "cpu", trainer=Dies())
     for _ in range(MAX_ATTEMPTS - 1):
         with pytest.raises(DiedError):
-            train_trials(site)
-    train_trials(site)  # the rest of the pack goes on
+            train_trials(worker)
+    train_trials(worker)  # the rest of the batch goes on
 
 
 def test_a_stage_in_which_two_workers_fail_is_not_tried_again(tmp_path: Path, cache_root: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_worker_that_is_killed_in_a_stage_leaves_nothing_half_written(
     storage = tmp_path / "storage"
     study = StagedStudy.of(storage, cache_root, seeds=(0,), epochs=EPOCHS, seconds=0.8, held=True)
     (base, *_) = all_stages(study)
-    killed = kill_first("ray::PackDriver", study, in_the_middle(study, "base"))
+    killed = kill_first("ray::BatchDriver", study, in_the_middle(study, "base"))
     outcome = study.run()
     assert len(killed) == 1
     assert (outcome.finished, outcome.missing) == (4, 0), outcome

@@ -22,12 +22,12 @@ import torch.distributed as dist
 from assay.engine.errors import OverdueError
 from assay.engine.process.fit import TrainRun
 from assay.engine.worker.ranks import wait_for_all
-from assay.engine.worker.train_pack import train_trials
+from assay.engine.worker.train_trials import train_trials
 from assay.engine.worker.trial_log import StoredLog
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Environment, Store
 from assay.study import Trial
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.toy_study import ToyStudy
 from trainables.contract import TrainableConfig
@@ -80,15 +80,17 @@ def train(rank: int, world_size: int, folder: Path, *, epochs: int = 1, ends_in:
 
 
 def fail_in_a_stage(rank: int, world_size: int, folder: Path, cache: str) -> None:
-    """Hand a rank twice a pack of a stage whose method diverges: as when Train starts all workers anew."""
+    """Hand a rank twice a batch of a stage whose method diverges: as when Train starts all workers anew."""
     text = STAGED.replace("seconds: {seconds}", "seconds: {seconds}, fault: diverge")
     study = StagedStudy.of(folder / "storage", Path(cache), seeds=(0,), text=text)
-    pack = make_pack(study.plan, stages=study.stages()[0][:1], cache=cache, resources={"workers": world_size})
-    site = PackWorker(pack, study.store, rank, world_size, "here", 0, "cpu")
+    batch = make_batch(
+        study.plan, stages=study.stages()[0][:1], cache=cache, resources={"workers": world_size}
+    )
+    worker = BatchWorker(batch, study.store, rank, world_size, "here", 0, "cpu")
     with pytest.raises(Diverged):
-        train_trials(site)
+        train_trials(worker)
     wait_for_all(world_size)
-    train_trials(site)
+    train_trials(worker)
 
 
 FAULTS = {
@@ -110,15 +112,17 @@ class _Fails(NamedTuple):
 
 
 def fail_twice(rank: int, world_size: int, folder: Path, cache: str, fault: str) -> None:
-    """Hand a rank a pack until it goes on behind the trial that fails, as Train starts all workers anew."""
+    """Hand a rank a batch until it goes on behind the trial that fails, as Train starts all workers anew."""
     study = ToyStudy.make(folder / "storage", Path(cache), seeds=(0,))
-    pack = make_pack(study.plan, study.plan.trials[:1], cache=cache, resources={"workers": world_size})
-    site = PackWorker(pack, study.store, rank, world_size, "here", 0, "cpu", trainer=_Fails(FAULTS[fault]))
+    batch = make_batch(study.plan, study.plan.trials[:1], cache=cache, resources={"workers": world_size})
+    worker = BatchWorker(
+        batch, study.store, rank, world_size, "here", 0, "cpu", trainer=_Fails(FAULTS[fault])
+    )
     for _ in range(2):
         with pytest.raises((OverdueError, MemoryError, torch.OutOfMemoryError)):
-            train_trials(site)
+            train_trials(worker)
         wait_for_all(world_size)
-    train_trials(site)
+    train_trials(worker)
 
 
 def _data() -> TrainingData:

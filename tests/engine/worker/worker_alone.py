@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.engine.worker.train_pack import train_trials
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.train_trials import train_trials
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Store
 from assay.study import Plan
-from tests.engine.made_packs import make_pack
+from tests.engine.made_batches import make_batch
 
 __all__ = ["train_here"]
 
 
 def train_here(plan: Plan, store: Store, cache: Path) -> None:
-    """Train what has no record of ``plan``, as one pack on one worker."""
-    pack = make_pack(plan, plan.trials, cache=cache)
-    train_trials(PackWorker(pack, store, 0, 1, "node", 0, "cpu"))
+    """Train what has no record of ``plan``, as one batch on one worker."""
+    batch = make_batch(plan, plan.trials, cache=cache)
+    train_trials(BatchWorker(batch, store, 0, 1, "node", 0, "cpu"))

@@ -28,12 +28,12 @@ def scored(seed: int, *, decimals: int = 7) -> list[Image]:
     return images
 
 
-def of_heatmaps(name: str, images: list[Image], threshold: float = 0.5) -> float | Undefined:
+def whole_heatmap_metric(name: str, images: list[Image], threshold: float = 0.5) -> float | Undefined:
     metric, pixels = METRICS[name], PixelScores()
     assert isinstance(metric, HeatmapMetric)
     for image in images:
         pixels.add(*image)
-    return pixels.of_heatmaps(metric, threshold)
+    return pixels.whole_heatmap_metric(metric, threshold)
 
 
 def aupimo_by_integral(images: list[Image], steps: int = 4000) -> float:
@@ -50,7 +50,7 @@ def aupimo_by_integral(images: list[Image], steps: int = 4000) -> float:
 @pytest.mark.parametrize("seed", range(2))
 def test_aupimo_equals_its_integral(seed: int, decimals: int) -> None:
     images = scored(seed, decimals=decimals)
-    value = of_heatmaps("aupimo", images)
+    value = whole_heatmap_metric("aupimo", images)
     assert isinstance(value, float)
     assert 0.01 < value < 0.99
     assert value == pytest.approx(aupimo_by_integral(images), abs=2e-3)
@@ -71,12 +71,12 @@ def test_aupimo_by_hand(false: int, area: float) -> None:
     normal = np.zeros((2, 200, 250), np.float32)
     normal[0, 5, :false] = 0.9
     images = [(normal[0], BLANK), (normal[1], BLANK), (np.where(truth, 0.9, 0.95).astype(np.float32), truth)]
-    assert of_heatmaps("aupimo", images) == pytest.approx(area)
+    assert whole_heatmap_metric("aupimo", images) == pytest.approx(area)
 
 
 def test_aupimo_needs_as_many_normal_pixels_as_its_lowest_rate_speaks_of() -> None:
     reason = "normal images have 50,000 pixels, a rate of 0.00001 needs 100,000"
-    assert of_heatmaps("aupimo", scored(0)[1:]) == Undefined(reason)
+    assert whole_heatmap_metric("aupimo", scored(0)[1:]) == Undefined(reason)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -87,7 +87,7 @@ def test_false_regions_are_the_pieces_that_touch_no_defect(seed: int) -> None:
         labelled: Any = ndimage.label(heatmap >= np.float32(0.95), np.ones((3, 3)))
         pieces, count = labelled
         false += sum(not truth[pieces == piece].any() for piece in range(1, count + 1))
-    assert of_heatmaps("false_regions", images, 0.95) == pytest.approx(false / 4)
+    assert whole_heatmap_metric("false_regions", images, 0.95) == pytest.approx(false / 4)
 
 
 @pytest.mark.parametrize("decimals", [7, 2], ids=["all differ", "ties"])

@@ -24,6 +24,10 @@ NEEDS_BOTH = {
     "image_ap",
     "image_auroc",
     "image_best_f1",
+    "image_best_accuracy",
+    "image_best_mean_class_accuracy",
+    "image_best_fp",
+    "image_best_fn",
     "image_mean_class_accuracy",
     "fp_at_zero_fn",
     "tpr_at_fpr_1",
@@ -38,6 +42,10 @@ NEEDS_BOTH = {
         ("image_auroc", 5 / 6),  # of 6 pairs one is in the wrong order
         ("image_f1", 2 / 4),  # at 0.75: TP 1, FP 1, FN 1, TN 2
         ("image_best_f1", 4 / 5),  # at 0.7: TP 2, FP 1, FN 0
+        ("image_best_fp", 1),
+        ("image_best_fn", 0),
+        ("image_best_accuracy", 4 / 5),
+        ("image_best_mean_class_accuracy", (1 + 2 / 3) / 2),
         ("image_accuracy", 3 / 5),
         ("image_mean_class_accuracy", (1 / 2 + 2 / 3) / 2),
         ("fp", 1),

@@ -297,6 +297,16 @@ def test_a_cell_is_defect_when_at_least_half_its_area_is(columns: int, kept: boo
     assert truth_at(mask, 1, 2).tolist() == [[True, kept]]
 
 
+@pytest.mark.parametrize(("pixels", "cells", "cell"), [(44, 3, 1), (62, 5, 2), (46, 7, 3), (1706, 1, 0)])
+def test_a_cell_that_is_covered_exactly_half_is_defect_at_any_scale(
+    pixels: int, cells: int, cell: int
+) -> None:
+    """OpenCV's area weights are rounded: 0.49999997 for a half."""
+    mask = np.zeros((4, pixels), dtype=np.uint8)
+    mask[:, : (2 * cell + 1) * pixels // (2 * cells)] = 1
+    assert truth_at(mask, 4, cells)[0].tolist() == [True] * (cell + 1) + [False] * (cells - cell - 1)
+
+
 LEFT_OUT = np.arange(12)[:, None] * np.ones((1, 16)) >= 7  # the lower rows
 
 

@@ -82,6 +82,18 @@ def test_cells_of_the_only_region_are_the_truth_of_its_mask(stored: tuple[int, i
     assert (row["cells"], row["iou"]) == (truth.sum(), 1.0)
 
 
+@pytest.mark.parametrize(("pixels", "cells", "cell"), [(44, 3, 1), (62, 5, 2), (46, 7, 3), (1706, 1, 0)])
+def test_a_cell_that_is_covered_exactly_half_is_a_regions_as_it_is_the_truths(
+    pixels: int, cells: int, cell: int
+) -> None:
+    mask = np.zeros((4, pixels), np.uint8)
+    mask[:, : (2 * cell + 1) * pixels // (2 * cells)] = 1
+    truth = truth_at(mask, 4, cells)
+    (row,) = looked_at(truth.astype(np.float32), mask)
+    assert truth.sum() == 4 * (cell + 1)
+    assert (row["cells"], row["iou"]) == (truth.sum(), 1.0)
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8])
 @pytest.mark.parametrize("turned", [False, True])
 def test_width_is_that_of_the_largest_disc_inside_wherever_it_is_told(width: int, turned: bool) -> None:

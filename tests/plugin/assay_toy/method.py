@@ -20,7 +20,7 @@ __all__ = ["TRAINABLE", "ToyConfig"]
 class ToyConfig(TrainableConfig, frozen=True, extra="forbid"):
     """Settings of the toy."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"holds", "slow"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"holds", "slow"})
 
     image_size: tuple[int, int] = Field((32, 32), description="Input height and width, pixels.")
     epochs: int = Field(3, ge=1, description="Passes over the training set.")

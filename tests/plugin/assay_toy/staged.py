@@ -22,7 +22,7 @@ SHOWN = ("cam", "crop")  # of the maps, by every trial that uses them
 class StagedConfig(TrainableConfig, frozen=True, extra="forbid"):
     """Settings of the staged toy."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"slow"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"slow"})
 
     image_size: tuple[int, int] = Field((32, 32), description="Input height and width, pixels.")
     epochs: int = Field(3, ge=1, description="Epochs of the base.")

@@ -146,6 +146,9 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
     shapes: defaultdict[str, list[Shape]] = defaultdict(list)
     without_area: defaultdict[str, list[str]] = defaultdict(list)
     doubts: defaultdict[str, list[Doubt]] = defaultdict(list)
+
+    # One annotation tells what a file's boxes are: where a segmentation shows that they are corners, a box
+    # that stands alone cannot be trusted.
     by_corners: list[str] = []
     lone_boxes: list[str] = []
     for number, annotation in enumerate(file.annotations):
@@ -157,6 +160,8 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
                 f"({_listed(each.id for each in file.images)}) and categories "
                 f"({_listed(each.id for each in file.categories)}). Export the file again"
             )
+        # An annotation without an area still says that its image is defective, or the image would count as
+        # a good one.
         drawn = list(_shapes(annotation, names[str(annotation.category_id)], place))
         shapes[image] += drawn
         if not drawn and meaning_of(names[str(annotation.category_id)]) == "defect":
@@ -246,6 +251,8 @@ def _shapes(annotation: _Annotation, name: str, place: str) -> Iterator[Shape]:
         return
     outlines = [flat for flat in segmentation or [] if flat]  # [[]] is [] to some exporters
     for flat in outlines:
+        # Exporters differ most here: numbers that are no pairs, and shares of the image in the place of
+        # pixels, which would draw a speck in the corner.
         if len(flat) < 6 or len(flat) % 2:
             raise AnnotationError(
                 f"a polygon of image {_shown(annotation.image_id)} has {len(flat)} numbers, expected 6 or "
@@ -276,6 +283,8 @@ def _rotation(annotation: _Annotation, place: str) -> float:
                 f"{key} of {place} is {value!r}, and no standard says about which point and in which "
                 "direction it turns a bbox. Export polygons"
             )
+
+    # What CVAT writes is known: degrees, clockwise, about the centre.
     value = (annotation.attributes or {}).get("rotation") or 0.0
     try:
         degrees = float(value)
@@ -315,8 +324,13 @@ def _check_lone_box(annotation: _Annotation, image: _Image, place: str) -> None:
             f"bbox of {place} is x, y, width, height, found {written}: {width:g} × {height:g}. "
             "Export it again"
         )
+
+    # Pixels could be meant either way, so the image's size and the stated area decide if corners were
+    # written instead.
     if width <= x or height <= y:
         return  # read as two corners it would have no area
+
+    # Out of the image as stated and within it as corners: then corners were meant.
     box, other = _corners(annotation.bbox), _Box(x, y, width, height)
     fits = image.width is None or image.height is None
     if image.width and image.height:
@@ -327,6 +341,8 @@ def _check_lone_box(annotation: _Annotation, image: _Image, place: str) -> None:
                 f"bbox of {place} is x, y, width, height, found {written}: {box}, in an image of "
                 f"{image.width} × {image.height}. As x, y, x, y it would fit. Write width and height"
             )
+
+    # The area names the other reading: that is as clear.
     area = annotation.area
     if area and _is_near(area, other.area) and not _is_near(area, box.area):
         raise AnnotationError(
@@ -345,6 +361,7 @@ def _doubts(annotation: _Annotation, drawn: Sequence[Shape], image: _Image, plac
     Raises:
         AnnotationError: If the segmentation lies elsewhere than the box.
     """
+    # An upright outline beside a rotation has two meanings, and nobody can tell which of them was drawn.
     bounds, area = _bounds_and_area(drawn)
     degrees = 0.0 if annotation.bbox is None else _rotation(annotation, place)
     if degrees % 180 and _is_upright_box(drawn):
@@ -352,6 +369,9 @@ def _doubts(annotation: _Annotation, drawn: Sequence[Shape], image: _Image, plac
             f"attributes.rotation of {place} is {degrees:g}, and its outline is the upright box {bounds}: "
             "which of them holds? Export polygons, or boxes without outlines"
         )
+
+    # A box may be rounded or leave a part out. Only one that lies elsewhere, or that fits as corners,
+    # counts as different.
     box = None if annotation.bbox is None or not any(annotation.bbox[2:]) else _corners(annotation.bbox)
     by_corners = annotation.bbox is not None and bounds.equals(_Box(*annotation.bbox))
     differs = box is not None and (not bounds.meets(box) or (by_corners and not bounds.equals(box)))
@@ -368,6 +388,9 @@ def _doubts(annotation: _Annotation, drawn: Sequence[Shape], image: _Image, plac
                 f"segmentation {bounds} in {image.file_name}. Was one of them scaled or cut? Export the file "
                 "again"
             )
+
+    # Tools write the area of the mask, the outline or the box; what is none of them, with room to spare, is
+    # told.
     stated = annotation.area
     areas = [area, bounds.area, *([] if box is None else [box.area])]
     if stated and not min(areas) / _PART - _PART <= stated <= _FACTOR * max(areas) + _PART:
@@ -404,6 +427,7 @@ def _bounds_and_area(drawn: Sequence[Shape]) -> tuple[_Box, float]:
             # From the runs themselves: the pixels of many masks of a large image would take minutes.
             shape.area.check()
             height = shape.area.size[0]
+            # Runs go down the columns; one that goes on into the next column spans the whole height.
             counts = np.array(shape.area.counts, np.int64)
             ends = np.cumsum(counts)[1::2][counts[1::2] > 0]
             starts = ends - counts[1::2][counts[1::2] > 0]
@@ -430,6 +454,8 @@ def unpack_counts(text: str) -> list[int]:
     counts: list[int] = []
     value = shift = 0
     for character in text:
+        # Five bits of the number, a sixth that says if more follow; from the fourth number on it is the
+        # difference from the one before last.
         bits = ord(character) - 48
         if not 0 <= bits < 64:
             raise AnnotationError(f"packed run lengths have the character {character!r}. Export again")

@@ -51,6 +51,8 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
         raise AnnotationError(
             f"no XML: {ErrorString(error.code)} in line {line}, column {column}. Export it again"
         ) from error
+
+    # Tracks of a video name no image files, so there would be nothing to find.
     if root.tag != "annotations" or root.find("track") is not None:
         content = "tracks of a video" if root.tag == "annotations" else f"<{root.tag}>"
         raise AnnotationError(
@@ -58,6 +60,7 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
         )
     for element in root.iter("image"):
         name = _text(element, "name")
+        # An unknown shape may be a defect; leaving it out would make a good image of a defective one.
         unknown = next((child.tag for child in element if child.tag not in (*_AREAS, *_NO_AREAS)), None)
         if unknown is not None:
             raise AnnotationError(

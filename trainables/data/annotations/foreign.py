@@ -52,6 +52,7 @@ def foreign_format(name: str, data: bytes) -> str | None:
     suffix = PurePath(name).suffix.lower()
     if suffix in _HALCON:
         return _named("a data set of HALCON's Deep Learning Tool", "masks as PNG, or a COCO file")
+    # From the surest sign to the vaguest: the ending, then the first bytes, then the content.
     start = as_utf8(data[:_START]).decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if start.startswith("<"):
         return _xml(start)
@@ -68,6 +69,8 @@ def _yolo(start: str) -> str | None:
     """Lines of a class and four shares of the image or more; or the names of classes and sets."""
     if _YOLO_NAMES.search(start) and _YOLO_SETS.search(start):
         return _named("the description of a YOLO data set", _TOOL)
+    # The last line may be cut off where only the start was read. Five numbers a line are YOLO's only if
+    # those behind the class are shares of the image.
     whole = start.splitlines() if len(start) < _START else start.splitlines()[:-1]
     lines = [line.strip() for line in whole if line.strip()][:50]
     if not lines or not all(map(_YOLO.match, lines)):
@@ -78,6 +81,7 @@ def _yolo(start: str) -> str | None:
 
 def _xml(start: str) -> str | None:
     root = re.search(r"<([A-Za-z_][\w.-]*)", re.sub(r"<\?.*?\?>|<!--.*?-->", "", start, flags=re.DOTALL))
+    # Told by the root's tag and a word that only that tool writes.
     tag = root[1] if root else ""
     if tag == "annotation" and ("<polygon" in start or "<pt>" in start):
         return _named("an XML file of the older LabelMe", "it as LabelMe JSON, COCO or CVAT for images 1.1")
@@ -94,6 +98,7 @@ def _xml(start: str) -> str | None:
 
 
 def _table(start: str) -> str | None:
+    # By its columns: a table of one's own images has an image and a label, and none of these.
     head = start.partition("\n")[0].strip().lower()
     columns = {column.strip(' "#\r') for column in re.split(r"[,;\t]", head)}
     if "region_shape_attributes" in columns:

@@ -69,6 +69,8 @@ class ImageNames:
         Raises:
             InputError: If several images are equally good.
         """
+        # The stated name wins over the others, but for an upload: the server's copy and the image itself
+        # may both lie in the folder.
         fits: dict[PurePosixPath, str] = {}
         for name in names:
             image = self.find(name, file, alone=alone, by_name=by_name, stated=names[0])
@@ -104,6 +106,8 @@ class ImageNames:
         Raises:
             InputError: If several are equally good.
         """
+        # First the exact places: beside the file of annotations, below the folder, and for a file of one
+        # image beside it under its name.
         path = PurePosixPath(name)
         places = [posixpath.normpath(file.parent / path)]
         if len(path.parts) > 1:  # of a name alone, annotations among images mean those beside them
@@ -113,6 +117,9 @@ class ImageNames:
         for place in map(composed, places):
             if place in self._known:
                 return self._known[place]
+
+        # Then by the end of the path, most parts first: what a path states must fit, so fewer parts are
+        # tried only where more find nothing.
         for end, folder in self._searches(path, file, alone=alone, by_name=by_name):
             images = _below(self._exact.get(composed(end), []), folder)
             images = images or _below(self._alike.get(compared(end), []), folder)
@@ -130,6 +137,7 @@ class ImageNames:
         self, path: PurePosixPath, file: PurePosixPath, *, alone: bool, by_name: bool
     ) -> Iterator[tuple[str, PurePosixPath]]:
         """Ends of paths, of most parts first, and the folder below which each is looked for."""
+        # A bare name means an image beside its annotations; with folders before it, wherever these are.
         parts = [part for part in path.parts if part not in ("/", "..")]
         root = PurePosixPath()
         beside = file.parent if file.parent in self._folders else root

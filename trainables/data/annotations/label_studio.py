@@ -122,6 +122,7 @@ def _tasks(data: bytes) -> list[_Task]:
 
 
 def _chosen(task: _Task) -> _Annotation | None:
+    # Two people who drew differently cannot both be right, so one of them must be marked as ground truth.
     finished = [annotation for annotation in task.annotations if not annotation.was_cancelled]
     if len(finished) > 1:
         finished = [annotation for annotation in finished if annotation.ground_truth]
@@ -148,9 +149,12 @@ def _image(task: _Task, annotation: _Annotation) -> ImageAnnotation:
             area = _area(result, task)
             if area is not None:
                 areas.setdefault(area, _kind(result) or "shape")
+        # Labels are the classes. Words chosen for a region stand in where it has none, and are told as not
+        # read where it has.
         labels = list(dict.fromkeys(name for result in results for name in _labels(result)))
         words = [result for result in results if _kind(result) in _WORDS]
         chosen = list(dict.fromkeys(name for result in words for name in _chosen_words(result)))
+        # A line or a point marks no pixel, but says that the image is defective.
         if not areas:
             kinds = [_kind(result) or "labels" for result in results if result.type != "relation"]
             without_area += [kind for kind in kinds if labels == [] or meaning_of(labels[0]) == "defect"]
@@ -196,6 +200,8 @@ def _image_names(task: _Task) -> tuple[str, ...]:
     Raises:
         AnnotationError: If it states none.
     """
+    # The field is called as the labelling project calls it, so the first text that looks like an image's
+    # address is taken.
     texts = [text for text in (task.data.get("image"), *task.data.values()) if isinstance(text, str)]
     for text in texts:
         paths = [path for path in _paths_of(text) if path.lower().endswith(IMAGE_SUFFIXES)]
@@ -258,11 +264,14 @@ def _area(result: _Result, task: _Task) -> Polygon | Runs | None:
     Raises:
         AnnotationError: If it may mark some, and is of a kind that is not read.
     """
+    # What is drawn decides, not what the control is called.
     value, kind = result.value, _kind(result)
     if not kind:  # <Labels> repeats the value of the shape
         fields = value.model_fields_set
         kind = "ellipse" if "radius_x" in fields else "rectangle" if {"width", "height"} <= fields else kind
     closed = (value.model_extra or {}).get("closed")
+
+    # A kind that is unknown may mark pixels, and passing it over would lose a defect.
     if value.rle is None and (kind not in ("polygon", "rectangle", "ellipse", "", *_LINES, *_WORDS)):
         raise AnnotationError(
             f"a {kind} of task {task.id} is not read: {json.dumps(sorted(value.model_extra or {}))}. "
@@ -277,6 +286,8 @@ def _area(result: _Result, task: _Task) -> Polygon | Runs | None:
     )
     if not has_area:
         return None
+
+    # Percent of an image need its size, and an image that was turned in the tool would be drawn on otherwise.
     if result.height is None or result.width is None or result.image_rotation:
         raise AnnotationError(
             f"a {kind} of task {task.id} needs original_width and original_height, and an image that is not "
@@ -285,6 +296,8 @@ def _area(result: _Result, task: _Task) -> Polygon | Runs | None:
         )
     if value.rle is not None:
         return runs_of(_brush(value.rle, result.height, result.width))
+
+    # Coordinates are percent of each side.
     scale = np.array([result.width, result.height]) / 100
     if value.points is not None:
         if len(value.points) < 3:
@@ -340,6 +353,7 @@ def unpack_bits(data: bytes) -> NDArray[np.uint8]:
         window = int.from_bytes(data[start // 8 : (at + 7) // 8])
         return (window >> (-at % 8)) & ((1 << width) - 1)
 
+    # The head, then blocks until as many values are there.
     count, width = read(32), read(5) + 1
     if width != 8:
         raise ValueError(f"values have 8 bits, found {width}")

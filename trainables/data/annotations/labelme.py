@@ -83,6 +83,8 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
     except ValidationError as error:
         raise AnnotationError(f"no LabelMe file: {first_fault(error)}. Save it again in LabelMe") from error
     size = (file.height, file.width) if file.height and file.width else None
+
+    # A flag speaks of the whole image and a line of no pixels; both make it defective without a mask.
     shapes: list[Shape] = []
     without_area = ["flag" for value in (file.flags or {}).values() if value is True]
     for shape in file.shapes:
@@ -103,6 +105,8 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
 
 def _area(kind: str, shape: _Shape, size: tuple[int, int] | None) -> Polygon | Runs:
     points, expected = shape.points, _CORNERS[kind]
+    # The number of points says what is meant: two opposite corners, four corners, a centre and a point on
+    # the circle.
     if len(points) not in expected and not (kind in _OUTLINES and len(points) > expected[0]):
         raise AnnotationError(
             f"the {kind} {shape.label!r} has {len(points)} points, expected "
@@ -116,6 +120,9 @@ def _area(kind: str, shape: _Shape, size: tuple[int, int] | None) -> Polygon | R
     if kind == "circle":
         radius = math.dist((x, y), (to_x, to_y))
         return ellipse(x, y, radius, radius)
+
+    # A mask is the window between its two points, or the whole image; a pixel of difference is rounding
+    # between versions of the tool.
     window = _window(shape)
     between = (abs(round(to_y) - round(y)) + 1, abs(round(to_x) - round(x)) + 1)
     if window.shape == size:

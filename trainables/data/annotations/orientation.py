@@ -44,6 +44,9 @@ def size_as_drawn(annotation: ImageAnnotation, photo: bytes) -> tuple[tuple[int,
     stored, size = (height, width), annotation.size
     if orientation == 1:
         return size or stored, 1
+
+    # From the fifth orientation on sides are exchanged, so the stated size tells which picture was drawn
+    # on. Orientations 2 to 4 keep the size and cannot be told apart by it.
     turned = (width, height) if orientation >= _FIRST_QUARTER_TURN else stored
     if size is not None and size not in (stored, turned):
         return size, 1
@@ -51,6 +54,8 @@ def size_as_drawn(annotation: ImageAnnotation, photo: bytes) -> tuple[tuple[int,
         return turned, orientation
     if size == stored != turned and not annotation.size_may_be_stored:
         return stored, 1
+
+    # Guessing wrongly would put every mask beside its defect, and nothing later would notice.
     stated = "no size" if size is None else f"{size[1]} × {size[0]} pixels, which may be either"
     raise AnnotationError(
         f"EXIF orientation {orientation} of the photo turns it in some tools, and the annotations state "

@@ -226,6 +226,8 @@ def rasterise(shapes: Iterable[Shape], height: int, width: int) -> NDArray[np.ui
 
 
 def _fill(mask: NDArray[np.uint8], polygon: Polygon) -> None:
+    # Only the window around the polygon is looked at: a defect is small and an image may have 64 million
+    # pixels.
     points = np.array(polygon.points, np.float64).clip(-_FARTHEST, _FARTHEST)
     (left, top), (right, bottom) = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
     window = mask[max(int(top), 0) : max(int(bottom), 0), max(int(left), 0) : max(int(right), 0)]
@@ -239,6 +241,8 @@ def _fill(mask: NDArray[np.uint8], polygon: Polygon) -> None:
 
 def _inside(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.uint8]:
     """Pixels whose centre lies in the polygon: those with an odd number of crossings to their left."""
+    # Every edge marks, in each row that it passes, where it crosses; an exclusive or along the row then
+    # counts crossings modulo two.
     crossed = np.zeros((height, width + 1), np.uint8)
     for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
         (x, y), (to_x, to_y) = sorted((start, end), key=lambda point: (point[1], point[0]))
@@ -257,6 +261,7 @@ def _first_centre(position: float) -> int:
 
 def _paste(mask: NDArray[np.uint8], runs: Runs) -> None:
     height, width = mask.shape
+    # A window may stick out of its image: what lies outside is cut off.
     pixels, (top, left) = runs.pixels(), runs.corner
     above, before = max(-top, 0), max(-left, 0)
     window = pixels[above : max(height - top, 0), before : max(width - left, 0)]
@@ -289,6 +294,7 @@ def outlines(mask: NDArray[np.uint8]) -> Iterator[Polygon]:
 
 def _joined(rings: Sequence[NDArray[np.float64]]) -> tuple[tuple[float, float], ...]:
     """One ring of several. Each way to another is gone twice, so that it encloses nothing."""
+    # To each hole and back again by the same way: even-odd filling leaves such a way without area.
     start = rings[0][0]
     parts = [rings[0]]
     for ring in rings[1:]:

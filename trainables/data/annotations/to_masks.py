@@ -86,6 +86,7 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
     """
     if not folder.is_dir():
         raise InputError(f"--images names the folder of the images, found none at {folder}. Check the path.")
+    # All faults are collected before anything is written, so a second try starts from the same folder.
     faults: list[str] = []
     remarks: list[str] = []
     annotations = list(_annotations(source, faults, remarks))
@@ -95,11 +96,15 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
     if not drawn and not faults:
         why = "".join(f"{remark} " for remark in remarks)
         raise InputError(f"{source} annotates 0 images. {why}Name an export with finished images.")
+
+    # One class is black and white; several are numbered in the order of their names, ignored ones last.
     names = sorted({name for image in drawn for name in image.annotation.classes})
     ignored = sorted({name for image in drawn for name in image.annotation.ignored})
     classes = dict(enumerate((*names, *ignored), start=1)) if len(names) > 1 or ignored else {}
     masks, overlapping = _masks(drawn, classes, faults)
     table = None if in_folders else PurePosixPath(TABLE)
+
+    # A mask from an earlier import that stays would be read with the new ones.
     if in_folders:
         faults += _stale(places, drawn)
         faults += _numbered_otherwise(places, masks) if classes else ()
@@ -110,6 +115,8 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
     if faults:
         shown = first_lines([f"{fault}." for fault in faults])
         raise InputError(f"nothing was written. Faults, {len(faults)} in all:\n{shown}")
+
+    # From here on files are written.
     for place, content in masks.items():
         _write(folder / place, content)
     if table is not None:
@@ -149,6 +156,8 @@ def _annotations(
     """Every annotated image, with the file that says so, and whether it is of this image alone."""
     if not source.exists():
         raise InputError(f"there is no file or folder of annotations at {source}. Check the path.")
+    # Below a folder only files that could be annotations are opened; what is none of them is told, not
+    # refused.
     files = [source]
     if source.is_dir():
         files = [path for path in _files_below(source) if path.suffix.lower() in FOREIGN_SUFFIXES]
@@ -259,6 +268,8 @@ def _on_disk(
             width, height = measure(photo)
             if image in taken:
                 raise InputError(f"{image} is annotated in {taken[image]} too. Leave one of them out")
+            # A photo may have been turned before somebody drew on it; without shapes the size may fit
+            # either way.
             taken[image] = file.name
             size, orientation = (height, width), 1
             if annotation.shapes:
@@ -300,6 +311,7 @@ def _masks(
         annotation, mask, overlaps = image.annotation, np.zeros(image.size, np.uint8), False
         try:
             for shape in annotation.shapes:
+                # In the order of drawing: a later shape takes the pixels, background takes them away.
                 background = shape.meaning == "background"
                 value = 0 if background else values.get(shape.defect_class, 255)
                 # Drawn as a defect, for background by itself marks nothing.
@@ -309,6 +321,7 @@ def _masks(
         except AnnotationError as error:
             faults.append(f"{image.image}: {error}")
             continue
+        # A class without a pixel left would silently vanish from its image.
         lost = [name for name in annotation.classes if name in values and values[name] not in mask]
         if annotation.shapes and not mask.any():
             faults.append(f"{image.image}: its {len(annotation.shapes)} shapes lie outside. Draw them again")
@@ -336,6 +349,8 @@ def _table(drawn: Iterable[_Drawn], masks: Mapping[PurePosixPath, bytes]) -> byt
 def _passed_over(drawn: Iterable[_Drawn], places: _Places) -> Iterator[str]:
     annotated = list(drawn)
     yield from doubt_remarks(image.annotation for image in annotated)
+    # What marks no pixels, what costs an image its mask, what is coarser than a defect, and what nobody
+    # looked at: each is a loss that the masks themselves do not show.
     kinds = Counter(kind for image in annotated for kind in image.annotation.without_area)
     if kinds:
         shapes = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())

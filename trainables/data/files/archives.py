@@ -35,6 +35,8 @@ def unpack(archive: Path, cache: Path) -> Path:
         InputError: If the file is no zip, is damaged, is unsafe, is packed by a method that is not read, or
             does not fit on the disk.
     """
+    # Name, size and time stand for the content: hashing gigabytes in each run would take longer than
+    # reading them.
     state = archive.stat()
     key = hashlib.sha256(f"{archive.name}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache / "unpacked" / f"{archive.stem}-{key}"
@@ -58,6 +60,7 @@ def _unpack(opened: zipfile.ZipFile, archive: Path, folder: Path) -> None:
     members = [member for member in opened.infolist() if not member.is_dir()]
     _refuse_unsafe(members, archive)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Refused before the first byte, since a full disk would stop other trials too.
     needed = sum(member.file_size for member in members)
     free = shutil.disk_usage(folder.parent).free
     if needed > free:
@@ -80,6 +83,7 @@ def _refuse_unsafe(members: list[zipfile.ZipInfo], archive: Path) -> None:
     for member in members:
         name = PurePosixPath(member.filename)
         mode = member.external_attr >> 16
+        # From the dangerous to the merely unusable; the first that holds is told.
         reason = None
         if not name.parts or name.is_absolute() or ".." in name.parts or set("\\:") & set(member.filename):
             reason = "its name leaves the folder it is unpacked to"

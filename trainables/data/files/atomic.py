@@ -40,6 +40,8 @@ def nearest(path: Path) -> Path:
 
 def why_unusable(error: OSError, folder: Path) -> str | None:
     """Reason why ``folder`` cannot be used: ``is full (3 MB free)``; None: the folder is not at fault."""
+    # Each cause has another remedy, and "No space left on device" alone names neither the folder nor the
+    # user.
     if error.errno == errno.EDQUOT:
         return f"is full for user {os.getuid()} ({error.strerror})"
     if error.errno == errno.ENOSPC:
@@ -47,6 +49,7 @@ def why_unusable(error: OSError, folder: Path) -> str | None:
     if error.errno == errno.EROFS:
         return "is read-only"
     if error.errno in _REFUSED:
+        # The folder on the way that bars the rest is what a user can change.
         named = error.filename
         path = folder if not named or isinstance(named, int) else Path(os.fsdecode(named))
         existing = nearest(path)
@@ -142,6 +145,7 @@ def new_file(target: Path) -> Generator[Path]:
     """
     with _plain_refusal(target.parent):
         _make(target.parent)
+        # Written beside the target, on the same file system: only there is a rename one step for all readers.
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         os.close(handle)
         partial = Path(name)
@@ -167,6 +171,7 @@ def new_folder(target: Path) -> Generator[Path]:
             try:
                 partial.rename(target)
             except OSError as error:
+                # Another process was quicker and made the same; its folder stays.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
         finally:

@@ -78,6 +78,7 @@ def examine(data: bytes) -> Header:
         BrokenImageError: If the file is empty, of another format, animated, or ends too early.
     """
     try:
+        # The first bytes say what a file is. Its name may lie, and OpenCV would not tell.
         if data.startswith(b"\xff\xd8"):
             return _examine_jpeg(data)
         if data.startswith(_PNG):
@@ -101,6 +102,7 @@ def _examine_jpeg(data: bytes) -> Header:
     header: Header | None = None
     frame, components, at = 0, 0, 2
     while True:  # from segment to segment: a thumbnail within one has markers of its own
+        # Segments have a length, so what is in them is skipped whole.
         marker = data[at + 1]
         if data[at] != 0xFF:
             raise BrokenImageError(f"the JPEG is damaged: no marker at byte {at}")
@@ -118,6 +120,8 @@ def _examine_jpeg(data: bytes) -> Header:
         if marker == 0xDA:
             break
         at += 2 + length
+
+    # A sequential picture ends with its marker. A progressive one may have it and still lack its finer scans.
     end = data.find(b"\xff\xd9", at)
     if end < 0:
         raise BrokenImageError(
@@ -134,6 +138,8 @@ def _examine_jpeg(data: bytes) -> Header:
 
 def _lacks_scans(data: bytes, at: int) -> bool:
     """True where scans of a progressive JPEG, the first of which starts at ``at``, leave out lower bits."""
+    # Each scan says which coefficients it brings and how many low bits it leaves for later ones; a whole
+    # picture leaves none.
     bits_left: dict[tuple[int, int], int] = {}  # by component and coefficient
     while data[at + 1] != 0xD9:
         length = int(struct.unpack_from(">H", data, at + 2)[0])
@@ -158,6 +164,7 @@ def _examine_png(data: bytes) -> Header:
         end = at + 12 + length
         if end > len(data):
             break
+        # Checksums find damage that OpenCV would decode without a word.
         if struct.unpack_from(">I", data, end - 4)[0] != zlib.crc32(data[at + 4 : end - 4]):
             raise BrokenImageError(f"the PNG is damaged: wrong checksum of its {kind.decode('latin1')} part")
         if kind == b"acTL":
@@ -178,6 +185,8 @@ def _examine_bmp(data: bytes) -> Header:
         raise BrokenImageError(f"expected a BMP with a header of 40 bytes or more, found {header}")
     width, height = struct.unpack_from("<ii", data, 18)
     bits, compression = struct.unpack_from("<HI", data, 28)
+    # Rows are padded to four bytes. A negative height means that the top row comes first. Compressed
+    # pictures do not tell their length.
     row = (width * bits + 31) // 32 * 4
     if compression in (0, 3) and len(data) < offset + row * abs(height):
         raise BrokenImageError(
@@ -190,6 +199,7 @@ def _examine_webp(data: bytes) -> Header:
     stated = 8 + int(struct.unpack_from("<I", data, 4)[0])
     if len(data) < stated:
         raise BrokenImageError(f"the WebP is truncated: {len(data)} bytes, expected {stated}")
+    # Three forms with headers of their own: extended, lossless and lossy.
     kind = data[12:16]
     if kind == b"VP8X":
         flags, *sides = struct.unpack_from("<B3xHBHB", data, 20)
@@ -242,6 +252,8 @@ def _examine_tiff(data: bytes) -> Header:
     page = next(pages)
     if not {_WIDTH, _HEIGHT} <= page.tags.keys():
         raise BrokenImageError("the TIFF is damaged: its first page states no width and height")
+
+    # The pixels' places say how long the file must be.
     for offsets, sizes in _PIXELS:
         parts = zip(page.tags.get(offsets, ()), page.tags.get(sizes, ()), strict=False)
         end = max((offset + size for offset, size in parts), default=0)
@@ -265,6 +277,7 @@ def _examine_tiff(data: bytes) -> Header:
 
 def _pages(data: bytes) -> Iterator[_Page]:
     """The first page of a TIFF, and those that follow; without end where the last leads back to another."""
+    # Bytes come in either order, and BigTIFF has wider numbers.
     order = "<" if data[:2] == b"II" else ">"
     big = b"+" in data[:4]
     head, step, number = (8, 20, "Q") if big else (2, 12, "I")

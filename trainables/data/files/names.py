@@ -221,6 +221,8 @@ def split_beside(
     paths: Sequence[PurePosixPath], naming: Naming | None = None
 ) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Images, and masks that lie among them: of a usual or the given naming, or beside a JPEG of its name."""
+    # A mask among images is told by its name: the given one, or a usual ending behind the name of another
+    # image, or that of a JPEG, which is no mask itself.
     given = naming if naming != Naming() else None
     stems: defaultdict[PurePosixPath, set[str]] = defaultdict(set)  # of images; by a given naming, of masks
     jpegs: set[str] = set()

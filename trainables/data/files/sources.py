@@ -60,6 +60,7 @@ class DataFolders:
 
     def below_root(self, reader: str, path: str | None) -> Path:
         """The data root, or what ``data.path`` names below it: a folder or file, unpacked if it is a zip."""
+        # Each of these mistakes has its own way out; found later, all would read as "no such file".
         if self.root is None:
             raise InputError(
                 f"reader {reader} reads files: no data root was given. Pass --data ROOT or set ASSAY_DATA."
@@ -120,6 +121,7 @@ def confine(root: Path, relative: str) -> Path:
     """
     if "\0" in relative:
         raise InputError(f"{relative!r} is no path: it holds a zero byte. Correct it.")
+    # Links are followed first, so a link out of the root is refused like a path out of it.
     base = root.resolve()
     try:
         path = (base / relative).resolve()
@@ -152,6 +154,8 @@ def read_bytes(root: Path, relative: str) -> bytes:
             )
         return path.read_bytes()
     except OSError as error:
+        # An unreachable disk is an affair of the storage and may pass; a file that is missing or barred is
+        # a fault of the data, told beside all others.
         why = why_unread(error, path, root)
         if why is not None and error.errno not in (errno.EACCES, errno.EPERM):
             raise StorageError(f"data that were listed cannot be read: {why}.") from error
@@ -188,6 +192,8 @@ def decode_image(data: bytes, channels: int, white: float = 255) -> NDArray[np.u
         BrokenImageError: If the file is truncated, damaged or too large, or goes beyond ``white``.
     """
     header = _examine(data)
+    # 8 bits are as they are. More become 8 by one white point for the whole set, or brightness would differ
+    # from image to image.
     colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     if header.samples == "uint8" or (header.samples == "uint16" and white == FULL_WHITE):
         image = _decode(data, colour)
@@ -221,6 +227,8 @@ def _in_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
 
 def _decode_deep(data: bytes, header: Header, flags: int) -> NDArray[Any]:
     """Samples of more than 8 bits, h × w or h × w × 3: uint16 or float32, finite and not negative."""
+    # Samples with a sign or of 32 bits come from other measurements than photographs; nobody knows what is
+    # black.
     if header.samples not in ("uint16", "float32", "float64"):
         raise BrokenImageError(
             f"images have samples of 8 or 16 bits without sign, or floats; found {header.samples} "
@@ -230,6 +238,8 @@ def _decode_deep(data: bytes, header: Header, flags: int) -> NDArray[Any]:
         raise BrokenImageError(f"CMYK is read with 8 bits alone, found {header.form}. Save as grey or RGB")
     # OpenCV turns floats into grey or colour in one of the two directions alone.
     image = _decode(data, flags if header.samples == "uint16" else cv2.IMREAD_UNCHANGED)
+
+    # OpenCV hands transparency on as a further channel, grey with transparency as two.
     if image.ndim == 3:
         image = np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., 0])  # no alpha
     if header.samples != "uint16":
@@ -324,6 +334,8 @@ def decode_indices(data: bytes) -> NDArray[np.uint16]:
             f"a mask of class indices is grey or has a palette, found "
             f"{indices.shape[2]} channels of colour. Save as grey"
         )
+    # Indices of a palette of 1, 2 or 4 bits are stretched in decoding, so they are divided by that factor
+    # again.
     return indices.astype(np.uint16) // (255 // (highest_index(data) or 255))
 
 

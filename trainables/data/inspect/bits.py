@@ -65,6 +65,7 @@ def settle_pixels(rows: Sequence[ImageRow], white: White) -> Settled:
         rows: All of its images, as inspected.
         white: The study's ``data.white``.
     """
+    # Files of 8 and of 16 bits in one set would be two scales of brightness.
     by_samples: dict[str, list[ImageRow]] = {}
     for row in rows:
         by_samples.setdefault(row.samples, []).append(row)
@@ -105,6 +106,8 @@ def _faults(rows: Sequence[ImageRow], pixels: Pixels, white: White) -> Iterator[
             f"(`--white {fitting:g}` of assay init and assay data check)"
         )
     elif white == "auto" and pixels.samples == "uint16" and pixels.white > _WHITES[0]:
+        # A few bright files among many dark ones raise the white point for all: that is two cameras, or a
+        # hot pixel.
         below = _WHITES[_WHITES.index(int(pixels.white)) - 1]
         bright = [row for row in rows if row.peak > below]
         if 10 * len(bright) <= len(rows) or 16 * median(row.peak for row in rows) <= pixels.white:
@@ -119,6 +122,7 @@ def _darkness(rows: Sequence[ImageRow], pixels: Pixels) -> Iterator[Finding]:
     """A set that uses at most a quarter of the levels up to its white point."""
     if pixels.samples == "uint8" or 4 * pixels.peak > pixels.white:
         return
+    # Nothing is lost for certain, so this warns and does not refuse.
     levels = int(255 * pixels.peak / pixels.white) + 1
     bits = int(pixels.peak).bit_length()
     way_out = f"If the camera has {bits} bits, set `data: {{white: {(1 << bits) - 1}}}`"

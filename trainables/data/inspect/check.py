@@ -102,9 +102,14 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     inspection = inspect(listing, cache)
     rows = inspection.rows
     settled = settle_pixels(rows, spec.white)
+
+    # Everything goes on to the end: a user wants all faults at once, not one for each run.
     faults = [*inspection.faults, *settled.faults]
     if rows and not inspection.faults and not any(row.label for row in rows):
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
+
+    # Copies matter where the split is the makers': a test image with a copy in training is tested on what
+    # was learned. Seeds that draw their own split keep identical images together.
     by_sample = {row.sample: row for row in rows}
     divided = listing.is_split and spec.splits == "published"
     texts = [
@@ -114,6 +119,8 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         for finding in (*inspection.findings, *settled.findings)
     ]
     by_split = _by_split(rows)
+
+    # Missing kinds of images are told with what can still be done without them.
     if rows and all(row.label for row in rows):
         texts.append(
             "No image is normal: rankings of image scores (AP, AUROC) are not measured, and methods learn "
@@ -127,6 +134,8 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         texts += one_sided
     if not listing.is_split and spec.splits != "per_seed":
         texts.append(listing.unsplit)
+
+    # Counts that differ from the published ones are the only trace of files that were lost in unpacking.
     published = ""
     if rows and listing.expected is not None:
         published, differing = _compare(listing.expected, rows, by_split)
@@ -162,6 +171,7 @@ def _examine_parts(rows: Sequence[ImageRow]) -> tuple[list[str], list[str]]:
         if not part:
             faults.append(f"published part {name}: no image. {_MEND_PARTS}")
         elif not defective and True in kinds:
+            # A part that can measure nothing is a fault; one that merely teaches less is a warning.
             lacking = f"published part {name}: no defective image among {len(part)}; {_NO_DEFECTIVE[role]}"
             if role == "test":
                 faults.append(f"{lacking}. {_MEND_PARTS}")
@@ -175,6 +185,7 @@ def _examine_parts(rows: Sequence[ImageRow]) -> tuple[list[str], list[str]]:
 
 def _parts(rows: Sequence[ImageRow]) -> Iterator[tuple[_Role, str, list[ImageRow]]]:
     """Role, name and images of each published part; validation where it is published."""
+    # A fold is tested on its own images and trained on all others.
     folds = sorted({row.fold for row in rows if row.fold is not None})
     for fold in folds:
         yield "test", f"test of fold {fold}", [row for row in rows if row.fold == fold]
@@ -191,6 +202,7 @@ def _compare(
     expected: Expected, rows: Sequence[ImageRow], by_split: Mapping[str, tuple[int, int]]
 ) -> tuple[str, list[str]]:
     """A sentence that all counts are the published ones, or one for each that differs."""
+    # Files lost in unpacking show in the counts and nowhere else.
     counted = {"all": (len(rows), sum(row.label for row in rows)), **by_split}
     differing: list[str] = []
     counts: list[str] = []

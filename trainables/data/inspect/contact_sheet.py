@@ -50,6 +50,8 @@ class _Card(NamedTuple):
     @property
     def order(self) -> tuple[int, float]:
         """Rank: suspicious, empty, then the smallest."""
+        # Suspicious ones that cover most come first: the defect may be the background, drawn the wrong way
+        # round.
         area = sum(mask.area for mask in self.masks)
         covers = max(mask.share for mask in self.masks)
         if self.remark and area:
@@ -80,6 +82,8 @@ def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Pa
         return 0
     shown = cards[:_MOST]
     count = f"{len(shown)} of {len(cards)} masks" if len(cards) > len(shown) else f"{len(cards)} masks"
+
+    # A sheet is drawn even of a set that is refused: it shows why.
     settled = settle_pixels(inspection.rows, spec.white)  # where files disagree, each has its own white
     whites = {
         row.sample: (row.peak or 1.0) if settled.faults else settled.pixels.white for row in inspection.rows
@@ -115,6 +119,7 @@ def _cards(masks: Sequence[MaskStatistics]) -> list[_Card]:
 
 
 def _remark(masks: Sequence[MaskStatistics]) -> str:
+    # Each of these is a mask that a reader of pixels takes for something else than was drawn.
     drawings = {"paper": "colour on white", "alpha": "transparency alone", "jpeg": "JPEG"}
     remarks = [drawings[mask.drawing] for mask in masks if mask.drawing != "plain"]
     remarks += [f"covers {100 * mask.share:.0f} %" for mask in masks if mask.covers_much]
@@ -159,6 +164,7 @@ def _mask_of(listing: Listing, card: _Card) -> NDArray[np.uint8]:
 def _draw_card(place: Picture, photo: Picture, mask: NDArray[np.uint8], card: _Card) -> None:
     """Draw the photo, a defect enlarged beside it where it is small, and two lines of text."""
     room = place.shape[1]
+    # A small defect is invisible on the whole photo; a frame shows where the enlarged part lies.
     zoom = _zoomed(mask, smallest=any(each.strays for each in card.masks))
     widest = room if zoom is None else room - _SIDE - 6
     scale = min(widest / photo.shape[1], _SIDE / photo.shape[0])
@@ -188,6 +194,7 @@ def _outlined(photo: Picture, mask: NDArray[np.uint8], scale: float) -> Picture:
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = np.ascontiguousarray(cv2.resize(photo, size, interpolation=how).astype(np.uint8))
     area = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    # Any covered part of a pixel counts, or a hair-thin defect would vanish from the small picture.
     shown = cv2.resize(mask.astype(np.float32), size, interpolation=area) > 0
     if shown.any() and not shown.all():
         outline(picture, shown, _WARNING)
@@ -202,6 +209,7 @@ def _zoomed(mask: NDArray[np.uint8], *, smallest: bool) -> tuple[int, int, int] 
     count, _, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count < 2:
         return None
+    # Where there are stray pixels the smallest region is what somebody should look at.
     areas = boxes[1:, cv2.CC_STAT_AREA]
     region = 1 + int(areas.argmin() if smallest else areas.argmax())
     x, y, width, height = (int(value) for value in boxes[region, :4])
@@ -209,6 +217,9 @@ def _zoomed(mask: NDArray[np.uint8], *, smallest: bool) -> tuple[int, int, int] 
     rows, columns = mask.shape
     if side > 0.8 * min(rows, columns) and side > 0.5 * max(rows, columns):
         return None
+
+    # At the border the square is moved inwards and keeps its side, so a defect there is enlarged like any
+    # other.
     side = min(side, rows, columns)
     top = min(max(0, y + height // 2 - side // 2), rows - side)
     left = min(max(0, x + width // 2 - side // 2), columns - side)

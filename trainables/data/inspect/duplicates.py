@@ -35,6 +35,7 @@ def with_copies(
     rows: Sequence[ImageRow], details: Sequence[NDArray[np.float32] | None]
 ) -> tuple[ImageRow, ...]:
     """``rows``, of which those that show the same as an image of another item name the first of them."""
+    # Copies of copies belong together, hence connected components and not pairs.
     pairs = np.array(near_copies(details, [row.group for row in rows]), dtype=int).reshape(-1, 2)
     edges = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(rows), len(rows)))
     _, cluster = connected_components(edges, directed=False)
@@ -50,6 +51,7 @@ def duplicate_findings(rows: Sequence[ImageRow]) -> Iterator[Finding]:
 
     Many pairs are summed up in one sentence.
     """
+    # The same bytes are certain, likeness is a measurement: they are told apart.
     identical: defaultdict[str, list[ImageRow]] = defaultdict(list)
     alike: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for row in rows:
@@ -78,6 +80,7 @@ def _finding(head: str, sets: Sequence[Sequence[ImageRow]], sign: str) -> Findin
     across = f", in different parts ({', '.join(parts)})" if len(parts) > 1 else ""
     if any(len({row.label for row in copies}) > 1 for copies in sets):
         across += "; one is labelled defective, another normal"
+    # Copies do harm where they lie in different parts or have different labels, so the sentence says that.
     names = summarise([_equation(copies, sign) for copies in sets], 2)
     if sign == "=":
         number = "1 image is there more than once," if len(sets) == 1 else f"{len(sets)} images are identical"
@@ -186,6 +189,7 @@ def near_copies(details: Sequence[Floats | None], items: Sequence[str]) -> list[
         details: Of each image, by :func:`details_of`.
         items: The item of each image.
     """
+    # Flat images have no details to compare.
     places = [place for place, each in enumerate(details) if each is not None]
     if len(places) < _FEWEST:
         return []
@@ -195,6 +199,8 @@ def near_copies(details: Sequence[Floats | None], items: Sequence[str]) -> list[
         return []
     mean, own = common
     _, item = np.unique([items[place] for place in places], return_inverse=True)
+
+    # One image stays upright and the other is turned in all eight ways, which covers every pair.
     upright = _unit(np.asarray((_vectors(spectra) - mean) @ own, np.float32))
     pairs: set[tuple[int, int]] = set()
     for turned in _positions(spectra):
@@ -261,6 +267,7 @@ def _alike(upright: Floats, turned: Floats, item: NDArray[np.int_]) -> Iterator[
         for each in (upright, turned)
     )
     for start in range(0, len(upright), _ROWS):
+        # A cheap bound leaves out nearly all pairs; the few that remain are compared exactly.
         bound = coarse[start : start + _ROWS] @ other[start:].T
         first, second = divmod(np.flatnonzero(bound >= _LEAST_CORRELATION), bound.shape[1])
         first, second = first + start, second + start

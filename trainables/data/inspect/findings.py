@@ -70,8 +70,9 @@ def first_lines(faults: Sequence[str], shown: int = 20) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 image``, ``3 images``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """``1 image``, ``3 images``, ``2 batches``."""
+    ending = "" if number == 1 else "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
+    return f"{number} {noun}{ending}"
 
 
 def sum_up(faults: Iterable[Fault]) -> Iterator[str]:

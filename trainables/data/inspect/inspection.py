@@ -140,6 +140,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 def _inspect(listing: Listing) -> Inspection:
     entries = sorted(listing.entries, key=lambda entry: entry.sample)
+    # One look at each file, in threads, gives all that the questions below need.
     look_alikes = LookAlikes([] if listing.binary_photos else [entry.image for entry in entries])
     look = partial(_inspect_entry, listing, look_alikes.looked_at)
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:  # OpenCV and hashlib release the GIL
@@ -158,6 +159,8 @@ def _inspect(listing: Listing) -> Inspection:
         if count > 1
     ]
     faults += _divided_items(entries)
+
+    # Copies and masks are judged across the whole set, so these come after all files were seen.
     usable = [(each.row, each.details) for each in seen if each.row is not None]
     rows = with_copies([row for row, _ in usable], [details for _, details in usable])
     masks = tuple(statistics for each in seen for statistics in each.mask.masks)
@@ -191,12 +194,15 @@ def _inspect_entry(listing: Listing, looked_at: Collection[str], entry: Entry) -
     except InputError as error:
         faults.append(Fault(entry.image, str(error).rstrip(".")))
     try:
+        # Masks of very large images are measured one after another, or a few of them would fill the memory.
         size = header.width * header.height if header is not None else 0
         with _one_at_a_time if size > _LARGE_PIXELS else nullcontext():
             mask = _inspect_mask(listing, entry, header, orientation)
     except _MaskFaultError as fault:
         file = entry.mask if entry.mask is not None and listing.mask_root is None else entry.image
         return _Seen(faults=(*faults, Fault(file, str(fault))), pixels=seen)
+
+    # A defective image of classes that nobody asked for is left out, or is normal, as the study says.
     if mask.label and listing.indices is not None and _shows_others_alone(listing.indices, mask.defect_class):
         if listing.indices.others != "normal":
             return _Seen(pixels=seen)
@@ -244,6 +250,8 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientat
         if entry.label is None:
             raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")
         return _MaskSeen(entry.label, None, "missing" if entry.label else "known", entry.defect_class)
+
+    # A mask that should be there and is not is told apart from an image that never had one.
     mask_root = listing.mask_root or listing.root
     try:
         if not confine(mask_root, entry.mask).exists():
@@ -271,12 +279,16 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientat
     name = entry.mask if listing.mask_root is None else f"the mask of {entry.image}"
     has_pages = not holds_runs(data) and "pages" in examine(data).traits
     mask, defect_class, classes = _read_mask(stored, entry, listing)
+
+    # A mask of another size would be stretched over its image without anybody noticing.
     size = (image.height, image.width) if image is not None else mask.shape
     if size != mask.shape:
         raise _MaskFaultError(
             f"{name} is {mask.shape[1]} × {mask.shape[0]} pixels, its image {entry.image} "
             f"{size[1]} × {size[0]}; expected the same. {_way_out(mask.shape, size, orientation)}"
         )
+
+    # Label and mask must agree: a normal image with defect pixels is a mistake in one of the two.
     pixels = int(np.count_nonzero(mask))
     shown = pixels if listing.indices is None else np.count_nonzero(stored)  # of classes not asked for too
     label = shown > 0 if entry.label is None else entry.label
@@ -300,6 +312,9 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Header | None, orientat
         )
         for of_class, shown in classes.items()
     )
+
+    # A defective image with an empty mask keeps its label, and its mask counts as unknown: as a mask it
+    # would teach "no defect anywhere".
     if not pixels:
         return _MaskSeen(True, None, "empty", defect_class, has_pages, masks)
     hash_ = hashlib.sha256(data).hexdigest()
@@ -346,6 +361,7 @@ def _read_classes(
     values: NDArray[Any], entry: Entry, indices: ClassIndices
 ) -> tuple[NDArray[np.uint8], str | None]:
     """The mask of class indices (of a normal image: every class), and the classes it shows."""
+    # An index that no class has would be background, so it is refused.
     present = [int(value) for value in np.unique(values) if value]
     unknown = [value for value in present if value not in indices.names]
     if unknown:
@@ -372,6 +388,8 @@ def _if_void(unknown: Sequence[int], indices: ClassIndices) -> str:
 
 
 def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_Seen]) -> Iterator[Finding]:
+    # Missing and empty masks look alike in training, both count as unknown, but a missing one can be
+    # brought back and an empty one may be a wrong label.
     missing = [entry for entry, each in zip(entries, seen, strict=True) if each.mask.state == "missing"]
     empty = [entry for entry, each in zip(entries, seen, strict=True) if each.mask.state == "empty"]
     if missing:

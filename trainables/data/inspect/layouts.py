@@ -51,12 +51,14 @@ def find_layout(folder: Path, cache: Path) -> DataSpec:
     Raises:
         InputError: If it has no layout that a reader knows.
     """
+    # From the surest to the vaguest: a table whose paths fit, folders of usual names, annotations, a
+    # published set, and a table after all.
     table, names_images = _find_table(folder)
     if table is not None and names_images:
         return _spec("table", table)
     below = folders_in(folder)
     for start in [folder, *below] if len(below) == 1 else [folder]:
-        spec = _of_folders(start, None if start == folder else start.name)
+        spec = _folder_spec(start, None if start == folder else start.name)
         if spec is not None:
             return spec
     if annotation_files(folder):
@@ -84,7 +86,7 @@ def find_layout(folder: Path, cache: Path) -> DataSpec:
     )
 
 
-def _of_folders(start: Path, path: str | None) -> DataSpec | None:
+def _folder_spec(start: Path, path: str | None) -> DataSpec | None:
     """The block that reads folders of normal and defective images, or a category of MVTec AD."""
     trained = [start / "train" / name for name in ("good", "ok")]
     as_mvtec = (start / "test").is_dir() and any(folder.is_dir() for folder in trained)
@@ -140,6 +142,7 @@ def _find_table(folder: Path) -> tuple[str | None, bool]:
 
 def _folder_options(start: Path) -> tuple[dict[str, Any], bool] | None:
     """Options of reader folder for the names below ``start``, and if there are masks; None if none fit."""
+    # First the names of the folders of good and defective images.
     depths = _depths_of_names(start)
     good, defect = _named(depths, GOOD_FOLDERS), _named(depths, DEFECT_FOLDERS)
     if good is not None and defect is not None and _depth(depths, defect) > _depth(depths, good):
@@ -150,6 +153,8 @@ def _folder_options(start: Path) -> tuple[dict[str, Any], bool] | None:
     options: dict[str, Any] = {"good": good or "good", "defect": defect}
     options = {role: name for role, name in options.items() if name != role}
     found = find_pictures(start, FolderOptions.model_validate(options))
+
+    # Then the masks: by the names of their folders, and where none is usual by looking at pixels.
     masks = _named_masks(
         {mask.home.name for mask in found.masks} or {path.name for path in found.mask_folders}
     )
@@ -171,6 +176,8 @@ def _folder_options(start: Path) -> tuple[dict[str, Any], bool] | None:
         options |= {"masks": defect} if masks_found else {}
     if not found.has_good and not masks_found and not found.holds_masks:
         return None
+
+    # Then how masks are called after their images.
     stems = {image.path.stem for image in images}
     naming = naming_of(stems, [path.stem for path in masks_found]) or Naming()
     exact = set(map(compared, stems)) & {compared(path.stem) for path in masks_found}
@@ -179,6 +186,8 @@ def _folder_options(start: Path) -> tuple[dict[str, Any], bool] | None:
     if len(exact) * 2 < len(masks_found) and not united:
         options |= {"mask_prefix": naming.prefix} if naming.prefix else {}
         options |= {"mask_suffix": naming.suffix} if naming.suffix else {}
+
+    # And where their soft edges are to be cut.
     middle = _middle_of_edges([found.root / path for path in masks_found[:_LOOKED_AT]])
     return options | ({} if middle is None else {"mask_above": middle}), bool(
         masks_found
@@ -187,6 +196,7 @@ def _folder_options(start: Path) -> tuple[dict[str, Any], bool] | None:
 
 def _folder_of_masks(found: Found) -> str | None:
     """The one folder, whatever its name, that holds masks of the images by their names and pixels."""
+    # Names alone may fool, so pixels must look like masks as well.
     stems = {image.path.stem for image in found.defective}
     above = {parent for image in found.images for parent in image.path.parents}
     others: defaultdict[str, list[Path]] = defaultdict(list)

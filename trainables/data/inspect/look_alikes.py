@@ -67,6 +67,7 @@ def content_of(grey: NDArray[Any]) -> Content:
         as an empty mask has. ``plateau``: over half of the pixels have one value, as in soft masks, and in
         photos before a black ground. ``photo``: anything else.
     """
+    # Whole rows, since changes along a row tell drawn areas from a photo.
     rows = grey[:: max(1, -(-grey.size // _LOOKED_AT))]
     if rows.dtype.kind == "f":
         rows = (rows * (65535 / max(float(rows.max()), 1e-12))).astype(np.uint16)
@@ -74,6 +75,9 @@ def content_of(grey: NDArray[Any]) -> Content:
     values = np.flatnonzero(counts)
     if len(values) == 1:
         return "constant"
+
+    # A drawn mask changes at the edges of its areas only; a photo changes from pixel to pixel even with few
+    # values.
     changes = float(np.mean(rows[:, 1:] != rows[:, :-1])) if rows.shape[1] > 1 else 0.0
     most, ground = counts.max() / rows.size, int(counts.argmax())
     highest = int(values[-1])
@@ -126,6 +130,8 @@ class LookAlikes:
         self._kin: list[_Kinship] = []
         self._in_group: Counter[tuple[str, str]] = Counter()
         for image, path in paths:
+            # By the same name in another folder; by a name with something added; and by tools that make a
+            # folder for each image.
             stem, folder = compared(path.stem), str(path.parent)
             self._in_group[folder, path.suffix] += 1
             in_masks = any(map(says_mask, path.parts[:-1]))
@@ -167,6 +173,8 @@ class LookAlikes:
             if _may_be_mask(content, kin):
                 alike[kin.group] += 1
                 shown.update([kin.group] if content != "constant" or kin.says_mask else [])
+
+        # A group decides together, since a single black photo looks like an empty mask.
         masks: dict[str, tuple[_Kinship, str | None]] = {}
         drawings: dict[str, str] = {}
         for kin in kin_seen:

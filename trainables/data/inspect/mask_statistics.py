@@ -92,6 +92,7 @@ def measure_mask(
         defect_class: What is shown.
     """
     rows, columns = defect.shape
+    # Only the part with defects is measured; a border of a pixel keeps regions at its edge whole.
     x, y, width, height = (int(side) for side in cv2.boundingRect(defect))
     crop = np.pad(defect[y : y + height, x : x + width], 1)
     regions, _, boxes, _ = cv2.connectedComponentsWithStats(crop, connectivity=8)
@@ -123,6 +124,8 @@ def defect_width(mask: NDArray[np.uint8]) -> float:
     """
     if not mask.any():
         return 0.0
+    # The distance transform measures from pixel centres, so a bar of an even width has its middle at a
+    # corner between pixels.
     pixels = np.pad(mask, 1)
     rows = pixels[1:] & pixels[:-1]
     corners = rows[:, 1:] & rows[:, :-1]  # those with a defect all around
@@ -160,6 +163,7 @@ def stored_values(grey: NDArray[Any]) -> tuple[int, ...]:
 
 def _grey_and_colours(stored: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...]]:
     """The strongest channel, which decides what is a defect, and the colours beside black."""
+    # Grey saved as colour has equal channels and counts as grey.
     grey, pixels = strongest_channel(stored), stored[..., :3]
     if stored.ndim == 2 or stored.shape[2] < 3 or np.array_equal(grey, pixels.min(axis=2)):
         return grey, ()
@@ -192,6 +196,7 @@ def examine_masks(
         mask_above: A pixel is a defect when its stored value is greater.
         options: Settings by which the user may have said what is meant.
     """
+    # A user who has set the rule is not asked again.
     asks = bool(options.names) and not options.given
     values = sorted({value for mask in masks for value in mask.values if value > 0})
     drawn = [mask for mask in masks if mask.area and mask.drawing == "plain"]
@@ -206,11 +211,16 @@ def examine_masks(
     colours = {colour for mask in masks for colour in mask.colours}
     indices = sorted({index for mask in masks for index in mask.palette})
     many = are_indices(indices or values)
+
+    # A few values may be classes or shades. Guessing would make classes of shades, or one defect of all
+    # classes.
     if asks and (many or 1 < max(len(values), len(colours), len(indices)) <= FEW_VALUES):
         faults.append(_question(masks, values, len(colours), indices, options.names))
     elif asks and drawn and len(covered) == len(drawn):
         faults.append(_all_covered(covered, middle))
         covered = []
+
+    # What is merely doubtful warns: soft edges, masks that cover much, stray pixels.
     may_be_soft = asks and not many and len(values) > FEW_VALUES
     soft = [mask for mask in drawn if mask.faint > 0] if may_be_soft else []
     findings: list[Finding] = []
@@ -273,6 +283,8 @@ def _question(
     options: Sequence[str],
 ) -> str:
     """Ask what few values mean: each a class, or all of them one defect."""
+    # The values alone cannot tell classes from shades, so the question names both readings, with the option
+    # for each.
     reader = "" if "mask_classes" in options else " of reader folder or table"
     between = ""
     if indices:
@@ -306,6 +318,7 @@ def _void(values: Sequence[int]) -> str:
 
 def _unusual(masks: Sequence[MaskStatistics]) -> Sequence[MaskStatistics]:
     """Masks that hold something else than over half of them, which hold one value; all if there are none."""
+    # The odd masks are the example, not the first ones of thousands.
     held = [(tuple(filter(None, mask.values)), mask.colours, mask.palette) for mask in masks]
     usual, count = Counter(held).most_common(1)[0]
     if 2 * count <= len(masks) or max(map(len, usual)) > 1:

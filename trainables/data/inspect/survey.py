@@ -100,6 +100,7 @@ def survey_images(
     """
     if not folder.is_dir():
         raise InputError(f"--images names a folder of images, found none at {folder}. Check the path.")
+    # Each step adds what the files show: the layout, the classes of masks, the items.
     layout = find_layout(folder, cache)
     changes = {"options": {**layout.options, **(options or {})}, "white": white}
     changes["binary_photos"] = binary_photos
@@ -108,8 +109,11 @@ def survey_images(
     spec = _with_items(spec, folder, cache)
     manifest = open_manifest(spec, folder, cache)
     _refuse_few(manifest, folder)
+
+    # Parts that the data name are kept where they can train and test something.
     if not _gap(manifest):
         spec = spec.model_copy(update={"splits": "published"})
+    # A sample of the masks is enough for a median by which sizes are chosen.
     shares = [float(mask.mean()) for mask in _masks(manifest)]
     return Survey(
         spec,
@@ -133,6 +137,7 @@ def _with_mask_classes(spec: DataSpec, root: Path, cache: Path) -> DataSpec:
     ):
         return spec
     _, listing = list_images(spec, root, cache)
+    # One value alone is a defect and no class; values of the same name could not be told apart.
     names = _named_values(listing)
     if len(names) < 2 or len(set(names.values())) < len(names):
         return spec
@@ -149,6 +154,8 @@ def _named_values(listing: Listing) -> dict[int, str]:
         # What cannot be read is named with all other faults when the data set is opened.
         with suppress(BrokenImageError, InputError, OSError):
             data = read_bytes(listing.mask_root or listing.root, entry.mask)
+            # A mask with one value names it: its image shows that class alone. High values are grey levels
+            # of soft edges.
             values = [int(value) for value in np.unique(decode_indices(data)) if value]
             if max(values, default=0) > _HIGHEST_INDEX:
                 return {}
@@ -174,6 +181,7 @@ def _with_items(spec: DataSpec, folder: Path, cache: Path) -> DataSpec:
 
 def _refuse_few(manifest: Manifest, folder: Path) -> None:
     """Refuse what no method can learn from: too few images of a kind, or neither normal images nor masks."""
+    # One image of a kind for each of three parts is the least.
     defective = [row for row in manifest.rows if row.label]
     normal = len(manifest.rows) - len(defective)
     needed = "a study needs {} {} or more, for training, validation and test; {} has {}. Add some."
@@ -199,6 +207,7 @@ def _refuse_few(manifest: Manifest, folder: Path) -> None:
 
 def _gap(manifest: Manifest) -> str:
     """Reason why the parts that the data name cannot be trained with; "" where they can."""
+    # Every kind of image that there is has to be in both parts.
     shown = Counter((row.split, row.label) for row in manifest.rows)
     if unnamed := sum(row.split is None for row in manifest.rows):
         return f"{unnamed} of {len(manifest.rows)} images without a part"

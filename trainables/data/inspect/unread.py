@@ -53,6 +53,7 @@ def unread_files(
         why: Reason why an image of a known format was passed over.
         annotations: Count files such as JSON too, where pictures are or masks are expected.
     """
+    # Many groups would be a page that nobody reads, so they are joined by their top folder.
     known = frozenset(PurePosixPath(path).as_posix() for path in read)
     passed = [
         (path, reason)
@@ -89,6 +90,7 @@ def _passed_over(
             is_link = (root / here / name).is_symlink()
             if is_link and not any(path.startswith(f"{here / name}/") for path in read):
                 yield here / name, "a link to a folder is not followed. Copy the folder, or remove the link"
+        # Beside pictures a file of numbers may be annotations; elsewhere it is anything.
         files = sorted(name for name in names if not is_system_file(name))
         pictured = str(here) in holding or any(is_picture(PurePosixPath(name)) for name in files)
         annotated = pictured or here.name.lower() in MASK_FOLDERS
@@ -96,6 +98,7 @@ def _passed_over(
             path = here / name
             if str(path) in read:
                 continue
+            # COCO's one file for all images lies at the top, where no picture need lie beside it.
             beside = annotated or (str(here) == "." and path.suffix.lower() == ".json")
             form = None
             if beside and path.suffix.lower() in FOREIGN_SUFFIXES and (root / path).is_file():
@@ -112,6 +115,7 @@ def _reason(path: PurePosixPath, why: Callable[[PurePosixPath], str], *, annotat
         return why(path)
     if is_picture(path):
         return no_format(suffix)
+    # What is left is told if it may hold labels or images; a reader is not shown every text file.
     if path.stem.lower().startswith(_DOCUMENTS):
         return ""
     if suffix in _ANNOTATIONS and annotated:

@@ -100,6 +100,7 @@ def annotation_files(root: Path) -> list[str]:
     faults: list[str] = []
     for place, path in _files_below(root, (".json", ".xml")):
         data = path.read_bytes()
+        # A JSON file of another kind is passed over; a damaged one may have been an annotation.
         if detect_format(data) is not None:
             files.append(place)
         elif (
@@ -147,6 +148,9 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
             f"{root} holds no annotations: expected images and JSON or XML files of LabelMe, COCO, Label "
             f"Studio or CVAT, found {others} {'' if foreign else 'Name the folder in data.path.'}".rstrip()
         )
+
+    # Images and annotations are matched before anything is decided: what an image shows depends on all
+    # files together.
     images = [path.as_posix() for path in images_below(root) if not is_system_file(path.name)]
     drawn, strangers, by_name = _match(root, files, images)
     _refuse_foreign(root, foreign, images, drawn, options)
@@ -154,6 +158,8 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
     chosen = classes if spec.classes is None else tuple(name for name in classes if name in spec.classes)
     entries = list(_entries(images, drawn, chosen, options, others=spec.others))
     wanted = {entry.image for entry in entries if entry.mask is not None}
+
+    # Ignored pixels need a third value beside defect and background, so masks become class indices.
     indices = None
     if spec.others == "ignore" or any(each.annotation.ignored for each in drawn.values()):
         names = dict(enumerate((*chosen, _IGNORED), start=1))
@@ -192,6 +198,7 @@ def _refuse_foreign(
     """Refuse files of other tools where they may show defects of images that would count as normal."""
     if "unannotated" in options.model_fields_set:
         return
+    # Only images that nothing else calls normal are in danger; where the user said what they are, nobody is.
     unnamed = [image for image in images if image not in drawn and _role(PurePosixPath(image)) is None]
     # A file named like images is about these; one of another name may be about any.
     all_stems = {compared(PurePosixPath(image).stem) for image in images}
@@ -236,6 +243,9 @@ def _match(
         for annotations in [_parse(root, file)]
         for annotation in annotations
     ]
+
+    # File names alone count only where no annotation fits with its folders: one that does shows that
+    # folders mean something.
     by_name = not any(_image_of(annotation, file, names, alone=alone) for file, annotation, alone in stated)
     drawn: dict[str, _Drawn] = {}
     strangers: list[tuple[str, str]] = []
@@ -306,6 +316,7 @@ def _entries(
     for image in images:
         path = PurePosixPath(image)
         sample, split = path.with_suffix("").as_posix(), part_of(Path(path.parts[0]))
+        # What is drawn decides first, the folder's name second, and the option where neither says anything.
         if image in drawn:
             shown = drawn[image].annotation.classes
             kept = [name for name in shown if name in chosen]
@@ -340,6 +351,7 @@ def _remarks(
     strangers: Sequence[tuple[str, str]],
     options: AnnotatedOptions,
 ) -> Iterator[str]:
+    # Every guess is told with the other way to read it.
     open_images = [image for image in images if image not in drawn and _role(PurePosixPath(image)) is None]
     if open_images:
         number = f"{len(open_images)} of {len(images)} images"
@@ -393,6 +405,7 @@ def _by_name(drawn: Mapping[str, _Drawn]) -> Iterator[str]:
 
 def _against_folders(entries: Sequence[Entry], drawn: Mapping[str, _Drawn]) -> Iterator[str]:
     """Images that annotations make defective or normal against the folders that they lie in."""
+    # Annotations win over folders, but a contradiction between both is told: one of them is wrong.
     roles = {entry.image: _role(PurePosixPath(entry.image)) for entry in entries}
     defective = [entry.image for entry in entries if entry.label and roles[entry.image] == "normal"]
     if defective:
@@ -431,6 +444,7 @@ def _write_masks(
         others: What becomes of the classes that are not chosen.
         indices: The values of masks of class indices; None: masks are 0 and 1.
     """
+    # The folder's name holds all that decides its masks, so a change of any of it makes new ones.
     content = [
         (
             each.image,
@@ -475,6 +489,8 @@ def _write_mask(
         painted = rasterise(shapes, *size) if indices is None else _paint(shapes, indices, *size)
     except AnnotationError as error:
         raise InputError(f"{drawn.file}: {drawn.image}: {error}.") from error
+
+    # A shape that marks no pixel would make a defective image whose mask says that nothing is there.
     mask = as_stored(painted, orientation)
     height, width = mask.shape
     values = (1,) if indices is None else tuple(indices.names)
@@ -498,6 +514,8 @@ def _paint(shapes: Sequence[Shape], indices: ClassIndices, height: int, width: i
     values = {name: value for value, name in indices.names.items()}
     mask, others = np.zeros((height, width), np.uint8), np.zeros((height, width), np.bool_)
     for shape in shapes:
+        # Later shapes lie over earlier ones; pixels of classes that were not chosen count only where
+        # nothing chosen is drawn.
         area = rasterise([replace(shape, defect_class="")], height, width) > 0
         if shape.meaning == "background":
             mask[area], others[area] = 0, False

@@ -37,7 +37,6 @@ __all__ = [
     "images_in",
     "mask_beside",
     "options_of",
-    "read_published",
     "united_masks",
 ]
 
@@ -68,7 +67,7 @@ class PublishedSets:
     masks: Mapping[tuple[int, int | None], frozenset[str]] = field(default_factory=dict)
     all_masks: int | None = None  # the N that stands for every item
     train: Mapping[int, frozenset[str]] | None = None  # by fold, a smaller training set that options ask for
-    file: str = ""  # where the lists are read from, below the data root; "": the makers publish none
+    file: str = ""  # where the lists are read from, and whose they are; "": the makers publish none
 
 
 @dataclass(frozen=True)
@@ -137,6 +136,7 @@ class MaskSettings(BaseModel, frozen=True, extra="forbid"):
         if self.mask_classes is None:
             return None
         names = self.mask_classes
+        # Tools export background and void as classes too; counted as defects they would cover whole images.
         no_defects = [
             name
             for value, name in names.items()
@@ -182,31 +182,6 @@ class Listing:
         return kinds in ({(True, False)}, {(False, True)})
 
 
-def read_published(
-    model: type[OptionsT], file: Path, shape: str, folders: DataFolders, *nearby: Path
-) -> OptionsT | None:
-    """A JSON list of the makers' subsets, from the data root or the first of ``nearby`` that holds it.
-
-    Returns:
-        None if it lies nowhere.
-
-    Raises:
-        InputError: If it has not the form that ``shape`` describes.
-    """
-    roots = nearby if folders.root is None else (folders.root, *nearby)
-    path = next((root / file for root in roots if (root / file).is_file()), None)
-    if path is None:
-        return None
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise InputError(
-            f"{path}: {'.'.join(map(str, fault['loc']))}: {validation_message(fault)}. Expected {shape}; "
-            "fetch the file again."
-        ) from error
-
-
 class NoOptions(BaseModel, frozen=True, extra="forbid"):
     """A reader without settings of its own."""
 
@@ -221,7 +196,8 @@ class Reader:
     citation: str
     Options: type[BaseModel]
     read: Callable[[DataSpec, DataFolders], Listing]
-    needs_root: bool = True  # False: it makes its images itself
+    needs_root: bool = True  # False: it makes its images itself, or a package has them
+    package: str | None = None  # distribution of the images, where one has them
     # True: `assay init` tries it on a folder of unknown layout. It needs no options, and refuses other data.
     recognised: bool = False
 
@@ -309,6 +285,7 @@ def united_masks(
     Raises:
         InputError: If a file cannot be read, or masks of one image differ in size.
     """
+    # Sizes and times of all files stand in the key: a mask that was corrected is united again.
     state = [
         (image, [(str(file), size_and_time(root / file)) for file in files])
         for image, files in sorted(masks.items())
@@ -316,6 +293,7 @@ def united_masks(
     key = hashlib.sha256(repr((str(root), mask_above, state)).encode()).hexdigest()[:16]
 
     def fill(folder: Path) -> None:
+        # A defect is where any of its masks shows one.
         for image, files in masks.items():
             united = _decoded(root, files[0], mask_above)
             for file in files[1:]:

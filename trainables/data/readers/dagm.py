@@ -3,12 +3,9 @@
 Layout: ``Class1/Train/0001.PNG``, ``Class1/Train/Label/0576_label.PNG``, ``Class1/Test/`` likewise, up to
 ``Class10``. The root holds ``DAGM.zip``, or the folder ``DAGM`` (or ``DAGM2007``), or the classes
 themselves. Half of a class is for training, half for test: 575 images each of Class1 to Class6, 1150 of
-Class7 to Class10. The makers' mask subsets are read from ``splits/DAGM_masks.json`` below the root, if it
-is there::
-
-    {"Class1": {"5": ["0576", …], "15": […], "45": […]}, "Class2": {…}, …}
-
-class → N → stems of the training images whose masks `mixed: N` may read under `masks: published`.
+Class7 to Class10. For `masks: published` the lists of Božič et al. 2021 are read from their files
+``splits/DAGM/split_N.pyb`` below the root, N = 5, 15, 45 … training images of a class with masks
+(:mod:`~trainables.data.readers.published_lists`).
 
 Rules: an image is defective when it has a label file (a coarse ellipse). Labels beside their images, as
 in older copies, are read too. A part without a single label is refused: it would make every image normal.
@@ -21,10 +18,11 @@ Learning for Industrial Optical Inspection", DAGM symposium 2007.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import RootModel
+from pydantic import Field, TypeAdapter
 
 from trainables.data.files.sources import DataFolders
 from trainables.data.readers.base import (
@@ -36,7 +34,13 @@ from trainables.data.readers.base import (
     Reader,
     images_in,
     options_of,
-    read_published,
+)
+from trainables.data.readers.published_lists import (
+    Listed,
+    find_lists,
+    has_masks,
+    place_of_lists,
+    read_lists,
 )
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -46,12 +50,10 @@ __all__ = ["READER"]
 _CLASSES = tuple(f"Class{number}" for number in range(1, 11))
 _TRAIN_DEFECTIVE = dict(zip(_CLASSES, (79, 66, 66, 82, 70, 83, 150, 150, 150, 150), strict=True))
 _PARTS = {"Train": "train", "Test": "test"}
-_MASKS = Path("splits") / "DAGM_masks.json"
 _SUFFIX = "_label"
-
-
-class _Masks(RootModel[dict[str, dict[int, list[str]]]], frozen=True):
-    pass
+_BY_CLASS = Annotated[list[Listed], Field(min_length=10, max_length=10)]
+_LISTS = TypeAdapter(tuple[_BY_CLASS, _BY_CLASS])
+_SHAPE = "(train, test), each a list of [(file of an image, has mask), …] for each of ten classes"
 
 
 def read_dagm(spec: DataSpec, folders: DataFolders) -> Listing:
@@ -61,16 +63,26 @@ def read_dagm(spec: DataSpec, folders: DataFolders) -> Listing:
     expected = "DAGM 2007: expected a folder DAGM, or folders Class1 … Class10 with Train and Test inside"
     root = folders.find(start, _holds_classes, "DAGM", "DAGM2007", expected=expected)
     present = tuple(name for name in _CLASSES if (root / name).is_dir())
+
+    # Ten textures, each with a kind of defect of its own: a texture is a class here, and `data.classes`
+    # chooses among them.
     chosen = [name for name in present if spec.classes is None or name in spec.classes]
     entries = tuple(
         entry for name in chosen for part in _PARTS for entry in _list_part(root, f"{name}/{part}", name)
     )
-    lists = read_published(_Masks, _MASKS, "class → N → stems of training images", folders, start, root)
+    masks: dict[tuple[int, int | None], frozenset[str]] = {}
+    if spec.masks == "published":
+        # Of several classes N masks each are read, which `mixed` calls by N times their number.
+        for (number,), path in find_lists("DAGM", 1, folders, start, root).items():
+            by_class = dict(zip(_CLASSES, read_lists(path, _LISTS, _SHAPE)[0], strict=True))
+            masks[number * len(chosen), None] = frozenset(
+                f"{name}/Train/{Path(file).stem}" for name in chosen for file in has_masks(by_class[name])
+            )
     return Listing(
         root,
         entries,
         mask_above=0,
-        published=PublishedSets(_subsets(lists.root, chosen) if lists else {}, file=_MASKS.as_posix()),
+        published=PublishedSets(masks, file=place_of_lists("DAGM/split_*.pyb")),
         classes=present,
         expected=_expected(chosen),
     )
@@ -87,12 +99,17 @@ def _list_part(root: Path, part: str, defect_class: str) -> Iterator[Entry]:
             f"{folder} is missing: DAGM has Train and Test in each class. Unpack the class again."
         )
     labels = _labels(folder)
+
+    # A wrong path is the trap of this set: without labels every image would be normal, and nothing would
+    # fail.
     if not labels:
         raise InputError(
             f"{folder} has no labels: expected Label/0576_label.PNG and the like. Without them every image "
             "would count as normal. Unpack the class again."
         )
     images = [path for path in images_in(folder, (".png",)) if not _is_label(path)]
+
+    # A label without its image means that files are missing.
     stray = sorted(set(labels) - {path.stem for path in images})
     if stray:
         raise InputError(
@@ -125,19 +142,6 @@ def _labels(folder: Path) -> dict[str, Path]:
         for place in reversed(places)
         for path in images_in(place, (".png",))
         if _is_label(path)
-    }
-
-
-def _subsets(
-    lists: Mapping[str, Mapping[int, list[str]]], chosen: list[str]
-) -> dict[tuple[int, int | None], frozenset[str]]:
-    """By N: the images of the chosen class; of several classes, N of each, called by N times their number."""
-    numbers = set.intersection(*(set(lists.get(name, {})) for name in chosen)) if chosen else set[int]()
-    return {
-        (number * len(chosen), None): frozenset(
-            f"{name}/Train/{stem}" for name in chosen for stem in lists[name][number]
-        )
-        for number in numbers
     }
 
 

@@ -116,6 +116,7 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
     if not found.masks:
         _refuse_masks_among_images(images, options)
 
+    # Each mask finds its image; what remains ambiguous, or matches nothing at all, is refused.
     pairing = pair(images, found.masks, options.naming)
     for image, first, second in pairing.rivals[:1]:
         raise InputError(
@@ -136,6 +137,7 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
         named = {image.as_posix(): files for image, files in pairing.masks.items()}
         mask_root = united_masks(root, named, options.mask_above, folders.cache)
 
+    # A published split needs both parts. With one of them alone, images would be missing from every trial.
     parts = {image.split for image in images}
     is_split = {"train", "test"} <= parts
     remarks = ()
@@ -224,6 +226,9 @@ def _find_pictures(root: Path, options: FolderOptions) -> Found:
     beside = compared(options.masks) == compared(options.defect)
     masks_name = None if "masks" not in given else "" if beside else options.masks
     names = FolderNames(options.good, options.defect, masks_name)
+
+    # First every folder is read for what it says; then images without a label are passed over, and masks
+    # beside their images are told by name.
     places = look_through(root, names) if root.is_dir() else Places((), ())
     pictures = places.of("image")
     good_above = {picture.folders[: picture.labelled - 1] for picture in pictures if picture.label == "good"}
@@ -274,6 +279,9 @@ def _refuse_unfit(found: Found, options: FolderOptions) -> None:
                 f'{found.root}: with defect: "*" every folder beside {options.good} is a class of defects, '
                 f"found {name}, a name of normal images. Join the two, or name the folder of defects."
             )
+
+    # Without normal images masks must say what is defective; a folder of usual name that is merely misspelt
+    # must not be taken for none.
     no_good = "good" not in options.model_fields_set and found.folders.isdisjoint(GOOD_FOLDERS)
     has_masks = bool(found.masks or found.mask_folders or found.beside)
     if found.defective and not found.several and (found.has_good or (has_masks and no_good)):
@@ -298,6 +306,7 @@ def _entry(
     mask_root: Path | None,
     is_split: bool,
 ) -> Entry:
+    # A defective image without a mask keeps the place where it would lie, for the message.
     is_good = image.label == "good"
     sample = image.path.with_suffix("").as_posix()
     files = pairing.masks.get(image.path)
@@ -336,6 +345,7 @@ def _expected_mask(image: Picture, found: Found, options: FolderOptions) -> Pure
 
 def _refuse_unmatched(found: Found, pairing: Pairing, options: FolderOptions) -> None:
     """Refuse masks of which none is an image's: the study would be trained without any."""
+    # The message shows a real image and a real file, so that the difference in their names is seen at once.
     image = min(found.defective, key=lambda image: image.path)
     if found.masks:
         mask = min(found.masks, key=lambda mask: mask.path)
@@ -409,6 +419,8 @@ class _Reasons:
 
     def why(self, path: PurePosixPath) -> str:
         """Reason why an image or mask was passed over."""
+        # From the reason that is surest to the most general one: a file has one sentence, and it should be
+        # that which helps.
         if path in self.pairing.why:
             return self.pairing.why[path]
         if path in self.found.drawings:

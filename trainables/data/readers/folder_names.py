@@ -90,6 +90,8 @@ class FolderNames:
             return _Folder("mask") if compared(name) == compared(self.masks) else None
         if says_drawing(name):
             return _Folder("drawing")
+        # A word for masks alone, with a role (`train_masks`), or with a class whose images have a folder
+        # too; anything else is no folder of masks.
         rest = rest_of_masks(name)
         if not rest:
             return None if rest is None else _Folder("mask")
@@ -157,6 +159,7 @@ def look_through(root: Path, names: FolderNames) -> Places:
         for path in images_in(folder):
             if not is_system_file(path.name):
                 pictures.append(replace(above, path=above.path / path.name))
+        # What a name means may depend on its neighbours, so these are looked at together.
         inner = folders_in(folder)
         alike = Counter(compared(path.name) for path in inner)
         has_images = any(rest_of_images(path.name) == "" for path in inner)
@@ -189,6 +192,7 @@ def _entered(above: Picture, name: str, meaning: _Folder) -> Picture:
     """A folder below another, with what its own name says."""
     path = above.path / name
     folders = (*above.folders, meaning.rest) if meaning.rest else above.folders
+    # What stands further up wins: within masks everything is a mask, and the first label is the label.
     kind, shared, home = above.kind, above.shared, above.home
     if meaning.kind != "image" and above.kind == "image":
         kind, shared, home = meaning.kind, len(above.folders), path
@@ -233,6 +237,7 @@ def pair(images: Sequence[Picture], masks: Sequence[Picture], naming: Naming) ->
     Folders that say what a picture is count neither way. An image elsewhere will do where it is defective,
     and it and the mask alone have the name.
     """
+    # Images by the name that their mask would have, and by their own, for folders called like an image.
     by_name: defaultdict[str, list[Picture]] = defaultdict(list)
     by_stem: defaultdict[str, list[Picture]] = defaultdict(list)
     for image in images:
@@ -281,6 +286,8 @@ def _settle(
 ) -> None:
     """Give each image its masks: the one that shares most folders, or all in a folder of its name."""
     for image, claimed in claims.items():
+        # The mask that shares most folders with its image is meant; a second one just as near makes it
+        # ambiguous.
         first, *others = sorted(claimed, key=lambda mask: -len(mask.folders))
         pairing.masks[image] = [first.path]
         for mask in others:
@@ -302,6 +309,7 @@ def _nearest(
     folders: tuple[str, ...], images: Sequence[Picture], name_of: Callable[[str], str], stem: str
 ) -> list[Picture]:
     """Images in the given folders with fewest others between; defective ones, if there are any."""
+    # A mask is of a defective image if any fits: normal ones have none.
     fitting = [image for image in images if _within(folders, image.compared_folders)]
     fitting = [image for image in fitting if image.label != "good"] or fitting
     least = min((len(image.folders) for image in fitting), default=0)

@@ -1,25 +1,29 @@
 """KolektorSDD: cracks in the plastic embedding of electrical commutators.
 
 Layout: ``KolektorSDD/kosNN/PartM.jpg`` with ``PartM_label.bmp``; 50 items of eight surfaces (kos21:
-seven), 399 images, 52 defective. The root holds ``KolektorSDD.zip``, or the folder, or is it. Folds are
-read from ``splits/KolektorSDD_folds.json`` below the root (test items per fold; training subsets
-``P_N``: P items, N of them with masks).
+seven), 399 images, 52 defective. The root holds ``KolektorSDD.zip``, or the folder, or is it.
+
+Split: the three folds of Božič et al. 2021, by item, are written down here. Their smaller training sets and
+their lists of masks are read from their files ``splits/KSDD/split_P_N.pyb`` below the root
+(:mod:`~trainables.data.readers.published_lists`): P training items, N of them with masks.
 
 Rule: an image is defective when its label has a non-zero pixel; the item is ``kosNN``. kos26 repeats
 the images of kos01 and kos34 those of kos27, byte for byte: they are kept, and named in the manifest's
 findings. kos21/Part7, which some copies have, is left out.
 
 Licence: CC BY-NC-SA 4.0. Cite: Tabernik et al. 2019, doi:10.1007/s10845-019-01476-x; for the folds
-Božič, Tabernik, Skočaj 2021, doi:10.1016/j.compind.2021.103459.
+Božič, Tabernik, Skočaj 2021, doi:10.1016/j.compind.2021.103459, whose code has them as lists
+(github.com/vicoslab/mixed-segdec-net-comind2021, splits/KSDD).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from trainables.data.files.sources import DataFolders
 from trainables.data.readers.base import (
@@ -30,13 +34,32 @@ from trainables.data.readers.base import (
     Reader,
     images_in,
     options_of,
-    read_published,
+)
+from trainables.data.readers.published_lists import (
+    Listed,
+    find_lists,
+    has_masks,
+    place_of_lists,
+    read_lists,
 )
 from trainables.data.spec import DataSpec
+from trainables.errors import InputError
 
 __all__ = ["READER"]
 
-_FOLDS = Path("splits") / "KolektorSDD_folds.json"
+# Items that each fold tests; it trains on the others.
+_TEST = tuple(
+    frozenset(f"kos{item:02d}" for item in items)
+    for items in (
+        (2, 8, 9, 10, 15, 19, 21, 25, 27, 28, 30, 37, 38, 41, 43, 46, 47),
+        (1, 3, 4, 6, 11, 17, 22, 24, 29, 31, 32, 36, 39, 40, 42, 44, 48),
+        (5, 7, 12, 13, 14, 16, 18, 20, 23, 26, 33, 34, 35, 45, 49, 50),
+    )
+)
+_FOLD_OF = {item: fold for fold, items in enumerate(_TEST) for item in items}
+_FOLDS = Annotated[list[Listed], Field(min_length=3, max_length=3)]
+_LISTS = TypeAdapter(tuple[_FOLDS, _FOLDS])
+_SHAPE = "(train, test), each a list of [(item, has mask), …] for each of three folds"
 _EXPECTED = Expected({"all": (52, 347)}, "Božič, Tabernik, Skočaj 2021, Table 2")
 _LEFT_OUT = "kos21/Part7"  # in circulating copies only: the makers' code skips it, in training and in test
 _ALL = 33  # the makers' name for every training item (folds have 33, 33 and 34)
@@ -50,13 +73,6 @@ class KolektorOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class _Folds(BaseModel, frozen=True):
-    """The published JSON: test items by fold, and (item, has mask) lists by ``P_N`` and fold."""
-
-    test: list[list[str]]
-    train: dict[Annotated[str, Field(pattern=r"^\d+_\d+$")], list[list[tuple[str, bool]]]]
-
-
 def read_kolektorsdd(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index KolektorSDD (CC BY-NC-SA 4.0): ``kos01/Part0.jpg`` with ``kos01/Part0_label.bmp``."""
     options = options_of(KolektorOptions, spec)
@@ -64,9 +80,6 @@ def read_kolektorsdd(spec: DataSpec, folders: DataFolders) -> Listing:
     expected = "KolektorSDD: expected KolektorSDD.zip, a folder KolektorSDD, or folders kos01 … kos50"
     root = folders.find(start, _holds_items, "KolektorSDD", expected=expected)
     items = sorted(path for path in root.iterdir() if _is_item(path))
-    shape = "test[fold] = items and train['P_N'][fold] = [item, has mask]"
-    folds = read_published(_Folds, _FOLDS, shape, folders, start, root)
-    fold_of = {item: fold for fold, names in enumerate(folds.test) for item in names} if folds else {}
     entries = tuple(
         Entry(
             sample=f"{item.name}/{image.stem}",
@@ -75,33 +88,24 @@ def read_kolektorsdd(spec: DataSpec, folders: DataFolders) -> Listing:
             mask=f"{item.name}/{image.stem}_label.bmp",
             defect_class="crack",
             group=item.name,
-            fold=fold_of.get(item.name),
+            fold=_FOLD_OF.get(item.name),
         )
         for item in items
         for image in images_in(item, (".jpg",))
         if f"{item.name}/{image.stem}" != _LEFT_OUT
     )
-    unlisted = [item.name for item in items if item.name not in fold_of]
+    published = PublishedSets()
+    if spec.splits != "per_seed":
+        published = _published_sets(find_lists("KSDD", 2, folders, start, root), options.train_items)
+    unknown = [item.name for item in items if item.name not in _FOLD_OF]
     return Listing(
         root,
         entries,
         mask_above=0,
-        published=_published_sets(folds, options.train_items) if folds else PublishedSets(),
-        unsplit=_unsplit(unlisted if folds else None),
+        published=published,
+        unsplit=f"The published folds have the items kos01 to kos50, found {', '.join(unknown)} as well. "
+        "Move these folders away, or use `splits: per_seed`.",
         expected=_EXPECTED,
-    )
-
-
-def _unsplit(unlisted: list[str] | None) -> str:
-    """Why there is no published split: items that the folds do not list, or no folds at all (None)."""
-    if unlisted is None:
-        return (
-            f"KolektorSDD's published folds are read from {_FOLDS} below the data root, which is not there. "
-            "Put the file there, or use `splits: per_seed`."
-        )
-    return (
-        f"{_FOLDS} lists every item in one fold; it does not list {', '.join(unlisted)}. "
-        "Move these folders away, or use `splits: per_seed`."
     )
 
 
@@ -113,17 +117,36 @@ def _holds_items(folder: Path) -> bool:
     return folder.is_dir() and any(_is_item(path) for path in folder.iterdir())
 
 
-def _published_sets(folds: _Folds, train_items: int) -> PublishedSets:
+def _published_sets(files: Mapping[tuple[int, ...], Path], train_items: int) -> PublishedSets:
+    """Training items and masks of each fold for this number of training items.
+
+    Raises:
+        InputError: If there is no file for it, or a file does not test what the folds test.
+    """
+    place = place_of_lists(f"KSDD/split_{train_items}_*.pyb")
     masks: dict[tuple[int, int | None], frozenset[str]] = {}
-    train: dict[int, frozenset[str]] | None = None if train_items == _ALL else {}
-    for name, by_fold in folds.train.items():
-        items, known = (int(number) for number in name.split("_"))
-        for fold, listed in enumerate(by_fold):
-            if items == train_items:
-                masks[known, fold] = frozenset(item for item, has_mask in listed if has_mask)
-                if train is not None:
-                    train[fold] = frozenset(item for item, _ in listed)
-    return PublishedSets(masks, all_masks=train_items, train=train, file=_FOLDS.as_posix())
+    train: dict[int, frozenset[str]] = {}
+    for (items, known), path in files.items():
+        if items != train_items:
+            continue
+        trained, tested = read_lists(path, _LISTS, _SHAPE)
+        if [{item for item, _ in listed} for listed in tested] != list(_TEST):
+            raise InputError(
+                f"{path}: the test parts are not the three published folds. Fetch it again: {place}."
+            )
+        for fold, listed in enumerate(trained):
+            masks[known, fold] = has_masks(listed)
+            train[fold] = frozenset(item for item, _ in listed)
+    if train_items == _ALL:
+        # All items with all masks need no file: a fold trains on every item that it does not test.
+        masks |= {(_ALL, fold): frozenset(_FOLD_OF) - tested for fold, tested in enumerate(_TEST)}
+        return PublishedSets(masks, all_masks=_ALL, file=place)
+    if not train:
+        raise InputError(
+            f"data.options.train_items: {train_items} items are a list of the authors, and it is not there: "
+            f"expected {place}. Put it there, or leave train_items out to train on all."
+        )
+    return PublishedSets(masks, all_masks=train_items, train=train, file=place)
 
 
 READER = Reader(

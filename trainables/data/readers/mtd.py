@@ -40,6 +40,9 @@ def read_mtd(spec: DataSpec, folders: DataFolders) -> Listing:
     start = folders.below_root(READER.name, spec.path)
     expected = "MTD: expected a folder MTD, or folders MT_Free, MT_Crack … with Imgs inside"
     root = folders.find(start, _holds_classes, "MTD", expected=expected)
+
+    # A class may be left out of a copy of the set; counts are compared with the makers' in `assay data
+    # check`.
     entries = tuple(
         entry
         for folder, defect_class in _CLASSES.items()
@@ -60,6 +63,7 @@ def _holds_classes(folder: Path) -> bool:
 
 
 def _list_class(images: Path, folder: str, defect_class: str | None) -> list[Entry]:
+    # The name holds exposure and number; without both, tiles cannot be told apart.
     shots: list[tuple[int, int, Path]] = []
     for path in images_in(images, (".jpg",)):
         name = re.fullmatch(r"exp(\d+)_num_(\d+)", path.stem)
@@ -69,6 +73,9 @@ def _list_class(images: Path, folder: str, defect_class: str | None) -> list[Ent
             )
         shots.append((int(name[2]), int(name[1]), path))
     entries: list[Entry] = []
+
+    # A rise of exposure is the next photo of the same tile, a fall begins another one: dividing a tile
+    # would test on what was trained on.
     tile, exposure_before = "", -1
     for number, exposure, path in sorted(shots):
         if not tile or exposure <= exposure_before:

@@ -74,6 +74,8 @@ def read_mvtec(spec: DataSpec, folders: DataFolders) -> Listing:
         known = ", ".join(sorted(path.name for path in top.iterdir() if _is_category(path)))
         found_one = f"found {options.category!r}" if options.category else "found none chosen"
         raise InputError(f"data.options.category: choose one of {known or '(none here)'}; {found_one}.")
+
+    # MVTec LOCO AD alone has a validation part.
     parts = [part for part in ("train", "validation", "test") if (root / part).is_dir()]
     entries = tuple(entry for part in parts for entry in _list_part(root, part))
     read = {path for entry in entries for path in (entry.image, entry.mask or "")}
@@ -141,6 +143,8 @@ def _list_part(root: Path, split: str) -> Iterator[Entry]:
             if folder.name in _GOOD:
                 yield Entry(sample, image, False, None, None, sample, split)
             else:
+                # Named as MVTec AD does, or plainly like the image; where neither is there the first is
+                # expected.
                 masks = root / "ground_truth" / folder.name
                 mask = mask_beside(masks / f"{path.stem}_mask", root)
                 if not os.path.lexists(root / mask):  # sets in the layout of MVTec AD, such as BTAD

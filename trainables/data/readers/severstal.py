@@ -10,12 +10,9 @@ classes is left out, and of one that shows several the mask holds class 3 alone;
 such an image is left out as well. Published results use 4759 images of class 3: those that show no other
 class. Every image is an item of its own.
 
-Split: the makers' test images have no labels. The split of Božič et al. is read from
-``splits/Severstal_splits.json`` below the root, if it is there; otherwise use ``splits: per_seed``::
-
-    {"test": ["0002cc93b", …], "validation": […], "train": {"300_10": [["000a4bcdd", true], …], …}}
-
-``P_N``: P defective training images and normal ones, each with whether its mask may be read (N of them).
+Split: the makers' test images have no labels. The split of Božič et al. 2021 is read from their files
+``splits/STEEL/split_P_N.pyb`` below the root (:mod:`~trainables.data.readers.published_lists`): P defective
+training images, N of them with masks. Without them use ``splits: per_seed``.
 
 Licence: rules of the Kaggle competition severstal-steel-defect-detection (2019). Cite: PAO Severstal,
 Kaggle 2019; for the split Božič, Tabernik, Skočaj 2021, doi:10.1016/j.compind.2021.103459.
@@ -28,11 +25,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.csv
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from trainables.data.files.atomic import made_once
 from trainables.data.files.formats import BrokenImageError, measure
@@ -46,7 +43,13 @@ from trainables.data.readers.base import (
     Reader,
     images_in,
     options_of,
-    read_published,
+)
+from trainables.data.readers.published_lists import (
+    Listed,
+    find_lists,
+    has_masks,
+    place_of_lists,
+    read_lists,
 )
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -55,7 +58,9 @@ __all__ = ["READER"]
 
 _CLASSES = ("1", "2", "3", "4")
 _IMAGES = "train_images"
-_SPLITS = Path("splits") / "Severstal_splits.json"
+_LISTS = TypeAdapter(tuple[Listed, Listed, Listed])
+_PARTS = ("train", "test", "validation")  # in the files' order
+_SHAPE = "(train, test, validation), each [(image, has mask), …]"
 _MASKS = 1  # raised when the same table gives other masks
 
 _Rows = Mapping[str, Mapping[str, list[str]]]  # image → class → run lengths
@@ -74,14 +79,6 @@ class SeverstalOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class _Splits(BaseModel, frozen=True):
-    """The published JSON: test and validation images, and (image, has mask) lists by ``P_N``."""
-
-    test: list[str]
-    validation: list[str]
-    train: dict[Annotated[str, Field(pattern=r"^\d+_\d+$")], list[tuple[str, bool]]]
-
-
 def read_severstal(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index Severstal: ``train_images/0002cc93b.jpg`` with its rows of ``train.csv``."""
     options = options_of(SeverstalOptions, spec)
@@ -93,15 +90,18 @@ def read_severstal(spec: DataSpec, folders: DataFolders) -> Listing:
     )
     root = folders.find(start, _holds_images, *names, expected=expected)
     chosen = _CLASSES if spec.classes is None else tuple(name for name in _CLASSES if name in spec.classes)
+
+    # Masks are made of the table's run lengths and lie in the cache.
     images = images_in(root / _IMAGES, (".jpg",))
     rows = _read_rows(root / "train.csv", {path.name for path in images})
     mask_root = _write_masks(rows, root, chosen, folders.cache)
-    shape = "test and validation = images and train['P_N'] = [image, has mask]"
-    drawn = spec.splits == "per_seed"
-    splits = None if drawn else read_published(_Splits, _SPLITS, shape, folders, start, root)
-    parts, published = _published(splits, options.train_positives)
+    files: Mapping[tuple[int, ...], Path] = {}
+    if spec.splits != "per_seed":
+        files = find_lists("STEEL", 2, folders, start, root)
+    parts, published = _published(files, options.train_positives)
     entries: list[Entry] = []
     for path in images:
+        # An image that shows only other classes is no normal image, and leaves the set.
         shown = rows.get(path.name, {})
         kept = [name for name in chosen if name in shown]
         dropped = len(kept) < len(shown) and (not kept or options.other_classes == "drop")
@@ -112,8 +112,8 @@ def read_severstal(spec: DataSpec, folders: DataFolders) -> Listing:
         tuple(entries),
         mask_above=0,
         published=published,
-        unsplit=f"Severstal's published split is read from {_SPLITS} below the data root, which is not "
-        "there. Put the file there, or use `splits: per_seed`.",
+        unsplit=f"Severstal's published split is read from {published.file}, and there is no such file. Put "
+        "them there, or use `splits: per_seed`.",
         mask_root=mask_root,
         classes=_CLASSES,
         expected=None if parts else _expected(chosen, options.other_classes),
@@ -154,6 +154,7 @@ def _read_rows(path: Path, images: set[str]) -> _Rows:
         )
     rows: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for number, row in enumerate(table.to_pylist(), start=1):
+        # The older table has a row for every class of every image, mostly without run lengths.
         joined = row.get("ImageId_ClassId")
         image, class_id = joined.rpartition("_")[::2] if joined else (row["ImageId"], row["ClassId"])
         if not row["EncodedPixels"]:
@@ -169,6 +170,7 @@ def _read_rows(path: Path, images: set[str]) -> _Rows:
 
 def _write_masks(rows: _Rows, root: Path, chosen: Iterable[str], cache: Path) -> Path:
     """A folder with a file of run lengths for each image that shows a chosen class; made once."""
+    # The key is of all that the masks are made of, so another choice of classes has a folder of its own.
     wanted = {
         image: [text for name in chosen for text in shown.get(name, [])]
         for image, shown in sorted(rows.items())
@@ -197,28 +199,39 @@ def _write_mask(root: Path, image: str, texts: list[str], folder: Path) -> None:
     (folder / f"{Path(image).stem}{RUNS_SUFFIX}").write_bytes(encode_runs(height, width, runs))
 
 
-def _published(splits: _Splits | None, train_positives: int | None) -> tuple[dict[str, str], PublishedSets]:
-    """The part of each image (none without the lists), and the mask subsets."""
-    if splits is None:
-        return {}, PublishedSets(file=_SPLITS.as_posix())
-    by_size: defaultdict[int, dict[int, list[tuple[str, bool]]]] = defaultdict(dict)
-    for name, listed in splits.train.items():
-        size, number = (int(part) for part in name.split("_"))
-        by_size[size][number] = listed
-    size = train_positives or max(by_size, default=0)
-    if size not in by_size:
+def _published(
+    files: Mapping[tuple[int, ...], Path], train_positives: int | None
+) -> tuple[dict[str, str], PublishedSets]:
+    """The part of each image (none without the lists), and the mask subsets.
+
+    Raises:
+        InputError: If no file is for this number of defective images, or files divide the images differently.
+    """
+    sizes = sorted({size for size, _ in files})
+    if not sizes:
+        return {}, PublishedSets(file=place_of_lists("STEEL/split_P_N.pyb"))
+    size = train_positives or sizes[-1]
+    place = place_of_lists(f"STEEL/split_{size}_*.pyb")
+    if size not in sizes:
         raise InputError(
-            f"data.options.train_positives: the lists in {_SPLITS} have "
-            f"{', '.join(map(str, sorted(by_size)))}; found {size}. Choose one of them."
+            f"data.options.train_positives: there are lists for {', '.join(map(str, sizes))}; found {size}, "
+            f"expected {place}. Put them there, or choose one of these."
         )
-    lists = by_size[size]
-    parts = {stem: "train" for listed in lists.values() for stem, _ in listed}
-    parts |= dict.fromkeys(splits.validation, "validation") | dict.fromkeys(splits.test, "test")
-    masks: dict[tuple[int, int | None], frozenset[str]] = {
-        (number, None): frozenset(stem for stem, has_mask in listed if has_mask)
-        for number, listed in lists.items()
-    }
-    return parts, PublishedSets(masks, all_masks=size, file=_SPLITS.as_posix())
+    parts: dict[str, str] = {}
+    masks: dict[tuple[int, int | None], frozenset[str]] = {}
+    for (positives, number), path in files.items():
+        if positives != size:
+            continue
+        lists = read_lists(path, _LISTS, _SHAPE)
+        masks[number, None] = has_masks(lists[0])
+        for part, listed in zip(_PARTS, lists, strict=True):
+            for image, _ in listed:
+                if parts.setdefault(image, part) != part:
+                    raise InputError(
+                        f"{path}: {image} is in part {part}, and in {parts[image]} elsewhere in the lists "
+                        f"for {size} defective images. Fetch them again: {place}."
+                    )
+    return parts, PublishedSets(masks, all_masks=size, file=place)
 
 
 def _expected(chosen: tuple[str, ...], other_classes: str) -> Expected | None:

@@ -87,6 +87,8 @@ def read_synthetic(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index the images of ``data.options``, rendered on the first call."""
     options = options_of(SyntheticOptions, spec)
     pictures = list(_plan(options))
+    # Everything that decides a pixel stands in the key, so images are rendered once for all who ask for the
+    # same.
     folder = made_once(
         folders.cache / "synthetic" / options.key, lambda partial: _render(pictures, options, partial)
     )
@@ -112,12 +114,15 @@ def read_synthetic(spec: DataSpec, folders: DataFolders) -> Listing:
 
 def _plan(options: SyntheticOptions) -> Iterator[_Picture]:
     """Who is what: items to parts, defects to images, each kind as often in train as in test."""
+    # Items are divided first, so no material is seen in both parts.
     items = shuffled((str(item) for item in range(options.items)), seed_for(options.seed, None, "test"))
     held_out = min(max(round(options.test_share * options.items), 1), options.items - 1)
     test_items = {int(item) for item in items[:held_out]}
     of_part: dict[str, list[int]] = {"train": [], "test": []}
     for index in range(options.images):
         of_part["test" if index % options.items in test_items else "train"].append(index)
+
+    # Defects are as frequent in test as in training, and at least one is there.
     in_test = min(
         max(round(options.positives * len(of_part["test"]) / options.images), 1), len(of_part["test"])
     )
@@ -135,6 +140,8 @@ def _render(pictures: list[_Picture], options: SyntheticOptions, folder: Path) -
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
     for picture in pictures:
+        # An item's material has random numbers of its own, and each image too: another number of images
+        # leaves the others as they are.
         texture_name = options.textures[picture.item % len(options.textures)]
         item_rng = np.random.default_rng(seed_for(options.seed, None, "item", picture.item))
         surface = Surface.draw(texture_name, item_rng)

@@ -89,6 +89,8 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
     root = _root_of(path, table, folders.root)
     rows = _check_rows(path, root, table)
     read = {file for row in rows for file in (row.image, row.mask or "")}
+
+    # Rows of other objects are left out before parts are checked, but the files they name count as read.
     if options.object is not None:
         present = sorted({row.object for row in rows if row.object})
         rows = tuple(row for row in rows if row.object == options.object)
@@ -134,6 +136,7 @@ def _is_there(folder: Path, image: str) -> bool:
 
 def _root_of(path: Path, table: pa.Table, data_root: Path | None) -> Path:
     """The folder that paths of a table start at: its own, or one above it that holds the first image."""
+    # Published tables name paths from a folder further up; the first image shows which.
     first = table.column("image")[0].as_py()
     folder = path.parent
     while isinstance(first, str) and not _is_there(folder, first):
@@ -145,6 +148,7 @@ def _root_of(path: Path, table: pa.Table, data_root: Path | None) -> Path:
 
 def _header(path: Path) -> tuple[list[str], str, str, bool]:
     """Columns of a CSV file as they are called here, its separator, its encoding, and whether rows follow."""
+    # Spreadsheets write in many ways, so separator and encoding are told by the content.
     content = path.read_bytes()
     encoding = "utf16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf8"
     try:
@@ -177,6 +181,8 @@ def _load(path: Path) -> pa.Table:
         raise InputError(
             f"{path}: a column name occurs twice in {', '.join(table.column_names)}. Rename one."
         )
+
+    # An unknown column is more often a misspelt one than a note.
     unknown = sorted(set(table.column_names) - set(_Row.model_fields))
     missing = sorted({"image", "label"} - set(table.column_names))
     if unknown or missing:
@@ -209,6 +215,7 @@ def _check_rows(path: Path, root: Path, table: pa.Table) -> tuple[_Row, ...]:
     seen: dict[str, int] = {}
     rows: list[_Row] = []
     for number, values in enumerate(table.to_pylist(), start=1):
+        # Paths first, since a row is checked as it will be used.
         for column in ("image", "mask"):
             if isinstance(values.get(column), str):
                 values[column] = _relative(root, values[column])
@@ -238,6 +245,8 @@ def _relative(folder: Path, text: str) -> str:
 
     A path of another machine leads below it where the folder's name is in it.
     """
+    # Slashes the other way, or a path of another machine: it counts from where the table's own folder is
+    # named in it.
     windows = PureWindowsPath(text)
     if not ("\\" in text or windows.drive or text.startswith("/")) or "\0" in text:
         return text
@@ -257,6 +266,7 @@ def _relative(folder: Path, text: str) -> str:
 
 
 def _check_parts(path: Path, entries: Sequence[Entry]) -> None:
+    # An image without a fold would be trained on in every fold and tested in none.
     split = sum(entry.split is not None for entry in entries)
     fold = sum(entry.fold is not None for entry in entries)
     if split and fold:

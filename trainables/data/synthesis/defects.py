@@ -47,6 +47,7 @@ class _Canvas:
     def line(self, points: NDArray[np.floating], widths: NDArray[np.floating]) -> Field:
         """Coverage of a curve through ``points`` (n × 2: x, y) with a width at each point, pixels."""
         height, width = self.shape
+        # OpenCV draws whole pixels; drawn finer and averaged, a line keeps its width in fractions of one.
         fine = np.zeros((height * _FINE, width * _FINE), np.uint8)
         at = np.round(points * _FINE).astype(np.int32)
         for start, end, thickness in zip(at[:-1], at[1:], widths[1:], strict=True):
@@ -68,6 +69,8 @@ def _scratch(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
     length = rng.uniform(34, 80) * canvas.unit
     angle, bend = rng.uniform(0, np.pi), rng.uniform(-0.5, 0.5)
     y, x = canvas.centre(rng, 0.25)
+    # The line thins out towards both ends. A scratch throws up a burr beside its groove, which a plain dark
+    # line would lack.
     t = np.linspace(-0.5, 0.5, 24)
     course = angle + bend * t
     points = np.stack([x + length * t * np.cos(course), y + length * t * np.sin(course)], axis=1)
@@ -87,6 +90,8 @@ def _crack(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
         step = 2.6 * canvas.unit * np.stack([np.cos(turns), np.sin(turns)], axis=1)
         return start + np.concatenate([np.zeros((1, 2)), np.cumsum(step, axis=0)])
 
+    # The path starts half its length before the centre, so the crack lies around it and not beside the
+    # image.
     y, x = canvas.centre(rng, 0.25)
     course = float(rng.uniform(0, 2 * np.pi))
     steps = int(rng.integers(14, 28))
@@ -94,6 +99,8 @@ def _crack(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
     trunk = path(start, course, steps)
     width = rng.uniform(1.2, 2.1) * canvas.unit
     cover = canvas.line(trunk, width * np.linspace(1.0, 0.45, len(trunk)))
+
+    # A branch leaves the middle half, thinner than the trunk.
     if rng.random() < 0.6:
         fork = int(rng.integers(steps // 4, 3 * steps // 4))
         branch = path(trunk[fork], course + rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.0), steps // 3)
@@ -107,6 +114,7 @@ def _dent(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
     radius = rng.uniform(6, 11) * canvas.unit
     far = canvas.distance(y, x, rng.uniform(1, 1.4), rng.uniform(0, np.pi)) / radius
     hollow = np.exp(-((far / 0.62) ** 2))
+    # What is seen of a dent is its slope towards the light.
     slope_y, slope_x = np.gradient(hollow)
     light = rng.uniform(0, 2 * np.pi)
     flank = (np.cos(light) * slope_x + np.sin(light) * slope_y) * radius
@@ -176,6 +184,7 @@ def add_defect(
         difficulty: 0 (obvious) to 1 (contrast below the texture's own, small, soft).
         rng: Random numbers of this image.
     """
+    # Harder defects are smaller, fainter and softer; all of it is in units of the texture's own contrast.
     unit = min(grey.shape) / 128 * float(rng.uniform(0.85, 1.15)) * (1.25 - 0.5 * difficulty)
     canvas = _Canvas((grey.shape[0], grey.shape[1]), unit, difficulty, surface)
     mark = DEFECTS[kind](canvas, texture, rng)

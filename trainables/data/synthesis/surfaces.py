@@ -54,6 +54,7 @@ def filtered_noise(
 ) -> Field:
     """White noise shaped by an amplitude spectrum of the frequencies (fy, fx), cycles per pixel."""
     height, width = shape
+    # White noise is shaped in frequencies, since every material here is known by its spectrum.
     fy = np.fft.fftfreq(height)[:, None].astype(np.float64)
     fx = np.fft.rfftfreq(width)[None, :].astype(np.float64)
     noise = np.fft.rfft2(rng.standard_normal(shape))
@@ -102,6 +103,7 @@ def _woven(shape: tuple[int, int], surface: Surface, rng: np.random.Generator) -
     """Plain weave: threads over and under, unevenly thick."""
     height, width = shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    # Threads sway, so the weave is no exact lattice that a filter could subtract.
     tilt = 0.12 * np.sin(2 * surface.angle)  # cloth lies nearly square to the camera
     along, across = _rotated(y, x, tilt)
     pitch = 2 * np.pi / (7.5 * surface.scale)
@@ -150,9 +152,12 @@ def paint_surface(shape: tuple[int, int], surface: Surface, rng: np.random.Gener
     texture = TEXTURES[surface.texture](shape, surface, rng)
     height, width = shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    # Light falls off across the patch: absolute brightness says nothing of a defect.
     toward = float(rng.uniform(0, 2 * np.pi))
     light = x * np.cos(toward) + y * np.sin(toward) - 0.5 * (x**2 + y**2)
     grey = surface.grey + surface.light * light + surface.contrast * texture
+
+    # Specks on every patch, so that the most extreme pixel tells nothing either.
     dust = np.zeros(shape)
     for _ in range(int(rng.poisson(3.0 * height * width / 128**2))):
         dust[int(rng.integers(height)), int(rng.integers(width))] = rng.choice([-1.0, 1.0]) * rng.uniform(

@@ -6,7 +6,7 @@ is called, which way is better, what it reads and how it is computed. ``base`` h
 A metric that the data do not define is :class:`Undefined` with a reason: never NaN, never a 0 that looks
 measured.
 
-``images`` and ``pixels`` compute all metrics of a model, and choose the two thresholds by validation.
+``image_scores`` and ``pixels`` compute all metrics of a model, and the thresholds that are best for them.
 ``histogram`` does it for many maps at once.
 """
 
@@ -19,8 +19,8 @@ from trainables.evaluation.metrics.base import (
     DefectMetric,
     HeatmapMetric,
     ImageMetric,
+    LabelFreeMetric,
     Metric,
-    ProxyMetric,
     ReportedMetric,
 )
 from trainables.evaluation.metrics.image_metrics import image_ap
@@ -33,6 +33,7 @@ from trainables.evaluation.metrics.inputs import (
     PixelCurve,
     Undefined,
 )
+from trainables.evaluation.metrics.label_free import LABEL_FREE_METRICS
 from trainables.evaluation.metrics.pixels import (
     PixelScores,
     count_metrics,
@@ -40,11 +41,10 @@ from trainables.evaluation.metrics.pixels import (
     region_shares,
     truth_at,
 )
-from trainables.evaluation.metrics.proxies import PROXIES
 
 __all__ = [
+    "LABEL_FREE_METRICS",
     "METRICS",
-    "PROXIES",
     "CountMetric",
     "CurveMetric",
     "DefectMetric",
@@ -52,12 +52,12 @@ __all__ = [
     "HeatmapMetric",
     "ImageMetric",
     "ImageScores",
+    "LabelFreeMetric",
     "MapAndTruth",
     "Metric",
     "PixelCounts",
     "PixelCurve",
     "PixelScores",
-    "ProxyMetric",
     "ReportedMetric",
     "Undefined",
     "best_f1_threshold",

@@ -42,10 +42,10 @@ __all__ = [
     "DefectMetric",
     "HeatmapMetric",
     "ImageMetric",
+    "LabelFreeMetric",
     "Metric",
-    "ProxyMetric",
     "ReportedMetric",
-    "of_parts",
+    "part_metric",
 ]
 
 _InputT = TypeVar("_InputT")
@@ -124,6 +124,7 @@ class Metric:
         """
         if isinstance(value, Undefined):
             return value
+        # A metric may come from another package, so its number is checked like any input.
         if not math.isfinite(value):
             raise ValueError(
                 f"the metric {self.name} is a finite number, found {value}. Return Undefined(reason) where "
@@ -155,6 +156,7 @@ class ImageMetric(_Computed[ImageScores]):
     @cached_property
     def needs_normal(self) -> bool:
         """True where it is undefined for defective images alone, however they are scored."""
+        # Asked of a small example and not declared: a declaration could be wrong.
         scores = np.array([0.25, 0.75, 0.75])
         defective = ImageScores(np.ones(3, np.bool_), scores, 0.5, items=("a", "a", "b"))
         return isinstance(self.value(defective), Undefined)
@@ -201,14 +203,14 @@ class DefectMetric(Metric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyMetric(Metric):
+class LabelFreeMetric(Metric):
     """Computed from what happens when shown defects are painted over; only a search may ask for it."""
 
     compute: Callable[[Erasure], float]
     reads = "labels"
 
 
-def of_parts(metric: ImageMetric, name: str, title: str, description: str) -> ImageMetric:
+def part_metric(metric: ImageMetric, name: str, title: str, description: str) -> ImageMetric:
     """A metric of images as one of parts: of items that were photographed more than once."""
 
     def compute(images: ImageScores) -> float | Undefined:

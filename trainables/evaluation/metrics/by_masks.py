@@ -20,7 +20,11 @@ _STRICT_FPR_LIMIT = 0.05  # Bergmann et al. 2022, MVTec LOCO AD, reports sPRO to
 _LOWEST_FPR, _HIGHEST_FPR = 1e-5, 1e-4  # Bertoldo et al. 2024, section 3: false pixels that cannot be seen
 
 
-@CountMetric.of("pixel_iou", "IoU", "Σ TP / Σ (TP + FP + FN) over all pixels of all images (micro).")
+@CountMetric.of(
+    "pixel_iou",
+    "IoU",
+    "Overlap of predicted and true defect pixels of all images together: Σ TP / Σ (TP + FP + FN).",
+)
 def _iou(counts: PixelCounts) -> float:
     """A large defect weighs more than a small one."""
     union = counts.tp + counts.fp + counts.fn
@@ -70,11 +74,15 @@ def _overlap_up_to(curve: PixelCurve, limit: float) -> float:
     Source: Bergmann et al. 2021, The MVTec Anomaly Detection Dataset, IJCV, section 5.2 (per-region
     overlap normalised by its integration limit).
     """
+    # From the highest score down: each level is two points of the curve, before and after its step.
     after = curve.overlap[::-1]
     before = np.append(0.0, after[:-1])
     rates = np.stack([curve.fp_above[::-1], curve.fp[::-1]], axis=1).ravel() / curve.background
     overlaps = np.stack([before, after], axis=1).ravel()
     rates, overlaps = np.r_[0.0, rates, 1.0], np.r_[0.0, overlaps, 1.0]
+
+    # The curve is cut at the limit, where it is interpolated; without that the area would depend on where
+    # the last point happens to lie.
     inside = int(np.searchsorted(rates, limit, side="right"))
     start, end = rates[inside - 1], rates[inside]
     part = (limit - start) / (end - start)
@@ -125,9 +133,14 @@ def _aupimo(images: Iterable[MapAndTruth], threshold: float) -> float | Undefine
             defects.append(heatmap[truth])
         else:
             normal.append(heatmap.ravel())
+
+    # A rate of 1e-5 needs 100,000 normal pixels to be one pixel.
     pixels = sum(map(len, normal))
     if pixels * _LOWEST_FPR < 1:
         return Undefined(f"normal images have {pixels:,} pixels, a rate of 0.00001 needs 100,000")
+
+    # Only the highest scores of normal pixels can lie within the limits, so a partition replaces a sort of
+    # all.
     count = int(pixels * _HIGHEST_FPR) + 1
     scores = np.concatenate(normal)
     normal.clear()  # maps may take a gigabyte

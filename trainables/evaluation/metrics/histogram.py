@@ -54,6 +54,8 @@ class PixelHistogram:
         ignored: NDArray[np.bool_] | None = None,
     ) -> None:
         """Take in N images: ``heatmaps`` in [0, 1], ``truths``, and pixels to leave out, all N × H × W."""
+        # A defect pixel counts twice: as a pixel, and by its share of its region, which the per-region
+        # overlap needs.
         of_images = [region_shares(truth) for truth in truths]
         bins = _bins(heatmaps)
         inside, background = bins[truths], background_of(truths, ignored)
@@ -61,6 +63,7 @@ class PixelHistogram:
         self._background += np.bincount(bins[background], minlength=_BINS)
         self._overlap += np.bincount(inside, np.concatenate([s for _, s in of_images]), minlength=_BINS)
         self._regions += sum(count for count, _ in of_images)
+        # Decisions at 0.5 are exact, since 0.5 has a bin of its own.
         reached = bins >= _HALF_BIN
         pairs = ((reached, truths), (reached, background), (~reached, truths), (~reached, background))
         self._decided.append(np.stack([np.sum(ours & theirs, axis=(1, 2)) for ours, theirs in pairs]))
@@ -100,6 +103,9 @@ class BinnedPixelScores(PixelScores):
             outside = background_of(inside, None if ignored is None else ignored[part])
             defect += np.bincount(bins[inside], minlength=_BINS)
             background += np.bincount(bins[outside], minlength=_BINS)
+
+        # Regions are looked for in the box around all defects: connected components of a whole large image
+        # would take as long as the prediction.
         if defect.any():
             (rows_with, columns_with) = (np.flatnonzero(truth.any(axis=axis)) for axis in (1, 0))
             box = tuple(slice(at[0], at[-1] + 1) for at in (rows_with, columns_with))
@@ -120,7 +126,7 @@ class BinnedPixelScores(PixelScores):
         ]
         return PixelCounts(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
 
-    def of_heatmaps(self, metric: HeatmapMetric, threshold: float) -> float | Undefined:
+    def whole_heatmap_metric(self, metric: HeatmapMetric, threshold: float) -> float | Undefined:
         return Undefined("heatmaps of images in tiles are not kept")
 
     def _rank(self) -> Ranking:

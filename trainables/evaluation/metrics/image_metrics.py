@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.evaluation.metrics.base import ImageMetric, Metric, of_parts
+from trainables.evaluation.metrics.base import ImageMetric, Metric, part_metric
 from trainables.evaluation.metrics.image_scores import counts_by_score, f1_by_score, rates_by_score
 from trainables.evaluation.metrics.inputs import ImageScores, Undefined, missing_class
 
@@ -61,7 +62,7 @@ def _auroc(images: ImageScores) -> float | Undefined:
 
 @ImageMetric.of("image_f1", "F1", "F1 of image decisions at the chosen threshold.")
 def _f1(images: ImageScores) -> float | Undefined:
-    """Normal images need not be there."""
+    """F1 of the defective class, for which normal images need not be there."""
     return images.no_defective or 2 * images.tp / (2 * images.tp + images.fp + images.fn)
 
 
@@ -89,7 +90,7 @@ def _fn(images: ImageScores) -> float | Undefined:
 
 @ImageMetric.of("image_accuracy", "accuracy", "Share of images decided rightly.")
 def _accuracy(images: ImageScores) -> float | Undefined:
-    """One class is enough; says little where few images are defective."""
+    """The share of right decisions. One class is enough; it says little where few images are defective."""
     count = len(images.labels)
     return (images.tp + images.tn) / count if count else Undefined("no image")
 
@@ -143,6 +144,32 @@ def _best_f1(images: ImageScores) -> float | Undefined:
     return images.missing or float(f1_by_score(images.labels, images.scores)[1].max())
 
 
+def _at_best_f1(images: ImageScores) -> ImageScores | Undefined:
+    """The images decided at the score of best F1, the lowest of several, as Božič et al. 2021 choose it."""
+    if images.missing is not None:
+        return images.missing
+    levels, f1 = f1_by_score(images.labels, images.scores)
+    return replace(images, threshold=float(levels[int(np.argmax(f1))]))
+
+
+def _oracle(metric: ImageMetric, name: str) -> ImageMetric:
+    """A metric of decisions at the threshold of best F1 on these very images: what that paper reports."""
+
+    def compute(images: ImageScores) -> float | Undefined:
+        best = _at_best_f1(images)
+        return best if isinstance(best, Undefined) else metric.compute(best)
+
+    return replace(
+        metric,
+        name=name,
+        title=f"{metric.title} at best F1 (oracle)",
+        description=f"{metric.title} at the threshold of best F1 on these very images. Reads test labels by "
+        "definition.",
+        noted=False,
+        compute=compute,
+    )
+
+
 @ImageMetric.of(
     "fp_at_zero_fn",
     "FP at FN = 0",
@@ -192,11 +219,15 @@ _HIGHEST = ", each with the highest score of its images."
 DECLARED: tuple[Metric, ...] = (
     _ap, _auroc, _f1, _fp, _fn, _best_f1, _fp_at_zero_fn, _fpr_at_tpr_95, _tpr_at_fpr_1, _accuracy,
     _mean_class_accuracy, _false_alarms, _escapes,
-    of_parts(_ap, "part_ap", "part AP", f"Average precision of parts{_HIGHEST}"),
-    of_parts(_auroc, "part_auroc", "part AUROC", f"Area under the ROC curve of parts{_HIGHEST}"),
-    of_parts(
+    _oracle(_accuracy, "image_best_accuracy"),
+    _oracle(_mean_class_accuracy, "image_best_mean_class_accuracy"),
+    _oracle(_fp, "image_best_fp"),
+    _oracle(_fn, "image_best_fn"),
+    part_metric(_ap, "part_ap", "part AP", f"Average precision of parts{_HIGHEST}"),
+    part_metric(_auroc, "part_auroc", "part AUROC", f"Area under the ROC curve of parts{_HIGHEST}"),
+    part_metric(
         _f1, "part_f1", "part F1", "F1 of parts; a part is decided defective where any of its images is."
     ),
-    of_parts(_fp, "part_fp", "part FP", "Normal parts of which any image is decided defective."),
-    of_parts(_fn, "part_fn", "part FN", "Defective parts of which every image is decided normal."),
+    part_metric(_fp, "part_fp", "part FP", "Normal parts of which any image is decided defective."),
+    part_metric(_fn, "part_fn", "part FN", "Defective parts of which every image is decided normal."),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Image scores: the threshold that validation chooses, and all metrics that read labels only."""
+"""Image scores: the threshold of best F1, and all metrics that read labels only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from trainables.evaluation.metrics.inputs import ImageScores, Undefined, missing
 
 __all__ = [
     "best_f1_threshold",
-    "choose_image_threshold",
     "counts_by_score",
     "f1_by_score",
     "image_metrics",
@@ -33,19 +32,6 @@ def image_metrics(
     """
     images = ImageScores(labels, scores, threshold, items)
     return {m.name: m.value(images) for m in METRICS.values() if isinstance(m, ImageMetric)}
-
-
-def choose_image_threshold(
-    labels: NDArray[np.bool_], scores: NDArray[np.float64], *, smoothed: bool
-) -> tuple[float | Undefined, str, tuple[float, float] | None]:
-    """The image threshold, what chose it, and of a smoothed one the range of bootstrap draws."""
-    if not smoothed:
-        return best_f1_threshold(labels, scores), "validation F1", None
-    from trainables.evaluation.metrics.smoothed import smoothed_f1_threshold, threshold_range  # imports SciPy
-
-    chosen = smoothed_f1_threshold(labels, scores)
-    image_range = None if isinstance(chosen, Undefined) else threshold_range(labels, scores)
-    return chosen, "smoothed validation F1", image_range
 
 
 def best_f1_threshold(

@@ -54,6 +54,8 @@ class ImageScores:
     @cached_property
     def parts(self) -> ImageScores | Undefined:
         """Items as if they were images: defective where any of its images is, with the highest score."""
+        # A part is defective if one of its views shows a defect, and is decided by the view that looks
+        # worst, as at a line.
         names, of_image = np.unique(self.items, return_inverse=True)
         if len(names) == len(self.items):
             return SINGLE_VIEWS

@@ -66,11 +66,9 @@ def truth_at(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.boo
     size = (min(width, mask.shape[1]), min(height, mask.shape[0]))
     resized = cv2.resize((mask > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     cover = np.asarray(resized, np.float32)
-    if cover.shape == (height, width):
-        truth = cover >= 0.5
-    else:
+    if cover.shape != (height, width):
         cover = _enlarged(cover, height, width)
-        truth = cover >= HALF
+    truth = cover >= HALF
     strongest = cover.max()
     # Cells of equal cover differ by rounding of the area weights only.
     return truth if truth.any() or strongest <= 0 else cover >= strongest * (1 - 1e-5)
@@ -164,15 +162,16 @@ class PixelScores:
             for name, metric in METRICS.items()
             if metric.reads == "masks" and not isinstance(metric, DefectMetric)
         }
+        # Without a known defect no metric of pixels means anything, and one reason is given for all of them.
         if not self.has_defects:
             return dict.fromkeys(reading, Undefined("no mask of a defective image to compare with"))
         values = count_metrics(self.counts(threshold)) | curve_metrics(self._rank().curve)
         for name, metric in reading.items():
             if isinstance(metric, HeatmapMetric):
-                values[name] = self.of_heatmaps(metric, threshold)
+                values[name] = self.whole_heatmap_metric(metric, threshold)
         return {name: values[name] for name in reading}
 
-    def of_heatmaps(self, metric: HeatmapMetric, threshold: float) -> float | Undefined:
+    def whole_heatmap_metric(self, metric: HeatmapMetric, threshold: float) -> float | Undefined:
         """A metric that reads whole heatmaps."""
         return metric.value(self.images(), threshold)
 
@@ -197,6 +196,8 @@ class PixelScores:
         return threshold_between(float(ranking.next_lower[best]), float(ranking.levels[best]), np.float32)
 
     def _rank(self) -> Ranking:
+        # Only scores of defect pixels are levels; how many background pixels lie above each is looked up in
+        # a sorted row.
         background = np.concatenate(self._background)
         background.sort()
         defect, shares = np.concatenate(self._defect), np.concatenate(self._shares)
@@ -204,6 +205,9 @@ class PixelScores:
         levels, first = np.unique(defect[order], return_index=True)
         overlap = overlap_of(shares[order])
         at_least = np.searchsorted(background, levels, side="left")
+
+        # The next lower score of any pixel, defect or background: a threshold half-way to it changes no
+        # decision.
         next_lower = np.append(np.float32(0), levels[:-1])
         inner = at_least > 0
         next_lower[inner] = np.maximum(next_lower[inner], background[at_least[inner] - 1])

@@ -101,6 +101,8 @@ def regions_of(
         threshold: A pixel is decided defect when its score ≥ ``threshold``.
     """
     size = (heatmap.shape[0], heatmap.shape[1])
+    # Every decided piece that touches a defect is counted against it, with the background it covers; what
+    # it covers of other defects is no fault of its own.
     regions = list(_regions(mask, names, size))
     decided = (heatmap >= np.float32(threshold)).astype(np.uint8)
     _, pieces = cv2.connectedComponents(decided, connectivity=8)
@@ -147,6 +149,9 @@ def defect_scores(regions: pa.Table, images: Iterable[tuple[str | None, bool]]) 
     decisions = [(name or _UNNAMED, decision) for name, decision in images]
     if not decisions:
         return ()
+
+    # Classes come from images as well as from masks: a defective image without a known mask still counts
+    # for its class.
     classes = sorted({part for name, _ in decisions for part in name.split("+")})
     classes = sorted({*classes, *(row["defect_class"] for row in listed)})
     scores = [_score("all", "all", listed, [decision for _, decision in decisions])]
@@ -197,6 +202,7 @@ def _regions(
         count, numbers, stats, _ = cv2.connectedComponentsWithStats(of_class, connectivity=8)
         for number in range(1, count):
             x, y, across, down, area = (int(entry) for entry in stats[number])
+            # Area and width are measured in the stored mask, before anything is resized.
             crop = numbers[y : y + down, x : x + across] == number
             place = _place(crop, (y, x), (mask.shape[0], mask.shape[1]), size)
             width = defect_width(crop.astype(np.uint8))
@@ -208,6 +214,7 @@ def _place(
 ) -> _Place:
     """The cells at ``size`` of a region in a mask of size ``stored``."""
     rows, columns, shares = cover_of(crop, corner, stored, size)
+    # A speck below half a cell keeps the cells it covers most, so that it is missed and not passed over.
     cells = shares >= HALF
     if not cells.any():
         cells = shares >= shares.max() * (1 - 1e-5)

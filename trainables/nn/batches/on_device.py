@@ -95,6 +95,7 @@ def _kept(
     row: Callable[[int], NDArray[Any]], count: int, device: torch.device, limit: int
 ) -> list[Tensor] | None:
     """All rows on ``device``; None if they are larger than ``limit`` in all."""
+    # Rows that several numbers share, as the plain target of all normal images, count and lie there once.
     rows = [row(i) for i in range(count)]
     distinct = {id(array): array for array in rows}
     if sum(array.nbytes for array in distinct.values()) > limit:

@@ -52,14 +52,14 @@ def image_passes(
 def image_batches(
     images: ImageSet, positions: Sequence[int], device: torch.device, count: int
 ) -> Iterator[Tensor]:
-    """The same, ``count`` images at a time; fewer in the last batch."""
+    """The images at ``positions`` as in :func:`image_passes`, ``count`` at a time, fewer in the last."""
     for start in range(0, len(positions), count):
         arrays = [images.images[images.ids[i]] for i in positions[start : start + count]]
         yield images_to_tensor(arrays, device)
 
 
-def in_halves(look: Callable[[Tensor], _AnswerT], images_BCHW: Tensor) -> list[_AnswerT]:
-    """Answers of ``look`` to the batch, in order: several where the GPU's memory holds less at once.
+def in_halves(forward: Callable[[Tensor], _AnswerT], images_BCHW: Tensor) -> list[_AnswerT]:
+    """Answers of ``forward`` to the batch, in order: several where the GPU's memory holds less at once.
 
     Raises:
         torch.OutOfMemoryError: If it does not hold a single image.
@@ -67,9 +67,10 @@ def in_halves(look: Callable[[Tensor], _AnswerT], images_BCHW: Tensor) -> list[_
     answers: list[_AnswerT] = []
     waiting = [images_BCHW]
     while waiting:
+        # The first half is asked first, so answers come in the order of the images.
         part = waiting.pop()
         try:
-            answers.append(look(part))
+            answers.append(forward(part))
             continue
         except torch.OutOfMemoryError:
             if len(part) == 1:

@@ -1,7 +1,8 @@
-"""Batches that are half defective, half normal: normal images are undersampled and rotated.
+"""Batches of an epoch: all images in a new order, or half defective, half normal.
 
-An epoch shows every defective image once and as many normal ones. Normal images are taken from a shuffled
-round through all of them, which goes on in the next epoch, so all are seen equally often.
+Of the latter, normal images are undersampled and rotated. An epoch shows every defective image once and as
+many normal ones. Normal images are taken from a shuffled round through all of them, which goes on in the next
+epoch, so all are seen equally often.
 
 Source: Božič et al. 2021, arXiv:2104.06064, section 4.3 (undersampling); the rotation is ours.
 """
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BalancedSampler", "Generators", "Sampler"]
+__all__ = ["BalancedSampler", "Generators", "Sampler", "ShuffledSampler"]
 
 Generators = Callable[..., np.random.Generator]  # ``Run.generator``: a purpose and numbers
 
@@ -71,6 +72,7 @@ class BalancedSampler:
 
     def epoch(self, number: int, generator: Generators) -> list[Sequence[int]]:
         """The batches of epoch ``number``: defective images first."""
+        # The last batch may be smaller, but is half defective like the others.
         order = generator("order", number)
         positives = order.permutation(np.flatnonzero(self.labels)).tolist()
         batches: list[Sequence[int]] = []
@@ -83,6 +85,8 @@ class BalancedSampler:
         if self.labels.all():
             return []
         while len(self.waiting) < count:
+            # A round has random numbers by its own number and not by the epoch's, so it goes on across
+            # epochs and checkpoints.
             turn = generator("negatives", self.rounds).permutation(np.flatnonzero(~self.labels))
             self.waiting += turn.tolist()
             self.rounds += 1
@@ -94,3 +98,29 @@ class BalancedSampler:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.rounds, self.waiting = int(state["rounds"]), [int(i) for i in state["waiting"]]
+
+
+@dataclass(frozen=True)
+class ShuffledSampler:
+    """Draws batches that show every image once in an epoch.
+
+    Their sizes differ by one image at most: no small last batch moves the weights as much as a whole one.
+    """
+
+    count: int  # of images
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def epoch(self, number: int, generator: Generators) -> list[Sequence[int]]:
+        """The batches of epoch ``number``, in an order of its own."""
+        order = generator("order", number).permutation(self.count)
+        return [batch.tolist() for batch in np.array_split(order, self.steps)]
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Each epoch's order is its own: there is nothing to go on from."""

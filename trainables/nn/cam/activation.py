@@ -206,13 +206,14 @@ def offset_scores(map_BHW: Tensor, residual_BHW: Tensor, reach: int = REACH) -> 
 
     Args:
         map_BHW: Maps of defective images at pixels, each scaled to [0, 1] (``cam.minmax``).
-        residual_BHW: ``|x − blur(x)|`` of the same images (``floors.blur_residual``).
+        residual_BHW: ``|x − blur(x)|`` of the same images (``blur_residual``).
         reach: Largest offset in each direction, pixels.
 
     Returns:
         B × (2 · reach + 1)² sums in float64; the entry [:, reach + dy, reach + dx] is that of (dy, dx). What
         a move leaves without a map counts as 0.
     """
+    # A correlation over all offsets at once: a product of spectra instead of (2 · reach + 1)² shifted sums.
     size = [side + 2 * reach for side in map_BHW.shape[1:]]  # room for every offset: none wraps around
     map_f = torch.fft.rfft2(map_BHW.double(), s=size)
     residual_f = torch.fft.rfft2(residual_BHW.double().square(), s=size)
@@ -223,6 +224,7 @@ def offset_scores(map_BHW: Tensor, residual_BHW: Tensor, reach: int = REACH) -> 
 
 def best_offset(scores: Tensor) -> Offset:
     """The offset with the largest score; of equal ones the shortest, so flat maps stay where they are."""
+    # Among offsets that tie but for rounding the shortest is taken.
     reach = scores.shape[0] // 2
     places = torch.arange(-reach, reach + 1, device=scores.device)
     length = places[:, None].square() + places.square()
@@ -245,10 +247,10 @@ def recentre(map_BHW: Tensor, dy: int | Tensor, dx: int | Tensor) -> Tensor:
     return map_BHW[:, rows][:, :, columns]
 
 
-# Floors -------------------------------------------------------------------------------------------
-# Floors: maps that any weakly supervised method must beat to have learned something.
+# Baseline maps ------------------------------------------------------------------------------------------
+# Baseline maps: those that any weakly supervised method must beat to have learned something.
 #
-# Each floor is a plain function: three maps that no training makes, and a trained map times a residual that
+# Each is a plain function: three maps that no training makes, and a trained map times a residual that
 # needs none (the fair opponent of everything that sharpens a map).
 #
 # On blowholes in magnetic tiles, stretched to 224 × 224, the maps reach a pixel AP of 0.001 (random), 0.005

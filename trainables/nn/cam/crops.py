@@ -36,10 +36,14 @@ def guided_boxes(map_BHW: Tensor, cut_B: Tensor, *, pad: float, min_share: float
         min_share: Least side, as a share of the image's.
     """
     height, width = map_BHW.shape[1:]
+    # The box must hold the map's highest place even where the largest component is another one.
     peak_B11 = map_BHW.amax(dim=(1, 2), keepdim=True)
     shown = (map_BHW >= cut_B[:, None, None] * peak_B11).byte().cpu().numpy()
     places = map_BHW.flatten(1).argmax(dim=1).cpu().numpy()
     tight = np.stack([_bounds(mask, *divmod(int(p), width)) for mask, p in zip(shown, places, strict=True)])
+
+    # Padded, grown to the least size and at most the image's, then moved back in: it keeps its size at the
+    # border.
     corner, size, frame = tight[:, :2], tight[:, 2:], np.array([height, width])
     grown = np.maximum(size + 2 * np.rint(pad * size), np.ceil(min_share * frame)).astype(np.int64)
     grown = np.minimum(grown, frame)
@@ -55,6 +59,7 @@ def placed_boxes(
     Without any size yet they are the whole image.
     """
     frame = np.array(image_size)
+    # Sizes of real boxes at random places: neither size nor blur tells a normal crop from a defective one.
     pool = sizes_M2.numpy() if len(sizes_M2) else frame[None]
     size = pool[rng.integers(len(pool), size=count)]
     corner = rng.integers(frame - size + 1)

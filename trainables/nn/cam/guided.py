@@ -49,7 +49,7 @@ class GuidedReLU(nn.ReLU):
 
 @contextmanager
 def filtered_gradients(network: nn.Module, rule: GradientFilter | None) -> Generator[None]:
-    """Within: forward passes of ``network`` build graphs whose gradients ``rule`` filters; None: plain ones.
+    """Filter gradients by ``rule`` in the graphs that ``network`` builds within the block; None: filter none.
 
     What was set before is set again afterwards, also after an exception.
     """
@@ -80,6 +80,7 @@ class _FilteredReLU(Function):
 
 def passed(rule: GradientFilter, activation: Tensor, gradient: Tensor) -> Tensor:
     """The gradient at a ReLU's input, from its output and the gradient there; images come first."""
+    # What a plain ReLU passes, then the guide, then the filter: with both off, plain backpropagation is left.
     kept = torch.where(activation > 0, gradient, 0)
     if rule.guided:
         kept = kept.clamp(min=0) if rule.sign == "positive" else kept.clamp(max=0)
@@ -87,6 +88,7 @@ def passed(rule: GradientFilter, activation: Tensor, gradient: Tensor) -> Tensor
         return kept
     compared = kept * activation if rule.by == "activation_x_gradient" else kept
     size_BN = compared.abs().flatten(1)
+    # The threshold is each image's own: one bright image must not silence the others of its batch.
     by_rank = rule.mode == "quantile"
     start_B = _nonzero_quantile(size_BN, rule.q) if by_rank else rule.q * size_BN.amax(dim=1)
     return torch.where((size_BN >= start_B[:, None]).reshape(kept.shape), kept, 0)

@@ -13,6 +13,8 @@ inpainting for visual anomaly detection*, Pattern Recognition 112. That the netw
 masks in blobs, are ours.
 """
 
+# B images of H × W pixels, S masks of each
+
 from __future__ import annotations
 
 import math
@@ -85,6 +87,7 @@ def telea(images_BCHW: Tensor, mask_BHW: Tensor, radius: int = 3) -> Tensor:
 
     Source: Telea 2004, Journal of Graphics Tools 9.
     """
+    # OpenCV fills 8-bit images. Outside the hole the original is put back, so nothing there is rounded.
     levels = (images_BCHW * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     holes = mask_BHW.byte().cpu().numpy()
     filled = [
@@ -101,6 +104,7 @@ def grid_masks(count: int, size: tuple[int, int], cell: int, rng: np.random.Gene
     They are disjoint, cover the image and are equally large to within a cell.
     """
     rows, columns = (-(-side // cell) for side in size)
+    # Every cell belongs to one of three masks, as evenly as their number allows.
     owner = rng.permuted(np.tile(np.arange(rows * columns) % _PARTS, (count, 1)), axis=1)
     owner = owner.reshape(count, rows, columns).repeat(cell, axis=1).repeat(cell, axis=2)
     parts = np.arange(_PARTS)[:, None, None, None]

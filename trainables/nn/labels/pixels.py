@@ -53,6 +53,7 @@ def mask_labels(images: ImageSet, size: tuple[int, int]) -> Labels:
 
     A defective image without a mask is open, and so is one whose mask is empty: nobody drew its defect.
     """
+    # One array stands for all images of which nothing is known; on a GPU it is then kept once.
     nothing_known = np.full(size, OPEN, np.uint8)
     labels = {name: nothing_known for name, label in zip(images.ids, images.labels, strict=True) if label}
     drawn = {name: mask for name, mask in images.masks.items() if name in labels and mask.any()}
@@ -81,6 +82,7 @@ def label_loss(logits_BHW: Tensor, labels_BHW: Tensor, *, pos_weight: float, dic
         pos_weight: Weight of a defect pixel.
         dice_weight: Weight of ``1 − (2 Σ p y + 1) / (Σ p + Σ y + 1)``, where an image has a defect pixel.
     """
+    # The mean is over known pixels only, so an image that leaves much open teaches as much as any other.
     known_BHW = (labels_BHW != OPEN).float()
     target_BHW = (labels_BHW == 1).float()
     weight_BHW = known_BHW * (1 + (pos_weight - 1) * target_BHW)
@@ -88,6 +90,8 @@ def label_loss(logits_BHW: Tensor, labels_BHW: Tensor, *, pos_weight: float, dic
         logits_BHW, target_BHW, weight=weight_BHW, reduction="none"
     )
     entropy_B = entropy_BHW.sum(dim=(1, 2)) / known_BHW.sum(dim=(1, 2)).clamp_min(1)
+
+    # Dice with 1 added above and below: next to no defect pixels leave its slope finite.
     prob_BHW = logits_BHW.sigmoid() * known_BHW
     overlap_B, area_B = (prob_BHW * target_BHW).sum(dim=(1, 2)), target_BHW.sum(dim=(1, 2))
     dice_B = 1 - (2 * overlap_B + 1) / (prob_BHW.sum(dim=(1, 2)) + area_B + 1)

@@ -35,6 +35,7 @@ def pseudo_labels(map_BHW: Tensor, positive_B: Tensor, cutoffs: Cutoffs) -> Tens
         positive_B: The image labels, bool.
         cutoffs: The rule.
     """
+    # A threshold for all maps, or one for each.
     if cutoffs.policy == "otsu":
         start_B11 = otsu_threshold(map_BHW)[:, None, None]
     elif cutoffs.policy == "area_prior":
@@ -42,6 +43,8 @@ def pseudo_labels(map_BHW: Tensor, positive_B: Tensor, cutoffs: Cutoffs) -> Tens
     else:
         start_B11 = cutoffs.foreground
     defect_BHW = (map_BHW >= start_B11) & (map_BHW > 0)
+
+    # The image label promises a defect, so an empty label keeps the top of its map.
     empty_B11 = ~defect_BHW.any(dim=2).any(dim=1)[:, None, None]
     defect_BHW = torch.where(empty_B11, _top(map_BHW), defect_BHW)
     labels_BHW = torch.full_like(map_BHW, OPEN, dtype=torch.uint8)
@@ -74,6 +77,7 @@ def refined_labels(
         foreground: In (0, 1].
         background: Below ``foreground``.
     """
+    # Unknown unless the net is sure one way or the other.
     labels_NHW = np.full_like(before.labels, OPEN)
     prob = prob_NHW.numpy()
     labels_NHW[prob <= background] = 0
@@ -94,6 +98,7 @@ def otsu_threshold(map_BHW: Tensor) -> Tensor:
     bins_BN = (map_BHW.flatten(1) * _BINS).long().clamp(0, _BINS - 1)
     counts = torch.zeros(len(map_BHW), _BINS, dtype=torch.float64, device=map_BHW.device)
     counts.scatter_add_(1, bins_BN, torch.ones_like(bins_BN, dtype=torch.float64))  # exact in any order
+    # The variance between the two classes at every cut, up to a factor, from cumulative counts and moments.
     weight = counts.cumsum(dim=1)
     moment = (counts * torch.arange(_BINS, device=map_BHW.device)).cumsum(dim=1)
     rest = (weight[:, -1:] - weight).clamp_min(1)  # the last class is empty, and so is its numerator

@@ -52,6 +52,7 @@ def guided_filter(prob_BHW: Tensor, images_BCHW: Tensor, filt: GuidedFilter) -> 
     mean_guide, mean_prob = _box(guide_B1HW, filt.radius), _box(prob_B1HW, filt.radius)
     variance = _box(guide_B1HW.square(), filt.radius) - mean_guide.square()
     covariance = _box(guide_B1HW * prob_B1HW, filt.radius) - mean_guide * mean_prob
+    # The linear fit of each window, then the mean of the fits that a pixel lies in.
     slope = covariance / (variance.clamp_min(0) + (filt.s_rgb / 255) ** 2)
     level = mean_prob - slope * mean_guide
     return (_box(slope, filt.radius) * guide_B1HW + _box(level, filt.radius))[:, 0].clamp(0, 1)
@@ -101,6 +102,8 @@ def guarded_refine(
         is_defect: Compares a probability with 0.5; ``torch.gt`` where pixels left open have that one.
     """
     parts: list[Tensor] = []
+    # Batch by batch on the device; the areas before and after are compared over all of them, since one
+    # small defect may vanish rightly.
     for images_BCHW in batches:
         start = sum(map(len, parts))
         prob_BHW = prob_NHW[start : start + len(images_BCHW)].to(images_BCHW.device)
@@ -162,6 +165,7 @@ def mean_field(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
     """
     if torch.compiler.is_exporting() or prob_BHW.device.type != "cpu":
         return _iterated(prob_BHW, images_BCHW, crf)
+    # Images are independent, so a CPU takes as many together as its caches hold.
     count = max(1, _PIXELS_PER_PASS // images_BCHW[0, 0].numel())
     parts = zip(prob_BHW.split(count, dim=-3), images_BCHW.split(count), strict=True)
     return torch.cat([_iterated(prob, images, crf) for prob, images in parts], dim=-3)
@@ -173,6 +177,7 @@ def _iterated(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
     logits_BHW, spin_BHW = unary_BHW, torch.tanh(unary_BHW / 2)  # 2Q − 1
     for _ in range(crf.steps):
         logits_BHW = unary_BHW.clone()
+        # Each pair's weight serves both directions.
         for weight, (here, there) in pairs:
             logits_BHW[here].addcmul_(weight, spin_BHW[there])
             logits_BHW[there].addcmul_(weight, spin_BHW[here])
@@ -195,6 +200,8 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
     channels, height, width = images_BCHW.shape[1:]
     offsets = [(y, x) for y, x in crf.offsets() if y < height and abs(x) < width]
     scaled_BCHW = images_BCHW * math.sqrt(3 / (2 * channels)) / crf.s_rgb
+    # First walk over the offsets: both kernels and their sums at each pixel. Colour enters as a squared
+    # distance that counts three channels, however many there are.
     far = images_BCHW.new_zeros(images_BCHW.shape[0], height, width)  # Σ_q of the kernels
     near = images_BCHW.new_zeros(1, height, width)
     pairs: list[tuple[Tensor, tuple[_Window, _Window]]] = []
@@ -210,6 +217,9 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
         for window in windows:
             far[window] += alike
             near[window] += gauss
+
+    # Second walk: with the sums known each kernel is normalised symmetrically, and the two are added into
+    # one weight.
     tiny = torch.finfo(far.dtype).tiny  # a pixel without any neighbour, or unlike all of them
     far = far.clamp_(min=tiny).rsqrt_().mul_(math.sqrt(crf.w_rgb))
     near = near.clamp_(min=tiny).rsqrt_()

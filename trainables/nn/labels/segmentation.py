@@ -106,6 +106,8 @@ def train_segmentation(
     """
     network = SegmentationNet(config, task)
     initialise(network, drawn_seed(run.generator("init")))
+    # Start at the odds of a defect pixel in the pseudo labels, or the first steps only learn that nearly
+    # all is background.
     network.start_at(prior_logit(defect_share(targets.hard, images), config.pos_weight))
     if start is not None:
         network.unet.load_state_dict(start.unet.state_dict())
@@ -120,6 +122,7 @@ def train_segmentation(
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
         views, positions = views_of(shard.epoch), shard.positions
+        # The pixel loss: hard labels, and where there is a teacher its probabilities beside them, by a share.
         output = network(views.show(shown, positions), reach=shard.progress)
         hard_BHW = hard.batch(positions, views)
         pixel_B = label_loss(
@@ -129,6 +132,8 @@ def train_segmentation(
             soft_BHW = soft.batch(positions, views).float()
             soft_B = soft_loss(output.logits_BHW, soft_BHW, pos_weight=config.pos_weight)
             pixel_B = targets.soft_share * soft_B + (1 - targets.soft_share) * pixel_B
+
+        # The image's label joins where there is an image head.
         image_B = torch.zeros_like(pixel_B)
         total_B = pixel_B
         if task is not None and output.cls_logits_B is not None:
@@ -163,6 +168,7 @@ def match_area(network: SegmentationNet, images: ImageSet, labels: Labels) -> No
         labels: By id.
     """
     counts, wanted = torch.zeros(_BINS, dtype=torch.float64), 0
+    # Logits are counted in fine bins, without the shift they have now, over known pixels alone.
     for index in (i for i, name in enumerate(images.ids) if name in labels):
         shown_BCHW = images_to_tensor([images[index].image], network.shift.device)
         label_HW = labels[images.ids[index]]
@@ -170,6 +176,8 @@ def match_area(network: SegmentationNet, images: ImageSet, labels: Labels) -> No
         logits_N = (network(shown_BCHW).logits_BHW[0] - network.shift).cpu()[known_HW]
         counts += torch.histc(logits_N.clamp(-_REACH, _REACH), _BINS, -_REACH, _REACH)
         wanted += int((label_HW == 1).sum())
+
+    # The edge above which most nearly as many pixels lie as are labelled defective becomes logit 0.
     above = torch.cat((counts.flip(0).cumsum(0).flip(0), counts.new_zeros(1)))  # pixels over each edge
     place = int((above - wanted).abs().argmin())
     network.shift.fill_(_REACH - 2 * _REACH * place / _BINS)

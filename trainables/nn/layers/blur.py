@@ -1,5 +1,7 @@
 """Gaussian smoothing of images and maps."""
 
+# B images, C channels; L places of a line of pixels, K places of the kernel
+
 from __future__ import annotations
 
 import torch

@@ -7,6 +7,8 @@ Trade-off: another order of additions. A gradient differs from torch's by its la
 two processors. It cannot be differentiated again, so a gradient penalty needs torch's layers.
 """
 
+# B images, C channels, h × w or H × W pixels; R rows of N numbers, several pixels with all their channels
+
 from __future__ import annotations
 
 import math
@@ -52,7 +54,7 @@ class Rows(NamedTuple):
         return t_BCHW.permute(0, 2, 3, 1).reshape(self.images, -1, self.repeats * self.channels)
 
     def back(self, t_BRN: Tensor) -> Tensor:
-        """Images again."""
+        """Bring the rows back to the images that they are of."""
         return t_BRN.view(self.images, self.height, self.width, self.channels).permute(0, 3, 1, 2)
 
     def sums(self, t_BRN: Tensor) -> Tensor:
@@ -66,6 +68,7 @@ class Rows(NamedTuple):
     def total(self, partial: Sequence[Tensor]) -> Tensor:
         """Sums by image and channel from those of all images at once, or of parts, image by image."""
         repeats = self.repeats
+        # Parts of one image follow each other, so they are added image by image and never across images.
         if len(partial) == 1:
             sums_BN = partial[0]
         else:
@@ -168,8 +171,12 @@ class _GroupNorm(torch.autograd.Function):
         x_BRN, grad_BRN = rows.of(x_BCHW), rows.of(gradients[0])
         mean_BG1, rate_BG1 = mean_BG[..., None], rate_BG[..., None]
         weight_GD = weight_C.view(groups, of_group)
+        # Σ g and Σ g x̂ of each channel, from one walk over the maps.
         sum_BGD = sums(grad_BRN)
         along_BGD = (sums(grad_BRN * x_BRN) - mean_BG1 * sum_BGD) * rate_BG1  # Σ g x̂ of each channel
+
+        # The terms of the derivative that all pixels of a group share; what is left is a multiply-add for
+        # each pixel.
         pull_BG1 = rate_BG1 * (weight_GD * along_BGD).mean(2, keepdim=True) / pixels
         push_BG1 = (weight_GD * sum_BGD).mean(2, keepdim=True) / pixels
         shift_BG1 = rate_BG1 * (mean_BG1 * pull_BG1 - push_BG1)

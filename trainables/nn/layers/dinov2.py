@@ -45,6 +45,7 @@ class DinoV2(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> dict[int, Tensor]:
         """The map of the patches, by its stride, of standardised images of any size: B × 384 × h × w."""
+        # Every pixel must lie in a whole patch.
         height, width = images_BCHW.shape[2:]
         cells = cells_along(height, PATCH), cells_along(width, PATCH)
         size = cells[0] * PATCH, cells[1] * PATCH
@@ -53,6 +54,8 @@ class DinoV2(nn.Module):
         patches_BND = self.patch_embed["proj"](images_BCHW).flatten(2).transpose(1, 2)
         count, patches, _ = patches_BND.shape  # len() would fix the batch of an exported graph
         first_11D = self.cls_token + self.pos_embed[:, :1]
+        # Order as published: the image's token, the registers, then the patches. Only the patches are read
+        # in the end.
         tokens = [first_11D.expand(count, -1, -1), patches_BND + self.places(cells)]
         if self.register_tokens is not None:  # they have no place
             tokens.insert(1, self.register_tokens.expand(count, -1, -1))
@@ -62,6 +65,8 @@ class DinoV2(nn.Module):
     def places(self, cells: tuple[int, int]) -> Tensor:
         """Learned places, which are added to h × w patches, interpolated to these: 1 × N × D."""
         places_1Dhw = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (_SIDE, _SIDE))
+        # The two published networks interpolate their places in two ways, and each must get its own back to
+        # the last digits.
         if cells == (_SIDE, _SIDE):
             pass
         elif self.register_tokens is None:

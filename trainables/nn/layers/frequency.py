@@ -48,6 +48,8 @@ def row_transforms(width: int, kernel: int, dtype: torch.dtype) -> RowTransforms
     half = kernel // 2
     period = width + half
     with torch.inference_mode(False):  # they outlive the call: a training may be the next to use them
+        # The three real products of a complex one are spread over the three matrices: sums of the factors
+        # in the first two, and in the last what puts real and imaginary part together again.
         cos, sin = _waves(period, torch.arange(width))
         near_cos, near_sin = _waves(period, torch.arange(-half, kernel - half))
         cells = _threes(cos - sin, cos, -sin, cos, period)

@@ -25,6 +25,7 @@ def initialise(network: nn.Module, seed: int) -> None:
     for name, module in network.named_modules():
         if not isinstance(module, (nn.Conv2d, nn.Linear)):
             continue
+        # Drawn on the CPU by name: neither device nor other layers change a weight.
         generator = named_generator(seed, name)
         with torch.no_grad():
             weight = torch.empty_like(module.weight, device="cpu")  # in the layout of the weight

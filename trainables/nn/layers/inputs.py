@@ -35,6 +35,7 @@ class Standardise(nn.Module):
         Sums are integers: the result does not depend on the order of the images or on the machine.
         """
         channels = self.mean.shape[1]
+        # Of 8-bit images a histogram holds all, and its sums are exact.
         histogram = np.zeros((channels, 256), np.int64)
         for sample in images:
             for channel in range(channels):
@@ -69,6 +70,8 @@ class LocalContrast(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         difference = images_BCHW - gaussian_blur(images_BCHW, self.sigma)
+        # In units of the image's own contrast; a flat image has next to none, and a grey level is the least
+        # that is divided by.
         rms = difference.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         contrast = (difference / rms.clamp_min(_FLAT)).clamp(-6, 6) / 2
         return contrast / 6 + 0.5 if self.unit else contrast

@@ -72,6 +72,9 @@ class Lite0(nn.Module):
         blocks: OrderedDict[str, nn.Module] = OrderedDict()
         self._ends: dict[int, int] = {}  # last block of each stride
         inputs, stride = _STEM, 2
+
+        # Only the first block of a stage has its stride; the map that counts for a stride is that of its
+        # last block.
         for count, side, first, expansion, outputs in _STAGES:
             stride *= first
             if stride > deepest:

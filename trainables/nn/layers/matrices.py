@@ -9,6 +9,8 @@ Trade-off: products over many numbers are added up in another order, so last bit
 do between processors. Processor and shape alone choose the library: one machine gives the same bits.
 """
 
+# R matrices with N or O rows and K columns
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -57,6 +59,7 @@ def products(left_RNK: Tensor, right_ROK: Tensor, *, wide: bool, to_RNO: Tensor 
 @cache
 def onednn_linear() -> Callable[[Tensor, Tensor], Tensor] | None:
     """``left @ right.T`` by oneDNN where its registers are wider than MKL's."""
+    # On Intel's processors MKL uses the wide registers itself, so nothing is gained there.
     operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
     if operator is None or not wide or not _CPU_INFO.exists() or "GenuineIntel" in _CPU_INFO.read_text():

@@ -1,5 +1,7 @@
 """Maps made smaller: to their largest numbers, to one number per image; and cells made pixels."""
 
+# B images, C channels, h × w cells, H × W pixels
+
 from __future__ import annotations
 
 import math
@@ -65,6 +67,8 @@ def enlarge_cells(map_B1hw: Tensor, stride: int, size: tuple[int, int]) -> Tenso
     A convolution of odd side, stride 2 and 'same' padding is centred on every second pixel from 0, so after
     several of them cell i looks at pixel stride · i. A plain resize would put it (stride − 1) / 2 further.
     """
+    # With one cell more, and corners aligned on stride · cells + 1 pixels, cell i falls on pixel stride · i
+    # exactly.
     padded = F.pad(map_B1hw, (0, 1, 0, 1), mode="replicate")
     height, width = (stride * cells for cells in map_B1hw.shape[2:])
     large = F.interpolate(padded, size=(height + 1, width + 1), mode="bilinear", align_corners=True)

@@ -80,6 +80,9 @@ class ResNet18s(nn.Module):
             self.conv1 = nn.Conv2d(shape.channels, shape.width, 3, stride, padding=1, bias=False)
         self.bn1 = norm_layer(shape.norm, shape.width)
         self.relu = GuidedReLU()
+
+        # Strides are those of the shape, which stop growing at ``output_stride``: a stage beyond it has
+        # stride 1.
         inputs, before = shape.width, STEM_STRIDE[shape.stem]
         for stage, (outputs, after) in enumerate(zip(shape.widths, shape.strides, strict=True), start=1):
             layer: OrderedDict[str, nn.Module] = OrderedDict()

@@ -142,6 +142,7 @@ class SameConv(nn.Conv2d):
         """Change device, precision or layout, as every module; large kernels lie by columns on a CPU."""
         super()._apply(fn, recurse)
         if self.kernel_size[0] >= _LARGE:
+            # The values stay as they are; only their order in memory changes, so a state dict never shows it.
             columns_kOCk = _columns(self.weight.data)
             if self.weight.device.type == "cpu":
                 self.weight.data = columns_kOCk.contiguous().permute(1, 2, 3, 0)
@@ -152,6 +153,7 @@ class SameConv(nn.Conv2d):
     def _spectra(self, plan: ConvPlan, width: int) -> Sequence[Tensor] | None:
         """Spectra of the weights as they are now; None where they are not kept."""
         kept, weight = self._kept, self.weight
+        # Comparing all weights is cheap beside transforming them, and no in-place change can slip through.
         known = kept is not None and (kept.width, kept.chunk) == (width, plan.chunk)
         if kept is not None and known and torch.equal(kept.weight, weight):
             return kept.chunks
@@ -217,6 +219,8 @@ class _RowSpectra(torch.autograd.Function):
         matrices = row_transforms(width, side, x_BCHW.dtype)
         rows_RNK = _covered_rows(x_BCHW, side, matrices)
         y_BHWO = x_BCHW.new_empty(images, height, width, outputs)
+        # Spectra of the kernels are kept for the way back where they are small; of a wide layer they are
+        # made again.
         saves = ctx.needs_input_grad[0] and _spectra_bytes(outputs, inputs, side, width) <= _SAVED_BYTES
         saved = list[Tensor]() if saves and spectra is None else None
         for first, kernel_ROK in _by_piece(weight_OCkk, matrices, plan, spectra, saved):
@@ -241,6 +245,9 @@ class _RowSpectra(torch.autograd.Function):
         rows_RNK = None if x_BCHW is None else _covered_rows(x_BCHW, side, matrices)
         dw_kOCk = weight_OCkk.new_empty(side, outputs, inputs, side) if ctx.needs_input_grad[1] else None
         dx_RNK: Tensor | None = None
+
+        # Chunk by chunk of the output channels, so that only the spectra of one chunk are held. The way
+        # back through a product is a product with the other factor turned.
         grad_WBHO = cast("Tensor", gradients[0]).permute(3, 0, 2, 1)
         for i, start in enumerate(range(0, outputs, plan.chunk)):
             part = slice(start, start + plan.chunk)
@@ -280,6 +287,7 @@ def _by_piece(
         if known is not None:
             yield start, known[chunk]
             continue
+        # Where spectra are saved, pieces are written into one room for the chunk.
         chunk_OCkk = weight_OCkk[start : start + plan.chunk]
         room_ROK: Tensor | None = None
         if saved is not None:
@@ -304,6 +312,8 @@ def _kernel_spectra(weight_OCkk: Tensor, matrices: RowTransforms, room_ROK: Tens
 def _covered_rows(x_BCHW: Tensor, side: int, matrices: RowTransforms) -> Tensor:
     """Spectra of rows of maps, each beside those that a kernel covers, R × N × C k."""
     images, channels, height, width = x_BCHW.shape
+    # Rows are transformed once; beside each lie its neighbours, as views until the product needs them in
+    # place.
     padded_BCHW = F.pad(x_BCHW, (0, 0, side // 2, side // 2))
     lines = torch.mm(matrices.cells, padded_BCHW.permute(3, 0, 1, 2).reshape(width, -1))
     covered_RBCHk = lines.view(len(lines), images, channels, -1).unfold(3, side, 1)
@@ -314,6 +324,8 @@ def _uncovered_rows(dx_RNK: Tensor, size: torch.Size, side: int, matrices: RowTr
     """Gradients of maps: each row's is the sum over the places at which kernels cover it."""
     images, channels, height, width = size
     dx_RBHCk = dx_RNK.view(-1, images, height, channels, side)
+    # A row is covered at ``side`` places, by the kernels of the rows around it; what fell on the padding is
+    # cut off.
     lines = dx_RNK.new_zeros(len(dx_RNK), images, height + side - 1, channels)
     for place in range(side):
         lines[:, :, place : place + height] += dx_RBHCk[..., place]

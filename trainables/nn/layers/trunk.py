@@ -85,6 +85,8 @@ class Trunk(nn.Module):
         """
         initialise(self, seed)
         self.train()
+        # One pass in training mode with a cumulative mean sets the statistics; the momenta are put back
+        # afterwards.
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:

@@ -11,6 +11,8 @@ normalisation after each 3 × 3 convolution.
 Source: Ronneberger, Fischer, Brox 2015, arXiv:1505.04597, Fig. 1.
 """
 
+# B images, H × W pixels, h × w cells; C channels, K of the deepest map; O outputs
+
 from __future__ import annotations
 
 import math
@@ -35,7 +37,7 @@ class _Encoder(Protocol):
 
 
 def _double_conv(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
-    """Twice: 3 × 3 convolution, normalisation, ReLU; the size stays."""
+    """Build two 3 × 3 convolutions, each with normalisation and ReLU; the size stays."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers.append(nn.Conv2d(channels, outputs, 3, padding=1, bias=False))
@@ -151,6 +153,7 @@ class ImageHead(nn.Module):
         """
         # Also under autocast: a logit decides, and this layer costs nothing.
         with torch.autocast(map_B1HW.device.type, enabled=False):
+            # The value is the pixels' in any case; only a share of the gradient goes on to them.
             read_B1HW = map_B1HW.detach().float()
             if reach:
                 read_B1HW = read_B1HW + reach * (map_B1HW.float() - read_B1HW)  # the same value

@@ -42,6 +42,8 @@ _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 def tile_transforms(dtype: torch.dtype) -> RowTransforms:
     """Matrices of a tile with eight products, computed in float64: cells 8 × 8, kernel 8 × 5, back 8 × 4."""
     with torch.inference_mode(False):  # they outlive the call: a training may be the next to use them
+        # A tile's result is a polynomial product: the kernel and the back transform evaluate polynomials at
+        # the points, and the cells' matrix is the transposed interpolation.
         from_values = torch.linalg.inv(_powers(_PRODUCTS)).T
         # Polynomials whose highest coefficient is 1 have all others in float32 without rounding.
         highest_R1 = torch.cat((from_values[:-1, -2:-1], from_values[-1:, -1:]))
@@ -96,6 +98,7 @@ def _convolved(x_BCHW: Tensor, weight_OC55: Tensor, band: int) -> Tensor:
     matrices = tile_transforms(x_BCHW.dtype)
     lines = torch.mm(matrices.kernel, weight_OC55.permute(3, 0, 1, 2).reshape(SIDE, -1))
     kernel = lines.view(_PRODUCTS * outputs, inputs, SIDE, 1)
+    # Band by band, since the tiles of a whole map would leave the core's caches.
     y_BOHTt = x_BCHW.new_empty(images, outputs, height, _tiles(width), _CELLS)
     for image, rows, seen_1KhT in _bands(x_BCHW, band, matrices):
         products = F.conv2d(seen_1KhT, kernel, groups=_PRODUCTS)
@@ -109,6 +112,7 @@ def _weight_gradient(x_BCHW: Tensor, grad_BOHW: Tensor, band: int) -> Tensor:
     inputs, outputs, width = x_BCHW.shape[1], grad_BOHW.shape[1], x_BCHW.shape[3]
     matrices = tile_transforms(x_BCHW.dtype)
     tiles = _tiles(width)
+    # Rows are filled up to whole tiles; what is filled in has gradient 0 and adds nothing.
     filled_BOHW = F.pad(grad_BOHW, (0, tiles * _CELLS - width))
     shape = (_PRODUCTS * outputs, inputs, SIDE, 1)
     dkernel = x_BCHW.new_zeros(shape)

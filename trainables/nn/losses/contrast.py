@@ -13,6 +13,8 @@ follows Xie et al. 2022, arXiv:2203.13505 (recalled, not read again). Together i
 contrastive learning module of Yan et al. 2025, of which we had the abstract only.
 """
 
+# B images, K channels of h × w cells; N features, of D numbers on the unit sphere
+
 from __future__ import annotations
 
 import torch
@@ -87,6 +89,7 @@ def sup_con(z_ND: Tensor, positives_NN: Tensor, temperature: float) -> Tensor:
     Returns:
         Scalar: the mean over the anchors that have a positive; 0 if none has one.
     """
+    # An anchor is no partner of its own; −∞ before the softmax takes it out of the sum.
     itself = torch.eye(len(z_ND), dtype=torch.bool, device=z_ND.device)
     similar_NN = (z_ND @ z_ND.T / temperature).masked_fill(itself, float("-inf"))
     log_share_NN = similar_NN - similar_NN.logsumexp(dim=1, keepdim=True)
@@ -105,6 +108,8 @@ def triplet_loss(z_ND: Tensor, classes_N: Tensor, margin: float) -> Tensor:
     """
     square_NN = 2 - 2 * (z_ND @ z_ND.T)
     distance_NN = square_NN.clamp_min(1e-12).sqrt()  # the root has no slope at 0
+    # The farthest of one's own class and the nearest of another; what does not count is put where it cannot
+    # win.
     positives_NN = same_class(classes_N)
     negatives_NN = classes_N[:, None] != classes_N
     valid_N = positives_NN.any(dim=1) & negatives_NN.any(dim=1)

@@ -26,6 +26,7 @@ def ssim_map(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
 
     Source: Wang et al. 2004, IEEE Transactions on Image Processing 13, Eq. 13; Gaussian window of 11 × 11.
     """
+    # All five moments go through one blur.
     moments = torch.cat((a_BCHW, b_BCHW, a_BCHW.square(), b_BCHW.square(), a_BCHW * b_BCHW), dim=1)
     a, b, aa, bb, ab = gaussian_blur(moments, _WINDOW_SIGMA, _WINDOW_RADIUS).chunk(5, dim=1)
     light = (2 * a * b + _C1) / (a.square() + b.square() + _C1)
@@ -76,6 +77,7 @@ def _gradient_similarities(a_BCHW: Tensor, b_BCHW: Tensor) -> list[Tensor]:
 
 def _slope(x_B1HW: Tensor) -> Tensor:
     """Magnitude of the Prewitt gradient; the border is repeated."""
+    # Prewitt's kernel is a mean of three lines and a difference across them.
     wide = F.pad(x_B1HW, (1, 1, 1, 1), mode="replicate")
     rows = (wide[:, :, :-2] + wide[:, :, 1:-1] + wide[:, :, 2:]) / 3
     columns = (wide[..., :-2] + wide[..., 1:-1] + wide[..., 2:]) / 3

@@ -104,6 +104,7 @@ def train(
         InputError: If the batch is smaller than the number of workers.
         Diverged: If a loss or weight is no longer finite.
     """
+    # Epochs are added until there are enough steps; the schedule then falls over all of them.
     refuse_small_batch(sampler.batch_size, run.world_size)
     epochs = max(schedule.epochs, -(-schedule.min_steps // sampler.steps))
     steps = epochs * sampler.steps
@@ -115,15 +116,22 @@ def train(
             sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
             count = 0
             for step, batch in enumerate(sampler.epoch(epoch, run.generator), start=epoch * sampler.steps):
+                # A rate is a function of the step and not of the rate before, so a resumed training has the
+                # same.
                 for group, rate in zip(optimiser.param_groups, rates, strict=True):
                     group["lr"] = schedule.rate_at(rate, step, steps, sampler.steps)
                 optimiser.zero_grad()
+                # This worker's share of the batch, with the places of its images in the whole.
                 places = shard(range(len(batch)), run.rank, run.world_size)
                 images = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)
                 if images.positions or hooks.every_worker:
+                    # Losses stay on the device until the epoch ends; reading them here would wait for the
+                    # GPU in each step.
                     for name, value in hooks.backward(images).items():
                         sums[name] = sums[name] + value if name in sums else value
                 count += len(images.positions)
+                # Only after the sum over workers are gradients those of the whole batch, so clipping and
+                # the method's own changes come behind it.
                 if not _stays_without_gradient(optimiser):
                     _fill_gradients(network.parameters())
                 run.reduce(network.parameters())
@@ -133,6 +141,8 @@ def train(
                 optimiser.step()
                 hooks.after_step()
                 run.step(step + 1, steps, epochs)
+            # Means over all workers, equal on each, so all of them stop together when one is not finite.
+            # Nothing is logged or kept of an epoch that ran away.
             metrics = {**mean_over_workers(sums, count, run), "lr": optimiser.param_groups[0]["lr"]}
             require_finite(epoch, metrics, network)
             metrics |= hooks.epoch_metrics(epoch)

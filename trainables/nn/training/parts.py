@@ -121,6 +121,7 @@ class TrainingState:
 
     def save(self, run: Run, epochs: int) -> None:
         """Checkpoint the state after ``epochs`` finished epochs."""
+        # Tensors go by a prefix for each part, all else into the checkpoint's JSON.
         tensors = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
         moments = optimiser_tensors(self.optimiser, self.network)
         tensors |= {f"optimiser.{name}": tensor for name, tensor in moments.items()}
@@ -196,6 +197,7 @@ class WeightAverage(Generic[_NetworkT]):
         """Take the weights of another step in."""
         self._steps += 1
         share = max(1 - self._decay, 1 / self._steps)
+        # Running statistics of normalisations are averaged with the weights they belong to.
         for mean, new in zip(self.tensors().values(), self._trained.state_dict().values(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(new, share)
@@ -224,6 +226,8 @@ def restore_optimiser(
         tensors: By ``<parameter>/<key>``.
     """
     trained = _trained(network)
+    # torch numbers an optimiser's weights through its groups, in their order; checkpoints go by name, which
+    # a change of groups leaves alone.
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     places = {id(weight): place for place, weight in enumerate(weights)}
     state: dict[int, dict[str, Any]] = {}
@@ -245,6 +249,7 @@ def _trained(network: nn.Module) -> dict[str, nn.Parameter]:
 
 def sum_over_workers(part: Tensor, run: Run) -> Tensor:
     """The sum of what each worker has, on all of them and without gradient."""
+    # ``Run.reduce`` sums gradients and nothing else, so the numbers travel as one.
     carrier = nn.Parameter(torch.zeros_like(part))
     carrier.grad = part
     run.reduce([carrier])
@@ -260,6 +265,7 @@ def mean_over_workers(sums: Mapping[str, Tensor], count: float, run: Run) -> dic
         count: Of what this worker summed over; 0 if it saw nothing.
         run: With its workers.
     """
+    # Sums and their count in one message. A worker that saw nothing adds 0 to both.
     row = torch.stack([*sums.values(), torch.full((), float(count), device=run.device)])
     *totals, whole = sum_over_workers(row, run).tolist()
     return {name: total / whole for name, total in zip(sums, totals, strict=True)}

@@ -31,6 +31,7 @@ class GradientPlaces:
         """``weights``: of one device and type; those that require no gradient get no place."""
         self.weights = [weight for weight in weights if weight.requires_grad]
         starts, end = [0] * len(self.weights), 0
+        # Each gradient has its weight's own strides, so the optimiser reads both in one order.
         for i, weight in enumerate(self.weights):
             starts[i], end = end, end + -(-weight.numel() // _ALIGNED) * _ALIGNED
         self.values = self.weights[0].new_zeros(end)

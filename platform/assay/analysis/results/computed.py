@@ -24,6 +24,8 @@ class Computed:
 
     def once(self, name: Hashable, make: Callable[[], _T]) -> _T:
         """The value that ``make`` returned when ``name`` was first asked for; it may ask for other names."""
+        # The lock of all names is held only to find the lock of one: two names are then made at the same
+        # time.
         with self._lock:
             lock = self._locks[name]
         with lock:  # of the name: who reads predictions keeps nobody from the other numbers
@@ -55,6 +57,7 @@ def computed(
 
     @wraps(make)
     def kept(results: _KeeperT, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        # The function's place is part of the key: two modules may have a function of the same name.
         key = (*name, args, tuple(sorted(kwargs.items())))
         return results.computed.once(key, lambda: make(results, *args, **kwargs))
 

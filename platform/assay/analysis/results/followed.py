@@ -1,9 +1,9 @@
 """A study that is read again and again while it runs: by the display of a run and all who listen to it, by
 `assay status`, by the dashboard's pages and by Python's ``assay.open``.
 
-Each look reads the records that are new and no others, and what was computed from a state of the study stays
-while plan and records do. What is said of all studies of the storage is worked out again when one of them
-registers a question or writes its summary.
+Each snapshot reads the records that are new and no others, and what was computed from a state of the study
+stays while plan and records do. What is said of all studies of the storage is worked out again when one of
+them registers a question or writes its summary.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _decisions(results: StudyResults) -> StudyDecisions | None:
 
 
 class FollowedStudy:
-    """Looks at one study; one caller at a time.
+    """A study that is looked at again and again, by one caller at a time.
 
     Args:
         store: Where it lies.
@@ -84,28 +84,31 @@ class FollowedStudy:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next look is worth its price."""
+        """Seconds until the next snapshot is worth its price."""
         return 0.0 if self._watch is None else self._watch.pause
 
-    def look(self, begun: AbstractSet[str] | None = None) -> StudyState:
+    def state(self, begun: AbstractSet[str] | None = None) -> StudyState:
         """The state now; ``begun``: the trials that left anything, where the caller has listed them.
 
         Raises:
             InputError: If the study was never started, or its plan cannot be read.
             StorageError: If the storage is away.
         """
+        # A plan that is written anew, as after an edit of the study, needs another watch: the old one knows
+        # the old trials. A plan that a run has given stays, for the run itself would not train another one.
         stamp = self._stamp
         if not self._given:
             stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet") or (0, 0)
         if self._watch is None or stamp != self._stamp:
             self._watch, self._stamp = self._watched(written_plan(self._store, self._name)), stamp
-        snapshot = self._watch.look(begun)
+        snapshot = self._watch.take_snapshot(begun)
         return StudyState(snapshot, self._results_of(self._watch), stamp[0] / 1e9)
 
     def _watched(self, plan: Plan) -> Watch:
         return Watch(self._store, plan, self._since, self._stages_of, needed_plan)
 
     def _results_of(self, watch: Watch) -> StudyResults:
+        # As long as nothing changed the same object is handed out, and with it all that was computed from it.
         known = self._results
         if (
             known is None
@@ -137,6 +140,8 @@ class _OfStorage(Computed):
         self._until = 0.0
 
     def once(self, name: Hashable, make: Callable[[], _T]) -> _T:
+        # The stamps are taken before the value is made: a study that writes in between makes it stale, and
+        # it is made again once too often instead of once too rarely.
         if self._stamps is None:
             self._stamps, self._until = self._store.stamps_of_studies(), time.monotonic() + _FRESH
         return super().once(name, make)

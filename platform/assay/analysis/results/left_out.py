@@ -1,6 +1,6 @@
 """Costs of damage to a study, in sentences: repeats whose record is damaged or gone, and files that are gone.
 
-Scores of a record whose files are gone stand: the record vouches for them. What was computed from the files
+Scores of a record whose files are gone stand: the record holds them. What was computed from the files
 is left out. ``assay check`` looks at every byte. Here a file is there or it is not.
 """
 
@@ -35,6 +35,8 @@ def left_out(results: StudyResults) -> tuple[str, ...]:
 
 
 def _lost_records(results: StudyResults) -> Iterator[str]:
+    # One sentence for each cell, with every damaged record: a reader has to know which mean is over fewer
+    # repeats.
     cells = {trial.id: trial.cell for trial in results.plan.trials}
     planned = Counter(trial.cell for trial in results.plan.trials)
     damaged: dict[str, list[DamagedRecord]] = {}
@@ -50,12 +52,14 @@ def _lost_records(results: StudyResults) -> Iterator[str]:
 
 def _gone_files(results: StudyResults) -> list[str]:
     store = results.store
+    # On an object store a look at each file costs a request, so of many trials nothing is said there.
     ids = dict.fromkeys(trial.id for trial in results.reported.trials)  # a trial may stand in two rows
     records = [results.records[id_] for id_ in ids if id_ in results.records]
     if store is None or (store.local_path is None and len(records) > MOST_TRIALS_AT_ONCE):
         return []
     gone: dict[str, list[str]] = {}
     for record, names in store.gone_files(records):
+        # A folder with several files that are gone, as a model, is one loss of its trial.
         parts = dict.fromkeys(name.removeprefix(f"{record.attempt}/").split("/")[0] for name in names)
         for part in parts:
             gone.setdefault(part, []).append(record.id)

@@ -42,6 +42,7 @@ def results_of_plan(
     known: Mapping[str, Record] = MappingProxyType({}),
 ) -> StudyResults:
     """Read the records of a plan, but those that are ``known``; of a search, also the points drawn."""
+    # The points of a search are drawn while it runs, and the written plan has none of them.
     plan = with_points(plan, store)
     records, problems = store.records_of_trials(trial for trial in plan.trials if trial.id not in known)
     records = {**known, **records}

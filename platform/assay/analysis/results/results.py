@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from assay.analysis.results.computed import Computed
+from assay.storage.preregistration import Preregistration, read_interim_looks, read_preregistrations
 from assay.storage.record import DamagedRecord, Record, Result
-from assay.storage.registration import Registered, read_interim_looks, read_registration
 from assay.storage.search_points import EvaluatedPoint
 from assay.storage.store import Store
 from assay.study import Plan, ReportedPlan, Trial, reported_plan
@@ -93,6 +93,7 @@ class StudyResults:
     @property
     def trials(self) -> tuple[Trial, ...]:
         """The plan's trials, those that a table joins to a row of several searches before them."""
+        # A row that joins several searches is no cell of the plan, so its trials come again under its name.
         rows = {cell.name for cell in self.reported.cells} - {cell.name for cell in self.plan.cells}
         joined = (trial for trial in self.reported.trials if trial.cell in rows)
         return (*joined, *self.plan.trials)
@@ -131,14 +132,16 @@ class StudyResults:
         return () if store is None else self.once("looks", lambda: read_interim_looks(store, self.name))
 
     @property
-    def registered(self) -> tuple[Registered, ...]:
+    def preregistrations(self) -> tuple[Preregistration, ...]:
         """The question as it was when the study began, and each time that it was changed.
 
         Raises:
             InputError: If the storage's note of it cannot be read.
         """
         store = self.store
-        return () if store is None else self.once("registered", lambda: read_registration(store, self.name))
+        return (
+            () if store is None else self.once("registered", lambda: read_preregistrations(store, self.name))
+        )
 
     # The same study, otherwise ------------------------------------------------------------------------
 
@@ -154,6 +157,7 @@ class StudyResults:
         """The same results at other costs of labels: nothing is trained for it. None: at the study's own."""
         if labelling in (None, self.plan.study.labelling):
             return self
+        # What was computed is left behind: label costs among it are those of the old prices.
         study = self.plan.study.model_copy(update={"labelling": labelling})
         plan = self.plan.model_copy(update={"study": study})
         return replace(self, plan=plan, computed=Computed())

@@ -1,8 +1,8 @@
 """State of a study, read from its records, lease and heartbeats: nobody has to report to the display.
 
-:meth:`Watch.look` costs one listing of the trials (and of the stages, while some are to be made), a read of
-the lease, one small read for each trial that moves and a few known records, so it is cheap for ten thousand
-trials and on an object store; :attr:`Watch.pause` grows with what a look costs.
+:meth:`Watch.take_snapshot` costs one listing of the trials (and of the stages, while some are to be made), a
+read of the lease, one small read for each trial that moves and a few known records, so it is cheap for ten
+thousand trials and on an object store; :attr:`Watch.pause` grows with what a snapshot costs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from assay.study import Plan, SearchPlan, Trial
 
 if TYPE_CHECKING:
     from assay.study.planning.stage_graph import Need
+    from trainables.evaluation.metrics import Metric
 
-__all__ = ["Snapshot", "Watch", "score", "score_names"]
+__all__ = ["Snapshot", "Watch", "score", "score_names", "score_title"]
 
 _SILENT_AFTER = 120.0  # seconds without a heartbeat, when an epoch is shorter than that
 
@@ -39,9 +40,9 @@ class Snapshot:
     total: int
     counts: Mapping[str, int]  # records by status
     running: tuple[Running, ...]
-    ended: tuple[Record, ...]  # since the look before this one
+    ended: tuple[Record, ...]  # since the snapshot before this one
     left: Left | None  # until all is done; None: nothing to reckon from yet
-    stages: tuple[int, int] = (0, 0)  # made, in all: of trials that had no record at the first look
+    stages: tuple[int, int] = (0, 0)  # made, in all: of trials that had no record at the first snapshot
     undrawn: int = 0  # of the total: trials of points that a search has not drawn yet
     held: bool = False  # somebody runs the study; without, nothing of it runs
 
@@ -65,11 +66,9 @@ class Watch:
         since: Unix time; heartbeats from before are not shown. Those from before the lease of whoever runs
             the study now belong to an earlier, killed run, and never are.
         stages_of: :func:`~assay.study.planning.stage_graph.stages_of`, which loads methods (and torch).
-        Without it the
-            time left of a study whose trials share stages is a least one, without the stages.
+            Without it the time left of a study whose trials share stages is a least one, without the stages.
         needed: :func:`~assay.analysis.results.reading.needed_plan`: of a study that decides, the trials that
-        are
-            needed by now. Without it all that may ever be trained counts.
+            are needed by now. Without it all that may ever be trained counts.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class Watch:
         self._trials = {trial.id: trial for trial in plan.trials}
         self._since = since
         self._records: dict[str, Record] = {}
-        self._turn = 0  # the place from which the next look reads known records again
+        self._turn = 0  # the place from which the next snapshot reads known records again
         self._problems: tuple[DamagedRecord, ...] = ()
         self._drawn: object = ()  # of a search: the state of the file of its points when it was grown,
         self._grown_with: Mapping[str, Record] = {}  # and the records that were known
@@ -95,20 +94,20 @@ class Watch:
         self._forecast: Forecast | None = None  # as it was when a run was first seen
         self._forecast_read = False
         self._first = True
-        # Of the first look: when it was, and the trials that had left anything and were not in the plan.
+        # Of the first snapshot: when it was, and the trials that had left anything and were not in the plan.
         self._first_time, self._begun_outside = time.time(), frozenset[str]()
         self._cost = 0.0
 
     @property
     def pause(self) -> float:
-        """Seconds until the next look is worth its price."""
+        """Seconds until the next snapshot is worth its price."""
         return max(0.5, 10 * self._cost)
 
     @property
     def plan(self) -> Plan:
-        """All trials; of a search, with the points that were drawn until the last look.
+        """All trials; of a search, with the points that were drawn until the last snapshot.
 
-        Of a study that decides, those that were needed at the last look.
+        Of a study that decides, those that were needed at the last snapshot.
         """
         return self._plan
 
@@ -119,10 +118,10 @@ class Watch:
 
     @property
     def problems(self) -> tuple[DamagedRecord, ...]:
-        """Records that were damaged at the last look."""
+        """Records that were damaged at the last snapshot."""
         return self._problems
 
-    def look(self, begun: AbstractSet[str] | None = None) -> Snapshot:
+    def take_snapshot(self, begun: AbstractSet[str] | None = None) -> Snapshot:
         """The state now; ``begun``: the trials that left anything, where the caller has listed them.
 
         Raises:
@@ -139,13 +138,16 @@ class Watch:
             if self._needed_of is not None and (first or ended):
                 self._narrow(self._needed_of)
         running: tuple[Running, ...] = ()
+
+        # Heartbeats are read only while somebody holds the study, and only those of the run that does: the
+        # last beat of a killed run looks like a living one.
         if run is not None:
             started = begun & (self._trials.keys() - self._records.keys())
             of_run = partial(self._running, since=max(self._since, run.started))
             maybe = self._store.each(of_run, [self._trials[i] for i in self._trials if i in started])
             running = tuple(trial for trial in maybe if trial is not None)
         counts = Counter(record.status for record in self._records.values())
-        stages = self._look_for_stages()
+        stages = self._count_stages()
         self._store.refuse_if_gone()  # it would look like one without results
         self._cost = time.monotonic() - start
         total = self._plan.size
@@ -165,6 +167,9 @@ class Watch:
         Returns:
             The records that are known, with those that were read to know what it drew.
         """
+        # Two things make a search grow: points that were drawn, and records, by which its winners are
+        # chosen. While neither changed, the same plan object stays, and readers keep what they computed
+        # from it.
         folder = self._store.study(self._plan.study.study)
         drawn = self._store.stamp(f"{folder}/search.jsonl")
         if drawn == self._drawn and self._records == self._grown_with:
@@ -182,16 +187,22 @@ class Watch:
         settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
         again = self._again(list(settled))
         candidates = begun & ((self._trials.keys() - settled) | again)
+        # Records that were read to know what a search drew are not read a second time.
         fresh = {id_: known[id_] for id_ in candidates - self._records.keys() if id_ in known}
         missing = (t for id_, t in self._trials.items() if id_ in candidates and id_ not in fresh)
         read, self._problems = self._store.records_of_trials(missing)
         records = fresh | read
         new = tuple(record for id_, record in records.items() if id_ not in again and self._is_news(record))
+
+        # A record is gone if it was to be read and was not there, or its trial's whole folder is away.
         gone = self._records.keys() & ((candidates - records.keys()) | (settled - begun))
         for id_ in gone:
             del self._records[id_]
         # What is the same stays the same object: thousands are then compared at no cost.
         self._records.update({id_: r for id_, r in records.items() if self._records.get(id_) != r})
+
+        # At the first snapshot nothing is news: what lay there before would scroll by as if it had just
+        # ended.
         if self._first:
             self._first, self._first_time = False, time.time()
             self._begun_outside = frozenset(begun - self._trials.keys())
@@ -199,19 +210,22 @@ class Watch:
         return new
 
     def _again(self, settled: Sequence[str]) -> AbstractSet[str]:
-        """As many records as are read at a time, in turn: one may have been taken away or damaged since."""
+        """The next few records to read again, in turn: one may have been taken away or damaged since."""
+        # Reading all records each time would cost a request for each of thousands.
         turn = settled[self._turn : self._turn + READERS]
         self._turn = self._turn + READERS if self._turn + READERS < len(settled) else 0
         return set(turn)
 
     def _is_news(self, record: Record) -> bool:
-        """True of one that came since: a search that goes on takes up winners that an earlier run trained."""
+        """Tell if a record came since: a search that goes on takes up winners that an earlier run trained."""
         outside = record.id in self._begun_outside and record.id not in self._records
         if outside and record.ended is not None:
             return record.ended.timestamp() > self._first_time
         return self._records.get(record.id) != record
 
     def _running(self, trial: Trial, since: float) -> Running | None:
+        # Before its first heartbeat a trial has nothing but an attempt, which counts as running if it began
+        # lately.
         progress = self._store.progress(trial.id)
         if progress is None:
             attempts = self._store.attempts(trial.id)
@@ -230,6 +244,7 @@ class Watch:
         return Running(trial, progress, age if age > patience else None)
 
     def _left(self, running: tuple[Running, ...]) -> Left | None:
+        # Silent trials may be dead, and would promise an end that does not come.
         alive = [trial for trial in running if trial.silent is None]
         if not alive:
             return None
@@ -245,9 +260,10 @@ class Watch:
             forecast=self._forecast,
         )
 
-    def _look_for_stages(self) -> tuple[int, int]:
+    def _count_stages(self) -> tuple[int, int]:
         """Read the records of stages that were made since: (stages that are made, stages)."""
         pending = (trial for id_, trial in self._trials.items() if id_ not in self._records)
+        # Stages that trials share are made once, so keys are counted and not trials.
         missing = {key for trial in pending for key in self._needed.of(trial).values()} - self._stages.keys()
         if missing:
             made = made_stages(self._store, missing & set(stage_keys(self._store)))
@@ -264,10 +280,15 @@ def score_names(primary: str) -> tuple[str, ...]:
     return primary, f"validation.{primary}", "loss"
 
 
-def score(metrics: Mapping[str, float | None], primary: str) -> str:
+def score_title(name: str, primary: Metric) -> str:
+    """A metric of a heartbeat in words: ``validation AP`` for ``validation.image_ap``."""
+    return name.replace(primary.name, primary.title).replace(".", " ")
+
+
+def score(metrics: Mapping[str, float | None], primary: Metric) -> str:
     """The one number of a heartbeat worth a glance: the primary metric if it has it, else the loss."""
-    for name in score_names(primary):
+    for name in score_names(primary.name):
         value = metrics.get(name)
         if value is not None:
-            return f"{name.replace('.', ' ')} {value:.3f}"
+            return f"{score_title(name, primary)} {value:.3f}"
     return ""

@@ -29,6 +29,7 @@ class ScoreTables:
     contrasts: Sequence[Contrast]  # the comparisons
     rules: Rules  # of the primary metric; `resolution` comes from `smallest_step`
     smallest_step: Callable[[Metric], float | None]
+    asked: bool = True  # False: nobody named comparisons, and these are all that the table allows
     planned_looks: bool = False  # True: they are of exact tests, so nothing is compared for new data
 
     @property
@@ -51,6 +52,7 @@ class ScoreTables:
 
         ``seeds``: those that count; None: all.
         """
+        # A test on fewer seeds is one on fewer rows: the look at five seeds is that of a study with five.
         table = self.table(metric.name)
         if seeds is not None:
             table = table.loc[table["seed"].isin(seeds)]
@@ -80,7 +82,7 @@ class ScoreAnalysis:
         until_then: Callable[[ComparisonResult], ComparisonResult] | None = None,
         with_best: bool = True,
     ) -> None:
-        """Nothing is computed yet.
+        """Take the tables; nothing is computed yet.
 
         Args:
             scores: The tables.
@@ -91,6 +93,11 @@ class ScoreAnalysis:
         self._scores, self._until_then, self._with_best = scores, until_then, with_best
         self._make_comparisons = comparisons or scores.comparisons
         self._once = Computed().once
+
+    @property
+    def asked(self) -> bool:
+        """True where the comparisons are somebody's question; False: they are all that the table allows."""
+        return self._scores.asked
 
     @property
     def comparisons(self) -> tuple[ComparisonResult, ...]:
@@ -134,6 +141,7 @@ class ScoreAnalysis:
         return self.as_they_stand(results)
 
     def _make_further(self) -> tuple[ComparisonResult, ...]:
+        # A study of factors without comparisons is about its main effects, so its further metrics are too.
         primary, *further = self._scores.metrics
         contrasts = self._scores.contrasts or main_effects(self._scores.table(primary.name))
         return self.as_they_stand(

@@ -26,6 +26,7 @@ from assay.statistics.families import Rules
 from assay.statistics.paired import Test
 from assay.statistics.scores import NO_FOLD, Splits
 from assay.study.design import pairs_of
+from assay.study.names import LEFT_OUT
 from assay.study.planning.cell_names import Levels, common_name
 from trainables.data.inspect.findings import summarise
 from trainables.errors import InputError
@@ -62,10 +63,18 @@ def with_missing(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
     present = set(keys)
     repeats = dict.fromkeys((seed, fold, metric) for _, seed, fold, metric in keys)
     metrics = dict.fromkeys(metric for *_, metric in keys)
-    repeats |= dict.fromkeys((*repeat, metric) for repeat in _of_no_cell(repeats) for metric in metrics)
+
+    # Besides the repeats of other cells, those that no cell has and the grid of seeds and folds still
+    # implies.
+    repeats |= dict.fromkeys(
+        (*repeat, metric) for repeat in _repeats_without_cell(repeats) for metric in metrics
+    )
     absent = [(cell, *repeat) for cell in cells for repeat in repeats if (cell, *repeat) not in present]
     if not absent:
         return table
+
+    # A missing row is a copy of the cell's first one, for its study and levels. Its own value and sizes are
+    # unknown.
     first = {cell: index for index, (cell, *_) in reversed(list(enumerate(keys)))}
     added = table.iloc[[first[cell] for cell, *_ in absent]].copy()
     added["seed"] = [seed for _, seed, _, _ in absent]
@@ -75,7 +84,7 @@ def with_missing(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
     return pd.concat([table, lost], ignore_index=True)
 
 
-def _of_no_cell(repeats: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]]:
+def _repeats_without_cell(repeats: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]]:
     """Seed and fold of repeats that no cell has, though a seed with which it shares a fold has the fold."""
     folds_of: dict[int, set[int]] = {}
     seeds_of: dict[int, set[int]] = {}
@@ -83,6 +92,8 @@ def _of_no_cell(repeats: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]
         folds_of.setdefault(seed, set()).add(fold)
         seeds_of.setdefault(fold, set()).add(seed)
     lacking: list[tuple[int, int]] = []
+    # Seeds that share a fold belong to one grid. Where folds have other numbers at each seed, nothing is
+    # missing.
     for seed, folds in sorted(folds_of.items()):
         beside = {other for fold in folds for other in seeds_of[fold]}
         there = {fold for other in beside for fold in folds_of[other]}
@@ -125,6 +136,7 @@ class ScoreQuestion:
     columns: ColumnNames = field(default_factory=ColumnNames)
     against: str | None = None  # a cell with which all others are compared
     compared: tuple[str, ...] = ()  # `a → b`, `factor`, `factor: a → b`; empty: all that the table allows
+    can_go: tuple[str, ...] = ()  # in the same form: can the right side be dropped for the left one?
     resolve: float | None = None  # difference worth knowing, of the primary metric
     lower: tuple[str, ...] = ()  # metrics of which lower is better
     splits: Splits = "prescribed"
@@ -171,6 +183,8 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         InputError: If the file is no such table, has two rows of one repeat or fewer than two cells, or the
             question names what it does not have.
     """
+    # A table is checked before anything is tested, and each refusal says how to mend it: a wrong column
+    # would give verdicts as readily as the right one.
     read = read_score_table(content, question.columns, name)
     table = _each_once(read, name)
     cells = tuple(dict.fromkeys(table["cell"]))
@@ -189,6 +203,8 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             f"--lower names a metric of {name}, found {', '.join(unknown)}; it has "
             f"{', '.join(read.metrics)}. Name one of them."
         )
+
+    # The first metric is the one that the question is about, so it alone is left of too many.
     metrics = tuple(_metric(metric, table, read, metric in question.lower) for metric in read.metrics)
     if question.most_metrics is not None and len(metrics) > question.most_metrics:
         metrics = metrics[:1]
@@ -196,6 +212,11 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         raise InputError(
             f"--resolve is a difference of {metrics[0].name}, a share, and below 1, found "
             f"{question.resolve:g}. Name it as a share: 5 % are 0.05."
+        )
+    if question.can_go and question.resolve is None:
+        raise InputError(
+            f"--can-go asks whether dropping a part loses less than --resolve, found {question.can_go[0]} "
+            "without it. Name the smallest loss that matters: --resolve X."
         )
     seeds = len(set(table["seed"]))
     if late := [look for look in question.looks if look > seeds]:
@@ -217,6 +238,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             seed=_sign_seed(question.signs, signed),
         ),
         smallest_step=lambda metric: 1.0 if metric.unit == "images" else None,
+        asked=bool(question.against or question.compared or question.can_go),
     )
     _refuse_unpaired(scores, of_metrics[metrics[0].name], read, name)
     return AnalysedScores(
@@ -242,6 +264,9 @@ def _each_once(read: ReadTable, name: str) -> pd.DataFrame:
     for index, key in enumerate(repeat_keys(table)):
         by_repeat.setdefault(key, []).append(index)
     values, statuses, lines = (table[title].tolist() for title in ("value", "status", "line"))
+
+    # Trackers keep crashed runs beside their repetition. Those do not count; two that have a result do, and
+    # nobody but the author knows which of the two is meant.
     kept: list[int] = []
     for (cell, seed, fold, metric), rows in by_repeat.items():
         counted = [i for i in rows if not math.isnan(values[i]) or statuses[i] in ("finished", "diverged")]
@@ -258,7 +283,9 @@ def _each_once(read: ReadTable, name: str) -> pd.DataFrame:
 
 
 def _refuse_mean_as_seed(table: pd.DataFrame, read: ReadTable, name: str) -> None:
-    """The last seed of a table is none if it has the mean of the others in every cell, by no chance."""
+    """Refuse a last seed that is none: it has the mean of the others in every cell, by no chance."""
+    # Tables often end in a row of means, whose "seed" would be taken for one more training: it lies in the
+    # middle of the others and makes every interval too narrow.
     last = int(table["seed"].iloc[-1])
     chance = 1.0
     for _, rows in table.groupby("cell", sort=False):
@@ -267,6 +294,8 @@ def _refuse_mean_as_seed(table: pd.DataFrame, read: ReadTable, name: str) -> Non
         means = rows.loc[at_last, "value"].tolist()
         if len(values) < 3 or len(means) != 1 or not math.isfinite(means[0]):
             return
+        # A mean is rounded as it is written. The chance that a real score hits it is the width of that
+        # rounding against the spread of the others, and over cells the chances multiply.
         half_step = 0.5 * 10.0 ** -len(f"{means[0]:.12f}".rstrip("0").partition(".")[2])
         spread = max(values) - min(values)
         if abs(means[0] - statistics.fmean(values)) > half_step * 1.001:
@@ -282,6 +311,7 @@ def _refuse_mean_as_seed(table: pd.DataFrame, read: ReadTable, name: str) -> Non
 
 def _metric(name: str, table: pd.DataFrame, read: ReadTable, lower: bool) -> Metric:
     """A metric of assay, or one that is known by its name and values."""
+    # A metric of assay brings its own direction and range, under whatever name the file has for it.
     known = read.known.get(name)
     if known is not None:
         if lower and known.better == "higher":
@@ -292,6 +322,9 @@ def _metric(name: str, table: pd.DataFrame, read: ReadTable, lower: bool) -> Met
         if metric == name and not math.isnan(value):
             of_cells.setdefault(cell, []).append(float(value))
     values = [value for of_cell in of_cells.values() for value in of_cell]
+
+    # Of a foreign metric its values tell what it is: all between 0 and 1 it is a share, unless lower is
+    # better, as of a loss that happens to stay below 1.
     lower = lower or read.better.get(name) == "lower"
     share = not lower and all(0 <= value <= 1 for value in values)
     return ReportedMetric(
@@ -315,7 +348,8 @@ def _digits(of_cells: Iterable[Sequence[float]], *, share: bool) -> int:
 
 
 def _refuse_unknown_sizes(table: pd.DataFrame, splits: Splits, name: str) -> None:
-    """The claim of new data needs n_test / n_train where no folds tell it."""
+    """Refuse a table without n_test and n_train where the claim on new data needs both, without folds."""
+    # Only rows with a score need sizes: they weigh the variance of that score.
     sizes = (table["n_test"] / table["n_train"]).tolist()
     of_scores = [
         size for size, value in zip(sizes, table["value"].tolist(), strict=True) if not math.isnan(value)
@@ -347,17 +381,26 @@ def _summary(metric: str, rows: Sequence[tuple[Repeat, float, str]]) -> RepeatSu
 def _contrasts(
     question: ScoreQuestion, cells: Sequence[str], table: pd.DataFrame, read: ReadTable
 ) -> list[Contrast]:
+    # What is asked goes before what the table allows: one cell against all others, then pairs, then each
+    # factor, and all pairs where cells have no factors.
     levels = _levels(table, read.factors)
+    asked = [
+        replace(each, ask="can go")
+        for text in question.can_go
+        for each in _compared(text, cells, levels, read, option="--can-go")
+    ]
+    _refuse_unclear_parts(asked)
     if question.against is not None:
         against = _cell_called(question.against, cells)
         if against is None:
             raise _unknown_cell("--against", question.against, cells)
-        return [_of_cells(against, cell) for cell in cells if cell != against]
-    if question.compared:
-        return [each for text in question.compared for each in _compared(text, cells, levels, read)]
+        return [*(_cell_contrast(against, cell) for cell in cells if cell != against), *asked]
+    if question.compared or asked:
+        compared = [each for text in question.compared for each in _compared(text, cells, levels, read)]
+        return [*compared, *asked]
     if not read.factors:
-        return [_of_cells(start, end) for start, end in combinations(cells, 2)]
-    by_factor = [each for factor in read.factors for each in _of_factor(factor, None, levels, read)]
+        return [_cell_contrast(start, end) for start, end in combinations(cells, 2)]
+    by_factor = [each for factor in read.factors for each in _factor_contrasts(factor, None, levels, read)]
     if not by_factor and len(cells) > 1:
         raise InputError(
             "cells that differ in one factor are compared, found none: any two of them differ in several of "
@@ -376,16 +419,50 @@ def _levels(table: pd.DataFrame, factors: Mapping[str, Sequence[str]]) -> dict[s
     }
 
 
+def _refuse_unclear_parts(asked: Sequence[Contrast]) -> None:
+    """Refuse `can go` of both sides, or of one that is `off`: what can go is the right side."""
+    pairs = {contrast.pair for contrast in asked}
+    for contrast in asked:
+        # Turned round, "can go" asks whether the variant without the part can be dropped, which nobody means.
+        factor, _, levels = contrast.name.rpartition(": ")
+        left, _, right = levels.partition(f" {_ARROW} ")
+        if right.lower() in LEFT_OUT and left.lower() not in LEFT_OUT:
+            named = f"{factor}: " if factor else ""
+            raise InputError(
+                "--can-go asks whether the right side can be dropped for the left one, found "
+                f'{contrast.name}. Turn it round: --can-go "{named}{right} -> {left}".'
+            )
+        if contrast.pair is not None and contrast.pair[::-1] in pairs:
+            part, without = contrast.pair
+            raise InputError(
+                f"--can-go asks whether the right side can be dropped for the left one, found {without} and "
+                f"{part} each way round. Name one way; --compare finds what is negligible either way."
+            )
+
+
 def _compared(
-    text: str, cells: Sequence[str], levels: Mapping[str, Levels], read: ReadTable
+    text: str,
+    cells: Sequence[str],
+    levels: Mapping[str, Levels],
+    read: ReadTable,
+    option: str = "--compare",
 ) -> list[Contrast]:
     """The comparisons that a text names: two cells, a factor, or two levels of a factor.
 
     A name may have an arrow in it, so the text is taken apart at each of its arrows. Cells that exist are
     meant, else levels of a factor; where several ways name some, the question is refused with all of them.
     """
-    if text.strip() in read.factors:
-        return _of_factor(text.strip(), None, levels, read)
+    factor = text.strip()
+    if factor in read.factors and option == "--can-go":
+        # The order of rows says nothing of a part: what is left out stands on the left.
+        of_factor = sorted(read.factors[factor], key=lambda level: level.lower() not in LEFT_OUT)
+        return [
+            each
+            for pair in combinations(of_factor, 2)
+            for each in _factor_contrasts(factor, pair, levels, read)
+        ]
+    if factor in read.factors:
+        return _factor_contrasts(factor, None, levels, read)
     sides = [(text[: arrow.start()].strip(), text[arrow.end() :].strip()) for arrow in _ARROWS.finditer(text)]
     if not sides:
         raise InputError(
@@ -409,11 +486,13 @@ def _compared(
         possible = " or ".join(f"`{start}` with `{end}`" for _, start, end in meant)
         raise InputError(
             f"a comparison has one meaning, found {text}, which may compare {possible}. Quote the names of "
-            f'two cells: --compare \'"{meant[0][1]}" -> "{meant[0][2]}"\'.'
+            f'two cells: {option} \'"{meant[0][1]}" -> "{meant[0][2]}"\'.'
         )
     for factor, start, end in meant:
         contrasts = (
-            [_of_cells(start, end)] if factor is None else _of_factor(factor, (start, end), levels, read)
+            [_cell_contrast(start, end)]
+            if factor is None
+            else _factor_contrasts(factor, (start, end), levels, read)
         )
         if contrasts:
             return contrasts
@@ -424,7 +503,7 @@ def _compared(
     nearest = next((i for i, pair in enumerate(pairs) if pair != (None, None)), 0)
     for name, cell in zip(sides[nearest], pairs[nearest], strict=True):
         if cell is None:
-            raise _unknown_cell("--compare", name, cells)
+            raise _unknown_cell(option, name, cells)
     raise InputError(
         f"a comparison is of two cells or levels, found none that differ in {text}. Name two cells."
     )
@@ -439,13 +518,15 @@ def _cell_called(name: str, cells: Sequence[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _of_factor(
+def _factor_contrasts(
     factor: str, pair: tuple[str, str] | None, levels: Mapping[str, Levels], read: ReadTable
 ) -> list[Contrast]:
     """Pairs of cells that differ in one factor only."""
     steps = list(combinations(read.factors[factor], 2)) if pair is None else [pair]
     names: dict[tuple[str, ...], str] = {}
     for cell, of_cell in levels.items():
+        # Two cells with the same levels differ in something that no factor says: a pair of either would be
+        # arbitrary.
         twin = names.setdefault(tuple(of_cell.values()), cell)
         if twin != cell:
             alike = ", ".join(f"{name} {level}" for name, level in of_cell.items())
@@ -466,7 +547,7 @@ def _of_factor(
     ]
 
 
-def _of_cells(start: str, end: str) -> Contrast:
+def _cell_contrast(start: str, end: str) -> Contrast:
     return comparison(f"{start} {_ARROW} {end}", start, end)
 
 
@@ -477,7 +558,8 @@ def _unknown_cell(option: str, cell: str, cells: Sequence[str]) -> InputError:
 
 
 def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, read: ReadTable, name: str) -> None:
-    """No comparison has a repeat that both cells have, diverged or not: seeds are pairs or nothing."""
+    """Refuse a table where no compared cells share a repeat, diverged or not: seeds are pairs or nothing."""
+    # A diverged run pairs like any other: it has a value in the comparison, the metric's worst.
     repeats: dict[str, set[tuple[int, int]]] = {}
     lost: dict[str, list[str]] = {}
     rows = zip(repeat_keys(table), table["value"], table["status"], strict=True)
@@ -489,6 +571,8 @@ def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, read: ReadTable, 
     pairs = [contrast.pair for contrast in scores.contrasts if contrast.pair is not None]
     if pairs and not any(repeats.get(a, set()) & repeats.get(b, set()) for a, b in pairs):
         a, b = pairs[0]
+        # Two causes look alike and have other ways out: runs that have not finished, and seeds numbered by
+        # cell.
         if without := next((cell for cell in (b, a) if cell not in repeats and cell in lost), None):
             raise InputError(
                 f"a run has a score where it finished, and no run of {without} in {name} did: its status is "
@@ -516,6 +600,7 @@ def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:
                 f"--signs is the hash of a study, as its page has it, found {signs}. Copy it from there, or "
                 "leave it out."
             ) from error
+    # Sorted, so that another order of rows draws the same signs.
     rows = sorted(map(str, zip(repeat_keys(table), table["value"].tolist(), strict=True)))
     return int(hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12], 16)
 
@@ -543,6 +628,8 @@ def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) 
         ]
         if named:
             yield f"Taken for granted: {way} is better of {', '.join(named)}."
+
+    # Nothing in the name says which direction is better, and a wrong guess would turn every verdict round.
     unsure = [
         metric.name
         for metric in foreign
@@ -556,12 +643,18 @@ def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) 
             "Taken for granted: all seeds share the split or the folds. Where each seed drew its own, add "
             "`--splits per_seed`."
         )
+    yield (
+        "Taken for granted: no repeat depends on another one, as a training would that goes on from the "
+        "weights of the last: p would be too small."
+    )
     if question.looks:
         looks = ", ".join(map(str, question.looks))
         yield (
             f"Looked at before, at {looks} seeds: p counts every look that could have shown something. Taken "
             "for granted: each look saw the seeds that the table names first."
         )
+
+    # The last note holds for every table: what was tried and left out stands in none.
     looked = "" if question.looks else "looked before the last seed or "
     yield (
         "A table does not tell which comparisons, seeds and cells were tried and left out, nor whether "

@@ -145,6 +145,7 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
         InputError: If it is neither, a row has another number of columns than the first, two columns have
             one name, there is only one, or no row follows the first.
     """
+    # The content decides and not the name alone: downloads lose their endings.
     if content.startswith(_PARQUET) or name.lower().endswith(".parquet"):
         return _read_parquet(content, name)
     try:
@@ -154,11 +155,15 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
             f"scores are CSV, TSV (UTF-8) or Parquet; byte {error.start} of {name} is none of UTF-8. Save "
             "the table as CSV in UTF-8."
         ) from error
+
+    # Trackers offer a run's summary as JSON, which a reader of CSV would take for one odd column.
     if text.lstrip()[:1] in ("{", "["):
         raise InputError(
             f"a table of scores has a row for each repeat, found JSON in {name}, such as the summary of one "
             "run. Export the table of all runs as CSV or Parquet."
         )
+
+    # The titles tell the delimiter. Tab comes first and comma last, because commas also stand in texts.
     first = next(filter(str.strip, text.splitlines()), "")
     delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
@@ -175,6 +180,8 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
             "Save the table as CSV."
         )
     _refuse_titles(titles, name)
+
+    # A row that is longer or shorter has a delimiter inside a text, and its values stand in wrong columns.
     for line, row in body:
         if len(row) != len(titles):
             raise InputError(
@@ -222,6 +229,7 @@ def only_test_data(text: TextColumns, file: str) -> TextColumns:
     Raises:
         InputError: If there are none, or rows of several studies.
     """
+    # A study's summary also has rows of validation images, by which models were chosen.
     if "part" in text:
         parts = list(dict.fromkeys(text.columns["part"]))
         if "test" not in parts:
@@ -230,6 +238,8 @@ def only_test_data(text: TextColumns, file: str) -> TextColumns:
                 f"{', '.join(map(repr, parts))}. Rename it, or leave the column out."
             )
         text = text.without({row for row, part in enumerate(text.columns["part"]) if part != "test"})
+
+    # Cells of two studies may have one name and different meanings.
     studies = list(dict.fromkeys(text.columns.get("study", [])))
     if len(studies) > 1:
         raise InputError(
@@ -264,6 +274,9 @@ def refuse_impossible(value: float, metric: Metric | None, score: str, place: st
             f"a score lies between −{_LARGEST:g} and {_LARGEST:g}, {place}. Mend it, or write nan where "
             "the run diverged."
         )
+
+    # The name of a metric of assay promises its range; a score outside is another quantity, or a
+    # percentage.
     if metric is not None and metric.unit in ("images", "parts") and not value.is_integer():
         raise InputError(
             f"{score} counts {metric.unit} and is a whole number, {place}. Mend it, or name the column "
@@ -387,6 +400,8 @@ def _score_columns(
     if names.score:
         return list(dict.fromkeys(names.score))
     further = [title for title in text.columns if title not in others and not title.startswith(FACTOR)]
+    # Further columns may hold texts, such as notes. Of several with numbers nobody can say which are
+    # scores: sizes of batches are numbers as well.
     numbers = [title for title in further if any(map(_NUMBER.fullmatch, text.columns[title]))]
     possible = numbers or further
     if len(possible) == 1 or (possible and METRICS.keys() >= set(possible)):
@@ -423,6 +438,8 @@ def _values(text: TextColumns, column: str, metrics: Sequence[str], file: str) -
                 f"a score is a number such as 0.912 or 1e-3, nan where the run diverged, or empty, {place}. "
                 "Write it so, or name the scores: --score COLUMN."
             )
+        # Three things have no value: a run that diverged writes nan, one that is still to come has an empty
+        # field, and a run with another status may have a last value, which counts for nothing.
         value = float(number) if number else None
         if value is not None and math.isfinite(value):
             refuse_impossible(value, METRICS.get(metric), metric, place)
@@ -439,6 +456,8 @@ def _whole_numbers(text: TextColumns, column: str, texts: Sequence[str], file: s
     """Seeds or folds; NA where a row has none."""
     numbers: list[Any] = []
     for number, line in zip(texts, text.lines, strict=True):
+        # Seeds go through floats, as pandas writes them where one is missing ("3.0"); beyond 2⁵³ two would
+        # become one.
         value = float(number) if _NUMBER.fullmatch(number) else None
         if number and (value is None or not value.is_integer() or abs(value) >= _EXACT):
             raise InputError(

@@ -1,4 +1,4 @@
-"""Says of a cluster what Ray keeps quiet about: that nothing trains for want of room, that a node left."""
+"""Says of a cluster what Ray keeps quiet about: that nothing trains, and that a node left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from assay.engine.on_ray.tune_settings import Unkept
 __all__ = ["NodeWatch", "RoomWatch"]
 
 _SILENT_SECONDS = 30.0  # a driver takes a few to start
-_LOOK_SECONDS = 2.0  # between two looks at nodes
+_POLL_SECONDS = 2.0  # between two polls of nodes
 _ID_CHARACTERS = 8
 
 
@@ -35,15 +35,17 @@ class RoomWatch(Unkept, Callback):
         at_work = [trial.status == Trial.RUNNING and trial.last_result.get(AT_WORK, True) for trial in live]
         if not live or any(at_work):
             if self._announced:
-                self._say("the cluster has room again")
+                self._say("trials train again")
             self._since, self._announced = None, False
             return
+
+        # A driver takes seconds to start, so a shortage is announced only after a while, and once.
         self._since = self._since or now
         if not self._announced and now - self._since >= _SILENT_SECONDS:
             self._announced = True
             self._say(
-                f"the cluster has had no room for a trial for {now - self._since:.0f} s: other programs use "
-                "it (`ray status` shows what is taken), or its nodes have left. Waiting"
+                f"no trial has trained for {now - self._since:.0f} s: the cluster has no room (`ray status` "
+                "shows what other programs take), its nodes have left, or start processes slowly. Waiting"
             )
 
 
@@ -51,13 +53,13 @@ class NodeWatch(Unkept, Callback):
     """Looks at the nodes of a cluster after Tune's steps."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self._say, self._looked = say, -_LOOK_SECONDS
+        self._say, self._polled = say, -_POLL_SECONDS
         self._hosts: dict[str, str] = {}  # of the nodes that stay, by id
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
+        if time.monotonic() - self._polled < _POLL_SECONDS:
             return
-        self._looked = time.monotonic()
+        self._polled = time.monotonic()
         before = self._hosts
         self._hosts = {name: str(node["NodeManagerHostname"]) for name, node in staying_nodes().items()}
         for name in before.keys() - self._hosts.keys():

@@ -1,6 +1,6 @@
 """The Ray cluster a study runs on: started on this machine, or one that is there already.
 
-``with cluster(...) as c:`` connects and says how many packs can train at once (``c.slots(resources)``).
+``with cluster(...) as c:`` connects and says how many batches can train at once (``c.slots(resources)``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from assay.engine.cluster.ray_connect import (
     stuck,
     using,
 )
-from assay.engine.cluster.ray_watch import any_raylet, greet, knock, watching
+from assay.engine.cluster.ray_watch import any_raylet, refuse_silent_address, refuse_web_server, watching
 from assay.engine.cluster.shipping import SETTINGS, runtime_env, stage
 from assay.engine.interrupts import Ending
 from assay.study.file.schema import Resources
@@ -40,7 +40,7 @@ _GONE_SECONDS = 5.0  # that a head is away while it is joined
 _NODE_SECONDS = 10.0  # for the raylet of a node that has just been started
 # One try: Ray asks twenty times with a token that was refused, and says so when it gives up.
 _CLUSTER_SETTINGS = {"RAY_NUM_REDIS_GET_RETRIES": "1"}
-_LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
+_POLL_SECONDS = 2.0  # nodes come and go; they are looked at this often
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray Jobs started this process
 
 
@@ -52,12 +52,12 @@ class Cluster:
     local: bool
 
     def slots(self, resources: Resources) -> int:
-        """Count the packs of these resources that can train at the same time."""
+        """Count the batches of these resources that can train at the same time."""
         workers = sum(workers_on(node, resources.cpus, resources.gpus) for node in self.nodes)
         return workers // resources.workers
 
     def refuse_if_too_small(self, resources: Resources) -> None:
-        """Say early that a pack would wait for ever.
+        """Say early that a batch would wait for ever.
 
         Raises:
             InputError: If not even one fits.
@@ -79,13 +79,19 @@ class Cluster:
         )
 
     def follow(self, resources: Resources, say: Callable[[str], None]) -> Callable[[], int]:
-        """``slots`` as nodes come and go, for whoever asks often; ``say`` hears of none and of new ones."""
-        known, looked = self.slots(resources), time.monotonic()
+        """Return a function that counts ``slots`` as nodes come and go, and may be called often.
+
+        ``say`` hears when no node has room any more, and when one has room again.
+        """
+        known, polled = self.slots(resources), time.monotonic()
 
         def now() -> int:
-            nonlocal known, looked
-            if not self.local and time.monotonic() - looked > _LOOK_SECONDS:
-                before, known, looked = known, _look(self.local).slots(resources), time.monotonic()
+            nonlocal known, polled
+
+            # Ray on this machine keeps its size. Another cluster is asked every two seconds at most: the
+            # searcher wants the number at each of Tune's steps.
+            if not self.local and time.monotonic() - polled > _POLL_SECONDS:
+                before, known, polled = known, _running_cluster(self.local).slots(resources), time.monotonic()
                 if before and not known:
                     say("the nodes that are left have no room for a trial: waiting for others")
                 elif known and not before:
@@ -110,24 +116,27 @@ def cluster(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Gen
     Raises:
         InputError: If there is no such cluster, or Ray cannot be started.
     """
+    # Ray reads its settings when it is loaded, so they come first; what the user has set wins.
     os.environ.update(SETTINGS | {name: os.environ[name] for name in SETTINGS.keys() & os.environ.keys()})
     if _is_initialized():
-        yield _look(local=True)
+        yield _running_cluster(local=True)
     elif address := os.environ.get("RAY_ADDRESS"):
         say("joining the Ray that RAY_ADDRESS names")
         with environment_with(_CLUSTER_SETTINGS):
             _load_ray(ending)
+
+        # Joining may take minutes, and Ctrl-C may leave it in the midst.
         with ending.work():
             _connect(address)
         with _joined(), watching(ending):
-            yield _look(local=False)
+            yield _running_cluster(local=False)
     else:
         with _started(cpus, ending, say):
-            yield _look(local=True)
+            yield _running_cluster(local=True)
 
 
 def _is_initialized() -> bool:
-    """Ray is not loaded to be asked: it reads its settings when it is."""
+    """Tell whether Ray is connected, without loading it for that: it reads its settings when it is loaded."""
     if "ray" not in sys.modules:
         return False
     import ray
@@ -153,13 +162,16 @@ def _joined() -> Generator[None]:
 
 @contextmanager
 def _started(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Generator[None]:
-    """Ray on this machine; what was begun in it is gone with it."""
+    """Keep a Ray on this machine for a ``with`` block; what was begun in it is gone with it."""
     with using(DRIVER_SETTINGS):
         _load_ray(ending)
         processes = LocalRay.start(cpus, say)
         try:
             with ending.work():
                 _join(processes)
+
+            # From here on the run ends when a part of Ray dies. One that died before anybody listened is told
+            # now.
             processes.on_loss = ending.lose
             if processes.lost:  # while this process joined it
                 ending.lose(processes.lost)
@@ -189,18 +201,21 @@ def _connect(address: str) -> None:
     """
     from ray.exceptions import AuthenticationError, RayError
 
+    # A dashboard's address is an easy mistake, and Ray would wait for an answer for minutes.
     if address != "auto":
         try:
-            greet(address)
+            refuse_web_server(address)
         except OSError as error:
             raise _no_head(error) from None
     try:
+        # Workers run the code of this process, which is shipped. A process that is itself a job of the
+        # cluster has come with its code already.
         with tempfile.TemporaryDirectory(prefix="assay-") as folder:
             environment = None  # of a job: what was shipped when it was submitted
             if _JOB_VARIABLE not in os.environ:
                 stage(Path(folder))
                 environment = runtime_env(Path(folder))
-            connect(address, patience(), runtime_env=environment, look=_look_for_head(address))
+            connect(address, patience(), runtime_env=environment, check=_head_check(address))
     except InputError:
         raise
     except (AuthenticationError, TokenRefusedError):
@@ -217,19 +232,23 @@ def _connect(address: str) -> None:
         ) from None
 
 
-def _look_for_head(address: str) -> Callable[[], None]:
-    """Make a look at what Ray goes on waiting for: a head that ended meanwhile, a node on this machine."""
+def _head_check(address: str) -> Callable[[], None]:
+    """Make a check of what Ray goes on waiting for: a head that ended meanwhile, a node on this machine."""
     begun = seen = time.monotonic()
 
-    def look() -> None:
+    def check() -> None:
         nonlocal seen
         try:
+            # A busy head misses a knock now and then: only one that stays away is gone.
             if address != "auto":
-                knock(address)
+                refuse_silent_address(address)
             seen = time.monotonic()
         except OSError as error:
             if time.monotonic() - seen > _GONE_SECONDS:
                 raise _no_head(error) from None
+
+        # A driver talks to its cluster through a raylet on its own machine. Without one Ray would wait and
+        # not say why.
         if time.monotonic() - begun > _NODE_SECONDS and not any_raylet(address):
             raise InputError(
                 "RAY_ADDRESS names a cluster that this machine is part of, and no node of it runs on this "
@@ -237,7 +256,7 @@ def _look_for_head(address: str) -> Callable[[], None]:
                 "study over with `assay submit`."
             )
 
-    return look
+    return check
 
 
 def _no_head(error: OSError) -> InputError:
@@ -248,5 +267,5 @@ def _no_head(error: OSError) -> InputError:
     )
 
 
-def _look(local: bool) -> Cluster:
+def _running_cluster(local: bool) -> Cluster:
     return Cluster(tuple(dict(node["Resources"]) for node in staying_nodes().values()), local)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.engine.cluster.ray_connect import environment_with, last_line
-from assay.engine.cluster.ray_watch import knock
+from assay.engine.cluster.ray_watch import refuse_silent_address
 from assay.engine.cluster.shipping import runtime_env, stage
 from assay.faults import Interrupted
 from assay.storage.redaction import holds_credentials, redact
@@ -75,14 +75,20 @@ class Job:
             asyncio.run(self._tail(say))
         except (RuntimeError, aiohttp.ClientError) as error:  # of the stream: the job's status tells its end
             say(f"(the log breaks off here: {last_line(error)})\n")
-        info = self._look()
+
+        # The end of the log is not the end of the job: the stream may have broken off. Its status alone
+        # decides.
+        info = self._poll()
         while not info.status.is_terminal():
             time.sleep(_POLL_SECONDS)
-            info = self._look()
+            info = self._poll()
         if info.status == "SUCCEEDED":
             return 0
         if info.status == "STOPPED":
             return Interrupted.exit_code
+
+        # Without an exit code the program never started, and two codes are the shell's own: it found no such
+        # Python.
         code = info.driver_exit_code
         if code is None:
             raise InputError(f"the cluster could not start the job {self.id}: {info.message or ''}")
@@ -93,7 +99,7 @@ class Job:
             )
         return code if code >= 0 else 128 - code  # a signal, as shells count it
 
-    def _look(self) -> JobDetails:
+    def _poll(self) -> JobDetails:
         try:
             return self.client.get_job_info(self.id)
         except RuntimeError as error:
@@ -136,6 +142,8 @@ def submit(
         stage(Path(staged), {f"{_SUBMITTED}/{name}": data for name, data in files.items()})
         job = Job(f"assay-{study.study}-{secrets.token_hex(4)}", python, client)
         try:
+            # An interrupt may come when the request has left already. The job would then train with nobody
+            # who knows of it, so it is withdrawn.
             client.submit_job(entrypoint=command, submission_id=job.id, runtime_env=runtime_env(Path(staged)))
         except RuntimeError as error:
             raise InputError(f"the cluster refuses the job: {last_line(error)}.") from None
@@ -197,7 +205,7 @@ def _connect(named: str) -> JobSubmissionClient:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         if "://" not in named and named != "auto":  # the head's own address: Ray asks it for its dashboard's
-            knock(named)
+            refuse_silent_address(named)
         return JobSubmissionClient()
     except AuthenticationError as error:
         raise InputError(

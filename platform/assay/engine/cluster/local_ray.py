@@ -107,6 +107,9 @@ class LocalRay:
         cores = len(os.sched_getaffinity(0))
         why = ""
         slow = False
+
+        # A first start reads Ray from the disk and may be too slow. The next one finds its files in memory,
+        # so it is tried again before the run gives up.
         for turn in range(1, _TRIES + 1):
             load = os.getloadavg()[0]
             say(_starting(turn, load, cores))
@@ -118,6 +121,8 @@ class LocalRay:
                     ray.end()
             if ray.address:
                 return ray
+
+        # Only a machine that was too busy is worth waiting for: any other fault would be there again.
         advice = "Train without Ray: `assay run STUDY --local`."
         if slow:
             load = f"The load is {os.getloadavg()[0]:.0f} on {cores} core(s)"
@@ -131,6 +136,9 @@ class LocalRay:
     def _begin(cls, cpus: int, public: str = "") -> Self:
         """Start the child, ``public``: why it shall start Ray the public way; empty: only if it must."""
         folder = _new_folder()
+
+        # The child inherits the lock and holds it as long as it lives, even if this process is killed. So a
+        # later run can tell which folders were left behind.
         with (folder / _ALIVE).open("w") as alive, (folder / _LOG).open("wb") as log:
             fcntl.flock(alive, fcntl.LOCK_EX)
             child = subprocess.Popen(
@@ -144,6 +152,8 @@ class LocalRay:
                 env={**os.environ, **_SETTINGS, **DRIVER_SETTINGS},
             )
         ray = cls(folder, child)
+
+        # The settings go through a pipe that stays open: when it ends, the child knows that the run is gone.
         settings = {"cpus": cpus, "memory": _OBJECT_STORE_BYTES, "folder": str(folder), "public": public}
         assert child.stdin is not None
         with suppress(BrokenPipeError):  # it ended already: its output says so
@@ -154,6 +164,7 @@ class LocalRay:
 
     def _wait(self, seconds: float, say: Callable[[str], None] = lambda text: None) -> tuple[str, bool]:
         """Wait for the address; returns what stood in the way, and if it was the time."""
+        # What is being started is remembered, so that the user is told what took too long.
         until, begun = time.monotonic() + seconds, "its program"
         while time.monotonic() < until:
             try:
@@ -182,6 +193,8 @@ class LocalRay:
                     ended = ended or event  # the first is the cause, and what follows its consequence
                 else:
                     self._events.put(event)
+
+        # The pipe has ended. A child that said nothing before was killed, and cannot have tidied up.
         ended = ended or {"event": "ended", "what": "the process that keeps the others", "why": self._error()}
         self._sweep()
         self._events.put(ended)
@@ -198,6 +211,8 @@ class LocalRay:
 
     def end(self) -> None:
         """End all of Ray's processes and remove their folder; harmless when they ended already."""
+        # From here on the end of Ray is no loss, as `_listen` sees by this. The child ends all others when
+        # its input closes.
         self._ending = True
         assert self.child.stdin is not None
         with suppress(OSError):
@@ -210,7 +225,7 @@ class LocalRay:
         self._sweep()
 
     def _sweep(self) -> None:
-        """The child does this itself unless it was killed."""
+        """Kill what is left, and remove the folder: the child does so itself unless it was killed."""
         ray_head.kill_session(self.child.pid)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -242,6 +257,9 @@ def _new_folder() -> Path:
         InputError: If there is none.
     """
     tried: list[str] = []
+
+    # The kernel limits a socket's path, and Ray's own part of it is long: the first folder that is short
+    # enough and can be written is taken.
     for base in dict.fromkeys((os.environ.get("TMPDIR") or "/tmp", "/tmp", "/dev/shm", "/var/tmp")):
         if len(os.fsencode(base + _SOCKET)) > _SOCKET_BYTES:
             tried.append(f"{base} (too long)")
@@ -265,10 +283,15 @@ def _forget_abandoned(base: Path) -> None:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
             lock = folder / _ALIVE
+
+            # The folder is made before its lock: a young one without belongs to a run that is just starting.
             if not lock.exists():
                 if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
                 continue
+
+            # A lock that can be had belongs to a child that is dead. One that is held raises, and its folder
+            # stays.
             with lock.open("r+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)

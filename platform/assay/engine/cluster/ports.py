@@ -70,7 +70,7 @@ def _ray_processes() -> Iterator[tuple[int, str]]:
 
 
 def _sockets_of(pid: int) -> Iterator[str]:
-    """Inodes of a process's sockets."""
+    """List the inodes of a process's sockets."""
     try:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             target = os.readlink(descriptor)
@@ -81,7 +81,7 @@ def _sockets_of(pid: int) -> Iterator[str]:
 
 
 def _listening(table: str) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Inode, address and port of each listening socket."""
+    """List inode, address and port of each listening socket."""
     try:
         lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
     except FileNotFoundError:  # a kernel without IPv6

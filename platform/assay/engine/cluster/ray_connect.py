@@ -37,7 +37,7 @@ __all__ = [
 
 _NAMESPACE = "assay"
 _POLL_SECONDS = 0.05
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 _LEAVE_SECONDS = 8.0
 _REFUSALS = ("AuthenticationError", "InvalidAuthToken", "Unauthenticated")  # in what Ray raises
 _threads: list[threading.Thread] = []
@@ -57,7 +57,7 @@ def connect(
     seconds: float,
     *,
     runtime_env: Mapping[str, Any] | None = None,
-    look: Callable[[], object] = bool,
+    check: Callable[[], object] = bool,
     metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Join the cluster at ``address`` as a driver.
@@ -66,7 +66,7 @@ def connect(
         address: ``host:port``, or ``auto``.
         seconds: Patience.
         runtime_env: Ray's runtime environment of the workers; None: that of their nodes.
-        look: Called once a second until it is joined; what it raises ends the waiting.
+        check: Called once a second until it is joined; what it raises ends the waiting.
         metadata: Of the job, which Ray shows.
 
     Raises:
@@ -75,7 +75,7 @@ def connect(
         Exception: Whatever Ray raises.
     """
     given_up = threading.Event()
-    begun = looked = time.monotonic()
+    begun = polled = time.monotonic()
 
     def join() -> None:
         # Ray gives up on a head that is busy before we do.
@@ -90,9 +90,13 @@ def connect(
                 over = given_up.is_set() or time.monotonic() - begun > seconds
                 if over or not isinstance(error, ConnectionError):
                     raise
+
+        # Nobody waits for it any more, so what was joined too late is left at once.
         if given_up.is_set():
             _leave()
 
+    # Ray joins in a thread of its own. It waits in C++, where no signal is heard, while this thread stays in
+    # Python.
     thread, errors = _begin(join, "assay-connect")
     try:
         while thread.is_alive():
@@ -100,10 +104,11 @@ def connect(
             _keep_sigterm()
             if time.monotonic() - begun > seconds:
                 raise ConnectTimeoutError(f"no answer within {seconds:.0f} s")
-            if time.monotonic() - looked > _LOOK_SECONDS:
-                look()
-                looked = time.monotonic()
+            if time.monotonic() - polled > _CHECK_SECONDS:
+                check()
+                polled = time.monotonic()
     except BaseException:
+        # A thread in Ray's C++ cannot be stopped: it is told to leave again when it has joined.
         given_up.set()
         raise
     _keep_sigterm()
@@ -156,6 +161,8 @@ def disconnect() -> None:
 def _leave() -> None:
     import ray
 
+    # What can be collected is collected before, and nothing while Ray shuts down: it would ask Ray to remove
+    # something.
     gc.collect()
     collects = gc.isenabled()
     gc.disable()
@@ -229,7 +236,7 @@ def using(variables: Mapping[str, str]) -> Generator[None]:
 
 @contextmanager
 def environment_with(variables: Mapping[str, str]) -> Generator[None]:
-    """Variables of this process as they shall be for a while: a Ray started later must not meet them."""
+    """Set variables of this process for a ``with`` block: a Ray that is started later must not meet them."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

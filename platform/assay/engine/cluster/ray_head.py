@@ -87,12 +87,19 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: None)  # not ignored: that would be inherited
     settings = json.loads(sys.stdin.readline())
+
+    # Ray's processes get an empty standard input. The pipe from the run moves to a descriptor that they do
+    # not inherit: its end says that the run is gone.
     lifeline = os.dup(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     head = _Head(Path(settings["folder"]))
+
+    # Both watches stand before anything is started: a run that ends meanwhile leaves nothing behind.
     threading.Thread(target=head.end_with, args=(lifeline, os.getppid()), daemon=True).start()
     threading.Thread(target=head.watch, daemon=True).start()
     try:
+        # A release that has moved one of the names is started in its public way, which is slower and always
+        # works.
         problem = settings["public"] or next(iter(moved()), "")
         if problem:
             head.say(event="public", what=problem)
@@ -149,6 +156,9 @@ class _Head:
         )
         if started.returncode:
             raise RuntimeError(started.stdout.strip()[-_REASON_CHARACTERS:])
+
+        # `ray start` returns and leaves its processes to themselves. They are looked up in this session, so
+        # that the watch knows them as it knows those of the lean start.
         self._logs = self._folder / "ray" / "session_latest" / "logs"
         for pid in _session(os.getpid()):
             with suppress(OSError):  # one that has just ended
@@ -184,6 +194,8 @@ class _Head:
             **settings,
         )
         started = Lean(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True)
+
+        # A registered node cannot start workers before its agent for their environments answers.
         while not _answers(agent_port):
             time.sleep(_RETRY_SECONDS)
         return str(started.address)
@@ -193,6 +205,8 @@ class _Head:
         start_process, get_node = services.start_ray_process, services.get_node
         wait_for_port = node.wait_for_persisted_port
 
+        # Each process of Ray's passes here as it starts: the run hears what it is waiting for, and the watch
+        # knows what to look after.
         def start(command: list[str], kind: str, **options: Any) -> Any:
             self.say(event="starts", what=kind)
             if kind == "raylet":
@@ -353,7 +367,7 @@ _REREAD = (  # what `read_environment` uses
 
 
 def moved() -> list[str]:
-    """What the lean start uses and the installed Ray no longer has, each with what is wrong."""
+    """List what the lean start uses and the installed Ray no longer has, each with what is wrong."""
     return [problem for name in _LEAN if (problem := name.problem) is not None]
 
 
@@ -364,6 +378,9 @@ def free_ports(count: int, host: str = LOOPBACK) -> list[int]:
         RuntimeError: If there are fewer.
     """
     ports: list[int] = []
+
+    # The order is random, since several runs on a machine may look at the same moment, and would all find the
+    # lowest port free.
     for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
         if len(ports) == count:
             break

@@ -16,7 +16,7 @@ from pathlib import Path
 from assay.engine.cluster.ray_head import is_alive
 from assay.engine.interrupts import Ending
 
-__all__ = ["any_raylet", "greet", "knock", "watching"]
+__all__ = ["any_raylet", "refuse_silent_address", "refuse_web_server", "watching"]
 
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 1.0
@@ -25,7 +25,7 @@ _AWAY_SECONDS = 20.0  # that the head may be away: one that is restarted comes b
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
-def knock(address: str) -> None:
+def refuse_silent_address(address: str) -> None:
     """See whether anybody listens at ``host:port``: Ray itself would try for a minute.
 
     Raises:
@@ -39,13 +39,13 @@ def knock(address: str) -> None:
     socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
 
 
-def greet(address: str) -> None:
+def refuse_web_server(address: str) -> None:
     """Knock, and see that no web server listens there, as the dashboard: Ray itself would wait for minutes.
 
     Raises:
         OSError: If nobody listens, a web server does, or it is no such address.
     """
-    knock(address)
+    refuse_silent_address(address)
     host, _, port = address.rpartition(":")
     answer = b""  # as of one that is busy
     connection = socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS)
@@ -65,6 +65,8 @@ def watching(ending: Ending) -> Generator[None]:
     raylet = _raylet()
     over = threading.Event()
 
+    # A thread asks, since the main one may be waiting in Ray's C++ for a head that is dead. A raylet that is
+    # gone is seen at once on this machine; a head is lost when it has been silent for a while.
     def watch() -> None:
         seen = time.monotonic()
         while not over.wait(_POLL_SECONDS):
@@ -72,7 +74,7 @@ def watching(ending: Ending) -> Generator[None]:
                 ending.lose("the raylet of this process's node ended (killed, failed or drained)")
                 return
             try:
-                knock(head)
+                refuse_silent_address(head)
                 seen = time.monotonic()
             except OSError as error:
                 if time.monotonic() - seen > _AWAY_SECONDS:

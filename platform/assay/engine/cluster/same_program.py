@@ -1,7 +1,7 @@
 """Every node of a cluster is asked, before anything trains, whether it would train the same.
 
 One tiny task per node that stays compares its program with this process's, and looks whether storage and data
-are there. A node that joins later is not asked: its workers compare themselves (``worker/train_pack.py``).
+are there. A node that joins later is not asked: its workers compare themselves (``worker/train_trials.py``).
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def same_on_all_nodes(
     wanted = program(*trainables)
     store.write_bytes(f"{folder}/token", _TOKEN)
     nodes = staying_nodes()
+
+    # Only nodes with CPUs train, so that only they need the data.
     questions = [
         _Question(
             wanted,
@@ -81,6 +83,9 @@ def same_on_all_nodes(
 
     # A node that went while it was asked trains nothing.
     here = [node for node_id, node in staying_nodes().items() if node_id in nodes]
+
+    # If some nodes answer, those that do not are only mentioned: they hang or are about to leave. If none
+    # does, there is nobody to train.
     silent = [node for node in here if node["NodeID"] not in answers]
     rows = [f"  {_name(node)}: {'; '.join(lines)}" for node in here if (lines := answers.get(node["NodeID"]))]
     if silent and len(silent) == len(here):
@@ -109,6 +114,7 @@ def _ask(questions: list[_Question]) -> dict[str, list[str]]:
     from ray.exceptions import RayError, TaskUnschedulableError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    # The tasks take no CPU, so that nodes answer however busy they are, and each is bound to its own.
     nodes = {
         ray.remote(_answer)
         .options(
@@ -119,6 +125,9 @@ def _ask(questions: list[_Question]) -> dict[str, list[str]]:
         .remote(question): question.node
         for question in questions
     }
+
+    # All have the full time until the first answers, and a quarter of it from then on: a node that needs so
+    # much longer than another one hangs.
     seconds = max(_ANSWER_SECONDS, patience())
     until = last = time.monotonic() + seconds
     waiting, answers = list(nodes), dict[str, list[str]]()
@@ -142,6 +151,8 @@ def _answer(question: _Question) -> list[str]:
     """List what differs on this node; runs there."""
     differing = differences(question.program, *question.trainables)
     try:
+        # Reading the token shows that this is the same storage, and no empty folder at the same path. Writing
+        # beside it shows that results can be kept.
         store = Store(question.storage)
         if store.read_bytes(f"{question.folder}/token") != _TOKEN:
             raise FileNotFoundError

@@ -34,7 +34,7 @@ SETTINGS = {
     # Results are records: Tune's own result files would be a second truth.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a heartbeat carries no value
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # an answer without news carries no value
     "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints whatever the verbosity
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",

@@ -1,4 +1,4 @@
-"""Packs that are trained in the process of their Tune trial: those whose trials have one worker.
+"""Batches that are trained in the process of their Tune trial: those whose trials have one worker.
 
 The process holds the cores and the GPU share of a trial. It hands trials to training processes of its own, as
 ``assay run --local`` does, and evaluates them.
@@ -12,10 +12,10 @@ import threading
 import ray
 
 from assay.engine.cluster.capacity import DrainNotice
-from assay.engine.packs import Pack
 from assay.engine.process.fork_server import ForkServer
-from assay.engine.worker.train_pack import train_trials, trainer_of
-from assay.engine.worker.worker import PackWorker
+from assay.engine.trial_batch import TrialBatch
+from assay.engine.worker.train_trials import train_trials, trainer_of
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Store
 from assay.storage.method_store import load_methods
 
@@ -25,7 +25,7 @@ _ABORT_SECONDS = 20.0
 
 
 class OwnProcess:
-    """Trains packs in a thread of this process, so that a pruner and Ctrl-C are heard meanwhile."""
+    """Trains batches in a thread of this process, so that a pruner and Ctrl-C are heard meanwhile."""
 
     def __init__(self, store: Store, server: ForkServer) -> None:
         """``server``: starts the training processes."""
@@ -36,40 +36,42 @@ class OwnProcess:
 
     @property
     def running(self) -> bool:
-        """Tell whether a pack is being trained."""
+        """Tell whether a batch is being trained."""
         return self._thread is not None and self._thread.is_alive()
 
-    def train(self, pack: Pack) -> None:
-        """Begin a pack."""
+    def train(self, batch: TrialBatch) -> None:
+        """Begin a batch."""
         self.error = None
-        self._thread = threading.Thread(target=self._train, args=(pack,), daemon=True)
+        self._thread = threading.Thread(target=self._train, args=(batch,), daemon=True)
         self._thread.start()
 
     def is_over(self) -> bool:
-        """Tell whether the pack is trained, or went wrong."""
+        """Tell whether the batch is trained, or went wrong."""
         return not self.running
 
     def abort(self) -> None:
         """End the training; its trial goes on from its checkpoint next time."""
+        # The stop is set before the server ends its processes, so that their deaths count as a stop and not
+        # as failures.
         self._stop.set()
         self._server.stop()
         if self._thread is not None:
             self._thread.join(_ABORT_SECONDS)
 
-    def _train(self, pack: Pack) -> None:
+    def _train(self, batch: TrialBatch) -> None:
         try:
-            load_methods(self._store, pack.plan.trainables)
+            load_methods(self._store, batch.plan.trainables)
             node = ray.get_runtime_context().get_node_id()
-            worker = PackWorker(
-                pack,
-                self._store.for_run(pack.run.lease),
+            worker = BatchWorker(
+                batch,
+                self._store.for_run(batch.run.lease),
                 rank=0,
                 world_size=1,
                 node=node,
                 driver_pid=os.getpid(),
                 # Ray shows a process its own GPUs only.
-                device="cuda:0" if pack.study.resources.gpus else "cpu",
-                trainer=trainer_of(pack, self._store, self._server, self._stop),
+                device="cuda:0" if batch.study.resources.gpus else "cpu",
+                trainer=trainer_of(batch, self._store, self._server, self._stop),
                 stop=self._stop,
                 draining=DrainNotice([node]),
             )

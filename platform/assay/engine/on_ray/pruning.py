@@ -1,9 +1,9 @@
-"""Pruning packs: a Tune scheduler that stops those that fall behind, and records what it stopped.
+"""Pruning batches: a Tune scheduler that stops those that fall behind, and records what it stopped.
 
 Tune tells a pruned trial from a finished one or from Ctrl-C in no reliable way, so the decision itself is
 recorded, at once: what a search draws next depends on it. The resource of a pruner is repeats, or epochs
-where packs are single trials; heartbeats carry no value and are not shown to it. ``assay run --local`` asks
-the same rules, without Tune.
+where batches are single trials; answers without news carry no value and are not shown to it.
+``assay run --local`` asks the same rules, without Tune.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from ray.tune.schedulers import (
 
 from assay.engine.on_ray.driver import COMPLETE
 from assay.engine.on_ray.tune_settings import Unkept
-from assay.engine.packs import Pack, PackReader, missing_trials
+from assay.engine.trial_batch import BatchReader, TrialBatch, missing_trials
 from assay.storage import Record, Store
 from assay.study import Plan, SearchPlan
 from assay.study.search.spec import Pruner
 from trainables.errors import StorageError
 
-__all__ = ["Contests", "LocalPruner", "RecordingScheduler", "pruner"]
+__all__ = ["LocalPruner", "RecordingScheduler", "RivalRules", "pruner"]
 
 _RIVALS = 2  # points with a value before the median means anything
 
 
-class Contests:
+class RivalRules:
     """The rules of a study's pruner: one for each search, whose points are compared with each other alone.
 
     Points of another method or on another fold are no rivals: they may differ by more than settings do.
@@ -50,19 +50,19 @@ class Contests:
         """``mode``: ``max`` where a higher value is better, ``min`` where a lower one is."""
         self._goal = (metric, mode)
 
-    def of(self, contest: str) -> TrialScheduler:
-        """The rule of packs with this :attr:`Pack.contest`."""
-        if contest not in self._rules:
-            self._rules[contest] = self._make()
-            self._rules[contest].set_search_properties(*self._goal)
-        return self._rules[contest]
+    def of(self, rivals: str) -> TrialScheduler:
+        """The rule of batches with this :attr:`TrialBatch.rivals`."""
+        if rivals not in self._rules:
+            self._rules[rivals] = self._make()
+            self._rules[rivals].set_search_properties(*self._goal)
+        return self._rules[rivals]
 
 
-def pruner(plan: Plan) -> Contests | None:
+def pruner(plan: Plan) -> RivalRules | None:
     """The Tune schedulers of a search's pruner; None where nothing is pruned."""
     if not isinstance(plan, SearchPlan) or plan.search.pruner is None or plan.pruned_by is None:
         return None
-    return Contests(partial(_rule, plan, plan.search.pruner, plan.pruned_by))
+    return RivalRules(partial(_rule, plan, plan.search.pruner, plan.pruned_by))
 
 
 def _rule(plan: SearchPlan, rule: Pruner, resource: str) -> TrialScheduler:
@@ -70,6 +70,8 @@ def _rule(plan: SearchPlan, rule: Pruner, resource: str) -> TrialScheduler:
         return MedianStoppingRule(
             time_attr=resource, grace_period=rule.min, min_samples_required=_RIVALS, hard_stop=True
         )
+
+    # Hyperband lays its rungs up to the largest step that a batch can reach.
     if resource == "repeats":
         largest = max(len(searched.repeats) for searched in plan.searched)
     else:
@@ -79,12 +81,12 @@ def _rule(plan: SearchPlan, rule: Pruner, resource: str) -> TrialScheduler:
         grace_period=rule.min,
         reduction_factor=rule.factor,
         max_t=max(rule.min, largest),
-        stop_last_trials=False,  # a pack that came to its end ends by itself
+        stop_last_trials=False,  # a batch that came to its end ends by itself
     )
 
 
 class _NoController:
-    """All that the rules ask of Tune's controller: no pack is paused for one that waits.
+    """Stand-in for Tune's controller, with all that the rules ask: no batch is paused for one that waits.
 
     The median's rule would do so until it has rivals to compare, and a paused driver's training is lost time.
     """
@@ -94,14 +96,15 @@ class _NoController:
 
 
 class RecordingScheduler(Unkept, FIFOScheduler):
-    """Asks ``rules`` about results that carry a value, and records the trials of the packs that they stop."""
+    """Asks ``rules`` about results that carry a value, and records the trials of the batches that they
+    stop."""
 
-    def __init__(self, rules: Contests, store: Store, give_up: Callable[[str], None]) -> None:
+    def __init__(self, rules: RivalRules, store: Store, give_up: Callable[[str], None]) -> None:
         """``give_up`` is told why the storage could not be used."""
         super().__init__()
-        self.stopped = 0  # packs
+        self.stopped = 0  # batches
         self._rules, self._store, self._give_up = rules, store, give_up
-        self._packs = PackReader(store)
+        self._batches = BatchReader(store)
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         assert metric is not None
@@ -113,17 +116,21 @@ class RecordingScheduler(Unkept, FIFOScheduler):
         self._rule_of(trial).on_trial_add(tune_controller, trial)
 
     def _rule_of(self, trial: Any) -> TrialScheduler:
-        return self._rules.of(trial.config["contest"])
+        return self._rules.of(trial.config["rivals"])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        # An answer without news says nothing about the batch, and one that ended by itself cannot be stopped.
         if "value" not in result or result.get(COMPLETE):
             return TrialScheduler.CONTINUE
         alone: Any = _NoController()
         decision = self._rule_of(trial).on_trial_result(alone, trial, result)
+
+        # The decision is recorded at once, since Tune does not say later whether a batch was pruned, ended or
+        # was interrupted.
         if decision == TrialScheduler.STOP:
             self.stopped += 1
             try:
-                _record_pruned(self._store, self._packs.read(trial.config["pack"]), result)
+                _record_pruned(self._store, self._batches.read(trial.config["batch"]), result)
             except StorageError as error:
                 self._give_up(str(error))
         return decision
@@ -134,16 +141,16 @@ class RecordingScheduler(Unkept, FIFOScheduler):
 
 
 @dataclass(frozen=True)
-class _PackTrial:
-    """A pack as Tune's schedulers know a trial."""
+class _BatchTrial:
+    """A batch as Tune's schedulers know a trial."""
 
     trial_id: str
 
 
 class LocalPruner:
-    """A pruner that counts repeats, for packs that train without Tune. Its threads ask one at a time."""
+    """A pruner that counts repeats, for batches that train without Tune. Its threads ask one at a time."""
 
-    def __init__(self, rules: Contests, mode: str, store: Store) -> None:
+    def __init__(self, rules: RivalRules, mode: str, store: Store) -> None:
         """``mode``: ``max`` where a higher objective is better, ``min`` where a lower one is."""
         rules.set_goal("value", mode)
         self._rules, self._store = rules, store
@@ -151,38 +158,40 @@ class LocalPruner:
         self._controller: Any = _NoController()
         self._lock = threading.Lock()
 
-    def stops(self, pack: Pack) -> bool:
-        """Stop what is left of ``pack`` if its repeats so far fell behind: recorded as pruned, and True."""
-        records = self._store.records(trial.id for trial in pack.trials)
-        value = pack.objective_mean(records.values())
-        if pack.pruned_by != "repeats" or value is None or len(records) == len(pack.trials):
+    def stops(self, batch: TrialBatch) -> bool:
+        """Stop what is left of ``batch`` if its repeats so far fell behind: recorded as pruned, and True."""
+        records = self._store.records(trial.id for trial in batch.trials)
+        value = batch.objective_mean(records.values())
+        if batch.pruned_by != "repeats" or value is None or len(records) == len(batch.trials):
             return False
         result = {"repeats": len(records), "value": value}
+
+        # Ray's rule is made for one thread; here those of all slots ask it.
         with self._lock:
-            rule = self._rules.of(pack.contest)
-            if pack.id not in self._trials:
-                self._trials[pack.id] = _PackTrial(pack.id)
-                rule.on_trial_add(self._controller, self._trials[pack.id])
-            decision = rule.on_trial_result(self._controller, self._trials[pack.id], result)
+            rule = self._rules.of(batch.rivals)
+            if batch.id not in self._trials:
+                self._trials[batch.id] = _BatchTrial(batch.id)
+                rule.on_trial_add(self._controller, self._trials[batch.id])
+            decision = rule.on_trial_result(self._controller, self._trials[batch.id], result)
         if decision == TrialScheduler.STOP:
-            _record_pruned(self._store, pack, result)
+            _record_pruned(self._store, batch, result)
         return decision == TrialScheduler.STOP
 
 
-def _record_pruned(store: Store, pack: Pack, result: dict[str, Any]) -> None:
+def _record_pruned(store: Store, batch: TrialBatch, result: dict[str, Any]) -> None:
     now = datetime.now(UTC)
-    records = store.records(trial.id for trial in pack.trials)
-    spent = f"{len(records)} of {len(pack.trials)} repeats"
+    records = store.records(trial.id for trial in batch.trials)
+    spent = f"{len(records)} of {len(batch.trials)} repeats"
     if "epochs" in result:
         spent = f"{result['epochs']} epochs"
-    for trial in missing_trials(pack.trials, records):
+    for trial in missing_trials(batch.trials, records):
         store.create_record(
             Record(
                 id=trial.id,
                 status="pruned",
                 reason=f"stopped by the pruner after {spent}, at {result['value']:.4g}",
                 trial=trial.model_dump(mode="json"),
-                study=pack.run.study,
+                study=batch.run.study,
                 started=now,
                 ended=now,
             )

@@ -19,8 +19,8 @@ from typing import Any
 
 import ray
 
-from assay.engine.packs import Pack
 from assay.engine.retries import MAX_ATTEMPTS
+from assay.engine.trial_batch import TrialBatch
 from trainables.errors import StorageError
 
 __all__ = ["TrainRun", "TrainRunError"]
@@ -32,11 +32,11 @@ _OF_THIS_WORKER = re.compile(r"RAY_(JOB|RAYLET|WORKER|NODE|CLIENT_MODE|SERIALIZE
 
 
 class TrainRunError(RuntimeError):
-    """A Train run ended before its pack did."""
+    """A Train run ended before its batch did."""
 
 
 class TrainRun:
-    """Trains one pack by several workers.
+    """Trains one batch by several workers.
 
     They report nothing: each ``ray.train.report`` would cost a poll of Train's controller, and the records
     say all there is to say.
@@ -53,23 +53,26 @@ class TrainRun:
         """Tell whether the run has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def train(self, pack: Pack) -> None:
+    def train(self, batch: TrialBatch) -> None:
         """Start the run, in the thread that lives as long as this process: the kernel ends it with that."""
         context = ray.get_runtime_context()
         order = {
             "driver_pid": os.getpid(),
             "address": context.gcs_address,
             "runtime_env": dict(context.runtime_env),
-            "name": pack.name,
-            "metadata": {"pack": pack.name, "trials": " ".join(trial.id for trial in pack.trials)},
+            "name": batch.name,
+            "metadata": {"batch": batch.name, "trials": " ".join(trial.id for trial in batch.trials)},
             "scratch": self._config["scratch"],
             "storage": self._config["storage"],
-            "pack": pack.path,
-            "begun": pack.begun,
-            **pack.study.resources.model_dump(include={"workers", "cpus", "gpus"}),
+            "batch": batch.path,
+            "begun": batch.begun,
+            **batch.study.resources.model_dump(include={"workers", "cpus", "gpus"}),
             "starts": MAX_ATTEMPTS,
-            "attempts": MAX_ATTEMPTS * (len(pack.trials) + len(pack.stages)),
+            "attempts": MAX_ATTEMPTS * (len(batch.trials) + len(batch.stages)),
         }
+
+        # The process gets none of this Ray worker's variables: it joins the cluster as a driver with a job of
+        # its own, whose end ends its workers.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "assay.engine.on_ray.train_run"],
             stdin=subprocess.PIPE,
@@ -89,6 +92,9 @@ class TrainRun:
         assert self._process.stdout is not None
         with self._process.stdout as pipe:
             answer = pipe.read()
+
+        # A process that was killed leaves no answer. Otherwise it says whether the storage was in the way:
+        # then the study ends, and not only this batch.
         if not answer:
             self.error = TrainRunError(f"the Train run's process ended ({self._process.returncode})")
         elif (trouble := json.loads(answer))["text"] is not None:
@@ -100,6 +106,8 @@ class TrainRun:
         """End the run, its workers with it; harmless when it has ended already."""
         if self._process is None or not self.running:
             return
+
+        # On SIGINT the run ends in Train's own way, and its workers with it.
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(_ABORT_SECONDS)

@@ -1,6 +1,6 @@
-"""A program: a Train run that trains one pack by several workers, as a Ray job of its own.
+"""A program: a Train run that trains one batch by several workers, as a Ray job of its own.
 
-The pack's driver starts it (``train.py``), and writes one JSON object to its standard input. It answers with
+The batch's driver starts it (``train.py``), and writes one JSON object to its standard input. It answers with
 one on its standard output: what went wrong, if anything did. It dies with the driver. On SIGINT it ends in
 Train's own way.
 """
@@ -51,16 +51,20 @@ class _Workers(TorchConfig):
         return _AllGpus
 
 
-def _train_pack(config: dict[str, Any]) -> None:
-    """Call the worker's ``train_pack``: named here for Train's controller, which loads nothing of it."""
-    from assay.engine.worker.train_pack import train_pack
+def _train_batch(config: dict[str, Any]) -> None:
+    """Call the worker's ``train_trial_batch``: named here for Train's controller, which loads nothing of
+    it."""
+    from assay.engine.worker.train_trials import train_trial_batch
 
-    train_pack(config)
+    train_trial_batch(config)
 
 
 def _fit(order: dict[str, Any]) -> dict[str, Any]:
-    """Have the pack trained, by other workers if some died; returns what went wrong at last."""
+    """Have the batch trained, by other workers if some died; returns what went wrong at last."""
     per_worker = {"CPU": order["cpus"], **({"GPU": order["gpus"]} if order["gpus"] else {})}
+
+    # Train itself retries nothing: it does not tell a worker that died from a start that cannot succeed. That
+    # is decided below.
     failures: dict[str, Any] = {"max_failures": 0, "controller_failure_limit": 0}
     if hasattr(train, "get_preemption_info"):  # Ray 2.59 and later
         failures["max_preemption_failures"] = 0
@@ -69,8 +73,8 @@ def _fit(order: dict[str, Any]) -> dict[str, Any]:
     while True:
         store.delete_tree(order["begun"])  # of workers that died: the next may have no room
         trainer = TorchTrainer(
-            _train_pack,
-            train_loop_config={name: order[name] for name in ("storage", "pack", "driver_pid")},
+            _train_batch,
+            train_loop_config={name: order[name] for name in ("storage", "batch", "driver_pid")},
             torch_config=_Workers(),
             scaling_config=train.ScalingConfig(
                 num_workers=order["workers"], use_gpu=order["gpus"] > 0, resources_per_worker=per_worker
@@ -102,6 +106,8 @@ def _fit(order: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Read the order, join the cluster, train, and say how it ended."""
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+    # The driver may have died before the kernel was asked to pass its end on. Then nobody waits for this run.
     order = json.load(sys.stdin)
     if os.getppid() != order["driver_pid"]:
         return

@@ -14,7 +14,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-__all__ = ["HiddenCredentials", "Unkept", "manners"]
+__all__ = ["HiddenCredentials", "Unkept", "tune_signals_and_output"]
 
 _SECRET = re.compile(r"AWS_.*(KEY|TOKEN)")
 
@@ -32,7 +32,8 @@ class HiddenCredentials(Unkept, Callback):
     Ray logs what is sent in the clear. A Ray that is started here inherits the keys; nodes of another cluster
     need credentials of their own. Tune (2.60) reads them once, in the step in which its first driver is made.
     Until a driver runs it therefore sees a copy of the environment without them, and what is asked for the
-    next pack meanwhile sees all (:meth:`shown`). The process's own variables, which Arrow reads, stay as they
+    next batch meanwhile sees all (:meth:`shown`). The process's own variables, which Arrow reads, stay as
+    they
     are: other threads go on using the storage.
     """
 
@@ -59,8 +60,8 @@ class HiddenCredentials(Unkept, Callback):
 
 
 @contextmanager
-def manners() -> Generator[None]:
-    """All that Tune is told for the length of a run."""
+def tune_signals_and_output() -> Generator[None]:
+    """Keep Tune quiet and its signal handlers in check, for the length of a run."""
     environment = os.environ
     try:
         with _quiet_tune(), _signals_of_tune():
@@ -71,7 +72,7 @@ def manners() -> Generator[None]:
 
 @contextmanager
 def _quiet_tune() -> Generator[None]:
-    """Tune and its callbacks log to the terminal; what a user should know is in records and logs."""
+    """Silence Tune, which logs to the terminal: what a user should know is in records and logs."""
     names = ("ray.tune", "ray.train", "ray")
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
@@ -85,7 +86,7 @@ def _quiet_tune() -> Generator[None]:
 
 @contextmanager
 def _signals_of_tune() -> Generator[None]:
-    """Tune ends on Ctrl-C by handlers that it leaves in place: they would swallow the first one after it."""
+    """Put back the signal handlers that Tune replaces: its own would swallow the first Ctrl-C after it."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
     try:
         yield

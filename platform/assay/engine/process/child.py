@@ -40,6 +40,9 @@ def run_child(connection: Connection, trained: Callable[[], None]) -> None:
         if order.source is not None:
             load_source(job.trainable, order.source)
         fitted = fit(job, SentLog(connection, job.scratch))
+
+        # The server is told if training has loaded torch's compiler. It then loads it, too, and later
+        # children have it from the start.
         trained()
         device = torch.device(job.device)
         peak = peak_memory_mb(device)
@@ -65,13 +68,19 @@ def _prepare(order: ChildJob, connection: Connection) -> FitJob:
     torch.set_num_threads(job.threads)
     keep_freed_memory()
     prepare_gpu(device, job.gpu_share)
+
+    # The images are opened, and the other workers met, while that is still allowed: afterwards neither data
+    # nor storage can be opened here.
     job = replace(job, data=_open_images(order))
     tempfile.tempdir = str(job.scratch)
     if order.peers is not None:
         _meet(order.peers, job)
+
+    # The kernel bars it, also from native code. The hook names what Python code tries to open, so that the
+    # log can say so; it comes second, because confining opens hundreds of paths that it would look at.
     kept = [job.scratch, *order.kept]
-    name_attempts(order.barred, kept, lambda path: send(connection, "attempt", path=path))
     send(connection, "confined", by=confine(order.barred, kept))
+    name_attempts(order.barred, kept, lambda path: send(connection, "attempt", path=path))
     forget_peak_memory(device)
     return job
 
@@ -95,7 +104,15 @@ def _meet(peers: Peers, job: FitJob) -> None:
 
 def _score(connection: Connection, model: ModelScorer) -> None:
     """Answer to images until nobody asks any more."""
-    send(connection, "ready", shows_stages=model.shows_stages, measures_erasure=model.measures_erasure)
+    send(
+        connection,
+        "ready",
+        shows_stages=model.shows_stages,
+        measures_erasure=model.measures_erasure,
+        images_at_once=model.images_at_once,
+    )
+
+    # Only now test images come, over the connection: the model is trained and its weights are written.
     while True:
         try:
             request: tuple[Any, ...] = connection.recv()

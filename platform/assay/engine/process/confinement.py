@@ -57,13 +57,21 @@ def confine(barred: Iterable[Path], kept: Iterable[Path]) -> str:
     version = kernel.syscall(_CREATE_RULESET, None, 0, _VERSION)
     if version < 1:
         return f"nothing: this kernel has no Landlock ({os.strerror(ctypes.get_errno())})"
+
+    # A kernel refuses rights that it does not know, and each version knows more: the rules ask for as much as
+    # this one has.
     rights = _RIGHTS_OF_1 | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
     rules = _Ruleset(rights, 0, _SCOPES_OF_6 if version >= 6 else 0)
     size = ctypes.sizeof(rules) if version >= 6 else 16 if version >= 4 else 8
     ruleset = _checked(kernel.syscall(_CREATE_RULESET, ctypes.byref(rules), size, 0))
     try:
+        # Landlock has no rule that forbids. What is barred is what no rule allows, so the rules lie around
+        # it.
         for path in _allowed([path.resolve() for path in barred], [path.resolve() for path in kept]):
             _allow(kernel, ruleset, path, rights)
+
+        # The kernel demands this of a process without privileges: no program that it starts may gain rights
+        # again.
         _checked(kernel.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
         _checked(kernel.syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
@@ -82,6 +90,8 @@ def name_attempts(barred: Iterable[Path], kept: Iterable[Path], tell: Callable[[
         path = arguments[0]
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
+
+        # Links are followed first: one that lies elsewhere may lead into what is barred.
         real = Path(os.path.realpath(os.fsdecode(path)))
         if str(real) in named or any(real.is_relative_to(path) for path in allowed):
             return
@@ -99,7 +109,7 @@ def _allowed(barred: list[Path], kept: list[Path]) -> Iterator[Path]:
 
 
 def _around(folder: Path, barred: list[Path]) -> Iterator[Path]:
-    """``folder`` without what lies below ``barred``, in as few paths as can be."""
+    """Divide ``folder`` into as few paths as can be, without what lies below ``barred``."""
     inside = [path for path in barred if path.is_relative_to(folder)]
     if not inside:
         yield folder
@@ -121,6 +131,7 @@ def _allow(kernel: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
     except OSError:
         return  # gone since, or not open to this user
     try:
+        # Landlock refuses a rule that gives a file the rights of folders.
         is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
         rule = _PathBeneath(rights if is_folder else rights & _OF_FILES, handle)
         _checked(kernel.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0))

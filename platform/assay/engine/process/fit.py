@@ -104,6 +104,8 @@ def fit(job: FitJob, trial_log: TrialLog) -> Fitted:
         rank=job.rank,
         world_size=job.world_size,
     )
+
+    # A batch of stages makes those that others wait for, and trains no model.
     if job.stages is not None:
         for stage in trainable.stages(config):
             if stage.name in job.stages:
@@ -181,7 +183,7 @@ class TrainRun:
         return part
 
     def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """One all-reduce over all gradients as a flat vector.
+        """Sum the gradients of all workers in one all-reduce, as a flat vector.
 
         Ranks may disagree on which parameters took part (a weak positive on one, a negative on the
         other): a missing gradient is sent as zeros, so every rank sends the same shape.
@@ -232,13 +234,16 @@ class TrainRun:
             world_size=self.world_size,
             purpose=f"{stage.name}/",
         )
+
+        # A stage is shared by trials of different settings. Its random numbers are its own, so that it comes
+        # out the same whichever of them makes it.
         with self._own_random_numbers(stage):
             stage.make(StageWork(stage.config, space.inputs, data, run, space.folder))
         return self.trial_log.end_stage(stage)
 
     @contextmanager
     def _own_random_numbers(self, stage: Stage) -> Generator[None]:
-        """For libraries without a generator: a stage that is made draws no number of what comes after it."""
+        """Seed libraries without a generator for a stage: making it uses up no number of what comes after."""
         import torch
 
         devices = [self.device] if self.device.type == "cuda" else []

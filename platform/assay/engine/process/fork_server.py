@@ -110,12 +110,16 @@ class ForkServer:
         Raises:
             DiedError: If there is no server.
         """
+        # The child gets three channels: a connection for its job and what it says, a pipe for what it prints,
+        # and one for its exit status, which only the server learns, as its parent.
         connection, theirs = socket.socketpair()
         output, printed = os.pipe()
         status, ended = os.pipe()
         files = (theirs.fileno(), printed, ended)
         assert len(files) == _FILES, "the server expects as many"
         try:
+            # One request at a time: the server answers with a bare process id, which must be that of this
+            # request.
             with self._lock:
                 if self._server.poll() is not None and not self._over:
                     self._control.close()
@@ -130,6 +134,7 @@ class ForkServer:
             os.close(status)
             raise
         finally:
+            # The child's ends stay open in the child alone. With a copy here its end would never be heard.
             theirs.close()
             os.close(printed)
             os.close(ended)
@@ -167,6 +172,7 @@ def _environment() -> dict[str, str]:
 
 def _serve(control: socket.socket, run_child: _Run) -> None:
     """Answer requests until nobody can send one, and kill what is left then."""
+    # What a training leaves behind becomes a child of this process, which can then find and end it.
     ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
     statuses: _Statuses = {}
     with suppress(ConnectionError):  # closed before its end had read what was said to it
@@ -189,6 +195,8 @@ def _answer(control: socket.socket, statuses: _Statuses, run_child: _Run) -> Non
         ended = statuses.keys() & set(readable)
         for watched in ended:
             _bury(watched, *statuses.pop(watched))
+
+        # When no training is left, whatever still runs below this process was left behind by one.
         if ended and not statuses:
             _end_children()
         if control not in readable:
@@ -199,6 +207,8 @@ def _answer(control: socket.socket, statuses: _Statuses, run_child: _Run) -> Non
         connection, output, status = files
         pid = os.fork()
         if pid == 0:
+            # The child lets go of what belongs to its siblings. With its copies of their pipes open, nobody
+            # would hear when the server dies.
             control.close()
             os.close(status)
             for watched, (_, other) in statuses.items():
@@ -237,6 +247,8 @@ def _become_child(connection: int, output: int, tell: int, run_child: _Run) -> N
     try:
         os.setsid()  # what it starts can be killed with it
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+        # The server may have died before the kernel was asked to pass its end on.
         if os.getppid() == 1:
             os._exit(_PARENT_IS_GONE)
         os.dup2(output, 1)
@@ -259,7 +271,10 @@ def _tell_news(tell: int, known: bool) -> None:
 
 def _main() -> None:
     from assay.engine.process.child import run_child  # loads torch, which only this end needs
+    from trainables.plugins.catalogue import TRAINABLES
 
+    # What is installed is listed here, and not by each child: a tenth of a second of a trial.
+    TRAINABLES.plugin("")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who started it: they end it
     control = socket.socket(fileno=int(sys.argv[1]))
     gc.freeze()  # torch and all else that is loaded: pages that are never collected are never copied

@@ -33,11 +33,13 @@ from assay.engine.worker.trial_log import LogAnswers, Message, StoredLog, receiv
 from trainables.data.cache import ArrowImages
 from trainables.evaluation.scorer import ImageScorer, Scores
 from trainables.plugins.method_files import is_file_method, loaded_source
+from trainables.program.process import GRACE_SECONDS
 from trainables.runtime.device import kills_for_memory
 
 __all__ = ["TrainApart", "Trained", "Trainer", "weights_of"]
 
-_LOOK_SECONDS = 5.0  # between two looks at the clock while nothing is heard
+_POLL_SECONDS = 5.0  # between two polls of the clock while nothing is heard
+_PROGRAM_END_SECONDS = GRACE_SECONDS + 2.0
 _END_SECONDS = 60.0  # until it is known how a process ended that cannot be heard any more
 _CHUNK = 2**16
 _HOUR, _MINUTE = 3600.0, 60.0
@@ -84,6 +86,7 @@ class TrainApart:
             with self._trained(job, images, trial_log) as trained:
                 yield trained
         except DiedError:
+            # A process that died because the run ended it has not failed: its trial goes on another time.
             if self.stop.is_set():
                 raise Stopped from None
             raise
@@ -99,6 +102,9 @@ class TrainApart:
             _kept(self.barred),
             self._peers(job),
         )
+
+        # The block lasts until the model is scored: it lives in that process, and only scores come out. What
+        # the method printed goes to the log either way, since it may be all that explains a failure.
         process = TrainingProcess(self.server.start())
         with process.ending():
             try:
@@ -160,16 +166,25 @@ class TrainingProcess:
         self.output = Output()
         self._connection, self._output, self._status = forked.connection, forked.output, forked.status
         self._prints = True  # until its output is closed
+        self._runs_program = False  # a method without Python, which is another process
         self._limits = Limits(None, None)
         self._started = self._heard = time.monotonic()
         self._kills_before = kills_for_memory()
 
     @contextmanager
     def ending(self) -> Generator[Self]:
-        """Within this block it lives; afterwards it is gone."""
+        """Keep the process alive for the length of a ``with`` block; afterwards it is gone."""
         try:
             yield self
         finally:
+            if self._runs_program:  # which has some seconds to end in order
+                self._connection.close()
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(self.pid, signal.SIGTERM)
+                self._await_end(_PROGRAM_END_SECONDS)
+
+            # The whole group is killed, so that what the method has started goes, too. Only then the pipe of
+            # its output has an end to read to.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._connection.close()
@@ -177,8 +192,18 @@ class TrainingProcess:
             os.close(self._output)
             os.close(self._status)
 
+    def _await_end(self, seconds: float) -> None:
+        """Wait until the process has ended, and read what it prints: a full pipe would keep it."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            ready = wait([self._status, *([self._output] if self._prints else [])], left)
+            if self._output in ready:
+                self._read_output(once=True)
+            if self._status in ready:
+                return
+
     def fit(self, child_job: ChildJob, trial_log: StoredLog, limits: Limits) -> Message:
-        """Let it train, and keep what it says; returns its last words, ``fitted``.
+        """Let the process train, and keep what it says; returns its last message, ``fitted``.
 
         Raises:
             MethodError: If the method raised something.
@@ -189,6 +214,7 @@ class TrainingProcess:
             OSError: If the machine is at fault.
         """
         self._limits = limits
+        self._runs_program = child_job.source is not None and child_job.source.is_program
         self._started = self._heard = time.monotonic()
         with suppress(BrokenPipeError, ConnectionResetError):  # the first reading says how it ended
             self._connection.send(child_job)
@@ -229,7 +255,9 @@ class TrainingProcess:
     def _receive(self) -> Message:
         while True:
             watched = [self._connection, self._status, *([self._output] if self._prints else [])]
-            ready = wait(watched, _LOOK_SECONDS)
+            ready = wait(watched, _POLL_SECONDS)
+
+            # What is printed is read along with the messages: a full pipe would stop the training.
             if self._output in ready:
                 self._read_output(once=True)
             if self._connection in ready:
@@ -269,6 +297,9 @@ class TrainingProcess:
                 "its training process closed the connection to its worker and went on",
                 "Mend the method: it closes no files but those that it opened",
             )
+
+        # The exit code says whose fault it is: the kernel's, that of whoever sent a signal, or the method's
+        # own.
         status = os.read(self._status, 16).decode()
         code = int(status) if status else None
         match code:
@@ -296,6 +327,7 @@ class ProcessScorer:
         self._process = process
         self.shows_stages = bool(abilities["shows_stages"])
         self.measures_erasure = bool(abilities["measures_erasure"])
+        self.images_at_once = int(abilities["images_at_once"])
 
     def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
         names = None if known is None else tuple(known)
@@ -329,6 +361,8 @@ class Output:
         if rest := data[room:] if room > 0 else data:
             self._last.append(rest[-_KEPT:])
             self._held += len(self._last[-1])
+
+            # Whole pieces fall out in front while those behind them hold enough.
             while self._held - len(self._last[0]) >= _KEPT:
                 self._held -= len(self._last.popleft())
 
@@ -349,7 +383,10 @@ def _error(values: Mapping[str, Any]) -> Exception:
             return Stopped()
         case "peer lost":
             return PeerLostError(values["reason"])
+        case "died":
+            return DiedError(values["reason"], "Find out what the program lacked, or who killed it")
         case "system":
+            # The number makes it the same error again: a full disk is told from other faults by it.
             number = values["errno"]
             error = OSError(values["reason"])
             if number is not None:

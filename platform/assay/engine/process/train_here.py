@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assay.engine.errors import fault_of
+from assay.engine.errors import DiedError, fault_of
 from assay.engine.process.fit import FitJob, fit
 from assay.engine.process.process import Trained, weights_of
 from assay.engine.worker.trial_log import StoredLog
 from trainables.contract import Predictor
 from trainables.data.cache import ArrowImages
-from trainables.errors import StorageError
+from trainables.errors import StorageError, TransientError
 from trainables.evaluation.model_scorer import ModelScorer
 from trainables.evaluation.scorer import Scores
 from trainables.runtime.device import forget_peak_memory, peak_memory_mb, prepare_gpu
@@ -71,7 +71,11 @@ def _methods_errors(trainable: str) -> Generator[None]:
     """Raise what would end this process, or pass for the machine's fault, as its own process tells it."""
     try:
         yield
+    except TransientError as error:
+        raise DiedError(str(error), "Find out what the program lacked, or who killed it") from error
     except (SystemExit, MemoryError, OSError) as error:
+        # Faults of the machine, of the storage and of the log pass through: none of them is a failure of the
+        # method.
         fault = fault_of(error, trainable)
         if fault.kind == "system" or isinstance(error, StorageError) or _is_of_the_log(error):
             raise

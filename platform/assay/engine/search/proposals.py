@@ -64,6 +64,9 @@ def propose(
         return next(islice(grid(space), index, None))
     if len(search.objectives) > 1:  # Optuna compares steps by one objective alone
         observations = [observation._replace(steps=()) for observation in observations]
+
+    # A fresh study each time, filled with the points so far: Optuna keeps no state, so that a run which was
+    # interrupted draws what it would have drawn.
     with _quiet():
         study = optuna.create_study(
             directions=["maximize" if objective.sign == 1 else "minimize" for objective in search.objectives],
@@ -121,7 +124,7 @@ def _suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Optuna logs each trial and calls ``group`` experimental; both are none of the user's."""
+    """Silence Optuna, which logs each trial and calls ``group`` experimental: both are none of the user's."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

@@ -15,7 +15,7 @@ from assay.engine.errors import PeerLostError
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-__all__ = ["collective", "from_rank_0", "of_all_ranks", "wait_for_all"]
+__all__ = ["collective", "from_rank_0", "gather_from_ranks", "wait_for_all"]
 
 _T = TypeVar("_T")
 _WAIT = timedelta(days=7)  # gloo's milliseconds end at 24 days
@@ -24,7 +24,7 @@ _PATIENT: dict[str, Any] = {}  # the group in which the workers met, and the one
 
 @contextmanager
 def collective() -> Generator[None]:
-    """Around each exchange between workers: its failure is the machine's, not the trial's.
+    """Guard an exchange between workers: its failure is the machine's, not the trial's.
 
     gloo reports a killed peer as a plain RuntimeError, and torch a group that Train ended meanwhile, since a
     worker is gone, as a ValueError. Both would otherwise pass for the method's own.
@@ -51,7 +51,7 @@ def from_rank_0(value: _T, world_size: int) -> _T:
     return answer[0]
 
 
-def of_all_ranks(value: _T, world_size: int) -> list[_T]:
+def gather_from_ranks(value: _T, world_size: int) -> list[_T]:
     """Give every rank what each has, in the order of the ranks.
 
     Raises:
@@ -80,7 +80,7 @@ def wait_for_all(world_size: int) -> None:
 
 
 def _patient() -> ProcessGroup:
-    """All workers as a group that waits longer than the half an hour of the one in which they met.
+    """Group of all workers that waits longer than the half hour of the one in which they met.
 
     While rank 0 evaluates, the others wait. Train itself notices a worker that died.
     """

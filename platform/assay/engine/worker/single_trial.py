@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from assay.engine.durations import Limits
-from assay.engine.errors import said
-from assay.engine.packs import Pack, PackRun
-from assay.engine.worker.train_pack import train_trials
+from assay.engine.errors import error_line
+from assay.engine.trial_batch import BatchRun, TrialBatch
+from assay.engine.worker.train_trials import train_trials
 from assay.engine.worker.trial import TrialData
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Record, Store
 from assay.study import Plan, Study, Trial
 from assay.study.file.schema import Keep
@@ -70,8 +70,11 @@ def train_here(trial: Trial, data_root: Path | None, cache: Path, *, probes: int
     """
     with _lone_worker(trial, data_root, cache, probes) as worker:
         TrialData.open(trial, worker)  # refuses other data than the plan's
+
+        # Results depend on the number of threads: it is the plan's while the trial trains, and the notebook's
+        # again afterwards.
         threads = torch.get_num_threads()
-        torch.set_num_threads(worker.pack.study.resources.cpus)
+        torch.set_num_threads(worker.batch.study.resources.cpus)
         try:
             train_trials(worker)
         finally:
@@ -91,8 +94,8 @@ def train_here(trial: Trial, data_root: Path | None, cache: Path, *, probes: int
 
 
 @contextmanager
-def _lone_worker(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Generator[PackWorker]:
-    """This process as the worker of a pack of one trial, whose storage is gone afterwards.
+def _lone_worker(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Generator[BatchWorker]:
+    """This process as the worker of a batch of one trial, whose storage is gone afterwards.
 
     Raises:
         InputError: If the plan was made without data.
@@ -109,9 +112,9 @@ def _lone_worker(trial: Trial, data_root: Path | None, cache: Path, probes: int)
             study=study, cells=(), trials=(trial,), comparisons=(), manifests={}, warnings=(), gigabytes=None
         )
         root = None if data_root is None else str(data_root)
-        run = PackRun(id="here", study=study.study, data_root=root, cache=str(cache))
-        pack = Pack("0000", run, plan, plan.trials, stages=(), limits=Limits(None, None))
-        yield PackWorker(pack, Store(folder), 0, 1, socket.gethostname(), os.getpid(), "cpu")
+        run = BatchRun(id="here", study=study.study, data_root=root, cache=str(cache))
+        batch = TrialBatch("0000", run, plan, plan.trials, stages=(), limits=Limits(None, None))
+        yield BatchWorker(batch, Store(folder), 0, 1, socket.gethostname(), os.getpid(), "cpu")
 
 
 def _model(record: Record, store: Store) -> Predictor | None:
@@ -129,7 +132,7 @@ def _model(record: Record, store: Store) -> Predictor | None:
         try:
             model = find_trainable(name).load(Path(folder))
         except Exception as error:  # noqa: BLE001 - said; the record and its tables are whole without a model
-            why = text_of(error) if isinstance(error, InputError) else said(error)
+            why = text_of(error) if isinstance(error, InputError) else error_line(error)
             warnings.warn(f"{name} cannot load the model that it saved: {why}", stacklevel=4)
             return None
         set_evaluation_mode(model)

@@ -1,16 +1,16 @@
 """Stages on a worker: found on storage, or made and kept there before they are used, and evaluated once.
 
 Each worker of a trial asks. Rank 0 looks and writes, and tells the others. Stages that several trials need
-come first, as packs of their own (:class:`~assay.engine.packs.StageTask`), so that no two trials wait for
-each other. Where that went wrong, a trial makes what it lacks itself.
+come first, as batches of their own (:class:`~assay.engine.trial_batch.StageTask`), so that no two trials wait
+for each other. Where that went wrong, a trial makes what it lacks itself.
 
 Scores and pictures of a stage lie beside its files::
 
     stages/<key>/judged-<hash>.parquet
 
 The key says what the stage is made of, the hash on which images it was evaluated: that is all that maps,
-pictures and floors depend on. A trial reads what others have written, shows the rest, and writes that. Two
-who evaluate a stage at once write the same. The seconds count for the trial that did it.
+pictures and baseline maps depend on. A trial reads what others have written, shows the rest, and writes that.
+Two who evaluate a stage at once write the same. The seconds count for the trial that did it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from assay.engine.worker.ranks import from_rank_0
 from assay.engine.worker.trial_log import StageSpace, StoredLog
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Attempt, Store
 from assay.storage.files.checksum import table_checksum, table_with_checksum
 from assay.storage.files.files import read_parquet
@@ -69,7 +69,7 @@ class _Making(NamedTuple):
 class TrialStages:
     """The stages of one trial, by name, in the order in which they are asked for."""
 
-    def __init__(self, trial: Trial, worker: PackWorker, scratch: Path) -> None:
+    def __init__(self, trial: Trial, worker: BatchWorker, scratch: Path) -> None:
         """``scratch``: folder for the files of those that are being made."""
         self.uses: list[StageUse] = []
         self._trial, self._worker, self._scratch = trial, worker, scratch
@@ -137,6 +137,8 @@ class TrialStages:
                 seconds=max(time.monotonic() - making.start, earlier),
                 environment=worker.environment(),
             )
+
+        # The other ranks wait here until the files are there.
         record = from_rank_0(record, worker.world_size)
         assert record is not None, "rank 0 has written it"
         self._making = None
@@ -148,7 +150,7 @@ class TrialStages:
             self._making.trial_log.note(f"not made:\n{text}".rstrip())
 
     def _use(self, record: StageRecord, trial_log: StoredLog, *, reused: bool) -> Path:
-        folder = fetch_stage(self._worker.store, record, Path(self._worker.pack.run.cache))
+        folder = fetch_stage(self._worker.store, record, Path(self._worker.batch.run.cache))
         self.folders[record.name] = folder
         self.uses.append(StageUse(name=record.name, key=record.key, seconds=record.seconds, reused=reused))
         state = "found" if reused else "made"
@@ -160,16 +162,16 @@ class _Shown(NamedTuple):
     """Scores and pictures of some stages."""
 
     names: tuple[str, ...]  # in the order of the chain; a picture without probes has nothing else
-    scores: tuple[StageScores, ...]  # of maps, and the floors beside the CAM
+    scores: tuple[StageScores, ...]  # of maps, and the baseline maps beside the CAM
     rows: list[dict[str, Any]]  # of STAGE_MAPS_SCHEMA
 
     def part(self, names: Sequence[str]) -> _Shown:
         """Select what is about ``names``."""
         kept = tuple(name for name in self.names if name in names)
-        floors = CAM in kept
+        baselines = CAM in kept
         return _Shown(
             kept,
-            tuple(s for s in self.scores if (floors if s.of == "floor" else s.stage in kept)),
+            tuple(s for s in self.scores if (baselines if s.of == "floor" else s.stage in kept)),
             [row for row in self.rows if row["stage"] in kept],
         )
 
@@ -191,10 +193,13 @@ class StageScoreCache:
         return frozenset(name for kept in self._found.values() if kept is not None for name in kept.names)
 
     def complete(self, report: Evaluation) -> Evaluation:
-        """``report`` of all but ``known``, with that; keeps what it shows of the other stages."""
+        """Add what is ``known`` to a report of the other stages, and keep what it shows of these."""
         if report.stage_maps is None:
             return report
         shown_here = _Shown(report.shown, report.stages, report.stage_maps.to_pylist())
+
+        # What nobody has shown yet is written for the trials to come. This one's report gets what all have
+        # shown.
         for shows, path in self._paths.items():
             if self._found[shows] is None:
                 self._store.write_table(path, _to_table(shown_here.part(shows)))
@@ -227,8 +232,10 @@ def _to_table(shown: _Shown) -> pa.Table:
 def _with(
     report: Evaluation, shown_here: _Shown, others: Sequence[_Shown], order: Sequence[str]
 ) -> Evaluation:
-    """``report`` with what others have shown: stages in the order of the chain, then floors."""
+    """Add to ``report`` what others have shown: stages in the order of the chain, then baseline maps."""
     everything = [shown_here, *others]
+
+    # Maps come in the order of the method's chain, and what only this trial's model shows comes last.
     present = {name for part in everything for name in part.names}
     last = [name for name in shown_here.names if name not in order]
     names = tuple(name for name in (*order, *last) if name in present)
@@ -237,6 +244,8 @@ def _with(
         (stage_scores for part in everything for stage_scores in part.scores),
         key=lambda scores: len(names) if scores.of == "floor" else place[scores.stage],
     )
+
+    # The maps of an image stand side by side, in the order in which one was made from the other.
     rows = [{**row, "order": place[row["stage"]]} for part in everything for row in part.rows]
     samples = dict.fromkeys(row["sample"] for row in rows)  # in the order of the test images
     at = {sample: index for index, sample in enumerate(samples)}

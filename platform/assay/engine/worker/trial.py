@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.errors import Stopped, trace_of
-from assay.engine.packs import StageTask
 from assay.engine.process.fit import MODEL_FOLDER, FitJob
 from assay.engine.process.process import Trained
-from assay.engine.worker.ranks import of_all_ranks
+from assay.engine.trial_batch import StageTask
+from assay.engine.worker.ranks import gather_from_ranks
 from assay.engine.worker.stages import StageScoreCache, TrialStages
 from assay.engine.worker.trial_log import StageLog, StoredLog
-from assay.engine.worker.worker import PackWorker
+from assay.engine.worker.worker import BatchWorker
 from assay.storage import Attempt, Result
 from assay.study import Trial
 from trainables.data import (
@@ -46,9 +46,7 @@ from trainables.evaluation.scorer import TiledScorer
 from trainables.evaluation.size_only import size_only_ap
 from trainables.evaluation.stage_maps import StageScores
 
-__all__ = ["Timer", "TrialData", "fit_and_evaluate", "make_stage"]
-
-_PREDICTION_BATCH = 16
+__all__ = ["Timer", "TrialData", "fit_and_evaluate", "make_stage", "trial_result"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,17 @@ class TrialData:
     images: ArrowImages
 
     @classmethod
-    def open(cls, trial: Trial, worker: PackWorker) -> TrialData:
-        """Find them; they must be what the plan was made from."""
-        root = Path(worker.pack.run.data_root) if worker.pack.run.data_root else None
-        cache = Path(worker.pack.run.cache)
+    def open(cls, trial: Trial, worker: BatchWorker) -> TrialData:
+        """Find the data where the worker's run has them."""
+        run = worker.batch.run
+        return cls.find(trial, Path(run.data_root) if run.data_root else None, Path(run.cache))
+
+    @classmethod
+    def find(cls, trial: Trial, root: Path | None, cache: Path) -> TrialData:
+        """Find the data, which must be those that the plan was made from."""
         manifest = open_manifest(trial.data, root, cache)
+
+        # A node may have other files under the same path. The plan's hash says which ones were meant.
         if manifest.hash != trial.manifest:
             raise InputError(
                 f"the data under {root} on {socket.gethostname()} are not those of the plan: manifest "
@@ -106,7 +110,7 @@ class Timer:
             self.seconds[name] = round(time.monotonic() - start, 4)
 
 
-def make_stage(task: StageTask, worker: PackWorker) -> None:
+def make_stage(task: StageTask, worker: BatchWorker) -> None:
     """Make one stage, and before it those that it reads where nobody has made them."""
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
         scratch = Path(folder)
@@ -130,7 +134,7 @@ def make_stage(task: StageTask, worker: PackWorker) -> None:
 
 def fit_and_evaluate(
     trial: Trial,
-    worker: PackWorker,
+    worker: BatchWorker,
     attempt: Attempt,
     *,
     trial_log: StoredLog,
@@ -154,26 +158,29 @@ def fit_and_evaluate(
         data = TrialData.open(trial, worker)
         training, evaluation = data.training(), data.evaluation()
     job = _job(trial, training, worker, scratch)
+
+    # What trained stays alive until its model is scored, as the model lives there. All ranks say where they
+    # ran, and then rank 0 goes on alone.
     with ExitStack() as stack:
         with timer.part("train"):
             trained = stack.enter_context(worker.trainer.train(job, data.images, trial_log))
         with timer.part("finish"):
-            workers = tuple(of_all_ranks(worker.described(trained), worker.world_size))
+            workers = tuple(gather_from_ranks(worker.described(trained), worker.world_size))
             if worker.rank:
                 return {}
             with timer.part("evaluate"):
                 report = _evaluate(trained, evaluation, worker, stages, trial)
-                report = _with_size_floor(report, training, evaluation, trial.seed)
+                report = _with_size_baseline(report, training, evaluation, trial.seed)
                 report = _with_labels(report, stages.folders.values(), data)
-            if worker.pack.plan.times_models:
+            if worker.batch.plan.times_models:
                 _time(trained, evaluation, timer)
-            primary = worker.pack.study.metrics.primary
+            primary = worker.batch.study.metrics.primary
             trial_log.note(f"{primary} {report.metrics.get(primary, float('nan')):.4f}")
             size = sum(path.stat().st_size for path in (scratch / MODEL_FOLDER).iterdir())
             files = _write_files(worker, attempt, trial_log, report, scratch / MODEL_FOLDER)
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
-    result = _result(data, training, report, trained.weights, len(trial_log.history))
+    result = trial_result(data, training, report, trained.weights, len(trial_log.history))
     return {
         "status": "finished",
         "result": result.model_copy(update={"white": data.manifest.white}),
@@ -184,7 +191,7 @@ def fit_and_evaluate(
 
 
 def _job(
-    trial: Trial, data: TrainingData, worker: PackWorker, scratch: Path, stages: frozenset[str] | None = None
+    trial: Trial, data: TrainingData, worker: BatchWorker, scratch: Path, stages: frozenset[str] | None = None
 ) -> FitJob:
     return FitJob(
         trainable=trial.trainable,
@@ -194,7 +201,7 @@ def _job(
         fold=trial.fold,
         device=worker.device,
         gpu_share=worker.gpu_share,
-        threads=worker.pack.study.resources.cpus,
+        threads=worker.batch.study.resources.cpus,
         rank=worker.rank,
         world_size=worker.world_size,
         scratch=scratch,
@@ -203,14 +210,14 @@ def _job(
 
 
 def _evaluate(
-    trained: Trained, evaluation: EvaluationData, worker: PackWorker, stages: TrialStages, trial: Trial
+    trained: Trained, evaluation: EvaluationData, worker: BatchWorker, stages: TrialStages, trial: Trial
 ) -> Evaluation:
     assert trained.model is not None, "a trial trains a model"
     if trained.model.shows_stages:
-        import torch  # the floors beside stages are convolutions
+        import torch  # the baseline maps beside stages are convolutions
 
-        torch.set_num_threads(worker.pack.study.resources.cpus)
-    probes = worker.pack.study.keep.probes
+        torch.set_num_threads(worker.batch.study.resources.cpus)
+    probes = worker.batch.study.keep.probes
     stage_scores = StageScoreCache(worker.store, stages.needs.values(), evaluation.test, probes)
     # A model whose scores change with the batch would be compared by wrong numbers: it is refused first.
     images = evaluation.validation if evaluation.validation else evaluation.test
@@ -220,7 +227,7 @@ def _evaluate(
     report = evaluate_scorer(
         trained.model,
         evaluation,
-        batch=_PREDICTION_BATCH,
+        batch=trained.model.images_at_once,
         probes=probes,
         seed=trial.seed,
         known=stage_scores.known,
@@ -233,26 +240,26 @@ def _time(trained: Trained, evaluation: EvaluationData, timer: Timer) -> None:
     """Time the model on one test image at a time, in turn with the reference network."""
     model, test = trained.model, evaluation.test
     assert model is not None, "a trial trains a model"
-    timed = model if test.tiles is None else TiledScorer(model, test.tiles, _PREDICTION_BATCH)
+    timed = model if test.tiles is None else TiledScorer(model, test.tiles, model.images_at_once)
     latency = measure_latency(timed, test.images[test.ids[0]])
     timer.seconds |= {"predict_one": latency.model, "reference_one": latency.reference}
 
 
-def _with_size_floor(
+def _with_size_baseline(
     report: Evaluation, training: TrainingData, evaluation: EvaluationData, seed: int
 ) -> Evaluation:
-    """``report`` with what image labels can be told from photographs' sizes, for models that show stages."""
+    """Add to ``report`` what the mere sizes of photographs tell of labels, for models that show stages."""
     if not report.stages:
         return report
     size_ap = size_only_ap(training.train, evaluation.test, seed)
     if isinstance(size_ap, Undefined):
         return report
-    floor = StageScores(stage="size only", of="floor", metrics={"image_ap": size_ap})
-    return replace(report, stages=(*report.stages, floor))
+    baseline = StageScores(stage="size only", of="floor", metrics={"image_ap": size_ap})
+    return replace(report, stages=(*report.stages, baseline))
 
 
 def _with_labels(report: Evaluation, folders: Iterable[Path], data: TrialData) -> Evaluation:
-    """``report`` with what the pseudo labels in the stages' folders are worth.
+    """Add to ``report`` what the pseudo labels in the stages' folders are worth.
 
     Training needed none of these masks, so one that cannot be read costs this measurement, not the trial.
     """
@@ -270,7 +277,10 @@ def _with_labels(report: Evaluation, folders: Iterable[Path], data: TrialData) -
     return replace(report, stages=(*report.stages, *scores))
 
 
-def _result(data: TrialData, training: TrainingData, report: Evaluation, weights: str, epochs: int) -> Result:
+def trial_result(
+    data: TrialData, training: TrainingData, report: Evaluation, weights: str, epochs: int
+) -> Result:
+    """The findings of a trial, as its record has them."""
     split, rows = data.split, data.manifest.by_sample
     # Where images are cut, `training` holds tiles. People label images, and seeds draw images.
     masks = training.train.masks if split.tiles is None else {*map(image_of, training.train.masks)}
@@ -288,12 +298,13 @@ def _result(data: TrialData, training: TrainingData, report: Evaluation, weights
         n_positives=sum(rows[sample].label for sample in split.train),
         n_masks=len(masks),
         n_validation=len(split.validation),
+        n_calibration=len(split.calibration),
         n_test=len(split.test),
     )
 
 
 def _write_files(
-    worker: PackWorker,
+    worker: BatchWorker,
     attempt: Attempt,
     trial_log: StoredLog,
     report: Evaluation,
@@ -313,7 +324,10 @@ def _write_files(
         f"{name}.parquet": store.write_table(f"{folder}/{name}.parquet", table)
         for name, table in tables.items()
     }
-    if worker.pack.study.keep.models != "none":
+
+    # Which model of a cell is the best is known when all its trials have ended, so that until then each is
+    # kept.
+    if worker.batch.study.keep.models != "none":
         written |= {
             f"model/{path.name}": store.write_bytes(f"{folder}/model/{path.name}", path.read_bytes())
             for path in sorted(model.iterdir())

@@ -149,7 +149,7 @@ class StoredLog:
         self._pause = _HEARTBEAT_SECONDS if store.local_path else _HEARTBEAT_SECONDS_REMOTE
         self._first_step: tuple[int, float] | None = None  # of this attempt: steps done, and when
         self._beat = self._beat_of(0, 0, {}, None)  # the last heartbeat
-        self._stop_looked = 0.0
+        self._stop_polled = 0.0
         folder = store.trial(trial.id) if stage is None else stage_folder(stage.key)
         self._checkpoints = Checkpoints(store, folder)
 
@@ -173,6 +173,8 @@ class StoredLog:
         if self._first_step is None:
             self._first_step = (done, now)
         elif self._rank == 0 and now - self._written >= _STEP_HEARTBEAT_SECONDS:
+            # The time that is left is reckoned from this attempt's own steps: one that resumes begins in the
+            # middle.
             first, since = self._first_step
             eta = (now - since) / max(1, done - first) * (total - done)
             self._beat = self._beat.model_copy(
@@ -200,9 +202,12 @@ class StoredLog:
             values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             done = min(epoch + 1, epochs)  # a method may count from 1
             self.note(f"epoch {done}/{epochs}  {values}  {seconds:.2f} s", flush=False)
+
+            # Epochs may take milliseconds, and a heartbeat is a file, or a request to an object store: it is
+            # written now and then.
             if now - self._written >= self._pause or done == epochs:
                 self._heartbeat(done, epochs, metrics)
-        self._look_for_stop()
+        self._poll_stop()
 
     def curve(self) -> pa.Table:
         """The history, a row for each epoch: not every epoch logs every metric."""
@@ -278,12 +283,12 @@ class StoredLog:
         stage = self._stage.stage.name if self._stage is not None else ""
         return beat.model_copy(update={"stage": stage})
 
-    def _look_for_stop(self) -> None:
-        """Rank 0 looks, all ranks hear: a rank that stopped alone would leave the others waiting."""
+    def _poll_stop(self) -> None:
+        """Look for a stop on rank 0 and tell all: a rank that stops alone would leave the others waiting."""
         now = time.monotonic()
         stopping = False
-        if self._rank == 0 and now - self._stop_looked >= _STOP_SECONDS:
-            self._stop_looked = now
+        if self._rank == 0 and now - self._stop_polled >= _STOP_SECONDS:
+            self._stop_polled = now
             stopping = stop_requested(self._store, "trial", self._trial.id)
             self._drained = self._drained or self._draining()
         if from_rank_0(stopping, self._world_size):
@@ -295,7 +300,7 @@ class StageLog(StoredLog):
     """Log of a worker that makes stages and nothing else: all there is to keep is theirs."""
 
     def note(self, line: str, flush: bool = True) -> None:
-        """Nothing: no attempt at the trial was begun."""
+        """Drop the line: no attempt at the trial was begun, so there is no log."""
 
 
 class SentLog:
@@ -398,12 +403,14 @@ class LogAnswers:
         self._reply(False)
 
     def _stage(self, kind: str, name: str) -> None:
-        """Only the name is the method's: all else about a stage is what was planned."""
+        """Find, begin or end a stage. Only its name is the method's: all else is what was planned."""
         stage = Stage(name, {}, lambda work: None)
         if kind == "find_stage":
             try:
                 folder = self._trial.find_stage(stage)
             except ValueError as error:
+                # To ask for a stage out of order is the method's mistake, so the error is raised in its
+                # process.
                 self._reply(ValueError(str(error)))
                 return
             self._reply(None if folder is None else self._lend(name, folder))

@@ -1,4 +1,4 @@
-"""A worker: who it is, where its pack's things lie, and its turn on a GPU that trials share."""
+"""A worker: who it is, where its batch's things lie, and its turn on a GPU that trials share."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.engine.packs import Pack
 from assay.engine.process.process import Trained, Trainer
-from assay.engine.versions import imported_versions, source_version
+from assay.engine.trial_batch import TrialBatch
+from assay.engine.versions import imported_versions, program_packages, source_version
 from assay.storage import Environment, Store, Worker
 
-__all__ = ["PackWorker", "gpu_turn", "never", "trainer_here"]
+__all__ = ["BatchWorker", "gpu_turn", "never", "trainer_here"]
 
-_LOOK_SECONDS = 0.2  # between two looks whether it is this process's turn
+_POLL_SECONDS = 0.2  # between two polls whether it is this process's turn
 _SIGN_SECONDS = 10.0
 
 
 def never() -> bool:
-    """False: what is asked does not happen here."""
+    """Return False: what is asked does not happen here."""
     return False
 
 
@@ -37,10 +37,10 @@ def trainer_here() -> Trainer:
 
 
 @dataclass(frozen=True)
-class PackWorker:
-    """This worker: who it is, and where its pack's things lie."""
+class BatchWorker:
+    """This worker: who it is, and where its batch's things lie."""
 
-    pack: Pack
+    batch: TrialBatch
     store: Store
     rank: int
     world_size: int
@@ -49,14 +49,14 @@ class PackWorker:
     device: str  # `cpu`, `cuda:0`
     trainer: Trainer = field(default_factory=trainer_here)
     stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
-    draining: Callable[[], bool] = never  # whether a node of this pack's workers is to be taken away
-    falls_behind: Callable[[], bool] = never  # whether a pruner stops what is left of the pack
+    draining: Callable[[], bool] = never  # whether a node of this batch's workers is to be taken away
+    falls_behind: Callable[[], bool] = never  # whether a pruner stops what is left of the batch
     alone: bool = False  # on a GPU that it shares otherwise
 
     @property
     def gpus(self) -> float:
         """GPUs that it has; a fraction is a share of one."""
-        return self.pack.study.resources.gpus
+        return self.batch.study.resources.gpus
 
     @property
     def gpu_share(self) -> float:
@@ -79,12 +79,13 @@ class PackWorker:
             driver_pid=self.driver_pid,
             world_size=self.world_size,
             workers=workers,
-            threads=self.pack.study.resources.cpus if trained is None else trained.threads,
+            threads=self.batch.study.resources.cpus if trained is None else trained.threads,
             instructions="" if trained is None else trained.instructions,
             device=self.device,
             gpu_share=self.gpu_share if self.gpus else None,
             versions=dict(version.packages),
             imports=imported_versions(trainable) if trainable else {},
+            program_packages=program_packages(trainable) if trainable else {},
             source_hash=version.source,
             commit=version.commit,
             peak_memory_mb=None if trained is None else round(trained.peak_memory_mb, 1),
@@ -104,7 +105,7 @@ class PackWorker:
 
 @contextmanager
 def gpu_turn(alone: bool, stop: threading.Event, waits: Callable[[], None]) -> Generator[bool]:
-    """Within this block this process's GPU is its own (``alone``), or shared with others but nobody alone.
+    """Hold this process's GPU for a ``with`` block: ``alone``, or shared with others that are not either.
 
     A GPU has two files on its machine, which processes lock. The kernel frees the locks of a process that
     dies, so nothing is left to tidy up. Who wants to be alone keeps the queue while it waits: nobody
@@ -133,6 +134,9 @@ def _lock(path: Path, kind: int, stop: threading.Event, waits: Callable[[], None
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     held.callback(os.close, file)  # which frees the lock
     due = 0.0
+
+    # The lock is asked for again and again instead of waited for in the kernel: meanwhile a stop is heard,
+    # and the heartbeat goes on, or the trial would pass for dead.
     while True:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -140,7 +144,7 @@ def _lock(path: Path, kind: int, stop: threading.Event, waits: Callable[[], None
             if time.monotonic() >= due:
                 waits()
                 due = time.monotonic() + _SIGN_SECONDS
-            if stop.wait(_LOOK_SECONDS):
+            if stop.wait(_POLL_SECONDS):
                 return False
         else:
             return True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
+from assay.analysis.names import study_names
 from assay.api.opened_storage import OpenedStorage
 from assay.extras.agents.requests import agent_requests, hours_spent
 from assay.extras.agents.tries import agent_tries, best_note, better_cell, kept_changes, tries_beside
@@ -66,7 +67,7 @@ class KeptChange(BaseModel):
 class AgentReportAnswer(Answer):
     """A report, and what of it an agent may keep."""
 
-    schema_: Literal["assay/agent-report/1"] = schema_name("assay/agent-report/1")
+    schema_: Literal["assay/agent-report/2"] = schema_name("assay/agent-report/2")
     tried: str = Field(description="All that agents tried in this storage, in words.")
     level: Value = Field(
         description="At which this study is tested after so many; null: it can show no change of an agent's."
@@ -80,7 +81,7 @@ class AgentReportAnswer(Answer):
 def agent_report(results: StudyResults) -> AgentReportAnswer:
     """The report of a study for an agent."""
     kept, agents = kept_changes(results), tries_beside(results)
-    rows = zip(kept, comparison_rows(kept), strict=True)
+    rows = zip(kept, comparison_rows(kept, study_names(results).change), strict=True)
     return AgentReportAnswer(
         tried="Agents tried nothing here." if agents is None else f"{agents}.",
         level=None if agents is None else agents.levels.get(results.name),

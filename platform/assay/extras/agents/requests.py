@@ -60,6 +60,9 @@ def note_request(
         ended=bool(refused),
         settings=tuple(sorted({short_hash(canonical_json(cell.settings())) for cell in cells})),
     )
+
+    # Names begin with the time, so that a listing has requests in their order. The random part tells two of
+    # one moment apart.
     name = f"{at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.json"
     write_checksummed(store, f"{_FOLDER}/{name}", request)
     return name

@@ -62,6 +62,8 @@ class _Server(MCPServer[Any]):
         Raises:
             ToolError: If there is no such tool, its arguments are others, or it refuses.
         """
+        # An unknown argument is refused, as an unknown key of a study file is: what an agent meant by it
+        # would silently not happen.
         tools = {tool.name: tuple(tool.input_schema["properties"]) for tool in await self.list_tools()}
         if name not in tools:
             named = redact(name[:_MOST])
@@ -75,13 +77,14 @@ class _Server(MCPServer[Any]):
         except ToolError as error:
             if not isinstance(error.__cause__, ValidationError):
                 raise
-            slips = "; ".join(
-                f"found no `{dotted(slip['loc'])}`"
-                if slip["type"] == "missing"
-                else f"`{dotted(slip['loc'])}` {validation_message(slip)}, found {_short(slip['input'])}"
-                for slip in error.__cause__.errors()
+            problems = "; ".join(
+                f"found no `{dotted(problem['loc'])}`"
+                if problem["type"] == "missing"
+                else f"`{dotted(problem['loc'])}` {validation_message(problem)}, "
+                f"found {_short(problem['input'])}"
+                for problem in error.__cause__.errors()
             )
-            raise ToolError(f"{_takes(name, tools[name])}: {slips}.") from error.__cause__
+            raise ToolError(f"{_takes(name, tools[name])}: {problems}.") from error.__cause__
 
 
 def _short(value: object) -> str:
@@ -97,7 +100,7 @@ def _takes(tool: str, arguments: Collection[str]) -> str:
 def _add_study_tools(server: MCPServer[Any], tools: AgentTools) -> None:
     @server.tool(annotations=_READS)
     def validate(study: File, ctx: Context[Any, Any]) -> Annotated[CallToolResult, PlanAnswer]:
-        """Check a study file without opening its data; slips are named with line and column."""
+        """Check a study file without opening its data; mistakes are named with line and column."""
         return _answered(tools, ctx, "validate", study, lambda client: tools.validate(study))
 
     @server.tool(annotations=_READS)
@@ -168,6 +171,7 @@ def _answered(
     try:
         answer = make(client)
     except OutOfBoundsError as error:
+        # A request out of bounds is noted, and `assay agents` lists it. A mistake in a file is only answered.
         said = redact(str(error))
         note_request(tools.terms.store, client, tool, redact(about)[:200], refused=said)
         raise ToolError(said) from error

@@ -27,7 +27,7 @@ from assay.extras.agents.terms import OutOfBoundsError, Terms
 from assay.report.answers.results import PairAnswer, pair_answer
 from assay.statistics.wording import number_text
 from assay.storage.lease import holder
-from assay.storage.registration import read_registration
+from assay.storage.preregistration import read_preregistrations
 from assay.storage.search_points import with_points
 from assay.study import Plan, Study, read_study
 from assay.study.settings.methods import file_references
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["AgentTools"]
 
 _LEAST_SECONDS = 30.0  # of a budget, for which a run is begun
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _MOST_MINUTES = 10.0  # of one call of `wait`
 _EXPLORATORY = "exploratory"
 
@@ -77,6 +77,8 @@ class AgentTools:
     def start(self, file: str, client: str) -> StatusAnswer:
         """Begin to train what is missing of a study, and return once it has begun."""
         study = self._study(file)
+
+        # One start at a time: two that look at the budget together would both spend its last hours.
         with self._starting:
             self._refuse_name_of_others(study.study)
             planned = self._plan(study)  # an unsound study spends nothing
@@ -88,6 +90,9 @@ class AgentTools:
                     f"the budget is {self.terms.budget_hours:g} h, found {number_text(spent)} h spent by "
                     "runs of agents. Only the person who starts the server raises --budget-hours."
                 )
+
+            # All that is left counts as spent until the run has ended and says what it took: one that is
+            # killed gives nothing back by itself.
             name = note_request(self._store, client, "start", study.study, seconds=seconds, plan=planned)
             plan = f"{self._store.study(study.study)}/plan.parquet"
             before = self._store.stamp(plan)
@@ -96,7 +101,7 @@ class AgentTools:
             while run.poll() is None and (
                 holder(self._store, study.study) is None or self._store.stamp(plan) == before
             ):
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
         error = agent_requests(self._store)[name].error
         if error:
             raise InputError(error)
@@ -116,7 +121,7 @@ class AgentTools:
         """State of a study once it is over or nobody runs it, or after some minutes."""
         until = time.monotonic() + 60 * min(minutes, _MOST_MINUTES)
         while (status := self.status(name)).held and not status.over and time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         return status
 
     def report(self, name: str) -> AgentReportAnswer:
@@ -132,7 +137,7 @@ class AgentTools:
             row.model_copy(
                 update={
                     "verdict": _EXPLORATORY,
-                    "sentence": row.sentence.replace(row.verdict, _EXPLORATORY, 1),
+                    "sentence": f"{_EXPLORATORY}:{row.sentence.partition(':')[2]}",
                 }
             )
             for row in answer.comparisons
@@ -154,6 +159,8 @@ class AgentTools:
     def _study(self, file: str) -> Study:
         """The study of a file in the folder for agents, whose text is read once."""
         path = self.terms.studies / file
+
+        # A bare name, of a file that lies in the folder itself: a path or a link would lead out of it.
         is_name = Path(file).name == file and "\0" not in file
         if not is_name or not self._is_inside(path):
             raise OutOfBoundsError(
@@ -170,6 +177,8 @@ class AgentTools:
                 f"{', '.join(there) or 'none'}."
             )
         study = read_study(path)
+
+        # A method in a file is code, which the agent may have written: none of it is run.
         for reference in file_references(study):
             raise _code_is_refused(reference)
         return study
@@ -197,7 +206,7 @@ class AgentTools:
 
     def _refuse_name_of_others(self, name: str) -> None:
         """Keep an agent from changing the question of a person's study."""
-        entries = read_registration(self._store, name)
+        entries = read_preregistrations(self._store, name)
         if not entries and name not in self._store.studies():
             return
         if not entries or not all(entry.asked_by for entry in entries):

@@ -70,6 +70,8 @@ def main() -> None:
     """Read the order and follow it."""
     order = json.load(sys.stdin)
     warnings.simplefilter("ignore")  # nobody reads them here; plan and report have them
+
+    # When the hours are over, a timer interrupts the run as Ctrl-C would: what is finished is kept.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGALRM, _out_of_time)
     begun, error = time.monotonic(), "it crashed"

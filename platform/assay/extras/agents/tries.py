@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from assay.analysis.ledger import TriedCell, best_of, registered_studies
+from assay.analysis.ledger import TriedCell, best_of, preregistered_studies
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.extras.agents.requests import agent_requests
@@ -46,7 +46,7 @@ def agent_tries(store: Store) -> AgentTries | None:
 
     A study of theirs is one that was registered with a name; the settings are those of all runs that began.
     """
-    studies = registered_studies(store)
+    studies = preregistered_studies(store)
     clients: dict[str, None] = {}
     points = 0
     tried: list[str] = []
@@ -55,6 +55,9 @@ def agent_tries(store: Store) -> AgentTries | None:
     for name in sorted(studies, key=lambda name: (studies[name][0].at, name)):
         entries = studies[name]
         by_agents = [entry for entry in entries if entry.asked_by]
+
+        # A study can show something if it was registered once, before its first trial, with seeds that no
+        # earlier one has used. With any other, an agent may have chosen after it had looked.
         fresh = len(entries) == 1 and not entries[0].ended and not seeds & set(entries[0].seeds)
         seeds |= {seed for entry in entries for seed in entry.seeds}
         if not by_agents:
@@ -63,6 +66,8 @@ def agent_tries(store: Store) -> AgentTries | None:
         clients |= dict.fromkeys(entry.asked_by for entry in by_agents)
         points += max(entry.points for entry in by_agents)
         if fresh:
+            # 1/(n(n + 1)) sums up to 1 over all n: however many studies follow, all of them together err no
+            # more often than one at the whole level.
             number = len(levels) + 1
             levels[name] = _LEVEL / (number * (number + 1))
     if not tried:
@@ -80,9 +85,9 @@ def tries_beside(results: StudyResults) -> AgentTries | None:
 def _best_tried(results: StudyResults, store: Store) -> TriedCell | None:
     """The best cell that agents tried on the data of a study, by its primary metric."""
     tries = tries_beside(results)
-    if tries is None or not results.registered:
+    if tries is None or not results.preregistrations:
         return None
-    known, data = registered_studies(store), results.registered[-1].data
+    known, data = preregistered_studies(store), results.preregistrations[-1].data
     same = [name for name in tries.studies if known[name][-1].data == data]
     return best_of(store, same, results.primary.name)
 

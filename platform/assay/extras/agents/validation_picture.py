@@ -13,7 +13,7 @@ from assay.extras.agents.terms import OutOfBoundsError, Terms
 from assay.production.model import load_model, model_files
 from assay.storage import Record, Store
 from assay.storage.plans import written_plan
-from assay.storage.registration import read_registration
+from assay.storage.preregistration import read_preregistrations
 from assay.study import Plan, SearchPlan, Trial
 from trainables.data import load_evaluation, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec, Supervision
@@ -47,6 +47,8 @@ def validation_picture(results: StudyResults, terms: Terms, cell: str, images: l
     trial, record = _trained(results, cell)
     manifest = open_manifest(trial.data, terms.data, terms.cache)
     split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
+
+    # Agents see no test image of any study: one that another study tests on would be spent just the same.
     tested = tested_images(terms.store, terms.data, terms.cache)
     rows = [manifest.by_sample[sample] for sample in split.validation]
     shown = [row for row in rows if row.image_hash not in tested and row.split != "test"]
@@ -65,6 +67,8 @@ def validation_picture(results: StudyResults, terms: Terms, cell: str, images: l
         )
     model = load_model(terms.store, record)
     source = open_images(manifest, model.card.image_size, model.card.channels, terms.cache, tiles=split.tiles)
+
+    # Only the images that are drawn are opened, and none of the test part.
     part = load_evaluation(
         manifest, replace(split, validation=tuple(names), test=()), trial.supervision, source
     )
@@ -88,7 +92,7 @@ def tested_images(store: Store, data: Path | None, cache: Path) -> set[str]:
     tested: set[str] = set()
     planned = store.studies()
     for name in store.study_folders():
-        if name not in planned and not read_registration(store, name):
+        if name not in planned and not read_preregistrations(store, name):
             continue  # nothing of it was trained
         for spec, supervision, seed, fold in _splits(written_plan(store, name)):
             manifest = open_manifest(spec, data, cache)

@@ -39,6 +39,7 @@ def archive_bytes(files: Mapping[str, bytes]) -> bytes:
     """
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        # Neither the order nor the dates of this machine enter the archive: equal files make equal bytes.
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system, entry.external_attr = _UNIX, _PLAIN_FILE
@@ -59,6 +60,7 @@ def read_archive(path: Path) -> Archive:
         InputError: If it is no zip archive, is larger than 2 GiB, has more than 200,000 files, or an entry
             that no bundle has.
     """
+    # Bundles come from strangers, so that bounds are checked before anything is unpacked.
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise InputError(
@@ -105,5 +107,7 @@ def _refuse_strange(path: Path, entries: list[zipfile.ZipInfo], size: int) -> No
                 "it was packed anew, fetch the bundle as `assay bundle` wrote it."
             )
         names.add(name)
+
+    # Entries of a zip archive may share bytes, and so unfold to far more than it holds.
     if sum(entry.file_size for entry in entries) > size:
         raise InputError(f"files of a bundle do not overlap, found more bytes in them than in {path}.")

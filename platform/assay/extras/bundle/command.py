@@ -67,7 +67,7 @@ def bundle(
 
 
 def verify(archive: Archive) -> None:
-    """Check a bundle: every file's sha256, the plan, the registration and the report, made again.
+    """Check a bundle: every file's sha256, the plan, the preregistration and the report, made again.
 
     Exit code 0: all is equal; 1: something differs, and is named; 2: it is no bundle. Nothing in it is run.
     """
@@ -84,4 +84,4 @@ def verify(archive: Archive) -> None:
         differences = counted(len(result.differences), "difference")
         out.print(f"{result.study or archive.name}: {differences} ({checked})")
         raise typer.Exit(1)
-    out.print(f"{result.study}: plan, registration and report follow from the records ({checked})")
+    out.print(f"{result.study}: plan, preregistration and report follow from the records ({checked})")

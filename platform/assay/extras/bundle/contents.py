@@ -70,6 +70,9 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     """
     plan = stored_plan(store, name)
     paths = [FORMAT_FILE, *(f"{store.study(name)}/{file}" for file in _OF_STUDY)]
+
+    # The report counts the comparisons of all studies on the same data. What those registered and summed up
+    # comes along, and nothing else of theirs.
     results = read_results(store, name)
     ledger = study_ledger(results)
     others = [page.study for page in ledger.pages] if ledger is not None else []
@@ -78,6 +81,9 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     for method in filter(is_file_method, plan.trainables):
         files |= _read_present(store, store.below(f"methods/{method}"))
     left_out: dict[str, int] = {}
+
+    # Of each trial there are its record and the tables that the report is made from. Models, pictures and
+    # logs stay out, and the archive says how large they were.
     for trial in plan.trials:
         folder = store.trial(trial.id)
         of_record = _read_present(store, [f"{folder}/record.json"])

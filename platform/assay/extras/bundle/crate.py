@@ -126,6 +126,8 @@ def _actions(
     facts: Mapping[str, FileFacts], results: StudyResults, program: Program
 ) -> Iterator[dict[str, Any]]:
     """Entities of the training and of the report, and the programs that did them."""
+    # Two steps are told apart, since their programs may differ: the training, by several versions if it was
+    # interrupted, and the report that was made of it.
     trained = sorted(
         {
             (env.versions.get("assay", ""), env.source_hash, env.commit)

@@ -48,10 +48,10 @@ class Program(BaseModel):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            slip = error.errors()[0]
-            where = ".".join(map(str, slip["loc"])) or "the content"
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"])) or "the content"
             raise InputError(
-                f"{PROGRAM} describes no program ({where}: {validation_message(slip)}). "
+                f"{PROGRAM} describes no program ({where}: {validation_message(problem)}). "
                 "Fetch the bundle again."
             ) from None
 

@@ -1,4 +1,4 @@
-"""Recompute a bundle: each file against its sha256, plan, registration and report made again.
+"""Recompute a bundle: each file against its sha256, plan, preregistration and report made again.
 
 Nothing of the bundle is run: a study that names a method by its file is not planned anew, and that is said.
 Everything is read as JSON, YAML without tags, or Parquet.
@@ -29,7 +29,7 @@ from assay.extras.bundle.manifests import manifest_opener, read_manifest
 from assay.extras.bundle.program import Program
 from assay.storage.check.storage_format import FORMAT, OtherFormatError, refuse_other_format
 from assay.storage.plans import LEFT_OUT, SIZES, written_plan
-from assay.storage.registration import question_of, read_registration
+from assay.storage.preregistration import question_of, read_preregistrations
 from assay.study import Plan, SearchPlan, plan_study, read_study
 from assay.study.settings.methods import file_references
 from trainables.errors import InputError
@@ -90,6 +90,9 @@ def verify_bundle(path: Path) -> Verification:
         except _UNREADABLE as error:
             text = str(error) if isinstance(error, InputError) else repr(error)
             result.differences.append(f"not all can be read, so no more was compared: {text}")
+
+        # Messages name the folder into which it was unpacked, which is gone by now: the reader knows the
+        # bundle's.
         result.differences = [text.replace(folder, STORAGE) for text in result.differences]
     return result
 
@@ -127,6 +130,8 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
         for name, content in files.items()
         if name.startswith(f"{STORAGE}/")
     }
+
+    # A Parquet file of a few bytes may claim billions of rows: its claim is read before its rows are.
     for name, content in stored.items():
         if name.endswith(".parquet"):
             _refuse_huge(name, content)
@@ -143,7 +148,7 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
     plan = written_plan(store, result.study)
     versions = program.differences(Program.here(plan))
     _check_plan(plan, store, files, versions, result)
-    _check_registration(plan, store, result)
+    _check_preregistration(plan, store, result)
     _check_report(files, report_files(results), versions, result)
     _check_description(files, results, program, result)
 
@@ -151,9 +156,9 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
 # The plan -------------------------------------------------------------------------------------------------
 
 
-# A bundle has neither the masks, in which `reach` is measured, nor files that no reader opens, of which
-# warnings tell. Trials are compared as the rows of their table, since each repeats its cell.
-_APART: Mapping[str, Any] = {"study": True, "trials": True, "reach": True, "warnings": True}
+# A bundle has neither the masks, in which resolution limits are measured, nor files that no reader opens, of
+# which warnings tell. Trials are compared as the rows of their table, since each repeats its cell.
+_APART: Mapping[str, Any] = {"study": True, "trials": True, "resolution_limits": True, "warnings": True}
 # Another version may know further settings, word footnotes otherwise, and estimate the storage otherwise.
 # Where what is trained would be another, the ids of trials and searches are others, too.
 _NEWER: Mapping[str, Any] = {
@@ -223,10 +228,10 @@ def _is_lacking(method: str) -> bool:
     return False
 
 
-def _check_registration(plan: Plan, store: BundledStore, result: Verification) -> None:
-    entries = read_registration(store, plan.study.study)
+def _check_preregistration(plan: Plan, store: BundledStore, result: Verification) -> None:
+    entries = read_preregistrations(store, plan.study.study)
     if not entries:
-        result.notes.append("no registration: the storage of the study had none")
+        result.notes.append("no preregistration: the storage of the study had none")
         return
     registered, planned = entries[-1].question, question_of(plan).question
     names = [name for name in planned if registered[name] != planned[name]]
@@ -244,6 +249,8 @@ def _check_report(
     """Compare the report byte by byte; where another version wrote it, the numbers of its tables."""
     written = {name: content for name, content in files.items() if name.startswith(f"{REPORT}/")}
     others = [name for name in sorted({*written, *made}) if written.get(name) != made.get(name)]
+
+    # Equal versions make equal bytes. With others the words may be others, and numbers alone are compared.
     if not versions:
         if others:  # in one line: all follow from the same records
             result.differences.append(f"{', '.join(others)}: does not follow from the records")

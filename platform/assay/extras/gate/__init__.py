@@ -2,7 +2,7 @@
 
 A declared study is trained with the code of both revisions, each checked out into a folder of its own, into a
 storage of its own below ``gate/<code>/``: so a base is trained once. Repeats are paired by seed, the looks
-are those of ``repeats.decide`` (:mod:`assay.statistics.looks`).
+are those of ``repeats.decide`` (:mod:`assay.statistics.interim_looks`).
 """
 
 from assay.extras import Extra

@@ -20,7 +20,14 @@ from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
 from assay.engine.versions import source_version
 from assay.extras.gate.revisions import Revision, checked_out, find_revision, find_root
-from assay.extras.gate.verdict import SURE_SEEDS, CellVerdict, GateVerdict, decide_gate, looks_of, same_bits
+from assay.extras.gate.verdict import (
+    SURE_SEEDS,
+    CellVerdict,
+    GateVerdict,
+    decide_gate,
+    interim_looks_of,
+    same_bits,
+)
 from assay.storage import Store
 from assay.study import Study, read_study
 from assay.study.file.from_objects import study_yaml
@@ -72,9 +79,11 @@ class Gate:
                     for side, code in zip((self.base, self.head), codes, strict=True)
                 ]
 
+            # Most changes touch nothing that trains. One seed that ends in the same bits proves it, and saves
+            # all the others.
             if same_bits(*trained(1)):
                 return _unchanged("The first seed ends in the same weights and scores, bit for bit.", 1)
-            *looks, last = looks_of(self.study)
+            *looks, last = interim_looks_of(self.study)
             for number in looks:
                 verdict = decide_gate(self.study, *trained(number))
                 if verdict.over or verdict.decision == "worse":
@@ -85,6 +94,8 @@ class Gate:
         self, side: Revision, code: Path, number: int, storage: str, options: dict[str, str | int | None]
     ) -> StudyResults:
         """The first seeds of a side; what its code and these versions of libraries trained before stays."""
+        # Trainings are kept under the code and the libraries that made them: the next gate finds those of its
+        # base there.
         versions = source_version().packages
         place = f"{storage.rstrip('/')}/gate/{short_hash(f'{side.code} {versions}')}"
         repeats = self.study.repeats.model_copy(
@@ -96,6 +107,8 @@ class Gate:
         file.write_text(study_yaml(study), encoding="utf-8")
         imported = [*(str(code / path) for path in self.paths), os.environ.get("PYTHONPATH", "")]
         question = {"study": str(file), "code": str(code), "options": {"storage": place, **options}}
+
+        # This process has imported a code of its own already, so that each side trains in another one.
         ended, said = _run(
             [sys.executable, "-P", str(_SIDE), json.dumps(question)],
             cwd=code,
@@ -142,6 +155,8 @@ def _run(command: list[str], *, cwd: Path, environment: dict[str, str]) -> tuple
         try:
             said = process.communicate()[1]
         except BaseException:
+            # The process is interrupted as by Ctrl-C, so that finished trials are kept, and killed only if it
+            # does not go.
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_ORDERLY_SECONDS)

@@ -45,6 +45,8 @@ def find_revision(root: Path, name: str, paths: Iterable[str]) -> Revision:
     way_out = "Fetch what is not there (`git fetch`; in CI the whole history, not the last commit alone)."
     commit = f"{name}^{{commit}}"
     commit = _git(root, "rev-parse", "--verify", "--end-of-options", commit, rule=rule, way_out=way_out)
+
+    # Git's hashes of these files stand for the code: to a gate, revisions that differ elsewhere are the same.
     rule = f"--path names folders of the repository, seen from its root, found {', '.join(paths)}"
     files = _git(root, "ls-tree", "-r", commit, "--", *paths, rule=rule, way_out="Name folders inside it.")
     if not files:
@@ -61,6 +63,8 @@ def checked_out(root: Path, revision: Revision) -> Generator[Path]:
     with TemporaryDirectory(prefix="assay-gate-") as folder:
         place = Path(folder).resolve() / "code"
         rule = f"a gate checks out both revisions, and git cannot do so with {revision.name}"
+
+        # A worktree shares the repository's objects, and leaves alone what the user has checked out.
         _git(root, "worktree", "add", "--detach", str(place), revision.commit, rule=rule)
         try:
             yield place

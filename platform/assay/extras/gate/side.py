@@ -30,6 +30,9 @@ def train(study: str, code: str, options: dict[str, Any]) -> None:
         plugin = TRAINABLES.plugin(name)
         spec = find_spec(f"trainables.{name}" if plugin is None else plugin.module)
         origin = "" if spec is None else str(spec.origin)
+
+        # If Python finds the method elsewhere, both sides train the same code, and no change would ever be
+        # seen.
         if not Path(origin).is_relative_to(code):
             raise InputError(
                 f"a gate trains with the code of the repository, found the method {name} in {origin}. Name "

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from assay.analysis.decisions import StudyDecisions, as_decided, take_looks
+from assay.analysis.decisions import StudyDecisions, as_decided, take_interim_looks
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_pair import match_cells, paired_scores
 from assay.statistics.families import ComparisonResult
@@ -28,11 +28,19 @@ from assay.study import Study
 from assay.study.names import counted
 from trainables.errors import InputError
 
-__all__ = ["SURE_SEEDS", "CellVerdict", "GateDecision", "GateVerdict", "decide_gate", "looks_of", "same_bits"]
+__all__ = [
+    "SURE_SEEDS",
+    "CellVerdict",
+    "GateDecision",
+    "GateVerdict",
+    "decide_gate",
+    "interim_looks_of",
+    "same_bits",
+]
 
 GateDecision = Literal["worse", "not worse", "undecided"]
 SURE_SEEDS = 6  # of which a sign test can be sure
-_LOOKS = (SURE_SEEDS, 8, 10, 13, 16, 20, 25, 32, 40, 50)
+_INTERIM_LOOKS = (SURE_SEEDS, 8, 10, 13, 16, 20, 25, 32, 40, 50)
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,10 @@ class GateVerdict:
         return "worse" if "worse" in decisions else "undecided" if "undecided" in decisions else "not worse"
 
 
-def looks_of(study: Study) -> tuple[int, ...]:
+def interim_looks_of(study: Study) -> tuple[int, ...]:
     """Numbers of seeds at which a gate looks: those of ``repeats.decide``, or 6, 8, 10 … up to all seeds."""
     last = len(study.repeats.seeds)
-    return study.repeats.decide or (*(number for number in _LOOKS if number < last), last)
+    return study.repeats.decide or (*(number for number in _INTERIM_LOOKS if number < last), last)
 
 
 def same_bits(base: StudyResults, head: StudyResults) -> bool:
@@ -88,7 +96,7 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
     """
     _refuse_other_images(base, head)
     seeds, trained = study.repeats.seeds, head.plan.study.repeats.seeds
-    looks = looks_of(study)
+    looks = interim_looks_of(study)
     matches = match_cells(base.reported, head.reported)
     if len(matches) == 1:
         matches = [replace(matches[0], name="")]  # "base" would be taken for the revision
@@ -96,9 +104,11 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
     tables = replace(tables, planned_looks=True)  # so each cell has one result: that of the looks' claim
     scores = read_scores(tables.table(head.primary.name), head.primary, splits=tables.rules.splits)
     pairs = tuple((pair[1], pair[0]) for contrast in tables.contrasts if (pair := contrast.pair))
+
+    # Seeds that are not trained yet have not ended, and no look takes them in.
     ended = np.full((len(seeds), len(pairs)), base.all_ended and head.all_ended)
     ended[len(trained) :] = False
-    taken = take_looks(study, scores, pairs, looks, ended)
+    taken = take_interim_looks(study, scores, pairs, looks, ended)
 
     def tested(number: int | None) -> tuple[ComparisonResult, ...]:
         """The comparisons with the first so many seeds, or with all."""
@@ -106,14 +116,16 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
 
     results = as_decided(StudyDecisions(pairs, taken, {}, looks[-1]), tested)
     lost = _lost(base, head)
-    cells = (*([lost] if lost else []), *(_of_comparison(result, study.study) for result in results))
+    cells = (*([lost] if lost else []), *(_comparison_verdict(result, study.study) for result in results))
     return GateVerdict(cells, len(trained), over=taken.next is None)
 
 
-def _of_comparison(result: ComparisonResult, study: str) -> CellVerdict:
+def _comparison_verdict(result: ComparisonResult, study: str) -> CellVerdict:
     text = sentence(result)
     decision: GateDecision = "not worse" if result.too_small else "undecided"
     if result.verdict == "shown":
+        # A loss that is shown, but is within ± `resolve` from end to end of its interval, is too small to
+        # matter.
         ends = (result.difference, result.low, result.high)
         beyond = any(abs(end) > (result.resolve or 0.0) for end in ends if end is not None)
         large = beyond or result.n_diverged > 0
@@ -132,6 +144,9 @@ def _lost(base: StudyResults, head: StudyResults) -> CellVerdict | None:
     unequal = [number for number in more if number][:SURE_SEEDS]
     if sum(more) <= 0:
         return None
+
+    # The first seeds in which the sides differ decide: if the head loses more in all of them, chance hardly
+    # explains it.
     sure = len(unequal) == SURE_SEEDS and min(unequal) > 0
     lost = (record for record in head.records.values() if record.result is None)
     reasons = Counter(record.reason or f"it is {record.status}" for record in lost)

@@ -55,6 +55,8 @@ def ray_job(study: Study, file: Path, arguments: Sequence[str], *, image: str, p
                 f"names, found {path}. {'Rename it.' if path == file.name else of_method}"
             )
     texts = {path: LiteralScalarString(data.decode("utf-8")) for path, data in files.items()}
+
+    # The study travels in a ConfigMap beside the job, so that one image serves all studies.
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": texts}
     command = shlex.join([python, "-m", "assay", "run", f"{_FOLDER}/{file.name}", *arguments])
     job = {
@@ -79,6 +81,8 @@ def _cluster(study: Study, files: str, image: str) -> dict[str, Any]:
     takes: dict[str, Any] = {"cpu": resources.cpus, "memory": f"{4 * resources.cpus}Gi"}
     if resources.gpus:
         takes["nvidia.com/gpu"] = math.ceil(resources.gpus)
+
+    # The head offers no core, so that all trials train on the workers.
     head = _pod("head", image, {"cpu": 2, "memory": "8Gi"})
     head["spec"]["containers"][0]["volumeMounts"] = [{"name": "study", "mountPath": _FOLDER}]
     head["spec"]["volumes"] = [{"name": "study", "configMap": {"name": files}}]

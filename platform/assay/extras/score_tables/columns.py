@@ -181,6 +181,8 @@ def tracker_source(text: TextColumns, names: ColumnNames, file: str) -> Source |
         InputError: If settings or results cannot be taken apart, or rows are of several studies.
     """
     titles = text.columns
+
+    # Each tracker gives itself away by columns that no other table has.
     if any(title.startswith("metrics.") for title in titles):
         return _mlflow(text, names, file)
     values = [title for title in titles if title == "value" or title.startswith("values_")]
@@ -231,7 +233,7 @@ def _mlflow(text: TextColumns, names: ColumnNames, file: str) -> Source:
     scores = tuple(title for title in text.columns if title.startswith("metrics."))
     settings = tuple(title for title in text.columns if title.startswith("params."))
 
-    # What assay mirrored says itself which cell a run is of, and how it ended: MLflow knows no divergence.
+    # A run that assay wrote says itself which cell a run is of, and how it ended: MLflow knows no divergence.
     if "tags.assay.cell" in text and all(text.columns["tags.assay.cell"]):
         studies = list(dict.fromkeys(text.columns.get("tags.assay.study", [])))
         if len(studies) > 1:
@@ -310,6 +312,7 @@ def _text(value: Any) -> str:
 
 
 def _dictionary(text: str, line: int, file: str) -> dict[str, Any]:
+    # They are JSON, or what Python prints of a dictionary, in which `nan` is no literal and is quoted first.
     for read in (json.loads, ast.literal_eval):
         try:
             value = read(_NO_NUMBER.sub(r"'\1'", text) if read is ast.literal_eval else text)

@@ -108,6 +108,8 @@ def tidy_scores(columns: TextColumns, names: ColumnNames, name: str) -> ReadTabl
 
 
 def _recognised(columns: TextColumns, names: ColumnNames, name: str) -> ReadTable:
+    # From the surest sign to the weakest: a tracker is known by its titles, a long table by its columns, and
+    # a wide one is what is left.
     refuse_curves(columns, name)
     source = tracker_source(columns, names, name)
     if source is not None:
@@ -130,6 +132,8 @@ def _refuse_epochs(read: ReadTable, name: str) -> None:
         repeat_keys(table), counted, table["line"], table["step"], strict=True
     ):
         places.setdefault(key, []).extend([(line, step)] if counts else [])
+
+    # Two rows of one repeat, told apart by a column of epochs, are the course of one training.
     several = next((item for item in places.items() if len(item[1]) > 1), None)
     if several is None:
         return
@@ -331,6 +335,9 @@ def _score_columns(
     ]
     known = [title for title in columns if better_by_name(short_title(title)) is not None]
     varied = [title for title in columns if title not in settings]
+
+    # From the surest group of columns to the least sure. The first that is not empty decides: it is taken if
+    # it is one column, or all of it has names of metrics.
     for chosen in ([title for title in known if title in varied], known, varied, columns):
         if chosen and (len(chosen) == 1 or set(chosen) <= set(known)):
             ordered = sorted(chosen, key=_by_name) if source.unordered else chosen
@@ -457,6 +464,9 @@ def _without_mean_cells(
     for name, rows in rows_of.items():
         if name in others or not others:
             continue
+
+        # One sign is enough: most repeats are missing, there is but one repeat and the name says so, no
+        # method would have that name, or all values are a statistic of the others.
         few = repeats[name] <= most / 2
         alone = name in after and most < 2 and after[name][1] != "total"
         sure = is_surely_mean(name) and len(others) > 1
@@ -500,6 +510,8 @@ def _sums_up(
             numbers = [number for number in cells if number is not None]
             if len(numbers) > 1 and is_number(text.columns[title][row]):
                 checked += 1
+
+                # One value that is no statistic of the others is enough: the cell has repeats of its own.
                 if not any(
                     _equals(text.columns[title][row], numbers, statistic) for statistic in _STATISTICS
                 ):
@@ -683,6 +695,9 @@ def _cells_alone(source: Source, titles: Sequence[str]) -> tuple[list[str], list
         elif is_mean(title) or (bool(kind) and (beside_column or beside_spread or all_means)) or bookkeeping:
             sums.append(title)
     cells = [title for title in titles if title not in (*sums, *others)]
+
+    # Now that the sure ones are out, values tell the rest: what is a statistic of the other columns sums them
+    # up.
     if len(cells) > 1:
         sums += [title for title in others if _sums_up_columns(source, title, cells)]
         sums += [
@@ -736,6 +751,8 @@ def _mean_at_the_end(source: Source, cells: Sequence[str]) -> str | None:
             ):
                 chance = math.nan
                 break
+
+            # How often a repeat would be the mean by chance, as exact as it is written.
             spread = max(above) - min(above)
             chance *= min(1.0, 2 * _half_step(text, above[0]) / spread) if spread > 0 else 1.0
         line = source.text.lines[last]
@@ -779,6 +796,8 @@ def _numbered(source: Source, column: str | None, default: Any) -> tuple[list[An
         text.lower() in NO_VALUE if value is None else value.is_integer() and abs(value) < _EXACT
         for text, value in zip(texts, numbers, strict=True)
     )
+
+    # Other texts than whole numbers are numbered as they come: what counts is which rows have the same.
     if whole and (default is pd.NA or None not in numbers):
         numbered = [default if value is None else int(value) for value in numbers]
     else:
@@ -803,6 +822,9 @@ def _values(
     state = source.status or source.usual(STATUS)
     states = _statuses(source, state)
     comma_file = has_comma_decimals(text for texts in source.text.columns.values() for text in texts)
+
+    # Values of one score are read together: what a comma means, and whether they are in percent, only the
+    # others tell.
     places: dict[str, list[tuple[int, int]]] = {}
     for index, (_, scores) in enumerate(columns):
         for row, score in enumerate(scores):

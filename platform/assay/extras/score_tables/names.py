@@ -153,6 +153,8 @@ def known_metric(name: str) -> Metric | None:
     if name in METRICS:
         return METRICS[name]
     parts = words(name)
+
+    # The longest name wins: a shorter one may lie within it.
     for start in range(len(parts)):
         for end in range(len(parts), start, -1):
             inner = "_".join(parts[start:end])
@@ -186,12 +188,12 @@ def better_by_name(name: str) -> Literal["higher", "lower"] | None:
 
 
 def known_metrics(names: Iterable[str]) -> dict[str, Metric]:
-    """Those of several names that mean a metric of assay."""
+    """Select the names that mean a metric of assay."""
     return {name: metric for name in names if (metric := known_metric(name)) is not None}
 
 
 def directions(names: Iterable[str]) -> dict[str, Literal["higher", "lower"]]:
-    """Those of several names that tell which direction is better."""
+    """Select the names that tell which direction is better."""
     return {name: better for name in names if (better := better_by_name(name)) is not None}
 
 

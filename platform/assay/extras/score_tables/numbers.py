@@ -124,6 +124,8 @@ def read_numbers(
     counts = metric is not None and metric.unit in ("images", "parts")
     values = _by_decimal_mark(entries, readings, file, counts=counts, comma_file=comma_file)
     values, note = _as_shares(entries, values, readings, metric=metric, score=score, file=file)
+
+    # What was read is held against the range of the metric: a number that cannot be shows a wrong reading.
     for entry, value in zip(entries, values, strict=True):
         if value is None or not math.isfinite(value):
             continue
@@ -256,6 +258,8 @@ def _readings(text: str) -> _Readings:
     other = _not_finite(plain)
     if other is not None:
         return _Readings(None, None) if percent else _Readings(other, other)
+
+    # A text that may be two numbers keeps both readings; the other values decide.
     point = comma = None
     if _POINT.fullmatch(plain):
         point = float(plain)

@@ -88,6 +88,7 @@ def submit_script(script: str, say: Callable[[str], None]) -> SlurmJob:
 def _withdraw(sbatch: subprocess.Popen[str], say: Callable[[str], None]) -> None:
     """Cancel the job whose submission was interrupted, should it have come to be."""
     try:
+        # sbatch may have handed the job over by now: only its answer tells.
         answer, _ = sbatch.communicate(timeout=_ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
         sbatch.kill()
@@ -110,7 +111,7 @@ def _job_id(answer: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _JobState:
     """State of a job, as Slurm tells it."""
 
     state: str
@@ -136,40 +137,41 @@ class SlurmJob:
         """
         shown, read = "", 0
         while True:
-            look = self._look()
-            read = _pass_on(look.log, read, say)
-            state = look.state.lower() + (f" ({look.reason})" if look.state == "PENDING" else "")
-            if state != shown and look.state not in _BY_ITSELF:
+            # The state is asked before the log is read, so that the log is whole when the job has ended.
+            job = self._state()
+            read = _pass_on(job.log, read, say)
+            state = job.state.lower() + (f" ({job.reason})" if job.state == "PENDING" else "")
+            if state != shown and job.state not in _BY_ITSELF:
                 say(f"job {self.id}: {state}\n")
                 shown = state
-            if look.state not in _UNENDED:
-                return look.code if look.state in _BY_ITSELF else Interrupted.exit_code
+            if job.state not in _UNENDED:
+                return job.code if job.state in _BY_ITSELF else Interrupted.exit_code
             time.sleep(_POLL_SECONDS)
 
     @property
     def log_command(self) -> str:
         """The command that shows what the job prints."""
-        return f"tail -F {shlex.quote(str(self._look().log))}"
+        return f"tail -F {shlex.quote(str(self._state().log))}"
 
     @property
     def stop_command(self) -> str:
         """The command that takes the job from Slurm, whatever it does."""
         return f"scancel {self.id}"
 
-    def _look(self) -> _Look:
+    def _state(self) -> _JobState:
         """Ask the controller, and the accounting for a job that ended too long ago for it."""
         answer = _ask("scontrol", "show", "job", "--oneliner", self.id)
         if answer.returncode == 0:
             fields = dict(re.findall(r"(\S+?)=(.*?)(?= \S+?=|$)", answer.stdout))
             log = Path(fields["StdOut"]) if fields.get("StdOut") else None
-            return _Look(fields["JobState"], fields.get("Reason", ""), _code(fields["ExitCode"]), log)
+            return _JobState(fields["JobState"], fields.get("Reason", ""), _code(fields["ExitCode"]), log)
         if "Invalid job id" not in answer.stderr:  # the controller is away: it will come back
-            return _Look("PENDING", f"Slurm does not answer: {_sentence(answer.stderr)}")
+            return _JobState("PENDING", f"Slurm does not answer: {_sentence(answer.stderr)}")
         answer = _ask("sacct", "--jobs", self.id, "-X", "--noheader", "--parsable2", "-o", "State,ExitCode")
         if answer.returncode or not answer.stdout.strip():
             raise ConnectionError(f"Slurm knows nothing of the job {self.id} any more.")
         state, code = answer.stdout.splitlines()[-1].split("|")
-        return _Look(state.split()[0], code=_code(code))
+        return _JobState(state.split()[0], code=_code(code))
 
 
 def _pass_on(log: Path | None, read: int, say: Callable[[str], None]) -> int:

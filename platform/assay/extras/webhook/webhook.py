@@ -196,6 +196,8 @@ def _request(url: str) -> tuple[Request, str]:
             f"{rule}, found the scheme {parts.scheme or 'none'!r} and {'a' if parts.hostname else 'no'} "
             f"host. Correct {VARIABLE}."
         )
+
+    # urllib takes no user and password in a URL: they go into a header, and what is shown is the host alone.
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     place = host if port is None else f"{host}:{port}"
     request = Request(parts._replace(netloc=place, fragment="").geturl(), method="POST")

@@ -67,6 +67,7 @@ class PlannedComparison(BaseModel):
     n_most: int
     changes: tuple[str, ...]
     allowed: dict[str, str] = Field(description="Setting that differs besides → why the study allows it.")
+    ask: str = Field(description="`can go`: also whether dropping `end` for `start` loses too little.")
 
 
 class SharedStage(BaseModel):
@@ -117,9 +118,9 @@ class ForecastStage(BaseModel):
 class ForecastAnswer(BaseModel):
     """Time that remains, on a machine like this one."""
 
-    hours: float = Field(description="With `places` trials at a time.")
+    hours: float = Field(description="With `slots` trials at a time.")
     trial_hours: float = Field(description="One after the other.")
-    places: int
+    slots: int
     shapes: tuple[ForecastShape, ...]
     stages: tuple[ForecastStage, ...]
     untimed: tuple[str, ...] = Field(description="Why stages could not be timed: they come on top.")
@@ -158,7 +159,11 @@ class PlanAnswer(Answer):
     looks: tuple[int, ...] = Field(description="Seeds at which a study that decides is looked at.")
     expected: tuple[ExpectedTrainings, ...] = Field(description="Of a study that decides.")
     design: str = Field(description="In words.")
-    reach: tuple[str, ...] = Field(description="What the masks allow the methods, in words.")
+    resolution_limits: tuple[str, ...] = Field(description="What the masks allow the methods, in words.")
+    promises: tuple[str, ...] = Field(
+        description="What the parts that choose the threshold can promise of new ones, in words; empty: the "
+        "data were not opened, or no part chooses."
+    )
     warnings: tuple[str, ...]
     forecast: ForecastAnswer | None = Field(default=None, description="null: not asked for.")
 
@@ -177,7 +182,8 @@ def plan_answer(
     stages: Sequence[SharedStage] = (),
     expected: Sequence[ExpectedTrainings] = (),
     design: str = "",
-    reach: Sequence[str] = (),
+    resolution_limits: Sequence[str] = (),
+    promises: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> PlanAnswer:
     """The answer for a plan.
@@ -190,7 +196,8 @@ def plan_answer(
         stages: That trials share.
         expected: Trainings of a study that decides.
         design: In words.
-        reach: Sentences on what the masks allow.
+        resolution_limits: Sentences on what the masks allow.
+        promises: Sentences on what the parts that choose the threshold can promise.
         warnings: Of plan and masks.
     """
     study, need = planned.study, planned.study.resources
@@ -230,7 +237,8 @@ def plan_answer(
         looks=study.repeats.decide,
         expected=tuple(expected),
         design=design,
-        reach=tuple(reach),
+        resolution_limits=tuple(resolution_limits),
+        promises=tuple(promises),
         warnings=tuple(warnings),
     )
 
@@ -272,7 +280,8 @@ def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
     rows: list[PlannedComparison] = []
     for comparison in plan.comparisons:
         common = [len(repeats[start] & repeats[end]) for start, end in comparison.pairs]
-        facts: dict[str, Any] = comparison.model_dump(include={"factor", "start", "end", "pairs", "allowed"})
+        fields = {"factor", "start", "end", "pairs", "allowed", "ask"}
+        facts: dict[str, Any] = comparison.model_dump(include=fields)
         changes = tuple(comparison.changes())
         row = {"comparison": comparison.name, "n_least": min(common), "n_most": max(common), **facts}
         rows.append(PlannedComparison.model_validate({**row, "changes": changes}))

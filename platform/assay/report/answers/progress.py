@@ -189,7 +189,7 @@ def _settling(decisions: StudyDecisions) -> Settling:
 class _Event(Answer):
     """A line of `assay run --json`."""
 
-    schema_: Literal["assay/event/1"] = schema_name("assay/event/1")
+    schema_: Literal["assay/event/2"] = schema_name("assay/event/2")
     study: str
     time: float = Field(default_factory=time.time, description="Unix time, seconds.")
 
@@ -282,7 +282,7 @@ def settled_events(study: str, before: StudyDecisions | None, now: StudyDecision
             cell_b=pair[1],
             verdict=decision.verdict,
             seeds=decision.repeats,
-            p=decision.p,
+            p=decision.verdict_p,
         )
         for pair, decision in zip(now.pairs, now.taken.decisions, strict=True)
         if decision.verdict != "undecided" and (pair not in known or known[pair].verdict == "undecided")

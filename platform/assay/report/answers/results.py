@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from assay.analysis.names import study_names
 from assay.report.answers.base import Answer, Value, schema_name
 from assay.report.rows import (
     CellRow,
@@ -66,7 +67,7 @@ class PointRow(BaseModel):
 class ReportAnswer(Answer):
     """Findings of a study."""
 
-    schema_: Literal["assay/report/1"] = schema_name("assay/report/1")
+    schema_: Literal["assay/report/2"] = schema_name("assay/report/2")
     study: str
     question: str
     hash: str = Field(description="Of what the study asks.")
@@ -99,7 +100,7 @@ class PairAnswer(Answer):
 class JudgeAnswer(Answer):
     """Findings in a table of scores."""
 
-    schema_: Literal["assay/judge/1"] = schema_name("assay/judge/1")
+    schema_: Literal["assay/judge/2"] = schema_name("assay/judge/2")
     file: str
     layout: str
     metrics: dict[str, str]
@@ -192,7 +193,7 @@ def report_answer(results: StudyResults) -> ReportAnswer:
         counts=dict(Counter(record.status for record in records.values())),
         over=results.all_ended,
         cells=cell_rows(results),
-        comparisons=comparison_rows(report_comparisons(results)),
+        comparisons=comparison_rows(report_comparisons(results), study_names(results).change),
         stages=stage_rows(results),
         defects=defect_rows(results),
         points=_points(results),

@@ -7,20 +7,23 @@ key explains, and stand beside each row.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from assay.analysis.names import sentence_case, study_names
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.study_pair import StudyPair
 from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
 from assay.report.page.model import Picture, PictureForm
+from assay.report.tables.answer import strongest_first
 from assay.report.tables.comparisons import disagreements
 from assay.statistics.families import ComparisonResult
 from assay.statistics.scores import CLAIMS
-from assay.statistics.wording import better_text, count_text
+from assay.statistics.wording import better_text, count_text, verdict_word
 from assay.study import Study
 from trainables.evaluation.metrics import METRICS, Metric
 
@@ -48,9 +51,9 @@ __all__ = [
 # What is drawn -----------------------------------------------------------------------------------------
 
 
-Mark = Literal["shown", "small", "suggested", "negligible", "identical", "open"]
+Mark = Literal["shown", "small", "suggested", "negligible", "dispensable", "identical", "open"]
 _COMPARISONS = "Comparisons"
-MOST_ROWS = 40  # a taller picture fits no page
+MOST_ROWS = 8  # of a picture that is read at a glance; tables have all
 _MARGIN = 0.06  # of the axis, beyond the outermost value
 
 
@@ -59,12 +62,13 @@ def mark_of(result: ComparisonResult) -> Mark:
     if result.small:
         return "small"
     verdict = result.verdict
-    return verdict if verdict in ("shown", "suggested", "negligible", "identical") else "open"
+    known = ("shown", "suggested", "negligible", "dispensable", "identical")
+    return verdict if verdict in known else "open"
 
 
 def verdict_words(result: ComparisonResult) -> str:
-    """``shown``; ``shown, small`` within ``resolve``; with † where interval and exact test disagree."""
-    words = "shown, small" if result.small else result.verdict
+    """``significant``, ``undecided``; with † where interval and exact test disagree."""
+    words = verdict_word(result)
     return f"{words} †" if result.disagree else words
 
 
@@ -84,6 +88,7 @@ class EffectsPlot:
     resolve: float | None  # the difference worth knowing
     what: str  # `Comparisons`
     left_out: int = 0  # comparisons that have no row
+    words: Callable[[ComparisonResult], str] | None = None  # of a comparison; None: its key
 
     @property
     def results(self) -> list[ComparisonResult]:
@@ -94,7 +99,7 @@ class EffectsPlot:
     def axis(self) -> str:
         """Its label, with the unit."""
         unit = self.metric.scale
-        order = ", right level minus left" if self.what == _COMPARISONS else ""
+        order = ", second minus first" if self.what == _COMPARISONS else ""
         return f"difference in {self.metric.title} on test data ({unit}){order}"
 
     @property
@@ -122,7 +127,7 @@ class EffectsPlot:
     def caption(self) -> str:
         """A few sentences below the picture."""
         drawn = len(self.results)
-        cut = f" The first {drawn} of {drawn + self.left_out}." if self.left_out else ""
+        cut = f" The strongest {drawn} of {drawn + self.left_out}." if self.left_out else ""
         return (
             f"{self.what}: difference in {self.metric.title} with its 95 % interval. A small point is a "
             f"repeat (a seed, a fold or both, as the claim has it).{cut}{self.dagger}"
@@ -136,49 +141,60 @@ class EffectsPlot:
     @property
     def alt(self) -> str:
         """The verdicts in words, for who cannot see the picture."""
-        groups = (f"{heading}: {'; '.join(map(_told, group))}" for heading, group in self.groups.items())
+        groups = (
+            f"{heading}: {'; '.join(f'{self.name(result)} is {verdict_words(result)}' for result in group)}"
+            for heading, group in self.groups.items()
+        )
         return f"{self.what}, {self.metric.title}. {'; '.join(groups)}."
 
-
-def _told(result: ComparisonResult) -> str:
-    return f"{' within '.join(filter(None, [result.comparison, result.within]))} is {verdict_words(result)}"
+    def name(self, result: ComparisonResult) -> str:
+        """What is compared: in the study's words, else by its key."""
+        if self.words is not None:
+            return self.words(result)
+        return " within ".join(filter(None, [result.comparison, result.within]))
 
 
 def mark_texts(plot: EffectsPlot) -> dict[Mark, str]:
     """The marks that the plot has, in words."""
     band = "" if plot.resolve is None else f"{plot.resolve:g}"
     texts: dict[Mark, str] = {
-        "shown": "shown: there is a difference",
-        "small": f"shown, small: there is one, below {band}",
+        "shown": "significant: there is a difference",
+        "small": f"significant, small: there is one, below {band}",
         "suggested": "suggested: too few repeats for the exact test",
         "negligible": f"negligible: at most {band} either way",
+        "dispensable": f"can go: dropping it loses less than {band}",
         "identical": "identical: no repeat differs",
-        "open": "open: not known",
+        "open": "undecided: not known",
     }
     marks = set(map(mark_of, plot.results))
     return {mark: text for mark, text in texts.items() if mark in marks}
 
 
 def comparisons_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
-    """The first ``most`` comparisons of the study; None where no repeat decides one."""
-    return _plot(results.plan.study, _COMPARISONS, {"": study_analysis(results).comparisons}, most)
+    """The strongest ``most`` comparisons of the study; None where no repeat decides one."""
+    groups = {"": study_analysis(results).comparisons}
+    return _plot(results.plan.study, _COMPARISONS, groups, most, study_names(results).change)
 
 
 def effects_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
-    """The first ``most`` main effects and interactions; None of a design that has none."""
+    """The strongest ``most`` main effects and interactions; None of a design that has none."""
     analysis = study_analysis(results)
     groups = {"main effects": analysis.main_effects, "interactions": analysis.interactions}
     what = "Main effects and interactions" if analysis.interactions else "Main effects"
-    return _plot(results.plan.study, what, groups, most)
+    return _plot(results.plan.study, what, groups, most, study_names(results).change)
 
 
-def studies_plot(pair: StudyPair) -> EffectsPlot | None:
+def studies_plot(pair: StudyPair, most: int = MOST_ROWS) -> EffectsPlot | None:
     """Comparisons of two studies, cell by cell; None where no repeat decides one."""
-    return _plot(pair.left.plan.study, "Two studies", {"": pair.comparisons}, MOST_ROWS)
+    return _plot(pair.left.plan.study, "Two studies", {"": pair.comparisons}, most)
 
 
 def _plot(
-    study: Study, what: str, groups: Mapping[str, Sequence[ComparisonResult]], most: int
+    study: Study,
+    what: str,
+    groups: Mapping[str, Sequence[ComparisonResult]],
+    most: int,
+    words: Callable[[ComparisonResult], str] | None = None,
 ) -> EffectsPlot | None:
     if not any(result.difference is not None for group in groups.values() for result in group):
         return None
@@ -186,12 +202,12 @@ def _plot(
     room = most
     for claim in CLAIMS:
         for name, group in groups.items():
-            kept = [result for result in group if result.claim == claim][:room]
+            kept = strongest_first([result for result in group if result.claim == claim])[:room]
             room -= len(kept)
             if kept:
                 drawn[f"{name} on {claim}".strip().capitalize()] = kept
     left_out = sum(map(len, groups.values())) - (most - room)
-    return EffectsPlot(METRICS[study.metrics.primary], drawn, study.resolve, what, left_out)
+    return EffectsPlot(METRICS[study.metrics.primary], drawn, study.resolve, what, left_out, words)
 
 
 # The picture -------------------------------------------------------------------------------------------
@@ -206,9 +222,11 @@ _MARKS: dict[Mark, dict[str, Any]] = {
     "small": {"color": COLOURS[2], "marker": "o", "markerfacecolor": COLOURS[2]},
     "suggested": {"color": COLOURS[1], "marker": "D", "markerfacecolor": "white"},
     "negligible": {"color": COLOURS[2], "marker": "^", "markerfacecolor": COLOURS[2]},
+    "dispensable": {"color": COLOURS[2], "marker": "v", "markerfacecolor": COLOURS[2]},
     "identical": {"color": COLOURS[2], "marker": "s", "markerfacecolor": COLOURS[2]},
     "open": {"color": _FAINT, "marker": "s", "markerfacecolor": "white"},
 }
+_NAME_WIDTH, _NAME_LINE = 36, 0.36  # signs of a line of a name, and its height in rows
 _SPREAD = 0.55  # of a row: how far the repeats of a difference are apart
 
 
@@ -219,20 +237,30 @@ def effects_picture(stem: str, plot: EffectsPlot) -> Picture:
 
 def draw_effects(plot: EffectsPlot, form: PictureForm) -> bytes:
     """The picture as a file."""
-    height = _REST + _ROW * _lines(plot) + _KEY * math.ceil(len(list(_key(plot))) / _KEY_COLUMNS)
+    height = _REST + _ROW * _end(plot) + _KEY * math.ceil(len(list(_key(plot))) / _KEY_COLUMNS)
     return render(lambda figure: _draw_on(figure, plot), form, (_WIDTH, height))
 
 
-def _lines(plot: EffectsPlot) -> int:
-    """Headings and rows."""
-    return len(plot.groups) + len(plot.results)
+def _name_lines(plot: EffectsPlot, result: ComparisonResult) -> list[str]:
+    """The name in lines that have room beside the axis."""
+    return textwrap.wrap(sentence_case(plot.name(result)), _NAME_WIDTH)
+
+
+def _room(plot: EffectsPlot, result: ComparisonResult) -> float:
+    """Height of a row, 1 unless its name needs more."""
+    return max(1.0, 0.1 + _NAME_LINE * len(_name_lines(plot, result)))
+
+
+def _end(plot: EffectsPlot) -> float:
+    """Height of all headings and rows."""
+    return len(plot.groups) + sum(_room(plot, result) for result in plot.results)
 
 
 def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
     axes = figure.add_subplot()
     low, high = plot.limits
     axes.set_xlim(low, high)
-    axes.set_ylim(_lines(plot) - 0.4, -0.6)
+    axes.set_ylim(_end(plot) - 0.4, -0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
@@ -240,12 +268,14 @@ def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
     if plot.resolve is not None:
         axes.axvspan(-plot.resolve, plot.resolve, color=_BAND, zorder=0.5, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=1.2, zorder=2)
-    y = 0
+    top = -0.5
     for heading, group in plot.groups.items():
-        _write(axes, -0.02, y + 0.1, heading, ha="right", weight="bold", fontsize=10.5)
-        for below, result in enumerate(group, start=1):
-            _draw_row(axes, y + below, result)
-        y += 1 + len(group)
+        _write(axes, -0.02, top + 0.6, heading, ha="right", weight="bold", fontsize=10.5)
+        top += 1
+        for result in group:
+            room = _room(plot, result)
+            _draw_row(axes, top + room / 2, result, plot)
+            top += room
     _set_labels(axes, plot)
     figure.legend(
         handles=list(_key(plot)),
@@ -257,10 +287,9 @@ def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
     )
 
 
-def _draw_row(axes: Axes, y: int, result: ComparisonResult) -> None:
-    name_y = y - 0.13 if result.within else y
-    _write(axes, -0.02, name_y, result.comparison, ha="right", fontsize=10.5)
-    _write(axes, -0.02, y + 0.22, result.within, ha="right", fontsize=8.5, color=_FAINT)
+def _draw_row(axes: Axes, y: float, result: ComparisonResult, plot: EffectsPlot) -> None:
+    lines = _name_lines(plot, result)
+    _write(axes, -0.02, y, "\n".join(lines), ha="right", fontsize=10.5 if len(lines) == 1 else 9)
     certain = "bold" if mark_of(result) == "shown" else "normal"
     mark = _MARKS[mark_of(result)]
     words = verdict_words(result)
@@ -275,7 +304,7 @@ def _draw_row(axes: Axes, y: int, result: ComparisonResult) -> None:
         axes.plot([result.difference], [y], markersize=8, markeredgewidth=1.8, zorder=5, **mark)
 
 
-def _draw_interval(axes: Axes, y: int, low: float, high: float, colour: str) -> None:
+def _draw_interval(axes: Axes, y: float, low: float, high: float, colour: str) -> None:
     """A bar; where it goes on beyond the axis an arrow head says so."""
     left, right = axes.get_xlim()
     axes.plot([max(low, left), min(high, right)], [y, y], color=colour, linewidth=2, zorder=4)
@@ -310,7 +339,7 @@ def _key(plot: EffectsPlot) -> Iterator[Line2D]:
         yield key(_FAINT, "95 % interval around the mean", **bar)
     yield key(_FAINT, "one repeat, at a height of its own", **REPEAT)
     if plot.resolve is not None:
-        text = f"less than {plot.resolve:g}: too small to matter (resolve)"
+        text = f"less than {plot.resolve:g}, the smallest effect of interest"
         yield key(_BAND, text, linewidth=9)
     for mark, text in mark_texts(plot).items():
         yield key(label=text, linestyle="", markersize=8, markeredgewidth=1.8, **_MARKS[mark])

@@ -45,9 +45,9 @@ def front_plots(results: StudyResults) -> list[FrontPlot]:
         front = search_front(results, cell)
         if front:
             caption = (
-                f"Points of the search in {cell}: {first.title} and {second.title}. Rings are the front: no "
-                "point beats them in all objectives. Diamonds are the same points on fresh seeds, metrics on "
-                f"test images, with 95 % intervals of each mean by itself.{further}"
+                f"Points of the search in {cell}: {first.title} and {second.title}. Rings are the Pareto "
+                "front: no point beats them in all objectives. Diamonds are the same points on fresh seeds, "
+                f"metrics on test images, with 95 % intervals of each mean by itself.{further}"
             )
             finished = tuple(point.values for point in points if point.values)
             plots.append(FrontPlot((first, second), finished, tuple(front), caption))
@@ -74,7 +74,9 @@ def _draw_on(figure: Figure, plot: FrontPlot) -> None:
     axes.set_xlabel(horizontal.title)
     handles = [
         key(PALE, "point of the search", marker="o", linestyle=""),
-        key(chosen, "on the front, as it was chosen", marker="o", markerfacecolor="none", linestyle=":"),
+        key(
+            chosen, "on the Pareto front, as it was chosen", marker="o", markerfacecolor="none", linestyle=":"
+        ),
         key(fresh, "the same on fresh seeds, 95 % intervals", marker="D", linestyle=""),
     ]
     figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=9.5, ncols=3)

@@ -114,7 +114,7 @@ def _name_cells(axes: Axes, front: list[LabelCell], times: float) -> None:
 
     for cell in front:
         text = axes.annotate(
-            cell.cell.name,
+            cell.variant,
             (cell.hours * times, cell.mean),
             xytext=(9, -5),  # below the step that goes on to the right
             textcoords="offset points",
@@ -198,7 +198,7 @@ def ladder_keys(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> lis
 
 def front_key() -> Line2D:
     """The entry of a front in a legend."""
-    text = "on the front: no cell is better for fewer or as many hours"
+    text = "Pareto front: no variant is better for fewer or as many hours"
     return key(GREY, text, marker="o", markersize=12, markerfacecolor="none", linewidth=1)
 
 
@@ -305,7 +305,7 @@ def _draw_names(figure: Figure, axes: Axes, drawn: Sequence[_Drawn], taken: Sequ
     scale = _INCH / figure.dpi
     texts = [
         axes.annotate(
-            point.cell.cell.name, point.at, xycoords="figure points", ha="center", va="center", fontsize=9,
+            point.cell.variant, point.at, xycoords="figure points", ha="center", va="center", fontsize=9,
             color=point.colour, zorder=7, bbox=_GROUND,
         )
         for point in drawn

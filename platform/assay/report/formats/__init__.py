@@ -116,7 +116,7 @@ def pictures_beside(page: Page, name: str, kinds: Sequence[PictureForm]) -> tupl
     Returns:
         Picture → path of its first kind, which the page shows, and path → content of all kinds.
     """
-    beside = page.pictures if name else ()
+    beside = page.all_pictures if name else ()
     folder = f"{stem(name)}_files"
     shown = {picture.stem: f"{folder}/{picture.stem}.{kinds[0]}" for picture in beside}
     drawn = {f"{folder}/{picture.stem}.{kind}": picture.draw(kind) for picture in beside for kind in kinds}

@@ -23,16 +23,15 @@ _SUFFIX = ".csv"
 def _write_study(results: StudyResults, name: str) -> Files:
     from assay.report.rows import (
         cell_table,
-        comparison_table,
         defect_table,
-        report_comparisons,
+        report_table,
         stage_table,
         to_csv,
     )
 
     tables = {name: cell_table(results)}
     if name:
-        tables[f"{stem(name)}_comparisons{_SUFFIX}"] = comparison_table(report_comparisons(results))
+        tables[f"{stem(name)}_comparisons{_SUFFIX}"] = report_table(results)
     if name and stage_summaries(results):
         tables[f"{stem(name)}_stages{_SUFFIX}"] = stage_table(results)
     if name and defect_summaries(results):

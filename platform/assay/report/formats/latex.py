@@ -14,7 +14,7 @@ _PATH = re.compile(r"[\w.+-]+", re.ASCII)
 def _write(page: Page, name: str) -> Files:
     from assay.report.page.latex import latex_page
 
-    if name and page.pictures and not _PATH.fullmatch(name):
+    if name and page.all_pictures and not _PATH.fullmatch(name):
         raise InputError(
             f"LaTeX finds pictures by letters, digits and . + - _ only, found {name}. Rename --output."
         )

@@ -3,8 +3,8 @@
 Everything lies inside, and the page's own policy forbids it to ask a server for anything. The page is the
 HTML report's, the probe images are drawn by the scripts of the dashboard (:mod:`assay.report.masks.grid`).
 
-Trade-off: tables hold all cells, probe images and curves six at most, those of the Masks page, so that a file
-can be sent by mail. A reader chooses among them, and the others are named.
+Trade-off: tables hold all cells, probe images and curves six at most, those of the page Images, so that a
+file can be sent by mail. A reader chooses among them, and the others are named.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
+from assay.analysis.names import variant_name
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.search_results import SearchResults
 from assay.analysis.trials import curves_of
@@ -23,7 +24,7 @@ from assay.report.masks.payload import MOST_CELLS
 from assay.report.masks.sheets import records_with_maps
 from assay.report.page.html import Additions, escape, html_page
 from assay.report.pages import study_page
-from assay.report.tables.cells import in_order, telling_cells
+from assay.report.tables.cells import highlighted_cells, in_order
 from assay.storage import Record, Store
 from assay.storage.stage_store import stage_curve
 from assay.study.planning.repeats import repeat_name
@@ -71,7 +72,8 @@ def _points(results: SearchResults) -> str:
     """Parallel coordinates of each searched cell."""
     plan, component = results.plan, parallel_component()
     drawn = [
-        f"<h3>{escape(cell)}</h3>\n{component.markup(points_payload(point_axes(plan, ranked), {}))}"
+        f"<h3>{escape(variant_name(results, cell))}</h3>\n"
+        f"{component.markup(points_payload(point_axes(plan, ranked), {}))}"
         for cell, points in results.evaluated_points.items()
         if (ranked := best_first(plan, points))
     ]
@@ -83,21 +85,24 @@ def _probe_images(results: StudyResults, store: Store) -> str:
     if not kept:
         return _NO_MAPS
     repeat, of_repeat = next(iter(kept.items()))
-    cells = telling_cells(results, of_repeat, MOST_CELLS)
+    cells = highlighted_cells(results, of_repeat, MOST_CELLS)
     intro = f"<p>Test images of {repeat_name(*repeat)}. Pixels are counted at the network's size.</p>"
-    choice = "".join(f'<label><input type="checkbox" checked> {escape(name)}</label>' for name in cells)
+    choice = "".join(
+        f'<label><input type="checkbox" checked> {escape(variant_name(results, name))}</label>'
+        for name in cells
+    )
     return (
-        f'{intro}\n{_left_out(cells, of_repeat)}<div class="choices cells">{choice}</div>\n'
+        f'{intro}\n{_left_out(results, cells, of_repeat)}<div class="choices cells">{choice}</div>\n'
         f"{study_grid(results, store, cells, repeat.seed, _IMAGES).markup()}"
     )
 
 
-def _left_out(shown: Sequence[str], names: Iterable[str]) -> str:
+def _left_out(results: StudyResults, shown: Sequence[str], names: Iterable[str]) -> str:
     """The cells that there is no room for, named up to a line; empty where there are none."""
-    others = [name for name in names if name not in shown]
+    others = [variant_name(results, name) for name in names if name not in shown]
     if not others:
         return ""
-    named = escape(summarise(others, _NAMED))
+    named = escape(summarise(others, _NAMED, "; "))
     return f"<p>Left out: {named}. The tables above have them, and so has the dashboard.</p>\n"
 
 
@@ -106,13 +111,15 @@ def _left_out(shown: Sequence[str], names: Iterable[str]) -> str:
 
 def _curves(results: StudyResults, store: Store, script: str) -> str:
     names = in_order(results, None)
-    cells = telling_cells(results, names, MOST_CELLS)
+    cells = highlighted_cells(results, names, MOST_CELLS)
     plots = _plots(results, store, cells)
     if not plots:
         return _NO_CURVES
-    data = json.dumps({"cells": cells, "plots": plots}, allow_nan=False)
+    data = json.dumps(
+        {"cells": [variant_name(results, cell) for cell in cells], "plots": plots}, allow_nan=False
+    )
     return (
-        f'{_left_out(cells, names)}<div class="curves"></div>\n<script>\n(() => {{\n{script}'
+        f'{_left_out(results, cells, names)}<div class="curves"></div>\n<script>\n(() => {{\n{script}'
         "showCurves(document.currentScript.previousElementSibling, "
         f"{data.replace('<', chr(92) + 'u003c')});\n}})();\n</script>"
     )

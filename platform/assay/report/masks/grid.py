@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 
+from assay.analysis.names import variant_name
 from assay.analysis.results.results import StudyResults
 from assay.report.masks.payload import MOST_CELLS, MaskColumn, arrange, cell_column, page_payload
 from assay.report.masks.sheets import records_with_maps
 from assay.report.page.component import Component
-from assay.report.tables.cells import telling_cells
+from assay.report.tables.cells import highlighted_cells
 from assay.storage.store import Store
 from trainables.errors import InputError
 
@@ -76,7 +77,7 @@ def study_grid(
     Args:
         results: The study.
         store: Where its maps lie.
-        cells: Names; None: those of :func:`~assay.report.tables.cells.telling_cells` that have maps.
+        cells: Names; None: those of :func:`~assay.report.tables.cells.highlighted_cells` that have maps.
         seed: Of the repeat; None: that of the repeat with maps in the most cells.
         images: Rows; defective images first.
 
@@ -86,7 +87,7 @@ def study_grid(
     kept = records_with_maps(results, results.plan.trials, store.read_part)
     repeat = next((repeat for repeat in kept if seed in (None, repeat.seed)), None)
     of_repeat = {} if repeat is None else kept[repeat]
-    chosen = list(cells or telling_cells(results, of_repeat, MOST_CELLS))
+    chosen = list(cells or highlighted_cells(results, of_repeat, MOST_CELLS))
     missing = [name for name in chosen if name not in of_repeat]
     if not chosen or missing or len(chosen) > MOST_CELLS:
         raise InputError(
@@ -98,7 +99,7 @@ def study_grid(
     for name in chosen:
         maps = store.read_part(of_repeat[name], "maps.parquet")
         assert maps is not None, "the record names its maps"
-        columns.append(cell_column(name, maps, of_repeat[name].result))
+        columns.append(cell_column(variant_name(results, name), maps, of_repeat[name].result))
     samples = arrange(columns, sort="class")[:images]
     payload = page_payload(samples, columns, base=columns[0] if len(columns) > 1 else None)
     return MaskGrid(f"{results.name}: probe images", payload)

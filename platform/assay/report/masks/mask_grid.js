@@ -1,4 +1,4 @@
-// The grid of probe images, drawn and counted in the browser: on the Masks page, in notebooks and in files.
+// The grid of probe images, drawn and counted in the browser: on the page Images, in notebooks and in files.
 //
 // Python sends photos, levels and counts once (payload.py describes the bytes). Threshold, opacity and
 // difference are then only lookups and pixels, without a way to a server; one is told of a new threshold when
@@ -82,7 +82,6 @@ class Cell {
   }
 
   build(column, sample) {
-    this.imageThreshold = column.imageThreshold;
     this.frame = element("button", "frame");
     this.frame.type = "button";
     this.label = `${column.name}, ${sample}`;
@@ -100,17 +99,22 @@ class Cell {
     this.frame.append(this.stack);
     this.frame.style.setProperty("--ratio", this.width / this.height);
     this.lines = [0, 1, 2].map(() => element("span", "line"));
-    if (this.score !== null) {
-      const { text, wrong } = decisionOf(this.score, this.imageThreshold, this.defective);
-      this.decision = text;
-      this.lines[2].classList.toggle("wrong", wrong);
-    }
+    this.decide(column.imageThreshold);
     const caption = element("figcaption", "");
     caption.append(...this.lines);
     const figure = element("figure", this.width < 1.25 * this.height ? "cell beside" : "cell");
     figure.append(this.frame, caption);
     this.fill(0, (target) => this.levels?.forEach((level, i) => (target[i] = HEAT_COLOURS[level])));
     return figure;
+  }
+
+  /** Decide the image anew, by a threshold of its score. */
+  decide(threshold) {
+    if (this.score === null) return;
+    const { text, wrong } = decisionOf(this.score, threshold, this.defective);
+    this.decision = text;
+    this.lines[2].classList.toggle("wrong", wrong);
+    this.frame.classList.toggle("wrong", wrong);
   }
 
   fill(layer, paint) {
@@ -216,8 +220,45 @@ class MaskGrid {
     return this.pictures.value;
   }
 
+  get imageLevel() {
+    return Number(this.input("image-threshold").value);
+  }
+
+  /** The most false alarms that are wanted; null: any number. */
+  get alarms() {
+    const { value } = this.input("alarms");
+    return value === "" || !(Number(value) >= 0) ? null : Math.floor(Number(value));
+  }
+
   listen() {
     const threshold = this.input("threshold");
+    const [images, alarms] = [this.input("image-threshold"), this.input("alarms")];
+    const tellImages = () => {
+      this.repaint();
+      this.tell("image", this.imageLevel);
+      this.tell("alarms", this.alarms ?? "");
+    };
+    images.oninput = () => {
+      alarms.value = ""; // the slider takes over
+      this.repaint();
+    };
+    images.onchange = tellImages;
+    alarms.oninput = () => {
+      images.value = MIDDLE;
+      this.repaint();
+    };
+    alarms.onchange = tellImages;
+    this.root.querySelector(".reset-images").onclick = () => {
+      [images.value, alarms.value] = [MIDDLE, ""];
+      tellImages();
+    };
+    this.root.querySelector(".wrong-images").onclick = () => {
+      const file = new Blob([wrongImages(this.columns, this.thresholds)], { type: "text/csv" });
+      const link = element("a", "");
+      [link.href, link.download] = [URL.createObjectURL(file), "escapes_and_false_alarms.csv"];
+      link.click();
+      URL.revokeObjectURL(link.href);
+    };
     threshold.oninput = () => this.repaint();
     threshold.onchange = () => this.tell("threshold", this.level);
     this.root.querySelector(".reset").onclick = () => {
@@ -247,8 +288,8 @@ class MaskGrid {
   async load(bytes) {
     const { header, blob } = parse(bytes);
     if (header.view.restored !== this.restored) this.adopt(header.view);
-    this.pictures.hidden = !header.view.teaches;
-    if (!header.view.teaches) this.pictures.value = "decision";
+    this.pictures.hidden = !header.view.shows_targets;
+    if (!header.view.shows_targets) this.pictures.value = "decision";
     if (this.key === header.key) return this.watch();
     this.key = header.key;
     const turn = ++this.loading;
@@ -258,16 +299,20 @@ class MaskGrid {
     const cells = places.map((place) => (place.packed === null ? null : new Cell(place.packed, place)));
     await Promise.all(cells.map((cell, i) => cell?.decode(places[i].packed, blob)));
     if (turn !== this.loading) return; // another page was asked for meanwhile
-    this.columns = header.columns.map((column) => ({ ...column, numbers: totalsOf(column, blob) }));
+    this.columns = header.columns.map((column) => ({
+      ...column, numbers: totalsOf(column, blob), scores: scoresOf(column, blob),
+    }));
     this.base = header.base;
     this.build(header, cells);
   }
 
   /** Take over the page's state, at first and after Back or Forward; of these the page is told, as of a choice. */
-  adopt({ level, difference, picture, restored }) {
-    const before = [this.level, this.input("difference").checked, this.picture];
+  adopt({ level, difference, picture, image, alarms, restored }) {
+    const before = [this.level, this.input("difference").checked, this.picture, this.imageLevel, this.alarms ?? ""];
     [this.input("threshold").value, this.input("difference").checked, this.pictures.value] = [level, difference, picture];
-    const changed = Object.entries({ threshold: level, difference, picture }).filter(([, value], i) => value !== before[i]);
+    [this.input("image-threshold").value, this.input("alarms").value] = [image, alarms];
+    const now = { threshold: level, difference, picture, image, alarms };
+    const changed = Object.entries(now).filter(([, value], i) => value !== before[i]);
     if (this.restored !== undefined) changed.forEach((choice) => this.tell(...choice));
     if (this.columns !== undefined) this.repaint();
     this.restored = restored;
@@ -285,13 +330,14 @@ class MaskGrid {
       const letter = element("i", "mark", mark);
       letter.hidden = mark === "";
       title.append(letter, element("b", "name", name));
-      head.append(title, ...[0, 1, 2].map(() => element("span", "line")));
+      head.append(title, ...[0, 1, 2, 3].map(() => element("span", "line")));
       return head;
     });
+    this.root.querySelector(".of-images").hidden = this.columns.every(({ scores }) => scores === null);
     const counts = new Set(this.columns.map(({ images }) => images));
     this.images = counts.size === 1 ? [...counts][0] : null;
     const corner = element("div", "corner");
-    this.labels = [0, 1, 2].map(() => element("span", "line"));
+    this.labels = [0, 1, 2, 3].map(() => element("span", "line"));
     corner.append(element("b", "name", "\u00a0"), ...this.labels);
     const rows = header.rows.flatMap((row, r) => [
       rowHead(row),
@@ -301,11 +347,12 @@ class MaskGrid {
       }),
     ]);
     this.grid.style.setProperty("--columns", this.columns.length);
+    this.grid.classList.toggle("single", header.rows.length === 1);
     this.grid.style.setProperty("--widest", Math.max(...this.cells.map(({ width, height }) => width / height)));
     this.grid.replaceChildren(corner, ...this.heads, ...rows);
     this.columns.forEach((column, c) => this.sayColumn(column, this.heads[c], MIDDLE)); // no threshold has more words
     const beyondNames = corner.offsetHeight - corner.firstChild.offsetHeight;
-    this.grid.style.setProperty("--names", `max(0px, ${beyondNames}px - 3.35rem)`); // three single lines and padding
+    this.grid.style.setProperty("--names", `max(0px, ${beyondNames}px - 4.3rem)`); // four single lines and padding
     const against = this.root.querySelector(".against");
     against.hidden = this.base < 0;
     against.title = this.base < 0 ? "" : `Every picture as its difference to ${this.columns[this.base].name}`;
@@ -347,11 +394,17 @@ class MaskGrid {
     cancelAnimationFrame(this.scheduled);
     this.scheduled = requestAnimationFrame(() => {
       const [t, decides] = [this.level, this.picture === "decision"];
-      this.root.querySelector(".level").textContent = t === MIDDLE ? "each model’s own" : factorsOf(this.columns, t);
+      this.root.querySelector(".level").textContent = t === MIDDLE ? "model’s threshold" : factorsOf(this.columns, t);
       this.root.querySelector(".reset").disabled = t === MIDDLE;
-      const heads = [`${this.images ?? ""} probe images:`.trim(), "defects found:", "threshold:"];
-      this.labels.forEach((line, i) => (line.textContent = decides ? heads[i] : ["training masks:", "", ""][i]));
-      this.columns.forEach((column, c) => this.sayColumn(column, this.heads[c], t));
+      const [images, alarms] = [this.imageLevel, this.alarms];
+      this.thresholds = this.columns.map((column) => imageThresholdOf(column, images, alarms));
+      this.root.querySelector(".image-level").textContent =
+        alarms !== null ? "oracle on the test: models keep their own" : images === MIDDLE ? "model’s threshold" : "";
+      this.root.querySelector(".reset-images").disabled = images === MIDDLE && alarms === null;
+      this.cells.forEach((cell) => cell.decide(this.thresholds[cell.column]));
+      const heads = [`${this.images ?? ""} example images:`.trim(), "defects found:", "pixel threshold:", "all test images:"];
+      this.labels.forEach((line, i) => (line.textContent = decides ? heads[i] : ["training masks:", "", "", ""][i]));
+      this.columns.forEach((column, c) => this.sayColumn(column, this.heads[c], t, this.thresholds[c]));
       this.cells.forEach((cell) => (decides ? cell.say(t, this.baseOf(cell)) : cell.sayTaught(this.picture)));
       this.cells.filter((cell) => cell.visible).forEach((cell) => this.paint(cell));
       this.restyle();
@@ -360,10 +413,11 @@ class MaskGrid {
     });
   }
 
-  sayColumn({ scale, note, numbers, images, testIou, lesson }, head, t) {
-    const [iou, found, threshold] = head.querySelectorAll(".line");
+  sayColumn({ scale, note, numbers, images, testIou, lesson, scores, imageThreshold }, head, t, reached = imageThreshold) {
+    const [iou, found, threshold, errors] = head.querySelectorAll(".line");
+    errors.textContent = scores === null || reached === null ? "" : imageErrors(scores, reached);
     if (this.picture !== "decision") {
-      [iou.textContent, found.textContent, threshold.textContent] = [lesson ?? "…", "", ""];
+      [iou.textContent, found.textContent, threshold.textContent, errors.textContent] = [lesson ?? "…", "", "", ""];
       return;
     }
     const own = t === MIDDLE;
@@ -382,7 +436,7 @@ class MaskGrid {
     const { style } = this.grid;
     style.setProperty("--size", this.input("size").value);
     const decides = this.picture === "decision";
-    for (const name of ["threshold", "opacity", "prediction", "difference"]) this.input(name).disabled = !decides;
+    for (const name of ["threshold", "image-threshold", "alarms", "opacity", "prediction", "difference"]) this.input(name).disabled = !decides;
     style.setProperty("--heat", this.differs || !decides ? 0 : this.input("opacity").value / 100);
     style.setProperty("--truth", this.input("truth").checked ? 1 : 0);
     style.setProperty("--decision", this.differs || !decides || this.input("prediction").checked ? 1 : 0);

@@ -72,14 +72,91 @@ function factorText(factors) {
 const factorsOf = (columns, level) =>
   factorText(columns.filter(({ scale }) => scale !== null).map(({ scale }) => factorOf(scale, level)));
 
+/** Scores and names of all test images of a column, those of defective ones first; null where nobody knows them. */
+function scoresOf(column, blob) {
+  if (column.scores === null) return null;
+  const all = new Float64Array(blob(column.scores).buffer);
+  const names = JSON.parse(new TextDecoder().decode(blob(column.samples)));
+  return { defective: all.subarray(0, column.defective), normal: all.subarray(column.defective), names };
+}
+
+/**
+ * The threshold of an image's score: at a level of the slider, whose middle is the model's own; or the lowest that
+ * at most `alarms` of the normal test images reach.
+ */
+function imageThresholdOf({ imageThreshold, scores }, level, alarms) {
+  if (imageThreshold === null || scores === null) return imageThreshold;
+  const all = [...scores.defective, ...scores.normal];
+  const [low, high] = [Math.min, Math.max].map((of) => all.reduce((one, other) => of(one, other), imageThreshold));
+  if (alarms === null) return level === MIDDLE ? imageThreshold : scoreOf([low, imageThreshold, high], level);
+  const normal = [...scores.normal].sort((a, b) => b - a);
+  if (alarms >= normal.length) return low;
+  const above = all.filter((score) => score > normal[alarms]);
+  return above.length === 0 ? Infinity : Math.min(...above);
+}
+
+/** What a threshold of images' scores gets wrong, of all test images. */
+function imageErrors({ defective, normal }, threshold) {
+  const count = (scores, wrong) => scores.reduce((sum, score) => sum + wrong(score), 0);
+  const escapes = count(defective, (score) => score < threshold);
+  const alarms = count(normal, (score) => score >= threshold);
+  return `escapes ${rateText(escapes, defective.length)} · false alarms ${rateText(alarms, normal.length)}`;
+}
+
+/** `0 of 60 (at most 4.9 %)`: as `rate_text` in Python, with the exact upper limit, 95 % sure. */
+function rateText(wrong, parts) {
+  if (parts === 0) return "0 of 0";
+  const percent = 100 * exactLimit(wrong, parts);
+  const step = percent < 10 ? 10 ** (Math.floor(Math.log10(percent)) - 1) : 1;
+  const limit = Number((Math.ceil(percent / step - 1e-9) * step).toPrecision(6));
+  return `${wrong} of ${parts} (at most ${limit} %)`;
+}
+
+/** The rate at which so few wrong parts, or fewer, are seen with a chance of 5 % (Clopper and Pearson). */
+function exactLimit(wrong, parts) {
+  if (wrong >= parts) return 1;
+  // The sum of a binomial distribution falls with its rate: halve the interval that holds the limit.
+  let [low, high] = [wrong / parts, 1];
+  for (let step = 0; step < 45; step++) {
+    const rate = (low + high) / 2;
+    let logTerm = parts * Math.log1p(-rate); // of no wrong part
+    let sum = Math.exp(logTerm);
+    for (let k = 1; k <= wrong; k++) {
+      logTerm += Math.log(((parts - k + 1) * rate) / (k * (1 - rate)));
+      sum += Math.exp(logTerm);
+    }
+    if (sum > 0.05) low = rate;
+    else high = rate;
+  }
+  return high;
+}
+
+/** All escapes and false alarms of columns at their thresholds, as CSV. */
+function wrongImages(columns, thresholds) {
+  const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
+  const lines = [["variant", "image", "error", "score", "threshold"].join()];
+  columns.forEach(({ name, scores }, i) => {
+    if (scores === null || thresholds[i] === null) return;
+    [...scores.defective, ...scores.normal].forEach((score, image) => {
+      const [defective, reaches] = [image < scores.defective.length, score >= thresholds[i]];
+      if (defective === reaches) return;
+      const error = defective ? "escape" : "false alarm";
+      lines.push([quoted(name), quoted(scores.names[image]), error, score, thresholds[i]].join());
+    });
+  });
+  return lines.join("\n") + "\n";
+}
+
 /** An image's decision by its score, beside its threshold; a score that reaches it is decided defective. */
 function decisionOf(score, threshold, defective) {
   if (threshold === null) return { text: `score ${share(score)}`, wrong: false };
+  if (threshold === Infinity) return { text: `pass ${share(score)}, as all · ${defective ? "missed" : "correct"}`, wrong: defective };
   const reaches = score >= threshold;
   const digits = share(score) === share(threshold) ? 6 : 3; // two numbers that differ are not written alike
   const numbers = `${score.toFixed(digits)} ${reaches ? "≥" : "<"} ${threshold.toFixed(digits)}`;
   const wrong = reaches !== defective;
-  return { text: `${reaches ? "NG" : "OK"} ${numbers} · ${wrong ? "wrong" : "right"}`, wrong };
+  const verdict = wrong ? (reaches ? "false alarm" : "missed") : "correct";
+  return { text: `${reaches ? "fail" : "pass"} ${numbers} · ${verdict}`, wrong };
 }
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
@@ -120,7 +197,7 @@ async function taughtMaps({ width, height, centre, target, weights }, blob) {
 const shortNumber = (value) => String(Number(value.toFixed(2)));
 
 function taughtCaption({ width, height, target, weights }, picture) {
-  const cells = `${height} × ${width} cells`;
+  const cells = `${height} × ${width} grid cells`;
   if (picture === "target") return [`target in ${cells}`, `${target.filter((value) => value > 0).length} above 0`];
   const inside = weights.filter((_, i) => target[i] > 0);
   if (inside.length === 0) return [`weights in ${cells}`, `${shortNumber(weights[0])} everywhere`];

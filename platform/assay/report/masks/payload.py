@@ -28,9 +28,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from assay.report.masks.taught import PICTURES, Lesson, packed_lesson
+from assay.report.masks.targets import PICTURES, ShownTargets, packed_target
 from assay.storage import Result
-from trainables.contract import TaughtMaps
+from trainables.contract import MaskTarget
 from trainables.evaluation.heatmaps import THRESHOLD_LEVEL, Scale, defect_numbers
 
 __all__ = [
@@ -62,7 +62,7 @@ Sort = Literal["disagreement", "sample", "score", "loss", "size", "class"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 FoundByOne = Literal["A finds, B misses", "B finds, A misses"]
 FOUND_BY_ONE: tuple[FoundByOne, ...] = get_args(FoundByOne)
-MISSED_BY_ALL = "no cell finds"
+MISSED_BY_ALL = "no variant finds"
 FALSE_ALARMS = "false alarms of B"
 
 _MapRow = Mapping[str, Any]  # of `maps.parquet`, or as `_stage_row` makes it
@@ -70,6 +70,14 @@ _MapRow = Mapping[str, Any]  # of `maps.parquet`, or as `_stage_row` makes it
 _STAGE_SCALE = Scale(0.0, 0.5, 1.0)  # stages are decided at 0.5
 _SMALLEST = 1e-12  # of a probability, before its logarithm
 _COUNTS = ("positives", "negatives")
+
+
+class TestedImages(NamedTuple):
+    """All images of a test with their scores, defective ones first."""
+
+    defective: int
+    scores: NDArray[np.float64]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +93,8 @@ class MaskColumn:
     note: str = ""  # where its threshold comes from
     image_threshold: float | None = None  # of an image's score, from which on it is decided defective
     test_iou: float | None = None  # of all test images, at the model's own threshold
-    lesson: Lesson | None = None  # None: not asked for
+    tested: TestedImages | None = None  # None: not known, and the image threshold stays
+    targets: ShownTargets | None = None  # None: not asked for
 
     @property
     def scale(self) -> Scale | None:
@@ -107,12 +116,16 @@ class Display(NamedTuple):
     level: int = THRESHOLD_LEVEL  # of the threshold; 128 is each model's own
     difference: bool = False  # to A
     picture: str = PICTURES[0]
-    teaches: bool = False  # some cell's method tells what it is taught
+    shows_targets: bool = False  # some cell's method tells what it is taught
+    image: int = THRESHOLD_LEVEL  # of the threshold of images' scores; 128 is each model's own
+    alarms: int | str = ""  # the most false alarms that are wanted instead; empty: any number
     restored: int = 0  # times that Back or Forward led to the page
 
 
-def cell_column(name: str, maps: pa.Table, result: Result | None = None) -> MaskColumn:
-    """A cell by its ``maps.parquet`` and what its record says of thresholds and test images."""
+def cell_column(
+    name: str, maps: pa.Table, result: Result | None = None, predictions: pa.Table | None = None
+) -> MaskColumn:
+    """A cell by its ``maps.parquet``, what its record says of thresholds, and scores of all test images."""
     rows = {row["sample"]: row for row in maps.to_pylist()}
     thresholds = result.thresholds if result is not None else None
     return MaskColumn(
@@ -121,6 +134,16 @@ def cell_column(name: str, maps: pa.Table, result: Result | None = None) -> Mask
         note=thresholds.pixel_source if thresholds is not None else "",
         image_threshold=thresholds.image if thresholds is not None else None,
         test_iou=result.metrics.get("pixel_iou") if result is not None else None,
+        tested=None if predictions is None else _tested_images(predictions),
+    )
+
+
+def _tested_images(predictions: pa.Table) -> TestedImages:
+    table = predictions.sort_by([("label", "descending"), ("sample", "ascending")])
+    return TestedImages(
+        defective=int(np.sum(table["label"].to_numpy())),
+        scores=table["score"].to_numpy(),
+        names=tuple(table["sample"].to_pylist()),
     )
 
 
@@ -226,7 +249,8 @@ def arrange(
         for image in images.values()
         if _is_shown(image, show, pair, level) and defect_class in (None, image.defect_class)
     ]
-    key = _sort_key(sort, pair, level)
+    # The order is that of the models' own thresholds: images stay where they are while a threshold moves.
+    key = _sort_key(sort, pair)
     return [image.sample for image in sorted(chosen, key=lambda image: (key(image), image.sample))]
 
 
@@ -251,7 +275,7 @@ def _is_shown(image: _Image, show: str | None, pair: Pair | None, level: int) ->
                 return True
             first, second = pair if show == FOUND_BY_ONE[0] else (pair.b, pair.a)
             return _found_by_one(first.rows.get(image.sample), second.rows.get(image.sample), level)
-        case "no cell finds":
+        case "no variant finds":
             return _missed_by_all(image.rows, level)
         case "false alarms of B":
             return pair is not None and _is_false_alarm(image.sample, pair.b)
@@ -300,10 +324,10 @@ def peaks_in(other: _MapRow | None, row: _MapRow) -> NDArray[np.int16]:
     return peaks
 
 
-def _sort_key(sort: Sort, pair: Pair | None, level: int) -> Callable[[_Image], tuple[Any, ...]]:
+def _sort_key(sort: Sort, pair: Pair | None) -> Callable[[_Image], tuple[Any, ...]]:
     match sort:
         case "disagreement":
-            return lambda image: (-_disagreement(image.sample, pair, level),)
+            return lambda image: (-_disagreement(image.sample, pair),)
         case "score" | "loss" | "size":
             return lambda image: (-getattr(image, sort),)
         case "class":
@@ -312,14 +336,14 @@ def _sort_key(sort: Sort, pair: Pair | None, level: int) -> Callable[[_Image], t
             return lambda image: ()
 
 
-def _disagreement(sample: str, pair: Pair | None, level: int) -> float:
-    """Share of the display's pixels that the two decide differently; −1 where one has no map."""
+def _disagreement(sample: str, pair: Pair | None) -> float:
+    """Share of the display's pixels that the two decide differently by themselves; −1 without both."""
     rows = [column.rows.get(sample) for column in pair] if pair is not None else []
     maps = [_levels(row) for row in rows if row is not None and row["heatmap"] is not None]
     if len(maps) < 2:
         return -1.0
     a, b = maps
-    return float(np.mean((a >= level) != (_resized(b, a.shape) >= level)))
+    return float(np.mean((a >= THRESHOLD_LEVEL) != (_resized(b, a.shape) >= THRESHOLD_LEVEL)))
 
 
 def _levels(row: _MapRow) -> NDArray[np.uint8]:
@@ -392,6 +416,7 @@ def page_payload(
 
 
 def _column(column: MaskColumn, blobs: _Blobs) -> dict[str, Any]:
+    tested = column.tested
     return {
         "name": column.name,
         "note": column.note,
@@ -400,7 +425,10 @@ def _column(column: MaskColumn, blobs: _Blobs) -> dict[str, Any]:
         "testIou": column.test_iou,
         "totals": blobs.add(_totals(column)),
         "images": len(column.rows),
-        "lesson": None if column.lesson is None else column.lesson.note,
+        "scores": blobs.add(None if tested is None else tested.scores.tobytes()),
+        "samples": blobs.add(None if tested is None else json.dumps(tested.names).encode()),
+        "defective": 0 if tested is None else tested.defective,
+        "lesson": None if column.targets is None else column.targets.note,
     }
 
 
@@ -419,17 +447,17 @@ def _totals(column: MaskColumn) -> bytes | None:
 
 def _row(sample: str, columns: Sequence[MaskColumn], blobs: _Blobs) -> dict[str, Any]:
     rows = [column.rows.get(sample) for column in columns]
-    lessons = [column.lesson.maps.get(sample) if column.lesson else None for column in columns]
+    targets = [column.targets.maps.get(sample) if column.targets else None for column in columns]
     first = next(row for row in rows if row is not None)
     return {
         "sample": sample,
         "label": first["label"],
         "class": first["defect_class"],
-        "cells": [row and _cell(row, blobs, maps) for row, maps in zip(rows, lessons, strict=True)],
+        "cells": [row and _cell(row, blobs, maps) for row, maps in zip(rows, targets, strict=True)],
     }
 
 
-def _cell(row: _MapRow, blobs: _Blobs, taught: TaughtMaps | None) -> dict[str, Any]:
+def _cell(row: _MapRow, blobs: _Blobs, target: MaskTarget | None) -> dict[str, Any]:
     counts = None if row["positives"] is None else row["positives"] + row["negatives"]
     return {
         "width": row["width"],
@@ -441,5 +469,5 @@ def _cell(row: _MapRow, blobs: _Blobs, taught: TaughtMaps | None) -> dict[str, A
         "truth": blobs.add(row["truth"]),
         "peaks": blobs.add(row["peaks"]),
         "counts": blobs.add(counts),
-        "taught": packed_lesson(taught, blobs.add),
+        "taught": packed_target(target, blobs.add),
     }

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.analysis.names import variant_name
 from assay.analysis.results.results import ReadPart, StudyResults
 from assay.analysis.summary import Repeat
 from assay.storage.record import Record
@@ -46,7 +47,7 @@ def overlay_sheet(results: StudyResults, store: Store) -> NDArray[np.uint8]:
         InputError: If no finished trial has kept maps, or the cells have no image in common.
     """
     maps = {
-        cell: {row["sample"]: row for row in table.to_pylist()}
+        variant_name(results, cell): {row["sample"]: row for row in table.to_pylist()}
         for cell, record in _fullest_repeat(results, store).items()
         if (table := store.read_part(record, _MAPS)) is not None and table.num_rows
     }
@@ -59,7 +60,7 @@ def overlay_sheet(results: StudyResults, store: Store) -> NDArray[np.uint8]:
     common = [sample for sample in first if all(sample in other for other in others)]
     if not common:
         raise InputError(
-            f"a picture compares cells on the same images, and {', '.join(maps)} share no probe image: "
+            f"a picture compares cells on the same images, and {'; '.join(maps)} share no probe image: "
             "a factor changes the data. `assay report` compares their numbers."
         )
     chosen = _chosen([first[sample] for sample in common], _ROWS)

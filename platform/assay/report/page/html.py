@@ -16,7 +16,17 @@ from assay.study.names import counted
 
 __all__ = ["Additions", "escape", "html_notes", "html_page", "html_picture", "html_section"]
 
-_VERDICTS = ("shown", "suggested", "negligible", "open", "identical", "too few")
+# How a verdict begins → its class, which gives the colour.
+_VERDICTS = {
+    "significant": "shown",
+    "suggested": "suggested",
+    "negligible": "negligible",
+    "can go": "dispensable",
+    "keep": "shown",
+    "worse": "suggested",
+    "no difference": "negligible",
+    "too small": "negligible",
+}
 
 
 class Additions(NamedTuple):
@@ -44,11 +54,17 @@ def html_page(page: Page, added: Additions = _NO_ADDITIONS) -> str:
         "</head>\n<body>\n<main>",
         f"<header>\n<h1>{escape(page.title)}</h1>",
         *([f'<p class="question">{_lines(page.question)}</p>'] if page.question else []),
+        *([f'<p class="sentence">{_text(page.sentence)}</p>'] if page.sentence else []),
         f'<p class="count">{_text(page.count)}</p>\n</header>',
         *_part_links(added.parts),
-        *writer.table_and_notes(_count_first(page.table), page.notes),
     ]
-    for section in page.sections_of_file:
+    if page.answer is not None:
+        parts += writer.section(page.answer, folded=False)
+    if page.figure is not None:
+        parts.append(html_picture(page.figure))
+    parts += ["<section>\n<h2>Variants</h2>", *writer.table_and_notes(_count_first(page.table), ())]
+    parts += [*writer.folded(page.notes), "</section>"]
+    for section in page.sections:
         parts += writer.section(section)
     parts += [html_picture(picture) for picture in page.pictures]
     for section in page.search:
@@ -94,12 +110,20 @@ class _Writer:
 
     anchors: Mapping[str, str]
 
-    def section(self, section: Section) -> Iterator[str]:
+    def section(self, section: Section, *, folded: bool = True) -> Iterator[str]:
         yield f"<section>\n<h2>{_text(section.title)}</h2>"
         if section.intro:
             yield f"<p>{_text(section.intro)}</p>"
-        yield from self.table_and_notes(section.table, section.notes)
+        yield from self.table_and_notes(section.table, ())
+        yield from self.folded(section.notes) if folded else self.notes(None, section.notes)
         yield "</section>"
+
+    def folded(self, notes: Sequence[str]) -> Iterator[str]:
+        """Notes that a reader unfolds."""
+        if notes:
+            yield f"<details>\n<summary>{counted(len(notes), 'note')}</summary>"
+            yield from self.notes(None, notes)
+            yield "</details>"
 
     def table_and_notes(self, table: TextTable | None, notes: Sequence[str]) -> Iterator[str]:
         if table is not None:
@@ -144,9 +168,8 @@ class _Writer:
             marked = f"<strong>{marked}</strong>"
         classes = column.align
         if column.title == "verdict":
-            # The class gives the colour; beside it stands the word.
-            verdict = next((verdict for verdict in _VERDICTS if text.startswith(verdict)), "")
-            classes += f" verdict {verdict.replace(' ', '-')}"
+            word = next((word for word in _VERDICTS if text.lower().startswith(word)), "")
+            classes += f" verdict {_VERDICTS.get(word, '')}".rstrip()
         elif column.title == "trial":
             marked = f"<code>{marked}</code>"
         return f'<td class="{classes}">{marked}</td>'

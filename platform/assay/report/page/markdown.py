@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from assay.report.page.inline import spans, visible
-from assay.report.page.model import Page, Section, TextTable, superscript
+from assay.report.page.model import Page, Picture, Section, TextTable, superscript
 
 __all__ = ["escape", "markdown_page", "markdown_section", "markdown_table", "note_lines"]
 
@@ -47,18 +47,27 @@ def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})
     parts = [f"# {_line_of(page.title)}"]
     if page.question:
         parts.append("> " + escape(page.question).replace("\n", "\n> "))
-    parts += [_line_of(page.count), markdown_table(page.table), _notes(page.table, page.notes)]
-    for section in page.sections_of_file:
-        parts.append(markdown_section(section))
-    for picture in page.pictures:
-        if picture.stem in pictures:
-            parts += [
-                f"![{_line_of(picture.alt)}]({pictures[picture.stem]})",
-                f"*{_line_of(picture.caption)}*",
-            ]
-    for section in (*page.search, page.listed_trials):
-        parts.append(markdown_section(section))
+    if page.sentence:
+        parts.append(f"**{_line_of(page.sentence)}**")
+    parts.append(_line_of(page.count))
+    if page.answer is not None:
+        parts.append(markdown_section(page.answer))
+    if page.figure is not None:
+        parts.append(_picture(page.figure, pictures))
+    parts += ["## Variants", markdown_table(page.table), _notes(page.table, ())]
+    parts += [markdown_section(section) for section in page.sections]
+    parts += [_picture(picture, pictures) for picture in page.pictures]
+    parts += [markdown_section(section) for section in page.search]
+    if page.notes:
+        parts += ["## Notes", _notes(None, page.notes)]
+    parts.append(markdown_section(page.listed_trials))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _picture(picture: Picture, pictures: Mapping[str, str]) -> str:
+    if picture.stem not in pictures:
+        return ""
+    return f"![{_line_of(picture.alt)}]({pictures[picture.stem]})\n\n*{_line_of(picture.caption)}*"
 
 
 def markdown_table(table: TextTable) -> str:

@@ -5,12 +5,14 @@ Texts are plain, with `code` in backticks as their only mark-up; each form escap
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 __all__ = [
     "NOTHING",
+    "SUPERSCRIPTS",
     "Column",
     "Page",
     "Picture",
@@ -24,7 +26,7 @@ __all__ = [
 NOTHING = "–"
 PictureForm = Literal["svg", "png", "pdf"]
 
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _LISTED = 200  # trials; more are listed where a reader can fold them away
 
 
@@ -58,6 +60,31 @@ class TextTable:
             links={(row, moved[at]): cells for (row, at), cells in self.links.items() if at in moved},
         )
 
+    def with_rows(self, places: Sequence[int]) -> TextTable:
+        """The rows at ``places``, in this order, with their bold type and links."""
+        moved = {place: new for new, place in enumerate(places)}
+        return replace(
+            self,
+            rows=tuple(self.rows[place] for place in places),
+            bold=frozenset((moved[row], column) for row, column in self.bold if row in moved),
+            links={(moved[row], at): cells for (row, at), cells in self.links.items() if row in moved},
+        )
+
+    def with_own_notes(self) -> TextTable:
+        """The table with the notes to which its cells refer, numbered anew: of one that was cut."""
+        mark = re.compile(f"(?<= )[{SUPERSCRIPTS}]+(?= |$)")
+        shown = {found for row in self.rows for text in row for found in mark.findall(text)}
+        kept = [number for number in range(1, len(self.notes) + 1) if superscript(number) in shown]
+        anew = {superscript(number): superscript(new) for new, number in enumerate(kept, start=1)}
+        return replace(
+            self,
+            rows=tuple(
+                tuple(mark.sub(lambda found: anew.get(found[0], found[0]), text) for text in row)
+                for row in self.rows
+            ),
+            notes=tuple(self.notes[number - 1] for number in kept),
+        )
+
 
 @dataclass(frozen=True)
 class Section:
@@ -67,7 +94,6 @@ class Section:
     intro: str = ""
     table: TextTable | None = None
     notes: tuple[str, ...] = ()
-    detail: bool = False  # numbers behind the answer, which a brief page leaves out
 
 
 @dataclass(frozen=True)
@@ -82,25 +108,36 @@ class Picture:
 
 @dataclass(frozen=True)
 class Page:
-    """The report of one study, in reading order."""
+    """The report of one study: question, answer, figure, table, then what stands behind them."""
 
     title: str
     question: str  # may be empty, or of several lines
     count: str  # how many trials ended how, and on which data
-    table: TextTable  # a row for each cell
+    table: TextTable  # a row for each variant, with a column for each factor
     notes: tuple[str, ...]  # below it, without those that its cells refer to by number
-    sections: tuple[Section, ...]  # the answers
+    sections: tuple[Section, ...]  # all that is not the answer itself
     trials: Section  # a row for each trial; the first column is its cell
-    intervals: Section | None = None  # of the means; None: no cell has one
     pictures: tuple[Picture, ...] = ()
     search: tuple[Section, ...] = ()  # what a search adds: the best points first
     all_trials: str = ""  # where all are listed, should they be too many for a page
-    answer: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of a brief page: `Pays` → its sentences
+    named: TextTable | None = (
+        None  # the same rows by their names, where a page is narrow; None: it has no others
+    )
+    best_first: tuple[int, ...] = ()  # rows of the table by the primary metric; empty: they stand so
+    caption: str = ""  # of the table in a paper: what its numbers are
+    sentence: str = ""  # the answer in words
+    answer: Section | None = None  # a row for each comparison, the strongest first
+    figure: Picture | None = None  # of the answer
 
     @property
-    def sections_of_file(self) -> tuple[Section, ...]:
-        """Intervals and answers: a terminal leaves out the intervals."""
-        return self.sections if self.intervals is None else (self.intervals, *self.sections)
+    def all_pictures(self) -> tuple[Picture, ...]:
+        """The figure of the answer, and the others."""
+        return self.pictures if self.figure is None else (self.figure, *self.pictures)
+
+    @property
+    def narrow_table(self) -> TextTable:
+        """The table with one column of names."""
+        return self.table if self.named is None else self.named
 
     @property
     def listed_trials(self) -> Section:
@@ -123,4 +160,4 @@ def numbered(note: str, notes: list[str]) -> str:
 
 def superscript(number: int) -> str:
     """``12`` as ``¹²``."""
-    return str(number).translate(_SUPERSCRIPTS)
+    return str(number).translate(str.maketrans("0123456789", SUPERSCRIPTS))

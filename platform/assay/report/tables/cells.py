@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from assay.analysis.predictions import Collapses, collapses, measured_records
+from assay.analysis.names import study_names, variant_name
+from assay.analysis.predictions import AtChance, cells_at_chance, measured_records
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, RepeatSummary, by_mean, metric_summary, outcome
@@ -30,12 +31,14 @@ from assay.study.settings.nesting import NO_LEVEL
 from trainables.evaluation.metrics import METRICS, Metric
 
 __all__ = [
+    "BEST_POSSIBLE",
     "ITEM_INTERVAL",
     "ablation_table",
     "attainable_texts",
     "base_and_best",
     "best_notes",
     "bold_notes",
+    "highlighted_cells",
     "in_order",
     "interval_section",
     "item_interval_text",
@@ -46,28 +49,29 @@ __all__ = [
     "metric_title",
     "shows_medians",
     "study_bold_notes",
-    "telling_cells",
     "trial_rows",
     "trial_section",
 ]
 
 
-ITEM_INTERVAL = "item interval"  # heading of the intervals over test items
+ITEM_INTERVAL = "over test images"  # heading of the intervals over test items
+BEST_POSSIBLE = "best IoU possible"  # heading of what an output of this size can reach
 _OVERLAPS = ("pixel_iou", "pixel_iou_positive", "pixel_iou_oracle")
 _MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
 
 
-def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable:
+def ablation_table(results: StudyResults, *, analysed: bool = True, named: bool = False) -> TextTable:
     """One row per cell: the factors' levels, mean ± spread of each metric, what is published of it, and n.
 
     ``n`` counts the primary metric; a further metric that has fewer values says so in the note. Of a search
     the rows are the winners on fresh seeds. The best cells are bold, and where predictions are read, the
     interval over test items stands beside the primary metric, repeats that never left chance are counted, and
-    if there are any, medians stand beside means. A table that is not ``analysed`` has none of these.
+    if there are any, medians stand beside means. A table that is not ``analysed`` has none of these. One that
+    is ``named`` has the names of variants in place of levels.
     """
-    cells, metrics = results.reported.cells, results.metrics
+    cells, metrics, names = results.reported.cells, results.metrics, study_names(results)
     summaries = [metric_summary(results, metric.name) for metric in metrics]
-    at_chance = collapses(results) if analysed else {}
+    at_chance = cells_at_chance(results) if analysed else {}
     notes: list[str] = []
     beside = _beside(results, summaries, notes, analysed=analysed)
     # One note for all cells that wait: ``to come: 29 of 30 trials``.
@@ -84,11 +88,13 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
         if all(_waits(summary) for summary in of_cell) and cell.name not in at_chance:
             count = f"{of_cell[0].count} {numbered(to_come, notes)}"
         else:
-            count = _count_cell(of_cell, metrics, at_chance.get(cell.name), notes)
-        rows.append((*level_texts(results.plan, cell), *values, count))
+            variant = names.variant(cell.name)
+            count = _count_cell(variant, of_cell, metrics, at_chance.get(cell.name), notes)
+        levels = [names.variant(cell.name)] if named else level_texts(results, cell)
+        rows.append((*levels, *values, count))
     best = study_analysis(results).best if analysed else None
     bold = best.cells if best is not None else frozenset[str]()
-    levels = level_columns(results.plan)
+    levels = [Column("variant", "left")] if named else level_columns(results)
     columns = [*levels]
     for metric in metrics:
         columns.append(Column(metric_title(metric), "right"))
@@ -109,8 +115,8 @@ def best_notes(results: StudyResults) -> list[str]:
     notes = study_bold_notes(results)
     if uncertainty is not None:
         notes.append(
-            f"Item interval: 95 % interval of {title} had other test items been photographed (bootstrap over "
-            "physical items). It says nothing of training."
+            f"Interval over test images: 95 % interval of {title} had other test items been photographed "
+            "(bootstrap over physical items). It says nothing of training."
         )
         notes += [f"{problem[0].upper()}{problem[1:]}" for problem in uncertainty.problems]
     return notes
@@ -132,7 +138,7 @@ def bold_notes(best: Best | None, metric: Metric, means: Mapping[str, float | No
     """
     if best is None:
         return []
-    held = f"{counted(best.repeats, 'common repeat')}; claim: {best.claim}"
+    held = f"{counted(best.repeats, 'common repeat')}, {best.claim}"
     if not best.cells:
         return [f"Not distinguishable: no {metric.title} is bold ({held})."]
     notes = [f"Bold: the best {metric.title}, and what cannot be told from it ({held})."]
@@ -142,7 +148,7 @@ def bold_notes(best: Best | None, metric: Metric, means: Mapping[str, float | No
     if others and min(bold) < max(others):
         notes.append(
             "Bold goes by the common repeats, what diverged among them counts as worst, and by how they "
-            "scatter; means by all values of a cell. So a bold mean may be worse than one that is not."
+            "scatter; means by all values of a variant. So a bold mean may be worse than one that is not."
         )
     return notes
 
@@ -175,7 +181,8 @@ def _beside(
             name, decimals = cells[row].name, primary.decimals
             if first[row].n == 0 and _waits(first[row]):  # its n says so
                 return NOTHING
-            return item_interval_text(uncertainty.cell(name), decimals, name, notes)
+            variant = variant_name(results, name)
+            return item_interval_text(uncertainty.cell(name), decimals, variant, notes)
 
         beside[primary.name].append(_Beside(ITEM_INTERVAL, interval))
     for name, texts in _published_columns(results.plan.study, cells, metrics).items():
@@ -183,7 +190,7 @@ def _beside(
     attainable = attainable_texts(results)
     if attainable:
         last = [name for name in beside if name in _OVERLAPS][-1]
-        beside[last].append(_Beside("attainable", attainable.__getitem__))
+        beside[last].append(_Beside(BEST_POSSIBLE, attainable.__getitem__))
     return beside
 
 
@@ -200,19 +207,27 @@ def metric_title(metric: Metric) -> str:
     return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
 
 
-def level_columns(plan: Plan) -> list[Column]:
+def level_columns(results: StudyResults) -> list[Column]:
     """The columns that tell cells apart: the factors; of a search and without factors also the name."""
-    study, factors = plan.study, plan.study.factors
-    columns = [Column(factor, "center" if _is_switch(study, factor) else "left") for factor in factors]
-    return [*columns, Column("cell", "left")] if _is_named(plan) else columns
+    study, names = results.plan.study, study_names(results)
+    columns = [
+        Column(names.factor_words(factor), "center" if _is_switch(study, factor) else "left")
+        for factor in study.factors
+    ]
+    return [*columns, Column("variant", "left")] if _is_named(results.plan) else columns
 
 
-def level_texts(plan: Plan, cell: Cell) -> list[str]:
+def level_texts(results: StudyResults, cell: Cell) -> list[str]:
     """The texts in :func:`level_columns` for a cell: ✓ and – for factors that are `on` and `off`."""
-    study = plan.study
-    levels = {factor: cell.levels[factor] for factor in study.factors}
-    texts = [_MARKS[level] if _is_switch(study, factor) else level for factor, level in levels.items()]
-    return [*texts, cell.name] if _is_named(plan) else texts
+    study, names = results.plan.study, study_names(results)
+    texts = [
+        _MARKS.get(level, level)
+        if _is_switch(study, factor) or level == NO_LEVEL
+        else names.level_column(factor, level)
+        for factor in study.factors
+        for level in [cell.levels[factor]]
+    ]
+    return [*texts, names.variant(cell.name)] if _is_named(results.plan) else texts
 
 
 def item_interval_text(interval: ItemInterval, decimals: int, name: str, notes: list[str]) -> str:
@@ -242,21 +257,25 @@ def _published_columns(
 
 def shows_medians(results: StudyResults) -> bool:
     """True where medians stand beside means: asked for, or some repeat never left chance."""
-    return results.medians or bool(collapses(results))
+    return results.medians or bool(cells_at_chance(results))
 
 
 def _count_cell(
-    of_cell: Sequence[CellSummary], metrics: Sequence[Metric], collapsed: Collapses | None, notes: list[str]
+    label: str,
+    of_cell: Sequence[CellSummary],
+    metrics: Sequence[Metric],
+    at_chance: AtChance | None,
+    notes: list[str],
 ) -> str:
     """The n of a row; adds a note to ``notes`` where any repeat was lost or never left chance."""
     primary, *others = of_cell
-    texts = [*([_lost_text(primary)] if primary.lost else []), *([str(collapsed)] if collapsed else [])]
+    texts = [*([_lost_text(primary)] if primary.lost else []), *([str(at_chance)] if at_chance else [])]
     for summary, metric in zip(others, metrics[1:], strict=True):
         if summary.lost != primary.lost:
             texts.append(f"{metric.title}: {_lost_text(summary)}")
     if not texts:
         return str(primary.n)
-    note = f"{primary.cell.name}: {'; '.join(texts)}"
+    note = f"{label}: {'; '.join(texts)}"
     return f"{primary.count} {numbered(note, notes)}"
 
 
@@ -304,18 +323,18 @@ def interval_section(results: StudyResults) -> Section | None:
     cells = results.reported.cells
     rows = [
         (
-            *level_texts(results.plan, cell),
+            *level_texts(results, cell),
             *(_mean_interval(summary[row], of_metrics[summary[row].metric]) for summary in summaries),
         )
         for row, cell in enumerate(cells)
     ]
-    columns = [*level_columns(results.plan), *(Column(metric.title, "right") for metric in metrics)]
-    kinds = [f"{method}, claim: {claim}" for method, claim in method_texts(intervals)]
+    columns = [*level_columns(results), *(Column(metric.title, "right") for metric in metrics)]
+    kinds = [f"{method}, on {claim}" for method, claim in method_texts(intervals)]
     approximate = any(interval.approximate for interval in intervals)
     return Section(
         "Intervals of the means",
-        f"Mean with its 95 % interval ({'; '.join(kinds)}). Cells are compared by their differences below, "
-        "not by whether their intervals overlap.",
+        f"Mean with its 95 % interval ({'; '.join(kinds)}). Variants are compared by their differences "
+        "below, not by whether their intervals overlap.",
         TextTable(tuple(columns), tuple(rows), (ONE_SIDED,) if approximate else ()),
         () if len(intervals) == len(metrics) * len(cells) else (_NO_INTERVAL,),
     )
@@ -345,7 +364,7 @@ def trial_rows(
 def listed_trials(rows: Sequence[tuple[str, ...]], metrics: Sequence[Metric], *, folds: bool) -> Section:
     """The section of those rows."""
     columns = [
-        Column("cell", "left"),
+        Column("variant", "left"),
         Column("seed", "right"),
         *([Column("fold", "right")] if folds else []),
         Column("trial", "left"),
@@ -398,7 +417,7 @@ def base_and_best(results: StudyResults) -> tuple[str, str] | None:
     return (ranked[-1] if first == best else first), best
 
 
-def telling_cells(results: StudyResults, names: Collection[str], most: int) -> list[str]:
+def highlighted_cells(results: StudyResults, names: Collection[str], most: int) -> list[str]:
     """At most ``most`` of ``names``: base and best, then those farthest in mean from the base.
 
     They stand in the study's order. Cells that no table reports, such as points of a search, come last.

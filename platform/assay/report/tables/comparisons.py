@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from assay.analysis.names import study_names
 from assay.analysis.results.results import StudyResults
 from assay.analysis.scores.score_analysis import ScoreAnalysis
 from assay.analysis.study_analysis import study_analysis
@@ -20,7 +21,7 @@ from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from assay.report.tables.cells import ITEM_INTERVAL, item_interval_text, metric_title
 from assay.statistics.families import ComparisonResult, first_claims
-from assay.statistics.looks import PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS
+from assay.statistics.interim_looks import PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS
 from assay.statistics.more_repeats import MOST_REPEATS
 from assay.statistics.scores import CLAIMS, Claim
 from assay.statistics.wording import (
@@ -34,36 +35,46 @@ from assay.statistics.wording import (
     negligible_text,
     p_text,
     signed,
+    verdict_word,
 )
 from assay.study.names import from_to
 from assay.study.orthogonal import read_aliases
 
 __all__ = [
+    "Absent",
+    "absent_repeats",
     "alias_notes",
     "analysis_sections",
-    "claim_question",
+    "better_in_text",
     "comparison_sections",
+    "design_notes",
+    "difference_text",
     "disagreements",
     "full_name",
+    "holds_for_text",
+    "looks_notes",
+    "method_text",
+    "p_cell",
+    "p_column",
     "pair_sections",
     "verdict_text",
 ]
 
-_QUESTIONS: dict[Claim, str] = {
-    "this split": "on this split: would other seeds say the same?",
-    "these folds": "on these folds: would other seeds say the same?",
-    "this data": "on this data: would other splits of it and other seeds say the same?",
-    "new data": "on new data: would other images of this kind say the same?",
+_HOLDS_FOR: dict[Claim, str] = {
+    "this split": "this train/test split: 95 % intervals over seeds",
+    "these folds": "these folds: 95 % intervals over seeds",
+    "this data": "this data set: 95 % intervals over its splits and seeds",
+    "new data": "new images of this kind: 95 % intervals over its splits and seeds",
 }
 
-_OF_THIS_DATA = "Of this data set, over its splits and seeds; not of other images. "
 _TESTS = {"sign-flip": "exact sign-flip test", "wilcoxon": "exact Wilcoxon signed-rank test"}
-_ORDER = "Right level minus left, all else equal"
-_MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level, all other factors averaged."
+_ORDER = "Difference: second minus first, all else equal."
+_MAIN_EFFECTS = "Mean of a level minus that of its factor's first level, averaged over all other factors."
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
 
 
 Absent = Mapping[str, frozenset[str]]
+Words = Callable[[ComparisonResult], str]
 
 
 class _Family(NamedTuple):
@@ -72,6 +83,7 @@ class _Family(NamedTuple):
     claim: Claim
     results: Sequence[ComparisonResult]
     absent: Absent  # cell → why repeats of it have no value
+    words: Words | None  # what is compared, in the words of a study; None: by its keys
 
     @property
     def title(self) -> str:
@@ -80,22 +92,35 @@ class _Family(NamedTuple):
 
     @property
     def within(self) -> bool:
-        """True where results say in which cells they are: without factors there is nothing to be within."""
-        return any(result.within for result in self.results)
+        """True where a column says in which cells results are: words say it, and without factors nothing."""
+        return self.words is None and any(result.within for result in self.results)
+
+    def name(self, result: ComparisonResult) -> str:
+        """What is compared, for a sentence."""
+        return full_name(result) if self.words is None else self.words(result)
 
 
-def comparison_sections(results: StudyResults) -> Iterator[Section]:
-    """All sections that the study's comparisons need, in reading order."""
+def comparison_sections(
+    results: StudyResults, answered: Sequence[ComparisonResult] = ()
+) -> Iterator[Section]:
+    """All sections that the study's comparisons need, in reading order, without what is ``answered``."""
     yield from analysis_sections(
         study_analysis(results),
         results.primary.title,
         item_intervals(results),
-        lambda effects: _design_notes(results, effects),
-        absent={
-            summary.cell.name: frozenset("to come" if lost.to_come else "lost" for lost in summary.lost)
-            for summary in metric_summary(results, results.primary.name)
-        },
+        lambda effects: design_notes(results, effects),
+        absent=absent_repeats(results),
+        answered=answered,
+        words=study_names(results).change,
     )
+
+
+def absent_repeats(results: StudyResults) -> Absent:
+    """Cell → whether repeats without a value by the primary metric are ``lost`` or ``to come``."""
+    return {
+        summary.cell.name: frozenset("to come" if lost.to_come else "lost" for lost in summary.lost)
+        for summary in metric_summary(results, results.primary.name)
+    }
 
 
 def analysis_sections(
@@ -105,62 +130,75 @@ def analysis_sections(
     design_notes: Callable[[Sequence[ComparisonResult]], Iterable[str]] = lambda _: (),
     *,
     absent: Absent = MappingProxyType({}),
+    answered: Sequence[ComparisonResult] = (),
+    words: Words | None = None,
 ) -> Iterator[Section]:
     """All sections of an analysis, in reading order.
 
     ``primary``: title of the metric that the question is about. ``design_notes``: main effects → sentences
     below them on what the design cannot tell apart. ``absent``: of cells that lack repeats, whether these
-    are ``lost`` or ``to come``.
+    are ``lost`` or ``to come``. ``answered``: results that stand in another table. ``words``: names of what
+    is compared; None: the keys.
     """
+    known = {id(result) for result in answered}
     for claim in CLAIMS:
-        for family in _of_claim(claim, analysis.main_effects, absent):
-            intro = f"{_MAIN_EFFECTS} {_method(family.results)}"
-            notes = (*_common_notes(family), *design_notes(family.results))
-            yield _claimed_section(f"Main effects {_where(claim)}", intro, family, notes, first="effect")
+        for family in _of_claim(claim, analysis.main_effects, absent, words):
+            if not known.issuperset(map(id, family.results)):
+                intro = method_text(family.results, effects=True)
+                notes = (*_common_notes(family), *design_notes(family.results))
+                yield _claimed_section(f"Main effects on {claim}", intro, family, notes, first="effect")
             if not analysis.comparisons and any(result.p is not None for result in family.results):
                 yield _detail_section(family, None)
-        for family in _of_claim(claim, analysis.interactions, absent):
-            title, notes = f"Interactions {_where(claim)}", _said_of_all(family)
+        for family in _of_claim(claim, analysis.interactions, absent, words):
+            title, notes = f"Interactions on {claim}", _said_of_all(family)
             yield _claimed_section(title, _INTERACTIONS, family, notes, first="effect")
-        for family in _of_claim(claim, analysis.comparisons, absent):
-            yield from _compared(family, _ORDER, uncertainty)
+        for family in _of_claim(claim, analysis.comparisons, absent, words):
+            if not known.issuperset(map(id, family.results)):
+                yield _compared(family, _ORDER)
+            if uncertainty is not None or any(result.p is not None for result in family.results):
+                yield _detail_section(family, uncertainty)
     further = first_claims(analysis.further)
     for claim in CLAIMS:
-        for family in _of_claim(claim, further, absent):
+        for family in _of_claim(claim, further, absent, words):
             yield _further_section(family, primary)
 
 
-def pair_sections(pair: StudyPair) -> Iterator[Section]:
-    """The comparisons of two studies, cell by cell, for each claim."""
-    order = f"{pair.right.name} minus {pair.left.name}, with all that differs between them"
+def pair_sections(pair: StudyPair, answered: Sequence[ComparisonResult], order: str) -> Iterator[Section]:
+    """The comparisons of two studies that are not ``answered``, cell by cell for each claim, and details."""
+    known = {id(result) for result in answered}
     for claim in CLAIMS:
         for family in _of_claim(claim, pair.comparisons):
-            yield from _compared(family, order, None)
+            if not known.issuperset(map(id, family.results)):
+                yield _compared(family, order)
+            if any(result.p is not None for result in family.results):
+                yield _detail_section(family, None)
 
 
 def verdict_text(result: ComparisonResult, notes: list[str]) -> str:
     """The verdict, with the number of its note; ``notes`` collects what is odd, each once."""
-    return f"{result.verdict} {numbered(result.note, notes)}" if result.note else result.verdict
+    word = verdict_word(result)
+    return f"{word} {numbered(result.note, notes)}" if result.note else word
 
 
 # Sections ---------------------------------------------------------------------------------------------
 
 
 def _of_claim(
-    claim: Claim, results: Sequence[ComparisonResult], absent: Absent = MappingProxyType({})
+    claim: Claim,
+    results: Sequence[ComparisonResult],
+    absent: Absent = MappingProxyType({}),
+    words: Words | None = None,
 ) -> Iterator[_Family]:
     """The results of one claim as a family; nothing where there are none."""
     of_claim = [result for result in results if result.claim == claim]
     if of_claim:
-        yield _Family(claim, of_claim, absent)
+        yield _Family(claim, of_claim, absent, words)
 
 
-def _compared(family: _Family, order: str, uncertainty: ItemIntervals | None) -> Iterator[Section]:
-    """A section of what is claimed, and one of what stands behind it."""
-    title, intro = f"Comparisons {claim_question([family.claim])}", f"{order}. {_method(family.results)}"
-    yield _claimed_section(title, intro, family, _common_notes(family))
-    if uncertainty is not None or any(result.p is not None for result in family.results):
-        yield _detail_section(family, uncertainty)
+def _compared(family: _Family, order: str) -> Section:
+    """The comparisons of one claim."""
+    title, intro = f"Comparisons on {family.claim}", method_text(family.results, order=order)
+    return _claimed_section(title, intro, family, _common_notes(family))
 
 
 def _claimed_section(
@@ -171,24 +209,24 @@ def _claimed_section(
         *_name_columns(family, first),
         Column(f"difference in {family.title}", "right"),
         Column("better in", "right"),
-        Column("p (family)", "right"),
+        p_column(family.results),
         Column("verdict", "left"),
     )
     notes: list[str] = []
     rows = tuple((*_names(family, result), *_claimed(family, result, notes)) for result in family.results)
-    links = _links(family.results)
+    links = _links(family)
     return Section(title, intro, TextTable(columns, rows, tuple(notes), links=links), tuple(notes_below))
 
 
 def _detail_section(family: _Family, uncertainty: ItemIntervals | None) -> Section:
     """The numbers behind the verdicts."""
-    exact = any(result.p_min is not None for result in family.results)
+    forbidden = any(result.without_chance for result in family.results)
     until = any(more_negligible_text(result) for result in family.results)
     columns = (
         *_name_columns(family),
         Column("n", "right"),
         Column("p", "right"),
-        *([Column("smallest p", "right")] if exact else []),
+        *([Column("smallest p", "right")] if forbidden else []),
         Column("g", "right"),
         *([Column(ITEM_INTERVAL, "right")] if uncertainty is not None else []),
         Column("more repeats", "right"),
@@ -200,18 +238,18 @@ def _detail_section(family: _Family, uncertainty: ItemIntervals | None) -> Secti
         row = [
             *_names(family, result),
             count_text(result),
-            _p(result.p),
-            *([_p(result.p_min)] if exact else []),
+            p_cell(result.p),
+            *([p_cell(result.p_min) if result.without_chance else NOTHING] if forbidden else []),
             NOTHING if result.g is None else signed(result.g, 2),
         ]
         if uncertainty is not None and result.cell_a is not None and result.cell_b is not None:
             interval = uncertainty.difference(result.cell_a, result.cell_b)
-            row.append(item_interval_text(interval, result.decimals, full_name(result), notes))
+            row.append(item_interval_text(interval, result.decimals, family.name(result), notes))
         row.append(more_text(result) or NOTHING)
         rows.append((*row, *([more_negligible_text(result) or NOTHING] if until else [])))
-    table = TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results))
+    table = TextTable(columns, tuple(rows), tuple(notes), links=_links(family))
     notes_below = tuple(_detail_notes(family.results))
-    return Section(f"Details {_where(family.claim)}", "", table, notes_below, detail=True)
+    return Section(f"Details on {family.claim}", "", table, notes_below)
 
 
 def _further_section(family: _Family, primary: str) -> Section:
@@ -220,7 +258,7 @@ def _further_section(family: _Family, primary: str) -> Section:
         Column("metric", "left"),
         *_name_columns(family),
         Column("difference", "right"),
-        Column("p (family)", "right"),
+        p_column(family.results),
         Column("verdict", "left"),
     )
     notes: list[str] = []
@@ -229,12 +267,11 @@ def _further_section(family: _Family, primary: str) -> Section:
         difference, _, p, verdict = _claimed(family, result, notes)
         rows.append((metric_title(result.scored_by), *_names(family, result), difference, p, verdict))
     return Section(
-        f"Further metrics {_where(family.claim)}",
+        f"Further metrics on {family.claim}",
         f"Exploratory: the question was asked of {primary}. A metric is a family of its own: "
         "the more of them are read, the more will look shown by chance.",
-        TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results, 1)),
+        TextTable(columns, tuple(rows), tuple(notes), links=_links(family, 1)),
         tuple(disagreements(family.results)),
-        detail=True,
     )
 
 
@@ -244,24 +281,32 @@ def _further_section(family: _Family, primary: str) -> Section:
 def _name_columns(family: _Family, first: str = "comparison") -> list[Column]:
     """Columns that name a result."""
     within = [Column("within", "left")] if family.within else []
-    return [Column(first, "left"), *within]
+    return [Column(first if family.words is None or first != "comparison" else "change", "left"), *within]
+
+
+def p_column(results: Sequence[ComparisonResult]) -> Column:
+    """The heading of p, which is adjusted where the family has several comparisons."""
+    return Column("adjusted p" if results[0].m > 1 else "p", "right")
 
 
 def _names(family: _Family, result: ComparisonResult) -> list[str]:
+    if family.words is not None:
+        return [family.words(result)]
     return [result.comparison, result.within] if family.within else [result.comparison]
 
 
 def _claimed(family: _Family, result: ComparisonResult, notes: list[str]) -> tuple[str, str, str, str]:
     """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
     return (
-        _difference(result),
-        _better(result, family.absent),
-        _p(result.p_adjusted),
+        difference_text(result),
+        better_in_text(result, family.absent),
+        p_cell(result.verdict_p),
         verdict_text(result, notes),
     )
 
 
-def _difference(result: ComparisonResult) -> str:
+def difference_text(result: ComparisonResult) -> str:
+    """``+0.300 [0.103, 0.496]``; of two repeats both in its place, a dash where no repeat is complete."""
     if result.difference is None:
         return NOTHING
     decimals = result.decimals
@@ -274,7 +319,7 @@ def _difference(result: ComparisonResult) -> str:
     return f"{text} {interval_text(result.low, result.high, decimals)}{mark}"
 
 
-def _better(result: ComparisonResult, absent: Absent) -> str:
+def better_in_text(result: ComparisonResult, absent: Absent) -> str:
     """``5 of 6 (2 to come)``; a contrast of more than two cells needs all of them."""
     cells = (result.cell_a, result.cell_b) if result.cell_a is not None else absent
     ways = {way for cell in cells for way in absent.get(cell or "", ())} or {"lost"}
@@ -282,16 +327,17 @@ def _better(result: ComparisonResult, absent: Absent) -> str:
     return better_text(result) + (f" ({count} {' or '.join(sorted(ways))})" if count else "")
 
 
-def _links(results: Sequence[ComparisonResult], column: int = 0) -> dict[tuple[int, int], tuple[str, ...]]:
-    """The name of a comparison leads to its two cells."""
+def _links(family: _Family, column: int = 0) -> dict[tuple[int, int], tuple[str, ...]]:
+    """The name of a comparison leads to its two cells; in words, to the one after the change."""
     return {
-        (row, column): (result.cell_b, result.cell_a)
-        for row, result in enumerate(results)
+        (row, column): (result.cell_b, result.cell_a) if family.words is None else (result.cell_a,)
+        for row, result in enumerate(family.results)
         if result.cell_a is not None and result.cell_b is not None
     }
 
 
-def _p(p: float | None) -> str:
+def p_cell(p: float | None) -> str:
+    """``.031``; a dash where nothing is tested."""
     return NOTHING if p is None else p_text(p)
 
 
@@ -303,52 +349,59 @@ def full_name(result: ComparisonResult) -> str:
 # Notes ------------------------------------------------------------------------------------------------
 
 
-def claim_question(claims: Sequence[Claim]) -> str:
-    """``on this split: would other seeds say the same?``; of several ``on these folds or on this data``."""
-    return _QUESTIONS[claims[0]] if len(claims) == 1 else " or ".join(map(_where, claims))
+def holds_for_text(claims: Sequence[Claim]) -> str:
+    """``Holds for this train/test split: 95 % intervals over seeds.``; of several claims each in turn."""
+    return f"Holds for {'; or for '.join(_HOLDS_FOR[claim] for claim in claims)}."
 
 
-def _where(claim: Claim) -> str:
-    return _QUESTIONS[claim].partition(":")[0]
+def method_text(results: Sequence[ComparisonResult], *, effects: bool = False, order: str = _ORDER) -> str:
+    """What the difference is, what it holds for, and how interval and p were made."""
+    return f"{_MAIN_EFFECTS if effects else order} {_method(results)}"
 
 
 def _method(results: Sequence[ComparisonResult]) -> str:
-    m = results[0].m
+    m, holds = results[0].m, holds_for_text(list(dict.fromkeys(result.claim for result in results)))
     tests = {result.test for result in results}
     if tests & {PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS}:
         largest = f" and the largest of {m} comparisons" if m > 1 else ""
         ranks = ", of signed ranks," if PLANNED_LOOKS_AT_RANKS in tests else ""
         return (
-            "Interval: 95 %, paired t, at the look that settled it. p: share of sign flips of whole repeats"
+            f"{holds} Paired t, at the look that settled it. p: share of sign flips of whole repeats"
             f"{ranks} that are as clear by then, over the planned looks{largest}."
         )
     new = results[0].claim == "new data"
     correction = "Holm" if new else "max-T"
-    over = f"{correction} over {m} comparisons" if m > 1 else "of one comparison, so nothing is corrected"
+    over = f", adjusted for {m} comparisons ({correction})" if m > 1 else ""
+    if len({result.m for result in results}) > 1:
+        over = f", adjusted for the comparisons of each kind ({correction})"
     if new:
-        return f"Interval (95 %) and p: Nadeau–Bengio's t, {over}."
+        return f"{holds} Interval and p: Nadeau–Bengio's t{over}."
     test = next((result.test for result in results if result.test), "sign-flip")
-    scope = _OF_THIS_DATA if results[0].claim == "this data" else ""
-    return f"{scope}Interval: 95 %, paired t. p: {_TESTS[test]}, {over}."
+    return f"{holds} Paired t. p: {_TESTS[test]}{over}."
 
 
 def _common_notes(family: _Family) -> Iterator[str]:
     results = family.results
     yield from _said_of_all(family)
-    yield from _grouped(results, exact_test_text)
+    yield from _grouped(family, exact_test_text)
+    yield from looks_notes(results)
+
+
+def looks_notes(results: Sequence[ComparisonResult]) -> Iterator[str]:
+    """A sentence on earlier looks, and what they cost; none where there was one look."""
     looks = max(result.looks for result in results)
     if looks > 1:
         paid = (
             f"p is times {looks}"
             if results[0].claim == "new data"
-            else "they share one error of 5 %, of which a later one has what those before it left"
+            else "a sequential test, 5 % in all, of which a later look has what those before it left"
         )
         waits = any(result.verdict == "interim" for result in results)
         answered = "By then answered" if waits else "Answered"
         yield f"{answered} at {looks} numbers of seeds at which its test could speak: {paid}."
 
 
-def _design_notes(results: StudyResults, effects: Sequence[ComparisonResult]) -> Iterator[str]:
+def design_notes(results: StudyResults, effects: Sequence[ComparisonResult]) -> Iterator[str]:
     """Effects that the design cannot tell apart, and the design to go on with."""
     yield from alias_notes(results)
     design = results.plan.study.design
@@ -376,8 +429,8 @@ def _said_of_all(family: _Family) -> Iterator[str]:
 def _detail_notes(results: Sequence[ComparisonResult]) -> Iterator[str]:
     resolve = results[0].resolve
     yield "g: difference in sd of the differences, corrected for few repeats (Hedges)."
-    if any(result.p_min is not None for result in results):
-        yield "Smallest p: what the exact test can reach with so many repeats that differ."
+    if any(result.without_chance for result in results):
+        yield "Smallest p: what the exact test can reach with so few repeats that differ: nothing is shown."
     known = [result.n for result in results if result.more is not None]
     if known:
         what = "the difference that was found" if resolve is None else f"a difference of {resolve:g}"
@@ -403,13 +456,11 @@ def disagreements(results: Sequence[ComparisonResult]) -> Iterator[str]:
         yield "† Interval and exact test disagree; the verdict follows the test."
 
 
-def _grouped(
-    results: Sequence[ComparisonResult], text_of: Callable[[ComparisonResult], str]
-) -> Iterator[str]:
+def _grouped(family: _Family, text_of: Callable[[ComparisonResult], str]) -> Iterator[str]:
     """Each sentence once; with the comparisons that it is about, where it is not about all."""
     about: dict[str, list[str]] = {}
-    for result in results:
+    for result in family.results:
         if text := text_of(result):
-            about.setdefault(text, []).append(full_name(result))
+            about.setdefault(text, []).append(family.name(result))
     for text, names in about.items():
-        yield text if len(names) == len(results) else f"{'; '.join(names)}: {text}"
+        yield text if len(names) == len(family.results) else f"{'; '.join(names)}: {text}"

@@ -13,21 +13,26 @@ from statistics import median
 
 from assay.analysis.decisions import study_decisions
 from assay.analysis.ledger import study_ledger
-from assay.analysis.predictions import CHANCE_NOTE, PART_RATES, collapses, part_rates
+from assay.analysis.names import sentence_case, study_names, variant_name
+from assay.analysis.predictions import CHANCE_NOTE, IMAGE_COUNTS, PART_RATES, cells_at_chance, part_rates
 from assay.analysis.results.left_out import left_out
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import metric_summary, spread_note
 from assay.report.tables.cells import attainable_texts
 from assay.statistics.wording import number_text
+from assay.storage.preregistration import format_changes, format_replaced_looks
 from assay.storage.record import Record
-from assay.storage.registration import format_changes, format_replaced_looks
-from assay.study import Comparison, Plan, PointCell, ReportedPlan, SearchPlan
+from assay.study import Plan, PointCell, ReportedPlan, SearchPlan
 from assay.study.names import counted, from_to
-from assay.study.planning.resolution_limit import format_reach, reach_warnings
+from assay.study.planning.resolution_limit import format_resolution_limit, resolution_warnings
 from trainables.data.inspect.findings import summarise
+from trainables.data.threshold import FalseAlarms
+from trainables.evaluation.operating_point import rate_text
+from trainables.evaluation.scorer import KeptPromise
+from trainables.plugins.method_files import is_file_method
 
-__all__ = ["footnotes"]
+__all__ = ["footnotes", "spread_notes"]
 
 _THRESHOLD_NOTE = "thresholds: no validation images"  # the note on validation tells it
 
@@ -37,24 +42,26 @@ def footnotes(results: StudyResults) -> list[str]:
     plan, reported = results.plan, results.reported
     finished = {id_: record for id_, record in results.records.items() if record.result is not None}
     return [
-        *_spread_note(results),
-        *([CHANCE_NOTE] if collapses(results) else []),
+        *spread_notes(results),
+        *([CHANCE_NOTE] if cells_at_chance(results) else []),
         *_search_notes(plan),
         *_decision_note(results),
         *_published_note(reported),
         *_threshold_notes(finished),
         *_part_rate_notes(results),
-        *_validation_notes(reported),
-        *_method_note(reported),
-        *_notes_of_cells(reported, finished),
+        *_fold_sum_notes(results),
+        *_validation_notes(results),
+        *_method_note(results),
+        *_notes_of_cells(results, finished),
         *_worker_notes(finished),
-        *_arithmetic_note(reported, finished),
-        *_bundles(reported),
-        *_allowances(reported.comparisons),
-        *_reach_notes(results),
+        *_unread_seed_notes(results, finished),
+        *_arithmetic_note(results, finished),
+        *_bundles(results),
+        *_allowances(results),
+        *_resolution_notes(results),
         *plan.warnings,
         *left_out(results),
-        *_registered_note(results),
+        *_preregistered_note(results),
         *_ledger_note(results),
         _origin(results),
     ]
@@ -66,7 +73,7 @@ def _decision_note(results: StudyResults) -> list[str]:
     study = results.plan.study
     looks = ", ".join(map(str, study.repeats.decide))
     note = f"Verdicts come at {looks} seeds, `resolve` is {study.resolve:g}: {study_decisions(results)}."
-    replaced = format_replaced_looks(results.registered)
+    replaced = format_replaced_looks(results.preregistrations)
     if replaced:
         note += (
             f" They replace looks {replaced}, which may have shown something and count for nothing here: "
@@ -74,48 +81,55 @@ def _decision_note(results: StudyResults) -> list[str]:
         )
     claims = [result.claim for result in study_analysis(results).comparisons]
     if claims and claims[0] != "this split":
-        note += (
-            f" They are about {claims[0]} alone: for new data no look is planned, and nothing is compared."
-        )
+        note += f" They hold for {claims[0]} alone: for new data no look is planned, and nothing is compared."
     return [note]
 
 
-def _registered_note(results: StudyResults) -> list[str]:
-    """Say since when the question stands, and each change of it."""
-    if not results.registered:
+def _preregistered_note(results: StudyResults) -> list[str]:
+    """Say since when the question stands, and each change of it after results were there.
+
+    A question that is changed before any trial has ended was changed in ignorance of the answer.
+    """
+    if not results.preregistrations:
         return []
-    first, *later = results.registered
-    before = (
-        "before its first trial" if not first.ended else f"when {counted(first.ended, 'trial')} had ended"
-    )
+    first = results.preregistrations[0]
+    before = "before its first trial"
+    if first.ended:
+        before = f"when {counted(first.ended, 'trial')} that it shares with other studies had ended"
     changes = [
         f"{format_changes(old, new)} ({new.at:%Y-%m-%d %H:%M} UTC, "
         f"{counted(new.ended, 'trial')} of the changed question"
         f"{f' and {new.ended_before} of the one before' if new.ended_before else ''} had ended)"
-        for old, new in pairwise(results.registered)
+        for old, new in pairwise(results.preregistrations)
+        if new.ended or new.ended_before != 0
     ]
-    since = f"changed since: {'; '.join(changes)}" if later else "unchanged since"
-    return [f"Primary metric, `resolve`, comparisons and looks were registered {before}; {since}."]
+    since = f"changed since: {'; '.join(changes)}" if changes else "unchanged since"
+    return [f"Primary metric, `resolve`, comparisons and looks were preregistered {before}; {since}."]
 
 
 def _ledger_note(results: StudyResults) -> list[str]:
-    """Comparisons tried on the same question, and the best of all cells as the exploratory winner it is."""
+    """Other studies of the same question, where this one found something; and its best cell if it is of all.
+
+    What is not found needs no warning of chance, and the best cell of another study is no winner of this one.
+    """
     ledger = study_ledger(results)
     if ledger is None:
         return []
-    listed = ", ".join(f"{page.study} ({counted(page.comparisons, 'comparison')})" for page in ledger.pages)
-    note = (
-        f"{ledger}: {listed}. Each study's p counts its own comparisons alone, so of all of them together "
-        "more than 5 % may show something by chance."
-    )
-    if ledger.best is None:
-        return [note]
-    best = (
-        f"Best of {ledger.tried} tried on this question by {results.primary.title}: {ledger.best}. "
-        "Chosen by this score, it is an exploratory winner: its score flatters it, until a study registered "
-        "with it alone confirms it on fresh seeds."
-    )
-    return [note, best]
+    notes: list[str] = []
+    found = ("shown", "suggested", "negligible", "dispensable")
+    if any(result.verdict in found for result in study_analysis(results).comparisons):
+        pages = (f"{page.study} ({counted(page.comparisons, 'comparison')})" for page in ledger.pages)
+        notes.append(
+            f"{ledger}: {', '.join(pages)}. Each study's p counts its own comparisons alone, so of all of "
+            "them together more than 5 % may show something by chance."
+        )
+    if ledger.best is not None and ledger.best.study == results.name:
+        notes.append(
+            f"Best of {ledger.tried} tried on this question by {results.primary.title}: {ledger.best}. "
+            "Selected afterwards, by this score, which flatters it until a study preregistered with it alone "
+            "confirms it on fresh seeds."
+        )
+    return notes
 
 
 def _search_notes(plan: Plan) -> list[str]:
@@ -127,7 +141,7 @@ def _search_notes(plan: Plan) -> list[str]:
     if len({searched.design_cell for searched in plan.searched}) > 1:
         notes.append(_budget_note(plan))
         if plan.comparisons and not plan.search.has_front:
-            notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
+            notes.append("Compared are the best points of two variants: their drawn settings differ as well.")
     if plan.pending_points:
         notes.append("The search is not over: winners are trained again when all points are evaluated.")
     return notes
@@ -136,8 +150,10 @@ def _search_notes(plan: Plan) -> list[str]:
 def _budget_note(plan: SearchPlan) -> str:
     points = [max(plan.budget, drawn) for drawn in plan.drawn.values()]
     if len(set(points)) == 1:
-        return f"Each cell was searched with the same budget: {points[0]} points."
-    return f"Cells were searched with {from_to(points)} points: `points` is below what some had drawn before."
+        return f"Each variant was searched with the same budget: {points[0]} points."
+    return (
+        f"Variants were searched with {from_to(points)} points: `points` is below what some had drawn before."
+    )
 
 
 def _draw_notes(plan: SearchPlan) -> list[str]:
@@ -160,7 +176,8 @@ def _draw_notes(plan: SearchPlan) -> list[str]:
     return notes
 
 
-def _spread_note(results: StudyResults) -> list[str]:
+def spread_notes(results: StudyResults) -> list[str]:
+    """The note on what ± is; empty where no cell has a spread."""
     summaries = [s for s in metric_summary(results, results.primary.name) if s.spread is not None]
     return [spread_note(summaries)] if summaries else []
 
@@ -182,14 +199,37 @@ def _threshold_notes(records: Mapping[str, Record]) -> list[str]:
     thresholds = [r.result.thresholds for r in records.values() if r.result and r.result.thresholds]
     if not thresholds:
         return []
-    image = Counter(t.image_source for t in thresholds)
-    pixel = Counter(t.pixel_source for t in thresholds)
+    image = Counter(_chosen_at(t.image_source) for t in thresholds)
+    pixel = Counter(_chosen_at(t.pixel_source) for t in thresholds)
     ranges = [t.image_range for t in thresholds if t.image_range is not None]
-    return [f"Image threshold: {_counted(image)}{_range(ranges)}. Pixel threshold: {_counted(pixel)}."]
+    notes = [f"Image threshold: {_counted(image)}{_range(ranges)}. Pixel threshold: {_counted(pixel)}."]
+    promises = [t.promise for t in thresholds if t.promise is not None]
+    if promises:
+        notes.append(_promise_note(promises))
+    return notes
+
+
+def _promise_note(promises: Sequence[KeptPromise]) -> str:
+    """Say what promises rest on and what they hold for."""
+    kind = "good" if isinstance(promises[0].rule, FalseAlarms) else "defective"
+    parts, wrong = from_to(p.parts for p in promises), from_to(p.wrong for p in promises)
+    return (
+        f"A promise is about new parts like those that chose the threshold ({parts} {kind} parts of "
+        f"{promises[0].source}, {wrong} of them decided wrongly), and about each model by itself, not about "
+        "the best of several chosen on test images."
+    )
+
+
+def _chosen_at(source: str) -> str:
+    """``at best validation F1``; ``fixed 0.5`` as it is."""
+    if source.startswith("fixed"):
+        return source
+    part, _, rule = source.partition(": ")
+    return f"{rule} (by {part})" if rule else f"at best {source.removesuffix(' of heatmap maxima')}"
 
 
 def _range(ranges: Sequence[tuple[float, float]]) -> str:
-    """Say how far validation images leave smoothed thresholds open, if there are any."""
+    """Say how far the parts leave thresholds by cost open, if there are any."""
     if not ranges:
         return ""
     low, high = (number_text(median(ends)) for ends in zip(*ranges, strict=True))
@@ -197,20 +237,51 @@ def _range(ranges: Sequence[tuple[float, float]]) -> str:
 
 
 def _part_rate_notes(results: StudyResults) -> list[str]:
-    """Intervals over parts of the rates that the table shows."""
+    """Limits of the rates of wrong decisions that the table shows, and intervals of those of parts."""
     notes: list[str] = []
     for metric in results.metrics:
-        if metric.name in PART_RATES:
-            rates = part_rates(results, metric.name)
-            decimals = metric.decimals
-            texts = [
-                f"{rate.cell} {rate.low:.{decimals}f} to {rate.high:.{decimals}f} "
-                f"({number_text(rate.parts)} parts)"
-                for rate in rates
-            ]
-            text = ", ".join(texts) if texts else "no predictions"
-            title = f"{metric.title[0].upper()}{metric.title[1:]}"
-            notes.append(f"{title}, 95 % intervals over the parts of a test: {text}.")
+        if metric.name not in (*PART_RATES, *IMAGE_COUNTS):
+            continue
+        of_parts, decimals = metric.name in PART_RATES, metric.decimals
+        texts: list[str] = []
+        for rate in part_rates(results, metric.name):
+            between = f", {rate.low:.{decimals}f} to {rate.high:.{decimals}f}" if of_parts else ""
+            texts.append(f"{variant_name(results, rate.cell)} {rate_text(rate.wrong, rate.parts)}{between}")
+        title = f"{metric.title[0].upper()}{metric.title[1:]}"
+        if of_parts:
+            text = "; ".join(texts) if texts else "no predictions"
+            notes.append(
+                f"{title}, parts of a test with the exact upper limit (95 % sure) and the 95 % interval: "
+                f"{text}."
+            )
+        elif texts:
+            notes.append(
+                f"{title}, images of a test with the exact upper limit (95 % sure): {'; '.join(texts)}."
+            )
+    return notes
+
+
+def _fold_sum_notes(results: StudyResults) -> list[str]:
+    """Sums of counts over the folds of a seed, as papers with prescribed folds report them."""
+    folds = results.plan.study.repeats.folds
+    notes: list[str] = []
+    for metric in results.metrics if len(folds) > 1 else ():
+        if metric.unit != "images":
+            continue
+        sums: list[str] = []
+        for summary in metric_summary(results, metric.name):
+            of_seed: dict[int, list[float]] = {}
+            for repeat, value in summary.values.items():
+                of_seed.setdefault(repeat.seed, []).append(value)
+            whole = [sum(values) for values in of_seed.values() if len(values) == len(folds)]
+            if whole:
+                name = variant_name(results, summary.cell.name)
+                sums.append(f"{name} {sum(whole) / len(whole):.{metric.decimals}f}")
+        if sums:
+            notes.append(
+                f"{metric.title}, summed over the {len(folds)} folds of a seed, mean over seeds: "
+                f"{'; '.join(sums)}."
+            )
     return notes
 
 
@@ -220,29 +291,29 @@ def _counted(sources: Counter[str]) -> str:
     return ", ".join(f"{source} ({counted(count, 'trial')})" for source, count in sources.most_common())
 
 
-def _validation_notes(plan: ReportedPlan) -> list[str]:
-    without = [cell.name for cell in plan.cells if cell.data.validation is None]
+def _validation_notes(results: StudyResults) -> list[str]:
+    without = [cell.name for cell in results.reported.cells if cell.data.validation is None]
     if not without:
         return []
-    text = "No validation images, as in the published protocol: last epoch, thresholds 0.5"
-    return [text + _where(plan, without) + "."]
+    text = "No validation images: last epoch, thresholds 0.5 where nothing else chooses them"
+    return [text + _where(results, without) + "."]
 
 
-def _method_note(plan: ReportedPlan) -> list[str]:
+def _method_note(results: StudyResults) -> list[str]:
     """Name each cell's method, where a study has several."""
     cells: dict[str, list[str]] = {}
-    for cell in plan.cells:
-        cells.setdefault(cell.trainable, []).append(cell.name)
+    for cell in results.reported.cells:
+        cells.setdefault(cell.trainable, []).append(variant_name(results, cell.name))
     if len(cells) < 2:
         return []
-    return [
-        f"Methods: {'; '.join(f'`{name}` in {summarise(of_method)}' for name, of_method in cells.items())}."
-    ]
+    named = (f"Method `{name}`: {summarise(of_method, separator='; ')}." for name, of_method in cells.items())
+    return [" ".join(named)]
 
 
-def _notes_of_cells(plan: ReportedPlan, finished: Mapping[str, Record]) -> list[str]:
+def _notes_of_cells(results: StudyResults, finished: Mapping[str, Record]) -> list[str]:
     """Notes of methods and evaluations, each once, with the cells that it is about."""
     cells: dict[str, dict[str, None]] = {}
+    plan = results.reported
     for cell in plan.cells:
         for note in cell.footnotes:
             cells.setdefault(note, {})[cell.name] = None
@@ -252,7 +323,7 @@ def _notes_of_cells(plan: ReportedPlan, finished: Mapping[str, Record]) -> list[
             for note in record.result.notes:
                 if not note.startswith(_THRESHOLD_NOTE):
                     cells.setdefault(note, {})[trial.cell] = None
-    return [note.rstrip(".") + _where(plan, list(names)) + "." for note, names in cells.items()]
+    return [note.rstrip(".") + _where(results, list(names)) + "." for note, names in cells.items()]
 
 
 def _worker_notes(finished: Mapping[str, Record]) -> list[str]:
@@ -269,22 +340,40 @@ def _worker_notes(finished: Mapping[str, Record]) -> list[str]:
     ]
 
 
-def _arithmetic_note(plan: ReportedPlan, finished: Mapping[str, Record]) -> list[str]:
+def _unread_seed_notes(results: StudyResults, finished: Mapping[str, Record]) -> list[str]:
+    """Name the variants of a user's own method whose seeds left the same bits: they show no chance."""
+    same: dict[tuple[str, str, str], list[int]] = {}
+    for trial in {trial.id: trial for trial in results.reported.trials}.values():
+        record = finished.get(trial.id)
+        if record is not None and record.result is not None and is_file_method(trial.trainable):
+            same.setdefault((trial.cell, trial.trainable, record.result.weights_hash), []).append(trial.seed)
+    return [
+        f"{variant_name(results, cell)}: seeds {', '.join(map(str, seeds))} left the same bits. Does "
+        f"{method.partition('@')[0]} read its seed (`{{seed}}`, `run.seed`)? Repeats that do not "
+        "differ say nothing of chance."
+        for (cell, method, _), seeds in same.items()
+        if len(set(seeds)) > 1
+    ]
+
+
+def _arithmetic_note(results: StudyResults, finished: Mapping[str, Record]) -> list[str]:
     """Name the trials that a CPU computed with another number of threads or instruction set than most."""
     repeats: dict[tuple[int, str], list[str]] = {}
-    for trial in {trial.id: trial for trial in plan.trials}.values():
+    for trial in {trial.id: trial for trial in results.reported.trials}.values():
         environment = finished[trial.id].environment if trial.id in finished else None
         if environment is not None and environment.device == "cpu" and environment.instructions:
             fold = "" if trial.fold is None else f" fold {trial.fold}"
             kind = (environment.threads, environment.instructions)
-            repeats.setdefault(kind, []).append(f"{trial.cell} seed {trial.seed}{fold}")
+            repeats.setdefault(kind, []).append(
+                f"{variant_name(results, trial.cell)}, seed {trial.seed}{fold}"
+            )
     if len(repeats) < 2:
         return []
     most, *others = sorted(repeats, key=lambda kind: (-len(repeats[kind]), kind))
     texts = [f"{counted(len(repeats[most]), 'trial')} with {_arithmetic(*most)}"]
     for kind in others:
         named = f"{counted(len(repeats[kind]), 'trial')} with {_arithmetic(*kind)}"
-        texts.append(f"{named} ({summarise(repeats[kind])})")
+        texts.append(f"{named} ({summarise(repeats[kind], separator='; ')})")
     return [
         f"CPUs did not compute all trials alike: {', '.join(texts)}. Then sums are rounded in another order: "
         "weights and scores may differ in their last bits for this reason alone."
@@ -295,34 +384,43 @@ def _arithmetic(threads: int, instructions: str) -> str:
     return f"{counted(threads, 'thread')} on {instructions}"
 
 
-def _reach_notes(results: StudyResults) -> list[str]:
+def _resolution_notes(results: StudyResults) -> list[str]:
     """Sentences on what the methods could reach at best."""
     plan = results.plan
-    several = len(plan.reach) > 1
+    several = len(plan.resolution_limits) > 1
     notes = [
-        format_reach(reach) + (f" This is of {summarise(cells)}." if several else "")
-        for cells, reach in ((each.cells, each.reach) for each in plan.reach)
+        format_resolution_limit(limit) + (f" This is of {_variants(results, cells)}." if several else "")
+        for cells, limit in ((each.cells, each.limit) for each in plan.resolution_limits)
     ]
     if attainable_texts(results):
         notes.append(
-            "Attainable: an IoU that a map of the cells of a method's grid reaches, fitted to the true mask, "
-            "mean over defective test images. It is no bound: another map may reach more. IoU counts the "
-            "pixels of all images together."
+            "Best IoU possible at this output size: what a map of grid cells reaches that is fitted to the "
+            "true mask, mean over defective test images. IoU counts the pixels of all images together, so it "
+            "may be higher."
         )
-    return [*notes, *(f"{warning[0].upper()}{warning[1:]}." for warning in reach_warnings(plan.reach))]
+    return [
+        *notes,
+        *(f"{warning[0].upper()}{warning[1:]}." for warning in resolution_warnings(plan.resolution_limits)),
+    ]
 
 
-def _where(plan: ReportedPlan, cells: Sequence[str]) -> str:
-    if len(cells) == len(plan.cells):
+def _where(results: StudyResults, cells: Sequence[str]) -> str:
+    if len(cells) == len(results.reported.cells):
         return ""
-    return f" (in {summarise(cells)})"
+    return f" (in {_variants(results, cells)})"
 
 
-def _bundles(reported: ReportedPlan) -> list[str]:
+def _variants(results: StudyResults, cells: Sequence[str]) -> str:
+    """Names of variants, of which some have commas."""
+    return summarise([variant_name(results, cell) for cell in cells], separator="; ")
+
+
+def _bundles(results: StudyResults) -> list[str]:
     """A level may set several things at once: its effect is theirs together.
 
     Several cells that were searched have comparisons of one name, each with what its own winner changes.
     """
+    reported, names = results.reported, study_names(results)
     searched = {cell.name: cell.searched for cell in reported.cells if isinstance(cell, PointCell)}
     count = Counter(comparison.name for comparison in reported.comparisons)
     notes: list[str] = []
@@ -330,8 +428,8 @@ def _bundles(reported: ReportedPlan) -> list[str]:
         cell = searched.get(comparison.pairs[0][1]) if count[comparison.name] > 1 else None
         if len(comparison.paths) > 1:
             paths = ", ".join(f"`{path}`" for path in comparison.paths)
-            within = f" within {cell}" if cell is not None else ""
-            notes.append(f"{comparison.name}{within} changes {paths} together.")
+            within = f" within {variant_name(results, cell)}" if cell is not None else ""
+            notes.append(f"{sentence_case(names.step(comparison.name))}{within} changes {paths} together.")
     return notes
 
 
@@ -347,9 +445,14 @@ def _origin(results: StudyResults) -> str:
     return f"{study} Trained with {trained}." if trained else study
 
 
-def _allowances(comparisons: Sequence[Comparison]) -> list[str]:
-    allowed = {(c.name, path): reason for c in comparisons for path, reason in c.allowed.items()}
+def _allowances(results: StudyResults) -> list[str]:
+    names = study_names(results)
+    allowed = {
+        (names.step(c.name), path): reason
+        for c in results.reported.comparisons
+        for path, reason in c.allowed.items()
+    }
     return [
-        f"{name}: the cells also differ in `{path}`, allowed because: {reason.rstrip('.')}."
+        f"{sentence_case(name)}: the variants also differ in `{path}`, allowed because: {reason.rstrip('.')}."
         for (name, path), reason in allowed.items()
     ]

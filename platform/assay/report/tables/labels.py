@@ -7,21 +7,19 @@ a section shows is in the analysis, for Python and for other pages.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from assay.analysis.labels import LabelAnalysis, LabelCell, LabelCosts, NextLabels, label_analysis
+from assay.analysis.names import instead_of
 from assay.analysis.results.results import StudyResults
 from assay.report.page.model import NOTHING, Column, Section, TextTable
-from assay.report.tables.comparisons import disagreements, verdict_text
 from assay.statistics.families import ComparisonResult
 from assay.statistics.labels import Enough, Gain
 from assay.statistics.wording import interval_text, number_text, signed
-from assay.study.names import of_planned
+from assay.study.names import count_of_planned
 
 __all__ = ["count_text", "label_sections", "next_section", "time_unit"]
 
-_TELLS = ("shown", "suggested", "negligible")
-_UNKNOWN = ("too few", "interim")
 _LONG = 2.0  # hours from which tables and pictures count in hours
 
 
@@ -57,18 +55,18 @@ def _time_text(time: float) -> str:
 def _costs(results: StudyResults, costs: LabelCosts) -> Section:
     times, unit = time_unit(costs)
     columns = (
-        Column("cell", "left"),
+        Column("variant", "left"),
         Column("image labels", "right"),
         Column("masks", "right"),
         Column(unit, "right"),
         Column(costs.metric.title, "right"),
-        Column("on the front", "center"),
+        Column("Pareto front", "center"),
     )
     data = list(dict.fromkeys(cell.data for cell in costs.cells))
     cells = sorted(costs.cells, key=lambda cell: (data.index(cell.data), cell.hours))
     rows = tuple(
         (
-            cell.cell.name,
+            cell.variant,
             count_text(cell.image_labels),
             count_text(cell.masks),
             _time_text(cell.hours * times),
@@ -80,7 +78,7 @@ def _costs(results: StudyResults, costs: LabelCosts) -> Section:
     labelling, over = costs.labelling, "repeats"
     if costs.fewer:
         over = (
-            f"the {costs.repeats} that all cells have; where a cell has more, the first table counts them too"
+            f"the {costs.repeats} that all variants have; where one has more, the first table counts them too"
         )
     intro = (
         f"Labelling of the training part, at {labelling.image_label_seconds:g} s per image label and "
@@ -94,11 +92,11 @@ def _cost_notes(results: StudyResults, costs: LabelCosts) -> Iterator[str]:
     if any(cell.on_front for cell in costs.cells):
         where = " of the same data" if len({cell.data for cell in costs.cells}) > 1 else ""
         yield (
-            f"On the front: no cell{where} has a {better} mean {title} for fewer or as many hours, over the "
-            "repeats that all of them have. What is off the front need not be shown to be worse."
+            f"Pareto front: no variant{where} has a {better} mean {title} for fewer or as many hours, over "
+            "the repeats that all of them have. What is off it need not be worse."
         )
     if any(not cell.comparable for cell in costs.cells):
-        yield "Cells without a repeat in common with the others on their data are on no front."
+        yield "Variants without a repeat in common with the others on their data are on no front."
     left_out = [c.name for c in results.reported.cells if all(c.levels != k.cell.levels for k in costs.cells)]
     if left_out:
         yield f"Left out, without a finished training: {', '.join(left_out)}."
@@ -115,47 +113,36 @@ def _steps(labels: LabelAnalysis) -> Section:
     claims = list(dict.fromkeys(step.claim for step in labels.steps))
     columns = (
         Column("step", "left"),
-        *([Column("claim", "left")] if len(claims) > 1 else []),
+        *([Column("holds for", "left")] if len(claims) > 1 else []),
         Column(f"further {unit}", "right"),
         Column(f"difference in {costs.metric.title}", "right"),
         Column("per further hour", "right"),
-        Column("verdict", "left"),
     )
     rows: list[tuple[str, ...]] = []
-    notes: list[str] = []
     for step in labels.steps:
         hours = of_name[str(step.cell_a)].hours - of_name[str(step.cell_b)].hours
         gain = (step.difference, step.low, step.high)
         rows.append(
             (
-                step.comparison,
+                _step_words(step, of_name),
                 *([step.claim] if len(claims) > 1 else []),
                 _time_text(hours * times),
-                _estimate(gain, step.decimals) + "†" * step.disagree,
+                _estimate(gain, step.decimals),
                 _per_hour([None if value is None else value / hours for value in gain], step.decimals),
-                verdict_text(step, notes),
             )
         )
     return Section(
-        "Steps along the front",
-        "From each cell on the front to the next dearer one: right minus left, with 95 % intervals as in the "
-        "comparisons; the hours are counted, not estimated. A family of its own. The same scores "
-        "chose the front, so take it as a hint.",
-        TextTable(columns, tuple(rows), tuple(notes)),
-        (*disagreements(labels.steps), *_indistinct(labels.steps)),
+        "Steps along the Pareto front",
+        "From each variant on it to the next more expensive one, second minus first, with 95 % intervals as "
+        "in the comparisons; the hours are counted, not estimated. The same scores "
+        "chose the front, so there is no verdict: take it as a hint.",
+        TextTable(columns, tuple(rows)),
     )
 
 
-def _indistinct(steps: Sequence[ComparisonResult]) -> Iterator[str]:
-    """Steps that are not told apart, and those of which too few repeats say nothing yet."""
-    for claim in dict.fromkeys(step.claim for step in steps):
-        of_claim = [step for step in steps if step.claim == claim]
-        unknown = [step.comparison for step in of_claim if step.verdict in _UNKNOWN]
-        alike = [step.comparison for step in of_claim if step.verdict not in (*_TELLS, *_UNKNOWN)]
-        if alike:
-            yield f"Not distinguishable ({claim}): {'; '.join(alike)}."
-        if unknown:
-            yield f"Left open by too few repeats ({claim}): {'; '.join(unknown)}."
+def _step_words(step: ComparisonResult, cells: Mapping[str, LabelCell]) -> str:
+    """``5 masks instead of none``."""
+    return instead_of(cells[str(step.cell_a)].variant, cells[str(step.cell_b)].variant)
 
 
 def _enough(labels: LabelAnalysis, resolve: float | None) -> Section:
@@ -166,7 +153,7 @@ def _enough(labels: LabelAnalysis, resolve: float | None) -> Section:
     named = any(lines)
     columns = (
         *([Column(", ".join(costs.others) or "method", "left")] if named else []),
-        Column("claim", "left"),
+        Column("holds for", "left"),
         Column("n", "right"),
         Column("enough masks", "right"),
         Column(f"{unit} of labelling", "right"),
@@ -181,7 +168,7 @@ def _enough(labels: LabelAnalysis, resolve: float | None) -> Section:
                 (
                     *([name] if named else []),
                     enough.claim,
-                    of_planned(enough.n, enough.n_planned),
+                    count_of_planned(enough.n, enough.n_planned),
                     _numbers(enough),
                     _hours_of(enough, everything, costs, times),
                     f"{enough.all_masks} ({_time_text(everything.hours * times)} {unit})",
@@ -227,14 +214,14 @@ def next_section(further: Sequence[NextLabels]) -> Section:
     for labels in further:
         if labels.start is None:
             continue
-        advice, name, image_labels = labels.advice, labels.start.cell.name, labels.counted
+        advice, name, image_labels = labels.advice, labels.start.variant, labels.counted
         bought = count_text(advice.bought.image_labels)
         rows.append((name, image_labels, bought, _gain(advice.image_labels)))
         rows.append((name, "masks", count_text(advice.bought.masks), _gain(advice.masks)))
         rows.append((name, f"masks instead of {image_labels}", "", _gain(advice.difference)))
     explained = (
         "Expected gain in score with 95 % interval, all hours spent on one kind of label; from a Gaussian "
-        "process over the cells. It speaks for images like those that the study's levels add."
+        "process over the variants. It speaks for images like those that the study's levels add."
     )
     planned = any(labels.advice.masks is not None for labels in further)
     return Section(
@@ -255,11 +242,11 @@ def _advice(labels: NextLabels) -> str:
     minutes = f"{_time_text(advice.hours * 60)} further minutes"
     spent = f"{advice.hours:.1f} further hours" if long else minutes
     if advice.choice is None or advice.p_masks is None:
-        text = f"No advice for {spent} from {start.cell.name} ({there}): {advice.reason}."
+        text = f"No advice for {spent} from {start.variant} ({there}): {advice.reason}."
     else:
         sure = advice.p_masks if advice.choice == "masks" else 1 - advice.p_masks
         choice = "masks" if advice.choice == "masks" else labels.counted
-        text = f"Spend {spent} on {choice}, from {start.cell.name} ({there}): "
+        text = f"Spend {spent} on {choice}, from {start.variant} ({there}): "
         chance = f"P = {sure:.2f}".replace("= 1.00", "> 0.99")  # nothing is certain that was drawn
         text += f"they gain more with {chance}."
     if advice.even is not None:

@@ -19,6 +19,7 @@ from assay.analysis.breakdowns import (
     defect_summaries,
     stage_summaries,
 )
+from assay.analysis.names import study_names, variant_name
 from assay.analysis.results.results import StudyResults
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from assay.report.tables.cells import level_columns, level_texts, mean_spread, metric_title
@@ -38,8 +39,8 @@ _INTRO = (
 )
 _ORACLE = "Oracle: at the threshold that is best on these masks, which no method can know."
 _SHARED = (
-    "Cells in one row have the same values in every repeat: what they differ in comes later in the chain, or "
-    "changes nothing here."
+    "Variants in one row have the same values in every repeat: what they differ in comes later in the chain, "
+    "or changes nothing here."
 )
 _SIZE = (
     "`size only`: a forest that knows the photographs' heights and widths, and no pixel. An AP that is not "
@@ -66,7 +67,7 @@ def stage_section(results: StudyResults) -> Section | None:
     metrics = (*STAGE_METRICS, SIZE_METRIC) if sizes else STAGE_METRICS
     columns = (
         Column("stage", "left"),
-        *([Column("cells", "left")] if named else []),
+        *([Column("variants", "left")] if named else []),
         *(Column(METRICS[metric].title, "right") for metric in metrics),
         Column("n", "right"),
     )
@@ -76,8 +77,9 @@ def stage_section(results: StudyResults) -> Section | None:
     shared = False
     for alike in _alike(scores):
         first, cells = alike[0], [stage.summaries[0].cell.name for stage in alike]
+        variants = [variant_name(results, cell) for cell in cells]
         shared |= len(cells) > 1
-        texts = [_cells(cells, planned, f"{_title(first)}: ", of_cells)] if named else []
+        texts = [_cells(variants, planned, f"{_title(first)}: ", of_cells)] if named else []
         links[len(rows), len(columns) - 1] = (cells[0],)
         rows.append((_title(first), *texts, *_values(first, metrics), first.summaries[0].count))
     kinds = {stage.of for stage in scores}
@@ -109,8 +111,8 @@ def _cells(cells: list[str], planned: int, stage: str, notes: list[str]) -> str:
     if len(cells) == planned:
         return "all"
     if len(cells) <= _NAMED_CELLS:
-        return ", ".join(cells)
-    mark = numbered(stage + ", ".join(cells), notes)
+        return "; ".join(cells)
+    mark = numbered(stage + "; ".join(cells), notes)
     return f"{summarise(cells, 1)} {mark}"
 
 
@@ -153,7 +155,7 @@ def defect_section(results: StudyResults) -> Section | None:
         return None
     columns = (
         Column("defects", "left"),
-        *level_columns(results.plan),
+        *level_columns(results),
         *(
             Column(title, "right")
             for title in ("regions", "area to", "found", "outlined", "missed", "images")
@@ -162,7 +164,7 @@ def defect_section(results: StudyResults) -> Section | None:
     rows = tuple(
         (
             f"mean over {summary.name} classes" if summary.of == "mean" else summary.name,
-            *level_texts(results.plan, summary.cell),
+            *level_texts(results, summary.cell),
             _range(summary.regions),
             NOTHING if not max(summary.largest, default=0) else f"{_range(summary.largest)} px",
             _share(summary.detected),
@@ -182,12 +184,13 @@ def class_mean_section(results: StudyResults) -> Section | None:
     means = class_means(results)
     if not means:
         return None
-    study, metrics = results.plan.study, results.metrics
+    study, metrics, names = results.plan.study, results.metrics, study_names(results)
     factor = class_factor(study, results.reported.cells)
+    assert factor is not None, "means over classes are of a factor that chooses them"
     others = [name for name in study.factors if name != factor]
     compared = {name for mean in means for name in mean.figures}
     columns = (
-        *(Column(name, "left") for name in others),
+        *(Column(names.factor_words(name), "left") for name in others),
         Column("classes", "left"),
         *(
             Column(title, "right")
@@ -207,9 +210,12 @@ def class_mean_section(results: StudyResults) -> Section | None:
                 figure = mean.figures.get(metric.name)
                 values.append(NOTHING if figure is None else f"{figure:.3f}")
         repeats = str(len(mean.means[metrics[0].name]))
-        rows.append((*(mean.levels[name] for name in others), count, *values, repeats))
-    intro = f"Each level of `{factor}` weighs alike: mean ± sd over the repeats that have all of them."
-    return Section(f"Means over {factor}", intro, TextTable(columns, tuple(rows)))
+        rows.append(
+            (*(names.level_column(name, mean.levels[name]) for name in others), count, *values, repeats)
+        )
+    words = names.factor_words(factor)
+    intro = f"Each level of {words} weighs alike: mean ± sd over the repeats that have all of them."
+    return Section(f"Means over {words}", intro, TextTable(columns, tuple(rows)))
 
 
 def _range(values: Sequence[int]) -> str:

@@ -18,7 +18,7 @@ from assay.study.names import counted
 from assay.study.search.points import drawn_text
 from assay.study.search.space import format_parameter, format_scalar
 from assay.study.search.spec import COSTS, Objective, Scalar
-from trainables.evaluation.metrics import METRICS, PROXIES
+from trainables.evaluation.metrics import LABEL_FREE_METRICS, METRICS
 
 __all__ = ["front_section", "objective_text", "search_line", "search_sections"]
 
@@ -27,14 +27,14 @@ _BEST = 5  # points shown of each cell
 
 
 def search_line(plan: SearchPlan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> str:
-    """``Search with tpe: 12 of 60 points drawn in each of 2 cells; 20 finished, 3 pruned, 1 failed.``"""
+    """``Search with tpe: 12 of 60 points drawn in 2 variants; 20 finished, 3 pruned, 1 failed.``"""
     drawn = [point for of_cell in points.values() for point in of_cell]
     counts = [
         f"{sum(point.status == status for point in drawn)} {status}"
         for status in ("finished", "pruned", "failed", "open")
         if any(point.status == status for point in drawn)
     ]
-    unit = "searches" if plan.search.nested else "cells"
+    unit = "searches" if plan.search.nested else "variants"
     where = "" if len(points) == 1 else f" in {len(points)} {unit}"
     count = f"{drawn_text(len(drawn), plan.budget * len(points), 'points ')}{where}"
     return f"Search with {plan.search.sampler}: {'; '.join([count, ', '.join(counts)]).rstrip('; ')}."
@@ -60,7 +60,7 @@ def search_sections(results: SearchResults, *, brief: bool = False) -> tuple[Sec
     return (
         *front,
         Section(
-            "Settings of the front" if front else "Best points",
+            "Settings of the Pareto front" if front else "Best points",
             f"{titles} on validation images, mean over {counted(repeats, 'repeat')}; {chose} them. Values "
             "that were not drawn are `–`.",
             _best_table(plan, points),
@@ -192,7 +192,7 @@ def front_section(results: SearchResults) -> Section:
         for point in points
     ]
     return Section(
-        "Front",
+        "Pareto front",
         "The points that no other point of the search beats in all objectives. No point of it is best: which "
         "one to take is a choice, and `assay best --point` writes it as a study. The first values chose the "
         "points, and flatter them. Those of fresh seeds did not: metrics on test images, costs measured "
@@ -223,7 +223,7 @@ def _state(point: FrontPoint) -> str:
         return "not trained again"
     if point.unbeaten is None:
         return "not complete"
-    return "on the front" if point.unbeaten else f"beaten by {point.beaten_by}"
+    return "on the Pareto front" if point.unbeaten else f"beaten by {point.beaten_by}"
 
 
 def _notes(goals: Sequence[Objective], points: Sequence[FrontPoint]) -> Iterator[str]:
@@ -237,7 +237,7 @@ def _notes(goals: Sequence[Objective], points: Sequence[FrontPoint]) -> Iterator
             )
         if goal.is_cost:
             yield f"`{goal.metric}`: {COSTS[goal.metric]}."
-        elif goal.metric in PROXIES and goal.metric not in METRICS:
+        elif goal.metric in LABEL_FREE_METRICS and goal.metric not in METRICS:
             yield f"`{goal.metric}` has no value on test images: on fresh seeds it is that of validation."
 
 

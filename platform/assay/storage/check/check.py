@@ -1,8 +1,8 @@
-"""Every file that something in a storage vouches for, by its checksum: ``assay check``.
+"""Every file of a storage that has a checksum: ``assay check``.
 
-Records and stages name their files with their sha256. Plans, points, looks and registered questions hold a
-checksum, and the name of a method's code is one. :func:`set_aside` moves what is broken below ``damaged/``:
-the next run makes it again. What nothing vouches for (heartbeats, notes of attempts, a lease, MLflow's
+Records and stages name their files with their sha256. Plans, points, looks and preregistrations hold a
+checksum, and the name of a method's code is one. :func:`quarantine` moves what is broken below ``damaged/``:
+the next run makes it again. What has no checksum (heartbeats, notes of attempts, a lease, MLflow's
 database) is not looked at: who reads it goes on without, or says what is wrong.
 """
 
@@ -22,8 +22,8 @@ from assay.storage.files.files import LinkError
 from assay.storage.lease import holder
 from assay.storage.method_store import read_method
 from assay.storage.plans import TRACES, RenamedFolderError, is_left_out, left_out, written_plan
+from assay.storage.preregistration import read_interim_looks, read_preregistrations
 from assay.storage.record import DamagedRecord, Record, differences
-from assay.storage.registration import read_interim_looks, read_registration
 from assay.storage.search_points import read_points, with_points
 from assay.storage.stage_store import STAGE_KEY, StageRecord, examine_stage, stage_folder
 from assay.storage.store import TRIAL_ID, Store
@@ -31,7 +31,7 @@ from assay.study import Plan, SearchPlan, Trial
 from trainables.errors import InputError, StorageError
 from trainables.plugins.method_files import is_file_method
 
-__all__ = ["Damage", "Findings", "check_storage", "set_aside"]
+__all__ = ["Damage", "Findings", "check_storage", "quarantine"]
 
 _FOLDERS = frozenset({"studies", "trials", "stages", "methods"})
 _GONE = "is gone"  # what may be left out of a copy by design, and is no damage then
@@ -76,7 +76,7 @@ class Findings:
 
 
 def check_storage(store: Store, study: str | None = None) -> Findings:
-    """Read every file of a storage that a record, a name or a checksum vouches for.
+    """Read every file of a storage that has a checksum, in a record, a name or itself.
 
     Args:
         store: The results.
@@ -129,13 +129,14 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     for name in sorted(methods | _names(store, "methods") if study is None else methods):
         damages += _in_folder(store, f"methods/{name}", _check_method(store, name, used=name in methods))
 
+    # A copy of a storage may leave files out on purpose, and lists them: those are no damage.
     files = left_out(store)
     findings.damages = [d for d in damages if d.text != _GONE or not is_left_out(store, d.path, files)]
     findings.left_out = len(damages) - len(findings.damages)
     return findings
 
 
-def set_aside(store: Store, damages: Iterable[Damage]) -> dict[str, str]:
+def quarantine(store: Store, damages: Iterable[Damage]) -> dict[str, str]:
     """Move what is damaged below ``damaged/``, under the time of this call.
 
     Returns:
@@ -146,6 +147,8 @@ def set_aside(store: Store, damages: Iterable[Damage]) -> dict[str, str]:
     """
     for name in store.study_folders():
         note = holder(store, name)
+
+        # A training run may be about to read what would be moved, so nothing is moved while anybody trains.
         if note is not None:
             raise InputError(
                 f"a storage is repaired while nobody trains, and process {note.pid} on {note.host} runs "
@@ -154,6 +157,8 @@ def set_aside(store: Store, damages: Iterable[Damage]) -> dict[str, str]:
     paths = {PurePosixPath(path) for damage in damages for path in damage.aside}
     # What lies behind a symbolic link is somebody else's; the link itself may go aside.
     paths = {path for path in paths if not store.linked(str(path.parent))}
+
+    # A folder goes with all that is in it: what lies below another path of the list is moved with that one.
     whole = sorted(path for path in paths if not any(parent in paths for parent in path.parents))
     folder = f"damaged/{datetime.now(UTC):%Y-%m-%dT%H-%M-%S-%f}"
     moved = {str(path): f"{folder}/{path}" for path in whole}
@@ -169,19 +174,24 @@ def _sound_plan(store: Store, name: str) -> Plan | None:
     except InputError:
         return None
     try:
+        # Points that cannot be read are the damage of their own file: the plan stands without them.
         return with_points(plan, store)
     except InputError:
         return plan
 
 
 def _check_study(store: Store, name: str, plan: Plan | None) -> Iterator[Damage]:
-    """Plan, points, looks, registered question and summary: each has a reader that says what is wrong."""
+    """Plan, points, looks, preregistration and summary: each has a reader that says what is wrong."""
     folder = store.study(name)
     names = store.list(folder)
     files: list[tuple[str, Callable[[], object], str]] = [
         ("looks.json", lambda: read_interim_looks(store, name), f"{_UNREPORTED}: p-values would look better"),
         ("summary.parquet", partial(store.read_table, f"{folder}/summary.parquet"), "its numbers are lost"),
-        ("registered.json", lambda: read_registration(store, name), f"{_UNREPORTED}: it may ask anew by now"),
+        (
+            "registered.json",
+            lambda: read_preregistrations(store, name),
+            f"{_UNREPORTED}: it may ask anew by now",
+        ),
     ]
     # A study that was refused or killed before its first plan has its text at most.
     if "plan.parquet" in names or not TRACES.isdisjoint(names):
@@ -189,6 +199,8 @@ def _check_study(store: Store, name: str, plan: Plan | None) -> Iterator[Damage]
     if isinstance(plan, SearchPlan):
         files.append(("search.jsonl", partial(read_points, store, plan), _NO_POINTS))
 
+    # Each file is read by the reader that all others use, so a file counts as damaged exactly where a report
+    # would refuse it. Trouble with the storage itself is no finding about a file, and ends the check.
     for file, read, cost in files:
         path = f"{folder}/{file}"
         try:
@@ -199,6 +211,9 @@ def _check_study(store: Store, name: str, plan: Plan | None) -> Iterator[Damage]
             raise
         except (InputError, OSError, pa.ArrowException) as error:
             text = " ".join(str(error).split()).removeprefix(f"{path} in {store.uri} ")
+
+            # Only what a run writes anew may be moved away. A file that is the only copy stays, however
+            # damaged.
             made = file in names and file not in _ONLY_COPIES and not isinstance(error, RenamedFolderError)
             yield Damage(path, text if file in names else _GONE, cost, (path,) if made else ())
 
@@ -213,6 +228,8 @@ def _check_trial(
     if record is None:
         return
     folder = store.trial(trial_id)
+
+    # The cost of damage is which study loses how many repeats of which cell.
     repeats = [
         f"1 of {sum(trial.cell == each.cell for trial in plan.trials)} repeats of `{each.cell}` in "
         f"{plan.study.study}"
@@ -222,6 +239,8 @@ def _check_trial(
     if isinstance(record, DamagedRecord):
         yield Damage(record.path, f"is damaged: {record.text}", lost, (folder,), trial_id)
         return
+
+    # Studies that plan the trial would all say the same, so the first difference is enough.
     for text in [text for _, trial in planned if (text := differences(record, trial))][:1]:
         yield Damage(f"{folder}/record.json", f"is damaged: {text}", lost, (folder,), trial_id)
     for path, text in _wrong_files(store, folder, record.files):

@@ -80,6 +80,8 @@ class KeepRule:
         if self.models == "all":
             return []
         drop: list[str] = []
+
+        # The best of a cell is known when all its trials have a record. Until then none of its models goes.
         for name, ids in self.trials.items():
             if not all(trial_id in records for trial_id in ids):
                 continue
@@ -92,7 +94,7 @@ class KeepRule:
 
 
 def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
-    """All that could be freed in ``store``.
+    """List all that could be freed in ``store``.
 
     Args:
         store: The results.
@@ -106,12 +108,17 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     records, problems = store.records_of(ids)
     damaged = {problem.trial for problem in problems}
     needless: list[_Needless] = []
+
+    # A trial with a record needs only the attempt that its record names. One without may be training, or go
+    # on from its checkpoint; a damaged record is for `assay check` to judge.
     for trial_id in ids:
         record = records.get(trial_id)
         if record is not None:
             needless += _beside_the_record(store, record)
         elif not running and trial_id not in damaged:
             needless += _without_a_record(store, trial_id)
+
+    # Who writes into scratch and stages is not noted, so nothing of them goes while anything runs.
     if not running:
         needless += _unfinished(store)
         needless += _scratch(store)
@@ -195,7 +202,7 @@ def _beside_the_record(store: Store, record: Record) -> Iterator[_Needless]:
 
 
 def _without_a_record(store: Store, trial_id: str) -> Iterator[_Needless]:
-    """All attempts but the newest, whose log tells why it ended; the checkpoint stays for the next one."""
+    """List all attempts but the newest, whose log tells why it ended; the checkpoint stays for the next."""
     folder = store.trial(trial_id)
     for name in _attempts(store, folder, store.list(folder))[:-1]:
         yield f"{folder}/{name.removesuffix('/')}", "attempt without a record"
@@ -213,7 +220,7 @@ def _dead_stages(store: Store) -> Iterator[_Needless]:
         folder = stage_folder(key)
         try:
             record = read_stage(store, key)
-        except LinkError:  # what vouches for its attempts cannot be read
+        except LinkError:  # what names its attempts cannot be read
             continue
         for name in _attempts(store, folder, store.list(folder)):
             if record is None or name != f"{record.attempt}/":
@@ -242,6 +249,8 @@ def _unkept_models(
     """Models that no study keeps, of the trials ``of`` (None: of all)."""
     dropped = [set(rule.dropped(records)) for rule in rules]
     planned = [{trial_id for ids in rule.trials.values() for trial_id in ids} for rule in rules]
+
+    # A trial may belong to several studies. Its model goes only if each of them would let it go.
     for trial_id in dict.fromkeys(trial_id for ids in dropped for trial_id in ids):
         wanted = any(
             trial_id in ids and trial_id not in gone for ids, gone in zip(planned, dropped, strict=True)
@@ -263,5 +272,5 @@ def _note_removal(store: Store, path: str) -> None:
 
 
 def _leftovers(store: Store, needless: Iterable[_Needless]) -> list[Leftover]:
-    """With their sizes; a symbolic link, and what lies behind one, is left alone."""
+    """Add the sizes; a symbolic link, and what lies behind one, is left alone."""
     return [Leftover(path, store.size(path), reason) for path, reason in needless if not store.linked(path)]

@@ -104,6 +104,8 @@ def refuse_other_format(files: Files) -> int | None:
         stated = _stated_format(files)  # a run that began meanwhile has stated it before its first study
         if stated is None:
             raise OtherFormatError(None, files.uri)
+
+    # Those who read plans and records know one format: any other is refused as a whole, not read by half.
     if stated not in (None, FORMAT):
         raise OtherFormatError(stated, files.uri)
     return stated

@@ -1,4 +1,4 @@
-"""A checksum inside the file that it vouches for: the first line of a JSON object, or the last of many.
+"""A checksum inside the file that it is of: the first line of a JSON object, or the last of many.
 
 An object that the program writes (a record, what a stage is made of, the looks at a study) opens with it::
 
@@ -71,6 +71,9 @@ def without_checksum(data: bytes) -> Checksummed:
         content = b"{" + data[_REST:]
         if _digest(content) == data[_BEGIN:_END]:
             return Checksummed(content, "right")
+
+    # The file does not begin as this program writes it, or the bytes differ. A person may have formatted it
+    # anew: what counts is then its content, written in the one form that was hashed.
     try:
         value: Any = json.loads(data)
     except (ValueError, RecursionError):  # no JSON, or nested so deep that nobody wrote it
@@ -86,7 +89,7 @@ def without_checksum(data: bytes) -> Checksummed:
 
 
 def lines_with_checksum(lines: bytes) -> bytes:
-    """``lines``, each ended, and one more with their checksum."""
+    """Add to ``lines``, each of which is ended, one more with their checksum."""
     return lines + _LINE + _digest(lines) + b'"}\n'
 
 
@@ -99,7 +102,7 @@ def without_last_line(data: bytes) -> Checksummed:
 
 
 def table_with_checksum(table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
-    """``table`` with the checksum of its metadata and of some columns (default: of all)."""
+    """Add to ``table`` the checksum of its metadata and of some columns (default: of all)."""
     names = table.column_names if columns is None else columns
     metadata = {**(table.schema.metadata or {}), _COLUMNS: json.dumps(names).encode()}
     described = table.replace_schema_metadata(metadata)
@@ -154,6 +157,8 @@ def read_checksummed(store: Files, path: str, model: type[Model], *, says: str, 
     except ValidationError as error:
         checksum, damage = "wrong", f"cannot be read ({error.errors()[0]['msg']})"
         value = None
+
+    # A wrong checksum is told before a shape that fits: a number that was edited by hand has the right shape.
     if checksum == "wrong":
         raise InputError(f"{path} in {store.uri} {says} and {damage}. {way_out}")
     return value

@@ -117,7 +117,7 @@ class _FileSwaps(Swaps):
 
 
 class FolderSwaps(_FileSwaps):
-    """Below a local folder, or one that machines share: by a lock beside the file.
+    """Swaps below a local folder, or one that machines share, by a lock beside the file.
 
     The operating system frees the lock of a killed process. That of a stopped one is not waited for for ever.
     ``ask`` is as for :class:`ObjectSwaps`.
@@ -128,9 +128,11 @@ class FolderSwaps(_FileSwaps):
         self._ask = ask
 
     def prove(self) -> None:
-        """Nothing to see: a folder whose files cannot be locked says so at the first write."""
+        """Try nothing: a folder whose files cannot be locked says so at the first write."""
 
     def write(self, path: str, data: bytes, over: Version | None) -> Version:
+        # For all who swap, comparing and writing are one step under the lock. Readers need none: they see the
+        # old file or the new one.
         with self.locked(path):
             if self.read(path) != (over and Version(over.data)):
                 raise ChangedError(path)
@@ -138,12 +140,12 @@ class FolderSwaps(_FileSwaps):
         return Version(data)
 
     def create(self, path: str, data: bytes) -> bool:
-        """By a hard link, which is refused where a file is: no lock stays beside each record."""
+        """Create the file by a hard link, which is refused where one is: no lock stays beside each record."""
         return self._files.create_bytes(path, data)
 
     @contextmanager
     def locked(self, path: str) -> Generator[None]:
-        """Block in which nobody else swaps the file."""
+        """Keep all others from swapping the file for the length of a ``with`` block."""
         target = self._files.local_file(path)
         assert target is not None, "of a local folder"
         self._ask(self._files.make_root)
@@ -160,6 +162,8 @@ def _locked(target: Path) -> TextIO:
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
+
+        # From here on the lock is the caller's to close.
         closing.pop_all()
     return lock
 
@@ -181,6 +185,8 @@ def _wait_for(lock: int, target: Path) -> None:
         StorageError: If somebody holds it for :data:`LOCK_SECONDS`: a stopped process, or a disk that hangs.
             Or the file system has no locks.
     """
+    # The lock is tried again and again: a wait in the kernel could last for ever, and would not say for whom.
+    # The holder has written its name into the file.
     until = time.monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -205,7 +211,7 @@ def _wait_for(lock: int, target: Path) -> None:
 
 
 class ObjectSwaps(Swaps):
-    """In an object store that compares before it writes, through obstore.
+    """Conditional writes in an object store that compares before it writes, through obstore.
 
     Args:
         client: The store's root, as obstore knows it.
@@ -262,6 +268,8 @@ class ObjectSwaps(Swaps):
     def _problem(self) -> str:
         """Try this store's conditions on an object that stays; returns what is wrong, empty: nothing."""
         try:
+            # A store that ignores conditions answers with success, so each is tried where it must fail:
+            # creating over an object that is there, and replacing a version that never was.
             if (current := self.read(_TRIED)) is None:
                 self.create(_TRIED, b"conditional writes are tried here")
                 current = self.read(_TRIED)
@@ -344,6 +352,8 @@ def _plain_errors() -> Generator[None]:
     except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
         raise
     except (exceptions.BaseError, NotImplementedError) as error:
+        # obstore's text has pages of debugging behind a mark. What a user is told depends on a few words of
+        # the rest.
         text = " ".join(str(error).partition("\n\nDebug source")[0].split())
         if "501 Not Implemented" in text or isinstance(error, NotImplementedError):
             raise _NotImplementedByStoreError(text) from None

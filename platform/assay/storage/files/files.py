@@ -89,6 +89,8 @@ class Files:
         text = address(uri)
         if _ONE_SLASH.match(text):
             raise InputError(f"a URI has two slashes after its colon, found {redact(text)}. Write them.")
+
+        # A folder need not be there yet, but the nearest thing above it that is there has to be a folder.
         if "://" not in text or text.startswith("file:"):
             root = named_folder(text)
             if not os.path.isdir(existing := nearest(root)):
@@ -110,6 +112,8 @@ class Files:
             raise InputError(
                 f"storage is a local path or a URI that pyarrow can open, found {text}: {error}"
             ) from None
+
+        # Without a bucket the first part of every path would be taken for one.
         if not self._root and self._fs.type_name in _OBJECT_STORES:
             raise InputError(
                 f"the URI of an object store names a bucket, found {text}. Add it: {urlsplit(text).scheme}://BUCKET/FOLDER."
@@ -126,6 +130,8 @@ class Files:
 
     def _ask(self, action: Callable[[], _T]) -> _T:
         """Do ``action``, again and again while an object store is away; its errors in plain words."""
+        # Only a store that is away is asked again. An answer such as "no such file" shows that it is there,
+        # and renews the patience; a full disk or refused credentials do not mend themselves.
         began = time.monotonic()
         while True:
             try:
@@ -158,6 +164,8 @@ class Files:
             return StorageError(
                 f"the storage {self.local_path} {why}. Mend that, or name another with --storage. {KEPT}"
             )
+
+        # A store in the network is known by its words alone: pyarrow passes its answer on as a sentence.
         text = redact(str(error))
         if "NO_SUCH_BUCKET" in text or _NO_REGION.search(text):
             return StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
@@ -170,16 +178,16 @@ class Files:
         return StorageAway(f"the storage {self.uri} does not answer ({said}). {KEPT}")
 
     def _info(self, full: str) -> fs.FileInfo:
-        def look() -> fs.FileInfo:
+        def ask() -> fs.FileInfo:
             return self._fs.get_file_info(full)
 
-        return self._ask(look)
+        return self._ask(ask)
 
     def _below(self, selector: fs.FileSelector) -> Sequence[fs.FileInfo]:
-        def look() -> Sequence[fs.FileInfo]:
+        def ask() -> Sequence[fs.FileInfo]:
             return self._fs.get_file_info(selector)
 
-        return self._ask(look)
+        return self._ask(ask)
 
     # Paths -------------------------------------------------------------------------------------------
 
@@ -189,6 +197,8 @@ class Files:
         if path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
             raise InputError(f"a path of the storage is relative and stays below its root, found {path!r}.")
         full = "/".join([self._root, *parts])
+
+        # Whoever removes or moves a link touches what lies here. Only reading and writing would follow it.
         followed = parts[:-1] if itself else parts
         if self.local_path is not None and not local_disk.stays_below(self._root, followed):
             raise LinkError(path, self.local_path)
@@ -220,6 +230,8 @@ class Files:
                     raise
                 raise RefusedFileError(str(self._why(error) or error)) from error
 
+        # An object may be replaced between the request for its size and that for its bytes: such a reading is
+        # thrown away.
         def read() -> bytes:
             for _ in range(_TRIES):
                 if (data := self._read_object(full)) is not None:
@@ -243,6 +255,9 @@ class Files:
                 if _REPLACED.search(str(error)):
                     return None
                 raise
+
+        # It is opened once more to compare versions: an object that was replaced in between would give the
+        # beginning of one and the end of another.
         with self._fs.open_input_file(full) as file:
             return data if file.metadata() == version else None
 
@@ -254,11 +269,14 @@ class Files:
         """
         full = self._full(path)
 
+        # A folder gets the file by a rename, and an object store shows an object when its stream is closed:
+        # no reader sees half of either.
         def write() -> None:
             if self._folder is not None:
                 self._folder.make()
                 local_disk.replace(Path(full), data)
                 return
+            # Object stores have no folders to make; asking them costs a request.
             if self._fs.type_name not in _OBJECT_STORES:
                 self._fs.create_dir(full.rpartition("/")[0], recursive=True)
             with self._fs.open_output_stream(full) as stream:
@@ -284,6 +302,8 @@ class Files:
         if self.local_path is not None:
             return FolderSwaps(self, self._ask)
         kind = self._fs.type_name
+
+        # A store without conditional writes can be read, and refuses every run.
         if kind not in _OBJECT_STORES:
             return ReadOnlySwaps(self, f"{kind} offers none")
         try:
@@ -318,7 +338,7 @@ class Files:
         return self.write_bytes(path, json_bytes(value))
 
     def read_table(self, path: str) -> pa.Table:
-        """A Parquet file."""
+        """Read a Parquet file."""
         return read_parquet(self.read_bytes(path))
 
     def write_table(self, path: str, table: pa.Table) -> str:

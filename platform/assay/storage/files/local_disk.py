@@ -67,6 +67,9 @@ def create(path: Path, data: bytes) -> bool:
     """Put a file at ``path`` if there is none, by a hard link; False where there is one, which stays."""
     if path.exists():
         return False
+
+    # A link is made only where nothing is, in one step, while a rename would replace what is there: of two
+    # writers one wins.
     partial = _written_beside(path, data)
     try:
         os.link(partial, path)
@@ -85,6 +88,9 @@ def create(path: Path, data: bytes) -> bool:
 def _written_beside(path: Path, data: bytes) -> Path:
     """Write a file beside ``path``, on disk when this returns."""
     make_folder(path.parent)
+
+    # The file is written in the same folder, since a rename or a link does not lead from one file system to
+    # another.
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -128,6 +134,8 @@ def move(path: Path, target: Path) -> None:
 def _remove_folder(folder: Path) -> None:
     with os.scandir(folder) as entries:
         folders = {entry.path: entry.is_dir(follow_symlinks=False) for entry in entries}
+
+    # Files of the folder itself go first, and for good: a record must be gone before what it names.
     for path, is_folder in folders.items():
         if not is_folder:
             os.unlink(path)
@@ -146,6 +154,9 @@ def make_folder(folder: Path) -> None:
         if missing.is_dir():
             break
         made.append(missing)
+
+    # Folders are made from the top, each on the disk before what lies in it, so that a power cut leaves no
+    # gap.
     for missing in reversed(made):
         try:
             os.mkdir(missing)
@@ -157,6 +168,8 @@ def make_folder(folder: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     try:
+        # A new name outlives a power cut when its folder is on the disk, too. Some file systems sync no
+        # folders.
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -336,6 +349,9 @@ class LocalRoot:
             disk = _Disk.of(self._path)
         except FileNotFoundError:
             raise GoneError(f"the storage {self._path} is gone. Bring it back. {KEPT}") from None
+
+        # The folder now lies on the disk below the one that it was on, so that one was unmounted. Another
+        # disk at the same place was mounted meanwhile, and counts.
         if disk.mount in self._disk.mount.parents:
             raise GoneError(f"the storage {self._path} was unmounted. Mount it again. {KEPT}")
         self._disk = disk

@@ -51,6 +51,8 @@ def object_client(kind: str, uri: str, root: str, region: str | None) -> Any:
     options = dict(parse_qsl(urlsplit(uri).query))
     bucket, _, prefix = root.partition("/")
     endpoint = _endpoint(kind, uri, options)
+
+    # The client gives up early, as the patience of this program decides how long a store may be away.
     of_all: dict[str, Any] = {
         "prefix": prefix or None,
         "client_options": _client_options(endpoint, options),
@@ -78,6 +80,9 @@ def _endpoint(kind: str, uri: str, options: Mapping[str, str]) -> str | None:
     given = options.get("endpoint_override")
     if kind == "s3" and not given:
         given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+    # Azure's account is part of the host where the store is the provider's, and of the path where it is
+    # another one, as of an emulator.
     if kind == "abfs":
         authority = options.get("blob_storage_authority")
         if authority is None or authority.startswith("."):
@@ -106,6 +111,9 @@ def _profile_keys() -> Callable[[], S3Credential] | None:
     if os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"):
         return None
     profile = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or _PROFILE
+
+    # What is handed on is a way to the keys and not the keys: the file or the program that has them may renew
+    # them while a run lasts.
     settings = _profile(profile)
     if "aws_access_key_id" in settings:
         return lambda: _static_keys(_profile(profile))
@@ -216,7 +224,7 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def _with_our_options(uri: str) -> str:
-    """``uri`` with the options of pyarrow that its kind of store needs, where it names none itself."""
+    """Add to ``uri`` the options of pyarrow that its kind of store needs, where it names none itself."""
     option, value = _OPTIONS.get(urlsplit(uri).scheme, ("", ""))
     if not option or f"{option}=" in uri:
         return uri

@@ -61,7 +61,7 @@ class DesignCell(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Its levels alone: what tells it from the others."""
+        """Levels of the cell as one text, which tell it from the others."""
         return cell_key(self.levels)
 
 
@@ -71,6 +71,10 @@ def _nothing(study: StudyFactors, block: Any) -> Iterator[Any]:
 
 def _no_follow_up(study: StudyFactors, block: Any, factor: str) -> str:
     return ""
+
+
+def _no_start(block: Any) -> Levels:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class DesignForm:
     )
     # A sentence with the design to go on with. The name is that of the factor that matters most so far.
     follow_up: Callable[[StudyFactors, Any, str], str] = _no_follow_up
+    # The combination that others are told from: a level of some factors, or of none.
+    start: Callable[[Any], Levels] = _no_start
 
 
 class VariedBlock(BaseModel):
@@ -124,6 +130,7 @@ def varied_design(
         problems: Beyond those of the start, and only where it has none.
     """
 
+    # Crossed factors run outside, so that the cells of one design stand together in the table.
     def cells(study: StudyFactors, block: VariedBlock) -> Iterator[DesignCell]:
         varied = [as_lists(levels) for levels in states(study, block)]
         for fixed in product(*block.across.values()):
@@ -137,6 +144,7 @@ def varied_design(
         crossed = [*block.across.values(), *(study.factors[factor] for factor in free)]
         return len(list(states(study, block))) * prod(map(len, crossed))
 
+    # What is varied makes sense from a sound start only, so its rules wait for those of the start.
     def all_problems(study: StudyFactors, block: VariedBlock) -> Iterator[StudyProblem]:
         of_start = list(_start_problems(study, block, getattr(block, start_key), ("design", name), start_key))
         yield from of_start or problems(study, block)
@@ -146,7 +154,16 @@ def varied_design(
         return format(study, block) + "".join(across)
 
     return DesignForm(
-        name, Block, example, description, cells, size, line, problems=all_problems, comparisons=comparisons
+        name,
+        Block,
+        example,
+        description,
+        cells,
+        size,
+        line,
+        problems=all_problems,
+        comparisons=comparisons,
+        start=lambda block: getattr(block, start_key),
     )
 
 
@@ -178,9 +195,12 @@ def in_order(study: StudyFactors, names: Collection[str]) -> list[str]:
 
 
 def expanded(study: StudyFactors, chosen: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
-    """All combinations of the chosen levels; a factor that is not chosen takes each of its levels."""
+    """List all combinations of the chosen levels; a factor that is not chosen takes each of its levels."""
     nested = study.nested
     made: list[dict[str, str]] = [{}]
+
+    # Parents first, as their levels decide whether a sub-factor has one. At the end the keys stand in the
+    # study's order again.
     for factor in parents_first({name: nested.get(name, {}) for name in study.factors}):
         levels = chosen.get(factor, tuple(study.factors[factor]))
         made = [
@@ -207,6 +227,9 @@ def row_problems(
     yield from strange
     if strange:
         return
+
+    # The levels that each factor may have here. A sub-factor applies where every parent may have the level
+    # that it hangs on.
     possible: dict[str, set[str]] = {}
     missing: list[str] = []
     for factor in parents_first({name: study.nested.get(name, {}) for name in study.factors}):

@@ -45,7 +45,7 @@ def _comparisons(study: StudyFactors, block: Cumulative) -> Iterator[ComparisonS
     state = dict(block.base)
     for step in block.add:
         factor = main_factor(study, step)
-        yield ComparisonSpec(factor=factor, **{"from": state[factor], "to": step[factor]})
+        yield ComparisonSpec.model_validate({"factor": factor, "from": state[factor], "to": step[factor]})
         state |= step
 
 
@@ -65,7 +65,7 @@ def _problems(study: StudyFactors, block: Cumulative) -> Iterator[StudyProblem]:
         if not set(step) <= {factor, *below(study.nested, factor)}:
             message = (
                 f"a step changes one factor, found {', '.join(step)}: make it several steps, or one factor "
-                "whose level is the bundle"
+                "whose level sets all of it"
             )
             yield StudyProblem(place, message)
             return
@@ -78,6 +78,8 @@ def _problems(study: StudyFactors, block: Cumulative) -> Iterator[StudyProblem]:
         state |= step
         for name, level in step.items():
             seen.setdefault(name, set()).add(level)
+
+        # Sub-factors of the old level are gone, but for those that the step sets anew.
         state = {f: level for f, level in state.items() if f in step or f not in below(study.nested, factor)}
         yield from row_problems(study, {**as_lists(state), **block.across}, place)
 

@@ -52,7 +52,7 @@ def _left_out(study: StudyFactors, block: LeaveOneOut, factor: str) -> str | Non
 def _comparisons(study: StudyFactors, block: LeaveOneOut) -> Iterator[ComparisonSpec]:
     for factor in in_order(study, block.whole):
         ends = {"from": _left_out(study, block, factor), "to": block.whole[factor]}
-        yield ComparisonSpec(factor=factor, **ends)
+        yield ComparisonSpec.model_validate({"factor": factor, **ends})
 
 
 def _problems(study: StudyFactors, block: LeaveOneOut) -> Iterator[StudyProblem]:

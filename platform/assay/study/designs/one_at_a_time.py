@@ -30,7 +30,7 @@ def _states(study: StudyFactors, block: OneAtATime) -> Iterator[Levels]:
 def _comparisons(study: StudyFactors, block: OneAtATime) -> Iterator[ComparisonSpec]:
     for factor in in_order(study, block.base):
         if len(study.factors[factor]) > 1:
-            yield ComparisonSpec(factor=factor, **{"from": block.base[factor]})
+            yield ComparisonSpec.model_validate({"factor": factor, "from": block.base[factor]})
 
 
 def _format(study: StudyFactors, block: OneAtATime) -> str:

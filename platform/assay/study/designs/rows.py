@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from assay.study.designs.base import DesignCell, DesignForm, StudyFactors, expanded, row_problems
 from assay.study.file.blocks import Level, LevelNames
@@ -25,6 +25,13 @@ class Row(BaseModel):
     override: Level | None = Field(
         default=None, description="Settings of this row alone, on top of its levels: checked as a confounder."
     )
+
+    @field_validator("override")
+    @classmethod
+    def _without_words(cls, override: Level | None) -> Level | None:
+        if override is not None and override.says is not None:
+            raise ValueError("a row is named by its levels: leave `says` out")
+        return override
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:

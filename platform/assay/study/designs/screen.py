@@ -81,9 +81,13 @@ def two_level_array(cells: int, factors: int) -> _Rows:
         cells: Its rows: 8, 12, 16 or 32.
         factors: Its columns; a key of the tables above says how many the rows take.
     """
+    # Plackett and Burman's design: one row, turned eleven times, below a row of zeros.
     if cells == 12:
         turned = [_PLACKETT_BURMAN[-i:] + _PLACKETT_BURMAN[:-i] for i in range(11)]
         return [row[:factors] for row in [(0,) * 11, *turned]]
+
+    # The other sizes are regular fractions: some columns hold every combination, and each further one is a
+    # sum of these, modulo 2. Which sums are taken decides what is mixed up with what.
     basic = cells.bit_length() - 1
     words = next(words for most, words in _GENERATORS[cells].items() if factors <= most).split()
     columns = [[letter] for letter in range(basic)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from assay.study.file.blocks import LEVEL_PATTERN
 from assay.study.file.schema import Study
 from assay.study.names import NAME_PATTERN
 from assay.study.settings.settings import AnyTrainable
@@ -35,6 +36,9 @@ def study_schema(trainables: Iterable[AnyTrainable] | None = None) -> dict[str, 
     definitions["config_shared"] = _config_schema(TrainableConfig, "shared", definitions)
     of_study: list[dict[str, Any]] = [_unless_named({"properties": {"config": _ref("config_shared")}})]
     of_level: list[dict[str, Any]] = []
+
+    # What `config` may hold depends on the method that is named beside it, so each method has a condition of
+    # its own: one for the study, one for its levels.
     for trainable in sorted(trainables, key=lambda t: t.name):
         name, presets = trainable.name, {"enum": sorted(trainable.presets), "description": _PRESET}
         config = _config_schema(trainable.Config, name, definitions)
@@ -63,7 +67,7 @@ def _unless_named(then: dict[str, Any]) -> dict[str, Any]:
 
 
 def _uses(name: str) -> dict[str, Any]:
-    levels = {"type": "object", "patternProperties": {NAME_PATTERN: _ref(f"level_{name}")}}
+    levels = {"type": "object", "patternProperties": {LEVEL_PATTERN: _ref(f"level_{name}")}}
     factors = {"type": "object", "patternProperties": {NAME_PATTERN: levels}}
     rows = {"items": {"properties": {"override": _ref(f"level_{name}")}}}
     return {"config": _ref(f"config_{name}"), "factors": factors, "design": {"properties": {"rows": rows}}}

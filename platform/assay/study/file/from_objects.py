@@ -34,7 +34,7 @@ def as_study(study: StudyLike) -> Study:
             beside the study's file, otherwise in the current folder.
 
     Raises:
-        InputError: Naming every slip; of a file with line and column.
+        InputError: Naming every mistake; of a file with line and column.
     """
     if isinstance(study, str | Path):
         return read_study(find_study(Path(study)).path)
@@ -78,7 +78,7 @@ def _lines(block: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def _plain(value: Any, place: str) -> Any:
-    """``value`` in mappings, lists, texts and numbers."""
+    """Turn ``value`` into mappings, lists, texts and numbers."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json", exclude_unset=True)
     if isinstance(value, Mapping):

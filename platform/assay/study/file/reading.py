@@ -1,4 +1,4 @@
-"""Reads study files: YAML 1.2, and every slip named with line, column and the nearest right key.
+"""Reads study files: YAML 1.2, and every mistake named with line, column and the nearest right key.
 
 The text is composed to nodes, not loaded: nodes carry their place, and scalars are converted here, so
 that nothing but mappings, lists, texts, numbers, truth values and null can come out of a file. Anchors,
@@ -27,18 +27,19 @@ from ruamel.yaml.parser import Parser
 
 from assay.removed import what_to_write_instead
 from assay.study.design_rules import reference_problems
+from assay.study.file.blocks import SAYS, Factor, Level
 from assay.study.file.schema import Study
 from assay.study.file.source import KeyPath, Source, StudyProblem, refuse
 from trainables.errors import InputError, nearest, validation_message
 
-__all__ = ["check_model", "parse_study", "read_study"]
+__all__ = ["check_model", "parse_study", "parse_yaml", "read_study", "read_yaml_file"]
 
 MAX_BYTES = 1_000_000
 _MAX_VALUES = 30_000  # a second of reading
 _MAX_DEPTH = 32
 _SHORT = 60  # signs of a value in a message
 _RULE, _FOUND = "should be ", ", found "
-# Kind of value that is wanted, by pydantic's name of the slip → kinds that it would take for one.
+# Kind of value that is wanted, by pydantic's name of the problem → kinds that it would take for one.
 _TAKEN_FOR: dict[str, tuple[type, ...]] = {
     "int_type": (bool, str),
     "float_type": (bool, str),
@@ -53,36 +54,47 @@ def read_study(path: Path) -> Study:
     """Read and check a study file.
 
     Raises:
-        InputError: Naming every slip with line and column, or that the file cannot be read.
+        InputError: Naming every mistake with line and column, or that the file cannot be read.
+    """
+    return parse_study(read_yaml_file(path, "a study"), str(path))
+
+
+def read_yaml_file(path: Path, what: str) -> str:
+    """The text of a YAML file; ``what`` it holds: `a study`.
+
+    Raises:
+        InputError: If it cannot be read, is too large, or is no UTF-8.
     """
     try:
         size = path.stat().st_size
         content = path.read_bytes() if size <= MAX_BYTES else b""
     except OSError as error:
-        raise InputError(f"{path}: a study is a readable YAML file: {error.strerror}") from error
+        raise InputError(f"{path}: {what} is a readable YAML file: {error.strerror}") from error
     if size > MAX_BYTES:
-        raise InputError(f"{path}: a study file has at most {MAX_BYTES:,} bytes, found {size:,}")
+        raise InputError(f"{path}: {what} file has at most {MAX_BYTES:,} bytes, found {size:,}")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: a study file is UTF-8 text, found byte {content[error.start]:#04x} at {error.start}. "
+            f"{path}: {what} file is UTF-8 text, found byte {content[error.start]:#04x} at {error.start}. "
             "Save it as UTF-8."
         ) from error
-    return parse_study(text, str(path))
 
 
 def parse_study(text: str, origin: str = "the study") -> Study:
     """Check the text of a study file; ``origin`` is the file's name in messages.
 
     Raises:
-        InputError: Naming every slip with line and column.
+        InputError: Naming every mistake with line and column.
     """
-    value, source = _parse_yaml(text, origin)
+    value, source = parse_yaml(text, origin)
     if not isinstance(value, dict):
         raise InputError(
             f"{origin}: a study is a mapping that starts like `study: my_name`, found {_short(value)}"
         )
+
+    # The check has two steps, each of which names all its mistakes at once: first the form of every value,
+    # then what only the whole can tell, such as a name that nothing defines.
     study, problems = check_model(Study, value)
     refuse(source, problems)
     assert study is not None
@@ -94,16 +106,16 @@ def parse_study(text: str, origin: str = "the study") -> Study:
 def check_model(
     model: type[_ModelT], value: Any, at: KeyPath = ()
 ) -> tuple[_ModelT | None, list[StudyProblem]]:
-    """``value`` as ``model``, or the problems in it, with paths that start with ``at``."""
+    """Read ``value`` as ``model``, or find the problems in it, with paths that start with ``at``."""
     try:
         checked = model.model_validate(value)
         wrong = _wrong_kinds(model, value, at)
         return (None, wrong) if wrong else (checked, [])
     except ValidationError as error:
         details = error.errors(include_url=False)
-        # A list whose elements are wrong is called too short as well: one slip is one message.
+        # A list whose elements are wrong is called too short as well: one mistake is one message.
         around = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
-        # Each value that a list lacks is a slip: the last one tells how many there should be.
+        # Each value that a list lacks is a mistake: the last one tells how many there should be.
         lacking = {detail["loc"][:-1]: detail["loc"] for detail in details if _is_lacking_value(detail)}
         problems = (
             _problem(model, value, detail, at)
@@ -125,6 +137,7 @@ def _wrong_kinds(model: type[BaseModel], value: Any, at: KeyPath) -> list[StudyP
     does not, but there it does not take 1e3 for a whole number either, which it is.
     """
     try:
+        # pydantic takes `true` for 1 and `"5"` for 5. Read strictly, the value shows where it has done so.
         model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         return [
@@ -137,7 +150,7 @@ def _wrong_kinds(model: type[BaseModel], value: Any, at: KeyPath) -> list[StudyP
 
 
 def _joined(problems: Iterable[StudyProblem]) -> Iterator[StudyProblem]:
-    """All kinds that a value may have instead in one message: ``should be 'auto' or a number``."""
+    """Join the kinds that a value may have instead in one message: ``should be 'auto' or a number``."""
     kinds: dict[tuple[KeyPath, str], list[str]] = {}
     for problem in problems:
         rule, comma, value = problem.message.partition(_FOUND)
@@ -155,6 +168,9 @@ def _joined(problems: Iterable[StudyProblem]) -> Iterator[StudyProblem]:
 def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPath) -> StudyProblem:
     path = _path_in(value, detail["loc"], missing=detail["type"] == "missing")
     value_found = f"{_FOUND}{_short(detail['input'])}"
+
+    # pydantic speaks of its own types. A user is told in the words of the study file, with the nearest right
+    # key.
     match detail["type"]:
         case _ if removed := what_to_write_instead(at + path, detail["input"]):
             message = removed
@@ -211,6 +227,8 @@ def _keys_at(annotation: Any, path: KeyPath, loc: tuple[int | str, ...]) -> list
                 keys += fields
             elif path[0] in fields:
                 keys += _keys_at(fields[str(path[0])].annotation, path[1:], loc)
+        elif candidate is Factor:
+            keys += _keys_at(Level, path[1:], loc) if path else [SAYS]
         elif path and get_args(candidate):
             element = get_args(candidate)[-1 if get_origin(candidate) is dict else 0]
             keys += _keys_at(element, path[1:], loc)
@@ -233,10 +251,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."
 
 
-def _parse_yaml(text: str, origin: str) -> tuple[Any, Source]:
+def parse_yaml(text: str, origin: str) -> tuple[Any, Source]:
+    """The plain value of a YAML text, and where each key stands.
+
+    Raises:
+        InputError: If it is not YAML, or uses what is not read here.
+    """
     if len(text.encode("utf-8", errors="surrogatepass")) > MAX_BYTES:
         raise InputError(f"{origin}: a study file has at most {MAX_BYTES:,} bytes")
     try:
+        # What is not read here is refused while the text is parsed, before anything is built: a few lines of
+        # aliases could unfold to gigabytes.
         yaml = YAML(typ="safe", pure=True)
         yaml.Parser = partial(_PlainParser, origin)
         node = yaml.compose(text)
@@ -272,6 +297,8 @@ class _PlainParser(Parser):
                 self._refuse(event, "`%` directives are not read: a study is YAML 1.2")
         if isinstance(event, NodeEvent):
             self._look_at_node(event)
+
+        # The depth is counted here, before anything recurses into a file that is too deep.
         self._depth += isinstance(event, CollectionStartEvent)
         self._depth -= isinstance(event, CollectionEndEvent)
         if self._depth > _MAX_DEPTH:

@@ -24,8 +24,10 @@ from pydantic import (
 from assay.study.designs import DESIGNS, DesignForm
 from assay.study.designs.rows import Row
 from assay.study.file.blocks import (
+    SAYS,
     STRICT,
     ComparisonSpec,
+    Factor,
     Level,
     LevelNames,
     MethodName,
@@ -229,7 +231,7 @@ class Study(BaseModel):
     config: dict[str, Any] = Field(
         default_factory=dict, description="The base: `preset` (published settings) and what differs from it."
     )
-    factors: dict[Name, Annotated[dict[Name, Level], Field(min_length=1)]] = Field(
+    factors: dict[Name, Factor] = Field(
         default_factory=dict, description="What is varied: factor → level → settings."
     )
     nested: dict[Name, dict[Name, LevelNames]] = Field(
@@ -292,10 +294,19 @@ class Study(BaseModel):
         return self._source
 
     @property
-    def content_hash(self) -> str:
-        """The first 12 digits of sha256 over what the file asks, whatever its resources and comments."""
+    def question_content(self) -> dict[str, Any]:
+        """What the file asks, as JSON values: neither its resources nor the words of factors and levels."""
         content = self.model_dump(mode="json", exclude_unset=True, exclude={"resources", "budget", "keep"})
-        return short_hash(canonical_json(content))[:12]
+        for levels in content.get("factors", {}).values():
+            levels.pop(SAYS, None)
+            for level in levels.values():
+                level.pop(SAYS, None)
+        return content
+
+    @property
+    def content_hash(self) -> str:
+        """The first 12 digits of sha256 over what the file asks: of no resources, words and comments."""
+        return short_hash(canonical_json(self.question_content))[:12]
 
     def published_values(self, levels: Levels) -> dict[str, float]:
         """Metric → what is published for the cell with these levels."""

@@ -50,6 +50,9 @@ def find_study(text: Path) -> FoundStudy:
     shipped = shipped_studies()
     if text.is_file() or len(text.parts) > 1 or text.suffix in SUFFIXES:
         return FoundStudy(_existing(text))
+
+    # A file in this folder wins over a shipped study of the same name, and the user is told which of the two
+    # is taken.
     file = next((path for suffix in SUFFIXES if (path := Path(f"{text}{suffix}")).is_file()), None)
     if file is not None:
         remark = f"taking {file} of this folder, not the study {text} that comes with assay"
@@ -93,7 +96,7 @@ def _nearest_few(name: str) -> str:
 
 
 def _existing(path: Path) -> Path:
-    """``path`` as it is; one that is missing is left to the reader's message, unless its name is known."""
+    """Return ``path`` as it is; a missing one is left to the reader, unless its name is a known one."""
     if not path.exists() and path.stem in shipped_studies():
         raise InputError(
             f"{path}: there is no such file. A study of this name comes with assay: write {path.stem} for "

@@ -42,7 +42,7 @@ class StudyProblem:
 
 
 def dotted(path: KeyPath) -> str:
-    """``("design", "rows", 0, "stop")`` as ``design.rows[0].stop``."""
+    """Write ``("design", "rows", 0, "stop")`` as ``design.rows[0].stop``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -55,7 +55,7 @@ def refuse(source: Source, problems: Iterable[StudyProblem]) -> None:
     Raises:
         InputError: If there is any problem.
     """
-    distinct = dict.fromkeys(problems)  # the same slip seen from several cells is one slip
+    distinct = dict.fromkeys(problems)  # the same mistake seen from several cells is one mistake
     if not distinct:
         return
     ordered = sorted(distinct, key=lambda problem: source.mark(problem.path) or (0, 0))

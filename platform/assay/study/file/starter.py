@@ -112,6 +112,9 @@ def starter_study(survey: Survey, name: str, *, labels: bool = False) -> str:
         InputError: If that is to be asked of images that cannot tell, or they show too few items.
     """
     _refuse_few_items(survey)
+
+    # The repeat with the fewest masks decides what is asked: a study that breaks at one of its seeds would be
+    # a bad start.
     known = _fewest_masks(survey)
     supervision, why = _supervision(survey, known)
     tiled = supervision != "weak" and max(survey.size) > _LINE_SCAN  # tiles have labels by masks alone
@@ -179,6 +182,7 @@ def _tiles_line(median_size: str) -> str:
 
 def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
     """SegDecNet with the published settings that suit the defects."""
+    # Large or small is what the network sees: in a tile a defect fills a larger share.
     of_seen = (survey.defect_share or 0) * survey.size[0] * survey.size[1] / (seen[0] * seen[1])
     small = survey.defect_share is not None and of_seen < _SMALL_DEFECT
     preset, reason = _SMALL if small else _LARGE
@@ -267,6 +271,8 @@ def _dilation(survey: Survey, preset: str, seen: tuple[int, int]) -> int:
 
 
 def _epochs(survey: Survey) -> int:
+    # Of the defective images 30 % test and a fifth of the rest validates (see `_parts`). An epoch shows each
+    # of the others, with as many normal ones.
     trained = max(1, round(survey.defective * 0.7 * 0.8))
     return min(60, max(10, round(_IMAGES_SEEN / (2 * trained))))
 
@@ -298,12 +304,14 @@ def _question(supervision: str, known: int, *, weak: bool) -> tuple[str, str]:
     if not few:
         return "", ""
     what, images, labelling, compared = "what masks buy", "", "", "{factor: masks, to: all}"
+
+    # With enough masks the number of images can be varied as well, which is what tells what to label next.
     if weak and supervision == "full" and known >= _FEWEST_TO_VARY:
         few = min(5, known // 8)
         what = f"what to label next (`assay labels`, {9 * len(_SEEDS)} trainings)"
         images = f"""  images:                            # defective images to train on, of {known}
-    quarter: {{data: {{positives: {known // 4}}}}}
-    half: {{data: {{positives: {known // 2}}}}}
+    quarter: {{says: a quarter of the images, data: {{positives: {known // 4}}}}}
+    half: {{says: half of the images, data: {{positives: {known // 2}}}}}
     all: {{}}
 """
         labelling = "labelling: {image_label_seconds: 1, mask_seconds: 79}  # put your own stopwatch's here\n"
@@ -343,8 +351,8 @@ def _two_methods() -> str:
 # Which of the two is better depends on the surface, so both are trained. A verdict needs six seeds.
 factors:
   method:
-    segdec: {{}}
-    supersimple: {{trainable: supersimple, config: {{{config}}}}}
+    segdec: {{says: SegDecNet}}
+    supersimple: {{says: SuperSimpleNet, trainable: supersimple, config: {{{config}}}}}
 design: {{full: all}}
 comparisons: [{{factor: method, from: segdec, to: supersimple}}]
 

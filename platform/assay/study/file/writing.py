@@ -168,7 +168,7 @@ def _has_fresh_seeds(plan: SearchPlan, searched: SearchedCell) -> bool:
 
 
 def _head(plan: SearchPlan, searched: SearchedCell, name: str, why: str, question: str) -> list[str]:
-    """Why there is the study, its question, and what is trained on what."""
+    """Lines on why there is the study, its question, and what is trained on what."""
     cell = searched.cell
     return [
         textwrap.fill(why, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False),
@@ -265,7 +265,7 @@ def _config_lines(
 
 
 def _data(spec: dict[str, Any]) -> dict[str, Any]:
-    """``validation: null`` is written as a user writes it."""
+    """Write ``validation: null`` as a user does."""
     return {key: "none" if key == "validation" and value is None else value for key, value in spec.items()}
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 
 from assay.study.settings.nesting import NO_LEVEL
 
-__all__ = ["BASE_CELL", "Factors", "Levels", "cell_key", "cell_name", "common_name", "line_name"]
+__all__ = ["BASE_CELL", "Factors", "Levels", "cell_key", "cell_name", "common_name"]
 
 BASE_CELL = "base"  # the only cell of a study without factors
 _ALL_OFF = "all off"
@@ -60,14 +60,6 @@ def common_name(factors: Factors, start: Levels, end: Levels) -> str:
         return _level_by_level(common)
     others_on = [factor for factor, level in common.items() if level == "on"]
     return " + ".join(others_on) or (_OTHERS_OFF if common else "")
-
-
-def line_name(factors: Factors, levels: Levels, of: Collection[str]) -> str:
-    """Name of a line beside a legend that names the factors ``of``: a level where that is one factor."""
-    chosen = {factor: level for factor, level in levels.items() if factor in of}
-    if len(chosen) < 2:
-        return "".join(chosen.values())
-    return cell_name({factor: factors[factor] for factor in chosen}, chosen)
 
 
 def _are_switches(factors: Factors) -> bool:

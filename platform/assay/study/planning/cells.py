@@ -63,7 +63,7 @@ class Cell(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def labels(self) -> dict[str, str]:
-        """What sets the cell apart, for a table outside: ``trainable``, ``level.stop``."""
+        """Labels that set the cell apart, for a table outside: ``trainable``, ``level.stop``."""
         levels = {f"level.{factor}": level for factor, level in self.levels.items()}
         return {"trainable": self.trainable, **levels}
 

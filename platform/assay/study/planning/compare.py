@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +21,7 @@ from assay.study.planning.cells import Cell
 from assay.study.planning.identity import canonical_json, differences, flatten
 from assay.study.settings.methods import is_own_setting
 from assay.study.settings.nesting import NO_LEVEL, below
-from assay.study.settings.settings import Settings, bundle_paths
+from assay.study.settings.settings import Settings, level_paths
 
 __all__ = ["Comparison", "format_value", "improvement", "is_below", "plan_comparisons"]
 
@@ -42,11 +42,14 @@ class Comparison(BaseModel):
     start: str
     end: str
     pairs: tuple[tuple[str, str], ...] = Field(description="Names of cells: (with start, with end).")
-    paths: tuple[str, ...] = Field(description="Settings in which the pairs differ: the bundle.")
+    paths: tuple[str, ...] = Field(description="Settings in which the pairs differ: those of the levels.")
     values: dict[str, tuple[Any, Any]] = Field(
         default_factory=dict, description="Of the paths: (with start, with end), where all pairs agree."
     )
     allowed: dict[str, str] = Field(default_factory=dict, description="Path outside the factor → reason.")
+    ask: Literal["pays", "can go"] = Field(
+        default="pays", description="`can go`: also whether dropping `end` for `start` loses too little."
+    )
 
     @property
     def name(self) -> str:
@@ -54,7 +57,8 @@ class Comparison(BaseModel):
         return f"{self.factor}: {self.start} → {self.end}"
 
     def changes(self) -> list[str]:
-        """The bundle in words: ``config.lr 0.01 → 1.0``; the path alone where pairs differ in its values."""
+        """The settings in words: ``config.lr 0.01 → 1.0``; the path alone where pairs differ in its
+        values."""
         return [
             f"{path} {format_value(self.values[path][0])} → {format_value(self.values[path][1])}"
             if path in self.values
@@ -86,19 +90,20 @@ def plan_comparisons(
 
 
 class _Planner:
-    """Pairs cells, and sorts what separates them into the bundle, what is allowed, and what confounds."""
+    """Pairs cells, and sorts what separates them into settings of the levels, what is allowed, and what
+    confounds."""
 
     def __init__(self, study: Study, cells: Sequence[DesignCell], settings: Mapping[str, Settings]) -> None:
         self.study, self.settings = study, settings
         self.levels = [cell.levels for cell in cells]
         named = ((cell_name(study.factors, cell.levels), cell) for cell in cells)
         self.overridden = {
-            name: bundle_paths(settings[name].trainable, cell.override)
+            name: level_paths(settings[name].trainable, cell.override)
             for name, cell in named
             if cell.override
         }
         self.problems: list[StudyProblem] = []
-        self._bundles: dict[tuple[str, str, str], set[str]] = {}  # of a level, looked up for every pair
+        self._level_paths: dict[tuple[str, str, str], set[str]] = {}  # of a level, looked up for every pair
 
     def comparisons(self, spec: ComparisonSpec, at: KeyPath) -> Iterator[Comparison]:
         """One for each pair of levels that the spec is about and that some cells differ in."""
@@ -106,32 +111,40 @@ class _Planner:
         for start, end in level_pairs(self.study, spec):
             pairs = pairs_of(self.levels, spec.factor, start, end, sub)
             if pairs:
-                yield self._comparison(spec.factor, start, end, pairs, at)
+                compared = self._comparison(spec.factor, start, end, pairs, at)
+                yield compared.model_copy(update={"ask": spec.ask})
 
     def _comparison(
         self, factor: str, start: str, end: str, pairs: Sequence[tuple[Levels, Levels]], at: KeyPath
     ) -> Comparison:
         compared = {factor, *below(self.study.nested, factor)}
-        bundle: dict[str, list[tuple[Any, Any]]] = {}
+        compared_values: dict[str, list[tuple[Any, Any]]] = {}
         allowed: dict[str, str] = {}
         confounded: dict[str, _Confounded] = {}  # pairs that differ alike are told together
         factors = self.study.factors
         names = tuple((cell_name(factors, a), cell_name(factors, b)) for a, b in pairs)
         for (first, second), (a, b) in zip(names, pairs, strict=True):
-            bundled = {
+            # Settings that the factor itself sets, on either side, are what is compared. Everything else that
+            # differs makes the comparison worthless, unless the study allows it and says why.
+            compared_paths = {
                 path
                 for cell, levels in ((first, a), (second, b))
                 for name in compared
-                for path in self._bundle(cell, name, levels[name])
+                for path in self._paths_of_level(cell, name, levels[name])
             }
+
+            # What a row overrides belongs to that row, and to no level of the factor.
             foreign = self.overridden.get(first, set()) | self.overridden.get(second, set())
             outside: Difference = {}
             differing = self._differing(first, second)
-            another = "trainable" in differing and "trainable" in bundled - foreign
+
+            # Another method has other settings of its own: they come with it, and are part of what is
+            # compared.
+            another = "trainable" in differing and "trainable" in compared_paths - foreign
             for path, values in differing.items():
                 of_method = another and is_own_setting(path)
-                if (of_method or is_below(path, bundled)) and not is_below(path, foreign):
-                    bundle.setdefault(path, []).append(values)
+                if (of_method or is_below(path, compared_paths)) and not is_below(path, foreign):
+                    compared_values.setdefault(path, []).append(values)
                 elif path in self.study.allow:
                     allowed[path] = self.study.allow[path]
                 else:
@@ -144,8 +157,8 @@ class _Planner:
             start=start,
             end=end,
             pairs=names,
-            paths=tuple(bundle),
-            values={path: v[0] for path, v in bundle.items() if v.count(v[0]) == len(pairs)},
+            paths=tuple(compared_values),
+            values={path: v[0] for path, v in compared_values.items() if v.count(v[0]) == len(pairs)},
             allowed=allowed,
         )
         self.problems += [
@@ -153,15 +166,15 @@ class _Planner:
         ]
         return comparison
 
-    def _bundle(self, cell: str, factor: str, level: str) -> set[str]:
+    def _paths_of_level(self, cell: str, factor: str, level: str) -> set[str]:
         """Settings of a level in a cell: the presets of its method count."""
         if level == NO_LEVEL:
             return set()
         trainable = self.settings[cell].trainable
         key = (trainable.name, factor, level)
-        if key not in self._bundles:
-            self._bundles[key] = bundle_paths(trainable, self.study.factors[factor][level])
-        return self._bundles[key]
+        if key not in self._level_paths:
+            self._level_paths[key] = level_paths(trainable, self.study.factors[factor][level])
+        return self._level_paths[key]
 
     def _differing(self, first: str, second: str) -> Difference:
         """Settings in which two cells differ."""
@@ -211,6 +224,8 @@ def _format_confounded(comparison: Comparison, confounded: _Confounded) -> str:
 
 def _what_would_be_needed(study: Study, spec: ComparisonSpec, cells: Sequence[Levels]) -> str:
     pairs = level_pairs(study, spec)
+
+    # The shortest way out is shown: a cell that is there, and the row that would be its partner.
     for start, end in pairs:
         for cell in cells:
             if cell[spec.factor] in (start, end):

@@ -29,7 +29,7 @@ def short_hash(text: str) -> str:
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"config": {"lr": 1}}`` as ``{"config.lr": 1}``; lists and empty mappings are values."""
+    """Write ``{"config": {"lr": 1}}`` as ``{"config.lr": 1}``; lists and empty mappings are values."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, dict) and value:  # asking for a Mapping takes ten times as long
@@ -57,7 +57,7 @@ class CellIdentity:
 
     The id is the first 16 hex digits of sha256 over the canonical JSON of trainable, revision, config,
     manifest, supervision, split (which names the mask subset), seed and fold, and of the rule of the image
-    threshold where it is not ``best_f1``.
+    threshold where it is not ``f1``.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class CellIdentity:
         config: Mapping[str, Any],
         manifest: str,
         supervision: Any,
-        threshold: str = "best_f1",
+        threshold: Any = "f1",
     ) -> None:
         # Keys in alphabetical order, split where the values of a repeat go.
         self._config = f'{{"config":{canonical_json(config)},"fold":'
         self._manifest = f',"manifest":{_quoted(manifest)},"revision":{revision},"seed":'
-        rule = "" if threshold == "best_f1" else f'"threshold":{_quoted(threshold)},'
+        rule = "" if threshold == "f1" else f'"threshold":{canonical_json(threshold)},'
         self._end = f',"supervision":{canonical_json(supervision)},{rule}"trainable":{_quoted(trainable)}}}'
 
     def trial_id(self, *, split: str, seed: int, fold: int | None) -> str:

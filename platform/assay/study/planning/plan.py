@@ -15,19 +15,19 @@ from assay.study.file.schema import Study
 from assay.study.names import counted
 from assay.study.planning.cells import Cell, Trial
 from assay.study.planning.compare import Comparison
-from assay.study.planning.repeats import ManifestSummary
+from assay.study.planning.repeats import ManifestSummary, ThresholdParts
 from assay.study.search.spec import LATENCIES, Objective
 from assay.study.settings.settings import Device
-from trainables.evaluation.resolution_limit import Reach
+from trainables.evaluation.resolution_limit import ResolutionLimit
 
-__all__ = ["CellReach", "Plan"]
+__all__ = ["CellResolutionLimit", "Plan"]
 
 
-class CellReach(BaseModel, frozen=True, extra="forbid"):
-    """Reach of the cells that have data, size and grid in common."""
+class CellResolutionLimit(BaseModel, frozen=True, extra="forbid"):
+    """Resolution limit of the cells that have data, size and grid in common."""
 
     cells: tuple[str, ...] = Field(description="Names, as the study file has them.")
-    reach: Reach
+    limit: ResolutionLimit
 
 
 class Plan(BaseModel, frozen=True, extra="forbid"):
@@ -41,7 +41,9 @@ class Plan(BaseModel, frozen=True, extra="forbid"):
     warnings: tuple[str, ...]
     gigabytes: float | None  # estimate of what is kept; None if the trainable does not count its weights
     device: Device = "cpu"
-    reach: tuple[CellReach, ...] = ()  # of the methods on these masks; empty in a plan without data
+    resolution_limits: tuple[CellResolutionLimit, ...] = ()  # on these masks; empty in a plan without data
+    # By the cell's name; counted anew whenever a study is planned, and kept nowhere.
+    threshold_parts: dict[str, ThresholdParts] = Field(default_factory=dict, exclude=True)
 
     @property
     def designed(self) -> tuple[Cell, ...]:

@@ -17,6 +17,7 @@ def unpaired(
     comparisons: Sequence[Comparison], repeats: Mapping[str, Sequence[Repeat]]
 ) -> Iterator[StudyProblem]:
     """Compared cells without a common repeat: a data set with folds against one without."""
+    # Cells share their groups of repeats, so that each group is looked at once.
     of_group = {id(group): {repeat.fold for repeat in group} for group in repeats.values()}
     folds = {cell: of_group[id(group)] for cell, group in repeats.items()}  # seeds are common to all cells
     for comparison in comparisons:
@@ -31,7 +32,7 @@ def unpaired(
 
 
 def nothing_to_decide(study: Study, comparisons: Sequence[Comparison]) -> list[StudyProblem]:
-    """Planned looks at no comparison: nothing would ever be settled."""
+    """Refuse planned looks at no comparison: nothing would ever be settled."""
     if not study.repeats.decide or any(comparison.pairs for comparison in comparisons):
         return []
     message = (

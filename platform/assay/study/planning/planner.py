@@ -29,12 +29,13 @@ from assay.study.search.search_plan import SearchPlan
 from assay.study.search.search_rules import search_problems
 from assay.study.search.spec import Search
 from assay.study.settings.methods import Layer, find_method, layers_of, named_methods
+from assay.study.settings.programs import ProgramError
 from assay.study.settings.settings import (
     AnyTrainable,
     Device,
     PlannedCell,
     Settings,
-    bundle_paths,
+    level_paths,
     named_settings,
     resolve_settings,
 )
@@ -42,6 +43,7 @@ from trainables.contract import batch_norm_objection
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError, nearest
 from trainables.plugins.catalogue import find_trainable
+from trainables.program.spec import ProgramConfig
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
@@ -68,6 +70,8 @@ def plan_study(
     Raises:
         InputError: Naming everything that is wrong, with line and column of the study file.
     """
+    # Each step refuses before the next one relies on it: names first, then combinations, the settings of each
+    # cell, comparisons, and the data at last.
     source = study.source
     refuse(source, [*reference_problems(study), *_metric_problems(study)])
     combinations = design_cells(study)
@@ -77,6 +81,9 @@ def plan_study(
     comparisons, problems = plan_comparisons(study, combinations, settings)
     refuse(source, [*problems, *nothing_to_decide(study, comparisons)])
     refuse(source, search_problems(study, cells, device))
+
+    # The data are opened only now, since that may take minutes: every mistake that shows in the text alone
+    # was refused before.
     data = plan_data(study, list(settings.values()), open_manifest)
     trials = tuple(_trials(cells, data))
     refuse(source, twins(trials))
@@ -87,6 +94,9 @@ def plan_study(
         "cells": tuple(planned.cell for planned in cells),
         "comparisons": tuple(comparisons),
         "manifests": data.manifests,
+        "threshold_parts": {
+            name: parts for name, parts in zip(settings, data.parts, strict=True) if parts is not None
+        },
         "warnings": (*data.warnings, *unused_allowances(study, comparisons)),
         "device": device,
     }
@@ -124,6 +134,8 @@ def _plan_cells(
 ) -> list[PlannedCell]:
     methods = _Methods(study, find)
     named = study.trainable is not None
+
+    # A cell is shown by what it changes of the base. A study that names no method at its top has no base.
     base = resolve_settings(study, methods.of({}), {}, device)[0] if named else None
     problems: list[StudyProblem] = []
     planned: list[PlannedCell] = []
@@ -158,7 +170,9 @@ def _workers_problems(settings: Settings, workers: int) -> list[StudyProblem]:
     batch = getattr(settings.config, "batch_size", None)
     if isinstance(batch, int) and batch < workers:
         messages.append(f"a batch has an image for every worker: batch_size {batch}, {workers} workers")
-    if workers > 1:
+    if workers > 1 and isinstance(settings.config, ProgramConfig):
+        messages.append(f"a program is trained by one worker, found workers: {workers}. Set workers: 1")
+    elif workers > 1:
         norms = settings.trainable.batch_norms(settings.config)
         messages += [batch_norm_objection(setting, workers) for setting in norms]
     return [StudyProblem(("resources", "workers"), message) for message in messages]
@@ -186,9 +200,14 @@ class _Methods:
             )
             refuse(self.study.source, [StudyProblem(("design",), message)])
         name, at = named[-1]
+
+        # Each method is looked up once for all cells, and a mistake is told at the line that names it.
         if name not in self.methods:
             try:
                 self.methods[name] = find_method(self.study, name, self.find)
+            except ProgramError as error:
+                inline = [StudyProblem((*at, *each.path), each.message) for each in error.problems]
+                refuse(self.study.source, inline)
             except InputError as error:
                 refuse(self.study.source, [StudyProblem(at, str(error))])
         return self.methods[name]
@@ -209,14 +228,14 @@ def _difference(study: Study, base: Settings | None, settings: Settings) -> Diff
 
 def _own_settings(settings: Settings, override: Level | None) -> list[str]:
     """Footnote with the settings that a row has on top of its levels."""
-    own_paths = set() if override is None else bundle_paths(settings.trainable, override)
+    own_paths = set() if override is None else level_paths(settings.trainable, override)
     flat = settings.flat if own_paths else {}
     texts = [f"`{path}` {format_value(value)}" for path, value in flat.items() if is_below(path, own_paths)]
     return [f"The row has settings of its own: {', '.join(texts)}."] if texts else []
 
 
 def _trials(cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[Trial]:
-    """Round-robin over cells, repeat by repeat: a study stopped early has the same repeats in all cells."""
+    """List trials repeat by repeat over all cells: a study that stops early has the same repeats in each."""
     of_cells = (
         trials_on(planned.cell, planned.settings.config.identity(), manifest, repeats)
         for planned, manifest, repeats in zip(cells, data.hashes, data.repeats, strict=True)
@@ -232,6 +251,9 @@ def _searched(
     for planned, manifest, repeats in zip(cells, data.hashes, data.repeats, strict=True):
         evaluated = [repeat for repeat in repeats if repeat.seed in study.repeats.seeds]
         fresh = [repeat for repeat in repeats if repeat.seed not in study.repeats.seeds]
+
+        # A nested search is a search for each fold, or for each split where seeds draw their own. None of
+        # them sees the images on which its winner is tested.
         own_splits = planned.cell.data.splits == "per_seed"
         places = dict.fromkeys(repeat.seed if own_splits else repeat.fold for repeat in evaluated)
         for place in places if search.nested else [None]:

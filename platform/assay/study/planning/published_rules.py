@@ -28,6 +28,8 @@ def published_problems(study: Study, cells: Sequence[Levels]) -> Iterator[StudyP
             levels = ", ".join(f"{factor}: {level}" for factor, level in row.at.items())
             message = f"no cell of the design has {levels}: add it, or remove the row"
             yield StudyProblem((*at, "at"), message)
+
+        # A row may stand for several cells, each of which has one published value of a metric.
         for metric in row.values:
             first = min(seen.setdefault((metric, place), index) for place in places) if places else index
             if first != index:

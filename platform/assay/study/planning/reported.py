@@ -121,7 +121,7 @@ def _between_cells(plan: Plan, best: Mapping[str, Cell]) -> Iterator[Comparison]
 
 
 def _comparisons(plan: SearchPlan) -> Iterator[Comparison]:
-    """Those between cells of a search, then with its start points."""
+    """Comparisons between cells of a search, then with its start points."""
     best: dict[str, Cell] = {}
     for cell in plan.replicates:
         best.setdefault(cell.searched, cell)

@@ -1,4 +1,4 @@
-"""Reach of a study's methods on its masks, measured once and kept with the plan.
+"""Resolution limits of a study's methods on its masks, measured once and kept with the plan.
 
 Training masks are those that some trial of the first repeat may see. How well a perfect map could outline is
 measured on the test masks of the same repeat: it is what the evaluation will measure, and it chooses nothing.
@@ -11,9 +11,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from assay.study.planning.identity import canonical_json
-from assay.study.planning.plan import CellReach, Plan
+from assay.study.planning.plan import CellResolutionLimit, Plan
 from trainables.data.inspect.findings import summarise
-from trainables.evaluation.resolution_limit import Reach, is_taught, measure_reach
+from trainables.evaluation.resolution_limit import ResolutionLimit, measure_resolution_limit, teaches_a_defect
 from trainables.plugins.catalogue import find_trainable
 
 if TYPE_CHECKING:
@@ -28,16 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "attainable_iou",
-    "format_reach",
+    "format_resolution_limit",
     "least_dilation",
-    "plan_reach",
-    "reach_warnings",
+    "measure_resolution_limits",
+    "resolution_warnings",
 ]
 
 _MOST = 200  # masks that are looked at, of each kind
 
 
-def plan_reach(plan: Plan, open_manifest: Callable[[DataSpec], Manifest]) -> tuple[CellReach, ...]:
+def measure_resolution_limits(
+    plan: Plan, open_manifest: Callable[[DataSpec], Manifest]
+) -> tuple[CellResolutionLimit, ...]:
     """Measure each size and grid of a plan; where cells cut images into tiles, on the masks of tiles."""
     groups: dict[str, list[tuple[Cell, int, int | None]]] = {}
     for cell, seed, fold in plan.first_repeats():
@@ -47,9 +49,9 @@ def plan_reach(plan: Plan, open_manifest: Callable[[DataSpec], Manifest]) -> tup
         groups.setdefault(key, []).append((cell, seed, fold))
     measured = ((group, _measure(group, open_manifest)) for group in groups.values())
     return tuple(
-        CellReach(cells=tuple(dict.fromkeys(cell.name for cell, _, _ in group)), reach=reach)
-        for group, reach in measured
-        if reach is not None
+        CellResolutionLimit(cells=tuple(dict.fromkeys(cell.name for cell, _, _ in group)), limit=limit)
+        for group, limit in measured
+        if limit is not None
     )
 
 
@@ -61,7 +63,7 @@ def _size_and_grid(cell: Cell) -> tuple[tuple[int, int], Grid | None]:
 
 def _measure(
     group: Sequence[tuple[Cell, int, int | None]], open_manifest: Callable[[DataSpec], Manifest]
-) -> Reach | None:
+) -> ResolutionLimit | None:
     from trainables.data.splits import make_split
     from trainables.data.tiles import TileShape
 
@@ -74,13 +76,15 @@ def _measure(
     seen = dict.fromkeys(sample for split in splits for sample in split.masks)
     tiles = cell.data.tiles
     shape = None if tiles is None else TileShape(tiles, *size)
-    reach = measure_reach(
+
+    # Training masks tell what can be learnt at this size, and test masks how well defects can be met at best.
+    limit = measure_resolution_limit(
         islice(_masks(manifest, tuple(seen), shape), _MOST),
         (mask for _, mask in islice(_masks(manifest, splits[0].test, shape), _MOST)),
         size,
         grid,
     )
-    return reach if reach is None or tiles is None else reach.model_copy(update={"tiles": True})
+    return limit if limit is None or tiles is None else limit.model_copy(update={"tiles": True})
 
 
 def _masks(
@@ -121,52 +125,52 @@ def least_dilation(
     shape = None if tiles is None else TileShape(tiles, *size)
     masks = [mask for _, mask in islice(_masks(manifest, samples, shape), 50)]
 
-    def taught(side: int) -> int:
+    def teaching(side: int) -> int:
         grid = trainable.grid(trainable.Config.model_validate({"image_size": size, "dilation": side}))
-        return sum(is_taught(mask, size, grid) for mask in masks if grid is not None)
+        return sum(teaches_a_defect(mask, size, grid) for mask in masks if grid is not None)
 
-    return next((side for side in range(published, 100, 2) if 2 * taught(side) >= len(masks)), published)
+    return next((side for side in range(published, 100, 2) if 2 * teaching(side) >= len(masks)), published)
 
 
-def format_reach(reach: Reach) -> str:
+def format_resolution_limit(limit: ResolutionLimit) -> str:
     """A sentence on widths and attainable IoU, and one on training masks that say nothing.
 
     ``At 352 × 128 pixels defects are 5.1 pixels wide …``
     """
-    height, width = reach.image_size
-    masks = "masks of test images' tiles" if reach.tiles else "test masks"
+    height, width = limit.image_size
+    masks = "masks of test images' tiles" if limit.tiles else "test masks"
     cells = (
-        f", a map of {reach.stride}-pixel cells that is fitted to them reaches {reach.grid_iou:.2f}"
-        if reach.stride > 1
+        f", a map of {limit.stride}-pixel grid cells that is fitted to them reaches {limit.grid_iou:.2f}"
+        if limit.stride > 1
         else ""
     )
     text = (
-        f"At {height} × {width} pixels defects are {reach.width:.1f} pixels wide. The IoU of the true masks "
-        f"grown by one pixel is {reach.grown_iou:.2f}{cells} ({reach.measured} {masks}, which choose "
+        f"At {height} × {width} pixels defects are {limit.width:.1f} pixels wide. The IoU of the true masks "
+        f"grown by one pixel is {limit.grown_iou:.2f}{cells} ({limit.measured} {masks}, which choose "
         "nothing)."
     )
-    if reach.learnt_from:
-        which = f" ({summarise(reach.untaught)})" if reach.untaught else ""
-        lost = f", nothing is left of {reach.vanished}" if reach.vanished else ""
+    if limit.learnt_from:
+        which = f" ({summarise(limit.untaught)})" if limit.untaught else ""
+        lost = f", nothing is left of {limit.vanished}" if limit.vanished else ""
         text += (
-            f" Without a cell above 0.5 in the grid that is learnt from: {reach.below_half} of "
-            f"{reach.learnt_from} training masks{' of tiles' * reach.tiles}{which}{lost}."
+            f" Without a grid cell above 0.5 in what is learnt from: {limit.below_half} of "
+            f"{limit.learnt_from} training masks{' of tiles' * limit.tiles}{which}{lost}."
         )
     return text
 
 
 def attainable_iou(plan: Plan, cell: Cell) -> float | None:
     """An IoU that a map of a method's cells reaches; None where it has no cells, or nobody measured it."""
-    reaches = (each.reach for each in plan.reach if cell.planned_as in each.cells)
-    return next((reach.grid_iou for reach in reaches if reach.stride > 1), None)
+    limits = (each.limit for each in plan.resolution_limits if cell.planned_as in each.cells)
+    return next((limit.grid_iou for limit in limits if limit.stride > 1), None)
 
 
-def reach_warnings(reaches: Sequence[CellReach]) -> Iterator[str]:
+def resolution_warnings(limits: Sequence[CellResolutionLimit]) -> Iterator[str]:
     """Sentences on cells in which masks cannot teach a defect."""
-    for cells, reach in ((each.cells, each.reach) for each in reaches):
-        if reach.learnt_from and reach.below_half == reach.learnt_from:
+    for cells, limit in ((each.cells, each.limit) for each in limits):
+        if limit.learnt_from and limit.below_half == limit.learnt_from:
             yield (
-                "no cell of any training mask reaches 0.5 (median of the largest: "
-                f"{reach.largest_cell:.2f}): the mask loss cannot teach a defect in {summarise(cells)}. "
+                "no grid cell of any training mask reaches 0.5 (median of the largest: "
+                f"{limit.largest_cell:.2f}): the mask loss cannot teach a defect in {summarise(cells)}. "
                 "Raise image_size, or widen masks (config.dilation)"
             )

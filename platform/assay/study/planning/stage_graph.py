@@ -42,6 +42,8 @@ def stages_of(trial: Trial, trainable: AnyTrainable | None = None) -> list[Need]
     stages = trainable.stages(config)
     if not stages:
         return []
+
+    # All that a stage's result depends on beside its own settings: trials with the same key share it.
     base = {
         "trainable": trial.trainable,
         "revision": trial.revision,
@@ -89,6 +91,7 @@ def shared_first(graph: Mapping[str, StageNode], done: Iterable[str]) -> list[li
     wanted = {key: node for key, node in graph.items() if len(node.trials) > 1 and key not in made}
     leader: dict[str, str] = {}
 
+    # What reads one another, directly or through others, forms a group; each points to one leader.
     def find(key: str) -> str:
         while (above := leader.setdefault(key, key)) != key:
             key = above

@@ -27,6 +27,8 @@ def kept_gigabytes(study: Study, cells: Sequence[Settings], trials: int) -> floa
     if study.keep.models != "none" and cells:
         counted = [(cell.trainable.parameters, cell.config) for cell in cells]
         weights = [count(config) * _FLOAT32 for count, config in counted if count is not None]
+
+        # One method that does not count its weights makes the sum unknown.
         if len(weights) < len(cells):
             return None
         copies = trials / len(cells) if study.keep.models == "all" else _kept_rows(study)

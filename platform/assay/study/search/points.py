@@ -84,7 +84,7 @@ class PointCell(Cell, frozen=True, extra="forbid"):
 
     @property
     def labels(self) -> dict[str, str]:
-        """What sets the point apart, ``drawn.config.lr`` among it."""
+        """Labels that set the point apart, ``drawn.config.lr`` among them."""
         return super().labels | {f"drawn.{path}": str(value) for path, value in self.drawn.items()}
 
 
@@ -117,7 +117,7 @@ class SearchedCell(BaseModel, frozen=True, extra="forbid"):
 
 
 def search_hash(study: Study, search: Search, cell: Cell, part: str) -> str:
-    """Changes when other points would be drawn. More ``points`` are the same search, continued.
+    """Hash that changes when other points would be drawn. More ``points`` are the same search, continued.
 
     Args:
         study: The question.
@@ -128,6 +128,8 @@ def search_hash(study: Study, search: Search, cell: Cell, part: str) -> str:
     rules = search.model_dump(mode="json", include={"sampler", "seed", "batch", "goals"})
     if part:
         rules |= {"part": part}
+
+    # All that decides what is drawn next, and nothing that only decides how far the search goes.
     parts = {
         **rules,
         "space": {path: parameter.model_dump(mode="json") for path, parameter in study.space.items()},
@@ -164,6 +166,8 @@ def planned_trials(
         points, best = max(asked, of_cells[searched.cell.name]), 0
         if study.replicate is not None:
             best = min(points, study.replicate.best)
+
+            # Start points are trained again, too, so that the table tells what the search has gained.
             if study.replicate.start:
                 best = min(points, best + len(study.start))
         trials += points * len(searched.repeats) + best * len(searched.fresh)
@@ -235,6 +239,9 @@ def _point_cell(cell: Cell, point: Point, *, fresh: bool) -> PointCell:
     other = [name for name in {**base, **config} if base.get(name) != config.get(name)]  # of forty a few
     before = flatten({"config": {name: base.get(name) for name in other}})
     after = flatten({"config": {name: config.get(name) for name in other}})
+
+    # The difference is told from the study's base: a setting that the searched cell had changed already keeps
+    # the base's value as its first.
     changed = {
         path: (cell.diff.get(path, pair)[0], pair[1]) for path, pair in differences(before, after).items()
     }

@@ -135,6 +135,8 @@ class SearchPlan(Plan, frozen=True, extra="forbid"):
             of_points.append(() if row is None else tuple(trial.id for trial in row.trials))
             if row is None:
                 continue
+
+            # Points with the same settings are the same trials, and one row.
             key = (point.cell, *of_points[-1])
             if key in cells:
                 continue

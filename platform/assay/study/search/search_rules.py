@@ -20,7 +20,7 @@ from assay.study.search.space import (
     space_problems,
 )
 from assay.study.search.spec import FloatRange, Objective, Scalar, Search
-from assay.study.settings.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
+from assay.study.settings.settings import AnyTrainable, Device, PlannedCell, level_paths, resolve_settings
 from trainables.errors import InputError, nearest
 
 __all__ = ["pruned_by", "search_problems", "start_values"]
@@ -62,6 +62,9 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     yield from _pruner_problems(study, search)
     yield from _replicate_problems(study, search)
     yield from _several_problems(study, search, cells)
+
+    # Each rule relies on those before it: values are tried on the methods where the space is sound, and start
+    # points where the methods take its values.
     of_space = list(space_problems(study.space))
     yield from of_space
     if not of_space:
@@ -71,7 +74,7 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
 
 
 def pruned_by(study: Study, search: Search) -> Literal["repeats", "epochs"] | None:
-    """Unit that a pruner counts: ``repeats``, or ``epochs`` where a pack is one trial; None: no pruner."""
+    """Unit that a pruner counts: ``repeats``, or ``epochs`` where a batch is one trial; None: no pruner."""
     if search.pruner is None:
         return None
     return "epochs" if repeats_per_point(study, search) == 1 or study.resources.pack == 1 else "repeats"
@@ -87,6 +90,8 @@ def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[
         **flatten({"config": cell.config}),
         **start,
     }
+
+    # The space says which parameters there are: a conditional one has a value only where its condition holds.
     values = draw(study.space, lambda path, _: settings.get(path, _NOT_SET))
     for path, value in values.items():
         if not contains(study.space[path], value):
@@ -112,18 +117,18 @@ def _objective_problems(study: Study, search: Search, cells: Sequence[PlannedCel
 def _metric_problems(
     objective: Objective, at: KeyPath, cells: Sequence[PlannedCell]
 ) -> Iterator[StudyProblem]:
-    from trainables.evaluation.metrics import METRICS, PROXIES, DefectMetric
+    from trainables.evaluation.metrics import LABEL_FREE_METRICS, METRICS, DefectMetric
 
     name = objective.metric
     for trainable in _methods(cells):
-        if name not in METRICS and name not in trainable.proxies:
-            known = {*METRICS, *trainable.proxies}
+        if name not in METRICS and name not in trainable.label_free_metrics:
+            known = {*METRICS, *trainable.label_free_metrics}
             message = f"unknown metric `{name}`; {nearest(name, known)}"
-            if name in PROXIES:
+            if name in LABEL_FREE_METRICS:
                 message = f"{trainable.name} does not offer {name}. Take another, such as validation.image_ap"
             yield StudyProblem(at, message)
             return
-    known = {**METRICS, **PROXIES}
+    known = {**METRICS, **LABEL_FREE_METRICS}
     if isinstance(known[name], DefectMetric):
         message = f"{name} is measured on test images alone. Take another, such as validation.pixel_iou"
         yield StudyProblem(at, message)
@@ -197,8 +202,8 @@ def _pruner_problems(study: Study, search: Search) -> Iterator[StudyProblem]:
     size = study.resources.pack
     if pruned_by(study, search) == "repeats" and isinstance(size, int) and size < repeats:
         message = (
-            f"a pruner compares points repeat by repeat, in packs of all {repeats}; found packs of {size}. "
-            "Write `pack: auto`, or `pack: 1` to prune epoch by epoch"
+            f"a pruner compares points repeat by repeat, in batches of all {repeats}; "
+            f"found batches of {size}. Write `pack: auto`, or `pack: 1` to prune epoch by epoch"
         )
         yield StudyProblem(("resources", "pack"), message)
 
@@ -251,13 +256,17 @@ def _several_problems(study: Study, search: Search, cells: Sequence[PlannedCell]
 
 def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[StudyProblem]:
     """Every bound and every choice, each alone on top of a cell: what its method refuses is named here."""
+    # A level's setting that the search draws, too, would be lost, and with it the factor.
     for factor, levels in study.factors.items():
-        for level, bundle in levels.items():
+        for level, level_settings in levels.items():
             trained = _methods([planned for planned in cells if planned.cell.levels[factor] == level])
-            paths = {path for trainable in trained for path in _varied(trainable, bundle)}
+            paths = {path for trainable in trained for path in _varied(trainable, level_settings)}
             for path in sorted(paths & set(study.space)):
                 message = f"level `{level}` of {factor} sets it: let either the factor or the search set it"
                 yield StudyProblem(("space", path), message)
+
+    # Each bound and each choice is tried on a cell of each method now. Otherwise the first point that draws
+    # it would fail in the middle of the night.
     first_of = {planned.settings.trainable.name: planned for planned in reversed(cells)}
     for cell, settings in first_of.values():
         trainable = settings.trainable
@@ -273,6 +282,9 @@ def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
                 _, problems = resolve_settings(study, trainable, cell.levels, device, drawn=drawn)
                 yield from problems
                 refused = refused or bool(problems)
+
+            # Bounds that are whole numbers pass as ints. A value between them shows whether the method takes
+            # any.
             if isinstance(parameter, FloatRange) and not refused:
                 drawn = {**_conditions(study, path), path: _fraction(parameter)}
                 if resolve_settings(study, trainable, cell.levels, device, drawn=drawn)[1]:
@@ -292,11 +304,11 @@ def _methods(cells: Sequence[PlannedCell]) -> list[AnyTrainable]:
     return list({planned.settings.trainable.name: planned.settings.trainable for planned in cells}.values())
 
 
-def _varied(trainable: AnyTrainable, bundle: Level) -> set[str]:
+def _varied(trainable: AnyTrainable, level_settings: Level) -> set[str]:
     """Settings of a level; beside a method that it names, a preset is where the search starts from."""
-    start = bundle.trainable is not None
-    config = {key: value for key, value in bundle.config.items() if not (start and key == "preset")}
-    return bundle_paths(trainable, bundle.model_copy(update={"config": config}))
+    start = level_settings.trainable is not None
+    config = {key: value for key, value in level_settings.config.items() if not (start and key == "preset")}
+    return level_paths(trainable, level_settings.model_copy(update={"config": config}))
 
 
 def _conditions(study: Study, path: str) -> dict[str, Scalar]:

@@ -121,6 +121,8 @@ def space_problems(space: Space) -> Iterator[StudyProblem]:
                 yield StudyProblem(
                     at, f"`{other}` is never {value!r}: it is {format_parameter(space[other])}"
                 )
+
+    # What an order with parents first leaves out is part of a circle.
     circle = set(space) - set(_parents_first(space))
     if circle and all(other in space for path in circle for other in space[path].when):
         names = ", ".join(path for path in space if path in circle)

@@ -98,7 +98,7 @@ class Objective(BaseModel):
 
 
 class Pruner(BaseModel):
-    """Stops points early that fall behind; its resource is repeats, or epochs where a pack is one trial."""
+    """Stops points early that fall behind; its resource is repeats, or epochs where a batch is one trial."""
 
     model_config = STRICT
     kind: Literal["asha", "median"] = Field(description="Rule that stops a point.")

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from assay.study.file.source import KeyPath, StudyProblem
 from assay.study.planning.identity import canonical_json
 from trainables.contract import TrainableConfig
-from trainables.plugins.method_files import told
+from trainables.plugins.method_files import method_error_line
 
 __all__ = ["kept_config"]
 
@@ -34,7 +34,7 @@ def kept_config(
             canonical_json(resolved.identity()).encode()
     except Exception as error:  # noqa: BLE001 - the method's own code, told with its line
         rule = "the method's code fails in `Config`, when it is resolved, kept as JSON or read again"
-        return None, [_problem((), f"{rule}: {told(method, error)}")]
+        return None, [_problem((), f"{rule}: {method_error_line(method, error)}")]
     return (None, problems) if problems else (resolved, [])
 
 
@@ -59,6 +59,8 @@ def _against_keeping(config: TrainableConfig) -> Iterator[StudyProblem]:
             rule = "a set has another order in each process, and its trials other ids"
             yield _problem((name,), f"{rule}: found {value!r}. Make it a tuple")
     try:
+        # A worker reads its config from the plan. What was written and read again must be the same config, or
+        # it would train another one than was planned.
         read = type(config).model_validate(kept)
     except ValidationError as error:
         for detail in error.errors(include_url=False):

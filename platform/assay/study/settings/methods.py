@@ -1,35 +1,41 @@
 """The method that a cell trains with, and what is left of the base's `config` where that is another one.
 
-The base and each level may name a trainable: an installed one by its name, or one in a file beside the study
-(``./blur.py:TRAINABLE``). Settings of one method mean nothing to another: where a level names another method
-than the base, what every method has (:data:`SHARED`) is taken over, and nothing else.
+The base and each level may name a trainable: an installed one by its name, one in a file beside the study
+(``./blur.py:TRAINABLE``), or a program that a YAML file or an inline block describes (``./my_unet.yaml``).
+Settings of one method mean nothing to another: where a level names another method than the base, what every
+method has (:data:`SHARED`) is taken over, and nothing else.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assay.study.design_rules import SHARED, all_levels
 from assay.study.file.schema import Level, Study
-from assay.study.file.source import KeyPath, StudyProblem
+from assay.study.file.source import KeyPath
 from assay.study.settings.nesting import NO_LEVEL
-from trainables.contract import Trainable, TrainableConfig
+from assay.study.settings.programs import is_inline, program_files, read_program
+from trainables.contract import Trainable
 from trainables.errors import InputError
 from trainables.plugins.catalogue import TRAINABLES
 from trainables.plugins.method_files import (
     MethodSource,
     is_file_reference,
+    is_program_reference,
     load_file_method,
+    load_program,
     loaded_source,
     read_reference,
 )
 from trainables.plugins.method_imports import imports_of_file, imports_of_module, refuse_missing
 from trainables.plugins.method_shape import refuse_shape
+from trainables.program.method import PROGRAM_FILE
 
 __all__ = [
     "SHARED",
@@ -38,15 +44,14 @@ __all__ = [
     "find_method",
     "is_own_setting",
     "kept_copy",
+    "kept_program",
     "layers_of",
     "method_files",
     "method_names",
-    "method_problems",
     "named_methods",
     "shared_settings",
 ]
 
-SHARED = tuple(TrainableConfig.model_fields)  # settings that every method has
 Layer = tuple[KeyPath, Level]  # settings, and their place in the file
 
 
@@ -73,22 +78,6 @@ def is_own_setting(path: str) -> bool:
     return part == "config" and setting.partition(".")[0] not in SHARED
 
 
-def method_problems(study: Study) -> Iterator[StudyProblem]:
-    """Refuse a study that names no method at all, or a method's settings in a base that names none."""
-    if study.trainable is not None:
-        return
-    if not any(layer.trainable for layer in _bundles(study)):
-        message = "the key `trainable` is missing: name the method here, or in a level of every cell"
-        yield StudyProblem(("trainable",), message)
-        return
-    for key in (key for key in study.config if key not in SHARED):
-        message = (
-            f"without a `trainable` beside it, `config` holds what every method has, {', '.join(SHARED)}; "
-            f"found `{key}`. Set it where a level names the method"
-        )
-        yield StudyProblem(("config", key), message)
-
-
 def shared_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what another method takes over of a `config`."""
     return {key: value for key, value in config.items() if key in SHARED}
@@ -113,6 +102,9 @@ def find_method(study: Study, name: str, find: Callable[[str], Trainable[Any]]) 
         point = TRAINABLES.plugin(name)
         refuse_missing([] if point is None else imports_of_module(point.module))
         return trainable
+    if is_program_reference(name):
+        kept = kept_program(name, _folder(study))
+        return load_program(kept or read_program(name, _folder(study)))
     trainable = load_file_method(*(kept_copy(name, _folder(study)) or (name, _folder(study))))
     # Its first file is imported by now. What others or a function import, the first trial would miss.
     refuse_missing(imports_of_file(loaded_source(trainable.name)))
@@ -127,6 +119,10 @@ def method_files(study: Study) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     for name in file_references(study):
+        if is_program_reference(name):
+            source = kept_program(name, _folder(study))
+            files |= program_files(name, _folder(study)) if source is None else {}
+            continue
         kept = kept_copy(name, _folder(study))
         path, source, _ = read_reference(*(kept or (name, _folder(study))))
         place = PurePosixPath(name.rpartition(":")[0]) if kept else path
@@ -136,7 +132,7 @@ def method_files(study: Study) -> dict[str, bytes]:
 
 def method_names(study: Study) -> list[str]:
     """List the methods that base, levels and rows name, as they name them."""
-    layers = (Level(trainable=study.trainable), *_bundles(study))
+    layers = (Level(trainable=study.trainable), *all_levels(study))
     return list(dict.fromkeys(layer.trainable for layer in layers if layer.trainable is not None))
 
 
@@ -147,13 +143,6 @@ def file_references(study: Study) -> list[str]:
 
 def _folder(study: Study) -> Path:
     return Path(study.source.origin).parent
-
-
-def _bundles(study: Study) -> list[Level]:
-    """Collect all that may name a method beside the base: levels, and rows with settings of their own."""
-    overrides = study.design.overrides if study.design else ()
-    levels = [level for of_factor in study.factors.values() for level in of_factor.values()]
-    return [*levels, *(override for _, override in overrides)]
 
 
 def kept_copy(reference: str, folder: Path) -> tuple[str, Path] | None:
@@ -193,10 +182,47 @@ def kept_copy(reference: str, folder: Path) -> tuple[str, Path] | None:
             f"file name of its own, found of {file} {', '.join(sorted(copy.name for copy in copies))} in "
             f"{copies[0].parent}. Copy the right one to {folder / path}"
         )
+
+    # The copy is code that is about to run, so it has to be what its name says.
     of_code = MethodSource.read(copies[0] / file).hash
     if of_code not in hashes:
         raise InputError(f"the code in {copies[0]} has the hash that its name says, found {of_code}")
     return f"./{file}:{attribute}", copies[0]
+
+
+def kept_program(name: str, folder: Path) -> MethodSource | None:
+    """The copy of a program in a storage, for a study that lies there without the files it names.
+
+    Returns:
+        None where they lie beside the study, or no storage holds a copy that the study's plan names.
+
+    Raises:
+        InputError: If the plan names several programs and none by this file's name, or the copy was changed.
+    """
+    folder = folder.resolve()
+    if folder.parent.name != "studies" or (not is_inline(name) and (folder / name).exists()):
+        return None
+    planned = _planned(folder / "plan.parquet")
+    kept = sorted((folder.parents[1] / "methods").glob(f"*@*/*/{PROGRAM_FILE}"))
+    copies = [path.parent for path in kept if json.dumps(path.parents[1].name).encode() in planned]
+
+    # Of several programs the one is meant that is called as the study's own file is.
+    wanted = str(json.loads(name).get("method", "program")) if is_inline(name) else PurePosixPath(name).stem
+    copies = copies if len(copies) == 1 else [path for path in copies if path.name == wanted]
+    if not copies:
+        return None
+    if len(copies) > 1:
+        raise InputError(
+            "a study without its methods' files is planned with the copy in its storage that is called "
+            f"{wanted}, found {', '.join(path.parent.name for path in copies)}. Copy the right one beside "
+            "the study"
+        )
+    source = MethodSource.read(copies[0])
+    if source.hash != copies[0].parent.name.partition("@")[2]:
+        raise InputError(
+            f"the code in {copies[0].parent} has the hash that its name says, found {source.hash}"
+        )
+    return source
 
 
 def _planned(plan: Path) -> bytes:

@@ -149,6 +149,8 @@ def _settings_of(
     schema: _Schema = owner["properties"][name]
     target, path = _target(schema, definitions), prefix + name
     default = defaults.get(name, schema.get("default"))
+
+    # A block that has a meaning of its own is a row, too, above the rows of what it holds.
     if "description" in schema or "properties" not in target:
         shown = REQUIRED if name in owner.get("required", ()) else format_default(default)
         yield Setting(

@@ -34,14 +34,14 @@ from assay.study.settings.nesting import NO_LEVEL
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import nearest
-from trainables.plugins.method_files import told
+from trainables.plugins.method_files import method_error_line
 
 __all__ = [
     "AnyTrainable",
     "Device",
     "PlannedCell",
     "Settings",
-    "bundle_paths",
+    "level_paths",
     "named_config",
     "named_settings",
     "resolve_settings",
@@ -112,6 +112,9 @@ def resolve_settings(
     layers = layers_of(study, levels, override)
     if len({name for name, at in named_methods(layers) if at[0] == "factors"}) > 1:
         return None, problems  # nobody can say whose settings the others are
+
+    # From the base upwards each layer sets what it names and notes where: so a mistake is told at the line
+    # that made it, and not at the top.
     config, places = _layered_config(layers)
     data, data_places = _layered_data(layers)
     places |= data_places
@@ -124,6 +127,9 @@ def resolve_settings(
         parts = tuple(path.split("."))
         config = _merged(config, _nested(parts[1:], value))
         places[parts] = ("space", path)
+
+    # The preset lies below all that the study itself has written. `_preset` takes its key out of the config,
+    # so what was named is noted before.
     named = flatten({"config": config}) if config else {}
     preset, preset_problems = _preset(trainable, config, places)
     checked, config_problems = _checked_config(trainable, _merged(preset, config))
@@ -146,6 +152,9 @@ def resolve_settings(
             problems.append(StudyProblem(_place(places, tuple(setting.split("."))), message))
     if problems or checked is None or spec is None:
         return None, problems
+
+    # At last every `auto` is decided for the device. What results is what ids are made of and what workers
+    # read.
     resolved, unkept = kept_config(trainable.name, checked, device)
     if resolved is None:
         return None, [StudyProblem(_place(places, problem.path), problem.message) for problem in unkept]
@@ -180,20 +189,22 @@ def named_config(study: Study, levels: Mapping[str, str]) -> dict[str, Any]:
     return _layered_config(layers_of(study, levels))[0]
 
 
-def bundle_paths(trainable: AnyTrainable, bundle: Level) -> set[str]:
+def level_paths(trainable: AnyTrainable, level_settings: Level) -> set[str]:
     """The settings that a level or an override is about, as flat paths; a parent stands for all below it.
 
     A preset stands for all that the method's presets set.
     """
-    paths = set(flatten({"config": bundle.config}) if bundle.config else ())
-    if bundle.trainable is not None:
+    paths = set(flatten({"config": level_settings.config}) if level_settings.config else ())
+    if level_settings.trainable is not None:
         paths.add("trainable")
-    if bundle.supervision is not None:
+    if level_settings.supervision is not None:
         paths.add("supervision")
-    if "reader" in bundle.data:
+
+    # With another reader all of the data are others: no single setting tells the difference.
+    if "reader" in level_settings.data:
         paths.add("data")
-    elif bundle.data:
-        paths |= set(flatten({"data": bundle.data}))
+    elif level_settings.data:
+        paths |= set(flatten({"data": level_settings.data}))
     if "config.preset" in paths:
         paths |= {path for preset in trainable.presets.values() for path in flatten({"config": preset})}
     return paths
@@ -206,6 +217,8 @@ def _layered_config(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[KeyPa
     config, places = dict(base[1].config), _layer_places(base, "config")
     # The row's own layer comes last; of the levels the one that names the method first: others refine it.
     for at, layer in sorted(above, key=lambda one: (one[0][:1] != ("factors",), one[1].trainable is None)):
+        # Another method takes over nothing but the settings that all methods have: the rest was meant for the
+        # one before.
         if layer.trainable not in (None, method):
             method = layer.trainable
             config = shared_settings(config)
@@ -221,6 +234,9 @@ def _layered_data(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[KeyPath
     """`data` of all layers, and where the file sets what; a layer with a reader has a block of its own."""
     base, *above = layers
     data, places = dict(base[1].data), _layer_places(base, "data")
+
+    # The row's own layer comes last; of the levels the one that names the reader first: the options of the
+    # others refine it, and are of no other reader.
     for at, layer in sorted(above, key=lambda one: (one[0][:1] != ("factors",), "reader" not in one[1].data)):
         if "reader" in layer.data:
             data, places = {}, {("data",): (*at, "data")}
@@ -235,15 +251,17 @@ def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[StudyProblem
     for factor, level in levels.items():
         if level == NO_LEVEL:
             continue
-        bundle = study.factors[factor][level]
-        settings: dict[str, Any] = {"config": bundle.config, "data": bundle.data}
-        if bundle.trainable is not None:
-            settings["trainable"] = bundle.trainable
-        if bundle.supervision is not None:
-            settings["supervision"] = str(bundle.supervision)
+        level_settings = study.factors[factor][level]
+        settings: dict[str, Any] = {"config": level_settings.config, "data": level_settings.data}
+        if level_settings.trainable is not None:
+            settings["trainable"] = level_settings.trainable
+        if level_settings.supervision is not None:
+            settings["supervision"] = str(level_settings.supervision)
         for path, value in flatten(settings).items():
             if value == {}:
                 continue
+
+            # Equal values are no conflict: levels of two factors may need the same setting.
             other = seen.setdefault(path, (factor, level, value))
             if canonical_json(other[2]) != canonical_json(value):
                 yield StudyProblem(
@@ -256,7 +274,7 @@ def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[StudyProblem
 def _preset(
     trainable: AnyTrainable, config: dict[str, Any], places: Mapping[KeyPath, KeyPath]
 ) -> tuple[Mapping[str, Any], list[StudyProblem]]:
-    """Takes ``preset`` out of ``config`` and returns the published settings of that name."""
+    """Take ``preset`` out of ``config``, and return the published settings of that name."""
     name = config.pop("preset", None)
     if name is None:
         return {}, []
@@ -276,12 +294,12 @@ def _checked_config(
     try:
         return check_model(trainable.Config, config, ("config",))
     except Exception as error:  # noqa: BLE001 - a validator of the method's, told with its line
-        message = f"the method's code fails in `Config`: {told(trainable.name, error)}"
+        message = f"the method's code fails in `Config`: {method_error_line(trainable.name, error)}"
         return None, [StudyProblem(("config",), message)]
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` on top of ``base``; mappings in both are merged key by key."""
+    """Lay ``over`` on top of ``base``; mappings in both are merged key by key."""
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
@@ -293,7 +311,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nested(keys: KeyPath, value: Any) -> dict[str, Any]:
-    """``("a", "b"), 1`` as ``{"a": {"b": 1}}``."""
+    """Write ``("a", "b"), 1`` as ``{"a": {"b": 1}}``."""
     for key in reversed(keys):
         value = {key: value}
     return value

@@ -25,7 +25,7 @@ from assay.extras.agents.tries import agent_tries
 from assay.report.tables.footnotes import footnotes
 from assay.storage import Store
 from assay.storage.lease import Lease
-from assay.storage.registration import register
+from assay.storage.preregistration import preregister
 from assay.study import Trial
 from assay.study.file.from_objects import study_yaml
 from tests.analysis.made_studies import make_plan, make_record
@@ -195,7 +195,7 @@ def a_comparison_dropped_afterwards(world: World) -> str:
 def the_winner_asked_again_alone(world: World) -> str:
     world.run(SIX)
     world.run(SIX.replace("study: tried", "study: alone").replace(", {factor: delta}", ""))
-    return "registered when 24 trials had ended"
+    return "preregistered when 24 trials that it shares with other studies had ended"
 
 
 def question_after_question_with_fresh_seeds(world: World) -> str:
@@ -451,6 +451,6 @@ def test_test_images_are_unknown_while_a_registered_study_has_no_plan(tmp_path: 
     store = Store(tmp_path)
     store.write_bytes("studies/additions/forecast.json", b"{}")
     assert validation_picture.tested_images(store, None, tmp_path) == set()  # it was never begun
-    register(store, make_plan())
+    preregister(store, make_plan())
     with pytest.raises(InputError, match=r"studies/additions/plan\.parquet"):
         validation_picture.tested_images(store, None, tmp_path)

@@ -11,7 +11,7 @@ from assay.analysis.summary import write_summary
 from assay.extras.bundle.tests.forging import PHOTO
 from assay.storage import Record, Store
 from assay.storage.plans import write_plan
-from assay.storage.registration import record_look, register
+from assay.storage.preregistration import preregister, record_interim_look
 from assay.study import Plan, Trial, parse_study, plan_study
 from tests.analysis.made_studies import make_record, with_predictions
 from tests.cli.conftest import assay
@@ -54,10 +54,10 @@ def write(store: Store, text: str, cache: Path) -> Plan:
     study = parse_study(text, "small.yaml")
     plan = plan_study(study, lambda spec: open_manifest(spec, None, cache), "cpu")
     write_plan(store, plan)
-    register(store, plan)
+    preregister(store, plan)
     for trial in plan.trials:
         store.write_record(_record(store, trial))
-    record_look(store, plan)
+    record_interim_look(store, plan)
     write_summary(read_results(store, study.study), store)
     return plan
 

@@ -41,7 +41,7 @@ def forged(files: Mapping[str, bytes], path: str, change: Callable[[bytes], byte
     }
 
 
-def vouched(before: bytes, after: bytes) -> Callable[[bytes], bytes]:
+def resealed(before: bytes, after: bytes) -> Callable[[bytes], bytes]:
     """Replace something inside of a file that has a checksum, and make that fit, too."""
 
     def change(content: bytes) -> bytes:

@@ -68,7 +68,7 @@ def test_no_image_is_inside_and_what_stays_out_is_listed(bundled: dict[str, byte
 def test_studies_of_the_same_question_are_inside_with_what_the_ledger_reads(
     bundled: dict[str, bytes],
 ) -> None:
-    assert b"Ledger of 2 studies" in bundled["report/report.md"]
+    assert b"Test log of 2 studies" in bundled["report/report.md"]
     of_other = {path for path in bundled if path.startswith("storage/studies/again/")}
     assert of_other == {f"storage/studies/again/{name}" for name in ("registered.json", "summary.parquet")}
 

@@ -14,7 +14,7 @@ import pytest
 
 from assay.extras.bundle import METADATA
 from assay.extras.bundle.archive import archive_bytes, read_archive
-from assay.extras.bundle.tests.forging import flipped, forged, packed, path_like, vouched
+from assay.extras.bundle.tests.forging import flipped, forged, packed, path_like, resealed
 from assay.storage.files.checksum import table_with_checksum
 from assay.study import Plan
 from assay.study.planning.plan_table import plan_of_table, table_of_plan
@@ -25,7 +25,7 @@ KINDS = {
     "the description": METADATA,
     "study": r"storage/studies/small/study\.yaml",
     "plan": r"storage/studies/small/plan\.parquet",
-    "registration": r"storage/studies/small/registered\.json",
+    "preregistration": r"storage/studies/small/registered\.json",
     "looks": r"storage/studies/small/looks\.json",
     "summary of another study": r"storage/studies/again/summary\.parquet",
     "record": r"storage/trials/\w+/record\.json",
@@ -46,7 +46,7 @@ def test_a_bundle_is_verified_without_its_storage(
     monkeypatch.chdir(tmp_path)
     output = assay("verify", packed(tmp_path, bundled))
     assert output.code == 0, output.out
-    assert output.out.startswith("small: plan, registration and report follow from the records (")
+    assert output.out.startswith("small: plan, preregistration and report follow from the records (")
     assert [path.name for path in tmp_path.iterdir()] == ["small.zip"]
 
 
@@ -121,8 +121,8 @@ def test_no_byte_of_an_archive_can_be_changed_unnoticed(bundled: dict[str, bytes
 @pytest.mark.parametrize(
     ("kind", "change", "said"),
     [
-        ("record", vouched(b'"image_ap": 0.', b'"image_ap": 0.1'), r"report/report\.csv.*: does not follow"),
-        ("registration", vouched(b'"resolve": 0.01', b'"resolve": 0.02'), "has another resolve than"),
+        ("record", resealed(b'"image_ap": 0.', b'"image_ap": 0.1'), r"report/report\.csv.*: does not follow"),
+        ("preregistration", resealed(b'"resolve": 0.01', b'"resolve": 0.02'), "has another resolve than"),
         ("study", lambda text: text.replace(b"[0, 1", b"[0, 9"), "does not make the trials of plan.parquet"),
         ("study", lambda text: text.replace(b"0.01", b"0.02"), "has another resolve than plan.parquet"),
         ("study", lambda text: text.replace(b"Does", b"Why does"), "has another question than plan.parquet"),

@@ -40,7 +40,7 @@ keep: {models: none, probes: 1}
 CHANGES = {
     "documents": ("README.md", "Spots.", "Spots!"),
     "faster": ("method/spots.py", "np.stack([train[i].image for i in batch])", "_images(train, batch)"),
-    "slip": ("method/spots.py", "LOSS_WEIGHT = 1.0", "LOSS_WEIGHT = 0.0"),
+    "mistake": ("method/spots.py", "LOSS_WEIGHT = 1.0", "LOSS_WEIGHT = 0.0"),
     "deaf": (
         "method/spots.py",
         "    rng = run.generator(STREAM)",
@@ -108,7 +108,7 @@ def gate(assay: Assay, repository: Path, storage: Path) -> Assay:
 
 @pytest.mark.parametrize(
     ("branch", "decision", "seeds"),
-    [("documents", "not worse", 0), ("faster", "not worse", 1), ("slip", "worse", 6)],
+    [("documents", "not worse", 0), ("faster", "not worse", 1), ("mistake", "worse", 6)],
 )
 def test_a_gate_trains_no_more_than_its_verdict_takes_and_a_full_disk_changes_nothing(  # noqa: PLR0917
     gate: Assay, storage: Path, tmp_path: Path, branch: str, decision: str, seeds: int

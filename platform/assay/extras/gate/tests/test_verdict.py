@@ -11,7 +11,7 @@ import pytest
 
 from assay.analysis.results.results import StudyResults
 from assay.extras.gate.revisions import Revision
-from assay.extras.gate.verdict import GateVerdict, decide_gate, looks_of, same_bits
+from assay.extras.gate.verdict import GateVerdict, decide_gate, interim_looks_of, same_bits
 from assay.extras.gate.writing import gate_answer, gate_junit, gate_markdown
 from assay.study import Plan, Trial, parse_study
 from tests.analysis.made_studies import lose, make_plan, make_record
@@ -113,7 +113,7 @@ def test_undecided_goes_on_to_the_next_look_until_the_last(seeds: int, over: boo
 def test_a_gate_looks_where_the_study_decides_or_else_at_six_eight_and_so_on(
     repeats: str, looks: tuple[int, ...]
 ) -> None:
-    assert looks_of(parse_study(STUDY.replace("seeds: [%s]", repeats), "gate.yaml")) == looks
+    assert interim_looks_of(parse_study(STUDY.replace("seeds: [%s]", repeats), "gate.yaml")) == looks
 
 
 def test_of_twenty_heads_that_differ_by_chance_at_most_one_is_blocked() -> None:
@@ -121,7 +121,7 @@ def test_of_twenty_heads_that_differ_by_chance_at_most_one_is_blocked() -> None:
     blocked = 0
     for _ in range(20):
         noise = rng.normal(0, 0.05, (2, SEEDS))
-        for seeds in looks_of(DECLARED):
+        for seeds in interim_looks_of(DECLARED):
             verdict = decide_gate(DECLARED, *(_side(each.__getitem__, seeds) for each in noise))
             if verdict.over or verdict.decision == "worse":
                 break

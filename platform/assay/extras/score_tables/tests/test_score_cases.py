@@ -27,7 +27,7 @@ from assay.extras.score_tables.tests.score_cases import (
     tidy,
 )
 from assay.storage import Environment, Store
-from assay.tracking import MlflowMirror
+from assay.tracking import MlflowSync
 from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record, uneven
 from trainables.errors import InputError
 
@@ -51,7 +51,7 @@ def test_an_answer_to_another_table_is_called_a_misreading() -> None:
     assert "read, and not refused" in fault(read, "scores.csv", read.text.encode())[1]
 
 
-def test_the_runs_that_assay_mirrored_get_the_answers_of_the_study(
+def test_the_runs_that_assay_synced_get_the_answers_of_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = STUDY.replace(", splits: per_seed", "").replace("seeds: [0, 1, 2]", "seeds: [0, 1, 2, 3, 4, 5]")
@@ -64,7 +64,7 @@ def test_the_runs_that_assay_mirrored_get_the_answers_of_the_study(
         store.write_record(lost if trial is plan.trials[-1] else record)
     results = results_of_plan(plan, store)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    MlflowMirror(uri, store).sync(results)
+    MlflowSync(uri, store).sync(results)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     runs = mlflow.search_runs(experiment_names=[results.name])
     assert isinstance(runs, pd.DataFrame)

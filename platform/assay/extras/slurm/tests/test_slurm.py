@@ -55,7 +55,8 @@ def test_a_study_that_is_told_to_end_goes_on_when_it_is_submitted_again_on_all_n
     first = submit_script(script, print)
     with ThreadPoolExecutor() as threads:
         ended = threads.submit(first.follow, said.append)
-        wait_for(lambda: any(study.storage.rglob("checkpoint*")), said=lambda: "".join(said))
+        # Slurm, two Rays and Train's workers start one after the other, beside what other tests start.
+        wait_for(lambda: any(study.storage.rglob("checkpoint*")), said=lambda: "".join(said), seconds=400)
         here.ask("scancel", "--batch", "--signal=TERM", first.id)
         assert ended.result(120) == 130, "".join(said)
     assert not study.records()

@@ -76,7 +76,7 @@ def hook() -> Iterator[Hook]:
 
 def test_the_end_of_a_study_is_told_with_its_status(hook: Hook, store: Store, plan: Plan) -> None:
     with Webhook(f"{hook.url}/services/T00", store) as webhook:
-        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).state())
     assert webhook.trouble is None
     (call,) = hook.calls
     jsonschema.Draft202012Validator(answer_schema("webhook", EXTRAS["webhook"].answers)).validate(call)
@@ -93,10 +93,10 @@ def test_a_study_that_stands_still_is_told_of_once_until_it_moves(
     followed = FollowedStudy(store, plan.study.study, plan=plan)
     with Webhook(hook.url, store, stalled_after=60, clock=lambda: now[0]) as webhook:
         for now[0] in (0, 59, 60, 200):
-            webhook.see(followed.look())
+            webhook.see(followed.state())
         store.begin_attempt(plan.trials[3].id, Environment(host="here"))  # a sign of life
         for now[0] in (201, 230):
-            webhook.see(followed.look())
+            webhook.see(followed.state())
     assert hook.events == ["stalled", "ended"]
 
 
@@ -107,13 +107,13 @@ def test_a_study_that_decides_tells_when_nothing_is_undecided(
     plan = plan_study(parse_study(DECIDING, "deciding.yaml"), None, "cpu")
     followed = FollowedStudy(store, plan.study.study, plan=plan)
     with Webhook(hook.url, store) as webhook:
-        webhook.see(followed.look())
+        webhook.see(followed.state())
         for trial in plan.trials:
             if trial.seed < seeds:
                 gain = (0.2 + 0.001 * trial.seed) * (trial.levels["balance"] == "on")
                 finished(trial, store, image_ap=0.7 + gain)
-        webhook.see(followed.look())
-        webhook.see(followed.look())
+        webhook.see(followed.state())
+        webhook.see(followed.state())
     assert hook.events == told
 
 
@@ -132,7 +132,7 @@ def test_a_call_is_tried_three_times_and_what_failed_is_said(  # noqa: PLR0917 -
 ) -> None:
     hook.codes = codes
     with Webhook(hook.url, store, pause=0.01) as webhook:
-        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).state())
     assert len(hook.calls) == calls
     assert webhook.trouble == (trouble and f"the webhook at {webhook.host} was not told of {trouble}")
 
@@ -140,7 +140,7 @@ def test_a_call_is_tried_three_times_and_what_failed_is_said(  # noqa: PLR0917 -
 @pytest.mark.parametrize("place", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
 def test_a_server_that_is_away_is_said_and_the_secret_is_not(store: Store, plan: Plan, place: str) -> None:
     with Webhook(f"{place}/services/hunter2", store, pause=0.01) as webhook:
-        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).state())
     assert webhook.trouble
     assert "hunter2" not in webhook.trouble
     assert webhook.trouble.startswith(f"the webhook at {place.partition('//')[2]} was not told of `ended`: ")
@@ -149,7 +149,7 @@ def test_a_server_that_is_away_is_said_and_the_secret_is_not(store: Store, plan:
 def test_nobody_waits_for_a_server_that_never_answers(hook: Hook, store: Store, plan: Plan) -> None:
     hook.answers.clear()
     with Webhook(hook.url, store, stalled_after=0) as webhook:
-        seen = FollowedStudy(store, plan.study.study, plan=plan).look()
+        seen = FollowedStudy(store, plan.study.study, plan=plan).state()
         webhook.see(seen)
         webhook.see(seen)
         webhook.interrupt()
@@ -160,7 +160,7 @@ def test_nobody_waits_for_a_server_that_never_answers(hook: Hook, store: Store, 
 
 def test_user_and_password_go_into_the_header(hook: Hook, store: Store, plan: Plan) -> None:
     with Webhook(hook.url.replace("//", "//me:hunter%322@"), store) as webhook:
-        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).look())
+        webhook.see(FollowedStudy(store, plan.study.study, plan=plan).state())
     scheme, _, login = hook.headers[0]["Authorization"].partition(" ")
     assert (scheme, b64decode(login)) == ("Basic", b"me:hunter22")
     assert "hunter" not in webhook.host

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from trainables.contract import LocalRun, Predictor
@@ -38,17 +39,19 @@ def pictures(images: ImageSet) -> Tensor:
     return images_to_tensor([sample.image for sample in images], torch.device("cpu"))
 
 
-def trained(images: ImageSet, supervision: object) -> Predictor:
-    config = TRAINABLE.Config.model_validate({"image_size": [SIZE, SIZE], "width": 8, "epochs": 2})
-    data = TrainingData(images, None, Supervision.model_validate(supervision))
-    return TRAINABLE.fit(config, data, LocalRun())
+def trained(
+    images: ImageSet, supervision: object, run: LocalRun | None = None, **settings: object
+) -> Predictor:
+    size = {"image_size": [SIZE, SIZE], "epochs": 2, "lr": 0.02, "schedule": "onecycle"}
+    config = TRAINABLE.Config.model_validate(size | settings)
+    data = TrainingData(images, spots(1), Supervision.model_validate(supervision))
+    return TRAINABLE.fit(config, data, LocalRun() if run is None else run)
 
 
-def test_it_finds_spots_that_it_has_not_seen_and_a_saved_model_says_the_same(tmp_path: Path) -> None:
-    config = TRAINABLE.Config.model_validate({"image_size": [SIZE, SIZE], "width": 8, "epochs": 60})
-    data = TrainingData(spots(0), spots(1), Supervision.model_validate("full"))
+@pytest.mark.parametrize("loss", ["bce", "dice"])
+def test_it_finds_unseen_spots_and_a_saved_model_says_the_same(loss: str, tmp_path: Path) -> None:
     run = LocalRun()
-    predictor = TRAINABLE.fit(config, data, run)
+    predictor = trained(spots(0), "full", run, epochs=24, validate_every=23, loss=loss)
     assert run.history[-1]["loss"] < run.history[0]["loss"] / 2
     assert run.history[-1]["validation.image_ap"] > 0.95
 

@@ -1,0 +1,248 @@
+"""The best variant of a study: how it stands beside the others, and on which test images it still fails.
+
+All numbers come from the records. Of the predictions only those of one trial are read, which tell how many
+test images are defective.
+"""
+
+from __future__ import annotations
+
+import base64
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+from assay.analysis.breakdowns import defect_summaries
+from assay.analysis.names import sentence_case, study_names
+from assay.analysis.results.results import StudyResults
+from assay.analysis.study_analysis import study_analysis
+from assay.analysis.summary import CellSummary, metric_summary
+from assay.report.masks.payload import arrange, cell_column
+from assay.report.masks.sheets import decision_picture
+from assay.report.page.html import escape
+from assay.report.tables.cells import in_order, metric_title
+from assay.statistics.wording import decimal_text
+from assay.storage import Record
+from assay.study.planning.repeats import repeat_name
+from assay_dashboard import study_view as reading
+from trainables.evaluation.heatmaps import THRESHOLD_LEVEL
+from trainables.evaluation.metrics import METRICS, Metric
+
+__all__ = [
+    "best_of",
+    "counts_text",
+    "failures_by_class",
+    "odd_repeats",
+    "pictures_of_failures",
+    "variants_table",
+]
+
+_MOST_VARIANTS = 8  # of the small table
+_MOST_PICTURES = 3
+_COUNTS = {"fn": "missed", "fp": "false alarms"}  # metrics that count images → heading
+_OVERLAP = "pixel_iou"
+_ODD = 5  # images: a repeat is odd if it has so many more than any other, and twice as many
+
+
+def best_of(results: StudyResults) -> str | None:
+    """Name of the variant with the best mean; None where none has a value yet."""
+    ranked = in_order(results, results.primary)
+    of_name = {summary.cell.name: summary for summary in metric_summary(results, results.primary.name)}
+    return ranked[0] if ranked and of_name[ranked[0]].mean is not None else None
+
+
+def variants_table(view: reading.StudyView, best: str) -> str:
+    """The best variants by their mean as HTML: score ± sd, missed, false alarms, IoU."""
+    results = view.results.without_predictions()
+    primary = results.primary
+    counted = _images_of(view, best)
+    # Only columns of which some variant has a number, beside the one that the study decides by.
+    further = [name for name in (*_COUNTS, _OVERLAP) if name != primary.name]
+    summaries = {
+        name: {summary.cell.name: summary for summary in metric_summary(results, name)}
+        for name in (primary.name, *further)
+    }
+    further = [name for name in further if any(s.mean is not None for s in summaries[name].values())]
+
+    # A count of wrong images means little without the number of images it is out of.
+    heads = [escape(metric_title(primary))]
+    for name in further:
+        if name in _COUNTS:
+            of = f"<br>of {counted[name]}" if name in counted else ""
+            heads.append(f"{_COUNTS[name]}{of}")
+        else:
+            heads.append(escape(metric_title(METRICS[name])))
+    head = "".join(f'<th scope="col" class="right">{text}</th>' for text in heads)
+
+    # "Best" is the highest mean, "tie" what cannot be told from it: both words stand beside the name, since
+    # colour alone says nothing to some readers.
+    tied = study_analysis(results).best
+    names, words = in_order(results, primary), study_names(view.results)
+    rows: list[str] = []
+    for name in names[:_MOST_VARIANTS]:
+        summary = summaries[primary.name][name]
+        mark = ""
+        if name == best and len(names) > 1:
+            mark = ' <span class="mark best">best</span>'
+        elif tied is not None and name in tied.cells:
+            mark = ' <span class="mark">tie</span>'
+        numbers = "".join(
+            f'<td class="right">{_mean(summaries[column][name], METRICS[column])}</td>' for column in further
+        )
+        title = escape(sentence_case(words.variant(name)))
+        rows.append(
+            f'<tr class="{"best" if name == best else ""}">'
+            f'<th scope="row" title="{escape(name)}">{title}{mark}</th>'
+            f'<td class="right">{_mean(summary, primary)}{_spread(summary, primary)}</td>{numbers}</tr>'
+        )
+    rest = len(names) - len(rows)
+    more = f'<p class="quiet">{rest} more on the page Table.</p>' if rest > 0 else ""
+    return (
+        f'<table class="variants"><thead><tr><th scope="col">variant</th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>{more}"
+    )
+
+
+def _mean(summary: CellSummary, metric: Metric) -> str:
+    decimals = 2 if metric.name == _OVERLAP else metric.decimals
+    return "–" if summary.mean is None else decimal_text(summary.mean, decimals)
+
+
+def _spread(summary: CellSummary, metric: Metric) -> str:
+    return "" if summary.spread is None else f" <small>± {summary.spread:.{metric.decimals}f}</small>"
+
+
+def _images_of(view: reading.StudyView, cell: str) -> dict[str, int]:
+    """Defective and normal test images, by the metric that counts wrong ones; empty if repeats differ."""
+    if view.results.splits[cell] != "prescribed":
+        return {}
+    # Where each seed draws its own test images there is no one number of them.
+    record = next(_finished(view, cell), None)
+    table = None if record is None else reading.read_part(view.store, record, "predictions.parquet")
+    if table is None or any(trial.fold is not None for trial in view.results.reported.trials):
+        return {}
+    defective = int(np.sum(table["label"].to_numpy()))
+    return {"fn": defective, "fp": table.num_rows - defective}
+
+
+def _finished(view: reading.StudyView, cell: str) -> Iterator[Record]:
+    for trial in view.results.reported.trials:
+        record = view.results.records.get(trial.id)
+        if trial.cell == cell and record is not None and record.status == "finished":
+            yield record
+
+
+# Where it fails ----------------------------------------------------------------------------------------
+
+
+def failures_by_class(results: StudyResults, cell: str) -> list[tuple[str, float]]:
+    """Class → share of its defects of which no pixel is found, mean over repeats; the worst first.
+
+    Of all defects where they have no class; empty without known masks.
+    """
+    # By class where the data set has classes, otherwise of all defects together.
+    of_cell = [summary for summary in defect_summaries(results) if summary.cell.name == cell]
+    kinds = [s for s in of_cell if s.of == "class"] or [s for s in of_cell if s.of == "all"]
+    shares = [
+        (s.name if s.of == "class" else "all defects", 1 - s.detected.mean) for s in kinds if s.detected
+    ]
+    return sorted(shares, key=lambda share: -share[1])
+
+
+def odd_repeats(view: reading.StudyView, cell: str) -> list[str]:
+    """A sentence on each repeat that is wrong on many more images than all others of the variant."""
+    sentences: list[str] = []
+    for metric, words in {"fp": "false alarms", "fn": "defective images"}.items():
+        of_name = {s.cell.name: s for s in metric_summary(view.results.without_predictions(), metric)}
+        values = of_name[cell].values if cell in of_name else {}
+        if len(values) < 3:
+            continue
+        # Odd is a repeat far from *all* others: with a wide spread nothing stands out.
+        (odd, most), *others = sorted(values.items(), key=lambda item: -item[1])
+        second, least = others[0][1], others[-1][1]
+        if most - second < _ODD or most < 2 * second:
+            continue
+        name, verb = repeat_name(*odd).capitalize(), "raises" if metric == "fp" else "misses"
+        rest = f"{least:.0f}" if least == second else f"{least:.0f}–{second:.0f}"
+        threshold = _threshold(view, cell, odd)
+        why = "" if threshold is None else f": its threshold is {threshold:.2f}"
+        sentences.append(f"{name} {verb} {most:.0f} {words}, the other {len(others)} have {rest}{why}.")
+    return sentences
+
+
+def _threshold(view: reading.StudyView, cell: str, repeat: tuple[int, int | None]) -> float | None:
+    for trial, _, result in view.results.trained:
+        if trial.cell == cell and (trial.seed, trial.fold) == tuple(repeat) and result.thresholds is not None:
+            return result.thresholds.image
+    return None
+
+
+def pictures_of_failures(view: reading.StudyView, cell: str) -> str:
+    """The example images that the variant decides worst, in the first repeat that kept some; "" without any.
+
+    Raises:
+        OSError: If a file of a trial is damaged or gone.
+    """
+    record = next((records[cell] for records in view.kept_maps.values() if cell in records), None)
+    maps = None if record is None else reading.read_part(view.store, record, "maps.parquet")
+    if record is None or maps is None or not maps.num_rows:
+        return ""
+    column = cell_column(cell, maps, record.result)
+    threshold = column.image_threshold
+
+    # The surest mistake of each kind comes first, then further mistakes, then what was nearly wrong.
+    order = arrange([column], sort="loss")
+    wrong = {
+        sample: threshold is not None and (row["score"] >= threshold) != row["label"]
+        for sample, row in column.rows.items()
+    }
+    mistakes = [sample for sample in order if wrong[sample]]
+    alarms = [sample for sample in mistakes if not column.rows[sample]["label"]]
+    misses = [sample for sample in mistakes if column.rows[sample]["label"]]
+    shown = list(dict.fromkeys([*alarms[:1], *misses[:1], *mistakes, *order]))[:_MOST_PICTURES]
+    figures = ""
+    for sample in shown:
+        row = column.rows[sample]
+        truth = ", truth outlined in white" if row["label"] else ""
+        described = f"{_caption(sample, row, wrong[sample])}: decision in orange{truth}"
+        caption = _caption(sample.rpartition("/")[2], row, wrong[sample])
+        figures += (
+            f'<figure class="{"wrong" if wrong[sample] else ""}">'
+            f'<img alt="{escape(described)}" src="data:image/png;base64,{_png(row)}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
+        )
+    return f'<div class="failures">{figures}</div>'
+
+
+def _caption(sample: str, row: Mapping[str, Any], wrong: bool) -> str:
+    """``00227 normal, false alarm``; of a defect that was found its overlap."""
+    if not row["label"]:
+        return f"{sample} normal, {'false alarm' if wrong else 'passed'}"
+    kind = row["defect_class"] or "defective"
+    if row["positives"] is None:
+        return f"{sample} {kind}, {'missed' if wrong else 'caught'}"
+    # Counts by level are of the full-size map, so the overlap is exact although the picture is small.
+    positives, negatives = (
+        np.frombuffer(row[name], "<i4").astype(np.int64) for name in ("positives", "negatives")
+    )
+    hit, false = int(positives[THRESHOLD_LEVEL:].sum()), int(negatives[THRESHOLD_LEVEL:].sum())
+    overlap = hit / max(1, int(positives.sum()) + false)
+    return f"{sample} {kind}, {'missed' if wrong else 'caught'}, IoU {overlap:.2f}"
+
+
+def _png(row: Mapping[str, Any]) -> str:
+    written, data = cv2.imencode(".png", decision_picture(row))
+    assert written, "a uint8 image of three channels can be written as PNG"
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def counts_text(values: Mapping[Any, float]) -> str:
+    """``5.7 (1–25)``: mean over repeats, and the fewest and the most."""
+    if not values:
+        return "–"
+    numbers = list(values.values())
+    mean = f"{statistics.fmean(numbers):.1f}"
+    low, high = min(numbers), max(numbers)
+    return f"{low:.0f}" if low == high else f"{mean} ({low:.0f}–{high:.0f})"

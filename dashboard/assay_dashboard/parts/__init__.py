@@ -1,0 +1,1 @@
+"""Parts of pages: each has a function ``show`` that draws it for one study."""
