@@ -45,10 +45,13 @@ def odd(tmp_path: Path, cache_root: Path, server: ForkServer, monkeypatch: pytes
 def free_cluster(ray_session: None) -> Iterator[None]:
     """After the test all CPUs are free and no placement group is left."""
     import ray
-    from ray.util.placement_group import placement_group_table
+    from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
     yield
-    left = [entry for entry in placement_group_table().values() if entry["state"] != "REMOVED"]
+    # What a test leaves is taken away for those after it, and reported.
+    left = [name for name, entry in placement_group_table().items() if entry["state"] != "REMOVED"]
+    for name in left:
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
     assert left == []
     until = time.monotonic() + _VIEW_SECONDS
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,28 @@ from tests.helpers.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
 
+_FOUR_STARTS_SECONDS = 400.0  # 25 on an idle machine, 120 with three other tests beside it
 
-def _start(study: ToyStudy, scratch: Path, *, lies_there: bool = True) -> tuple[TrainRun, TrialBatch]:
-    """Start a run of the study's trials by two workers."""
-    batch = make_batch(study.plan, study.plan.trials, cache=study.cache)
-    if lies_there:
-        lay_down(batch, study.store)
-    run = TrainRun({"storage": study.store.uri, "scratch": str(scratch)})
-    run.train(batch)
-    return run, batch
+Start = Callable[..., tuple[TrainRun, TrialBatch]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a run of a study's trials by two workers; it is ended with the test, however that ends."""
+    begun: list[TrainRun] = []
+
+    def begin(study: ToyStudy, *, lies_there: bool = True) -> tuple[TrainRun, TrialBatch]:
+        batch = make_batch(study.plan, study.plan.trials, cache=study.cache)
+        if lies_there:
+            lay_down(batch, study.store)
+        run = TrainRun({"storage": study.store.uri, "scratch": str(tmp_path / "scratch")})
+        begun.append(run)
+        run.train(batch)
+        return run, batch
+
+    yield begin
+    for run in begun:
+        run.abort()
 
 
 def _starts(scratch: Path) -> int:
@@ -35,20 +49,23 @@ def _starts(scratch: Path) -> int:
     return len(list(scratch.glob("toy.*")))
 
 
-def test_workers_that_cannot_begin_a_batch_are_not_started_again(tmp_path: Path, cache_root: Path) -> None:
+def test_workers_that_cannot_begin_a_batch_are_not_started_again(
+    start: Start, tmp_path: Path, cache_root: Path
+) -> None:
     study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), workers=2)
-    run, _ = _start(study, tmp_path / "scratch", lies_there=False)
+    run, _ = start(study, lies_there=False)
     wait_for(run.is_over)
     assert isinstance(run.error, TrainRunError)
     assert "does not see the storage" in str(run.error)
     assert _starts(tmp_path / "scratch") == 1
 
 
+@pytest.mark.timeout(600)
 def test_workers_that_die_whenever_they_start_are_not_started_without_end(
-    tmp_path: Path, cache_root: Path
+    start: Start, tmp_path: Path, cache_root: Path
 ) -> None:
     study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), workers=2, epochs=1000, seconds=9.0)
-    run, batch = _start(study, tmp_path / "scratch")
+    run, batch = start(study)
     over = threading.Event()
 
     def kill() -> None:
@@ -59,7 +76,7 @@ def test_workers_that_die_whenever_they_start_are_not_started_without_end(
 
     threading.Thread(target=kill, daemon=True).start()
     try:
-        wait_for(run.is_over)
+        wait_for(run.is_over, seconds=_FOUR_STARTS_SECONDS)
     finally:
         over.set()
     assert isinstance(run.error, TrainRunError)
@@ -68,12 +85,12 @@ def test_workers_that_die_whenever_they_start_are_not_started_without_end(
 
 @pytest.mark.parametrize("kills", [False, True], ids=["asked", "killed"])
 def test_a_run_that_is_ended_gives_back_its_cores_at_once(
-    kills: bool, tmp_path: Path, cache_root: Path
+    kills: bool, start: Start, tmp_path: Path, cache_root: Path
 ) -> None:
     import ray
 
     study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), workers=2, epochs=1000, seconds=0.2)
-    run, batch = _start(study, tmp_path / "scratch")
+    run, batch = start(study)
     wait_for(lambda: study.store.exists(batch.begun))
     assert ray.available_resources().get("CPU", 0) == 0
     began = time.monotonic()
