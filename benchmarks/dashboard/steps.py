@@ -77,12 +77,12 @@ def _choose(page: Page, label: str, option: str, shown: Callable[[], bool]) -> f
     return _timed(lambda: page.keyboard.press("Enter"), shown)
 
 
-def _choose_cell(cell: str) -> Callable[[Page, str], float]:
-    """On the page Table, until the runs of the cell are listed."""
+def _choose_variant(variant: str) -> Callable[[Page, str], float]:
+    """On the page Table, until the runs of the variant are listed."""
 
     def act(page: Page, url: str) -> float:
         trials = page.locator("[data-testid=stDataFrame]").nth(1).locator("canvas").first
-        return _choose(page, "Trials of", cell, trials.is_visible)
+        return _choose(page, "Runs of", variant, trials.is_visible)
 
     return act
 
@@ -118,16 +118,16 @@ def _move_slider_in_difference(page: Page, url: str) -> float:
     return _move_slider(page, url)
 
 
-def study_steps(cell: str) -> tuple[Step, ...]:
-    """Steps through a study with thousands of trials; ``cell``: one of its cells."""
+def study_steps(variant: str) -> tuple[Step, ...]:
+    """Steps through a study with thousands of trials; ``variant``: the name of one."""
     return (
         Step("first page: the newest study's answer", _PAGE, _visit("/", ".st-key-answer-verdicts")),
         Step("list of studies", _PAGE, _visit("/runs?runs=All+studies", f".st-key-study-{STUDY} .bar")),
         Step(
-            "table of the cells", _PAGE, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")
+            "table of the variants", _PAGE, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")
         ),
-        Step("choice of a cell in the table", _FILTER, _choose_cell(cell)),
-        Step("masks of six cells", _MASKS, _visit(f"/images?study={STUDY}", ".grid[data-ready]")),
+        Step("choice of a variant in the table", _FILTER, _choose_variant(variant)),
+        Step("masks of six variants", _MASKS, _visit(f"/images?study={STUDY}", ".grid[data-ready]")),
         Step("filter of the masks", _FILTER, _filter_masks),
         Step("slider to paint", _PAINT, _move_slider, _MOVES),
         Step("slider to paint, difference", _PAINT, _move_slider_in_difference, _MOVES),

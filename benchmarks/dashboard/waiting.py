@@ -38,6 +38,7 @@ from typing import NamedTuple
 import psutil
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from assay.analysis.names import plan_names
 from assay.storage import Store
 from assay.study import Plan
 from assay.study.planning.plan_table import plan_of_table
@@ -103,7 +104,7 @@ def write_sites(folder: Path, optuna_dashboard: str | None, *, small: bool) -> l
     plan = large_study(store, small=small)
     if not search.exists(f"{search.study(SEARCH)}/plan.parquet"):
         make_large_search(search, SEARCH, 200 if small else 10_000)
-    steps = study_steps(plan.cells[0].name)
+    steps = study_steps(plan_names(plan).variant(plan.cells[0].name))
     sites = [
         Site("assay", partial(serve, store.uri), steps, MEMORY_LIMIT),
         Site("assay, a search", partial(serve, search.uri), search_steps(), MEMORY_LIMIT),

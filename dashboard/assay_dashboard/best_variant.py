@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -18,7 +18,7 @@ from assay.analysis.breakdowns import defect_summaries
 from assay.analysis.names import sentence_case, study_names
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
-from assay.analysis.summary import CellSummary, metric_summary
+from assay.analysis.summary import CellSummary, cell_summaries, metric_summary
 from assay.report.masks.payload import arrange, cell_column
 from assay.report.masks.sheets import decision_picture
 from assay.report.page.html import escape
@@ -58,12 +58,11 @@ def variants_table(view: reading.StudyView, best: str) -> str:
     results = view.results.without_predictions()
     primary = results.primary
     counted = _images_of(view, best)
+    names, words = in_order(results, primary), study_names(view.results)
+    shown = names[:_MOST_VARIANTS]
     # Only columns of which some variant has a number, beside the one that the study decides by.
     further = [name for name in (*_COUNTS, _OVERLAP) if name != primary.name]
-    summaries = {
-        name: {summary.cell.name: summary for summary in metric_summary(results, name)}
-        for name in (primary.name, *further)
-    }
+    summaries = {name: _summaries(results, shown, name) for name in (primary.name, *further)}
     further = [name for name in further if any(s.mean is not None for s in summaries[name].values())]
 
     # A count of wrong images means little without the number of images it is out of.
@@ -79,9 +78,8 @@ def variants_table(view: reading.StudyView, best: str) -> str:
     # "Best" is the highest mean, "tie" what cannot be told from it: both words stand beside the name, since
     # colour alone says nothing to some readers.
     tied = study_analysis(results).best
-    names, words = in_order(results, primary), study_names(view.results)
     rows: list[str] = []
-    for name in names[:_MOST_VARIANTS]:
+    for name in shown:
         summary = summaries[primary.name][name]
         mark = ""
         if name == best and len(names) > 1:
@@ -103,6 +101,12 @@ def variants_table(view: reading.StudyView, best: str) -> str:
         f'<table class="variants"><thead><tr><th scope="col">variant</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>{more}"
     )
+
+
+def _summaries(results: StudyResults, names: Sequence[str], metric: str) -> dict[str, CellSummary]:
+    """A metric of a few of many variants."""
+    cells = [cell for cell in results.reported.cells if cell.name in names]
+    return {summary.cell.name: summary for summary in cell_summaries(results, cells, metric)}
 
 
 def _mean(summary: CellSummary, metric: Metric) -> str:
@@ -155,7 +159,7 @@ def odd_repeats(view: reading.StudyView, cell: str) -> list[str]:
     """A sentence on each repeat that is wrong on many more images than all others of the variant."""
     sentences: list[str] = []
     for metric, words in {"fp": "false alarms", "fn": "defective images"}.items():
-        of_name = {s.cell.name: s for s in metric_summary(view.results.without_predictions(), metric)}
+        of_name = _summaries(view.results.without_predictions(), [cell], metric)
         values = of_name[cell].values if cell in of_name else {}
         if len(values) < 3:
             continue

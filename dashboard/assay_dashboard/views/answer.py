@@ -12,6 +12,7 @@ from assay.analysis.names import sentence_case, study_names, variant_name
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.watch import score
 from assay.analysis.study_analysis import study_analysis
+from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.report.answer_sentence import AnswerSentence, answer_sentence
 from assay.report.figures.effects import EffectsPlot, comparisons_plot, effects_plot
 from assay.report.headline import Answer
@@ -191,10 +192,12 @@ def _sentence(sentence: AnswerSentence) -> str:
 
 def _detail(results: StudyResults, result: ComparisonResult, floor: str) -> str:
     """The second line of a row: what else is worth knowing of it."""
-    # A second metric is worth a word where its own test shows a difference.
+    # A second metric is worth a word where its own test shows a difference. All tests of a large study take
+    # longer than a reader waits.
+    few = len(results.reported.trials) <= MOST_TRIALS_AT_ONCE
     further = [
         other
-        for other in study_analysis(results).further
+        for other in (study_analysis(results).further if few else ())
         if (other.comparison, other.within, other.claim) == (result.comparison, result.within, result.claim)
         and other.metric == "pixel_iou"
         and other.verdict == "shown"

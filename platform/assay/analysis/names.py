@@ -480,7 +480,7 @@ def is_plural(words: str) -> bool:
     """Say if words are of several things: ``distance weights``, ``masks of the training part``."""
     # Only the head tells: "masks of the training part" are several, "weight of the losses" is one. Words
     # that end in -ss, -us or -is are singular.
-    head = re.split(r" (?:of|with|in|from|at|on|for|without|instead)\b|,| \(", words, maxsplit=1)[0]
+    head = re.split(r" (?:of|with|in|from|at|on|for|without|instead|as|than)\b|,| \(", words, maxsplit=1)[0]
     return re.search(r"[^sui]s$", head) is not None
 
 

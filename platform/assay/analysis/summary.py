@@ -189,7 +189,7 @@ def metric_summary(results: StudyResults, metric: str) -> list[CellSummary]:
 
 def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) -> list[CellSummary]:
     """One metric on test data for some cells of the plan, in their order."""
-    absent = _absent(results)
+    records, absent = measured_records(results), _absent(results)
     values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in cells}
     lost: dict[str, list[tuple[str, str | None]]] = {cell.name: [] for cell in cells}
     planned: dict[str, list[Repeat]] = {cell.name: [] for cell in cells}
@@ -200,7 +200,7 @@ def cell_summaries(results: StudyResults, cells: Sequence[Cell], metric: str) ->
             continue
         repeat = Repeat(trial.seed, trial.fold)
         planned[trial.cell].append(repeat)
-        value = outcome(measured_records(results).get(trial.id), metric, absent.get(trial.id, _MISSING))
+        value = outcome(records.get(trial.id), metric, absent.get(trial.id, _MISSING))
         if not isinstance(value, tuple):
             values[trial.cell][repeat] = value
         else:

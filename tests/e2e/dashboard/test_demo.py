@@ -101,7 +101,7 @@ def test_the_image_threshold_moves_the_errors_of_all_test_images(reader: Reader)
     assert page.locator(".sample").all_text_contents() == order, "images stay where they are"
     expect(page.locator(".image-level")).to_have_text("oracle on the test: models keep their own")
     with page.expect_download() as download:
-        page.get_by_role("button", name="list").click()
+        page.get_by_role("button", name="escapes and false alarms (CSV)").click()
     wrong = pd.read_csv(download.value.path())
     first = wrong[wrong["variant"] == page.locator(".column .name").first.text_content()]
     assert (first["error"] == "false alarm").sum() <= 2
