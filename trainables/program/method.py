@@ -30,6 +30,7 @@ from trainables.runtime.lazy_import import LazyFunction
 __all__ = [
     "PROGRAM_FILE",
     "Program",
+    "check_interpreter",
     "find_interpreter",
     "interpreter_packages",
     "pack_program",
@@ -128,6 +129,26 @@ def find_interpreter(spec: ProgramSpec) -> str:
             "environment there, or leave `python` out to use assay's own"
         )
     return path
+
+
+def check_interpreter(program: Program) -> None:
+    """Refuse an interpreter whose packages are not those that the trials' ids speak of.
+
+    Raises:
+        InputError: If this machine has none there, or another one; names the first differences.
+    """
+    if program.packages is None:
+        return
+    here, wanted = interpreter_packages(find_interpreter(program.spec)), program.packages
+    differing = [name for name in sorted({*here, *wanted}) if here.get(name) != wanted.get(name)]
+    if differing:
+        shown = ", ".join(
+            f"{n} {here.get(n, 'absent')} (planned {wanted.get(n, 'absent')})" for n in differing[:5]
+        )
+        raise InputError(
+            f"the interpreter {program.spec.python} has the packages of the plan, found {shown}. Install the "
+            "same on every machine that trains, or plan anew"
+        )
 
 
 @cache

@@ -26,7 +26,7 @@ from trainables.contract import Prediction, Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import Diverged, InputError, TransientError
 from trainables.program.exchange import LogReader, read_answers, write_data, write_images
-from trainables.program.method import Program, find_interpreter, interpreter_packages
+from trainables.program.method import Program, check_interpreter, find_interpreter
 from trainables.program.process import Ended, last_lines, run_program, traceback_line
 from trainables.program.spec import ProgramConfig, filled, make_config
 from trainables.runtime.device import kills_for_memory
@@ -70,7 +70,7 @@ def fit(program: Program, config: ProgramConfig, data: TrainingData, run: Run) -
         raise InputError(
             f"a program is trained by one worker, found {run.world_size}. Set `resources: {{workers: 1}}`"
         )
-    _refuse_other_packages(program)
+    check_interpreter(program)
     with _unpacked(program) as place:
         for note in write_data(place / _DATA, data, leave_out=spec.without_mask == "leave_out"):
             sys.stdout.write(f"{note}\n")
@@ -338,26 +338,6 @@ def _visible(device: torch.device) -> str:
     index = device.index or 0
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return named[index] if index < len(named) else str(index)
-
-
-def _refuse_other_packages(program: Program) -> None:
-    """Refuse an interpreter whose packages are not those that the trial's id speaks of.
-
-    Raises:
-        InputError: Naming the first differences.
-    """
-    if program.packages is None:
-        return
-    here, wanted = interpreter_packages(find_interpreter(program.spec)), program.packages
-    differing = [name for name in sorted({*here, *wanted}) if here.get(name) != wanted.get(name)]
-    if differing:
-        shown = ", ".join(
-            f"{n} {here.get(n, 'absent')} (planned {wanted.get(n, 'absent')})" for n in differing[:5]
-        )
-        raise InputError(
-            f"the interpreter {program.spec.python} has the packages of the plan, found {shown}. Install the "
-            "same on every machine that trains, or plan anew"
-        )
 
 
 def _kept_files(patterns: Sequence[str], out: Path) -> dict[str, bytes]:

@@ -26,13 +26,13 @@ from tests.helpers.waiting import wait_for
 _PLUGIN = ROOT / "tests" / "plugin"
 # A private view of the file system, in which one folder is empty: `sh -c … FOLDER COMMAND…`.
 _UNSHARE = ("unshare", "--map-root-user", "--mount")
-_BLIND = (*_UNSHARE, "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"')
+BLIND = (*_UNSHARE, "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"')
 
 
 # Nodes that differ -----------------------------------------------------------------------------------
 
 
-def _may_unshare() -> bool:
+def may_unshare() -> bool:
     return subprocess.run([*_UNSHARE, "true"], check=False).returncode == 0
 
 
@@ -52,7 +52,7 @@ def refused(
     (here / "data").mkdir()
     study = ToyStudy.make(here / "storage", cache_root, name="refused")
     path = os.pathsep.join([str(other), os.environ["PYTHONPATH"]])
-    blind = (*_BLIND, str(here)) if _may_unshare() else ()
+    blind = (*BLIND, str(here)) if may_unshare() else ()
     odd = nodes.add(environment={"PYTHONPATH": path}, prefix=blind).wait()
     process = assay("run", write(study), "--storage", study.storage, "--data", here / "data")
     code, output = end(process)
@@ -73,7 +73,7 @@ def test_a_node_that_differs_is_refused_before_anything_trains(refused: tuple[st
 
 
 def test_a_node_without_storage_or_data_is_refused_too(refused: tuple[str, int, str]) -> None:
-    if not _may_unshare():
+    if not may_unshare():
         pytest.skip("needs a private mount, which this system does not allow")
     output = refused[2]
     assert "does not see the storage" in output

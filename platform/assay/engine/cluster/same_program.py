@@ -1,7 +1,8 @@
 """Every node of a cluster is asked, before anything trains, whether it would train the same.
 
-One tiny task per node that stays compares its program with this process's, and looks whether storage and data
-are there. A node that joins later is not asked: its workers compare themselves (``worker/train_trials.py``).
+One tiny task per node that stays compares its program with this process's, and looks whether storage, data
+and the interpreters of training programs are there. A node that joins later is not asked: its workers compare
+themselves (``worker/train_trials.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from assay.engine.cluster.local_ray import patience
 from assay.engine.cluster.ray_connect import last_line
 from assay.engine.versions import differences, program
 from assay.storage import Store
+from assay.storage.method_store import read_method
 from trainables.errors import InputError
+from trainables.plugins.method_files import is_file_method
+from trainables.program.method import Program, check_interpreter
 
 __all__ = ["same_on_all_nodes"]
 
@@ -161,6 +165,21 @@ def _answer(question: _Question) -> list[str]:
         differing.append(f"does not see the storage {question.storage}")
     except (OSError, InputError) as error:
         differing.append(f"cannot use the storage {question.storage}: {error}")
+    else:
+        differing += _other_interpreters(store, question.trainables)
     if question.data_root is not None and not Path(question.data_root).is_dir():
         differing.append(f"has no data root {question.data_root}")
     return differing
+
+
+def _other_interpreters(store: Store, trainables: Sequence[str]) -> list[str]:
+    """What this node lacks of the interpreters that training programs name."""
+    lacking: list[str] = []
+    for name in filter(is_file_method, trainables):
+        source = read_method(store, name)
+        try:
+            if source.is_program:
+                check_interpreter(Program.of(source.files))
+        except InputError as error:
+            lacking.append(f"{name.partition('@')[0]}: {error}")
+    return lacking
