@@ -9,6 +9,7 @@ from assay.analysis.study_pair import pair_studies
 from assay.report.formats import FORMATS
 from assay.report.page.model import Page, Section
 from assay.report.pages import pair_page
+from assay.storage import Environment
 from assay.study import Plan, Trial
 from assay.study.search.points import make_point
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
@@ -61,6 +62,32 @@ def test_what_differs_in_one_cell_only_is_named_for_it() -> None:
     rows = rows_of(sections_of(of(make_plan(FIRST)), second_side(other))["What"])
     assert ("supervision=few stop=on", "supervision", "mixed: 5", "mixed: 6") in rows
     assert ("all", "config.epochs", "50", "77") in rows
+
+
+def on_device(side: StudyResults, device: str) -> StudyResults:
+    environment = Environment(device=device, instructions="AVX2")
+    records = {
+        id_: record.model_copy(update={"environment": environment}) for id_, record in side.records.items()
+    }
+    return StudyResults(side.plan, records)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [("cpu", "cuda:0", [("all", "device", "cpu", "cuda")]), ("cuda:0", "cuda:1", [])],
+)
+def test_the_kind_of_device_is_a_difference_and_its_number_is_none(
+    first: str, second: str, named: list[tuple[str, ...]]
+) -> None:
+    left, right = on_device(of(make_plan(FIRST)), first), on_device(second_side(), second)
+    rows = rows_of(sections_of(left, right)["What"])
+    assert [row for row in rows if row[1] == "device"] == named
+
+
+def test_where_one_study_has_trained_nothing_no_device_differs() -> None:
+    left = on_device(of(make_plan(FIRST)), "cuda:0")
+    rows = rows_of(sections_of(left, StudyResults(make_plan(SECOND), {}))["What"])
+    assert rows == (("all", "config.epochs", "50", "77"),)
 
 
 def test_scores_stand_beside_each_other() -> None:

@@ -261,6 +261,10 @@ def pair_page(pair: StudyPair) -> Page:
 
 def _differences(pair: StudyPair) -> Section:
     rows = [("all", *row) for row in _differing(*map(_study_settings, pair.sides))]
+    # No setting of a study, but a difference in what computed it, once both have trained.
+    left, right = map(_device_kinds, pair.sides)
+    if left and right and left != right:
+        rows.append(("all", "device", left, right))
     of_cells = {match.name: _cell_rows(match) for match in pair.cells}
     everywhere = [
         row for row in next(iter(of_cells.values())) if all(row in of_cell for of_cell in of_cells.values())
@@ -296,6 +300,11 @@ def _study_settings(results: StudyResults) -> dict[str, object]:
         "seeds": ", ".join(map(str, seeds)),
         "folds": ", ".join(map(str, folds)) or None,
     }
+
+
+def _device_kinds(results: StudyResults) -> str:
+    """``cpu``, or ``cpu, cuda`` where some trials ran on each; empty where none was trained here."""
+    return ", ".join(sorted({record.environment.device_kind for _, record, _ in results.trained} - {""}))
 
 
 def _cell_rows(match: CellPair) -> list[tuple[str, str, str]]:

@@ -104,6 +104,11 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
         default="", description="What kept test images and other files from training: `landlock 7`."
     )
 
+    @property
+    def device_kind(self) -> str:
+        """``cpu`` or ``cuda``, whichever of a machine's it was; empty where nothing was trained."""
+        return self.device.partition(":")[0] if self.instructions else ""
+
 
 class StageUse(BaseModel, frozen=True, extra="forbid"):
     """A stage that a trial used. Its price counts for each trial that did."""

@@ -81,8 +81,8 @@ def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(
     assert any(note.startswith(said) for note in notes)
 
 
-@pytest.mark.parametrize("mixed", ["threads", "instructions", "nothing"])
-def test_a_footnote_says_once_which_trials_were_computed_with_other_threads_or_instructions(
+@pytest.mark.parametrize("mixed", ["threads", "instructions", "device", "nothing"])
+def test_a_footnote_says_once_which_trials_another_device_or_other_threads_or_instructions_computed(
     mixed: str, tmp_path: Path, cache_root: Path
 ) -> None:
     study = ToyStudy.make(tmp_path, cache_root, seeds=(0, 1))
@@ -96,13 +96,21 @@ def test_a_footnote_says_once_which_trials_were_computed_with_other_threads_or_i
         torch.set_num_threads(before)
     here = torch.backends.cpu.get_cpu_capability()
     assert {record.environment.instructions for record in study.records().values()} == {here}
-    if mixed == "instructions":  # as a machine of another kind would have written it
+    changes = {"instructions": {"instructions": "NEON"}, "device": {"device": "cuda:0"}}
+    if mixed in changes:  # as a machine of another kind would have written it
         record = study.records()[last.id]
-        elsewhere = record.environment.model_copy(update={"instructions": "NEON"})
+        elsewhere = record.environment.model_copy(update=changes[mixed])
         changed = record.model_copy(update={"environment": elsewhere})
         study.store.write_bytes(f"trials/{last.id}/record.json", changed.file_bytes())
     notes = footnotes(results_of_plan(study.plan, study.store))
-    found = [note for note in notes if note.startswith("CPUs did not compute all trials alike")]
-    other = {"threads": f"2 threads on {here}", "instructions": "1 thread on NEON"}.get(mixed)
-    expected = f": 3 trials with 1 thread on {here}, 1 trial with {other} ({last.cell}, seed {last.seed})."
+    starts = ("CPUs did not compute all trials alike", "Devices of several kinds computed the trials")
+    found = [note for note in notes if note.startswith(starts)]
+    cpu = f" with 1 thread on {here}"
+    most, other = {
+        "threads": (cpu, f"with 2 threads on {here}"),
+        "instructions": (cpu, "with 1 thread on NEON"),
+        "device": (" on cpu", "on cuda"),
+        "nothing": ("", ""),
+    }[mixed]
+    expected = f": 3 trials{most}, 1 trial {other} ({last.cell}, seed {last.seed})."
     assert [expected in note for note in found] == ([True] if other else [])

@@ -55,7 +55,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *_notes_of_cells(results, finished),
         *_worker_notes(finished),
         *_unread_seed_notes(results, finished),
-        *_arithmetic_note(results, finished),
+        *_arithmetic_notes(results, finished),
         *_bundles(results),
         *_allowances(results),
         *_resolution_notes(results),
@@ -356,32 +356,43 @@ def _unread_seed_notes(results: StudyResults, finished: Mapping[str, Record]) ->
     ]
 
 
-def _arithmetic_note(results: StudyResults, finished: Mapping[str, Record]) -> list[str]:
-    """Name the trials that a CPU computed with another number of threads or instruction set than most."""
-    repeats: dict[tuple[int, str], list[str]] = {}
+def _arithmetic_notes(results: StudyResults, finished: Mapping[str, Record]) -> list[str]:
+    """Name the trials that another kind of device computed than most, and the CPUs that differed."""
+    devices: dict[str, list[str]] = {}
+    cpus: dict[str, list[str]] = {}
     for trial in {trial.id: trial for trial in results.reported.trials}.values():
         environment = finished[trial.id].environment if trial.id in finished else None
-        if environment is not None and environment.device == "cpu" and environment.instructions:
-            fold = "" if trial.fold is None else f" fold {trial.fold}"
-            kind = (environment.threads, environment.instructions)
-            repeats.setdefault(kind, []).append(
-                f"{variant_name(results, trial.cell)}, seed {trial.seed}{fold}"
-            )
-    if len(repeats) < 2:
-        return []
-    most, *others = sorted(repeats, key=lambda kind: (-len(repeats[kind]), kind))
-    texts = [f"{counted(len(repeats[most]), 'trial')} with {_arithmetic(*most)}"]
-    for kind in others:
-        named = f"{counted(len(repeats[kind]), 'trial')} with {_arithmetic(*kind)}"
-        texts.append(f"{named} ({summarise(repeats[kind], separator='; ')})")
-    return [
-        f"CPUs did not compute all trials alike: {', '.join(texts)}. Then sums are rounded in another order: "
-        "weights and scores may differ in their last bits for this reason alone."
+        if environment is None or not environment.device_kind:
+            continue
+        fold = "" if trial.fold is None else f" fold {trial.fold}"
+        name = f"{variant_name(results, trial.cell)}, seed {trial.seed}{fold}"
+        devices.setdefault(f"on {environment.device_kind}", []).append(name)
+        if environment.device_kind == "cpu":
+            kind = f"with {counted(environment.threads, 'thread')} on {environment.instructions}"
+            cpus.setdefault(kind, []).append(name)
+    notes: list[str] = []
+    if len(devices) > 1:
+        notes.append(
+            f"Devices of several kinds computed the trials: {_by_kind(devices)}. They round otherwise, and a "
+            "difference between trials of two kinds may be the device's."
+        )
+    if len(cpus) > 1:
+        notes.append(
+            f"CPUs did not compute all trials alike: {_by_kind(cpus)}. Then sums are rounded in another "
+            "order: weights and scores may differ in their last bits for this reason alone."
+        )
+    return notes
+
+
+def _by_kind(trials: Mapping[str, list[str]]) -> str:
+    """``3 trials on cpu, 1 trial on cuda (no stop, seed 1)``: most first, the others by name."""
+    most, *others = sorted(trials, key=lambda kind: (-len(trials[kind]), kind))
+    texts = [f"{counted(len(trials[most]), 'trial')} {most}"]
+    texts += [
+        f"{counted(len(trials[kind]), 'trial')} {kind} ({summarise(trials[kind], separator='; ')})"
+        for kind in others
     ]
-
-
-def _arithmetic(threads: int, instructions: str) -> str:
-    return f"{counted(threads, 'thread')} on {instructions}"
+    return ", ".join(texts)
 
 
 def _resolution_notes(results: StudyResults) -> list[str]:
