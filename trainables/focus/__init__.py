@@ -1,8 +1,9 @@
 """Guided cropping and inpainting extension: from image labels to a segmentation net, our reading.
 
-A classifier is trained on image labels, with or without contrast (CLM) and guided crops (GCM). Its map,
-extended by erasing and inpainting (IEM), becomes pseudo labels; a segmentation net learns from them; a CRF
-and an additional round refine them; a student takes the place of the whole chain.
+A classifier is trained on image labels, with or without contrast (CLM) and guided crops (GCM). With both it
+is the paper's Defect Focus Classifier (DFC). Its map, extended by erasing and inpainting (IEM), becomes
+pseudo labels; a segmentation net learns from them; a CRF and an additional round refine them; a student takes
+the place of the whole chain.
 
     trainable: focus
     supervision: weak

@@ -38,7 +38,7 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         description="Move all maps by one offset per net, found on training images without masks.",
     )
 
-    clm: bool = Field(False, description="CLM, our reading: a contrastive loss over regions of the features.")
+    clm: bool = Field(False, description="CLM, our reading: a contrastive loss over regions. With GCM: DFC.")
     clm_mode: Literal["region_supcon", "image_supcon", "triplet"] = Field(
         "region_supcon", description="Features of regions or of whole images; SupCon or hardest triplets."
     )
@@ -56,7 +56,7 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
     )
     clm_use_crops: bool = Field(True, description="Crops of GCM join the defects; without GCM nothing.")
 
-    gcm: bool = Field(False, description="GCM, our reading: a second look at crops that the map guides.")
+    gcm: bool = Field(False, description="GCM, our reading: crops that the map guides. With CLM: DFC.")
     gcm_weight: float = Field(1.0, ge=0, le=10, description="Weight of the crops' cross-entropy; 0.1 to 2.")
     gcm_equivariance: float = Field(
         0.0, ge=0, le=10, description="Weight of |crop of the map − map of the crop| (SEAM 2020); 0: off."

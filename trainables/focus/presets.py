@@ -37,9 +37,9 @@ PRESETS: Mapping[str, _Settings] = {
 def footnotes(config: FocusConfig) -> Sequence[str]:
     """Footnotes of a table about ``config``."""
     notes = [
-        "focus: CLM, GCM, IEM, the place of the CRF, the additional round and the student are our reading of "
-        "Yan et al. 2025, of which only the abstract was at hand. Formulas, nets and settings are ours, and "
-        "nothing here reproduces the paper's figures."
+        "focus: CLM and GCM (with both the classifier is the paper's DFC), IEM, the place of the CRF, the "
+        "additional round and the student are our reading of Yan et al. 2025, of which only the abstract was "
+        "at hand. Formulas, nets and settings are ours, and nothing here reproduces the paper's figures."
     ]
     notes += config.weights_notes
     if config.crf:
