@@ -215,5 +215,59 @@ def test_published_figures_stand_beside_means_over_the_classes_that_they_are_of(
     assert [row[3::2] for row in shown.table.rows[:2]] == [("0.900", "–"), ("–", "3.500")]
 
 
+CATEGORIES = """
+study: categories
+trainable: segdec
+data: {{reader: mvtec, splits: per_seed, test: {{share: 0.3, by: item}}}}
+config: {{preset: dagm, image_size: [128, 128]}}
+factors:
+  category: {{{levels}}}
+design: {{full: all}}
+repeats: {{seeds: [0, 1]}}
+metrics: {{primary: image_ap}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("categories", "expected"),
+    [
+        (["carpet", "bottle", "tile", "screw"], ["4", "2 textures", "2 objects"]),
+        (["carpet", "tile", "screw"], ["3", "2 textures"]),
+        (["carpet", "tile"], ["2"]),  # textures alone are all there are
+        (["01", "02"], ["2"]),  # of BTAD, which has the layout
+    ],
+)
+def test_a_study_over_categories_has_means_over_textures_and_objects_too(
+    categories: list[str], expected: list[str]
+) -> None:
+    levels = ", ".join(
+        f"c{place}: {{data: {{options: {{category: '{name}'}}}}}}" for place, name in enumerate(categories)
+    )
+    plan = make_plan(CATEGORIES.format(levels=levels))
+    shown = class_mean_section(StudyResults(plan, make_records(plan)))
+    assert shown is not None
+    assert shown.title == "Means over category"
+    assert [classes for (classes,) in rows(shown, "classes")] == expected
+
+
+def test_a_mean_over_textures_leaves_out_objects() -> None:
+    levels = ", ".join(
+        f"{name}: {{data: {{options: {{category: {name}}}}}}}" for name in ("carpet", "tile", "screw", "pill")
+    )
+    plan = make_plan(CATEGORIES.format(levels=levels))
+    values = {"carpet": 0.9, "tile": 0.7, "screw": 0.5, "pill": 0.3}
+    records = {
+        trial.id: make_record(trial, lambda trial: {"image_ap": values[trial.levels["category"]]})
+        for trial in plan.trials
+    }
+    shown = class_mean_section(StudyResults(plan, records))
+    assert shown is not None
+    assert rows(shown, "classes", "AP ↑") == [
+        ("4", "0.600 ± 0.000"),
+        ("2 textures", "0.800 ± 0.000"),
+        ("2 objects", "0.400 ± 0.000"),
+    ]
+
+
 def test_a_study_of_one_class_has_no_mean_over_classes() -> None:
     assert class_mean_section(StudyResults(PLAN, make_records(PLAN))) is None

@@ -22,6 +22,7 @@ from assay.analysis.summary import CellSummary, Repeat, metric_summary, metric_t
 from assay.statistics.intervals import MeanInterval, mean_intervals
 from assay.statistics.scores import Splits
 from assay.study import Cell, Study
+from trainables.data.readers import READERS
 from trainables.evaluation.metrics.regions import SIZES, DefectScore
 
 __all__ = [
@@ -148,30 +149,48 @@ class ClassMean(NamedTuple):
 
     levels: Mapping[str, str]  # of the other factors
     classes: tuple[str, ...]  # levels of the factor that chooses the class
-    published: bool  # only the classes of which the study gives a published figure of some metric
+    of: str  # which of all classes, `textures` or `with a published figure`; empty: all
     # Metric → its mean over the classes, of each repeat that has them all.
     means: Mapping[str, tuple[float, ...]]
     figures: Mapping[str, float]  # metric → mean of what is published, where it is of just these classes
 
 
 def class_factor(study: Study, cells: Sequence[Cell]) -> str | None:
-    """The factor each level of which keeps other `data.classes`; None where there is none."""
+    """The factor each level of which keeps other `data.classes`, or another part of the reader's data sets.
+
+    A part is what an option such as ``category: bottle`` chooses. None where there is no such factor.
+    """
     for factor in study.factors:
         # A factor chooses the class if each of its levels always keeps the same classes, and no two levels
         # the same.
         kept: dict[str, set[tuple[str, ...] | None]] = {}
         for cell in cells:
-            kept.setdefault(cell.levels[factor], set()).add(cell.data.classes)
+            kept.setdefault(cell.levels[factor], set()).add(_kept(cell))
         chosen = [next(iter(classes)) for classes in kept.values() if len(classes) == 1]
         if len(chosen) == len(kept) == len(set(chosen)) > 1 and None not in chosen:
             return factor
     return None
 
 
+def _kept(cell: Cell) -> tuple[str, ...] | None:
+    """The classes and the part of the data sets that a cell keeps; None: all."""
+    part = _part_of(cell)
+    return (*(cell.data.classes or ()), *([part] if part else [])) or None
+
+
+def _part_of(cell: Cell) -> str | None:
+    """What the reader's option chooses, such as `bottle`; None where it does not, or is not installed."""
+    if not cell.data.options or cell.data.reader not in READERS:
+        return None
+    part = cell.data.options.get(READERS[cell.data.reader].part_option or "")
+    return None if part is None else str(part)
+
+
 def class_means(results: StudyResults) -> list[ClassMean]:
     """A mean for each combination of the other factors' levels; empty where no factor chooses the class.
 
-    Where figures of a metric are published of some of the classes only, a further mean is over these.
+    Further means are over the groups that the reader names, such as textures and objects, and over the
+    classes of which figures of a metric are published, where they are some of the classes only.
     """
     study, cells = results.plan.study, results.reported.cells
     factor = class_factor(study, cells)
@@ -198,15 +217,20 @@ def _class_means(
         for metric in results.metrics
     }
 
-    # The mean over all classes comes first, then one for each smaller set with published figures: a paper's
-    # mean may only be set beside a mean over the same classes.
-    for kept in dict.fromkeys((tuple(chosen), *given.values())):
+    # The mean over all classes comes first, then those of the reader's groups, then one for each smaller set
+    # with published figures: a paper's mean may only be set beside a mean over the same classes.
+    sets = {tuple(chosen): ""}
+    for group, parts in _part_groups(cells[chosen[0]]).items():
+        sets.setdefault(tuple(index for index in chosen if _part_of(cells[index]) in parts), group)
+    for kept in given.values():
+        sets.setdefault(kept, "with a published figure")
+    for kept, of in sets.items():
         if len(kept) < 2:
             continue
         yield ClassMean(
             levels=dict(others),
             classes=tuple(cells[index].levels[factor] for index in kept),
-            published=len(kept) < len(chosen),
+            of=of,
             means={name: _means([metric_summary(results, name)[index] for index in kept]) for name in given},
             figures={
                 name: statistics.fmean(published[index][name] for index in kept)
@@ -214,6 +238,11 @@ def _class_means(
                 if of_metric == kept
             },
         )
+
+
+def _part_groups(cell: Cell) -> Mapping[str, Sequence[str]]:
+    """The groups that the reader of a cell names: `textures` → their names."""
+    return READERS[cell.data.reader].part_groups if cell.data.reader in READERS else {}
 
 
 def _means(summaries: Sequence[CellSummary]) -> tuple[float, ...]:

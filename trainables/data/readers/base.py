@@ -200,6 +200,10 @@ class Reader:
     package: str | None = None  # distribution of the images, where one has them
     # True: `assay init` tries it on a folder of unknown layout. It needs no options, and refuses other data.
     recognised: bool = False
+    # The option that chooses one of several data sets, and those of which tables of results have a mean of
+    # their own: `textures` → their names.
+    part_option: str | None = None
+    part_groups: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
 
 def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:

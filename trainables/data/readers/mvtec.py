@@ -44,6 +44,11 @@ from trainables.errors import InputError
 __all__ = ["READER"]
 
 _GOOD = ("good", "ok")  # folders of normal images
+_TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
+_OBJECTS = (
+    "bottle", "cable", "capsule", "hazelnut", "metal_nut", "pill", "screw", "toothbrush", "transistor",
+    "zipper",
+)  # fmt: skip
 
 
 class MvtecOptions(BaseModel, frozen=True, extra="forbid"):
@@ -160,4 +165,6 @@ READER = Reader(
     citation="Bergmann, Batzner, Fauser, Sattlegger, Steger, IJCV 129, 2021, doi:10.1007/s11263-020-01400-4",
     Options=MvtecOptions,
     read=read_mvtec,
+    part_option="category",
+    part_groups={"textures": _TEXTURES, "objects": _OBJECTS},
 )

@@ -302,4 +302,5 @@ READER = Reader(
     citation="none",
     Options=TableOptions,
     read=read_table,
+    part_option="object",
 )

@@ -201,7 +201,7 @@ def class_mean_section(results: StudyResults) -> Section | None:
     )
     rows: list[tuple[str, ...]] = []
     for mean in means:
-        count = f"{len(mean.classes)}{' with a published figure' if mean.published else ''}"
+        count = f"{len(mean.classes)} {mean.of}".rstrip()
         values: list[str] = []
         for metric in metrics:
             of_metric = mean.means[metric.name]
