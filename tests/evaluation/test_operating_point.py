@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from assay.study import Study
+from assay.study.planning.promises import ThresholdParts, threshold_parts
 from tests.evaluation.evaluate_scenes import CPU, Brightness, make_set
-from tests.study.toy import BASIC, plan_on_images, study_with
-from trainables.data.manifest import open_manifest
+from tests.study.searches import search_with
+from tests.study.toy import BASIC, TOY, plan_on_images, study_with
+from trainables.data.manifest import Manifest, open_manifest
 from trainables.data.samples import EvaluationData
 from trainables.data.spec import DataSpec, HoldOut, Supervision
 from trainables.data.splits import make_split
@@ -210,24 +213,50 @@ SAID = (
 )
 
 
+def parts_of(study: Study, cache: Path) -> dict[str, ThresholdParts]:
+    """The parts that choose the threshold of each cell, on synthetic images."""
+
+    def opener(spec: DataSpec) -> Manifest:
+        return open_manifest(spec, None, cache)
+
+    return threshold_parts(plan_on_images(study, cache), opener, lambda _: TOY)
+
+
 def test_a_plan_says_what_the_parts_that_choose_can_promise(tmp_path: Path) -> None:
-    plan = plan_on_images(study_with(data={**BASIC["data"], "calibration": {"share": 0.3}}), tmp_path)
-    assert {*plan.threshold_parts} == {cell.name for cell in plan.cells}
-    parts = next(iter(plan.threshold_parts.values()))
+    study = study_with(data={**BASIC["data"], "calibration": {"share": 0.3}})
+    known = parts_of(study, tmp_path)
+    assert {*known} == {cell.name for cell in plan_on_images(study, tmp_path).cells}
+    parts = next(iter(known.values()))
     assert re.match(SAID, str(parts)), parts
     assert limit_text(0, parts.good) in str(parts)
 
 
+def test_the_repeat_with_the_fewest_parts_says_what_can_be_promised(tmp_path: Path) -> None:
+    study = study_with(data={**BASIC["data"], "calibration": {"share": 0.3}}, repeats={"seeds": [0, 1, 2]})
+    plan, parts = plan_on_images(study, tmp_path), next(iter(parts_of(study, tmp_path).values()))
+    manifest = open_manifest(plan.cells[0].data, None, tmp_path)
+    fewest = min(
+        len({manifest.by_sample[s].group for s in split.calibration if not manifest.by_sample[s].label})
+        for split in (
+            make_split(manifest, plan.cells[0].data, Supervision(kind="full"), seed, None)
+            for seed in range(3)
+        )
+    )
+    assert parts.good == fewest
+
+
+def test_a_search_says_that_it_chooses_by_validation(tmp_path: Path) -> None:
+    parts = next(iter(parts_of(search_with(), tmp_path).values()))
+    assert "the search chooses by them" in str(parts)
+
+
 def test_parts_that_chose_something_else_promise_nothing(tmp_path: Path) -> None:
-    plan = plan_on_images(study_with(), tmp_path)
-    for parts in plan.threshold_parts.values():
+    for parts in parts_of(study_with(), tmp_path).values():
         assert "validation parts promise nothing of new ones: toy chooses by them" in str(parts)
 
 
 def test_a_plan_in_which_no_part_chooses_promises_nothing(tmp_path: Path) -> None:
-    assert not plan_on_images(
-        study_with(data={**BASIC["data"], "validation": "none"}), tmp_path
-    ).threshold_parts
+    assert not parts_of(study_with(data={**BASIC["data"], "validation": "none"}), tmp_path)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7, 59, 60, 299, 1000, 12345])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainables.data import Manifest
     from trainables.data.spec import DataSpec
 
-__all__ = ["read_plan"]
+__all__ = ["read_plan", "read_plan_and_promises"]
 
 _FREE_SETTINGS = {"options", "config"}  # blocks whose names are those of readers and methods
 
@@ -31,6 +31,39 @@ def read_plan(
     Raises:
         InputError: If the study or the data break a rule.
     """
+    return _read(study, _opener(data, cache) if with_data else None, say)
+
+
+def read_plan_and_promises(
+    study: StudyLike, *, data: Path | None, cache: Path, say: Callable[[str], None]
+) -> tuple[Plan, list[str]]:
+    """As :func:`read_plan`, and what the parts that choose thresholds can promise of new ones, in words."""
+    from assay.study.planning.promises import promise_texts
+
+    opener = _opener(data, cache)
+    plan = _read(study, opener, say)
+    return plan, promise_texts(plan, opener)
+
+
+def _opener(data: Path | None, cache: Path) -> Callable[[DataSpec], Manifest]:
+    """What opens the data of a spec, each data set once: cells share them, and they are looked at again."""
+    manifests: dict[str, Manifest] = {}
+
+    def opener(spec: DataSpec) -> Manifest:
+        from trainables.data import open_manifest
+
+        key = spec.model_dump_json()
+        if key not in manifests:
+            manifests[key] = open_manifest(spec, data, cache)
+        return manifests[key]
+
+    return opener
+
+
+def _read(
+    study: StudyLike, opener: Callable[[DataSpec], Manifest] | None, say: Callable[[str], None]
+) -> Plan:
+    """The plan of a study; ``opener`` None: without its data."""
     say(f"reading {study if isinstance(study, str | Path) else 'the study'}")
     from assay.study import plan_study
     from assay.study.file.from_objects import as_study
@@ -39,20 +72,9 @@ def read_plan(
     study = as_study(study)
     _refuse_secrets(study)
     device = "cuda" if study.resources.gpus else "cpu"
-    if not with_data:
+    if opener is None:
         return _without_credentials(plan_study(study, None, device))
     say("opening the data")
-    from trainables.data import open_manifest
-
-    manifests: dict[str, Manifest] = {}
-
-    # Cells share data, and masks are looked at below once more: each data set is opened once.
-    def opener(spec: DataSpec) -> Manifest:
-        key = spec.model_dump_json()
-        if key not in manifests:
-            manifests[key] = open_manifest(spec, data, cache)
-        return manifests[key]
-
     plan = _without_credentials(plan_study(study, opener, device))
     say("looking at masks in the network's grid")
     return plan.model_copy(update={"resolution_limits": measure_resolution_limits(plan, opener)})

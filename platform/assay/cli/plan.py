@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from assay.api.planning import read_plan
+from assay.api.planning import read_plan, read_plan_and_promises
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
 from assay.cli.output import AsJson, answers, console, duration, text_table
 from trainables.errors import InputError
@@ -115,7 +115,11 @@ def plan(
         raise InputError(f"--effect is a difference in the primary metric, found {effect:g}. Name a number.")
     start = time.monotonic()
     with LiveView(console(stderr=True), start=start) as view:
-        planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
+        promises: list[str] = []
+        if no_data:
+            planned = read_plan(study, data=data, cache=cache, with_data=False, say=view.message)
+        else:
+            planned, promises = read_plan_and_promises(study, data=data, cache=cache, say=view.message)
     if effect is not None and not planned.study.repeats.decide:
         raise InputError(
             f"--effect asks how many trainings a study with `repeats.decide` will take, found {effect:g} and "
@@ -129,7 +133,9 @@ def plan(
     # On a screen fewer trials are listed one by one than in a file, before variants stand for them.
     most = _LISTED_ON_SCREEN if sys.stdout.isatty() else _LISTED
     listed = trials == "all" or (trials == "auto" and (as_json or len(planned.trials) <= most))
-    answer = answer_of_plan(planned, store, records, known=not no_data, listed=listed, effect=effect)
+    answer = answer_of_plan(
+        planned, store, records, known=not no_data, listed=listed, promises=promises, effect=effect
+    )
 
     # The plan is on the screen before a forecast trains for a while.
     if not as_json:
@@ -154,6 +160,7 @@ def answer_of_plan(
     *,
     known: bool,
     listed: bool,
+    promises: Sequence[str] = (),
     effect: float | None = None,
 ) -> PlanAnswer:
     """The answer for a plan, with what the storage knows of it; arguments as `plan_answer` takes them."""
@@ -177,24 +184,13 @@ def answer_of_plan(
             f"{format_resolution_limit(each.limit)}{f' ({summarise(each.cells)})' if several else ''}"
             for each in planned.resolution_limits
         ],
-        promises=_promises(planned),
+        promises=promises,
         warnings=[
             *planned.warnings,
             *resolution_warnings(planned.resolution_limits),
             *_worthless_points(planned, records),
         ],
     )
-
-
-def _promises(planned: Plan) -> list[str]:
-    """Sentences on what the parts that choose thresholds can promise, each with the cells that it is of."""
-    from trainables.data.inspect.findings import summarise
-
-    cells: dict[str, list[str]] = {}
-    for name, parts in planned.threshold_parts.items():
-        cells.setdefault(str(parts), []).append(name)
-    several = len(cells) > 1
-    return [f"{text}{f' ({summarise(names)})' if several else ''}" for text, names in cells.items()]
 
 
 def _worthless_points(planned: Plan, records: Mapping[str, Record]) -> Iterator[str]:

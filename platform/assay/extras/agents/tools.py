@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.api.opened_storage import OpenedStorage
-from assay.api.planning import read_plan
+from assay.api.planning import read_plan, read_plan_and_promises
 from assay.cli.plan import answer_of_plan, known_records, this_machine
 from assay.cli.status import status_now, status_of_all
 from assay.cli.studies import answer_of_settings
@@ -64,14 +64,18 @@ class AgentTools:
 
     def plan(self, file: str, *, forecast: bool) -> PlanAnswer:
         """List cells, comparisons and trials that are done; with a forecast, hours and memory of the rest."""
-        planned = self._plan(self._study(file))
+        terms = self.terms
+        planned, promises = read_plan_and_promises(
+            self._study(file), data=terms.data, cache=terms.cache, say=lambda text: None
+        )
+        planned = with_points(planned, self._store)
         ended = known_records(planned, self._store)
-        answer = answer_of_plan(planned, self._store, ended, known=True, listed=False)
+        answer = answer_of_plan(planned, self._store, ended, known=True, listed=False, promises=promises)
         if not forecast:
             return answer
         from assay.forecast.timing import forecast_study
 
-        machine = this_machine(planned, self.terms.data, self.terms.cache)
+        machine = this_machine(planned, terms.data, terms.cache)
         return answer.with_forecast(forecast_study(planned, self._store, machine, lambda text: None))
 
     def start(self, file: str, client: str) -> StatusAnswer:

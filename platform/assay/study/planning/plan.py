@@ -15,7 +15,7 @@ from assay.study.file.schema import Study
 from assay.study.names import counted
 from assay.study.planning.cells import Cell, Trial
 from assay.study.planning.compare import Comparison
-from assay.study.planning.repeats import ManifestSummary, ThresholdParts
+from assay.study.planning.repeats import ManifestSummary
 from assay.study.search.spec import LATENCIES, Objective
 from assay.study.settings.settings import Device
 from trainables.evaluation.resolution_limit import ResolutionLimit
@@ -42,8 +42,6 @@ class Plan(BaseModel, frozen=True, extra="forbid"):
     gigabytes: float | None  # estimate of what is kept; None if the trainable does not count its weights
     device: Device = "cpu"
     resolution_limits: tuple[CellResolutionLimit, ...] = ()  # on these masks; empty in a plan without data
-    # By the cell's name; counted anew whenever a study is planned, and kept nowhere.
-    threshold_parts: dict[str, ThresholdParts] = Field(default_factory=dict, exclude=True)
 
     @property
     def designed(self) -> tuple[Cell, ...]:

@@ -94,9 +94,6 @@ def plan_study(
         "cells": tuple(planned.cell for planned in cells),
         "comparisons": tuple(comparisons),
         "manifests": data.manifests,
-        "threshold_parts": {
-            name: parts for name, parts in zip(settings, data.parts, strict=True) if parts is not None
-        },
         "warnings": (*data.warnings, *unused_allowances(study, comparisons)),
         "device": device,
     }

@@ -22,7 +22,8 @@ from assay.study.names import from_to
 from assay.study.planning.cells import Cell, Trial, make_trial
 from assay.study.planning.identity import CellIdentity, canonical_json
 from assay.study.search.spec import Search
-from assay.study.settings.settings import Settings
+from assay.study.settings.settings import AnyTrainable, Settings
+from trainables.contract import TrainableConfig
 from trainables.data.spec import DataSpec
 from trainables.data.threshold import Escapes, FalseAlarms, threshold_text
 from trainables.errors import InputError
@@ -36,8 +37,9 @@ __all__ = [
     "DataPlan",
     "ManifestSummary",
     "Repeat",
-    "ThresholdParts",
+    "choosing_parts",
     "plan_data",
+    "reads_validation",
     "repeat_name",
     "repeats_per_point",
     "trials_on",
@@ -60,26 +62,6 @@ class ManifestSummary(BaseModel):
     pixels: str  # how values become grey levels: `8 bits`
 
 
-class ThresholdParts(NamedTuple):
-    """Parts that choose the threshold of a cell, in the repeat that has the fewest of each kind."""
-
-    part: str  # `validation`, `calibration`
-    good: int
-    defective: int
-    read_by: str | None  # what else chooses by them, so that they promise nothing
-    sure: float
-
-    def __str__(self) -> str:
-        from trainables.evaluation.operating_point import promise_text
-
-        if self.read_by is None:
-            return promise_text(self.good, self.defective, self.part, self.sure)
-        return (
-            f"{self.good} good and {self.defective} defective {self.part} parts promise nothing of new ones: "
-            f"{self.read_by} chooses by them (a promise takes data.calibration: {{share: 0.3, by: item}})"
-        )
-
-
 class Repeat(NamedTuple):
     """One training of a cell."""
 
@@ -95,10 +77,9 @@ def repeat_name(seed: int, fold: int | None) -> str:
 
 @dataclass
 class DataPlan:
-    """Repeats (those of `replicate` last), parts and manifest of each cell, in the order of the cells."""
+    """Repeats (those of `replicate` last) and manifest of each cell, in the order of the cells."""
 
     repeats: list[tuple[Repeat, ...]] = field(default_factory=list)
-    parts: list[ThresholdParts | None] = field(default_factory=list)  # None: no part chooses
     hashes: list[str] = field(default_factory=list)
     manifests: dict[str, ManifestSummary] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -124,7 +105,6 @@ class _DataPlanner:
         self.open_manifest = open_manifest
         self.manifests: dict[str, Manifest | None] = {}
         self.repeats: dict[tuple[str, ...], tuple[Repeat, ...]] = {}
-        self.parts: dict[tuple[str, ...], ThresholdParts | None] = {}
         self.problems: list[StudyProblem] = []
         self.result = DataPlan()
 
@@ -141,16 +121,11 @@ class _DataPlanner:
                 key,
                 str(cell.supervision),
                 cell.trainable.needs_normal(cell.config) or "",
-                str(_reads_validation(self.study, cell) or ""),
+                str(reads_validation(self.study, cell.trainable, cell.config) or ""),
             )
             if group not in self.repeats:
-                splits: list[Split] = []
-                self.repeats[group] = tuple(self._repeats(cell, manifest, key, splits))
-                self.parts[group] = (
-                    None if manifest is None else self._threshold_parts(cell, manifest, splits)
-                )
+                self.repeats[group] = tuple(self._repeats(cell, manifest, key))
             self.result.repeats.append(self.repeats[group])
-            self.result.parts.append(self.parts[group])
             self.result.hashes.append(manifest.hash if manifest else UNKNOWN)
         on_folds = any(
             repeat.fold is not None
@@ -221,10 +196,7 @@ class _DataPlanner:
                 )
                 self.problems.append(StudyProblem(place, message))
 
-    def _repeats(
-        self, cell: Settings, manifest: Manifest | None, key: str, splits: list[Split]
-    ) -> Iterator[Repeat]:
-        """Repeats of a cell; their splits, where there are data, are added to ``splits``."""
+    def _repeats(self, cell: Settings, manifest: Manifest | None, key: str) -> Iterator[Repeat]:
         search, seeds = self.study.search, self.study.repeats.seeds
         fresh = self.study.replicate.seeds if self.study.replicate else ()
         folds = self._folds(cell, manifest)
@@ -242,7 +214,6 @@ class _DataPlanner:
             split = self._split(cell, manifest, seed, fold)
             if split is None:
                 return  # the same mistake would be found again in every other repeat
-            splits.append(split)
             (searched if number < len(seeds) * len(folds) else tested).append(split)
             yield Repeat(seed, fold, split.hash)
         warning = _overlap_warning(searched, tested) if tested and not nested else None
@@ -309,35 +280,17 @@ class _DataPlanner:
         promise = cell.data.threshold
         if not isinstance(promise, (FalseAlarms, Escapes)):
             return
-        reader = _reads_validation(self.study, cell)
+        reader = reads_validation(self.study, cell.trainable, cell.config)
         if reader is not None and not split.calibration:
             raise InputError(
                 f"a promise ({threshold_text(promise)}) needs parts that nothing else has read, and {reader} "
                 "chooses by validation. Write data.calibration: {share: 0.3, by: item}, taken from training."
             )
-        part, good, defective = _choosing_parts(manifest, split)
+        part, good, defective = choosing_parts(manifest, split)
         refuse_too_few(promise, good, defective, part)
 
-    def _threshold_parts(
-        self, cell: Settings, manifest: Manifest, splits: Sequence[Split]
-    ) -> ThresholdParts | None:
-        """Parts that choose the threshold of a cell; None where its splits have none."""
-        counts = [
-            _choosing_parts(manifest, split) for split in splits if split.calibration or split.validation
-        ]
-        if not counts:
-            return None
-        rule, part = cell.data.threshold, counts[0][0]
-        return ThresholdParts(
-            part,
-            good=min(good for _, good, _ in counts),
-            defective=min(defective for _, _, defective in counts),
-            read_by=None if part == "calibration" else _reads_validation(self.study, cell),
-            sure=rule.sure if isinstance(rule, (FalseAlarms, Escapes)) else 0.95,
-        )
 
-
-def _choosing_parts(manifest: Manifest, split: Split) -> tuple[str, int, int]:
+def choosing_parts(manifest: Manifest, split: Split) -> tuple[str, int, int]:
     """The part of a split that chooses the threshold, and how many good and defective items it has."""
     # A promise is about items, since the images of one are not independent. An item is defective if one of
     # its images is.
@@ -348,13 +301,11 @@ def _choosing_parts(manifest: Manifest, split: Split) -> tuple[str, int, int]:
     return "calibration" if split.calibration else "validation", len(defective) - bad, bad
 
 
-def _reads_validation(study: Study, cell: Settings) -> str | None:
+def reads_validation(study: Study, trainable: AnyTrainable, config: TrainableConfig) -> str | None:
     """Name what chooses by validation images beside the threshold; None: nothing does."""
     if study.search is not None:
         return "the search"
-    if cell.trainable.reads_validation(cell.config):
-        return cell.trainable.name
-    return None
+    return trainable.name if trainable.reads_validation(config) else None
 
 
 def _overlap_warning(searched: Sequence[Split], tested: Sequence[Split]) -> str | None:
