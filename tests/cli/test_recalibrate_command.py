@@ -67,3 +67,14 @@ def test_a_trial_is_exported_first(assay: Assay, tmp_path: Path) -> None:
     answer = assay("predict", "--trial", "3f9c", "--recalibrate", good, "--false-alarms", "0.1")
     assert answer.code == 2
     assert "assay export --trial 3f9c --to onnx" in " ".join(answer.err.split())
+
+
+def test_another_format_is_refused_with_the_one_that_takes_a_new_threshold(
+    assay: Assay, tmp_path: Path
+) -> None:
+    good, other = good_photos(tmp_path / "good", 3), tmp_path / "other"
+    other.mkdir()
+    (other / "MLmodel").touch()  # of an MLflow model
+    answer = assay("predict", "--model", other, "--recalibrate", good, "--false-alarms", "0.5")
+    assert answer.code == 2
+    assert "write it with `assay export --trial TRIAL --to onnx`" in " ".join(answer.err.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,12 @@ def test_the_readme_says_the_promise_and_at_which_threshold_the_metrics_were(
     source = exported("toy", "onnx").folder
     card = recalibrated(source, good_photos(tmp_path / "good", 30), tmp_path / "new")
     text = (tmp_path / "new" / "README.md").read_text()
+    assert card.recalibrated is not None
+    day = f"{card.recalibrated:%Y-%m-%d}"
+    assert re.match(
+        rf"# \S.*, recalibrated {day}\n\n\*\*Recalibrated on {day} \d\d:\d\d UTC by 30 good parts", text
+    )
+    assert f"{card.thresholds.image!r}, the trial's own was {card.trained_threshold!r}" in text
     assert f"Image threshold {card.thresholds.image!r} (recalibration: at most 10 % false alarms" in text
     assert "promises at most 10 % false alarms, 90 % sure, among new parts like the 30 good ones" in text
     assert f"at the trial's own image threshold {card.trained_threshold!r}, not at the one above" in text
@@ -104,6 +111,17 @@ def test_recalibrated_again_it_still_knows_the_trials_own_threshold(exported: Ex
     )
     assert second.trained_threshold == first.trained_threshold
     assert second.thresholds.image < first.thresholds.image
+
+
+def test_a_model_that_was_not_recalibrated_says_nothing_of_it(exported: Export) -> None:
+    assert "ecalibrat" not in (exported("toy", "onnx").folder / "README.md").read_text()
+
+
+def test_a_model_of_tiles_is_refused(exported: Export, tmp_path: Path) -> None:
+    source = exported("unet_in_tiles", "onnx").folder
+    with pytest.raises(InputError, match=r"whole photos, and .* scores tiles\. .* data\.calibration"):
+        recalibrated(source, good_photos(tmp_path / "good", 30), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_too_few_photos_are_refused_with_what_they_can_promise(exported: Export, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -76,6 +77,9 @@ class Card(BaseModel, frozen=True, extra="forbid"):
     thresholds: Thresholds
     trained_threshold: float | None = Field(
         None, description="The image threshold that the trial chose, where a later one took its place."
+    )
+    recalibrated: datetime | None = Field(
+        None, description="When good parts set the image threshold anew, UTC; null: it is the trial's."
     )
     metrics: dict[str, float] = Field(description="On the study's test images, at the trial's thresholds.")
     test_errors: dict[str, tuple[int, int]] = Field(

@@ -243,6 +243,7 @@ def _recalibrated(
 ) -> Path:
     """Set the threshold of an exported model by good photos; returns the folder of the model with it."""
     from assay.exports import EXPORTS
+    from assay.production.onnx_file import load_onnx
     from assay.production.recalibration import recalibrate
 
     photos, unread = _find_photos([good], output)
@@ -252,7 +253,7 @@ def _recalibrated(
             "Convert them, or take them away."
         )
     say("loading the model")
-    model = _load_exported(exported)
+    model = load_onnx(exported / "model.onnx")
     if white is not None:
         model = replace(model, card=model.card.model_copy(update={"white": white}))
     before, folder = model.card.thresholds, output / "model"

@@ -12,6 +12,7 @@ from assay.production.export_format import ExportFormat
 from assay.production.folder import new_folder
 from assay.production.model import write_model
 from assay.storage import Record, Store
+from assay.study.names import counted
 from trainables.errors import InputError
 from trainables.evaluation.metrics import METRICS
 from trainables.evaluation.operating_point import rate_text
@@ -64,14 +65,16 @@ def model_card(card: Card, usage: str, checked: str) -> str:
         checked: What was checked when it was written.
     """
     thresholds = card.thresholds
-    at = "these thresholds"
+    at, title = "these thresholds", f"{card.study}, {card.cell}"
+    if card.recalibrated is not None:
+        title += f", recalibrated {card.recalibrated:%Y-%m-%d}"
     if card.trained_threshold is not None:
         at = f"the trial's own image threshold {card.trained_threshold!r}, not at the one above"
     metrics = "\n".join(_metric_row(name, value) for name, value in sorted(card.metrics.items()))
     versions = ", ".join(f"{name} {value}" for name, value in sorted(card.versions.items()))
     return f"""\
-# {card.study}, {card.cell}
-
+# {title}
+{_recalibration(card)}
 Trial `{card.trial}` of study `{card.study}`: `{card.trainable}` (revision {card.revision}), trained in
 {card.precision}, exported in float32. A model that says how likely a surface is defective, and where.
 
@@ -97,6 +100,19 @@ Image threshold {thresholds.image!r} ({thresholds.image_source}), pixel threshol
 {checked}.
 
 Trained with {versions or "unknown versions"}.
+"""
+
+
+def _recalibration(card: Card) -> str:
+    """What was set anew, when, and by how many parts; empty where the threshold is the trial's."""
+    promise = card.thresholds.promise
+    if card.recalibrated is None or promise is None:
+        return ""
+    parts, old = counted(promise.parts, "good part"), card.trained_threshold
+    return f"""
+**Recalibrated on {card.recalibrated:%Y-%m-%d %H:%M} UTC by {parts}:** the image threshold is
+{card.thresholds.image!r}, the trial's own was {old!r}. Weights and pixel threshold are the trial's. How many
+defects escape at the new threshold is unknown.
 """
 
 

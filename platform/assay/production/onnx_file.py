@@ -167,7 +167,8 @@ def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
 
     if not path.is_file():
         raise InputError(
-            f"an exported model is a folder with {path.name}, found no file {path}. See `assay export`."
+            f"an exported model is a folder with {path.name}, found no file {path}. Of the formats of `assay "
+            "export` this one alone is read here: write it with `assay export --trial TRIAL --to onnx`."
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -74,9 +75,15 @@ def recalibrate(
         The card of what was written.
 
     Raises:
-        InputError: If a photo cannot be read, there are too few parts for the promise, or no threshold keeps
-            it that would decide anything defective.
+        InputError: If the model reads tiles, a photo cannot be read, there are too few parts for the promise,
+            or no threshold keeps it that would decide anything defective.
     """
+    if model.card.tiles is not None:
+        raise InputError(
+            f"a threshold is set anew by scores of whole photos, and {source} scores tiles. Put photos of "
+            "the new line into the study's data, and let data.calibration choose a data.threshold that "
+            "promises."
+        )
     _refuse_masks(photos)
     # A part counts once, by its highest score; a second copy of a file is no second part.
     good = _good_photos(model, photos, say)
@@ -107,7 +114,12 @@ def recalibrate(
     )
     trained = before.image if model.card.trained_threshold is None else model.card.trained_threshold
     card = model.card.model_copy(
-        update={"thresholds": thresholds, "trained_threshold": trained, "test_errors": {}}
+        update={
+            "thresholds": thresholds,
+            "trained_threshold": trained,
+            "recalibrated": datetime.now(UTC).replace(microsecond=0),
+            "test_errors": {},
+        }
     )
     with new_folder(output) as folder:
         set_image_threshold(source / _FILE, card, folder / _FILE)
