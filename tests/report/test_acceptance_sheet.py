@@ -81,6 +81,51 @@ def test_the_test_agrees_with_a_promise_or_contradicts_it(
     assert ("CONTRADICTS" in sheet_bytes(sheet, {}, ".md").decode()) is not agrees
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("fixed 0.5", "no image (fixed 0.5)"),
+        ("validation F1", "validation images, by the best balance of false alarms and escapes (F1)"),
+        ("calibration: at most 5 % escapes, 95 % sure", "calibration images, by the rule: at most 5 %"),
+    ],
+)
+def test_what_chose_the_threshold_stands_in_words(store: Store, source: str, words: str) -> None:
+    sheet = sheet_of(store, made(store)).model_copy(update={"threshold_source": source})
+    assert words in sheet_bytes(sheet, {}, ".md").decode()
+
+
+def test_a_promise_that_no_test_part_can_refute_is_not_confirmed(store: Store) -> None:
+    promise = KeptPromise(rule=FalseAlarms(false_alarms=0.1), wrong=0, parts=59, source="calibration")
+    sheet = sheet_of(store, made(store, promise=promise))
+    assert sheet.promise is not None
+    none = sheet.promise.model_copy(update={"wrong": 0, "parts": 0, "p": 1.0})
+    text = sheet_bytes(sheet.model_copy(update={"promise": none}), {}, ".md").decode()
+    assert "cannot say whether it holds" in text
+    assert "Sure: the share of thresholds" in text
+    assert "agrees" not in text
+
+
+def test_every_number_of_the_sheet_is_explained_on_it(store: Store) -> None:
+    for form in (".md", ".html"):
+        text = sheet_bytes(sheet_of(store, made(store)), {}, form).decode()
+        for words in (
+            "A part counts once",
+            "At most: the true rate lies above it in 5 % of such tests",
+            "of 20 parts, for this test alone",
+            "the same product, camera and light",
+            "1 model of 1 variant of this study was tested",
+        ):
+            assert words in text
+
+
+def test_where_more_pictures_are_kept_than_fit_the_sheet_says_so(store: Store) -> None:
+    sheet = sheet_of(store, made(store, shift=-3))
+    kept = {name: b"jpeg" for part in (*sheet.escaped, *sheet.alarms) for name in part.images}
+    page = sheet_bytes(sheet, kept, ".html").decode()
+    assert len(kept) > 12 == page.count("<figure>")
+    assert f"The first 12 of {len(kept)} pictures, escapes before false alarms." in page
+
+
 def test_without_a_promise_the_sheet_says_so(store: Store) -> None:
     assert "promises nothing on new parts" in sheet_bytes(sheet_of(store, made(store)), {}, ".md").decode()
 

@@ -22,7 +22,7 @@ from assay.analysis.predictions import exact_interval
 from assay.analysis.results.results import StudyResults
 from assay.report.masks.sheets import decision_picture
 from assay.report.page.inline import visible
-from assay.statistics.wording import number_text, p_text
+from assay.statistics.wording import number_text
 from assay.storage.predictions import image_scores_of
 from assay.storage.record import Record, Result
 from assay.storage.store import Store
@@ -38,7 +38,7 @@ _NEAREST = 6  # parts on each side of the threshold
 _PICTURES = 12
 _LISTED = 40  # names of a kind of mistake; the document has all
 _REFUTED = 0.05
-_RATES = "On the test parts (at most: the exact upper limit of the rate, 95 % sure)"
+_RATES = "Wrong decisions on the test"
 
 
 class Rate(BaseModel):
@@ -70,7 +70,9 @@ class PromiseCheck(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     promise: str
-    p: float
+    wrong: int  # test parts of the promised kind
+    parts: int
+    p: float  # chance of so many or more where the rate is the promised one
     agrees: bool
 
 
@@ -126,7 +128,6 @@ def acceptance_sheet(results: StudyResults, store: Store, record: Record) -> Acc
     false_alarms, escapes = _rate("good parts", good), _rate("defective parts", bad)
     right = sorted((part for part in parts if not _is_wrong(part)), key=lambda part: abs(part.above))
     classes = sorted({part.defect_class for part in bad if part.defect_class is not None})
-    calibration = f"{counted(result.n_calibration, 'calibration image')}; " if result.n_calibration else ""
     return AcceptanceSheet(
         study=results.name,
         question=results.plan.study.question,
@@ -135,10 +136,7 @@ def acceptance_sheet(results: StudyResults, store: Store, record: Record) -> Acc
         repeat=repeat_name(trial["seed"], trial["fold"]),
         method=trial["trainable"],
         data=_data_text(trial["data"]),
-        training=f"{counted(result.n_train, 'training image')}, {result.n_positives} of them defective, "
-        f"{counted(result.n_masks, 'mask')}; {counted(result.n_validation, 'validation image')}; "
-        f"{calibration}"
-        f"{counted(result.n_test, 'test image')}, of {counted(len(parts), 'part')}",
+        training=_training_text(result, len(parts)),
         weights=result.weights_hash,
         threshold=result.thresholds.image,
         threshold_source=result.thresholds.image_source,
@@ -147,7 +145,11 @@ def acceptance_sheet(results: StudyResults, store: Store, record: Record) -> Acc
         escapes=escapes,
         by_class=tuple(_rate(name, [part for part in bad if part.defect_class == name]) for name in classes),
         by_size=tuple(
-            _interval(f"{score.name} defects", score.regions - score.detected, score.regions)
+            _interval(
+                f"{score.name} defects (up to {score.largest} pixels)",
+                score.regions - score.detected,
+                score.regions,
+            )
             for score in result.defects
             if score.of == "size" and score.regions
         ),
@@ -207,11 +209,22 @@ def _check(result: Result, false_alarms: Rate, escapes: Rate) -> PromiseCheck | 
     p = 1.0
     if rate.parts:
         p = float(stats.binomtest(rate.wrong, rate.parts, limit, alternative="greater").pvalue)
-    return PromiseCheck(
-        promise=str(promise),
-        p=p,
-        agrees=p >= _REFUTED,
-    )
+    return PromiseCheck(promise=str(promise), wrong=rate.wrong, parts=rate.parts, p=p, agrees=p >= _REFUTED)
+
+
+def _training_text(result: Result, parts: int) -> str:
+    """What the images of each part of the data were for."""
+    texts = [
+        f"{counted(result.n_train, 'image')} ({result.n_positives} defective, "
+        f"{counted(result.n_masks, 'mask')})"
+    ]
+    if result.n_validation:
+        texts.append(f"{counted(result.n_validation, 'image')} for choices (validation)")
+    if result.n_calibration:
+        texts.append(f"{counted(result.n_calibration, 'image')} for the threshold alone (calibration)")
+    views = f"of {counted(parts, 'part')}" if parts < result.n_test else "each taken for a part"
+    texts.append(f"{counted(result.n_test, 'image')}, {views}, for this test alone")
+    return "; ".join(texts)
 
 
 def _data_text(data: Mapping[str, Any]) -> str:
@@ -225,7 +238,8 @@ def _looked_at(results: StudyResults) -> str:
     verb = "was" if models == 1 else "were"
     return (
         f"{counted(models, 'model')} of {counted(cells, 'variant')} of this study {verb} tested on "
-        "test images of these data. A rate of the best of them is too good; a promise holds for each."
+        "test images of these data. If this one was chosen for its rates on them, those rates are too "
+        "good. A promise holds for each model by itself."
     )
 
 
@@ -257,33 +271,51 @@ def sheet_bytes(sheet: AcceptanceSheet, pictures: Mapping[str, bytes], suffix: s
 
 
 def _rate_text(rate: Rate) -> str:
-    """``2 of 171 (at most 3.7 %): 1.2 %, 95 % interval 0.1 to 4.2 %``."""
+    """``2 of 171 (at most 3.7 %): 1.2 % seen, 95 % interval 0.1 to 4.2 %``."""
     if not rate.parts:
-        return "not known: the test has no such part"
+        return "not known: the test has none"
     share, low, high = (100 * value for value in (rate.wrong / rate.parts, rate.low, rate.high))
-    return f"{rate_text(rate.wrong, rate.parts)}: {share:.1f} %, 95 % interval {low:.1f} to {high:.1f} %"
+    return f"{rate_text(rate.wrong, rate.parts)}: {share:.1f} % seen, 95 % interval {low:.1f} to {high:.1f} %"
 
 
 def _facts(sheet: AcceptanceSheet) -> list[tuple[str, str]]:
     return [
-        ("Model", f"trial {sheet.trial}, {sheet.variant}, {sheet.repeat}"),
+        ("Model", f"trial {sheet.trial}, as the model's README names it: {sheet.variant}, {sheet.repeat}"),
         ("Method", sheet.method),
         ("Weights", f"sha256 {sheet.weights[:16]}…"),
         ("Data", sheet.data),
         ("Trained on", sheet.training),
-        ("Threshold", f"{number_text(sheet.threshold, 6)} (a score from it on is decided defective)"),
-        ("Chosen by", sheet.threshold_source),
+        (
+            "Threshold",
+            f"{number_text(sheet.threshold, 6)}: a part whose score reaches it is decided defective",
+        ),
+        ("Chosen by", _source_text(sheet.threshold_source)),
         ("Promise", _promise_text(sheet.promise)),
-        ("Looked at before", sheet.looked_at),
+        ("Models tested", sheet.looked_at),
     ]
+
+
+def _source_text(source: str) -> str:
+    """``calibration images, by the rule: at most 1 % false alarms, 95 % sure``."""
+    if source.startswith("fixed"):
+        return f"no image ({source})"
+    part, colon, rule = source.partition(": ")
+    if colon:
+        return f"{part} images, by the rule: {rule}"
+    return f"{source.removesuffix(' F1')} images, by the best balance of false alarms and escapes (F1)"
 
 
 def _promise_text(check: PromiseCheck | None) -> str:
     if check is None:
         return "none: the threshold promises nothing on new parts"
+    if not check.parts:
+        return f"{check.promise}. The test has no such part, and cannot say whether it holds"
     says = "agrees with it" if check.agrees else "CONTRADICTS it"
-    p = p_text(check.p)
-    return f"{check.promise}. The test {says} (exact binomial test, p {p if p.startswith('<') else f'= {p}'})"
+    chance = "fewer than 0.1 %" if check.p < 0.001 else f"{number_text(100 * check.p, 2)} %"
+    return (
+        f"{check.promise}. The test {says}: {check.wrong} of {check.parts} wrong. At the promised rate "
+        f"{chance} of tests would show so many or more (exact binomial test; below 5 % contradicts)"
+    )
 
 
 def _rates(sheet: AcceptanceSheet) -> list[tuple[str, str]]:
@@ -291,15 +323,33 @@ def _rates(sheet: AcceptanceSheet) -> list[tuple[str, str]]:
         ("False alarms: good parts decided defective", _rate_text(sheet.false_alarms)),
         ("Escapes: defective parts decided good", _rate_text(sheet.escapes)),
         *((f"Escapes, {rate.of}", _rate_text(rate)) for rate in sheet.by_class),
-        *((f"Not found on the map, {rate.of}", _rate_text(rate)) for rate in sheet.by_size),
+        *((f"No pixel marked, {rate.of}", _rate_text(rate)) for rate in sheet.by_size),
     ]
+
+
+def _explanations(sheet: AcceptanceSheet) -> list[str]:
+    """What a reader must know who has no other page at hand."""
+    texts = [
+        "A part counts once, by the highest score of its photos. Scores run from 0 (good) to 1 (defective).",
+        "At most: the true rate lies above it in 5 % of such tests (exact, Clopper and Pearson). The "
+        "interval leaves 2.5 % on either side, and so ends higher.",
+    ]
+    if sheet.promise is not None:
+        texts.append("Sure: the share of thresholds chosen in this way that keep what they promise.")
+    if sheet.by_size:
+        texts.append(
+            "No pixel marked: defects whose place the model shows nowhere, whatever it decided on the part. "
+            "Small, medium and large are thirds of this test's defects by area."
+        )
+    texts.append("All of this holds for parts like those of the test: the same product, camera and light.")
+    return texts
 
 
 def _lists(sheet: AcceptanceSheet) -> Iterator[tuple[str, list[str]]]:
     for title, parts in (
         ("All escapes, the lowest score first", sheet.escaped),
         ("All false alarms, the highest score first", sheet.alarms),
-        ("Right, and nearest to the threshold", sheet.nearest),
+        ("Decided rightly, nearest to the threshold", sheet.nearest),
     ):
         lines: list[str] = []
         for part in parts[:_LISTED]:
@@ -324,7 +374,9 @@ def _markdown(sheet: AcceptanceSheet) -> str:
         "",
         f"## {_RATES}",
         "",
-        *table(_rates(sheet), ("rate", "test")),
+        *table(_rates(sheet), ("decision", "wrong")),
+        "",
+        " ".join(_explanations(sheet)),
         "",
     ]
     for title, lines in _lists(sheet):
@@ -357,6 +409,7 @@ def _html(sheet: AcceptanceSheet, pictures: Mapping[str, bytes]) -> str:
         table(_facts(sheet), "facts"),
         f"<h2>{_RATES}</h2>",
         table(_rates(sheet), "rates"),
+        f'<p class="read">{text(" ".join(_explanations(sheet)))}</p>',
     ]
     for title, lines in _lists(sheet):
         listed = "".join(f"<li>{text(line)}</li>" for line in lines)
@@ -364,16 +417,20 @@ def _html(sheet: AcceptanceSheet, pictures: Mapping[str, bytes]) -> str:
     mistakes = (*sheet.escaped, *sheet.alarms)
     if mistakes:
         kept = [part for part in mistakes if not pictures.keys().isdisjoint(part.images)]
-        shown = [name for part in kept for name in part.images if name in pictures][:_PICTURES]
+        named = [name for part in kept for name in part.images if name in pictures]
         parts.append("<h2>Mistakes as pictures: the decision filled, the true defect outlined</h2>")
         if len(kept) < len(mistakes):
             parts.append(
                 f"<p>Of {len(kept)} of {len(mistakes)} parts: the trial kept no picture of the others.</p>"
             )
+        if len(named) > _PICTURES:
+            parts.append(
+                f"<p>The first {_PICTURES} of {len(named)} pictures, escapes before false alarms.</p>"
+            )
         figures = [
             f'<figure><img alt="{text(name)}" src="data:image/jpeg;base64,'
             f'{base64.b64encode(pictures[name]).decode()}"><figcaption>{text(name)}</figcaption></figure>'
-            for name in shown
+            for name in named[:_PICTURES]
         ]
         parts.append(f'<div class="pictures">{"".join(figures)}</div>')
     parts.append('<div class="signed"><div>accepted by</div><div>date</div><div>signature</div></div>')
