@@ -29,6 +29,7 @@ from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from trainables.evaluation.heatmaps import THRESHOLD_LEVEL
 from trainables.evaluation.metrics import METRICS, Metric
+from trainables.evaluation.operating_point import rate_text
 
 __all__ = [
     "best_of",
@@ -54,7 +55,7 @@ def best_of(results: StudyResults) -> str | None:
 
 
 def variants_table(view: reading.StudyView, best: str) -> str:
-    """The best variants by their mean as HTML: score ± sd, missed, false alarms, IoU."""
+    """The best variants by their mean as HTML: score ± sd, missed, false alarms, IoU; below it limits."""
     results = view.results.without_predictions()
     primary = results.primary
     counted = _images_of(view, best)
@@ -99,7 +100,21 @@ def variants_table(view: reading.StudyView, best: str) -> str:
     more = f'<p class="quiet">{rest} more on the page Table.</p>' if rest > 0 else ""
     return (
         f'<table class="variants"><thead><tr><th scope="col">variant</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>{more}"
+        f"<tbody>{''.join(rows)}</tbody></table>{more}{_limits(summaries, counted, best)}"
+    )
+
+
+def _limits(summaries: Mapping[str, Mapping[str, CellSummary]], images: Mapping[str, int], best: str) -> str:
+    """What the best variant's counts of wrong images say at most of their rates; "" where they have none."""
+    rates = [
+        f"{words} {rate_text(summaries[name][best].mean or 0, images[name])}"
+        for name, words in _COUNTS.items()
+        if name in images and name in summaries and summaries[name][best].mean is not None
+    ]
+    if not rates:
+        return ""
+    return (
+        f'<p class="quiet">Of the best: {", ".join(rates)}; exact upper limits of the rates, 95 % sure.</p>'
     )
 
 

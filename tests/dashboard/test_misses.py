@@ -14,7 +14,7 @@ import pytest
 from assay.analysis.results.computed import Computed
 from assay.storage import Store
 from assay.study import Plan, Trial, parse_study, plan_study
-from assay_dashboard.best_variant import counts_text
+from assay_dashboard.best_variant import counts_text, variants_table
 from assay_dashboard.predictions import Kind, has_predictions, of_kind, wrong_images, wrong_shares
 from assay_dashboard.study_view import view
 from tests.cli.small_study import STUDY, finished
@@ -69,6 +69,11 @@ def test_an_image_counts_with_the_share_of_repeats_that_decide_it_wrongly(
     expected = {"crack": (1.0, 1.0), "clean": (0.5, 1.0), "dent": (0.5, 0.0)}
     assert {image: tuple(shares.loc[image, cells]) for image in shares.index} == expected
     assert list(shares.index) == list(expected), "the most often wrong first"
+
+
+def test_counts_of_the_best_variant_have_the_limit_of_their_rate(store: Store, cells: list[str]) -> None:
+    words = "missed 0 of 2 (at most 78 %), false alarms 1 of 1 (at most 100 %)"
+    assert words in variants_table(view(store, "small"), cells[0])
 
 
 def test_no_more_is_kept_than_a_column_for_each_cell_whatever_is_chosen(
