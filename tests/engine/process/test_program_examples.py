@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,33 @@ def test_an_example_trains_from_its_files_as_they_are(
     assert record.result.metrics["image_ap"] > ap
     image = np.full((64, 64, 1), 100, np.uint8)
     assert 0 <= load_model(store, record).decide([image]).score[0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("file", "supervision", "ap"),
+    [
+        ("networks/smp.yaml", "full", 0.6),
+        ("networks/monai.yaml", "full", 0.6),
+        ("padim/padim.yaml", "none", 0.6),
+    ],
+)
+def test_a_model_of_a_library_trains_in_an_environment_of_its_own(
+    tmp_path: Path, cache_root: Path, server: ForkServer, *, file: str, supervision: str, ap: float
+) -> None:
+    python = os.environ.get("ASSAY_VISION_PYTHON")
+    if python is None:
+        pytest.skip("ASSAY_VISION_PYTHON names no interpreter with the packages of docs/own-program.md")
+    folder, name = file.split("/")
+    shutil.copytree(EXAMPLES / folder, tmp_path / folder)
+    with (tmp_path / file).open("a") as description:
+        description.write(f"python: {python}\n")
+    study = tmp_path / folder / "example.yaml"
+    study.write_text(STUDY.format(file=name, supervision=supervision))
+    _, record = train_study(study, cache_root, server)
+    assert record.status == "finished", record.reason
+    assert record.result is not None
+    assert record.result.metrics["image_ap"] > ap
+    assert record.environment.program_packages
 
 
 @pytest.mark.parametrize("loss", ["bce", "dice"])
