@@ -14,11 +14,14 @@ from trainables.errors import InputError
 from trainables.plugins.method_files import MethodSource
 from trainables.plugins.method_imports import (
     UNKNOWN_VERSION,
+    Import,
     imports_of_file,
     imports_of_module,
     package_versions,
     refuse_missing,
 )
+from trainables.program.method import pack_program
+from trainables.program.spec import ProgramSpec
 
 STUDY = """\
 study: own
@@ -137,6 +140,72 @@ def test_a_plan_finds_what_only_the_first_trial_would_have_missed(tmp_path: Path
     (tmp_path / "own.yaml").write_text(STUDY)
     with pytest.raises(InputError, match=r"`no_such_package` \(mine/fit\.py:2\)"):
         plan_study(read_study(tmp_path / "own.yaml"), None, "cpu")
+
+
+def program(files: Mapping[str, str], train: str = "{python} train.py", python: str = "") -> MethodSource:
+    """A program of files by their path, its ``predict.py`` among them."""
+    spec = ProgramSpec(files=("train.py",), train=train, predict="{python} predict.py", python=python or None)
+    texts = {"predict.py": "", **files}
+    return MethodSource(pack_program(spec, {name: text.encode() for name, text in texts.items()}, None))
+
+
+@pytest.mark.parametrize(
+    ("train", "files", "place"),
+    [
+        ("{python} train.py", {"train.py": "import kornia"}, "train.py:1"),
+        ("{python} train.py", {"train.py": "import nets", "nets.py": "\nimport kornia"}, "nets.py:2"),
+        (
+            "{python} train.py",
+            {"train.py": "from nets.deep import unet", "nets/deep/unet.py": "import kornia"},
+            "nets/deep/unet.py:1",
+        ),
+        (
+            "{python} -u src/train.py",
+            {"src/train.py": "import nets", "src/nets.py": "import kornia"},
+            "src/nets.py:1",
+        ),
+        (
+            "{python} train.py",
+            {"train.py": "import sys\nsys.path.append('src')\nimport nets", "src/nets.py": "import kornia"},
+            "src/nets.py:1",
+        ),
+        (
+            "{python} -m my.train",
+            {"my/__init__.py": "", "my/train.py": "from .net import x", "my/net.py": "import kornia"},
+            "my/net.py:1",
+        ),
+        ("{python} -m torch.distributed.run train.py", {"train.py": "import kornia"}, "train.py:1"),
+        ("{python} main.py conf.py", {"main.py": "", "conf.py": "import kornia"}, "conf.py:1"),
+    ],
+)
+def test_a_programs_scripts_are_followed_from_its_commands(
+    train: str, files: Mapping[str, str], place: str
+) -> None:
+    (found,) = imports_of_file(program(files, train))
+    assert found == Import("kornia", place, needed=True)
+
+
+@pytest.mark.parametrize(
+    ("train", "files"),
+    [
+        ("./train.sh", {"train.sh": "python other.py", "other.py": "import kornia"}),
+        ("{python} train.py", {"train.py": "import json, nets", "nets.so": "", "old.py": "import kornia"}),
+        ("{python} train.py", {"train.py": "import queue", "queue.py": ""}),
+    ],
+)
+def test_what_a_programs_interpreter_does_not_read_is_no_import(train: str, files: Mapping[str, str]) -> None:
+    assert not imports_of_file(program(files, train))
+
+
+@pytest.mark.parametrize(
+    "code", ["def plot():\n    import kornia", "try:\n    import kornia\nexcept ImportError:\n    pass"]
+)
+def test_a_program_may_do_without_what_a_function_or_a_try_imports(code: str) -> None:
+    assert [each.needed for each in imports_of_file(program({"train.py": code}))] == [False]
+
+
+def test_packages_of_another_interpreter_are_not_looked_up_here() -> None:
+    assert not imports_of_file(program({"train.py": "import kornia"}, python="/other/python"))
 
 
 def test_versions_are_told_by_the_names_of_distributions() -> None:

@@ -247,6 +247,38 @@ def test_a_description_is_refused_with_the_rule_the_place_and_the_value(
     assert re.search(plain, text), text
 
 
+@pytest.mark.parametrize("python", ["", f"python: {sys.executable}\n"], ids=["assay's", "its own"])
+def test_a_package_that_its_interpreter_has_not_is_found_by_the_plan(tmp_path: Path, python: str) -> None:
+    study = write_program(
+        tmp_path, "import json, numpy\nimport no_such_package", description=python + DESCRIPTION
+    )
+    where = f" in {sys.executable}" if python else ""
+    line = 2 if python else 1
+    with pytest.raises(InputError) as refused:
+        plan_of(study)
+    assert (
+        f"bright.yaml:{line}:1: files: what a program imports is among `files` or installed, found none for "
+        f"`no_such_package` (train.py:11){where}. Install what is missing on every machine that trains"
+    ) in str(refused.value)
+
+
+def test_a_module_that_was_forgotten_in_files_is_named(tmp_path: Path) -> None:
+    study = write_program(tmp_path, "import my_losses")
+    (tmp_path / "my_losses.py").write_text("")
+    with pytest.raises(InputError, match=r"my_losses\.py lies beside it: add it to `files`"):
+        plan_of(study)
+
+
+def test_a_file_that_is_no_python_is_named_with_its_line(tmp_path: Path) -> None:
+    study = write_program(tmp_path, "print 'an older Python'")
+    with pytest.raises(InputError, match=r"files: the code cannot be read: train\.py:10"):
+        plan_of(study)
+    other = write_program(
+        tmp_path / "other", "print 'an older Python'", description=f"python: {sys.executable}\n{DESCRIPTION}"
+    )
+    assert plan_of(other).trials, "its own interpreter may be another version of Python"
+
+
 def test_a_mistake_in_an_inline_block_has_the_studys_line(tmp_path: Path) -> None:
     text = refusal(tmp_path, study=INLINE.replace("{seed}", "{sed}"))
     assert "own.yaml:5:3: trainable.train: unknown placeholder `{sed}`" in text

@@ -11,9 +11,10 @@ Planning needs none of what trains: :mod:`trainables.program.training` is import
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -33,8 +34,10 @@ __all__ = [
     "check_interpreter",
     "find_interpreter",
     "interpreter_packages",
+    "lacking_modules",
     "pack_program",
     "program_trainable",
+    "variables_of_others",
 ]
 
 PROGRAM_FILE = "program.json"
@@ -45,6 +48,13 @@ import json, platform
 from importlib.metadata import distributions
 found = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
 print(json.dumps({"python": platform.python_version(), **dict(sorted(found.items()))}))
+"""
+# The folder of the call is no place of modules: a program runs in another one.
+_FIND_MODULES = """
+import json, sys
+from importlib.util import find_spec
+sys.path = [folder for folder in sys.path if folder]
+print(json.dumps([name for name in sys.argv[1:] if name not in sys.modules and find_spec(name) is None]))
 """
 
 
@@ -151,6 +161,12 @@ def check_interpreter(program: Program) -> None:
         )
 
 
+def variables_of_others() -> dict[str, str]:
+    """The environment's variables for an interpreter of a program's own: packages here are not its."""
+    ours = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 @cache
 def interpreter_packages(path: str) -> Mapping[str, str]:
     """Versions of an interpreter's packages, and `python` its own; asked once in a process.
@@ -158,12 +174,32 @@ def interpreter_packages(path: str) -> Mapping[str, str]:
     Raises:
         InputError: If it does not answer as a Python interpreter does.
     """
-    words: Sequence[str] = [path, "-I", "-c", _LIST_PACKAGES]
+    packages: dict[str, str] = _ask(path, "-I", "-c", _LIST_PACKAGES)
+    return packages
+
+
+@cache
+def lacking_modules(path: str, names: tuple[str, ...]) -> frozenset[str]:
+    """Those of some top-level modules that an interpreter does not find; none of them is imported.
+
+    Raises:
+        InputError: If it does not answer as a Python interpreter does.
+    """
+    return frozenset(_ask(path, "-c", _FIND_MODULES, *names) if names else ())
+
+
+def _ask(*words: str) -> Any:
     try:
         answer = subprocess.run(
-            words, capture_output=True, timeout=_SECONDS, stdin=subprocess.DEVNULL, check=False
+            words,
+            env=variables_of_others(),
+            capture_output=True,
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
-        packages: dict[str, str] = json.loads(answer.stdout)
+        return json.loads(answer.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
-        raise InputError(f"`python` is a Python interpreter that starts, found {path}: {error}") from error
-    return packages
+        raise InputError(
+            f"`python` is a Python interpreter that starts, found {words[0]}: {error}"
+        ) from error

@@ -26,7 +26,7 @@ from trainables.contract import Prediction, Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import Diverged, InputError, TransientError
 from trainables.program.exchange import LogReader, read_answers, write_data, write_images
-from trainables.program.method import Program, check_interpreter, find_interpreter
+from trainables.program.method import Program, check_interpreter, find_interpreter, variables_of_others
 from trainables.program.process import Ended, last_lines, run_program, traceback_line
 from trainables.program.spec import ProgramConfig, filled, make_config
 from trainables.runtime.device import kills_for_memory
@@ -314,10 +314,7 @@ def _settings(program: Program, config: ProgramConfig) -> dict[str, Any]:
 def _environment(program: Program, device: torch.device, seed: int) -> dict[str, str]:
     # The variables of this machine, with threads and GPU of this trial: a library that takes all cores
     # would slow the trials beside it.
-    variables = dict(os.environ)
-    if program.spec.python is not None:  # packages beside assay are not those of another interpreter
-        for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
-            variables.pop(name, None)
+    variables = dict(os.environ) if program.spec.python is None else variables_of_others()
     threads = str(torch.get_num_threads())
     return variables | {
         "ASSAY_SEED": str(seed),

@@ -104,6 +104,8 @@ def find_method(study: Study, name: str, find: Callable[[str], Trainable[Any]]) 
         return trainable
     if is_program_reference(name):
         kept = kept_program(name, _folder(study))
+        if kept is not None:
+            refuse_missing(imports_of_file(kept))
         return load_program(kept or read_program(name, _folder(study)))
     trainable = load_file_method(*(kept_copy(name, _folder(study)) or (name, _folder(study))))
     # Its first file is imported by now. What others or a function import, the first trial would miss.

@@ -15,6 +15,7 @@ from assay.study.file.reading import check_model, parse_yaml, read_yaml_file
 from assay.study.file.source import KeyPath, StudyProblem, refuse
 from trainables.errors import InputError
 from trainables.plugins.method_files import MAX_PROGRAM_BYTES, MethodSource
+from trainables.plugins.method_imports import program_import_problem
 from trainables.program.method import find_interpreter, interpreter_packages, pack_program
 from trainables.program.spec import ProgramSpec, program_problems
 
@@ -113,13 +114,19 @@ def _checked(value: Mapping[str, Any], root: Path) -> tuple[ProgramSpec | None, 
     files, problems = _files(spec, root)
     problems += [StudyProblem(at, message) for at, message in program_problems(spec, sorted(files), root)]
 
-    # The interpreter is asked for its packages now: that it is missing would otherwise be found by the first
-    # trial.
+    # The interpreter is asked for its packages now: that it, or one of them, is missing would otherwise be
+    # found by the first trial.
     if spec.python is not None:
         try:
             interpreter_packages(find_interpreter(spec))
         except InputError as error:
             problems.append(StudyProblem(("python",), str(error)))
+    if not problems:
+        try:
+            problem = program_import_problem(spec, files, root)
+        except InputError as error:
+            problem = str(error)
+        problems += [] if problem is None else [StudyProblem(("files",), problem)]
     return spec, problems
 
 
