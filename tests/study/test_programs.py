@@ -115,6 +115,24 @@ def test_labels_that_it_cannot_learn_from_are_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("supervision", "part"),
+    [("full", None), ("{mixed: 2}", "validation"), ("{mixed: 0}", "training and validation")],
+)
+def test_a_plan_says_where_leaving_out_leaves_no_defect(
+    tmp_path: Path, supervision: str, part: str | None
+) -> None:
+    study = STUDY + f"supervision: {supervision}\n"
+    warnings = plan_of(write_program(tmp_path, study=study)).warnings
+    assert [f"bright is shown no defective image in {part} under" in each for each in warnings] == (
+        [] if part is None else [True]
+    )
+    labels = write_program(
+        tmp_path / "labels", description=f"{DESCRIPTION}without_mask: label_only\n", study=study
+    )
+    assert not plan_of(labels).warnings
+
+
 def test_it_is_trained_by_one_worker(tmp_path: Path) -> None:
     assert "a program is trained by one worker, found workers: 2" in refusal(
         tmp_path, study=STUDY + "resources: {workers: 2}\n"

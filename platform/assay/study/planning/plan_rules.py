@@ -1,4 +1,7 @@
-"""Rules of a plan as a whole, once each cell is sound: cells that are one, pairs with no repeat."""
+"""Rules of a plan as a whole, once each cell is sound: cells that are one, pairs with no repeat.
+
+What is no mistake, and would surprise, is a warning: allowances without use, programs that see no defect.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from assay.study.file.schema import Study
 from assay.study.file.source import StudyProblem
-from assay.study.planning.cells import Trial
+from assay.study.planning.cells import Cell, Trial
 from assay.study.planning.compare import Comparison
 from assay.study.planning.repeats import Repeat, repeat_name
+from trainables.plugins.method_files import is_file_method, loaded_source
+from trainables.program.method import Program
 
-__all__ = ["nothing_to_decide", "twins", "unpaired", "unused_allowances"]
+__all__ = ["nothing_to_decide", "shown_no_defects", "twins", "unpaired", "unused_allowances"]
 
 
 def unpaired(
@@ -65,3 +70,31 @@ def unused_allowances(study: Study, comparisons: Sequence[Comparison]) -> list[s
         for path in study.allow
         if path not in used
     ]
+
+
+def shown_no_defects(cells: Sequence[Cell]) -> list[str]:
+    """Programs that leave out images without a mask, and are then shown no defective image at all.
+
+    Masks of validation are granted under full supervision alone, so that `{mixed: N}` leaves it no defect.
+    """
+    without: dict[tuple[str, str], dict[str, None]] = {}  # by method and part: the supervisions
+    for cell in cells:
+        if not _leaves_out(cell.trainable) or cell.supervision.kind in {"full", "none"}:
+            continue
+        parts = [] if cell.supervision.reads_masks else ["training"]
+        parts += [] if cell.data.validation is None else ["validation"]
+        if parts:
+            key = cell.trainable.partition("@")[0], " and ".join(parts)
+            without.setdefault(key, {})[str(cell.supervision)] = None
+    return [
+        f"{method} is shown no defective image in {part} under {', '.join(kinds)}: `without_mask: leave_out` "
+        "leaves out those whose mask is withheld. With `without_mask: label_only` it gets them with their "
+        "label, to choose its epoch by"
+        for (method, part), kinds in without.items()
+    ]
+
+
+def _leaves_out(trainable: str) -> bool:
+    if not is_file_method(trainable) or not (source := loaded_source(trainable)).is_program:
+        return False
+    return Program.of(source.files).spec.without_mask == "leave_out"

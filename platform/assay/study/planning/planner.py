@@ -20,7 +20,13 @@ from assay.study.planning.cells import Cell, Diff, Trial
 from assay.study.planning.compare import format_value, is_below, plan_comparisons
 from assay.study.planning.identity import differences
 from assay.study.planning.plan import Plan
-from assay.study.planning.plan_rules import nothing_to_decide, twins, unpaired, unused_allowances
+from assay.study.planning.plan_rules import (
+    nothing_to_decide,
+    shown_no_defects,
+    twins,
+    unpaired,
+    unused_allowances,
+)
 from assay.study.planning.published_rules import published_problems
 from assay.study.planning.repeats import DataPlan, plan_data, trials_on
 from assay.study.planning.storage import kept_gigabytes
@@ -94,7 +100,11 @@ def plan_study(
         "cells": tuple(planned.cell for planned in cells),
         "comparisons": tuple(comparisons),
         "manifests": data.manifests,
-        "warnings": (*data.warnings, *unused_allowances(study, comparisons)),
+        "warnings": (
+            *data.warnings,
+            *unused_allowances(study, comparisons),
+            *shown_no_defects([planned.cell for planned in cells]),
+        ),
         "device": device,
     }
     if study.search is None:
