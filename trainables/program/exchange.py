@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,7 +27,16 @@ from trainables.data.samples import ImageSet, MaskedSample, Sample, TrainingData
 from trainables.errors import InputError
 from trainables.program.spec import ProgramLog
 
-__all__ = ["EXCHANGE_VERSION", "Answers", "LogReader", "read_answers", "write_data", "write_images"]
+__all__ = [
+    "EXCHANGE_VERSION",
+    "Answers",
+    "LogReader",
+    "Scale",
+    "read_answers",
+    "thinned",
+    "write_data",
+    "write_images",
+]
 
 EXCHANGE_VERSION = 1
 _COLUMNS = ("id", "label", "has_mask", "item", "class", "height", "width")
@@ -40,6 +49,29 @@ class Answers(NamedTuple):
 
     scores: NDArray[np.float64]  # N
     maps: NDArray[np.float32]  # N × H × W
+
+
+class Scale(NamedTuple):
+    """Numbers of any size as numbers in [0, 1], in the same order: 0.5 is the centre."""
+
+    centre: float
+    width: float  # above 0
+
+    def apply(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        z = (values.astype(np.float64) - self.centre) / self.width
+        return 0.5 + 0.5 * z / (1 + np.abs(z))
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Scale:
+        """By the median and the range between quartiles."""
+        low, centre, high = np.quantile(values.astype(np.float64), (0.25, 0.5, 0.75))
+        width = float(high - low) or float(values.max() - values.min()) or 1.0
+        return cls(float(centre), width)
+
+
+def thinned(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pixels of maps (N × H × W), enough of them for a quartile."""
+    return maps[:, ::4, ::4].ravel()
 
 
 # What goes to the program -----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor
 from trainables.contract import Prediction, Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import Diverged, InputError, TransientError
-from trainables.program.exchange import LogReader, read_answers, write_data, write_images
+from trainables.program.exchange import LogReader, Scale, read_answers, thinned, write_data, write_images
 from trainables.program.method import Program, check_interpreter, find_interpreter, variables_of_others
 from trainables.program.process import Ended, last_lines, run_program, traceback_line
 from trainables.program.spec import ProgramConfig, filled, make_config
@@ -37,24 +37,6 @@ _TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 _KILLED = -9
 _CODE, _DATA, _OUT, _CHECKPOINT = "code", "data", "out", "checkpoint"
 _AT_ONCE_BYTES = 2**28  # of images as float32 in one prediction
-
-
-class Scale(NamedTuple):
-    """Scores of any size as numbers in [0, 1], in the same order: 0.5 is the centre."""
-
-    centre: float
-    width: float  # above 0
-
-    def apply(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        z = (values.astype(np.float64) - self.centre) / self.width
-        return 0.5 + 0.5 * z / (1 + np.abs(z))
-
-    @classmethod
-    def of(cls, values: np.ndarray[Any, Any]) -> Scale:
-        """By the median and the range between quartiles."""
-        low, centre, high = np.quantile(values.astype(np.float64), (0.25, 0.5, 0.75))
-        width = float(high - low) or float(values.max() - values.min()) or 1.0
-        return cls(float(centre), width)
 
 
 def fit(program: Program, config: ProgramConfig, data: TrainingData, run: Run) -> ProgramPredictor:
@@ -159,7 +141,7 @@ class ProgramPredictor:
             batch = torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255
             some_scores, some_maps = self._ask(batch)
             scores.append(some_scores)
-            maps.append(some_maps[:, ::4, ::4].ravel())  # enough of them for a quartile
+            maps.append(thinned(some_maps))
         return replace(
             self, score_scale=Scale.of(np.concatenate(scores)), map_scale=Scale.of(np.concatenate(maps))
         )

@@ -10,7 +10,7 @@ import typer
 
 from assay.api.planning import read_plan
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, as_path, in_use
-from assay.cli.output import console, writing
+from assay.cli.output import AsJson, answers, console, writing
 from trainables.errors import InputError
 
 __all__ = ["score", "split"]
@@ -22,6 +22,14 @@ _Split = Annotated[
     Path,
     typer.Argument(
         metavar="SPLIT", parser=as_path, help="A folder of `assay data split`, with answers in it."
+    ),
+]
+_Unbounded = Annotated[
+    bool,
+    typer.Option(
+        "--unbounded",
+        help="Scores and maps are any numbers, higher is worse: they are brought into [0, 1], in the same "
+        "order, by median and quartiles of each trial's validation images.",
     ),
 ]
 
@@ -65,6 +73,8 @@ def score(
     data: Data = None,
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
+    unbounded: _Unbounded = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score the predictions of a training loop of your own: metrics, pictures and verdicts as of any study.
 
@@ -74,6 +84,7 @@ def score(
     from assay.cli.live import LiveView
     from assay.extras.elsewhere.folders import STUDY_FILE, read_places, refuse_others
     from assay.extras.elsewhere.scoring import score_split
+    from assay.report.answers.results import report_answer
     from assay.report.page.terminal import terminal_page
     from assay.report.pages import study_page
     from assay.storage import Store
@@ -84,12 +95,24 @@ def score(
             "Name that folder."
         )
     out = console()
-    with LiveView(out) as view:
+    with LiveView(out, messages_alone=as_json) as view:
         plan = read_plan(folder / STUDY_FILE, data=data, cache=cache, say=view.message)
         refuse_others(plan)
         places = read_places(folder, plan)
         store = Store.open(storage)
-        results = score_split(folder, plan, places, store, data_root=data, cache=cache, say=view.message)
+        results = score_split(
+            folder,
+            plan,
+            places,
+            store,
+            data_root=data,
+            cache=cache,
+            say=view.message,
+            unbounded=unbounded,
+        )
+    if as_json:
+        answers().give(report_answer(results))
+        return
     out.print(terminal_page(study_page(results, brief=True)))
     report = in_use(f"assay report {results.name} --output {results.name}.md", storage=storage)
     typer.echo(f"write the whole report:   {report}")

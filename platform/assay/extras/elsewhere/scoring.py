@@ -28,9 +28,11 @@ from trainables.elsewhere import TRAINED_ELSEWHERE
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import evaluate_scorer
 from trainables.evaluation.scorer import IMAGES_AT_ONCE, Scores
-from trainables.program.exchange import Answers, read_answers
+from trainables.program.exchange import Answers, Scale, read_answers, thinned
 
 __all__ = ["score_split"]
+
+_SCALED = "scores and maps of any numbers, brought into [0, 1] by median and quartiles of validation"
 
 
 class Answered(NamedTuple):
@@ -78,10 +80,21 @@ def score_split(
     data_root: Path | None,
     cache: Path,
     say: Callable[[str], None],
+    unbounded: bool = False,
 ) -> StudyResults:
     """Evaluate all answers of a split, and record them.
 
     Everything is read before anything is written: with a fault nothing is recorded.
+
+    Args:
+        folder: Of the split.
+        plan: Of its study.
+        places: Its trials and their folders.
+        store: Where results are kept.
+        data_root: Where the data lie; None: where the reader says.
+        cache: Folder for decoded images.
+        say: Takes sentences on what is going on.
+        unbounded: Scores and maps are any numbers, scaled by each trial's validation.
 
     Raises:
         InputError: If an answer is missing, is none, or differs from one that is recorded; another run holds
@@ -92,7 +105,7 @@ def score_split(
     for place in places:
         say(f"reading {place.answers}")
         data = TrialData.find(place.trial, data_root, cache)
-        read = _read(folder, place, data.evaluation())
+        read = _read(folder, place, data.evaluation(), unbounded=unbounded)
         recorded = store.record(place.trial.id)
         known = (
             recorded.result.weights_hash if isinstance(recorded, Record) and recorded.result else read.hash
@@ -110,12 +123,12 @@ def score_split(
             if not isinstance(held.store.record(place.trial.id), Record):
                 say(f"scoring {place.answers}")
                 data = TrialData.find(place.trial, data_root, cache)
-                _record(folder, place, data, held.store, plan)
+                _record(folder, place, data, held.store, plan, unbounded=unbounded)
         return end_study(held.store, plan)
 
 
-def _read(folder: Path, place: Place, data: EvaluationData) -> Answered:
-    """The answers to a trial's images.
+def _read(folder: Path, place: Place, data: EvaluationData, *, unbounded: bool) -> Answered:
+    """The answers to a trial's images, in [0, 1].
 
     Raises:
         InputError: If they are none: which file, image and value is named.
@@ -134,16 +147,33 @@ def _read(folder: Path, place: Place, data: EvaluationData) -> Answered:
     parts["test"] = blind_names(data.test), data.test
     read: dict[str, Answers] = {}
 
-    # The hash of all answers stands where the hash of a model's weights would: other answers are another
-    # result.
-    digest = hashlib.sha256()
+    if unbounded and "validation" not in parts:
+        raise InputError(
+            "numbers of any size are brought into [0, 1] by those of validation, found --unbounded and "
+            f"`validation: none` in the study of {folder}. Bring them there by one function of your loop."
+        )
+
     for part, (names, images) in parts.items():
         height, width = images.images[images.ids[0]].shape[:2]
         try:
             read[part] = read_answers(answers / part, names, (height, width), bounded=False)
         except (InputError, FloatingPointError) as error:
             raise InputError(f"{answers / part}: {error}") from error
-        _refuse_unbounded(answers / part, names, read[part])
+        if not unbounded:
+            _refuse_unbounded(answers / part, names, read[part])
+    if unbounded:
+        # By validation alone: it says what is a large score, and test images have no say in that.
+        seen = read["validation"]
+        scores, maps = Scale.of(seen.scores), Scale.of(thinned(seen.maps))
+        read = {
+            part: Answers(scores.apply(one.scores), maps.apply(one.maps).astype(np.float32))
+            for part, one in read.items()
+        }
+
+    # The hash of all answers stands where the hash of a model's weights would: other answers are another
+    # result.
+    digest = hashlib.sha256()
+    for part in parts:
         for array in read[part]:
             digest.update(np.ascontiguousarray(array).tobytes())
     return Answered(read, digest.hexdigest())
@@ -160,15 +190,17 @@ def _refuse_unbounded(folder: Path, names: Sequence[str], answers: Answers) -> N
             if not 0 <= value <= 1:
                 raise InputError(
                     f"{folder}: scores and maps are in [0, 1], found {value:g} for the id {name}. Bring all "
-                    "numbers of your loop there by one function."
+                    "numbers of your loop there by one function, or give --unbounded."
                 )
 
 
-def _record(folder: Path, place: Place, data: TrialData, store: Store, plan: Plan) -> None:
+def _record(
+    folder: Path, place: Place, data: TrialData, store: Store, plan: Plan, *, unbounded: bool
+) -> None:
     """Evaluate the answers to a trial's images, write its files and its record."""
     trial, started, start = place.trial, datetime.now(UTC), time.monotonic()
     training, evaluation = data.training(), data.evaluation()
-    answered = _read(folder, place, evaluation)
+    answered = _read(folder, place, evaluation, unbounded=unbounded)
     report = evaluate_scorer(
         _Predictions(list(answered.parts.values())),
         evaluation,
@@ -194,7 +226,8 @@ def _record(folder: Path, place: Place, data: TrialData, store: Store, plan: Pla
         f"{attempt.name}/{name}.parquet": store.write_table(f"{attempt.prefix}/{name}.parquet", table)
         for name, table in tables.items()
     }
-    report = replace(report, notes=(*report.notes, TRAINED_ELSEWHERE))
+    scaled = (_SCALED,) if unbounded else ()
+    report = replace(report, notes=(*report.notes, TRAINED_ELSEWHERE, *scaled))
     result = trial_result(data, training, report, answered.hash, epochs=0)
     store.end_trial(
         Record(

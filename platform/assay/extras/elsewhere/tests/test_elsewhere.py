@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -115,13 +116,14 @@ def split(whole: tuple[Path, Plan, dict[str, TrainedTrial]], tmp_path: Path) -> 
     return Path(shutil.copytree(whole[0], tmp_path / "split"))
 
 
-Score = Callable[[], Output]
+Score = Callable[..., Output]
 
 
 @pytest.fixture
 def score(split: Path, assay: Assay, tmp_path: Path, cache_root: Path) -> Score:
-    """`assay score` of the split, into a storage of the test's own."""
-    return lambda: assay("score", split, "--storage", tmp_path / "storage", "--cache", cache_root)
+    """`assay score` of the split, into a storage of the test's own; it takes further options."""
+    place = ("--storage", tmp_path / "storage", "--cache", cache_root)
+    return lambda *options: assay("score", split, *place, *options)
 
 
 def test_predictions_of_a_loop_outside_have_the_numbers_of_the_same_model_here(
@@ -224,6 +226,58 @@ def test_answers_that_are_none_are_a_sentence_and_nothing_is_recorded(
     assert words in done.err
     assert "Traceback" not in done.err
     assert Store(tmp_path / "storage").trials() == []
+
+
+def _stretch(answers: Path) -> None:
+    """Make logits-like numbers of scores and maps, in the same order."""
+    for scores in answers.glob("**/scores.csv"):
+        _edit(scores, _stretch_rows)
+    for path in answers.glob("**/maps/*.npy"):
+        np.save(path, 8 * np.load(path).astype(np.float64) - 3)
+
+
+def _stretch_rows(rows: list[list[str]]) -> None:
+    for row in rows[1:]:
+        row[1] = repr(8 * float(row[1]) - 3)
+
+
+def test_any_numbers_are_scaled_by_validation_where_that_is_asked_for(
+    whole: tuple[Path, Plan, dict[str, TrainedTrial]], split: Path, score: Score, tmp_path: Path
+) -> None:
+    _stretch(split / "answers")
+    refused = score()
+    assert refused.code == 2
+    assert "or give --unbounded" in refused.err
+    done = score("--unbounded")
+    assert done.code == 0, done.err
+    store = Store(tmp_path / "storage")
+    for trial in whole[1].trials:
+        record, same = store.record(trial.id), whole[2][trial.id].record
+        assert isinstance(record, Record)
+        assert record.result is not None
+        assert same.result is not None
+        assert record.result.metrics["image_ap"] == same.result.metrics["image_ap"], "the order is the same"
+        assert any("brought into [0, 1] by median" in note for note in record.result.notes)
+
+
+def test_any_numbers_need_validation_images(assay: Assay, tmp_path: Path, cache_root: Path) -> None:
+    text = (_ELSEWHERE + _FACTORS).replace("  splits:", "  validation: none\n  splits:")
+    plan, split = _plan(tmp_path, text, cache_root), tmp_path / "split"
+    study = ("data", "split", tmp_path / "study.yaml", "--output", split, "--cache", cache_root)
+    assert assay(*study).code == 0
+    for place in places_of(plan):
+        (split / place.answers).mkdir(parents=True)
+    options = ("--storage", tmp_path / "storage", "--cache", cache_root, "--unbounded")
+    done = assay("score", split, *options)
+    assert done.code == 2
+    assert "found --unbounded and `validation: none`" in done.err
+
+
+def test_a_program_gets_the_report(split: Path, score: Score, assay: Assay, tmp_path: Path) -> None:
+    done = score("--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["schema"] == "assay/report/2"
+    assert done.out == assay("report", "outside", "--json", "--storage", tmp_path / "storage").out
 
 
 def test_answers_that_change_after_they_were_recorded_are_refused(split: Path, score: Score) -> None:
