@@ -124,7 +124,9 @@ def study_steps(variant: str) -> tuple[Step, ...]:
         Step("first page: the newest study's answer", _PAGE, _visit("/", ".st-key-answer-verdicts")),
         Step("list of studies", _PAGE, _visit("/runs?runs=All+studies", f".st-key-study-{STUDY} .bar")),
         Step(
-            "table of the variants", _PAGE, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")
+            "table of the variants",
+            _PAGE,
+            _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas"),
         ),
         Step("choice of a variant in the table", _FILTER, _choose_variant(variant)),
         Step("masks of six variants", _MASKS, _visit(f"/images?study={STUDY}", ".grid[data-ready]")),
