@@ -278,7 +278,8 @@ class Trainable(Generic[ConfigT]):
     # True where training reads validation images for more than its curves: they then promise nothing of new
     # parts, and `data.calibration` has to. A method that does not say is taken to read them.
     reads_validation: Callable[[ConfigT], bool] = field(default=lambda config: True)
-    # Settings by which it normalises over a worker's own images: such a config is trained by one worker.
+    # Settings by which it normalises over a worker's own images, in a loop of its own: such a config is
+    # trained by one worker.
     batch_norms: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"
     trained_here: bool = True  # False: by somebody's own loop, whose predictions are scored

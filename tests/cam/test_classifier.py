@@ -165,8 +165,7 @@ def test_scores_are_those_of_the_network_image_by_image() -> None:
 @pytest.mark.parametrize(
     ("changes", "positives", "negatives", "run", "words"),
     [
-        ({}, 3, 3, LocalRun(world_size=2), "norm: gn"),
-        ({"batch_size": 2, "norm": "gn"}, 3, 3, LocalRun(world_size=3), "one image per worker"),
+        ({"batch_size": 2}, 3, 3, LocalRun(world_size=3), "one image per worker"),
         ({"image_size": (64, 64)}, 3, 3, LocalRun(), "image_size"),
         ({}, 3, 0, LocalRun(), "3 defective and 0 normal"),
         ({}, 0, 3, LocalRun(), "0 defective and 3 normal"),

@@ -15,14 +15,14 @@ from tests.cam.two_workers import train
 from tests.helpers.ranks import two_ranks
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["gn", "bn"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workers")
     alone, both = folder / "1", folder / "2"
     alone.mkdir()
     both.mkdir()
-    with two_ranks(train, both):
-        train(0, 1, alone)
+    with two_ranks(train, both, request.param):
+        train(0, 1, alone, request.param)
     return folder
 
 

@@ -18,11 +18,12 @@ from tests.cam.surfaces import tiny_config, tiny_data
 from tests.cam.test_classifier import Pull
 from tests.engine.worker.two_workers import trial_of
 from trainables.cam.classifier import train_classifier
+from trainables.nn.choices import Norm
 
 
-def train(rank: int, world_size: int, folder: Path) -> None:
+def train(rank: int, world_size: int, folder: Path, norm: Norm) -> None:
     """Train two epochs of two steps, and write what came of it."""
-    config = tiny_config(norm="gn", epochs=2, batch_size=6, lr=0.003)
+    config = tiny_config(norm=norm, epochs=2, batch_size=6, lr=0.003)
     store = Store(folder)
     attempt = store.begin_attempt("0" * 16, Environment())
     device = torch.device("cpu")

@@ -27,6 +27,7 @@ from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
 from trainables.focus.fit import attachments_of
 from trainables.nn.cam.crops import crop
+from trainables.nn.choices import Norm
 from trainables.nn.losses.contrast import same_class, sup_con
 from trainables.nn.training.loop import BatchShard
 
@@ -225,9 +226,10 @@ def test_terms_are_logged_by_name() -> None:
     }  # fmt: skip
 
 
-def test_two_workers_end_where_one_does(tmp_path: Path) -> None:
-    with two_ranks(two_workers.train, tmp_path):
-        two_workers.train(0, 1, tmp_path)
+@pytest.mark.parametrize("norm", ["gn", "bn"])
+def test_two_workers_end_where_one_does(norm: Norm, tmp_path: Path) -> None:
+    with two_ranks(two_workers.train, tmp_path, norm):
+        two_workers.train(0, 1, tmp_path, norm)
     alone, first, second = (load_file(tmp_path / f"{name}.safetensors") for name in ("0of1", "0of2", "1of2"))
     assert equal(first, second)
     assert alone.keys() == first.keys()

@@ -323,11 +323,6 @@ def test_data_of_one_class_are_refused(positives: int, negatives: int) -> None:
         TRAINABLE.fit(tiny_chain(), data, LocalRun())
 
 
-def test_batch_normalisation_is_refused_with_two_workers() -> None:
-    with pytest.raises(InputError, match="norm: gn"):
-        TRAINABLE.fit(tiny_chain(norm="bn"), chain_data(), LocalRun(world_size=2))
-
-
 def test_footnotes_say_what_is_our_reading_and_which_weights_it_started_from() -> None:
     (note,) = TRAINABLE.footnotes(tiny_chain())
     assert "our reading" in note

@@ -204,6 +204,17 @@ def test_what_cannot_be_trained_is_refused_at_the_key_that_asks_for_it(
     assert all(line.startswith("study.yaml:") for line in text.splitlines())
 
 
+def planned_with_norm(method: str, config: dict[str, Any], setting: str, norm: str, workers: int) -> Plan:
+    study = study_with(
+        trainable=method,
+        config={"image_size": [64, 64], **config},
+        supervision="none" if method == "unsupervised" else "weak",
+        factors={"norm": {norm: {"config": {setting: norm}}}},
+        resources={"workers": workers},
+    )
+    return plan_study(study, None, "cpu")
+
+
 @pytest.mark.parametrize(
     ("method", "config", "setting"),
     [
@@ -213,34 +224,20 @@ def test_what_cannot_be_trained_is_refused_at_the_key_that_asks_for_it(
         ("supervised", {"preset": "classifier_small"}, "norm"),
         ("supersimple", {"preset": "own_small", "norm": "gn"}, "head_norm"),
         ("supersimple", {"preset": "own_small", "head_norm": "gn"}, "norm"),
-        ("unsupervised", {"preset": "f_anogan_small"}, "gan_norm"),
     ],
 )
-def test_batch_normalisation_is_refused_with_several_workers(
+def test_several_workers_share_a_batch_that_is_normalised(
     method: str, config: dict[str, Any], setting: str
 ) -> None:
-    def planned(norm: str, workers: int) -> Plan:
-        levels = {"norm": {norm: {"config": {setting: norm}}}}
-        settings = {"image_size": [64, 64], **config}
-        supervision = "none" if method == "unsupervised" else "weak"
-        return plan_study(
-            study_with(
-                trainable=method,
-                config=settings,
-                supervision=supervision,
-                factors=levels,
-                resources={"workers": workers},
-            ),
-            None,
-            "cpu",
-        )
+    assert planned_with_norm(method, config, setting, "bn", 2).trials
 
-    assert planned("bn", 1).trials
-    assert planned("gn", 2).trials
-    with pytest.raises(
-        InputError, match=rf"resources\.workers: {setting}: bn takes .* 2 workers would train"
-    ):
-        planned("bn", 2)
+
+def test_batch_normalisation_of_a_loop_that_does_not_share_it_is_refused_with_several_workers() -> None:
+    gan = ("unsupervised", {"preset": "f_anogan_small"}, "gan_norm")
+    assert planned_with_norm(*gan, "bn", 1).trials
+    assert planned_with_norm(*gan, "gn", 2).trials
+    with pytest.raises(InputError, match=r"resources\.workers: gan_norm: bn takes .* 2 workers would train"):
+        planned_with_norm(*gan, "bn", 2)
 
 
 def test_an_unknown_trainable_is_refused_with_its_line_and_the_nearest_name() -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tests.helpers.killed import KilledRun, equal
+from tests.helpers.threads import in_threads
 from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun, seed_for
 from trainables.data.samples import ImageSet, TrainingData
@@ -157,6 +158,20 @@ def test_two_workers_sum_to_one(model: str) -> None:
         torch.testing.assert_close(parameter.grad, total, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"model": "classifier"}, {"model": "unet", "encoder": "plain"}], ids=["classifier", "unet"]
+)
+@pytest.mark.parametrize("workers", [2, 3])  # of three one has no image of an epoch's last batch
+def test_several_workers_share_batch_normalisation(workers: int, changes: dict[str, Any]) -> None:
+    config = tiny_config(norm="bn", lr=1e-3, epochs=2, batch_size=4, validate_every=100, **changes)
+    data = tiny_data(count=5, validation=False)
+    alone = weights(TRAINABLE.fit(config, data, LocalRun()))
+    first, *others = in_threads(workers, lambda run: weights(TRAINABLE.fit(config, data, run)))
+    assert all(equal(first, other) for other in others)
+    for name, weight in alone.items():
+        torch.testing.assert_close(first[name], weight, rtol=1e-3, atol=1e-4)
+
+
 def test_a_batch_without_masks_and_an_all_reduce_of_zeros_are_the_same_step() -> None:
     """AdamW skips a weight without gradient, but not one whose gradient is zero: the fit shows it zeros."""
     seen: list[bool] = []
@@ -186,7 +201,6 @@ def test_validation_is_logged_as_often_as_asked_and_in_the_last_epoch() -> None:
 @pytest.mark.parametrize(
     ("changes", "data", "run", "words"),
     [
-        ({"norm": "bn"}, tiny_data(), LocalRun(world_size=2), "norm: gn"),
         ({"batch_size": 2}, tiny_data(), LocalRun(world_size=3), "one image per worker"),
         ({"model": "unet"}, tiny_data(masks=0), LocalRun(), "unet learns from masks"),
         ({"image_size": (64, 64)}, tiny_data(), LocalRun(), "image_size"),

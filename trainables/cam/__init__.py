@@ -36,5 +36,4 @@ TRAINABLE: Trainable[CamConfig] = Trainable(
     stages=stages,
     parameters=count_parameters,
     reads_validation=lambda config: False,
-    batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
 )

@@ -1,8 +1,7 @@
 """Training of a classifier on image labels, from top to bottom, and what other methods may attach to it.
 
-A step takes a batch that is half defective, half normal, and the gradient of its mean loss. Batch
-normalisation would make several workers train another model than one (each worker has other statistics), so
-it is refused there.
+A step takes a batch that is half defective, half normal, and the gradient of its mean loss. Several workers
+share it, and batch normalisation takes the statistics of the whole.
 
 An :class:`Attachment` adds losses of its own to the binary cross-entropy of the labels; without any, this is
 plain training, bit by bit.
@@ -38,7 +37,7 @@ from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import with_layout
 from trainables.nn.training.loop import BatchShard, TrainingHooks, train
-from trainables.nn.training.parts import check_images, check_norm, sum_over_workers
+from trainables.nn.training.parts import check_images, sum_over_workers
 from trainables.nn.weights import load_weights
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]
@@ -138,7 +137,6 @@ def train_classifier(
     """
     # What cannot be trained is refused before anything is built.
     check_images(config, data.train)
-    check_norm("norm", config.norm, run)
     _check_labels(data.train)
     net = new_classifier(config, data.train, drawn_seed(run.generator("init")), run.device)
 

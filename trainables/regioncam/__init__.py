@@ -39,5 +39,4 @@ TRAINABLE: Trainable[RegionCamConfig] = Trainable(
     label_free_metrics=frozenset(LABEL_FREE_METRICS),
     parameters=count_parameters,
     reads_validation=lambda config: False,
-    batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
 )

@@ -16,7 +16,7 @@ from __future__ import annotations
 from trainables.contract import Grid, Trainable
 from trainables.runtime.lazy_import import LazyFunction
 from trainables.supersimple.config import SuperSimpleConfig, count_parameters
-from trainables.supersimple.presets import PRESETS, batch_norms, footnotes, objections
+from trainables.supersimple.presets import PRESETS, footnotes, objections
 from trainables.supersimple.stages import stages
 
 __all__ = ["TRAINABLE", "SuperSimpleConfig"]
@@ -37,7 +37,6 @@ TRAINABLE: Trainable[SuperSimpleConfig] = Trainable(
     stages=stages,
     parameters=count_parameters,
     reads_validation=lambda config: False,
-    batch_norms=batch_norms,
     # Window 0: a mask that fills no cell keeps its strongest ones, so every mask teaches.
     grid=lambda config: Grid(config.cell, 0, first=(config.cell - 1) / 2),
 )

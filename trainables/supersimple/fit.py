@@ -28,7 +28,7 @@ from trainables.nn.labels.pixels import PixelMaps, mask_labels
 from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.training.loop import BatchShard, TrainingHooks, train
-from trainables.nn.training.parts import check_images, check_norm, sum_over_workers, validation_ap
+from trainables.nn.training.parts import check_images, sum_over_workers, validation_ap
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.features import ComputedMaps, KeptMaps, combined, read_trunk
 from trainables.supersimple.loss import CellTruth, Totals, head_losses
@@ -60,7 +60,6 @@ def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimpleP
     """
     config = config.resolved(run.device.type)
     check_images(config, data.train)
-    check_norm("head_norm", config.head_norm, run)
     data = _visible(data)
     step = _Step.prepared(config, data, run)
     heads, kind = step.network.heads, data.supervision.kind
@@ -149,13 +148,15 @@ class _Step:
     def backward(self, shard: BatchShard) -> Mapping[str, Tensor]:
         """Add the gradients of a worker's shard of a batch; returns its terms times the batch's size."""
         config, heads, device = self.network.config, self.network.heads, self.run.device
-        if not shard.positions:  # the workers that have images wait for this one's totals
+        if not shard.positions and config.head_norm != "bn":
+            # The workers that have images wait for this one's totals.
             sum_over_workers(torch.zeros(len(Totals._fields), device=device), self.run)
             return {name: torch.zeros((), device=device) for name in _LOSSES}
 
-        # Features and truth of this shard, flipped alike.
-        views = self.views_of(shard.epoch)
-        features_BChw = combined(self.source.read(shard.positions, views), config)
+        # Features and truth of this shard, flipped alike. Batch normalisation wants a worker's part in its
+        # statistics also where it has no image: then one is read for its shape, and none of it is taken.
+        views, count = self.views_of(shard.epoch), len(shard.positions)
+        features_BChw = combined(self.source.read(shard.positions or [0], views), config)[:count]
         label_B = numbers(self.labels[list(shard.positions)].tolist(), device)
         truth = known_cells(self.truth.batch(shard.positions, views), label_B, config)
 
@@ -209,9 +210,10 @@ def with_noise(
     """Copies of B images, some with noise where no true defect is, and the truth of the copies.
 
     A defective image without its mask gets none: nobody knows where its defect is. With ``spread_C`` the
-    noise of a feature is in units of its own spread. With ``noise: false`` the images come back as they are.
+    noise of a feature is in units of its own spread. With ``noise: false`` the images come back as they are,
+    and so do none.
     """
-    if not config.noise:
+    if not config.noise or not len(adapted_BChw):
         return adapted_BChw, truth
     # Noise goes on any normal cell whose truth is known, of defective images too; a true defect is never
     # disturbed.

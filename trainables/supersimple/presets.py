@@ -14,7 +14,7 @@ from trainables.contract import Objection
 from trainables.data.spec import DataSpec, Supervision
 from trainables.supersimple.config import SuperSimpleConfig
 
-__all__ = ["PRESETS", "batch_norms", "footnotes", "objections"]
+__all__ = ["PRESETS", "footnotes", "objections"]
 
 _Settings = Mapping[str, Any]
 
@@ -84,9 +84,3 @@ def objections(config: SuperSimpleConfig, supervision: Supervision, data: DataSp
         )
         objections.append(Objection("config.noise", message))
     return objections
-
-
-def batch_norms(config: SuperSimpleConfig) -> list[str]:
-    """Settings that are ``bn`` of what is trained: a trunk that stays as it was published has its own."""
-    norms = {"head_norm": config.head_norm, **({"norm": config.norm} if config.learns else {})}
-    return [setting for setting, norm in norms.items() if norm == "bn"]

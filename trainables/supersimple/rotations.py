@@ -27,7 +27,6 @@ from trainables.nn.layers.initialisation import drawn_seed, initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.models import forward_context, save_model, with_layout
 from trainables.nn.training.loop import BatchShard, TrainingHooks, train
-from trainables.nn.training.parts import check_norm
 from trainables.nn.weights import load_weights
 from trainables.stages import StageWork
 from trainables.supersimple.features import OwnTrunk
@@ -49,10 +48,9 @@ def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> Own
     Logs per epoch: ``loss``, ``right`` (share of the images whose turn is told right) and ``lr``.
 
     Raises:
-        InputError: If a weights file is not the one meant, or ``norm: bn`` meets several workers.
+        InputError: If a weights file is not the one meant.
         Diverged: If loss or weights are no longer finite.
     """
-    check_norm("norm", config.norm, run)
     images = normal_images(images)
     # Weights are drawn first and those of a file read over them, so the linear layer starts the same with
     # and without a file.
@@ -114,4 +112,6 @@ def _turned(images_BCHW: Tensor, turns: list[int], places: list[list[float]]) ->
         # images are seen along their whole length.
         top, left = int(down * (height - side + 1)), int(across * (width - side + 1))
         parts.append(image_CHW[:, top : top + side, left : left + side].rot90(turn, (1, 2)))
+    if not parts:  # a worker's share may hold none
+        return images_BCHW.new_empty(0, images_BCHW.shape[1], side, side)
     return torch.stack(parts)

@@ -32,7 +32,6 @@ TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     needs_normal=needs_normal,
     parameters=count_parameters,
     reads_validation=lambda config: False,
-    batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
     # The classifier's maps have the cells of its last stage, the U-Net's are as large as the image.
     grid=lambda config: Grid(config.resnet.output_stride, 0) if config.model == "classifier" else Grid(),
 )

@@ -1,8 +1,7 @@
 """Training of the supervised baselines, from top to bottom.
 
-A step takes a batch that is half defective, half normal, and the gradient of its mean loss. Batch
-normalisation would make several workers train another model than one (each worker has other statistics), so
-it is refused there.
+A step takes a batch that is half defective, half normal, and the gradient of its mean loss. Several workers
+share it, and batch normalisation takes the statistics of the whole.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import prior_logit
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.training.loop import BatchShard, TrainingHooks, train
-from trainables.nn.training.parts import check_images, check_norm, validation_ap
+from trainables.nn.training.parts import check_images, validation_ap
 from trainables.nn.weights import load_weights
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.network import PlainClassifier, SegmentingUNet, SupervisedNet, build, resnet_of
@@ -51,7 +50,6 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     """
     config = config.resolved(run.device.type)
     check_images(config, data.train)
-    check_norm("norm", config.norm, run)
     _check_labels(config, data)
     network = new_network(config, data.train, drawn_seed(run.generator("init")), run.device)
     truth: PixelMaps | None = None  # the classifier has no way to a mask, whatever the supervision shows
@@ -115,7 +113,7 @@ def train_batch(
         network: In training mode.
         images: The training set.
         truth: Labels of its pixels, as far as they are known; None for the classifier, which reads none.
-        shard: Images of the batch, at least one.
+        shard: Images of the batch; none where other workers have them all.
         views: Of the epoch.
 
     Returns:

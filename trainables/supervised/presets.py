@@ -3,8 +3,7 @@
 ``…_small`` trains from random weights in minutes on two cores; ``…_standard`` is the usual size, for a GPU;
 ``…_pretrained`` is the layout that a ``weights_file`` fits (the file and its sha256 come with the study).
 None of them is published: the papers name neither backbone nor schedule of their supervised rows. Classifiers
-have batch normalisation for the sake of their maps (``nn/layers/norm.py``); on several workers set
-``norm: gn``.
+have batch normalisation for the sake of their maps (``nn/layers/norm.py``).
 """
 
 from __future__ import annotations

@@ -42,9 +42,12 @@ class PixelMaps:
         """``ids``: of the training set. Images without a map (H × W, ``size``) have 0 everywhere."""
         blank = np.zeros(size, next((each.dtype for each in maps.values()), np.uint8))
         self._rows = DeviceRows(lambda i: maps.get(ids[i], blank), len(ids), device)
+        self._none = torch.empty(0, *size, dtype=torch.from_numpy(blank).dtype, device=device)
 
     def batch(self, positions: Sequence[int], views: Augmentation) -> Tensor:
-        """Maps of the images at ``positions`` (at least one), B × H × W."""
+        """Maps of the images at ``positions``, B × H × W."""
+        if not positions:
+            return self._none
         return views.flip(self._rows.batch(positions)[:, None], positions)[:, 0]
 
 

@@ -40,6 +40,7 @@ from trainables.nn.training.parts import (
     TrainingState,
     mean_over_workers,
     require_finite,
+    whole_batch_statistics,
 )
 
 __all__ = ["BatchShard", "TrainingHooks", "TrainingSchedule", "train"]
@@ -66,7 +67,8 @@ class TrainingHooks:
 
     ``backward`` adds the gradients of a shard to the network's and returns the sums of its losses over the
     shard's images, by name and without gradient. A worker without an image of a batch does not call it,
-    unless ``every_worker``. Workers return the same names in the same order.
+    unless ``every_worker``, or batch normalisation takes statistics over all workers' images. Workers return
+    the same names in the same order.
     """
 
     backward: Callable[[BatchShard], Mapping[str, Tensor]]
@@ -110,7 +112,7 @@ def train(
     steps = epochs * sampler.steps
     rates = [float(group["lr"]) for group in optimiser.param_groups]
     state = TrainingState(network, optimiser, sampler, hooks.checkpointed)
-    with suppress(TrainingCutError):
+    with suppress(TrainingCutError), whole_batch_statistics(network, run) as shared:
         for epoch in range(state.restore(run), epochs):
             network.train()
             sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
@@ -124,7 +126,7 @@ def train(
                 # This worker's share of the batch, with the places of its images in the whole.
                 places = shard(range(len(batch)), run.rank, run.world_size)
                 images = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)
-                if images.positions or hooks.every_worker:
+                if images.positions or hooks.every_worker or shared:
                     # Losses stay on the device until the epoch ends; reading them here would wait for the
                     # GPU in each step.
                     for name, value in hooks.backward(images).items():

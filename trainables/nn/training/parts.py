@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 
 from trainables.contract import Predictor, Run, TrainableConfig, batch_norm_objection
 from trainables.data.samples import ImageSet
@@ -18,6 +20,7 @@ from trainables.evaluation.evaluate import image_scores
 from trainables.evaluation.metrics import Undefined, image_ap
 from trainables.nn.batches.sampling import Sampler
 from trainables.nn.choices import Norm
+from trainables.nn.layers.norm import BatchNorm
 
 __all__ = [
     "BestEpoch",
@@ -34,6 +37,7 @@ __all__ = [
     "sum_over_workers",
     "tensors_under",
     "validation_ap",
+    "whole_batch_statistics",
 ]
 
 
@@ -56,7 +60,7 @@ def check_images(config: TrainableConfig, images: ImageSet) -> None:
 
 
 def check_norm(setting: str, norm: Norm, run: Run) -> None:
-    """Refuse batch normalisation with several workers: each would have other statistics.
+    """Refuse batch normalisation with several workers, where a loop gives each its own statistics.
 
     Args:
         setting: Name of the setting in the config.
@@ -255,6 +259,46 @@ def sum_over_workers(part: Tensor, run: Run) -> Tensor:
     run.reduce([carrier])
     assert carrier.grad is not None
     return carrier.grad.detach()
+
+
+class _SumOverWorkers(Function):
+    """:func:`sum_over_workers` with a gradient: what is summed serves all workers, so theirs are summed."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, run: Run) -> Tensor:
+        ctx.run = run
+        return sum_over_workers(part.clone(), run)  # the sum may be made in place
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return sum_over_workers(gradients[0].clone(), ctx.run), None
+
+
+@contextmanager
+def whole_batch_statistics(network: nn.Module, run: Run) -> Generator[bool]:
+    """Batch normalisation in ``network`` takes the statistics of all workers' images within the block.
+
+    Every worker then calls each such layer as often and in the same order as the others, with images or
+    without, and goes back through it.
+
+    Yields:
+        True if there is such a layer and another worker.
+    """
+    layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    shared = run.world_size > 1 and bool(layers)
+
+    def summed(part: Tensor) -> Tensor:
+        total = _SumOverWorkers.apply(part, run)
+        assert isinstance(total, Tensor)
+        return total
+
+    try:
+        for layer in layers if shared else ():
+            layer.sum_over_workers = summed
+        yield shared
+    finally:
+        for layer in layers if shared else ():
+            layer.sum_over_workers = None
 
 
 def mean_over_workers(sums: Mapping[str, Tensor], count: float, run: Run) -> dict[str, float]:
