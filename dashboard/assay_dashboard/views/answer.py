@@ -119,7 +119,8 @@ def _facts(view: reading.StudyView, entry: reading.StudyEntry) -> str:
     runs = f"all {entry.total} runs finished" if finished == entry.total else counted(entry)
     on = "" if entry.last_record is None else f" {entry.last_record.day} {entry.last_record:%b}"
     texts = [f"{cells} variant{'s' if cells != 1 else ''} × {repeats}, {runs}{on}."]
-    tests = {result.n_test for _, _, result in results.trained}
+    trained = results.trained
+    tests = {result.n_test for _, _, result in trained}
     for manifest in results.plan.manifests.values():
         tested = f", {next(iter(tests))} of them for testing" if len(tests) == 1 else ""
         texts.append(f"{manifest.images:,} {manifest.reader} images{tested}.")
@@ -128,7 +129,7 @@ def _facts(view: reading.StudyView, entry: reading.StudyEntry) -> str:
     if what[1:2].islower():  # neither `IoU` nor `Σ TP`
         what = what[0].lower() + what[1:]
     texts.append(f"Score: {what} ({metric.title}, {metric.scale}).")
-    if any(TRAINED_ELSEWHERE in result.notes for _, _, result in results.trained):
+    if any(TRAINED_ELSEWHERE in result.notes for _, _, result in trained):
         texts.append(f"{sentence_case(TRAINED_ELSEWHERE)}.")
     return " ".join(texts)
 

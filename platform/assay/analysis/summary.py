@@ -319,10 +319,10 @@ def _tabled(
 ) -> pa.Table:
     """The ``rows`` of each trial's record, or of why there is none, beside what names the trial."""
     factors = list(results.plan.study.factors)
-    absent = _absent(results)
+    records, absent = measured_records(results), _absent(results)
     table: list[dict[str, Any]] = []
     for trial in trials:
-        record = measured_records(results).get(trial.id)
+        record = records.get(trial.id)
         fixed = _fixed_columns(results.name, trial, record, factors)
         of_trial = rows(record, absent.get(trial.id, _MISSING))
         table.extend({**fixed, **dict(zip(_ROW, row, strict=True))} for row in of_trial)

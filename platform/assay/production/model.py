@@ -101,6 +101,7 @@ def card_of(record: Record, store: Store | None = None) -> Card:
         precision=trial["config"]["precision"],
         thresholds=thresholds or _UNDECIDED,  # as a card has them, without the range of the draws
         trained_threshold=None,
+        recalibrated=None,
         metrics=result.metrics,
         test_errors=errors,
         versions=record.environment.versions | record.environment.imports,
