@@ -338,10 +338,11 @@ def test_lines_of_the_heads_are_read_whole_and_stand_at_one_height(masks: MasksP
     masks.open()
     heads = masks.page.locator(":is(.corner, .column)")
     expect(heads).to_have_count(7)
-    lines = heads.evaluate_all("""all => all.map(head => [...head.children].map(line => [
-        line.getBoundingClientRect().bottom, line.scrollWidth <= line.clientWidth]))""")
+    # Names end at one height, and each line below them begins at one: a label stands beside its value.
+    lines = heads.evaluate_all("""all => all.map(head => [...head.children].map((line, i) => [
+        line.getBoundingClientRect()[i ? "top" : "bottom"], line.scrollWidth <= line.clientWidth]))""")
     assert all(whole for head in lines for _, whole in head)
-    assert {tuple(bottom for bottom, _ in head) for head in lines[1:]} == {tuple(b for b, _ in lines[0])}
+    assert {tuple(edge for edge, _ in head) for head in lines[1:]} == {tuple(edge for edge, _ in lines[0])}
 
 
 def test_the_heads_stay_in_sight_below_the_tabs(masks: MasksPage) -> None:
