@@ -5,7 +5,8 @@ that are new are read, and all sessions of a server share what was read. A :clas
 a study and never changes. Its ``results`` are those that a report reads: what is computed from them is kept
 while plan and records stay. What depends on other studies of the storage follows these.
 
-Trade-off: a view of a study is up to ``_FRESH`` seconds old, so that ten viewers cost what one does.
+Trade-off: a view of a study is up to ``_FRESH`` seconds old, or ``_REST`` times as long as reading it took:
+ten viewers cost what one does, and a page of ten thousand trials does not read them twice.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ __all__ = [
     "view",
 ]
 
-_FRESH = 1.0  # seconds for which a study is not read again
+_FRESH, _REST = 1.0, 3.0  # seconds, and times of its reading, for which a study is not read again
 _PAIRS = 4  # of states of two studies; each holds all that was computed from both
 _PARTS = 96  # tables of trials that are kept: 8 probe images are about 0.3 MB
 _PREDICTIONS = 1000  # more, as item intervals need all of a study: of 1,000 test images about 0.06 MB
@@ -225,15 +226,17 @@ class _Followed:
         self._lock = threading.Lock()
         # Predictions that were read before come from memory.
         self._study = FollowedStudy(store, name, partial(read_part, store), parameter_importance)
-        self._read_at = 0.0
+        self._fresh_until = 0.0
         self._view: StudyView | None = None
 
     def view(self, begun: frozenset[str] | None = None) -> StudyView:
         with self._lock:
             # One reader reads, the others wait for it and get the same view.
-            if self._view is None or time.monotonic() - self._read_at > _FRESH:
+            began = time.monotonic()
+            if self._view is None or began > self._fresh_until:
                 self._view = self._now(begun)
-                self._read_at = time.monotonic()
+                ended = time.monotonic()
+                self._fresh_until = ended + max(_FRESH, _REST * (ended - began))
             return self._view
 
     def _now(self, begun: frozenset[str] | None) -> StudyView:

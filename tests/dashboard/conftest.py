@@ -51,6 +51,7 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
 def never_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study is read again at each look: nobody waits for the second of its freshness to pass."""
     monkeypatch.setattr("assay_dashboard.study_view._FRESH", 0.0)
+    monkeypatch.setattr("assay_dashboard.study_view._REST", 0.0)
 
 
 @pytest.fixture
